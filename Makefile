@@ -1,0 +1,59 @@
+# Every target works first on a bare machine: it needs Python 3.11 or newer, make, and a package index.
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check format gen requirements clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The environment: a pinned uv, then the pinned dependencies, then this project in place with its stubs.
+.venv/stamp: requirements-dev.txt requirements-uv.txt pyproject.toml hatch_build.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Taskgate needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
+	$(BIN)/python hatch_build.py
+	@touch $@
+
+demo: gen/stamp ## start a local AWS and Taskgate, read both kinds of task over gRPC, stop
+	@$(BIN)/taskgate demo
+
+serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
+	@$(BIN)/taskgate demo --keep-running
+
+test: gen/stamp ## all tests
+	$(BIN)/pytest
+
+check: gen/stamp ## formatting, lint, types, layers, contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code protos/taskgate/v1
+	.ci/buf-breaking $(BIN)/buf
+	$(BIN)/python -m taskgate_server.codegen --check
+
+format: gen/stamp ## format all code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format --write protos/taskgate/v1
+
+gen: .venv/stamp ## AWS's models and locks -> protos/, protos/ -> gen/
+	$(BIN)/python -m taskgate_server.codegen
+	$(BIN)/python hatch_build.py
+	@touch gen/stamp
+
+requirements: .venv/stamp ## raise and pin every dependency, with hashes
+	printf 'uv\n' | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url -o requirements-uv.txt -
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+clean: ## remove everything that the other targets made
+	rm -rf .venv gen dist .mypy_cache .ruff_cache .pytest_cache

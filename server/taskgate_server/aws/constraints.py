@@ -1,0 +1,106 @@
+"""What the model demands of a value: length, range, pattern, and ids that stay in their path.
+
+botocore checks types, required members and minima, but neither patterns nor maxima, so a bad id
+would cost a call and a part of the quota. Counterpart: `rpc.to_params` walks the message and asks
+here for each value; it knows by itself what is required and which enum words there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import regex
+
+from taskgate_server.aws import model
+
+Check: TypeAlias = Callable[[Any], str | None]
+"""Tells what is wrong with a boto3 value, in words for the caller and without the value."""
+
+MISSING = "is required"
+
+
+def compile_check(shape: model.Shape) -> Check | None:
+    """The check of one value of `shape`; None when the model allows every value of its type."""
+    checks = [
+        check
+        for check in (_path_check(shape), _bounds_check(shape), _pattern_check(shape))
+        if check is not None
+    ]
+    if len(checks) < 2:  # noqa: PLR2004  # none or the only one
+        return checks[0] if checks else None
+    return lambda value: next((fault for check in checks if (fault := check(value))), None)
+
+
+def _bounds_check(shape: model.Shape) -> Check | None:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if (low is None and high is None) or model.enum_values(shape):
+        return None
+    noun, size = _MEASURES[shape.type_name]
+    words = _bounds_words(low, high)
+    least = float("-inf") if low is None else low
+    most = float("inf") if high is None else high
+
+    def check(value: Any) -> str | None:
+        measured = size(value)
+        return None if least <= measured <= most else f"{noun} {measured}, must be {words}"
+
+    return check
+
+
+def _itself(value: float) -> float:
+    return value
+
+
+_MEASURES: dict[str, tuple[str, Callable[[Any], float]]] = {
+    "string": ("has length", len),
+    "blob": ("has length", len),
+    "list": ("has item count", len),
+    "map": ("has entry count", len),
+    **dict.fromkeys(("integer", "long", "float", "double"), ("is", _itself)),
+}
+
+
+def _bounds_words(low: object, high: object) -> str:
+    if low is None:
+        return f"at most {high}"
+    if high is None:
+        return f"at least {low}"
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _pattern_check(shape: model.Shape) -> Check | None:
+    text = shape.metadata.get("pattern")
+    if text is None:
+        return None
+    # AWS's services match the whole value, anchors or not. In V0 `||` in a class is two bars, as
+    # in Java; the model writes [\p{L}||\p{N}]+.
+    pattern = regex.compile(text, regex.VERSION0)
+
+    def check(value: str) -> str | None:
+        return None if pattern.fullmatch(value) else f"must match the pattern {text}"
+
+    return check
+
+
+_UNSAFE_IN_PATH = regex.compile(r"[\p{Cc}/\\]|%2[fF]")
+
+
+def _path_check(shape: model.Shape) -> Check | None:
+    """The SDK sends an empty `taskId` as `GET …/tasks/`, and `..` as it is: other operations.
+
+    A slash is percent-encoded by botocore, and ARNs in paths need it, so a member with a pattern
+    may have what its pattern allows.
+    """
+    if shape.serialization.get("location") != "uri":
+        return None
+    may_have_slash = "pattern" in shape.metadata
+
+    def check(value: str) -> str | None:
+        if value == "":
+            return "must not be empty"
+        if value in (".", "..") or (not may_have_slash and _UNSAFE_IN_PATH.search(value)):
+            return "must be one segment of a path: no '.', '..', slash or control character"
+        return None
+
+    return check

@@ -1,0 +1,76 @@
+"""The AWS services that Taskgate serves: one `ServiceSpec` each.
+
+Adding a service is adding its spec here, `make gen`, and one module in `tasks/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """What Taskgate must be told of one AWS service; all else is in botocore's model."""
+
+    name: str
+    """botocore's service name, also the last part but one of the proto package: `deadline`."""
+
+    title: str
+    """The name that AWS uses in its documents: `AWS Deadline Cloud`."""
+
+    grpc_service: str
+    """The unqualified name of the generated gRPC service: `DeadlineService`."""
+
+    request_rates: Mapping[str, float] = field(default_factory=dict)
+    """Published default quotas: operation to calls per second, for each account and region."""
+
+    @property
+    def proto_package(self) -> str:
+        """The package of the generated contract."""
+        return f"taskgate.{self.name}.v1"
+
+    @property
+    def grpc_service_full_name(self) -> str:
+        """The name under which health, reflection and the wire know the service."""
+        return f"{self.proto_package}.{self.grpc_service}"
+
+    @property
+    def contract_module(self) -> str:
+        """The Python module of the generated contract's messages."""
+        return f"taskgate.{self.name}.v1.{self.name}_pb2"
+
+    @property
+    def error_domain(self) -> str:
+        """`google.rpc.ErrorInfo.domain` of the errors that this service gave."""
+        return f"{self.name}.amazonaws.com"
+
+
+# AWS publishes no request rate for Deadline Cloud:
+# https://docs.aws.amazon.com/general/latest/gr/deadlinecloud.html
+DEADLINE = ServiceSpec(name="deadline", title="AWS Deadline Cloud", grpc_service="DeadlineService")
+
+# https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html and fixed-quotas.html
+OMICS = ServiceSpec(
+    name="omics",
+    title="AWS HealthOmics",
+    grpc_service="OmicsService",
+    request_rates={
+        **dict.fromkeys(
+            (
+                *("GetRun", "GetRunTask", "ListRunTasks", "ListRuns", "CancelRun", "DeleteRun"),
+                *(f"{verb}RunGroup" for verb in ("Create", "Get", "Update", "Delete")),
+                *(f"{verb}RunCache" for verb in ("Create", "Get", "Update", "Delete")),
+                *(f"{verb}Workflow" for verb in ("Get", "Update", "Delete")),
+                *("ListRunGroups", "ListRunCaches", "ListWorkflows"),
+                *("GetBatch", "CancelRunBatch", "ListRunsInBatch"),
+            ),
+            10.0,
+        ),
+        **dict.fromkeys(("CreateWorkflow", "TagResource", "ListTagsForResource"), 5.0),
+        "StartRunBatch": 1.0,
+        "StartRun": 0.1,
+    },
+)
+
+SERVICES: tuple[ServiceSpec, ...] = (DEADLINE, OMICS)
