@@ -1,0 +1,9 @@
+"""A local AWS for Deadline Cloud and HealthOmics, for the real AWS SDKs and CLIs to talk to."""
+
+from __future__ import annotations
+
+from taskgate_emulator.clock import Clock, ManualClock, system_clock
+from taskgate_emulator.emulator import Emulator, serve
+from taskgate_emulator.observation import RecordedRequest
+
+__all__ = ["Clock", "Emulator", "ManualClock", "RecordedRequest", "serve", "system_clock"]

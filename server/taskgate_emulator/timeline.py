@@ -1,0 +1,86 @@
+"""What a task is at a moment, as a pure function of its timeline and the clock.
+
+A timeline is a record and the changes that will come to it, each at its moment. Nothing runs in
+the background: whoever asks "what is it now" gets the answer folded from the changes that have
+come by then. A write folds what has happened and puts other changes in place of the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+__all__ = ["MOMENT", "Change", "Plan", "Timeline", "planned"]
+
+MOMENT = object()
+"""In a plan, stands for the moment at which the change comes."""
+
+Plan = Iterable[tuple[float, Mapping[str, Any]]]
+"""Changes to come: seconds from the start of the plan, and the members that change.
+
+A member that becomes None is absent from then on.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Members that get other values at a moment."""
+
+    at: datetime
+    members: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A record through time."""
+
+    record: Mapping[str, Any]
+    """The members before the first change."""
+    changes: tuple[Change, ...] = ()
+    """In the order of their moments."""
+
+    def at(self, now: datetime) -> dict[str, Any]:
+        """The record at a moment; the change of that very moment has come."""
+        record = dict(self.record)
+        for change in self.changes:
+            if change.at > now:
+                break
+            record.update(change.members)
+        return record
+
+    def value(self, member: str, now: datetime) -> Any:
+        """One member at a moment, without folding the others."""
+        value = self.record.get(member)
+        for change in self.changes:
+            if change.at > now:
+                break
+            value = change.members.get(member, value)
+        return value
+
+    def rewritten(self, now: datetime, changes: Iterable[Change]) -> Timeline:
+        """The timeline that keeps what has come by now, and has other changes after it."""
+        return Timeline(self.at(now), tuple(changes))
+
+    @property
+    def last_change(self) -> datetime | None:
+        """The moment after which nothing changes by itself; None when nothing ever does."""
+        return self.changes[-1].at if self.changes else None
+
+
+def planned(start: datetime, speed: float, plan: Plan) -> tuple[Change, ...]:
+    """The changes of a plan that starts at a moment.
+
+    Args:
+        start: second 0 of the plan.
+        speed: how many seconds of the plan pass in one second. The past, seconds below 0, has
+            happened at its own pace already.
+        plan: the changes, in any order.
+    """
+    changes = []
+    for seconds, members in sorted(plan, key=lambda step: step[0]):
+        at = start + timedelta(seconds=seconds / speed if seconds > 0 else seconds)
+        resolved = {name: at if value is MOMENT else value for name, value in members.items()}
+        changes.append(Change(at, resolved))
+    return tuple(changes)

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+
+from taskgate_emulator import Emulator, ManualClock, serve
+from taskgate_emulator.seed import (
+    FAILED_TASK_ID,
+    FARM_ID,
+    RUN_ID,
+    RUNNING_TASK_ID,
+)
+from taskgate_server.aws.model import OperationModel, StructureShape, is_required, load_service
+
+Ids = dict[str, str]
+MODELLED = [
+    pytest.param(service, operation, shape.name, id=f"{operation}-{shape.name}")
+    for service, operation in (("deadline", "UpdateTask"), ("omics", "GetRunTask"))
+    for shape in load_service(service).operation_model(operation).error_shapes
+]
+
+
+def get(aws: Emulator, path: str, **headers: str) -> tuple[int, dict[str, Any], Any]:
+    connection = http.client.HTTPConnection(urlsplit(aws.endpoint_url).netloc)
+    connection.request("GET", path, headers=headers)
+    response = connection.getresponse()
+    body = json.loads(response.read())
+    connection.close()
+    return response.status, dict(response.headers), body
+
+
+def test_stopping_leaves_nothing_behind() -> None:
+    before = threading.active_count()
+    with Emulator() as aws:
+        address = urlsplit(aws.endpoint_url)
+        assert address.hostname == "127.0.0.1"
+        idle = http.client.HTTPConnection(address.netloc)
+        idle.request("GET", "/run", headers={"Authorization": "any"})
+        assert idle.getresponse().read()
+    assert threading.active_count() == before
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.hostname, address.port or 0))
+    idle.close()
+    with pytest.raises(RuntimeError, match="does not run"):
+        _ = aws.endpoint_url
+    aws.stop()
+
+
+def test_emulator_starts_again_with_its_state() -> None:
+    aws = Emulator(clock=ManualClock())
+    for _ in range(2):
+        with aws:
+            assert get(aws, f"/run/{RUN_ID}", Authorization="any")[0] == 200
+            with pytest.raises(RuntimeError, match="runs already"):
+                aws.start()
+
+
+def test_address_in_use_is_the_callers_to_know(aws: Emulator) -> None:
+    before = threading.active_count()
+    other = Emulator(port=urlsplit(aws.endpoint_url).port or 0)
+    with pytest.raises(OSError, match="in use"):
+        other.start()
+    with pytest.raises(OverflowError):
+        Emulator(port=99_999).start()
+    assert threading.active_count() == before
+
+
+def test_two_emulators_share_nothing(render: Ids, connect: Any) -> None:
+    with Emulator() as one, Emulator() as two:
+        connect(one, "deadline").update_task(
+            **render, taskId=FAILED_TASK_ID, targetRunStatus="SUCCEEDED"
+        )
+        task = connect(two, "deadline").get_task(**render, taskId=FAILED_TASK_ID)
+    assert task["runStatus"] == "FAILED"
+
+
+def test_speed_makes_work_shorter(render: Ids, connect: Any, clock: ManualClock) -> None:
+    with Emulator(clock=clock, speed=45) as aws:
+        client = connect(aws, "deadline")
+        clock.advance(1)
+        task = client.get_task(**render, taskId=RUNNING_TASK_ID)
+    assert (task["runStatus"], task["endedAt"]) == ("SUCCEEDED", clock())
+    with pytest.raises(ValueError, match="speed"):
+        Emulator(speed=0)
+
+
+def test_emulator_without_the_demo_is_empty(connect: Any) -> None:
+    with Emulator(demo=False) as aws:
+        assert connect(aws, "deadline").list_farms()["farms"] == []
+        assert connect(aws, "omics").list_runs()["items"] == []
+
+
+def test_unsigned_request_is_refused(aws: Emulator) -> None:
+    status, headers, body = get(aws, f"/run/{RUN_ID}")
+    assert status == 403
+    assert headers["x-amzn-ErrorType"] == "MissingAuthenticationTokenException"
+    assert body == {"message": "Missing Authentication Token"}
+    assert get(aws, f"/run/{RUN_ID}?X-Amz-Signature=abc")[0] == 200
+
+
+def test_body_beyond_reason_is_refused(aws: Emulator) -> None:
+    connection = http.client.HTTPConnection(urlsplit(aws.endpoint_url).netloc)
+    connection.request(
+        "POST", "/2023-10-12/batch-get-task", body=b" " * 2_000_000, headers={"Authorization": "a"}
+    )
+    response = connection.getresponse()
+    assert response.status == 413
+    assert response.headers["x-amzn-ErrorType"] == "RequestEntityTooLarge"
+    assert response.headers["x-amzn-RequestId"]
+    connection.close()
+
+
+def test_requests_are_recorded_as_they_came(aws: Emulator, deadline: Any, render: Ids) -> None:
+    deadline.list_tasks(**render, maxResults=2)
+    deadline.update_task(
+        **render, taskId=FAILED_TASK_ID, targetRunStatus="SUCCEEDED", clientToken="abc"
+    )
+    listed, updated = aws.requests
+    assert (listed.method, listed.service, listed.operation) == ("GET", "deadline", "ListTasks")
+    assert listed.raw_path.endswith("/tasks")
+    assert listed.query == "maxResults=2"
+    assert updated.headers["x-amz-client-token"] == "abc"
+    assert json.loads(updated.body) == {"targetRunStatus": "SUCCEEDED"}
+
+
+def test_canned_answers_come_in_turn_and_then_the_real_one(
+    aws: Emulator, deadline: Any, render: Ids
+) -> None:
+    aws.respond("deadline", "GetTask", body={"taskId": "task-x", "runStatus": "BRAND_NEW"})
+    aws.respond(
+        "deadline",
+        "GetTask",
+        status=429,
+        headers={"x-amzn-ErrorType": "ThrottlingException", "Retry-After": "7"},
+        body={"message": "slow down"},
+        times=2,
+    )
+    assert deadline.get_task(**render, taskId=FAILED_TASK_ID)["runStatus"] == "BRAND_NEW"
+    for _ in range(2):
+        with pytest.raises(ClientError) as caught:
+            deadline.get_task(**render, taskId=FAILED_TASK_ID)
+        response: Any = caught.value.response
+        assert response["retryAfterSeconds"] == 7
+    assert deadline.get_task(**render, taskId=FAILED_TASK_ID)["runStatus"] == "FAILED"
+    with pytest.raises(ValueError, match="no operation GetTusk"):
+        aws.respond("deadline", "GetTusk")
+
+
+@pytest.mark.parametrize(("service", "operation", "code"), MODELLED)
+def test_every_modelled_error_can_be_had(
+    aws: Emulator, connect: Any, service: str, operation: str, code: str
+) -> None:
+    model: OperationModel = load_service(service).operation_model(operation)
+    shape = load_service(service).shape_for(code)
+    assert isinstance(shape, StructureShape)
+    client = connect(aws, service)
+    aws.fail(service, operation, code, message="on purpose", members={"retryAfterSeconds": 3})
+    required = model.input_shape.required_members if model.input_shape else []
+
+    with pytest.raises(client.exceptions.from_code(code)) as caught:
+        getattr(client, {"UpdateTask": "update_task", "GetRunTask": "get_run_task"}[operation])(
+            **dict.fromkeys(required, "1")
+        )
+
+    response = caught.value.response
+    assert response["Error"]["Message"] == "on purpose"
+    status = response["ResponseMetadata"]["HTTPStatusCode"]
+    assert status == shape.metadata["error"]["httpStatusCode"]
+    for member in shape.members:
+        assert member in response or not is_required(shape, member)
+    assert ("retryAfterSeconds" in response) == ("retryAfterSeconds" in shape.members)
+
+
+def test_failure_of_the_emulator_itself_tells_nothing(
+    aws: Emulator, omics: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken: Any = None
+    aws.edit(lambda account: account.runs.update(broken=broken))
+    with pytest.raises(ClientError) as caught:
+        omics.list_runs()
+    assert caught.value.response["Error"]["Code"] == "InternalFailure"
+    assert "Traceback" not in str(caught.value.response)
+    assert "the emulator failed at GET /run" in caplog.text
+
+
+def test_same_start_makes_the_same_ids() -> None:
+    def request_ids() -> list[str]:
+        with Emulator(clock=ManualClock()) as aws:
+            return [get(aws, "/run", Authorization="a")[1]["x-amzn-RequestId"] for _ in range(3)]
+
+    first = request_ids()
+    assert first == request_ids()
+    assert len(set(first)) == 3
+
+
+async def test_serve_ends_when_it_is_cancelled() -> None:
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(port=0, ready=url.set_result))
+    host, _, port = (await url).removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /2023-10-12/farms/{FARM_ID} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 403")
+    writer.close()
+    await writer.wait_closed()
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving

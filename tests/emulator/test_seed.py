@@ -1,0 +1,113 @@
+"""The demo is what AWS could have answered: the models are the judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore import xform_name
+
+from taskgate_emulator import Emulator, ManualClock, deadline, omics, parsing, seed
+from taskgate_emulator.answers import compile_answer
+from taskgate_emulator.operations import Call
+from taskgate_emulator.state import Account
+from taskgate_emulator.validation import Violation
+from taskgate_server.aws.model import StructureShape, load_service
+
+REGISTRIES = {"deadline": deadline.OPERATIONS, "omics": omics.OPERATIONS}
+READS = [
+    pytest.param(service, name, id=name)
+    for service, registry in REGISTRIES.items()
+    for name in sorted(registry.names)
+    if name.startswith(("Get", "List", "BatchGet"))
+]
+
+
+def params_for(service: str, operation: str, account: Account) -> list[dict[str, Any]]:
+    """Params of one call for each resource of the demo that the operation can read."""
+    if service == "omics":
+        tasks = [(run, task) for run in account.runs for task in account.runs[run].tasks]
+        everything = [
+            {"id": run, "taskId": task} for run, task in tasks if task != seed.LATER_TASK_ID
+        ]
+    else:
+        job = account.farms[seed.FARM_ID].queues[seed.QUEUE_ID].jobs[seed.JOB_ID]
+        everything = [
+            {
+                "farmId": seed.FARM_ID,
+                "queueId": seed.QUEUE_ID,
+                "jobId": seed.JOB_ID,
+                "stepId": step,
+                "taskId": task,
+            }
+            for step in job.steps
+            for task in job.steps[step].tasks
+        ]
+    if operation == "BatchGetTask":
+        return [{"identifiers": everything}]
+    shape = load_service(service).operation_model(operation).input_shape
+    names = set(shape.members) if shape else set()
+    cut = [{name: ids[name] for name in ids if name in names} for ids in everything]
+    return [params for position, params in enumerate(cut) if params not in cut[:position]]
+
+
+@pytest.mark.parametrize("seconds", [0, 65, 130, 400])
+@pytest.mark.parametrize(("service", "operation"), READS)
+def test_every_answer_fits_the_model(service: str, operation: str, seconds: float) -> None:
+    clock = ManualClock()
+    emulator = Emulator(clock=clock)
+    account = emulator.edit(lambda state: state)
+    model = load_service(service).operation_model(operation)
+    behave = REGISTRIES[service].behaviour(operation)
+    assert behave is not None
+    clock.advance(seconds)
+    read = parsing._Compiler().reader(model.output_shape)  # type: ignore[arg-type]  # all reads have one
+    for params in params_for(service, operation, account):
+        answer = behave(Call(account=account, operation=model, params=params, now=clock()))
+        violations: list[Violation] = []
+        read(parsing._json_object(compile_answer(model)(answer).body), "answer", violations)
+        assert violations == []
+
+
+def test_no_record_has_a_member_that_no_answer_has() -> None:
+    account = Emulator(clock=ManualClock()).edit(lambda state: state)
+    farm = account.farms[seed.FARM_ID]
+    queue = farm.queues[seed.QUEUE_ID]
+    job = queue.jobs[seed.JOB_ID]
+    assert set(farm.record) <= members("deadline", "GetFarmResponse")
+    assert set(queue.record) <= members("deadline", "GetQueueResponse")
+    assert set(job.record) <= members("deadline", "GetJobResponse")
+    for step in job.steps.values():
+        assert set(step.record) <= members("deadline", "GetStepResponse")
+        for task in step.tasks.values():
+            known = set(task.record).union(*(change.members for change in task.changes))
+            assert known <= members("deadline", "GetTaskResponse")
+    for run in account.runs.values():
+        known = set(run.timeline.record).union(*(c.members for c in run.timeline.changes))
+        assert known <= members("omics", "GetRunResponse") | members("omics", "RunListItem")
+        for task in run.tasks.values():
+            known = set(task.record).union(*(change.members for change in task.changes))
+            assert known <= members("omics", "GetRunTaskResponse")
+
+
+def test_everything_settles_or_waits_for_somebody(
+    deadline: Any, omics: Any, job: dict[str, str], clock: ManualClock
+) -> None:
+    clock.advance(300)
+    counts = deadline.get_job(**job)["taskRunStatusCounts"]
+    resting = {"PENDING", "SUSPENDED", "CANCELED", "FAILED", "SUCCEEDED"}
+    assert {status for status, count in counts.items() if count} == resting
+    runs = omics.list_runs()["items"]
+    assert {run["status"] for run in runs} == {"COMPLETED"}
+
+
+def test_every_emulated_operation_is_one_of_boto3(deadline: Any, omics: Any) -> None:
+    for client, service in ((deadline, "deadline"), (omics, "omics")):
+        for name in REGISTRIES[service].names:
+            assert callable(getattr(client, xform_name(name)))
+
+
+def members(service: str, shape_name: str) -> set[str]:
+    shape = load_service(service).shape_for(shape_name)
+    assert isinstance(shape, StructureShape)
+    return set(shape.members)
