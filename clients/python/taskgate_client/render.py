@@ -1,0 +1,140 @@
+"""Tasks, server information and errors as a person reads them in a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from taskgate.v1 import task_pb2, task_service_pb2
+from taskgate_client.errors import CallError
+
+STYLES = {
+    task_pb2.TASK_STATE_PENDING: "dim",
+    task_pb2.TASK_STATE_QUEUED: "cyan",
+    task_pb2.TASK_STATE_STARTING: "cyan",
+    task_pb2.TASK_STATE_RUNNING: "bold blue",
+    task_pb2.TASK_STATE_STOPPING: "yellow",
+    task_pb2.TASK_STATE_SUSPENDED: "yellow",
+    task_pb2.TASK_STATE_SUCCEEDED: "bold green",
+    task_pb2.TASK_STATE_FAILED: "bold red",
+    task_pb2.TASK_STATE_CANCELLED: "magenta",
+    task_pb2.TASK_STATE_BLOCKED: "red",
+}
+
+TIMES = (
+    ("created", "create_time"),
+    ("started", "start_time"),
+    ("ended", "end_time"),
+    ("updated", "update_time"),
+    ("observed", "observe_time"),
+)
+TEXTS = (
+    ("title", "display_name"),
+    ("retries", "retry_count"),
+    ("status", "status_message"),
+    ("failure", "failure_reason"),
+)
+
+
+def task(message: task_pb2.Task) -> RenderableType:
+    """A task: its state first, then all that is known of it."""
+    table = _two_columns()
+    table.add_row("name", Text(message.name, style="bold"))
+    state = _state(message.state)
+    state.append(f"  (AWS says {message.native_state})", style="dim")
+    if message.HasField("target_state"):
+        state.append("  on its way to ", style="dim").append_text(_state(message.target_state))
+    table.add_row("state", state)
+    told = {field.name: value for field, value in message.ListFields()}
+    for label, name in TEXTS:
+        if name in told:
+            table.add_row(label, Text(str(told[name])))
+    for label, name in TIMES:
+        if name in told:
+            table.add_row(label, Text(_time(told[name])))
+    for name, value in sorted(message.parameters.items()):
+        table.add_row(f"parameter {name}", _parameter(value))
+    if message.HasField("resources"):
+        table.add_row("resources", Text(_resources(message.resources)))
+    return Panel(table, expand=False)
+
+
+def server_info(message: task_service_pb2.GetServerInfoResponse) -> RenderableType:
+    """A server: its version, and one line for each AWS service."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("AWS service", "region", "ready", "operations", "gRPC service"):
+        table.add_column(heading, overflow="fold")
+    for each in message.aws_services:
+        ready = Text("yes", "green") if each.ready else Text(f"no: {each.not_ready_reason}", "red")
+        count = str(each.operation_count)
+        table.add_row(each.title, each.region or "?", ready, count, each.grpc_service)
+    return Group(Text(f"Taskgate {message.version}", style="bold"), table)
+
+
+def error(message: CallError) -> RenderableType:
+    """An error: what happened, what to do, and by which id to find it in the logs."""
+    table = _two_columns()
+    table.add_row("status", Text(message.code.name, style="bold red"))
+    table.add_row("message", Text(message.message))
+    if message.reason:
+        table.add_row("reason", Text(f"{message.reason}  (from {message.domain})"))
+    # The message of a single violation says it all.
+    for violation in message.violations if len(message.violations) > 1 else ():
+        table.add_row(f"field {violation.field}", Text(violation.description))
+    if message.resource is not None and message.resource[1]:
+        table.add_row("resource", Text(" ".join(message.resource)))
+    if message.quota:
+        table.add_row("quota", Text(message.quota))
+    if message.retry_after_seconds is not None:
+        table.add_row("try again", Text(f"in {message.retry_after_seconds:g} s"))
+    if message.request_id:
+        table.add_row("request id", Text(message.request_id))
+    return Panel(table, border_style="red", expand=False)
+
+
+def _two_columns() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _state(state: task_pb2.TaskState.ValueType) -> Text:
+    try:
+        word = task_pb2.TaskState.Name(state).removeprefix("TASK_STATE_")
+    except ValueError:  # a state of a newer server
+        word = f"state {state}"
+    return Text(word, style=STYLES.get(state, ""))
+
+
+def _time(value: Timestamp) -> str:
+    moment = datetime.fromtimestamp(value.seconds, tz=UTC)
+    fraction = f".{value.nanos:09}".rstrip("0").rstrip(".")
+    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction} UTC"
+
+
+def _parameter(value: task_pb2.TaskParameter) -> Text:
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return Text("no value", style="dim")
+    if kind == "unknown_member":
+        return Text(f"of a kind this version does not know: {value.unknown_member}", style="yellow")
+    return Text(getattr(value, kind)).append(f"  ({kind})", style="dim")
+
+
+def _resources(resources: task_pb2.TaskResources) -> str:
+    parts = []
+    if resources.HasField("cpus"):
+        parts.append(f"{resources.cpus} CPUs")
+    if resources.HasField("memory_gib"):
+        parts.append(f"{resources.memory_gib} GiB")
+    if resources.HasField("gpus"):
+        parts.append(f"{resources.gpus} GPUs")
+    if resources.HasField("instance_type"):
+        parts.append(resources.instance_type)
+    return ", ".join(parts)

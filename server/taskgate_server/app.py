@@ -1,0 +1,117 @@
+"""Puts the server together from its settings, in reading order, and runs it until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from taskgate_server import config
+from taskgate_server.aws.services import SERVICES
+from taskgate_server.calls import CallsInFlight, Handler, Rpc
+from taskgate_server.config import AwsSettings, Settings, SettingsError
+from taskgate_server.interceptors import Interceptors
+from taskgate_server.server import TASK_SERVICE, Address, Handlers, Server
+from taskgate_server.telemetry import LOG
+from taskgate_server.upstream.clients import Connection, make_client
+from taskgate_server.upstream.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A server and what has to be let go of after it."""
+
+    server: Server
+    executors: list[ThreadPoolExecutor]
+
+    def close(self) -> None:
+        """Drops the AWS calls that have not begun."""
+        for executor in self.executors:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def build(settings: Settings) -> App:
+    """The whole server; nothing is started yet.
+
+    Raises:
+        SettingsError: there are settings for an AWS service that Taskgate does not know.
+    """
+    known = [spec.name for spec in SERVICES]
+    strangers = sorted(set(settings.aws) - set(known))
+    if strangers:
+        raise SettingsError(
+            [f"aws.{name}: no such AWS service; there are {', '.join(known)}" for name in strangers]
+        )
+    executors, gateways = [], {}
+    for spec in SERVICES:
+        aws = settings.aws.get(spec.name, AwsSettings())
+        executor = ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=spec.name)
+        executors.append(executor)
+        connection = Connection(spec, partial(make_client, spec, aws), executor)
+        gateways[spec.name] = Gateway(
+            connection, executor, default_time_limit=settings.default_time_limit_seconds
+        )
+    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
+    in_flight = CallsInFlight()
+    interceptors = Interceptors(in_flight=in_flight)
+
+    def load_handlers() -> dict[str, Handler]:
+        return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in load_rpcs(gateways)}
+
+    server = Server(
+        Address(host=settings.listen_host, port=settings.listen_port),
+        Handlers(load_handlers, services),
+        in_flight,
+        [gateway.connection for gateway in gateways.values()],
+        settings.max_request_bytes,
+    )
+    return App(server=server, executors=executors)
+
+
+def load_rpcs(gateways: dict[str, Gateway]) -> Iterable[Rpc]:
+    """Every RPC that the server has. Imports the contracts, which takes 0.1 s."""
+    from importlib.metadata import version  # noqa: PLC0415
+
+    from taskgate_server.rpc import handlers  # noqa: PLC0415  # see above
+    from taskgate_server.tasks.backend import load_backend  # noqa: PLC0415
+    from taskgate_server.tasks.servicer import TaskServicer  # noqa: PLC0415
+
+    backends, counts = {}, {}
+    for spec in SERVICES:
+        operations, gateway = handlers.load_operations(spec), gateways[spec.name]
+        yield from handlers.make_rpcs(spec, operations, gateway)
+        backend = load_backend(spec)
+        backends[spec.name] = backend(gateway, operations[backend.names.operation].to_message)
+        counts[spec.name] = len(operations)
+    servicer = TaskServicer(version("taskgate"), backends, counts)
+    yield from servicer.rpcs()
+
+
+async def run(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT, then drains.
+
+    Args:
+        settings: all of them.
+        ready: told the address once the server listens.
+
+    Raises:
+        server.ListenError: the address cannot be listened on.
+        SettingsError: see `build`.
+    """
+    app = build(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    for name in config.unknown_variables(os.environ):
+        LOG.warning("this variable is no setting", extra={"variable": name})
+    address = await app.server.start()
+    if ready is not None:
+        ready(address)
+    await stop.wait()
+    await app.server.drain(settings.drain_seconds)
+    app.close()

@@ -1,0 +1,55 @@
+"""How the layers speak of RPCs: `Rpc` is what can be called, `Call` is one call of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import Message
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One call of an RPC: what its behaviour is told, and what it tells for log and caller."""
+
+    method: str
+    """Full name, such as `taskgate.v1.TaskService/GetTask`."""
+
+    call_id: str
+    """What the log and RequestInfo name the call by."""
+
+    time_limit: float | None
+    """Seconds that the caller waits, counted from the start of the call; None when it set none."""
+
+    aws_request_id: str = ""
+    """AWS's id of the request that answered the call."""
+
+
+Behaviour: TypeAlias = Callable[[Any, Call], Any]
+"""Serves a call. Takes the request, or an async iterator of requests; returns an awaitable of the
+response, or an async iterator of responses. Raises errors.TaskgateError."""
+
+
+@dataclass(slots=True)
+class CallsInFlight:
+    """How many calls are being served."""
+
+    count: int = 0
+
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+"""What grpc.aio calls for an RPC: its behaviour with all the stages around it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rpc:
+    """An RPC and what serves it."""
+
+    method: str
+    request_class: type[Message]
+    response_class: type[Message]
+    behaviour: Behaviour
+    client_streams: bool = False
+    server_streams: bool = False

@@ -1,0 +1,153 @@
+"""Every setting of the server: one frozen object, read once at start.
+
+From `TASKGATE_*` environment variables and a TOML file (`taskgate serve --config FILE`, or
+`TASKGATE_CONFIG_FILE`); the environment wins. Nothing else in the server reads the environment, but
+for AWS's own variables (credentials, AWS_REGION). docs/configuration.md lists the same settings.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import pydantic_settings
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+CONFIG_FILE_VARIABLE: Final = "TASKGATE_CONFIG_FILE"
+CLIENT_ADDRESS_VARIABLE: Final = "TASKGATE_ADDRESS"  # the command line's, no setting
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+# The region becomes part of a host name: https://docs.aws.amazon.com/general/latest/gr/rande.html
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$")]
+Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/?$")]
+
+
+class AwsSettings(BaseModel):
+    """How one AWS service is reached."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    region: Region | None = Field(
+        None, description="AWS region. Unset: as boto3 finds it (AWS_REGION, the profile)."
+    )
+    endpoint_url: Endpoint | None = Field(
+        None,
+        description="Another endpoint than AWS's own, such as the emulator's. AWS's host prefixes"
+        " are then left out.",
+    )
+    connect_timeout_seconds: Seconds = Field(3.0, description="Limit for making a connection.")
+    read_timeout_seconds: Seconds = Field(30.0, description="Limit for waiting for an answer.")
+    max_concurrent_calls: int = Field(
+        32, ge=1, le=1000, description="Calls in flight at once; each has a thread."
+    )
+    max_attempts: int = Field(
+        3,
+        ge=1,
+        le=10,
+        description="Tries of one call, the first one included.",
+    )
+
+
+class Settings(BaseSettings):
+    """All settings, with their defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TASKGATE_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    listen_host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on. The default is this machine alone: callers are neither"
+        " authenticated nor encrypted.",
+    )
+    listen_port: int = Field(
+        50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    aws: dict[str, AwsSettings] = Field(
+        default_factory=dict, description="One table for each AWS service: deadline, omics."
+    )
+    default_time_limit_seconds: Seconds = Field(
+        60.0, description="Limit for a call whose caller set no deadline."
+    )
+    drain_seconds: Seconds = Field(
+        20.0, description="How long calls in flight may go on after SIGTERM."
+    )
+    max_request_bytes: int = Field(
+        4 * 1024 * 1024, ge=1024, description="Largest request message accepted."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level logged. INFO has one line for each call."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `faults` has one line for each thing wrong."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def load_settings(config_file: Path | None = None, **arguments: Any) -> Settings:
+    """The settings from arguments, environment and file, in this order.
+
+    Raises:
+        SettingsError: with all faults at once, and no values, which could be secrets.
+    """
+    kind: type[Settings] = Settings
+    if config_file is not None:
+        if not config_file.is_file():
+            raise SettingsError([f"{config_file}: there is no such settings file"])
+        options = SettingsConfigDict(toml_file=config_file)
+        kind = type("Settings", (Settings,), {"model_config": options, "__module__": __name__})
+    try:
+        return kind(**arguments)
+    except ValidationError as error:
+        raise SettingsError([_fault(item["loc"], item["msg"]) for item in error.errors()]) from None
+    except pydantic_settings.SettingsError as error:
+        raise SettingsError([str(error)]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError([f"{config_file}: {error}"]) from None
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """The variables that look like settings and are none, for a warning at start.
+
+    No error, since Kubernetes makes such names for a Service called `taskgate`:
+    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    """
+    known = {f"TASKGATE_{name}".upper() for name in Settings.model_fields}
+    known |= {CONFIG_FILE_VARIABLE, CLIENT_ADDRESS_VARIABLE}
+    return sorted(
+        name
+        for name in environ
+        if name.startswith("TASKGATE_")
+        and name.partition("__")[0] not in known
+        and not name.startswith(("TASKGATE_SERVICE_", "TASKGATE_PORT"))
+    )
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> str:
+    name = ".".join(str(part) for part in location)
+    variable = "TASKGATE_" + "__".join(str(part) for part in location).upper()
+    return f"{name} ({variable}): {message}"

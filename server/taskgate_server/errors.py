@@ -1,0 +1,424 @@
+"""Every error that a caller can see: one table, one class, one wrap for each foreign error.
+
+    TaskgateError              what the RPC answers: status, message, details
+      from the caller          INVALID_ARGUMENT, found before anything was sent
+      from AWS                 by `AWS_ERRORS`, the table of AWS codes
+      from the way to AWS      UNAVAILABLE, DEADLINE_EXCEEDED: `from_botocore`
+      from Taskgate            INTERNAL: a bug here, told without its insides
+
+Each carries google.rpc.ErrorInfo (reason, domain, metadata) and RequestInfo; see docs/errors.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, Final, TypeAlias
+
+from botocore import xform_name
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+
+TASKGATE_DOMAIN: Final = "taskgate"
+BUG: Final = "TASKGATE_BUG"
+"""The reason of errors that are Taskgate's own fault."""
+
+Response: TypeAlias = Mapping[str, Any]
+"""An AWS error as botocore parsed it: `Error`, `ResponseMetadata` and the modelled members."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class TaskgateError(Exception):
+    """An RPC's failure, ready to be told to the caller."""
+
+    code: StatusCode
+    message: str
+    reason: str
+    domain: str = TASKGATE_DOMAIN
+    metadata: dict[str, str] = field(default_factory=dict)
+    details: list[Message] = field(default_factory=list)
+    aws_request_id: str = ""
+    credentials_refused: bool = False
+    """Whether no call can succeed until the server has other credentials."""
+
+    def __str__(self) -> str:
+        return f"{self.code.name} {self.reason}: {self.message}"
+
+    def to_status(self, call_id: str) -> status_pb2.Status:
+        """The whole error as google.rpc.Status; RequestInfo has AWS's request id, else ours."""
+        info = error_details_pb2.ErrorInfo(
+            reason=self.reason, domain=self.domain, metadata=self.metadata
+        )
+        request = error_details_pb2.RequestInfo(request_id=self.aws_request_id or call_id)
+        status = status_pb2.Status(code=self.code.value[0], message=self.message)
+        for detail in (info, request, *self.details):
+            packed = AnyMessage()
+            packed.Pack(detail)
+            status.details.append(packed)
+        return status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which AWS call an error belongs to."""
+
+    service: str
+    title: str
+    domain: str
+    operation: str
+    endpoint: str = ""
+    """The host asked, for the person who has to find out why it cannot be reached."""
+
+
+# --- What AWS answers -----------------------------------------------------------------------------
+
+Details: TypeAlias = Callable[[Response, Origin], list[Message]]
+
+
+def _bad_request(response: Response, _: Origin) -> list[Message]:
+    fields = response.get("fieldList") or []
+    violations = [
+        error_details_pb2.BadRequest.FieldViolation(
+            field=xform_name(item.get("name", "")), description=item.get("message", "")
+        )
+        for item in fields
+    ]
+    return [error_details_pb2.BadRequest(field_violations=violations)] if violations else []
+
+
+def _resource(response: Response, origin: Origin) -> list[Message]:
+    kind, name = response.get("resourceType", ""), response.get("resourceId", "")
+    info = error_details_pb2.ResourceInfo(
+        resource_type=kind or origin.title,
+        resource_name=name,
+        description=_aws_message(response),
+    )
+    return [info]
+
+
+def _quota(response: Response, origin: Origin) -> list[Message]:
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=response.get("serviceCode") or origin.service,
+        description=_aws_message(response),
+        quota_id=response.get("quotaCode", ""),
+    )
+    return [error_details_pb2.QuotaFailure(violations=[violation])]
+
+
+def _retry(response: Response, _: Origin) -> list[Message]:
+    seconds = retry_after_seconds(response)
+    if seconds is None:
+        return []
+    return [error_details_pb2.RetryInfo(retry_delay=_duration(seconds))]
+
+
+def _retry_always(response: Response, origin: Origin) -> list[Message]:
+    return _retry(response, origin) or [error_details_pb2.RetryInfo(retry_delay=_duration(1))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What becomes of one AWS error code."""
+
+    code: StatusCode
+    details: tuple[Details, ...] = ()
+    by_reason: Mapping[str, StatusCode] = field(default_factory=dict)
+    """The codes that AWS's own `reason` leads to instead."""
+
+
+_CREDENTIALS = Rule(code=StatusCode.UNAVAILABLE)
+_THROTTLED = Rule(code=StatusCode.RESOURCE_EXHAUSTED, details=(_retry_always, _quota))
+_OVERLOADED = Rule(code=StatusCode.UNAVAILABLE, details=(_retry_always,))
+
+AWS_ERRORS: Final[Mapping[str, Rule]] = {
+    # What the two models declare.
+    "ValidationException": Rule(code=StatusCode.INVALID_ARGUMENT, details=(_bad_request,)),
+    "AccessDeniedException": Rule(code=StatusCode.PERMISSION_DENIED),
+    "ResourceNotFoundException": Rule(code=StatusCode.NOT_FOUND, details=(_resource,)),
+    "ThrottlingException": _THROTTLED,
+    "ServiceQuotaExceededException": Rule(code=StatusCode.RESOURCE_EXHAUSTED, details=(_quota,)),
+    "ConflictException": Rule(
+        code=StatusCode.FAILED_PRECONDITION,
+        details=(_resource,),
+        by_reason={
+            "RESOURCE_ALREADY_EXISTS": StatusCode.ALREADY_EXISTS,
+            "CONCURRENT_MODIFICATION": StatusCode.ABORTED,
+        },
+    ),
+    "InternalServerErrorException": Rule(code=StatusCode.INTERNAL, details=(_retry,)),
+    "InternalServerException": Rule(code=StatusCode.INTERNAL, details=(_retry,)),
+    "RequestTimeoutException": Rule(code=StatusCode.DEADLINE_EXCEEDED),
+    "NotSupportedOperationException": Rule(code=StatusCode.UNIMPLEMENTED),
+    "RangeNotSatisfiableException": Rule(code=StatusCode.OUT_OF_RANGE),
+    # What any AWS service can answer:
+    # https://docs.aws.amazon.com/general/latest/gr/api-retries.html and the common errors pages.
+    "AccessDenied": Rule(code=StatusCode.PERMISSION_DENIED),
+    "OptInRequired": Rule(code=StatusCode.PERMISSION_DENIED),
+    "NotAuthorized": Rule(code=StatusCode.PERMISSION_DENIED),
+    "ValidationError": Rule(code=StatusCode.INVALID_ARGUMENT),
+    "UnknownOperationException": Rule(code=StatusCode.UNIMPLEMENTED),
+    **dict.fromkeys(
+        ("Throttling", "ThrottledException", "TooManyRequestsException", "RequestThrottled"),
+        _THROTTLED,
+    ),
+    **dict.fromkeys(("ServiceUnavailable", "ServiceUnavailableException"), _OVERLOADED),
+    **dict.fromkeys(("502", "503", "504"), _OVERLOADED),  # an answer that was not the service's
+    **dict.fromkeys(
+        (
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "RequestExpired",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+        ),
+        _CREDENTIALS,
+    ),
+}
+
+_MEMBERS_TOLD_ELSEWHERE = {"Error", "ResponseMetadata", "message", "Message", "fieldList"}
+
+
+def from_aws(response: Response, origin: Origin) -> TaskgateError:
+    """An AWS error answer, by the table. A code that is not in it is UNKNOWN."""
+    aws_code = str(response.get("Error", {}).get("Code") or "Unknown")
+    rule = AWS_ERRORS.get(aws_code, Rule(code=StatusCode.UNKNOWN))
+    error = TaskgateError(
+        code=rule.by_reason.get(str(response.get("reason")), rule.code),
+        message=_aws_message(response) or f"{origin.title} answered {aws_code}",
+        reason=_upper_snake(aws_code),
+        domain=origin.domain,
+        metadata=_metadata(response, origin),
+        details=[detail for make in rule.details for detail in make(response, origin)],
+        aws_request_id=response.get("ResponseMetadata", {}).get("RequestId", ""),
+    )
+    return _credentials_refused(error, origin) if rule is _CREDENTIALS else error
+
+
+def _credentials_refused(error: TaskgateError, origin: Origin) -> TaskgateError:
+    """The server's own credentials are no fault of the caller's, and their details not its."""
+    return replace(
+        error,
+        message=f"{origin.title} refuses this server's AWS credentials: renew them",
+        metadata=error.metadata | {"aws_code": error.reason},
+        reason="UPSTREAM_CREDENTIALS",
+        domain=TASKGATE_DOMAIN,
+        credentials_refused=True,
+    )
+
+
+def _metadata(response: Response, origin: Origin) -> dict[str, str]:
+    """All the scalar members of the error, and the entries of its maps, under their AWS names."""
+    metadata = {"operation": origin.operation, "service": origin.service}
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if status is not None:
+        metadata["http_status"] = str(status)
+    for member, value in response.items():
+        if member in _MEMBERS_TOLD_ELSEWHERE or value is None:
+            continue
+        if isinstance(value, Mapping):
+            metadata |= {str(key): str(each) for key, each in value.items()}
+        else:
+            metadata[member] = str(value)
+    return metadata
+
+
+def retry_after_seconds(response: Response) -> float | None:
+    """How long AWS asks to wait: Deadline models it, others have it in the HTTP header, if any."""
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    told = response.get("retryAfterSeconds", headers.get("retry-after"))
+    try:
+        return max(float(told), 0.0) if told is not None else None
+    except ValueError:  # the header may be a date; then there is no number to pass on
+        return None
+
+
+def _aws_message(response: Response) -> str:
+    return str(response.get("Error", {}).get("Message") or response.get("message") or "")
+
+
+# --- What happens on the way to AWS ---------------------------------------------------------------
+
+
+def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
+    """A failure of a boto3 call, whatever it was. An unexpected one is a bug."""
+    for kinds, make in _botocore_errors():
+        if isinstance(error, kinds):
+            return make(error, origin)
+    return internal()
+
+
+def _answered(error: Any, origin: Origin) -> TaskgateError:
+    return from_aws(error.response, origin)
+
+
+def _without_credentials(_: Any, origin: Origin) -> TaskgateError:
+    return _unavailable(
+        origin,
+        "UPSTREAM_CREDENTIALS",
+        f"this server has no AWS credentials for {origin.title}: give it some in one of the ways"
+        " that boto3 knows (environment, profile, role)",
+        credentials_refused=True,
+    )
+
+
+def _badly_set_up(_: Any, origin: Origin) -> TaskgateError:
+    return _unavailable(
+        origin,
+        "UPSTREAM_CONFIGURATION",
+        f"this server is not set up for {origin.title}: check its region"
+        f" (TASKGATE_AWS__{origin.service.upper()}__REGION or AWS_REGION) and endpoint",
+    )
+
+
+def _refused_by_sdk(*_: Any) -> TaskgateError:
+    return invalid_request({"": "breaks a rule of AWS's model"})
+
+
+def _garbled(_: Any, origin: Origin) -> TaskgateError:
+    return unreadable_answer(origin.operation)
+
+
+def _unreachable(what: str) -> Callable[[Any, Origin], TaskgateError]:
+    def make(_: Any, origin: Origin) -> TaskgateError:
+        at = f" at {origin.endpoint}" if origin.endpoint else ""
+        return _unavailable(
+            origin,
+            "UPSTREAM_UNREACHABLE",
+            f"{origin.title}{at} {what}: check this server's region, endpoint and network",
+            details=[error_details_pb2.RetryInfo(retry_delay=_duration(1))],
+        )
+
+    return make
+
+
+Rules: TypeAlias = Sequence[
+    tuple[tuple[type[Exception], ...], Callable[[Any, Origin], TaskgateError]]
+]
+
+
+@cache
+def _botocore_errors() -> Rules:
+    """The table of botocore's exceptions; loaded late, since importing them takes 0.2 s."""
+    import botocore.exceptions as aws  # noqa: PLC0415
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415
+
+    return (
+        ((aws.ClientError,), _answered),
+        (
+            (
+                aws.NoCredentialsError,
+                aws.PartialCredentialsError,
+                aws.CredentialRetrievalError,
+                aws.TokenRetrievalError,
+                aws.UnauthorizedSSOTokenError,
+                aws.SSOError,
+                aws.ProfileNotFound,
+                aws.ConfigParseError,
+            ),
+            _without_credentials,
+        ),
+        (
+            (
+                aws.NoRegionError,
+                aws.InvalidRegionError,
+                aws.EndpointProviderError,
+                aws.UnknownServiceError,
+                aws.InvalidEndpointConfigurationError,
+            ),
+            _badly_set_up,
+        ),
+        ((aws.ParamValidationError,), _refused_by_sdk),
+        ((ResponseParserError,), _garbled),
+        ((aws.ReadTimeoutError,), _unreachable("does not answer in time")),
+        ((aws.ConnectTimeoutError,), _unreachable("does not accept connections in time")),
+        ((aws.ConnectionClosedError,), _unreachable("closed the connection")),
+        ((aws.SSLError,), _unreachable("has a certificate that this server does not trust")),
+        ((aws.HTTPClientError, aws.ConnectionError), _unreachable("cannot be reached")),
+        ((ValueError,), _badly_set_up),  # botocore's word for an endpoint that is no URL
+    )
+
+
+def _unavailable(origin: Origin, reason: str, message: str, **more: Any) -> TaskgateError:
+    return TaskgateError(
+        code=StatusCode.UNAVAILABLE,
+        message=message,
+        reason=reason,
+        metadata={"operation": origin.operation, "service": origin.service},
+        **more,
+    )
+
+
+# --- What Taskgate itself finds -------------------------------------------------------------------
+
+
+def invalid_request(faults: Mapping[str, str]) -> TaskgateError:
+    """A request with faults: field path to description. Nothing was sent to AWS."""
+    violations = [
+        error_details_pb2.BadRequest.FieldViolation(field=path, description=fault)
+        for path, fault in sorted(faults.items())
+    ]
+    first = "; ".join(f"{path or 'request'}: {fault}" for path, fault in sorted(faults.items())[:3])
+    more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""  # noqa: PLR2004  # the details have all
+    return TaskgateError(
+        code=StatusCode.INVALID_ARGUMENT,
+        message=f"{first}{more}",
+        reason="INVALID_REQUEST",
+        details=[error_details_pb2.BadRequest(field_violations=violations)],
+    )
+
+
+def time_limit_exceeded(origin: Origin, seconds: float) -> TaskgateError:
+    """The caller's time, or the server's own limit, ran out while AWS was asked."""
+    return TaskgateError(
+        code=StatusCode.DEADLINE_EXCEEDED,
+        message=f"{origin.title} did not answer {origin.operation} within {seconds:.3g} s",
+        reason="TIME_LIMIT_EXCEEDED",
+        metadata={"operation": origin.operation, "service": origin.service},
+    )
+
+
+def unreadable_answer(operation: str) -> TaskgateError:
+    """AWS answered with success and something that its model does not describe."""
+    return TaskgateError(
+        code=StatusCode.UNKNOWN,
+        message=f"AWS's answer to {operation} does not fit its model",
+        reason="UPSTREAM_ANSWER_UNREADABLE",
+        metadata={"operation": operation},
+    )
+
+
+def not_served(what: str) -> TaskgateError:
+    """Something that the contract has and this version does not do."""
+    return TaskgateError(
+        code=StatusCode.UNIMPLEMENTED,
+        message=f"{what} is not served by this version of Taskgate",
+        reason="NOT_SERVED",
+    )
+
+
+def internal() -> TaskgateError:
+    """A bug of Taskgate's: the log has the story, the caller an id to find it by."""
+    return TaskgateError(
+        code=StatusCode.INTERNAL,
+        message="Taskgate failed; its log has the details under the request id given here",
+        reason=BUG,
+    )
+
+
+def _upper_snake(code: str) -> str:
+    return code if code.isupper() else xform_name(code).upper()
+
+
+def _duration(seconds: float) -> Duration:
+    whole = int(seconds)
+    return Duration(seconds=whole, nanos=round((seconds - whole) * 1_000_000_000))

@@ -1,0 +1,143 @@
+"""What surrounds every call: `_serve` is the list of the stages, outermost first.
+
+In: an `Rpc`. Out: the handler that grpc.aio takes. The stages are put around the behaviour once,
+when the handler is made, not searched for at each call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc.aio import ServicerContext
+
+from taskgate_server import errors
+from taskgate_server.calls import Call, CallsInFlight, Handler, Rpc
+from taskgate_server.telemetry import LOG, log_bug
+
+AWS_REQUEST_ID_KEY = "taskgate-aws-request-id"
+"""Trailing metadata of a successful call: AWS's id of the request that answered it."""
+
+STATUS_KEY = "grpc-status-details-bin"
+"""Where gRPC carries google.rpc.Status: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interceptors:
+    """Makes handlers. Clock and ids are arguments, so that tests can tell what is logged."""
+
+    in_flight: CallsInFlight
+    clock: Callable[[], float] = time.monotonic
+    make_call_id: Callable[[], str] = lambda: secrets.token_hex(8)
+
+    def handler(self, rpc: Rpc) -> Handler:
+        """The handler of an RPC, with every stage around its behaviour."""
+        make = {
+            (False, False): grpc.unary_unary_rpc_method_handler,
+            (False, True): grpc.unary_stream_rpc_method_handler,
+            (True, False): grpc.stream_unary_rpc_method_handler,
+            (True, True): grpc.stream_stream_rpc_method_handler,
+        }[rpc.client_streams, rpc.server_streams]
+        return make(
+            self._stream(rpc) if rpc.server_streams else self._unary(rpc),
+            request_deserializer=rpc.request_class.FromString,
+            response_serializer=rpc.response_class.SerializeToString,
+        )
+
+    def _unary(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
+        async def handle(request: Any, context: ServicerContext[Any, Any]) -> Any:
+            async with self._serve(rpc, context) as call:
+                return await rpc.behaviour(request, call)
+
+        return handle
+
+    def _stream(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
+        async def handle(request: Any, context: ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            async with self._serve(rpc, context) as call:
+                async for response in rpc.behaviour(request, call):
+                    yield response
+
+        return handle
+
+    @asynccontextmanager
+    async def _serve(self, rpc: Rpc, context: ServicerContext[Any, Any]) -> AsyncIterator[Call]:
+        call = Call(
+            method=rpc.method,
+            call_id=self.make_call_id(),
+            time_limit=_time_limit(context),
+        )
+        async with self._logged(call, context), _told(call, context):
+            yield call
+
+    @asynccontextmanager
+    async def _logged(self, call: Call, context: ServicerContext[Any, Any]) -> AsyncIterator[None]:
+        """One line for each call: who was called, how it ended, how long it took."""
+        started = self.clock()
+        code = grpc.StatusCode.OK
+        self.in_flight.count += 1
+        try:
+            yield
+        except asyncio.CancelledError:
+            # grpc.aio cancels a call when its client has gone or its deadline has passed.
+            left = _time_limit(context)
+            expired = left is not None and left <= 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
+            raise
+        except grpc.aio.AbortError:
+            code = _code_of(context)
+            raise
+        finally:
+            self.in_flight.count -= 1
+            LOG.info(
+                "call",
+                extra={
+                    "method": call.method,
+                    "code": code.name,
+                    "duration_ms": round((self.clock() - started) * 1000, 3),
+                    "call_id": call.call_id,
+                    "aws_request_id": call.aws_request_id,
+                },
+            )
+
+
+def _time_limit(context: ServicerContext[Any, Any]) -> float | None:
+    """Seconds until the caller's deadline. Grpc.aio gives None for a caller that set none."""
+    left: float | None = context.time_remaining()
+    return left
+
+
+def _code_of(context: ServicerContext[Any, Any]) -> grpc.StatusCode:
+    """The code that a call was aborted with; grpc.aio keeps it as a number."""
+    number: Any = context.code()
+    return next(
+        (code for code in grpc.StatusCode if code.value[0] == number), grpc.StatusCode.UNKNOWN
+    )
+
+
+@asynccontextmanager
+async def _told(call: Call, context: ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """Every error as google.rpc.Status with its details; a bug without its insides."""
+    try:
+        yield
+    except errors.TaskgateError as error:
+        call.aws_request_id = error.aws_request_id or call.aws_request_id
+        await _abort(call, context, error)
+    except Exception as error:  # noqa: BLE001  # nothing else may reach the wire
+        log_bug(error, method=call.method, call_id=call.call_id)
+        await _abort(call, context, errors.internal())
+    else:
+        if call.aws_request_id:
+            context.set_trailing_metadata(((AWS_REQUEST_ID_KEY, call.aws_request_id),))
+
+
+async def _abort(
+    call: Call, context: ServicerContext[Any, Any], error: errors.TaskgateError
+) -> None:
+    status = error.to_status(call.call_id).SerializeToString()
+    await context.abort(error.code, error.message, ((STATUS_KEY, status),))

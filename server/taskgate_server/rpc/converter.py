@@ -1,0 +1,80 @@
+"""The bridge between the generated contract and boto3: for each operation a pair of functions.
+
+`Converter.to_params` takes a request message to boto3's parameters, `Converter.to_message` an
+answer to the response message. Both are compiled on first use from the AWS model and the message's
+descriptor (`to_params`, `to_message`), so no operation's or member's name is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.message import Message
+
+from taskgate_server import errors
+from taskgate_server.aws import model
+from taskgate_server.rpc.to_message import AnswerCompiler
+from taskgate_server.rpc.to_params import Faults, Params, RequestCompiler, Structure
+
+
+class Operation:
+    """One AWS operation as an RPC: its messages, and their conversion compiled when first used."""
+
+    def __init__(
+        self,
+        method: MethodDescriptor,
+        find_model: Callable[[str], model.OperationModel],
+        compilers: tuple[RequestCompiler, AnswerCompiler],
+    ) -> None:
+        self.name: str = method.name
+        self.request_class = message_factory.GetMessageClass(method.input_type)
+        self.response_class = message_factory.GetMessageClass(method.output_type)
+        self._messages: tuple[Descriptor, Descriptor] = method.input_type, method.output_type
+        self._find_model = find_model
+        self._compilers = compilers
+
+    @cached_property
+    def model(self) -> model.OperationModel:
+        """What botocore knows of the operation."""
+        return self._find_model(self.name)
+
+    def to_params(self, request: Message) -> Params:
+        """The request as boto3 takes it.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT with every fault that the model finds.
+        """
+        if self._request is None:
+            return {}
+        faults: Faults = {}
+        params = self._request.convert(request, "", faults)
+        if faults:
+            raise errors.invalid_request(faults)
+        return params
+
+    def to_message(self, answer: Mapping[str, Any]) -> Message:
+        """AWS's answer as the response message.
+
+        Raises:
+            errors.TaskgateError: UNKNOWN, the answer does not fit the model.
+        """
+        if self._response is None:
+            return self.response_class()
+        try:
+            return self.response_class(**self._response(answer))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise errors.unreadable_answer(self.name) from error
+
+    @cached_property
+    def _request(self) -> Structure | None:
+        shape = self.model.input_shape
+        return self._compilers[0].structure(shape, self._messages[0]) if shape else None
+
+    @cached_property
+    def _response(self) -> Callable[[Any], dict[str, Any]] | None:
+        shape = self.model.output_shape
+        return self._compilers[1].structure(shape, self._messages[1]) if shape else None

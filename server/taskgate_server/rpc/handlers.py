@@ -1,0 +1,95 @@
+"""Every operation of an AWS service as an `Rpc`, taken from the descriptors of its contract.
+
+One behaviour serves them all: message -> boto3's parameters -> the gateway -> message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from importlib import import_module
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+from taskgate_server import errors
+from taskgate_server.aws import model
+from taskgate_server.aws.services import ServiceSpec
+from taskgate_server.calls import Behaviour, Call, Rpc
+from taskgate_server.rpc.converter import Operation
+from taskgate_server.rpc.to_message import AnswerCompiler
+from taskgate_server.rpc.to_params import RequestCompiler
+from taskgate_server.upstream.gateway import Gateway
+
+
+def load_contract(spec: ServiceSpec) -> ServiceDescriptor:
+    """The descriptor of the service's generated contract, whose stubs are imported here."""
+    contract = import_module(spec.contract_module)
+    descriptor: ServiceDescriptor = contract.DESCRIPTOR.services_by_name[spec.grpc_service]
+    return descriptor
+
+
+def load_operations(spec: ServiceSpec) -> dict[str, Operation]:
+    """Every operation of the contract, by name; none is compiled yet."""
+    compilers = RequestCompiler(), AnswerCompiler()
+
+    def find_model(name: str) -> model.OperationModel:
+        return model.load_service(spec.name).operation_model(name)
+
+    return {
+        method.name: Operation(method, find_model, compilers)
+        for method in load_contract(spec).methods
+    }
+
+
+def make_rpcs(spec: ServiceSpec, operations: dict[str, Operation], gateway: Gateway) -> list[Rpc]:
+    """What serves the operations."""
+    return [
+        _make_rpc(method, operations[method.name], gateway)
+        for method in load_contract(spec).methods
+    ]
+
+
+def _make_rpc(method: MethodDescriptor, operation: Operation, gateway: Gateway) -> Rpc:
+    return Rpc(
+        method=f"{method.containing_service.full_name}/{method.name}",
+        request_class=operation.request_class,
+        response_class=operation.response_class,
+        behaviour=_behaviour(method, operation, gateway),
+        client_streams=method.client_streaming,
+        server_streams=method.server_streaming,
+    )
+
+
+def _behaviour(method: MethodDescriptor, operation: Operation, gateway: Gateway) -> Behaviour:
+    if method.server_streaming:
+        return _refused_stream(operation)
+    if method.client_streaming:
+        return _refused(operation)
+    return _unary(operation, gateway)
+
+
+def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
+    async def serve(request: Message, call: Call) -> Message:
+        params = operation.to_params(request)
+        answer = await gateway.call(operation.name, params, time_limit=call.time_limit)
+        call.aws_request_id = answer.request_id
+        return operation.to_message(answer.value)
+
+    return serve
+
+
+def _refused(operation: Operation) -> Behaviour:
+    async def serve(requests: Any, call: Call) -> Message:  # noqa: ARG001  # a behaviour's signature
+        raise errors.not_served(f"{operation.name}, whose payload is a stream,")
+
+    return serve
+
+
+def _refused_stream(operation: Operation) -> Behaviour:
+    refuse = _refused(operation)
+
+    async def serve(request: Any, call: Call) -> AsyncIterator[Message]:
+        yield await refuse(request, call)
+
+    return serve

@@ -1,0 +1,186 @@
+"""The gRPC server: listens, tells its health, drains.
+
+Start: listen first, then load the contracts and make the AWS clients, while health says which AWS
+service can be used. Stop: NOT_SERVING, no new calls, wait for those in flight, cut the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from taskgate_server.calls import CallsInFlight, Handler
+from taskgate_server.telemetry import LOG
+from taskgate_server.upstream.clients import Connection
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+WHOLE = ""
+"""The name by which grpc.health.v1 knows the server as a whole."""
+
+TASK_SERVICE = "taskgate.v1.TaskService"
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+class Handlers(grpc.GenericRpcHandler):
+    """Method -> handler, loaded after the server listens or when the first call comes, if sooner.
+
+    Loading the contracts takes 0.1 s, which nobody has to wait for who only asks for health.
+    """
+
+    def __init__(self, load: Callable[[], dict[str, Handler]], services: Iterable[str]) -> None:
+        self._load = load
+        self._services = services
+        self._by_method: dict[str, Handler] | None = None
+        self._reflection: list[grpc.GenericRpcHandler] = []
+
+    def load(self) -> dict[str, Handler]:
+        """All handlers by method path, but for reflection's."""
+        if self._by_method is None:
+            self._by_method = self._load()
+            self._reflection = _reflection_handlers(self._services)
+        return self._by_method
+
+    def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
+        """The handler of a method; None for a method that is not here."""
+        handler = self.load().get(details.method)
+        if handler is not None:
+            return handler
+        found = (each.service(details) for each in self._reflection)
+        return next((each for each in found if each is not None), None)
+
+
+def _reflection_handlers(services: Iterable[str]) -> list[grpc.GenericRpcHandler]:
+    """The handlers of gRPC's server reflection, which tells callers the contracts."""
+    # Imported late, since it takes 40 ms.
+    from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # noqa: PLC0415
+
+    collected: list[grpc.GenericRpcHandler] = []
+
+    class Collector:
+        """Takes the handlers that grpc's generated code would add to a server."""
+
+        add_generic_rpc_handlers = staticmethod(collected.extend)
+
+        @staticmethod
+        def add_registered_method_handlers(*_: object) -> None:
+            """The same handlers once more, for servers that look methods up by name."""
+
+    server: Any = Collector
+    names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+    servicer = reflection.aio.ReflectionServicer(names)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+        servicer, server
+    )
+    return collected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Server:
+    """One server: `start`, then `drain`, once each."""
+
+    def __init__(
+        self,
+        address: Address,
+        handlers: Handlers,
+        in_flight: CallsInFlight,
+        connections: Sequence[Connection],
+        max_request_bytes: int,
+    ) -> None:
+        self._address = address
+        self._handlers = handlers
+        self._in_flight = in_flight
+        self._connections = connections
+        self._health = health.aio.HealthServicer()
+        self._background: set[asyncio.Task[None]] = set()
+        self._grpc = grpc.aio.server(
+            options=(
+                # Two servers on one port would share the calls by chance instead of failing.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", max_request_bytes),
+            )
+        )
+
+    async def start(self) -> Address:
+        """Listens, and goes on starting in the background. Returns the address with its real port.
+
+        Raises:
+            ListenError: the address is taken or not this machine's.
+        """
+        await self._tell_health()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        self._grpc.add_generic_rpc_handlers((self._handlers,))
+        try:
+            port = self._grpc.add_insecure_port(str(self._address))
+        except RuntimeError:
+            raise ListenError(
+                f"cannot listen on {self._address}: is the port taken? Choose another with"
+                " TASKGATE_LISTEN_HOST and TASKGATE_LISTEN_PORT"
+            ) from None
+        await self._grpc.start()
+        address = Address(host=self._address.host, port=port)
+        LOG.info("listening", extra={"address": str(address)})
+        for connection in self._connections:
+            self._run(connection.run())
+            self._run(self._follow(connection))
+        self._handlers.load()
+        return address
+
+    async def drain(self, limit_seconds: float) -> int:
+        """Stops: tells NOT_SERVING, lets calls end for so long, then cuts them.
+
+        Returns:
+            How many calls were cut.
+        """
+        await self._health.enter_graceful_shutdown()
+        LOG.info("draining", extra={"in_flight": self._in_flight.count})
+        stopping = asyncio.ensure_future(self._grpc.stop(limit_seconds))
+        await asyncio.wait([stopping], timeout=limit_seconds - min(0.1, limit_seconds / 10))
+        cut = 0 if stopping.done() else self._in_flight.count
+        await stopping
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        LOG.info("stopped", extra={"cut": cut})
+        return cut
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._background.add(asyncio.ensure_future(coroutine))
+
+    async def _follow(self, connection: Connection) -> None:
+        """Keeps health equal to what the connection knows."""
+        while True:
+            await connection.changed()
+            await self._tell_health()
+
+    async def _tell_health(self) -> None:
+        """An AWS service serves when it has a client; the whole and TaskService when any does.
+
+        One AWS service that is badly set up must not take the other from its callers.
+        """
+        ready = {
+            each.spec.grpc_service_full_name: each.client is not None for each in self._connections
+        }
+        any_ready = any(ready.values())
+        for name, serves in {**ready, TASK_SERVICE: any_ready, WHOLE: any_ready}.items():
+            await self._health.set(name, SERVING if serves else NOT_SERVING)

@@ -1,0 +1,68 @@
+"""AWS Deadline Cloud's tasks as `Task`: the parts of a render job's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from taskgate.deadline.v1 import deadline_pb2
+from taskgate.v1 import task_pb2
+from taskgate_server.tasks.backend import State, TaskBackend, present, state_of
+from taskgate_server.tasks.names import NameTemplate
+
+NAMES: Final = NameTemplate(
+    "deadline/farms/{farmId}/queues/{queueId}/jobs/{jobId}/steps/{stepId}/tasks/{taskId}",
+    "deadline",
+    "GetTask",
+)
+
+# What the words mean: https://docs.aws.amazon.com/deadline-cloud/latest/APIReference/API_GetTask.html
+STATES: Final[Mapping[str, State]] = {
+    "PENDING": task_pb2.TASK_STATE_PENDING,
+    "READY": task_pb2.TASK_STATE_QUEUED,
+    "ASSIGNED": task_pb2.TASK_STATE_QUEUED,
+    "SCHEDULED": task_pb2.TASK_STATE_QUEUED,
+    "STARTING": task_pb2.TASK_STATE_STARTING,
+    "RUNNING": task_pb2.TASK_STATE_RUNNING,
+    "INTERRUPTING": task_pb2.TASK_STATE_STOPPING,
+    "SUSPENDED": task_pb2.TASK_STATE_SUSPENDED,
+    "SUCCEEDED": task_pb2.TASK_STATE_SUCCEEDED,
+    "FAILED": task_pb2.TASK_STATE_FAILED,
+    "CANCELED": task_pb2.TASK_STATE_CANCELLED,
+    "NOT_COMPATIBLE": task_pb2.TASK_STATE_BLOCKED,
+}
+
+SAME: Final = {
+    "create_time": "created_at",
+    "start_time": "started_at",
+    "end_time": "ended_at",
+    "update_time": "updated_at",
+    "retry_count": "failure_retry_count",
+}
+"""Fields of Task that are a field of AWS's answer: ours to AWS's."""
+
+
+class Tasks(TaskBackend):
+    """The tasks of Deadline Cloud."""
+
+    names = NAMES
+
+    def to_task(self, answer: Mapping[str, Any], native: Message) -> task_pb2.Task:
+        """See `TaskBackend.to_task`."""
+        assert isinstance(native, deadline_pb2.GetTaskResponse)  # noqa: S101  # for mypy
+        word, target = answer.get("runStatus"), answer.get("targetRunStatus")
+        task = task_pb2.Task(
+            state=state_of(word, STATES),
+            native_state=word or "",
+            deadline=native,
+            **present(native, SAME),
+        )
+        if target is not None:
+            task.target_state = state_of(target, STATES)
+        for parameter, value in native.parameters.items():
+            kind = value.WhichOneof("value")
+            text = {kind: getattr(value, kind)} if kind else {}
+            task.parameters[parameter].CopyFrom(task_pb2.TaskParameter(**text))
+        return task

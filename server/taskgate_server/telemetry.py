@@ -1,0 +1,40 @@
+"""Logs: JSON, one line for each call and for each change of the server's life.
+
+A line never has a parameter's value or an error's text from AWS: Deadline marks task parameters
+sensitive, and an error may quote them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import Final, TextIO
+
+from pythonjsonlogger.json import JsonFormatter
+
+LOG: Final = logging.getLogger("taskgate")
+
+
+def set_up_logging(level: str, stream: TextIO | None = None) -> None:
+    """Sends all logs of the process to `stream` (stderr) as JSON; libraries' from WARNING on."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(
+            ["asctime", "levelname", "name", "message"],
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            datefmt="%Y-%m-%dT%H:%M:%S%z",
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    LOG.setLevel(level)
+
+
+def log_bug(error: BaseException, **fields: object) -> None:
+    """Logs where an unexpected error arose, without its text, which may hold a caller's values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    LOG.error("bug", extra={**fields, "exception": type(error).__name__, "places": places})

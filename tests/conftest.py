@@ -1,0 +1,95 @@
+"""A whole Taskgate on loopback for every test that wants one: emulator, server, channel."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import pytest
+
+from taskgate_client import Client, connect
+from taskgate_emulator import Emulator
+from taskgate_server import app
+from taskgate_server.config import AwsSettings, Settings
+from taskgate_server.server import Address
+
+REGION = "us-west-2"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def aws_environment() -> Iterator[None]:
+    """No test finds the machine's own credentials, or asks the network for some."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "example")
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        environment.setenv("AWS_CONFIG_FILE", "/nonexistent")
+        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
+            environment.delenv(name, raising=False)
+        yield
+
+
+@contextmanager
+def running_server(settings: Settings) -> Iterator[Address]:
+    """A server in a thread with a loop of its own, drained at the end."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="taskgate-server")
+    thread.start()
+
+    async def build() -> app.App:
+        return app.build(settings)
+
+    def run(coroutine: object) -> object:
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)  # type: ignore[arg-type]  # any
+
+    built = run(build())
+    assert isinstance(built, app.App)
+    try:
+        address = run(built.server.start())
+        assert isinstance(address, Address)
+        yield address
+    finally:
+        run(built.server.drain(settings.drain_seconds))
+        built.close()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def settings_for(endpoint_url: str, **more: object) -> Settings:
+    """Settings of a server whose AWS is at `endpoint_url`, and that tries each call once."""
+    aws = AwsSettings(region=REGION, endpoint_url=endpoint_url, max_attempts=1)
+    values = {"listen_port": 0, "drain_seconds": 2, "aws": {"deadline": aws, "omics": aws}}
+    return Settings.model_validate({**values, **more})
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Emulator]:
+    """A local AWS with the demo."""
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def server_address(aws: Emulator) -> Iterator[str]:
+    """Where a server listens whose AWS is `aws`."""
+    with running_server(settings_for(aws.endpoint_url)) as address:
+        yield str(address)
+
+
+@pytest.fixture(scope="session")
+def channel(server_address: str) -> Iterator[grpc.Channel]:
+    """A channel to the server."""
+    with grpc.insecure_channel(server_address) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="session")
+def client(server_address: str) -> Iterator[Client]:
+    """A client of the server."""
+    with connect(server_address) as client:
+        yield client
