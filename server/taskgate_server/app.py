@@ -17,7 +17,8 @@ from taskgate_server.config import AwsSettings, Settings, SettingsError
 from taskgate_server.interceptors import Interceptors
 from taskgate_server.server import TASK_SERVICE, Address, Handlers, Server
 from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.clients import Connection, make_client
+from taskgate_server.upstream.clients import make_client
+from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.gateway import Gateway
 
 

@@ -26,6 +26,9 @@ class Call:
     aws_request_id: str = ""
     """AWS's id of the request that answered the call."""
 
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    """How the call ended."""
+
 
 Behaviour: TypeAlias = Callable[[Any, Call], Any]
 """Serves a call. Takes the request, or an async iterator of requests; returns an awaitable of the

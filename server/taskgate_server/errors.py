@@ -3,7 +3,7 @@
     TaskgateError              what the RPC answers: status, message, details
       from the caller          INVALID_ARGUMENT, found before anything was sent
       from AWS                 by `AWS_ERRORS`, the table of AWS codes
-      from the way to AWS      UNAVAILABLE, DEADLINE_EXCEEDED: `from_botocore`
+      from the way to AWS      UNAVAILABLE, DEADLINE_EXCEEDED: see `upstream.failures`
       from Taskgate            INTERNAL: a bug here, told without its insides
 
 Each carries google.rpc.ErrorInfo (reason, domain, metadata) and RequestInfo; see docs/errors.md.
@@ -11,9 +11,8 @@ Each carries google.rpc.ErrorInfo (reason, domain, metadata) and RequestInfo; se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, Final, TypeAlias
 
 from botocore import xform_name
@@ -113,11 +112,11 @@ def _retry(response: Response, _: Origin) -> list[Message]:
     seconds = retry_after_seconds(response)
     if seconds is None:
         return []
-    return [error_details_pb2.RetryInfo(retry_delay=_duration(seconds))]
+    return [error_details_pb2.RetryInfo(retry_delay=to_duration(seconds))]
 
 
 def _retry_always(response: Response, origin: Origin) -> list[Message]:
-    return _retry(response, origin) or [error_details_pb2.RetryInfo(retry_delay=_duration(1))]
+    return _retry(response, origin) or [error_details_pb2.RetryInfo(retry_delay=to_duration(1))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +158,7 @@ AWS_ERRORS: Final[Mapping[str, Rule]] = {
     "AccessDenied": Rule(code=StatusCode.PERMISSION_DENIED),
     "OptInRequired": Rule(code=StatusCode.PERMISSION_DENIED),
     "NotAuthorized": Rule(code=StatusCode.PERMISSION_DENIED),
-    "ValidationError": Rule(code=StatusCode.INVALID_ARGUMENT),
+    "ValidationError": Rule(code=StatusCode.INVALID_ARGUMENT, details=(_bad_request,)),
     "UnknownOperationException": Rule(code=StatusCode.UNIMPLEMENTED),
     **dict.fromkeys(
         ("Throttling", "ThrottledException", "TooManyRequestsException", "RequestThrottled"),
@@ -246,118 +245,6 @@ def _aws_message(response: Response) -> str:
     return str(response.get("Error", {}).get("Message") or response.get("message") or "")
 
 
-# --- What happens on the way to AWS ---------------------------------------------------------------
-
-
-def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
-    """A failure of a boto3 call, whatever it was. An unexpected one is a bug."""
-    for kinds, make in _botocore_errors():
-        if isinstance(error, kinds):
-            return make(error, origin)
-    return internal()
-
-
-def _answered(error: Any, origin: Origin) -> TaskgateError:
-    return from_aws(error.response, origin)
-
-
-def _without_credentials(_: Any, origin: Origin) -> TaskgateError:
-    return _unavailable(
-        origin,
-        "UPSTREAM_CREDENTIALS",
-        f"this server has no AWS credentials for {origin.title}: give it some in one of the ways"
-        " that boto3 knows (environment, profile, role)",
-        credentials_refused=True,
-    )
-
-
-def _badly_set_up(_: Any, origin: Origin) -> TaskgateError:
-    return _unavailable(
-        origin,
-        "UPSTREAM_CONFIGURATION",
-        f"this server is not set up for {origin.title}: check its region"
-        f" (TASKGATE_AWS__{origin.service.upper()}__REGION or AWS_REGION) and endpoint",
-    )
-
-
-def _refused_by_sdk(*_: Any) -> TaskgateError:
-    return invalid_request({"": "breaks a rule of AWS's model"})
-
-
-def _garbled(_: Any, origin: Origin) -> TaskgateError:
-    return unreadable_answer(origin.operation)
-
-
-def _unreachable(what: str) -> Callable[[Any, Origin], TaskgateError]:
-    def make(_: Any, origin: Origin) -> TaskgateError:
-        at = f" at {origin.endpoint}" if origin.endpoint else ""
-        return _unavailable(
-            origin,
-            "UPSTREAM_UNREACHABLE",
-            f"{origin.title}{at} {what}: check this server's region, endpoint and network",
-            details=[error_details_pb2.RetryInfo(retry_delay=_duration(1))],
-        )
-
-    return make
-
-
-Rules: TypeAlias = Sequence[
-    tuple[tuple[type[Exception], ...], Callable[[Any, Origin], TaskgateError]]
-]
-
-
-@cache
-def _botocore_errors() -> Rules:
-    """The table of botocore's exceptions; loaded late, since importing them takes 0.2 s."""
-    import botocore.exceptions as aws  # noqa: PLC0415
-    from botocore.parsers import ResponseParserError  # noqa: PLC0415
-
-    return (
-        ((aws.ClientError,), _answered),
-        (
-            (
-                aws.NoCredentialsError,
-                aws.PartialCredentialsError,
-                aws.CredentialRetrievalError,
-                aws.TokenRetrievalError,
-                aws.UnauthorizedSSOTokenError,
-                aws.SSOError,
-                aws.ProfileNotFound,
-                aws.ConfigParseError,
-            ),
-            _without_credentials,
-        ),
-        (
-            (
-                aws.NoRegionError,
-                aws.InvalidRegionError,
-                aws.EndpointProviderError,
-                aws.UnknownServiceError,
-                aws.InvalidEndpointConfigurationError,
-            ),
-            _badly_set_up,
-        ),
-        ((aws.ParamValidationError,), _refused_by_sdk),
-        ((ResponseParserError,), _garbled),
-        ((aws.ReadTimeoutError,), _unreachable("does not answer in time")),
-        ((aws.ConnectTimeoutError,), _unreachable("does not accept connections in time")),
-        ((aws.ConnectionClosedError,), _unreachable("closed the connection")),
-        ((aws.SSLError,), _unreachable("has a certificate that this server does not trust")),
-        ((aws.HTTPClientError, aws.ConnectionError), _unreachable("cannot be reached")),
-        ((ValueError,), _badly_set_up),  # botocore's word for an endpoint that is no URL
-    )
-
-
-def _unavailable(origin: Origin, reason: str, message: str, **more: Any) -> TaskgateError:
-    return TaskgateError(
-        code=StatusCode.UNAVAILABLE,
-        message=message,
-        reason=reason,
-        metadata={"operation": origin.operation, "service": origin.service},
-        **more,
-    )
-
-
 # --- What Taskgate itself finds -------------------------------------------------------------------
 
 
@@ -397,6 +284,17 @@ def unreadable_answer(operation: str) -> TaskgateError:
     )
 
 
+def unavailable(origin: Origin, reason: str, message: str, **more: Any) -> TaskgateError:
+    """AWS cannot be asked: `reason` is one of the UPSTREAM_ reasons of docs/errors.md."""
+    return TaskgateError(
+        code=StatusCode.UNAVAILABLE,
+        message=message,
+        reason=reason,
+        metadata={"operation": origin.operation, "service": origin.service},
+        **more,
+    )
+
+
 def not_served(what: str) -> TaskgateError:
     """Something that the contract has and this version does not do."""
     return TaskgateError(
@@ -419,6 +317,7 @@ def _upper_snake(code: str) -> str:
     return code if code.isupper() else xform_name(code).upper()
 
 
-def _duration(seconds: float) -> Duration:
+def to_duration(seconds: float) -> Duration:
+    """Seconds as protobuf has them."""
     whole = int(seconds)
     return Duration(seconds=whole, nanos=round((seconds - whole) * 1_000_000_000))

@@ -79,7 +79,6 @@ class Interceptors:
     async def _logged(self, call: Call, context: ServicerContext[Any, Any]) -> AsyncIterator[None]:
         """One line for each call: who was called, how it ended, how long it took."""
         started = self.clock()
-        code = grpc.StatusCode.OK
         self.in_flight.count += 1
         try:
             yield
@@ -87,10 +86,8 @@ class Interceptors:
             # grpc.aio cancels a call when its client has gone or its deadline has passed.
             left = _time_limit(context)
             expired = left is not None and left <= 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
-            raise
-        except grpc.aio.AbortError:
-            code = _code_of(context)
+            ended = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
+            call.code = ended
             raise
         finally:
             self.in_flight.count -= 1
@@ -98,7 +95,7 @@ class Interceptors:
                 "call",
                 extra={
                     "method": call.method,
-                    "code": code.name,
+                    "code": call.code.name,
                     "duration_ms": round((self.clock() - started) * 1000, 3),
                     "call_id": call.call_id,
                     "aws_request_id": call.aws_request_id,
@@ -110,14 +107,6 @@ def _time_limit(context: ServicerContext[Any, Any]) -> float | None:
     """Seconds until the caller's deadline. Grpc.aio gives None for a caller that set none."""
     left: float | None = context.time_remaining()
     return left
-
-
-def _code_of(context: ServicerContext[Any, Any]) -> grpc.StatusCode:
-    """The code that a call was aborted with; grpc.aio keeps it as a number."""
-    number: Any = context.code()
-    return next(
-        (code for code in grpc.StatusCode if code.value[0] == number), grpc.StatusCode.UNKNOWN
-    )
 
 
 @asynccontextmanager
@@ -139,5 +128,6 @@ async def _told(call: Call, context: ServicerContext[Any, Any]) -> AsyncIterator
 async def _abort(
     call: Call, context: ServicerContext[Any, Any], error: errors.TaskgateError
 ) -> None:
+    call.code = error.code
     status = error.to_status(call.call_id).SerializeToString()
     await context.abort(error.code, error.message, ((STATUS_KEY, status),))

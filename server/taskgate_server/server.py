@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from taskgate_server.calls import CallsInFlight, Handler
 from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.clients import Connection
+from taskgate_server.upstream.connection import Connection
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -1,13 +1,14 @@
 """AWS's answers as the fields of messages: one small function per shape type, chosen once.
 
-In: the dict that boto3 gives, timestamps still AWS's text (`upstream.clients` sees to it).
-Out: nested dicts for protobuf's constructor, which is twice as fast as setting field by field.
-Members that the contract does not have are dropped, as boto3 drops what its model does not have.
-Counterpart: `to_params`.
+In: the JSON of AWS's body, with the members of its headers beside it (`upstream.clients` sees to
+it). Out: nested dicts for protobuf's constructor, twice as fast as setting field by field. A member
+that the contract lacks is dropped, as boto3 drops what its model lacks. What is not of its member's
+type raises TypeError or ValueError. Counterpart: `to_params`.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -27,8 +28,9 @@ ConvertEnums: TypeAlias = Callable[[Any, str, Unrecognized], Any]
 EXACT_INTEGER = 2**53
 """A document's numbers are doubles in protobuf: integers up to here are exact."""
 
-UNKNOWN_MEMBER = "SDK_UNKNOWN_MEMBER"
-"""botocore's tag for a union member that its model does not have; the value is lost there."""
+TYPE_TAG = "__type"
+"""A key beside a union's member that names its type; no member:
+https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html"""
 
 
 class AnswerCompiler:
@@ -52,10 +54,11 @@ class AnswerCompiler:
             if field is None or target.serialization.get("streaming"):
                 continue
             words = enum_of(field)
+            key = _key(member, target)
             if words is None:
-                plain[member] = (field.name, self._value(target, field))
+                plain[key] = (field.name, self._value(target, field))
             else:
-                enums[member] = (field.name, _enum_container(target, words))
+                enums[key] = (field.name, _enum_container(target, words))
         return convert
 
     def _value(self, shape: model.Shape, field: FieldDescriptor) -> Convert | None:
@@ -66,11 +69,11 @@ class AnswerCompiler:
             return self._container(shape, element(field))
         return self._single(shape, field)
 
-    def _container(self, shape: model.Shape, element: FieldDescriptor) -> Convert | None:
+    def _container(self, shape: model.Shape, element: FieldDescriptor) -> Convert:
         if isinstance(shape, model.ListShape):
-            return _list(self._single(shape.member, element))
+            return _list(self._single(shape.member, element), element)
         if isinstance(shape, model.MapShape):
-            return _map(self._single(shape.value, element))
+            return _map(self._single(shape.value, element), element)
         raise TypeError(f"{shape.name} is neither list nor map")
 
     def _single(self, shape: model.Shape, field: FieldDescriptor) -> Convert | None:
@@ -80,7 +83,7 @@ class AnswerCompiler:
             return to_document
         if isinstance(shape, model.StructureShape):
             return self.structure(shape, message_of(field))
-        return _timestamp if shape.type_name == "timestamp" else None
+        return LEAVES[shape.type_name]
 
     def _wrapper(self, shape: model.Shape, descriptor: Descriptor) -> Convert:
         values = descriptor.fields_by_name[naming.WRAPPED_VALUES]
@@ -88,7 +91,14 @@ class AnswerCompiler:
         if words is not None:
             return _wrapped_enums(_enum_container(shape, words))
         convert = self._container(shape, element(values))
-        return lambda value: {naming.WRAPPED_VALUES: convert(value) if convert else value}
+        return lambda value: {naming.WRAPPED_VALUES: convert(value)}
+
+
+def _key(member: str, target: model.Shape) -> str:
+    """Where a member is found: in the body under its wire name, from a header under its own."""
+    if "location" in target.serialization:
+        return member
+    return str(target.serialization.get("name", member))
 
 
 def _structure(
@@ -126,32 +136,97 @@ def _union(
     known = _structure(plain, enums)
 
     def convert(answer: Mapping[str, Any]) -> Fields:
-        unknown = answer.get(UNKNOWN_MEMBER)
-        if unknown is not None:
-            return {naming.UNKNOWN_MEMBER: unknown["name"]}
-        return known(answer)  # type: ignore[no-any-return]  # `Convert` gives what its shape needs
+        tags = [tag for tag, value in answer.items() if value is not None and tag != TYPE_TAG]
+        named = [tag for tag in tags if tag in plain or tag in enums]
+        if len(named) == 1:
+            fields: Fields = known({named[0]: answer[named[0]]})
+            return fields
+        # None that the contract has, or several, of which nobody can say which one is meant.
+        # botocore refuses the whole answer for it, and with it a page of 100 good tasks.
+        return {naming.UNKNOWN_MEMBER: ",".join(sorted(named or tags))} if tags else {}
 
     return convert
 
 
-def _list(convert: Convert | None) -> Convert | None:
-    if convert is None:
-        return None
-    return lambda values: [convert(value) for value in values]
+def _list(convert: Convert | None, element: FieldDescriptor) -> Convert:
+    of_messages = element.message_type is not None
+
+    def convert_list(values: Any) -> list[Any]:
+        _demand(values, list)
+        if convert is None:
+            return values  # type: ignore[no-any-return]  # it is a list
+        # A message with nothing set is all that protobuf has for null.
+        return [{} if value is None and of_messages else convert(value) for value in values]
+
+    return convert_list
 
 
-def _map(convert: Convert | None) -> Convert | None:
-    if convert is None:
-        return None
-    # AWS sends null for a union value that it cannot tell: a message with nothing set.
-    return lambda values: {
-        key: {} if value is None else convert(value) for key, value in values.items()
-    }
+def _map(convert: Convert | None, element: FieldDescriptor) -> Convert:
+    of_messages = element.message_type is not None
+
+    def convert_map(values: Any) -> dict[str, Any]:
+        _demand(values, dict)
+        if convert is None:
+            return values  # type: ignore[no-any-return]  # it is a dict
+        return {
+            key: {} if value is None and of_messages else convert(value)
+            for key, value in values.items()
+        }
+
+    return convert_map
+
+
+def _demand(value: Any, kind: type) -> None:
+    if type(value) is not kind:
+        raise TypeError(f"{type(value).__name__} where the model has {kind.__name__}")
 
 
 def _timestamp(value: str | float) -> Fields:
     seconds, nanos = timestamps.to_seconds_and_nanos(value)
     return {"seconds": seconds, "nanos": nanos}
+
+
+def _integer(value: Any) -> int:
+    _demand(value, int)  # True is an int to Python and to protobuf
+    return value  # type: ignore[no-any-return]  # just demanded
+
+
+def _boolean(value: Any) -> bool:
+    _demand(value, bool)
+    return value  # type: ignore[no-any-return]  # just demanded
+
+
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+"""How JSON text has what JSON numbers cannot: https://smithy.io/2.0/spec/simple-types.html#float"""
+
+
+def _double(value: Any) -> float:
+    if type(value) is float:
+        return value
+    if value in NOT_FINITE:
+        return float(value)
+    _demand(value, int)
+    number = float(value)
+    if number != value:
+        raise ValueError("an integer that a double cannot hold exactly")
+    return number
+
+
+def _blob(value: Any) -> bytes:
+    return base64.b64decode(value, validate=True)
+
+
+LEAVES: Mapping[str, Convert | None] = {
+    "blob": _blob,
+    "boolean": _boolean,
+    "double": _double,
+    "float": _double,
+    "integer": _integer,
+    "long": _integer,
+    "string": None,  # protobuf itself takes nothing but text
+    "timestamp": _timestamp,
+}
+"""How one value of each scalar shape type crosses; None where it goes as it is."""
 
 
 def to_document(value: Any) -> Value:

@@ -1,6 +1,7 @@
 """The only door to AWS: `Gateway.call`, for the AWS RPCs and the unified tasks alike.
 
-In and out are plain dicts, as boto3 has them. The stages of a call are the body of `call`.
+In are boto3's parameters, out is AWS's JSON: plain dicts. The stages of a call are the body of
+`call`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Any
 
 from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
-from taskgate_server.upstream.clients import AwsClient, Connection
+from taskgate_server.upstream.clients import AwsClient
+from taskgate_server.upstream.connection import Connection
+from taskgate_server.upstream.failures import from_botocore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,7 @@ class Answer:
     """What AWS answered to one operation."""
 
     value: dict[str, Any]
+    """AWS's JSON, with the members that came in headers beside it."""
     request_id: str
     observe_time: float
     """When the answer came, in seconds since 1970."""
@@ -62,30 +66,25 @@ class Gateway:
         try:
             async with asyncio.timeout(limit):
                 client = await self.connection.ready()
-                value = await self._send(client, operation, params)
+                value, request_id = await self._send(client, operation, params)
         except TimeoutError:
             raise errors.time_limit_exceeded(self._origin(operation, client), limit) from None
         except errors.TaskgateError:
             raise
         except Exception as error:
             raise self._told(error, operation, client) from error
-        metadata = value.get("ResponseMetadata", {})
-        return Answer(
-            value=value,
-            request_id=metadata.get("RequestId", ""),
-            observe_time=self._clock(),
-        )
+        return Answer(value=value, request_id=request_id, observe_time=self._clock())
 
     async def _send(
         self, client: AwsClient, operation: str, params: dict[str, Any]
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], str]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, client.call, operation, params)
 
     def _told(
         self, error: Exception, operation: str, client: AwsClient | None
     ) -> errors.TaskgateError:
-        told = errors.from_botocore(error, self._origin(operation, client))
+        told = from_botocore(error, self._origin(operation, client))
         if told.credentials_refused:
             self.connection.lose(client, told)
         if told.reason == errors.BUG:

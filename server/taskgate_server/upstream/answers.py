@@ -1,0 +1,49 @@
+"""AWS's answers as they are: the JSON of the body, not what botocore's parser makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
+    from taskgate_server.aws.model import OperationModel
+
+BODY: Final = "taskgate.body"
+"""The key of botocore's parsed answer under which `keep_body` leaves the body."""
+
+FIRST_ERROR_STATUS: Final = 300
+
+
+def keep_body(
+    operation_model: OperationModel,
+    response_dict: dict[str, Any],
+    customized_response_dict: dict[str, Any],
+    **_: object,
+) -> None:
+    """Hook `before-parse`: takes the body as JSON and leaves botocore the headers and the errors.
+
+    botocore's parser loses what its model does not have, refuses a whole answer for one odd union,
+    takes a body that is no JSON for an empty one, and spends 15 ms on a page of 100 tasks. The hook
+    has no state: it runs in many threads.
+    """
+    if response_dict["status_code"] >= FIRST_ERROR_STATUS or operation_model.has_streaming_output:
+        return
+    customized_response_dict[BODY] = read_json(response_dict["body"])
+    response_dict["body"] = b"{}"
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """A body as JSON; integers stay exact whatever their size.
+
+    Raises:
+        botocore.parsers.ResponseParserError: it is no JSON object.
+    """
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415  # takes 0.2 s, see `clients`
+
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        raise ResponseParserError("the body is no JSON") from None
+    if not isinstance(value, dict):
+        raise ResponseParserError("the body is no JSON object")
+    return value

@@ -1,0 +1,117 @@
+"""The way to one AWS service: a client made off the event loop, and made anew when refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import TypeAlias
+
+from taskgate_server import errors
+from taskgate_server.aws.services import ServiceSpec
+from taskgate_server.telemetry import LOG
+from taskgate_server.upstream.clients import AwsClient
+from taskgate_server.upstream.failures import from_botocore
+
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 30.0
+
+
+class Connection:
+    """The way to one AWS service: its client when there is one, else why there is none."""
+
+    def __init__(
+        self,
+        spec: ServiceSpec,
+        make: Callable[[], AwsClient],
+        executor: Executor,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.spec = spec
+        self._make = make
+        self._executor = executor
+        self._sleep = sleep
+        self._client: AwsClient | None = None
+        self._error: errors.TaskgateError | None = None
+        self._cause = ""
+        self._tried = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._changed = asyncio.Condition()
+
+    @property
+    def client(self) -> AwsClient | None:
+        """The client, while calls can be made."""
+        return self._client
+
+    @property
+    def error(self) -> errors.TaskgateError | None:
+        """Why there is no client; None also before the first try has ended."""
+        return self._error
+
+    async def ready(self) -> AwsClient:
+        """The client; waits for the first try to make it.
+
+        Raises:
+            errors.TaskgateError: UNAVAILABLE, with what the server lacks.
+        """
+        await self._tried.wait()
+        if self._client is None:
+            raise self._error or errors.internal()
+        return self._client
+
+    def lose(self, client: AwsClient | None, error: errors.TaskgateError) -> None:
+        """AWS refused the client's credentials: no call can succeed until there is a new one."""
+        if self._client is not None and self._client is client:
+            self._client, self._error, self._cause = None, error, error.message
+            self._lost.set()
+
+    async def changed(self) -> None:
+        """Returns after the next time that the client came or went."""
+        async with self._changed:
+            await self._changed.wait()
+
+    async def run(self) -> None:
+        """Makes the client, and makes it anew each time it is lost; ends when cancelled."""
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            self._lost.clear()
+            made = await self._try_once()
+            await self._tell()
+            if made:
+                delay = FIRST_RETRY_SECONDS
+                await self._lost.wait()
+                await self._tell()
+            await self._sleep(delay)
+            delay = min(delay * 2, LAST_RETRY_SECONDS)
+
+    async def _try_once(self) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            self._client = await loop.run_in_executor(self._executor, self._make)
+        except Exception as error:  # noqa: BLE001  # whatever boto3 raises is told, and tried again
+            self._error = from_botocore(error, self._origin())
+            # No caller's values are in it: this is about the server's own set-up.
+            self._cause = f"{type(error).__name__}: {error}"
+        else:
+            self._error = None
+        finally:
+            self._tried.set()
+        return self._client is not None
+
+    async def _tell(self) -> None:
+        if self._client is not None:
+            fields = {"region": self._client.region, "endpoint": self._client.endpoint}
+            LOG.info("AWS service ready", extra={"service": self.spec.name, **fields})
+        elif self._error is not None:
+            reason = {"reason": self._error.reason, "cause": self._cause}
+            LOG.warning("AWS service not ready", extra={"service": self.spec.name, **reason})
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _origin(self) -> errors.Origin:
+        spec = self.spec
+        return errors.Origin(
+            service=spec.name, title=spec.title, domain=spec.error_domain, operation=""
+        )

@@ -1,0 +1,69 @@
+"""`make serve`: the demo kept running, and the calls that it prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
+        env={**os.environ, "TASKGATE_LISTEN_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "get-run-task" in line:
+                break
+        curls = re.findall(r"^(buf curl .*)$", "".join(lines), re.MULTILINE)
+        assert len(curls) == 2
+        for command in curls:
+            binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            answer = subprocess.run(
+                ["sh", "-c", command],
+                env={**os.environ, "PATH": binaries},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
+            assert "taskId" in answer.stdout
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_a_taken_port_is_told_without_a_traceback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
+            env={**os.environ, "TASKGATE_LISTEN_PORT": str(port)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "TASKGATE_LISTEN_PORT" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,41 @@
+"""The generated contract: what is committed is what the model and the lock give, every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskgate_server.aws import model
+from taskgate_server.aws.services import SERVICES, ServiceSpec
+from taskgate_server.codegen.__main__ import generate
+from taskgate_server.codegen.contract import read_contract
+
+PROTOS = Path(__file__).parents[2] / "protos"
+
+
+@pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
+def test_generating_again_changes_nothing(spec: ServiceSpec) -> None:
+    for path, text in generate(spec, PROTOS).items():
+        assert path.read_text() == text, f"{path.name}: run `make gen`"
+
+
+@pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
+def test_every_operation_and_member_of_the_model_is_in_the_contract(spec: ServiceSpec) -> None:
+    service = model.load_service(spec.name)
+    contract = read_contract(spec, service)
+    assert [rpc.name for rpc in contract.rpcs] == sorted(service.operation_names)
+    for operation in model.operations(service):
+        for shape, suffix in (
+            (operation.input_shape, "Request"),
+            (operation.output_shape, "Response"),
+        ):
+            members = [field.member for field in contract.messages[operation.name + suffix].fields]
+            expected = list(shape.members) if shape else []
+            assert [member for member in members if member] == expected
+
+
+def test_quotas_are_of_operations_that_exist() -> None:
+    for spec in SERVICES:
+        names = set(model.load_service(spec.name).operation_names)
+        assert set(spec.request_rates) <= names

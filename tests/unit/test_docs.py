@@ -1,0 +1,96 @@
+"""The docs tell what the code does: settings, errors, README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from taskgate_server import errors
+from taskgate_server.aws import model
+from taskgate_server.aws.services import SERVICES, ServiceSpec
+from taskgate_server.config import AwsSettings, Settings
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
+ERRORS = (ROOT / "docs/errors.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def expected_rows(settings: type[BaseModel], prefix: str, table: str) -> list[list[str]]:
+    return [
+        [
+            f"`{prefix}{name.upper()}`",
+            f"`{table}{name}`",
+            default(field.get_default(call_default_factory=True)),
+            field.description or "",
+        ]
+        for name, field in settings.model_fields.items()
+        if name != "aws"
+    ]
+
+
+def default(value: object) -> str:
+    return "" if value is None else f"`{value}`"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *expected_rows(Settings, "TASKGATE_", ""),
+        *expected_rows(AwsSettings, "TASKGATE_AWS__<SERVICE>__", "aws.<service>."),
+    ],
+    ids=lambda row: row[0],
+)
+def test_each_setting_is_in_the_docs(row: list[str]) -> None:
+    assert row in rows(CONFIGURATION)
+
+
+def test_the_docs_have_no_other_setting() -> None:
+    names = {row[0] for row in rows(CONFIGURATION) if row[0].startswith("`TASKGATE_")}
+    count = len(Settings.model_fields) - 1 + len(AwsSettings.model_fields)
+    assert len(names) == count
+
+
+def documented_codes() -> dict[str, str]:
+    table = ERRORS.partition("## What AWS answers")[2].partition("## ")[0]
+    return {
+        code: row[1]
+        for row in rows(table)
+        for code in (row[0].split(", ") if "reason" not in row[0] else [])
+    }
+
+
+def test_each_aws_error_is_in_the_docs_with_its_status() -> None:
+    documented = documented_codes()
+    assert documented.pop("any other") == "UNKNOWN"
+    assert documented.pop("AWS error code") == "gRPC status"
+    assert documented == {code: rule.code.name for code, rule in errors.AWS_ERRORS.items()}
+
+
+def test_each_reason_of_our_own_is_in_the_docs() -> None:
+    server = ROOT / "server/taskgate_server"
+    source = "".join((server / name).read_text() for name in ("errors.py", "upstream/failures.py"))
+    reasons = set(re.findall(r'reason="([A-Z_]+)"|"(UPSTREAM_[A-Z]+)"', source))
+    own = {one or other for one, other in reasons} | {errors.BUG}
+    table = ERRORS.partition("## What Taskgate finds itself")[2]
+    assert {row[0] for row in rows(table)} - {"reason"} == own
+
+
+@pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
+def test_every_modelled_error_is_in_the_table(spec: ServiceSpec) -> None:
+    service = model.load_service(spec.name)
+    codes = {shape.name for op in model.operations(service) for shape in op.error_shapes}
+    assert codes <= set(errors.AWS_ERRORS)
+
+
+def test_the_readme_counts_as_the_model_does() -> None:
+    counts = [len(model.load_service(spec.name).operation_names) for spec in SERVICES]
+    assert f"{counts[0]} and {counts[1]} of them" in README

@@ -1,0 +1,50 @@
+"""Rules of the code base that no linter has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LONGEST_MODULE = 400
+SOURCES = [
+    path
+    for folder in ("server", "clients/python", "tests")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "base", "manager", "misc"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_are_short_and_named_for_what_they_are(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST_MODULE
+    assert path.stem not in FORBIDDEN_NAMES
+
+
+def imported_by(statement: str) -> set[str]:
+    """The modules loaded in a fresh interpreter after the statement."""
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+SERVER_ONLY = {
+    "boto3",
+    "botocore",
+    "pydantic",
+    "aiohttp",
+    "regex",
+    "pythonjsonlogger",
+}
+
+
+def test_the_client_and_its_command_need_the_base_install_only() -> None:
+    statement = "import taskgate_client.render\nfrom taskgate_server import cli\ncli._parser()"
+    assert not imported_by(statement) & SERVER_ONLY
+
+
+def test_the_server_listens_before_it_loads_the_sdk() -> None:
+    assert not imported_by("from taskgate_server import app") & {"boto3", "botocore.model"}
