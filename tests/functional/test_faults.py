@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from taskgate.deadline.v1 import deadline_pb2
+from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client, OmicsTaskName, connect
 from taskgate_emulator import Emulator, seed
 from taskgate_server.server import ListenError
@@ -101,6 +102,7 @@ def test_no_credentials(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_expired_credentials_take_only_their_service_out_of_health(aws: Emulator) -> None:
     with connected(aws.endpoint_url) as client:
         client.get_task(TASK)
+        client.deadline.GetFarm(deadline_pb2.GetFarmRequest(farm_id=seed.FARM_ID))
         body = {"message": "The security token included in the request is expired"}
         headers = {"x-amzn-ErrorType": "ExpiredTokenException"}
         aws.respond("omics", "GetRunTask", status=403, headers=headers, body=body)
@@ -127,12 +129,15 @@ def test_an_answer_that_is_no_json(aws: Emulator, client: Client) -> None:
     assert error.reason == "UPSTREAM_ANSWER_UNREADABLE"
 
 
-def test_the_callers_time_bounds_a_call_to_aws_that_hangs() -> None:
+def test_a_call_to_aws_that_hangs_ends_with_the_callers_time_or_the_servers_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with connected(url, default_time_limit_seconds=0.2) as client:
-            error = error_of(lambda: client.get_task(TASK, time_limit=5))
-            # Its own limit of 0.2 s is for callers without one; this caller has 5 s.
+        with connected(url, default_time_limit_seconds=0.1) as client:
+            request = omics_pb2.GetRunTaskRequest(id=TASK.run, task_id=TASK.task)
+            error = error_of(lambda: client.omics.GetRunTask(request))
+            assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert error.reason == "TIME_LIMIT_EXCEEDED"
+            error = error_of(lambda: client.get_task(TASK, time_limit=0.3))
             assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
