@@ -16,6 +16,9 @@ UNKNOWN_MEMBER = "unknown_member"
 UNRECOGNIZED_VALUES = "unrecognized_values"
 """The map field that carries enum words that the contract does not know, by field path."""
 
+EMPTY_MEMBERS = "empty_members"
+"""The field that names the lists and maps of a message that are there and empty."""
+
 WRAPPED_VALUES = "values"
 """The only field of a message that wraps a list or a map."""
 

@@ -137,9 +137,11 @@ class _Reader:
         if union:
             unknown = Field(name=naming.UNKNOWN_MEMBER, member=None, type="string", in_oneof=True)
             fields.append(unknown)
-        wraps = (model.ListShape, model.MapShape) if union else ()
-        if any(_holds_enum(each) for each in shape.members.values() if not isinstance(each, wraps)):
+        own = [each for each in shape.members.values() if not (union and _is_container(each))]
+        if any(_holds_enum(each) for each in own):
             fields.append(_unrecognized_values())
+        if any(_is_container(each) for each in own):
+            fields.append(_empty_members())
         self.add_message(name, fields)
 
     def add_message(self, name: str, fields: list[Field]) -> None:
@@ -165,7 +167,7 @@ class _Reader:
 
     def member_type(self, shape: model.Shape, *, in_union: bool) -> str:
         """A member's declaration. Scalars keep presence: absent, zero and empty differ."""
-        if isinstance(shape, model.ListShape | model.MapShape):
+        if _is_container(shape):
             return self.add_wrapper(shape) if in_union else self.container(shape)
         name = self.value_type(shape)
         has_presence = in_union or shape.type_name in ("structure", "timestamp")
@@ -182,7 +184,7 @@ class _Reader:
 
     def value_type(self, shape: model.Shape) -> str:
         """The type of one value. A list or map cannot be one in proto, so it is wrapped."""
-        if isinstance(shape, model.ListShape | model.MapShape):
+        if _is_container(shape):
             return self.add_wrapper(shape)
         if isinstance(shape, model.StructureShape):
             if model.is_document(shape):
@@ -208,6 +210,19 @@ def _holds_enum(shape: model.Shape) -> bool:
     if isinstance(shape, model.MapShape):
         return bool(model.enum_values(shape.value))
     return bool(model.enum_values(shape))
+
+
+def _is_container(shape: model.Shape) -> bool:
+    return isinstance(shape, model.ListShape | model.MapShape)
+
+
+def _empty_members() -> Field:
+    return Field(
+        name=naming.EMPTY_MEMBERS,
+        member=None,
+        type="repeated string",
+        comment=("Fields that are there and empty, which protobuf cannot tell from absent ones.",),
+    )
 
 
 def _unrecognized_values() -> Field:

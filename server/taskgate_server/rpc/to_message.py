@@ -21,6 +21,8 @@ from taskgate_server.rpc.fields import element, enum_of, message_of
 
 Convert: TypeAlias = Callable[[Any], Any]
 Fields: TypeAlias = dict[str, Any]
+Plan: TypeAlias = tuple[str, Convert | None, bool]
+"""A member's field, what converts its value, and whether it is a list or map."""
 Unrecognized: TypeAlias = dict[str, str]
 ConvertEnums: TypeAlias = Callable[[Any, str, Unrecognized], Any]
 """Converts enum words; those that the contract lacks go into the map under their path."""
@@ -44,7 +46,7 @@ class AnswerCompiler:
         known = self._structures.get(descriptor.full_name)
         if known is not None:
             return known
-        plain: dict[str, tuple[str, Convert | None]] = {}
+        plain: dict[str, Plan] = {}
         enums: dict[str, tuple[str, ConvertEnums]] = {}
         convert = _union(plain, enums) if model.is_union(shape) else _structure(plain, enums)
         self._structures[descriptor.full_name] = convert
@@ -56,7 +58,7 @@ class AnswerCompiler:
             words = enum_of(field)
             key = _key(member, target)
             if words is None:
-                plain[key] = (field.name, self._value(target, field))
+                plain[key] = (field.name, self._value(target, field), field.is_repeated)
             else:
                 enums[key] = (field.name, _enum_container(target, words))
         return convert
@@ -101,9 +103,7 @@ def _key(member: str, target: model.Shape) -> str:
     return str(target.serialization.get("name", member))
 
 
-def _structure(
-    plain: Mapping[str, tuple[str, Convert | None]], enums: Mapping[str, tuple[str, ConvertEnums]]
-) -> Convert:
+def _structure(plain: Mapping[str, Plan], enums: Mapping[str, tuple[str, ConvertEnums]]) -> Convert:
     def convert(answer: Mapping[str, Any]) -> Fields:
         fields: Fields = {}
         for member, value in answer.items():
@@ -111,8 +111,10 @@ def _structure(
                 continue
             plan = plain.get(member)
             if plan is not None:
-                name, convert_value = plan
-                fields[name] = convert_value(value) if convert_value else value
+                name, convert_value, is_container = plan
+                fields[name] = converted = convert_value(value) if convert_value else value
+                if is_container and not converted:
+                    fields.setdefault(naming.EMPTY_MEMBERS, []).append(name)
             elif member in enums:
                 _add_enums(fields, enums[member], value)
         return fields
@@ -126,13 +128,13 @@ def _add_enums(fields: Fields, plan: tuple[str, ConvertEnums], value: Any) -> No
     converted = convert(value, name, unrecognized)
     if converted is not None:
         fields[name] = converted
+    if converted in ([], {}):
+        fields.setdefault(naming.EMPTY_MEMBERS, []).append(name)
     if unrecognized:
         fields.setdefault(naming.UNRECOGNIZED_VALUES, {}).update(unrecognized)
 
 
-def _union(
-    plain: Mapping[str, tuple[str, Convert | None]], enums: Mapping[str, tuple[str, ConvertEnums]]
-) -> Convert:
+def _union(plain: Mapping[str, Plan], enums: Mapping[str, tuple[str, ConvertEnums]]) -> Convert:
     known = _structure(plain, enums)
 
     def convert(answer: Mapping[str, Any]) -> Fields:
@@ -298,6 +300,7 @@ def _wrapped_enums(convert: ConvertEnums) -> Convert:
     def wrap(value: Any) -> Fields:
         fields: Fields = {}
         _add_enums(fields, (naming.WRAPPED_VALUES, convert), value)
+        fields.pop(naming.EMPTY_MEMBERS, None)  # a wrapper that is there says it by itself
         return fields
 
     return wrap

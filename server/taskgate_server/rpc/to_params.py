@@ -46,10 +46,10 @@ class Structure:
     """The same for fields that hold enum words."""
     required: dict[str, str] = field(default_factory=dict)
     """AWS member -> field, for those that the model requires."""
-    empty: dict[str, list[Any] | dict[str, Any]] = field(default_factory=dict)
-    """AWS member -> its empty value, for the required lists and maps."""
+    empty: dict[str, tuple[str, type]] = field(default_factory=dict)
+    """Field -> AWS member and what makes its empty value, for lists and maps."""
     checks: dict[str, Check] = field(default_factory=dict)
-    """AWS member -> what the model demands of its size, for lists and maps of enum words."""
+    """AWS member -> what the model demands of its size, for lists and maps."""
     is_union: bool = False
 
     def convert(self, message: Message, path: str, faults: Faults) -> Params:
@@ -68,6 +68,8 @@ class Structure:
                 faults[prefix + name] = "names a union member that cannot be sent"
         if self.enums:
             self._convert_enums(message, numbers, params, prefix, faults)
+        if self.empty:
+            self._add_empty(message, params, prefix, faults)
         self._require(params, prefix, faults)
         if self.is_union and not params and prefix + naming.UNKNOWN_MEMBER not in faults:
             faults[path] = "needs one member set"
@@ -95,14 +97,28 @@ class Structure:
             where = f"{prefix}{naming.UNRECOGNIZED_VALUES}[{json.dumps(stray)}]"
             faults[where] = "must be the path of an enum value that is left unspecified"
 
+    def _add_empty(self, message: Any, params: Params, prefix: str, faults: Faults) -> None:
+        for index, name in enumerate(message.empty_members):
+            if name in self.empty and self.empty[name][0] not in params:
+                self._set_empty(name, params, prefix, faults)
+            else:
+                where = f"{prefix}{naming.EMPTY_MEMBERS}[{index}]"
+                faults[where] = (
+                    "must name a list or map field of this message that has no value"
+                )
+
+    def _set_empty(self, name: str, params: Params, prefix: str, faults: Faults) -> None:
+        member, make = self.empty[name]
+        params[member] = make()
+        _note(self.checks.get(member), params[member], prefix + name, faults)
+
     def _require(self, params: Params, prefix: str, faults: Faults) -> None:
         for member, name in self.required.items():
             if member in params or prefix + name in faults:
                 continue
-            if member in self.empty:
-                # Protobuf cannot tell an absent list from an empty one, so it is sent as empty.
-                params[member] = self.empty[member]
-                _note(self.checks.get(member), params[member], prefix + name, faults)
+            if name in self.empty:
+                # An absent list is an empty one to most callers, so a required one is sent as such.
+                self._set_empty(name, params, prefix, faults)
             else:
                 faults[prefix + name] = MISSING
 
@@ -132,16 +148,18 @@ class RequestCompiler:
                 made.enums[field.name] = (member, _enum_container(target, words))
             if model.is_required(shape, member):
                 made.required[member] = field.name
-            self._plan_container(made, member, target)
+            self._plan_container(made, member, field, target)
         return made
 
-    def _plan_container(self, made: Structure, member: str, target: model.Shape) -> None:
-        if not isinstance(target, model.ListShape | model.MapShape) or made.is_union:
+    def _plan_container(
+        self, made: Structure, member: str, field: FieldDescriptor, target: model.Shape
+    ) -> None:
+        if not field.is_repeated:
             return
         check = compile_check(target)
         if check is not None:
             made.checks[member] = check
-        made.empty[member] = [] if isinstance(target, model.ListShape) else {}
+        made.empty[field.name] = member, list if isinstance(target, model.ListShape) else dict
 
     def _value(self, shape: model.Shape, field: FieldDescriptor) -> Convert | None:
         """The function for what a field holds; None where the value goes as it is."""
