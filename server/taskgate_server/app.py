@@ -61,7 +61,9 @@ def build(settings: Settings) -> App:
     interceptors = Interceptors(in_flight=in_flight)
 
     def load_handlers() -> dict[str, Handler]:
-        return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in load_rpcs(gateways)}
+        return {
+            f"/{rpc.method}": interceptors.handler(rpc) for rpc in load_rpcs(settings, gateways)
+        }
 
     server = Server(
         Address(host=settings.listen_host, port=settings.listen_port),
@@ -73,18 +75,24 @@ def build(settings: Settings) -> App:
     return App(server=server, executors=executors)
 
 
-def load_rpcs(gateways: dict[str, Gateway]) -> Iterable[Rpc]:
+def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]:
     """Every RPC that the server has. Imports the contracts, which takes 0.1 s."""
     from importlib.metadata import version  # noqa: PLC0415
 
     from taskgate_server.rpc import handlers  # noqa: PLC0415  # see above
+    from taskgate_server.rpc.streams import StreamLimits  # noqa: PLC0415
     from taskgate_server.tasks.backend import load_backend  # noqa: PLC0415
     from taskgate_server.tasks.servicer import TaskServicer  # noqa: PLC0415
 
+    limits = StreamLimits(
+        chunk_bytes=settings.stream_chunk_bytes,
+        spool_memory_bytes=settings.spool_memory_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+    )
     backends, counts = {}, {}
     for spec in SERVICES:
         operations, gateway = handlers.load_operations(spec), gateways[spec.name]
-        yield from handlers.make_rpcs(spec, operations, gateway)
+        yield from handlers.make_rpcs(spec, operations, gateway, limits)
         backend = load_backend(spec)
         backends[spec.name] = backend(gateway, operations[backend.names.operation].to_message)
         counts[spec.name] = len(operations)

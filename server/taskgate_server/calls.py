@@ -20,8 +20,8 @@ class Call:
     call_id: str
     """What the log and RequestInfo name the call by."""
 
-    time_limit: float | None
-    """Seconds that the caller waits, counted from the start of the call; None when it set none."""
+    time_remaining: Callable[[], float | None]
+    """Tells the seconds that the caller still waits; None when it set no limit."""
 
     aws_request_id: str = ""
     """AWS's id of the request that answered the call."""

@@ -83,6 +83,20 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, description="Largest request message accepted."
     )
+    stream_chunk_bytes: int = Field(
+        256 * 1024,
+        ge=1024,
+        le=2 * 1024 * 1024,
+        description="Payload in one message of a stream to a caller.",
+    )
+    spool_memory_bytes: int = Field(
+        1024 * 1024,
+        ge=0,
+        description="Payload from a caller kept in memory; what is more goes to a temporary file.",
+    )
+    max_upload_bytes: int = Field(
+        4 * 1024**3, ge=1, description="Largest payload accepted as a stream from a caller."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least level logged. INFO has one line for each call."
     )

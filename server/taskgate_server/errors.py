@@ -16,10 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from botocore import xform_name
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2
 from grpc import StatusCode
 
 TASKGATE_DOMAIN: Final = "taskgate"
@@ -46,19 +45,6 @@ class TaskgateError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code.name} {self.reason}: {self.message}"
-
-    def to_status(self, call_id: str) -> status_pb2.Status:
-        """The whole error as google.rpc.Status; RequestInfo has AWS's request id, else ours."""
-        info = error_details_pb2.ErrorInfo(
-            reason=self.reason, domain=self.domain, metadata=self.metadata
-        )
-        request = error_details_pb2.RequestInfo(request_id=self.aws_request_id or call_id)
-        status = status_pb2.Status(code=self.code.value[0], message=self.message)
-        for detail in (info, request, *self.details):
-            packed = AnyMessage()
-            packed.Pack(detail)
-            status.details.append(packed)
-        return status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +80,6 @@ def _resource(response: Response, origin: Origin) -> list[Message]:
     info = error_details_pb2.ResourceInfo(
         resource_type=kind or origin.title,
         resource_name=name,
-        description=_aws_message(response),
     )
     return [info]
 
@@ -102,7 +87,6 @@ def _resource(response: Response, origin: Origin) -> list[Message]:
 def _quota(response: Response, origin: Origin) -> list[Message]:
     violation = error_details_pb2.QuotaFailure.Violation(
         subject=response.get("serviceCode") or origin.service,
-        description=_aws_message(response),
         quota_id=response.get("quotaCode", ""),
     )
     return [error_details_pb2.QuotaFailure(violations=[violation])]
@@ -217,10 +201,7 @@ def _credentials_refused(error: TaskgateError, origin: Origin) -> TaskgateError:
 
 def _metadata(response: Response, origin: Origin) -> dict[str, str]:
     """All the scalar members of the error, and the entries of its maps, under their AWS names."""
-    metadata = {"operation": origin.operation, "service": origin.service}
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if status is not None:
-        metadata["http_status"] = str(status)
+    metadata: dict[str, str] = {}
     for member, value in response.items():
         if member in _MEMBERS_TOLD_ELSEWHERE or value is None:
             continue
@@ -228,7 +209,10 @@ def _metadata(response: Response, origin: Origin) -> dict[str, str]:
             metadata |= {str(key): str(each) for key, each in value.items()}
         else:
             metadata[member] = str(value)
-    return metadata
+    # Last, so that nothing of AWS's takes the place of what Taskgate says.
+    metadata |= {"operation": origin.operation, "service": origin.service}
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return metadata | ({"http_status": str(status)} if status is not None else {})
 
 
 def retry_after_seconds(response: Response) -> float | None:
@@ -292,15 +276,6 @@ def unavailable(origin: Origin, reason: str, message: str, **more: Any) -> Taskg
         reason=reason,
         metadata={"operation": origin.operation, "service": origin.service},
         **more,
-    )
-
-
-def not_served(what: str) -> TaskgateError:
-    """Something that the contract has and this version does not do."""
-    return TaskgateError(
-        code=StatusCode.UNIMPLEMENTED,
-        message=f"{what} is not served by this version of Taskgate",
-        reason="NOT_SERVED",
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from grpc.aio import ServicerContext
 
 from taskgate_server import errors
 from taskgate_server.calls import Call, CallsInFlight, Handler, Rpc
+from taskgate_server.status import to_status
 from taskgate_server.telemetry import LOG, log_bug
 
 AWS_REQUEST_ID_KEY = "taskgate-aws-request-id"
@@ -58,10 +59,14 @@ class Interceptors:
         return handle
 
     def _stream(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
-        async def handle(request: Any, context: ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            async with self._serve(rpc, context) as call:
-                async for response in rpc.behaviour(request, call):
-                    yield response
+        # Writing, not yielding: a caller that goes away then ends the behaviour at once.
+        async def handle(request: Any, context: ServicerContext[Any, Any]) -> None:
+            async with (
+                self._serve(rpc, context) as call,
+                aclosing(rpc.behaviour(request, call)) as responses,
+            ):
+                async for response in responses:
+                    await context.write(response)
 
         return handle
 
@@ -70,13 +75,13 @@ class Interceptors:
         call = Call(
             method=rpc.method,
             call_id=self.make_call_id(),
-            time_limit=_time_limit(context),
+            time_remaining=context.time_remaining,
         )
-        async with self._logged(call, context), _told(call, context):
+        async with self._logged(call), _told(call, context):
             yield call
 
     @asynccontextmanager
-    async def _logged(self, call: Call, context: ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    async def _logged(self, call: Call) -> AsyncIterator[None]:
         """One line for each call: who was called, how it ended, how long it took."""
         started = self.clock()
         self.in_flight.count += 1
@@ -84,7 +89,7 @@ class Interceptors:
             yield
         except asyncio.CancelledError:
             # grpc.aio cancels a call when its client has gone or its deadline has passed.
-            left = _time_limit(context)
+            left = call.time_remaining()
             expired = left is not None and left <= 0
             ended = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             call.code = ended
@@ -101,12 +106,6 @@ class Interceptors:
                     "aws_request_id": call.aws_request_id,
                 },
             )
-
-
-def _time_limit(context: ServicerContext[Any, Any]) -> float | None:
-    """Seconds until the caller's deadline. Grpc.aio gives None for a caller that set none."""
-    left: float | None = context.time_remaining()
-    return left
 
 
 @asynccontextmanager
@@ -129,5 +128,6 @@ async def _abort(
     call: Call, context: ServicerContext[Any, Any], error: errors.TaskgateError
 ) -> None:
     call.code = error.code
-    status = error.to_status(call.call_id).SerializeToString()
-    await context.abort(error.code, error.message, ((STATUS_KEY, status),))
+    status = to_status(error, call.call_id)
+    trailers = ((STATUS_KEY, status.SerializeToString()),)
+    await context.abort(error.code, status.message, trailers)

@@ -78,7 +78,7 @@ def test_each_aws_error_is_in_the_docs_with_its_status() -> None:
 def test_each_reason_of_our_own_is_in_the_docs() -> None:
     server = ROOT / "server/taskgate_server"
     source = "".join((server / name).read_text() for name in ("errors.py", "upstream/failures.py"))
-    reasons = set(re.findall(r'reason="([A-Z_]+)"|"(UPSTREAM_[A-Z]+)"', source))
+    reasons = set(re.findall(r'reason="([A-Z_]+)"|"(UPSTREAM_[A-Z_]+)"', source))
     own = {one or other for one, other in reasons} | {errors.BUG}
     table = ERRORS.partition("## What Taskgate finds itself")[2]
     assert {row[0] for row in rows(table)} - {"reason"} == own

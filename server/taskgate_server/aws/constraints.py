@@ -7,6 +7,7 @@ here for each value; it knows by itself what is required and which enum words th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -24,7 +25,13 @@ def compile_check(shape: model.Shape) -> Check | None:
     """The check of one value of `shape`; None when the model allows every value of its type."""
     checks = [
         check
-        for check in (_path_check(shape), _bounds_check(shape), _pattern_check(shape))
+        for check in (
+            _path_check(shape),
+            _header_check(shape),
+            _finite_check(shape),
+            _bounds_check(shape),
+            _pattern_check(shape),
+        )
         if check is not None
     ]
     if len(checks) < 2:  # noqa: PLR2004  # none or the only one
@@ -104,3 +111,25 @@ def _path_check(shape: model.Shape) -> Check | None:
         return None
 
     return check
+
+
+def _header_check(shape: model.Shape) -> Check | None:
+    """A line break in a header would begin another one; RFC 9110 section 5.5 has the rest."""
+    if shape.serialization.get("location") != "header" or shape.type_name != "string":
+        return None
+
+    def check(value: str) -> str | None:
+        if value.isascii() and (value.isprintable() or not value):
+            return None
+        return "goes into an HTTP header: it must be ASCII without control characters"
+
+    return check
+
+
+def _finite_check(shape: model.Shape) -> Check | None:
+    if shape.type_name not in ("float", "double"):
+        return None
+    return lambda value: None if math.isfinite(value) else NOT_FINITE
+
+
+NOT_FINITE = "must be finite: JSON has no NaN and no infinity"

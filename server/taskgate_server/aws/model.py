@@ -31,6 +31,7 @@ __all__ = [
     "StructureShape",
     "enum_values",
     "is_document",
+    "is_idempotency_token",
     "is_required",
     "is_sensitive",
     "is_union",
@@ -42,6 +43,14 @@ __all__ = [
 BOTOCORE_VERSION = botocore.__version__
 
 
+UNTRUE_PATTERNS = frozenset({("omics", "Range")})
+"""Patterns (service, shape) of the model's that cannot be meant, and so are not held to.
+
+`Range` becomes the HTTP header of that name, whose every value has a `=` (`bytes=0-499`, RFC 9110
+section 14.1), which the pattern does not allow.
+"""
+
+
 @cache
 def load_service(name: str) -> ServiceModel:
     """The model of the AWS service that botocore calls `name`.
@@ -49,7 +58,11 @@ def load_service(name: str) -> ServiceModel:
     Raises:
         botocore.exceptions.UnknownServiceError: the installed botocore has no such service.
     """
-    return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+    description = Loader().load_service_model(name, "service-2")
+    for service, shape in UNTRUE_PATTERNS:
+        if service == name:
+            description["shapes"][shape].pop("pattern", None)
+    return ServiceModel(description, name)
 
 
 def operations(service: ServiceModel) -> list[OperationModel]:
@@ -70,6 +83,11 @@ def is_document(shape: Shape) -> bool:
 def enum_values(shape: Shape) -> list[str]:
     """The words that the model knows for the shape; empty when it is not an enum."""
     return list(shape.enum) if isinstance(shape, StringShape) else []
+
+
+def is_idempotency_token(shape: Shape) -> bool:
+    """Whether the SDK makes a value when the caller gives none, required or not."""
+    return bool(shape.metadata.get("idempotencyToken"))
 
 
 def is_sensitive(shape: Shape) -> bool:

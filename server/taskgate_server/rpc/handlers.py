@@ -1,22 +1,21 @@
 """Every operation of an AWS service as an `Rpc`, taken from the descriptors of its contract.
 
-One behaviour serves them all: message -> boto3's parameters -> the gateway -> message.
+One behaviour serves them all: message -> boto3's parameters -> the gateway -> message. Those with a
+streamed payload are in `streams`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from importlib import import_module
-from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.calls import Behaviour, Call, Rpc
 from taskgate_server.rpc.converter import Operation
+from taskgate_server.rpc.streams import StreamLimits, download, upload
 from taskgate_server.rpc.to_message import AnswerCompiler
 from taskgate_server.rpc.to_params import RequestCompiler
 from taskgate_server.upstream.gateway import Gateway
@@ -42,54 +41,44 @@ def load_operations(spec: ServiceSpec) -> dict[str, Operation]:
     }
 
 
-def make_rpcs(spec: ServiceSpec, operations: dict[str, Operation], gateway: Gateway) -> list[Rpc]:
+def make_rpcs(
+    spec: ServiceSpec, operations: dict[str, Operation], gateway: Gateway, limits: StreamLimits
+) -> list[Rpc]:
     """What serves the operations."""
     return [
-        _make_rpc(method, operations[method.name], gateway)
+        _make_rpc(method, operations[method.name], gateway, limits)
         for method in load_contract(spec).methods
     ]
 
 
-def _make_rpc(method: MethodDescriptor, operation: Operation, gateway: Gateway) -> Rpc:
+def _make_rpc(
+    method: MethodDescriptor, operation: Operation, gateway: Gateway, limits: StreamLimits
+) -> Rpc:
     return Rpc(
         method=f"{method.containing_service.full_name}/{method.name}",
         request_class=operation.request_class,
         response_class=operation.response_class,
-        behaviour=_behaviour(method, operation, gateway),
+        behaviour=_behaviour(method, operation, gateway, limits),
         client_streams=method.client_streaming,
         server_streams=method.server_streaming,
     )
 
 
-def _behaviour(method: MethodDescriptor, operation: Operation, gateway: Gateway) -> Behaviour:
+def _behaviour(
+    method: MethodDescriptor, operation: Operation, gateway: Gateway, limits: StreamLimits
+) -> Behaviour:
     if method.server_streaming:
-        return _refused_stream(operation)
+        return download(operation, gateway, limits)
     if method.client_streaming:
-        return _refused(operation)
+        return upload(operation, gateway, limits)
     return _unary(operation, gateway)
 
 
 def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
     async def serve(request: Message, call: Call) -> Message:
         params = operation.to_params(request)
-        answer = await gateway.call(operation.name, params, time_limit=call.time_limit)
+        answer = await gateway.call(operation.name, params, time_limit=call.time_remaining())
         call.aws_request_id = answer.request_id
         return operation.to_message(answer.value)
-
-    return serve
-
-
-def _refused(operation: Operation) -> Behaviour:
-    async def serve(requests: Any, call: Call) -> Message:  # noqa: ARG001  # a behaviour's signature
-        raise errors.not_served(f"{operation.name}, whose payload is a stream,")
-
-    return serve
-
-
-def _refused_stream(operation: Operation) -> Behaviour:
-    refuse = _refused(operation)
-
-    async def serve(request: Any, call: Call) -> AsyncIterator[Message]:
-        yield await refuse(request, call)
 
     return serve

@@ -189,8 +189,13 @@ def _timestamp(value: str | float) -> Fields:
 
 
 def _integer(value: Any) -> int:
-    _demand(value, int)  # True is an int to Python and to protobuf
-    return value  # type: ignore[no-any-return]  # just demanded
+    """As lenient as boto3, which takes 5.0 and "5", but never rounding."""
+    if type(value) is int:  # True is an instance of int, too
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    _demand(value, str)
+    return int(value)
 
 
 def _boolean(value: Any) -> bool:

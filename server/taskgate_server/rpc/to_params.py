@@ -8,6 +8,7 @@ Counterparts: `to_message` for answers, `aws.constraints` for what the model dem
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate_server.aws import model, naming, timestamps
-from taskgate_server.aws.constraints import MISSING, Check, compile_check
+from taskgate_server.aws.constraints import MISSING, NOT_FINITE, Check, compile_check
 from taskgate_server.rpc.fields import element, enum_of, message_of
 
 Params: TypeAlias = dict[str, Any]
@@ -32,8 +33,20 @@ ConvertEnums: TypeAlias = Callable[[Any, str, Unrecognized], Any]
 """Converts enum numbers of the field of that name.
 
 Raises:
-    ValueError: a number without a word.
+    EnumError: a number without a word, or a key that the model does not allow.
 """
+
+
+class EnumError(Exception):
+    """What is wrong with one enum value, at a path within its message."""
+
+    def __init__(self, path: str, description: str) -> None:
+        super().__init__(path, description)
+        self.path = path
+        self.description = description
+
+
+EXACT_INTEGER = 2**53
 
 
 @dataclass(slots=True)
@@ -91,8 +104,8 @@ class Structure:
                     _note(self.checks.get(member), params[member], prefix + name, faults)
                 elif name in unrecognized:
                     params[member] = unrecognized.pop(name)
-            except ValueError as error:
-                faults[prefix + name] = str(error)
+            except EnumError as fault:
+                faults[prefix + fault.path] = fault.description
         for stray in unrecognized:
             where = f"{prefix}{naming.UNRECOGNIZED_VALUES}[{json.dumps(stray)}]"
             faults[where] = "must be the path of an enum value that is left unspecified"
@@ -103,9 +116,7 @@ class Structure:
                 self._set_empty(name, params, prefix, faults)
             else:
                 where = f"{prefix}{naming.EMPTY_MEMBERS}[{index}]"
-                faults[where] = (
-                    "must name a list or map field of this message that has no value"
-                )
+                faults[where] = "must name a list or map field of this message that has no value"
 
     def _set_empty(self, name: str, params: Params, prefix: str, faults: Faults) -> None:
         member, make = self.empty[name]
@@ -146,7 +157,7 @@ class RequestCompiler:
                 made.plain[field.name] = (member, self._value(target, field))
             else:
                 made.enums[field.name] = (member, _enum_container(target, words))
-            if model.is_required(shape, member):
+            if model.is_required(shape, member) and not model.is_idempotency_token(target):
                 made.required[member] = field.name
             self._plan_container(made, member, field, target)
         return made
@@ -191,12 +202,9 @@ class RequestCompiler:
         words = enum_of(values)
         if words is None:
             convert = self._container(shape, element(values))
-            return lambda message, path, faults: convert(message.values, path, faults)
-        made = Structure()
-        made.enums[values.name] = (values.name, _enum_container(shape, words))
-        return lambda message, path, faults: made.convert(message, path, faults).get(
-            values.name, []
-        )
+            name = naming.WRAPPED_VALUES
+            return lambda message, path, faults: convert(message.values, f"{path}.{name}", faults)
+        return _wrapped_enums(_enum_container(shape, words), compile_check(shape))
 
 
 def _checked(check: Check | None) -> Convert | None:
@@ -261,18 +269,40 @@ def _document(value: Value, path: str, faults: Faults) -> Any:
         values = value.list_value.values
         return [_document(each, f"{path}[{i}]", faults) for i, each in enumerate(values)]
     if kind == "number_value":
-        # What a caller wrote as 3 comes as 3.0; AWS tells integers from decimals.
-        number = value.number_value
-        return int(number) if number.is_integer() else number
+        return _number(value.number_value, path, faults)
     return getattr(value, kind) if kind in ("bool_value", "string_value") else None
+
+
+def _number(number: float, path: str, faults: Faults) -> float:
+    if not math.isfinite(number):
+        faults[path] = NOT_FINITE
+    # What a caller wrote as 3 comes as 3.0, and AWS tells integers from decimals. Past 2^53 a
+    # double is no longer what somebody counted, and -0.0 has no integer.
+    is_count = number.is_integer() and abs(number) <= EXACT_INTEGER and str(number) != "-0.0"
+    return int(number) if is_count else number
 
 
 def _enum_container(shape: model.Shape, enum: EnumDescriptor) -> ConvertEnums:
     if isinstance(shape, model.ListShape):
         return _enum_list(_words(shape.member, enum))
     if isinstance(shape, model.MapShape):
-        return _enum_map(_words(shape.value, enum))
+        return _enum_map(_words(shape.value, enum), compile_check(shape.key))
     return _enum(_words(shape, enum))
+
+
+def _wrapped_enums(convert: ConvertEnums, check: Check | None) -> Convert:
+    """A wrapper message of enum words is a structure whose only member is the list or map."""
+    name = naming.WRAPPED_VALUES
+    wrapper = Structure(enums={name: (name, convert)}, checks={name: check} if check else {})
+
+    def unwrap(message: Message, path: str, faults: Faults) -> Any:
+        params = wrapper.convert(message, path, faults)
+        if name not in params and not any(where.startswith(path) for where in faults):
+            params[name] = convert({}, name, {})
+            _note(check, params[name], f"{path}.{name}", faults)
+        return params.get(name)
+
+    return unwrap
 
 
 def _words(shape: model.Shape, enum: EnumDescriptor) -> dict[int, str]:
@@ -289,7 +319,7 @@ def _enum(words: Mapping[int, str]) -> ConvertEnums:
     def convert(number: int, path: str, unrecognized: Unrecognized) -> str:
         word = words.get(number) or (unrecognized.pop(path, None) if number == 0 else None)
         if word is None:
-            raise ValueError(_no_word(number, path))
+            raise EnumError(path, _no_word(number, path))
         return word
 
     return convert
@@ -308,9 +338,17 @@ def _enum_list(words: Mapping[int, str]) -> ConvertEnums:
     ]
 
 
-def _enum_map(words: Mapping[int, str]) -> ConvertEnums:
+def _enum_map(words: Mapping[int, str], check_key: Check | None) -> ConvertEnums:
     single = _enum(words)
-    return lambda numbers, path, unrecognized: {
-        key: single(number, f"{path}[{json.dumps(key)}]", unrecognized)
-        for key, number in numbers.items()
-    }
+
+    def convert(numbers: Mapping[str, int], path: str, unrecognized: Unrecognized) -> Params:
+        params: Params = {}
+        for key, number in numbers.items():
+            where = f"{path}[{json.dumps(key)}]"
+            fault = check_key(key) if check_key is not None else None
+            if fault is not None:
+                raise EnumError(where, f"its key {fault}")
+            params[key] = single(number, where, unrecognized)
+        return params
+
+    return convert

@@ -40,7 +40,7 @@ class TaskBackend(ABC):
         """
         params = self.names.parse(name, "name")
         answer = await self.gateway.call(
-            self.names.operation, dict(params), time_limit=call.time_limit
+            self.names.operation, dict(params), time_limit=call.time_remaining()
         )
         call.aws_request_id = answer.request_id
         task = self.to_task(answer.value, self._to_native(answer.value))

@@ -11,7 +11,7 @@ from taskgate_server import errors
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.clients import AwsClient
-from taskgate_server.upstream.failures import from_botocore
+from taskgate_server.upstream.failures import from_set_up
 
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
@@ -91,7 +91,7 @@ class Connection:
         try:
             self._client = await loop.run_in_executor(self._executor, self._make)
         except Exception as error:  # noqa: BLE001  # whatever boto3 raises is told, and tried again
-            self._error = from_botocore(error, self._origin())
+            self._error = from_set_up(error, self._origin())
             # No caller's values are in it: this is about the server's own set-up.
             self._cause = f"{type(error).__name__}: {error}"
         else:

@@ -23,6 +23,13 @@ def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
     return errors.internal()
 
 
+def from_set_up(error: Exception, origin: Origin) -> TaskgateError:
+    """A failure to make a client. ValueError is botocore's word for an endpoint that is no URL."""
+    return (
+        _badly_set_up(error, origin) if type(error) is ValueError else from_botocore(error, origin)
+    )
+
+
 def _answered(error: Any, origin: Origin) -> TaskgateError:
     return errors.from_aws(error.response, origin)
 
@@ -52,6 +59,14 @@ def _refused_by_sdk(*_: Any) -> TaskgateError:
 
 def _garbled(_: Any, origin: Origin) -> TaskgateError:
     return errors.unreadable_answer(origin.operation)
+
+
+def _cut_short(_: Any, origin: Origin) -> TaskgateError:
+    return errors.unavailable(
+        origin,
+        "UPSTREAM_ANSWER_CUT",
+        f"{origin.title} ended its answer to {origin.operation} early: ask again",
+    )
 
 
 def _unreachable(what: str) -> Callable[[Any, Origin], TaskgateError]:
@@ -105,10 +120,10 @@ def _botocore_errors() -> Rules:
         ),
         ((aws.ParamValidationError,), _refused_by_sdk),
         ((ResponseParserError,), _garbled),
+        ((aws.IncompleteReadError, aws.ResponseStreamingError), _cut_short),
         ((aws.ReadTimeoutError,), _unreachable("does not answer in time")),
         ((aws.ConnectTimeoutError,), _unreachable("does not accept connections in time")),
         ((aws.ConnectionClosedError,), _unreachable("closed the connection")),
         ((aws.SSLError,), _unreachable("has a certificate that this server does not trust")),
         ((aws.HTTPClientError, aws.ConnectionError), _unreachable("cannot be reached")),
-        ((ValueError,), _badly_set_up),  # botocore's word for an endpoint that is no URL
     )

@@ -7,6 +7,7 @@ In are boto3's parameters, out is AWS's JSON: plain dicts. The stages of a call 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -15,6 +16,7 @@ from typing import Any
 
 from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
+from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.clients import AwsClient
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.failures import from_botocore
@@ -44,7 +46,7 @@ class Gateway:
     ) -> None:
         self.connection = connection
         self.spec = connection.spec
-        self._executor = executor
+        self.executor = executor
         self._default_time_limit = default_time_limit
         self._clock = clock
 
@@ -56,7 +58,7 @@ class Gateway:
         Args:
             operation: such as `GetTask`.
             params: as boto3 takes them, already checked against the model.
-            time_limit: seconds that the caller waits; None for the server's default.
+            time_limit: seconds that the caller waits; None for the server's default, inf for none.
 
         Raises:
             errors.TaskgateError: whatever went wrong, see `errors`.
@@ -64,7 +66,7 @@ class Gateway:
         limit = self._default_time_limit if time_limit is None else time_limit
         client = None
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(None if limit == math.inf else limit):
                 client = await self.connection.ready()
                 value, request_id = await self._send(client, operation, params)
         except TimeoutError:
@@ -75,11 +77,15 @@ class Gateway:
             raise self._told(error, operation, client) from error
         return Answer(value=value, request_id=request_id, observe_time=self._clock())
 
+    def body(self, operation: str, stream: Any) -> Body:
+        """The streamed member of an answer, to be read."""
+        return Body(stream, self.executor, self._origin(operation, self.connection.client))
+
     async def _send(
         self, client: AwsClient, operation: str, params: dict[str, Any]
     ) -> tuple[dict[str, Any], str]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, client.call, operation, params)
+        return await loop.run_in_executor(self.executor, client.call, operation, params)
 
     def _told(
         self, error: Exception, operation: str, client: AwsClient | None

@@ -1,0 +1,124 @@
+"""The operations whose payload is a stream of bytes: chunks of bounded size, flat memory.
+
+The first message carries all but the payload, which follows in messages that have nothing else.
+Which operations these are the model says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+from google.protobuf.message import Message
+
+from taskgate_server import errors
+from taskgate_server.aws import model, naming
+from taskgate_server.calls import Behaviour, Call
+from taskgate_server.rpc.converter import Operation
+from taskgate_server.upstream.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLimits:
+    """How much of a payload is where."""
+
+    chunk_bytes: int
+    """Payload in one message to a caller."""
+    spool_memory_bytes: int
+    """Payload from a caller that is kept in memory; what is more goes to a temporary file."""
+    max_upload_bytes: int
+    """Payload from a caller that is accepted at all."""
+
+
+def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Behaviour:
+    """Serves an operation whose answer is a stream."""
+
+    async def serve(request: Message, call: Call) -> AsyncIterator[Message]:
+        params = operation.to_params(request)
+        answer = await gateway.call(operation.name, params, time_limit=call.time_remaining())
+        call.aws_request_id = answer.request_id
+        member = _member(operation.model.output_shape)
+        field = naming.field_name(member)
+        with closing(gateway.body(operation.name, answer.value.pop(member))) as body:
+            yield operation.to_message(answer.value)
+            async with aclosing(body.chunks(limits.chunk_bytes)) as chunks:
+                async for chunk in chunks:
+                    yield operation.response_class(**{field: chunk})
+
+    return serve
+
+
+def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Behaviour:
+    """Serves an operation whose request is a stream.
+
+    boto3 needs the length before it sends, to sign it, so the payload is gathered first.
+    """
+
+    async def serve(requests: AsyncIterator[Message], call: Call) -> Message:
+        member = _member(operation.model.input_shape)
+        with SpooledTemporaryFile(limits.spool_memory_bytes) as spool:
+            gathering = _Gathering(naming.field_name(member), spool, gateway.executor, limits)
+            params = operation.to_params(await gathering.run(requests))
+            spool.seek(0)
+            params[member] = spool
+            remaining = call.time_remaining()
+            # A payload may take longer than a call without one; the socket's limits still hold.
+            limit = math.inf if remaining is None else remaining
+            answer = await gateway.call(operation.name, params, time_limit=limit)
+        call.aws_request_id = answer.request_id
+        return operation.to_message(answer.value)
+
+    return serve
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """A payload on its way into the spool."""
+
+    field: str
+    spool: IO[bytes]
+    executor: Executor
+    limits: StreamLimits
+    size: int = 0
+
+    async def run(self, requests: AsyncIterator[Message]) -> Message:
+        """Takes all messages; returns the first one, which has the parameters."""
+        first: Message | None = None
+        async for request in requests:
+            if first is None:
+                first = request
+            else:
+                self._demand_payload_only(request)
+            await self._add(getattr(request, self.field))
+        if first is None:
+            raise errors.invalid_request({"": "needs at least one message"})
+        return first
+
+    def _demand_payload_only(self, request: Message) -> None:
+        others = [field.name for field, _ in request.ListFields() if field.name != self.field]
+        if others:
+            raise errors.invalid_request(dict.fromkeys(others, "may be in the first message only"))
+
+    async def _add(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > self.limits.max_upload_bytes:
+            fault = (
+                f"is longer than the {self.limits.max_upload_bytes} bytes that this server takes"
+            )
+            raise errors.invalid_request({self.field: fault})
+        if data:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self.executor, self.spool.write, data)
+
+
+def _member(shape: model.StructureShape | None) -> str:
+    member = model.streaming_member(shape)
+    if member is None:
+        raise TypeError("the contract has a stream where the model has none")
+    return member
