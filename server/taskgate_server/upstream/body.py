@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -47,7 +48,8 @@ class Body:
         # What a read in progress returns or raises is of no interest any more.
         self._reading.add_done_callback(lambda read: read.cancelled() or read.exception())
         self._reading.add_done_callback(lambda _: self._stream.close())
-        # botocore has no way to wake a reader; urllib3 has. Without it (an answer that is complete
-        # already has no socket) the read ends by itself.
-        with suppress(AttributeError, RuntimeError, ValueError, OSError):
-            self._stream._raw_stream.shutdown()  # noqa: SLF001  # see above
+        # botocore has no way to wake a reader, and urllib3's own shuts the socket for reading only,
+        # then gives the connection back to the pool: AWS would go on sending. An answer that is
+        # complete has no socket any more; its read ends by itself.
+        with suppress(AttributeError, TypeError, OSError):
+            self._stream._raw_stream._sock_shutdown(socket.SHUT_RDWR)  # noqa: SLF001  # see above
