@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format gen requirements clean
+.PHONY: help demo serve test check format gen requirements fuzz bench-converter bench-streams clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,15 @@ check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/buf format --diff --exit-code protos/taskgate/v1
 	.ci/buf-breaking $(BIN)/buf
 	$(BIN)/python -m taskgate_server.codegen --check
+
+fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
+	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
+
+bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside botocore's parser
+	$(BIN)/python -m benchmarks.converter --check
+
+bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
+	$(BIN)/python -m benchmarks.streams
 
 format: gen/stamp ## format all code
 	$(BIN)/ruff format .

@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from grpc_tools import protoc
-
-try:
-    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-except ImportError:  # as a script hatchling is not needed
-    BuildHookInterface = object
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 
@@ -57,7 +53,7 @@ def _program(name: str) -> str:
     return found
 
 
-class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]  # hatchling is untyped when absent
+class CustomBuildHook(BuildHookInterface[Any]):
     """Makes the stubs before hatchling collects files."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  # hatchling's signature

@@ -182,7 +182,7 @@ def test_a_body_that_is_cut_ends_in_an_error(sent: int) -> None:
         connection.sendall(headers(10 * CHUNK) + b"A" * sent)
 
     with http_server(cut) as url, connected(url) as client:
-        got = []
+        got: list[Any] = []
 
         def read() -> None:
             got.extend(client.omics.GetReadSet(READ))

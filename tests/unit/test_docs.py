@@ -16,6 +16,7 @@ from taskgate_server.config import AwsSettings, Settings
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 ERRORS = (ROOT / "docs/errors.md").read_text()
+CONTRACT = (ROOT / "docs/contract.md").read_text()
 README = (ROOT / "README.md").read_text()
 
 
@@ -89,6 +90,17 @@ def test_every_modelled_error_is_in_the_table(spec: ServiceSpec) -> None:
     service = model.load_service(spec.name)
     codes = {shape.name for op in model.operations(service) for shape in op.error_shapes}
     assert codes <= set(errors.AWS_ERRORS)
+
+
+def contract_examples() -> list[str]:
+    table = CONTRACT.partition("## How AWS's shapes look")[2].partition("###")[0]
+    return [row[2].partition("`")[2].partition("`")[0] for row in rows(table) if "`" in row[2]]
+
+
+@pytest.mark.parametrize("example", contract_examples())
+def test_each_example_is_in_the_contract(example: str) -> None:
+    protos = "".join(path.read_text() for path in (ROOT / "protos").rglob("*.proto"))
+    assert example in protos
 
 
 def test_the_readme_counts_as_the_model_does() -> None:

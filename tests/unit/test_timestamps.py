@@ -39,7 +39,10 @@ def test_what_is_no_timestamp(text: str | float) -> None:
         to_seconds_and_nanos(text)
 
 
-@given(st.datetimes(timezones=st.just(UTC)))
+YEAR_1000 = datetime(1000, 1, 1)  # noqa: DTZ001  # hypothesis adds the zone
+
+
+@given(st.datetimes(min_value=YEAR_1000, timezones=st.just(UTC)))
 def test_there_and_back(moment: datetime) -> None:
     assert to_datetime(*to_seconds_and_nanos(moment.isoformat())) == moment
 
@@ -49,3 +52,5 @@ def test_what_the_sdk_cannot_send_is_refused() -> None:
         to_datetime(0, 1)
     with pytest.raises(ValueError, match="years"):
         to_datetime(10**12, 0)
+    with pytest.raises(ValueError, match="years"):
+        to_datetime(-62135596800, 0)

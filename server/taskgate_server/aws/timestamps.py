@@ -14,6 +14,8 @@ from decimal import Decimal
 from botocore.utils import parse_timestamp
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_SECOND = (datetime(1000, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
+LAST_SECOND = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
 NANOS = 1_000_000_000
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(.*)")
 
@@ -38,15 +40,15 @@ def to_datetime(seconds: int, nanos: int) -> datetime:
     """The moment as boto3 takes it.
 
     Raises:
-        ValueError: finer than boto3 can send (a microsecond), or outside the years 1 to 9999.
+        ValueError: finer than boto3 can send (a microsecond), or outside the years 1000 to 9999.
     """
     micros, rest = divmod(nanos, 1000)
     if rest:
         raise ValueError("must not be finer than a microsecond, which is what AWS's SDK can send")
-    try:
-        return EPOCH + timedelta(seconds=seconds, microseconds=micros)
-    except OverflowError:
-        raise ValueError("must be in the years 1 to 9999") from None
+    # Python's strftime, by which boto3 writes years, does not pad them to four digits.
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
+        raise ValueError("must be in the years 1000 to 9999")
+    return EPOCH + timedelta(seconds=seconds, microseconds=micros)
 
 
 def _seconds_and_nanos(moment: datetime) -> tuple[int, int]:

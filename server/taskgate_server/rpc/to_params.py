@@ -17,6 +17,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from taskgate_server.aws import model, naming, timestamps
 from taskgate_server.aws.constraints import MISSING, NOT_FINITE, Check, compile_check
@@ -77,16 +78,27 @@ class Structure:
                 params[member] = convert(value, prefix + name, faults) if convert else value
             elif name in self.enums:
                 numbers[name] = value
-            elif name == naming.UNKNOWN_MEMBER:
-                faults[prefix + name] = "names a union member that cannot be sent"
-        if self.enums:
-            self._convert_enums(message, numbers, params, prefix, faults)
-        if self.empty:
-            self._add_empty(message, params, prefix, faults)
+        self._add_own_fields(message, numbers, params, prefix, faults)
         self._require(params, prefix, faults)
         if self.is_union and not params and prefix + naming.UNKNOWN_MEMBER not in faults:
             faults[path] = "needs one member set"
         return params
+
+    def _add_own_fields(
+        self, message: Any, numbers: dict[str, Any], params: Params, prefix: str, faults: Faults
+    ) -> None:
+        """What Taskgate's own fields say, and what cannot be sent."""
+        if self.enums:
+            self._convert_enums(message, numbers, params, prefix, faults)
+        if self.empty:
+            self._add_empty(message, params, prefix, faults)
+        if self.is_union and message.HasField(naming.UNKNOWN_MEMBER):
+            faults[prefix + naming.UNKNOWN_MEMBER] = "names a union member that cannot be sent"
+        unknown_fields: Any = UnknownFieldSet(message)  # its types lack the iterator
+        for unknown in unknown_fields:
+            # A field of a newer contract: without it AWS would be asked for something else.
+            where = f"{prefix}#{unknown.field_number}"
+            faults[where] = "is a field that this server does not know: it needs a newer Taskgate"
 
     def _convert_enums(
         self,
