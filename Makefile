@@ -36,7 +36,7 @@ check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
-	$(BIN)/buf format --diff --exit-code protos/taskgate/v1
+	$(BIN)/buf format --diff --exit-code
 	.ci/buf-breaking $(BIN)/buf
 	$(BIN)/python -m taskgate_server.codegen --check
 
@@ -52,7 +52,7 @@ bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
 format: gen/stamp ## format all code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/buf format --write protos/taskgate/v1
+	$(BIN)/buf format --write
 
 gen: .venv/stamp ## AWS's models and locks -> protos/, protos/ -> gen/
 	$(BIN)/python -m taskgate_server.codegen

@@ -176,8 +176,9 @@ class Server:
 
     async def _follow(self, connection: Connection) -> None:
         """Keeps health equal to what the connection knows."""
+        seen = 0
         while True:
-            await connection.changed()
+            seen = await connection.changed(seen)
             await self._tell_health()
 
     async def _tell_health(self) -> None:

@@ -72,11 +72,9 @@ async def test_without_credentials_it_tries_again_with_growing_pauses() -> None:
         connection, task = await running(maker, pauses, executor)
         with pytest.raises(errors.TaskgateError, match="no AWS credentials"):
             await connection.ready()
-        for _ in range(7):
-            changed = asyncio.create_task(connection.changed())
-            await asyncio.sleep(0)
+        for tries in range(1, 8):
             await pauses.end()
-            await changed
+            await connection.changed(tries)
         assert await connection.ready() is made
         assert connection.error is None
         assert pauses.asked == [1, 2, 4, 8, 16, 30, 30]
@@ -93,10 +91,9 @@ async def test_a_refused_client_is_replaced_once() -> None:
         connection.lose(first, refused())
         with pytest.raises(errors.TaskgateError, match="refused"):
             await connection.ready()
-        changed = asyncio.create_task(connection.changed())
-        await asyncio.sleep(0)
+        seen = await connection.changed(1)
         await pauses.end()
-        await changed
+        await connection.changed(seen)
         assert await connection.ready() is second
         connection.lose(first, refused())  # a late answer to a call with the old client
         assert connection.client is second

@@ -39,6 +39,7 @@ class Connection:
         self._tried = asyncio.Event()
         self._lost = asyncio.Event()
         self._changed = asyncio.Condition()
+        self._changes = 0
 
     @property
     def client(self) -> AwsClient | None:
@@ -67,10 +68,11 @@ class Connection:
             self._client, self._error, self._cause = None, error, error.message
             self._lost.set()
 
-    async def changed(self) -> None:
-        """Returns after the next time that the client came or went."""
+    async def changed(self, seen: int) -> int:
+        """Waits until the client has come or gone more than `seen` times; returns how many."""
         async with self._changed:
-            await self._changed.wait()
+            await self._changed.wait_for(lambda: self._changes > seen)
+            return self._changes
 
     async def run(self) -> None:
         """Makes the client, and makes it anew each time it is lost; ends when cancelled."""
@@ -108,6 +110,7 @@ class Connection:
             reason = {"reason": self._error.reason, "cause": self._cause}
             LOG.warning("AWS service not ready", extra={"service": self.spec.name, **reason})
         async with self._changed:
+            self._changes += 1
             self._changed.notify_all()
 
     def _origin(self) -> errors.Origin:
