@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130  # as shells count SIGINT
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("boto3", "botocore", "aiohttp", "pydantic"):
+        if options.extras is None or (error.name or "").startswith("taskgate"):
             raise
-        return _fail(f"{error}: install it by pip install 'taskgate[server,emulator]'")
+        return _fail(f"{error}: this command needs pip install 'taskgate[{options.extras}]'")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,11 +38,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="taskgate",
         description="One gRPC service for AWS Deadline Cloud and HealthOmics tasks.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    parser.set_defaults(extras=None)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run the server until SIGTERM")
     serve.add_argument("--config", type=Path, help="TOML file of settings")
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(run=_serve, extras="server")
 
     emulate = commands.add_parser("emulate", help="run a local AWS with demo tasks until SIGTERM")
     emulate.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
@@ -50,11 +52,11 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, default=4580, help="0 for a free one; default: %(default)s"
     )
     emulate.add_argument("--speed", type=float, default=1.0, help="how fast time goes; default: 1")
-    emulate.set_defaults(run=_emulate)
+    emulate.set_defaults(run=_emulate, extras="emulator")
 
     demo = commands.add_parser("demo", help="run emulator and server, read tasks, stop")
     demo.add_argument("--keep-running", action="store_true", help="serve until Ctrl-C")
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=_demo, extras="server,emulator")
 
     get = commands.add_parser("get", help="show a task")
     get.add_argument("name", help="such as omics/runs/1234567/tasks/7654321")
@@ -68,6 +70,16 @@ def _parser() -> argparse.ArgumentParser:
     health.add_argument("--service", default="", help="full name of a gRPC service; default: all")
     _add_address(health).set_defaults(run=_health)
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version; it is looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        sys.stdout.write(f"taskgate {version('taskgate')}\n")
+        parser.exit()
 
 
 def _add_address(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
