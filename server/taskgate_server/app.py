@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -111,6 +112,7 @@ async def run(settings: Settings, *, ready: Callable[[Address], None] | None = N
         server.ListenError: the address cannot be listened on.
         SettingsError: see `build`.
     """
+    gc.disable()  # a start makes no garbage, and the collector would look for it
     app = build(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -119,6 +121,9 @@ async def run(settings: Settings, *, ready: Callable[[Address], None] | None = N
     for name in config.unknown_variables(os.environ):
         LOG.warning("this variable is no setting", extra={"variable": name})
     address = await app.server.start()
+    # What was loaded to start stays for good: the collector need not look at it again.
+    gc.freeze()
+    gc.enable()
     if ready is not None:
         ready(address)
     await stop.wait()
