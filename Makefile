@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format gen requirements fuzz bench-converter bench-streams clean
+.PHONY: help demo serve test check format gen requirements model-update fuzz bench-converter bench-streams clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,18 @@ requirements: .venv/stamp ## raise and pin every dependency, with hashes
 	printf 'uv\n' | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url -o requirements-uv.txt -
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+# The other pins stay: what changes then is AWS's model alone.
+model-update: PINS = --upgrade-package boto3==$(VERSION) --upgrade-package botocore==$(VERSION)
+model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, tell what is new
+	@test -n "$(VERSION)" || { echo "which one? make model-update VERSION=1.44.6" >&2; exit 2; }
+	sed -i.before -E 's/"(boto3|botocore)>=[0-9.]+"/"\1>=$(VERSION)"/' pyproject.toml && rm pyproject.toml.before
+	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(MAKE) .venv/stamp
+	$(BIN)/python -m taskgate_server.codegen --report
+	$(BIN)/python hatch_build.py
+	@touch gen/stamp
 
 clean: ## remove everything that the other targets made
 	rm -rf .venv gen dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""`python -m taskgate_server.codegen [--check]`: botocore's models and the locks -> protos/."""
+"""`python -m taskgate_server.codegen [--check | --report]`: models and locks -> protos/."""
 
 from __future__ import annotations
 
@@ -8,40 +8,77 @@ from pathlib import Path
 
 from taskgate_server.aws import model
 from taskgate_server.aws.services import SERVICES, ServiceSpec
+from taskgate_server.codegen import collisions, update
 from taskgate_server.codegen import lock as locks
 from taskgate_server.codegen.contract import read_contract
+from taskgate_server.codegen.history import continued
 from taskgate_server.codegen.render import render
 
+SOURCE = f"botocore {model.BOTOCORE_VERSION}"
 
-def generate(spec: ServiceSpec, root: Path) -> dict[Path, str]:
-    """The text of the service's proto and lock files under `root`, written nowhere yet."""
-    folder = root / "taskgate" / spec.name / "v1"
-    lock_path = folder / f"{spec.name}.lock.json"
-    contract = read_contract(spec, model.load_service(spec.name))
+
+def generate(
+    spec: ServiceSpec,
+    root: Path,
+    service: model.ServiceModel | None = None,
+    source: str = SOURCE,
+) -> dict[Path, str]:
+    """The text of the service's proto and lock files under `root`, written nowhere yet.
+
+    Args:
+        spec: the service.
+        root: the folder of the proto packages.
+        service: its model; botocore's own when there is none.
+        source: where the model is from.
+
+    Raises:
+        UnsupportedModelError: the model has something without a rule.
+    """
+    proto_path, lock_path = _paths(spec, root)
     lock = locks.load(lock_path)
+    contract = continued(read_contract(spec, service or model.load_service(spec.name)), lock)
+    collisions.check(contract)
     lock.settle(contract)
-    return {folder / f"{spec.name}.proto": render(contract, lock), lock_path: locks.dump(lock)}
+    return {proto_path: render(contract, lock, source), lock_path: locks.dump(lock)}
 
 
 def main() -> int:
     """Writes the files, or with --check tells which of them would change."""
     parser = argparse.ArgumentParser(prog="codegen", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
+    parser.add_argument("--report", action="store_true", help="tell what the new contract has new")
     parser.add_argument("--protos", type=Path, default=Path("protos"), help="default: protos")
     arguments = parser.parse_args()
-    stale = []
-    for spec in SERVICES:
-        for path, text in generate(spec, arguments.protos).items():
-            if path.exists() and path.read_text() == text:
-                continue
-            stale.append(path)
-            if not arguments.check:
-                _write(path, text)
-    for path in stale:
+    root: Path = arguments.protos
+    before = _snapshots(root)
+    stale = _stale(root)
+    for path, text in stale.items():
+        if not arguments.check:
+            _write(path, text)
         print(f"{'stale' if arguments.check else 'wrote'}: {path}", file=sys.stderr)  # noqa: T201  # a command's output
+    if arguments.report:
+        for (title, old), (_, new) in zip(before, _snapshots(root), strict=True):
+            print("\n".join(update.report(title, old, new)))  # noqa: T201
     if stale and arguments.check:
         print("run `make gen` and commit what it changes", file=sys.stderr)  # noqa: T201
     return 1 if stale and arguments.check else 0
+
+
+def _stale(root: Path) -> dict[Path, str]:
+    """The files that are not what they should be."""
+    texts = {path: text for spec in SERVICES for path, text in generate(spec, root).items()}
+    return {
+        path: text for path, text in texts.items() if not path.exists() or path.read_text() != text
+    }
+
+
+def _snapshots(root: Path) -> list[tuple[str, update.Snapshot]]:
+    return [(spec.title, update.read(*_paths(spec, root))) for spec in SERVICES]
+
+
+def _paths(spec: ServiceSpec, root: Path) -> tuple[Path, Path]:
+    folder = root / "taskgate" / spec.name / "v1"
+    return folder / f"{spec.name}.proto", folder / f"{spec.name}.lock.json"
 
 
 def _write(path: Path, text: str) -> None:

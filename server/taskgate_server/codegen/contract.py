@@ -27,6 +27,10 @@ SCALARS = {
 }
 
 
+OWN_FIELDS = (naming.UNKNOWN_MEMBER, naming.UNRECOGNIZED_VALUES, naming.EMPTY_MEMBERS)
+"""Taskgate's own fields of structures; no AWS member may have one of these names."""
+
+
 class UnsupportedModelError(Exception):
     """The AWS model has something that these rules have no answer for."""
 
@@ -51,6 +55,18 @@ class Message:
     comment: tuple[str, ...] = ()
     fields: tuple[Field, ...] = ()
 
+    @property
+    def is_union(self) -> bool:
+        """Whether exactly one of the fields is set."""
+        return any(each.in_oneof for each in self.fields)
+
+    @property
+    def wrapped(self) -> Field | None:
+        """The list or map that the message is there for; None when it is a structure's."""
+        return next(
+            (e for e in self.fields if e.member is None and e.name == naming.WRAPPED_VALUES), None
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enum:
@@ -58,6 +74,8 @@ class Enum:
 
     name: str
     words: tuple[str, ...]
+    gone: tuple[str, ...] = ()
+    """Words of earlier models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +102,7 @@ def read_contract(spec: ServiceSpec, service: model.ServiceModel) -> Contract:
     """The contract of one AWS service.
 
     Raises:
-        UnsupportedModelError: a shape type without a rule, or two shapes that need one name.
+        UnsupportedModelError: a shape type without a rule, or two things that need one name.
     """
     return _Reader(spec, service).read()
 
@@ -114,7 +132,9 @@ class _Reader:
         owner = shape.name if shape else ""
         known = self.origin.setdefault(name, owner)
         if known != owner:
-            raise UnsupportedModelError(f"{name} would be both {known or 'empty'} and {owner}")
+            raise UnsupportedModelError(
+                f"{name} would be both {known or 'empty'} and {owner or 'empty'}"
+            )
         return name not in self.contract.messages and name not in self.contract.enums
 
     def add_structure(self, name: str, shape: model.StructureShape | None) -> None:
@@ -125,13 +145,7 @@ class _Reader:
             return
         union = model.is_union(shape)
         fields = [
-            Field(
-                name=naming.field_name(member),
-                member=member,
-                type=self.member_type(target, in_union=union),
-                comment=facts.member(shape, member, target),
-                in_oneof=union,
-            )
+            self.member_field(shape, member, target, in_union=union)
             for member, target in shape.members.items()
         ]
         if union:
@@ -139,23 +153,36 @@ class _Reader:
             fields.append(unknown)
         own = [each for each in shape.members.values() if not (union and _is_container(each))]
         if any(_holds_enum(each) for each in own):
-            fields.append(_unrecognized_values())
+            fields.append(unrecognized_values())
         if any(_is_container(each) for each in own):
-            fields.append(_empty_members())
-        self.add_message(name, fields)
-
-    def add_message(self, name: str, fields: list[Field]) -> None:
-        names = [field.name for field in fields]
-        if len(set(names)) != len(names):
-            raise UnsupportedModelError(f"two fields of {name} share a name: {sorted(names)}")
+            fields.append(empty_members())
         self.contract.messages[name] = Message(name=name, fields=tuple(fields))
 
-    def add_wrapper(self, shape: model.Shape) -> str:
+    def member_field(
+        self, owner: model.StructureShape, member: str, target: model.Shape, *, in_union: bool
+    ) -> Field:
+        name = naming.field_name(member)
+        where = f"{owner.name}.{member}"
+        if name in OWN_FIELDS or (in_union and name == naming.UNION_ONEOF):
+            raise UnsupportedModelError(f"{where}: {name} is a name of Taskgate's own")
+        if target.serialization.get("eventstream"):
+            raise UnsupportedModelError(f"{where}: no rule for the event stream {target.name}")
+        return Field(
+            name=name,
+            member=member,
+            type=self.member_type(target, where, in_union=in_union),
+            comment=facts.member(owner, member, target),
+            in_oneof=in_union,
+        )
+
+    def add_wrapper(self, shape: model.Shape, where: str) -> str:
         if self.claim(shape.name, shape):
             self.contract.messages[shape.name] = Message(name=shape.name)
-            values = Field(name=naming.WRAPPED_VALUES, member=None, type=self.container(shape))
-            extra = [_unrecognized_values()] if _holds_enum(shape) else []
-            self.add_message(shape.name, [values, *extra])
+            type_ = self.container(shape, where)
+            fields = [Field(name=naming.WRAPPED_VALUES, member=None, type=type_)]
+            if _holds_enum(shape):
+                fields.append(unrecognized_values())
+            self.contract.messages[shape.name] = Message(name=shape.name, fields=tuple(fields))
         return shape.name
 
     def add_enum(self, shape: model.Shape) -> str:
@@ -165,27 +192,27 @@ class _Reader:
             )
         return shape.name
 
-    def member_type(self, shape: model.Shape, *, in_union: bool) -> str:
+    def member_type(self, shape: model.Shape, where: str, *, in_union: bool) -> str:
         """A member's declaration. Scalars keep presence: absent, zero and empty differ."""
         if _is_container(shape):
-            return self.add_wrapper(shape) if in_union else self.container(shape)
-        name = self.value_type(shape)
+            return self.add_wrapper(shape, where) if in_union else self.container(shape, where)
+        name = self.value_type(shape, where)
         has_presence = in_union or shape.type_name in ("structure", "timestamp")
         return name if has_presence else f"optional {name}"
 
-    def container(self, shape: model.Shape) -> str:
+    def container(self, shape: model.Shape, where: str) -> str:
         if isinstance(shape, model.ListShape):
-            return f"repeated {self.value_type(shape.member)}"
+            return f"repeated {self.value_type(shape.member, where)}"
         if not isinstance(shape, model.MapShape):
-            raise UnsupportedModelError(f"{shape.name} is neither list nor map")
+            raise UnsupportedModelError(f"{where}: {shape.name} is neither list nor map")
         if shape.key.type_name != "string":
-            raise UnsupportedModelError(f"{shape.name} has keys that are not strings")
-        return f"map<string, {self.value_type(shape.value)}>"
+            raise UnsupportedModelError(f"{where}: {shape.name} has keys that are not strings")
+        return f"map<string, {self.value_type(shape.value, where)}>"
 
-    def value_type(self, shape: model.Shape) -> str:
+    def value_type(self, shape: model.Shape, where: str) -> str:
         """The type of one value. A list or map cannot be one in proto, so it is wrapped."""
         if _is_container(shape):
-            return self.add_wrapper(shape)
+            return self.add_wrapper(shape, where)
         if isinstance(shape, model.StructureShape):
             if model.is_document(shape):
                 return DOCUMENT
@@ -195,12 +222,11 @@ class _Reader:
             return TIMESTAMP
         if model.enum_values(shape):
             return self.add_enum(shape)
-        try:
-            return SCALARS[shape.type_name]
-        except KeyError:
+        if shape.type_name not in SCALARS:
             raise UnsupportedModelError(
-                f"no rule for shape type {shape.type_name} of {shape.name}"
-            ) from None
+                f"{where}: no rule for shape type {shape.type_name} of {shape.name}"
+            )
+        return SCALARS[shape.type_name]
 
 
 def _holds_enum(shape: model.Shape) -> bool:
@@ -216,7 +242,8 @@ def _is_container(shape: model.Shape) -> bool:
     return isinstance(shape, model.ListShape | model.MapShape)
 
 
-def _empty_members() -> Field:
+def empty_members() -> Field:
+    """Taskgate's own field of a message with lists or maps."""
     return Field(
         name=naming.EMPTY_MEMBERS,
         member=None,
@@ -225,7 +252,8 @@ def _empty_members() -> Field:
     )
 
 
-def _unrecognized_values() -> Field:
+def unrecognized_values() -> Field:
+    """Taskgate's own field of a message with enums."""
     return Field(
         name=naming.UNRECOGNIZED_VALUES,
         member=None,

@@ -1,9 +1,10 @@
 """The lock: which number each field and enum value has, for ever.
 
 Numbers are looked up, never counted: a new entry takes the highest number ever used in its message
-plus one; an entry that the model no longer has, or has with another type, is retired and its number
-and name stay reserved. A member that comes back, or has a new type, is a new entry under a new name
-(`status_v2`), since neither number nor name of the old one may be used again.
+plus one; an entry that the contract no longer has, or has with another type, is retired and its
+number and name stay reserved. A member that comes back, or has a new type, is a new entry under a
+new name (`status_v2`), since neither number nor name of the old one may be used again. What must
+not come under a new name, `history` keeps in the contract.
 """
 
 from __future__ import annotations
@@ -98,8 +99,9 @@ class Lock:
 
     def _settle_enum(self, enum: Enum) -> None:
         scope = self.enums.setdefault(enum.name, Scope())
-        scope.retire_all_but(set(enum.words))
-        for word in enum.words:
+        words = (*enum.words, *enum.gone)
+        scope.retire_all_but(set(words))
+        for word in words:
             scope.settle(word, naming.enum_value_name(enum.name, word), ENUM_VALUE)
 
 

@@ -13,12 +13,12 @@ from concurrent.futures import Executor
 from contextlib import aclosing, closing
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, Any
 
 from google.protobuf.message import Message
 
 from taskgate_server import errors
-from taskgate_server.aws import model, naming
+from taskgate_server.aws import model
 from taskgate_server.calls import Behaviour, Call
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.upstream.gateway import Gateway
@@ -44,7 +44,7 @@ def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Be
         answer = await gateway.call(operation.name, params, time_limit=call.time_remaining())
         call.aws_request_id = answer.request_id
         member = _member(operation.model.output_shape)
-        field = naming.field_name(member)
+        field = _field(operation.response_class, member)
         with closing(gateway.body(operation.name, answer.value.pop(member))) as body:
             yield operation.to_message(answer.value)
             async with aclosing(body.chunks(limits.chunk_bytes)) as chunks:
@@ -62,8 +62,9 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
 
     async def serve(requests: AsyncIterator[Message], call: Call) -> Message:
         member = _member(operation.model.input_shape)
+        field = _field(operation.request_class, member)
         with SpooledTemporaryFile(limits.spool_memory_bytes) as spool:
-            gathering = _Gathering(naming.field_name(member), spool, gateway.executor, limits)
+            gathering = _Gathering(field, spool, gateway.executor, limits)
             params = operation.to_params(await gathering.run(requests))
             spool.seek(0)
             params[member] = spool
@@ -115,6 +116,12 @@ class _Gathering:
         if data:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self.executor, self.spool.write, data)
+
+
+def _field(message: type[Message], member: str) -> str:
+    """The field of the payload, which is `payload_v2` after AWS has retyped it."""
+    fields: Any = message.DESCRIPTOR.fields
+    return next(str(field.name) for field in fields if field.json_name == member)
 
 
 def _member(shape: model.StructureShape | None) -> str:

@@ -1,0 +1,68 @@
+"""Refuses a contract in which two things have one name, before protobuf does or, worse, does not.
+
+The lock would give the second of them another name, under which the server would not find it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from taskgate_server.aws import naming
+from taskgate_server.codegen.contract import Contract, Enum, Message, UnsupportedModelError
+from taskgate_server.codegen.render import derived_json_name
+
+
+def check(contract: Contract) -> None:
+    """Tells the first collision.
+
+    Raises:
+        UnsupportedModelError: with the shape and both members or words.
+    """
+    for message in contract.messages.values():
+        _check_fields(message)
+    symbols = dict.fromkeys(
+        (contract.spec.grpc_service, *contract.messages, *contract.enums), "another declaration"
+    )
+    for enum in contract.enums.values():
+        _check_enum(enum)
+        _check_symbols(enum, symbols)
+
+
+def _check_fields(message: Message) -> None:
+    named = [(item.member or item.name, item.name) for item in message.fields]
+    _demand_distinct(message.name, named, "field", str)
+    _demand_distinct(message.name, named, "JSON name", derived_json_name)
+
+
+def _check_enum(enum: Enum) -> None:
+    words = (*enum.words, *enum.gone)
+    named = [(word, naming.enum_value_name(enum.name, word)) for word in words]
+    zero = ("the zero value", naming.enum_zero_name(enum.name))
+    # protobuf compares the values of an enum without case and underscores (its JSON name rule).
+    _demand_distinct(enum.name, [zero, *named], "value", _canonical)
+
+
+def _canonical(name: str) -> str:
+    return "".join(part.capitalize() for part in re.split("_+", name))
+
+
+def _demand_distinct(
+    owner: str, named: Iterable[tuple[str, str]], what: str, spell: Callable[[str], str]
+) -> None:
+    known: dict[str, str] = {}
+    for key, name in named:
+        other = known.setdefault(spell(name), key)
+        if other != key:
+            raise UnsupportedModelError(f"{owner}: {other} and {key} would be one {what}, {name}")
+
+
+def _check_symbols(enum: Enum, symbols: dict[str, str]) -> None:
+    """Enum values are names of the whole package: `A_B` + `C` is `A` + `B_C`."""
+    zero = naming.enum_zero_name(enum.name)
+    named = {naming.enum_value_name(enum.name, word): word for word in (*enum.words, *enum.gone)}
+    for name, word in {zero: "the zero value", **named}.items():
+        here = f"{enum.name}.{word}"
+        other = symbols.setdefault(name, here)
+        if other != here:
+            raise UnsupportedModelError(f"{here} and {other} would both be {name}")

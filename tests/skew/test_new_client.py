@@ -1,0 +1,157 @@
+"""A client with today's stubs, and a server with those of an old contract: message against message.
+
+No server of that time is at hand, but what it and the client make of each other's bytes is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from taskgate_server.aws import model, naming
+from tests.differential import mirror
+from tests.differential.exchange import request_message
+from tests.differential.synthesis import FULL, Synthesizer
+from tests.skew.comparison import canonical, known_differences
+from tests.skew.old_contract import FILES, METHODS, message_of, method_id, present, present_type
+from tests.skew.old_contract import service_name as service_of
+
+NEVER_A_WORD = 1_000_000
+
+
+def passed_on(message: Any, through: Descriptor) -> tuple[Any, Any]:
+    """The message as the other side has it, and as it comes back from there."""
+    other = message_of(through)
+    other.ParseFromString(message.SerializeToString())
+    back = message_of(message.DESCRIPTOR)
+    back.ParseFromString(other.SerializeToString())
+    return other, back
+
+
+def operation_of(method: MethodDescriptor) -> model.OperationModel:
+    return model.load_service(service_of(method)).operation_model(method.name)
+
+
+@pytest.mark.parametrize("old", METHODS, ids=method_id)
+def test_an_old_server_loses_nothing_of_a_request(old: MethodDescriptor) -> None:
+    operation = operation_of(old)
+    request = request_message(operation, Synthesizer(wire=False).params(operation, FULL))
+
+    other, back = passed_on(request, old.input_type)
+
+    assert known_differences(other, request) == []
+    assert canonical(back) == canonical(request)
+
+
+@pytest.mark.parametrize("old", METHODS, ids=method_id)
+def test_a_new_client_reads_an_old_answer(old: MethodDescriptor) -> None:
+    response = message_of(present(old).output_type)
+    shape = operation_of(old).output_shape
+    if shape is not None:
+        mirror.write(response, shape, Synthesizer(wire=False).value(shape, FULL))
+    answer = message_of(old.output_type)
+    answer.ParseFromString(response.SerializeToString())
+    answer.DiscardUnknownFields()  # of which a server of that time has none
+
+    read, back = passed_on(answer, present(old).output_type)
+
+    assert known_differences(answer, read) == []
+    assert canonical(back) == canonical(answer)
+
+
+def pairs() -> Iterator[tuple[Descriptor, Descriptor]]:
+    """Every message that both contracts have: the old one and today's."""
+    for file in FILES.values():
+        for old in file.message_types_by_name.values():
+            today = present_type(old)
+            if today is not None:
+                yield old, today
+
+
+def enum_of(field: FieldDescriptor) -> EnumDescriptor | None:
+    message = field.message_type
+    if message is not None and message.GetOptions().map_entry:
+        field = message.fields_by_name["value"]
+    enum: EnumDescriptor | None = field.enum_type
+    return enum
+
+
+WITH_ENUMS = [
+    pytest.param(old, today, id=old.name)
+    for old, today in pairs()
+    if any(enum_of(field) is not None for field in old.fields)
+]
+WITH_NEW_MEMBERS = [
+    pytest.param(old, today, field.name, id=f"{old.name}-{field.name}")
+    for old, today in pairs()
+    if naming.UNION_ONEOF in old.oneofs_by_name
+    for field in today.oneofs_by_name[naming.UNION_ONEOF].fields
+    if field.name not in old.fields_by_name
+]
+
+
+@pytest.mark.parametrize(("old", "today"), WITH_ENUMS)
+def test_words_that_a_contract_lacks_stay_numbers(old: Descriptor, today: Descriptor) -> None:
+    message = message_of(today)
+    expected: dict[str, Any] = {}
+    for field in old.fields:
+        enum = enum_of(field)
+        if enum is None or field.name not in today.fields_by_name:
+            continue
+        todays = enum_of(today.fields_by_name[field.name])
+        assert todays is not None
+        unknown = set(todays.values_by_number) - set(enum.values_by_number)
+        numbers = [*sorted(unknown), NEVER_A_WORD]
+        if field.message_type is not None:
+            expected[field.name] = {str(number): number for number in numbers}
+            getattr(message, field.name).update(expected[field.name])
+        elif field.is_repeated:
+            expected[field.name] = numbers
+            getattr(message, field.name).extend(numbers)
+        else:
+            expected[field.name] = numbers[0]
+            setattr(message, field.name, numbers[0])
+
+    other, back = passed_on(message, old)
+
+    for name, value in expected.items():
+        found = getattr(other, name)
+        assert (found if isinstance(value, int) else type(value)(found)) == value
+    assert canonical(back) == canonical(message)
+
+
+@pytest.mark.parametrize(("old", "today", "member"), WITH_NEW_MEMBERS)
+def test_a_union_member_that_a_contract_lacks_is_kept_unread(
+    old: Descriptor, today: Descriptor, member: str
+) -> None:
+    message = message_of(today)
+    if today.fields_by_name[member].message_type is not None:
+        getattr(message, member).SetInParent()
+    else:
+        setattr(message, member, today.fields_by_name[member].default_value)
+
+    other, back = passed_on(message, old)
+
+    assert other.WhichOneof(naming.UNION_ONEOF) is None
+    assert len(UnknownFieldSet(other)) == 1
+    assert back.WhichOneof(naming.UNION_ONEOF) == member
+    assert canonical(back) == canonical(message)
+
+
+def test_the_contracts_differ_in_what_these_tests_are_about() -> None:
+    assert WITH_NEW_MEMBERS
+    assert any(
+        set(today.fields_by_name) - set(old.fields_by_name)
+        for old, today in pairs()
+        if naming.UNION_ONEOF not in old.oneofs_by_name
+    )
+    enums = [
+        (enum_of(old.fields_by_name[name]), enum_of(today.fields_by_name[name]))
+        for old, today in pairs()
+        for name in set(old.fields_by_name) & set(today.fields_by_name)
+    ]
+    assert any(old and today and len(today.values) > len(old.values) for old, today in enums)
