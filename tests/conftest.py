@@ -54,7 +54,7 @@ def running_server(settings: Settings) -> Iterator[Address]:
         yield address
     finally:
         run(built.server.drain(settings.drain_seconds))
-        built.close()
+        run(built.close())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -63,7 +63,13 @@ def running_server(settings: Settings) -> Iterator[Address]:
 def settings_for(endpoint_url: str, **more: object) -> Settings:
     """Settings of a server whose AWS is at `endpoint_url`, and that tries each call once."""
     aws = AwsSettings(region=REGION, endpoint_url=endpoint_url, max_attempts=1)
-    values = {"listen_port": 0, "drain_seconds": 2, "aws": {"deadline": aws, "omics": aws}}
+    values = {
+        "listen_port": 0,
+        "drain_seconds": 2,
+        # Each call is to reach the emulator; test_freshness.py has the sharing.
+        "default_max_age_seconds": 0,
+        "aws": {"deadline": aws, "omics": aws},
+    }
     return Settings.model_validate({**values, **more})
 
 

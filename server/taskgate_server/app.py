@@ -20,7 +20,16 @@ from taskgate_server.server import TASK_SERVICE, Address, Handlers, Server
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.clients import make_client
 from taskgate_server.upstream.connection import Connection
-from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.sender import Sender
+
+LONGEST_MAX_AGE_SECONDS = 300.0
+"""Answers older than this are not kept, however old a caller would take them."""
+
+BATCH_SLOTS = 2
+BATCH_LINGER_SECONDS = 0.002
+"""Few slots and a short linger make full batches: with four slots and none, an upstream as fast as
+the server was asked 913 times for 1,000 reads, with two slots and 2 ms some 300 times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +37,13 @@ class App:
     """A server and what has to be let go of after it."""
 
     server: Server
+    gateways: list[Gateway]
     executors: list[ThreadPoolExecutor]
 
-    def close(self) -> None:
-        """Drops the AWS calls that have not begun."""
+    async def close(self) -> None:
+        """Drops the AWS calls that nobody waits for any more."""
+        for gateway in self.gateways:
+            await gateway.close()
         for executor in self.executors:
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -49,13 +61,23 @@ def build(settings: Settings) -> App:
             [f"aws.{name}: no such AWS service; there are {', '.join(known)}" for name in strangers]
         )
     executors, gateways = [], {}
+    sharing = Sharing(
+        default_max_age=settings.default_max_age_seconds,
+        longest_max_age=LONGEST_MAX_AGE_SECONDS,
+        max_entries=settings.cache_max_entries,
+        max_bytes=settings.cache_max_bytes,
+        batch_slots=BATCH_SLOTS,
+        batch_linger=BATCH_LINGER_SECONDS,
+    )
     for spec in SERVICES:
         aws = settings.aws.get(spec.name, AwsSettings())
         executor = ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=spec.name)
         executors.append(executor)
         connection = Connection(spec, partial(make_client, spec, aws), executor)
         gateways[spec.name] = Gateway(
-            connection, executor, default_time_limit=settings.default_time_limit_seconds
+            Sender(connection, executor),
+            sharing,
+            default_time_limit=settings.default_time_limit_seconds,
         )
     services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
     in_flight = CallsInFlight()
@@ -73,7 +95,7 @@ def build(settings: Settings) -> App:
         [gateway.connection for gateway in gateways.values()],
         settings.max_request_bytes,
     )
-    return App(server=server, executors=executors)
+    return App(server=server, gateways=list(gateways.values()), executors=executors)
 
 
 def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]:
@@ -128,4 +150,4 @@ async def run(settings: Settings, *, ready: Callable[[Address], None] | None = N
         ready(address)
     await stop.wait()
     await app.server.drain(settings.drain_seconds)
-    app.close()
+    await app.close()

@@ -23,6 +23,12 @@ class Call:
     time_remaining: Callable[[], float | None]
     """Tells the seconds that the caller still waits; None when it set no limit."""
 
+    max_age: float | None = None
+    """Seconds that what the caller reads may be old; None for the server's default."""
+
+    observe_time: float | None = None
+    """When AWS gave the answer, in seconds since 1970."""
+
     aws_request_id: str = ""
     """AWS's id of the request that answered the call."""
 

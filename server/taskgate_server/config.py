@@ -80,6 +80,13 @@ class Settings(BaseSettings):
     drain_seconds: Seconds = Field(
         20.0, description="How long calls in flight may go on after SIGTERM."
     )
+    default_max_age_seconds: float = Field(
+        1.0, ge=0, le=60, description="How old an answer may be when its caller does not say."
+    )
+    cache_max_entries: int = Field(10_000, ge=0, description="Answers kept for each AWS service.")
+    cache_max_bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="Bytes of answers kept for each AWS service."
+    )
     max_request_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, description="Largest request message accepted."
     )

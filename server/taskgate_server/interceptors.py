@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -24,6 +25,12 @@ from taskgate_server.telemetry import LOG, log_bug
 
 AWS_REQUEST_ID_KEY = "taskgate-aws-request-id"
 """Trailing metadata of a successful call: AWS's id of the request that answered it."""
+
+MAX_AGE_KEY = "taskgate-max-age"
+"""Metadata of a caller: seconds, fractions allowed, that the answer to an AWS RPC may be old."""
+
+OBSERVE_TIME_KEY = "taskgate-observe-time"
+"""Initial metadata of an AWS RPC's answer: when AWS gave it, in ISO 8601."""
 
 STATUS_KEY = "grpc-status-details-bin"
 """Where gRPC carries google.rpc.Status: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md"""
@@ -78,6 +85,7 @@ class Interceptors:
             time_remaining=context.time_remaining,
         )
         async with self._logged(call), _told(call, context):
+            call.max_age = _max_age(context)
             yield call
 
     @asynccontextmanager
@@ -108,6 +116,26 @@ class Interceptors:
             )
 
 
+def _max_age(context: ServicerContext[Any, Any]) -> float | None:
+    """What the caller's metadata says of how old its answer may be.
+
+    Raises:
+        errors.TaskgateError: INVALID_ARGUMENT, it is no number of seconds.
+    """
+    told = next(
+        (value for key, value in context.invocation_metadata() or () if key == MAX_AGE_KEY), None
+    )
+    if told is None:
+        return None
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise errors.invalid_request({MAX_AGE_KEY: "must be a number of seconds, 0 or more"})
+    return seconds
+
+
 @asynccontextmanager
 async def _told(call: Call, context: ServicerContext[Any, Any]) -> AsyncIterator[None]:
     """Every error as google.rpc.Status with its details; a bug without its insides."""
@@ -120,6 +148,9 @@ async def _told(call: Call, context: ServicerContext[Any, Any]) -> AsyncIterator
         log_bug(error, method=call.method, call_id=call.call_id)
         await _abort(call, context, errors.internal())
     else:
+        if call.observe_time is not None:
+            observed = datetime.fromtimestamp(call.observe_time, tz=UTC).isoformat()
+            await context.send_initial_metadata(((OBSERVE_TIME_KEY, observed),))
         if call.aws_request_id:
             context.set_trailing_metadata(((AWS_REQUEST_ID_KEY, call.aws_request_id),))
 

@@ -60,6 +60,7 @@ def serving(aws: Emulator | None, *arguments: str, **variables: str) -> Iterator
         if not name.startswith(("TASKGATE_", "COVERAGE_"))
     }
     environment |= {"AWS_REGION": "us-west-2", "TASKGATE_LISTEN_PORT": "0"}
+    environment["TASKGATE_DEFAULT_MAX_AGE_SECONDS"] = "0"  # each call is to reach the emulator
     if aws is not None:
         for service in ("DEADLINE", "OMICS"):
             environment[f"TASKGATE_AWS__{service}__ENDPOINT_URL"] = aws.endpoint_url

@@ -25,6 +25,13 @@ class ServiceSpec:
     request_rates: Mapping[str, float] = field(default_factory=dict)
     """Published default quotas: operation to calls per second, for each account and region."""
 
+    shared_reads: tuple[str, ...] = ("Get", "List", "Search", "BatchGet")
+    """What the names of reads begin with whose answers several callers may share. All else is sent
+    each time and taken for a write; so are `Assume…` operations, which hand out credentials."""
+
+    batches: Mapping[str, str] = field(default_factory=dict)
+    """Operation that reads one thing -> operation that reads many of it."""
+
     @property
     def proto_package(self) -> str:
         """The package of the generated contract."""
@@ -48,7 +55,15 @@ class ServiceSpec:
 
 # AWS publishes no request rate for Deadline Cloud:
 # https://docs.aws.amazon.com/general/latest/gr/deadlinecloud.html
-DEADLINE = ServiceSpec(name="deadline", title="AWS Deadline Cloud", grpc_service="DeadlineService")
+DEADLINE = ServiceSpec(
+    name="deadline",
+    title="AWS Deadline Cloud",
+    grpc_service="DeadlineService",
+    batches={
+        f"Get{thing}": f"BatchGet{thing}"
+        for thing in ("Job", "Session", "SessionAction", "Step", "Task", "Worker")
+    },
+)
 
 # https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html and fixed-quotas.html
 OMICS = ServiceSpec(

@@ -77,8 +77,11 @@ def _behaviour(
 def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
     async def serve(request: Message, call: Call) -> Message:
         params = operation.to_params(request)
-        answer = await gateway.call(operation.name, params, time_limit=call.time_remaining())
+        answer = await gateway.call(
+            operation.name, params, time_limit=call.time_remaining(), max_age=call.max_age
+        )
         call.aws_request_id = answer.request_id
+        call.observe_time = answer.observe_time
         return operation.to_message(answer.value)
 
     return serve

@@ -40,7 +40,10 @@ class TaskBackend(ABC):
         """
         params = self.names.parse(name, "name")
         answer = await self.gateway.call(
-            self.names.operation, dict(params), time_limit=call.time_remaining()
+            self.names.operation,
+            params,
+            time_limit=call.time_remaining(),
+            max_age=call.max_age,
         )
         call.aws_request_id = answer.request_id
         task = self.to_task(answer.value, self._to_native(answer.value))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from google.protobuf import message_factory
+from google.protobuf.duration_pb2 import Duration
 
 from taskgate.v1 import task_service_pb2
 from taskgate_server import errors
@@ -33,6 +34,8 @@ class TaskServicer:
     ) -> task_service_pb2.GetTaskResponse:
         """TaskService.GetTask."""
         backend = self._backend(request.name, "name")
+        if request.HasField("max_age"):
+            call.max_age = _seconds(request.max_age, "max_age")
         return task_service_pb2.GetTaskResponse(task=await backend.get(request.name, call))
 
     async def get_server_info(
@@ -81,3 +84,9 @@ class TaskServicer:
             operation_count=self.operation_counts[spec.name],
             task_methods=TASK_METHODS,
         )
+
+
+def _seconds(value: Duration, field: str) -> float:
+    if value.seconds < 0 or value.nanos < 0:
+        raise errors.invalid_request({field: "must not be negative"})
+    return value.seconds + value.nanos / 1e9

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen befor
     from taskgate_server.aws.model import OperationModel
 
 BODY: Final = "taskgate.body"
-"""The key of botocore's parsed answer under which `keep_body` leaves the body."""
+"""The key of botocore's parsed answer under which `keep_body` leaves body and size."""
 
 FIRST_ERROR_STATUS: Final = 300
 
@@ -35,7 +35,8 @@ def keep_body(
         return
     if operation_model.has_streaming_output:
         return
-    customized_response_dict[BODY] = read_json(response_dict["body"])
+    body = response_dict["body"]
+    customized_response_dict[BODY] = read_json(body), len(body)
     response_dict["body"] = b"{}"
 
 

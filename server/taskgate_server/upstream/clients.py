@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from taskgate_server.aws.services import ServiceSpec
@@ -19,6 +19,16 @@ from taskgate_server.upstream.answers import BODY, keep_body
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
+
+
+class Reply(NamedTuple):
+    """What AWS answered."""
+
+    value: dict[str, Any]
+    """The JSON of the body, with the members of the headers beside it."""
+    request_id: str
+    size: int
+    """Bytes of the body; 0 for a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +42,13 @@ class AwsClient:
     endpoint: str
     """Host and port of the endpoint, before any prefix."""
 
-    def call(self, operation: str, params: dict[str, Any]) -> tuple[dict[str, Any], str]:
-        """Calls AWS in this thread; raises botocore's errors.
-
-        Returns:
-            The JSON of the body with the members of the headers beside it, and AWS's request id.
-        """
+    def call(self, operation: str, params: dict[str, Any]) -> Reply:
+        """Calls AWS in this thread; raises botocore's errors."""
         method: Callable[..., dict[str, Any]] = getattr(self.client, self.methods[operation])
         parsed = method(**params)
         metadata = parsed.pop("ResponseMetadata", {})
-        body = parsed.pop(BODY, {})
-        return {**body, **parsed}, metadata.get("RequestId", "")
+        body, size = parsed.pop(BODY, ({}, 0))
+        return Reply({**body, **parsed}, metadata.get("RequestId", ""), size)
 
 
 def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:

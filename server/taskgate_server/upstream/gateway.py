@@ -1,36 +1,56 @@
 """The only door to AWS: `Gateway.call`, for the AWS RPCs and the unified tasks alike.
 
-In are boto3's parameters, out is AWS's JSON: plain dicts. The stages of a call are the body of
-`call`.
+In are boto3's parameters, out is AWS's JSON: plain dicts. An answer is never older than its caller
+allows, counted from the moment the request arrived; that one rule decides what is shared. The way
+of a read is `_read` and `_fly`: kept answers, calls in the air, batches, the call itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.telemetry import log_bug
+from taskgate_server.upstream.batched import Batches
 from taskgate_server.upstream.body import Body
-from taskgate_server.upstream.clients import AwsClient
-from taskgate_server.upstream.connection import Connection
-from taskgate_server.upstream.failures import from_botocore
+from taskgate_server.upstream.cache import AnswerCache, Entry
+from taskgate_server.upstream.sender import Answer, Sender
+from taskgate_server.upstream.singleflight import Flight, Flights
+from taskgate_server.upstream.writes import WriteLog
+
+if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
+    from taskgate_server.upstream.plans import OperationPlan
+
+Params: TypeAlias = Mapping[str, Any]
+Outcome: TypeAlias = Answer | errors.TaskgateError
+"""What is kept: an answer, or the news that there is no such thing."""
+
+ERROR_BYTES = 1024
+"""What a kept error is counted as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What AWS answered to one operation."""
+class Sharing:
+    """How much is shared between callers, and kept for them."""
 
-    value: dict[str, Any]
-    """AWS's JSON, with the members that came in headers beside it."""
-    request_id: str
-    observe_time: float
-    """When the answer came, in seconds since 1970."""
+    default_max_age: float
+    """Seconds that an answer may be old when the caller does not say."""
+    longest_max_age: float
+    """Seconds after which no answer is kept."""
+    max_entries: int
+    max_bytes: int
+    batch_slots: int
+    """Batches of one operation in flight."""
+    batch_linger: float
+    """Seconds that a batch waits for more under load."""
 
 
 class Gateway:
@@ -38,70 +58,140 @@ class Gateway:
 
     def __init__(
         self,
-        connection: Connection,
-        executor: Executor,
+        sender: Sender,
+        sharing: Sharing,
         *,
         default_time_limit: float,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
-        self.connection = connection
-        self.spec = connection.spec
-        self.executor = executor
+        self.connection = sender.connection
+        self.spec = sender.connection.spec
+        self.executor = sender.executor
+        self._sender = sender
+        self._sharing = sharing
         self._default_time_limit = default_time_limit
         self._clock = clock
+        self._plans: dict[str, OperationPlan] = {}
+        self._kept: AnswerCache[Outcome] = AnswerCache(
+            max_entries=sharing.max_entries,
+            max_bytes=sharing.max_bytes,
+            max_age=sharing.longest_max_age,
+        )
+        self._flights: Flights[Outcome] = Flights()
+        self._writes = WriteLog(sharing.longest_max_age)
+        self._batches = Batches(
+            sender,
+            slots=sharing.batch_slots,
+            linger=sharing.batch_linger,
+            clock=clock,
+            sleep=sleep,
+        )
 
     async def call(
-        self, operation: str, params: dict[str, Any], *, time_limit: float | None
+        self,
+        operation: str,
+        params: Params,
+        *,
+        time_limit: float | None,
+        max_age: float | None = None,
     ) -> Answer:
-        """Calls an operation by its AWS name.
+        """Calls an operation by its AWS name, or shares somebody else's call.
 
         Args:
             operation: such as `GetTask`.
             params: as boto3 takes them, already checked against the model.
             time_limit: seconds that the caller waits; None for the server's default, inf for none.
+            max_age: seconds that the answer may be old now; None for the server's default. Writes
+                are always sent.
 
         Raises:
             errors.TaskgateError: whatever went wrong, see `errors`.
         """
+        arrived = self._clock()
         limit = self._default_time_limit if time_limit is None else time_limit
-        client = None
         try:
             async with asyncio.timeout(None if limit == math.inf else limit):
-                client = await self.connection.ready()
-                value, request_id = await self._send(client, operation, params)
+                plan = self._plan(operation)
+                if not plan.is_shared:
+                    return await self._write(operation, params, plan)
+                age = self._sharing.default_max_age if max_age is None else max_age
+                outcome = await self._read(operation, params, plan, arrived - age)
         except TimeoutError:
-            raise errors.time_limit_exceeded(self._origin(operation, client), limit) from None
-        except errors.TaskgateError:
-            raise
-        except Exception as error:
-            raise self._told(error, operation, client) from error
-        return Answer(value=value, request_id=request_id, observe_time=self._clock())
+            raise errors.time_limit_exceeded(self._sender.origin(operation), limit) from None
+        if isinstance(outcome, errors.TaskgateError):
+            raise replace(outcome)  # a copy: each caller's error gets a traceback of its own
+        return outcome
+
+    async def close(self) -> None:
+        """Ends what is in the air. Call it when no caller waits any more."""
+        await self._flights.close()
+        await self._batches.close()
 
     def body(self, operation: str, stream: Any) -> Body:
         """The streamed member of an answer, to be read."""
-        return Body(stream, self.executor, self._origin(operation, self.connection.client))
+        return Body(stream, self.executor, self._sender.origin(operation))
 
-    async def _send(
-        self, client: AwsClient, operation: str, params: dict[str, Any]
-    ) -> tuple[dict[str, Any], str]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, client.call, operation, params)
-
-    def _told(
-        self, error: Exception, operation: str, client: AwsClient | None
-    ) -> errors.TaskgateError:
-        told = from_botocore(error, self._origin(operation, client))
-        if told.credentials_refused:
-            self.connection.lose(client, told)
-        if told.reason == errors.BUG:
-            log_bug(error, operation=operation)
-        return told
-
-    def _origin(self, operation: str, client: AwsClient | None) -> errors.Origin:
-        return errors.Origin(
-            service=self.spec.name,
-            title=self.spec.title,
-            domain=self.spec.error_domain,
-            operation=operation,
-            endpoint=client.endpoint if client else "",
+    async def _read(
+        self, operation: str, params: Params, plan: OperationPlan, oldest: float
+    ) -> Outcome:
+        """An answer whose call was sent at `oldest` or later, and after the last write."""
+        # After the write, not at the same reading of the clock.
+        written = math.nextafter(self._writes.latest(plan.resource(params)), math.inf)
+        not_before = max(oldest, written)
+        key = (operation, _canonical(params))
+        kept = self._kept.get(key, not_before)
+        if kept is not None:
+            return kept.value
+        return await self._flights.join(
+            key, not_before, partial(self._fly, operation, params, plan)
         )
+
+    async def _fly(
+        self, operation: str, params: Params, plan: OperationPlan, flight: Flight[Outcome]
+    ) -> Outcome:
+        """Asks AWS, in a batch where there is one, and keeps what is worth keeping."""
+
+        def leaving() -> None:
+            flight.sent_at = self._clock()
+
+        outcome: Outcome
+        try:
+            if plan.batch is not None:
+                outcome = await self._batches.ask(operation, params, plan.batch, leaving)
+            else:
+                outcome = await self._sender.send(operation, params, leaving=leaving)
+        except errors.TaskgateError as error:
+            # That there is no such thing is an answer; throttles and failures are not kept.
+            if error.code is not StatusCode.NOT_FOUND:
+                raise
+            outcome = error.with_traceback(None)
+        if flight.sent_at is not None:
+            size = outcome.size if isinstance(outcome, Answer) else ERROR_BYTES
+            self._kept.put(flight.key, Entry(outcome, flight.sent_at, size), self._clock())
+        return outcome
+
+    async def _write(self, operation: str, params: Params, plan: OperationPlan) -> Answer:
+        """Sends a write. What was read of its resource before it ended is too old from then on."""
+        resource = plan.resource(params)
+        return await self._sender.send(
+            operation, params, ended=lambda: self._writes.note(resource, self._clock())
+        )
+
+    def _plan(self, operation: str) -> OperationPlan:
+        plan = self._plans.get(operation)
+        if plan is None:
+            from taskgate_server.upstream.plans import plan_operation  # noqa: PLC0415  # see above
+
+            plan = self._plans[operation] = plan_operation(self.spec, operation)
+        return plan
+
+
+def _canonical(params: Params) -> Hashable:
+    """The parameters as a key: equal for equal ones, whatever their order."""
+    try:
+        key = frozenset(params.items())
+        hash(key)
+    except TypeError:  # a list or a structure in it
+        return json.dumps(params, sort_keys=True, default=repr)
+    return key

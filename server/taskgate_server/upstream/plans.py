@@ -1,0 +1,46 @@
+"""What the gateway knows of one operation before it is called, compiled from the model once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taskgate_server.aws import model
+from taskgate_server.aws.services import ServiceSpec
+from taskgate_server.upstream.batches import BatchPlan, NoBatchError, plan_batch
+from taskgate_server.upstream.resources import compile_resource
+from taskgate_server.upstream.writes import Resource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationPlan:
+    """How calls of one operation are treated."""
+
+    is_shared: bool
+    """Whether it is a read whose answer may go to several callers."""
+    resource: Callable[[Mapping[str, Any]], Resource]
+    batch: BatchPlan | None
+    """The operation that reads many of what this one reads."""
+
+
+def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
+    """The plan of an operation, by its AWS name."""
+    service = model.load_service(spec.name)
+    operation = service.operation_model(name)
+    streams = operation.has_streaming_output or operation.has_streaming_input
+    return OperationPlan(
+        is_shared=name.startswith(spec.shared_reads) and not streams,
+        resource=compile_resource(operation),
+        batch=_batch(spec, service, name),
+    )
+
+
+def _batch(spec: ServiceSpec, service: model.ServiceModel, name: str) -> BatchPlan | None:
+    batch = spec.batches.get(name)
+    if batch is None:
+        return None
+    try:
+        return plan_batch(service, name, batch)
+    except NoBatchError:  # an older botocore: batch operations came in April 2026
+        return None

@@ -1,0 +1,105 @@
+"""One call of boto3: the connection, a thread, an answer or an error in Taskgate's words."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from taskgate_server import errors
+from taskgate_server.telemetry import log_bug
+from taskgate_server.upstream.clients import AwsClient
+from taskgate_server.upstream.connection import Connection
+from taskgate_server.upstream.failures import from_botocore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What AWS answered to one operation."""
+
+    value: dict[str, Any]
+    """AWS's JSON, with the members that came in headers beside it."""
+    request_id: str
+    observe_time: float
+    """When the answer came, in seconds since 1970."""
+    size: int = 0
+    """Bytes of the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends calls to one AWS service, each in a thread.
+
+    Args:
+        connection: gives the client.
+        executor: its threads, bounded.
+        wall_clock: seconds since 1970.
+    """
+
+    connection: Connection
+    executor: Executor
+    wall_clock: Callable[[], float] = time.time
+
+    async def send(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        *,
+        leaving: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """Calls an operation by its AWS name.
+
+        Args:
+            operation: such as `GetTask`.
+            params: as boto3 takes them.
+            leaving: told in the event loop when the call goes to a thread.
+            ended: told in the event loop when AWS has been heard or given up, which may be long
+                after whoever waited for it has gone.
+
+        Raises:
+            errors.TaskgateError: whatever went wrong.
+        """
+        client = await self.connection.ready()
+        leaving()
+        loop = asyncio.get_running_loop()
+        call = self.executor.submit(client.call, operation, dict(params))
+        call.add_done_callback(lambda _: _tell(loop, ended))
+        try:
+            reply = await asyncio.wrap_future(call)
+        except Exception as error:
+            raise self._told(error, operation, client) from error
+        return Answer(
+            value=reply.value,
+            request_id=reply.request_id,
+            observe_time=self.wall_clock(),
+            size=reply.size,
+        )
+
+    def origin(self, operation: str) -> errors.Origin:
+        """Whom an error of a call is from."""
+        spec, client = self.connection.spec, self.connection.client
+        return errors.Origin(
+            service=spec.name,
+            title=spec.title,
+            domain=spec.error_domain,
+            operation=operation,
+            endpoint=client.endpoint if client else "",
+        )
+
+    def _told(self, error: Exception, operation: str, client: AwsClient) -> errors.TaskgateError:
+        told = from_botocore(error, self.origin(operation))
+        if told.credentials_refused:
+            self.connection.lose(client, told)
+        if told.reason == errors.BUG:
+            log_bug(error, operation=operation)
+        return told
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
+    """Called in the thread. The loop may be gone by then, and with it whoever wanted to know."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(ended)

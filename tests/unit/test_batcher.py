@@ -1,0 +1,203 @@
+"""Natural batching, with calls that end when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from grpc import StatusCode
+
+from taskgate_server.errors import TaskgateError
+from taskgate_server.upstream.batcher import Batcher, Item
+
+
+def error(text: str) -> TaskgateError:
+    return TaskgateError(code=StatusCode.NOT_FOUND, message=text, reason="TEST")
+
+
+class Upstream:
+    """Batches sent, each answered when the test says so."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.replies: list[asyncio.Future[Sequence[str | TaskgateError]]] = []
+        self.lingered: list[float] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.refusal: TaskgateError | None = None
+
+    async def send(self, items: Sequence[Item[int, str]]) -> Sequence[str | TaskgateError]:
+        self.batches.append([item.question for item in items])
+        reply: asyncio.Future[Sequence[str | TaskgateError]]
+        reply = asyncio.get_running_loop().create_future()
+        self.replies.append(reply)
+        return await reply
+
+    async def admit(self) -> None:
+        await self.gate.wait()
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def sleep(self, seconds: float) -> None:
+        self.lingered.append(seconds)
+
+    def reply(self, index: int) -> None:
+        self.replies[index].set_result([f"a{each}" for each in self.batches[index]])
+
+    def batcher(self, slots: int = 1, max_items: int = 3, linger: float = 0.0) -> Batcher[int, str]:
+        return Batcher(
+            admit=self.admit,
+            send=self.send,
+            max_items=max_items,
+            slots=slots,
+            linger=linger,
+            sleep=self.sleep,
+        )
+
+
+async def settle() -> None:
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
+def ask(batcher: Batcher[int, str], *questions: int) -> list[asyncio.Task[str]]:
+    return [asyncio.create_task(batcher.ask(question)) for question in questions]
+
+
+async def test_the_first_leaves_alone_and_the_next_leave_together() -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher()
+    first = ask(batcher, 1)
+    await settle()
+    more = ask(batcher, 2, 3, 4, 5)
+    await settle()
+    assert upstream.batches == [[1]]
+    assert len(batcher) == 4
+    upstream.reply(0)
+    await settle()
+    assert upstream.batches == [[1], [2, 3, 4]]
+    upstream.reply(1)
+    await settle()
+    assert upstream.batches[2] == [5]
+    upstream.reply(2)
+    assert await asyncio.gather(*first, *more) == ["a1", "a2", "a3", "a4", "a5"]
+
+
+async def test_no_more_calls_are_in_flight_than_there_are_slots() -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher(slots=2)
+    tasks = []
+    for question in range(5):
+        tasks += ask(batcher, question)
+        await settle()
+    assert upstream.batches == [[0], [1]]
+    upstream.reply(1)
+    await settle()
+    assert upstream.batches == [[0], [1], [2, 3, 4]]
+    upstream.reply(0)
+    upstream.reply(2)
+    await asyncio.gather(*tasks)
+
+
+async def test_it_lingers_under_load_only() -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher(linger=0.002)
+    first = ask(batcher, 1)
+    await settle()
+    assert upstream.lingered == []
+    second = ask(batcher, 2)
+    await settle()
+    upstream.reply(0)
+    await settle()
+    assert upstream.lingered == [0.002]
+    upstream.reply(1)
+    await asyncio.gather(*first, *second)
+    third = ask(batcher, 3)
+    await settle()
+    assert upstream.lingered == [0.002], "it was idle in between"
+    upstream.reply(2)
+    await asyncio.gather(*third)
+
+
+async def test_a_full_batch_does_not_linger() -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher(linger=0.002)
+    tasks = ask(batcher, 1)
+    await settle()
+    tasks += ask(batcher, 2, 3, 4)
+    await settle()
+    upstream.reply(0)
+    await settle()
+    upstream.reply(1)
+    await asyncio.gather(*tasks)
+    assert upstream.lingered == []
+
+
+async def test_an_items_error_is_its_own() -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher()
+    tasks = ask(batcher, 1, 2)
+    await settle()
+    upstream.replies[0].set_result(["a1", error("no such task")])
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[0] == "a1"
+    assert "no such task" in str(results[1])
+
+
+async def test_a_failed_batch_is_told_to_all_and_the_next_goes_on() -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher()
+    tasks = ask(batcher, 1, 2)
+    await settle()
+    upstream.replies[0].set_exception(error("throttled"))
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert ["throttled" in str(result) for result in results] == [True, True]
+    later = ask(batcher, 3)
+    await settle()
+    upstream.reply(1)
+    assert await later[0] == "a3"
+
+
+async def test_one_who_goes_is_not_asked_for() -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher()
+    tasks = ask(batcher, 1)
+    await settle()
+    tasks += ask(batcher, 2, 3)
+    await settle()
+    tasks[1].cancel()
+    await settle()
+    upstream.reply(0)
+    await settle()
+    assert upstream.batches == [[1], [3]]
+    upstream.reply(1)
+    await asyncio.gather(tasks[0], tasks[2])
+
+
+async def test_reads_gather_while_the_quota_makes_them_wait() -> None:
+    upstream = Upstream()
+    upstream.gate.clear()
+    batcher = upstream.batcher()
+    tasks = ask(batcher, 1)
+    await settle()
+    tasks += ask(batcher, 2)
+    await settle()
+    upstream.gate.set()
+    await settle()
+    assert upstream.batches == [[1, 2]]
+    upstream.reply(0)
+    await asyncio.gather(*tasks)
+
+
+async def test_a_refusal_is_told_at_once() -> None:
+    upstream = Upstream()
+    upstream.refusal = error("over the quota")
+    batcher = upstream.batcher()
+    with pytest.raises(TaskgateError, match="over the quota"):
+        await batcher.ask(1)
+    upstream.refusal = None
+    task = ask(batcher, 2)
+    await settle()
+    upstream.reply(0)
+    assert await task[0] == "a2"

@@ -1,0 +1,52 @@
+"""Batch operations that stand in for single ones, found in AWS's model."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskgate_server.aws import model
+from taskgate_server.aws.services import SERVICES
+from taskgate_server.upstream.batches import NoBatchError, plan_batch
+
+BATCHES = [
+    (spec.name, single, batch) for spec in SERVICES for single, batch in spec.batches.items()
+]
+
+
+@pytest.mark.parametrize(("service", "single", "batch"), BATCHES)
+def test_a_batch_tells_all_that_the_single_call_tells(
+    service: str, single: str, batch: str
+) -> None:
+    plan = plan_batch(model.load_service(service), single, batch)
+    assert plan.max_items == 100
+    items = [{member: f"{member}{index}" for member in plan.ids} for index in range(3)]
+    assert plan.to_params(items) == {plan.request: items}
+    answer = {
+        plan.errors: [{**items[0], "code": "ThrottlingException", "message": "slow down"}],
+        plan.answers: [{**items[2], "createdBy": "me"}],
+    }
+    error, missing, thing = plan.split(items, answer)
+    assert error == {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}
+    assert missing["Error"]["Code"] == "Unknown"
+    assert thing["createdBy"] == "me"
+
+
+def test_every_batch_operation_of_the_models_that_fits_is_used() -> None:
+    fitting = []
+    for spec in SERVICES:
+        service = model.load_service(spec.name)
+        for batch in service.operation_names:
+            single = batch.removeprefix("Batch")
+            if batch == single or single not in service.operation_names:
+                continue
+            if not single.startswith("Get"):
+                continue
+            fitting.append((spec.name, single, batch))
+    assert sorted(fitting) == sorted(BATCHES)
+
+
+def test_an_old_model_has_no_batch() -> None:
+    with pytest.raises(NoBatchError):
+        plan_batch(model.load_service("deadline"), "GetTask", "BatchGetTaskOfOld")
+    with pytest.raises(NoBatchError):
+        plan_batch(model.load_service("deadline"), "GetTask", "BatchGetJob")

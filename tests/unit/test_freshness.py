@@ -1,0 +1,347 @@
+"""The freshness rule, on a clock that the test turns: random reads, writes and upstream changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from grpc import StatusCode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskgate_server.aws.services import DEADLINE
+from taskgate_server.errors import Origin, TaskgateError
+from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.sender import Answer, Sender
+
+FARM = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s"}
+
+
+@dataclass
+class Call:
+    """A call that AWS has got and not answered. What it will say is decided when it is sent."""
+
+    operation: str
+    params: Mapping[str, Any]
+    sent_at: float
+    seen: dict[str, int]
+    reply: asyncio.Future[None]
+    ended: Callable[[], None]
+
+
+@dataclass
+class Aws:
+    """Tasks with a version each. A read tells what was there when it was sent, which is the oldest
+    that AWS may tell; a write is done when it is answered, which is the latest."""
+
+    now: float = 1000.0
+    versions: dict[str, int] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    sent: list[tuple[str, float]] = field(default_factory=list)
+    failing: TaskgateError | None = None
+
+    connection = SimpleNamespace(spec=DEADLINE)
+    executor = None
+
+    async def send(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        *,
+        leaving: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        leaving()
+        self.sent.append((operation, self.now))
+        reply: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        call = Call(operation, params, self.now, dict(self.versions), reply, ended)
+        self.calls.append(call)
+        await reply
+        if self.failing is not None:
+            raise self.failing
+        return Answer(value=self._value(call), request_id="r", observe_time=0.0, size=10)
+
+    def _value(self, call: Call) -> dict[str, Any]:
+        if call.operation == "BatchGetTask":
+            items = call.params["identifiers"]
+            return {"tasks": [{**item, **self._task(call, item["taskId"])} for item in items]}
+        return self._task(call, call.params["taskId"])
+
+    def _task(self, call: Call, task: str) -> dict[str, Any]:
+        return {"taskId": task, "version": call.seen.get(task, 0), "sent_at": call.sent_at}
+
+    def finish(self, index: int = 0) -> None:
+        call = self.calls.pop(index)
+        if call.operation == "UpdateTask":
+            task = call.params["taskId"]
+            self.versions[task] = self.versions.get(task, 0) + 1
+        call.ended()
+        if not call.reply.done():
+            call.reply.set_result(None)
+
+    def origin(self, operation: str) -> Origin:
+        return Origin(service="deadline", title="AWS", domain="aws", operation=operation)
+
+    def gateway(self, **more: Any) -> Gateway:
+        async def sleep(_: float) -> None:
+            return None
+
+        sharing = Sharing(
+            **{
+                "default_max_age": 1.0,
+                "longest_max_age": 100.0,
+                "max_entries": 1000,
+                "max_bytes": 100_000,
+                "batch_slots": 2,
+                "batch_linger": 0.0,
+                **more,
+            }
+        )
+        return Gateway(
+            cast("Sender", self),
+            sharing,
+            default_time_limit=1e6,
+            clock=lambda: self.now,
+            sleep=sleep,
+        )
+
+
+async def settle() -> None:
+    for _ in range(12):
+        await asyncio.sleep(0)
+
+
+TASKS = st.sampled_from(["t1", "t2", "t3"])
+STEPS = st.one_of(
+    st.tuples(st.just("read"), TASKS, st.sampled_from([0.0, 0.5, 1.0, 5.0, 50.0])),
+    st.tuples(st.just("write"), TASKS, st.none()),
+    st.tuples(st.just("change"), TASKS, st.none()),
+    st.tuples(st.just("advance"), st.none(), st.sampled_from([0.1, 0.4, 1.0, 7.0])),
+    st.tuples(st.just("finish"), st.none(), st.integers(0, 5)),
+)
+
+
+@dataclass
+class Read:
+    """What a reader may expect."""
+
+    task: str
+    oldest: float
+    version: int
+    answer: asyncio.Task[Answer]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEPS, max_size=40))
+def test_no_answer_is_too_old_and_every_caller_sees_its_own_writes(steps: list[Any]) -> None:
+    asyncio.run(play(steps))
+
+
+@dataclass
+class Play:
+    """The steps of one example, and what every reader may expect."""
+
+    aws: Aws
+    gateway: Gateway
+    reads: list[Read] = field(default_factory=list)
+    writes: list[asyncio.Task[Answer]] = field(default_factory=list)
+    written: dict[str, int] = field(default_factory=dict)
+
+    def read(self, task: str, age: float) -> None:
+        call = self.gateway.call("GetTask", {**FARM, "taskId": task}, time_limit=None, max_age=age)
+        answer = asyncio.create_task(call)
+        expected = self.written.get(task, 0)
+        self.reads.append(Read(task, self.aws.now - age, expected, answer))
+
+    def write(self, task: str, _: None) -> None:
+        params = {**FARM, "taskId": task, "targetRunStatus": "READY"}
+        call = self.gateway.call("UpdateTask", params, time_limit=None)
+        self.writes.append(asyncio.create_task(call))
+
+    def change(self, task: str, _: None) -> None:
+        self.aws.versions[task] = self.aws.versions.get(task, 0) + 1
+
+    def advance(self, _: None, seconds: float) -> None:
+        self.aws.now += seconds
+
+    def finish(self, _: None, index: int) -> None:
+        if self.aws.calls:
+            call = self.aws.calls[index % len(self.aws.calls)]
+            self.aws.finish(index % len(self.aws.calls))
+            if call.operation == "UpdateTask":
+                # Its caller has the answer: from now on every reader must see the write.
+                task = call.params["taskId"]
+                self.written[task] = self.aws.versions[task]
+
+
+async def play(steps: list[Any]) -> None:
+    aws = Aws()
+    example = Play(aws, aws.gateway())
+    for kind, task, number in steps:
+        getattr(example, kind)(task, number)
+        await settle()
+    while aws.calls:
+        aws.finish()
+        await settle()
+    for read in example.reads:
+        value = read.answer.result().value
+        assert value["taskId"] == read.task
+        assert value["sent_at"] >= read.oldest
+        assert value["version"] >= read.version
+    await example.gateway.close()
+
+
+async def answered(aws: Aws, gateway: Gateway, operation: str, **more: Any) -> Answer:
+    call = gateway.call(operation, {**FARM, "taskId": "t1"}, time_limit=None, **more)
+    task = asyncio.create_task(call)
+    await settle()
+    while aws.calls:
+        aws.finish()
+        await settle()
+    return await task
+
+
+async def test_a_caller_sees_its_own_write_whatever_it_allows() -> None:
+    aws = Aws()
+    gateway = aws.gateway()
+    await answered(aws, gateway, "GetTask")
+    await answered(aws, gateway, "UpdateTask")
+    assert (await answered(aws, gateway, "GetTask", max_age=50)).value["version"] == 1
+    assert len(aws.sent) == 3
+
+
+async def test_a_read_in_the_air_during_a_write_is_not_shared_after_it() -> None:
+    aws = Aws()
+    gateway = aws.gateway()
+    params = {**FARM, "taskId": "t1"}
+    early = asyncio.create_task(gateway.call("GetTask", params, time_limit=None, max_age=50))
+    await settle()
+    write = asyncio.create_task(gateway.call("UpdateTask", params, time_limit=None))
+    await settle()
+    aws.finish(1)
+    await write
+    late = asyncio.create_task(gateway.call("GetTask", params, time_limit=None, max_age=50))
+    await settle()
+    while aws.calls:
+        aws.finish()
+        await settle()
+    assert (await early).value["version"] == 0
+    assert (await late).value["version"] == 1
+    # The overtaken answer came first and must not be what is kept.
+    assert (await answered(aws, gateway, "GetTask", max_age=50)).value["version"] == 1
+
+
+async def test_a_write_that_nobody_waits_for_any_more_counts_when_it_ends() -> None:
+    aws = Aws()
+    gateway = aws.gateway()
+    params = {**FARM, "taskId": "t1"}
+    write = asyncio.create_task(gateway.call("UpdateTask", params, time_limit=None))
+    await settle()
+    write.cancel()
+    await settle()
+    await answered_read_before(aws, gateway)
+    aws.finish()
+    assert (await answered(aws, gateway, "GetTask", max_age=50)).value["version"] == 1
+
+
+async def answered_read_before(aws: Aws, gateway: Gateway) -> None:
+    call = gateway.call("GetTask", {**FARM, "taskId": "t1"}, time_limit=None)
+    task = asyncio.create_task(call)
+    await settle()
+    aws.finish(len(aws.calls) - 1)
+    assert (await task).value["version"] == 0
+
+
+def oracle(reads: list[tuple[float, float]]) -> int:
+    """The fewest calls that serve reads of one thing, known beforehand, none of them late.
+
+    A read at `t` that allows `age` needs a call in [t - age, t]; the fewest points that hit all
+    such intervals are found by going through their ends in order.
+    """
+    calls, last = 0, float("-inf")
+    for arrived, age in sorted(reads):
+        if last < arrived - age:
+            calls, last = calls + 1, arrived
+    return calls
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([0.1, 0.5, 2.0]), st.sampled_from([0.0, 1.0, 5.0]))))
+def test_no_more_calls_than_one_who_knew_the_future(steps: list[tuple[float, float]]) -> None:
+    async def run() -> None:
+        aws = Aws()
+        gateway = aws.gateway()
+        reads = []
+        for pause, age in steps:
+            aws.now += pause
+            reads.append((aws.now, age))
+            await answered(aws, gateway, "GetTask", max_age=age)
+        assert len(aws.sent) <= oracle(reads)
+
+    asyncio.run(run())
+
+
+def failure(code: StatusCode) -> TaskgateError:
+    return TaskgateError(code=code, message=code.name, reason=code.name, domain="aws")
+
+
+@pytest.mark.parametrize(
+    ("code", "calls"), [(StatusCode.NOT_FOUND, 1), (StatusCode.RESOURCE_EXHAUSTED, 2)]
+)
+async def test_not_found_is_kept_and_failures_are_not(code: StatusCode, calls: int) -> None:
+    aws = Aws(failing=failure(code))
+    gateway = aws.gateway()
+    for _ in range(2):
+        with pytest.raises(TaskgateError, match=code.name):
+            await answered(aws, gateway, "GetTask")
+    assert len(aws.sent) == calls
+
+
+async def test_many_readers_become_few_calls() -> None:
+    aws = Aws()
+    gateway = aws.gateway(batch_slots=1)
+    tasks = [
+        asyncio.create_task(
+            gateway.call("GetTask", {**FARM, "taskId": f"t{n % 150}"}, time_limit=None)
+        )
+        for n in range(1000)
+    ]
+    await settle()
+    while aws.calls:
+        aws.finish()
+        await settle()
+    answers = await asyncio.gather(*tasks)
+    assert [answer.value["taskId"] for answer in answers] == [f"t{n % 150}" for n in range(1000)]
+    assert len(aws.sent) <= 3
+
+
+async def test_a_refused_batch_is_asked_for_singly_and_not_tried_again_soon() -> None:
+    aws = Aws()
+    gateway = aws.gateway(batch_slots=1)
+
+    async def both() -> list[Answer]:
+        tasks = []
+        for name in ("a", "b", "c"):
+            params = {**FARM, "taskId": name}
+            tasks.append(asyncio.create_task(gateway.call("GetTask", params, time_limit=None)))
+        await settle()
+        while aws.calls:
+            refused = aws.calls[0].operation == "BatchGetTask"
+            aws.failing = failure(StatusCode.UNIMPLEMENTED) if refused else None
+            aws.finish()
+            await settle()
+        return await asyncio.gather(*tasks)
+
+    assert [answer.value["taskId"] for answer in await both()] == ["a", "b", "c"]
+    assert [name for name, _ in aws.sent].count("BatchGetTask") == 1
+    aws.now += 10
+    await both()
+    assert [name for name, _ in aws.sent].count("BatchGetTask") == 1
+    aws.now += 300
+    await both()
+    assert [name for name, _ in aws.sent].count("BatchGetTask") == 2
+    await gateway.close()

@@ -1,0 +1,202 @@
+"""What may be shared and for how long: writes, kept answers, calls in the air."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskgate_server.aws import model
+from taskgate_server.upstream.cache import AnswerCache, Entry
+from taskgate_server.upstream.resources import compile_resource
+from taskgate_server.upstream.singleflight import Flight, Flights
+from taskgate_server.upstream.writes import Resource, WriteLog
+
+FOREVER = 1e9
+
+
+def resource_of(service: str, operation: str, **params: str) -> Resource:
+    return compile_resource(model.load_service(service).operation_model(operation))(params)
+
+
+TASK = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": "t"}
+
+
+@pytest.mark.parametrize(
+    ("read", "params", "is_changed"),
+    [
+        ("GetTask", TASK, True),
+        ("ListTasks", TASK, True),
+        ("GetStep", TASK, True),
+        ("GetJob", TASK, True),
+        ("SearchTasks", TASK, True),
+        ("ListFarms", {}, True),
+        ("GetTask", {**TASK, "taskId": "t2"}, False),
+        ("ListTasks", {**TASK, "stepId": "s2"}, False),
+        ("GetFarm", {"farmId": "f2"}, False),
+    ],
+)
+def test_a_write_changes_what_is_at_its_path_and_what_holds_it(
+    read: str, params: dict[str, str], is_changed: bool
+) -> None:
+    log = WriteLog(FOREVER)
+    log.note(resource_of("deadline", "UpdateTask", **TASK), 5.0)
+    assert (log.latest(resource_of("deadline", read, **params)) == 5.0) is is_changed
+
+
+def test_a_write_changes_what_is_below_it() -> None:
+    log = WriteLog(FOREVER)
+    log.note(resource_of("omics", "CancelRun", id="1"), 5.0)
+    assert log.latest(resource_of("omics", "GetRunTask", id="1", taskId="2")) == 5.0
+    assert log.latest(resource_of("omics", "ListRunTasks", id="1")) == 5.0
+    assert log.latest(resource_of("omics", "ListRuns")) == 5.0
+    assert log.latest(resource_of("omics", "GetRunTask", id="2", taskId="2")) < 0
+
+
+def test_a_write_to_nothing_in_particular_changes_all() -> None:
+    log = WriteLog(FOREVER)
+    log.note(resource_of("deadline", "BatchUpdateTask"), 5.0)
+    assert log.latest(resource_of("deadline", "GetTask", **TASK)) == 5.0
+
+
+def test_old_writes_are_forgotten() -> None:
+    log = WriteLog(horizon=10)
+    log.note(("a",), 100.0)
+    log.note(("b",), 111.0)
+    assert log.latest(("a",)) < 0
+    assert log.latest(("b",)) == 111.0
+
+
+paths = st.lists(st.sampled_from("abc"), max_size=3).map(tuple)
+
+
+@given(st.lists(paths, max_size=8), paths)
+def test_the_write_log_agrees_with_the_rule(writes: list[Resource], read: Resource) -> None:
+    log = WriteLog(FOREVER)
+    expected = float("-inf")
+    for now, path in enumerate(writes):
+        log.note(path, now)
+        if path[: len(read)] == read or read[: len(path)] == path:
+            expected = now
+    assert log.latest(read) == expected
+
+
+def kept(**limits: float) -> AnswerCache[str]:
+    values = {"max_entries": 3, "max_bytes": 100, "max_age": 10.0, **limits}
+    return AnswerCache(
+        max_entries=int(values["max_entries"]),
+        max_bytes=int(values["max_bytes"]),
+        max_age=values["max_age"],
+    )
+
+
+def test_the_least_recently_used_answer_goes_first() -> None:
+    cache = kept()
+    for key in "abc":
+        cache.put(key, Entry(key, sent_at=1, size=1), now=1)
+    assert cache.get("a", 0)
+    cache.put("d", Entry("d", sent_at=1, size=1), now=1)
+    assert [key for key in "abcd" if cache.get(key, 0)] == ["a", "c", "d"]
+
+
+def test_bytes_are_bounded() -> None:
+    cache = kept()
+    cache.put("a", Entry("a", sent_at=1, size=60), now=1)
+    cache.put("b", Entry("b", sent_at=1, size=60), now=1)
+    assert (len(cache), cache.size) == (1, 60)
+    cache.put("c", Entry("c", sent_at=1, size=101), now=1)
+    assert cache.get("c", 0) is None
+    cache.put("b", Entry("b2", sent_at=2, size=10), now=2)
+    assert cache.size == 10
+
+
+def test_an_answer_is_as_old_as_its_call() -> None:
+    cache = kept()
+    cache.put("a", Entry("new", sent_at=5, size=1), now=6)
+    cache.put("a", Entry("overtaken", sent_at=4, size=1), now=7)
+    assert cache.get("a", not_before=5.1) is None
+    entry = cache.get("a", not_before=5)
+    assert entry is not None
+    assert entry.value == "new"
+    cache.put("b", Entry("late", sent_at=5, size=1), now=15.1)
+    assert cache.get("b", 0) is None
+
+
+class Calls:
+    """Calls that leave and end when the test says so."""
+
+    def __init__(self) -> None:
+        self.flights: list[Flight[str]] = []
+        self.answers: list[asyncio.Future[str]] = []
+
+    async def __call__(self, flight: Flight[str]) -> str:
+        self.flights.append(flight)
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.answers.append(answer)
+        return await answer
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_equal_questions_share_a_call_that_is_fresh_enough() -> None:
+    flights, calls = Flights[str](), Calls()
+    first = asyncio.create_task(flights.join("k", 0, calls))
+    second = asyncio.create_task(flights.join("k", 9, calls))
+    await settle()
+    assert len(calls.flights) == 1, "it is not sent yet, so it is fresh for both"
+    calls.flights[0].sent_at = 10
+    third = asyncio.create_task(flights.join("k", 10, calls))
+    fourth = asyncio.create_task(flights.join("k", 11, calls))
+    await settle()
+    assert len(calls.flights) == 2, "the fourth wants one that was sent later"
+    calls.answers[0].set_result("old")
+    calls.answers[1].set_result("new")
+    assert await asyncio.gather(first, second, third, fourth) == ["old", "old", "old", "new"]
+    assert len(flights) == 0
+
+
+async def test_an_error_is_for_all_who_share_the_call() -> None:
+    flights, calls = Flights[str](), Calls()
+    tasks = [asyncio.create_task(flights.join("k", 0, calls)) for _ in range(3)]
+    await settle()
+    calls.answers[0].set_exception(RuntimeError("throttled"))
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(result) for result in results] == ["throttled"] * 3
+    again = asyncio.create_task(flights.join("k", 0, calls))
+    await settle()
+    assert len(calls.flights) == 2, "the error is not kept"
+    calls.answers[1].set_result("ok")
+    assert await again == "ok"
+
+
+async def test_one_who_goes_leaves_the_call_to_the_others() -> None:
+    flights, calls = Flights[str](), Calls()
+    first = asyncio.create_task(flights.join("k", 0, calls))
+    second = asyncio.create_task(flights.join("k", 0, calls))
+    await settle()
+    first.cancel()
+    await settle()
+    calls.answers[0].set_result("ok")
+    assert await second == "ok"
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_what_nobody_waits_for_is_not_sent(sent: bool) -> None:
+    flights, calls = Flights[str](), Calls()
+    only = asyncio.create_task(flights.join("k", 0, calls))
+    await settle()
+    if sent:
+        calls.flights[0].sent_at = 1
+    only.cancel()
+    await settle()
+    assert calls.answers[0].cancelled() is not sent
+    assert len(flights) == (1 if sent else 0)
+    if sent:
+        calls.answers[0].set_result("for the cache")
+        await settle()
+        assert len(flights) == 0
