@@ -156,7 +156,7 @@ async def test_equal_questions_share_a_call_that_is_fresh_enough() -> None:
     assert len(calls.flights) == 2, "the fourth wants one that was sent later"
     calls.answers[0].set_result("old")
     calls.answers[1].set_result("new")
-    assert await asyncio.gather(first, second, third, fourth) == ["old", "old", "old", "new"]
+    assert list(await asyncio.gather(first, second, third, fourth)) == ["old", "old", "old", "new"]
     assert len(flights) == 0
 
 

@@ -1,0 +1,149 @@
+"""How old an answer may be, over the wire: what reaches AWS and what does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
+from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
+from taskgate_client import CallError
+from taskgate_emulator import Emulator, seed
+from tests.conftest import running_server, settings_for
+
+IDS = {
+    "farm_id": seed.FARM_ID,
+    "queue_id": seed.QUEUE_ID,
+    "job_id": seed.JOB_ID,
+    "step_id": seed.SIMULATE_STEP_ID,
+}
+GET = deadline_pb2.GetTaskRequest(task_id=seed.EVERY_PARAMETER_TASK_ID, **IDS)
+NAME = (
+    f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
+    f"/steps/{seed.SIMULATE_STEP_ID}/tasks/{seed.EVERY_PARAMETER_TASK_ID}"
+)
+
+
+@pytest.fixture
+def shared(aws: Emulator) -> Iterator[grpc.Channel]:
+    """A channel to a server that keeps answers for a minute."""
+    settings = settings_for(aws.endpoint_url, default_max_age_seconds=60)
+    with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
+        yield channel
+
+
+def asked(aws: Emulator, since: int) -> list[str]:
+    return [str(request.operation) for request in aws.requests[since:]]
+
+
+def count(aws: Emulator) -> int:
+    return len(aws.requests)
+
+
+def test_equal_reads_reach_aws_once(aws: Emulator, shared: grpc.Channel) -> None:
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    since = count(aws)
+    first, second = stub.GetTask(GET), stub.GetTask(GET)
+    assert first == second
+    assert asked(aws, since) == ["GetTask"]
+
+
+def test_both_vocabularies_share_an_answer(aws: Emulator, shared: grpc.Channel) -> None:
+    since = count(aws)
+    native = deadline_pb2_grpc.DeadlineServiceStub(shared).GetTask(GET)
+    request = task_service_pb2.GetTaskRequest(name=NAME)
+    task = task_service_pb2_grpc.TaskServiceStub(shared).GetTask(request).task
+    assert task.deadline == native
+    assert asked(aws, since) == ["GetTask"]
+
+
+def test_max_age_zero_asks_aws(aws: Emulator, shared: grpc.Channel) -> None:
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    tasks = task_service_pb2_grpc.TaskServiceStub(shared)
+    stub.GetTask(GET)
+    since = count(aws)
+    stub.GetTask(GET, metadata=(("taskgate-max-age", "0"),))
+    tasks.GetTask(task_service_pb2.GetTaskRequest(name=NAME, max_age=Duration()))
+    assert asked(aws, since) == ["GetTask", "GetTask"]
+    stub.GetTask(GET, metadata=(("taskgate-max-age", "59.5"),))
+    assert len(asked(aws, since)) == 2
+
+
+def test_the_caller_learns_when_aws_said_it(shared: grpc.Channel) -> None:
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    before = time.time()
+    _, call = stub.GetTask.with_call(GET)
+    _, again = stub.GetTask.with_call(GET)
+    observed = dict(call.initial_metadata())["taskgate-observe-time"]
+    assert dict(again.initial_metadata())["taskgate-observe-time"] == observed
+    assert before <= datetime.fromisoformat(str(observed)).timestamp() <= time.time()
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf", ""])
+def test_a_bad_max_age_is_refused(shared: grpc.Channel, value: str) -> None:
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.GetTask(GET, metadata=(("taskgate-max-age", value),))
+    error = CallError.of(raised.value)
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.violations[0].field == "taskgate-max-age"
+
+
+def test_a_negative_max_age_is_refused(shared: grpc.Channel) -> None:
+    request = task_service_pb2.GetTaskRequest(name=NAME, max_age=Duration(seconds=-1))
+    with pytest.raises(grpc.RpcError) as raised:
+        task_service_pb2_grpc.TaskServiceStub(shared).GetTask(request)
+    assert CallError.of(raised.value).violations[0].field == "max_age"
+
+
+def test_a_write_is_seen_by_the_next_read(aws: Emulator, shared: grpc.Channel) -> None:
+    del aws
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    ids = {**IDS, "step_id": seed.RENDER_STEP_ID, "task_id": seed.SUSPENDED_TASK_ID}
+    read = deadline_pb2.GetTaskRequest(**ids)
+    before = stub.GetTask(read).run_status
+    requeue = deadline_pb2.TASK_TARGET_RUN_STATUS_PENDING
+    write = deadline_pb2.UpdateTaskRequest(**ids)  # type: ignore[arg-type]  # ids are its texts
+    write.target_run_status = requeue
+    stub.UpdateTask(write)
+    assert stub.GetTask(read).run_status != before
+
+
+def test_a_missing_task_is_remembered_too(aws: Emulator, shared: grpc.Channel) -> None:
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    missing = deadline_pb2.GetTaskRequest(task_id="task-" + "0" * 32 + "-0", **IDS)
+    since = count(aws)
+    for _ in range(2):
+        with pytest.raises(grpc.RpcError) as raised:
+            stub.GetTask(missing)
+        assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+    assert asked(aws, since) == ["GetTask"]
+
+
+def test_reads_of_many_tasks_become_batches(aws: Emulator, shared: grpc.Channel) -> None:
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    prefix = seed.EVERY_PARAMETER_TASK_ID.rpartition("-")[0]
+    names = [f"{prefix}-{number}" for number in range(60)]
+    since = count(aws)
+
+    def read(name: str) -> str:
+        request = deadline_pb2.GetTaskRequest(task_id=name, **IDS)
+        try:
+            return str(stub.GetTask(request, metadata=(("taskgate-max-age", "0"),)).task_id)
+        except grpc.RpcError as error:
+            return str(CallError.of(error).code)
+
+    with ThreadPoolExecutor(60) as threads:
+        results = list(threads.map(read, names * 2))
+    there = {name for name in names if name in results}
+    assert len(there) == 4, "the step has four tasks"
+    assert results == [n if n in there else "StatusCode.NOT_FOUND" for n in names * 2]
+    calls = asked(aws, since)
+    assert "BatchGetTask" in calls
+    assert len(calls) < 60
