@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
-from taskgate_client import CallError
+from taskgate_client import CallError, connect
 from taskgate_emulator import Emulator, seed
 from tests.conftest import running_server, settings_for
 
@@ -147,3 +147,13 @@ def test_reads_of_many_tasks_become_batches(aws: Emulator, shared: grpc.Channel)
     calls = asked(aws, since)
     assert "BatchGetTask" in calls
     assert len(calls) < 60
+
+
+def test_the_client_says_how_old_its_task_may_be(aws: Emulator) -> None:
+    settings = settings_for(aws.endpoint_url, default_max_age_seconds=60)
+    with running_server(settings) as address, connect(str(address)) as client:
+        since = count(aws)
+        first = client.get_task(NAME)
+        assert client.get_task(NAME, max_age=30).observe_time == first.observe_time
+        assert client.get_task(NAME, max_age=0).observe_time != first.observe_time
+    assert asked(aws, since) == ["GetTask", "GetTask"]

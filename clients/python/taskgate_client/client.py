@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
@@ -32,18 +33,26 @@ class Client:
         """Every operation of AWS HealthOmics. `CallError.of` unpacks its errors."""
 
     def get_task(
-        self, name: str | TaskName, *, time_limit: float = DEFAULT_TIME_LIMIT_SECONDS
+        self,
+        name: str | TaskName,
+        *,
+        max_age: float | None = None,
+        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
     ) -> task_pb2.Task:
         """One task of either AWS service.
 
         Args:
             name: the task's name, as text or built with `DeadlineTaskName` or `OmicsTaskName`.
+            max_age: seconds that the answer may be old; 0 has AWS asked, None leaves it to the
+                server. `Task.observe_time` tells when AWS gave the answer.
             time_limit: seconds to wait at most.
 
         Raises:
             CallError: INVALID_ARGUMENT, NOT_FOUND, or whatever went wrong.
         """
         request = task_service_pb2.GetTaskRequest(name=str(name))
+        if max_age is not None:
+            request.max_age.FromTimedelta(timedelta(seconds=max_age))
         with _told():
             return self._tasks.GetTask(request, timeout=time_limit).task
 
