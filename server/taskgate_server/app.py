@@ -6,9 +6,10 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from taskgate_server import config
@@ -18,13 +19,20 @@ from taskgate_server.config import AwsSettings, Settings, SettingsError
 from taskgate_server.interceptors import Interceptors
 from taskgate_server.server import TASK_SERVICE, Address, Handlers, Server
 from taskgate_server.telemetry import LOG
+from taskgate_server.upstream.breaker import Breaker, Trip
 from taskgate_server.upstream.clients import make_client
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.paced import PacedSender
+from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
+from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 from taskgate_server.upstream.sender import Sender
 
 LONGEST_MAX_AGE_SECONDS = 300.0
 """Answers older than this are not kept, however old a caller would take them."""
+
+NEVER = Trip(consecutive=sys.maxsize, least_failures=sys.maxsize)
+"""A circuit breaker that stays closed."""
 
 BATCH_SLOTS = 2
 BATCH_LINGER_SECONDS = 0.002
@@ -75,7 +83,7 @@ def build(settings: Settings) -> App:
         executors.append(executor)
         connection = Connection(spec, partial(make_client, spec, aws), executor)
         gateways[spec.name] = Gateway(
-            Sender(connection, executor),
+            _paced(Sender(connection, executor), aws),
             sharing,
             default_time_limit=settings.default_time_limit_seconds,
         )
@@ -92,10 +100,21 @@ def build(settings: Settings) -> App:
         Address(host=settings.listen_host, port=settings.listen_port),
         Handlers(load_handlers, services),
         in_flight,
-        [gateway.connection for gateway in gateways.values()],
+        list(gateways.values()),
         settings.max_request_bytes,
     )
     return App(server=server, gateways=list(gateways.values()), executors=executors)
+
+
+def _paced(sender: Sender, aws: AwsSettings) -> PacedSender:
+    """The sender at the pace that AWS's quotas, published and set, allow."""
+    spec = sender.connection.spec
+    published = spec.request_rates if aws.quotas == "published" else {}
+    spec = replace(spec, request_rates={**published, **aws.request_rates})
+    limiter = Unlimited(spec) if aws.quotas == "off" else RateLimiter(spec)
+    backoff = Backoff(max_attempts=aws.max_attempts)
+    breaker = Breaker(spec, None if aws.circuit_breaker else NEVER)
+    return PacedSender(sender, limiter, breaker, Retries(RetryBudget(), backoff))
 
 
 def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]:

@@ -54,6 +54,19 @@ class AwsSettings(BaseModel):
         le=10,
         description="Tries of one call, the first one included.",
     )
+    quotas: Literal["published", "learned", "off"] = Field(
+        "published",
+        description="What paces calls: `published` keeps to the rates that AWS publishes and learns"
+        " from throttles, `learned` does the latter only, `off` neither.",
+    )
+    circuit_breaker: bool = Field(
+        default=True,
+        description="Whether to stop asking for up to a second while nearly all calls fail.",
+    )
+    request_rates: dict[str, float] = Field(
+        default_factory=dict,
+        description="Other quotas, calls per second by operation, where AWS has raised yours.",
+    )
 
 
 class Settings(BaseSettings):

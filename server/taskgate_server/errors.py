@@ -11,6 +11,7 @@ Each carries google.rpc.ErrorInfo (reason, domain, metadata) and RequestInfo; se
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
@@ -40,6 +41,8 @@ class TaskgateError(Exception):
     metadata: dict[str, str] = field(default_factory=dict)
     details: list[Message] = field(default_factory=list)
     aws_request_id: str = ""
+    retry_after: float | None = None
+    """Seconds that AWS itself asked to wait."""
     credentials_refused: bool = False
     """Whether no call can succeed until the server has other credentials."""
 
@@ -183,6 +186,7 @@ def from_aws(response: Response, origin: Origin) -> TaskgateError:
         metadata=_metadata(response, origin),
         details=[detail for make in rule.details for detail in make(response, origin)],
         aws_request_id=response.get("ResponseMetadata", {}).get("RequestId", ""),
+        retry_after=retry_after_seconds(response),
     )
     return _credentials_refused(error, origin) if rule is _CREDENTIALS else error
 
@@ -289,7 +293,9 @@ def internal() -> TaskgateError:
 
 
 def _upper_snake(code: str) -> str:
-    return code if code.isupper() else xform_name(code).upper()
+    """AWS's code as a reason: google.rpc.ErrorInfo has at most 63 of these characters."""
+    words = re.sub(r"[^0-9A-Za-z]+", "_", code)[:63]
+    return words if words.isupper() else xform_name(words).upper()[:63]
 
 
 def to_duration(seconds: float) -> Duration:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError, Message
 from grpc.aio import ServicerContext
 
 from taskgate_server import errors
@@ -54,14 +55,16 @@ class Interceptors:
         }[rpc.client_streams, rpc.server_streams]
         return make(
             self._stream(rpc) if rpc.server_streams else self._unary(rpc),
-            request_deserializer=rpc.request_class.FromString,
+            # None: the message is parsed inside, where a fault becomes an error with details. Of a
+            # deserializer's fault grpc.aio makes UNKNOWN with the exception's text.
+            request_deserializer=None,
             response_serializer=rpc.response_class.SerializeToString,
         )
 
     def _unary(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> Any:
             async with self._serve(rpc, context) as call:
-                return await rpc.behaviour(request, call)
+                return await rpc.behaviour(_parsed(rpc, request), call)
 
         return handle
 
@@ -70,7 +73,7 @@ class Interceptors:
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> None:
             async with (
                 self._serve(rpc, context) as call,
-                aclosing(rpc.behaviour(request, call)) as responses,
+                aclosing(rpc.behaviour(_parsed(rpc, request), call)) as responses,
             ):
                 async for response in responses:
                     await context.write(response)
@@ -114,6 +117,24 @@ class Interceptors:
                     "aws_request_id": call.aws_request_id,
                 },
             )
+
+
+def _parsed(rpc: Rpc, request: Any) -> Any:
+    """The request as its message, or a stream of requests as messages."""
+    return _parsed_stream(rpc, request) if rpc.client_streams else _parse(rpc, request)
+
+
+async def _parsed_stream(rpc: Rpc, requests: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+    async for request in requests:
+        yield _parse(rpc, request)
+
+
+def _parse(rpc: Rpc, request: bytes) -> Message:
+    try:
+        return rpc.request_class.FromString(request)
+    except DecodeError:
+        name = rpc.request_class.DESCRIPTOR.full_name
+        raise errors.invalid_request({"": f"is no {name}"}) from None
 
 
 def _max_age(context: ServicerContext[Any, Any]) -> float | None:

@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from taskgate_server.calls import CallsInFlight, Handler
 from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.connection import Connection
+from taskgate_server.upstream.gateway import Gateway
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -106,13 +106,13 @@ class Server:
         address: Address,
         handlers: Handlers,
         in_flight: CallsInFlight,
-        connections: Sequence[Connection],
+        gateways: Sequence[Gateway],
         max_request_bytes: int,
     ) -> None:
         self._address = address
         self._handlers = handlers
         self._in_flight = in_flight
-        self._connections = connections
+        self._gateways = gateways
         self._health = health.aio.HealthServicer()
         self._background: set[asyncio.Task[None]] = set()
         self._grpc = grpc.aio.server(
@@ -147,9 +147,10 @@ class Server:
         await self._grpc.start()
         address = Address(host=self._address.host, port=port)
         LOG.info("listening", extra={"address": str(address)})
-        for connection in self._connections:
-            self._run(connection.run())
-            self._run(self._follow(connection))
+        for gateway in self._gateways:
+            self._run(gateway.connection.run())
+            self._run(self._follow_connection(gateway))
+            self._run(self._follow_breaker(gateway))
         self._handlers.load()
         return address
 
@@ -174,21 +175,31 @@ class Server:
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._background.add(asyncio.ensure_future(coroutine))
 
-    async def _follow(self, connection: Connection) -> None:
+    async def _follow_connection(self, gateway: Gateway) -> None:
         """Keeps health equal to what the connection knows."""
         seen = 0
         while True:
-            seen = await connection.changed(seen)
+            seen = await gateway.connection.changed(seen)
             await self._tell_health()
 
-    async def _tell_health(self) -> None:
-        """An AWS service serves when it has a client; the whole and TaskService when any does.
+    async def _follow_breaker(self, gateway: Gateway) -> None:
+        """The same for the circuit breaker; once it takes a probe, callers are welcome again."""
+        seen = 0
+        while True:
+            seen = await gateway.paced.breaker.changed(seen)
+            await self._tell_health()
+            refused_for = gateway.paced.breaker.refuses_for()
+            if refused_for:
+                await asyncio.sleep(refused_for)
+                await self._tell_health()
 
-        One AWS service that is badly set up must not take the other from its callers.
+    async def _tell_health(self) -> None:
+        """An AWS service serves when it can be asked; the whole does when any has a client.
+
+        One AWS service that is badly set up must not take the other from its callers. And while AWS
+        fails, the server as a whole goes on serving: without calls nobody would see it recover.
         """
-        ready = {
-            each.spec.grpc_service_full_name: each.client is not None for each in self._connections
-        }
-        any_ready = any(ready.values())
-        for name, serves in {**ready, TASK_SERVICE: any_ready, WHOLE: any_ready}.items():
+        ready = {each.spec.grpc_service_full_name: each.obstacle is None for each in self._gateways}
+        any_client = any(each.connection.client is not None for each in self._gateways)
+        for name, serves in {**ready, TASK_SERVICE: any_client, WHOLE: any_client}.items():
             await self._health.set(name, SERVING if serves else NOT_SERVING)

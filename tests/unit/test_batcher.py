@@ -9,7 +9,7 @@ import pytest
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
-from taskgate_server.upstream.batcher import Batcher, Item
+from taskgate_server.upstream.batcher import Batcher
 
 
 def error(text: str) -> TaskgateError:
@@ -19,6 +19,8 @@ def error(text: str) -> TaskgateError:
 class Upstream:
     """Batches sent, each answered when the test says so."""
 
+    max_items = 3
+
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.replies: list[asyncio.Future[Sequence[str | TaskgateError]]] = []
@@ -27,17 +29,20 @@ class Upstream:
         self.gate.set()
         self.refusal: TaskgateError | None = None
 
-    async def send(self, items: Sequence[Item[int, str]]) -> Sequence[str | TaskgateError]:
-        self.batches.append([item.question for item in items])
+    async def send(self, items: Sequence[int], permit: int) -> Sequence[str | TaskgateError]:
+        assert permit == len(self.batches)
+        self.batches.append(list(items))
         reply: asyncio.Future[Sequence[str | TaskgateError]]
         reply = asyncio.get_running_loop().create_future()
         self.replies.append(reply)
         return await reply
 
-    async def admit(self) -> None:
+    async def admit(self, waiting: Sequence[int]) -> tuple[int, int]:
+        assert waiting
         await self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
+        return self.max_items, len(self.batches)
 
     async def sleep(self, seconds: float) -> None:
         self.lingered.append(seconds)
@@ -45,11 +50,11 @@ class Upstream:
     def reply(self, index: int) -> None:
         self.replies[index].set_result([f"a{each}" for each in self.batches[index]])
 
-    def batcher(self, slots: int = 1, max_items: int = 3, linger: float = 0.0) -> Batcher[int, str]:
+    def batcher(self, slots: int = 1, linger: float = 0.0) -> Batcher[int, str, int]:
         return Batcher(
             admit=self.admit,
             send=self.send,
-            max_items=max_items,
+            max_items=self.max_items,
             slots=slots,
             linger=linger,
             sleep=self.sleep,
@@ -61,7 +66,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def ask(batcher: Batcher[int, str], *questions: int) -> list[asyncio.Task[str]]:
+def ask(batcher: Batcher[int, str, int], *questions: int) -> list[asyncio.Task[str]]:
     return [asyncio.create_task(batcher.ask(question)) for question in questions]
 
 

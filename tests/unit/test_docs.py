@@ -17,6 +17,12 @@ ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 ERRORS = (ROOT / "docs/errors.md").read_text()
 CONTRACT = (ROOT / "docs/contract.md").read_text()
+REASONS_IN = (
+    "errors.py",
+    "upstream/breaker.py",
+    "upstream/failures.py",
+    "upstream/ratelimit.py",
+)
 README = (ROOT / "README.md").read_text()
 
 
@@ -78,7 +84,7 @@ def test_each_aws_error_is_in_the_docs_with_its_status() -> None:
 
 def test_each_reason_of_our_own_is_in_the_docs() -> None:
     server = ROOT / "server/taskgate_server"
-    source = "".join((server / name).read_text() for name in ("errors.py", "upstream/failures.py"))
+    source = "".join((server / name).read_text() for name in REASONS_IN)
     reasons = set(re.findall(r'reason="([A-Z_]+)"|"(UPSTREAM_[A-Z_]+)"', source))
     own = {one or other for one, other in reasons} | {errors.BUG}
     table = ERRORS.partition("## What Taskgate finds itself")[2]

@@ -15,7 +15,11 @@ from hypothesis import strategies as st
 
 from taskgate_server.aws.services import DEADLINE
 from taskgate_server.errors import Origin, TaskgateError
+from taskgate_server.upstream.breaker import Breaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.paced import PacedSender
+from taskgate_server.upstream.ratelimit import RateLimiter
+from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 from taskgate_server.upstream.sender import Answer, Sender
 
 FARM = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s"}
@@ -83,6 +87,9 @@ class Aws:
         if not call.reply.done():
             call.reply.set_result(None)
 
+    def clock(self) -> float:
+        return self.now
+
     def origin(self, operation: str) -> Origin:
         return Origin(service="deadline", title="AWS", domain="aws", operation=operation)
 
@@ -101,11 +108,18 @@ class Aws:
                 **more,
             }
         )
-        return Gateway(
+        clock = self.clock
+        paced = PacedSender(
             cast("Sender", self),
+            RateLimiter(DEADLINE, clock=clock),
+            Breaker(DEADLINE, clock=clock),
+            Retries(RetryBudget(clock=clock), Backoff(max_attempts=1), clock=clock),
+        )
+        return Gateway(
+            paced,
             sharing,
             default_time_limit=1e6,
-            clock=lambda: self.now,
+            clock=clock,
             sleep=sleep,
         )
 

@@ -119,9 +119,9 @@ def _header_check(shape: model.Shape) -> Check | None:
         return None
 
     def check(value: str) -> str | None:
-        if value.isascii() and (value.isprintable() or not value):
+        if value.isascii() and value.isprintable() and value == value.strip():
             return None
-        return "goes into an HTTP header: it must be ASCII without control characters"
+        return "goes into an HTTP header: it must be printable ASCII without blanks at its ends"
 
     return check
 

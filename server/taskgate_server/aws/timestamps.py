@@ -14,6 +14,7 @@ from decimal import Decimal
 from botocore.utils import parse_timestamp
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OLDEST_SECOND = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
 FIRST_SECOND = (datetime(1000, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
 LAST_SECOND = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
 NANOS = 1_000_000_000
@@ -24,16 +25,22 @@ def to_seconds_and_nanos(value: str | float) -> tuple[int, int]:
     """AWS's timestamp as seconds since 1970 and nanoseconds (0 to 999,999,999).
 
     Raises:
-        ValueError: not a timestamp in any of the three forms.
+        TypeError: neither text nor a number.
+        ValueError: no timestamp.
     """
     if not isinstance(value, str):
-        return _from_decimal(Decimal(repr(value)))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError("neither text nor a number")
+        return _from_decimal(value)
     match = _ISO.fullmatch(value)
     if match is not None:
         whole, fraction, zone = match.groups()
         moment = datetime.fromisoformat(whole.upper() + (zone or "Z").upper())
         return (moment - EPOCH) // timedelta(seconds=1), int((fraction or "").ljust(9, "0"))
-    return _seconds_and_nanos(parse_timestamp(value))
+    try:
+        return _seconds_and_nanos(parse_timestamp(value))
+    except (ArithmeticError, RuntimeError, TypeError) as error:
+        raise ValueError("no timestamp") from error
 
 
 def to_datetime(seconds: int, nanos: int) -> datetime:
@@ -56,8 +63,9 @@ def _seconds_and_nanos(moment: datetime) -> tuple[int, int]:
     return seconds, rest.microseconds * 1000
 
 
-def _from_decimal(value: Decimal) -> tuple[int, int]:
-    if not value.is_finite():
-        raise ValueError("not a finite number of seconds")
-    seconds, nanos = divmod(int(value * NANOS), NANOS)
+def _from_decimal(value: float) -> tuple[int, int]:
+    # The years 1 to 9999 are what protobuf has.
+    if not OLDEST_SECOND <= value <= LAST_SECOND:
+        raise ValueError("not in the years 1 to 9999")
+    seconds, nanos = divmod(int(Decimal(repr(value)) * NANOS), NANOS)
     return seconds, nanos

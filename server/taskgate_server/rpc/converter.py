@@ -13,12 +13,18 @@ from typing import Any
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.rpc.to_message import AnswerCompiler
 from taskgate_server.rpc.to_params import Faults, Params, RequestCompiler, Structure
+
+UNREADABLE = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    *(RecursionError, DecodeError),  # a document deeper than Python or protobuf goes
+)
+"""What an answer that does not fit its model makes the conversion raise."""
 
 
 class Operation:
@@ -66,7 +72,7 @@ class Operation:
             return self.response_class()
         try:
             return self.response_class(**self._response(answer))
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise errors.unreadable_answer(self.name) from error
 
     @cached_property

@@ -114,8 +114,8 @@ class Structure:
                 if name in numbers:
                     params[member] = convert(numbers[name], name, unrecognized)
                     _note(self.checks.get(member), params[member], prefix + name, faults)
-                elif name in unrecognized:
-                    params[member] = unrecognized.pop(name)
+                elif name in unrecognized and name not in self.empty:
+                    params[member] = _word(unrecognized, name)
             except EnumError as fault:
                 faults[prefix + fault.path] = fault.description
         for stray in unrecognized:
@@ -329,12 +329,22 @@ def _words(shape: model.Shape, enum: EnumDescriptor) -> dict[int, str]:
 
 def _enum(words: Mapping[int, str]) -> ConvertEnums:
     def convert(number: int, path: str, unrecognized: Unrecognized) -> str:
-        word = words.get(number) or (unrecognized.pop(path, None) if number == 0 else None)
-        if word is None:
+        word = words.get(number)
+        if word is not None:
+            return word
+        if number or path not in unrecognized:
             raise EnumError(path, _no_word(number, path))
-        return word
+        return _word(unrecognized, path)
 
     return convert
+
+
+def _word(unrecognized: Unrecognized, path: str) -> str:
+    """AWS's word at a path, as the caller gave it."""
+    word = unrecognized.pop(path)
+    if not word:
+        raise EnumError(path, f"has an empty word in {naming.UNRECOGNIZED_VALUES}")
+    return word
 
 
 def _no_word(number: int, path: str) -> str:

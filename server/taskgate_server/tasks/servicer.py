@@ -72,14 +72,14 @@ class TaskServicer:
         return backend
 
     def _aws_service(self, backend: TaskBackend) -> task_service_pb2.AwsService:
-        connection = backend.gateway.connection
-        spec, client, error = connection.spec, connection.client, connection.error
+        spec, client = backend.gateway.spec, backend.gateway.connection.client
+        obstacle = backend.gateway.obstacle
         return task_service_pb2.AwsService(
             name=spec.name,
             title=spec.title,
             region=client.region if client else None,
-            ready=client is not None,
-            not_ready_reason=error.message if error else None,
+            ready=obstacle is None,
+            not_ready_reason=obstacle,
             grpc_service=spec.grpc_service_full_name,
             operation_count=self.operation_counts[spec.name],
             task_methods=TASK_METHODS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.upstream.batcher import Batcher, Item
-from taskgate_server.upstream.sender import Answer, Sender
+from taskgate_server.upstream.batcher import Batcher
+from taskgate_server.upstream.paced import Asker, PacedSender
+from taskgate_server.upstream.ratelimit import Permit, Priority
+from taskgate_server.upstream.sender import Answer
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from taskgate_server.upstream.batches import BatchPlan
@@ -27,10 +30,18 @@ REFUSALS = frozenset({StatusCode.UNIMPLEMENTED, StatusCode.PERMISSION_DENIED, St
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One read, and whom to tell that it leaves."""
+    """One read, and whom it is for."""
 
     params: Params
-    leaving: Callable[[], None]
+    asker: Asker
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A place in the quota, for the single operation or the batch one."""
+
+    permit: Permit
+    is_single: bool
 
 
 class Batches:
@@ -38,7 +49,7 @@ class Batches:
 
     def __init__(
         self,
-        sender: Sender,
+        sender: PacedSender,
         *,
         slots: int,
         linger: float,
@@ -50,7 +61,7 @@ class Batches:
         self._linger = linger
         self._clock = clock
         self._sleep = sleep
-        self._batchers: dict[str, Batcher[Question, Answer]] = {}
+        self._batchers: dict[str, Batcher[Question, Answer, Leave]] = {}
         self._refused_until: dict[str, float] = {}
 
     async def close(self) -> None:
@@ -58,29 +69,34 @@ class Batches:
         for batcher in self._batchers.values():
             await batcher.close()
 
-    async def ask(
-        self, operation: str, params: Params, plan: BatchPlan, leaving: Callable[[], None]
-    ) -> Answer:
-        """The answer to one read; `leaving` is told when it is sent.
+    async def ask(self, operation: str, params: Params, plan: BatchPlan, asker: Asker) -> Answer:
+        """The answer to one read.
 
         Raises:
             errors.TaskgateError: as the single call would have it.
         """
         if self._clock() < self._refused_until.get(operation, float("-inf")):
-            return await self._sender.send(operation, params, leaving=leaving)
+            return await self._sender.send(operation, params, asker, repeatable=True)
         batcher = self._batchers.get(operation)
         if batcher is None:
             batcher = self._batchers[operation] = self._make(operation, plan)
-        return await batcher.ask(Question(params, leaving))
+        return await batcher.ask(Question(params, asker))
 
-    def _make(self, operation: str, plan: BatchPlan) -> Batcher[Question, Answer]:
+    def _make(self, operation: str, plan: BatchPlan) -> Batcher[Question, Answer, Leave]:
+        limiter = self._sender.limiter
+
+        async def admit(waiting: Sequence[Question]) -> tuple[int, Leave]:
+            # One alone goes as the single call, which costs less and whose errors have more to
+            # say; unless it had to wait, since others may come meanwhile.
+            is_single = len(waiting) == 1 and limiter.tokens_left(operation) >= 1
+            name = operation if is_single else plan.operation
+            permit = await self._sender.admit(name, _for_all(waiting))
+            return 1 if is_single else plan.max_items, Leave(permit, is_single)
+
         async def send(
-            items: Sequence[Item[Question, Answer]],
+            questions: Sequence[Question], leave: Leave
         ) -> Sequence[Answer | errors.TaskgateError]:
-            return await self._send(operation, plan, [item.question for item in items])
-
-        async def admit() -> None:
-            return None
+            return await self._send(operation, plan, questions, leave)
 
         return Batcher(
             admit=admit,
@@ -92,19 +108,21 @@ class Batches:
         )
 
     async def _send(
-        self, operation: str, plan: BatchPlan, questions: Sequence[Question]
+        self, operation: str, plan: BatchPlan, questions: Sequence[Question], leave: Leave
     ) -> Sequence[Answer | errors.TaskgateError]:
-        if len(questions) == 1:  # costs less, and its errors have more to say
-            return await self._send_singly(operation, questions)
-
-        def leaving() -> None:
-            for question in questions:
-                question.leaving()
-
+        if not questions:
+            self._sender.limiter.unused(leave.permit)
+            return []
+        if leave.is_single:
+            return [await self._ask_singly(operation, questions[0], leave.permit)]
         params = [question.params for question in questions]
         try:
             answer = await self._sender.send(
-                plan.operation, plan.to_params(params), leaving=leaving
+                plan.operation,
+                plan.to_params(params),
+                _for_all(questions),
+                repeatable=True,
+                permit=leave.permit,
             )
         except errors.TaskgateError as error:
             if error.code in REFUSALS:
@@ -112,24 +130,25 @@ class Batches:
             elif error.code is not StatusCode.INVALID_ARGUMENT:
                 raise
             # One item may be what AWS does not like: each is then asked for by itself.
-            return await self._send_singly(operation, questions)
+            calls = (self._ask_singly(operation, question, None) for question in questions)
+            return await asyncio.gather(*calls)
         return self._split(operation, plan, params, answer)
 
-    async def _send_singly(
-        self, operation: str, questions: Sequence[Question]
-    ) -> Sequence[Answer | errors.TaskgateError]:
-        calls = (
-            self._sender.send(operation, question.params, leaving=question.leaving)
-            for question in questions
-        )
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        return [_outcome(result) for result in results]
+    async def _ask_singly(
+        self, operation: str, question: Question, permit: Permit | None
+    ) -> Answer | errors.TaskgateError:
+        try:
+            return await self._sender.send(
+                operation, question.params, question.asker, repeatable=True, permit=permit
+            )
+        except errors.TaskgateError as error:
+            return error
 
     def _split(
         self, operation: str, plan: BatchPlan, params: Sequence[Params], answer: Answer
     ) -> list[Answer | errors.TaskgateError]:
         outcomes: list[Answer | errors.TaskgateError] = []
-        origin = self._sender.origin(operation)
+        origin = self._sender.sender.origin(operation)
         for value in plan.split(params, answer.value):
             if "Error" in value:
                 response = {**value, "ResponseMetadata": {"RequestId": answer.request_id}}
@@ -140,7 +159,15 @@ class Batches:
         return outcomes
 
 
-def _outcome(result: Answer | BaseException) -> Answer | errors.TaskgateError:
-    if isinstance(result, Answer | errors.TaskgateError):
-        return result
-    raise result
+def _for_all(questions: Sequence[Question]) -> Asker:
+    """All who ask, as one: the call leaves for each of them, and waits as long as the last."""
+
+    def leaving() -> None:
+        for question in questions:
+            question.asker.leaving()
+
+    def give_up_at() -> float:
+        return max((question.asker.give_up_at() for question in questions), default=math.inf)
+
+    priority = min((question.asker.priority for question in questions), default=Priority.POLLER)
+    return Asker(leaving=leaving, give_up_at=give_up_at, priority=priority)

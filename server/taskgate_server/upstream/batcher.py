@@ -17,9 +17,14 @@ from taskgate_server.errors import TaskgateError
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+P = TypeVar("P")
 
-Send: TypeAlias = Callable[[Sequence["Item[Q, A]"]], Awaitable[Sequence[A | TaskgateError]]]
+Send: TypeAlias = Callable[[Sequence[Q], P], Awaitable[Sequence[A | TaskgateError]]]
 """Asks for some items at once; answers in their order, each with an answer or its own error."""
+
+Admit: TypeAlias = Callable[[Sequence[Q]], Awaitable[tuple[int, P]]]
+"""Waits until a call may be sent for those who wait. Gives how many may leave with it, and what
+`send` needs to know."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,13 +37,13 @@ class Item(Generic[Q, A]):
     )
 
 
-class Batcher(Generic[Q, A]):
+class Batcher(Generic[Q, A, P]):
     """Gathers the reads of one operation.
 
     Args:
-        admit: waits until a call may be sent (`ratelimit`); while it does, more reads gather.
+        admit: waits until a call may be sent; while it does, more reads gather.
         send: sends one batch.
-        max_items: the most reads in a batch.
+        max_items: the most reads in a batch, for which it does not linger.
         slots: the most batches in flight.
         linger: seconds that a batch waits for more once the slots have been full.
         sleep: waits; an argument so that tests need not.
@@ -47,8 +52,8 @@ class Batcher(Generic[Q, A]):
     def __init__(
         self,
         *,
-        admit: Callable[[], Awaitable[None]],
-        send: Send[Q, A],
+        admit: Admit[Q, P],
+        send: Send[Q, P, A],
         max_items: int,
         slots: int,
         linger: float,
@@ -94,14 +99,14 @@ class Batcher(Generic[Q, A]):
         while self._has_waiting():
             if under_load and self._linger and len(self._waiting) < self._max_items:
                 await self._sleep(self._linger)
+            waiting = [item.question for item in self._waiting if not item.answer.done()]
             try:
-                await self._admit()
+                count, permit = await self._admit(waiting)
             except TaskgateError as error:
                 self._refuse(error)
                 continue
-            batch = self._take()
-            if batch:
-                await self._fly(batch)
+            batch = self._take(count)
+            await self._fly(batch, permit)
             under_load = True
 
     def _has_waiting(self) -> bool:
@@ -109,21 +114,22 @@ class Batcher(Generic[Q, A]):
             self._waiting.popleft()
         return bool(self._waiting)
 
-    def _take(self) -> list[Item[Q, A]]:
+    def _take(self, count: int) -> list[Item[Q, A]]:
         batch: list[Item[Q, A]] = []
-        while self._waiting and len(batch) < self._max_items:
+        while self._waiting and len(batch) < count:
             item = self._waiting.popleft()
             if not item.answer.done():
                 batch.append(item)
         return batch
 
     def _refuse(self, error: TaskgateError) -> None:
-        for item in self._take():
+        for item in self._take(len(self._waiting)):
             item.answer.set_exception(error)
 
-    async def _fly(self, batch: Sequence[Item[Q, A]]) -> None:
+    async def _fly(self, batch: Sequence[Item[Q, A]], permit: P) -> None:
+        """Also when all have gone meanwhile: `send` gives the permit back."""
         try:
-            answers = await self._send(batch)
+            answers = await self._send([item.question for item in batch], permit)
         except Exception as error:  # noqa: BLE001  # whatever it was, the readers are told
             answers = [error] * len(batch)  # type: ignore[list-item]  # told as it is
         for item, answer in zip(batch, answers, strict=True):

@@ -7,6 +7,7 @@ client is made, `answers` reads what comes back.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +63,8 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
     from botocore.config import Config  # noqa: PLC0415
     from botocore.exceptions import NoCredentialsError  # noqa: PLC0415
 
+    # It warns of headers that it cannot parse, with all of them and the address, ids included.
+    logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
     core = botocore.session.get_session()
     # Timestamps in headers stay AWS's own text, like those in bodies.
     core.get_component("response_parser_factory").set_parser_defaults(
@@ -83,7 +86,8 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
             connect_timeout=settings.connect_timeout_seconds,
             read_timeout=settings.read_timeout_seconds,
             max_pool_connections=settings.max_concurrent_calls,
-            retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
+            # `retries` does it, in the caller's time and without keeping a thread waiting.
+            retries={"mode": "standard", "total_max_attempts": 1},
             tcp_keepalive=True,
             # Both services prefix the host by operation (management., workflows-); another endpoint
             # has no such names, and botocore would prefix it all the same.

@@ -91,6 +91,7 @@ Rules: TypeAlias = Sequence[
 def _botocore_errors() -> Rules:
     """The table of botocore's exceptions; loaded late, since importing them takes 0.2 s."""
     import botocore.exceptions as aws  # noqa: PLC0415
+    import urllib3.exceptions  # noqa: PLC0415
     from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
     return (
@@ -121,6 +122,7 @@ def _botocore_errors() -> Rules:
         ((aws.ParamValidationError,), _refused_by_sdk),
         ((ResponseParserError,), _garbled),
         ((aws.IncompleteReadError, aws.ResponseStreamingError), _cut_short),
+        ((urllib3.exceptions.HTTPError,), _cut_short),  # of an error's body, botocore wraps none
         ((aws.ReadTimeoutError,), _unreachable("does not answer in time")),
         ((aws.ConnectTimeoutError,), _unreachable("does not accept connections in time")),
         ((aws.ConnectionClosedError,), _unreachable("closed the connection")),

@@ -2,7 +2,7 @@
 
 In are boto3's parameters, out is AWS's JSON: plain dicts. An answer is never older than its caller
 allows, counted from the moment the request arrived; that one rule decides what is shared. The way
-of a read is `_read` and `_fly`: kept answers, calls in the air, batches, the call itself.
+of a read is `_read` and `_fly`: kept answers, calls in the air, batches, then `paced`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import json
 import math
 import time
+import uuid
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +23,8 @@ from taskgate_server import errors
 from taskgate_server.upstream.batched import Batches
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry
-from taskgate_server.upstream.sender import Answer, Sender
+from taskgate_server.upstream.paced import Asker, PacedSender
+from taskgate_server.upstream.sender import Answer
 from taskgate_server.upstream.singleflight import Flight, Flights
 from taskgate_server.upstream.writes import WriteLog
 
@@ -58,16 +60,18 @@ class Gateway:
 
     def __init__(
         self,
-        sender: Sender,
+        paced: PacedSender,
         sharing: Sharing,
         *,
         default_time_limit: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
+        sender = paced.sender
         self.connection = sender.connection
         self.spec = sender.connection.spec
         self.executor = sender.executor
+        self.paced = paced
         self._sender = sender
         self._sharing = sharing
         self._default_time_limit = default_time_limit
@@ -81,7 +85,7 @@ class Gateway:
         self._flights: Flights[Outcome] = Flights()
         self._writes = WriteLog(sharing.longest_max_age)
         self._batches = Batches(
-            sender,
+            paced,
             slots=sharing.batch_slots,
             linger=sharing.batch_linger,
             clock=clock,
@@ -113,15 +117,25 @@ class Gateway:
         try:
             async with asyncio.timeout(None if limit == math.inf else limit):
                 plan = self._plan(operation)
+                give_up_at = arrived + limit
                 if not plan.is_shared:
-                    return await self._write(operation, params, plan)
+                    return await self._write(operation, params, plan, give_up_at)
                 age = self._sharing.default_max_age if max_age is None else max_age
-                outcome = await self._read(operation, params, plan, arrived - age)
+                outcome = await self._read(operation, params, plan, arrived - age, give_up_at)
         except TimeoutError:
             raise errors.time_limit_exceeded(self._sender.origin(operation), limit) from None
         if isinstance(outcome, errors.TaskgateError):
             raise replace(outcome)  # a copy: each caller's error gets a traceback of its own
         return outcome
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why AWS cannot be asked at present, for a person; None when it can."""
+        if self.connection.client is None:
+            error = self.connection.error
+            return error.message if error is not None else "the server is still starting"
+        seconds = self.paced.breaker.refuses_for()
+        return f"it failed too often; asked again in {seconds:.1f} s" if seconds else None
 
     async def close(self) -> None:
         """Ends what is in the air. Call it when no caller waits any more."""
@@ -133,7 +147,12 @@ class Gateway:
         return Body(stream, self.executor, self._sender.origin(operation))
 
     async def _read(
-        self, operation: str, params: Params, plan: OperationPlan, oldest: float
+        self,
+        operation: str,
+        params: Params,
+        plan: OperationPlan,
+        oldest: float,
+        give_up_at: float,
     ) -> Outcome:
         """An answer whose call was sent at `oldest` or later, and after the last write."""
         # After the write, not at the same reading of the clock.
@@ -144,7 +163,7 @@ class Gateway:
         if kept is not None:
             return kept.value
         return await self._flights.join(
-            key, not_before, partial(self._fly, operation, params, plan)
+            key, not_before, partial(self._fly, operation, params, plan), give_up_at
         )
 
     async def _fly(
@@ -155,12 +174,13 @@ class Gateway:
         def leaving() -> None:
             flight.sent_at = self._clock()
 
+        asker = Asker(leaving=leaving, give_up_at=lambda: flight.give_up_at)
         outcome: Outcome
         try:
             if plan.batch is not None:
-                outcome = await self._batches.ask(operation, params, plan.batch, leaving)
+                outcome = await self._batches.ask(operation, params, plan.batch, asker)
             else:
-                outcome = await self._sender.send(operation, params, leaving=leaving)
+                outcome = await self.paced.send(operation, params, asker, repeatable=True)
         except errors.TaskgateError as error:
             # That there is no such thing is an answer; throttles and failures are not kept.
             if error.code is not StatusCode.NOT_FOUND:
@@ -171,11 +191,21 @@ class Gateway:
             self._kept.put(flight.key, Entry(outcome, flight.sent_at, size), self._clock())
         return outcome
 
-    async def _write(self, operation: str, params: Params, plan: OperationPlan) -> Answer:
+    async def _write(
+        self, operation: str, params: Params, plan: OperationPlan, give_up_at: float
+    ) -> Answer:
         """Sends a write. What was read of its resource before it ended is too old from then on."""
         resource = plan.resource(params)
-        return await self._sender.send(
-            operation, params, ended=lambda: self._writes.note(resource, self._clock())
+        token = plan.token
+        if token is not None and token not in params:
+            # boto3 would make a new one at each attempt, and AWS would do the same thing twice.
+            params = {**params, token: str(uuid.uuid4())}
+        return await self.paced.send(
+            operation,
+            params,
+            Asker(give_up_at=lambda: give_up_at),
+            repeatable=token is not None,
+            ended=lambda: self._writes.note(resource, self._clock()),
         )
 
     def _plan(self, operation: str) -> OperationPlan:

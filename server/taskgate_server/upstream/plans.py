@@ -20,6 +20,8 @@ class OperationPlan:
     is_shared: bool
     """Whether it is a read whose answer may go to several callers."""
     resource: Callable[[Mapping[str, Any]], Resource]
+    token: str | None
+    """The member that makes a write safe to repeat, if it has one."""
     batch: BatchPlan | None
     """The operation that reads many of what this one reads."""
 
@@ -32,6 +34,7 @@ def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
     return OperationPlan(
         is_shared=name.startswith(spec.shared_reads) and not streams,
         resource=compile_resource(operation),
+        token=next(iter(operation.idempotent_members), None),
         batch=_batch(spec, service, name),
     )
 

@@ -21,6 +21,8 @@ class Flight(Generic[T]):
     key: Hashable
     sent_at: float | None = None
     """When the call left, by the gateway's clock; None while it waits for its turn."""
+    give_up_at: float = float("-inf")
+    """When the last of those who wait gives up, by the gateway's clock."""
     waiting: int = 0
     """How many wait for the answer."""
     task: asyncio.Task[T] | None = None
@@ -31,13 +33,14 @@ class Flights(Generic[T]):
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, Flight[T]] = {}
+        self._tasks: set[asyncio.Task[T]] = set()
 
     def __len__(self) -> int:
         return len(self._by_key)
 
     async def close(self) -> None:
         """Ends all calls in the air; nobody waits for them any more."""
-        tasks = [flight.task for flight in self._by_key.values() if flight.task is not None]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -47,6 +50,7 @@ class Flights(Generic[T]):
         key: Hashable,
         not_before: float,
         fly: Callable[[Flight[T]], Awaitable[T]],
+        give_up_at: float = float("inf"),
     ) -> T:
         """The answer of a call that is sent at `not_before` or later: one in the air, or a new one.
 
@@ -55,6 +59,7 @@ class Flights(Generic[T]):
             not_before: calls sent earlier are too old.
             fly: makes the call; sets the flight's `sent_at` when it leaves. Used when there is no
                 call to share.
+            give_up_at: when this asker stops waiting.
 
         Raises:
             Exception: whatever the call raised, for all who share it.
@@ -62,6 +67,7 @@ class Flights(Generic[T]):
         flight = self._by_key.get(key)
         if flight is None or (flight.sent_at is not None and flight.sent_at < not_before):
             flight = self._launch(key, fly)
+        flight.give_up_at = max(flight.give_up_at, give_up_at)
         return await self._wait(flight)
 
     def _launch(self, key: Hashable, fly: Callable[[Flight[T]], Awaitable[T]]) -> Flight[T]:
@@ -76,6 +82,8 @@ class Flights(Generic[T]):
                     del self._by_key[key]
 
         flight.task = asyncio.ensure_future(run())
+        self._tasks.add(flight.task)
+        flight.task.add_done_callback(self._tasks.discard)
         return flight
 
     async def _wait(self, flight: Flight[T]) -> T:

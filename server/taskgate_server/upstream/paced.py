@@ -1,0 +1,125 @@
+"""A call with all that stands between it and AWS: retries, circuit breaker, quota, a thread.
+
+Each attempt takes its own place in the quota. `PacedSender.send` is what the gateway and its
+batches call; `Asker` is who they call for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taskgate_server import errors
+from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.upstream.ratelimit import Permit, Priority, RateLimiter
+from taskgate_server.upstream.retries import Retries, is_throttle
+from taskgate_server.upstream.sender import Answer, Sender
+
+CIRCUIT_OPEN = "UPSTREAM_CIRCUIT_OPEN"
+QUOTA = "UPSTREAM_QUOTA"
+
+
+def _nothing() -> None:
+    pass
+
+
+def _no_limit() -> float:
+    return math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Whom a call is for, who may be many."""
+
+    leaving: Callable[[], None] = _nothing
+    """Told each time that the call goes to a thread."""
+    give_up_at: Callable[[], float] = _no_limit
+    """When the last of them gives up, in the gateway's clock; it may grow as others join."""
+    priority: Priority = Priority.INTERACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class PacedSender:
+    """Sends calls to one AWS service at the pace that it allows."""
+
+    sender: Sender
+    limiter: RateLimiter
+    breaker: Breaker
+    retries: Retries
+
+    async def send(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        asker: Asker,
+        *,
+        repeatable: bool,
+        ended: Callable[[], None] = _nothing,
+        permit: Permit | None = None,
+    ) -> Answer:
+        """Calls an operation, again where that is of use.
+
+        Args:
+            operation: by its AWS name.
+            params: as boto3 takes them.
+            asker: whom the call is for.
+            repeatable: whether AWS may be asked twice: a read, or a write with a token.
+            ended: told when AWS has been heard, at each attempt.
+            permit: to send the first attempt, if there is one already.
+
+        Raises:
+            errors.TaskgateError: whatever went wrong last.
+        """
+        permits = [permit] if permit is not None else []
+
+        async def attempt(_: int) -> Answer:
+            admitted = permits.pop() if permits else await self.admit(operation, asker)
+            return await self._send_once(operation, params, asker, ended, admitted)
+
+        return await self.retries.run(attempt, repeatable=repeatable, give_up_at=asker.give_up_at())
+
+    async def admit(self, operation: str, asker: Asker) -> Permit:
+        """Waits for a place in the quota.
+
+        Raises:
+            errors.TaskgateError: there is none in time, or the service is not asked at present.
+        """
+        while True:
+            self.breaker.check(operation)  # before queueing: nobody waits for a refusal
+            give_up_at = asker.give_up_at()
+            try:
+                return await self.limiter.admit(
+                    operation, priority=asker.priority, give_up_at=give_up_at
+                )
+            except errors.TaskgateError:
+                if asker.give_up_at() <= give_up_at:
+                    raise  # else somebody with more time has joined
+
+    async def _send_once(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        asker: Asker,
+        ended: Callable[[], None],
+        permit: Permit,
+    ) -> Answer:
+        try:
+            with self.breaker.passing(operation):
+                answer = await self.sender.send(
+                    operation, params, leaving=asker.leaving, ended=ended
+                )
+        except errors.TaskgateError as error:
+            self._learn(error, permit)
+            raise
+        self.limiter.answered(permit)
+        return answer
+
+    def _learn(self, error: errors.TaskgateError, permit: Permit) -> None:
+        if is_throttle(error):
+            self.limiter.throttled(permit, error.retry_after)
+        elif error.reason == CIRCUIT_OPEN:
+            self.limiter.unused(permit)
+        elif error.domain != errors.TASKGATE_DOMAIN:
+            self.limiter.answered(permit)

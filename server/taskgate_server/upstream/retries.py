@@ -1,0 +1,225 @@
+"""Which failed calls are sent again, when, and how many of them in all.
+
+WORTH_ANOTHER_TRY   the table: which errors pass by themselves
+RetryBudget         how many retries a service gets, so that an outage is not made worse
+Retries             the loop
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Final, TypeAlias, TypeVar
+
+from google.rpc import error_details_pb2
+
+from taskgate_server.errors import TASKGATE_DOMAIN, TaskgateError
+
+T = TypeVar("T")
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+
+
+class Safe(enum.Enum):
+    """Which calls may be sent again after an error."""
+
+    ALWAYS = enum.auto()
+    """All: AWS refused the call before it did anything."""
+    REPEATABLE = enum.auto()
+    """Reads, and writes with an idempotency token: AWS may have done what was asked."""
+
+
+THROTTLES: Final = frozenset(
+    {
+        "THROTTLING_EXCEPTION",
+        "THROTTLING",
+        "THROTTLED_EXCEPTION",
+        "TOO_MANY_REQUESTS_EXCEPTION",
+        "REQUEST_THROTTLED",
+    }
+)
+"""`ErrorInfo.reason` of AWS's throttles: the rate was too high, and nothing was done."""
+
+# The model marks ThrottlingException and InternalServer*Exception as retryable; the others are
+# botocore's own list (botocore/data/_retry.json and retries/standard.py: 500, 502, 503, 504 and
+# 408). RangeNotSatisfiableException is marked too, but the same range stays out of range.
+WORTH_ANOTHER_TRY: Final[Mapping[str, Safe]] = {
+    **dict.fromkeys(THROTTLES, Safe.ALWAYS),
+    **dict.fromkeys(
+        (
+            "INTERNAL_SERVER_ERROR_EXCEPTION",
+            "INTERNAL_SERVER_EXCEPTION",
+            "REQUEST_TIMEOUT_EXCEPTION",
+            "SERVICE_UNAVAILABLE",
+            "SERVICE_UNAVAILABLE_EXCEPTION",
+            *("500", "502", "503", "504"),
+        ),
+        Safe.REPEATABLE,
+    ),
+}
+"""`ErrorInfo.reason` of AWS's errors that may be gone at the next try."""
+
+OWN_WORTH_ANOTHER_TRY: Final[Mapping[str, Safe]] = {"UPSTREAM_UNREACHABLE": Safe.REPEATABLE}
+"""The same for Taskgate's reasons. Its own refusals are for the caller, with their RetryInfo."""
+
+
+def is_throttle(error: TaskgateError) -> bool:
+    """Whether AWS throttled the call, which is not Taskgate's own refusal to send it."""
+    return error.domain != TASKGATE_DOMAIN and error.reason in THROTTLES
+
+
+def is_retryable(error: TaskgateError, *, repeatable: bool) -> bool:
+    """Whether the call that failed may be sent again.
+
+    Args:
+        error: what it failed with.
+        repeatable: whether doing it twice is as good as once: a read, or a write with an
+            idempotency token.
+    """
+    table = OWN_WORTH_ANOTHER_TRY if error.domain == TASKGATE_DOMAIN else WORTH_ANOTHER_TRY
+    safe = table.get(error.reason)
+    return safe is Safe.ALWAYS or (safe is Safe.REPEATABLE and repeatable)
+
+
+def told_delay(error: TaskgateError) -> float:
+    """The seconds of the error's RetryInfo, 0 without one."""
+    for detail in error.details:
+        if isinstance(detail, error_details_pb2.RetryInfo):
+            return float(detail.retry_delay.seconds + detail.retry_delay.nanos / 1e9)
+    return 0.0
+
+
+class RetryBudget:
+    """How many retries may be made: a part of all calls, plus a few for quiet times.
+
+    Without it an outage multiplies the load by the number of tries, just when AWS has least room.
+    Finagle gives 20 % and 10 a second, gRPC's retryThrottling 10 % in its examples (gRFC A6).
+
+    Args:
+        share: retries for each call.
+        per_second: retries besides.
+        capacity: retries that can be saved up.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        share: float = 0.1,
+        per_second: float = 1.0,
+        capacity: float = 20.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._share = share
+        self._per_second = per_second
+        self._capacity = capacity
+        self._clock = clock
+        self._saved = capacity
+        self._saved_at = clock()
+
+    @property
+    def left(self) -> float:
+        """Retries that may be made now."""
+        earned = (self._clock() - self._saved_at) * self._per_second
+        return min(self._saved + earned, self._capacity)
+
+    def deposit(self) -> None:
+        """A call is made."""
+        self._save(min(self.left + self._share, self._capacity))
+
+    def withdraw(self) -> bool:
+        """Takes a retry, if there is one left."""
+        left = self.left
+        self._save(left - 1 if left >= 1 else left)
+        return left >= 1
+
+    def _save(self, tokens: float) -> None:
+        self._saved, self._saved_at = tokens, self._clock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """How long to wait before the next try."""
+
+    max_attempts: int = 4
+    first_seconds: float = 0.1
+    """The most before the second try; it doubles with each."""
+    longest_seconds: float = 5.0
+
+    def pause(self, attempt: int, floor: float, random: Random) -> float:
+        """Seconds after try number `attempt`, from 1.
+
+        Full jitter: anything from none to the most, which spreads callers best
+        (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); on top of the
+        wait that AWS asks for, before which nothing is sent.
+        """
+        return floor + random.uniform(
+            0, min(self.first_seconds * 2.0 ** (attempt - 1), self.longest_seconds)
+        )
+
+
+class Retries:
+    """The retries of one AWS service.
+
+    Args:
+        budget: shared by all calls of the service.
+        backoff: how long to wait.
+        clock: monotonic seconds, the same as that of `give_up_at`.
+        sleep: waits for seconds.
+        random: for jitter.
+    """
+
+    def __init__(
+        self,
+        budget: RetryBudget,
+        backoff: Backoff | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        random: Random | None = None,
+    ) -> None:
+        self.budget = budget
+        self.made = 0
+        """Retries so far, for metrics."""
+        self._backoff = backoff or Backoff()
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random or Random()  # noqa: S311  # jitter is no secret
+
+    async def run(
+        self, attempt: Callable[[int], Awaitable[T]], *, repeatable: bool, give_up_at: float
+    ) -> T:
+        """The result of the first try that succeeds.
+
+        Args:
+            attempt: makes try number n, from 1.
+            repeatable: see `is_retryable`.
+            give_up_at: no try begins then or later, by the clock; inf for no limit.
+
+        Raises:
+            errors.TaskgateError: the last try's, at once when no other can be made in time.
+            Exception: any other error of a try.
+        """
+        self.budget.deposit()
+        number = 1
+        while True:
+            try:
+                return await attempt(number)
+            except TaskgateError as error:
+                pause = self._pause(error, number, repeatable=repeatable)
+                if pause is None or self._clock() + pause >= give_up_at:
+                    raise
+                if not self.budget.withdraw():
+                    raise
+            await self._sleep(pause)
+            number += 1
+            self.made += 1
+
+    def _pause(self, error: TaskgateError, number: int, *, repeatable: bool) -> float | None:
+        """Seconds until the next try; None if there is to be none."""
+        if number >= self._backoff.max_attempts or not is_retryable(error, repeatable=repeatable):
+            return None
+        return self._backoff.pause(number, told_delay(error), self._random)

@@ -1,0 +1,344 @@
+"""A server without its sockets: handlers with every stage around them, and boto3 without HTTP.
+
+In are a request's bytes, out is what gRPC would send. Between are the server's own parts, whole;
+only three ends are replaced: gRPC's context, the threads, and the HTTP connection of boto3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, Self
+from unittest.mock import patch
+
+import grpc
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from google.protobuf.descriptor import MethodDescriptor
+from urllib3 import HTTPHeaderDict, HTTPResponse
+
+from taskgate_server import app
+from taskgate_server.aws import model
+from taskgate_server.aws.services import SERVICES, ServiceSpec
+from taskgate_server.rpc.converter import Operation
+from taskgate_server.rpc.handlers import load_contract, load_operations
+from taskgate_server.server import Handlers
+from taskgate_server.telemetry import LOG
+from taskgate_server.upstream.clients import AwsClient, make_client
+from taskgate_server.upstream.connection import Connection
+from tests.conftest import settings_for
+from tests.differential.synthesis import WireAnswer
+
+HOST = "aws.test"
+REQUEST_ID = "11111111-2222-4333-8444-555555555555"
+MARKER = "qXsecretXq"
+"""Is in values of requests and answers, and may not be in any line of the log."""
+
+SETTINGS: dict[str, Any] = {"stream_chunk_bytes": 4096, "spool_memory_bytes": 1024}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An HTTP answer, byte for byte."""
+
+    status: int = 200
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b"{}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A request to AWS, as HTTP has it."""
+
+    method: str
+    target: str
+    """Path and query, as in the request line."""
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What gRPC would send to the caller."""
+
+    code: grpc.StatusCode
+    message: str = ""
+    trailers: Sequence[tuple[str, str | bytes]] = ()
+    """All metadata: what comes before the response as well, which has the same limits."""
+    responses: Sequence[bytes] = ()
+
+
+class Aborted(Exception):  # noqa: N818  # what grpc raises of `abort` is no error of the caller's
+    """Ends a handler, as gRPC's own does."""
+
+
+class _Context:
+    """As much of grpc.aio's ServicerContext as the server uses."""
+
+    def __init__(self) -> None:
+        self.code = grpc.StatusCode.OK
+        self.message = ""
+        self.initial: Sequence[tuple[str, str | bytes]] = ()
+        self.trailers: Sequence[tuple[str, str | bytes]] = ()
+        self.written: list[Any] = []
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        return ()
+
+    def time_remaining(self) -> float | None:
+        return None
+
+    def set_trailing_metadata(self, trailers: Sequence[tuple[str, str | bytes]]) -> None:
+        self.trailers = trailers
+
+    async def send_initial_metadata(self, metadata: Sequence[tuple[str, str | bytes]]) -> None:
+        self.initial = metadata
+
+    async def write(self, response: Any) -> None:
+        self.written.append(response)
+
+    async def abort(
+        self, code: grpc.StatusCode, message: str, trailers: Sequence[tuple[str, str | bytes]]
+    ) -> None:
+        self.code, self.message, self.trailers = code, message, trailers
+        raise Aborted
+
+
+class _Inline(Executor):
+    """Runs at once, in the thread that a time limit can interrupt."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """Takes what a pool of threads takes."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001  # the future's, as with a real executor
+            future.set_exception(error)
+        return future
+
+
+class _Connected(Connection):
+    """A connection that has a client from the start, and never loses it."""
+
+    def __init__(self, spec: ServiceSpec, make: Callable[[], AwsClient], *_: object) -> None:
+        super().__init__(spec, make, _Inline())
+        self._client = make()
+        self._tried.set()
+
+    def lose(self, *_: object) -> None:
+        """Nothing: the next case wants the client, too."""
+
+
+class _NoServer:
+    """In the place of gRPC's server: has the handlers, and no port."""
+
+    def __init__(self, address: object, handlers: Handlers, *_: object) -> None:
+        self.address = address
+        self.by_path = handlers.load()
+
+
+@dataclass(slots=True)
+class Wire:
+    """Takes boto3's HTTP requests and gives canned answers."""
+
+    answer: Answer = field(default_factory=Answer)
+    sent: list[Sent] = field(default_factory=list)
+
+    def before_send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        """Hook `before-send`."""
+        # Blanks around a value are no part of it: RFC 9110, section 5.5.
+        headers = {name: _text(value).strip(" \t") for name, value in request.headers.items()}
+        rest = str(request.url).removeprefix("http://")
+        assert rest.startswith(f"{HOST}/")
+        sent = Sent(
+            method=request.method,
+            target=rest.removeprefix(HOST),
+            headers=headers,
+            body=_bytes(request.body),
+        )
+        self.sent.append(sent)
+        answer = self.answer
+        raw = HTTPResponse(
+            body=BytesIO(answer.body),
+            status=answer.status,
+            headers=HTTPHeaderDict(answer.headers),
+            preload_content=False,
+            decode_content=False,
+            enforce_content_length=False,
+        )
+        headers_of_answer: Any = raw.headers  # as botocore's own session gives them
+        return AWSResponse(str(request.url), answer.status, headers_of_answer, raw)
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _bytes(body: Any) -> bytes:
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytes | bytearray):
+        return bytes(body)
+    read: bytes = body.read()
+    return read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One operation, served."""
+
+    spec: ServiceSpec
+    operation: Operation
+    method: MethodDescriptor
+    handler: Any
+
+    @property
+    def model(self) -> model.OperationModel:
+        """What botocore says of it."""
+        return self.operation.model
+
+    def __str__(self) -> str:
+        return f"{self.spec.name}.{self.operation.name}"
+
+
+class Log(logging.Handler):
+    """Keeps the lines that have the marker, in whatever field; Taskgate's own from DEBUG on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.bugs: list[str] = []
+        self.leaks: list[str] = []
+        self._level = LOG.level
+
+    def __enter__(self) -> Self:
+        self._level = LOG.level
+        LOG.setLevel(logging.DEBUG)
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
+        LOG.setLevel(self._level)
+
+    def clear(self) -> None:
+        """Forgets what earlier cases left."""
+        self.bugs.clear()
+        self.leaks.clear()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == "bug":
+            fields = vars(record)
+            places = [str(each) for each in fields.get("places", ())]
+            self.bugs.append(f"{fields.get('exception')} at {' < '.join(places[-1:-4:-1])}")
+        # The exception's text would be printed with the record.
+        told = f"{vars(record)} {record.exc_info[1] if record.exc_info else ''}"
+        if MARKER in told:
+            self.leaks.append(told)
+        # pytest keeps every record, and with its exception the sockets in the frames of that.
+        record.msg, record.args, record.exc_info = record.getMessage(), (), None
+
+
+class Bench:
+    """Serves calls in process, each on its own."""
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        self.log = Log()
+        self._loop = asyncio.new_event_loop()
+        self._clients: list[Any] = []
+        self._app = self._loop.run_until_complete(self._build())
+        self.targets = [target for spec in SERVICES for target in self._targets(spec)]
+
+    def __enter__(self) -> Self:
+        self.log.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.log.__exit__()
+        self._loop.run_until_complete(self._app.close())
+        for client in self._clients:
+            client.close()
+        self._loop.close()
+
+    async def _build(self) -> app.App:
+        """The server as `app` puts it together, but for its ends."""
+        ends: dict[str, Any] = {
+            "Server": _NoServer,
+            "Connection": _Connected,
+            "ThreadPoolExecutor": _Inline,
+            "make_client": self._make_client,
+        }
+        with patch.multiple(app, **ends):
+            return app.build(settings_for(f"http://{HOST}", **SETTINGS))
+
+    def _make_client(self, *args: Any) -> AwsClient:
+        made = make_client(*args)
+        hook: Any = self.wire.before_send  # may answer, which the stubs deny
+        made.client.meta.events.register("before-send", hook)
+        self._clients.append(made.client)
+        return made
+
+    def _targets(self, spec: ServiceSpec) -> Iterator[Target]:
+        server: Any = self._app.server
+        operations = load_operations(spec)
+        for method in load_contract(spec).methods:
+            yield Target(
+                spec=spec,
+                operation=operations[method.name],
+                method=method,
+                handler=server.by_path[f"/{method.containing_service.full_name}/{method.name}"],
+            )
+
+    def ask(self, target: Target, requests: Sequence[Any], answer: Answer) -> Reply:
+        """One call with messages or their bytes; raises what gRPC's own code would meet."""
+        self.wire.answer = answer
+        self.wire.sent.clear()
+        self.log.clear()
+        return self._loop.run_until_complete(self._serve(target, requests))
+
+    async def _serve(self, target: Target, requests: Sequence[Any]) -> Reply:
+        context, method, handler = _Context(), target.method, target.handler
+        raw = [each if isinstance(each, bytes) else each.SerializeToString() for each in requests]
+        request = _each(raw) if method.client_streaming else raw[0]
+        behaviour = (
+            handler.stream_unary
+            if method.client_streaming
+            else handler.unary_stream
+            if method.server_streaming
+            else handler.unary_unary
+        )
+        responses: list[Any] = []
+        try:
+            result = await behaviour(request, context)
+            responses = context.written if method.server_streaming else [result]
+        except Aborted:
+            pass
+        return Reply(
+            code=context.code,
+            message=context.message,
+            trailers=[*context.initial, *context.trailers],
+            responses=[handler.response_serializer(each) for each in responses],
+        )
+
+
+async def _each(requests: Sequence[Any]) -> AsyncIterator[Any]:
+    for request in requests:
+        yield request
+
+
+def whole(answer: WireAnswer, body: bytes) -> Answer:
+    """A synthesized answer with its body as bytes and AWS's usual headers."""
+    headers = {
+        "Content-Type": "application/json",
+        "x-amzn-RequestId": REQUEST_ID,
+        "Content-Length": str(len(body)),
+        **answer.headers,
+    }
+    return Answer(status=answer.status, headers=list(headers.items()), body=body)

@@ -1,0 +1,394 @@
+"""The pace of calls to AWS: who goes when, who is refused, what a throttle changes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskgate_server import errors
+from taskgate_server.aws.services import DEADLINE, OMICS
+from taskgate_server.upstream.ratelimit import (
+    LONGEST_HOLD_SECONDS,
+    Limits,
+    Permit,
+    Priority,
+    RateLimiter,
+)
+from tests.unit.test_quota_fairness import seeded, virtually
+
+GET = "GetRunTask"
+SPACING = 1 / 9.6
+INTERACTIVE, POLLER = Priority.INTERACTIVE, Priority.POLLER
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def limiter(**limits: Any) -> RateLimiter:
+    """Of HealthOmics: 10 calls per second, of which 9.6 are used."""
+    return RateLimiter(OMICS, Limits(**limits), clock=now, random=seeded(1))
+
+
+def learner() -> RateLimiter:
+    """Of Deadline, whose rates nobody publishes."""
+    return RateLimiter(DEADLINE, clock=now, random=seeded(1))
+
+
+async def admitted(
+    limiter: RateLimiter, *, priority: Priority = INTERACTIVE, give_up_at: float = math.inf
+) -> tuple[float, Permit]:
+    permit = await limiter.admit(GET, priority=priority, give_up_at=give_up_at)
+    return now(), permit
+
+
+async def settle() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def in_virtual_time(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    def run() -> None:
+        async def main() -> None:
+            await test()
+
+        virtually(main())
+
+    run.__name__ = getattr(test, "__name__", "run")
+    return run
+
+
+@in_virtual_time
+async def test_calls_leave_in_their_order_and_pace() -> None:
+    limit = limiter()
+    times = [at for at, _ in await asyncio.gather(*(admitted(limit) for _ in range(20)))]
+    # An idle bucket has 1.4 calls, so the second call leaves a little early.
+    first = [0.0, SPACING - 0.04]
+    assert times == pytest.approx([*first, *(first[1] + n * SPACING for n in range(1, 19))])
+    assert limit.waiting(GET) == 0
+
+
+@in_virtual_time
+async def test_operations_have_a_bucket_each() -> None:
+    limit = limiter()
+    await admitted(limit)
+    assert limit.tokens_left(GET) < 1 < limit.tokens_left("ListRunTasks")
+    await limit.admit("ListRunTasks", priority=INTERACTIVE, give_up_at=0)
+    assert now() == 0
+    assert limit.operations == [GET, "ListRunTasks"]
+    assert (limit.rate(GET), limit.rate("StartRun")) == pytest.approx((9.6, 0.096))
+
+
+@in_virtual_time
+async def test_without_a_published_rate_nothing_waits() -> None:
+    limit = learner()
+    await asyncio.gather(*(admitted(limit, give_up_at=0) for _ in range(1000)))
+    assert now() == 0
+    assert limit.rate(GET) == limit.tokens_left(GET) == math.inf
+
+
+@in_virtual_time
+async def test_interactive_calls_go_before_pollers() -> None:
+    limit = limiter()
+    pollers = [asyncio.create_task(admitted(limit, priority=POLLER)) for _ in range(500)]
+    waits = []
+    for _ in range(30):
+        await asyncio.sleep(0.5)
+        began = now()
+        waits.append((await admitted(limit))[0] - began)
+    assert max(waits) <= SPACING + 1e-9
+    times = [at for at, _ in await asyncio.gather(*pollers)]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(530 * SPACING, abs=0.2), "no token was lost"
+
+
+def refusal(error: pytest.ExceptionInfo[errors.TaskgateError]) -> tuple[str, float]:
+    told = error.value
+    assert told.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (told.reason, told.domain) == ("UPSTREAM_QUOTA", "taskgate")
+    assert told.metadata == {"operation": GET, "service": "omics"}
+    wait, quota = told.details
+    assert isinstance(wait, error_details_pb2.RetryInfo)
+    assert isinstance(quota, error_details_pb2.QuotaFailure)
+    assert quota.violations[0].subject == "omics:GetRunTask"
+    return told.message, wait.retry_delay.seconds + wait.retry_delay.nanos / 1e9
+
+
+@in_virtual_time
+async def test_who_cannot_be_served_in_time_is_refused_at_once() -> None:
+    limit = limiter()
+    waiting = [asyncio.create_task(admitted(limit)) for _ in range(97)]
+    await settle()
+    with pytest.raises(errors.TaskgateError) as error:
+        await admitted(limit, give_up_at=5)
+    assert now() == 0
+    message, seconds = refusal(error)
+    assert seconds == pytest.approx(97 * SPACING - 0.04)
+    assert message == (
+        "AWS HealthOmics takes GetRunTask at 9.6 calls/s, and 96 calls wait: ask again in 10.1 s,"
+        " give it more time, accept older answers (max_age), or have AWS raise the quota"
+    )
+    in_time = await admitted(limit, give_up_at=seconds + 0.001)
+    assert in_time[0] == pytest.approx(seconds), "and the estimate is exact"
+    await asyncio.gather(*waiting)
+
+
+@in_virtual_time
+async def test_an_interactive_call_is_judged_by_those_before_it_only() -> None:
+    limit = limiter()
+    pollers = [asyncio.create_task(admitted(limit, priority=POLLER)) for _ in range(50)]
+    await settle()
+    at, _ = await admitted(limit, give_up_at=0.2)
+    assert at < 0.2
+    await asyncio.gather(*pollers)
+
+
+@in_virtual_time
+async def test_the_queue_is_bounded() -> None:
+    limit = limiter(max_waiting=3)
+    tasks = [asyncio.create_task(admitted(limit)) for _ in range(4)]
+    await settle()
+    with pytest.raises(errors.TaskgateError) as error:
+        await admitted(limit)
+    assert refusal(error)[1] == pytest.approx(4 * SPACING - 0.04)
+    tasks[2].cancel()
+    await settle()
+    assert (await admitted(limit))[0] == pytest.approx(3 * SPACING - 0.04)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@in_virtual_time
+async def test_a_cancelled_caller_gives_its_place_to_the_next() -> None:
+    limit = limiter()
+    await admitted(limit)
+    first, second, third = (asyncio.create_task(admitted(limit)) for _ in range(3))
+    await settle()
+    first.cancel()
+    assert (await second)[0] == pytest.approx(SPACING - 0.04)
+    assert (await third)[0] == pytest.approx(2 * SPACING - 0.04)
+
+
+@in_virtual_time
+async def test_a_call_let_go_and_cancelled_at_once_gives_its_token_back() -> None:
+    limit = limiter()
+    await admitted(limit)
+    first, second = (asyncio.create_task(admitted(limit)) for _ in range(2))
+    await settle()
+    # Between the token and the task that gets it.
+    asyncio.get_running_loop().call_at(SPACING - 0.04, first.cancel)
+    limit.bucket(GET)._set_timer()
+    assert (await second)[0] == pytest.approx(SPACING - 0.04, abs=0.002)
+    assert first.cancelled()
+
+
+@in_virtual_time
+async def test_a_call_that_was_not_sent_makes_room() -> None:
+    limit = limiter()
+    _, permit = await admitted(limit)
+    waiting = asyncio.create_task(admitted(limit))
+    await settle()
+    limit.unused(permit)
+    assert (await waiting)[0] == 0
+
+
+@in_virtual_time
+async def test_a_storm_of_cancellations_costs_no_token() -> None:
+    limit, random = limiter(max_waiting=10_000), seeded(7)
+    began = time.perf_counter()
+    tasks = [
+        asyncio.create_task(admitted(limit, priority=random.choice(list(Priority))))
+        for _ in range(10_000)
+    ]
+    await settle()
+    assert limit.waiting(GET) == 9_999
+    kept = [task for task in tasks if random.random() < 0.01]
+    for task in set(tasks) - set(kept):
+        asyncio.get_running_loop().call_later(random.uniform(0, 5), task.cancel)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    served = [task for task in tasks if not task.cancelled()]
+    last = max(task.result()[0] for task in served)
+    assert set(kept) <= set(served)
+    assert last <= len(served) * SPACING, "who is left does not wait for who has gone"
+    assert limit.waiting(GET) == 0
+    assert limit.bucket(GET)._timer is None
+    assert time.perf_counter() - began < 5, "10,000 waiters are nothing special"
+
+
+@pytest.mark.parametrize("make", [limiter, learner])
+def test_retry_after_is_a_floor_to_the_moment(make: Callable[[], RateLimiter]) -> None:
+    async def main() -> None:
+        limit = make()
+        _, permit = await admitted(limit)
+        await asyncio.sleep(0.05)
+        limit.throttled(permit, 7.0)
+        limit.throttled(permit, 2.0)  # a shorter one takes nothing back
+        first, second = await asyncio.gather(admitted(limit), admitted(limit, priority=POLLER))
+        assert first[0] == pytest.approx(7.05, abs=1e-6)
+        assert first[0] >= 7.05 - 1e-9
+        assert second[0] == pytest.approx(7.01 + 1 / limit.rate(GET))
+
+    virtually(main())
+
+
+@pytest.mark.parametrize("told", [math.nan, -1.0, 0.0, None])
+def test_a_retry_after_that_is_none_holds_nothing_back(told: float | None) -> None:
+    async def main() -> None:
+        limit = limiter()
+        _, permit = await admitted(limit)
+        limit.throttled(permit, told)
+        assert (await admitted(limit))[0] == pytest.approx(1 / limit.rate(GET))
+
+    virtually(main())
+
+
+@in_virtual_time
+async def test_an_endless_retry_after_ends() -> None:
+    limit = limiter()
+    _, permit = await admitted(limit)
+    limit.throttled(permit, math.inf)
+    assert (await admitted(limit))[0] == pytest.approx(LONGEST_HOLD_SECONDS)
+
+
+@in_virtual_time
+async def test_a_throttle_refuses_who_would_die_waiting() -> None:
+    limit = limiter()
+    _, permit = await admitted(limit)
+    hasty = [asyncio.create_task(admitted(limit, give_up_at=3)) for _ in range(5)]
+    patient = asyncio.create_task(admitted(limit, priority=POLLER, give_up_at=60))
+    await settle()
+    limit.throttled(permit, 10)
+    await settle()
+    assert now() == 0
+    for task in hasty:
+        error = task.exception()
+        assert isinstance(error, errors.TaskgateError)
+        assert error.reason == "UPSTREAM_QUOTA"
+    assert (await patient)[0] == pytest.approx(10)
+
+
+@in_virtual_time
+async def test_throttles_of_one_moment_are_one_cut() -> None:
+    limit = learner()
+    permits = [permit for _, permit in await asyncio.gather(*(admitted(limit) for _ in range(60)))]
+    for permit in permits[25:]:
+        limit.throttled(permit, None)
+    # The 26th call was the first that AWS refused: 25 in a second are possible.
+    assert 0.7 * 26 <= limit.rate(GET) <= 0.8 * 26
+
+
+@in_virtual_time
+async def test_a_rate_that_is_not_used_does_not_grow() -> None:
+    limit = limiter()
+    _, permit = await admitted(limit)
+    limit.throttled(permit, None)
+    low = limit.rate(GET)
+    for _ in range(20):
+        await asyncio.sleep(5)
+        limit.answered((await admitted(limit))[1])
+    assert limit.rate(GET) == low
+    for _ in range(20):
+        for _, each in await asyncio.gather(*(admitted(limit) for _ in range(3))):
+            limit.answered(each)
+    assert low < limit.rate(GET) < 9.6
+
+
+@in_virtual_time
+async def test_nothing_is_cut_below_the_floor() -> None:
+    limit = limiter()
+    for _ in range(60):
+        _, permit = await admitted(limit)
+        limit.throttled(permit, None)
+    assert limit.rate(GET) == pytest.approx(0.1)
+
+
+@in_virtual_time
+async def test_a_long_quiet_forgets() -> None:
+    limit = learner()
+    _, permit = await admitted(limit)
+    limit.throttled(permit, None)
+    await asyncio.sleep(599)
+    assert limit.rate(GET) < 1
+    await asyncio.sleep(2)
+    assert limit.rate(GET) == math.inf
+    limit.throttled(permit, None)  # very late
+    assert limit.rate(GET) == math.inf
+    _, permit = await admitted(limit)
+    limit.throttled(permit, None)
+    assert limit.rate(GET) < 1
+
+
+class Traffic:
+    """Callers that do what the test says."""
+
+    def __init__(self) -> None:
+        spec = replace(OMICS, request_rates={GET: 5.0})
+        self.limit = RateLimiter(spec, Limits(max_waiting=10), clock=now, random=seeded(3))
+        self.calls: list[asyncio.Task[tuple[float, Permit]]] = []
+        self.told: list[Permit] = []
+
+    def step(self, event: str, value: float) -> None:
+        if event in ("interactive", "poller"):
+            priority = INTERACTIVE if event == "interactive" else POLLER
+            call = admitted(self.limit, priority=priority, give_up_at=now() + value)
+            self.calls.append(asyncio.create_task(call))
+        elif event == "cancel" and self.calls:
+            self.calls[int(value) % len(self.calls)].cancel()
+        else:
+            self.tell(event, value)
+
+    def tell(self, event: str, value: float) -> None:
+        """What became of the last call that left, unless it has been told."""
+        permits = [permit for _, permit in self.left() if permit not in self.told]
+        if not permits:
+            return
+        self.told.append(permits[-1])
+        if event == "throttle":
+            self.limit.throttled(permits[-1], value / 4)
+        else:
+            self.limit.answered(permits[-1])
+
+    def left(self) -> list[tuple[float, Permit]]:
+        done = [call for call in self.calls if call.done() and not call.cancelled()]
+        return [call.result() for call in done if call.exception() is None]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 0.3),
+            st.sampled_from(["interactive", "poller", "cancel", "throttle", "answer"]),
+            st.floats(0, 4),
+        ),
+        max_size=40,
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_happens_the_pace_holds_and_all_end(
+    events: list[tuple[float, str, float]],
+) -> None:
+    async def main() -> None:
+        traffic = Traffic()
+        for pause, event, value in events:
+            await asyncio.sleep(pause)
+            traffic.step(event, value)
+        async with asyncio.timeout(100):
+            await asyncio.gather(*traffic.calls, return_exceptions=True)
+        times = sorted(at for at, _ in traffic.left())
+        for first, last in itertools.combinations(range(len(times)), 2):
+            span = times[last] - times[first]
+            assert last - first + 1 <= 1 + (span + 0.04) * 4.8 + 1e-6
+        assert traffic.limit.waiting(GET) == 0
+        assert traffic.limit.bucket(GET)._timer is None
+
+    virtually(main())

@@ -1,0 +1,342 @@
+"""What is tried again, when, and how often in all."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from random import Random
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskgate_server import errors
+from taskgate_server.aws import model
+from taskgate_server.aws.services import OMICS, SERVICES, ServiceSpec
+from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.upstream.ratelimit import Priority, RateLimiter
+from taskgate_server.upstream.retries import (
+    OWN_WORTH_ANOTHER_TRY,
+    WORTH_ANOTHER_TRY,
+    Backoff,
+    Retries,
+    RetryBudget,
+    is_retryable,
+    is_throttle,
+    told_delay,
+)
+from tests.unit.test_quota_fairness import seeded, virtually
+
+ORIGIN = errors.Origin(
+    service="deadline",
+    title="AWS Deadline Cloud",
+    domain="deadline.amazonaws.com",
+    operation="GetTask",
+)
+
+
+class Clock:
+    """Time that passes by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class Highest(Random):
+    """Jitter at its most."""
+
+    def uniform(self, a: float, b: float) -> float:  # noqa: ARG002  # it is the highest
+        return b
+
+
+class Attempts:
+    """Tries that end as given; the last of them for ever."""
+
+    def __init__(self, *results: str | Exception) -> None:
+        self.results = list(results)
+        self.numbers: list[int] = []
+
+    async def __call__(self, number: int) -> str:
+        self.numbers.append(number)
+        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+def aws_error(code: str, **members: object) -> errors.TaskgateError:
+    return errors.from_aws({"Error": {"Code": code, "Message": "no"}, **members}, ORIGIN)
+
+
+def unreachable() -> errors.TaskgateError:
+    return errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "no route")
+
+
+def fault() -> errors.TaskgateError:
+    """AWS's own, with no wait told."""
+    return aws_error("InternalServerErrorException")
+
+
+def retries(clock: Clock, budget: RetryBudget | None = None, **backoff: float) -> Retries:
+    budget = budget or RetryBudget(clock=clock)
+    chosen = Backoff(max_attempts=int(backoff.pop("max_attempts", 4)), **backoff)
+    return Retries(budget, chosen, clock=clock, sleep=clock.sleep, random=Highest())
+
+
+async def run(
+    tries: Retries, attempts: Attempts, *, repeatable: bool = True, give_up_at: float = math.inf
+) -> str:
+    return await tries.run(attempts, repeatable=repeatable, give_up_at=give_up_at)
+
+
+async def test_what_passes_is_tried_again_with_growing_pauses() -> None:
+    clock, attempts = Clock(), Attempts(fault(), unreachable(), fault(), "ok")
+    tries = retries(clock)
+    assert await run(tries, attempts) == "ok"
+    assert clock.slept == pytest.approx([0.1, 0.2, 0.4])
+    assert attempts.numbers == [1, 2, 3, 4]
+    assert tries.made == 3
+
+
+async def test_pauses_have_a_longest() -> None:
+    clock = Clock()
+    with pytest.raises(errors.TaskgateError):
+        await run(retries(clock, max_attempts=12, longest_seconds=1.0), Attempts(fault()))
+    assert max(clock.slept) == 1.0
+    assert len(clock.slept) == 11
+
+
+@pytest.mark.parametrize(
+    ("error", "reads", "writes"),
+    [
+        (aws_error("ThrottlingException"), True, True),
+        (aws_error("TooManyRequestsException"), True, True),
+        (aws_error("InternalServerException"), True, False),
+        (aws_error("ServiceUnavailable"), True, False),
+        (aws_error("503"), True, False),
+        (aws_error("RequestTimeoutException"), True, False),
+        (unreachable(), True, False),
+        (aws_error("ServiceQuotaExceededException"), False, False),
+        (aws_error("ValidationException"), False, False),
+        (aws_error("ResourceNotFoundException"), False, False),
+        (aws_error("AccessDeniedException"), False, False),
+        (aws_error("ConflictException", reason="CONCURRENT_MODIFICATION"), False, False),
+        (aws_error("RangeNotSatisfiableException"), False, False),
+        (aws_error("ExpiredTokenException"), False, False),
+        (aws_error("SomethingNew"), False, False),
+        (errors.internal(), False, False),
+        (errors.invalid_request({"taskId": "empty"}), False, False),
+        (errors.time_limit_exceeded(ORIGIN, 1), False, False),
+        (errors.unavailable(ORIGIN, "UPSTREAM_CIRCUIT_OPEN", "no"), False, False),
+        (errors.unavailable(ORIGIN, "UPSTREAM_CREDENTIALS", "no"), False, False),
+        (errors.unavailable(ORIGIN, "UPSTREAM_CONFIGURATION", "no"), False, False),
+        (
+            errors.TaskgateError(
+                code=grpc.StatusCode.RESOURCE_EXHAUSTED, message="", reason="UPSTREAM_QUOTA"
+            ),
+            False,
+            False,
+        ),
+    ],
+    ids=lambda value: value.reason if isinstance(value, errors.TaskgateError) else "",
+)
+async def test_each_error_once_more_or_not(
+    error: errors.TaskgateError, reads: bool, writes: bool
+) -> None:
+    assert is_throttle(error) is writes, "nothing else is safe for each write"
+    for repeatable, again in ((True, reads), (False, writes)):
+        assert is_retryable(error, repeatable=repeatable) is again
+        attempts = Attempts(error, "ok")
+        if again:
+            assert await run(retries(Clock()), attempts, repeatable=repeatable) == "ok"
+            continue
+        with pytest.raises(errors.TaskgateError) as raised:
+            await run(retries(Clock()), attempts, repeatable=repeatable)
+        assert raised.value is error
+        assert attempts.numbers == [1]
+
+
+@pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
+def test_what_the_model_marks_is_in_the_table(spec: ServiceSpec) -> None:
+    service = model.load_service(spec.name)
+    shapes = [service.shape_for(name) for name in service.shape_names]
+    marked = {shape.name for shape in shapes if "retryable" in shape.metadata}
+    reasons = {aws_error(name).reason for name in marked - {"RangeNotSatisfiableException"}}
+    assert reasons
+    assert reasons <= set(WORTH_ANOTHER_TRY)
+
+
+def test_the_table_has_only_what_can_be() -> None:
+    known = {aws_error(code).reason for code in errors.AWS_ERRORS}
+    assert set(WORTH_ANOTHER_TRY) - known == {"500"}
+    assert all(reason.startswith("UPSTREAM_") for reason in OWN_WORTH_ANOTHER_TRY)
+
+
+async def test_an_error_that_is_not_told_is_not_tried_again() -> None:
+    attempts = Attempts(RuntimeError("a bug"), "ok")
+    with pytest.raises(RuntimeError):
+        await run(retries(Clock()), attempts)
+    assert attempts.numbers == [1]
+
+
+async def test_what_aws_asks_to_wait_is_a_floor() -> None:
+    clock, error = Clock(), aws_error("ThrottlingException", retryAfterSeconds=3)
+    assert told_delay(error) == 3
+    assert await run(retries(clock), Attempts(error, "ok")) == "ok"
+    assert clock.slept == pytest.approx([3.1])
+
+
+async def test_no_pause_that_outlasts_the_caller() -> None:
+    clock, error = Clock(), aws_error("ThrottlingException", retryAfterSeconds=3)
+    attempts = Attempts(fault(), error, "ok")
+    budget = RetryBudget(clock=clock, per_second=0)
+    with pytest.raises(errors.TaskgateError) as raised:
+        await run(retries(clock, budget), attempts, give_up_at=103.0)
+    assert raised.value is error
+    assert clock.now == pytest.approx(100.1), "it was told at once"
+    assert budget.left == pytest.approx(19), "a retry that was not made costs nothing"
+
+
+async def test_without_budget_the_first_error_is_the_answer() -> None:
+    clock = Clock()
+    budget = RetryBudget(clock=clock, capacity=2, per_second=0, share=0)
+    attempts = Attempts(fault())
+    with pytest.raises(errors.TaskgateError):
+        await run(retries(clock, budget), attempts)
+    assert attempts.numbers == [1, 2, 3]
+    with pytest.raises(errors.TaskgateError):
+        await run(retries(clock, budget), attempts)
+    assert attempts.numbers == [1, 2, 3, 1]
+
+
+async def test_an_outage_does_not_multiply_the_load() -> None:
+    clock = Clock()
+    budget = RetryBudget(clock=clock)
+    tries, attempts = retries(clock, budget), Attempts(unreachable())
+    tries._sleep = lambda _: asyncio.sleep(0)  # the outage's clock goes on by itself
+    for _ in range(1000):
+        clock.now += 0.01
+        with pytest.raises(errors.TaskgateError):
+            await run(tries, attempts)
+    assert 100 < tries.made <= 20 + 0.1 * 1000 + 10
+    assert len(attempts.numbers) == 1000 + tries.made
+
+
+async def test_a_cancelled_caller_is_not_tried_for_again() -> None:
+    begun = asyncio.Event()
+
+    async def forever(_: float) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    attempts = Attempts(fault(), "ok")
+    tries = Retries(RetryBudget(), sleep=forever)
+    task = asyncio.create_task(run(tries, attempts))
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert attempts.numbers == [1]
+    assert tries.made == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.booleans()), max_size=200))
+def test_the_budget_is_never_overdrawn(steps: list[tuple[float, bool]]) -> None:
+    clock = Clock()
+    budget = RetryBudget(clock=clock, share=0.2, per_second=0.5, capacity=4)
+    calls = made = 0
+    for pause, is_call in steps:
+        clock.now += pause
+        if is_call:
+            budget.deposit()
+            calls += 1
+        else:
+            made += budget.withdraw()
+        assert 0 <= budget.left <= 4
+        assert made <= 4 + 0.2 * calls + 0.5 * (clock.now - 100) + 1e-6
+
+
+@given(st.integers(1, 50), st.floats(0, 100), st.integers())
+def test_a_pause_is_between_the_floor_and_the_most(number: int, floor: float, seed: int) -> None:
+    pause = Backoff().pause(number, floor, seeded(seed))
+    assert floor <= pause <= floor + 5
+
+
+def test_told_delay_is_that_of_retry_info() -> None:
+    wait = error_details_pb2.RetryInfo(retry_delay=errors.to_duration(1.25))
+    others = [error_details_pb2.ErrorInfo(), wait]
+    make: Callable[..., errors.TaskgateError] = errors.TaskgateError
+    error = make(code=grpc.StatusCode.UNAVAILABLE, message="", reason="", details=others)
+    assert told_delay(error) == 1.25
+    assert told_delay(fault()) == 0
+
+
+class Stages:
+    """Rate limit, retries and breaker as the gateway puts them together, and an AWS that is out."""
+
+    def __init__(self, out: tuple[float, float]) -> None:
+        clock = asyncio.get_running_loop().time
+        self.clock, self.out = clock, out
+        self.limiter = RateLimiter(OMICS, clock=clock, random=seeded(1))
+        self.breaker = Breaker(OMICS, clock=clock, random=seeded(1))
+        self.retries = Retries(RetryBudget(clock=clock), clock=clock, random=seeded(1))
+        self.sent: list[float] = []
+        self.served: list[float] = []
+        self.refused: list[errors.TaskgateError] = []
+
+    async def attempt(self, _: int) -> None:
+        self.breaker.check("GetRun")
+        give_up_at = self.clock() + 5
+        permit = await self.limiter.admit(
+            "GetRun", priority=Priority.INTERACTIVE, give_up_at=give_up_at
+        )
+        try:
+            with self.breaker.passing("GetRun"):
+                await self.send()
+        except errors.TaskgateError as error:
+            if error.reason == "UPSTREAM_CIRCUIT_OPEN":
+                self.limiter.unused(permit)
+            raise
+        self.limiter.answered(permit)
+
+    async def send(self) -> None:
+        self.sent.append(self.clock())
+        await asyncio.sleep(0.05)
+        if self.out[0] <= self.clock() < self.out[1]:
+            raise unreachable()
+        self.served.append(self.clock())
+
+    async def caller(self, until: float) -> None:
+        while self.clock() < until:
+            try:
+                give_up_at = self.clock() + 5
+                await self.retries.run(self.attempt, repeatable=True, give_up_at=give_up_at)
+            except errors.TaskgateError as error:
+                self.refused.append(error)
+            await asyncio.sleep(0.5)
+
+
+def test_an_outage_is_not_hammered_and_its_end_not_missed() -> None:
+    async def main() -> None:
+        stages = Stages(out=(20.0, 40.0))
+        await asyncio.gather(*(stages.caller(60) for _ in range(20)))
+        during = [at for at in stages.sent if 22 <= at < 40]
+        assert len(during) <= 18 / 0.8 + 1, "a probe a second, a little less for jitter"
+        after = min(at for at in stages.served if at >= 40)
+        assert after < 41.5
+        assert len([at for at in stages.served if 42 <= at < 60]) > 0.9 * 9.6 * 18
+        reasons = {error.reason for error in stages.refused}
+        assert reasons == {"UPSTREAM_CIRCUIT_OPEN"}, "told at once, nobody waits for his time limit"
+
+    virtually(main())
