@@ -129,6 +129,11 @@ class Emulator:
         """The latest requests, oldest first; a bounded number is kept."""
         return self._recorder.snapshot()
 
+    @property
+    def request_count(self) -> int:
+        """How many requests have come, those no longer kept included."""
+        return self._recorder.count
+
     def respond(
         self,
         service: str,

@@ -42,11 +42,18 @@ class Recorder:
     def __init__(self, size: int) -> None:
         self._mutex = Lock()
         self._requests: deque[RecordedRequest] = deque(maxlen=size)
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """How many requests there have been, kept or not."""
+        return self._count
 
     def add(self, request: RecordedRequest) -> None:
         """Keep a request."""
         with self._mutex:
             self._requests.append(request)
+            self._count += 1
 
     def snapshot(self) -> list[RecordedRequest]:
         """The requests so far."""

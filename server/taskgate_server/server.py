@@ -24,6 +24,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 WHOLE = ""
 """The name by which grpc.health.v1 knows the server as a whole."""
 
+MAX_PENDING_CALLS = 20_000
 LOOKAHEAD_BYTES = 1024 * 1024
 
 TASK_SERVICE = "taskgate.v1.TaskService"
@@ -124,6 +125,10 @@ class Server:
                 # gRPC lets it grow with the bandwidth: an upload of 192 MiB in messages of 1 MiB
                 # then took 25 to 31 MiB of memory, and takes 17 so.
                 ("grpc.http2.bdp_probe", 0),
+                # Calls that have come and not been begun. By default gRPC drops some from 1,000 on,
+                # all from 3,000 on, and a burst of many callers is what this server is for.
+                ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+                ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
                 ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
             )
         )

@@ -44,7 +44,7 @@ def error_of(call: Callable[[], object]) -> CallError:
 
 
 def test_missing_and_malformed_ids_are_told_all_at_once(aws: Emulator, client: Client) -> None:
-    asked = len(aws.requests)
+    asked = aws.request_count
     request = deadline_pb2.GetTaskRequest(farm_id="farm-1", queue_id=seed.QUEUE_ID, task_id="")
     error = error_of(lambda: client.deadline.GetTask(request))
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -55,7 +55,7 @@ def test_missing_and_malformed_ids_are_told_all_at_once(aws: Emulator, client: C
         "task_id",
     }
     assert "farm_id: must match the pattern farm-[0-9a-f]{32}" in error.message
-    assert len(aws.requests) == asked
+    assert aws.request_count == asked
 
 
 def test_aws_refuses_the_connection() -> None:

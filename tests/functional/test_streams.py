@@ -146,7 +146,7 @@ def test_an_upload_sends_what_boto3_sends(aws: Emulator, client: Client, size: i
 
 
 def test_faults_of_an_upload(aws: Emulator, client: Client) -> None:
-    asked = len(aws.requests)
+    asked = aws.request_count
     error = error_of(lambda: client.omics.UploadReadSetPart(iter(())))
     assert "needs at least one message" in error.message
 
@@ -159,7 +159,7 @@ def test_faults_of_an_upload(aws: Emulator, client: Client) -> None:
     twice = [*upload(b"A"), *upload(b"C")]
     error = error_of(lambda: client.omics.UploadReadSetPart(iter(twice)))
     assert "part_number: may be in the first message only" in error.message
-    assert len(aws.requests) == asked
+    assert aws.request_count == asked
 
 
 def test_an_upload_past_the_limit_is_refused(aws: Emulator) -> None:

@@ -118,14 +118,14 @@ def test_every_word_of_the_model_has_a_state(
 def test_a_malformed_name_is_refused_before_aws_is_asked(
     aws: Emulator, client: Client, name: str
 ) -> None:
-    asked = len(aws.requests)
+    asked = aws.request_count
     with pytest.raises(CallError) as raised:
         client.get_task(name)
     error = raised.value
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     assert [violation.field for violation in error.violations] == ["name"]
     assert "/runs/{id}/tasks/{taskId}" in error.message or "/farms/{farmId}/" in error.message
-    assert len(aws.requests) == asked
+    assert aws.request_count == asked
 
 
 def test_a_task_that_is_not_there(client: Client) -> None:

@@ -1,0 +1,295 @@
+"""AWS failing now and then, or all the time: what callers see, and how soon it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import socketserver
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from random import Random
+from typing import Any
+
+import grpc
+import pytest
+
+from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
+from taskgate_client import CallError
+from taskgate_emulator import seed
+from taskgate_server.config import AwsSettings
+from tests.conftest import REGION, running_server, settings_for
+
+CALLERS = 16
+CALLS = 96
+RECOVERY_SECONDS = 1.0
+HANG_SECONDS = 0.2
+STEP = {
+    "farm_id": seed.FARM_ID,
+    "queue_id": seed.QUEUE_ID,
+    "job_id": seed.JOB_ID,
+    "step_id": seed.RENDER_STEP_ID,
+}
+
+
+NOT_FOUND = "ResourceNotFoundException"
+MISSING = 1_000_000
+"""Tasks with this number or a higher one are not there."""
+
+
+def is_missing(task: str) -> bool:
+    return int(task.split("-")[1], 16) >= MISSING
+
+
+class Upstream(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Knows every task, and fails as it is told."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.fault = ""
+        self.share = 0.0
+        self.random = Random(7)  # noqa: S311  # the same faults each time
+        self.over = threading.Event()
+
+    def fails(self) -> bool:
+        return self.random.random() < self.share
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that the server has closed is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Upstream
+
+    def do_GET(self) -> None:
+        task = self.path.rpartition("/")[2]
+        if is_missing(task):
+            self._send(404, {"message": "no such task"}, NOT_FOUND)
+        else:
+            self._answer({"taskId": task})
+
+    def do_POST(self) -> None:
+        items = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["identifiers"]
+        told = {"code": NOT_FOUND, "message": "no such task"}
+        self._answer(
+            {
+                "tasks": [item for item in items if not is_missing(item["taskId"])],
+                "errors": [{**item, **told} for item in items if is_missing(item["taskId"])],
+            }
+        )
+
+    def _answer(self, value: dict[str, Any]) -> None:
+        fault = self.server.fault if self.server.fails() else ""
+        if fault == "throttle":
+            self._send(429, {"message": "slow down"}, "ThrottlingException")
+        elif fault == "500":
+            self._send(500, {"message": "oops"}, "InternalServerErrorException")
+        elif fault == "hang":
+            self.server.over.wait(5)
+            self.close_connection = True
+        elif fault == "reset":
+            self.close_connection = True
+        else:
+            self._send(200, value)
+
+    def _send(self, status: int, value: dict[str, Any], error: str = "") -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("x-amzn-RequestId", "r-1")
+        self.send_header("Content-Length", str(len(body)))
+        if error:
+            self.send_header("x-amzn-ErrorType", error)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.over.set()
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def channel_to(upstream: Upstream, **more: Any) -> Iterator[grpc.Channel]:
+    url = f"http://127.0.0.1:{upstream.server_address[1]}"
+    aws = AwsSettings(region=REGION, endpoint_url=url, read_timeout_seconds=HANG_SECONDS, **more)
+    settings = settings_for(url, aws={"deadline": aws, "omics": aws})
+    with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
+        yield channel
+
+
+def task_id(number: int) -> str:
+    return f"task-{number:032x}-0"
+
+
+def read(stub: Any, number: int, time_limit: float = 2.0) -> str:
+    """The status of one read; a right answer is `OK`."""
+    request = deadline_pb2.GetTaskRequest(task_id=task_id(number), **STEP)
+    try:
+        answer = stub.GetTask(request, timeout=time_limit)
+    except grpc.RpcError as error:
+        told = CallError.of(error)
+        return f"{told.code.name} {told.reason}"
+    return "OK" if answer.task_id == task_id(number) else "WRONG"
+
+
+def read_many(stub: Any, count: int = CALLS) -> Counter[str]:
+    with ThreadPoolExecutor(CALLERS) as threads:
+        return Counter(threads.map(lambda number: read(stub, number), range(count)))
+
+
+ALLOWED = {
+    "throttle": {
+        "OK",
+        "RESOURCE_EXHAUSTED THROTTLING_EXCEPTION",
+        "RESOURCE_EXHAUSTED UPSTREAM_QUOTA",
+    },
+    "500": {"OK", "INTERNAL INTERNAL_SERVER_ERROR_EXCEPTION", "UNAVAILABLE UPSTREAM_CIRCUIT_OPEN"},
+    "hang": {
+        "OK",
+        "UNAVAILABLE UPSTREAM_UNREACHABLE",
+        "UNAVAILABLE UPSTREAM_CIRCUIT_OPEN",
+        # The caller's time is shorter than all attempts together.
+        "DEADLINE_EXCEEDED TIME_LIMIT_EXCEEDED",
+        "DEADLINE_EXCEEDED ",
+    },
+    "reset": {"OK", "UNAVAILABLE UPSTREAM_UNREACHABLE", "UNAVAILABLE UPSTREAM_CIRCUIT_OPEN"},
+}
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+@pytest.mark.parametrize("fault", ["500", "hang", "reset"])
+def test_an_outage(upstream: Upstream, fault: str, share: float) -> None:
+    before = threading.active_count()
+    with channel_to(upstream, quotas="off") as channel:
+        stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
+        assert read(stub, 0) == "OK"
+        upstream.fault, upstream.share = fault, share
+        seen = read_many(stub)
+        assert set(seen) <= ALLOWED[fault], seen
+        if share < 1:  # retries hide nearly all of it
+            assert seen["OK"] >= 0.9 * CALLS, seen
+        else:
+            assert seen["OK"] == 0, seen
+        upstream.share = 0.0
+        upstream.over.set()
+        ended = time.monotonic()
+        while read(stub, 0) != "OK":
+            assert time.monotonic() - ended < RECOVERY_SECONDS + HANG_SECONDS
+        assert set(read_many(stub, CALLERS)) == {"OK"}
+    assert_nothing_left(before)
+
+
+# A learned rate falls to one call in two seconds at worst, and a call may be a batch of many reads.
+THROTTLE_RECOVERY_SECONDS = 4.0
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_throttles(upstream: Upstream, share: float) -> None:
+    before = threading.active_count()
+    with channel_to(upstream) as channel:
+        stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
+        upstream.fault, upstream.share = "throttle", share
+        seen = read_many(stub)
+        assert set(seen) <= ALLOWED["throttle"], seen
+        assert (seen["OK"] > 0) is (share < 1), seen
+        upstream.share = 0.0
+        ended = time.monotonic()
+        while read(stub, 0) != "OK":
+            assert time.monotonic() - ended < THROTTLE_RECOVERY_SECONDS
+        assert read_many(stub, CALLERS)["OK"] > 0
+    assert_nothing_left(before)
+
+
+def assert_nothing_left(before: int) -> None:
+    """All threads of the server and of its calls have ended."""
+    limit = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < limit:
+        gc.collect()
+    assert threading.active_count() <= before, threading.enumerate()
+
+
+def test_a_poisoned_item_is_its_own_callers_alone(upstream: Upstream) -> None:
+    with channel_to(upstream, quotas="off") as channel:
+        stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
+
+        def one(number: int) -> str:
+            return read(stub, number if number % 10 else MISSING + number)
+
+        with ThreadPoolExecutor(CALLERS) as threads:
+            seen = list(threads.map(one, range(CALLS)))
+    assert {each for n, each in enumerate(seen) if n % 10} == {"OK"}
+    poisoned = {each for n, each in enumerate(seen) if not n % 10}
+    assert poisoned == {"NOT_FOUND RESOURCE_NOT_FOUND_EXCEPTION"}
+
+
+def test_callers_that_go_do_not_harm_those_that_stay(upstream: Upstream) -> None:
+    with channel_to(upstream, quotas="off") as channel:
+        stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
+        request = deadline_pb2.GetTaskRequest(task_id=task_id(1), **STEP)
+
+        def one(number: int) -> str:
+            if number % 4 == 0:
+                call = stub.GetTask.future(request)
+                call.cancel()
+                return "cancelled"
+            if number % 4 == 1:
+                return read(stub, 1, time_limit=0.001)  # expires, or just makes it
+            return read(stub, 1)
+
+        with ThreadPoolExecutor(CALLERS) as threads:
+            seen = list(threads.map(one, range(CALLS)))
+    assert {each for n, each in enumerate(seen) if n % 4 >= 2} == {"OK"}
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  # procfs
+        return int(statm.read().split()[1]) * 4096
+
+
+MANY = 10_000
+
+
+def test_ten_thousand_callers_at_once_all_get_an_answer(upstream: Upstream) -> None:
+    async def run(address: str) -> Counter[str]:
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub: Any = deadline_pb2_grpc.DeadlineServiceStub(channel)
+
+            async def one(number: int) -> str:
+                request = deadline_pb2.GetTaskRequest(task_id=task_id(number), **STEP)
+                try:
+                    answer = await stub.GetTask(request, timeout=60)
+                except grpc.RpcError as error:
+                    return f"{error.code().name} {CallError.of(error).reason}"
+                return "OK" if answer.task_id == task_id(number) else "WRONG"
+
+            return Counter(await asyncio.gather(*(one(number) for number in range(MANY))))
+
+    url = f"http://127.0.0.1:{upstream.server_address[1]}"
+    with running_server(settings_for(url)) as address:
+        asyncio.run(run(str(address)))  # once, so that what stays is there
+        before = resident_bytes()
+        seen = asyncio.run(run(str(address)))
+        grown = resident_bytes() - before
+    assert seen["OK"] == MANY, seen
+    # Clients and server are one process here: 20 KiB for a caller that waits, and as much again
+    # for the client's own side of the call.
+    assert grown < MANY * 40 * 1024
