@@ -161,6 +161,9 @@ ALLOWED = {
         "OK",
         "RESOURCE_EXHAUSTED THROTTLING_EXCEPTION",
         "RESOURCE_EXHAUSTED UPSTREAM_QUOTA",
+        # Waits with others for a batch that leaves too late for it.
+        "DEADLINE_EXCEEDED TIME_LIMIT_EXCEEDED",
+        "DEADLINE_EXCEEDED ",
     },
     "500": {"OK", "INTERNAL INTERNAL_SERVER_ERROR_EXCEPTION", "UNAVAILABLE UPSTREAM_CIRCUIT_OPEN"},
     "hang": {
