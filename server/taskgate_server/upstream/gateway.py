@@ -119,7 +119,7 @@ class Gateway:
                 plan = self._plan(operation)
                 give_up_at = arrived + limit
                 if not plan.is_shared:
-                    return await self._write(operation, params, plan, give_up_at)
+                    return await self._send(operation, params, plan, give_up_at)
                 age = self._sharing.default_max_age if max_age is None else max_age
                 outcome = await self._read(operation, params, plan, arrived - age, give_up_at)
         except TimeoutError:
@@ -191,11 +191,19 @@ class Gateway:
             self._kept.put(flight.key, Entry(outcome, flight.sent_at, size), self._clock())
         return outcome
 
-    async def _write(
+    async def _send(
         self, operation: str, params: Params, plan: OperationPlan, give_up_at: float
     ) -> Answer:
-        """Sends a write. What was read of its resource before it ended is too old from then on."""
+        """Sends a write, or a read that is not shared.
+
+        What was read of a write's resource before it ended is too old from then on.
+        """
         resource = plan.resource(params)
+
+        def ended() -> None:
+            if not plan.is_read:
+                self._writes.note(resource, self._clock())
+
         token = plan.token
         if token is not None and token not in params:
             # boto3 would make a new one at each attempt, and AWS would do the same thing twice.
@@ -204,8 +212,8 @@ class Gateway:
             operation,
             params,
             Asker(give_up_at=lambda: give_up_at),
-            repeatable=token is not None,
-            ended=lambda: self._writes.note(resource, self._clock()),
+            repeatable=plan.is_read or token is not None,
+            ended=ended,
         )
 
     def _plan(self, operation: str) -> OperationPlan:

@@ -17,8 +17,10 @@ from taskgate_server.upstream.writes import Resource
 class OperationPlan:
     """How calls of one operation are treated."""
 
+    is_read: bool
+    """Whether AWS may be asked again, and nothing has changed thereby."""
     is_shared: bool
-    """Whether it is a read whose answer may go to several callers."""
+    """Whether it is a read whose answer may go to several callers; a stream may not."""
     resource: Callable[[Mapping[str, Any]], Resource]
     token: str | None
     """The member that makes a write safe to repeat, if it has one."""
@@ -30,9 +32,11 @@ def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
     """The plan of an operation, by its AWS name."""
     service = model.load_service(spec.name)
     operation = service.operation_model(name)
+    is_read = name.startswith(spec.shared_reads)
     streams = operation.has_streaming_output or operation.has_streaming_input
     return OperationPlan(
-        is_shared=name.startswith(spec.shared_reads) and not streams,
+        is_read=is_read,
+        is_shared=is_read and not streams,
         resource=compile_resource(operation),
         token=next(iter(operation.idempotent_members), None),
         batch=_batch(spec, service, name),
