@@ -10,6 +10,7 @@ COPY requirements.txt ./
 RUN pip install --require-hashes -r requirements.txt
 COPY pyproject.toml hatch_build.py README.md CHANGELOG.md LICENSE ./
 COPY protos protos
+COPY third_party third_party
 COPY server server
 COPY clients/python clients/python
 RUN pip install --no-deps .

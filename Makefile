@@ -37,7 +37,7 @@ check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
-	.ci/buf-breaking $(BIN)/buf
+	.ci/buf-breaking $(CURDIR)/$(BIN)/buf
 	$(BIN)/python -m taskgate_server.codegen --check
 
 fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS

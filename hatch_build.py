@@ -21,13 +21,16 @@ ROOT = Path(__file__).parent
 def compile_protos(protos: Path, output: Path) -> None:
     """Replaces `output` by the Python stubs of every file under `protos`.
 
+    What those import of google.rpc has its stubs in the package googleapis-common-protos.
+
     Raises:
         RuntimeError: protoc refused a file; its own message is on stderr.
     """
     files = sorted(str(path) for path in protos.rglob("*.proto"))
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    includes = [str(protos), str(resources.files("grpc_tools") / "_proto")]
+    bundled = resources.files("grpc_tools") / "_proto"
+    includes = [str(protos), str(ROOT / "third_party/googleapis"), str(bundled)]
     plugins = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
     arguments = [
         "protoc",

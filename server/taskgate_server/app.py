@@ -123,23 +123,27 @@ def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]
 
     from taskgate_server.rpc import handlers  # noqa: PLC0415  # see above
     from taskgate_server.rpc.streams import StreamLimits  # noqa: PLC0415
-    from taskgate_server.tasks.backend import load_backend  # noqa: PLC0415
-    from taskgate_server.tasks.servicer import TaskServicer  # noqa: PLC0415
+    from taskgate_server.tasks import servicer  # noqa: PLC0415
+    from taskgate_server.tasks.backend import Backends, load_backend  # noqa: PLC0415
+    from taskgate_server.tasks.info import Info  # noqa: PLC0415
+    from taskgate_server.tasks.reads import Reads  # noqa: PLC0415
 
     limits = StreamLimits(
         chunk_bytes=settings.stream_chunk_bytes,
         spool_memory_bytes=settings.spool_memory_bytes,
         max_upload_bytes=settings.max_upload_bytes,
     )
-    backends, counts = {}, {}
+    by_service, counts = {}, {}
     for spec in SERVICES:
         operations, gateway = handlers.load_operations(spec), gateways[spec.name]
         yield from handlers.make_rpcs(spec, operations, gateway, limits)
         backend = load_backend(spec)
-        backends[spec.name] = backend(gateway, operations[backend.names.operation].to_message)
+        by_service[spec.name] = backend(gateway, operations[backend.names.operation].to_message)
         counts[spec.name] = len(operations)
-    servicer = TaskServicer(version("taskgate"), backends, counts)
-    yield from servicer.rpcs()
+    backends = Backends(by_service)
+    yield from servicer.make_rpcs(
+        [Reads(backends), Info(version("taskgate"), backends, counts)],
+    )
 
 
 async def run(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ class Module:
         path.parent.mkdir(parents=True)
         path.write_text(proto)
         (folder / "buf.yaml").write_text((ROOT / "buf.yaml").read_text())
+        shutil.copytree(ROOT / "third_party", folder / "third_party")
 
     def run(self, *arguments: str) -> str:
         """What buf has to say; nothing when all is well."""

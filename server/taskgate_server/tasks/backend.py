@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, TypeAlias
 
@@ -11,15 +12,28 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.v1 import task_pb2
+from taskgate_server import errors
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.calls import Call
-from taskgate_server.tasks.names import NameTemplate
+from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.ratelimit import Priority
 
 State: TypeAlias = "task_pb2.TaskState.ValueType"
 
 ToNative: TypeAlias = Callable[[Mapping[str, Any]], Message]
 """AWS's answer as the message of its own RPC; app.py gives the converter's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """How AWS is asked on somebody's behalf."""
+
+    time_limit: float | None
+    """Seconds to wait; None for the server's default, inf for none."""
+    max_age: float | None = None
+    """Seconds that an answer may be old; None for the server's default."""
+    priority: Priority = Priority.INTERACTIVE
 
 
 class TaskBackend(ABC):
@@ -46,9 +60,22 @@ class TaskBackend(ABC):
             max_age=call.max_age,
         )
         call.aws_request_id = answer.request_id
-        task = self.to_task(answer.value, self._to_native(answer.value))
+        return self.task(name, answer.value, answer.observe_time)
+
+    def task(self, name: str, answer: Mapping[str, Any], observe_time: float) -> task_pb2.Task:
+        """The task of that name, as AWS told it, alone or among others.
+
+        Args:
+            name: the task's name.
+            answer: AWS's JSON, with the members that the operation for one task has.
+            observe_time: when AWS gave the answer, in seconds since 1970.
+
+        Raises:
+            errors.TaskgateError: UNKNOWN, the answer does not fit the model.
+        """
+        task = self.to_task(answer, self._to_native(answer))
         task.name = name
-        task.observe_time.CopyFrom(to_timestamp(answer.observe_time))
+        task.observe_time.CopyFrom(to_timestamp(observe_time))
         return task
 
     @abstractmethod
@@ -59,6 +86,53 @@ class TaskBackend(ABC):
             answer: as boto3 has it, with AWS's own enum words.
             native: the same as the message of AWS's own RPC.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """The backends of all AWS services, by the first segment of their task names."""
+
+    by_service: Mapping[str, TaskBackend]
+
+    def of(self, name: str, field: str) -> TaskBackend:
+        """The backend of a task's or a parent's name.
+
+        Args:
+            name: as the caller gave it.
+            field: the request's field that the name came in.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT that shows the forms a task's name must have.
+        """
+        backend = self.by_service.get(name.partition("/")[0])
+        if backend is None:
+            forms = " or ".join(each.names.text for each in self.by_service.values())
+            raise errors.invalid_request({field: f"must have the form {forms}"})
+        return backend
+
+    def parent(
+        self, name: str, field: str, kinds: Container[str] | None = None
+    ) -> tuple[TaskBackend, Parent]:
+        """The backend of a parent's name, and what the name says.
+
+        Args:
+            name: as the caller gave it.
+            field: the request's field that the name came in.
+            kinds: those of `NameTemplate.parent_kinds` that will do; all if None.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT that shows the forms a parent's name must have.
+        """
+        backend = self.by_service.get(name.partition("/")[0])
+        if backend is None:
+            forms = [
+                form
+                for each in self.by_service.values()
+                for kind, form in each.names.parent_forms.items()
+                if kinds is None or kind in kinds
+            ]
+            raise errors.invalid_request({field: f"must have the form {' or '.join(forms)}"})
+        return backend, backend.names.parse_parent(name, field, kinds)
 
 
 def load_backend(spec: ServiceSpec) -> type[TaskBackend]:

@@ -16,6 +16,7 @@ NAMES: Final = NameTemplate(
     "deadline/farms/{farmId}/queues/{queueId}/jobs/{jobId}/steps/{stepId}/tasks/{taskId}",
     "deadline",
     "GetTask",
+    ("queues", "jobs", "steps"),
 )
 
 # What the words mean: https://docs.aws.amazon.com/deadline-cloud/latest/APIReference/API_GetTask.html

@@ -1,4 +1,4 @@
-"""Task names: one string for each task, such as `omics/runs/1234567/tasks/7654321`.
+"""Names: one string for each task, such as `omics/runs/1234567/tasks/7654321`, and for what has it.
 
 A template holds AWS's own parameter names, so parsing a name gives the parameters of the AWS
 operation, checked against its model.
@@ -6,12 +6,24 @@ operation, checked against its model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from taskgate_server import errors
 from taskgate_server.aws import constraints, model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """What has tasks: a step, a job, a queue, a run."""
+
+    kind: str
+    """Its collection in the name: `jobs`, `runs`."""
+    name: str
+    """Such as `omics/runs/1234567`."""
+    params: Mapping[str, str]
+    """The AWS parameters in the name."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,9 @@ class NameTemplate:
     service: str
     operation: str
     """The AWS operation whose model says what an id looks like."""
+
+    parent_kinds: tuple[str, ...]
+    """The collections in the text whose members have tasks to be listed: `jobs`."""
 
     @cached_property
     def _segments(self) -> list[str]:
@@ -41,6 +56,12 @@ class NameTemplate:
         """The AWS parameters in the template, in order."""
         return [segment[1:-1] for segment in self._segments if segment.startswith("{")]
 
+    @cached_property
+    def parent_forms(self) -> dict[str, str]:
+        """The forms of the names of parents, by kind: `{"runs": "omics/runs/{id}"}`."""
+        ends = {kind: self._segments.index(kind) + 2 for kind in self.parent_kinds}
+        return {kind: "/".join(self._segments[:end]) for kind, end in ends.items()}
+
     def parse(self, name: str, field: str) -> dict[str, str]:
         """The AWS parameters in a task name.
 
@@ -51,27 +72,53 @@ class NameTemplate:
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT that shows the form a name must have.
         """
-        given = name.split("/")
-        literal_matches = [
-            want.startswith("{") or want == have
-            for want, have in zip(self._segments, given, strict=False)
-        ]
-        if len(given) != len(self._segments) or not all(literal_matches):
+        values = _match(self._segments, name)
+        if values is None:
             raise errors.invalid_request({field: f"must have the form {self.text}"})
-        values = {
-            want[1:-1]: have
-            for want, have in zip(self._segments, given, strict=True)
-            if want.startswith("{")
+        self._check(values, field, self.text)
+        return values
+
+    def parse_parent(self, name: str, field: str, kinds: Container[str] | None = None) -> Parent:
+        """What a parent's name says.
+
+        Args:
+            name: as the caller gave it.
+            field: the request's field that the name came in.
+            kinds: those that will do; all if None.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT that shows the forms a name must have.
+        """
+        forms = {
+            kind: form for kind, form in self.parent_forms.items() if kinds is None or kind in kinds
         }
+        for kind, form in forms.items():
+            values = _match(form.split("/"), name)
+            if values is not None:
+                self._check(values, field, form)
+                return Parent(kind=kind, name=name, params=values)
+        raise errors.invalid_request({field: f"must have the form {' or '.join(forms.values())}"})
+
+    def _check(self, values: Mapping[str, str], field: str, form: str) -> None:
         faults = [
             f"{{{parameter}}} {fault}"
             for parameter, check in self._checks.items()
-            if (fault := check(values[parameter]))
+            if parameter in values and (fault := check(values[parameter]))
         ]
         if faults:
-            raise errors.invalid_request({field: f"{'; '.join(faults)}, in {self.text}"})
-        return values
+            raise errors.invalid_request({field: f"{'; '.join(faults)}, in {form}"})
 
     def format(self, values: Mapping[str, str]) -> str:
         """The name of the task with these AWS parameters."""
         return self.text.format_map(values)
+
+
+def _match(segments: Sequence[str], name: str) -> dict[str, str] | None:
+    """The parameters in a name of this form; None if it has another one."""
+    given = name.split("/")
+    if len(given) != len(segments):
+        return None
+    pairs = list(zip(segments, given, strict=True))
+    if any(want != have for want, have in pairs if not want.startswith("{")):
+        return None
+    return {want[1:-1]: have for want, have in pairs if want.startswith("{")}

@@ -12,7 +12,7 @@ from taskgate.v1 import task_pb2
 from taskgate_server.tasks.backend import State, TaskBackend, present, state_of
 from taskgate_server.tasks.names import NameTemplate
 
-NAMES: Final = NameTemplate("omics/runs/{id}/tasks/{taskId}", "omics", "GetRunTask")
+NAMES: Final = NameTemplate("omics/runs/{id}/tasks/{taskId}", "omics", "GetRunTask", ("runs",))
 
 # What the words mean: https://docs.aws.amazon.com/omics/latest/dev/workflow-run-tasks.html
 STATES: Final[Mapping[str, State]] = {

@@ -169,5 +169,7 @@ def _for_all(questions: Sequence[Question]) -> Asker:
     def give_up_at() -> float:
         return max((question.asker.give_up_at() for question in questions), default=math.inf)
 
-    priority = min((question.asker.priority for question in questions), default=Priority.POLLER)
+    def priority() -> Priority:
+        return min((question.asker.priority() for question in questions), default=Priority.POLLER)
+
     return Asker(leaving=leaving, give_up_at=give_up_at, priority=priority)

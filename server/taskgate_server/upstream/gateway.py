@@ -24,6 +24,7 @@ from taskgate_server.upstream.batched import Batches
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry
 from taskgate_server.upstream.paced import Asker, PacedSender
+from taskgate_server.upstream.ratelimit import Priority
 from taskgate_server.upstream.sender import Answer
 from taskgate_server.upstream.singleflight import Flight, Flights
 from taskgate_server.upstream.writes import WriteLog
@@ -99,6 +100,7 @@ class Gateway:
         *,
         time_limit: float | None,
         max_age: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> Answer:
         """Calls an operation by its AWS name, or shares somebody else's call.
 
@@ -108,6 +110,7 @@ class Gateway:
             time_limit: seconds that the caller waits; None for the server's default, inf for none.
             max_age: seconds that the answer may be old now; None for the server's default. Writes
                 are always sent.
+            priority: who goes first where AWS's quota makes calls wait.
 
         Raises:
             errors.TaskgateError: whatever went wrong, see `errors`.
@@ -119,9 +122,11 @@ class Gateway:
                 plan = self._plan(operation)
                 give_up_at = arrived + limit
                 if not plan.is_shared:
-                    return await self._send(operation, params, plan, give_up_at)
+                    return await self._send(operation, params, plan, give_up_at, priority)
                 age = self._sharing.default_max_age if max_age is None else max_age
-                outcome = await self._read(operation, params, plan, arrived - age, give_up_at)
+                outcome = await self._read(
+                    operation, params, plan, arrived - age, give_up_at, priority
+                )
         except TimeoutError:
             raise errors.time_limit_exceeded(self._sender.origin(operation), limit) from None
         if isinstance(outcome, errors.TaskgateError):
@@ -153,6 +158,7 @@ class Gateway:
         plan: OperationPlan,
         oldest: float,
         give_up_at: float,
+        priority: Priority,
     ) -> Outcome:
         """An answer whose call was sent at `oldest` or later, and after the last write."""
         # After the write, not at the same reading of the clock.
@@ -163,7 +169,7 @@ class Gateway:
         if kept is not None:
             return kept.value
         return await self._flights.join(
-            key, not_before, partial(self._fly, operation, params, plan), give_up_at
+            key, not_before, partial(self._fly, operation, params, plan), give_up_at, priority
         )
 
     async def _fly(
@@ -174,7 +180,11 @@ class Gateway:
         def leaving() -> None:
             flight.sent_at = self._clock()
 
-        asker = Asker(leaving=leaving, give_up_at=lambda: flight.give_up_at)
+        asker = Asker(
+            leaving=leaving,
+            give_up_at=lambda: flight.give_up_at,
+            priority=lambda: flight.priority,
+        )
         outcome: Outcome
         try:
             if plan.batch is not None:
@@ -192,7 +202,12 @@ class Gateway:
         return outcome
 
     async def _send(
-        self, operation: str, params: Params, plan: OperationPlan, give_up_at: float
+        self,
+        operation: str,
+        params: Params,
+        plan: OperationPlan,
+        give_up_at: float,
+        priority: Priority,
     ) -> Answer:
         """Sends a write, or a read that is not shared.
 
@@ -211,7 +226,7 @@ class Gateway:
         return await self.paced.send(
             operation,
             params,
-            Asker(give_up_at=lambda: give_up_at),
+            Asker(give_up_at=lambda: give_up_at, priority=lambda: priority),
             repeatable=plan.is_read or token is not None,
             ended=ended,
         )

@@ -29,6 +29,10 @@ def _no_limit() -> float:
     return math.inf
 
 
+def _interactive() -> Priority:
+    return Priority.INTERACTIVE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
     """Whom a call is for, who may be many."""
@@ -37,7 +41,8 @@ class Asker:
     """Told each time that the call goes to a thread."""
     give_up_at: Callable[[], float] = _no_limit
     """When the last of them gives up, in the gateway's clock; it may grow as others join."""
-    priority: Priority = Priority.INTERACTIVE
+    priority: Callable[[], Priority] = _interactive
+    """Of the most urgent of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class PacedSender:
             give_up_at = asker.give_up_at()
             try:
                 return await self.limiter.admit(
-                    operation, priority=asker.priority, give_up_at=give_up_at
+                    operation, priority=asker.priority(), give_up_at=give_up_at
                 )
             except errors.TaskgateError:
                 if asker.give_up_at() <= give_up_at:

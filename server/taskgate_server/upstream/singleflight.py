@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from taskgate_server.upstream.ratelimit import Priority
+
 T = TypeVar("T")
 
 
@@ -23,6 +25,8 @@ class Flight(Generic[T]):
     """When the call left, by the gateway's clock; None while it waits for its turn."""
     give_up_at: float = float("-inf")
     """When the last of those who wait gives up, by the gateway's clock."""
+    priority: Priority = Priority.POLLER
+    """Of the most urgent of those who have joined."""
     waiting: int = 0
     """How many wait for the answer."""
     task: asyncio.Task[T] | None = None
@@ -51,6 +55,7 @@ class Flights(Generic[T]):
         not_before: float,
         fly: Callable[[Flight[T]], Awaitable[T]],
         give_up_at: float = float("inf"),
+        priority: Priority = Priority.INTERACTIVE,
     ) -> T:
         """The answer of a call that is sent at `not_before` or later: one in the air, or a new one.
 
@@ -60,6 +65,7 @@ class Flights(Generic[T]):
             fly: makes the call; sets the flight's `sent_at` when it leaves. Used when there is no
                 call to share.
             give_up_at: when this asker stops waiting.
+            priority: how urgent it is.
 
         Raises:
             Exception: whatever the call raised, for all who share it.
@@ -68,6 +74,7 @@ class Flights(Generic[T]):
         if flight is None or (flight.sent_at is not None and flight.sent_at < not_before):
             flight = self._launch(key, fly)
         flight.give_up_at = max(flight.give_up_at, give_up_at)
+        flight.priority = min(flight.priority, priority)
         return await self._wait(flight)
 
     def _launch(self, key: Hashable, fly: Callable[[Flight[T]], Awaitable[T]]) -> Flight[T]:
