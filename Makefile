@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format gen requirements model-update fuzz bench-converter bench-streams clean
+.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-streams clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,17 @@ bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside bo
 bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
 	$(BIN)/python -m benchmarks.streams
 
+# The peers of the benchmark, in environments of their own: aiobotocore wants another botocore than this project has.
+.venv-bench/stamp: .venv/stamp benchmarks/requirements.txt benchmarks/requirements-aiobotocore.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bench/web
+	$(BIN)/uv pip install --quiet --python .venv-bench/web/bin/python --require-hashes -r benchmarks/requirements.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bench/aio
+	$(BIN)/uv pip install --quiet --python .venv-bench/aio/bin/python --require-hashes -r benchmarks/requirements-aiobotocore.txt
+	@touch $@
+
+bench: gen/stamp .venv-bench/stamp ## Taskgate and its peers on one upstream, 10 minutes; writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks.bench
+
 format: gen/stamp ## format all code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -63,6 +74,8 @@ requirements: .venv/stamp ## raise and pin every dependency, with hashes
 	printf 'uv\n' | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url -o requirements-uv.txt -
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements.txt -o benchmarks/requirements.txt benchmarks/requirements.in
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o benchmarks/requirements-aiobotocore.txt benchmarks/requirements-aiobotocore.in
 
 # The other pins stay: what changes then is AWS's model alone.
 model-update: PINS = --upgrade-package boto3==$(VERSION) --upgrade-package botocore==$(VERSION)
@@ -77,4 +90,4 @@ model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, te
 	@touch gen/stamp
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv gen dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-bench gen dist .mypy_cache .ruff_cache .pytest_cache

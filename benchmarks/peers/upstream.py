@@ -1,0 +1,40 @@
+"""What the peers share: the upstream's address, a boto3 client."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+CREDENTIALS = {
+    "aws_access_key_id": "any",
+    "aws_secret_access_key": "any",  # the stub looks at no signature
+    "region_name": "us-west-2",
+}
+
+
+def upstream_url() -> str:
+    """The peers' one argument."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--upstream", required=True)
+    return str(arguments.parse_args().upstream)
+
+
+def options(connections: int) -> dict[str, Any]:
+    """Botocore's Config: what anyone would set. The stub has none of AWS's host prefixes."""
+    return {"max_pool_connections": connections, "inject_host_prefix": False}
+
+
+def make_client(service: str, url: str, connections: int) -> Any:
+    """A boto3 client for the stub with a connection for each thread."""
+    import boto3  # noqa: PLC0415, TID251  # a peer does what anyone would; aiobotocore's lacks it
+    from botocore.config import Config  # noqa: PLC0415
+
+    anything: Any = boto3  # its stubs want the service as a literal
+    return anything.client(
+        service, endpoint_url=url, config=Config(**options(connections)), **CREDENTIALS
+    )
+
+
+def tell(port: int) -> None:
+    """Tells the benchmark where this peer listens."""
+    print(f"127.0.0.1:{port}", flush=True)  # noqa: T201  # for the parent

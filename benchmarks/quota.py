@@ -1,0 +1,195 @@
+"""The quota scenario: HealthOmics allows 10 calls/s of each operation, and more is wanted.
+
+1,000 callers each want one of 200 tasks of 4 runs every 5 s, for a minute: 200 answers a second.
+The stub throttles as AWS does, and writes the moment of its answer into it (`start_time`), so that
+every answer's true age is known whatever the server says. Taskgate and the facade run side by side,
+each with a stub of its own: neither has much to do. Alone: `python -m benchmarks.quota`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import grpc
+
+from benchmarks import machine
+from benchmarks.stub import FIRST_TASK_ID, TASKS_OF_A_RUN
+from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
+
+CALLERS = 1000
+RUNS = 4
+PERIOD_SECONDS = 5.0
+MAX_AGE_SECONDS = 1.0
+STALENESS_SECONDS = 1.0
+"""What may come on top of `max_age` before an answer counts as too old."""
+OMICS_RATE = 10
+CHANNELS = 4
+OPERATIONS = ("GetRunTask", "ListRunTasks")
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the callers of one server saw, and what its upstream did."""
+
+    asked: int = 0
+    answered: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """By gRPC status."""
+    ages: list[float] = field(default_factory=list)
+    """Seconds from AWS's answer to its arrival at the caller."""
+    waits: list[float] = field(default_factory=list)
+    """Seconds from asking to the answer."""
+    aws_calls: int = 0
+    throttled: int = 0
+    throttled_later: int = 0
+    """After the first second."""
+    most_per_second: int = 0
+    """Calls of one operation in one second, after the first, which has the burst."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """The result for one server."""
+
+    asked: int
+    answered: int
+    refused: dict[str, int]
+    fresh: float
+    """The part of all that was asked that was answered, and no older than allowed."""
+    age_p50: float
+    age_p99: float
+    age_max: float
+    wait_p50: float
+    wait_p99: float
+    aws_calls: int
+    throttled: int
+    throttled_later: int
+    most_per_second: int
+
+
+def run(seconds: float) -> dict[str, Quota]:
+    """Both servers at once."""
+    with (
+        tempfile.TemporaryDirectory() as home,
+        machine.stub("--omics-rate", str(OMICS_RATE)) as one,
+        machine.stub("--omics-rate", str(OMICS_RATE)) as other,
+        machine.taskgate(one.address, Path(home, "log")) as taskgate,
+        machine.peer("facade", other.address) as facade,
+    ):
+        return asyncio.run(_both(seconds, (taskgate.address, one), (facade.address, other)))
+
+
+async def _both(seconds: float, *servers: tuple[str, machine.Process]) -> dict[str, Quota]:
+    seen = await asyncio.gather(*(_load(seconds, *server) for server in servers))
+    return dict(zip(("taskgate", "facade"), map(_summed, seen), strict=True))
+
+
+async def _load(seconds: float, address: str, stub: machine.Process) -> Seen:
+    seen = Seen()
+    # Channels with the same arguments would share one connection.
+    channels = [
+        grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
+        for _ in range(CHANNELS)
+    ]
+    stubs = [omics_pb2_grpc.OmicsServiceStub(channel) for channel in channels]
+    await asyncio.to_thread(machine.ask_stub, stub.address, "reset?latency_ms=30")
+    watching = asyncio.ensure_future(_watch(stub.address, seen))
+    callers = (
+        _caller(stubs[number % CHANNELS], number, time.monotonic() + seconds, seen)
+        for number in range(CALLERS)
+    )
+    await asyncio.gather(*callers)
+    watching.cancel()
+    counts = await asyncio.to_thread(machine.ask_stub, stub.address, "counts")
+    seen.aws_calls = sum(counts.get(name, 0) for name in OPERATIONS)
+    seen.throttled = sum(counts.get(f"{name} throttled", 0) for name in OPERATIONS)
+    seen.throttled_later = seen.throttled - seen.throttled_later
+    for channel in channels:
+        await channel.close()
+    return seen
+
+
+async def _watch(url: str, seen: Seen) -> None:
+    """Reads the upstream's counts each second."""
+    before: dict[str, int] | None = None
+    while True:
+        await asyncio.sleep(1)
+        counts = await asyncio.to_thread(machine.ask_stub, url, "counts")
+        if before is None:
+            seen.throttled_later = sum(counts.get(f"{name} throttled", 0) for name in OPERATIONS)
+        else:
+            grown = max(counts.get(name, 0) - before.get(name, 0) for name in OPERATIONS)
+            seen.most_per_second = max(seen.most_per_second, grown)
+        before = counts
+
+
+async def _caller(
+    stub: omics_pb2_grpc.OmicsServiceAsyncStub, number: int, end: float, seen: Seen
+) -> None:
+    """Wants its task every period, first at a moment of its own."""
+    chance = random.Random(number)  # noqa: S311  # the same load each time
+    task = chance.randrange(RUNS * TASKS_OF_A_RUN)
+    run_id, index = divmod(task, TASKS_OF_A_RUN)
+    request = omics_pb2.GetRunTaskRequest(
+        id=str(1_000_000 + run_id), task_id=str(FIRST_TASK_ID + index)
+    )
+    due = time.monotonic() + chance.random() * PERIOD_SECONDS
+    while due < end:
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        due += PERIOD_SECONDS
+        seen.asked += 1
+        sent = time.monotonic()
+        try:
+            answer = await stub.GetRunTask(
+                request,
+                timeout=PERIOD_SECONDS,
+                metadata=(("taskgate-max-age", str(MAX_AGE_SECONDS)),),
+            )
+        except grpc.aio.AioRpcError as error:
+            seen.refused[error.code().name] += 1
+            continue
+        seen.answered += 1
+        seen.waits.append(time.monotonic() - sent)
+        told = answer.start_time
+        seen.ages.append(time.time() - told.seconds - told.nanos / 1e9)
+
+
+def _summed(seen: Seen) -> Quota:
+    ages, waits = sorted(seen.ages) or [float("nan")], sorted(seen.waits) or [float("nan")]
+    fresh = sum(age <= MAX_AGE_SECONDS + STALENESS_SECONDS for age in ages)
+    return Quota(
+        asked=seen.asked,
+        answered=seen.answered,
+        refused=dict(seen.refused),
+        fresh=fresh / max(1, seen.asked),
+        age_p50=ages[len(ages) // 2],
+        age_p99=ages[len(ages) * 99 // 100],
+        age_max=ages[-1],
+        wait_p50=waits[len(waits) // 2],
+        wait_p99=waits[len(waits) * 99 // 100],
+        aws_calls=seen.aws_calls,
+        throttled=seen.throttled,
+        throttled_later=seen.throttled_later,
+        most_per_second=seen.most_per_second,
+    )
+
+
+def main() -> None:
+    """The command line."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--seconds", type=float, default=60.0, help="default: %(default)s")
+    results = run(arguments.parse_args().seconds)
+    shown = {name: asdict(result) for name, result in results.items()}
+    print(json.dumps(shown, indent=2))  # noqa: T201  # its output
+
+
+if __name__ == "__main__":
+    main()
