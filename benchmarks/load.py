@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.machine import OTHER_CORE, BenchError, pinned
 
 SOURCE = Path(__file__).with_name("load.c")
-CONNECTIONS = 4
+CONNECTIONS = 16
 LONGEST_RUN_SECONDS = 60.0
 
 

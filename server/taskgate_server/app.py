@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TextIO
 
 from taskgate_server import config
 from taskgate_server.aws.services import SERVICES
+from taskgate_server.call_log import CallLog
 from taskgate_server.calls import CallsInFlight, Handler, Rpc
 from taskgate_server.config import AwsSettings, Settings, SettingsError
 from taskgate_server.interceptors import Interceptors
@@ -31,6 +33,10 @@ from taskgate_server.upstream.sender import Sender
 LONGEST_MAX_AGE_SECONDS = 300.0
 """Answers older than this are not kept, however old a caller would take them."""
 
+YOUNG_OBJECTS = 10_000
+"""How many new objects make the garbage collector look. By default 700 do, and a thousand calls in
+flight have it look all the time: that took a tenth of the CPU."""
+
 NEVER = Trip(consecutive=sys.maxsize, least_failures=sys.maxsize)
 """A circuit breaker that stays closed."""
 
@@ -47,6 +53,7 @@ class App:
     server: Server
     gateways: list[Gateway]
     executors: list[ThreadPoolExecutor]
+    call_log: CallLog
 
     async def close(self) -> None:
         """Drops the AWS calls that nobody waits for any more."""
@@ -54,10 +61,15 @@ class App:
             await gateway.close()
         for executor in self.executors:
             executor.shutdown(wait=False, cancel_futures=True)
+        self.call_log.flush()
 
 
-def build(settings: Settings) -> App:
+def build(settings: Settings, log_stream: TextIO | None = None) -> App:
     """The whole server; nothing is started yet.
+
+    Args:
+        settings: all of them.
+        log_stream: where lines about calls go; None for nowhere.
 
     Raises:
         SettingsError: there are settings for an AWS service that Taskgate does not know.
@@ -89,7 +101,8 @@ def build(settings: Settings) -> App:
         )
     services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
     in_flight = CallsInFlight()
-    interceptors = Interceptors(in_flight=in_flight)
+    call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
+    interceptors = Interceptors(in_flight=in_flight, call_log=call_log)
 
     def load_handlers() -> dict[str, Handler]:
         return {
@@ -103,7 +116,12 @@ def build(settings: Settings) -> App:
         list(gateways.values()),
         settings.max_request_bytes,
     )
-    return App(server=server, gateways=list(gateways.values()), executors=executors)
+    return App(
+        server=server,
+        gateways=list(gateways.values()),
+        executors=executors,
+        call_log=call_log,
+    )
 
 
 def _paced(sender: Sender, aws: AwsSettings) -> PacedSender:
@@ -158,7 +176,7 @@ async def run(settings: Settings, *, ready: Callable[[Address], None] | None = N
         SettingsError: see `build`.
     """
     gc.disable()  # a start makes no garbage, and the collector would look for it
-    app = build(settings)
+    app = build(settings, sys.stderr)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -168,6 +186,7 @@ async def run(settings: Settings, *, ready: Callable[[Address], None] | None = N
     address = await app.server.start()
     # What was loaded to start stays for good: the collector need not look at it again.
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
     gc.enable()
     if ready is not None:
         ready(address)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
+
+from taskgate_server import errors
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +40,24 @@ class Call:
 
 Behaviour: TypeAlias = Callable[[Any, Call], Any]
 """Serves a call. Takes the request, or an async iterator of requests; returns an awaitable of the
-response, or an async iterator of responses. Raises errors.TaskgateError."""
+response, or an async iterator of responses, each a message or one already serialized. Raises
+errors.TaskgateError."""
+
+
+M = TypeVar("M", bound=Message)
+
+
+def parse_request(kind: type[M], data: bytes) -> M:
+    """The message that came.
+
+    Raises:
+        errors.TaskgateError: INVALID_ARGUMENT, it is none of that kind.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        name = kind.DESCRIPTOR.full_name
+        raise errors.invalid_request({"": f"is no {name}"}) from None
 
 
 @dataclass(slots=True)
@@ -60,5 +79,7 @@ class Rpc:
     request_class: type[Message]
     response_class: type[Message]
     behaviour: Behaviour
+    takes_bytes: bool = False
+    """Whether the behaviour takes the request as the bytes that came, to parse them itself."""
     client_streams: bool = False
     server_streams: bool = False

@@ -91,13 +91,16 @@ def _add_address(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    import uvloop  # noqa: PLC0415
+
     from taskgate_server import app, config, server, telemetry  # noqa: PLC0415
 
     file = options.config or _path(os.environ.get(config.CONFIG_FILE_VARIABLE))
     try:
         settings = config.load_settings(file)
         telemetry.set_up_logging(settings.log_level)
-        asyncio.run(app.run(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(app.run(settings))
     except config.SettingsError as error:
         return _fail(*error.faults)
     except server.ListenError as error:

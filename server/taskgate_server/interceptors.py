@@ -1,4 +1,4 @@
-"""What surrounds every call: `_serve` is the list of the stages, outermost first.
+"""What surrounds every call: `_unary` and `_stream` list the stages, outermost first.
 
 In: an `Rpc`. Out: the handler that grpc.aio takes. The stages are put around the behaviour once,
 when the handler is made, not searched for at each call.
@@ -7,22 +7,25 @@ when the handler is made, not searched for at each call.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
 from taskgate_server import errors
-from taskgate_server.calls import Call, CallsInFlight, Handler, Rpc
+from taskgate_server.call_log import CallLog
+from taskgate_server.calls import Call, CallsInFlight, Handler, Rpc, parse_request
 from taskgate_server.status import to_status
-from taskgate_server.telemetry import LOG, log_bug
+from taskgate_server.telemetry import log_bug
 
 AWS_REQUEST_ID_KEY = "taskgate-aws-request-id"
 """Trailing metadata of a successful call: AWS's id of the request that answered it."""
@@ -31,10 +34,23 @@ MAX_AGE_KEY = "taskgate-max-age"
 """Metadata of a caller: seconds, fractions allowed, that the answer to an AWS RPC may be old."""
 
 OBSERVE_TIME_KEY = "taskgate-observe-time"
-"""Initial metadata of an AWS RPC's answer: when AWS gave it, in ISO 8601."""
+"""Trailing metadata of an AWS RPC's answer: when AWS gave it, in ISO 8601. In the initial metadata,
+too, of a call with `taskgate-max-age`."""
 
 STATUS_KEY = "grpc-status-details-bin"
 """Where gRPC carries google.rpc.Status: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md"""
+
+
+class CallIds:
+    """Makes ids that no other call has: which process, and a number."""
+
+    def __init__(self) -> None:
+        self._process = secrets.token_hex(6)
+        self._numbers = itertools.count()
+
+    def __call__(self) -> str:
+        """The next one."""
+        return f"{self._process}{next(self._numbers):06x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +58,9 @@ class Interceptors:
     """Makes handlers. Clock and ids are arguments, so that tests can tell what is logged."""
 
     in_flight: CallsInFlight
+    call_log: CallLog
     clock: Callable[[], float] = time.monotonic
-    make_call_id: Callable[[], str] = lambda: secrets.token_hex(8)
+    make_call_id: Callable[[], str] = field(default_factory=CallIds)
 
     def handler(self, rpc: Rpc) -> Handler:
         """The handler of an RPC, with every stage around its behaviour."""
@@ -58,96 +75,106 @@ class Interceptors:
             # None: the message is parsed inside, where a fault becomes an error with details. Of a
             # deserializer's fault grpc.aio makes UNKNOWN with the exception's text.
             request_deserializer=None,
-            response_serializer=rpc.response_class.SerializeToString,
+            response_serializer=_serialize,
         )
 
     def _unary(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> Any:
-            async with self._serve(rpc, context) as call:
-                return await rpc.behaviour(_parsed(rpc, request), call)
+            call = self._call(rpc, context)
+            with _Served(self, call):
+                try:
+                    _read_metadata(call, context)
+                    response = await rpc.behaviour(_parsed(rpc, request), call)
+                except Exception as error:  # noqa: BLE001  # nothing else may reach the wire
+                    await _abort(call, context, error)
+                else:
+                    await _tell_source(call, context)
+                    return response
 
         return handle
 
     def _stream(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
         # Writing, not yielding: a caller that goes away then ends the behaviour at once.
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> None:
-            async with (
-                self._serve(rpc, context) as call,
-                aclosing(rpc.behaviour(_parsed(rpc, request), call)) as responses,
-            ):
-                async for response in responses:
-                    await context.write(response)
+            call = self._call(rpc, context)
+            with _Served(self, call):
+                try:
+                    _read_metadata(call, context)
+                    responses = rpc.behaviour(_parsed(rpc, request), call)
+                    async with aclosing(responses):
+                        async for response in responses:
+                            await context.write(response)
+                except Exception as error:  # noqa: BLE001  # nothing else may reach the wire
+                    await _abort(call, context, error)
+                else:
+                    await _tell_source(call, context)
 
         return handle
 
-    @asynccontextmanager
-    async def _serve(self, rpc: Rpc, context: ServicerContext[Any, Any]) -> AsyncIterator[Call]:
-        call = Call(
+    def _call(self, rpc: Rpc, context: ServicerContext[Any, Any]) -> Call:
+        return Call(
             method=rpc.method,
             call_id=self.make_call_id(),
             time_remaining=context.time_remaining,
         )
-        async with self._logged(call), _told(call, context):
-            call.max_age = _max_age(context)
-            yield call
 
-    @asynccontextmanager
-    async def _logged(self, call: Call) -> AsyncIterator[None]:
-        """One line for each call: who was called, how it ended, how long it took."""
-        started = self.clock()
-        self.in_flight.count += 1
-        try:
-            yield
-        except asyncio.CancelledError:
+
+class _Served:
+    """Around a call: it is counted while it lasts, and logged when it has ended."""
+
+    __slots__ = ("_call", "_interceptors", "_started")
+
+    def __init__(self, interceptors: Interceptors, call: Call) -> None:
+        self._interceptors = interceptors
+        self._call = call
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._started = self._interceptors.clock()
+        self._interceptors.in_flight.count += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
             # grpc.aio cancels a call when its client has gone or its deadline has passed.
-            left = call.time_remaining()
+            left = self._call.time_remaining()
             expired = left is not None and left <= 0
             ended = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
-            call.code = ended
-            raise
-        finally:
-            self.in_flight.count -= 1
-            LOG.info(
-                "call",
-                extra={
-                    "method": call.method,
-                    "code": call.code.name,
-                    "duration_ms": round((self.clock() - started) * 1000, 3),
-                    "call_id": call.call_id,
-                    "aws_request_id": call.aws_request_id,
-                },
-            )
+            self._call.code = ended
+        self._interceptors.in_flight.count -= 1
+        self._interceptors.call_log.ended(self._call, self._interceptors.clock() - self._started)
 
 
 def _parsed(rpc: Rpc, request: Any) -> Any:
     """The request as its message, or a stream of requests as messages."""
-    return _parsed_stream(rpc, request) if rpc.client_streams else _parse(rpc, request)
+    if rpc.takes_bytes:
+        return request
+    if rpc.client_streams:
+        return _parsed_stream(rpc, request)
+    return parse_request(rpc.request_class, request)
 
 
 async def _parsed_stream(rpc: Rpc, requests: AsyncIterator[bytes]) -> AsyncIterator[Message]:
     async for request in requests:
-        yield _parse(rpc, request)
+        yield parse_request(rpc.request_class, request)
 
 
-def _parse(rpc: Rpc, request: bytes) -> Message:
-    try:
-        return rpc.request_class.FromString(request)
-    except DecodeError:
-        name = rpc.request_class.DESCRIPTOR.full_name
-        raise errors.invalid_request({"": f"is no {name}"}) from None
+def _serialize(response: Message | bytes) -> bytes:
+    """Some behaviours give the same answer to many, and serialize it once."""
+    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
-def _max_age(context: ServicerContext[Any, Any]) -> float | None:
+def _read_metadata(call: Call, context: ServicerContext[Any, Any]) -> None:
     """What the caller's metadata says of how old its answer may be.
 
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT, it is no number of seconds.
     """
-    told = next(
-        (value for key, value in context.invocation_metadata() or () if key == MAX_AGE_KEY), None
-    )
-    if told is None:
-        return None
+    for key, value in context.invocation_metadata() or ():
+        if key == MAX_AGE_KEY:
+            call.max_age = _seconds(value)
+
+
+def _seconds(told: str | bytes) -> float:
     try:
         seconds = float(told)
     except ValueError:
@@ -157,29 +184,38 @@ def _max_age(context: ServicerContext[Any, Any]) -> float | None:
     return seconds
 
 
-@asynccontextmanager
-async def _told(call: Call, context: ServicerContext[Any, Any]) -> AsyncIterator[None]:
-    """Every error as google.rpc.Status with its details; a bug without its insides."""
-    try:
-        yield
-    except errors.TaskgateError as error:
-        call.aws_request_id = error.aws_request_id or call.aws_request_id
-        await _abort(call, context, error)
-    except Exception as error:  # noqa: BLE001  # nothing else may reach the wire
-        log_bug(error, method=call.method, call_id=call.call_id)
-        await _abort(call, context, errors.internal())
-    else:
-        if call.observe_time is not None:
-            observed = datetime.fromtimestamp(call.observe_time, tz=UTC).isoformat()
+async def _tell_source(call: Call, context: ServicerContext[Any, Any]) -> None:
+    """Tells when AWS gave the answer, and its id for it.
+
+    Both are in the trailing metadata, which cost nothing. Initial metadata are a message of their
+    own, a quarter of the CPU of a call, so they are for those who say how old an answer may be.
+    """
+    trailers = []
+    if call.observe_time is not None:
+        observed = _iso(call.observe_time)
+        trailers.append((OBSERVE_TIME_KEY, observed))
+        if call.max_age is not None:
             await context.send_initial_metadata(((OBSERVE_TIME_KEY, observed),))
-        if call.aws_request_id:
-            context.set_trailing_metadata(((AWS_REQUEST_ID_KEY, call.aws_request_id),))
+    if call.aws_request_id:
+        trailers.append((AWS_REQUEST_ID_KEY, call.aws_request_id))
+    if trailers:
+        context.set_trailing_metadata(tuple(trailers))
 
 
-async def _abort(
-    call: Call, context: ServicerContext[Any, Any], error: errors.TaskgateError
-) -> None:
-    call.code = error.code
-    status = to_status(error, call.call_id)
+@lru_cache(maxsize=1024)  # what came in one batch was observed at one time
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, tz=UTC).isoformat()
+
+
+async def _abort(call: Call, context: ServicerContext[Any, Any], error: Exception) -> None:
+    """Every error as google.rpc.Status with its details; a bug without its insides."""
+    if isinstance(error, errors.TaskgateError):
+        told = error
+        call.aws_request_id = told.aws_request_id or call.aws_request_id
+    else:
+        log_bug(error, method=call.method, call_id=call.call_id)
+        told = errors.internal()
+    call.code = told.code
+    status = to_status(told, call.call_id)
     trailers = ((STATUS_KEY, status.SerializeToString()),)
-    await context.abort(error.code, status.message, trailers)
+    await context.abort(told.code, status.message, trailers)

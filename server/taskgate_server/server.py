@@ -7,6 +7,7 @@ service can be used. Stop: NOT_SERVING, no new calls, wait for those in flight, 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,10 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 WHOLE = ""
 """The name by which grpc.health.v1 knows the server as a whole."""
+
+ACCEPTORS = 4
+"""gRPC servers of this process, on one port. grpc.aio takes new calls one by one, each with a trip
+through its poller's thread; several of them find more to do in each trip."""
 
 MAX_PENDING_CALLS = 20_000
 LOOKAHEAD_BYTES = 1024 * 1024
@@ -99,6 +104,24 @@ class Address:
         return f"{host}:{self.port}"
 
 
+def _reserve(address: Address) -> Address:
+    """The address with its real port, of which it is sure that nobody listens there.
+
+    The acceptors share the port, and the system would let another process share it too.
+
+    Raises:
+        OSError: somebody listens there, or it is not this machine's.
+    """
+    infos = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, protocol, _, where = infos[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(where)
+        return Address(host=address.host, port=probe.getsockname()[1])
+
+
 class Server:
     """One server: `start`, then `drain`, once each."""
 
@@ -116,22 +139,21 @@ class Server:
         self._gateways = gateways
         self._health = health.aio.HealthServicer()
         self._background: set[asyncio.Task[None]] = set()
-        self._grpc = grpc.aio.server(
-            options=(
-                # Two servers on one port would share the calls by chance instead of failing.
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", max_request_bytes),
-                # What a caller may send ahead of what has been read, for each stream. By default
-                # gRPC lets it grow with the bandwidth: an upload of 192 MiB in messages of 1 MiB
-                # then took 25 to 31 MiB of memory, and takes 17 so.
-                ("grpc.http2.bdp_probe", 0),
-                # Calls that have come and not been begun. By default gRPC drops some from 1,000 on,
-                # all from 3,000 on, and a burst of many callers is what this server is for.
-                ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
-                ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
-                ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
-            )
+        options = (
+            # For the acceptors, which share the port; see `_reserve`.
+            ("grpc.so_reuseport", 1),
+            ("grpc.max_receive_message_length", max_request_bytes),
+            # What a caller may send ahead of what has been read, for each stream. By default
+            # gRPC lets it grow with the bandwidth: an upload of 192 MiB in messages of 1 MiB
+            # then took 25 to 31 MiB of memory, and takes 17 so.
+            ("grpc.http2.bdp_probe", 0),
+            # Calls that have come and not been begun. By default gRPC drops some from 1,000 on,
+            # all from 3,000 on, and a burst of many callers is what this server is for.
+            ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+            ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
+            ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         )
+        self._acceptors = [grpc.aio.server(options=options) for _ in range(ACCEPTORS)]
 
     async def start(self) -> Address:
         """Listens, and goes on starting in the background. Returns the address with its real port.
@@ -140,17 +162,18 @@ class Server:
             ListenError: the address is taken or not this machine's.
         """
         await self._tell_health()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        self._grpc.add_generic_rpc_handlers((self._handlers,))
         try:
-            port = self._grpc.add_insecure_port(str(self._address))
-        except RuntimeError:
+            address = _reserve(self._address)
+            for acceptor in self._acceptors:
+                health_pb2_grpc.add_HealthServicer_to_server(self._health, acceptor)
+                acceptor.add_generic_rpc_handlers((self._handlers,))
+                acceptor.add_insecure_port(str(address))
+                await acceptor.start()
+        except (OSError, RuntimeError):
             raise ListenError(
                 f"cannot listen on {self._address}: is the port taken? Choose another with"
                 " TASKGATE_LISTEN_HOST and TASKGATE_LISTEN_PORT"
             ) from None
-        await self._grpc.start()
-        address = Address(host=self._address.host, port=port)
         LOG.info("listening", extra={"address": str(address)})
         for gateway in self._gateways:
             self._run(gateway.connection.run())
@@ -167,7 +190,8 @@ class Server:
         """
         await self._health.enter_graceful_shutdown()
         LOG.info("draining", extra={"in_flight": self._in_flight.count})
-        stopping = asyncio.ensure_future(self._grpc.stop(limit_seconds))
+        stops = (acceptor.stop(limit_seconds) for acceptor in self._acceptors)
+        stopping = asyncio.gather(*stops)
         await asyncio.wait([stopping], timeout=limit_seconds - min(0.1, limit_seconds / 10))
         cut = 0 if stopping.done() else self._in_flight.count
         await stopping

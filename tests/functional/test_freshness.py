@@ -81,8 +81,12 @@ def test_the_caller_learns_when_aws_said_it(shared: grpc.Channel) -> None:
     before = time.time()
     _, call = stub.GetTask.with_call(GET)
     _, again = stub.GetTask.with_call(GET)
-    observed = dict(call.initial_metadata())["taskgate-observe-time"]
-    assert dict(again.initial_metadata())["taskgate-observe-time"] == observed
+    observed = dict(call.trailing_metadata())["taskgate-observe-time"]
+    assert dict(again.trailing_metadata())["taskgate-observe-time"] == observed
+    # Who says how old an answer may be is told before the answer, too.
+    _, asking = stub.GetTask.with_call(GET, metadata=(("taskgate-max-age", "59"),))
+    assert dict(asking.initial_metadata())["taskgate-observe-time"] == observed
+    assert dict(asking.trailing_metadata())["taskgate-observe-time"] == observed
     assert before <= datetime.fromisoformat(str(observed)).timestamp() <= time.time()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 from grpc import StatusCode
@@ -14,6 +15,26 @@ from taskgate_server.upstream.batcher import Batcher
 
 def error(text: str) -> TaskgateError:
     return TaskgateError(code=StatusCode.NOT_FOUND, message=text, reason="TEST")
+
+
+@dataclass(eq=False)
+class Question:
+    """A read that somebody waits for."""
+
+    number: int
+    answer: asyncio.Future[str] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def gone(self) -> bool:
+        return self.answer.done()
+
+    def settle(self, outcome: str | Exception) -> None:
+        if isinstance(outcome, Exception):
+            self.answer.set_exception(outcome)
+        elif not self.answer.done():
+            self.answer.set_result(outcome)
 
 
 class Upstream:
@@ -29,15 +50,15 @@ class Upstream:
         self.gate.set()
         self.refusal: TaskgateError | None = None
 
-    async def send(self, items: Sequence[int], permit: int) -> Sequence[str | TaskgateError]:
+    async def send(self, items: Sequence[Question], permit: int) -> Sequence[str | TaskgateError]:
         assert permit == len(self.batches)
-        self.batches.append(list(items))
+        self.batches.append([item.number for item in items])
         reply: asyncio.Future[Sequence[str | TaskgateError]]
         reply = asyncio.get_running_loop().create_future()
         self.replies.append(reply)
         return await reply
 
-    async def admit(self, waiting: Sequence[int]) -> tuple[int, int]:
+    async def admit(self, waiting: Sequence[Question]) -> tuple[int, int]:
         assert waiting
         await self.gate.wait()
         if self.refusal is not None:
@@ -50,12 +71,12 @@ class Upstream:
     def reply(self, index: int) -> None:
         self.replies[index].set_result([f"a{each}" for each in self.batches[index]])
 
-    def batcher(self, slots: int = 1, linger: float = 0.0) -> Batcher[int, str, int]:
+    def batcher(self, slots: int = 1, linger: float = 0.0) -> Batcher[Question, int]:
         return Batcher(
             admit=self.admit,
             send=self.send,
             max_items=self.max_items,
-            slots=slots,
+            slots=lambda: slots,
             linger=linger,
             sleep=self.sleep,
         )
@@ -66,8 +87,13 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def ask(batcher: Batcher[int, str, int], *questions: int) -> list[asyncio.Task[str]]:
-    return [asyncio.create_task(batcher.ask(question)) for question in questions]
+def ask(batcher: Batcher[Question, int], *questions: int) -> list[asyncio.Task[str]]:
+    async def one(number: int) -> str:
+        question = Question(number)
+        batcher.put(question)
+        return await question.answer
+
+    return [asyncio.create_task(one(question)) for question in questions]
 
 
 async def test_the_first_leaves_alone_and_the_next_leave_together() -> None:
@@ -200,7 +226,7 @@ async def test_a_refusal_is_told_at_once() -> None:
     upstream.refusal = error("over the quota")
     batcher = upstream.batcher()
     with pytest.raises(TaskgateError, match="over the quota"):
-        await batcher.ask(1)
+        await ask(batcher, 1)[0]
     upstream.refusal = None
     task = ask(batcher, 2)
     await settle()

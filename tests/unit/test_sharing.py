@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from taskgate_server.aws import model
 from taskgate_server.upstream.cache import AnswerCache, Entry
+from taskgate_server.upstream.ratelimit import Priority
 from taskgate_server.upstream.resources import compile_resource
 from taskgate_server.upstream.singleflight import Flight, Flights
 from taskgate_server.upstream.writes import Resource, WriteLog
@@ -128,14 +129,32 @@ class Calls:
     """Calls that leave and end when the test says so."""
 
     def __init__(self) -> None:
-        self.flights: list[Flight[str]] = []
+        self.flights = Flights[None, str]()
+        self.sent: list[Flight[None, str]] = []
         self.answers: list[asyncio.Future[str]] = []
 
-    async def __call__(self, flight: Flight[str]) -> str:
-        self.flights.append(flight)
+    async def join(self, not_before: float) -> str:
+        flight = self.flights.find("k", not_before)
+        if flight is None:
+            flight = Flight("k", None, lambda: 0.0, lambda landed, _: self.flights.land(landed))
+            self.flights.launch(flight)
+            self.flights.run(flight, asyncio.create_task(self.fly(flight)))
+        outcome = await flight.wait(100.0, 100.0, Priority.INTERACTIVE)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def fly(self, flight: Flight[None, str]) -> None:
+        self.sent.append(flight)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.answers.append(answer)
-        return await answer
+        try:
+            flight.settle(await answer)
+        except RuntimeError as error:
+            flight.settle(error)
+        except asyncio.CancelledError:
+            self.flights.land(flight)
+            raise
 
 
 async def settle() -> None:
@@ -144,40 +163,40 @@ async def settle() -> None:
 
 
 async def test_equal_questions_share_a_call_that_is_fresh_enough() -> None:
-    flights, calls = Flights[str](), Calls()
-    first = asyncio.create_task(flights.join("k", 0, calls))
-    second = asyncio.create_task(flights.join("k", 9, calls))
+    calls = Calls()
+    first = asyncio.create_task(calls.join(0))
+    second = asyncio.create_task(calls.join(9))
     await settle()
-    assert len(calls.flights) == 1, "it is not sent yet, so it is fresh for both"
-    calls.flights[0].sent_at = 10
-    third = asyncio.create_task(flights.join("k", 10, calls))
-    fourth = asyncio.create_task(flights.join("k", 11, calls))
+    assert len(calls.sent) == 1, "it is not sent yet, so it is fresh for both"
+    calls.sent[0].sent_at = 10
+    third = asyncio.create_task(calls.join(10))
+    fourth = asyncio.create_task(calls.join(11))
     await settle()
-    assert len(calls.flights) == 2, "the fourth wants one that was sent later"
+    assert len(calls.sent) == 2, "the fourth wants one that was sent later"
     calls.answers[0].set_result("old")
     calls.answers[1].set_result("new")
     assert list(await asyncio.gather(first, second, third, fourth)) == ["old", "old", "old", "new"]
-    assert len(flights) == 0
+    assert len(calls.flights) == 0
 
 
 async def test_an_error_is_for_all_who_share_the_call() -> None:
-    flights, calls = Flights[str](), Calls()
-    tasks = [asyncio.create_task(flights.join("k", 0, calls)) for _ in range(3)]
+    calls = Calls()
+    tasks = [asyncio.create_task(calls.join(0)) for _ in range(3)]
     await settle()
     calls.answers[0].set_exception(RuntimeError("throttled"))
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [str(result) for result in results] == ["throttled"] * 3
-    again = asyncio.create_task(flights.join("k", 0, calls))
+    again = asyncio.create_task(calls.join(0))
     await settle()
-    assert len(calls.flights) == 2, "the error is not kept"
+    assert len(calls.sent) == 2, "the error is not kept"
     calls.answers[1].set_result("ok")
     assert await again == "ok"
 
 
 async def test_one_who_goes_leaves_the_call_to_the_others() -> None:
-    flights, calls = Flights[str](), Calls()
-    first = asyncio.create_task(flights.join("k", 0, calls))
-    second = asyncio.create_task(flights.join("k", 0, calls))
+    calls = Calls()
+    first = asyncio.create_task(calls.join(0))
+    second = asyncio.create_task(calls.join(0))
     await settle()
     first.cancel()
     await settle()
@@ -187,16 +206,16 @@ async def test_one_who_goes_leaves_the_call_to_the_others() -> None:
 
 @pytest.mark.parametrize("sent", [False, True])
 async def test_what_nobody_waits_for_is_not_sent(sent: bool) -> None:
-    flights, calls = Flights[str](), Calls()
-    only = asyncio.create_task(flights.join("k", 0, calls))
+    calls = Calls()
+    only = asyncio.create_task(calls.join(0))
     await settle()
     if sent:
-        calls.flights[0].sent_at = 1
+        calls.sent[0].sent_at = 1
     only.cancel()
     await settle()
     assert calls.answers[0].cancelled() is not sent
-    assert len(flights) == (1 if sent else 0)
+    assert len(calls.flights) == (1 if sent else 0)
     if sent:
         calls.answers[0].set_result("for the cache")
         await settle()
-        assert len(flights) == 0
+        assert len(calls.flights) == 0

@@ -20,6 +20,9 @@ Check: TypeAlias = Callable[[Any], str | None]
 
 MISSING = "is required"
 
+REMEMBERED_IDS = 1000
+"""Of each member of each operation."""
+
 
 def compile_check(shape: model.Shape) -> Check | None:
     """The check of one value of `shape`; None when the model allows every value of its type."""
@@ -36,7 +39,39 @@ def compile_check(shape: model.Shape) -> Check | None:
     ]
     if len(checks) < 2:  # noqa: PLR2004  # none or the only one
         return checks[0] if checks else None
-    return lambda value: next((fault for check in checks if (fault := check(value))), None)
+
+    def check_all(value: Any) -> str | None:
+        for check in checks:
+            fault = check(value)
+            if fault is not None:
+                return fault
+        return None
+
+    return _remembering(check_all) if _is_in_path(shape) else check_all
+
+
+def _is_in_path(shape: model.Shape) -> bool:
+    return bool(shape.serialization.get("location") == "uri")
+
+
+def _remembering(check: Check) -> Check:
+    """The same check, that knows good ids again: those of farms and jobs come with each request.
+
+    Ids are not sensitive; other values are not kept.
+    """
+    good: set[str] = set()
+
+    def check_once(value: str) -> str | None:
+        if value in good:
+            return None
+        fault = check(value)
+        if fault is None:
+            if len(good) >= REMEMBERED_IDS:
+                good.clear()
+            good.add(value)
+        return fault
+
+    return check_once
 
 
 def _bounds_check(shape: model.Shape) -> Check | None:
@@ -99,7 +134,7 @@ def _path_check(shape: model.Shape) -> Check | None:
     A slash is percent-encoded by botocore, and ARNs in paths need it, so a member with a pattern
     may have what its pattern allows.
     """
-    if shape.serialization.get("location") != "uri":
+    if not _is_in_path(shape):
         return None
     may_have_slash = "pattern" in shape.metadata
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from botocore.utils import parse_timestamp
 
@@ -21,6 +22,9 @@ NANOS = 1_000_000_000
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(.*)")
 
 
+@lru_cache(
+    maxsize=16_384, typed=True
+)  # tasks of a step share some, and who polls sees the same ones again
 def to_seconds_and_nanos(value: str | float) -> tuple[int, int]:
     """AWS's timestamp as seconds since 1970 and nanoseconds (0 to 999,999,999).
 

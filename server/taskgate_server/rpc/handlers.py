@@ -6,19 +6,29 @@ streamed payload are in `streams`.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from importlib import import_module
+from typing import TypeAlias
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import Message
 
 from taskgate_server.aws import model
 from taskgate_server.aws.services import ServiceSpec
-from taskgate_server.calls import Behaviour, Call, Rpc
+from taskgate_server.calls import Behaviour, Call, Rpc, parse_request
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.streams import StreamLimits, download, upload
 from taskgate_server.rpc.to_message import AnswerCompiler
 from taskgate_server.rpc.to_params import RequestCompiler
 from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.question import Question
+
+KNOWN_QUESTIONS = 4096
+"""Requests of one operation that need not be converted again; the oldest is forgotten first."""
+
+KNOWN_BYTES = 1024
+"""A longer request is not kept."""
+
+Questions: TypeAlias = "OrderedDict[bytes, Question]"
 
 
 def load_contract(spec: ServiceSpec) -> ServiceDescriptor:
@@ -59,6 +69,7 @@ def _make_rpc(
         request_class=operation.request_class,
         response_class=operation.response_class,
         behaviour=_behaviour(method, operation, gateway, limits),
+        takes_bytes=not method.client_streaming and not method.server_streaming,
         client_streams=method.client_streaming,
         server_streams=method.server_streaming,
     )
@@ -75,13 +86,37 @@ def _behaviour(
 
 
 def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
-    async def serve(request: Message, call: Call) -> Message:
-        params = operation.to_params(request)
-        answer = await gateway.call(
-            operation.name, params, time_limit=call.time_remaining(), max_age=call.max_age
-        )
+    known: Questions = OrderedDict()
+
+    async def serve(request: bytes, call: Call) -> bytes:
+        question = known.get(request) or _question(operation, gateway, request, known)
+        answer = gateway.kept(question, call.max_age)
+        if answer is None:
+            answer = await gateway.ask(
+                question, time_limit=call.time_remaining(), max_age=call.max_age
+            )
         call.aws_request_id = answer.request_id
         call.observe_time = answer.observe_time
-        return operation.to_message(answer.value)
+        response = answer.forms.get(operation.name)
+        if response is None:
+            response = operation.to_message(answer.value).SerializeToString()
+            if question.plan.is_shared:
+                answer.forms[operation.name] = response
+        return response
 
     return serve
+
+
+def _question(operation: Operation, gateway: Gateway, request: bytes, known: Questions) -> Question:
+    """What a request asks. The same bytes ask the same: they are converted and checked once.
+
+    Raises:
+        errors.TaskgateError: INVALID_ARGUMENT, with every fault.
+    """
+    message = parse_request(operation.request_class, request)
+    question = gateway.question(operation.name, operation.to_params(message))
+    if question.plan.is_shared and len(request) <= KNOWN_BYTES:
+        known[request] = question
+        if len(known) > KNOWN_QUESTIONS:
+            known.popitem(last=False)
+    return question

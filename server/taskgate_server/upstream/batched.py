@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.upstream.batcher import Batcher
-from taskgate_server.upstream.paced import Asker, PacedSender
+from taskgate_server.upstream.paced import PacedSender
+from taskgate_server.upstream.question import Outcome, Read
 from taskgate_server.upstream.ratelimit import Permit, Priority
 from taskgate_server.upstream.sender import Answer
 
@@ -29,19 +30,19 @@ REFUSALS = frozenset({StatusCode.UNIMPLEMENTED, StatusCode.PERMISSION_DENIED, St
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One read, and whom it is for."""
-
-    params: Params
-    asker: Asker
-
-
-@dataclass(frozen=True, slots=True)
 class Leave:
     """A place in the quota, for the single operation or the batch one."""
 
     permit: Permit
     is_single: bool
+
+
+QUICK_SECONDS = 0.01
+"""Where a call takes less, the next batch waits for it: a second one in flight would win no time,
+and make twice the calls. 128 callers of an upstream without latency were answered 25 % faster so."""
+
+WEIGHT = 0.2
+"""Of the latest call in the average of how long calls take."""
 
 
 class Batches:
@@ -61,66 +62,75 @@ class Batches:
         self._linger = linger
         self._clock = clock
         self._sleep = sleep
-        self._batchers: dict[str, Batcher[Question, Answer, Leave]] = {}
+        self._batchers: dict[str, Batcher[Read, Leave]] = {}
         self._refused_until: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        """How long a call takes, by operation that is batched."""
 
     async def close(self) -> None:
         """Sends nothing more."""
         for batcher in self._batchers.values():
             await batcher.close()
 
-    async def ask(self, operation: str, params: Params, plan: BatchPlan, asker: Asker) -> Answer:
-        """The answer to one read.
+    def can_take(self, operation: str) -> bool:
+        """Whether AWS takes batches of the operation, as far as is known."""
+        until = self._refused_until.get(operation)
+        return until is None or self._clock() >= until
 
-        Raises:
-            errors.TaskgateError: as the single call would have it.
-        """
-        if self._clock() < self._refused_until.get(operation, float("-inf")):
-            return await self._sender.send(operation, params, asker, repeatable=True)
+    def put(self, read: Read, plan: BatchPlan) -> None:
+        """Has a read sent, alone or with others, and settled as the single call would have it."""
+        operation = read.question.operation
         batcher = self._batchers.get(operation)
         if batcher is None:
             batcher = self._batchers[operation] = self._make(operation, plan)
-        return await batcher.ask(Question(params, asker))
+        batcher.put(read)
 
-    def _make(self, operation: str, plan: BatchPlan) -> Batcher[Question, Answer, Leave]:
+    def _make(self, operation: str, plan: BatchPlan) -> Batcher[Read, Leave]:
         limiter = self._sender.limiter
 
-        async def admit(waiting: Sequence[Question]) -> tuple[int, Leave]:
+        async def admit(waiting: Sequence[Read]) -> tuple[int, Leave]:
             # One alone goes as the single call, which costs less and whose errors have more to
             # say; unless it had to wait, since others may come meanwhile.
             is_single = len(waiting) == 1 and limiter.tokens_left(operation) >= 1
             name = operation if is_single else plan.operation
-            permit = await self._sender.admit(name, _for_all(waiting))
+            permit = await self._sender.admit(name, Party(waiting))
             return 1 if is_single else plan.max_items, Leave(permit, is_single)
 
-        async def send(
-            questions: Sequence[Question], leave: Leave
-        ) -> Sequence[Answer | errors.TaskgateError]:
-            return await self._send(operation, plan, questions, leave)
+        async def send(reads: Sequence[Read], leave: Leave) -> Sequence[Outcome]:
+            began = self._clock()
+            try:
+                return await self._send(operation, plan, reads, leave)
+            finally:
+                took = self._clock() - began
+                before = self._seconds.get(operation, took)
+                self._seconds[operation] = before + WEIGHT * (took - before)
 
         return Batcher(
             admit=admit,
             send=send,
             max_items=plan.max_items,
-            slots=self._slots,
+            slots=lambda: self._allowed(operation),
             linger=self._linger,
             sleep=self._sleep,
         )
 
+    def _allowed(self, operation: str) -> int:
+        return 1 if self._seconds.get(operation, math.inf) < QUICK_SECONDS else self._slots
+
     async def _send(
-        self, operation: str, plan: BatchPlan, questions: Sequence[Question], leave: Leave
-    ) -> Sequence[Answer | errors.TaskgateError]:
-        if not questions:
+        self, operation: str, plan: BatchPlan, reads: Sequence[Read], leave: Leave
+    ) -> Sequence[Outcome]:
+        if not reads:
             self._sender.limiter.unused(leave.permit)
             return []
         if leave.is_single:
-            return [await self._ask_singly(operation, questions[0], leave.permit)]
-        params = [question.params for question in questions]
+            return [await self._ask_singly(operation, reads[0], leave.permit)]
+        params = [read.question.params for read in reads]
         try:
             answer = await self._sender.send(
                 plan.operation,
                 plan.to_params(params),
-                _for_all(questions),
+                Party(reads),
                 repeatable=True,
                 permit=leave.permit,
             )
@@ -130,46 +140,58 @@ class Batches:
             elif error.code is not StatusCode.INVALID_ARGUMENT:
                 raise
             # One item may be what AWS does not like: each is then asked for by itself.
-            calls = (self._ask_singly(operation, question, None) for question in questions)
+            calls = (self._ask_singly(operation, read, None) for read in reads)
             return await asyncio.gather(*calls)
         return self._split(operation, plan, params, answer)
 
-    async def _ask_singly(
-        self, operation: str, question: Question, permit: Permit | None
-    ) -> Answer | errors.TaskgateError:
+    async def _ask_singly(self, operation: str, read: Read, permit: Permit | None) -> Outcome:
         try:
             return await self._sender.send(
-                operation, question.params, question.asker, repeatable=True, permit=permit
+                operation, read.question.params, read, repeatable=True, permit=permit
             )
         except errors.TaskgateError as error:
             return error
 
     def _split(
         self, operation: str, plan: BatchPlan, params: Sequence[Params], answer: Answer
-    ) -> list[Answer | errors.TaskgateError]:
-        outcomes: list[Answer | errors.TaskgateError] = []
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
         origin = self._sender.sender.origin(operation)
+        size = answer.size // len(params)
         for value in plan.split(params, answer.value):
             if "Error" in value:
                 response = {**value, "ResponseMetadata": {"RequestId": answer.request_id}}
                 outcomes.append(errors.from_aws(response, origin))
             else:
-                size = answer.size // len(params)
-                outcomes.append(replace(answer, value=value, size=size))
+                outcomes.append(
+                    Answer(
+                        value=value,
+                        request_id=answer.request_id,
+                        observe_time=answer.observe_time,
+                        size=size,
+                    )
+                )
         return outcomes
 
 
-def _for_all(questions: Sequence[Question]) -> Asker:
-    """All who ask, as one: the call leaves for each of them, and waits as long as the last."""
+@dataclass(frozen=True, slots=True)
+class Party:
+    """All who ask, as one `paced.Asker`: the call waits as long as the last of them."""
 
-    def leaving() -> None:
-        for question in questions:
-            question.asker.leaving()
+    reads: Collection[Read]
 
-    def give_up_at() -> float:
-        return max((question.asker.give_up_at() for question in questions), default=math.inf)
+    @property
+    def give_up_at(self) -> float:
+        """See `paced.Asker`."""
+        return max((read.give_up_at for read in self.reads if not read.gone), default=0.0)
 
-    def priority() -> Priority:
-        return min((question.asker.priority() for question in questions), default=Priority.POLLER)
+    @property
+    def priority(self) -> Priority:
+        """See `paced.Asker`."""
+        present = (read.priority for read in self.reads if not read.gone)
+        return min(present, default=Priority.POLLER)
 
-    return Asker(leaving=leaving, give_up_at=give_up_at, priority=priority)
+    def leaving(self) -> None:
+        """See `paced.Asker`."""
+        for read in self.reads:
+            read.leaving()

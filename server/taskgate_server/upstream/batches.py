@@ -57,7 +57,7 @@ class BatchPlan:
         return [found.get(self._key(item), missing) for item in items]
 
     def _key(self, item: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(item.get(member) for member in self.ids)
+        return tuple([item.get(member) for member in self.ids])
 
 
 def plan_batch(service: model.ServiceModel, single: str, batch: str) -> BatchPlan:

@@ -2,20 +2,18 @@
 
 In are boto3's parameters, out is AWS's JSON: plain dicts. An answer is never older than its caller
 allows, counted from the moment the request arrived; that one rule decides what is shared. The way
-of a read is `_read` and `_fly`: kept answers, calls in the air, batches, then `paced`.
+of a read is `ask` and `_launch`: kept answers, calls in the air, batches, then `paced`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 import uuid
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from grpc import StatusCode
 
@@ -23,7 +21,8 @@ from taskgate_server import errors
 from taskgate_server.upstream.batched import Batches
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry
-from taskgate_server.upstream.paced import Asker, PacedSender
+from taskgate_server.upstream.paced import PacedSender, SoleAsker
+from taskgate_server.upstream.question import Outcome, Params, Question, Read, make_question
 from taskgate_server.upstream.ratelimit import Priority
 from taskgate_server.upstream.sender import Answer
 from taskgate_server.upstream.singleflight import Flight, Flights
@@ -31,10 +30,6 @@ from taskgate_server.upstream.writes import WriteLog
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from taskgate_server.upstream.plans import OperationPlan
-
-Params: TypeAlias = Mapping[str, Any]
-Outcome: TypeAlias = Answer | errors.TaskgateError
-"""What is kept: an answer, or the news that there is no such thing."""
 
 ERROR_BYTES = 1024
 """What a kept error is counted as."""
@@ -83,7 +78,7 @@ class Gateway:
             max_bytes=sharing.max_bytes,
             max_age=sharing.longest_max_age,
         )
-        self._flights: Flights[Outcome] = Flights()
+        self._flights: Flights[Question, Answer] = Flights()
         self._writes = WriteLog(sharing.longest_max_age)
         self._batches = Batches(
             paced,
@@ -115,23 +110,48 @@ class Gateway:
         Raises:
             errors.TaskgateError: whatever went wrong, see `errors`.
         """
-        arrived = self._clock()
+        question = self.question(operation, params)
+        return await self.ask(question, time_limit=time_limit, max_age=max_age, priority=priority)
+
+    def question(self, operation: str, params: Params) -> Question:
+        """A call in the form that `ask` and `kept` take, to be used again for the same call."""
+        return make_question(operation, params, self._plan(operation))
+
+    def kept(self, question: Question, max_age: float | None) -> Answer | None:
+        """What is known without asking AWS: for a caller that has no time to wait for anything.
+
+        Raises:
+            errors.TaskgateError: NOT_FOUND, that there is no such thing is what is known.
+        """
+        if not question.plan.is_shared:
+            return None
+        kept = self._kept.get(question.key, self._not_before(question, max_age))
+        return _told(kept.value) if kept is not None else None
+
+    async def ask(
+        self,
+        question: Question,
+        *,
+        time_limit: float | None,
+        max_age: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Answer:
+        """Like `call`."""
         limit = self._default_time_limit if time_limit is None else time_limit
+        give_up_at = self._clock() + limit
         try:
-            async with asyncio.timeout(None if limit == math.inf else limit):
-                plan = self._plan(operation)
-                give_up_at = arrived + limit
-                if not plan.is_shared:
-                    return await self._send(operation, params, plan, give_up_at, priority)
-                age = self._sharing.default_max_age if max_age is None else max_age
-                outcome = await self._read(
-                    operation, params, plan, arrived - age, give_up_at, priority
-                )
+            if not question.plan.is_shared:
+                async with asyncio.timeout(None if limit == math.inf else limit):
+                    return await self._send(question, SoleAsker(give_up_at, priority))
+            not_before = self._not_before(question, max_age)
+            kept = self._kept.get(question.key, not_before)
+            if kept is not None:
+                return _told(kept.value)
+            read = self._flights.find(question.key, not_before) or self._launch(question)
+            return _told(await read.wait(give_up_at, limit, priority))
         except TimeoutError:
-            raise errors.time_limit_exceeded(self._sender.origin(operation), limit) from None
-        if isinstance(outcome, errors.TaskgateError):
-            raise replace(outcome)  # a copy: each caller's error gets a traceback of its own
-        return outcome
+            origin = self._sender.origin(question.operation)
+            raise errors.time_limit_exceeded(origin, limit) from None
 
     @property
     def obstacle(self) -> str | None:
@@ -151,82 +171,69 @@ class Gateway:
         """The streamed member of an answer, to be read."""
         return Body(stream, self.executor, self._sender.origin(operation))
 
-    async def _read(
-        self,
-        operation: str,
-        params: Params,
-        plan: OperationPlan,
-        oldest: float,
-        give_up_at: float,
-        priority: Priority,
-    ) -> Outcome:
-        """An answer whose call was sent at `oldest` or later, and after the last write."""
+    def _not_before(self, question: Question, max_age: float | None) -> float:
+        """When an answer must have been sent: late enough, and after the last write."""
+        age = self._sharing.default_max_age if max_age is None else max_age
         # After the write, not at the same reading of the clock.
-        written = math.nextafter(self._writes.latest(plan.resource(params)), math.inf)
-        not_before = max(oldest, written)
-        key = (operation, _canonical(params))
-        kept = self._kept.get(key, not_before)
-        if kept is not None:
-            return kept.value
-        return await self._flights.join(
-            key, not_before, partial(self._fly, operation, params, plan), give_up_at, priority
-        )
+        written = math.nextafter(self._writes.latest(question.resource), math.inf)
+        return max(self._clock() - age, written)
 
-    async def _fly(
-        self, operation: str, params: Params, plan: OperationPlan, flight: Flight[Outcome]
-    ) -> Outcome:
-        """Asks AWS, in a batch where there is one, and keeps what is worth keeping."""
+    def _launch(self, question: Question) -> Read:
+        """Asks AWS, in a batch where there is one."""
+        read: Read = Flight(question.key, question, self._clock, self._landed)
+        self._flights.launch(read)
+        batch = question.plan.batch
+        if batch is not None and self._batches.can_take(question.operation):
+            self._batches.put(read, batch)
+        else:
+            self._flights.run(read, asyncio.ensure_future(self._fly(read)))
+        return read
 
-        def leaving() -> None:
-            flight.sent_at = self._clock()
-
-        asker = Asker(
-            leaving=leaving,
-            give_up_at=lambda: flight.give_up_at,
-            priority=lambda: flight.priority,
-        )
-        outcome: Outcome
+    async def _fly(self, read: Read) -> None:
+        outcome: Answer | Exception
         try:
-            if plan.batch is not None:
-                outcome = await self._batches.ask(operation, params, plan.batch, asker)
-            else:
-                outcome = await self.paced.send(operation, params, asker, repeatable=True)
-        except errors.TaskgateError as error:
-            # That there is no such thing is an answer; throttles and failures are not kept.
-            if error.code is not StatusCode.NOT_FOUND:
-                raise
-            outcome = error.with_traceback(None)
-        if flight.sent_at is not None:
-            size = outcome.size if isinstance(outcome, Answer) else ERROR_BYTES
-            self._kept.put(flight.key, Entry(outcome, flight.sent_at, size), self._clock())
-        return outcome
+            question = read.question
+            outcome = await self.paced.send(
+                question.operation, question.params, read, repeatable=True
+            )
+        except asyncio.CancelledError:
+            self._flights.land(read)
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it was, those who wait are told
+            outcome = error
+        read.settle(outcome)
 
-    async def _send(
-        self,
-        operation: str,
-        params: Params,
-        plan: OperationPlan,
-        give_up_at: float,
-        priority: Priority,
-    ) -> Answer:
+    def _landed(self, read: Read, outcome: Answer | Exception) -> None:
+        """Keeps what is worth keeping of a call that has ended."""
+        self._flights.land(read)
+        if read.sent_at is None:
+            return
+        if isinstance(outcome, Answer):
+            self._kept.put(read.key, Entry(outcome, read.sent_at, outcome.size), self._clock())
+        # That there is no such thing is an answer; throttles and failures are not kept.
+        elif isinstance(outcome, errors.TaskgateError) and outcome.code is StatusCode.NOT_FOUND:
+            news: Entry[Outcome] = Entry(outcome.with_traceback(None), read.sent_at, ERROR_BYTES)
+            self._kept.put(read.key, news, self._clock())
+
+    async def _send(self, question: Question, asker: SoleAsker) -> Answer:
         """Sends a write, or a read that is not shared.
 
         What was read of a write's resource before it ended is too old from then on.
         """
-        resource = plan.resource(params)
+        plan, params = question.plan, question.params
 
         def ended() -> None:
             if not plan.is_read:
-                self._writes.note(resource, self._clock())
+                self._writes.note(question.resource, self._clock())
 
         token = plan.token
         if token is not None and token not in params:
             # boto3 would make a new one at each attempt, and AWS would do the same thing twice.
             params = {**params, token: str(uuid.uuid4())}
         return await self.paced.send(
-            operation,
+            question.operation,
             params,
-            Asker(give_up_at=lambda: give_up_at, priority=lambda: priority),
+            asker,
             repeatable=plan.is_read or token is not None,
             ended=ended,
         )
@@ -240,11 +247,9 @@ class Gateway:
         return plan
 
 
-def _canonical(params: Params) -> Hashable:
-    """The parameters as a key: equal for equal ones, whatever their order."""
-    try:
-        key = frozenset(params.items())
-        hash(key)
-    except TypeError:  # a list or a structure in it
-        return json.dumps(params, sort_keys=True, default=repr)
-    return key
+def _told(outcome: Answer | Exception) -> Answer:
+    if isinstance(outcome, Answer):
+        return outcome
+    if isinstance(outcome, errors.TaskgateError):
+        raise replace(outcome)  # a copy: each caller's error gets a traceback of its own
+    raise outcome

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from taskgate_server import errors
 from taskgate_server.upstream.breaker import Breaker
@@ -25,24 +25,30 @@ def _nothing() -> None:
     pass
 
 
-def _no_limit() -> float:
-    return math.inf
-
-
-def _interactive() -> Priority:
-    return Priority.INTERACTIVE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
+class Asker(Protocol):
     """Whom a call is for, who may be many."""
 
-    leaving: Callable[[], None] = _nothing
-    """Told each time that the call goes to a thread."""
-    give_up_at: Callable[[], float] = _no_limit
-    """When the last of them gives up, in the gateway's clock; it may grow as others join."""
-    priority: Callable[[], Priority] = _interactive
-    """Of the most urgent of them."""
+    @property
+    def give_up_at(self) -> float:
+        """When the last of them gives up, in the gateway's clock; it may grow as others join."""
+
+    @property
+    def priority(self) -> Priority:
+        """Of the most urgent of them."""
+
+    def leaving(self) -> None:
+        """Told each time that the call goes to a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoleAsker:
+    """Somebody whose call is nobody else's."""
+
+    give_up_at: float = math.inf
+    priority: Priority = Priority.INTERACTIVE
+
+    def leaving(self) -> None:
+        """It makes no difference to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ class PacedSender:
             admitted = permits.pop() if permits else await self.admit(operation, asker)
             return await self._send_once(operation, params, asker, ended, admitted)
 
-        return await self.retries.run(attempt, repeatable=repeatable, give_up_at=asker.give_up_at())
+        return await self.retries.run(attempt, repeatable=repeatable, give_up_at=asker.give_up_at)
 
     async def admit(self, operation: str, asker: Asker) -> Permit:
         """Waits for a place in the quota.
@@ -93,13 +99,13 @@ class PacedSender:
         """
         while True:
             self.breaker.check(operation)  # before queueing: nobody waits for a refusal
-            give_up_at = asker.give_up_at()
+            give_up_at = asker.give_up_at
             try:
                 return await self.limiter.admit(
-                    operation, priority=asker.priority(), give_up_at=give_up_at
+                    operation, priority=asker.priority, give_up_at=give_up_at
                 )
             except errors.TaskgateError:
-                if asker.give_up_at() <= give_up_at:
+                if asker.give_up_at <= give_up_at:
                     raise  # else somebody with more time has joined
 
     async def _send_once(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from taskgate_server import errors
@@ -16,9 +16,9 @@ from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.failures import from_botocore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer:
-    """What AWS answered to one operation."""
+    """What AWS answered to one operation. Many may have it: nobody changes it but for `forms`."""
 
     value: dict[str, Any]
     """AWS's JSON, with the members that came in headers beside it."""
@@ -27,6 +27,8 @@ class Answer:
     """When the answer came, in seconds since 1970."""
     size: int = 0
     """Bytes of the body."""
+    forms: dict[Hashable, bytes] = field(default_factory=dict)
+    """What it has been made into for callers, so that it is made once."""
 
 
 @dataclass(frozen=True, slots=True)

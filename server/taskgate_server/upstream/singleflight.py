@@ -7,37 +7,115 @@ as can be. A call whose last asker has gone before it was sent is not sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
 
 from taskgate_server.upstream.ratelimit import Priority
 
+Q = TypeVar("Q")
 T = TypeVar("T")
 
 
-@dataclass(slots=True, eq=False)
-class Flight(Generic[T]):
-    """A call that somebody waits for."""
+class Flight(Generic[Q, T]):
+    """A call that somebody waits for; for those on the way to AWS it is an `paced.Asker`.
 
-    key: Hashable
-    sent_at: float | None = None
-    """When the call left, by the gateway's clock; None while it waits for its turn."""
-    give_up_at: float = float("-inf")
-    """When the last of those who wait gives up, by the gateway's clock."""
-    priority: Priority = Priority.POLLER
-    """Of the most urgent of those who have joined."""
-    waiting: int = 0
-    """How many wait for the answer."""
-    task: asyncio.Task[T] | None = None
+    Args:
+        key: what is asked.
+        question: the same for whoever sends it.
+        clock: the gateway's.
+        landed: told what came of it, before those who wait.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_landed",
+        "_waiters",
+        "give_up_at",
+        "key",
+        "priority",
+        "question",
+        "sent_at",
+        "task",
+    )
+
+    def __init__(
+        self,
+        key: Hashable,
+        question: Q,
+        clock: Callable[[], float],
+        landed: Callable[[Flight[Q, T], T | Exception], None],
+    ) -> None:
+        self.key = key
+        self.question = question
+        self.sent_at: float | None = None
+        """When the call left, by the gateway's clock; None while it waits for its turn."""
+        self.give_up_at = float("-inf")
+        """When the last of those who wait gives up, by the gateway's clock."""
+        self.priority = Priority.POLLER
+        """Of the most urgent of those who have joined."""
+        self.task: asyncio.Task[None] | None = None
+        """What sends the call, if nothing else does."""
+        self._clock = clock
+        self._landed = landed
+        self._waiters: set[asyncio.Future[T | Exception]] = set()
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits any more."""
+        return not self._waiters
+
+    def leaving(self) -> None:
+        """The call goes to AWS now."""
+        self.sent_at = self._clock()
+
+    def settle(self, outcome: T | Exception) -> None:
+        """The call has ended, with an answer or an error."""
+        try:
+            self._landed(self, outcome)
+        finally:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(outcome)
+
+    async def wait(self, give_up_at: float, seconds: float, priority: Priority) -> T | Exception:
+        """What came of the call: an answer or an error, the same for all who share it.
+
+        Args:
+            give_up_at: when this asker stops waiting, by the gateway's clock.
+            seconds: the same from now on; inf for no limit.
+            priority: how urgent it is.
+
+        Raises:
+            TimeoutError: it took longer.
+        """
+        loop = asyncio.get_running_loop()
+        # A future for each: cancelling one asker must not cancel the call of the others.
+        waiter: asyncio.Future[T | Exception] = loop.create_future()
+        timer = None if seconds == float("inf") else loop.call_later(seconds, _expire, waiter)
+        self._waiters.add(waiter)
+        self.give_up_at = max(self.give_up_at, give_up_at)
+        self.priority = min(self.priority, priority)
+        try:
+            return await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._waiters.discard(waiter)
+            if not self._waiters and self.sent_at is None and self.task is not None:
+                self.task.cancel()
 
 
-class Flights(Generic[T]):
+def _expire(waiter: asyncio.Future[Any]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
+
+
+class Flights(Generic[Q, T]):
     """The calls in the air, the newest of each key."""
 
     def __init__(self) -> None:
-        self._by_key: dict[Hashable, Flight[T]] = {}
-        self._tasks: set[asyncio.Task[T]] = set()
+        self._by_key: dict[Hashable, Flight[Q, T]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -49,67 +127,28 @@ class Flights(Generic[T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def join(
-        self,
-        key: Hashable,
-        not_before: float,
-        fly: Callable[[Flight[T]], Awaitable[T]],
-        give_up_at: float = float("inf"),
-        priority: Priority = Priority.INTERACTIVE,
-    ) -> T:
-        """The answer of a call that is sent at `not_before` or later: one in the air, or a new one.
+    def find(self, key: Hashable, not_before: float) -> Flight[Q, T] | None:
+        """A call in the air that is sent at `not_before` or later, or has not left yet.
 
-        Args:
-            key: what is asked.
-            not_before: calls sent earlier are too old.
-            fly: makes the call; sets the flight's `sent_at` when it leaves. Used when there is no
-                call to share.
-            give_up_at: when this asker stops waiting.
-            priority: how urgent it is.
-
-        Raises:
-            Exception: whatever the call raised, for all who share it.
+        One that all have left before it was sent will not be sent, so nobody may join it.
         """
         flight = self._by_key.get(key)
-        if flight is None or (flight.sent_at is not None and flight.sent_at < not_before):
-            flight = self._launch(key, fly)
-        flight.give_up_at = max(flight.give_up_at, give_up_at)
-        flight.priority = min(flight.priority, priority)
-        return await self._wait(flight)
+        if flight is None:
+            return None
+        usable = not flight.gone if flight.sent_at is None else flight.sent_at >= not_before
+        return flight if usable else None
 
-    def _launch(self, key: Hashable, fly: Callable[[Flight[T]], Awaitable[T]]) -> Flight[T]:
-        flight: Flight[T] = Flight(key)
-        self._by_key[key] = flight
+    def launch(self, flight: Flight[Q, T]) -> None:
+        """The call is about to be sent: others may join from now on."""
+        self._by_key[flight.key] = flight
 
-        async def run() -> T:
-            try:
-                return await fly(flight)
-            finally:
-                if self._by_key.get(key) is flight:
-                    del self._by_key[key]
+    def run(self, flight: Flight[Q, T], sending: asyncio.Task[None]) -> None:
+        """The flight's call is sent by a task of its own."""
+        flight.task = sending
+        self._tasks.add(sending)
+        sending.add_done_callback(self._tasks.discard)
 
-        flight.task = asyncio.ensure_future(run())
-        self._tasks.add(flight.task)
-        flight.task.add_done_callback(self._tasks.discard)
-        return flight
-
-    async def _wait(self, flight: Flight[T]) -> T:
-        task = flight.task
-        assert task is not None  # noqa: S101  # launched before anybody waits
-        flight.waiting += 1
-        try:
-            # A future for each waiter: cancelling one must not cancel the call of the others.
-            return await asyncio.shield(task)
-        finally:
-            flight.waiting -= 1
-            if flight.waiting == 0 and not task.done():
-                self._abandon(flight, task)
-
-    def _abandon(self, flight: Flight[T], task: asyncio.Task[T]) -> None:
-        """Nobody waits any more: what was sent goes on, for the cache; the rest is not sent."""
-        if flight.sent_at is None:
-            task.cancel()
-            if self._by_key.get(flight.key) is flight:
-                del self._by_key[flight.key]
-        else:
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    def land(self, flight: Flight[Q, T]) -> None:
+        """The call has ended: nobody can join it any more."""
+        if self._by_key.get(flight.key) is flight:
+            del self._by_key[flight.key]

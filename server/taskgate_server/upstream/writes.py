@@ -39,6 +39,8 @@ class WriteLog:
         A read sent before that moment may not show the write.
         """
         never = float("-inf")
+        if not self._at:
+            return never
         above = (self._at.get(resource[:depth], never) for depth in range(len(resource)))
         return max(self._below.get(resource, never), max(above, default=never))
 

@@ -1,0 +1,53 @@
+"""What is asked of an AWS service, with all that sharing needs to know of it, worked out once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from taskgate_server.errors import TaskgateError
+from taskgate_server.upstream.sender import Answer
+from taskgate_server.upstream.singleflight import Flight
+from taskgate_server.upstream.writes import Resource
+
+if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
+    from taskgate_server.upstream.plans import OperationPlan
+
+Params: TypeAlias = Mapping[str, Any]
+Outcome: TypeAlias = Answer | TaskgateError
+"""What a call ends with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One call of one operation; the same one may be asked again and again."""
+
+    operation: str
+    params: Params
+    """As boto3 takes them."""
+    plan: OperationPlan
+    key: Hashable
+    """Equal for equal questions, and for no others."""
+    resource: Resource
+    """What it is about."""
+
+
+Read: TypeAlias = Flight[Question, Answer]
+"""A shared read on its way."""
+
+
+def make_question(operation: str, params: Params, plan: OperationPlan) -> Question:
+    """The question that an operation with these parameters is."""
+    return Question(operation, params, plan, (operation, _canonical(params)), plan.resource(params))
+
+
+def _canonical(params: Params) -> Hashable:
+    """The parameters as a key: equal for equal ones, whatever their order."""
+    try:
+        key = frozenset(params.items())
+        hash(key)
+    except TypeError:  # a list or a structure in it
+        return json.dumps(params, sort_keys=True, default=repr)
+    return key
