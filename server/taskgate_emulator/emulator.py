@@ -18,19 +18,21 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from threading import Thread
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from taskgate_emulator.answers import HttpAnswer, error_answer, json_body
 from taskgate_emulator.clock import Clock, system_clock
+from taskgate_emulator.control import JobControl, RunControl
 from taskgate_emulator.errors import AwsError
 from taskgate_emulator.observation import RecordedRequest
+from taskgate_emulator.outlets import Event
 from taskgate_emulator.server import serve_until
 from taskgate_emulator.state import Account
-from taskgate_emulator.world import World
+from taskgate_emulator.world import Settings, World
 
 __all__ = ["Emulator", "serve"]
 
@@ -57,7 +59,7 @@ class Emulator:
         ValueError: an argument that cannot be; the message says why.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each has a default, and a test gives the one or two it is about
         self,
         *,
         host: str = _LOOPBACK,
@@ -71,12 +73,16 @@ class Emulator:
     ) -> None:
         self._host, self._port = host, port
         self._world = World(
-            clock=clock,
-            speed=speed,
-            random=random,
-            seed=seed if demo else "empty",
-            state=state,
+            Settings(
+                clock=clock,
+                speed=speed,
+                random=random,
+                seed=seed if demo else "empty",
+                state=state,
+            )
         )
+        self.jobs = JobControl(self.edit)
+        self.runs = RunControl(self.edit)
         self._url: str | None = None
         self._stop: Callable[[], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -133,6 +139,11 @@ class Emulator:
         return self._url
 
     @property
+    def events(self) -> list[Event]:
+        """The latest events that went to EventBridge, oldest first."""
+        return self.edit(lambda account: list(account.events.latest))
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         """The latest requests, oldest first; a bounded number is kept."""
         return self._world.recorder.snapshot()
@@ -167,6 +178,10 @@ class Emulator:
         merged = {"Content-Type": "application/json", **(headers or {})}
         answer = HttpAnswer(status=status, headers=merged, body=content)
         self._world.canned.add(service, operation, answer, times)
+
+    def discard(self, service: str, operation: str) -> None:
+        """Take back one answer that `respond` or `fail` has put there, if one is left."""
+        self._world.canned.take(service, operation)
 
     def fail(
         self,
@@ -252,4 +267,4 @@ async def serve(
     Raises:
         OSError: the address is in use or not ours.
     """
-    await serve_until(asyncio.Event(), World(clock=clock, speed=speed), host, port, ready)
+    await serve_until(asyncio.Event(), World(Settings(clock=clock, speed=speed)), host, port, ready)

@@ -63,8 +63,8 @@ def seed_deadline(account: Account) -> None:
     }
     queue = (FARM_ID, QUEUE_ID)
     job = (*queue, JOB_ID)
-    account.put(FARM, (FARM_ID,), _farm_record(start))
-    account.put(QUEUE, queue, _queue_record(start))
+    account.put(FARM, (FARM_ID,), farm_record(start))
+    account.put(QUEUE, queue, queue_record(start))
     account.put(JOB, job, {**_JOB, **created})
     steps: list[tuple[_Members, tuple[str, ...], dict[str, Timeline]]] = [
         (_SIMULATE, (), _simulate_tasks(account, created)),
@@ -203,7 +203,8 @@ def _status(status: str) -> dict[str, Any]:
     return {"runStatus": status, "updatedAt": MOMENT}
 
 
-def _farm_record(start: datetime) -> _Members:
+def farm_record(start: datetime) -> _Members:
+    """What GetFarm says."""
     return {
         "farmId": FARM_ID,
         "displayName": "Northlight Pictures",
@@ -217,7 +218,8 @@ def _farm_record(start: datetime) -> _Members:
     }
 
 
-def _queue_record(start: datetime) -> _Members:
+def queue_record(start: datetime) -> _Members:
+    """What GetQueue says."""
     return {
         "farmId": FARM_ID,
         "queueId": QUEUE_ID,

@@ -53,7 +53,7 @@ def seed_omics(account: Account) -> None:
 
 def _germline(account: Account) -> None:
     created = {"creationTime": account.clock() - timedelta(seconds=1_560)}
-    record = {**_run_record(RUN_ID, "NA12878 germline", account), **created}
+    record = {**run_record(RUN_ID, "NA12878 germline", account), **created}
     plan = attempt_plan(start=-1_520, seconds=1_514 + 240)
     _put(account, RUN_ID, record, plan, _germline_tasks(account))
 
@@ -152,7 +152,7 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
 def _ended(account: Account) -> None:
     day = 86_400.0
     created = {"creationTime": account.clock() - timedelta(days=1)}
-    record = {**_run_record(ENDED_RUN_ID, "NA12877 germline", account), **created}
+    record = {**run_record(ENDED_RUN_ID, "NA12877 germline", account), **created}
     plan = attempt_plan(start=40 - day, seconds=5_000)
     task = _task(
         account,
@@ -207,7 +207,8 @@ def _cache(task_id: str) -> dict[str, Any]:
     return {"cacheHit": False, "cacheS3Uri": f"{_CACHE}/{task_id}"}
 
 
-def _run_record(run_id: str, name: str, account: Account) -> _Members:
+def run_record(run_id: str, name: str, account: Account) -> _Members:
+    """What GetRun says of a run that is PENDING."""
     uuid = str(UUID(int=account.random.getrandbits(128), version=4))
     output = "s3://northlight-genomics/runs"
     return {

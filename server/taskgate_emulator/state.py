@@ -1,9 +1,9 @@
 """What the emulated AWS account holds, and how its time goes by.
 
-Everything is a row of a table: a kind such as `deadline.Task`, a key (the ids of the path, outermost
-first) and a `Timeline`. The future is in the rows too, so an account is its rows and nothing else,
-and continues from a file. `advance` applies what is due, in the order of its moments over all
-rows, and tells the listeners of each change at its own moment, not at the one when somebody looks.
+Everything is a row of a table: a kind such as `deadline.Task`, a key (the ids of the path, the
+outermost first) and a `Timeline`. The future is in the rows too, so an account is its rows and
+nothing else, and continues from a file. `advance` applies what is due, in the order of its moments
+over all rows, and tells the listeners of each change at its own moment, not when somebody looks.
 
 An account belongs to the thread of the event loop.
 """

@@ -106,8 +106,8 @@ class Table:
             if row is not None:
                 yield name, row
 
-    def keys(self) -> Iterator[Key]:
-        """Every key, scope by scope."""
+    def __iter__(self) -> Iterator[Key]:
+        # Every key, scope by scope.
         for scope, found in list(self._scopes.items()):
             for name in list(found.ids):
                 yield (*scope, name)

@@ -1,7 +1,8 @@
-"""Everything an emulator is made of but the network: account, dispatcher, and what tests hold on to."""
+"""All that an emulator is made of but the network: account, dispatcher, what tests hold on to."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -13,43 +14,42 @@ from taskgate_emulator.observation import CannedAnswers, Recorder
 from taskgate_emulator.seed import seed_demo
 from taskgate_emulator.state import Account
 
-__all__ = ["World"]
+__all__ = ["Settings", "World"]
 
 _REQUESTS_KEPT = 1_000
 _REGISTRIES = (deadline.OPERATIONS, omics.OPERATIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an emulator is told at its start; `Emulator` says what each means."""
+
+    clock: Clock = system_clock
+    speed: float = 1.0
+    random: Random | None = None
+    seed: str | Path = "demo"
+    state: str | Path | None = None
 
 
 class World:
     """One emulated AWS.
 
     Args:
-        clock: what time it is.
-        speed: how many seconds of work are done in one second of the clock.
-        random: makes ids.
-        seed: `demo`, `empty` or a file.
-        state: the file that keeps everything.
+        settings: how it is.
 
     Raises:
-        ValueError: an argument that cannot be.
+        ValueError: a setting that cannot be.
     """
 
-    def __init__(
-        self,
-        *,
-        clock: Clock = system_clock,
-        speed: float = 1.0,
-        random: Random | None = None,
-        seed: str | Path = "demo",
-        state: str | Path | None = None,
-    ) -> None:
-        if speed <= 0:
+    def __init__(self, settings: Settings) -> None:
+        if settings.speed <= 0:
             raise ValueError("speed must be more than 0: work only goes forward")
-        self._journal = _open(state)
+        self._journal = _open(settings.state)
         starts = self._journal.starts if self._journal else 0
         # Ids need to differ, not to be unguessable: a fixed seed makes every start alike, and the
         # next start with the same file makes others.
-        random = random or Random(starts)  # noqa: S311
-        self.account = Account(clock=clock, speed=speed, random=random)
+        random = settings.random or Random(starts)  # noqa: S311
+        self.account = Account(clock=settings.clock, speed=settings.speed, random=random)
         self.recorder = Recorder(_REQUESTS_KEPT)
         self.canned = CannedAnswers()
         for registry in _REGISTRIES:
@@ -59,7 +59,7 @@ class World:
             self._journal.restore(self.account)
             self.account.save_with(self._journal.save)
         if not starts:
-            _sow(self.account, seed)
+            _sow(self.account, settings.seed)
         self.account.settle()
 
     def close(self) -> None:

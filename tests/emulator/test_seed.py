@@ -28,14 +28,12 @@ def params_for(service: str, operation: str, account: Account) -> list[dict[str,
     if service == "omics":
         everything = [
             {"id": run, "taskId": task}
-            for run, task in account.table(omics.RUN_TASK).keys()
+            for run, task in account.table(omics.RUN_TASK)
             if task != seed.LATER_TASK_ID
         ]
     else:
         names = ("farmId", "queueId", "jobId", "stepId", "taskId")
-        everything = [
-            dict(zip(names, key, strict=True)) for key in account.table("deadline.Task").keys()
-        ]
+        everything = [dict(zip(names, key, strict=True)) for key in account.table("deadline.Task")]
     if operation == "BatchGetTask":
         return [{"identifiers": everything}]
     shape = load_service(service).operation_model(operation).input_shape
@@ -72,7 +70,7 @@ def test_no_record_has_a_member_that_no_answer_has() -> None:
         if kind == omics.RUN:
             allowed |= members(service, "RunListItem")
         table = account.table(kind)
-        for key in table.keys():
+        for key in table:
             timeline = table.timeline(key)
             assert timeline is not None
             known = set(timeline.record).union(*(change.members for change in timeline.changes))
