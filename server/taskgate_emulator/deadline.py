@@ -25,7 +25,7 @@ from taskgate_emulator.paging import page_of
 from taskgate_emulator.state import Account, Key, Record
 from taskgate_server.aws.model import enum_values, load_service
 
-__all__ = ["OPERATIONS", "job_record", "key_of", "step_record"]
+__all__ = ["OPERATIONS", "existing", "job_record", "key_of", "step_record"]
 
 OPERATIONS = Operations("deadline")
 
@@ -60,7 +60,7 @@ and that it succeeded only when all of it did.
 @OPERATIONS.register("GetFarm")
 def get_farm(call: Call) -> Record:
     """One farm."""
-    return _existing(call.account, FARM, call.params)
+    return existing(call.account, FARM, call.params)
 
 
 @OPERATIONS.register("ListFarms")
@@ -72,7 +72,7 @@ def list_farms(call: Call) -> _Answer:
 @OPERATIONS.register("GetQueue")
 def get_queue(call: Call) -> Record:
     """One queue."""
-    return _existing(call.account, QUEUE, call.params)
+    return existing(call.account, QUEUE, call.params)
 
 
 @OPERATIONS.register("ListQueues")
@@ -87,7 +87,7 @@ def list_queues(call: Call) -> _Answer:
 @OPERATIONS.register("GetJob")
 def get_job(call: Call) -> _Answer:
     """One job, with the sums of its tasks."""
-    record = _existing(call.account, JOB, call.params)
+    record = existing(call.account, JOB, call.params)
     return job_record(call.account, key_of(JOB, call.params), record)
 
 
@@ -100,7 +100,7 @@ def list_jobs(call: Call) -> _Answer:
 @OPERATIONS.register("GetStep")
 def get_step(call: Call) -> _Answer:
     """One step, with the sums of its tasks."""
-    record = _existing(call.account, STEP, call.params)
+    record = existing(call.account, STEP, call.params)
     return step_record(call.account, key_of(STEP, call.params), record)
 
 
@@ -113,7 +113,7 @@ def list_steps(call: Call) -> _Answer:
 @OPERATIONS.register("GetTask")
 def get_task(call: Call) -> Record:
     """One task."""
-    return _existing(call.account, TASK, call.params)
+    return existing(call.account, TASK, call.params)
 
 
 @OPERATIONS.register("ListTasks")
@@ -128,7 +128,7 @@ def batch_get_task(call: Call) -> _Answer:
     tasks, errors = [], []
     for ids in call.params["identifiers"]:
         try:
-            tasks.append({**ids, **_existing(call.account, TASK, ids)})
+            tasks.append({**ids, **existing(call.account, TASK, ids)})
         except AwsError as error:
             errors.append(_item_error(ids, error))
     return {"tasks": tasks, "errors": errors}
@@ -191,7 +191,7 @@ def step_record(account: Account, key: Key, record: Record) -> _Answer:
 
 def _update(call: Call, item: _Ids) -> Key:
     """Update a task; returns the key of its job."""
-    _existing(call.account, TASK, item)
+    existing(call.account, TASK, item)
     key = key_of(TASK, item)
     update_task(call.account, key, item["targetRunStatus"], call.now)
     return key[:-2]
@@ -201,7 +201,7 @@ def _item_error(ids: _Ids, error: AwsError) -> _Answer:
     return {**ids, "code": error.code, "message": error.message}
 
 
-def _existing(account: Account, kind: str, ids: _Ids) -> Record:
+def existing(account: Account, kind: str, ids: _Ids) -> Record:
     """The record of a resource.
 
     Raises:
@@ -248,7 +248,7 @@ def _page(
 ) -> _Answer:
     scope = key_of(kind, call.params, inside=False)
     if scope:
-        _existing(call.account, _CHAIN[len(scope) - 1], call.params)
+        existing(call.account, _CHAIN[len(scope) - 1], call.params)
 
     def rows_after(number: int) -> Iterator[tuple[int, Record]]:
         for name, row in call.account.table(kind).after(number, *scope):

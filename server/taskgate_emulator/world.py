@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from taskgate_emulator import deadline, omics
+from taskgate_emulator import deadline_search, omics
 from taskgate_emulator.clock import Clock, system_clock
 from taskgate_emulator.dispatch import Dispatcher
 from taskgate_emulator.journal import Journal, StateFileError
@@ -17,7 +17,7 @@ from taskgate_emulator.state import Account
 __all__ = ["Settings", "World"]
 
 _REQUESTS_KEPT = 1_000
-_REGISTRIES = (deadline.OPERATIONS, omics.OPERATIONS)
+_REGISTRIES = (deadline_search.OPERATIONS, omics.OPERATIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
