@@ -25,6 +25,7 @@ from taskgate_emulator.operations import Behaviour, Call, Operations
 from taskgate_emulator.parsing import Params, RawRequest, compile_request
 from taskgate_emulator.routing import Route, Router
 from taskgate_emulator.state import Account
+from taskgate_emulator.temper import Temper
 from taskgate_server.aws.model import (
     OperationModel,
     ServiceModel,
@@ -65,6 +66,7 @@ class Dispatcher:
         registries: the behaviours, one registry for each service.
         recorder: keeps the requests.
         canned: answers that tests put before the behaviours.
+        temper: lets calls go wrong.
 
     Raises:
         ValueError: a behaviour is registered for an operation that the model does not have.
@@ -76,11 +78,13 @@ class Dispatcher:
         registries: Iterable[Operations],
         recorder: Recorder,
         canned: CannedAnswers,
+        temper: Temper,
     ) -> None:
         self._account = account
         self._registries = {registry.service: registry for registry in registries}
         self._recorder = recorder
         self._canned = canned
+        self._temper = temper
         self._compiled: dict[tuple[str, str], _Compiled] = {}
         self._services = {name: load_service(name) for name in self._registries}
         for name, registry in self._registries.items():
@@ -109,7 +113,12 @@ class Dispatcher:
             route = self._route(request)
             operation = route.operation
             self._authenticate(request)
-            answer = self._take_canned(operation) or self._perform(route, request)
+            answer = self._take_canned(operation) or self._temper.answer(
+                operation,
+                self._account.clock(),
+                request.headers,
+                lambda: self._perform(route, request),
+            )
         except AwsError as error:
             answer = _refusal(error, operation)
         except Exception:  # noqa: BLE001 the program's edge: a caller gets no traceback

@@ -7,6 +7,8 @@ and an encoded slash or a `..` in an id must reach the routing as it was sent.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 
 from aiohttp import web
@@ -45,7 +47,7 @@ async def serve_until(
     """
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return _to_aiohttp(await _answer(world.dispatcher, request))
+        return await _deliver(request, await _answer(world.dispatcher, request))
 
     runner = web.ServerRunner(
         web.Server(handle), access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS
@@ -98,8 +100,33 @@ async def _answer(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpAnswe
     )
 
 
-def _to_aiohttp(answer: HttpAnswer) -> web.Response:
+async def _deliver(request: web.BaseRequest, answer: HttpAnswer) -> web.StreamResponse:
+    """Send an answer the way it is to go, faults included."""
+    if answer.delivery == "latency":
+        await asyncio.sleep(answer.delay)
+    elif answer.delivery == "hang":
+        await asyncio.Event().wait()  # until the caller has gone, or the emulator stops
+    elif answer.delivery in {"reset", "cut"}:
+        await _break_off(request, answer)
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+async def _break_off(request: web.BaseRequest, answer: HttpAnswer) -> None:
+    transport = request.transport
+    if transport is None:
+        return
+    if answer.delivery == "cut":
+        # A length that is not reached, so that no client takes the half for the whole.
+        head = f"HTTP/1.1 {answer.status} OK\r\nContent-Length: {len(answer.body) + 1}\r\n"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+        half = answer.body[: len(answer.body) // 2]
+        transport.write(f"{head}{lines}\r\n".encode() + half)
+        transport.close()
+    else:
+        sock = transport.get_extra_info("socket")
+        # With no time to linger, the close is a reset.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
 
 
 def _url(host: str, runner: web.ServerRunner) -> str:
