@@ -10,18 +10,22 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
 from taskgate_emulator.answers import HttpAnswer
 from taskgate_emulator.dispatch import Dispatcher, HttpRequest
 from taskgate_emulator.errors import RequestTooLargeError
+from taskgate_emulator.neighbours import NAMES as NEIGHBOURS
+from taskgate_emulator.neighbours import signed_service
 from taskgate_emulator.state import Account
 from taskgate_emulator.world import World
 
 __all__ = ["serve_until"]
 
 _MOVE_SECONDS = 0.05
+_NEIGHBOUR_THREADS = 64
 _DRAIN_SECONDS = 1.0
 """How long answers under way may take once the emulator is asked to stop; all are immediate."""
 
@@ -45,9 +49,16 @@ async def serve_until(
     Raises:
         OSError: the address is in use or not ours.
     """
+    # A long poll holds its thread; threads are made as they are needed.
+    pool = ThreadPoolExecutor(_NEIGHBOUR_THREADS, "taskgate-emulator-moto")
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return await _deliver(request, await _answer(world.dispatcher, request))
+        service = signed_service(request.headers.get("Authorization", ""))
+        if service in NEIGHBOURS:
+            answer = await _ask_neighbour(world, pool, service, request)
+        else:
+            answer = await _answer(world.dispatcher, request)
+        return await _deliver(request, answer)
 
     runner = web.ServerRunner(
         web.Server(handle), access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS
@@ -64,7 +75,25 @@ async def serve_until(
             moving.cancel()
     finally:
         await runner.cleanup()
+        pool.shutdown(wait=False, cancel_futures=True)
         world.close()
+
+
+async def _ask_neighbour(
+    world: World, pool: ThreadPoolExecutor, service: str, request: web.BaseRequest
+) -> HttpAnswer:
+    body = await request.read()
+    world.record_neighbour(service, request.method, request.raw_path, request.headers, body)
+    world.neighbours.prepare(service)
+    return await asyncio.get_running_loop().run_in_executor(
+        pool,
+        world.neighbours.answer,
+        service,
+        request.method,
+        request.raw_path,
+        request.headers,
+        body,
+    )
 
 
 async def _move(account: Account) -> None:

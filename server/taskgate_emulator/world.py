@@ -14,7 +14,8 @@ from taskgate_emulator.clock import Clock, system_clock
 from taskgate_emulator.dispatch import Dispatcher
 from taskgate_emulator.faults import Fault, Faults, load_faults
 from taskgate_emulator.journal import Journal, StateFileError
-from taskgate_emulator.observation import CannedAnswers, Recorder
+from taskgate_emulator.neighbours import Neighbours, operation_of
+from taskgate_emulator.observation import CannedAnswers, RecordedRequest, Recorder
 from taskgate_emulator.quotas import Limiter, load_quotas
 from taskgate_emulator.seed import seed_demo
 from taskgate_emulator.seed_file import sow_file
@@ -67,6 +68,7 @@ class World:
         self.account.admit = self.limiter.admit_resource
         # Its own chance: a fault must not change the ids that come after it.
         self.faults = Faults(Random(starts), settings.clock)  # noqa: S311 not for secrets
+        self.neighbours = Neighbours(self.account, self.faults)
         temper = Temper(self.limiter, self.faults, system_clock)
         self.dispatcher = Dispatcher(self.account, _REGISTRIES, self.recorder, self.canned, temper)
         if self._journal is not None:
@@ -84,6 +86,23 @@ class World:
         elif seed != "empty":
             sow_file(Path(seed), self.dispatcher, lambda: seed_demo(self.account))
             self.recorder.clear()
+
+    def record_neighbour(
+        self, service: str, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> None:
+        """Keep a request to one of the other services, for tests to see."""
+        raw_path, _, query = target.partition("?")
+        self.recorder.add(
+            RecordedRequest(
+                method=method,
+                raw_path=raw_path,
+                query=query,
+                headers=headers,
+                body=body,
+                service=service,
+                operation=operation_of(headers, body),
+            )
+        )
 
     def close(self) -> None:
         """Keep what has changed, and let go of the file."""
