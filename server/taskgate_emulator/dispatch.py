@@ -19,12 +19,14 @@ from taskgate_emulator.errors import (
     MissingAuthenticationError,
     OperationNotEmulatedError,
 )
+from taskgate_emulator.generic import generic_behaviour
 from taskgate_emulator.idempotency import once
 from taskgate_emulator.observation import CannedAnswers, RecordedRequest, Recorder
 from taskgate_emulator.operations import Behaviour, Call, Operations
 from taskgate_emulator.parsing import Params, RawRequest, compile_request
 from taskgate_emulator.routing import Route, Router
 from taskgate_emulator.state import Account
+from taskgate_emulator.tagging import TAGGING
 from taskgate_emulator.temper import Temper
 from taskgate_server.aws.model import (
     OperationModel,
@@ -182,12 +184,37 @@ class Dispatcher:
         finally:
             account.save()
 
+    def behaviour(self, operation: OperationModel) -> tuple[str, Behaviour | None]:
+        """How an operation is emulated, and what it does.
+
+        Returns:
+            `behaviour` for what is written by hand, `generic` for a plain resource, `501` for what
+            there is no true answer to.
+        """
+        service = _service_of(operation).service_name
+        written = self._registries[service].behaviour(operation.name)
+        if written is not None:
+            return "behaviour", written
+
+        def find(name: str) -> Behaviour | None:
+            return self.behaviour(_service_of(operation).operation_model(name))[1]
+
+        plain = TAGGING.get(operation.name) or generic_behaviour(operation, find)
+        return ("501", None) if plain is None else ("generic", plain)
+
+    def ways(self) -> dict[str, dict[str, str]]:
+        """Service to operation to how it is emulated; see `behaviour`."""
+        return {
+            name: {each.name: self.behaviour(each)[0] for each in operations(service)}
+            for name, service in self._services.items()
+        }
+
     def _compile(self, operation: OperationModel) -> _Compiled:
         service = _service_of(operation).service_name
         key = (service, operation.name)
         compiled = self._compiled.get(key)
         if compiled is None:
-            behave = self._registries[service].behaviour(operation.name)
+            _, behave = self.behaviour(operation)
             if behave is None:
                 raise OperationNotEmulatedError(service, operation.name)
             compiled = _Compiled(compile_request(operation), behave, compile_answer(operation))

@@ -147,6 +147,11 @@ class Emulator:
         return self._url
 
     @property
+    def ways(self) -> Mapping[str, Mapping[str, str]]:
+        """Service to operation to how it is emulated: `behaviour`, `generic` or `501`."""
+        return self._world.dispatcher.ways()
+
+    @property
     def events(self) -> list[Event]:
         """The latest events that went to EventBridge, oldest first."""
         return self.edit(lambda account: list(account.events.latest))

@@ -141,7 +141,7 @@ def _spoilt(answer: HttpAnswer, operation: OperationModel, fault: Fault) -> Http
     if fault.kind in _DELIVERIES:
         return replace(answer, delivery=fault.kind, delay=fault.seconds)
     if fault.kind == "garbage":
-        return replace(answer, body=b"<html>\xff\xfe this is no JSON")
+        return replace(answer, body=b"<html><body>this is no JSON</body></html>")
     if not answer.body or operation.output_shape is None:
         return answer
     spoil = _unknown_word if fault.kind == "unknown_enum" else _unknown_member
