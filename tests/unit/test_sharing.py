@@ -136,7 +136,13 @@ class Calls:
     async def join(self, not_before: float) -> str:
         flight = self.flights.find("k", not_before)
         if flight is None:
-            flight = Flight("k", None, lambda: 0.0, lambda landed, _: self.flights.land(landed))
+            flight = Flight(
+                "k",
+                None,
+                lambda: 0.0,
+                lambda landed, _: self.flights.land(landed),
+                self.flights.land,
+            )
             self.flights.launch(flight)
             self.flights.run(flight, asyncio.create_task(self.fly(flight)))
         outcome = await flight.wait(100.0, 100.0, Priority.INTERACTIVE)

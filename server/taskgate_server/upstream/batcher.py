@@ -8,11 +8,22 @@ low load; under load a batch waits up to `linger` seconds for more to come.
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from taskgate_server.errors import TaskgateError
+
+
+class Later(enum.Enum):
+    """In the place of an answer."""
+
+    LATER = enum.auto()
+    """It is yet to come."""
+
+
+LATER: Final = Later.LATER
 
 
 class Item(Protocol):
@@ -30,7 +41,8 @@ I = TypeVar("I", bound=Item)  # noqa: E741  # an item
 P = TypeVar("P")
 
 Send: TypeAlias = Callable[[Sequence[I], P], Awaitable[Sequence[Any]]]
-"""Asks for some items at once; answers in their order, each with an answer or its own error."""
+"""Asks for some items at once; answers in their order: each has an answer, its own error, or LATER
+when it has been put again."""
 
 Admit: TypeAlias = Callable[[Sequence[I]], Awaitable[tuple[int, P]]]
 """Waits until a call may be sent for those who wait. Gives how many may leave with it, and what
@@ -127,4 +139,5 @@ class Batcher(Generic[I, P]):
         except Exception as error:  # noqa: BLE001  # whatever it was, the readers are told
             answers = [error] * len(batch)
         for item, answer in zip(batch, answers, strict=True):
-            item.settle(answer)
+            if answer is not LATER:
+                item.settle(answer)

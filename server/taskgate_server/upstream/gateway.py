@@ -180,7 +180,7 @@ class Gateway:
 
     def _launch(self, question: Question) -> Read:
         """Asks AWS, in a batch where there is one."""
-        read: Read = Flight(question.key, question, self._clock, self._landed)
+        read: Read = Flight(question.key, question, self._clock, self._landed, self._flights.land)
         self._flights.launch(read)
         batch = question.plan.batch
         if batch is not None and self._batches.can_take(question.operation):

@@ -24,12 +24,15 @@ class Flight(Generic[Q, T]):
         question: the same for whoever sends it.
         clock: the gateway's.
         landed: told what came of it, before those who wait.
+        abandoned: told when all have gone before it was sent.
     """
 
     __slots__ = (
+        "_abandoned",
         "_clock",
         "_landed",
         "_waiters",
+        "attempts",
         "give_up_at",
         "key",
         "priority",
@@ -44,6 +47,7 @@ class Flight(Generic[Q, T]):
         question: Q,
         clock: Callable[[], float],
         landed: Callable[[Flight[Q, T], T | Exception], None],
+        abandoned: Callable[[Flight[Q, T]], None],
     ) -> None:
         self.key = key
         self.question = question
@@ -56,7 +60,10 @@ class Flight(Generic[Q, T]):
         self.task: asyncio.Task[None] | None = None
         """What sends the call, if nothing else does."""
         self._clock = clock
+        self.attempts = 1
+        """How often it has been tried, this time included."""
         self._landed = landed
+        self._abandoned = abandoned
         self._waiters: set[asyncio.Future[T | Exception]] = set()
 
     @property
@@ -101,8 +108,10 @@ class Flight(Generic[Q, T]):
             if timer is not None:
                 timer.cancel()
             self._waiters.discard(waiter)
-            if not self._waiters and self.sent_at is None and self.task is not None:
-                self.task.cancel()
+            if not self._waiters and self.sent_at is None:
+                self._abandoned(self)
+                if self.task is not None:
+                    self.task.cancel()
 
 
 def _expire(waiter: asyncio.Future[Any]) -> None:
@@ -128,15 +137,11 @@ class Flights(Generic[Q, T]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def find(self, key: Hashable, not_before: float) -> Flight[Q, T] | None:
-        """A call in the air that is sent at `not_before` or later, or has not left yet.
-
-        One that all have left before it was sent will not be sent, so nobody may join it.
-        """
+        """A call in the air that is sent at `not_before` or later, or has not left yet."""
         flight = self._by_key.get(key)
-        if flight is None:
+        if flight is None or (flight.sent_at is not None and flight.sent_at < not_before):
             return None
-        usable = not flight.gone if flight.sent_at is None else flight.sent_at >= not_before
-        return flight if usable else None
+        return flight
 
     def launch(self, flight: Flight[Q, T]) -> None:
         """The call is about to be sent: others may join from now on."""
@@ -149,6 +154,6 @@ class Flights(Generic[Q, T]):
         sending.add_done_callback(self._tasks.discard)
 
     def land(self, flight: Flight[Q, T]) -> None:
-        """The call has ended: nobody can join it any more."""
+        """The call has ended, or will not be sent: nobody can join it any more."""
         if self._by_key.get(flight.key) is flight:
             del self._by_key[flight.key]
