@@ -151,7 +151,10 @@ async def _caller(
             answer = await stub.GetRunTask(
                 request,
                 timeout=PERIOD_SECONDS,
-                metadata=(("taskgate-max-age", str(MAX_AGE_SECONDS)),),
+                metadata=(
+                    ("taskgate-max-age", str(MAX_AGE_SECONDS)),
+                    ("taskgate-read-mask", "task_id,status,start_time"),
+                ),
             )
         except grpc.aio.AioRpcError as error:
             seen.refused[error.code().name] += 1

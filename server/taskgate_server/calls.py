@@ -11,6 +11,10 @@ from google.protobuf.message import DecodeError, Message
 
 from taskgate_server import errors
 
+READ_MASK_KEY = "taskgate-read-mask"
+"""Metadata of a caller: the fields of an AWS RPC's response that it needs, separated by commas.
+Others may be absent from the answer, which may then be the row of a list."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Call:
@@ -27,6 +31,9 @@ class Call:
 
     max_age: float | None = None
     """Seconds that what the caller reads may be old; None for the server's default."""
+
+    fields: frozenset[str] | None = None
+    """The fields of the response that the caller needs; None for all."""
 
     observe_time: float | None = None
     """When AWS gave the answer, in seconds since 1970."""

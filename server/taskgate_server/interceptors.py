@@ -23,7 +23,7 @@ from grpc.aio import ServicerContext
 
 from taskgate_server import errors
 from taskgate_server.call_log import CallLog
-from taskgate_server.calls import Call, CallsInFlight, Handler, Rpc, parse_request
+from taskgate_server.calls import READ_MASK_KEY, Call, CallsInFlight, Handler, Rpc, parse_request
 from taskgate_server.status import to_status
 from taskgate_server.telemetry import log_bug
 
@@ -164,14 +164,17 @@ def _serialize(response: Message | bytes) -> bytes:
 
 
 def _read_metadata(call: Call, context: ServicerContext[Any, Any]) -> None:
-    """What the caller's metadata says of how old its answer may be.
+    """What the caller's metadata says of how old its answer may be, and what of it is needed.
 
     Raises:
-        errors.TaskgateError: INVALID_ARGUMENT, it is no number of seconds.
+        errors.TaskgateError: INVALID_ARGUMENT, an age is no number of seconds.
     """
     for key, value in context.invocation_metadata() or ():
         if key == MAX_AGE_KEY:
             call.max_age = _seconds(value)
+        elif key == READ_MASK_KEY:
+            names = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+            call.fields = frozenset(name.strip() for name in names.split(","))
 
 
 def _seconds(told: str | bytes) -> float:

@@ -9,9 +9,9 @@ from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.listing_deadline import SEARCH_TASKS
-from taskgate_server.tasks.listing_pages import PagedOperation
 from taskgate_server.tasks.page_tokens import START, Cursor, decode, encode
 
 CURSORS = st.builds(

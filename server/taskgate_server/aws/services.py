@@ -32,6 +32,10 @@ class ServiceSpec:
     batches: Mapping[str, str] = field(default_factory=dict)
     """Operation that reads one thing -> operation that reads many of it."""
 
+    lists: Mapping[str, str] = field(default_factory=dict)
+    """Operation that reads one thing -> operation that lists it among others, for callers who need
+    no more than its rows tell."""
+
     @property
     def proto_package(self) -> str:
         """The package of the generated contract."""
@@ -70,6 +74,7 @@ OMICS = ServiceSpec(
     name="omics",
     title="AWS HealthOmics",
     grpc_service="OmicsService",
+    lists={"GetRunTask": "ListRunTasks"},
     request_rates={
         **dict.fromkeys(
             (

@@ -62,6 +62,21 @@ class Operation:
             raise errors.invalid_request(faults)
         return params
 
+    def check_mask(self, fields: frozenset[str], told_as: str) -> None:
+        """Refuses a read mask with fields that the response does not have.
+
+        Args:
+            fields: their names.
+            told_as: what the caller knows the mask by.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT.
+        """
+        strangers = fields - set(self._messages[1].fields_by_name)
+        if strangers:
+            name = self._messages[1].full_name
+            raise errors.invalid_request({told_as: f"must name fields of {name} only"})
+
     def to_message(self, answer: Mapping[str, Any]) -> Message:
         """AWS's answer as the response message.
 

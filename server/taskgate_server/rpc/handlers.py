@@ -14,7 +14,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from taskgate_server.aws import model
 from taskgate_server.aws.services import ServiceSpec
-from taskgate_server.calls import Behaviour, Call, Rpc, parse_request
+from taskgate_server.calls import READ_MASK_KEY, Behaviour, Call, Rpc, parse_request
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.streams import StreamLimits, download, upload
 from taskgate_server.rpc.to_message import AnswerCompiler
@@ -90,10 +90,15 @@ def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
 
     async def serve(request: bytes, call: Call) -> bytes:
         question = known.get(request) or _question(operation, gateway, request, known)
+        if call.fields is not None:
+            operation.check_mask(call.fields, READ_MASK_KEY)
         answer = gateway.kept(question, call.max_age)
         if answer is None:
             answer = await gateway.ask(
-                question, time_limit=call.time_remaining(), max_age=call.max_age
+                question,
+                time_limit=call.time_remaining(),
+                max_age=call.max_age,
+                fields=call.fields,
             )
         call.aws_request_id = answer.request_id
         call.observe_time = answer.observe_time

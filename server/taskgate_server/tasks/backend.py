@@ -15,9 +15,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
 from taskgate_server.aws import model, naming
+from taskgate_server.aws.paging import PagedOperation, Rows
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.calls import Call
-from taskgate_server.tasks.listing_pages import Page, PagedOperation, Rows
+from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
 from taskgate_server.upstream.gateway import Gateway

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from taskgate_server import errors
+from taskgate_server.aws.paging import PagedOperation, Paging
 from taskgate_server.tasks.backend import Asking, TaskBackend
-from taskgate_server.tasks.listing_pages import Page, PagedOperation, Paging
+from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.page_tokens import Cursor, refused
 

@@ -15,8 +15,8 @@ from grpc import StatusCode
 
 from taskgate.v1 import task_pb2
 from taskgate_server import errors
+from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.tasks.backend import Asking, TaskBackend
-from taskgate_server.tasks.listing_pages import PagedOperation
 from taskgate_server.tasks.names import Parent
 
 Found: TypeAlias = Mapping[str, task_pb2.Task | errors.TaskgateError]

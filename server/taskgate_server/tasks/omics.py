@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
+from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.tasks import listing_lookup, summary_omics
 from taskgate_server.tasks.backend import (
     Asking,
@@ -19,7 +20,7 @@ from taskgate_server.tasks.backend import (
     present,
     state_of,
 )
-from taskgate_server.tasks.listing_pages import Page, PagedOperation
+from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
 

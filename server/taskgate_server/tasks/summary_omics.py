@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from taskgate.v1 import task_service_pb2
+from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.tasks import backend as backends
 from taskgate_server.tasks import summary
 from taskgate_server.tasks.backend import Asking, State, TaskBackend
-from taskgate_server.tasks.listing_pages import PagedOperation
 from taskgate_server.tasks.names import Parent
 
 _ENDED: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "DELETED"})

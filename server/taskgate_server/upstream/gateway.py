@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,16 @@ from taskgate_server import errors
 from taskgate_server.upstream.batched import Batches
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry
+from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal
 from taskgate_server.upstream.paced import PacedSender, SoleAsker
-from taskgate_server.upstream.question import Outcome, Params, Question, Read, make_question
+from taskgate_server.upstream.question import (
+    Outcome,
+    Params,
+    Question,
+    Read,
+    make_question,
+    question_key,
+)
 from taskgate_server.upstream.ratelimit import Priority
 from taskgate_server.upstream.sender import Answer
 from taskgate_server.upstream.singleflight import Flight, Flights
@@ -30,6 +38,9 @@ from taskgate_server.upstream.writes import WriteLog
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from taskgate_server.upstream.plans import OperationPlan
+
+ROW = "row"
+"""In the place of the operation in the key of a kept row: it has less to tell than an answer."""
 
 ERROR_BYTES = 1024
 """What a kept error is counted as."""
@@ -80,6 +91,7 @@ class Gateway:
         )
         self._flights: Flights[Question, Answer] = Flights()
         self._writes = WriteLog(sharing.longest_max_age)
+        self._lists = Lists(paced)
         self._batches = Batches(
             paced,
             slots=sharing.batch_slots,
@@ -135,8 +147,18 @@ class Gateway:
         time_limit: float | None,
         max_age: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
+        fields: frozenset[str] | None = None,
     ) -> Answer:
-        """Like `call`."""
+        """Like `call`.
+
+        Args:
+            question: what to ask.
+            time_limit: see `call`.
+            max_age: see `call`.
+            priority: see `call`.
+            fields: those of the response that the caller needs, so that the row of a list may be
+                the answer; None for all.
+        """
         limit = self._default_time_limit if time_limit is None else time_limit
         give_up_at = self._clock() + limit
         try:
@@ -147,8 +169,15 @@ class Gateway:
             kept = self._kept.get(question.key, not_before)
             if kept is not None:
                 return _told(kept.value)
-            read = self._flights.find(question.key, not_before) or self._launch(question)
-            return _told(await read.wait(give_up_at, limit, priority))
+            listing = question.plan.listing
+            if fields is not None and listing is not None and fields <= listing.fields:
+                row = await self._from_list(question, listing, not_before, give_up_at, priority)
+                if row is not None:
+                    return row
+                limit = give_up_at - self._clock()
+                with self._lists.reading_singly(listing.key(question.params)):
+                    return await self._join(question, not_before, give_up_at, limit, priority)
+            return await self._join(question, not_before, give_up_at, limit, priority)
         except TimeoutError:
             origin = self._sender.origin(question.operation)
             raise errors.time_limit_exceeded(origin, limit) from None
@@ -170,6 +199,73 @@ class Gateway:
     def body(self, operation: str, stream: Any) -> Body:
         """The streamed member of an answer, to be read."""
         return Body(stream, self.executor, self._sender.origin(operation))
+
+    async def _join(
+        self,
+        question: Question,
+        not_before: float,
+        give_up_at: float,
+        limit: float,
+        priority: Priority,
+    ) -> Answer:
+        """A call of the operation itself: one in the air, or a new one."""
+        read = self._flights.find(question.key, not_before) or self._launch(question)
+        return _told(await read.wait(give_up_at, limit, priority))
+
+    async def _from_list(
+        self,
+        question: Question,
+        listing: ListPlan,
+        not_before: float,
+        give_up_at: float,
+        priority: Priority,
+    ) -> Answer | None:
+        """The row of the list that has it; None where a single call is cheaper, or must decide."""
+        row = question_key(ROW, question.params)
+        kept = self._kept.get(row, not_before)
+        if kept is not None:
+            return _told(kept.value)
+        key = listing.key(question.params)
+        read = self._flights.find(key, not_before)
+        if read is None:
+            if self._flights.find(question.key, not_before) or not self._lists.is_cheaper(key):
+                return None
+            read = self._launch_list(question, key, listing)
+        outcome = await read.wait(give_up_at, give_up_at - self._clock(), priority)
+        if isinstance(outcome, errors.TaskgateError) and is_refusal(outcome):
+            return None
+        answer = _told(outcome)
+        kept = self._kept.get(row, not_before)
+        if kept is not None:
+            return _told(kept.value)
+        told = answer.value.get(question.params[listing.item])
+        return None if told is None else _row_answer(answer, told)
+
+    def _launch_list(self, question: Question, key: Hashable, listing: ListPlan) -> Read:
+        read: Read = Flight(
+            key, question, self._clock, lambda read, _: self._flights.land(read), self._flights.land
+        )
+        self._flights.launch(read)
+        self._flights.run(read, asyncio.ensure_future(self._fly_list(read, listing)))
+        return read
+
+    async def _fly_list(self, read: Read, listing: ListPlan) -> None:
+        outcome: Answer | Exception
+        try:
+            outcome = await self._lists.read(read, listing)
+            self._keep_rows(read, listing, outcome)
+        except Exception as error:  # noqa: BLE001  # whatever it was, those who wait are told
+            outcome = error
+        read.settle(outcome)
+
+    def _keep_rows(self, read: Read, listing: ListPlan, answer: Answer) -> None:
+        if read.sent_at is None:
+            return
+        parent = listing.parent(read.question.params)
+        for item, row in answer.value.items():
+            told = _row_answer(answer, row)
+            key = question_key(ROW, {**parent, listing.item: item})
+            self._kept.put(key, Entry(told, read.sent_at, told.size), self._clock())
 
     def _not_before(self, question: Question, max_age: float | None) -> float:
         """When an answer must have been sent: late enough, and after the last write."""
@@ -245,6 +341,15 @@ class Gateway:
 
             plan = self._plans[operation] = plan_operation(self.spec, operation)
         return plan
+
+
+def _row_answer(answer: Answer, row: dict[str, Any]) -> Answer:
+    return Answer(
+        value=row,
+        request_id=answer.request_id,
+        observe_time=answer.observe_time,
+        size=answer.size // len(answer.value),
+    )
 
 
 def _told(outcome: Answer | Exception) -> Answer:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskgate_server.aws import model
+from taskgate_server.aws import model, naming
+from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.upstream.batches import BatchPlan, NoBatchError, plan_batch
+from taskgate_server.upstream.listed import ListPlan, plan_list
 from taskgate_server.upstream.resources import compile_resource
 from taskgate_server.upstream.writes import Resource
 
@@ -26,6 +28,8 @@ class OperationPlan:
     """The member that makes a write safe to repeat, if it has one."""
     batch: BatchPlan | None
     """The operation that reads many of what this one reads."""
+    listing: ListPlan | None
+    """The operation that lists what this one reads."""
 
 
 def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
@@ -40,6 +44,7 @@ def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
         resource=compile_resource(operation),
         token=next(iter(operation.idempotent_members), None),
         batch=_batch(spec, service, name),
+        listing=_listing(spec, operation),
     )
 
 
@@ -51,3 +56,11 @@ def _batch(spec: ServiceSpec, service: model.ServiceModel, name: str) -> BatchPl
         return plan_batch(service, name, batch)
     except NoBatchError:  # an older botocore: batch operations came in April 2026
         return None
+
+
+def _listing(spec: ServiceSpec, operation: model.OperationModel) -> ListPlan | None:
+    lists = spec.lists.get(operation.name)
+    if lists is None or operation.output_shape is None:
+        return None
+    names = {member: naming.field_name(member) for member in operation.output_shape.members}
+    return plan_list(operation, PagedOperation(spec.name, lists), names)

@@ -40,7 +40,12 @@ Read: TypeAlias = Flight[Question, Answer]
 
 def make_question(operation: str, params: Params, plan: OperationPlan) -> Question:
     """The question that an operation with these parameters is."""
-    return Question(operation, params, plan, (operation, _canonical(params)), plan.resource(params))
+    return Question(operation, params, plan, question_key(operation, params), plan.resource(params))
+
+
+def question_key(operation: str, params: Params) -> Hashable:
+    """Equal for equal questions, and for no others."""
+    return (operation, _canonical(params))
 
 
 def _canonical(params: Params) -> Hashable:

@@ -1,0 +1,165 @@
+"""Reads of one thing each out of the list that has them all, where the list tells enough.
+
+HealthOmics has no operation for many tasks, but allows as many calls for a list of 100 of a run's
+tasks as for one of them. A caller who says which fields it needs may be answered by a row of the
+list. `ServiceSpec.lists` says which operation lists what; the rest is in AWS's model.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Hashable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from grpc import StatusCode
+
+from taskgate_server import errors
+from taskgate_server.upstream.paced import PacedSender
+from taskgate_server.upstream.question import Read
+from taskgate_server.upstream.sender import Answer
+
+if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
+    from collections.abc import Iterator
+
+    from taskgate_server.aws.paging import PagedOperation
+
+Params: TypeAlias = Mapping[str, Any]
+
+LISTS_REMEMBERED: Final = 1000
+"""Of how many parents it is known how many pages their lists have."""
+
+REFUSALS: Final = frozenset(
+    {StatusCode.UNIMPLEMENTED, StatusCode.PERMISSION_DENIED, StatusCode.UNKNOWN}
+)
+"""What is no answer for a single read: a policy may allow that and not the list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPlan:
+    """How a list stands in for an operation that reads one of its rows."""
+
+    paged: PagedOperation
+    item: str
+    """The member that tells one row from another: what the single operation takes, and not the
+    list."""
+    fields: frozenset[str]
+    """The fields of the single operation's response that a row tells."""
+
+    def parent(self, params: Params) -> dict[str, Any]:
+        """What is listed, for the parameters of the single operation."""
+        return {member: value for member, value in params.items() if member != self.item}
+
+    def key(self, params: Params) -> Hashable:
+        """Equal for the parameters of things in the same list, and for no others."""
+        return (self.paged.operation, frozenset(self.parent(params).items()))
+
+
+class Lists:
+    """Decides between lists and single reads, and reads lists.
+
+    Args:
+        sender: of the AWS service.
+    """
+
+    def __init__(self, sender: PacedSender) -> None:
+        self._sender = sender
+        self._pages: OrderedDict[Hashable, int] = OrderedDict()
+        """How many pages a list had, when last read."""
+        self._single: Counter[Hashable] = Counter()
+        """How many single reads are on their way of things that are in one list."""
+
+    def is_cheaper(self, key: Hashable) -> bool:
+        """Whether to read the list rather than one more single thing in it.
+
+        A list that nobody has read has one page, until the contrary is known.
+        """
+        return self._single[key] + 1 >= self._pages.get(key, 1)
+
+    @contextmanager
+    def reading_singly(self, key: Hashable) -> Iterator[None]:
+        """Around a single read."""
+        self._single[key] += 1
+        try:
+            yield
+        finally:
+            self._single[key] -= 1
+            if not self._single[key]:
+                del self._single[key]
+
+    async def read(self, read: Read, plan: ListPlan) -> Answer:
+        """The whole list; its answer's value are the rows by item.
+
+        Raises:
+            errors.TaskgateError: as AWS answers.
+        """
+        rows: dict[str, Any] = {}
+        parent, token, pages, size = plan.parent(read.question.params), "", 0, 0
+        while True:
+            answer = await self._sender.send(
+                plan.paged.operation,
+                {**parent, **plan.paged.params(token, plan.paged.max_size)},
+                FirstPage(read),
+                repeatable=True,
+            )
+            page = plan.paged.read(answer.value)
+            pages, size, token = pages + 1, size + answer.size, page.next_token
+            rows |= {str(row.get(plan.item)): row for row in page.rows}
+            if not token:
+                break
+        self._pages[read.key] = pages
+        if len(self._pages) > LISTS_REMEMBERED:
+            self._pages.popitem(last=False)
+        answer.value, answer.size = rows, size
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """Who asks for a list, as a `paced.Asker`: the answer is as old as its first page."""
+
+    read: Read
+
+    @property
+    def give_up_at(self) -> float:
+        """See `paced.Asker`."""
+        return self.read.give_up_at
+
+    @property
+    def priority(self) -> Any:
+        """See `paced.Asker`."""
+        return self.read.priority
+
+    def leaving(self) -> None:
+        """See `paced.Asker`."""
+        if self.read.sent_at is None:
+            self.read.leaving()
+
+
+def plan_list(operation: Any, paged: PagedOperation, field_names: Mapping[str, str]) -> ListPlan:
+    """How a list stands in for an operation.
+
+    Args:
+        operation: the single one, botocore's OperationModel.
+        paged: the one that lists.
+        field_names: members of the single operation's answer -> fields of its response.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    members = operation.input_shape.members if operation.input_shape else {}
+    items = [member for member in members if member not in paged.inputs]
+    if len(items) != 1 or items[0] not in paged.members:
+        raise ValueError(f"{paged.operation} does not list what {operation.name} reads")
+    told: Collection[str] = paged.members
+    return ListPlan(
+        paged=paged,
+        item=items[0],
+        fields=frozenset(name for member, name in field_names.items() if member in told),
+    )
+
+
+def is_refusal(error: errors.TaskgateError) -> bool:
+    """Whether the error of a list says nothing of the things in it."""
+    return error.code in REFUSALS
