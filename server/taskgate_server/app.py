@@ -127,6 +127,7 @@ def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]
     from taskgate_server.tasks.backend import Backends, load_backend  # noqa: PLC0415
     from taskgate_server.tasks.info import Info  # noqa: PLC0415
     from taskgate_server.tasks.reads import Reads  # noqa: PLC0415
+    from taskgate_server.tasks.updates import Updates  # noqa: PLC0415
 
     limits = StreamLimits(
         chunk_bytes=settings.stream_chunk_bytes,
@@ -142,7 +143,7 @@ def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]
         counts[spec.name] = len(operations)
     backends = Backends(by_service)
     yield from servicer.make_rpcs(
-        [Reads(backends), Info(version("taskgate"), backends, counts)],
+        [Reads(backends), Updates(backends), Info(version("taskgate"), backends, counts)],
     )
 
 

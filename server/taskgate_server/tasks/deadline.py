@@ -8,8 +8,15 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from taskgate.deadline.v1 import deadline_pb2
-from taskgate.v1 import task_pb2
-from taskgate_server.tasks.backend import State, TaskBackend, present, state_of
+from taskgate.v1 import task_pb2, task_update_pb2
+from taskgate_server.tasks.backend import (
+    METHODS_FOR_ALL,
+    State,
+    TaskBackend,
+    Verbs,
+    present,
+    state_of,
+)
 from taskgate_server.tasks.names import NameTemplate
 
 NAMES: Final = NameTemplate(
@@ -44,11 +51,25 @@ SAME: Final = {
 }
 """Fields of Task that are a field of AWS's answer: ours to AWS's."""
 
+# https://docs.aws.amazon.com/deadline-cloud/latest/developerguide/build-jobs-modifying.html:
+# PENDING queues a task again; it becomes READY by itself once nothing stands in its way.
+VERBS: Final = Verbs(
+    operation="UpdateTask",
+    parameter="targetRunStatus",
+    targets={
+        task_update_pb2.TASK_ACTION_CANCEL: "CANCELED",
+        task_update_pb2.TASK_ACTION_RETRY: "PENDING",
+        task_update_pb2.TASK_ACTION_SUSPEND: "SUSPENDED",
+    },
+)
+
 
 class Tasks(TaskBackend):
     """The tasks of Deadline Cloud."""
 
     names = NAMES
+    methods = METHODS_FOR_ALL | {"CancelTask", "RetryTask", "SuspendTask", "BatchUpdateTasks"}
+    verbs = VERBS
 
     def to_task(self, answer: Mapping[str, Any], native: Message) -> task_pb2.Task:
         """See `TaskBackend.to_task`."""

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_pb2
-from taskgate_server.tasks.backend import State, TaskBackend, present, state_of
+from taskgate_server.tasks.backend import NoVerbs, State, TaskBackend, present, state_of
 from taskgate_server.tasks.names import NameTemplate
 
 NAMES: Final = NameTemplate("omics/runs/{id}/tasks/{taskId}", "omics", "GetRunTask", ("runs",))
@@ -48,6 +48,9 @@ class Tasks(TaskBackend):
     """The tasks of HealthOmics."""
 
     names = NAMES
+    # It ends whole runs only:
+    # https://docs.aws.amazon.com/omics/latest/dev/canceling-runs.html
+    verbs = NoVerbs(alternative="CancelRun")
 
     def to_task(self, answer: Mapping[str, Any], native: Message) -> task_pb2.Task:
         """See `TaskBackend.to_task`."""

@@ -12,7 +12,8 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,6 +22,7 @@ from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.upstream.batched import Batches
+from taskgate_server.upstream.batched_writes import BatchedWrites, Writes
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry
 from taskgate_server.upstream.paced import Asker, PacedSender
@@ -92,6 +94,7 @@ class Gateway:
             clock=clock,
             sleep=sleep,
         )
+        self._batched_writes = BatchedWrites(paced, clock)
 
     async def call(
         self,
@@ -132,6 +135,38 @@ class Gateway:
         if isinstance(outcome, errors.TaskgateError):
             raise replace(outcome)  # a copy: each caller's error gets a traceback of its own
         return outcome
+
+    async def write_many(
+        self, operation: str, items: Sequence[Params], *, token: str, time_limit: float | None
+    ) -> list[errors.TaskgateError | None]:
+        """Calls an operation that writes one thing for many of them, in batches where AWS has some.
+
+        Args:
+            operation: such as `UpdateTask`.
+            items: the parameters for each, without a token.
+            token: makes it safe to send all of them again.
+            time_limit: see `call`.
+
+        Returns:
+            For each item None, or the error that the call for it alone would have raised.
+        """
+        limit = self._default_time_limit if time_limit is None else time_limit
+        plan = self._plan(operation)
+
+        def written(item: Params) -> None:
+            self._writes.note(plan.resource(item), self._clock())
+
+        writes = Writes(
+            operation=operation,
+            items=items,
+            token=token,
+            give_up_at=self._clock() + limit,
+            written=written,
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if limit == math.inf else limit):
+                await self._batched_writes.send(writes, plan)
+        return writes.outcomes(errors.time_limit_exceeded(self._sender.origin(operation), limit))
 
     @property
     def obstacle(self) -> str | None:
