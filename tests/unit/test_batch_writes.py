@@ -39,7 +39,13 @@ def test_a_model_without_it() -> None:
 def test_tokens_follow_from_the_callers_and_from_the_items() -> None:
     def writes() -> Writes:
         items = [{"taskId": f"t{index}"} for index in range(4)]
-        return Writes(operation="UpdateTask", items=items, token="mine", give_up_at=0.0, written=id)
+        return Writes(
+            operation="UpdateTask",
+            items=items,
+            token="mine",
+            give_up_at=0.0,
+            written=lambda _: None,
+        )
 
     one, again = writes(), writes()
     assert one.token_for(range(4), 1) == "mine"
