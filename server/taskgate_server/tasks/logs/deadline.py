@@ -42,7 +42,7 @@ class Finder(LogFinder):
         action: Mapping[str, Any]
         if known is not None and known.attempt and (attempt or known.attempt_id == latest):
             ids = {**job, "sessionActionId": known.attempt_id}
-            action = {**ids, **await self.ask("GetSessionAction", ids, asking)}
+            action = {**await self.ask("GetSessionAction", ids, asking), **ids}
             number, count = known.attempt, known.attempt_count
         else:
             actions = await self._started(job, params["taskId"], asking)

@@ -124,6 +124,8 @@ class Following:
     _left: int | None = field(init=False, default=None)
     """How many lines may still be told; None for any number."""
     _period: float = field(init=False, default=SHORTEST_PERIOD_SECONDS)
+    _had_lines: bool = field(init=False, default=False)
+    """Whether there have been some since the last pause."""
     _over_since: float = field(init=False, default=math.inf)
     _last_line_at: float = field(init=False, default=-math.inf)
 
@@ -140,8 +142,7 @@ class Following:
         while True:
             lines, is_all = await self._read()
             latest = await self._look()
-            told = self._take(lines)
-            for message in to_messages(told):
+            for message in to_messages(self._take(lines)):
                 yield message
             if self._left == 0:
                 return
@@ -155,7 +156,7 @@ class Following:
             elif not self.wanted.follow or self._is_drained():
                 return
             else:
-                await self._pause(had_lines=bool(told))
+                await self._pause()
 
     async def _begin(self) -> None:
         """Goes to where the first line is."""
@@ -200,7 +201,7 @@ class Following:
         elif not latest.attempt:
             self._place = replace(known, is_over=latest.is_over)  # it waits to run again
         else:
-            if known.attempt:
+            if known.attempt and known.ended is None:
                 self._place = await self.patience.ask(partial(self._find, known.attempt, known))
             return latest
         return None
@@ -222,7 +223,7 @@ class Following:
             lines = lines[: self._left]
             self._left -= len(lines)
         if lines:
-            self._last_line_at = self.patience.clock()
+            self._had_lines, self._last_line_at = True, self.patience.clock()
         return lines
 
     def _is_drained(self) -> bool:
@@ -239,9 +240,10 @@ class Following:
         quiet_for = now - max(self._over_since, self._last_line_at)
         return quiet_for >= QUIET_SECONDS or now - self._over_since >= GRACE_SECONDS
 
-    async def _pause(self, *, had_lines: bool) -> None:
+    async def _pause(self) -> None:
         grown = min(self._period * PERIOD_GROWTH, LONGEST_PERIOD_SECONDS)
-        self._period = SHORTEST_PERIOD_SECONDS if had_lines else grown
+        self._period = SHORTEST_PERIOD_SECONDS if self._had_lines else grown
+        self._had_lines = False
         await self.patience.sleep(self._period)
 
     def _reading(self) -> Reading:
