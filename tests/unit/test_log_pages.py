@@ -164,6 +164,7 @@ async def test_half_a_surrogate_pair_does_not_reach_the_wire() -> None:
 async def test_a_request_that_is_invalid_without_a_token_is_told() -> None:
     class Refusing(Stream):
         async def call(self, operation: str, params: Mapping[str, Any], **_: object) -> Answer:
+            del operation, params
             raise TaskgateError(code=grpc.StatusCode.INVALID_ARGUMENT, message="m", reason="r")
 
     with pytest.raises(TaskgateError):

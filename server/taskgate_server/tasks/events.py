@@ -49,7 +49,7 @@ def _omics_name(event: Event) -> str | None:
     if kind == "run":
         return _filled(names, names.parent_forms["runs"], {"id": own_id})
     run = OMICS_ARN.fullmatch(detail.get("runArn") or "")
-    run_id = run[2] if run else detail["runId"]
+    run_id = run[2] if run and run[1] == "run" else detail["runId"]
     return _filled(names, names.text, {"id": run_id, "taskId": own_id})
 
 

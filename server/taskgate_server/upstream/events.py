@@ -85,7 +85,7 @@ class EventQueue:
                 await self._take()
             except TaskgateError as error:
                 await self._failed(error.reason, told_delay(error))
-            except Exception as error:  # noqa: BLE001  # no message may end it
+            except Exception as error:  # noqa: BLE001  # no answer may end it
                 log_bug(error, queue=self._url)
                 await self._failed("BUG", 0.0)
             else:
@@ -121,7 +121,10 @@ class EventQueue:
             self.ignored += 1
             return
         self.hinted += 1
-        self._hint(name)
+        try:
+            self._hint(name)
+        except Exception as error:  # noqa: BLE001  # the others in the batch are not to wait for it
+            log_bug(error, queue=self._url)
 
 
 def queue_settings(url: str, aws: AwsSettings) -> AwsSettings:
