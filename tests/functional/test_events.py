@@ -23,6 +23,7 @@ from taskgate_server.upstream import events
 from taskgate_server.upstream.events import EventQueue
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_faults import refused_endpoint
+from tests.functional.test_process import serving
 from tests.unit.test_events import JOB, RUN_ARN, STEP, TASK, deadline, omics
 
 DOCS = (Path(__file__).parents[2] / "docs/events.md").read_text()
@@ -232,3 +233,17 @@ def test_queues_that_are_one_have_one_reader() -> None:
     assert count(deadline=one, omics=one) == 1
     assert count(deadline=one, omics=other) == 2
     assert count(deadline=AwsSettings()) == 0
+
+
+def test_a_process_does_not_wait_for_its_long_poll(neighbours: str, aws: Emulator) -> None:
+    queue = Queue(neighbours)
+    with serving(aws, TASKGATE_AWS__OMICS__EVENTS_QUEUE_URL=queue.url) as server:
+        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+        give_up_at = time.monotonic() + 30
+        while queue.left() and time.monotonic() < give_up_at:
+            time.sleep(0.02)  # the consumer is in another process
+        assert queue.left() == 0
+        stopping = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+    assert time.monotonic() - stopping < events.LONGEST_WAIT_SECONDS / 2

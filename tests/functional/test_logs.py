@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -154,6 +155,21 @@ def test_a_deadline_task(
     assert (source.attempt, source.attempt_count) == (1, 1)
     assert (source.start_time, source.end_time) == (at(10.5), at(20.5))
     assert [line.time for line in responses[1].lines.lines] == [at(10.6), at(15), at(20.5)]
+
+
+def test_lines_do_not_reach_the_servers_own_log(
+    aws: Emulator,
+    logs: Logs,
+    stub: task_service_pb2_grpc.TaskServiceStub,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "taskgate")
+    ran(aws, action(3, 10, 20))
+    logs.write(QUEUE_GROUP, SESSION, [(11, "a secret")])
+    assert told(stub.StreamTaskLogs(Request(name=TASK)))[1] == ["a secret"]
+    lines = [str(vars(record)) for record in caplog.records if record.name == "taskgate"]
+    assert any("StreamTaskLogs" in line for line in lines)
+    assert not any("a secret" in line for line in lines)
 
 
 def test_attempts_are_numbered_by_their_start(

@@ -187,6 +187,17 @@ def test_a_read_after_it_sees_it(stub: task_service_pb2_grpc.TaskServiceStub) ->
     assert after[1] != task_pb2.TASK_STATE_CANCELLED
 
 
+def test_what_is_kept_of_other_tasks_stays_good(
+    aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
+) -> None:
+    request = task_service_pb2.GetTaskRequest(name=FAILED)
+    stub.GetTask(request)
+    stub.BatchUpdateTasks(batch((PENDING, SUSPEND), (CANCELED, RETRY)))
+    asked = aws.request_count
+    stub.GetTask(request)
+    assert aws.request_count == asked
+
+
 def test_more_than_a_batch_holds(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
+from grpc import StatusCode
 
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.aws.services import DEADLINE, SERVICES
+from taskgate_server.errors import Origin
 from taskgate_server.upstream.batched_writes import Writes
 from taskgate_server.upstream.batches import NoBatchError, plan_batch_write
+from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.paced import PacedSender
+from taskgate_server.upstream.ratelimit import Unlimited
+from taskgate_server.upstream.retries import Retries, RetryBudget
+from taskgate_server.upstream.sender import Answer
 
 BATCHES = [
     (spec.name, single, batch) for spec in SERVICES for single, batch in spec.batch_writes.items()
@@ -53,3 +67,56 @@ def test_tokens_follow_from_the_callers_and_from_the_items() -> None:
     tokens = [one.token_for(part, attempt) for part, attempt in parts]
     assert tokens == [again.token_for(part, attempt) for part, attempt in parts]
     assert len({*tokens, "mine"}) == 5
+
+
+@dataclass
+class Sender:
+    """AWS takes as many batches as it has answers, and then is silent."""
+
+    answers: list[dict[str, Any]]
+    connection = SimpleNamespace(spec=DEADLINE)
+    executor = None
+
+    async def send(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        *,
+        leaving: Callable[[], None],
+        ended: Callable[[], None],
+    ) -> Answer:
+        del operation, params
+        leaving()
+        if not self.answers:
+            await asyncio.Event().wait()
+        ended()
+        return Answer(value=self.answers.pop(0), request_id="r", observe_time=0.0)
+
+    def origin(self, operation: str) -> Origin:
+        return Origin(service="deadline", title="t", domain="d", operation=operation)
+
+
+def gateway(sender: Sender) -> Gateway:
+    paced = PacedSender(
+        cast("Any", sender), Unlimited(DEADLINE), Breaker(DEADLINE), Retries(RetryBudget())
+    )
+    sharing = Sharing(
+        default_max_age=0.0,
+        longest_max_age=1.0,
+        max_entries=0,
+        max_bytes=0,
+        batch_slots=1,
+        batch_linger=0.0,
+    )
+    return Gateway(paced, sharing, default_time_limit=60.0)
+
+
+async def test_what_is_done_when_the_time_is_up_is_told_as_done() -> None:
+    items = [{"taskId": str(index), "targetRunStatus": "CANCELED"} for index in range(250)]
+    refused = {"errors": [{"taskId": "3", "code": "ConflictException", "message": "no"}]}
+    sender = Sender([refused, {}])
+    outcomes = await gateway(sender).write_many("UpdateTask", items, token="t", time_limit=0.05)
+    codes = [outcome.code if outcome is not None else None for outcome in outcomes]
+    assert codes[3] is StatusCode.FAILED_PRECONDITION
+    assert [*codes[:3], *codes[4:200]] == [None] * 199
+    assert codes[200:] == [StatusCode.DEADLINE_EXCEEDED] * 50
