@@ -190,6 +190,17 @@ def test_attempts_are_numbered_by_their_start(
         assert (source.attempt, source.attempt_count) == (attempt or 3, 3)
 
 
+def test_an_attempt_that_the_list_does_not_have_yet(
+    aws: Emulator, logs: Logs, stub: task_service_pb2_grpc.TaskServiceStub
+) -> None:
+    ran(aws, action(3, 10, 20), latest=action(9, 100, 110)["sessionActionId"])
+    aws.respond("deadline", "GetSessionAction", body=action(9, 100, 110))
+    logs.write(QUEUE_GROUP, SESSION, [(15, "one"), (105, "two")])
+    source, messages = told(stub.StreamTaskLogs(Request(name=TASK)))
+    assert messages == ["two"]
+    assert (source.attempt, source.attempt_count) == (2, 2)
+
+
 def test_an_attempt_that_there_was_not(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
@@ -309,6 +320,8 @@ def test_a_stream_that_is_not_there_is_an_empty_log(
         ({"since": at(12), "tail": 3}, range(2497, 2500)),
         ({"since": at(5), "limit": 2}, range(2)),
         ({"since": at(30)}, range(0)),
+        ({"since": at(30), "tail": 2}, range(0)),
+        ({"since": at(30), "follow": True}, range(0)),
         # Followed to the end, which was long ago.
         ({"follow": True}, range(2500)),
         ({"follow": True, "tail": 2}, range(2498, 2500)),

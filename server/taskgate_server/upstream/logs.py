@@ -41,6 +41,11 @@ class Section:
     end: int | None = None
     """The first one that is not; None if there is no end."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no line can be in it."""
+        return self.end is not None and self.start >= self.end
+
     def has(self, line: Line) -> bool:
         """Whether the line is in it."""
         return self.start <= line.time and (self.end is None or line.time < self.end)

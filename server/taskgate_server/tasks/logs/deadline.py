@@ -41,11 +41,10 @@ class Finder(LogFinder):
         job = {member: params[member] for member in JOB_IDS}
         action: Mapping[str, Any]
         if known is not None and known.attempt and (attempt or known.attempt_id == latest):
-            ids = {**job, "sessionActionId": known.attempt_id}
-            action = {**await self.ask("GetSessionAction", ids, asking), **ids}
+            action = await self._action(job, known.attempt_id, asking)
             number, count = known.attempt, known.attempt_count
         else:
-            actions = await self._started(job, params["taskId"], asking)
+            actions = await self._started(job, params["taskId"], latest, asking)
             if not actions:
                 return LogPlace(is_over=is_settled)
             count = len(actions)
@@ -64,11 +63,20 @@ class Finder(LogFinder):
             is_over=is_settled or (attempt is not None and ended is not None),
         )
 
+    async def _action(
+        self, job: Mapping[str, str], action_id: str, asking: Asking
+    ) -> Mapping[str, Any]:
+        ids = {**job, "sessionActionId": action_id}
+        return {**await self.ask("GetSessionAction", ids, asking), **ids}
+
     async def _started(
-        self, job: Mapping[str, str], task_id: str, asking: Asking
+        self, job: Mapping[str, str], task_id: str, latest: str, asking: Asking
     ) -> list[Mapping[str, Any]]:
         """The session actions that have run the task, in the order of their start."""
         actions = await self.rows(LIST, {**job, "taskId": task_id}, ROWS, asking)
+        if all(action["sessionActionId"] != latest for action in actions):
+            # Two answers of AWS need not be of one moment.
+            actions.append(await self._action(job, latest, asking))
         started = [
             (start.seconds, start.nanos, action)
             for action in actions

@@ -151,7 +151,7 @@ class Following:
             if latest is not None:
                 # All of this attempt is told, and there is another one.
                 self._place, self._over_since = latest, math.inf
-                self._cursor = Cursor(self._section())
+                self._go_to(self._section())
                 yield _source(latest)
             elif not self.wanted.follow or self._is_drained():
                 return
@@ -163,11 +163,14 @@ class Following:
         if not self._place.attempt:
             return
         section = self._section()
-        if self.wanted.tail:
+        if self.wanted.tail and not section.is_empty:
             read = partial(read_last, self._reading(), section, self.wanted.tail)
             self._first, self._cursor = await self.patience.ask(read)
         else:
-            self._cursor = Cursor(section)
+            self._go_to(section)
+
+    def _go_to(self, section: Section) -> None:
+        self._cursor = None if section.is_empty else Cursor(section)
 
     def _section(self) -> Section:
         section = self._place.to_section(self.wanted.since)
