@@ -35,11 +35,11 @@ IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
 class Queue:
     """A queue that gets the events of a rule."""
 
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, account: str = ACCOUNT) -> None:
         self.sqs: Any = boto3.client("sqs", region_name=REGION, endpoint_url=endpoint_url)
         self.events: Any = boto3.client("events", region_name=REGION, endpoint_url=endpoint_url)
         self.url: str = self.sqs.create_queue(QueueName="taskgate-events")["QueueUrl"]
-        policy = POLICY.replace("111122223333", ACCOUNT)
+        policy = POLICY.replace("111122223333", account)
         self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"Policy": policy})
         self.events.put_rule(Name="taskgate-events", EventPattern=PATTERN)
         [statement] = json.loads(policy)["Statement"]

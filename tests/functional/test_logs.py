@@ -20,7 +20,7 @@ from tests.functional.test_faults import error_of, refused_endpoint
 JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
 TASK = f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks/{seed.FAILED_TASK_ID}"
 PENDING = f"{JOB}/steps/{seed.COMPOSITE_STEP_ID}/tasks/{seed.PENDING_TASK_ID}"
-RUN_TASK = f"omics/runs/{seed.ENDED_RUN_ID}/tasks/{seed.FAILED_RUN_TASK_ID}"
+RUN_TASK = f"omics/runs/{seed.RUN_ID}/tasks/{seed.FAILED_RUN_TASK_ID}"
 CACHED_TASK = f"omics/runs/{seed.RUN_ID}/tasks/{seed.CACHE_HIT_TASK_ID}"
 
 QUEUE_GROUP = f"/aws/deadline/{seed.FARM_ID}/{seed.QUEUE_ID}"
@@ -247,7 +247,7 @@ def test_a_healthomics_task(
     *,
     has_arn: bool,
 ) -> None:
-    stream = f"run/{seed.ENDED_RUN_ID}/task/{seed.FAILED_RUN_TASK_ID}"
+    stream = f"run/{seed.RUN_ID}/task/{seed.FAILED_RUN_TASK_ID}"
     group, more = OMICS_GROUP, {}
     if has_arn:
         group, stream = "/aws/omics/Other", "run/1/task/2"
@@ -274,7 +274,7 @@ def test_attempts_of_a_healthomics_task(
         {key: value for key, value in run_task(taskId="55").items() if key != "startTime"},
     ]
     for task in ("22", seed.FAILED_RUN_TASK_ID, "33"):
-        logs.write(OMICS_GROUP, f"run/{seed.ENDED_RUN_ID}/task/{task}", [(1, f"of {task}")])
+        logs.write(OMICS_GROUP, f"run/{seed.RUN_ID}/task/{task}", [(1, f"of {task}")])
     expected = [(1, "22"), (2, seed.FAILED_RUN_TASK_ID), (3, "33")]
     for attempt, task in [*expected, (None, seed.FAILED_RUN_TASK_ID)]:
         aws.respond("omics", "GetRunTask", body=run_task())
