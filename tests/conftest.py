@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -106,3 +107,23 @@ def client(server_address: str) -> Iterator[Client]:
     """A client of the server."""
     with connect(server_address) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """CloudWatch Logs, SQS and EventBridge, by moto."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # it takes a second
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def neighbours(moto_server: str) -> str:
+    """Where they are; nothing is in them."""
+    reset = urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")  # noqa: S310  # our own
+    urllib.request.urlopen(reset).close()  # noqa: S310  # our own
+    return moto_server

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TextIO
 
 from taskgate_server import config
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
 from taskgate_server.call_log import CallLog
 from taskgate_server.calls import CallsInFlight, Handler, Rpc
 from taskgate_server.config import AwsSettings, Settings, SettingsError
@@ -24,6 +24,12 @@ from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.breaker import Breaker, Trip
 from taskgate_server.upstream.clients import make_client
 from taskgate_server.upstream.connection import Connection
+from taskgate_server.upstream.events import (
+    DaemonThreads,
+    EventQueue,
+    Hint,
+    queue_settings,
+)
 from taskgate_server.upstream.gateway import Gateway, Sharing
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
@@ -52,24 +58,27 @@ class App:
 
     server: Server
     gateways: list[Gateway]
-    executors: list[ThreadPoolExecutor]
     call_log: CallLog
 
     async def close(self) -> None:
         """Drops the AWS calls that nobody waits for any more."""
         for gateway in self.gateways:
             await gateway.close()
-        for executor in self.executors:
-            executor.shutdown(wait=False, cancel_futures=True)
+            gateway.executor.shutdown(wait=False, cancel_futures=True)
         self.call_log.flush()
 
 
-def build(settings: Settings, log_stream: TextIO | None = None) -> App:
+def _nobody(name: str) -> None:
+    """Nobody watches."""
+
+
+def build(settings: Settings, log_stream: TextIO | None = None, hint: Hint = _nobody) -> App:
     """The whole server; nothing is started yet.
 
     Args:
         settings: all of them.
         log_stream: where lines about calls go; None for nowhere.
+        hint: told the name of each task or parent that AWS sent an event about.
 
     Raises:
         SettingsError: there are settings for an AWS service that Taskgate does not know.
@@ -80,7 +89,6 @@ def build(settings: Settings, log_stream: TextIO | None = None) -> App:
         raise SettingsError(
             [f"aws.{name}: no such AWS service; there are {', '.join(known)}" for name in strangers]
         )
-    executors, gateways = [], {}
     sharing = Sharing(
         default_max_age=settings.default_max_age_seconds,
         longest_max_age=LONGEST_MAX_AGE_SECONDS,
@@ -89,16 +97,15 @@ def build(settings: Settings, log_stream: TextIO | None = None) -> App:
         batch_slots=BATCH_SLOTS,
         batch_linger=BATCH_LINGER_SECONDS,
     )
+    gateways, logs = {}, {}
     for spec in SERVICES:
         aws = settings.aws.get(spec.name, AwsSettings())
-        executor = ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=spec.name)
-        executors.append(executor)
-        connection = Connection(spec, partial(make_client, spec, aws), executor)
-        gateways[spec.name] = Gateway(
-            _paced(Sender(connection, executor), aws),
-            sharing,
-            default_time_limit=settings.default_time_limit_seconds,
-        )
+        gateways[spec.name] = _gateway(spec, aws, sharing, settings)
+        # Nobody asks for the same page twice, but those who follow a log together do so at once.
+        at_once = replace(sharing, max_entries=0)
+        for_logs = aws.model_copy(update={"endpoint_url": aws.logs_endpoint_url})
+        logs[spec.name] = _gateway(LOGS, for_logs, at_once, settings, on_demand=True)
+    queues = _event_queues(settings, hint)
     services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
     in_flight = CallsInFlight()
     call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
@@ -106,7 +113,8 @@ def build(settings: Settings, log_stream: TextIO | None = None) -> App:
 
     def load_handlers() -> dict[str, Handler]:
         return {
-            f"/{rpc.method}": interceptors.handler(rpc) for rpc in load_rpcs(settings, gateways)
+            f"/{rpc.method}": interceptors.handler(rpc)
+            for rpc in load_rpcs(settings, gateways, logs)
         }
 
     server = Server(
@@ -115,13 +123,46 @@ def build(settings: Settings, log_stream: TextIO | None = None) -> App:
         in_flight,
         list(gateways.values()),
         settings.max_request_bytes,
+        [gateway.connection.run for gateway in logs.values()] + [queue.run for queue in queues],
     )
-    return App(
-        server=server,
-        gateways=list(gateways.values()),
-        executors=executors,
-        call_log=call_log,
+    return App(server=server, gateways=[*gateways.values(), *logs.values()], call_log=call_log)
+
+
+def _gateway(
+    spec: ServiceSpec,
+    aws: AwsSettings,
+    sharing: Sharing,
+    settings: Settings,
+    *,
+    on_demand: bool = False,
+) -> Gateway:
+    """The door to one AWS service, with threads of its own."""
+    executor = ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=spec.name)
+    make = partial(make_client, spec, aws)
+    connection = Connection(spec, make, executor, on_demand=on_demand)
+    return Gateway(
+        _paced(Sender(connection, executor), aws),
+        sharing,
+        default_time_limit=settings.default_time_limit_seconds,
     )
+
+
+def _event_queues(settings: Settings, hint: Hint) -> list[EventQueue]:
+    """What takes events out of the queues that the settings name, each once."""
+    queues = {aws.events_queue_url: aws for aws in settings.aws.values() if aws.events_queue_url}
+    return [_event_queue(url, aws, hint) for url, aws in queues.items()]
+
+
+def _event_queue(url: str, aws: AwsSettings, hint: Hint) -> EventQueue:
+    threads, make = DaemonThreads(), partial(make_client, SQS, queue_settings(url, aws))
+    return EventQueue(Sender(Connection(SQS, make, threads), threads), url, _name_in, hint)
+
+
+def _name_in(event: str) -> str | None:
+    """See `tasks.events.name_in`. Imports the contracts, which takes 0.1 s."""
+    from taskgate_server.tasks.events import name_in  # noqa: PLC0415
+
+    return name_in(event)
 
 
 def _paced(sender: Sender, aws: AwsSettings) -> PacedSender:
@@ -135,7 +176,9 @@ def _paced(sender: Sender, aws: AwsSettings) -> PacedSender:
     return PacedSender(sender, limiter, breaker, Retries(RetryBudget(), backoff))
 
 
-def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]:
+def load_rpcs(
+    settings: Settings, gateways: dict[str, Gateway], logs: dict[str, Gateway]
+) -> Iterable[Rpc]:
     """Every RPC that the server has. Imports the contracts, which takes 0.1 s."""
     from importlib.metadata import version  # noqa: PLC0415
 
@@ -144,23 +187,32 @@ def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]
     from taskgate_server.tasks import servicer  # noqa: PLC0415
     from taskgate_server.tasks.backend import Backends, load_backend  # noqa: PLC0415
     from taskgate_server.tasks.info import Info  # noqa: PLC0415
+    from taskgate_server.tasks.logs.places import load_finder  # noqa: PLC0415
+    from taskgate_server.tasks.logs.streams import Logs  # noqa: PLC0415
     from taskgate_server.tasks.reads import Reads  # noqa: PLC0415
+    from taskgate_server.tasks.updates import Updates  # noqa: PLC0415
 
     limits = StreamLimits(
         chunk_bytes=settings.stream_chunk_bytes,
         spool_memory_bytes=settings.spool_memory_bytes,
         max_upload_bytes=settings.max_upload_bytes,
     )
-    by_service, counts = {}, {}
+    by_service, counts, finders = {}, {}, {}
     for spec in SERVICES:
         operations, gateway = handlers.load_operations(spec), gateways[spec.name]
         yield from handlers.make_rpcs(spec, operations, gateway, limits)
         backend = load_backend(spec)
         by_service[spec.name] = backend(gateway, operations[backend.names.operation].to_message)
+        finders[spec.name] = load_finder(spec)(by_service[spec.name])
         counts[spec.name] = len(operations)
     backends = Backends(by_service)
     yield from servicer.make_rpcs(
-        [Reads(backends), Info(version("taskgate"), backends, counts)],
+        [
+            Reads(backends),
+            Updates(backends),
+            Logs(backends=backends, finders=finders, gateways=logs),
+            Info(version("taskgate"), backends, counts),
+        ],
     )
 
 

@@ -28,6 +28,8 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 # The region becomes part of a host name: https://docs.aws.amazon.com/general/latest/gr/rande.html
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$")]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/?$")]
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
+QueueUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/[^?#]*[^/?#]$")]
 
 
 class AwsSettings(BaseModel):
@@ -42,6 +44,15 @@ class AwsSettings(BaseModel):
         None,
         description="Another endpoint than AWS's own, such as the emulator's. AWS's host prefixes"
         " are then left out.",
+    )
+    logs_endpoint_url: Endpoint | None = Field(
+        None,
+        description="The same for Amazon CloudWatch Logs in this region, which has tasks' logs.",
+    )
+    events_queue_url: QueueUrl | None = Field(
+        None,
+        description="An Amazon SQS queue that gets the AWS service's events, see events.md. Both"
+        " AWS services may have the same one.",
     )
     connect_timeout_seconds: Seconds = Field(3.0, description="Limit for making a connection.")
     read_timeout_seconds: Seconds = Field(30.0, description="Limit for waiting for an answer.")

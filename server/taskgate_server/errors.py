@@ -140,6 +140,8 @@ AWS_ERRORS: Final[Mapping[str, Rule]] = {
     "RequestTimeoutException": Rule(code=StatusCode.DEADLINE_EXCEEDED),
     "NotSupportedOperationException": Rule(code=StatusCode.UNIMPLEMENTED),
     "RangeNotSatisfiableException": Rule(code=StatusCode.OUT_OF_RANGE),
+    # What CloudWatch Logs declares besides.
+    "InvalidParameterException": Rule(code=StatusCode.INVALID_ARGUMENT),
     # What any AWS service can answer:
     # https://docs.aws.amazon.com/general/latest/gr/api-retries.html and the common errors pages.
     "AccessDenied": Rule(code=StatusCode.PERMISSION_DENIED),

@@ -123,7 +123,16 @@ def _reserve(address: Address) -> Address:
 
 
 class Server:
-    """One server: `start`, then `drain`, once each."""
+    """One server: `start`, then `drain`, once each.
+
+    Args:
+        address: where to listen.
+        handlers: of all RPCs.
+        in_flight: counts the calls being served.
+        gateways: to the AWS services whose health is told.
+        max_request_bytes: of one message.
+        also: what else runs in the background until the server stops.
+    """
 
     def __init__(
         self,
@@ -132,7 +141,9 @@ class Server:
         in_flight: CallsInFlight,
         gateways: Sequence[Gateway],
         max_request_bytes: int,
+        also: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
+        self._also = also
         self._address = address
         self._handlers = handlers
         self._in_flight = in_flight
@@ -179,6 +190,8 @@ class Server:
             self._run(gateway.connection.run())
             self._run(self._follow_connection(gateway))
             self._run(self._follow_breaker(gateway))
+        for make in self._also:
+            self._run(make())
         self._handlers.load()
         return address
 

@@ -146,8 +146,14 @@ def test_server_info(client: Client) -> None:
         assert each.ready
         assert each.region == "us-west-2"
         assert each.operation_count == len(model.operations(model.load_service(each.name)))
-        methods = {"GetTask", "BatchGetTasks", "ListTasks", "SummarizeTasks"}
-        assert methods <= set(each.task_methods)
+        assert {"GetTask", "BatchGetTasks", "ListTasks", "SummarizeTasks"} <= set(each.task_methods)
+        assert list(each.task_methods) == sorted(each.task_methods)
+    methods = {each.name: set(each.task_methods) for each in info.aws_services}
+    assert methods["deadline"] - methods["omics"] == {
+        *("CancelTask", "RetryTask", "SuspendTask"),
+        "BatchUpdateTasks",
+    }
+    assert methods["omics"] < methods["deadline"]
 
 
 def test_names_in_client_and_server_are_one() -> None:

@@ -125,7 +125,9 @@ class _Inline(Executor):
 class _Connected(Connection):
     """A connection that has a client from the start, and never loses it."""
 
-    def __init__(self, spec: ServiceSpec, make: Callable[[], AwsClient], *_: object) -> None:
+    def __init__(
+        self, spec: ServiceSpec, make: Callable[[], AwsClient], *_: object, **__: object
+    ) -> None:
         super().__init__(spec, make, _Inline())
         self._client = make()
         self._tried.set()

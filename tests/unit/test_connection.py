@@ -99,3 +99,16 @@ async def test_a_refused_client_is_replaced_once() -> None:
         assert connection.client is second
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_client_on_demand_is_made_for_the_first_who_asks() -> None:
+    maker = Maker(client())
+    with ThreadPoolExecutor(1) as executor:
+        connection = Connection(OMICS, maker, executor, on_demand=True)
+        running = asyncio.ensure_future(connection.run())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(maker.results) == 1
+        assert await connection.ready() == client()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

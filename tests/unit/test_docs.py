@@ -19,6 +19,8 @@ ERRORS = (ROOT / "docs/errors.md").read_text()
 CONTRACT = (ROOT / "docs/contract.md").read_text()
 REASONS_IN = (
     "errors.py",
+    "tasks/logs/places.py",
+    "tasks/updates.py",
     "upstream/breaker.py",
     "upstream/failures.py",
     "upstream/ratelimit.py",

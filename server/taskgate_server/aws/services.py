@@ -19,8 +19,9 @@ class ServiceSpec:
     title: str
     """The name that AWS uses in its documents: `AWS Deadline Cloud`."""
 
-    grpc_service: str
-    """The unqualified name of the generated gRPC service: `DeadlineService`."""
+    grpc_service: str = ""
+    """The unqualified name of the generated gRPC service: `DeadlineService`. Empty for a service
+    that only Taskgate itself asks."""
 
     request_rates: Mapping[str, float] = field(default_factory=dict)
     """Published default quotas: operation to calls per second, for each account and region."""
@@ -35,6 +36,8 @@ class ServiceSpec:
     lists: Mapping[str, str] = field(default_factory=dict)
     """Operation that reads one thing -> operation that lists it among others, for callers who need
     no more than its rows tell."""
+    batch_writes: Mapping[str, str] = field(default_factory=dict)
+    """Operation that writes one thing -> operation that writes many of it."""
 
     @property
     def proto_package(self) -> str:
@@ -67,6 +70,7 @@ DEADLINE = ServiceSpec(
         f"Get{thing}": f"BatchGet{thing}"
         for thing in ("Job", "Session", "SessionAction", "Step", "Task", "Worker")
     },
+    batch_writes={"UpdateTask": "BatchUpdateTask"},
 )
 
 # https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html and fixed-quotas.html
@@ -94,3 +98,13 @@ OMICS = ServiceSpec(
 )
 
 SERVICES: tuple[ServiceSpec, ...] = (DEADLINE, OMICS)
+
+# What tasks write to their logs. AWS publishes 10 calls per second for some regions, 25 or 30 for
+# the others, none to be raised:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
+LOGS = ServiceSpec(
+    name="logs", title="Amazon CloudWatch Logs", request_rates={"GetLogEvents": 10.0}
+)
+
+# Where events of both services come from, if they are set up to: docs/events.md.
+SQS = ServiceSpec(name="sqs", title="Amazon SQS")

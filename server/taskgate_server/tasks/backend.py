@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from taskgate.v1 import task_pb2, task_service_pb2
+from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation, Rows
@@ -27,6 +27,7 @@ from taskgate_server.upstream.sender import Answer
 
 State: TypeAlias = "task_pb2.TaskState.ValueType"
 TaskView: TypeAlias = "task_pb2.TaskView.ValueType"
+Action: TypeAlias = "task_update_pb2.TaskAction.ValueType"
 
 ToNative: TypeAlias = Callable[[Mapping[str, Any]], Message]
 """AWS's answer as the message of its own RPC; app.py gives the converter's."""
@@ -43,14 +44,37 @@ class Asking:
     priority: Priority = Priority.INTERACTIVE
 
 
+METHODS_FOR_ALL: Final = frozenset(
+    {"GetTask", "BatchGetTasks", "ListTasks", "SummarizeTasks", "StreamTaskLogs"}
+)
+"""The methods of TaskService that work on tasks of every AWS service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verbs:
+    """What an AWS service lets callers do to its tasks."""
+
+    operation: str
+    """The AWS operation that does it; its other parameters are those in a task's name."""
+    parameter: str
+    """Its parameter that says what is to become of the task."""
+    targets: Mapping[Action, str]
+    """AWS's word for each action."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoVerbs:
+    """An AWS service that has nothing of the kind for single tasks."""
+
+    alternative: str
+    """The AWS operation that comes nearest."""
+
+
 class TaskBackend(ABC):
     """The tasks of one AWS service; a subclass says what is particular to it."""
 
     names: ClassVar[NameTemplate]
     """The form of its task names; also names the AWS operation that gets one task."""
-
-    methods: ClassVar[tuple[str, ...]] = ("GetTask", "BatchGetTasks", "ListTasks", "SummarizeTasks")
-    """The methods of TaskService that work on its tasks."""
 
     summarized: ClassVar[tuple[str, ...]]
     """The kinds of parents that `summarize` takes."""
@@ -60,6 +84,12 @@ class TaskBackend(ABC):
 
     same: ClassVar[Mapping[str, str]]
     """Fields of Task that are a field of AWS's answer: ours to AWS's."""
+
+    methods: ClassVar[frozenset[str]] = METHODS_FOR_ALL
+    """The methods of TaskService that work on its tasks."""
+
+    verbs: ClassVar[Verbs | NoVerbs]
+    """What can be done to its tasks."""
 
     def __init__(self, gateway: Gateway, to_native: ToNative) -> None:
         self.gateway = gateway

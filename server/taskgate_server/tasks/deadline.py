@@ -8,9 +8,17 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from taskgate.deadline.v1 import deadline_pb2
-from taskgate.v1 import task_pb2, task_service_pb2
+from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server.tasks import listing_deadline, summary_deadline
-from taskgate_server.tasks.backend import Asking, State, TaskBackend, present, state_of
+from taskgate_server.tasks.backend import (
+    METHODS_FOR_ALL,
+    Asking,
+    State,
+    TaskBackend,
+    Verbs,
+    present,
+    state_of,
+)
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
@@ -47,6 +55,18 @@ SAME: Final = {
 }
 """Fields of Task that are a field of AWS's answer: ours to AWS's."""
 
+# https://docs.aws.amazon.com/deadline-cloud/latest/developerguide/build-jobs-modifying.html:
+# PENDING queues a task again; it becomes READY by itself once nothing stands in its way.
+VERBS: Final = Verbs(
+    operation="UpdateTask",
+    parameter="targetRunStatus",
+    targets={
+        task_update_pb2.TASK_ACTION_CANCEL: "CANCELED",
+        task_update_pb2.TASK_ACTION_RETRY: "PENDING",
+        task_update_pb2.TASK_ACTION_SUSPEND: "SUSPENDED",
+    },
+)
+
 
 class Tasks(TaskBackend):
     """The tasks of Deadline Cloud."""
@@ -55,6 +75,8 @@ class Tasks(TaskBackend):
     states = STATES
     same = SAME
     summarized = ("jobs", "steps")
+    methods = METHODS_FOR_ALL | {"CancelTask", "RetryTask", "SuspendTask", "BatchUpdateTasks"}
+    verbs = VERBS
 
     async def list_page(
         self,

@@ -42,5 +42,5 @@ class Info:
             not_ready_reason=obstacle,
             grpc_service=spec.grpc_service_full_name,
             operation_count=self.operation_counts[spec.name],
-            task_methods=backend.methods,
+            task_methods=sorted(backend.methods),
         )

@@ -14,6 +14,7 @@ from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.tasks import listing_lookup, summary_omics
 from taskgate_server.tasks.backend import (
     Asking,
+    NoVerbs,
     State,
     TaskBackend,
     TaskView,
@@ -65,6 +66,9 @@ class Tasks(TaskBackend):
     states = STATES
     same = SAME
     summarized = ("runs",)
+    # It ends whole runs only:
+    # https://docs.aws.amazon.com/omics/latest/dev/canceling-runs.html
+    verbs = NoVerbs(alternative="CancelRun")
 
     async def get_many(
         self, names: Sequence[str], view: TaskView, asking: Asking

@@ -1,7 +1,8 @@
-"""How reads of one thing become one read of many, and its answer theirs again: from AWS's model.
+"""How calls about one thing become one about many, and its answer theirs again: from AWS's model.
 
-`ServiceSpec.batches` says which operation batches which. The members that hold ids, things and
-errors are found by their shapes. Counterpart: `batcher` decides what leaves when.
+`ServiceSpec.batches` and `batch_writes` say which operation batches which. The members that hold
+ids, things and errors are found by their shapes. Counterparts: `batcher` decides which reads leave
+when, `batched_writes` sends writes.
 """
 
 from __future__ import annotations
@@ -49,8 +50,7 @@ class BatchPlan:
         """
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         for error in answer.get(self.errors) or ():
-            told = {"Code": error.get("code"), "Message": error.get("message") or ""}
-            found[self._key(error)] = {"Error": told}
+            found[self._key(error)] = _item_error(error)
         for thing in answer.get(self.answers) or ():
             found[self._key(thing)] = thing
         missing = {"Error": {"Code": "Unknown", "Message": "AWS's answer left this item out"}}
@@ -58,6 +58,37 @@ class BatchPlan:
 
     def _key(self, item: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple([item.get(member) for member in self.ids])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchWritePlan:
+    """One batch operation that stands in for many calls of a single one that writes."""
+
+    operation: str
+    max_items: int
+    ids: tuple[str, ...]
+    """The members that name what is written: the single operation's path."""
+    request: str
+    """The member of the request that lists the writes."""
+    errors: str
+    """The member of the answer that lists the items' errors; it has nothing of the others."""
+    token: str | None
+    """The member that makes the batch safe to repeat."""
+
+    def to_params(self, items: Sequence[Params], token: str) -> dict[str, Any]:
+        """The batch operation's parameters for these single ones, which have no token."""
+        params: dict[str, Any] = {self.request: [dict(item) for item in items]}
+        return params if self.token is None else {**params, self.token: token}
+
+    def split(
+        self, items: Sequence[Params], answer: Mapping[str, Any]
+    ) -> list[ErrorResponse | None]:
+        """For each item its error, or None, in the items' order."""
+        found = {self._key(error): _item_error(error) for error in answer.get(self.errors) or ()}
+        return [found.get(self._key(item)) for item in items]
+
+    def _key(self, item: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(item.get(member) for member in self.ids)
 
 
 def plan_batch(service: model.ServiceModel, single: str, batch: str) -> BatchPlan:
@@ -84,6 +115,38 @@ def plan_batch(service: model.ServiceModel, single: str, batch: str) -> BatchPla
         answers=answers[0],
         errors=errors[0],
     )
+
+
+def plan_batch_write(service: model.ServiceModel, single: str, batch: str) -> BatchWritePlan:
+    """How `batch` stands in for calls of `single`, which writes.
+
+    Raises:
+        NoBatchError: it cannot.
+    """
+    if batch not in service.operation_names:
+        raise NoBatchError(f"this botocore has no {batch}")
+    one, many = service.operation_model(single), service.operation_model(batch)
+    members = _members(one.input_shape)
+    ids = tuple(
+        name for name, shape in members.items() if shape.serialization.get("location") == "uri"
+    )
+    requests = _lists(many.input_shape, set(members) - set(one.idempotent_members))
+    errors = _lists(many.output_shape, {*ids, "code", "message"})
+    if not (requests and errors):
+        raise NoBatchError(f"{batch} does not do all that {single} does")
+    shape = _members(many.input_shape)[requests[0]]
+    return BatchWritePlan(
+        operation=batch,
+        max_items=int(shape.metadata["max"]),
+        ids=ids,
+        request=requests[0],
+        errors=errors[0],
+        token=next(iter(many.idempotent_members), None),
+    )
+
+
+def _item_error(error: Mapping[str, Any]) -> ErrorResponse:
+    return {"Error": {"Code": error.get("code"), "Message": error.get("message") or ""}}
 
 
 def _members(shape: model.StructureShape | None) -> Mapping[str, model.Shape]:

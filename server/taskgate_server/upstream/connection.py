@@ -1,4 +1,7 @@
-"""The way to one AWS service: a client made off the event loop, and made anew when refused."""
+"""The way to one AWS service: a client made off the event loop, and made anew when refused.
+
+The clients of services that not every server needs are made when they are first asked for.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,13 @@ class Connection:
         make: Callable[[], AwsClient],
         executor: Executor,
         sleep: Sleep = asyncio.sleep,
+        *,
+        on_demand: bool = False,
     ) -> None:
         self.spec = spec
+        self._wanted = asyncio.Event()
+        if not on_demand:
+            self._wanted.set()
         self._make = make
         self._executor = executor
         self._sleep = sleep
@@ -57,6 +65,7 @@ class Connection:
         Raises:
             errors.TaskgateError: UNAVAILABLE, with what the server lacks.
         """
+        self._wanted.set()
         await self._tried.wait()
         if self._client is None:
             raise self._error or errors.internal()
@@ -76,6 +85,7 @@ class Connection:
 
     async def run(self) -> None:
         """Makes the client, and makes it anew each time it is lost; ends when cancelled."""
+        await self._wanted.wait()
         delay = FIRST_RETRY_SECONDS
         while True:
             self._lost.clear()

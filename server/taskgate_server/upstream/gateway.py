@@ -11,7 +11,8 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.upstream.batched import Batches
+from taskgate_server.upstream.batched_writes import BatchedWrites, Writes
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry
 from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal
@@ -99,6 +101,7 @@ class Gateway:
             clock=clock,
             sleep=sleep,
         )
+        self._batched_writes = BatchedWrites(paced, clock)
 
     async def call(
         self,
@@ -181,6 +184,38 @@ class Gateway:
         except TimeoutError:
             origin = self._sender.origin(question.operation)
             raise errors.time_limit_exceeded(origin, limit) from None
+
+    async def write_many(
+        self, operation: str, items: Sequence[Params], *, token: str, time_limit: float | None
+    ) -> list[errors.TaskgateError | None]:
+        """Calls an operation that writes one thing for many of them, in batches where AWS has some.
+
+        Args:
+            operation: such as `UpdateTask`.
+            items: the parameters for each, without a token.
+            token: makes it safe to send all of them again.
+            time_limit: see `call`.
+
+        Returns:
+            For each item None, or the error that the call for it alone would have raised.
+        """
+        limit = self._default_time_limit if time_limit is None else time_limit
+        plan = self._plan(operation)
+
+        def written(item: Params) -> None:
+            self._writes.note(plan.resource(item), self._clock())
+
+        writes = Writes(
+            operation=operation,
+            items=items,
+            token=token,
+            give_up_at=self._clock() + limit,
+            written=written,
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if limit == math.inf else limit):
+                await self._batched_writes.send(writes, plan)
+        return writes.outcomes(errors.time_limit_exceeded(self._sender.origin(operation), limit))
 
     @property
     def obstacle(self) -> str | None:

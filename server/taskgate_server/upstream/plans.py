@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.aws.services import ServiceSpec
-from taskgate_server.upstream.batches import BatchPlan, NoBatchError, plan_batch
+from taskgate_server.upstream.batches import (
+    BatchPlan,
+    BatchWritePlan,
+    NoBatchError,
+    plan_batch,
+    plan_batch_write,
+)
 from taskgate_server.upstream.listed import ListPlan, plan_list
 from taskgate_server.upstream.resources import compile_resource
 from taskgate_server.upstream.writes import Resource
+
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +38,8 @@ class OperationPlan:
     """The operation that reads many of what this one reads."""
     listing: ListPlan | None
     """The operation that lists what this one reads."""
+    batch_write: BatchWritePlan | None
+    """The operation that writes many of what this one writes."""
 
 
 def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
@@ -43,17 +53,23 @@ def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
         is_shared=is_read and not streams,
         resource=compile_resource(operation),
         token=next(iter(operation.idempotent_members), None),
-        batch=_batch(spec, service, name),
         listing=_listing(spec, operation),
+        batch=_batch(plan_batch, service, name, spec.batches),
+        batch_write=_batch(plan_batch_write, service, name, spec.batch_writes),
     )
 
 
-def _batch(spec: ServiceSpec, service: model.ServiceModel, name: str) -> BatchPlan | None:
-    batch = spec.batches.get(name)
+def _batch(
+    plan: Callable[[model.ServiceModel, str, str], P],
+    service: model.ServiceModel,
+    name: str,
+    batches: Mapping[str, str],
+) -> P | None:
+    batch = batches.get(name)
     if batch is None:
         return None
     try:
-        return plan_batch(service, name, batch)
+        return plan(service, name, batch)
     except NoBatchError:  # an older botocore: batch operations came in April 2026
         return None
 

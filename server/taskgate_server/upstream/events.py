@@ -1,0 +1,165 @@
+"""Push as a hint: AWS's events out of an SQS queue, each of which wakes whoever watches its task.
+
+Delivery is best effort on AWS's side, and nothing here adds a promise: an event is a reason to
+look, never news in itself. docs/events.md has how a queue gets the events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from random import Random
+from threading import Thread
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from taskgate_server.config import AwsSettings
+from taskgate_server.errors import TaskgateError
+from taskgate_server.telemetry import LOG, log_bug
+from taskgate_server.upstream.retries import Backoff, Sleep, told_delay
+from taskgate_server.upstream.sender import Sender
+
+P = ParamSpec("P")
+T = TypeVar("T")
+NameIn: TypeAlias = Callable[[str], str | None]
+"""The name of the task or parent that an event, as JSON text, is about; None if there is none."""
+
+Hint: TypeAlias = Callable[[str], None]
+"""Told a name that may have changed."""
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html:
+# the most that SQS takes of each.
+MOST_MESSAGES: Final = 10
+LONGEST_WAIT_SECONDS: Final = 20
+
+READ_TIMEOUT_SECONDS: Final = LONGEST_WAIT_SECONDS + 10.0
+BACKOFF: Final = Backoff(first_seconds=1.0, longest_seconds=60.0)
+QUEUE_REGION: Final = re.compile(r"(?:^|\.)sqs\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.")
+
+
+class EventQueue:
+    """Takes events out of one queue, as long as `run` runs.
+
+    Args:
+        sender: sends calls to SQS.
+        url: the queue's.
+        name_in: what an event is about.
+        hint: told that.
+        sleep: waits for seconds.
+        random: for jitter.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        url: str,
+        name_in: NameIn,
+        hint: Hint,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        random: Random | None = None,
+    ) -> None:
+        self.hinted = 0
+        """Events so far that were about a task or a parent, for metrics."""
+        self.ignored = 0
+        """All others."""
+        self._sender = sender
+        self._url = url
+        self._name_in = name_in
+        self._hint = hint
+        self._sleep = sleep
+        self._random = random or Random()  # noqa: S311  # jitter is no secret
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Takes events until it is cancelled, whatever happens."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sender.connection.run())
+            group.create_task(self._take_for_ever())
+
+    async def _take_for_ever(self) -> None:
+        while True:
+            try:
+                await self._take()
+            except TaskgateError as error:
+                await self._failed(error.reason, told_delay(error))
+            except Exception as error:  # noqa: BLE001  # no answer may end it
+                log_bug(error, queue=self._url)
+                await self._failed("BUG", 0.0)
+            else:
+                if self._failures:
+                    LOG.info("events come again", extra={"queue": self._url})
+                self._failures = 0
+
+    async def _failed(self, reason: str, floor: float) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            LOG.warning("events do not come", extra={"queue": self._url, "reason": reason})
+        await self._sleep(BACKOFF.pause(min(self._failures, 10), floor, self._random))
+
+    async def _take(self) -> None:
+        """Waits for some messages, handles them, and only then deletes them."""
+        wanted = {"MaxNumberOfMessages": MOST_MESSAGES, "WaitTimeSeconds": LONGEST_WAIT_SECONDS}
+        answer = await self._sender.send("ReceiveMessage", {"QueueUrl": self._url, **wanted})
+        messages: list[Mapping[str, Any]] = answer.value.get("Messages") or []
+        for message in messages:
+            self._handle(message.get("Body"))
+        if messages:
+            # What SQS does not delete comes again, which does no harm.
+            entries = [
+                {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                for number, message in enumerate(messages)
+            ]
+            params = {"QueueUrl": self._url, "Entries": entries}
+            await self._sender.send("DeleteMessageBatch", params)
+
+    def _handle(self, body: Any) -> None:
+        name = self._name_in(body) if isinstance(body, str) else None
+        if name is None:
+            self.ignored += 1
+            return
+        self.hinted += 1
+        try:
+            self._hint(name)
+        except Exception as error:  # noqa: BLE001  # the others in the batch are not to wait for it
+            log_bug(error, queue=self._url)
+
+
+def queue_settings(url: str, aws: AwsSettings) -> AwsSettings:
+    """How SQS is reached: where the queue's URL says, in its region if it tells one."""
+    parts = urlsplit(url)
+    region = QUEUE_REGION.search(parts.hostname or "")
+    return aws.model_copy(
+        update={
+            "endpoint_url": f"{parts.scheme}://{parts.netloc}",
+            "region": region[1] if region else aws.region,
+            "read_timeout_seconds": READ_TIMEOUT_SECONDS,
+        }
+    )
+
+
+class DaemonThreads(Executor):
+    """A thread for each call, for calls that take long and that nobody has to wait for.
+
+    Python waits for the threads of its own executors before it exits, and a long poll would keep a
+    server that has drained for another 20 s.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Calls it in a new thread."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001  # it belongs to whoever waits
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        Thread(target=run, name="events", daemon=True).start()
+        return future

@@ -1,0 +1,122 @@
+"""Batch operations that stand in for single writes, found in AWS's model; and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from grpc import StatusCode
+
+from taskgate_server.aws import model
+from taskgate_server.aws.services import DEADLINE, SERVICES
+from taskgate_server.errors import Origin
+from taskgate_server.upstream.batched_writes import Writes
+from taskgate_server.upstream.batches import NoBatchError, plan_batch_write
+from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.paced import PacedSender
+from taskgate_server.upstream.ratelimit import Unlimited
+from taskgate_server.upstream.retries import Retries, RetryBudget
+from taskgate_server.upstream.sender import Answer
+
+BATCHES = [
+    (spec.name, single, batch) for spec in SERVICES for single, batch in spec.batch_writes.items()
+]
+
+
+@pytest.mark.parametrize(("service", "single", "batch"), BATCHES)
+def test_a_batch_does_all_that_the_single_call_does(service: str, single: str, batch: str) -> None:
+    plan = plan_batch_write(model.load_service(service), single, batch)
+    assert plan.max_items == 100
+    items = [{member: f"{member}{index}" for member in plan.ids} for index in range(2)]
+    assert plan.token is not None
+    assert plan.to_params(items, "t") == {plan.request: items, plan.token: "t"}
+    answer = {plan.errors: [{**items[1], "code": "ConflictException", "message": "no"}]}
+    assert plan.split(items, answer) == [
+        None,
+        {"Error": {"Code": "ConflictException", "Message": "no"}},
+    ]
+
+
+def test_a_model_without_it() -> None:
+    service = model.load_service("deadline")
+    with pytest.raises(NoBatchError):
+        plan_batch_write(service, "UpdateTask", "BatchUpdateTaskOfOld")
+    with pytest.raises(NoBatchError):
+        plan_batch_write(service, "UpdateTask", "BatchGetTask")
+
+
+def test_tokens_follow_from_the_callers_and_from_the_items() -> None:
+    def writes() -> Writes:
+        items = [{"taskId": f"t{index}"} for index in range(4)]
+        return Writes(
+            operation="UpdateTask",
+            items=items,
+            token="mine",
+            give_up_at=0.0,
+            written=lambda _: None,
+        )
+
+    one, again = writes(), writes()
+    assert one.token_for(range(4), 1) == "mine"
+    parts: list[tuple[list[int], int]] = [([0, 1], 1), ([2, 3], 1), ([0, 1], 2), ([0], 1)]
+    tokens = [one.token_for(part, attempt) for part, attempt in parts]
+    assert tokens == [again.token_for(part, attempt) for part, attempt in parts]
+    assert len({*tokens, "mine"}) == 5
+
+
+@dataclass
+class Sender:
+    """AWS takes as many batches as it has answers, and then is silent."""
+
+    answers: list[dict[str, Any]]
+    connection = SimpleNamespace(spec=DEADLINE)
+    executor = None
+
+    async def send(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        *,
+        leaving: Callable[[], None],
+        ended: Callable[[], None],
+    ) -> Answer:
+        del operation, params
+        leaving()
+        if not self.answers:
+            await asyncio.Event().wait()
+        ended()
+        return Answer(value=self.answers.pop(0), request_id="r", observe_time=0.0)
+
+    def origin(self, operation: str) -> Origin:
+        return Origin(service="deadline", title="t", domain="d", operation=operation)
+
+
+def gateway(sender: Sender) -> Gateway:
+    paced = PacedSender(
+        cast("Any", sender), Unlimited(DEADLINE), Breaker(DEADLINE), Retries(RetryBudget())
+    )
+    sharing = Sharing(
+        default_max_age=0.0,
+        longest_max_age=1.0,
+        max_entries=0,
+        max_bytes=0,
+        batch_slots=1,
+        batch_linger=0.0,
+    )
+    return Gateway(paced, sharing, default_time_limit=60.0)
+
+
+async def test_what_is_done_when_the_time_is_up_is_told_as_done() -> None:
+    items = [{"taskId": str(index), "targetRunStatus": "CANCELED"} for index in range(250)]
+    refused = {"errors": [{"taskId": "3", "code": "ConflictException", "message": "no"}]}
+    sender = Sender([refused, {}])
+    outcomes = await gateway(sender).write_many("UpdateTask", items, token="t", time_limit=0.05)
+    codes = [outcome.code if outcome is not None else None for outcome in outcomes]
+    assert codes[3] is StatusCode.FAILED_PRECONDITION
+    assert [*codes[:3], *codes[4:200]] == [None] * 199
+    assert codes[200:] == [StatusCode.DEADLINE_EXCEEDED] * 50
