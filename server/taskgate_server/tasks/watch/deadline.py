@@ -26,6 +26,9 @@ WAITING: Final = frozenset({"PENDING", "READY"})
 MOST_BY_NAME: Final = 200
 """Tasks of a step that are read by name, in two calls, before all are listed."""
 
+ROW: Final = ("taskRunStatus", "taskRunStatusCounts", "lifecycleStatus", "updatedAt")
+"""What a list of steps and a step alone both tell, as far as it matters here."""
+
 SETTLED: Final = frozenset({"SUSPENDED", "CANCELED", "FAILED", "SUCCEEDED", "NOT_COMPATIBLE"})
 """What botocore's waiter JobComplete ends at."""
 BEING_MADE: Final = frozenset({"CREATE_IN_PROGRESS", "UPLOAD_IN_PROGRESS", "UPDATE_IN_PROGRESS"})
@@ -115,14 +118,19 @@ class Steps(Named):
     async def _steps(self, pace: Pace) -> dict[str, Mapping[str, Any]]:
         """The steps as AWS has them now, by name."""
         if self._is_step:
-            await pace.take()
-            said = await self._reader.ask("GetStep", self._parent.params)
-            return {self._parent.name: said.value}
+            return {self._parent.name: await self._step(self._parent.name, pace)}
         steps = {}
         async for said in self._reader.pages("ListSteps", self._job | PAGE, "nextToken", pace):
             for row in said.value.get("steps", ()):
-                steps[f"{self._parent.name}/steps/{row['stepId']}"] = row
+                name = f"{self._parent.name}/steps/{row['stepId']}"
+                steps[name] = {member: row[member] for member in ROW if member in row}
         return steps
+
+    async def _step(self, name: str, pace: Pace) -> Mapping[str, Any]:
+        """One step as AWS has it now."""
+        await pace.take()
+        said = await self._reader.ask("GetStep", self._job | {"stepId": name.rpartition("/")[2]})
+        return {member: value for member, value in said.value.items() if member in ROW}
 
     async def _look(
         self, ledger: Ledger, name: str, step: Mapping[str, Any], pace: Pace, *, full: bool
@@ -138,7 +146,10 @@ class Steps(Named):
             near = moving + waiting
             if near and len(near) <= MOST_BY_NAME:
                 raise_first(await self.read(ledger, near, pace))
-            if not moving or not _agrees(ledger, name, counts):
+                # The tasks are newer now than their counts.
+                step = await self._step(name, pace)
+                counts = step.get("taskRunStatusCounts", {})
+            if not near or not _agrees(ledger, name, counts):
                 await self._list(ledger, name, pace)
         self._rows[name] = step
 
@@ -159,9 +170,8 @@ class Steps(Named):
     async def _confirm_gone(self, ledger: Ledger, name: str, pace: Pace) -> None:
         """The list of steps lacks a step of which tasks are known."""
         asked_at = self._reader.clock()
-        await pace.take()
         try:
-            await self._reader.ask("GetStep", self._job | {"stepId": name.rpartition("/")[2]})
+            await self._step(name, pace)
         except TaskgateError as error:
             if error.code is not StatusCode.NOT_FOUND:
                 raise
