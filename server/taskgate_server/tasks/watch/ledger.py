@@ -144,6 +144,8 @@ class Ledger:
         """A watcher that has come less far has missed what is no longer known."""
         self.membership = 0
         """Another number after a task came or went."""
+        self.tell: Callable[[], None] = _nothing
+        """What a source calls after each answer of AWS's, so that news need not wait."""
         self.fault: TaskgateError | None = None
         """Why a task could not be read, since this was last set to None."""
 
@@ -334,6 +336,10 @@ class Ledger:
             del group[entry.name]
             if not group:
                 del self._groups[parent], self._natives[parent]
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _add(counter: Counter[Any], key: object, step: int) -> None:
