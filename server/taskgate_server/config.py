@@ -64,7 +64,7 @@ class AwsSettings(BaseModel):
         description="Whether to stop asking for up to a second while nearly all calls fail.",
     )
     watch_calls_per_second: float = Field(
-        8.0,
+        6.0,
         gt=0,
         le=1000,
         description="Calls per second that all watches and waits together may make.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +18,14 @@ from taskgate.v1 import task_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_client import CallError
 from taskgate_emulator import Emulator, seed
 from taskgate_emulator.clock import ManualClock
-from taskgate_emulator.state import Account
 from taskgate_server import app
+from taskgate_server.tasks import deadline, omics
+from taskgate_server.tasks.watch.ledger import SETTLED
 from tests.conftest import running_server, settings_for
 from tests.watch.follower import Picture
 
 JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
+JOB_IDS = {"farmId": seed.FARM_ID, "queueId": seed.QUEUE_ID, "jobId": seed.JOB_ID}
 STEP = f"{JOB}/steps/{seed.RENDER_STEP_ID}"
 RUN = f"omics/runs/{seed.RUN_ID}"
 ENDED_RUN = f"omics/runs/{seed.ENDED_RUN_ID}"
@@ -227,12 +229,9 @@ def test_a_parent_that_is_not_there(place: Place, parent: str) -> None:
 
 
 def test_a_parent_that_vanishes_ends_the_watch(place: Place) -> None:
-    def vanish(account: Account) -> None:
-        del account.farms[seed.FARM_ID].queues[seed.QUEUE_ID].jobs[seed.JOB_ID]
-
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.is_complete)
-        place.aws.edit(vanish)
+        place.aws.jobs.remove(JOB_IDS)
         read()
         assert picture.end is not None
         assert picture.end.reason == End.WATCH_END_REASON_GONE
@@ -243,14 +242,14 @@ def test_an_outage_is_told_and_survived(place: Place) -> None:
     beat = Duration(seconds=1)
     with watch(place, parent=STEP, heartbeat_interval=beat) as (picture, read):
         read(lambda: picture.is_complete)
-        place.aws.fail("deadline", "GetStep", "InternalServerErrorException", times=3)
+        place.aws.fail("deadline", "GetStep", "InternalServerErrorException", times=2)
         place.clock.advance(3600)
         read(lambda: picture.heartbeat and picture.heartbeat.HasField("upstream_error"))
         assert picture.heartbeat is not None
         assert picture.heartbeat.upstream_error.code == grpc.StatusCode.INTERNAL.value[0]
         read(lambda: native(picture, RUNNING) == "SUCCEEDED")
-        picture.heartbeat = None
-        read(lambda: picture.heartbeat)
+        told: list[task_watch_pb2.Heartbeat | None] = [picture.heartbeat]
+        read(lambda: picture.heartbeat not in told)
         assert not picture.heartbeat.HasField("upstream_error")
 
 
@@ -287,19 +286,31 @@ def test_a_wait_ends_when_the_task_has_settled(place: Place) -> None:
     assert answer.task.native_state == "SUCCEEDED"
 
 
-def test_a_wait_for_a_cancelled_run_ends(place: Place) -> None:
-    name = f"{RUN}/tasks/{seed.CPU_TASK_ID}"
+SETTLED_WORDS = [
+    (service.NAMES.service, word)
+    for service in (deadline, omics)
+    for word, state in service.STATES.items()
+    if state in SETTLED
+]
 
-    def cancel(account: Account) -> None:
-        for task_id, task in account.runs[seed.RUN_ID].tasks.items():
-            if task_id == seed.CPU_TASK_ID:
-                record = {**task.at(place.clock()), "status": "CANCELLED"}
-                account.runs[seed.RUN_ID].tasks[task_id] = type(task)(record)
 
-    place.aws.edit(cancel)
+@pytest.mark.parametrize(("service", "word"), SETTLED_WORDS)
+def test_a_wait_ends_on_every_settled_state(place: Place, service: str, word: str) -> None:
+    move: Callable[[Mapping[str, str], str], None]
+    if service == "deadline":
+        job = place.aws.jobs.add(status="RUNNING")
+        ids, move = job.task(0), place.aws.jobs.move
+        name = deadline.NAMES.format(ids)
+    else:
+        run = place.aws.runs.add()
+        ids, move = run.task(0), place.aws.runs.move
+        name = omics.NAMES.format(ids)
+    timer = threading.Timer(0.3, move, [ids, word])
+    timer.start()
     answer = wait(place, name)
+    timer.join()
     assert answer.done
-    assert answer.task.state == task_pb2.TASK_STATE_CANCELLED
+    assert answer.task.native_state == word
 
 
 def test_a_wait_answers_before_the_time_is_up(place: Place) -> None:
@@ -320,11 +331,8 @@ def test_a_wait_for_a_task_that_is_not_there_or_vanishes(place: Place) -> None:
         wait(place, ABSENT)
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
-    def vanish(account: Account) -> None:
-        job = account.farms[seed.FARM_ID].queues[seed.QUEUE_ID].jobs[seed.JOB_ID]
-        del job.steps[seed.RENDER_STEP_ID].tasks[seed.RUNNING_TASK_ID]
-
-    timer = threading.Timer(0.5, place.aws.edit, [vanish])
+    ids = {**JOB_IDS, "stepId": seed.RENDER_STEP_ID, "taskId": seed.RUNNING_TASK_ID}
+    timer = threading.Timer(0.5, place.aws.jobs.remove, [ids])
     timer.start()
     with pytest.raises(grpc.RpcError) as raised:
         wait(place, RUNNING)
@@ -393,3 +401,52 @@ async def test_watchers_that_go_leave_nothing() -> None:
         await built.server.drain(2)
         await built.close()
         assert len(hub) == 0
+
+
+def test_a_write_is_seen_at_once_by_a_watch_that_is_open() -> None:
+    with Emulator(clock=ManualClock()) as aws:
+        job = aws.jobs.add(steps=(3,), status="SUCCEEDED")
+        name = deadline.NAMES.format(job.task(1))
+
+        async def main() -> None:
+            built = app.build(settings_for(aws.endpoint_url))
+            address = await built.server.start()
+            async with grpc.aio.insecure_channel(str(address)) as channel:
+                stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+                parent = name.rpartition("/steps/")[0]
+                picture, stream = Picture(), stub.WatchTasks(Request(parent=parent))
+                picture.connect()
+                while not picture.is_complete:
+                    picture.take(await stream.read())
+                began = time.monotonic()
+                aws.jobs.move(job.task(1), "READY")
+                hub: Any = built.backgrounds[0]
+                hub.touched(name)
+                while native(picture, name) != "READY":
+                    picture.take(await stream.read())
+                assert time.monotonic() - began < 0.9  # the next poll would be later
+                stream.cancel()
+            await built.server.drain(2)
+            await built.close()
+
+        asyncio.run(main())
+
+
+def test_many_tasks_come_in_messages_that_every_client_takes() -> None:
+    with Emulator(clock=ManualClock()) as aws:
+        job = aws.jobs.add(steps=(2_500, 10))
+        parent = deadline.NAMES.format(job.task(0)).rpartition("/steps/")[0]
+        with (
+            running_server(settings_for(aws.endpoint_url)) as address,
+            grpc.insecure_channel(str(address)) as channel,
+        ):
+            stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+            picture, sizes = Picture(), []
+            picture.connect()
+            for response in stub.WatchTasks(Request(parent=parent), timeout=60):
+                sizes.append(response.ByteSize())
+                picture.take(response)
+                if picture.is_complete:
+                    break
+            assert len(picture.tasks) == 2_510
+            assert max(sizes) <= 256 * 1024 + 1024

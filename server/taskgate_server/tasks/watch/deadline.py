@@ -24,7 +24,8 @@ STEPS_AT_ONCE: Final = 4
 WAITING: Final = frozenset({"PENDING", "READY"})
 """No worker has the task yet: it can stay so for long, and there may be thousands."""
 NEAR: Final = 100
-"""Tasks that one call reads by name."""
+"""Tasks that one call reads, by name or as a page."""
+FEW_STEPS: Final = 3
 MOST_BY_NAME: Final = 300
 """Tasks of a step that are read by name, in a few calls, before all are listed."""
 TRIES: Final = 2
@@ -104,6 +105,8 @@ class Steps(Named):
         """See `Source`."""
         steps = await self._steps(pace)
         self._settled = all(_has_settled(step) for step in steps.values())
+        if len(steps) <= FEW_STEPS and len(ledger) <= NEAR and not ledger.all_settled:
+            full = True  # as cheap as to find out what has changed, and surer
         turns = asyncio.Semaphore(STEPS_AT_ONCE)
 
         async def look(name: str, step: Mapping[str, Any]) -> None:
@@ -154,7 +157,7 @@ class Steps(Named):
         """Something in the step has changed; returns what AWS says of it in the end."""
         for _ in range(TRIES):
             near = _near(ledger, name)
-            if not near:
+            if not near or len(ledger.group(name)) <= NEAR:
                 break
             raise_first(await self.read(ledger, near, pace))
             # The tasks are newer now than their counts.

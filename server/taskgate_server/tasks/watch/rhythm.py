@@ -16,7 +16,9 @@ SHORTEST_SECONDS: Final = 1.0
 BUSY_SECONDS: Final = 5.0
 """The longest while a task is on its way."""
 QUIET_SECONDS: Final = 30.0
-"""The longest when all have settled, and after failures."""
+"""The longest when all have settled."""
+FAILED_SECONDS: Final = 10.0
+"""The longest after failures; the gateway's circuit breaker and quota spare AWS more."""
 GROWTH: Final = 1.4
 JITTER: Final = 0.15
 FAILURE_GROWTH: Final = 2.0
@@ -52,7 +54,7 @@ class Rhythm:
         """The same after AWS could not be asked."""
         self._failures += 1
         pause = SHORTEST_SECONDS * FAILURE_GROWTH ** min(self._failures - 1, 10)
-        return self._jittered(min(pause, QUIET_SECONDS))
+        return self._jittered(min(pause, FAILED_SECONDS))
 
     def quicken(self) -> None:
         """Something is known to be about to change."""

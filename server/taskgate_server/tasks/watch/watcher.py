@@ -28,6 +28,9 @@ EndReason: TypeAlias = task_watch_pb2.WatchEndReason
 MAX_AGE_SECONDS: Final = 1.0
 """How old what a watch begins with may be when it comes."""
 
+PATIENCE_SECONDS: Final = 2.0
+"""How long a watch waits for that where something is known: a sweep of a large job takes longer."""
+
 MAY_PASS: Final = frozenset(
     {
         StatusCode.ABORTED,
@@ -88,27 +91,37 @@ class Attention:
         """Waits until all that is in view is as of now; what is known already may be older.
 
         Args:
-            patient: whether to wait on when AWS could not be asked, if that may pass.
+            patient: whether to wait as long as it takes: for what is known already, too, and when
+                AWS could not be asked, if that may pass.
 
         Raises:
             errors.TaskgateError: AWS could not be asked, and nothing is known.
         """
-        since = self.hub.clock() - MAX_AGE_SECONDS
+        now = self.hub.clock()
+        since, old_will_do_at = now - MAX_AGE_SECONDS, now + PATIENCE_SECONDS
         with ExitStack() as stack:
             for view in self.views:
                 if not view.is_fresh(since):
                     stack.enter_context(view.poller.awaited())
                     view.want(since)
             for view in self.views:
-                while not view.is_fresh(since):
-                    if self.hub.stopping:
-                        raise errors.stopping()
-                    fault = view.fault(since)
-                    if fault is not None and view.checked_at() > NEVER:
-                        break  # the past is told, and heartbeats tell how old it is
-                    if fault is not None and not (patient and fault.code in MAY_PASS):
-                        raise fault
-                    await self.woken()
+                await self._fresh(view, since, old_will_do_at, patient=patient)
+
+    async def _fresh(
+        self, view: View, since: float, old_will_do_at: float, *, patient: bool
+    ) -> None:
+        while not view.is_fresh(since):
+            if self.hub.stopping:
+                raise errors.stopping()
+            is_known, fault = view.checked_at() > NEVER, view.fault(since)
+            if is_known and fault is not None:
+                return  # the past is told, and heartbeats tell how old it is
+            if fault is not None and not (patient and fault.code in MAY_PASS):
+                raise fault
+            can_wait = patient or self.wants_settled or not is_known
+            left = None if can_wait else old_will_do_at - self.hub.clock()
+            if not await self.woken(left):
+                return
 
     async def woken(self, seconds: float | None = None) -> bool:
         """Waits to be woken; False if that does not happen in time."""
