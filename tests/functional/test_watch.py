@@ -1,81 +1,39 @@
-"""WatchTasks and WaitTask over the wire, on an emulator whose clock the tests turn."""
+"""WatchTasks over the wire, on an emulator whose clock the tests turn."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from taskgate.v1 import task_pb2, task_service_pb2_grpc, task_watch_pb2
+from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_client import CallError
 from taskgate_emulator import Emulator, seed
 from taskgate_emulator.clock import ManualClock
 from taskgate_server import app
-from taskgate_server.tasks import deadline, omics
-from taskgate_server.tasks.watch.ledger import SETTLED
+from taskgate_server.tasks import deadline
 from tests.conftest import running_server, settings_for
 from tests.watch.follower import Picture
-
-JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
-JOB_IDS = {"farmId": seed.FARM_ID, "queueId": seed.QUEUE_ID, "jobId": seed.JOB_ID}
-STEP = f"{JOB}/steps/{seed.RENDER_STEP_ID}"
-RUN = f"omics/runs/{seed.RUN_ID}"
-ENDED_RUN = f"omics/runs/{seed.ENDED_RUN_ID}"
-RUNNING = f"{STEP}/tasks/{seed.RUNNING_TASK_ID}"
-FAILED = f"{STEP}/tasks/{seed.FAILED_TASK_ID}"
-CANCELED = f"{STEP}/tasks/{seed.CANCELED_TASK_ID}"
-ABSENT = f"{STEP}/tasks/task-{'0' * 32}-0"
-Request = task_watch_pb2.WatchTasksRequest
-End = task_watch_pb2
-SECONDS = 15.0
-
-
-@dataclass
-class Place:
-    """An emulator, a server, and a way to ask it."""
-
-    aws: Emulator
-    clock: ManualClock
-    stub: Any
-    address: str
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    clock = ManualClock()
-    with (
-        Emulator(clock=clock) as aws,
-        running_server(settings_for(aws.endpoint_url)) as address,
-        grpc.insecure_channel(str(address)) as channel,
-    ):
-        yield Place(aws, clock, task_service_pb2_grpc.TaskServiceStub(channel), str(address))
-
-
-@contextmanager
-def watch(place: Place, **request: Any) -> Iterator[tuple[Picture, Callable[..., None]]]:
-    """A watch, and a way to read on until something is so."""
-    picture = Picture()
-    stream = place.stub.WatchTasks(Request(**request), timeout=SECONDS)
-
-    def read(until: Callable[[], object] | None = None) -> None:
-        while until is None or not until():
-            response = next(stream, None)
-            if response is None:
-                assert until is None or until()
-                return
-            picture.take(response)
-
-    picture.connect()
-    yield picture, read
-    stream.cancel()
+from tests.watch.place import (
+    ABSENT,
+    ENDED_RUN,
+    FAILED,
+    JOB,
+    JOB_IDS,
+    RUN,
+    RUNNING,
+    SECONDS,
+    STEP,
+    End,
+    Place,
+    Request,
+    watch,
+)
 
 
 def native(picture: Picture, name: str) -> str:
@@ -262,89 +220,6 @@ def test_a_heartbeat_has_a_token_and_tells_how_old_it_all_is(place: Place) -> No
         assert picture.token
         assert picture.heartbeat is not None
         assert 0 <= picture.heartbeat.staleness.seconds <= 3
-
-
-def wait(place: Place, name: str, *states: Any, seconds: float = SECONDS) -> Any:
-    request = task_watch_pb2.WaitTaskRequest(name=name, states=states)
-    return place.stub.WaitTask(request, timeout=seconds)
-
-
-@pytest.mark.parametrize(("name", "word"), [(FAILED, "FAILED"), (CANCELED, "CANCELED")])
-def test_a_wait_for_what_has_settled_ends_at_once(place: Place, name: str, word: str) -> None:
-    answer = wait(place, name)
-    assert answer.done
-    assert answer.task.native_state == word
-    assert answer.task.HasField("observe_time")
-
-
-def test_a_wait_ends_when_the_task_has_settled(place: Place) -> None:
-    timer = threading.Timer(0.5, place.clock.advance, [3600])
-    timer.start()
-    answer = wait(place, RUNNING)
-    timer.join()
-    assert answer.done
-    assert answer.task.native_state == "SUCCEEDED"
-
-
-SETTLED_WORDS = [
-    (service.NAMES.service, word)
-    for service in (deadline, omics)
-    for word, state in service.STATES.items()
-    if state in SETTLED
-]
-
-
-@pytest.mark.parametrize(("service", "word"), SETTLED_WORDS)
-def test_a_wait_ends_on_every_settled_state(place: Place, service: str, word: str) -> None:
-    move: Callable[[Mapping[str, str], str], None]
-    if service == "deadline":
-        job = place.aws.jobs.add(status="RUNNING")
-        ids, move = job.task(0), place.aws.jobs.move
-        name = deadline.NAMES.format(ids)
-    else:
-        run = place.aws.runs.add()
-        ids, move = run.task(0), place.aws.runs.move
-        name = omics.NAMES.format(ids)
-    timer = threading.Timer(0.3, move, [ids, word])
-    timer.start()
-    answer = wait(place, name)
-    timer.join()
-    assert answer.done
-    assert answer.task.native_state == word
-
-
-def test_a_wait_answers_before_the_time_is_up(place: Place) -> None:
-    began = time.monotonic()
-    answer = wait(place, RUNNING, seconds=1.5)
-    assert time.monotonic() - began < 1.5
-    assert not answer.done
-    assert answer.task.native_state == "RUNNING"
-
-
-def test_a_wait_for_a_state_that_it_is_in(place: Place) -> None:
-    assert wait(place, RUNNING, task_pb2.TASK_STATE_RUNNING).done
-    assert wait(place, FAILED, task_pb2.TASK_STATE_RUNNING).done  # settled in another one
-
-
-def test_a_wait_for_a_task_that_is_not_there_or_vanishes(place: Place) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
-        wait(place, ABSENT)
-    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
-
-    ids = {**JOB_IDS, "stepId": seed.RENDER_STEP_ID, "taskId": seed.RUNNING_TASK_ID}
-    timer = threading.Timer(0.5, place.aws.jobs.remove, [ids])
-    timer.start()
-    with pytest.raises(grpc.RpcError) as raised:
-        wait(place, RUNNING)
-    timer.join()
-    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
-
-
-@pytest.mark.parametrize("state", [0, task_pb2.TASK_STATE_UNRECOGNIZED, 99])
-def test_a_wait_for_what_is_no_state_is_refused(place: Place, state: int) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
-        wait(place, RUNNING, state)
-    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_server_that_stops_ends_its_watches_with_a_token() -> None:

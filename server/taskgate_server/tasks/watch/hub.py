@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from taskgate_server.tasks.backend import Backends, TaskBackend
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.ledger import Ledger, Sequence
-from taskgate_server.tasks.watch.poller import NamedPoller, Poller, Timing, WholePoller
+from taskgate_server.tasks.watch.named_poller import NamedPoller
+from taskgate_server.tasks.watch.poller import Means, Poller, Timing
 from taskgate_server.tasks.watch.resume import BOOT_BYTES
 from taskgate_server.tasks.watch.rhythm import Budget
 from taskgate_server.tasks.watch.sources import Watching, load_watching
+from taskgate_server.tasks.watch.whole_poller import WholePoller
 
 BURST_CALLS: Final = 3
 """What the pollers of an AWS service may call at once after a pause."""
@@ -60,13 +62,16 @@ class Hub:
         self.boot = secrets.token_bytes(BOOT_BYTES)
         """Which server process this is, for resume tokens."""
         self.stopping = False
-        self._random = random or Random()  # noqa: S311  # jitter is no secret
-        self._timing = timing or Timing()
         self._watching: dict[str, Watching] = {
             name: load_watching(backend, clock) for name, backend in backends.by_service.items()
         }
-        self._budgets = {
-            name: Budget(calls_per_second[name], BURST_CALLS, clock=clock)
+        self._means = {
+            name: Means(
+                budget=Budget(calls_per_second[name], BURST_CALLS, clock=clock),
+                clock=clock,
+                random=random or Random(),  # noqa: S311  # jitter is no secret
+                timing=timing or Timing(),
+            )
             for name in backends.by_service
         }
         self._whole: dict[Key, WholePoller] = {}
@@ -88,7 +93,7 @@ class Hub:
         if poller is None or poller.gone or poller.ended:
             source = service.whole(parent, full_view=key.full_view)
             ledger = Ledger(backend.task, self.sequence)
-            poller = WholePoller(source, ledger, self._budget(backend), **self._chosen())
+            poller = WholePoller(source, ledger, self._means[backend.gateway.spec.name])
             self._start(self._whole, key, poller)
         return poller
 
@@ -100,7 +105,7 @@ class Hub:
         if poller is None or poller.ended:
             source = service.named(key.name, full_view=key.full_view)
             ledger = Ledger(backend.task, self.sequence, tells_absent=True)
-            poller = NamedPoller(source, ledger, self._budget(backend), **self._chosen())
+            poller = NamedPoller(source, ledger, self._means[backend.gateway.spec.name])
             self._start(self._named, key, poller)
         return poller
 
@@ -171,12 +176,6 @@ class Hub:
                 poller = self._whole.get(Key(name, full_view))
                 if poller is not None and poller.is_watched:
                     yield poller
-
-    def _budget(self, backend: TaskBackend) -> Budget:
-        return self._budgets[backend.gateway.spec.name]
-
-    def _chosen(self) -> dict[str, Any]:
-        return {"clock": self.clock, "random": self._random, "timing": self._timing}
 
     def _start(self, pollers: dict[Key, P], key: Key, poller: P) -> None:
         pollers[key] = poller

@@ -1,8 +1,7 @@
 """Asks AWS for all who watch the same: one loop for a parent, however many watch it.
 
-    Poller        when to ask, what became of it, whom to wake
-    WholePoller   all tasks of a parent
-    NamedPoller   tasks by name, those alone that somebody watches
+`Poller` knows when to ask, and what became of it. `whole_poller` has all tasks of a parent,
+`named_poller` tasks by name, those alone that somebody watches.
 
 A poller does not end because AWS cannot be asked. It keeps what it knows, says how old that is, and
 asks again later. Without watchers it asks nothing, and waits a while for one to come back.
@@ -11,21 +10,18 @@ asks again later. Without watchers it asks nothing, and waits a while for one to
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Protocol
-
-from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.ledger import Ledger
-from taskgate_server.tasks.watch.rhythm import SHORTEST_SECONDS, AtOnce, Budget, Rhythm
-from taskgate_server.tasks.watch.snapshots import Snapshots
-from taskgate_server.tasks.watch.sources import Faults, Source, raise_first
+from taskgate_server.tasks.watch.rhythm import Budget, Rhythm
+from taskgate_server.tasks.watch.sources import Source
 from taskgate_server.telemetry import log_bug
 
 NEVER = float("-inf")
@@ -49,6 +45,19 @@ class Timing:
     """How long a read of tasks waits for others to go with it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What all pollers of an AWS service share."""
+
+    budget: Budget
+    """Of calls."""
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    random: Random
+    """For jitter."""
+    timing: Timing
+
+
 class Wakes(Protocol):
     """A watcher, as a poller knows it."""
 
@@ -65,22 +74,10 @@ class Poller:
     Args:
         source: reads the tasks.
         ledger: has what was read.
-        budget: of all pollers of the AWS service.
-        clock: monotonic seconds.
-        random: for jitter.
-        timing: what is chosen.
+        means: that it shares with others.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        ledger: Ledger,
-        budget: Budget,
-        *,
-        clock: Callable[[], float],
-        random: Random,
-        timing: Timing,
-    ) -> None:
+    def __init__(self, source: Source, ledger: Ledger, means: Means) -> None:
         self.ledger = ledger
         self.gone = False
         """AWS has the parent no longer."""
@@ -100,10 +97,10 @@ class Poller:
         """When AWS is to be asked again."""
         self._source = source
         ledger.tell = self._publish
-        self._budget = budget
-        self._clock = clock
-        self._rhythm = Rhythm(random)
-        self._timing = timing
+        self._budget = means.budget
+        self._clock = means.clock
+        self._timing = means.timing
+        self._rhythm = Rhythm(means.random)
         self._full_at = NEVER
         self._news_since_full = False
         self._waiting = 0
@@ -158,6 +155,9 @@ class Poller:
     # --- What the two kinds do differently -----------------------------------------------------
 
     async def _sweep(self, *, full: bool) -> None:
+        raise NotImplementedError
+
+    async def _read(self, names: Collection[str]) -> None:
         raise NotImplementedError
 
     def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
@@ -247,159 +247,7 @@ class Poller:
             await asyncio.sleep(self._timing.gather)
             self._urgently.clear()
             names, self._urgent = self._urgent, set()
-            await self._attempt(lambda names=names: self._read(names))  # type: ignore[misc]  # mypy has no type for defaults
-
-    async def _read(self, names: Collection[str]) -> None:
-        raise_first(await self._source.read(self.ledger, names, AtOnce(self._budget)))
-        soon = self._clock() + self._rhythm.after(news=True, moving=True)
-        self.next_at = min(self.next_at, soon)
-
-
-class WholePoller(Poller):
-    """All tasks of a parent; arguments as of `Poller`."""
-
-    def __init__(self, *args: object, **more: object) -> None:
-        super().__init__(*args, **more)  # type: ignore[arg-type]  # as of Poller
-        self.snapshots = Snapshots(self.ledger)
-        self._watchers: set[Wakes] = set()
-        self._not_found = 0
-
-    @property
-    def is_watched(self) -> bool:
-        """See `Poller`."""
-        return bool(self._watchers)
-
-    def attach(self, watcher: Wakes) -> None:
-        """Tells the watcher of every change from now on."""
-        self._watchers.add(watcher)
-        self._awake.set()
-
-    def detach(self, watcher: Wakes) -> None:
-        """Tells it no more."""
-        self._watchers.discard(watcher)
-        self._awake.set()
-
-    async def _sweep(self, *, full: bool) -> None:
-        first = self.swept_at == NEVER
-        # Watchers wait for the first one, which may be long, and others must not pay for it.
-        pace = AtOnce() if first else self._budget
-        try:
-            await self._source.sweep(self.ledger, pace, full=full or first)
-        except TaskgateError as error:
-            self._not_found = self._not_found + 1 if error.code is StatusCode.NOT_FOUND else 0
-            # AWS has to say so twice of what it had before.
-            if first or self._not_found < 2:  # noqa: PLR2004  # twice
-                raise
-            self._lose_all()
-        else:
-            self._not_found = 0
-        if first:
-            self.ledger.begin()
-        self.ledger.trim()
-
-    def _lose_all(self) -> None:
-        for entry in list(self.ledger.entries()):
-            self.ledger.lose(entry.name, self._clock())
-        self.gone = True
-
-    def _wants_settled(self) -> bool:
-        return any(watcher.wants_settled for watcher in self._watchers)
-
-    def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
-        is_loading = self.swept_at == NEVER  # nobody is told before all of it is there
-        if all_of_them or (changed and not is_loading):
-            for watcher in self._watchers:
-                watcher.wake()
-
-
-class NamedPoller(Poller):
-    """Tasks by name; arguments as of `Poller`."""
-
-    def __init__(self, *args: object, **more: object) -> None:
-        super().__init__(*args, **more)  # type: ignore[arg-type]  # as of Poller
-        self._watchers: defaultdict[str, set[Wakes]] = defaultdict(set)
-        self._left_at: dict[str, float] = {}
-        """Names that nobody watches any more, and since when."""
-        self.faults: Faults = {}
-        """Why a task could not be read when it last was to be, by name."""
-        self.faulted_at: dict[str, float] = {}
-        """When that was."""
-        self.next_at = self._clock() + SHORTEST_SECONDS  # whoever comes touches its tasks
-
-    @property
-    def is_watched(self) -> bool:
-        """See `Poller`."""
-        return bool(self._watchers)
-
-    @property
-    def is_loaded(self) -> bool:
-        """See `Poller`."""
-        return bool(self._left_at)
-
-    def watches(self, name: str) -> bool:
-        """Whether anybody watches the task."""
-        return name in self._watchers
-
-    def attach(self, watcher: Wakes, names: Collection[str]) -> None:
-        """Tells the watcher of every change of these tasks from now on."""
-        for name in names:
-            self._watchers[name].add(watcher)
-            self._left_at.pop(name, None)
-        self._awake.set()
-
-    def detach(self, watcher: Wakes, names: Collection[str]) -> None:
-        """Tells it no more."""
-        for name in names:
-            watchers = self._watchers[name]
-            watchers.discard(watcher)
-            if not watchers:
-                del self._watchers[name]
-                self._left_at[name] = self._clock()
-                self.faults.pop(name, None)
-        self._awake.set()
-
-    async def _sweep(self, *, full: bool) -> None:
-        began = self._clock()
-        self._forget_left(began)
-        settled_before = began - self._timing.settled_by_name
-        names = [name for name in self._watchers if full or self._is_due(name, settled_before)]
-        self._note(names, await self._source.read(self.ledger, names, self._budget), began)
-
-    async def _read(self, names: Collection[str]) -> None:
-        names = [name for name in names if name in self._watchers]
-        began, pace = self._clock(), AtOnce(self._budget)
-        try:
-            self._note(names, await self._source.read(self.ledger, names, pace), began)
-        finally:
-            self._wake_for(names, all_of_them=False)
-
-    def _note(self, names: Collection[str], faults: Faults, began: float) -> None:
-        """Keeps why tasks could not be read; it is everybody's matter if none could."""
-        for name in names:
-            self.faults.pop(name, None)
-            self.faulted_at.pop(name, None)
-        self.faults.update(faults)
-        self.faulted_at.update(dict.fromkeys(faults, began))
-        if names and len(faults) == len(names):
-            raise_first(faults)
-
-    def _is_due(self, name: str, settled_before: float) -> bool:
-        entry = self.ledger.get(name)
-        return entry is None or not entry.settled or entry.asked_at <= settled_before
-
-    def _moving(self) -> bool:
-        return any(self._is_due(name, NEVER) for name in self._watchers)
-
-    def _forget_left(self, now: float) -> None:
-        old = [name for name, at in self._left_at.items() if now - at > self._timing.linger]
-        for name in old:
-            self.ledger.forget(name)
-            del self._left_at[name]
-
-    def _wants_settled(self) -> bool:
-        return False  # what its tasks are tells each watcher
-
-    def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
-        names = list(self._watchers) if all_of_them and not changed else changed
-        for watcher in {each for name in names for each in self._watchers.get(name, ())}:
-            watcher.wake()
+            await self._attempt(partial(self._read, names))
+            # What was worth reading at once moves, most likely.
+            soon = self._clock() + self._rhythm.after(news=True, moving=True)
+            self.next_at = min(self.next_at, soon)

@@ -13,7 +13,7 @@ from taskgate_server.calls import Call
 from taskgate_server.tasks.durations import seconds_of
 from taskgate_server.tasks.watch import resume
 from taskgate_server.tasks.watch.hub import Hub
-from taskgate_server.tasks.watch.poller import NamedPoller
+from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.views import Some, View, Whole
 from taskgate_server.tasks.watch.wait import Waiter, end_of
 from taskgate_server.tasks.watch.watcher import Reason, Watch, Wish

@@ -7,8 +7,10 @@ from typing import Protocol
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.ledger import Entry
-from taskgate_server.tasks.watch.poller import NEVER, NamedPoller, Poller, Wakes, WholePoller
+from taskgate_server.tasks.watch.named_poller import NamedPoller
+from taskgate_server.tasks.watch.poller import NEVER, Poller, Wakes
 from taskgate_server.tasks.watch.snapshots import Snapshot
+from taskgate_server.tasks.watch.whole_poller import WholePoller
 
 
 class View(Protocol):
