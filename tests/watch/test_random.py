@@ -116,11 +116,21 @@ class Chaos:
         stream = self.watches.watch_tasks(request, call)
         try:
             async for response in stream:
-                picture.take(Response.FromString(response))
+                told = Response.FromString(response)
+                self.object_to_lies(told.task_change, picture)
+                picture.take(told)
                 if slowness and self.is_on:
                     await asyncio.sleep(random.uniform(0, slowness))
         finally:
             await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+    def object_to_lies(self, change: task_watch_pb2.TaskChange, picture: Picture) -> None:
+        """A task that is there is not told as removed, and none goes back in time."""
+        name = change.task.name
+        if change.kind == task_watch_pb2.TASK_CHANGE_KIND_REMOVED:
+            assert name not in self.world.tasks  # none comes again under its name
+        elif name in picture.tasks:
+            assert version(change.task) >= version(picture.tasks[name])
 
     def compare(self, request: task_watch_pb2.WatchTasksRequest, picture: Picture) -> None:
         is_gone = (
@@ -138,6 +148,11 @@ class Chaos:
         elif picture.end is not None:
             assert picture.tasks == expected
             assert picture.end.counts.total == len(expected)
+
+
+def version(task: task_pb2.Task) -> int:
+    """Grows with each change of a Deadline task."""
+    return int(task.deadline.updated_by[1:] or 0)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
