@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-streams clean
+.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-streams bench-watch clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
 
 bench: gen/stamp .venv-bench/stamp ## Taskgate and its peers on one upstream, 10 minutes; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks.bench
+
+bench-watch: gen/stamp ## many watchers and waiters: AWS calls, delay, memory
+	$(BIN)/python -m benchmarks.watch
 
 format: gen/stamp ## format all code
 	$(BIN)/ruff format .

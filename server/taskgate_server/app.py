@@ -16,7 +16,7 @@ from typing import TextIO
 from taskgate_server import config
 from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
 from taskgate_server.call_log import CallLog
-from taskgate_server.calls import CallsInFlight, Handler, Rpc
+from taskgate_server.calls import CallsInFlight, Handler, Rpc, Work
 from taskgate_server.config import AwsSettings, Settings, SettingsError
 from taskgate_server.interceptors import Interceptors
 from taskgate_server.server import TASK_SERVICE, Address, Handlers, Server
@@ -59,26 +59,37 @@ class App:
     server: Server
     gateways: list[Gateway]
     call_log: CallLog
+    work: Work
+    """Its backgrounds are known when the contracts are loaded."""
 
     async def close(self) -> None:
         """Drops the AWS calls that nobody waits for any more."""
+        for background in self.work.backgrounds:
+            await background.close()
         for gateway in self.gateways:
             await gateway.close()
             gateway.executor.shutdown(wait=False, cancel_futures=True)
         self.call_log.flush()
 
 
-def _nobody(name: str) -> None:
-    """Nobody watches."""
+class Hints:
+    """Passes hints on to whoever watches, once there is somebody."""
+
+    def __init__(self) -> None:
+        self.watcher: Hint | None = None
+
+    def __call__(self, name: str) -> None:
+        """AWS sent an event about the task or parent of that name."""
+        if self.watcher is not None:
+            self.watcher(name)
 
 
-def build(settings: Settings, log_stream: TextIO | None = None, hint: Hint = _nobody) -> App:
+def build(settings: Settings, log_stream: TextIO | None = None) -> App:
     """The whole server; nothing is started yet.
 
     Args:
         settings: all of them.
         log_stream: where lines about calls go; None for nowhere.
-        hint: told the name of each task or parent that AWS sent an event about.
 
     Raises:
         SettingsError: there are settings for an AWS service that Taskgate does not know.
@@ -89,6 +100,46 @@ def build(settings: Settings, log_stream: TextIO | None = None, hint: Hint = _no
         raise SettingsError(
             [f"aws.{name}: no such AWS service; there are {', '.join(known)}" for name in strangers]
         )
+    gateways, logs = _gateways(settings)
+    hints = Hints()
+    queues = _event_queues(settings, hints)
+    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
+    in_flight = CallsInFlight()
+    call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
+    interceptors = Interceptors(in_flight=in_flight, call_log=call_log)
+    work = Work([each.connection.run for each in logs.values()] + [each.run for each in queues])
+
+    def load_handlers() -> dict[str, Handler]:
+        watching = Watching(hints, work)
+        rpcs = load_rpcs(settings, gateways, logs, watching)
+        return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in rpcs}
+
+    server = Server(
+        Address(host=settings.listen_host, port=settings.listen_port),
+        Handlers(load_handlers, services),
+        in_flight,
+        list(gateways.values()),
+        settings.max_request_bytes,
+        work,
+    )
+    return App(
+        server=server,
+        gateways=[*gateways.values(), *logs.values()],
+        call_log=call_log,
+        work=work,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What is told of the watchers when the contracts are loaded."""
+
+    hints: Hints
+    work: Work
+
+
+def _gateways(settings: Settings) -> tuple[dict[str, Gateway], dict[str, Gateway]]:
+    """The doors to each AWS service, and to CloudWatch Logs for its tasks, by service."""
     sharing = Sharing(
         default_max_age=settings.default_max_age_seconds,
         longest_max_age=LONGEST_MAX_AGE_SECONDS,
@@ -97,35 +148,15 @@ def build(settings: Settings, log_stream: TextIO | None = None, hint: Hint = _no
         batch_slots=BATCH_SLOTS,
         batch_linger=BATCH_LINGER_SECONDS,
     )
+    # Nobody asks for the same page twice, but those who follow a log together do so at once.
+    at_once = replace(sharing, max_entries=0)
     gateways, logs = {}, {}
     for spec in SERVICES:
-        aws = settings.aws.get(spec.name, AwsSettings())
+        aws = _aws(settings, spec.name)
         gateways[spec.name] = _gateway(spec, aws, sharing, settings)
-        # Nobody asks for the same page twice, but those who follow a log together do so at once.
-        at_once = replace(sharing, max_entries=0)
         for_logs = aws.model_copy(update={"endpoint_url": aws.logs_endpoint_url})
         logs[spec.name] = _gateway(LOGS, for_logs, at_once, settings, on_demand=True)
-    queues = _event_queues(settings, hint)
-    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
-    in_flight = CallsInFlight()
-    call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
-    interceptors = Interceptors(in_flight=in_flight, call_log=call_log)
-
-    def load_handlers() -> dict[str, Handler]:
-        return {
-            f"/{rpc.method}": interceptors.handler(rpc)
-            for rpc in load_rpcs(settings, gateways, logs)
-        }
-
-    server = Server(
-        Address(host=settings.listen_host, port=settings.listen_port),
-        Handlers(load_handlers, services),
-        in_flight,
-        list(gateways.values()),
-        settings.max_request_bytes,
-        [gateway.connection.run for gateway in logs.values()] + [queue.run for queue in queues],
-    )
-    return App(server=server, gateways=[*gateways.values(), *logs.values()], call_log=call_log)
+    return gateways, logs
 
 
 def _gateway(
@@ -177,9 +208,19 @@ def _paced(sender: Sender, aws: AwsSettings) -> PacedSender:
 
 
 def load_rpcs(
-    settings: Settings, gateways: dict[str, Gateway], logs: dict[str, Gateway]
+    settings: Settings,
+    gateways: dict[str, Gateway],
+    logs: dict[str, Gateway],
+    watching: Watching,
 ) -> Iterable[Rpc]:
-    """Every RPC that the server has. Imports the contracts, which takes 0.1 s."""
+    """Every RPC that the server has. Imports the contracts, which takes 0.1 s.
+
+    Args:
+        settings: all of them.
+        gateways: to each AWS service, by its name.
+        logs: to CloudWatch Logs for the tasks of each.
+        watching: is told of the watchers.
+    """
     from importlib.metadata import version  # noqa: PLC0415
 
     from taskgate_server.rpc import handlers  # noqa: PLC0415  # see above
@@ -191,6 +232,8 @@ def load_rpcs(
     from taskgate_server.tasks.logs.streams import Logs  # noqa: PLC0415
     from taskgate_server.tasks.reads import Reads  # noqa: PLC0415
     from taskgate_server.tasks.updates import Updates  # noqa: PLC0415
+    from taskgate_server.tasks.watch.hub import Hub  # noqa: PLC0415
+    from taskgate_server.tasks.watch.service import Watches  # noqa: PLC0415
 
     limits = StreamLimits(
         chunk_bytes=settings.stream_chunk_bytes,
@@ -206,14 +249,23 @@ def load_rpcs(
         finders[spec.name] = load_finder(spec)(by_service[spec.name])
         counts[spec.name] = len(operations)
     backends = Backends(by_service)
+    rates = {name: _aws(settings, name).watch_calls_per_second for name in by_service}
+    hub = Hub(backends, rates)
+    watching.work.backgrounds.append(hub)
+    watching.hints.watcher = hub.hint
     yield from servicer.make_rpcs(
         [
             Reads(backends),
-            Updates(backends),
+            Updates(backends, touched=hub.touched),
             Logs(backends=backends, finders=finders, gateways=logs),
+            Watches(hub, settings.default_time_limit_seconds),
             Info(version("taskgate"), backends, counts),
         ],
     )
+
+
+def _aws(settings: Settings, service: str) -> AwsSettings:
+    return settings.aws.get(service, AwsSettings())
 
 
 async def run(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -51,6 +51,15 @@ response, or an async iterator of responses, each a message or one already seria
 errors.TaskgateError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a server does beside serving calls."""
+
+    runs: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    """Run while it serves, and cancelled in the end."""
+    backgrounds: list[Background] = field(default_factory=list)
+
+
 M = TypeVar("M", bound=Message)
 
 
@@ -65,6 +74,16 @@ def parse_request(kind: type[M], data: bytes) -> M:
     except DecodeError:
         name = kind.DESCRIPTOR.full_name
         raise errors.invalid_request({"": f"is no {name}"}) from None
+
+
+class Background(Protocol):
+    """What goes on between calls, and ends with the server."""
+
+    def stop(self) -> None:
+        """Has long calls end soon, by themselves. Called when the server begins to stop."""
+
+    async def close(self) -> None:
+        """Ends what goes on. Called when no call is served any more."""
 
 
 @dataclass(slots=True)

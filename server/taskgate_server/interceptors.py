@@ -75,7 +75,7 @@ class Interceptors:
             # None: the message is parsed inside, where a fault becomes an error with details. Of a
             # deserializer's fault grpc.aio makes UNKNOWN with the exception's text.
             request_deserializer=None,
-            response_serializer=_serialize,
+            response_serializer=_serialized,
         )
 
     def _unary(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
@@ -144,6 +144,11 @@ class _Served:
         self._interceptors.call_log.ended(self._call, self._interceptors.clock() - self._started)
 
 
+def _serialized(response: Message | bytes) -> bytes:
+    """A response's bytes; what many callers get comes serialized already."""
+    return response if isinstance(response, bytes) else response.SerializeToString()
+
+
 def _parsed(rpc: Rpc, request: Any) -> Any:
     """The request as its message, or a stream of requests as messages."""
     if rpc.takes_bytes:
@@ -156,11 +161,6 @@ def _parsed(rpc: Rpc, request: Any) -> Any:
 async def _parsed_stream(rpc: Rpc, requests: AsyncIterator[bytes]) -> AsyncIterator[Message]:
     async for request in requests:
         yield parse_request(rpc.request_class, request)
-
-
-def _serialize(response: Message | bytes) -> bytes:
-    """Some behaviours give the same answer to many, and serialize it once."""
-    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
 def _read_metadata(call: Call, context: ServicerContext[Any, Any]) -> None:

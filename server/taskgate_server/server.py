@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from taskgate_server.calls import CallsInFlight, Handler
+from taskgate_server.calls import CallsInFlight, Handler, Work
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 
@@ -141,9 +141,9 @@ class Server:
         in_flight: CallsInFlight,
         gateways: Sequence[Gateway],
         max_request_bytes: int,
-        also: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+        work: Work,
     ) -> None:
-        self._also = also
+        self._work = work
         self._address = address
         self._handlers = handlers
         self._in_flight = in_flight
@@ -190,7 +190,7 @@ class Server:
             self._run(gateway.connection.run())
             self._run(self._follow_connection(gateway))
             self._run(self._follow_breaker(gateway))
-        for make in self._also:
+        for make in self._work.runs:
             self._run(make())
         self._handlers.load()
         return address
@@ -203,6 +203,8 @@ class Server:
         """
         await self._health.enter_graceful_shutdown()
         LOG.info("draining", extra={"in_flight": self._in_flight.count})
+        for background in self._work.backgrounds:
+            background.stop()
         stops = (acceptor.stop(limit_seconds) for acceptor in self._acceptors)
         stopping = asyncio.gather(*stops)
         await asyncio.wait([stopping], timeout=limit_seconds - min(0.1, limit_seconds / 10))

@@ -105,7 +105,9 @@ async def log_server(story: Story, wall_clock: float) -> AsyncGenerator[LogServe
     built = app.build(settings_for(url, **more))
     [rpc] = [
         each
-        for each in app.load_rpcs(settings, *gateways_of(built))
+        for each in app.load_rpcs(
+            settings, *gateways_of(built), app.Watching(app.Hints(), built.work)
+        )
         if each.method.endswith("/StreamTaskLogs")
     ]
     running = [asyncio.ensure_future(each.connection.run()) for each in built.gateways]

@@ -1,0 +1,74 @@
+"""The poller of all tasks of a parent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from grpc import StatusCode
+
+from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.watch.ledger import Ledger
+from taskgate_server.tasks.watch.poller import NEVER, Means, Poller, Wakes
+from taskgate_server.tasks.watch.rhythm import AtOnce
+from taskgate_server.tasks.watch.snapshots import Snapshots
+from taskgate_server.tasks.watch.sources import Source, raise_first
+
+
+class WholePoller(Poller):
+    """All tasks of a parent; arguments as of `Poller`."""
+
+    def __init__(self, source: Source, ledger: Ledger, means: Means) -> None:
+        super().__init__(source, ledger, means)
+        self.snapshots = Snapshots(self.ledger)
+        self._watchers: set[Wakes] = set()
+        self._not_found = 0
+
+    @property
+    def is_watched(self) -> bool:
+        """See `Poller`."""
+        return bool(self._watchers)
+
+    def attach(self, watcher: Wakes) -> None:
+        """Tells the watcher of every change from now on."""
+        self._watchers.add(watcher)
+        self._awake.set()
+
+    def detach(self, watcher: Wakes) -> None:
+        """Tells it no more."""
+        self._watchers.discard(watcher)
+        self._awake.set()
+
+    async def _sweep(self, *, full: bool) -> None:
+        first = self.swept_at == NEVER
+        # Watchers wait for the first one, which may be long, and others must not pay for it.
+        pace = AtOnce() if first else self._budget
+        try:
+            await self._source.sweep(self.ledger, pace, full=full or first)
+        except TaskgateError as error:
+            self._not_found = self._not_found + 1 if error.code is StatusCode.NOT_FOUND else 0
+            # AWS has to say so twice of what it had before.
+            if first or self._not_found < 2:  # noqa: PLR2004  # twice
+                raise
+            self._lose_all()
+        else:
+            self._not_found = 0
+        if first:
+            self.ledger.begin()
+        self.ledger.trim()
+
+    async def _read(self, names: Collection[str]) -> None:
+        raise_first(await self._source.read(self.ledger, names, AtOnce(self._budget)))
+
+    def _lose_all(self) -> None:
+        for entry in list(self.ledger.entries()):
+            self.ledger.lose(entry.name, self._clock())
+        self.gone = True
+
+    def _wants_settled(self) -> bool:
+        return any(watcher.wants_settled for watcher in self._watchers)
+
+    def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
+        is_loading = self.swept_at == NEVER  # nobody is told before all of it is there
+        if all_of_them or (changed and not is_loading):
+            for watcher in self._watchers:
+                watcher.wake()

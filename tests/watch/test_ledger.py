@@ -1,0 +1,176 @@
+"""What is known and in which order it changed; snapshots; resume tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskgate.v1 import task_pb2, task_watch_pb2
+from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.backend import to_timestamp
+from taskgate_server.tasks.watch import resume, wire
+from taskgate_server.tasks.watch.ledger import Ledger, Sequence
+from taskgate_server.tasks.watch.snapshots import MESSAGE_BYTES, Snapshots
+
+Response = task_watch_pb2.WatchTasksResponse
+
+
+def make_task(name: str, answer: Mapping[str, Any], observe_time: float) -> task_pb2.Task:
+    task = task_pb2.Task(name=name, state=answer["state"], native_state=str(answer["state"]))
+    task.status_message = answer.get("text", "")
+    task.observe_time.CopyFrom(to_timestamp(observe_time))
+    return task
+
+
+def name_of(number: int) -> str:
+    return f"omics/runs/1/tasks/{number}"
+
+
+def see(ledger: Ledger, number: int, state: int, at: float = 1.0, **more: Any) -> None:
+    ledger.see(name_of(number), {"state": state, **more}, at, at)
+
+
+def ledger(**more: Any) -> Ledger:
+    return Ledger(make_task, Sequence(), **more)
+
+
+def test_what_was_asked_earlier_than_what_is_known_changes_nothing() -> None:
+    known = ledger()
+    see(known, 1, task_pb2.TASK_STATE_RUNNING, at=5.0)
+    see(known, 1, task_pb2.TASK_STATE_QUEUED, at=4.0)
+    known.lose(name_of(1), 4.0)
+    entry = known.get(name_of(1))
+    assert entry is not None
+    assert (entry.state, entry.removed) == (task_pb2.TASK_STATE_RUNNING, False)
+
+
+def test_an_answer_that_tells_nothing_new_is_no_change() -> None:
+    known = ledger()
+    see(known, 1, task_pb2.TASK_STATE_RUNNING, at=1.0)
+    before = known.latest
+    see(known, 1, task_pb2.TASK_STATE_RUNNING, at=2.0)
+    known.see(name_of(1), {"other": None, "state": task_pb2.TASK_STATE_RUNNING}, 3.0, 3.0)
+    assert known.latest == before
+    entry = known.get(name_of(1))
+    assert entry is not None
+    assert entry.observe_time == 3.0
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=200),
+    st.integers(1, 7),
+)
+def test_a_reader_of_any_pace_gets_the_latest_of_each(
+    changes: list[tuple[int, int]], limit: int
+) -> None:
+    known, seen, position = ledger(), {}, 0
+    for index, (number, state) in enumerate(changes):
+        if state == 9:
+            known.lose(name_of(number), float(index))
+        else:
+            see(known, number, state, at=float(index))
+        if index % 3 == 0:
+            for entry in known.since(position, limit):
+                seen[entry.name], position = entry, entry.sequence
+    while some := known.since(position, limit):
+        for entry in some:
+            assert entry.sequence > position
+            seen[entry.name], position = entry, entry.sequence
+    for number in range(10):
+        assert seen.get(name_of(number)) is known.get(name_of(number))
+    there = [entry for entry in seen.values() if not entry.removed]
+    assert len(there) == len(known) == len(list(known.entries()))
+    assert sum(known.natives("omics/runs/1").values()) == len(known)
+
+
+def test_removed_tasks_are_forgotten_and_the_horizon_moves() -> None:
+    known = ledger(most_removed=3)
+    known.begin()
+    for number in range(6):
+        see(known, number, task_pb2.TASK_STATE_RUNNING)
+    for number in range(6):
+        known.lose(name_of(number), 2.0)
+    known.trim()
+    assert known.horizon == 9
+    assert [entry.name for entry in known.since(9, 10)] == [name_of(n) for n in (3, 4, 5)]
+
+
+def test_what_is_put_together_is_what_protobuf_reads() -> None:
+    known = ledger()
+    see(known, 1, task_pb2.TASK_STATE_QUEUED, at=1.0)
+    see(known, 1, task_pb2.TASK_STATE_RUNNING, at=2.5)
+    entry = known.get(name_of(1))
+    assert entry is not None
+    response = Response.FromString(wire.with_token(entry.change(known=True), b"token"))
+    change = response.task_change
+    assert response.resume_token == b"token"
+    assert change.kind == task_watch_pb2.TASK_CHANGE_KIND_UPDATED
+    assert change.previous_state == task_pb2.TASK_STATE_QUEUED
+    assert change.task == make_task(name_of(1), {"state": 4}, 2.5)
+    other = Response.FromString(entry.change(known=False)).task_change
+    assert other.kind == task_watch_pb2.TASK_CHANGE_KIND_ADDED
+    assert not other.previous_state
+
+
+def test_a_snapshot_is_made_once_and_in_pieces() -> None:
+    known = ledger()
+    text = "x" * 9_000
+    for number in range(250):
+        see(known, number, task_pb2.TASK_STATE_RUNNING, text=text)
+    snapshots = Snapshots(known)
+    first, second = snapshots.take(), snapshots.take()
+    ones, others = list(first.messages(known.latest)), list(second.messages(known.latest))
+    assert all(one is other for one, other in zip(ones, others, strict=True))
+    assert max(map(len, ones)) <= MESSAGE_BYTES + 16
+    told = [task.name for one in ones for task in Response.FromString(one).snapshot_tasks.tasks]
+    assert told == [name_of(number) for number in range(250)]
+    assert first.count == 250
+
+
+def test_a_snapshot_being_told_has_what_is_and_leaves_out_what_went_or_came() -> None:
+    known = ledger()
+    for number in range(300):
+        see(known, number, task_pb2.TASK_STATE_QUEUED)
+    snapshot, position = Snapshots(known).take(), known.latest
+    messages = snapshot.messages(position)
+    next(messages)
+    known.lose(name_of(250), 2.0)
+    see(known, 251, task_pb2.TASK_STATE_RUNNING, at=2.0)
+    see(known, 301, task_pb2.TASK_STATE_RUNNING, at=2.0)
+    rest = [task for one in messages for task in Response.FromString(one).snapshot_tasks.tasks]
+    states = {task.name: task.state for task in rest}
+    assert name_of(250) not in states
+    assert name_of(301) not in states
+    assert states[name_of(251)] == task_pb2.TASK_STATE_RUNNING
+    assert snapshot.left_out == {name_of(250)}
+
+
+WATCHED = resume.digest("omics/runs/1", [], 0)
+TOKENS = st.builds(
+    resume.ResumeToken,
+    st.binary(min_size=8, max_size=8),
+    st.just(WATCHED),
+    st.integers(0, 2**64 - 1),
+)
+
+
+@given(TOKENS)
+def test_a_token_is_read_as_it_was_written(token: resume.ResumeToken) -> None:
+    assert resume.parse(token.to_bytes(), WATCHED) == token
+
+
+@given(st.binary(max_size=80) | TOKENS.map(lambda token: token.to_bytes()[:-1]))
+def test_garbage_is_refused(garbage: bytes) -> None:
+    with pytest.raises(TaskgateError) as raised:
+        resume.parse(garbage, WATCHED)
+    assert raised.value.code.name == "INVALID_ARGUMENT"
+
+
+@given(st.lists(st.text(max_size=5), max_size=5))
+def test_a_digest_is_of_the_set_of_names(names: list[str]) -> None:
+    assert resume.digest("", names, 0) == resume.digest("", names[::-1] + names, 0)
+    assert resume.digest("", names, 0) != resume.digest("", names, 1)
