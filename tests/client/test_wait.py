@@ -41,7 +41,7 @@ def test_when_the_time_is_up_the_task_is_told_as_it_is(address: str, fake: FakeT
     now = [100.0]
 
     def answer_late(_: object) -> task_watch_pb2.WaitTaskResponse:
-        now[0] += 9.5
+        now[0] += 9.75
         return RUNNING
 
     fake.script("WaitTask", answer_late)
