@@ -40,6 +40,7 @@ class FakeTaskService:
         self.requests: dict[str, list[Any]] = defaultdict(list)
         self.time_limits: dict[str, list[float | None]] = defaultdict(list)
         self.cancelled = threading.Event()
+        """Set when a caller has ended a stream before its script did."""
         self._scripts: dict[str, deque[Any]] = {}
 
     def script(self, rpc: str, *answers: Any) -> None:
@@ -63,16 +64,23 @@ class FakeTaskService:
         self, rpc: str, request: Message, context: grpc.ServicerContext
     ) -> Iterator[Message]:
         parts: Iterable[Any] = self.answer(rpc, request, context)
-        for part in parts:
-            if isinstance(part, Failure):
-                context.abort_with_status(rpc_status.to_status(part.status))
-            if isinstance(part, Silence):
-                gone = threading.Event()
-                if context.add_callback(gone.set):
-                    gone.wait(30)
+        gone, done = threading.Event(), threading.Event()
+
+        def note_end() -> None:
+            gone.set()
+            if not done.is_set():
                 self.cancelled.set()
-                return
-            yield part
+
+        context.add_callback(note_end)
+        for part in parts:
+            if isinstance(part, Silence):
+                gone.wait(30)
+            elif isinstance(part, Failure):
+                done.set()
+                context.abort_with_status(rpc_status.to_status(part.status))
+            else:
+                yield part
+        done.set()
 
 
 def _servicer(fake: FakeTaskService) -> task_service_pb2_grpc.TaskServiceServicer:
@@ -126,6 +134,13 @@ def task(number: int, state: int = task_pb2.TASK_STATE_RUNNING, **more: Any) -> 
     """A task of RUN."""
     name = f"{RUN}/tasks/{number}"
     return task_pb2.Task(name=name, state=state, native_state=f"WORD_{state}", **more)  # type: ignore[arg-type]  # any number is a state
+
+
+def page(
+    *tasks: task_pb2.Task, token: str = "", **more: object
+) -> task_service_pb2.ListTasksResponse:
+    """A page of a listing."""
+    return task_service_pb2.ListTasksResponse(tasks=tasks, next_page_token=token, **more)  # type: ignore[arg-type]  # any field
 
 
 def event(token: bytes = b"", **one: Any) -> task_watch_pb2.WatchTasksResponse:

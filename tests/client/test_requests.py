@@ -10,13 +10,7 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_client import CallError, Client, OmicsRunName, OmicsTaskName
-from tests.client.fake_service import RUN, Failure, FakeTaskService, bad_field, status, task
-
-
-def page(
-    *tasks: task_pb2.Task, token: str = "", **more: object
-) -> task_service_pb2.ListTasksResponse:
-    return task_service_pb2.ListTasksResponse(tasks=tasks, next_page_token=token, **more)  # type: ignore[arg-type]  # any field
+from tests.client.fake_service import RUN, Failure, FakeTaskService, bad_field, page, status, task
 
 
 def result(name: str) -> task_service_pb2.TaskResult:
