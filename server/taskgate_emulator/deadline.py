@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
-from taskgate_emulator.deadline_tasks import SETTLED, reschedule, step_succeeded, update_task
+from taskgate_emulator.deadline_tasks import (
+    FARM,
+    JOB,
+    QUEUE,
+    SETTLED,
+    STEP,
+    TASK,
+    reschedule,
+    step_succeeded,
+    update_task,
+)
 from taskgate_emulator.errors import AwsError, not_found
 from taskgate_emulator.operations import Call, Operations
 from taskgate_emulator.paging import page_of
-from taskgate_emulator.state import Account, Farm, Job, Queue, Step
+from taskgate_emulator.state import Account, Key, Record
 from taskgate_server.aws.model import enum_values, load_service
 
-__all__ = ["OPERATIONS"]
+__all__ = ["OPERATIONS", "existing", "job_record", "key_of", "step_record"]
 
 OPERATIONS = Operations("deadline")
 
 _Answer = dict[str, Any]
 _Ids = Mapping[str, Any]
-_T = TypeVar("_T")
+
+_CHAIN = (FARM, QUEUE, JOB, STEP, TASK)
+_IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
+_LABELS = {kind: _IDS[: position + 1] for position, kind in enumerate(_CHAIN)}
 
 _MOST_TELLING = (
     "RUNNING",
@@ -45,75 +58,68 @@ and that it succeeded only when all of it did.
 
 
 @OPERATIONS.register("GetFarm")
-def get_farm(call: Call) -> _Answer:
+def get_farm(call: Call) -> Record:
     """One farm."""
-    return dict(_farm(call.account, call.params).record)
+    return existing(call.account, FARM, call.params)
 
 
 @OPERATIONS.register("ListFarms")
 def list_farms(call: Call) -> _Answer:
     """Every farm; memberships do not matter here, so `principalId` leaves none out."""
-    farms = call.account.farms
-    return _page(call, "farms", farms, lambda key: farms[key].record)
+    return _page(call, "farms", FARM)
 
 
 @OPERATIONS.register("GetQueue")
-def get_queue(call: Call) -> _Answer:
+def get_queue(call: Call) -> Record:
     """One queue."""
-    return dict(_queue(call.account, call.params).record)
+    return existing(call.account, QUEUE, call.params)
 
 
 @OPERATIONS.register("ListQueues")
 def list_queues(call: Call) -> _Answer:
     """The queues of a farm."""
-    queues = _farm(call.account, call.params).queues
     wanted = call.params.get("status")
-
-    def row(key: str) -> Mapping[str, Any] | None:
-        record = queues[key].record
-        return record if wanted in {None, record["status"]} else None
-
-    return _page(call, "queues", queues, row)
+    return _page(
+        call, "queues", QUEUE, lambda _, row: row if wanted in {None, row["status"]} else None
+    )
 
 
 @OPERATIONS.register("GetJob")
 def get_job(call: Call) -> _Answer:
     """One job, with the sums of its tasks."""
-    return _job_record(_job(call.account, call.params), call.now)
+    record = existing(call.account, JOB, call.params)
+    return job_record(call.account, key_of(JOB, call.params), record)
 
 
 @OPERATIONS.register("ListJobs")
 def list_jobs(call: Call) -> _Answer:
     """The jobs of a queue."""
-    jobs = _queue(call.account, call.params).jobs
-    return _page(call, "jobs", jobs, lambda key: _job_record(jobs[key], call.now))
+    return _page(call, "jobs", JOB, lambda key, row: job_record(call.account, key, row))
 
 
 @OPERATIONS.register("GetStep")
 def get_step(call: Call) -> _Answer:
     """One step, with the sums of its tasks."""
-    job = _job(call.account, call.params)
-    return _step_record(job, _step(call.account, call.params), call.now)
+    record = existing(call.account, STEP, call.params)
+    return step_record(call.account, key_of(STEP, call.params), record)
 
 
 @OPERATIONS.register("ListSteps")
 def list_steps(call: Call) -> _Answer:
     """The steps of a job."""
-    job = _job(call.account, call.params)
-    return _page(call, "steps", job.steps, lambda key: _step_record(job, job.steps[key], call.now))
+    return _page(call, "steps", STEP, lambda key, row: step_record(call.account, key, row))
 
 
 @OPERATIONS.register("GetTask")
-def get_task(call: Call) -> _Answer:
+def get_task(call: Call) -> Record:
     """One task."""
-    return _task_record(call.account, call.params, call.now)
+    return existing(call.account, TASK, call.params)
 
 
 @OPERATIONS.register("ListTasks")
 def list_tasks(call: Call) -> _Answer:
     """The tasks of a step."""
-    tasks = _step(call.account, call.params).tasks
-    return _page(call, "tasks", tasks, lambda key: tasks[key].at(call.now))
+    return _page(call, "tasks", TASK)
 
 
 @OPERATIONS.register("BatchGetTask")
@@ -122,7 +128,7 @@ def batch_get_task(call: Call) -> _Answer:
     tasks, errors = [], []
     for ids in call.params["identifiers"]:
         try:
-            tasks.append({**ids, **_task_record(call.account, ids, call.now)})
+            tasks.append({**ids, **existing(call.account, TASK, ids)})
         except AwsError as error:
             errors.append(_item_error(ids, error))
     return {"tasks": tasks, "errors": errors}
@@ -139,69 +145,41 @@ def update_one_task(call: Call) -> _Answer:
 def batch_update_task(call: Call) -> _Answer:
     """Send many tasks towards other statuses."""
     errors = []
-    jobs: dict[str, Job] = {}
+    jobs: dict[Key, None] = {}
     for item in call.params["tasks"]:
         try:
-            jobs[item["jobId"]] = _update(call, item)
+            jobs[_update(call, item)] = None
         except AwsError as error:
             errors.append(_item_error(item, error))
-    for job in jobs.values():
+    for job in jobs:
         reschedule(call.account, job, call.now)
     return {"errors": errors}
 
 
-def _update(call: Call, item: _Ids) -> Job:
-    job, step = _job(call.account, item), _step(call.account, item)
-    _existing(step.tasks, item, "task")
-    update_task(call.account, job, step, item, call.now)
-    return job
+def key_of(kind: str, ids: _Ids, *, inside: bool = True) -> Key:
+    """The key of a farm, queue, job, step or task; or of its parent, with `inside` False."""
+    labels = _LABELS[kind] if inside else _LABELS[kind][:-1]
+    return tuple([ids[label] for label in labels])
 
 
-def _item_error(ids: _Ids, error: AwsError) -> _Answer:
-    return {**ids, "code": error.code, "message": error.message}
+def job_record(account: Account, key: Key, record: Record) -> _Answer:
+    """A job with the sums of its tasks."""
+    tasks = account.table(TASK)
+    steps = account.table(STEP).ids(*key)
+    return {**record, **_sums([task for step in steps for _, task in tasks.records(*key, step)])}
 
 
-def _farm(account: Account, ids: _Ids) -> Farm:
-    return _existing(account.farms, ids, "farm")
-
-
-def _queue(account: Account, ids: _Ids) -> Queue:
-    return _existing(_farm(account, ids).queues, ids, "queue")
-
-
-def _job(account: Account, ids: _Ids) -> Job:
-    return _existing(_queue(account, ids).jobs, ids, "job")
-
-
-def _step(account: Account, ids: _Ids) -> Step:
-    return _existing(_job(account, ids).steps, ids, "step")
-
-
-def _existing(resources: Mapping[str, _T], ids: _Ids, kind: str) -> _T:
-    resource_id = ids[f"{kind}Id"]
-    try:
-        return resources[resource_id]
-    except KeyError:
-        raise not_found(kind, resource_id) from None
-
-
-def _task_record(account: Account, ids: _Ids, now: datetime) -> _Answer:
-    return _existing(_step(account, ids).tasks, ids, "task").at(now)
-
-
-def _job_record(job: Job, now: datetime) -> _Answer:
-    tasks = [task.at(now) for step in job.steps.values() for task in step.tasks.values()]
-    return {**job.record, **_sums(tasks)}
-
-
-def _step_record(job: Job, step: Step, now: datetime) -> _Answer:
-    step_id = step.record["stepId"]
-    needs = [step_succeeded(job.steps[needed], now) for needed in step.depends_on]
-    consumers = sum(step_id in other.depends_on for other in job.steps.values())
-    succeeded = step_succeeded(step, now)
+def step_record(account: Account, key: Key, record: Record) -> _Answer:
+    """A step with the sums of its tasks, and of the steps that it waits for and that wait."""
+    job, step_id = key[:-1], key[-1]
+    needs = [step_succeeded(account, (*job, needed)) for needed in record["_dependsOn"]]
+    consumers = sum(
+        step_id in other["_dependsOn"] for _, other in account.table(STEP).records(*job)
+    )
+    succeeded = step_succeeded(account, key)
     return {
-        **step.record,
-        **_sums([task.at(now) for task in step.tasks.values()]),
+        **record,
+        **_sums([task for _, task in account.table(TASK).records(*key)]),
         "dependencyCounts": {
             "dependenciesResolved": needs.count(True),
             "dependenciesUnresolved": needs.count(False),
@@ -211,7 +189,35 @@ def _step_record(job: Job, step: Step, now: datetime) -> _Answer:
     }
 
 
-def _sums(tasks: list[_Answer]) -> _Answer:
+def _update(call: Call, item: _Ids) -> Key:
+    """Update a task; returns the key of its job."""
+    existing(call.account, TASK, item)
+    key = key_of(TASK, item)
+    update_task(call.account, key, item["targetRunStatus"], call.now)
+    return key[:-2]
+
+
+def _item_error(ids: _Ids, error: AwsError) -> _Answer:
+    return {**ids, "code": error.code, "message": error.message}
+
+
+def existing(account: Account, kind: str, ids: _Ids) -> Record:
+    """The record of a resource.
+
+    Raises:
+        AwsError: it does not exist; the error names the outermost that is missing.
+    """
+    record = account.table(kind).record(key_of(kind, ids))
+    if record is not None:
+        return record
+    for outer in _CHAIN[: _CHAIN.index(kind)]:
+        key = key_of(outer, ids)
+        if account.table(outer).record(key) is None:
+            raise not_found(_LABELS[outer][-1].removesuffix("Id"), key[-1])
+    raise not_found(_LABELS[kind][-1].removesuffix("Id"), ids[_LABELS[kind][-1]])
+
+
+def _sums(tasks: list[Record]) -> _Answer:
     """What a step or job says of its tasks."""
     counts = Counter(task["runStatus"] for task in tasks)
     ended = bool(tasks) and counts.keys() <= SETTLED
@@ -225,7 +231,7 @@ def _sums(tasks: list[_Answer]) -> _Answer:
     }
 
 
-def _moments(tasks: list[_Answer], member: str) -> list[datetime]:
+def _moments(tasks: list[Record], member: str) -> list[datetime]:
     return [moment for task in tasks if (moment := task.get(member)) is not None]
 
 
@@ -237,8 +243,18 @@ def _run_statuses() -> tuple[str, ...]:
 def _page(
     call: Call,
     member: str,
-    resources: Mapping[str, object],
-    row_of: Callable[[str], Mapping[str, Any] | None],
+    kind: str,
+    row_of: Callable[[Key, Record], Record | None] = lambda _, record: record,
 ) -> _Answer:
-    rows, token = page_of(call.operation, call.params, list(resources), row_of)
+    scope = key_of(kind, call.params, inside=False)
+    if scope:
+        existing(call.account, _CHAIN[len(scope) - 1], call.params)
+
+    def rows_after(number: int) -> Iterator[tuple[int, Record]]:
+        for name, row in call.account.table(kind).after(number, *scope):
+            shown = row_of((*scope, name), row.timeline.record)
+            if shown is not None:
+                yield row.number, shown
+
+    rows, token = page_of(call.operation, call.params, rows_after)
     return {member: rows, "nextToken": token}

@@ -13,10 +13,26 @@ from random import Random
 from typing import Any
 
 from taskgate_emulator.errors import conflict
-from taskgate_emulator.state import Account, Job, Step
+from taskgate_emulator.state import CALLER, Account, Key, Record
 from taskgate_emulator.timeline import MOMENT, Change, Timeline, planned
 
-__all__ = ["SETTLED", "hex_id", "reschedule", "run_plan", "step_succeeded", "update_task"]
+__all__ = [
+    "FARM",
+    "JOB",
+    "QUEUE",
+    "SETTLED",
+    "STEP",
+    "TASK",
+    "hex_id",
+    "reschedule",
+    "run_plan",
+    "step_succeeded",
+    "update_task",
+]
+
+FARM, QUEUE, JOB = "deadline.Farm", "deadline.Queue", "deadline.Job"
+STEP, TASK = "deadline.Step", "deadline.Task"
+"""The kinds of rows; `_dependsOn` of a step has the ids of the steps that must succeed first."""
 
 SETTLED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SUSPENDED", "NOT_COMPATIBLE"})
 """The statuses in which a task rests until somebody requeues it."""
@@ -25,9 +41,6 @@ RUN_SECONDS = 20.0
 _INTERRUPT_SECONDS = 5.0
 _STAGGER_SECONDS = 2.0
 """How long after each other the tasks of a step are taken: workers come one by one."""
-
-_CALLER = "arn:aws:iam::111122223333:user/taskgate"
-"""Who makes every change: the emulator takes any credentials."""
 
 _REQUEUE = frozenset({"PENDING", "READY"})
 _ON_WORKER = frozenset({"STARTING", "RUNNING", "INTERRUPTING"})
@@ -72,30 +85,28 @@ def run_plan(
     ]
 
 
-def update_task(
-    account: Account, job: Job, step: Step, item: Mapping[str, Any], now: datetime
-) -> None:
+def update_task(account: Account, key: Key, target: str, now: datetime) -> None:
     """Do what UpdateTask does; `reschedule` the job afterwards.
 
     Args:
         account: whose speed rules.
-        job: has the most retries of a task.
-        step: has the task.
-        item: the params of UpdateTask, or one item of BatchUpdateTask's.
+        key: of the task.
+        target: the status that is asked for.
         now: when it is told.
 
     Raises:
         AwsError: the task's status does not allow the target.
     """
-    task_id, target = item["taskId"], item["targetRunStatus"]
-    timeline = step.tasks[task_id]
+    timeline = account.table(TASK).timeline(key)
+    if timeline is None:
+        raise KeyError(key)
     record = timeline.at(now)
     status = record["runStatus"]
     if _is_on_its_way(record, target):
         return
-    _refuse(job, task_id, record, target)
+    _refuse(account.table(JOB).record(key[:-2]) or {}, key[-1], record, target)
 
-    touched = {"updatedBy": _CALLER, "targetRunStatus": target}
+    touched = {"updatedBy": CALLER, "targetRunStatus": target}
     arrival: dict[str, Any] = {**_now_is("PENDING" if target in _REQUEUE else target), **touched}
     if target in _REQUEUE:
         arrival.update(startedAt=None, endedAt=None)
@@ -104,25 +115,26 @@ def update_task(
     plan = [(0.0, arrival)]
     if status in _ON_WORKER:
         plan = [(0.0, {**_now_is("INTERRUPTING"), **touched}), (_INTERRUPT_SECONDS, arrival)]
-    step.tasks[task_id] = timeline.rewritten(now, planned(now, account.speed, plan))
+    account.put(TASK, key, record, planned(now, account.speed, plan))
 
 
-def reschedule(account: Account, job: Job, now: datetime) -> None:
+def reschedule(account: Account, job: Key, now: datetime) -> None:
     """Plan the tasks that wait: after a change, another step may free or doom them."""
-    for step in job.steps.values():
-        outcomes = [_outcome(job.steps[step_id], now) for step_id in step.depends_on]
-        for position, (task_id, timeline) in enumerate(step.tasks.items()):
+    for step_id, step in account.table(STEP).records(*job):
+        outcomes = [_outcome(account, (*job, needed), now) for needed in step["_dependsOn"]]
+        tasks = list(account.table(TASK).timelines(*job, step_id))
+        for position, (task_id, timeline) in enumerate(tasks):
             waiting = _waiting(timeline, now)
             if waiting is not None:
-                step.tasks[task_id] = Timeline(
-                    waiting.record,
-                    waiting.changes + _resumption(account, waiting, outcomes, position),
-                )
+                changes = waiting.changes + _resumption(account, waiting, outcomes, position)
+                if changes != timeline.changes:
+                    account.put(TASK, (*job, step_id, task_id), waiting.record, changes)
 
 
-def step_succeeded(step: Step, now: datetime) -> bool:
+def step_succeeded(account: Account, step: Key) -> bool:
     """Whether every task of the step has succeeded."""
-    return all(task.value("runStatus", now) == "SUCCEEDED" for task in step.tasks.values())
+    tasks = account.table(TASK).records(*step)
+    return all(task["runStatus"] == "SUCCEEDED" for _, task in tasks)
 
 
 def _is_on_its_way(record: Mapping[str, Any], target: str) -> bool:
@@ -132,11 +144,11 @@ def _is_on_its_way(record: Mapping[str, Any], target: str) -> bool:
     return status == target or (target in _REQUEUE and status in _REQUEUE)
 
 
-def _refuse(job: Job, task_id: str, record: Mapping[str, Any], target: str) -> None:
+def _refuse(job: Record, task_id: str, record: Mapping[str, Any], target: str) -> None:
     status = record["runStatus"]
     if status in _UNTOUCHED.get(target, ()):
         raise conflict("task", task_id, f"A task that is {status} cannot become {target}")
-    retries, most = record.get("failureRetryCount", 0), job.record["maxRetriesPerTask"]
+    retries, most = record.get("failureRetryCount", 0), job["maxRetriesPerTask"]
     if target in _REQUEUE and status == "FAILED" and retries >= most:
         # "A task that has reached the maximum number of retries can't be requeued until this
         # value is increased", as the guide says of maxRetriesPerTask.
@@ -173,13 +185,19 @@ def _resumption(
     return planned(start, account.speed, plan)
 
 
-def _outcome(step: Step, now: datetime) -> tuple[str, datetime] | None:
+def _outcome(account: Account, step: Key, now: datetime) -> tuple[str, datetime] | None:
     """How and when the step ends, as far as it is planned; None while something is open."""
-    finals = {_final_status(task, now) for task in step.tasks.values()}
+    tasks = [task for _, task in account.table(TASK).timelines(*step)]
+    finals = {_final_status(task, now) for task in tasks}
     if not finals <= SETTLED - {"SUSPENDED"}:
         return None
-    moments = [task.last_change or now for task in step.tasks.values()]
+    moments = [task.last_change or _ended(task, now) for task in tasks]
     return ("SUCCEEDED" if finals <= {"SUCCEEDED"} else "FAILED", max(moments, default=now))
+
+
+def _ended(task: Timeline, now: datetime) -> datetime:
+    moment: datetime = task.record.get("updatedAt") or now
+    return moment
 
 
 def _final_status(timeline: Timeline, now: datetime) -> str:

@@ -19,7 +19,7 @@ from taskgate_emulator.errors import (
     MissingAuthenticationError,
     OperationNotEmulatedError,
 )
-from taskgate_emulator.idempotency import Replays
+from taskgate_emulator.idempotency import once
 from taskgate_emulator.observation import CannedAnswers, RecordedRequest, Recorder
 from taskgate_emulator.operations import Behaviour, Call, Operations
 from taskgate_emulator.parsing import Params, RawRequest, compile_request
@@ -81,7 +81,6 @@ class Dispatcher:
         self._registries = {registry.service: registry for registry in registries}
         self._recorder = recorder
         self._canned = canned
-        self._replays = Replays()
         self._compiled: dict[tuple[str, str], _Compiled] = {}
         self._services = {name: load_service(name) for name in self._registries}
         for name, registry in self._registries.items():
@@ -163,13 +162,16 @@ class Dispatcher:
                 body=request.body,
             )
         )
-        call = Call(
-            account=self._account,
-            operation=operation,
-            params=params,
-            now=self._account.clock(),
-        )
-        return compiled.write(self._replays.once(operation, params, lambda: compiled.behave(call)))
+        account = self._account
+        account.advance(account.clock())
+        call = Call(account=account, operation=operation, params=params, now=account.now)
+        try:
+            result = once(account, operation, params, lambda: compiled.behave(call))
+            # What the call has made due is done before its answer leaves, as a caller expects.
+            account.advance(account.now)
+            return compiled.write(result)
+        finally:
+            account.save()
 
     def _compile(self, operation: OperationModel) -> _Compiled:
         service = _service_of(operation).service_name

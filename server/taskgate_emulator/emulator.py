@@ -18,32 +18,30 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from taskgate_emulator import deadline, omics
 from taskgate_emulator.answers import HttpAnswer, error_answer, json_body
 from taskgate_emulator.clock import Clock, system_clock
-from taskgate_emulator.dispatch import Dispatcher
+from taskgate_emulator.control import JobControl, RunControl
 from taskgate_emulator.errors import AwsError
-from taskgate_emulator.observation import CannedAnswers, RecordedRequest, Recorder
-from taskgate_emulator.seed import seed_demo
+from taskgate_emulator.observation import RecordedRequest
+from taskgate_emulator.outlets import Event
 from taskgate_emulator.server import serve_until
 from taskgate_emulator.state import Account
+from taskgate_emulator.world import Settings, World
 
 __all__ = ["Emulator", "serve"]
 
 _T = TypeVar("_T")
 _LOOPBACK = "127.0.0.1"
-_REQUESTS_KEPT = 1_000
 
 
 class Emulator:
-    """AWS Deadline Cloud and AWS HealthOmics, on one port of this machine.
-
-    It starts with the demo of `taskgate_emulator.seed`, and serves in a thread of its own.
+    """AWS Deadline Cloud and AWS HealthOmics, on one port of this machine, in a thread of its own.
 
     Args:
         host: the address to listen on.
@@ -51,10 +49,17 @@ class Emulator:
         clock: what time it is for the tasks; with a `ManualClock` they move when it is advanced.
         speed: how many seconds of work tasks do in one second of the clock.
         random: makes ids; the same start makes the same ids.
-        demo: whether the demo is there; without it the account is empty.
+        seed: what is there at the start: `demo` (see `taskgate_emulator.seed`), `empty`, or a file
+            of calls.
+        demo: False is another word for `seed="empty"`.
+        state: a file that keeps everything. When it holds something already, the emulator goes
+            on from there, and the seed is not used.
+
+    Raises:
+        ValueError: an argument that cannot be; the message says why.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each has a default, and a test gives the one or two it is about
         self,
         *,
         host: str = _LOOPBACK,
@@ -62,13 +67,22 @@ class Emulator:
         clock: Clock = system_clock,
         speed: float = 1.0,
         random: Random | None = None,
+        seed: str | Path = "demo",
         demo: bool = True,
+        state: str | Path | None = None,
     ) -> None:
         self._host, self._port = host, port
-        self._recorder = Recorder(_REQUESTS_KEPT)
-        self._canned = CannedAnswers()
-        self._account = _new_account(clock, speed, random, demo=demo)
-        self._dispatcher = _new_dispatcher(self._account, self._recorder, self._canned)
+        self._world = World(
+            Settings(
+                clock=clock,
+                speed=speed,
+                random=random,
+                seed=seed if demo else "empty",
+                state=state,
+            )
+        )
+        self.jobs = JobControl(self.edit)
+        self.runs = RunControl(self.edit)
         self._url: str | None = None
         self._stop: Callable[[], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -125,14 +139,19 @@ class Emulator:
         return self._url
 
     @property
+    def events(self) -> list[Event]:
+        """The latest events that went to EventBridge, oldest first."""
+        return self.edit(lambda account: list(account.events.latest))
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         """The latest requests, oldest first; a bounded number is kept."""
-        return self._recorder.snapshot()
+        return self._world.recorder.snapshot()
 
     @property
     def request_count(self) -> int:
         """How many requests have come, those no longer kept included."""
-        return self._recorder.count
+        return self._world.recorder.count
 
     def respond(
         self,
@@ -154,11 +173,15 @@ class Emulator:
             body: JSON, or bytes that are sent as they are.
             times: how many calls.
         """
-        self._dispatcher.operation(service, operation)
+        self._world.dispatcher.operation(service, operation)
         content = body if isinstance(body, bytes) else json_body(body)
         merged = {"Content-Type": "application/json", **(headers or {})}
         answer = HttpAnswer(status=status, headers=merged, body=content)
-        self._canned.add(service, operation, answer, times)
+        self._world.canned.add(service, operation, answer, times)
+
+    def discard(self, service: str, operation: str) -> None:
+        """Take back one answer that `respond` or `fail` has put there, if one is left."""
+        self._world.canned.take(service, operation)
 
     def fail(
         self,
@@ -181,17 +204,26 @@ class Emulator:
             members: further members, such as `retryAfterSeconds` or `resourceId`.
             times: how many calls.
         """
-        model = self._dispatcher.operation(service, operation)
+        model = self._world.dispatcher.operation(service, operation)
         answer = error_answer(AwsError(code, message, members), model.service_model)
-        self._canned.add(service, operation, answer, times)
+        self._world.canned.add(service, operation, answer, times)
 
     def edit(self, change: Callable[[Account], _T]) -> _T:
         """Look at the state, or change it, between two requests; returns what `change` does."""
+
+        def make() -> _T:
+            account = self._world.account
+            account.advance(account.clock())
+            try:
+                return change(account)
+            finally:
+                account.settle()
+
         if self._loop is None:
-            return change(self._account)
+            return make()
 
         async def run() -> _T:
-            return change(self._account)
+            return make()
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
 
@@ -207,7 +239,7 @@ class Emulator:
     async def _serve(self, ready: Callable[[str], None]) -> None:
         stop = asyncio.Event()
         self._loop, self._stop = asyncio.get_running_loop(), stop.set
-        await serve_until(stop, self._dispatcher, self._host, self._port, ready)
+        await serve_until(stop, self._world, self._host, self._port, ready)
 
     def _join(self) -> None:
         if self._thread is not None:
@@ -235,21 +267,4 @@ async def serve(
     Raises:
         OSError: the address is in use or not ours.
     """
-    account = _new_account(clock, speed, None, demo=True)
-    dispatcher = _new_dispatcher(account, Recorder(_REQUESTS_KEPT), CannedAnswers())
-    await serve_until(asyncio.Event(), dispatcher, host, port, ready)
-
-
-def _new_account(clock: Clock, speed: float, random: Random | None, *, demo: bool) -> Account:
-    if speed <= 0:
-        raise ValueError("speed must be more than 0: work only goes forward")
-    # Ids need to differ, not to be unguessable; a fixed seed makes every start alike.
-    account = Account(clock=clock, speed=speed, random=random or Random(0))  # noqa: S311
-    if demo:
-        seed_demo(account)
-    return account
-
-
-def _new_dispatcher(account: Account, recorder: Recorder, canned: CannedAnswers) -> Dispatcher:
-    registries = [deadline.OPERATIONS, omics.OPERATIONS]
-    return Dispatcher(account, registries, recorder, canned)
+    await serve_until(asyncio.Event(), World(Settings(clock=clock, speed=speed)), host, port, ready)

@@ -6,48 +6,46 @@ gets the first one's answer, so that a retried requeue does not restart a runnin
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskgate_emulator.errors import AwsError
+from taskgate_emulator.state import Account
 from taskgate_server.aws.model import OperationModel
 
-__all__ = ["Replays"]
+__all__ = ["once"]
 
 _Result = Mapping[str, Any]
+_KIND = "emulator.Replay"
 _REMEMBERED = 10_000
 """AWS keeps tokens for hours; this many calls is longer than any retry."""
 
 
-class Replays:
-    """The answers of calls that carried a client token."""
+def once(
+    account: Account, operation: OperationModel, params: _Result, happen: Callable[[], _Result]
+) -> _Result:
+    """The answer of this call, or of the earlier one with its token.
 
-    def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[str, str], tuple[_Result, _Result]] = OrderedDict()
+    A call that raises is not remembered: it changed nothing, so it may be tried again.
 
-    def once(
-        self, operation: OperationModel, params: _Result, happen: Callable[[], _Result]
-    ) -> _Result:
-        """The answer of this call, or of the earlier one with its token.
-
-        A call that raises is not remembered: it changed nothing, so it may be tried again.
-
-        Raises:
-            AwsError: the token was used with other params.
-        """
-        tokens = [params[name] for name in operation.idempotent_members if name in params]
-        if not tokens:
-            return happen()
-        key = (operation.name, tokens[0])
-        if key in self._answers:
-            first_params, answer = self._answers[key]
-            if first_params != params:
-                message = "The client token was used before with other parameters"
-                raise AwsError("ValidationException", message, {"reason": "OTHER"})
-            return answer
-        answer = happen()
-        self._answers[key] = (params, answer)
-        if len(self._answers) > _REMEMBERED:
-            self._answers.popitem(last=False)
+    Raises:
+        AwsError: the token was used with other params.
+    """
+    tokens = [params[name] for name in operation.idempotent_members if name in params]
+    if not tokens:
+        return happen()
+    key = (f"{operation.service_model.service_name} {operation.name} {tokens[0]}",)
+    table = account.table(_KIND)
+    known = table.record(key)
+    if known is not None:
+        if known["params"] != params:
+            message = "The client token was used before with other parameters"
+            raise AwsError("ValidationException", message, {"reason": "OTHER"})
+        answer: _Result = known["answer"]
         return answer
+    answer = happen()
+    account.put(_KIND, key, {"params": params, "answer": answer})
+    oldest = table.first()
+    if table.size() > _REMEMBERED and oldest is not None:
+        account.delete(_KIND, (oldest,))
+    return answer

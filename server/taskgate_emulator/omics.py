@@ -6,19 +6,22 @@ it. STOPPING comes before every end, whichever it is (developer guide, "HealthOm
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from taskgate_emulator.errors import conflict, not_found
 from taskgate_emulator.operations import Call, Operations
 from taskgate_emulator.paging import page_of
-from taskgate_emulator.state import Account, Run
+from taskgate_emulator.state import Account, Key, Record
 from taskgate_emulator.timeline import MOMENT, Timeline, planned
 
-__all__ = ["ENDED", "OPERATIONS", "STOPPING_SECONDS", "attempt_plan"]
+__all__ = ["ENDED", "OPERATIONS", "RUN", "RUN_TASK", "STOPPING_SECONDS", "attempt_plan"]
 
 OPERATIONS = Operations("omics")
+
+RUN, RUN_TASK = "omics.Run", "omics.RunTask"
+"""The kinds of rows."""
 
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "DELETED"})
 """The statuses that last: HealthOmics starts nothing again."""
@@ -60,32 +63,33 @@ def attempt_plan(
 
 
 @OPERATIONS.register("GetRun")
-def get_run(call: Call) -> _Answer:
+def get_run(call: Call) -> Record:
     """One run."""
-    return _run(call).timeline.at(call.now)
+    return _run(call)
 
 
 @OPERATIONS.register("ListRuns")
 def list_runs(call: Call) -> _Answer:
     """Every run, those that fit the filters."""
-    runs = call.account.runs
     wanted = {name: call.params[name] for name in _RUN_FILTERS if name in call.params}
 
-    def row(run_id: str) -> _Answer | None:
-        record = runs[run_id].timeline.at(call.now)
-        return record if all(record.get(name) == value for name, value in wanted.items()) else None
+    def rows_after(number: int) -> Iterator[tuple[int, Record]]:
+        for _, row in call.account.table(RUN).after(number):
+            record = row.timeline.record
+            if all(record.get(name) == value for name, value in wanted.items()):
+                yield row.number, record
 
-    rows, token = page_of(call.operation, call.params, list(runs), row)
+    rows, token = page_of(call.operation, call.params, rows_after)
     return {"items": rows, "nextToken": token}
 
 
 @OPERATIONS.register("GetRunTask")
-def get_run_task(call: Call) -> _Answer:
+def get_run_task(call: Call) -> Record:
     """One task of a run."""
-    task_id = call.params["taskId"]
-    task = _run(call).tasks.get(task_id)
-    record = _created(task, call.now) if task else None
-    if record is None:
+    _run(call)
+    run_id, task_id = call.params["id"], call.params["taskId"]
+    record = call.account.table(RUN_TASK).record((run_id, task_id))
+    if record is None or record["creationTime"] > call.now:
         raise not_found("task", task_id)
     return record
 
@@ -93,57 +97,54 @@ def get_run_task(call: Call) -> _Answer:
 @OPERATIONS.register("ListRunTasks")
 def list_run_tasks(call: Call) -> _Answer:
     """The tasks of a run, those that exist by now; the engine makes others as it goes on."""
-    tasks = _run(call).tasks
+    _run(call)
     wanted = call.params.get("status")
 
-    def row(task_id: str) -> _Answer | None:
-        record = _created(tasks[task_id], call.now)
-        return record if record and wanted in {None, record["status"]} else None
+    def rows_after(number: int) -> Iterator[tuple[int, Record]]:
+        for _, row in call.account.table(RUN_TASK).after(number, call.params["id"]):
+            record = row.timeline.record
+            if record["creationTime"] <= call.now and wanted in {None, record["status"]}:
+                yield row.number, record
 
-    rows, token = page_of(call.operation, call.params, list(tasks), row)
+    rows, token = page_of(call.operation, call.params, rows_after)
     return {"items": rows, "nextToken": token}
 
 
 @OPERATIONS.register("CancelRun")
 def cancel_run(call: Call) -> _Answer:
     """Stop a run and every task of it that has not ended."""
-    run, account = _run(call), call.account
-    status = run.timeline.value("status", call.now)
+    account, run_id = call.account, call.params["id"]
+    status = _run(call)["status"]
     if status in ENDED:
-        raise conflict("run", call.params["id"], f"A run that is {status} cannot be cancelled")
-    if _final_status(run.timeline, call.now) == "CANCELLED":
+        raise conflict("run", run_id, f"A run that is {status} cannot be cancelled")
+    timeline = account.table(RUN).timeline((run_id,))
+    if timeline is not None and _final_status(timeline, call.now) == "CANCELLED":
         return {}
-    run.timeline = _cancelled(account, run.timeline, call.now)
-    for task_id, task in list(run.tasks.items()):
-        record = _created(task, call.now)
-        if record is None:
+    _cancel(account, RUN, (run_id,), call.now)
+    for task_id, task in list(account.table(RUN_TASK).records(run_id)):
+        if task["creationTime"] > call.now:
             # The engine stops before it would have made this one.
-            del run.tasks[task_id]
-        elif record["status"] not in ENDED:
-            run.tasks[task_id] = _cancelled(account, task, call.now)
+            account.delete(RUN_TASK, (run_id, task_id))
+        elif task["status"] not in ENDED:
+            _cancel(account, RUN_TASK, (run_id, task_id), call.now)
     return {}
 
 
-def _run(call: Call) -> Run:
+def _run(call: Call) -> Record:
     run_id = call.params["id"]
-    run = call.account.runs.get(run_id)
-    if run is None:
+    record = call.account.table(RUN).record((run_id,))
+    if record is None:
         raise not_found("run", run_id)
-    return run
+    return record
 
 
-def _created(task: Timeline, now: datetime) -> _Answer | None:
-    """The task as it is, unless it is yet to be created."""
-    created: datetime = task.record["creationTime"]
-    return task.at(now) if created <= now else None
-
-
-def _cancelled(account: Account, timeline: Timeline, now: datetime) -> Timeline:
+def _cancel(account: Account, kind: str, key: Key, now: datetime) -> None:
     plan: list[tuple[float, Mapping[str, Any]]] = [
         (0.0, {"status": "STOPPING"}),
         (STOPPING_SECONDS, {"status": "CANCELLED", "stopTime": MOMENT}),
     ]
-    return timeline.rewritten(now, planned(now, account.speed, plan))
+    record = account.table(kind).record(key) or {}
+    account.put(kind, key, record, planned(now, account.speed, plan))
 
 
 def _final_status(timeline: Timeline, now: datetime) -> str:

@@ -2,7 +2,8 @@
 
 A behaviour gets a `Call` whose params are complete and valid, and gives the answer as a mapping in
 botocore's output form, or raises `AwsError`. Paths, parsing, checks and writing are not its
-business; they come from the model.
+business; they come from the model. What happens without a call is a listener (something changed)
+or a wake (its moment has come).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from taskgate_emulator.state import Account
+from taskgate_emulator.state import Account, Listener, Wake
 from taskgate_server.aws.model import OperationModel
 
 __all__ = ["Behaviour", "Call", "Operations"]
@@ -42,6 +43,8 @@ class Operations:
     def __init__(self, service: str) -> None:
         self.service = service
         self._behaviours: dict[str, Behaviour] = {}
+        self._listeners: list[tuple[str, Listener]] = []
+        self._wakes: dict[str, Wake] = {}
 
     def register(self, name: str) -> Callable[[Behaviour], Behaviour]:
         """Declare the decorated function to be what the operation does."""
@@ -53,6 +56,36 @@ class Operations:
             return behaviour
 
         return keep
+
+    def on_change(self, kind: str) -> Callable[[Listener], Listener]:
+        """Declare the decorated function to be told of each change of the rows of a kind.
+
+        It runs at the simulated moment of the change, and may write rows, events and log lines.
+        """
+
+        def keep(listener: Listener) -> Listener:
+            self._listeners.append((kind, listener))
+            return listener
+
+        return keep
+
+    def on_wake(self, name: str) -> Callable[[Wake], Wake]:
+        """Declare the decorated function to be what a `Change` with this `wake` calls."""
+
+        def keep(wake: Wake) -> Wake:
+            if name in self._wakes:
+                raise ValueError(f"{self.service} has two wakes {name}")
+            self._wakes[name] = wake
+            return wake
+
+        return keep
+
+    def attach(self, account: Account) -> None:
+        """Let the listeners and wakes of this service work on an account."""
+        for kind, listener in self._listeners:
+            account.listen(kind, listener)
+        for name, wake in self._wakes.items():
+            account.on_wake(name, wake)
 
     def behaviour(self, name: str) -> Behaviour | None:
         """What the operation does, if the emulator has it."""

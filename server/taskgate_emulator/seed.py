@@ -7,8 +7,6 @@ beside it, in `seed_deadline.py` and `seed_omics.py`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from taskgate_emulator.seed_deadline import (
     CANCELED_TASK_ID,
     COMPOSITE_STEP_ID,
@@ -71,7 +69,10 @@ __all__ = [
 def seed_demo(account: Account) -> None:
     """Put the demo into an account."""
     # All of it is told from one moment, however long the telling takes.
-    moment = account.clock()
-    still = replace(account, clock=lambda: moment)
-    seed_deadline(still)
-    seed_omics(still)
+    moment, clock = account.clock(), account.clock
+    account.clock = lambda: moment
+    with account.quietly():
+        seed_deadline(account)
+        seed_omics(account)
+        account.advance(moment)
+    account.clock = clock

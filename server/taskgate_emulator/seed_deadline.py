@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from taskgate_emulator.deadline_tasks import hex_id, run_plan
-from taskgate_emulator.state import Account, Farm, Job, Queue, Step
+from taskgate_emulator.deadline_tasks import FARM, JOB, QUEUE, STEP, TASK, hex_id, run_plan
+from taskgate_emulator.state import Account
 from taskgate_emulator.timeline import MOMENT, Plan, Timeline, planned
 
 FARM_ID = "farm-3f1c5a7e9b2d4068a1c3e5f708192a3b"
@@ -61,27 +61,21 @@ def seed_deadline(account: Account) -> None:
         "createdAt": start + timedelta(seconds=_CREATED_SECONDS),
         "createdBy": _ARTIST,
     }
-    queue = Queue(record=_queue_record(start))
-    farm = Farm(record=_farm_record(start), queues={QUEUE_ID: queue})
-    account.farms[FARM_ID] = farm
-    queue.jobs[JOB_ID] = Job(
-        record={**_JOB, **created},
-        steps={
-            SIMULATE_STEP_ID: Step(
-                record={**_SIMULATE, **created}, tasks=_simulate_tasks(account, created)
-            ),
-            RENDER_STEP_ID: Step(
-                record={**_RENDER, **created},
-                tasks=_render_tasks(account, created),
-                depends_on=(SIMULATE_STEP_ID,),
-            ),
-            COMPOSITE_STEP_ID: Step(
-                record={**_COMPOSITE, **created},
-                tasks=_composite_tasks(created),
-                depends_on=(RENDER_STEP_ID,),
-            ),
-        },
-    )
+    queue = (FARM_ID, QUEUE_ID)
+    job = (*queue, JOB_ID)
+    account.put(FARM, (FARM_ID,), farm_record(start))
+    account.put(QUEUE, queue, queue_record(start))
+    account.put(JOB, job, {**_JOB, **created})
+    steps: list[tuple[_Members, tuple[str, ...], dict[str, Timeline]]] = [
+        (_SIMULATE, (), _simulate_tasks(account, created)),
+        (_RENDER, (SIMULATE_STEP_ID,), _render_tasks(account, created)),
+        (_COMPOSITE, (RENDER_STEP_ID,), _composite_tasks(created)),
+    ]
+    for record, needs, tasks in steps:
+        step = (*job, record["stepId"])
+        account.put(STEP, step, {**record, **created, "_dependsOn": needs})
+        for task_id, task in tasks.items():
+            account.put(TASK, (*step, task_id), task.record, task.changes)
 
 
 def _simulate_tasks(account: Account, created: _Members) -> dict[str, Timeline]:
@@ -209,7 +203,8 @@ def _status(status: str) -> dict[str, Any]:
     return {"runStatus": status, "updatedAt": MOMENT}
 
 
-def _farm_record(start: datetime) -> _Members:
+def farm_record(start: datetime) -> _Members:
+    """What GetFarm says."""
     return {
         "farmId": FARM_ID,
         "displayName": "Northlight Pictures",
@@ -223,7 +218,8 @@ def _farm_record(start: datetime) -> _Members:
     }
 
 
-def _queue_record(start: datetime) -> _Members:
+def queue_record(start: datetime) -> _Members:
+    """What GetQueue says."""
     return {
         "farmId": FARM_ID,
         "queueId": QUEUE_ID,

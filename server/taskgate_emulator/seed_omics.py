@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from taskgate_emulator.omics import attempt_plan
-from taskgate_emulator.state import Account, Run
+from taskgate_emulator.omics import RUN, RUN_TASK, attempt_plan
+from taskgate_emulator.state import ACCOUNT_ID, REGION, Account
 from taskgate_emulator.timeline import MOMENT, Plan, Timeline, planned
 
 RUN_ID = "4721906"
@@ -33,11 +33,9 @@ LATER_TASK_ID = "6657067"
 _STARTING_TASK_ID = "6657065"
 _ENDED_TASK_ID = "6640110"
 
-_ACCOUNT_ID = "111122223333"
-_REGION = "us-west-2"
-_LOG_GROUP = f"arn:aws:logs:{_REGION}:{_ACCOUNT_ID}:log-group:/aws/omics/WorkflowLog:log-stream"
+_LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:/aws/omics/WorkflowLog:log-stream"
 _CACHE = "s3://northlight-genomics/cache/2718281/0f6b5c1e"
-_REGISTRY = f"{_ACCOUNT_ID}.dkr.ecr.{_REGION}.amazonaws.com"
+_REGISTRY = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com"
 
 _CPU: Mapping[str, Any] = {"instanceType": "omics.r.4xlarge"}
 _GPU: Mapping[str, Any] = {"instanceType": "omics.g5.4xlarge"}
@@ -49,18 +47,23 @@ _Members = Mapping[str, Any]
 
 def seed_omics(account: Account) -> None:
     """Put the runs into an account."""
-    account.runs[RUN_ID] = _germline(account)
-    account.runs[ENDED_RUN_ID] = _ended(account)
+    _germline(account)
+    _ended(account)
 
 
-def _germline(account: Account) -> Run:
+def _germline(account: Account) -> None:
     created = {"creationTime": account.clock() - timedelta(seconds=1_560)}
-    record = {**_run_record(RUN_ID, "NA12878 germline", account), **created}
+    record = {**run_record(RUN_ID, "NA12878 germline", account), **created}
     plan = attempt_plan(start=-1_520, seconds=1_514 + 240)
-    return Run(
-        timeline=Timeline(record, planned(account.clock(), account.speed, plan)),
-        tasks=dict(_germline_tasks(account)),
-    )
+    _put(account, RUN_ID, record, plan, _germline_tasks(account))
+
+
+def _put(
+    account: Account, run_id: str, record: _Members, plan: Plan, tasks: list[tuple[str, Timeline]]
+) -> None:
+    account.put(RUN, (run_id,), record, planned(account.clock(), account.speed, plan))
+    for task_id, timeline in tasks:
+        account.put(RUN_TASK, (run_id, task_id), timeline.record, timeline.changes)
 
 
 def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
@@ -146,10 +149,10 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
     ]
 
 
-def _ended(account: Account) -> Run:
+def _ended(account: Account) -> None:
     day = 86_400.0
     created = {"creationTime": account.clock() - timedelta(days=1)}
-    record = {**_run_record(ENDED_RUN_ID, "NA12877 germline", account), **created}
+    record = {**run_record(ENDED_RUN_ID, "NA12877 germline", account), **created}
     plan = attempt_plan(start=40 - day, seconds=5_000)
     task = _task(
         account,
@@ -163,10 +166,7 @@ def _ended(account: Account) -> Run:
             at_start=_known(_ENDED_TASK_ID, "bwa-mem2", _CPU, ENDED_RUN_ID),
         ),
     )
-    return Run(
-        timeline=Timeline(record, planned(account.clock(), account.speed, plan)),
-        tasks=dict([task]),
-    )
+    _put(account, ENDED_RUN_ID, record, plan, [task])
 
 
 def _task(
@@ -207,11 +207,12 @@ def _cache(task_id: str) -> dict[str, Any]:
     return {"cacheHit": False, "cacheS3Uri": f"{_CACHE}/{task_id}"}
 
 
-def _run_record(run_id: str, name: str, account: Account) -> _Members:
+def run_record(run_id: str, name: str, account: Account) -> _Members:
+    """What GetRun says of a run that is PENDING."""
     uuid = str(UUID(int=account.random.getrandbits(128), version=4))
     output = "s3://northlight-genomics/runs"
     return {
-        "arn": f"arn:aws:omics:{_REGION}:{_ACCOUNT_ID}:run/{run_id}",
+        "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:run/{run_id}",
         "id": run_id,
         "runId": run_id,
         "uuid": uuid,
@@ -223,7 +224,7 @@ def _run_record(run_id: str, name: str, account: Account) -> _Members:
         "workflowName": "germline-deepvariant",
         "workflowType": "PRIVATE",
         "workflowVersionName": "1.4.0",
-        "roleArn": f"arn:aws:iam::{_ACCOUNT_ID}:role/NorthlightOmics",
+        "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/NorthlightOmics",
         "priority": 10,
         "digest": "sha256:5f1d8a0c7b3e49261f0d5c8ab47e2f90",
         "parameters": {
@@ -238,7 +239,7 @@ def _run_record(run_id: str, name: str, account: Account) -> _Members:
             "engineLogStream": f"{_LOG_GROUP}:run/{run_id}/engine",
             "runLogStream": f"{_LOG_GROUP}:run/{run_id}",
         },
-        "startedBy": f"arn:aws:iam::{_ACCOUNT_ID}:user/ines",
+        "startedBy": f"arn:aws:iam::{ACCOUNT_ID}:user/ines",
         "tags": {"study": "platinum"},
         "accelerators": "GPU",
         "retentionMode": "RETAIN",

@@ -14,16 +14,19 @@ from aiohttp import web
 from taskgate_emulator.answers import HttpAnswer
 from taskgate_emulator.dispatch import Dispatcher, HttpRequest
 from taskgate_emulator.errors import RequestTooLargeError
+from taskgate_emulator.state import Account
+from taskgate_emulator.world import World
 
 __all__ = ["serve_until"]
 
+_MOVE_SECONDS = 0.05
 _DRAIN_SECONDS = 1.0
 """How long answers under way may take once the emulator is asked to stop; all are immediate."""
 
 
 async def serve_until(
     stop: asyncio.Event,
-    dispatcher: Dispatcher,
+    world: World,
     host: str,
     port: int,
     ready: Callable[[str], None],
@@ -32,7 +35,7 @@ async def serve_until(
 
     Args:
         stop: ends the serving.
-        dispatcher: answers the requests.
+        world: answers the requests, and moves on between them.
         host: the address to listen on.
         port: 0 takes any that is free.
         ready: is told the URL of the endpoint, once it can be called.
@@ -42,7 +45,7 @@ async def serve_until(
     """
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return _to_aiohttp(await _answer(dispatcher, request))
+        return _to_aiohttp(await _answer(world.dispatcher, request))
 
     runner = web.ServerRunner(
         web.Server(handle), access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS
@@ -52,9 +55,24 @@ async def serve_until(
         site = web.TCPSite(runner, host, port)
         await site.start()
         ready(_url(host, runner))
-        await stop.wait()
+        moving = asyncio.create_task(_move(world.account))
+        try:
+            await stop.wait()
+        finally:
+            moving.cancel()
     finally:
         await runner.cleanup()
+        world.close()
+
+
+async def _move(account: Account) -> None:
+    """Let things happen when nobody asks, so that events go out and workers work."""
+    while True:
+        due = account.next_due
+        # The clock may be a test's, which nobody can wait for: it is looked at, often enough.
+        if due is not None and due <= account.clock():
+            account.settle()
+        await asyncio.sleep(_MOVE_SECONDS)
 
 
 async def _answer(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpAnswer:

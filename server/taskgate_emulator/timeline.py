@@ -1,8 +1,8 @@
-"""What a task is at a moment, as a pure function of its timeline and the clock.
+"""A record and what will come to it: the data that the simulation runs on.
 
-A timeline is a record and the changes that will come to it, each at its moment. Nothing runs in
-the background: whoever asks "what is it now" gets the answer folded from the changes that have
-come by then. A write folds what has happened and puts other changes in place of the rest.
+A timeline is a record and the changes that will come to it, each at its moment. It is plain data,
+so that the whole future of an account can be kept in a file. The account applies the changes in
+the order of their moments; a write puts other changes in place of those that have not come.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Change:
 
     at: datetime
     members: Mapping[str, Any]
+    wake: str | None = None
+    """The handler that is called once the members have changed; see `Operations.on_wake`."""
 
 
 @dataclass(frozen=True, slots=True)

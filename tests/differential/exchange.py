@@ -201,7 +201,7 @@ class Exchange:
 
     def _use_up(self, operation: model.OperationModel) -> None:
         """Nothing was sent, so the canned answer still waits; the next call must not find it."""
-        self._aws._dispatcher._canned.take(service_of(operation), operation.name)
+        self._aws.discard(service_of(operation), operation.name)
 
 
 def sent_differences(

@@ -266,8 +266,7 @@ def test_task_without_retries_left_is_not_requeued(
     aws: Emulator, deadline: Any, render: Ids
 ) -> None:
     def use_up(account: Any) -> None:
-        job = account.farms[FARM_ID].queues[QUEUE_ID].jobs[JOB_ID]
-        job.record = {**job.record, "maxRetriesPerTask": 1}
+        account.update("deadline.Job", (FARM_ID, QUEUE_ID, JOB_ID), maxRetriesPerTask=1)
 
     aws.edit(use_up)
     answer = deadline.batch_update_task(

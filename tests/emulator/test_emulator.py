@@ -183,7 +183,7 @@ def test_failure_of_the_emulator_itself_tells_nothing(
     aws: Emulator, omics: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken: Any = None
-    aws.edit(lambda account: account.runs.update(broken=broken))
+    aws.edit(lambda account: account.put("omics.Run", ("1",), broken))
     with pytest.raises(ClientError) as caught:
         omics.list_runs()
     assert caught.value.response["Error"]["Code"] == "InternalFailure"

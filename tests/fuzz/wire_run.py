@@ -62,7 +62,7 @@ class RequestsOverWire:
         recorded = self._aws.requests[-1:]
         if [id(each) for each in recorded] == [id(each) for each in before]:
             # It still waits for a request, and may not be found by the next case.
-            self._aws._dispatcher._canned.take(*names)
+            self._aws.discard(*names)
             return reply, []
         latest = recorded[0]
         target_line = latest.raw_path + (f"?{latest.query}" if latest.query else "")

@@ -340,3 +340,15 @@ def test_an_outage_is_not_hammered_and_its_end_not_missed() -> None:
         assert reasons == {"UPSTREAM_CIRCUIT_OPEN"}, "told at once, nobody waits for his time limit"
 
     virtually(main())
+
+
+def test_what_failed_together_is_one_retry_for_the_budget() -> None:
+    budget = RetryBudget(capacity=1.0, per_second=0.0, share=0.0, clock=Clock())
+    retries = Retries(budget, Backoff(max_attempts=3), clock=Clock(), random=Highest())
+    busy, throttled = aws_error("InternalServerErrorException"), aws_error("ThrottlingException")
+    failed = [(busy, 1), (throttled, 2), (aws_error("AccessDeniedException"), 1), (busy, 3)]
+    # Highest jitter after the second try is 0.2 s, on top of the 1 s of a throttle.
+    assert retries.again_together(failed) == [pytest.approx(1.2)] * 2 + [None] * 2
+    assert retries.made == 1
+    assert retries.again_together(failed) == [None] * 4
+    assert retries.again_together([]) == []

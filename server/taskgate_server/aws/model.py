@@ -6,7 +6,9 @@ names and constraints come from the installed botocore and are typed nowhere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import botocore
 from botocore.loaders import Loader
@@ -37,6 +39,7 @@ __all__ = [
     "is_union",
     "load_service",
     "operations",
+    "paginators",
     "streaming_member",
 ]
 
@@ -63,6 +66,15 @@ def load_service(name: str) -> ServiceModel:
         if service == name:
             description["shapes"][shape].pop("pattern", None)
     return ServiceModel(description, name)
+
+
+@cache
+def paginators(name: str) -> Mapping[str, Mapping[str, Any]]:
+    """How the operations of an AWS service page, of those that botocore knows to: by operation."""
+    pagination: Mapping[str, Mapping[str, Any]] = Loader().load_service_model(name, "paginators-1")[
+        "pagination"
+    ]
+    return pagination
 
 
 def operations(service: ServiceModel) -> list[OperationModel]:

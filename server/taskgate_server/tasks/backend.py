@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, TypeAlias
@@ -11,15 +12,20 @@ from typing import Any, ClassVar, TypeAlias
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from taskgate.v1 import task_pb2
+from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
+from taskgate_server.aws import model, naming
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.calls import Call
+from taskgate_server.tasks.listing_pages import Page, PagedOperation, Rows
 from taskgate_server.tasks.names import NameTemplate, Parent
+from taskgate_server.tasks.page_tokens import Cursor
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.ratelimit import Priority
+from taskgate_server.upstream.sender import Answer
 
 State: TypeAlias = "task_pb2.TaskState.ValueType"
+TaskView: TypeAlias = "task_pb2.TaskView.ValueType"
 
 ToNative: TypeAlias = Callable[[Mapping[str, Any]], Message]
 """AWS's answer as the message of its own RPC; app.py gives the converter's."""
@@ -42,9 +48,56 @@ class TaskBackend(ABC):
     names: ClassVar[NameTemplate]
     """The form of its task names; also names the AWS operation that gets one task."""
 
+    methods: ClassVar[tuple[str, ...]] = ("GetTask", "BatchGetTasks", "ListTasks", "SummarizeTasks")
+    """The methods of TaskService that work on its tasks."""
+
+    summarized: ClassVar[tuple[str, ...]]
+    """The kinds of parents that `summarize` takes."""
+
+    states: ClassVar[Mapping[str, State]]
+    """AWS's words for a task's state, those that are known, and what they mean."""
+
+    same: ClassVar[Mapping[str, str]]
+    """Fields of Task that are a field of AWS's answer: ours to AWS's."""
+
     def __init__(self, gateway: Gateway, to_native: ToNative) -> None:
         self.gateway = gateway
         self._to_native = to_native
+
+    @property
+    def gets_in_batches(self) -> bool:
+        """Whether reading many tasks takes far fewer calls than there are tasks."""
+        return self.names.operation in self.gateway.spec.batches
+
+    async def ask(self, operation: str, params: Mapping[str, Any], asking: Asking) -> Answer:
+        """`Gateway.call` on somebody's behalf."""
+        return await self.gateway.call(
+            operation,
+            params,
+            time_limit=asking.time_limit,
+            max_age=asking.max_age,
+            priority=asking.priority,
+        )
+
+    async def ask_page(
+        self,
+        paged: PagedOperation,
+        params: Mapping[str, Any],
+        token: str,
+        size: int,
+        asking: Asking,
+    ) -> tuple[Rows, float]:
+        """A page of an AWS list, and when AWS gave it, in seconds since 1970.
+
+        Args:
+            paged: the operation.
+            params: what is listed.
+            token: AWS's, empty for the first page.
+            size: how many rows are wanted; AWS's limit holds.
+            asking: on whose behalf.
+        """
+        answer = await self.ask(paged.operation, {**params, **paged.params(token, size)}, asking)
+        return paged.read(answer.value), answer.observe_time
 
     async def get(self, name: str, call: Call) -> task_pb2.Task:
         """The task of that name.
@@ -53,14 +106,96 @@ class TaskBackend(ABC):
             errors.TaskgateError: INVALID_ARGUMENT for a malformed name, else as AWS answers.
         """
         params = self.names.parse(name, "name")
-        answer = await self.gateway.call(
-            self.names.operation,
-            params,
-            time_limit=call.time_remaining(),
-            max_age=call.max_age,
-        )
+        asking = Asking(time_limit=call.time_remaining(), max_age=call.max_age)
+        answer = await self.ask(self.names.operation, params, asking)
         call.aws_request_id = answer.request_id
         return self.task(name, answer.value, answer.observe_time)
+
+    async def get_many(
+        self,
+        names: Sequence[str],
+        view: TaskView,  # noqa: ARG002  # where AWS has one operation only, it tells all
+        asking: Asking,
+    ) -> list[task_pb2.Task | errors.TaskgateError]:
+        """Many tasks, each one or the error that it alone has, in the order of the names.
+
+        Args:
+            names: of tasks of this AWS service, well-formed.
+            view: how much to tell of each.
+            asking: on whose behalf.
+        """
+        return list(await asyncio.gather(*(self._outcome(name, asking) for name in names)))
+
+    @abstractmethod
+    async def list_page(
+        self,
+        parent: Parent,
+        cursor: Cursor,
+        size: int,
+        asking: Asking,
+        *,
+        word: str | None = None,
+    ) -> Page:
+        """A page of a parent's tasks.
+
+        Args:
+            parent: of one of the kinds in `names`.
+            cursor: where it begins; `skip` is the caller's business.
+            size: how many tasks are wanted; there may be fewer or more.
+            asking: on whose behalf.
+            word: AWS's word for the state that is wanted; where AWS can select, it need not tell
+                of other tasks.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT for a cursor that cannot be, else as AWS answers.
+        """
+
+    @abstractmethod
+    async def summarize(
+        self, parent: Parent, asking: Asking
+    ) -> task_service_pb2.SummarizeTasksResponse:
+        """The tasks of a parent, counted.
+
+        Args:
+            parent: of one of the kinds in `summarized`.
+            asking: on whose behalf.
+
+        Raises:
+            errors.TaskgateError: as AWS answers.
+        """
+
+    def row_task(
+        self, ids: Mapping[str, str], row: Mapping[str, Any], observe_time: float
+    ) -> task_pb2.Task:
+        """The task of a list's row.
+
+        Args:
+            ids: the AWS parameters of the name that are known without the row.
+            row: has the rest of them.
+            observe_time: when AWS gave the list, in seconds since 1970.
+
+        Raises:
+            errors.TaskgateError: UNKNOWN, the row does not fit the model.
+        """
+        values = {name: str(ids.get(name) or row.get(name) or "") for name in self.names.parameters}
+        if not all(values.values()):
+            raise errors.unreadable_answer(self.names.operation)
+        return self.task(self.names.format(values), row, observe_time)
+
+    def lacks(self, paged: PagedOperation) -> frozenset[str]:
+        """The native fields that a list's rows lack and the operation for one task tells."""
+        service = model.load_service(self.names.service)
+        shape = service.operation_model(self.names.operation).output_shape
+        members = frozenset(shape.members) if shape else frozenset()
+        return frozenset(naming.field_name(member) for member in members - paged.members)
+
+    async def _outcome(self, name: str, asking: Asking) -> task_pb2.Task | errors.TaskgateError:
+        try:
+            params = self.names.parse(name, "name")
+            answer = await self.ask(self.names.operation, params, asking)
+            return self.task(name, answer.value, answer.observe_time)
+        except errors.TaskgateError as error:
+            return error
 
     def task(self, name: str, answer: Mapping[str, Any], observe_time: float) -> task_pb2.Task:
         """The task of that name, as AWS told it, alone or among others.

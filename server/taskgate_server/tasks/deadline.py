@@ -8,9 +8,12 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from taskgate.deadline.v1 import deadline_pb2
-from taskgate.v1 import task_pb2
-from taskgate_server.tasks.backend import State, TaskBackend, present, state_of
-from taskgate_server.tasks.names import NameTemplate
+from taskgate.v1 import task_pb2, task_service_pb2
+from taskgate_server.tasks import listing_deadline, summary_deadline
+from taskgate_server.tasks.backend import Asking, State, TaskBackend, present, state_of
+from taskgate_server.tasks.listing_pages import Page
+from taskgate_server.tasks.names import NameTemplate, Parent
+from taskgate_server.tasks.page_tokens import Cursor
 
 NAMES: Final = NameTemplate(
     "deadline/farms/{farmId}/queues/{queueId}/jobs/{jobId}/steps/{stepId}/tasks/{taskId}",
@@ -49,6 +52,32 @@ class Tasks(TaskBackend):
     """The tasks of Deadline Cloud."""
 
     names = NAMES
+    states = STATES
+    same = SAME
+    summarized = ("jobs", "steps")
+
+    async def list_page(
+        self,
+        parent: Parent,
+        cursor: Cursor,
+        size: int,
+        asking: Asking,
+        *,
+        word: str | None = None,  # noqa: ARG002  # AWS does not select by it
+    ) -> Page:
+        """See `TaskBackend.list_page`."""
+        read = {
+            "queues": listing_deadline.queue_page,
+            "jobs": listing_deadline.job_page,
+            "steps": listing_deadline.step_page,
+        }[parent.kind]
+        return await read(self, parent, cursor, size, asking)
+
+    async def summarize(
+        self, parent: Parent, asking: Asking
+    ) -> task_service_pb2.SummarizeTasksResponse:
+        """See `TaskBackend.summarize`."""
+        return await summary_deadline.summarize(self, parent, self.states, asking)
 
     def to_task(self, answer: Mapping[str, Any], native: Message) -> task_pb2.Task:
         """See `TaskBackend.to_task`."""

@@ -9,9 +9,6 @@ from taskgate.v1 import task_service_pb2
 from taskgate_server.calls import Call
 from taskgate_server.tasks.backend import Backends, TaskBackend
 
-TASK_METHODS = ("GetTask",)
-"""The methods that work on tasks of every AWS service."""
-
 
 @dataclass(frozen=True, slots=True)
 class Info:
@@ -45,5 +42,5 @@ class Info:
             not_ready_reason=obstacle,
             grpc_service=spec.grpc_service_full_name,
             operation_count=self.operation_counts[spec.name],
-            task_methods=TASK_METHODS,
+            task_methods=backend.methods,
         )

@@ -99,6 +99,10 @@ class NameTemplate:
                 return Parent(kind=kind, name=name, params=values)
         raise errors.invalid_request({field: f"must have the form {' or '.join(forms.values())}"})
 
+    def parent_of(self, name: str, kind: str) -> str:
+        """The name of the parent of that kind in a well-formed task name."""
+        return "/".join(name.split("/")[: self._segments.index(kind) + 2])
+
     def _check(self, values: Mapping[str, str], field: str, form: str) -> None:
         faults = [
             f"{{{parameter}}} {fault}"

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import Message
 
 from taskgate.omics.v1 import omics_pb2
-from taskgate.v1 import task_pb2
-from taskgate_server.tasks.backend import State, TaskBackend, present, state_of
-from taskgate_server.tasks.names import NameTemplate
+from taskgate.v1 import task_pb2, task_service_pb2
+from taskgate_server import errors
+from taskgate_server.tasks import listing_lookup, summary_omics
+from taskgate_server.tasks.backend import (
+    Asking,
+    State,
+    TaskBackend,
+    TaskView,
+    present,
+    state_of,
+)
+from taskgate_server.tasks.listing_pages import Page, PagedOperation
+from taskgate_server.tasks.names import NameTemplate, Parent
+from taskgate_server.tasks.page_tokens import Cursor
 
 NAMES: Final = NameTemplate("omics/runs/{id}/tasks/{taskId}", "omics", "GetRunTask", ("runs",))
+
+LIST_TASKS: Final = PagedOperation("omics", "ListRunTasks")
 
 # What the words mean: https://docs.aws.amazon.com/omics/latest/dev/workflow-run-tasks.html
 STATES: Final[Mapping[str, State]] = {
@@ -48,6 +61,47 @@ class Tasks(TaskBackend):
     """The tasks of HealthOmics."""
 
     names = NAMES
+    states = STATES
+    same = SAME
+    summarized = ("runs",)
+
+    async def get_many(
+        self, names: Sequence[str], view: TaskView, asking: Asking
+    ) -> list[task_pb2.Task | errors.TaskgateError]:
+        """See `TaskBackend.get_many`: by lists where their rows have all that is asked for."""
+        found: listing_lookup.Found = {}
+        if view == task_pb2.TASK_VIEW_BASIC:
+            found = await listing_lookup.look_up(self, LIST_TASKS, "runs", names, asking)
+        left = [name for name in names if name not in found]
+        singly = dict(zip(left, await super().get_many(left, view, asking), strict=True))
+        return [found[name] if name in found else singly[name] for name in names]
+
+    async def list_page(
+        self,
+        parent: Parent,
+        cursor: Cursor,
+        size: int,
+        asking: Asking,
+        *,
+        word: str | None = None,
+    ) -> Page:
+        """See `TaskBackend.list_page`."""
+        params = {**parent.params, **({} if word is None else {"status": word})}
+        page, observed = await self.ask_page(LIST_TASKS, params, cursor.token, size, asking)
+        tasks = [self.row_task(parent.params, row, observed) for row in page.rows]
+        is_whole = word is None and not cursor.token and not page.next_token
+        return Page(
+            tasks=tasks,
+            next=Cursor(token=page.next_token) if page.next_token else None,
+            total_size=len(tasks) if is_whole else None,
+            lacks=self.lacks(LIST_TASKS),
+        )
+
+    async def summarize(
+        self, parent: Parent, asking: Asking
+    ) -> task_service_pb2.SummarizeTasksResponse:
+        """See `TaskBackend.summarize`."""
+        return await summary_omics.summarize(self, parent, LIST_TASKS, self.states, asking)
 
     def to_task(self, answer: Mapping[str, Any], native: Message) -> task_pb2.Task:
         """See `TaskBackend.to_task`."""

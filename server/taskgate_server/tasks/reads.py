@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from taskgate.v1 import task_service_pb2
+from taskgate.v1 import task_pb2, task_service_pb2
+from taskgate_server import errors
 from taskgate_server.calls import Call
-from taskgate_server.tasks.backend import Backends
+from taskgate_server.status import to_status
+from taskgate_server.tasks.backend import Asking, Backends, TaskBackend, TaskView
 from taskgate_server.tasks.durations import seconds_of
+from taskgate_server.tasks.listing import list_tasks
+from taskgate_server.tasks.listing_request import Faults, read_request, view_of
+
+MOST_NAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +33,79 @@ class Reads:
         if max_age is not None:
             call.max_age = max_age
         return task_service_pb2.GetTaskResponse(task=await backend.get(request.name, call))
+
+    async def batch_get_tasks(
+        self, request: task_service_pb2.BatchGetTasksRequest, call: Call
+    ) -> task_service_pb2.BatchGetTasksResponse:
+        """TaskService.BatchGetTasks."""
+        faults = Faults()
+        faults.check(lambda: _check_count(len(request.names)))
+        view = faults.check(lambda: view_of(request, task_pb2.TASK_VIEW_FULL))
+        max_age = faults.check(lambda: seconds_of(request, "max_age"))
+        faults.raise_any()
+        assert view is not None  # noqa: S101  # or there was a fault
+        outcomes = await self._get_many(request.names, view, _asking(call, max_age))
+        return task_service_pb2.BatchGetTasksResponse(
+            results=[_result(name, outcomes[name], call) for name in request.names]
+        )
+
+    async def list_tasks(
+        self, request: task_service_pb2.ListTasksRequest, call: Call
+    ) -> task_service_pb2.ListTasksResponse:
+        """TaskService.ListTasks."""
+        return await list_tasks(read_request(request, self.backends), call)
+
+    async def summarize_tasks(
+        self, request: task_service_pb2.SummarizeTasksRequest, call: Call
+    ) -> task_service_pb2.SummarizeTasksResponse:
+        """TaskService.SummarizeTasks."""
+        kinds = {kind for each in self.backends.by_service.values() for kind in each.summarized}
+        faults = Faults()
+        found = faults.check(lambda: self.backends.parent(request.parent, "parent", kinds))
+        max_age = faults.check(lambda: seconds_of(request, "max_age"))
+        faults.raise_any()
+        assert found is not None  # noqa: S101  # or there was a fault
+        backend, parent = found
+        return await backend.summarize(parent, _asking(call, max_age))
+
+    async def _get_many(
+        self, names: Iterable[str], view: TaskView, asking: Asking
+    ) -> dict[str, task_pb2.Task | errors.TaskgateError]:
+        """The task of each name, or its error; all AWS services are asked at the same time."""
+        outcomes: dict[str, task_pb2.Task | errors.TaskgateError] = {}
+        by_backend: dict[TaskBackend, list[str]] = {}
+        for name in dict.fromkeys(names):
+            try:
+                backend = self.backends.of(name, "name")
+                backend.names.parse(name, "name")
+            except errors.TaskgateError as error:
+                outcomes[name] = error
+            else:
+                by_backend.setdefault(backend, []).append(name)
+        answers = await asyncio.gather(
+            *(backend.get_many(some, view, asking) for backend, some in by_backend.items())
+        )
+        for some, tasks in zip(by_backend.values(), answers, strict=True):
+            outcomes.update(zip(some, tasks, strict=True))
+        return outcomes
+
+
+def _check_count(count: int) -> None:
+    if not 1 <= count <= MOST_NAMES:
+        raise errors.invalid_request(
+            {"names": f"has item count {count}, must be 1 to {MOST_NAMES}"}
+        )
+
+
+def _asking(call: Call, max_age: float | None) -> Asking:
+    return Asking(
+        time_limit=call.time_remaining(), max_age=call.max_age if max_age is None else max_age
+    )
+
+
+def _result(
+    name: str, outcome: task_pb2.Task | errors.TaskgateError, call: Call
+) -> task_service_pb2.TaskResult:
+    if isinstance(outcome, errors.TaskgateError):
+        return task_service_pb2.TaskResult(name=name, error=to_status(outcome, call.call_id))
+    return task_service_pb2.TaskResult(name=name, task=outcome)

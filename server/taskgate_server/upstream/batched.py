@@ -34,6 +34,16 @@ class Question:
 
     params: Params
     asker: Asker
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A read that failed alone, for a reason that may pass; the call as a whole has succeeded."""
+
+    error: errors.TaskgateError
+    pause: float
+    """Seconds to wait; the same for all that failed in a batch, so that they leave together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Batches:
         self._linger = linger
         self._clock = clock
         self._sleep = sleep
-        self._batchers: dict[str, Batcher[Question, Answer, Leave]] = {}
+        self._batchers: dict[str, Batcher[Question, Answer | Again, Leave]] = {}
         self._refused_until: dict[str, float] = {}
 
     async def close(self) -> None:
@@ -80,9 +90,15 @@ class Batches:
         batcher = self._batchers.get(operation)
         if batcher is None:
             batcher = self._batchers[operation] = self._make(operation, plan)
-        return await batcher.ask(Question(params, asker))
+        attempt = 1
+        while isinstance(outcome := await batcher.ask(Question(params, asker, attempt)), Again):
+            if self._clock() + outcome.pause >= asker.give_up_at():
+                raise outcome.error
+            await self._sleep(outcome.pause)
+            attempt += 1
+        return outcome
 
-    def _make(self, operation: str, plan: BatchPlan) -> Batcher[Question, Answer, Leave]:
+    def _make(self, operation: str, plan: BatchPlan) -> Batcher[Question, Answer | Again, Leave]:
         limiter = self._sender.limiter
 
         async def admit(waiting: Sequence[Question]) -> tuple[int, Leave]:
@@ -95,7 +111,7 @@ class Batches:
 
         async def send(
             questions: Sequence[Question], leave: Leave
-        ) -> Sequence[Answer | errors.TaskgateError]:
+        ) -> Sequence[Answer | Again | errors.TaskgateError]:
             return await self._send(operation, plan, questions, leave)
 
         return Batcher(
@@ -109,7 +125,7 @@ class Batches:
 
     async def _send(
         self, operation: str, plan: BatchPlan, questions: Sequence[Question], leave: Leave
-    ) -> Sequence[Answer | errors.TaskgateError]:
+    ) -> Sequence[Answer | Again | errors.TaskgateError]:
         if not questions:
             self._sender.limiter.unused(leave.permit)
             return []
@@ -132,7 +148,7 @@ class Batches:
             # One item may be what AWS does not like: each is then asked for by itself.
             calls = (self._ask_singly(operation, question, None) for question in questions)
             return await asyncio.gather(*calls)
-        return self._split(operation, plan, params, answer)
+        return self._again(questions, self._split(operation, plan, params, answer))
 
     async def _ask_singly(
         self, operation: str, question: Question, permit: Permit | None
@@ -157,6 +173,25 @@ class Batches:
                 size = answer.size // len(params)
                 outcomes.append(replace(answer, value=value, size=size))
         return outcomes
+
+    def _again(
+        self,
+        questions: Sequence[Question],
+        outcomes: Sequence[Answer | errors.TaskgateError],
+    ) -> list[Answer | Again | errors.TaskgateError]:
+        """The outcomes, with those marked that are to be asked for once more."""
+        failed = [
+            (outcome, question.attempt)
+            for outcome, question in zip(outcomes, questions, strict=True)
+            if isinstance(outcome, errors.TaskgateError)
+        ]
+        pauses = iter(self._sender.retries.again_together(failed))
+        return [
+            outcome
+            if isinstance(outcome, Answer) or (pause := next(pauses)) is None
+            else Again(outcome, pause)
+            for outcome in outcomes
+        ]
 
 
 def _for_all(questions: Sequence[Question]) -> Asker:

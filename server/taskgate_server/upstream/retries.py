@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeAlias, TypeVar
@@ -217,6 +217,22 @@ class Retries:
             await self._sleep(pause)
             number += 1
             self.made += 1
+
+    def again_together(self, failed: Sequence[tuple[TaskgateError, int]]) -> list[float | None]:
+        """Seconds until reads that failed alone in a call of many are made again, together.
+
+        Those that may be, which is one call and so one retry, all have the same pause; the others
+        have None.
+
+        Args:
+            failed: what became of each, and the number of its try, from 1.
+        """
+        pauses = [self._pause(error, number, repeatable=True) for error, number in failed]
+        longest = max((pause for pause in pauses if pause is not None), default=None)
+        if longest is None or not self.budget.withdraw():
+            return [None] * len(failed)
+        self.made += 1
+        return [None if pause is None else longest for pause in pauses]
 
     def _pause(self, error: TaskgateError, number: int, *, repeatable: bool) -> float | None:
         """Seconds until the next try; None if there is to be none."""

@@ -1,0 +1,114 @@
+"""SummarizeTasks of a step and a job: Deadline Cloud counts their tasks itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from taskgate.v1 import task_service_pb2
+from taskgate_server.tasks import backend as backends
+from taskgate_server.tasks import summary
+from taskgate_server.tasks.backend import Asking, State, TaskBackend
+from taskgate_server.tasks.listing_deadline import LIST_STEPS, LIST_TASKS
+from taskgate_server.tasks.names import Parent
+
+GET: Final = {"steps": "GetStep", "jobs": "GetJob"}
+_COUNTS: Final = "taskRunStatusCounts"
+_FAILED: Final = "FAILED"
+_MOST_PAGES: Final = 20
+"""AWS does not select failed tasks: past so many pages of ListTasks they are not looked for."""
+
+# The lifecycle statuses on which botocore's waiters for jobs give up: no tasks come after them.
+_ENDED: Final = frozenset({"CREATE_FAILED", "UPLOAD_FAILED", "ARCHIVED"})
+_CHANGES: Final = ("createdAt", "startedAt", "endedAt", "updatedAt")
+
+
+async def summarize(
+    backend: TaskBackend, parent: Parent, states: Mapping[str, State], asking: Asking
+) -> task_service_pb2.SummarizeTasksResponse:
+    """See `TaskBackend.summarize`."""
+    operation = GET[parent.kind]
+    answer = await backend.ask(operation, parent.params, asking)
+    told, observed = answer.value, answer.observe_time
+    word, lifecycle = told.get("taskRunStatus"), told.get("lifecycleStatus")
+    failed: list[str] = []
+    counts = told.get(_COUNTS) or {}
+    if counts.get(_FAILED):
+        failed, listed = await _Failed(backend, asking).of(parent, counts[_FAILED])
+        observed = min(observed, listed)
+    return task_service_pb2.SummarizeTasksResponse(
+        counts=summary.count_words(
+            counts,
+            states,
+            settled_if_empty=lifecycle in _ENDED
+            or backends.state_of(word, states) in summary.SETTLED,
+        ),
+        first_start_time=summary.to_timestamp(
+            min(summary.moments([told], ["startedAt"], operation), default=None)
+        ),
+        last_change_time=summary.to_timestamp(
+            max(summary.moments([told], _CHANGES, operation), default=None)
+        ),
+        failed_tasks=failed,
+        display_name=told.get("name"),
+        native_state=word or lifecycle or "",
+        observe_time=backends.to_timestamp(observed),
+    )
+
+
+class _Failed:
+    """Looks for failed tasks, in the lists of the steps that count some."""
+
+    def __init__(self, backend: TaskBackend, asking: Asking) -> None:
+        self._backend = backend
+        self._asking = asking
+        self._names: list[str] = []
+        self._pages = _MOST_PAGES
+        self._observed = float("inf")
+
+    async def of(self, parent: Parent, count: int) -> tuple[list[str], float]:
+        """The names of failed tasks, and when AWS gave the oldest answer that was needed."""
+        if parent.kind == "jobs":
+            await self._search_job(parent)
+        else:
+            await self._search_step(parent, count)
+        return self._names, self._observed
+
+    async def _search_job(self, job: Parent) -> None:
+        token = ""
+        while not self._is_enough():
+            page, observed = await self._backend.ask_page(
+                LIST_STEPS, job.params, token, LIST_STEPS.max_size, self._asking
+            )
+            self._observed = min(self._observed, observed)
+            for step in page.rows:
+                count = (step.get(_COUNTS) or {}).get(_FAILED)
+                if count and not self._is_enough():
+                    name = f"{job.name}/steps/{step.get('stepId')}"
+                    parent = self._backend.names.parse_parent(name, "parent", {"steps"})
+                    await self._search_step(parent, count)
+            token = page.next_token
+            if not token:
+                return
+
+    async def _search_step(self, step: Parent, count: int) -> None:
+        """Until as many are found as the step counts."""
+        token, left = "", count
+        while left > 0 and not self._is_enough():
+            page, observed = await self._backend.ask_page(
+                LIST_TASKS, step.params, token, LIST_TASKS.max_size, self._asking
+            )
+            self._pages -= 1
+            self._observed = min(self._observed, observed)
+            names = [self._name(step, row) for row in page.rows if row.get("runStatus") == _FAILED]
+            left -= len(names)
+            self._names += names[: summary.MOST_FAILED_TASKS - len(self._names)]
+            token = page.next_token
+            if not token:
+                return
+
+    def _name(self, step: Parent, row: Mapping[str, Any]) -> str:
+        return self._backend.names.format({**step.params, "taskId": row.get("taskId", "")})
+
+    def _is_enough(self) -> bool:
+        return self._pages <= 0 or len(self._names) >= summary.MOST_FAILED_TASKS
