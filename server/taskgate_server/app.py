@@ -14,7 +14,7 @@ from functools import partial
 
 from taskgate_server import config
 from taskgate_server.aws.services import SERVICES
-from taskgate_server.calls import CallsInFlight, Handler, Rpc
+from taskgate_server.calls import Background, CallsInFlight, Handler, Rpc
 from taskgate_server.config import AwsSettings, Settings, SettingsError
 from taskgate_server.interceptors import Interceptors
 from taskgate_server.server import TASK_SERVICE, Address, Handlers, Server
@@ -47,9 +47,13 @@ class App:
     server: Server
     gateways: list[Gateway]
     executors: list[ThreadPoolExecutor]
+    backgrounds: list[Background]
+    """Filled when the contracts are loaded."""
 
     async def close(self) -> None:
         """Drops the AWS calls that nobody waits for any more."""
+        for background in self.backgrounds:
+            await background.close()
         for gateway in self.gateways:
             await gateway.close()
         for executor in self.executors:
@@ -78,7 +82,7 @@ def build(settings: Settings) -> App:
         batch_linger=BATCH_LINGER_SECONDS,
     )
     for spec in SERVICES:
-        aws = settings.aws.get(spec.name, AwsSettings())
+        aws = _aws(settings, spec.name)
         executor = ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=spec.name)
         executors.append(executor)
         connection = Connection(spec, partial(make_client, spec, aws), executor)
@@ -90,11 +94,11 @@ def build(settings: Settings) -> App:
     services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
     in_flight = CallsInFlight()
     interceptors = Interceptors(in_flight=in_flight)
+    backgrounds: list[Background] = []
 
     def load_handlers() -> dict[str, Handler]:
-        return {
-            f"/{rpc.method}": interceptors.handler(rpc) for rpc in load_rpcs(settings, gateways)
-        }
+        rpcs = load_rpcs(settings, gateways, backgrounds)
+        return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in rpcs}
 
     server = Server(
         Address(host=settings.listen_host, port=settings.listen_port),
@@ -102,8 +106,14 @@ def build(settings: Settings) -> App:
         in_flight,
         list(gateways.values()),
         settings.max_request_bytes,
+        backgrounds,
     )
-    return App(server=server, gateways=list(gateways.values()), executors=executors)
+    return App(
+        server=server,
+        gateways=list(gateways.values()),
+        executors=executors,
+        backgrounds=backgrounds,
+    )
 
 
 def _paced(sender: Sender, aws: AwsSettings) -> PacedSender:
@@ -117,8 +127,16 @@ def _paced(sender: Sender, aws: AwsSettings) -> PacedSender:
     return PacedSender(sender, limiter, breaker, Retries(RetryBudget(), backoff))
 
 
-def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]:
-    """Every RPC that the server has. Imports the contracts, which takes 0.1 s."""
+def load_rpcs(
+    settings: Settings, gateways: dict[str, Gateway], backgrounds: list[Background]
+) -> Iterable[Rpc]:
+    """Every RPC that the server has. Imports the contracts, which takes 0.1 s.
+
+    Args:
+        settings: all of them.
+        gateways: to each AWS service, by its name.
+        backgrounds: is given what goes on between calls.
+    """
     from importlib.metadata import version  # noqa: PLC0415
 
     from taskgate_server.rpc import handlers  # noqa: PLC0415  # see above
@@ -127,6 +145,8 @@ def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]
     from taskgate_server.tasks.backend import Backends, load_backend  # noqa: PLC0415
     from taskgate_server.tasks.info import Info  # noqa: PLC0415
     from taskgate_server.tasks.reads import Reads  # noqa: PLC0415
+    from taskgate_server.tasks.watch.hub import Hub  # noqa: PLC0415
+    from taskgate_server.tasks.watch.service import Watches  # noqa: PLC0415
 
     limits = StreamLimits(
         chunk_bytes=settings.stream_chunk_bytes,
@@ -141,9 +161,20 @@ def load_rpcs(settings: Settings, gateways: dict[str, Gateway]) -> Iterable[Rpc]
         by_service[spec.name] = backend(gateway, operations[backend.names.operation].to_message)
         counts[spec.name] = len(operations)
     backends = Backends(by_service)
+    rates = {name: _aws(settings, name).watch_calls_per_second for name in by_service}
+    hub = Hub(backends, rates)
+    backgrounds.append(hub)
     yield from servicer.make_rpcs(
-        [Reads(backends), Info(version("taskgate"), backends, counts)],
+        [
+            Reads(backends),
+            Watches(hub, settings.default_time_limit_seconds),
+            Info(version("taskgate"), backends, counts),
+        ],
     )
+
+
+def _aws(settings: Settings, service: str) -> AwsSettings:
+    return settings.aws.get(service, AwsSettings())
 
 
 async def run(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> None:

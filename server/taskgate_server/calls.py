@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -38,7 +38,18 @@ class Call:
 
 Behaviour: TypeAlias = Callable[[Any, Call], Any]
 """Serves a call. Takes the request, or an async iterator of requests; returns an awaitable of the
-response, or an async iterator of responses. Raises errors.TaskgateError."""
+response, or an async iterator of responses; a response may be serialized already. Raises
+errors.TaskgateError."""
+
+
+class Background(Protocol):
+    """What goes on between calls, and ends with the server."""
+
+    def stop(self) -> None:
+        """Has long calls end soon, by themselves. Called when the server begins to stop."""
+
+    async def close(self) -> None:
+        """Ends what goes on. Called when no call is served any more."""
 
 
 @dataclass(slots=True)

@@ -63,6 +63,12 @@ class AwsSettings(BaseModel):
         default=True,
         description="Whether to stop asking for up to a second while nearly all calls fail.",
     )
+    watch_calls_per_second: float = Field(
+        8.0,
+        gt=0,
+        le=1000,
+        description="Calls per second that all watches and waits together may make.",
+    )
     request_rates: dict[str, float] = Field(
         default_factory=dict,
         description="Other quotas, calls per second by operation, where AWS has raised yours.",

@@ -283,6 +283,26 @@ def unavailable(origin: Origin, reason: str, message: str, **more: Any) -> Taskg
     )
 
 
+def task_not_found(name: str) -> TaskgateError:
+    """A task that somebody waits for is not there, or no longer."""
+    return TaskgateError(
+        code=StatusCode.NOT_FOUND,
+        message=f"AWS has no task {name}, or no longer",
+        reason="TASK_NOT_FOUND",
+        details=[error_details_pb2.ResourceInfo(resource_type="task", resource_name=name)],
+    )
+
+
+def stopping() -> TaskgateError:
+    """The server stops before it could begin to answer."""
+    return TaskgateError(
+        code=StatusCode.UNAVAILABLE,
+        message="this server stops; another one, or this one in a moment, will answer",
+        reason="SERVER_STOPPING",
+        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(1))],
+    )
+
+
 def internal() -> TaskgateError:
     """A bug of Taskgate's: the log has the story, the caller an id to find it by."""
     return TaskgateError(

@@ -58,7 +58,7 @@ class Interceptors:
             # None: the message is parsed inside, where a fault becomes an error with details. Of a
             # deserializer's fault grpc.aio makes UNKNOWN with the exception's text.
             request_deserializer=None,
-            response_serializer=rpc.response_class.SerializeToString,
+            response_serializer=_serialized,
         )
 
     def _unary(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
@@ -117,6 +117,11 @@ class Interceptors:
                     "aws_request_id": call.aws_request_id,
                 },
             )
+
+
+def _serialized(response: Message | bytes) -> bytes:
+    """A response's bytes; what many callers get comes serialized already."""
+    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
 def _parsed(rpc: Rpc, request: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from taskgate_server.calls import CallsInFlight, Handler
+from taskgate_server.calls import Background, CallsInFlight, Handler
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 
@@ -109,7 +109,9 @@ class Server:
         in_flight: CallsInFlight,
         gateways: Sequence[Gateway],
         max_request_bytes: int,
+        backgrounds: Sequence[Background] = (),
     ) -> None:
+        self._backgrounds = backgrounds
         self._address = address
         self._handlers = handlers
         self._in_flight = in_flight
@@ -167,6 +169,8 @@ class Server:
         """
         await self._health.enter_graceful_shutdown()
         LOG.info("draining", extra={"in_flight": self._in_flight.count})
+        for background in self._backgrounds:
+            background.stop()
         stopping = asyncio.ensure_future(self._grpc.stop(limit_seconds))
         await asyncio.wait([stopping], timeout=limit_seconds - min(0.1, limit_seconds / 10))
         cut = 0 if stopping.done() else self._in_flight.count

@@ -1,0 +1,208 @@
+"""How to see what has changed in Deadline Cloud: a step's counts tell where to look.
+
+AWS lists a step's tasks by the page, in 100 calls for 10,000 tasks, but one call lists the steps of
+a job with how many tasks are in which state. A step whose counts are those of the tasks known is
+not listed; that two tasks have changed places is found by the next full sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from grpc import StatusCode
+
+from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.names import Parent
+from taskgate_server.tasks.watch.ledger import Entry, Ledger
+from taskgate_server.tasks.watch.rhythm import Pace
+from taskgate_server.tasks.watch.sources import Faults, Reader, Said, Source, raise_first
+
+PAGE: Final = {"maxResults": 100}
+STEPS_AT_ONCE: Final = 4
+WAITING: Final = frozenset({"PENDING", "READY"})
+"""No worker has the task yet: it can stay so for long, and there may be thousands."""
+MOST_BY_NAME: Final = 200
+"""Tasks of a step that are read by name, in two calls, before all are listed."""
+
+SETTLED: Final = frozenset({"SUSPENDED", "CANCELED", "FAILED", "SUCCEEDED", "NOT_COMPATIBLE"})
+"""What botocore's waiter JobComplete ends at."""
+BEING_MADE: Final = frozenset({"CREATE_IN_PROGRESS", "UPLOAD_IN_PROGRESS", "UPDATE_IN_PROGRESS"})
+"""Lifecycle states of a job or step that is to have other tasks yet."""
+
+
+class Watching:
+    """See `sources.Watching`."""
+
+    parent_kinds = ("jobs", "steps")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def whole(self, parent: Parent, *, full_view: bool) -> Source:  # noqa: ARG002  # has_views
+        """All tasks of a job or a step."""
+        return Steps(self._reader, parent)
+
+    def named(self, group: str, *, full_view: bool) -> Source:  # noqa: ARG002  # one for all
+        """Any tasks."""
+        return Named(self._reader)
+
+    def group(self, name: str) -> str:  # noqa: ARG002  # one for all
+        """All tasks are one group: a batch may have tasks of different jobs."""
+        return "deadline"
+
+    def has_views(self) -> bool:
+        """A list tells of each task what it tells alone."""
+        return False
+
+
+class Named:
+    """Tasks by name, up to 100 in a call."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def sweep(self, ledger: Ledger, pace: Pace, *, full: bool) -> None:
+        """There is no parent to sweep."""
+
+    async def has_settled(self) -> bool:
+        """There is no parent that could say more than the tasks do."""
+        return True
+
+    async def read(self, ledger: Ledger, names: Collection[str], pace: Pace) -> Faults:
+        """See `Source`."""
+        return await self._reader.get_each(ledger, names, pace)
+
+
+class Steps(Named):
+    """The tasks of all steps of a job, or of one step.
+
+    Args:
+        reader: asks AWS.
+        parent: the job or the step.
+    """
+
+    def __init__(self, reader: Reader, parent: Parent) -> None:
+        super().__init__(reader)
+        self._parent = parent
+        self._is_step = parent.kind == "steps"
+        self._job = {key: value for key, value in parent.params.items() if key != "stepId"}
+        self._settled = False
+        self._rows: dict[str, Mapping[str, Any]] = {}
+        """What AWS last said of each step whose tasks are known."""
+
+    async def sweep(self, ledger: Ledger, pace: Pace, *, full: bool) -> None:
+        """See `Source`."""
+        steps = await self._steps(pace)
+        self._settled = all(_has_settled(step) for step in steps.values())
+        turns = asyncio.Semaphore(STEPS_AT_ONCE)
+
+        async def look(name: str, step: Mapping[str, Any]) -> None:
+            async with turns:
+                await self._look(ledger, name, step, pace, full=full)
+
+        await _all(*(look(name, step) for name, step in steps.items()))
+        for name in set(ledger.groups()) - set(steps):
+            await self._confirm_gone(ledger, name, pace)
+
+    async def has_settled(self) -> bool:
+        """See `Source`; a job that is being made may get more steps."""
+        if self._is_step or not self._settled:
+            return self._settled
+        return _has_settled((await self._reader.ask("GetJob", self._job)).value)
+
+    async def _steps(self, pace: Pace) -> dict[str, Mapping[str, Any]]:
+        """The steps as AWS has them now, by name."""
+        if self._is_step:
+            await pace.take()
+            said = await self._reader.ask("GetStep", self._parent.params)
+            return {self._parent.name: said.value}
+        steps = {}
+        async for said in self._reader.pages("ListSteps", self._job | PAGE, "nextToken", pace):
+            for row in said.value.get("steps", ()):
+                steps[f"{self._parent.name}/steps/{row['stepId']}"] = row
+        return steps
+
+    async def _look(
+        self, ledger: Ledger, name: str, step: Mapping[str, Any], pace: Pace, *, full: bool
+    ) -> None:
+        """Brings one step up to date, in as few calls as will do."""
+        counts, known = step.get("taskRunStatusCounts"), self._rows.get(name)
+        if full or counts is None or known is None:
+            await self._list(ledger, name, pace)
+        elif step != known or not _agrees(ledger, name, counts):
+            # What moves is most likely what has changed, and workers take the first that wait.
+            moving = [each.name for each in ledger.group(name).values() if _moves(each)]
+            waiting = _waiting(ledger, name)[: MOST_BY_NAME // 2]
+            near = moving + waiting
+            if near and len(near) <= MOST_BY_NAME:
+                raise_first(await self.read(ledger, near, pace))
+            if not moving or not _agrees(ledger, name, counts):
+                await self._list(ledger, name, pace)
+        self._rows[name] = step
+
+    async def _list(self, ledger: Ledger, name: str, pace: Pace) -> None:
+        began = self._reader.clock()
+        params = self._job | PAGE | {"stepId": name.rpartition("/")[2]}
+        seen: set[str] = set()
+        async for said in self._reader.pages("ListTasks", params, "nextToken", pace):
+            seen.update(_see(ledger, name, said))
+        # Pages may have shifted while they were read: what none had is asked for by name.
+        missing = [
+            entry.name
+            for entry in ledger.group(name).values()
+            if entry.name not in seen and entry.asked_at < began
+        ]
+        raise_first(await self.read(ledger, missing, pace))
+
+    async def _confirm_gone(self, ledger: Ledger, name: str, pace: Pace) -> None:
+        """The list of steps lacks a step of which tasks are known."""
+        asked_at = self._reader.clock()
+        await pace.take()
+        try:
+            await self._reader.ask("GetStep", self._job | {"stepId": name.rpartition("/")[2]})
+        except TaskgateError as error:
+            if error.code is not StatusCode.NOT_FOUND:
+                raise
+            for task in list(ledger.group(name)):
+                ledger.lose(task, asked_at)
+            self._rows.pop(name, None)
+
+
+def _see(ledger: Ledger, step: str, said: Said) -> list[str]:
+    """Tells the ledger a page; returns the tasks' names."""
+    names = []
+    for row in said.value.get("tasks", ()):
+        name = f"{step}/tasks/{row['taskId']}"
+        names.append(name)
+        ledger.see(name, row, said.asked_at, said.observe_time)
+    return names
+
+
+def _agrees(ledger: Ledger, step: str, counts: Mapping[str, int]) -> bool:
+    """Whether the tasks known are as many in each state as AWS says."""
+    return dict(ledger.natives(step)) == {word: count for word, count in counts.items() if count}
+
+
+def _waiting(ledger: Ledger, step: str) -> list[str]:
+    group = ledger.group(step).values()
+    return [entry.name for entry in group if entry.native_state in WAITING]
+
+
+def _moves(entry: Entry) -> bool:
+    return not entry.settled and entry.native_state not in WAITING
+
+
+def _has_settled(record: Mapping[str, Any]) -> bool:
+    """Whether a job or a step has, by what AWS says of it."""
+    made = record.get("lifecycleStatus") not in BEING_MADE
+    return made and record.get("taskRunStatus") in SETTLED
+
+
+async def _all(*awaitables: Any) -> None:
+    """Waits for all of them, then raises the first failure."""
+    outcomes = await asyncio.gather(*awaitables, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome

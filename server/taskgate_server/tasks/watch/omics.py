@@ -1,0 +1,135 @@
+"""How to see what has changed in HealthOmics: a run's tasks are listed, 100 in a call.
+
+A list lacks what `GetRunTask` tells of one task, so for TASK_VIEW_FULL those whose row is another
+one are asked for by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from taskgate_server.aws import model
+from taskgate_server.tasks.names import Parent
+from taskgate_server.tasks.watch.ledger import Ledger
+from taskgate_server.tasks.watch.rhythm import Pace
+from taskgate_server.tasks.watch.sources import Faults, Reader, Source, raise_first
+
+PAGE: Final = {"maxResults": 100}
+SETTLED: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "DELETED"})
+"""The states in which a run makes no more tasks; STOPPING comes before each."""
+
+FEW: Final = 2
+"""So many tasks are asked for by themselves rather than through the list of the run."""
+
+
+class Watching:
+    """See `sources.Watching`."""
+
+    parent_kinds = ("runs",)
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def whole(self, parent: Parent, *, full_view: bool) -> Source:
+        """All tasks of a run."""
+        return Run(self._reader, parent.name, full_view=full_view)
+
+    def named(self, group: str, *, full_view: bool) -> Source:
+        """Tasks of one run."""
+        return Run(self._reader, group, full_view=full_view)
+
+    def group(self, name: str) -> str:
+        """The task's run."""
+        return name.rpartition("/tasks/")[0]
+
+    def has_views(self) -> bool:
+        """A list leaves members out."""
+        return True
+
+
+class Run:
+    """The tasks of a run.
+
+    Args:
+        reader: asks AWS.
+        name: the run's, as in tasks' names.
+        full_view: whether all is to be known that AWS tells of a task.
+    """
+
+    def __init__(self, reader: Reader, name: str, *, full_view: bool) -> None:
+        self._reader = reader
+        self._name = name
+        self._params = {"id": name.rpartition("/")[2]}
+        self._full_view = full_view
+        self._members = None if full_view else _row_members()
+        self._rows: dict[str, Mapping[str, Any]] = {}
+        """The rows of which all is known; TASK_VIEW_FULL only."""
+
+    async def sweep(self, ledger: Ledger, pace: Pace, *, full: bool) -> None:
+        """See `Source`. A list is always read whole; what it lacks may change without it."""
+        if full:
+            self._rows = {
+                name: row for name, row in self._rows.items() if _is_settled(ledger, name)
+            }
+        began = self._reader.clock()
+        seen = await self._list(ledger, pace, wanted=None)
+        # Pages may have shifted while they were read: what none had is asked for by name.
+        missing = [
+            entry.name
+            for entry in ledger.entries()
+            if entry.name not in seen and entry.asked_at < began
+        ]
+        raise_first(await self._get_each(ledger, missing, pace))
+
+    async def has_settled(self) -> bool:
+        """See `Source`."""
+        said = await self._reader.ask("GetRun", self._params)
+        return said.value.get("status") in SETTLED
+
+    async def read(self, ledger: Ledger, names: Collection[str], pace: Pace) -> Faults:
+        """See `Source`: by name, or through the list where that takes fewer calls."""
+        missing = set(names)
+        if len(missing) > FEW and not self._full_view:
+            missing -= await self._list(ledger, pace, wanted=missing)
+        return await self._get_each(ledger, missing, pace)
+
+    async def _list(self, ledger: Ledger, pace: Pace, wanted: Collection[str] | None) -> set[str]:
+        """Reads the list, up to where it has told all that is wanted; returns what it told."""
+        seen: set[str] = set()
+        changed: list[str] = []
+        params = self._params | PAGE
+        async for said in self._reader.pages("ListRunTasks", params, "startingToken", pace):
+            rows = {
+                f"{self._name}/tasks/{row['taskId']}": row for row in said.value.get("items", ())
+            }
+            seen.update(rows)
+            for name, row in rows.items():
+                if self._full_view:
+                    if self._rows.get(name) != row:
+                        changed.append(name)
+                        self._rows[name] = row
+                elif wanted is None or name in wanted:
+                    ledger.see(name, row, said.asked_at, said.observe_time)
+            if wanted is not None and seen.issuperset(wanted):
+                break
+        faults = await self._get_each(ledger, changed, pace)
+        for name in faults:
+            del self._rows[name]
+        raise_first(faults)
+        return seen
+
+    async def _get_each(self, ledger: Ledger, names: Collection[str], pace: Pace) -> Faults:
+        return await self._reader.get_each(ledger, names, pace, self._members)
+
+
+def _is_settled(ledger: Ledger, name: str) -> bool:
+    entry = ledger.get(name)
+    return entry is not None and entry.settled
+
+
+def _row_members() -> frozenset[str]:
+    """What AWS's list tells of each task."""
+    shape = model.load_service("omics").operation_model("ListRunTasks").output_shape
+    items: Any = shape.members["items"] if shape else None
+    return frozenset(items.member.members)

@@ -1,0 +1,403 @@
+"""Asks AWS for all who watch the same: one loop for a parent, however many watch it.
+
+    Poller        when to ask, what became of it, whom to wake
+    WholePoller   all tasks of a parent
+    NamedPoller   tasks by name, those alone that somebody watches
+
+A poller does not end because AWS cannot be asked. It keeps what it knows, says how old that is, and
+asks again later. Without watchers it asks nothing, and waits a while for one to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from grpc import StatusCode
+
+from taskgate_server import errors
+from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.watch.ledger import Ledger
+from taskgate_server.tasks.watch.rhythm import SHORTEST_SECONDS, AtOnce, Budget, Rhythm
+from taskgate_server.tasks.watch.snapshots import Snapshots
+from taskgate_server.tasks.watch.sources import Faults, Source, raise_first
+from taskgate_server.telemetry import log_bug
+
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What is chosen, in seconds."""
+
+    linger: float = 60.0
+    """How long a poller is kept that nobody watches, so that watchers can come back."""
+    full_after_news: float = 120.0
+    """After how long all is read again, when something has changed since the last time."""
+    full: float = 600.0
+    """The same when nothing has changed."""
+    settled_by_name: float = 30.0
+    """After how long a named task that has settled is read again."""
+    between_calls: float = 0.2
+    """The least pause between two sweeps that somebody asked for."""
+    gather: float = 0.02
+    """How long a read of tasks waits for others to go with it."""
+
+
+class Wakes(Protocol):
+    """A watcher, as a poller knows it."""
+
+    wants_settled: bool
+    """Whether it is to be told when all tasks have settled."""
+
+    def wake(self) -> None:
+        """Something is there to be told."""
+
+
+class Poller:
+    """What both kinds of poller do.
+
+    Args:
+        source: reads the tasks.
+        ledger: has what was read.
+        budget: of all pollers of the AWS service.
+        clock: monotonic seconds.
+        random: for jitter.
+        timing: what is chosen.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        ledger: Ledger,
+        budget: Budget,
+        *,
+        clock: Callable[[], float],
+        random: Random,
+        timing: Timing,
+    ) -> None:
+        self.ledger = ledger
+        self.gone = False
+        """AWS has the parent no longer."""
+        self.ended = False
+        """It asks nothing any more."""
+        self.settled = False
+        """All has settled, as of the latest sweep; found out while a watcher wants to know."""
+        self.error: TaskgateError | None = None
+        """Why AWS could not be asked lately."""
+        self.failed_at = NEVER
+        """When the latest attempt began that failed."""
+        self.swept_at = NEVER
+        """When the latest sweep began that did not."""
+        self.began_at = NEVER
+        """When the latest sweep began, which may be going on."""
+        self.next_at = NEVER
+        """When AWS is to be asked again."""
+        self._source = source
+        self._budget = budget
+        self._clock = clock
+        self._rhythm = Rhythm(random)
+        self._timing = timing
+        self._full_at = NEVER
+        self._news_since_full = False
+        self._waiting = 0
+        self._urgent: set[str] = set()
+        self._awake = asyncio.Event()
+        self._urgently = asyncio.Event()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody is to be told."""
+        raise NotImplementedError
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether anything is known that a watcher may come back to."""
+        return self.swept_at > NEVER and not self.gone
+
+    async def run(self) -> None:
+        """Asks AWS until there is nobody left to ask for, or nothing."""
+        urgent = asyncio.ensure_future(self._serve_urgent())
+        try:
+            while not self.gone and await self._has_watchers():
+                await self._until_due()
+                if self.is_watched:
+                    await self._attempt(self._round)
+        finally:
+            self.ended = True
+            urgent.cancel()
+            await asyncio.gather(urgent, return_exceptions=True)
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Around waiting for a sweep: its end is then told even if nothing has changed."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def poke(self) -> None:
+        """Asks AWS soon: something has changed, or somebody came who must not get what is old."""
+        self._rhythm.quicken()
+        self.next_at = min(self.next_at, self.began_at + self._timing.between_calls)
+        self._awake.set()
+
+    def touch(self, names: Collection[str]) -> None:
+        """Reads these tasks at once: they have been changed, or somebody waits for them."""
+        self._rhythm.quicken()
+        self._urgent.update(names)
+        self._urgently.set()
+
+    # --- What the two kinds do differently -----------------------------------------------------
+
+    async def _sweep(self, *, full: bool) -> None:
+        raise NotImplementedError
+
+    def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
+        raise NotImplementedError
+
+    def _wants_settled(self) -> bool:
+        raise NotImplementedError
+
+    def _moving(self) -> bool:
+        return not self.ledger.all_settled
+
+    # --- The loops -----------------------------------------------------------------------------
+
+    async def _has_watchers(self) -> bool:
+        """Waits for one, if there is none, as long as it is worth it."""
+        if not self.is_watched and self.is_loaded:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._timing.linger):
+                    while not self.is_watched:
+                        self._awake.clear()
+                        await self._awake.wait()
+        return self.is_watched
+
+    async def _until_due(self) -> None:
+        while self.is_watched:
+            self._awake.clear()
+            pause = self.next_at - self._clock()
+            if pause <= 0:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._awake.wait()
+
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does it, and tells the watchers what became of it."""
+        began = self._clock()
+        failed = True
+        try:
+            await work()
+            failed = False
+        except TaskgateError as error:
+            self._failed(error, began)
+        except Exception as error:  # noqa: BLE001  # a bug must not end the watches
+            log_bug(error, poller=type(self).__name__)
+            self._failed(errors.internal(), began)
+        self._publish(all_of_them=failed)
+
+    def _failed(self, error: TaskgateError, began: float) -> None:
+        self.error, self.failed_at = error.with_traceback(None), began
+        self.next_at = self._clock() + self._rhythm.after_failure()
+
+    def _publish(self, *, all_of_them: bool) -> None:
+        changed = self.ledger.take_changed()
+        self._news_since_full |= bool(changed)
+        self._wake_for(changed, all_of_them=all_of_them)
+
+    async def _round(self) -> None:
+        """One sweep, and when the next one is due."""
+        began = self.began_at = self._clock()
+        # While it lasts, whoever wants a fresher one sets `next_at` anew.
+        self.next_at = float("inf")
+        number = self.ledger.latest
+        pause = self._timing.full_after_news if self._news_since_full else self._timing.full
+        full = began >= self._full_at + pause
+        await self._sweep(full=full)
+        if full:
+            self._full_at, self._news_since_full = began, False
+        was = self.swept_at, self.settled
+        self.swept_at, self.error = began, None
+        await self._find_settled()
+        news = self.ledger.latest != number
+        pause = self._rhythm.after(news=news, moving=self._moving())
+        self.next_at = min(self.next_at, self._clock() + pause)
+        self._publish(all_of_them=was[1] != self.settled or bool(self._waiting))
+        if self.ledger.fault is not None:
+            fault, self.ledger.fault = self.ledger.fault, None
+            raise fault
+
+    async def _find_settled(self) -> None:
+        settled = self.ledger.all_settled and self._wants_settled()
+        self.settled = settled and await self._source.has_settled()
+
+    async def _serve_urgent(self) -> None:
+        """Reads what cannot wait, also while a long sweep goes on."""
+        while True:
+            await self._urgently.wait()
+            await asyncio.sleep(self._timing.gather)
+            self._urgently.clear()
+            names, self._urgent = self._urgent, set()
+            await self._attempt(lambda names=names: self._read(names))  # type: ignore[misc]  # mypy has no type for defaults
+
+    async def _read(self, names: Collection[str]) -> None:
+        raise_first(await self._source.read(self.ledger, names, AtOnce(self._budget)))
+        soon = self._clock() + self._rhythm.after(news=True, moving=True)
+        self.next_at = min(self.next_at, soon)
+
+
+class WholePoller(Poller):
+    """All tasks of a parent; arguments as of `Poller`."""
+
+    def __init__(self, *args: object, **more: object) -> None:
+        super().__init__(*args, **more)  # type: ignore[arg-type]  # as of Poller
+        self.snapshots = Snapshots(self.ledger)
+        self._watchers: set[Wakes] = set()
+        self._not_found = 0
+
+    @property
+    def is_watched(self) -> bool:
+        """See `Poller`."""
+        return bool(self._watchers)
+
+    def attach(self, watcher: Wakes) -> None:
+        """Tells the watcher of every change from now on."""
+        self._watchers.add(watcher)
+        self._awake.set()
+
+    def detach(self, watcher: Wakes) -> None:
+        """Tells it no more."""
+        self._watchers.discard(watcher)
+        self._awake.set()
+
+    async def _sweep(self, *, full: bool) -> None:
+        first = self.swept_at == NEVER
+        # Watchers wait for the first one, which may be long, and others must not pay for it.
+        pace = AtOnce() if first else self._budget
+        try:
+            await self._source.sweep(self.ledger, pace, full=full or first)
+        except TaskgateError as error:
+            self._not_found = self._not_found + 1 if error.code is StatusCode.NOT_FOUND else 0
+            # AWS has to say so twice of what it had before.
+            if first or self._not_found < 2:  # noqa: PLR2004  # twice
+                raise
+            self._lose_all()
+        else:
+            self._not_found = 0
+        if first:
+            self.ledger.begin()
+        self.ledger.trim()
+
+    def _lose_all(self) -> None:
+        for entry in list(self.ledger.entries()):
+            self.ledger.lose(entry.name, self._clock())
+        self.gone = True
+
+    def _wants_settled(self) -> bool:
+        return any(watcher.wants_settled for watcher in self._watchers)
+
+    def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
+        if changed or all_of_them:
+            for watcher in self._watchers:
+                watcher.wake()
+
+
+class NamedPoller(Poller):
+    """Tasks by name; arguments as of `Poller`."""
+
+    def __init__(self, *args: object, **more: object) -> None:
+        super().__init__(*args, **more)  # type: ignore[arg-type]  # as of Poller
+        self._watchers: defaultdict[str, set[Wakes]] = defaultdict(set)
+        self._left_at: dict[str, float] = {}
+        """Names that nobody watches any more, and since when."""
+        self.faults: Faults = {}
+        """Why a task could not be read when it last was to be, by name."""
+        self.faulted_at: dict[str, float] = {}
+        """When that was."""
+        self.next_at = self._clock() + SHORTEST_SECONDS  # whoever comes touches its tasks
+
+    @property
+    def is_watched(self) -> bool:
+        """See `Poller`."""
+        return bool(self._watchers)
+
+    @property
+    def is_loaded(self) -> bool:
+        """See `Poller`."""
+        return bool(self._left_at)
+
+    def watches(self, name: str) -> bool:
+        """Whether anybody watches the task."""
+        return name in self._watchers
+
+    def attach(self, watcher: Wakes, names: Collection[str]) -> None:
+        """Tells the watcher of every change of these tasks from now on."""
+        for name in names:
+            self._watchers[name].add(watcher)
+            self._left_at.pop(name, None)
+        self._awake.set()
+
+    def detach(self, watcher: Wakes, names: Collection[str]) -> None:
+        """Tells it no more."""
+        for name in names:
+            watchers = self._watchers[name]
+            watchers.discard(watcher)
+            if not watchers:
+                del self._watchers[name]
+                self._left_at[name] = self._clock()
+                self.faults.pop(name, None)
+        self._awake.set()
+
+    async def _sweep(self, *, full: bool) -> None:
+        began = self._clock()
+        self._forget_left(began)
+        settled_before = began - self._timing.settled_by_name
+        names = [name for name in self._watchers if full or self._is_due(name, settled_before)]
+        self._note(names, await self._source.read(self.ledger, names, self._budget), began)
+
+    async def _read(self, names: Collection[str]) -> None:
+        names = [name for name in names if name in self._watchers]
+        began, pace = self._clock(), AtOnce(self._budget)
+        try:
+            self._note(names, await self._source.read(self.ledger, names, pace), began)
+        finally:
+            self._wake_for(names, all_of_them=False)
+
+    def _note(self, names: Collection[str], faults: Faults, began: float) -> None:
+        """Keeps why tasks could not be read; it is everybody's matter if none could."""
+        for name in names:
+            self.faults.pop(name, None)
+            self.faulted_at.pop(name, None)
+        self.faults.update(faults)
+        self.faulted_at.update(dict.fromkeys(faults, began))
+        if names and len(faults) == len(names):
+            raise_first(faults)
+
+    def _is_due(self, name: str, settled_before: float) -> bool:
+        entry = self.ledger.get(name)
+        return entry is None or not entry.settled or entry.asked_at <= settled_before
+
+    def _moving(self) -> bool:
+        return any(self._is_due(name, NEVER) for name in self._watchers)
+
+    def _forget_left(self, now: float) -> None:
+        old = [name for name, at in self._left_at.items() if now - at > self._timing.linger]
+        for name in old:
+            self.ledger.forget(name)
+            del self._left_at[name]
+
+    def _wants_settled(self) -> bool:
+        return False  # what its tasks are tells each watcher
+
+    def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
+        names = list(self._watchers) if all_of_them and not changed else changed
+        for watcher in {each for name in names for each in self._watchers.get(name, ())}:
+            watcher.wake()

@@ -1,0 +1,277 @@
+"""One stream of WatchTasks: a position among the changes, and what is told from there on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from grpc import StatusCode
+
+from taskgate.v1 import task_watch_pb2
+from taskgate_server import errors
+from taskgate_server.status import to_status
+from taskgate_server.tasks.backend import to_timestamp
+from taskgate_server.tasks.watch import counts, wire
+from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.ledger import Entry
+from taskgate_server.tasks.watch.poller import NEVER
+from taskgate_server.tasks.watch.resume import ResumeToken
+from taskgate_server.tasks.watch.views import View
+
+Response: TypeAlias = task_watch_pb2.WatchTasksResponse
+Reason: TypeAlias = task_watch_pb2.SnapshotReason
+EndReason: TypeAlias = task_watch_pb2.WatchEndReason
+
+MAX_AGE_SECONDS: Final = 1.0
+"""How old what a watch begins with may be when it comes."""
+
+MAY_PASS: Final = frozenset(
+    {
+        StatusCode.ABORTED,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.INTERNAL,
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.UNAVAILABLE,
+        StatusCode.UNKNOWN,
+    }
+)
+"""Failures after which it is worth asking again."""
+
+AT_ONCE: Final = 64
+"""Changes that a watcher takes at a time: what a slow one holds that is not the latest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a watcher asks for."""
+
+    digest: bytes
+    """Of what is watched, for the tokens."""
+    token: ResumeToken | None = None
+    reason: Reason.ValueType = Reason.SNAPSHOT_REASON_NEW_WATCH
+    """Why there is a snapshot if there is no token."""
+    until_settled: bool = False
+    heartbeat_seconds: float = 10.0
+
+
+class Attention:
+    """Somebody who watches some views: is woken for changes, and when the server stops.
+
+    Args:
+        hub: of the pollers.
+        views: what is watched.
+        wants_settled: whether pollers are to find out when all has settled.
+    """
+
+    def __init__(self, hub: Hub, views: Sequence[View], *, wants_settled: bool = False) -> None:
+        self.hub = hub
+        self.views = views
+        self.wants_settled = wants_settled
+        self._woken = asyncio.Event()
+        self.wake = self._woken.set
+
+    @contextmanager
+    def paid(self) -> Iterator[None]:
+        """Watches from the beginning of the block to its end."""
+        with ExitStack() as stack:
+            for view in self.views:
+                view.attach(self)
+                stack.callback(view.detach, self)
+            self.hub.at_stop(self.wake)
+            stack.callback(self.hub.forget_stop, self.wake)
+            yield
+
+    async def fresh(self, *, patient: bool = False) -> None:
+        """Waits until all that is in view is as of now; what is known already may be older.
+
+        Args:
+            patient: whether to wait on when AWS could not be asked, if that may pass.
+
+        Raises:
+            errors.TaskgateError: AWS could not be asked, and nothing is known.
+        """
+        since = self.hub.clock() - MAX_AGE_SECONDS
+        with ExitStack() as stack:
+            for view in self.views:
+                if not view.is_fresh(since):
+                    stack.enter_context(view.poller.awaited())
+                    view.want(since)
+            for view in self.views:
+                while not view.is_fresh(since):
+                    if self.hub.stopping:
+                        raise errors.stopping()
+                    fault = view.fault(since)
+                    if fault is not None and view.checked_at() > NEVER:
+                        break  # the past is told, and heartbeats tell how old it is
+                    if fault is not None and not (patient and fault.code in MAY_PASS):
+                        raise fault
+                    await self.woken()
+
+    async def woken(self, seconds: float | None = None) -> bool:
+        """Waits to be woken; False if that does not happen in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        was_woken = self._woken.is_set()
+        self._woken.clear()
+        return was_woken
+
+
+class Watch(Attention):
+    """What a stream of WatchTasks tells."""
+
+    def __init__(self, hub: Hub, views: Sequence[View], wish: Wish) -> None:
+        super().__init__(hub, views, wants_settled=wish.until_settled)
+        self._wish = wish
+        self._position = 0
+        self._is_told = True
+        """Whether the watcher has all up to its position; not while a snapshot is told."""
+        self._left_out: set[str] = set()
+
+    async def responses(self) -> AsyncIterator[bytes]:
+        """Serialized WatchTasksResponses, until there is nothing more to tell.
+
+        Raises:
+            errors.TaskgateError: AWS could not be asked at the beginning.
+        """
+        with self.paid():
+            await self.fresh()
+            for response in self._beginning():
+                yield response
+            while True:
+                for response in self._changes():
+                    yield response
+                end = self._end()
+                if end is not None:
+                    yield self._ended(end)
+                    return
+                if not self._has_changes() and not await self.woken(self._wish.heartbeat_seconds):
+                    yield self._heartbeat()
+
+    # --- The beginning -------------------------------------------------------------------------
+
+    def _beginning(self) -> Iterator[bytes]:
+        token, reason = self._wish.token, self._wish.reason
+        if token is not None and token.boot != self.hub.boot:
+            reason = Reason.SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE
+        elif token is not None and self._remembers(token.position):
+            self._position = token.position
+            yield Response(resumed=task_watch_pb2.Resumed()).SerializeToString()
+            return
+        elif token is not None:
+            reason = Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
+        yield from self._snapshot(reason)
+
+    def _remembers(self, position: int) -> bool:
+        known = position <= self.hub.sequence.value
+        return known and all(view.remembers(position) for view in self.views)
+
+    def _snapshot(self, reason: Reason.ValueType) -> Iterator[bytes]:
+        self._position = position = self.hub.sequence.value
+        self._is_told, self._left_out = False, set()
+        begin = task_watch_pb2.SnapshotBegin(reason=reason)
+        yield Response(snapshot_begin=begin).SerializeToString()
+        absent = [entry for view in self.views for entry in view.entries() if entry.removed]
+        snapshots = [view.snapshot() for view in self.views]
+        for snapshot in snapshots:
+            for message in snapshot.messages(position):
+                if self.hub.stopping:
+                    return
+                yield message
+            self._left_out |= snapshot.left_out
+        end = task_watch_pb2.SnapshotEnd(task_count=sum(each.count for each in snapshots))
+        observed = [each.observe_time for each in snapshots if each.observe_time is not None]
+        if observed:
+            end.observe_time.CopyFrom(to_timestamp(min(observed)))
+        last = [Response(snapshot_end=end).SerializeToString()]
+        # Named, and not there. Only after the last one there is a place to go on from.
+        last += [change for entry in absent if (change := entry.change(position)) is not None]
+        yield from last[:-1]
+        self._is_told = True
+        yield self._marked(last[-1])
+
+    # --- Changes -------------------------------------------------------------------------------
+
+    def _changes(self) -> Iterator[bytes]:
+        """What has changed since the position, which moves along."""
+        while True:
+            if self.hub.stopping:
+                return
+            if not all(view.follows(self._position) for view in self.views):
+                yield from self._snapshot(Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD)
+            position, newest = self._position, self.hub.sequence.value
+            some = self._next(position)
+            if not some:
+                self._position = newest
+                return
+            for entry in some:
+                self._position = entry.sequence
+                change = entry.change(position)
+                if change is not None and not self._is_unknown(entry):
+                    yield self._marked(change)
+
+    def _is_unknown(self, entry: Entry) -> bool:
+        """Whether a task went that the watcher was never told of.
+
+        It went while the snapshot was told. When it comes again, that is news.
+        """
+        was_left_out = entry.name in self._left_out
+        self._left_out.discard(entry.name)
+        return was_left_out and entry.removed
+
+    def _next(self, position: int) -> list[Entry]:
+        """The next changes of all views, in their order."""
+        if len(self.views) == 1:
+            return self.views[0].since(position, AT_ONCE)
+        found, complete_to = [], self.hub.sequence.value
+        for view in self.views:
+            some = view.since(position, AT_ONCE)
+            if len(some) == AT_ONCE:  # there may be more, later than this
+                complete_to = min(complete_to, some[-1].sequence)
+            found.extend(some)
+        found.sort(key=lambda entry: entry.sequence)
+        return [entry for entry in found if entry.sequence <= complete_to]
+
+    def _has_changes(self) -> bool:
+        return bool(self._next(self._position))
+
+    # --- Silence and the end -------------------------------------------------------------------
+
+    def _heartbeat(self) -> bytes:
+        now = self.hub.clock()
+        checked_at = min(view.checked_at() for view in self.views)
+        next_at = min(view.poller.next_at for view in self.views)
+        beat = task_watch_pb2.Heartbeat(
+            staleness=errors.to_duration(max(now - checked_at, 0.0)),
+            next_poll=errors.to_duration(min(max(next_at - now, 0.0), 3600.0)),
+        )
+        fault = next(filter(None, (view.fault(checked_at) for view in self.views)), None)
+        if fault is not None:
+            beat.upstream_error.CopyFrom(to_status(fault, ""))
+        return self._marked(Response(heartbeat=beat).SerializeToString())
+
+    def _end(self) -> EndReason.ValueType | None:
+        if self.hub.stopping:
+            return EndReason.WATCH_END_REASON_SERVER_STOPPING
+        if self._has_changes():
+            return None
+        if all(view.is_gone() for view in self.views):
+            return EndReason.WATCH_END_REASON_GONE
+        if self._wish.until_settled and all(view.has_settled() for view in self.views):
+            return EndReason.WATCH_END_REASON_SETTLED
+        return None
+
+    def _ended(self, reason: EndReason.ValueType) -> bytes:
+        entries = (entry for view in self.views for entry in view.entries())
+        end = task_watch_pb2.WatchEnd(reason=reason, counts=counts.count(entries))
+        return self._marked(Response(watch_end=end).SerializeToString())
+
+    def _marked(self, response: bytes) -> bytes:
+        """With the token to go on after it, if there is a place to go on from."""
+        if not self._is_told:
+            return response
+        token = ResumeToken(self.hub.boot, self._wish.digest, self._position)
+        return wire.with_token(response, token.to_bytes())
