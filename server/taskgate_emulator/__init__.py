@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskgate_emulator.clock import Clock, ManualClock, system_clock
 from taskgate_emulator.emulator import Emulator, serve
+from taskgate_emulator.faults import Fault
 from taskgate_emulator.observation import RecordedRequest
 
-__all__ = ["Clock", "Emulator", "ManualClock", "RecordedRequest", "serve", "system_clock"]
+__all__ = ["Clock", "Emulator", "Fault", "ManualClock", "RecordedRequest", "serve", "system_clock"]

@@ -42,6 +42,10 @@ class HttpAnswer:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    delivery: str = "whole"
+    """How it goes out; anything else is a fault: `latency`, `hang`, `reset` or `cut`."""
+    delay: float = 0.0
+    """Seconds, of `latency`."""
 
 
 class IncompleteAnswerError(Exception):

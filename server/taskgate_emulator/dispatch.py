@@ -19,12 +19,15 @@ from taskgate_emulator.errors import (
     MissingAuthenticationError,
     OperationNotEmulatedError,
 )
+from taskgate_emulator.generic import generic_behaviour
 from taskgate_emulator.idempotency import once
 from taskgate_emulator.observation import CannedAnswers, RecordedRequest, Recorder
 from taskgate_emulator.operations import Behaviour, Call, Operations
 from taskgate_emulator.parsing import Params, RawRequest, compile_request
 from taskgate_emulator.routing import Route, Router
 from taskgate_emulator.state import Account
+from taskgate_emulator.tagging import TAGGING
+from taskgate_emulator.temper import Temper
 from taskgate_server.aws.model import (
     OperationModel,
     ServiceModel,
@@ -65,6 +68,7 @@ class Dispatcher:
         registries: the behaviours, one registry for each service.
         recorder: keeps the requests.
         canned: answers that tests put before the behaviours.
+        temper: lets calls go wrong.
 
     Raises:
         ValueError: a behaviour is registered for an operation that the model does not have.
@@ -76,11 +80,13 @@ class Dispatcher:
         registries: Iterable[Operations],
         recorder: Recorder,
         canned: CannedAnswers,
+        temper: Temper,
     ) -> None:
         self._account = account
         self._registries = {registry.service: registry for registry in registries}
         self._recorder = recorder
         self._canned = canned
+        self._temper = temper
         self._compiled: dict[tuple[str, str], _Compiled] = {}
         self._services = {name: load_service(name) for name in self._registries}
         for name, registry in self._registries.items():
@@ -109,7 +115,12 @@ class Dispatcher:
             route = self._route(request)
             operation = route.operation
             self._authenticate(request)
-            answer = self._take_canned(operation) or self._perform(route, request)
+            answer = self._take_canned(operation) or self._temper.answer(
+                operation,
+                self._account.clock(),
+                request.headers,
+                lambda: self._perform(route, request),
+            )
         except AwsError as error:
             answer = _refusal(error, operation)
         except Exception:  # noqa: BLE001 the program's edge: a caller gets no traceback
@@ -173,12 +184,37 @@ class Dispatcher:
         finally:
             account.save()
 
+    def behaviour(self, operation: OperationModel) -> tuple[str, Behaviour | None]:
+        """How an operation is emulated, and what it does.
+
+        Returns:
+            `behaviour` for what is written by hand, `generic` for a plain resource, `501` for what
+            there is no true answer to.
+        """
+        service = _service_of(operation).service_name
+        written = self._registries[service].behaviour(operation.name)
+        if written is not None:
+            return "behaviour", written
+
+        def find(name: str) -> Behaviour | None:
+            return self.behaviour(_service_of(operation).operation_model(name))[1]
+
+        plain = TAGGING.get(operation.name) or generic_behaviour(operation, find)
+        return ("501", None) if plain is None else ("generic", plain)
+
+    def ways(self) -> dict[str, dict[str, str]]:
+        """Service to operation to how it is emulated; see `behaviour`."""
+        return {
+            name: {each.name: self.behaviour(each)[0] for each in operations(service)}
+            for name, service in self._services.items()
+        }
+
     def _compile(self, operation: OperationModel) -> _Compiled:
         service = _service_of(operation).service_name
         key = (service, operation.name)
         compiled = self._compiled.get(key)
         if compiled is None:
-            behave = self._registries[service].behaviour(operation.name)
+            _, behave = self.behaviour(operation)
             if behave is None:
                 raise OperationNotEmulatedError(service, operation.name)
             compiled = _Compiled(compile_request(operation), behave, compile_answer(operation))

@@ -15,7 +15,7 @@ The host prefix must be off: both services prefix the host name per operation (`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +28,7 @@ from taskgate_emulator.answers import HttpAnswer, error_answer, json_body
 from taskgate_emulator.clock import Clock, system_clock
 from taskgate_emulator.control import JobControl, RunControl
 from taskgate_emulator.errors import AwsError
+from taskgate_emulator.faults import Fault, Faults
 from taskgate_emulator.observation import RecordedRequest
 from taskgate_emulator.outlets import Event
 from taskgate_emulator.server import serve_until
@@ -51,6 +52,8 @@ class Emulator:
         random: makes ids; the same start makes the same ids.
         seed: what is there at the start: `demo` (see `taskgate_emulator.seed`), `empty`, or a file
             of calls.
+        quotas: what AWS allows: `off`, `aws`, a file, or a mapping as `quotas.load_quotas` takes.
+        faults: what goes wrong: rules, or a file of them; `faults` sets others later.
         demo: False is another word for `seed="empty"`.
         state: a file that keeps everything. When it holds something already, the emulator goes
             on from there, and the seed is not used.
@@ -69,6 +72,8 @@ class Emulator:
         random: Random | None = None,
         seed: str | Path = "demo",
         demo: bool = True,
+        quotas: str | Path | Mapping[str, Any] = "off",
+        faults: str | Path | Iterable[Fault] = (),
         state: str | Path | None = None,
     ) -> None:
         self._host, self._port = host, port
@@ -78,9 +83,12 @@ class Emulator:
                 speed=speed,
                 random=random,
                 seed=seed if demo else "empty",
+                quotas=quotas,
+                faults=faults,
                 state=state,
             )
         )
+        self.faults: Faults = self._world.faults
         self.jobs = JobControl(self.edit)
         self.runs = RunControl(self.edit)
         self._url: str | None = None
@@ -137,6 +145,11 @@ class Emulator:
         if self._url is None:
             raise RuntimeError("the emulator does not run: use it in a with block, or start() it")
         return self._url
+
+    @property
+    def ways(self) -> Mapping[str, Mapping[str, str]]:
+        """Service to operation to how it is emulated: `behaviour`, `generic` or `501`."""
+        return self._world.dispatcher.ways()
 
     @property
     def events(self) -> list[Event]:

@@ -108,12 +108,14 @@ def not_found(resource_type: str, resource_id: str) -> AwsError:
     )
 
 
-def conflict(resource_type: str, resource_id: str, message: str) -> AwsError:
-    """The resource's status does not allow what was asked."""
+def conflict(
+    resource_type: str, resource_id: str, message: str, reason: str = "STATUS_CONFLICT"
+) -> AwsError:
+    """What the resource is, or what is in it, does not allow what was asked."""
     return AwsError(
         "ConflictException",
         message,
-        {"reason": "STATUS_CONFLICT", "resourceId": resource_id, "resourceType": resource_type},
+        {"reason": reason, "resourceId": resource_id, "resourceType": resource_type},
     )
 
 

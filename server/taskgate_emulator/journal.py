@@ -54,7 +54,9 @@ class Journal:
         self._path = path
         try:
             # Made by one thread and used by another, never by two at once.
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._database = sqlite3.connect(
+                path, check_same_thread=False, isolation_level=None, timeout=0
+            )
             self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")

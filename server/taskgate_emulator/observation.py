@@ -55,6 +55,12 @@ class Recorder:
             self._requests.append(request)
             self._count += 1
 
+    def clear(self) -> None:
+        """Forget every request."""
+        with self._mutex:
+            self._requests.clear()
+            self._count = 0
+
     def snapshot(self) -> list[RecordedRequest]:
         """The requests so far."""
         with self._mutex:

@@ -7,19 +7,25 @@ and an encoded slash or a `..` in an id must reach the routing as it was sent.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
 from taskgate_emulator.answers import HttpAnswer
 from taskgate_emulator.dispatch import Dispatcher, HttpRequest
 from taskgate_emulator.errors import RequestTooLargeError
+from taskgate_emulator.neighbours import NAMES as NEIGHBOURS
+from taskgate_emulator.neighbours import signed_service
 from taskgate_emulator.state import Account
 from taskgate_emulator.world import World
 
 __all__ = ["serve_until"]
 
 _MOVE_SECONDS = 0.05
+_NEIGHBOUR_THREADS = 64
 _DRAIN_SECONDS = 1.0
 """How long answers under way may take once the emulator is asked to stop; all are immediate."""
 
@@ -43,9 +49,16 @@ async def serve_until(
     Raises:
         OSError: the address is in use or not ours.
     """
+    # A long poll holds its thread; threads are made as they are needed.
+    pool = ThreadPoolExecutor(_NEIGHBOUR_THREADS, "taskgate-emulator-moto")
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return _to_aiohttp(await _answer(world.dispatcher, request))
+        service = signed_service(request.headers.get("Authorization", ""))
+        if service in NEIGHBOURS:
+            answer = await _ask_neighbour(world, pool, service, request)
+        else:
+            answer = await _answer(world.dispatcher, request)
+        return await _deliver(request, answer)
 
     runner = web.ServerRunner(
         web.Server(handle), access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS
@@ -62,7 +75,25 @@ async def serve_until(
             moving.cancel()
     finally:
         await runner.cleanup()
+        pool.shutdown(wait=False, cancel_futures=True)
         world.close()
+
+
+async def _ask_neighbour(
+    world: World, pool: ThreadPoolExecutor, service: str, request: web.BaseRequest
+) -> HttpAnswer:
+    body = await request.read()
+    world.record_neighbour(service, request.method, request.raw_path, request.headers, body)
+    world.neighbours.prepare(service)
+    return await asyncio.get_running_loop().run_in_executor(
+        pool,
+        world.neighbours.answer,
+        service,
+        request.method,
+        request.raw_path,
+        request.headers,
+        body,
+    )
 
 
 async def _move(account: Account) -> None:
@@ -98,8 +129,33 @@ async def _answer(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpAnswe
     )
 
 
-def _to_aiohttp(answer: HttpAnswer) -> web.Response:
+async def _deliver(request: web.BaseRequest, answer: HttpAnswer) -> web.StreamResponse:
+    """Send an answer the way it is to go, faults included."""
+    if answer.delivery == "latency":
+        await asyncio.sleep(answer.delay)
+    elif answer.delivery == "hang":
+        await asyncio.Event().wait()  # until the caller has gone, or the emulator stops
+    elif answer.delivery in {"reset", "cut"}:
+        await _break_off(request, answer)
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+async def _break_off(request: web.BaseRequest, answer: HttpAnswer) -> None:
+    transport = request.transport
+    if transport is None:
+        return
+    if answer.delivery == "cut":
+        # A length that is not reached, so that no client takes the half for the whole.
+        head = f"HTTP/1.1 {answer.status} OK\r\nContent-Length: {len(answer.body) + 1}\r\n"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+        half = answer.body[: len(answer.body) // 2]
+        transport.write(f"{head}{lines}\r\n".encode() + half)
+        transport.close()
+    else:
+        sock = transport.get_extra_info("socket")
+        # With no time to linger, the close is a reset.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
 
 
 def _url(host: str, runner: web.ServerRunner) -> str:

@@ -77,6 +77,8 @@ class Account:
         self.speed = speed
         self.logs = LogOutlet()
         self.events = EventOutlet(ACCOUNT_ID, REGION)
+        self.admit: Callable[[Account, str, Key], None] = lambda _account, _kind, _key: None
+        """Raises when a quota lets no further resource of a kind be made at a key."""
         self._now = clock()
         self._tables: dict[str, Table] = {}
         self._numbers = count(1)

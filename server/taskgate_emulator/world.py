@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from taskgate_emulator import deadline_search, omics
+import taskgate_emulator.deadline_search  # noqa: F401 registers its operations
+from taskgate_emulator import deadline, omics
 from taskgate_emulator.clock import Clock, system_clock
 from taskgate_emulator.dispatch import Dispatcher
+from taskgate_emulator.faults import Fault, Faults, load_faults
 from taskgate_emulator.journal import Journal, StateFileError
-from taskgate_emulator.observation import CannedAnswers, Recorder
+from taskgate_emulator.neighbours import Neighbours, operation_of
+from taskgate_emulator.observation import CannedAnswers, RecordedRequest, Recorder
+from taskgate_emulator.quotas import Limiter, load_quotas
 from taskgate_emulator.seed import seed_demo
+from taskgate_emulator.seed_file import sow_file
 from taskgate_emulator.state import Account
+from taskgate_emulator.temper import Temper
 
 __all__ = ["Settings", "World"]
 
 _REQUESTS_KEPT = 1_000
-_REGISTRIES = (deadline_search.OPERATIONS, omics.OPERATIONS)
+_REGISTRIES = (deadline.OPERATIONS, omics.OPERATIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +36,8 @@ class Settings:
     speed: float = 1.0
     random: Random | None = None
     seed: str | Path = "demo"
+    quotas: str | Path | Mapping[str, Any] = "off"
+    faults: str | Path | Iterable[Fault] = ()
     state: str | Path | None = None
 
 
@@ -54,13 +64,45 @@ class World:
         self.canned = CannedAnswers()
         for registry in _REGISTRIES:
             registry.attach(self.account)
-        self.dispatcher = Dispatcher(self.account, _REGISTRIES, self.recorder, self.canned)
+        self.limiter = Limiter(load_quotas(settings.quotas))
+        self.account.admit = self.limiter.admit_resource
+        # Its own chance: a fault must not change the ids that come after it.
+        self.faults = Faults(Random(starts), settings.clock)  # noqa: S311 not for secrets
+        self.neighbours = Neighbours(self.account, self.faults)
+        temper = Temper(self.limiter, self.faults, system_clock)
+        self.dispatcher = Dispatcher(self.account, _REGISTRIES, self.recorder, self.canned, temper)
         if self._journal is not None:
             self._journal.restore(self.account)
             self.account.save_with(self._journal.save)
         if not starts:
-            _sow(self.account, settings.seed)
+            self._sow(settings.seed)
+        for fault in load_faults(settings.faults):
+            self.faults.add(fault)
         self.account.settle()
+
+    def _sow(self, seed: str | Path) -> None:
+        if seed == "demo":
+            seed_demo(self.account)
+        elif seed != "empty":
+            sow_file(Path(seed), self.dispatcher, lambda: seed_demo(self.account))
+            self.recorder.clear()
+
+    def record_neighbour(
+        self, service: str, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> None:
+        """Keep a request to one of the other services, for tests to see."""
+        raw_path, _, query = target.partition("?")
+        self.recorder.add(
+            RecordedRequest(
+                method=method,
+                raw_path=raw_path,
+                query=query,
+                headers=headers,
+                body=body,
+                service=service,
+                operation=operation_of(headers, body),
+            )
+        )
 
     def close(self) -> None:
         """Keep what has changed, and let go of the file."""
@@ -76,10 +118,3 @@ def _open(state: str | Path | None) -> Journal | None:
         return Journal(Path(state))
     except StateFileError as error:
         raise ValueError(str(error)) from error
-
-
-def _sow(account: Account, seed: str | Path) -> None:
-    if seed == "demo":
-        seed_demo(account)
-    elif seed != "empty":
-        raise ValueError(f"there is no seed {seed}: it is demo, empty or a file")

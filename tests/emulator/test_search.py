@@ -85,7 +85,8 @@ def test_pages_follow_one_another_in_order(aws: Emulator, deadline: Any) -> None
     job = aws.jobs.add([230])
     where = {**WHERE, "jobId": job.job}
     sort = [{"parameterSort": {"name": "Frame", "sortOrder": "DESCENDING"}}]
-    found, offset = [], 0
+    found: list[str] = []
+    offset: int | None = 0
     while offset is not None:
         page = deadline.search_tasks(**where, itemOffset=offset, sortExpressions=sort)
         found += ids_of(page)

@@ -1,0 +1,271 @@
+"""Plain resources through boto3: what is created is read, listed, changed, tagged and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from botocore import xform_name
+from botocore.exceptions import ClientError
+
+from taskgate_emulator import Emulator
+from taskgate_emulator.catalog import Resource, catalog_of
+from taskgate_emulator.derived import arn_of, derivable
+from taskgate_emulator.patterns import compile_pattern
+from taskgate_emulator.seed import FARM_ID, JOB_ID, QUEUE_ID
+from taskgate_server.aws.model import (
+    ListShape,
+    MapShape,
+    Shape,
+    StructureShape,
+    enum_values,
+    is_document,
+    is_union,
+)
+
+CREATABLE = [
+    pytest.param(resource, id=resource.kind)
+    for service in ("deadline", "omics")
+    for resource in catalog_of(service).resources.values()
+    if derivable(resource)
+]
+WORDS = [
+    "word",
+    "Name",
+    "name-of-it",
+    "arn:aws:iam::111122223333:role/Role",
+    "arn:aws:kms:us-west-2:111122223333:key/8c5f0b2a-41d3-4e6f-9a70-5b1c2d3e4f60",
+    "arn:aws:sso:::instance/ssoins-1234567890abcdef",
+    "arn:aws:omics:us-west-2:111122223333:referenceStore/1234567890/reference/1234567890",
+    "arn:aws:omics:us-west-2:111122223333:annotationStore/name",
+    "arn:aws:s3:us-west-2:111122223333:accesspoint/name",
+    "s3://bucket/prefix",
+    "8c5f0b2a-41d3-4e6f-9a70-5b1c2d3e4f60",
+    "farm-" + "1" * 32,
+    "queue-" + "1" * 32,
+    "fleet-" + "1" * 32,
+    "limit-" + "1" * 32,
+    "job-" + "1" * 32,
+    "subnet-0123456789abcdef0",
+    "sg-0123456789abcdef0",
+    "vpc-0123456789abcdef0",
+    "111122223333",
+    "1234567",
+    "us-west-2",
+    "amount.name",
+    "1.0.0",
+]
+TEMPLATE = '{"specificationVersion": "environment-2023-09", "environment": {"name": "Maya"}}'
+
+
+def valid(shape: Shape, name: str = "", *, whole: bool = False) -> Any:
+    """A value that satisfies the model; every optional member too, when it is asked for whole."""
+    if isinstance(shape, ListShape):
+        return [valid(shape.member, whole=whole)] * max(1, shape.metadata.get("min", 1))
+    if isinstance(shape, MapShape):
+        return {valid(shape.key): valid(shape.value)}
+    if is_document(shape):
+        return {"any": "JSON"}
+    if isinstance(shape, StructureShape):
+        names = list(shape.members)[:1] if is_union(shape) else list(shape.required_members)
+        return {each: valid(shape.members[each], each, whole=whole) for each in names}
+    if shape.type_name == "string":
+        return text(shape, name)
+    low = shape.metadata.get("min", 1)
+    values: Mapping[str, Any] = {"boolean": True, "timestamp": 1_700_000_000, "blob": b"zip"}
+    return values.get(shape.type_name, max(low, 1))
+
+
+def text(shape: Shape, name: str) -> str:
+    if name == "template":
+        return TEMPLATE
+    words = enum_values(shape)
+    if words:
+        return words[0]
+    pattern = shape.metadata.get("pattern")
+    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", 10_000)
+    matches = compile_pattern(pattern) if pattern else lambda _: True
+    for word in WORDS:
+        if low <= len(word) <= high and matches(word):
+            return word
+    raise AssertionError(f"no word for {shape.name}: {pattern}")
+
+
+class Maker:
+    """Makes a resource, and first those that it is in or links."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def make(self, resource: Resource) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The params that name it by the resource's labels, and the answer."""
+        if resource.kind == "deadline.Job":  # one that needs a template; the demo has it
+            return {"farmId": FARM_ID, "queueId": QUEUE_ID, "jobId": JOB_ID}, {}
+        ids: dict[str, Any] = {}
+        if resource.outer:
+            outer, answer = self.make(resource.outer[-1])
+            ids = dict(zip(resource.labels, outer.values(), strict=False))
+            del answer
+        for label in resource.labels[resource.scope_size :]:
+            linked = catalog_of(resource.service).resources.get(label[0].upper() + label[1:-2])
+            if linked is not None and linked is not resource:
+                ids[label] = self.make_in(linked, ids)
+        operation = next(
+            resource.operations[verb]
+            for verb in ("Create", "Put", "Associate")
+            if verb in resource.operations
+        )
+        shape = operation.input_shape
+        assert shape is not None
+        params = {**valid(shape), **{name: ids[name] for name in ids if name in shape.members}}
+        params |= {
+            name: f"{resource.noun}One" if name == "displayName" else valid(shape.members[name])
+            for name in ("displayName", "description", "reference", "name", "tags", "versionName")
+            if name in shape.members and name not in params and name not in resource.labels[:-1]
+        }
+        params.pop("clientToken", None)
+        answer = self.call(operation.name, **params)
+        for label in resource.labels:
+            ids.setdefault(label, answer.get(label) or params.get(label))
+        return {label: ids[label] for label in resource.labels}, answer
+
+    def make_in(self, resource: Resource, ids: Mapping[str, Any]) -> str:
+        operation = resource.operations["Create"]
+        shape = operation.input_shape
+        assert shape is not None
+        params = {**valid(shape), **{name: ids[name] for name in ids if name in shape.members}}
+        params.pop("clientToken", None)
+        made: str = self.call(operation.name, **params)[resource.id_label]
+        return made
+
+    def call(self, operation: str, **params: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = getattr(self.client, xform_name(operation))(**params)
+        return answer
+
+
+def named(resource: Resource, verb: str, ids: Mapping[str, Any]) -> dict[str, Any]:
+    """The params that name a resource in one of its operations."""
+    shape = resource.operations[verb].input_shape
+    assert shape is not None
+    uri = [n for n, m in shape.members.items() if m.serialization.get("location") == "uri"]
+    path: str = resource.operations[verb].http["requestUri"]
+    uri.sort(key=lambda n: path.index(f"{{{shape.members[n].serialization.get('name', n)}}}"))
+    return dict(zip(uri, ids.values(), strict=False))
+
+
+@pytest.mark.parametrize("resource", CREATABLE)
+def test_life_of_a_resource(aws: Emulator, connect: Any, resource: Resource) -> None:
+    maker = Maker(connect(aws, resource.service))
+    ids, _ = maker.make(resource)
+    if "Get" in resource.operations:
+        got = maker.call(f"Get{resource.noun}", **named(resource, "Get", ids))
+        shape = resource.operations["Get"].output_shape
+        assert shape is not None
+        assert {*got} >= {*shape.required_members}
+    if "List" in resource.operations:
+        rows = next(
+            value
+            for value in maker.call(
+                resource.operations["List"].name, **listed(resource, ids)
+            ).values()
+            if isinstance(value, list)
+        )
+        assert any(ids[resource.id_label] in row.values() for row in rows)
+    if "Update" in resource.operations:
+        update(maker, resource, ids)
+    verb = "Delete" if "Delete" in resource.operations else "Disassociate"
+    if verb in resource.operations:
+        name = resource.operations[verb].name
+        maker.call(name, **named(resource, verb, ids))
+        with pytest.raises(ClientError) as caught:
+            maker.call(name, **named(resource, verb, ids))
+        assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
+
+
+def listed(resource: Resource, ids: Mapping[str, Any]) -> dict[str, Any]:
+    params = named(resource, "List", ids)
+    shape = resource.operations["List"].input_shape
+    assert shape is not None
+    return params | {name: "SELF" for name in shape.required_members if name == "resourceOwner"}
+
+
+def update(maker: Maker, resource: Resource, ids: Mapping[str, Any]) -> None:
+    operation = resource.operations["Update"]
+    shape = operation.input_shape
+    assert shape is not None
+    required = {
+        name: valid(shape.members[name])
+        for name in shape.required_members
+        if shape.members[name].serialization.get("location") != "uri"
+    }
+    word = next((name for name in ("description", "displayName") if name in shape.members), None)
+    changed = {word: "Changed"} if word else {}
+    maker.call(operation.name, **named(resource, "Update", ids), **required, **changed)
+    got = maker.call(f"Get{resource.noun}", **named(resource, "Get", ids))
+    if word and word in got:
+        assert got[word] == "Changed"
+
+
+@pytest.mark.parametrize(
+    "kind", ["deadline.Farm", "deadline.Queue", "omics.RunGroup", "omics.Workflow"]
+)
+def test_tags_are_kept_by_arn(aws: Emulator, connect: Any, kind: str) -> None:
+    service, noun = kind.split(".")
+    resource = catalog_of(service).resources[noun]
+    maker = Maker(connect(aws, service))
+    ids, _ = maker.make(resource)
+    arn = arn_of(resource, tuple(ids.values()))
+    before = maker.call("ListTagsForResource", resourceArn=arn)["tags"]
+    maker.call("TagResource", resourceArn=arn, tags={"a": "1", "b": "2"})
+    maker.call("UntagResource", resourceArn=arn, tagKeys=["a"])
+    assert maker.call("ListTagsForResource", resourceArn=arn)["tags"] == {**before, "b": "2"}
+    with pytest.raises(ClientError, match="does not exist"):
+        maker.call("ListTagsForResource", resourceArn=arn[:-2] + "00")
+
+
+def test_farm_that_is_not_empty_stays(aws: Emulator, connect: Any) -> None:
+    deadline = connect(aws, "deadline")
+    farm = deadline.create_farm(displayName="Two", tags={"a": "b"})["farmId"]
+    queue = deadline.create_queue(farmId=farm, displayName="Q")["queueId"]
+    with pytest.raises(ClientError) as caught:
+        deadline.delete_farm(farmId=farm)
+    response: Any = caught.value.response
+    assert (response["Error"]["Code"], response["reason"]) == (
+        "ConflictException",
+        "RESOURCE_IN_USE",
+    )
+    deadline.delete_queue(farmId=farm, queueId=queue)
+    deadline.delete_farm(farmId=farm)
+    assert len(deadline.list_farms()["farms"]) == 1
+
+
+def test_what_is_in_nothing_is_not_made(aws: Emulator, connect: Any) -> None:
+    deadline = connect(aws, "deadline")
+    absent = "farm-" + "0" * 32
+    with pytest.raises(ClientError) as caught:
+        deadline.create_limit(
+            farmId=absent, displayName="L", amountRequirementName="amount.x", maxCount=1
+        )
+    response: Any = caught.value.response
+    assert (response["resourceType"], response["resourceId"]) == ("farm", absent)
+    farm = deadline.create_farm(displayName="Two")["farmId"]
+    with pytest.raises(ClientError, match="queue-0"):
+        deadline.create_queue_fleet_association(
+            farmId=farm, queueId="queue-" + "0" * 32, fleetId="fleet-" + "0" * 32
+        )
+
+
+def test_batch_get_is_get_many_times(aws: Emulator, connect: Any, job: dict[str, str]) -> None:
+    deadline = connect(aws, "deadline")
+    absent = {**job, "jobId": "job-" + "0" * 32}
+    answer = deadline.batch_get_job(identifiers=[job, absent])
+    assert [row["jobId"] for row in answer["jobs"]] == [job["jobId"]]
+    assert [row["code"] for row in answer["errors"]] == ["ResourceNotFoundException"]
+
+
+def test_one_token_makes_one_resource(aws: Emulator, connect: Any) -> None:
+    omics = connect(aws, "omics")
+    first, second = (omics.create_run_group(name="g", requestId="one") for _ in range(2))
+    assert first["id"] == second["id"]
+    assert len(omics.list_run_groups()["items"]) == 1
