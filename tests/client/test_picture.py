@@ -74,7 +74,7 @@ def test_a_run_at_work() -> None:
         (58, Heartbeat(staleness=1.0, next_poll=5)),
     )
     assert shown(picture, 60) == [
-        "omics/runs/1234567  1m00s",
+        "omics run 1234567  1m00s",
         "PENDING    ━━━━━━━━━━                                1  25%",
         "RUNNING    ━━━━━━━━━━                                1  25%",
         "SUCCEEDED  ━━━━━━━━━━                                1  25%",
@@ -89,7 +89,7 @@ def test_a_run_at_work() -> None:
 
 
 def test_nothing_yet() -> None:
-    assert shown(picture_of(), 3) == ["omics/runs/1234567  3s", "waiting for the first answer"]
+    assert shown(picture_of(), 3) == ["omics run 1234567  3s", "waiting for the first answer"]
 
 
 def test_a_lost_server_and_one_that_is_back() -> None:
@@ -103,6 +103,8 @@ def test_a_lost_server_and_one_that_is_back() -> None:
     assert shown(picture, 15)[-1].startswith("trying again, the server is lost")
     picture.apply(Resumed(), at(16))
     assert shown(picture, 20)[-1] == "AWS was asked 20s ago, reconnected 1x"
+    picture.apply(changed(task(1, SUCCEEDED), RUNNING), at(21))
+    assert shown(picture, 22)[-1] == "AWS was asked 1s ago, reconnected 1x"
 
 
 def test_aws_that_cannot_be_asked() -> None:

@@ -103,5 +103,5 @@ def summary(client: Client, screen: Screen, options: Namespace) -> Exit:
 
 def _count(shown: int, listing: TaskListing) -> str:
     if listing.total_size is None or listing.total_size == shown:
-        return f"{shown} tasks"
+        return "1 task" if shown == 1 else f"{shown} tasks"
     return f"{shown} of {listing.total_size} tasks"

@@ -21,7 +21,15 @@ from taskgate_client.events import (
 )
 from taskgate_client.render.lines import end_words
 from taskgate_client.render.tables import bars
-from taskgate_client.render.words import age, one_line, run_time, short_name, span, state
+from taskgate_client.render.words import (
+    age,
+    one_line,
+    parent_words,
+    run_time,
+    short_name,
+    span,
+    state,
+)
 from taskgate_client.watched import SETTLED, WatchedTasks
 
 RATE_WINDOW = timedelta(minutes=5)
@@ -72,6 +80,8 @@ class WatchPicture:
             case Snapshot():
                 self._asked = event.observe_time or now
             case TaskChange():
+                # Changes take the place of heartbeats: AWS has just been asked.
+                self._asked, self._next_poll, self._upstream_error = now, None, ""
                 if event.task.state in SETTLED and event.previous_state not in SETTLED:
                     self._settled.append(now)
             case Heartbeat():
@@ -107,7 +117,7 @@ class WatchPicture:
         self._upstream_error = str(event.upstream_error or "")
 
     def _heading(self, now: datetime) -> Text:
-        heading = Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)
+        heading = Text(parent_words(self._title), style="bold")
         return heading.append(f"  {_since(self._began, now)}", style="dim")
 
     def _progress(self, now: datetime) -> Text:

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.text import Text
 
 from taskgate.v1 import task_pb2
+from taskgate_client.names import parse_parent_name
 from taskgate_client.watched import SETTLED
 
 STYLES: dict[int, str] = {
@@ -89,6 +90,16 @@ def short_name(name: str, parent: str) -> str:
     rest = name.removeprefix(f"{parent}/").split("/")
     ids = rest[1::2] if len(rest) % 2 == 0 else rest
     return _LONG_HEX.sub("\\1…", "/".join(ids))
+
+
+def parent_words(parent: str) -> str:
+    """A parent for a heading: `omics run 1234567`; what is no name stays as it is."""
+    try:
+        name = parse_parent_name(parent)
+    except ValueError:
+        return parent
+    kind = name.collections[-1].removesuffix("s")
+    return f"{name.service} {kind} {parent.rpartition('/')[2]}"
 
 
 def printable(text: str) -> str:
