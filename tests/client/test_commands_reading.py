@@ -37,6 +37,17 @@ def test_get_one(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[
     assert fake.requests["GetTask"][0].HasField("max_age")
 
 
+def test_a_task_on_its_way(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cancelled = task_pb2.TASK_STATE_CANCELLED
+    for state, told in ((task_pb2.TASK_STATE_STOPPING, True), (cancelled, False)):
+        going = task(1, state, target_state=cancelled)
+        fake.script("GetTask", task_service_pb2.GetTaskResponse(task=going))
+        assert run("get", NAME) == 0
+        assert ("on its way to CANCELLED" in capsys.readouterr().out) is told
+
+
 def test_get_many(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]) -> None:
     missing = status(grpc.StatusCode.NOT_FOUND, "there is no such thing")
     results = [

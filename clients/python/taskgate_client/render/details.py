@@ -32,7 +32,7 @@ def task(message: task_pb2.Task) -> RenderableType:
     table.add_row("name", Text(message.name, style="bold"))
     now = state(message.state)
     now.append(f"  (AWS says {message.native_state})", style="dim")
-    if message.HasField("target_state"):
+    if message.HasField("target_state") and message.target_state != message.state:
         now.append("  on its way to ", style="dim").append_text(state(message.target_state))
     table.add_row("state", now)
     told = {field.name: value for field, value in message.ListFields()}
