@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format gen requirements model-update fuzz bench-converter bench-streams clean
+.PHONY: help demo serve test check format gen requirements model-update fuzz bench-converter bench-streams bench-watch clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside bo
 
 bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
 	$(BIN)/python -m benchmarks.streams
+
+bench-watch: gen/stamp ## many watchers and waiters: AWS calls, delay, memory
+	$(BIN)/python -m benchmarks.watch
 
 format: gen/stamp ## format all code
 	$(BIN)/ruff format .

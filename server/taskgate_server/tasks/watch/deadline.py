@@ -15,7 +15,7 @@ from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.names import Parent
-from taskgate_server.tasks.watch.ledger import Entry, Ledger
+from taskgate_server.tasks.watch.ledger import Ledger
 from taskgate_server.tasks.watch.rhythm import Pace
 from taskgate_server.tasks.watch.sources import Faults, Reader, Said, Source, raise_first
 
@@ -23,8 +23,16 @@ PAGE: Final = {"maxResults": 100}
 STEPS_AT_ONCE: Final = 4
 WAITING: Final = frozenset({"PENDING", "READY"})
 """No worker has the task yet: it can stay so for long, and there may be thousands."""
-MOST_BY_NAME: Final = 200
-"""Tasks of a step that are read by name, in two calls, before all are listed."""
+NEAR: Final = 100
+"""Tasks that one call reads by name."""
+MOST_BY_NAME: Final = 300
+"""Tasks of a step that are read by name, in a few calls, before all are listed."""
+TRIES: Final = 2
+"""How often: while tasks are read, others move."""
+COUNTS: Final = "taskRunStatusCounts"
+
+ROW: Final = ("taskRunStatus", COUNTS, "lifecycleStatus", "updatedAt")
+"""What a list of steps and a step alone both tell, as far as it matters here."""
 
 SETTLED: Final = frozenset({"SUSPENDED", "CANCELED", "FAILED", "SUCCEEDED", "NOT_COMPATIBLE"})
 """What botocore's waiter JobComplete ends at."""
@@ -115,32 +123,46 @@ class Steps(Named):
     async def _steps(self, pace: Pace) -> dict[str, Mapping[str, Any]]:
         """The steps as AWS has them now, by name."""
         if self._is_step:
-            await pace.take()
-            said = await self._reader.ask("GetStep", self._parent.params)
-            return {self._parent.name: said.value}
-        steps = {}
+            return {self._parent.name: await self._step(self._parent.name, pace)}
+        steps: dict[str, Mapping[str, Any]] = {}
         async for said in self._reader.pages("ListSteps", self._job | PAGE, "nextToken", pace):
             for row in said.value.get("steps", ()):
-                steps[f"{self._parent.name}/steps/{row['stepId']}"] = row
+                name = f"{self._parent.name}/steps/{row['stepId']}"
+                steps[name] = {member: row[member] for member in ROW if member in row}
         return steps
+
+    async def _step(self, name: str, pace: Pace) -> Mapping[str, Any]:
+        """One step as AWS has it now."""
+        await pace.take()
+        said = await self._reader.ask("GetStep", self._job | {"stepId": name.rpartition("/")[2]})
+        return {member: value for member, value in said.value.items() if member in ROW}
 
     async def _look(
         self, ledger: Ledger, name: str, step: Mapping[str, Any], pace: Pace, *, full: bool
     ) -> None:
         """Brings one step up to date, in as few calls as will do."""
-        counts, known = step.get("taskRunStatusCounts"), self._rows.get(name)
-        if full or counts is None or known is None:
+        known = self._rows.get(name)
+        if full or known is None or COUNTS not in step:
             await self._list(ledger, name, pace)
-        elif step != known or not _agrees(ledger, name, counts):
-            # What moves is most likely what has changed, and workers take the first that wait.
-            moving = [each.name for each in ledger.group(name).values() if _moves(each)]
-            waiting = _waiting(ledger, name)[: MOST_BY_NAME // 2]
-            near = moving + waiting
-            if near and len(near) <= MOST_BY_NAME:
-                raise_first(await self.read(ledger, near, pace))
-            if not moving or not _agrees(ledger, name, counts):
-                await self._list(ledger, name, pace)
+        elif step != known or not _agrees(ledger, name, step):
+            step = await self._catch_up(ledger, name, step, pace)
         self._rows[name] = step
+
+    async def _catch_up(
+        self, ledger: Ledger, name: str, step: Mapping[str, Any], pace: Pace
+    ) -> Mapping[str, Any]:
+        """Something in the step has changed; returns what AWS says of it in the end."""
+        for _ in range(TRIES):
+            near = _near(ledger, name)
+            if not near:
+                break
+            raise_first(await self.read(ledger, near, pace))
+            # The tasks are newer now than their counts.
+            step = await self._step(name, pace)
+            if _agrees(ledger, name, step):
+                return step
+        await self._list(ledger, name, pace)
+        return step
 
     async def _list(self, ledger: Ledger, name: str, pace: Pace) -> None:
         began = self._reader.clock()
@@ -159,9 +181,8 @@ class Steps(Named):
     async def _confirm_gone(self, ledger: Ledger, name: str, pace: Pace) -> None:
         """The list of steps lacks a step of which tasks are known."""
         asked_at = self._reader.clock()
-        await pace.take()
         try:
-            await self._reader.ask("GetStep", self._job | {"stepId": name.rpartition("/")[2]})
+            await self._step(name, pace)
         except TaskgateError as error:
             if error.code is not StatusCode.NOT_FOUND:
                 raise
@@ -177,21 +198,27 @@ def _see(ledger: Ledger, step: str, said: Said) -> list[str]:
         name = f"{step}/tasks/{row['taskId']}"
         names.append(name)
         ledger.see(name, row, said.asked_at, said.observe_time)
+    ledger.tell()
     return names
 
 
-def _agrees(ledger: Ledger, step: str, counts: Mapping[str, int]) -> bool:
-    """Whether the tasks known are as many in each state as AWS says."""
-    return dict(ledger.natives(step)) == {word: count for word, count in counts.items() if count}
+def _agrees(ledger: Ledger, name: str, step: Mapping[str, Any]) -> bool:
+    """Whether the tasks known of a step are as many in each state as AWS says."""
+    counts = step.get(COUNTS, {})
+    return dict(ledger.natives(name)) == {word: count for word, count in counts.items() if count}
 
 
-def _waiting(ledger: Ledger, step: str) -> list[str]:
-    group = ledger.group(step).values()
-    return [entry.name for entry in group if entry.native_state in WAITING]
+def _near(ledger: Ledger, step: str) -> list[str]:
+    """The tasks of a step that are most likely to have changed, if a call or two reads them all.
 
-
-def _moves(entry: Entry) -> bool:
-    return not entry.settled and entry.native_state not in WAITING
+    Those that move; and since workers take the first that wait, the first of these.
+    """
+    open_ones = [entry for entry in ledger.group(step).values() if not entry.settled]
+    moving = [entry.name for entry in open_ones if entry.native_state not in WAITING]
+    waiting = [entry.name for entry in open_ones if entry.native_state in WAITING]
+    if len(moving) > MOST_BY_NAME:
+        return []
+    return moving + waiting[: max(NEAR - len(moving), 0)]
 
 
 def _has_settled(record: Mapping[str, Any]) -> bool:

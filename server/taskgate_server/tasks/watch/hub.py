@@ -18,7 +18,7 @@ from taskgate_server.tasks.watch.resume import BOOT_BYTES
 from taskgate_server.tasks.watch.rhythm import Budget
 from taskgate_server.tasks.watch.sources import Watching, load_watching
 
-BURST_CALLS: Final = 2
+BURST_CALLS: Final = 4
 """What the pollers of an AWS service may call at once after a pause."""
 
 

@@ -85,18 +85,19 @@ class Entry:
         """The serialized Task."""
         return wire.task(self.body, self.observe_time)
 
-    def change(self, position: int) -> bytes | None:
-        """The serialized WatchTasksResponse for a watcher that has come as far as `position`.
+    def change(self, *, known: bool) -> bytes:
+        """The serialized WatchTasksResponse.
 
-        None: for such a watcher there was no change, since the task came and went meanwhile.
+        Args:
+            known: whether the watcher has been told of the task before.
         """
-        if self.added <= position or self.sequence == self.added:
-            if self._change is None:
-                self._change = self._serialize(self._kind(), self.previous)
-            return self._change
-        if self.removed:
-            return None
-        return self._serialize(task_watch_pb2.TASK_CHANGE_KIND_ADDED, 0)  # type: ignore[arg-type]  # UNSPECIFIED
+        if not known and not self.removed and self.sequence != self.added:
+            # It has changed since it came, and the watcher hears of both at once.
+            unspecified = task_pb2.TASK_STATE_UNSPECIFIED
+            return self._serialize(task_watch_pb2.TASK_CHANGE_KIND_ADDED, unspecified)
+        if self._change is None:
+            self._change = self._serialize(self._kind(), self.previous)
+        return self._change
 
     def _kind(self) -> task_watch_pb2.TaskChangeKind.ValueType:
         if self.removed:
@@ -143,6 +144,8 @@ class Ledger:
         """A watcher that has come less far has missed what is no longer known."""
         self.membership = 0
         """Another number after a task came or went."""
+        self.tell: Callable[[], None] = _nothing
+        """What a source calls after each answer of AWS's, so that news need not wait."""
         self.fault: TaskgateError | None = None
         """Why a task could not be read, since this was last set to None."""
 
@@ -333,6 +336,10 @@ class Ledger:
             del group[entry.name]
             if not group:
                 del self._groups[parent], self._natives[parent]
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _add(counter: Counter[Any], key: object, step: int) -> None:

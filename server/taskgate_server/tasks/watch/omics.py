@@ -111,6 +111,7 @@ class Run:
                         self._rows[name] = row
                 elif wanted is None or name in wanted:
                     ledger.see(name, row, said.asked_at, said.observe_time)
+            ledger.tell()
             if wanted is not None and seen.issuperset(wanted):
                 break
         faults = await self._get_each(ledger, changed, pace)

@@ -99,6 +99,7 @@ class Poller:
         self.next_at = NEVER
         """When AWS is to be asked again."""
         self._source = source
+        ledger.tell = self._publish
         self._budget = budget
         self._clock = clock
         self._rhythm = Rhythm(random)
@@ -208,7 +209,7 @@ class Poller:
         self.error, self.failed_at = error.with_traceback(None), began
         self.next_at = self._clock() + self._rhythm.after_failure()
 
-    def _publish(self, *, all_of_them: bool) -> None:
+    def _publish(self, *, all_of_them: bool = False) -> None:
         changed = self.ledger.take_changed()
         self._news_since_full |= bool(changed)
         self._wake_for(changed, all_of_them=all_of_them)
@@ -305,7 +306,8 @@ class WholePoller(Poller):
         return any(watcher.wants_settled for watcher in self._watchers)
 
     def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
-        if changed or all_of_them:
+        is_loading = self.swept_at == NEVER  # nobody is told before all of it is there
+        if all_of_them or (changed and not is_loading):
             for watcher in self._watchers:
                 watcher.wake()
 

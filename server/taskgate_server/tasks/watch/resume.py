@@ -31,7 +31,7 @@ class ResumeToken:
     watched: bytes
     """A digest of what is watched."""
     position: int
-    """The number of the last change told."""
+    """The number up to which all changes have been told."""
 
     def to_bytes(self) -> bytes:
         """As callers get it."""

@@ -177,6 +177,7 @@ class Reader:
             await pace.take()
             # Together: the gateway makes one call of them.
             await asyncio.gather(*(one(name) for name in some))
+            ledger.tell()
         return faults
 
 

@@ -127,6 +127,14 @@ class Watch(Attention):
         super().__init__(hub, views, wants_settled=wish.until_settled)
         self._wish = wish
         self._position = 0
+        """The number of the last change told."""
+        self._complete_to = 0
+        """The number up to which all changes have been told, for the resume token. A task whose
+        change was put off by a newer one may lie between this and the position."""
+        self._added: set[str] = set()
+        """Tasks that came later than that, and have been told."""
+        self._is_resumed = False
+        """The watcher may know of tasks that came later than `complete_to`."""
         self._is_told = True
         """Whether the watcher has all up to its position; not while a snapshot is told."""
         self._left_out: set[str] = set()
@@ -158,7 +166,8 @@ class Watch(Attention):
         if token is not None and token.boot != self.hub.boot:
             reason = Reason.SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE
         elif token is not None and self._remembers(token.position):
-            self._position = token.position
+            self._position = self._complete_to = token.position
+            self._is_resumed = True
             yield Response(resumed=task_watch_pb2.Resumed()).SerializeToString()
             return
         elif token is not None:
@@ -170,12 +179,14 @@ class Watch(Attention):
         return known and all(view.remembers(position) for view in self.views)
 
     def _snapshot(self, reason: Reason.ValueType) -> Iterator[bytes]:
-        self._position = position = self.hub.sequence.value
+        self._position = self._complete_to = position = self.hub.sequence.value
+        self._added, self._is_resumed = set(), False
         self._is_told, self._left_out = False, set()
+        absent = [entry for view in self.views for entry in view.entries() if entry.removed]
+        absent.sort(key=lambda entry: entry.sequence)
+        snapshots = [view.snapshot() for view in self.views]
         begin = task_watch_pb2.SnapshotBegin(reason=reason)
         yield Response(snapshot_begin=begin).SerializeToString()
-        absent = [entry for view in self.views for entry in view.entries() if entry.removed]
-        snapshots = [view.snapshot() for view in self.views]
         for snapshot in snapshots:
             for message in snapshot.messages(position):
                 if self.hub.stopping:
@@ -188,7 +199,7 @@ class Watch(Attention):
             end.observe_time.CopyFrom(to_timestamp(min(observed)))
         last = [Response(snapshot_end=end).SerializeToString()]
         # Named, and not there. Only after the last one there is a place to go on from.
-        last += [change for entry in absent if (change := entry.change(position)) is not None]
+        last += [entry.change(known=True) for entry in absent]
         yield from last[:-1]
         self._is_told = True
         yield self._marked(last[-1])
@@ -202,41 +213,53 @@ class Watch(Attention):
                 return
             if not all(view.follows(self._position) for view in self.views):
                 yield from self._snapshot(Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD)
-            position, newest = self._position, self.hub.sequence.value
-            some = self._next(position)
-            if not some:
-                self._position = newest
-                return
+            newest = self.hub.sequence.value
+            some, are_all = self._next()
             for entry in some:
+                change = self._change(entry)
                 self._position = entry.sequence
-                change = entry.change(position)
-                if change is not None and not self._is_unknown(entry):
+                if are_all and entry is some[-1]:
+                    self._complete(newest)
+                if change is not None:
                     yield self._marked(change)
+            if not some:
+                self._complete(newest)
+                return
 
-    def _is_unknown(self, entry: Entry) -> bool:
-        """Whether a task went that the watcher was never told of.
+    def _complete(self, number: int) -> None:
+        """All changes up to a number have been told."""
+        self._position = self._complete_to = number
+        self._added.clear()
+        self._is_resumed = False
 
-        It went while the snapshot was told. When it comes again, that is news.
-        """
-        was_left_out = entry.name in self._left_out
-        self._left_out.discard(entry.name)
-        return was_left_out and entry.removed
+    def _change(self, entry: Entry) -> bytes | None:
+        """A change, as this watcher is to hear of it; None if it is not."""
+        known = entry.added <= self._complete_to or entry.name in self._added
+        if entry.name in self._left_out:
+            self._left_out.discard(entry.name)
+            known = False
+        if entry.removed:
+            self._added.discard(entry.name)
+            # Came and went between two words to this watcher, if it can be sure of that.
+            return entry.change(known=True) if known or self._is_resumed else None
+        if not known:
+            self._added.add(entry.name)
+        return entry.change(known=known)
 
-    def _next(self, position: int) -> list[Entry]:
-        """The next changes of all views, in their order."""
-        if len(self.views) == 1:
-            return self.views[0].since(position, AT_ONCE)
-        found, complete_to = [], self.hub.sequence.value
+    def _next(self) -> tuple[list[Entry], bool]:
+        """The next changes of all views, in their order, and whether there are no more."""
+        found: list[Entry] = []
+        are_all, last = True, self.hub.sequence.value
         for view in self.views:
-            some = view.since(position, AT_ONCE)
-            if len(some) == AT_ONCE:  # there may be more, later than this
-                complete_to = min(complete_to, some[-1].sequence)
+            some = view.since(self._position, AT_ONCE)
+            if len(some) == AT_ONCE:  # there may be more of it, later than these
+                are_all, last = False, min(last, some[-1].sequence)
             found.extend(some)
         found.sort(key=lambda entry: entry.sequence)
-        return [entry for entry in found if entry.sequence <= complete_to]
+        return [entry for entry in found if entry.sequence <= last], are_all
 
     def _has_changes(self) -> bool:
-        return bool(self._next(self._position))
+        return bool(self._next()[0])
 
     # --- Silence and the end -------------------------------------------------------------------
 
@@ -273,5 +296,5 @@ class Watch(Attention):
         """With the token to go on after it, if there is a place to go on from."""
         if not self._is_told:
             return response
-        token = ResumeToken(self.hub.boot, self._wish.digest, self._position)
+        token = ResumeToken(self.hub.boot, self._wish.digest, self._complete_to)
         return wire.with_token(response, token.to_bytes())
