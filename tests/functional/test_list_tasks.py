@@ -153,11 +153,8 @@ def test_a_run(aws: Emulator, stub: Stub) -> None:
 
 
 def test_a_run_in_full(aws: Emulator, stub: Stub) -> None:
-    (failed,) = [
-        task
-        for task in every_task(stub, parent=DEMO_RUN, view=task_pb2.TASK_VIEW_FULL)
-        if task.state == task_pb2.TASK_STATE_FAILED
-    ]
+    tasks = every_task(stub, parent=DEMO_RUN, view=task_pb2.TASK_VIEW_FULL)
+    (failed,) = (task for task in tasks if task.omics.task_id == seed.FAILED_RUN_TASK_ID)
     assert failed.failure_reason
     run = aws.runs.add(130)
     with Calls(aws) as calls:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator, ManualClock, seed
 from tests.functional.tasks import (
     Calls,
     Stub,
@@ -19,12 +20,20 @@ from tests.functional.tasks import (
     run_name,
     run_task_name,
     step_name,
+    stub_of,
     task_name,
 )
 
 Summary = task_service_pb2.SummarizeTasksResponse
 DEMO_RUN = f"omics/runs/{seed.RUN_ID}"
 DEMO_JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
+
+
+@pytest.fixture(scope="module")
+def frozen() -> Iterator[Stub]:
+    """A server whose AWS has the demo at its first moment: nothing moves between two requests."""
+    with Emulator(clock=ManualClock()) as emulator, stub_of(emulator) as stub:
+        yield stub
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +57,8 @@ def states(summary: Summary) -> dict[str, int]:
     [DEMO_JOB, f"{DEMO_JOB}/steps/{seed.RENDER_STEP_ID}", DEMO_RUN],
     ids=["job", "step", "run"],
 )
-def test_a_summary_is_what_a_list_adds_up_to(stub: Stub, parent: str) -> None:
-    tasks, summary = every_task(stub, parent=parent), summarize(stub, parent)
+def test_a_summary_is_what_a_list_adds_up_to(frozen: Stub, parent: str) -> None:
+    tasks, summary = every_task(frozen, parent=parent), summarize(frozen, parent)
     assert summary.counts.total == len(tasks)
     for task in tasks:
         assert summary.counts.native_states[task.native_state] > 0
