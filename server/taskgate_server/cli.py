@@ -1,7 +1,7 @@
-"""The `taskgate` command: parses arguments, nothing else.
+"""The `taskgate` command: parses arguments, and finds what does the rest.
 
-`get`, `info` and `health` need the base install only, `serve`, `emulate` and `demo` the extras:
-they are imported when asked for.
+What calls a server is in `taskgate_client.commands` and needs the base install only. `serve`,
+`emulate` and `demo` need the extras. Everything is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -14,23 +14,39 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
-DEFAULT_ADDRESS = "127.0.0.1:50051"
+from taskgate_client.commands import arguments as caller
+from taskgate_client.commands.exits import Exit
+
+Run = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command. Returns 0, 1 for a failure that is told on stderr, 2 for bad usage."""
+    """Runs the command and returns its exit code, one of `Exit`."""
     options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return run(options)
+        return _load(options.run)(options)
     except KeyboardInterrupt:
-        return 130  # as shells count SIGINT
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Python would flush stdout at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE_CLOSED
     except ModuleNotFoundError as error:
         if options.extras is None or (error.name or "").startswith("taskgate"):
             raise
         return _fail(f"{error}: this command needs pip install 'taskgate[{options.extras}]'")
+
+
+def _load(run: str | Run) -> Run:
+    """A command by its place, `module:function`, or itself."""
+    if not isinstance(run, str):
+        return run
+    module, function = run.split(":")
+    loaded: Run = getattr(import_module(module), function)
+    return loaded
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,35 +57,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     parser.set_defaults(extras=None)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    caller.add_commands(commands)
+    _add_serve(commands)
+    _add_emulate(commands)
+    _add_demo(commands)
+    caller.add_completion(commands, parser)
+    return parser
 
-    serve = commands.add_parser("serve", help="run the server until SIGTERM")
-    serve.add_argument("--config", type=Path, help="TOML file of settings")
-    serve.set_defaults(run=_serve, extras="server")
 
-    emulate = commands.add_parser("emulate", help="run a local AWS with demo tasks until SIGTERM")
-    emulate.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    emulate.add_argument(
+def _add_serve(commands: caller.Commands) -> None:
+    parser = commands.add_parser("serve", help="run the server until SIGTERM")
+    parser.add_argument("--config", type=Path, help="TOML file of settings")
+    parser.set_defaults(run=_serve, extras="server")
+
+
+def _add_emulate(commands: caller.Commands) -> None:
+    parser = commands.add_parser("emulate", help="run a local AWS with demo tasks until SIGTERM")
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument(
         "--port", type=int, default=4580, help="0 for a free one; default: %(default)s"
     )
-    emulate.add_argument("--speed", type=float, default=1.0, help="how fast time goes; default: 1")
-    emulate.set_defaults(run=_emulate, extras="emulator")
+    parser.add_argument("--speed", type=float, default=1.0, help="how fast time goes; default: 1")
+    parser.set_defaults(run=_emulate, extras="emulator")
 
-    demo = commands.add_parser("demo", help="run emulator and server, read tasks, stop")
-    demo.add_argument("--keep-running", action="store_true", help="serve until Ctrl-C")
-    demo.set_defaults(run=_demo, extras="server,emulator")
 
-    get = commands.add_parser("get", help="show a task")
-    get.add_argument("name", help="such as omics/runs/1234567/tasks/7654321")
-    get.add_argument("--json", action="store_true", help="the whole message as JSON")
-    _add_address(get).set_defaults(run=_get)
-
-    info = commands.add_parser("info", help="show what a server serves")
-    _add_address(info).set_defaults(run=_info)
-
-    health = commands.add_parser("health", help="exit 0 if the server is serving")
-    health.add_argument("--service", default="", help="full name of a gRPC service; default: all")
-    _add_address(health).set_defaults(run=_health)
-    return parser
+def _add_demo(commands: caller.Commands) -> None:
+    parser = commands.add_parser("demo", help="run emulator and server, read tasks, stop")
+    parser.add_argument("--keep-running", action="store_true", help="serve until Ctrl-C")
+    parser.set_defaults(run=_demo, extras="server,emulator")
 
 
 class _Version(argparse.Action):
@@ -80,14 +95,6 @@ class _Version(argparse.Action):
 
         sys.stdout.write(f"taskgate {version('taskgate')}\n")
         parser.exit()
-
-
-def _add_address(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    address = os.environ.get("TASKGATE_ADDRESS", DEFAULT_ADDRESS)
-    parser.add_argument(
-        "--address", default=address, help="of the server; default: TASKGATE_ADDRESS or %(default)s"
-    )
-    return parser
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -139,52 +146,6 @@ def _demo(options: argparse.Namespace) -> int:
         return demo.keep_running() if options.keep_running else demo.show()
     except demo.StartError as error:
         return _fail(str(error))
-
-
-def _get(options: argparse.Namespace) -> int:
-    from google.protobuf import json_format  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-
-    from taskgate_client import CallError, connect, render  # noqa: PLC0415
-
-    with connect(options.address) as client:
-        try:
-            task = client.get_task(options.name)
-        except CallError as error:
-            Console(stderr=True).print(render.error(error))
-            return 1
-    if options.json:
-        sys.stdout.write(json_format.MessageToJson(task) + "\n")
-    else:
-        Console().print(render.task(task))
-    return 0
-
-
-def _info(options: argparse.Namespace) -> int:
-    from rich.console import Console  # noqa: PLC0415
-
-    from taskgate_client import CallError, connect, render  # noqa: PLC0415
-
-    with connect(options.address) as client:
-        try:
-            info = client.get_server_info()
-        except CallError as error:
-            Console(stderr=True).print(render.error(error))
-            return 1
-    Console().print(render.server_info(info))
-    return 0
-
-
-def _health(options: argparse.Namespace) -> int:
-    from taskgate_client import CallError, connect  # noqa: PLC0415
-
-    with connect(options.address) as client:
-        try:
-            serving = client.is_serving(options.service, time_limit=3)
-        except CallError as error:
-            return _fail(str(error))
-    sys.stdout.write("SERVING\n" if serving else "NOT_SERVING\n")
-    return 0 if serving else 1
 
 
 def _path(text: str | None) -> Path | None:

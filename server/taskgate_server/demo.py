@@ -13,21 +13,29 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TextIO
 
+import grpc
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.text import Text
 
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client, DeadlineTaskName, OmicsTaskName, connect, render
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Clock, Emulator, seed
 
 REGION = "us-west-2"
 READY_SECONDS = 20.0
+
+WATCH_SECONDS = 6.0
+WATCH_SPEED = 20.0
+"""Two minutes of the emulator's plans, in which tasks of both kinds come to their end."""
 
 DEADLINE_TASK = DeadlineTaskName(
     seed.FARM_ID,
@@ -40,10 +48,14 @@ OMICS_TASK = OmicsTaskName(seed.RUN_ID, seed.FAILED_RUN_TASK_ID)
 
 
 def show() -> int:
-    """Starts all, reads both tasks both ways, shows errors, stops all. Returns 0 if it worked."""
+    """Starts all, reads both tasks both ways, shows errors, watches, stops all; 0 if it worked."""
     console = Console()
     started = time.monotonic()
-    with Emulator() as aws, _server(aws.endpoint_url, port=0) as server:
+    clock = _HeldClock()
+    with (
+        Emulator(clock=clock, speed=WATCH_SPEED) as aws,
+        _server(aws.endpoint_url, port=0) as server,
+    ):
         took = time.monotonic() - started
         console.print(f"A local AWS at {aws.endpoint_url}, Taskgate at {server.address}", end="")
         console.print(f", both ready in {took:.1f} s.\n", style="dim")
@@ -51,6 +63,8 @@ def show() -> int:
             console.print(render.server_info(client.get_server_info()))
             _show_tasks(console, client)
             _show_errors(console, client)
+            clock.release()
+            _show_watch(console, client, clock)
     code = server.process.returncode
     console.print(f"\nTaskgate got SIGTERM, drained and exited with {code}. The local AWS is gone.")
     return 0 if code == 0 else 1
@@ -134,6 +148,55 @@ def _show_errors(console: Console, client: Client) -> None:
             client.get_task(name)
         except CallError as error:
             console.print(render.error(error))
+
+
+class _HeldClock:
+    """The emulator's clock: stands still until released.
+
+    What is to be watched would otherwise pass while the server starts.
+    """
+
+    def __init__(self) -> None:
+        self._start = datetime.now(UTC)
+        self._released: datetime | None = None
+
+    def __call__(self) -> datetime:
+        """The time of the emulator."""
+        if self._released is None:
+            return self._start
+        return self._start + (datetime.now(UTC) - self._released)
+
+    def release(self) -> None:
+        """Lets the time pass from now on."""
+        self._released = datetime.now(UTC)
+
+
+def _show_watch(console: Console, client: Client, clock: Clock) -> None:
+    speed = f"{WATCH_SPEED:g} times as fast as usual"
+    _heading(console, f"The job and the run, watched for {WATCH_SECONDS:g} s, {speed}")
+    parents = (str(DEADLINE_TASK.job_name), str(OMICS_TASK.run_name))
+    pictures = {parent: render.WatchPicture(parent, clock()) for parent in parents}
+    drawing = threading.Lock()  # rich draws in a thread of its own
+
+    def follow(parent: str) -> None:
+        # A client's watch ends by itself only when all has settled, or with its time.
+        try:
+            for event in client.watch_tasks(parent, heartbeat_interval=1, time_limit=WATCH_SECONDS):
+                with drawing:
+                    pictures[parent].apply(event, clock())
+        except CallError as error:
+            if error.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+
+    def draw() -> RenderableType:
+        with drawing:
+            half = console.height // len(pictures) - 1
+            parts = [(each.render(clock(), half), "") for each in pictures.values()]
+            return Group(*(part for pair in parts for part in pair))
+
+    with Live(get_renderable=draw, console=console), ThreadPoolExecutor() as threads:
+        for done in [threads.submit(follow, parent) for parent in parents]:
+            done.result()
 
 
 def _heading(console: Console, text: str) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from importlib.metadata import version
 
 import pytest
 
-from taskgate_emulator import seed
+from taskgate_emulator import Emulator, seed
+from tests.conftest import running_server, settings_for
 
-TASK = f"omics/runs/{seed.RUN_ID}/tasks/{seed.FAILED_RUN_TASK_ID}"
+RUN = f"omics/runs/{seed.RUN_ID}"
+ENDED_RUN = f"omics/runs/{seed.ENDED_RUN_ID}"
+TASK = f"{RUN}/tasks/{seed.FAILED_RUN_TASK_ID}"
+JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
 MISSING = """
 import sys
 sys.modules[{!r}] = None
@@ -44,6 +50,81 @@ def test_get_tells_an_error_on_stderr(server_address: str) -> None:
     assert done.returncode == 1
     assert "INVALID_ARGUMENT" in done.stderr
     assert not done.stdout
+
+
+def test_list_and_its_names(server_address: str) -> None:
+    done = run("list", ENDED_RUN, "--address", server_address)
+    assert (done.returncode, done.stderr) == (0, "1 task\n")
+    assert "SUCCEEDED COMPLETED" in done.stdout
+    names = run("list", JOB, "-q", "--filter", "state = FAILED", "--address", server_address)
+    assert names.stdout == f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks/{seed.FAILED_TASK_ID}\n"
+    wrong = run("list", JOB, "--filter", "state = = FAILED", "--address", server_address)
+    assert wrong.returncode == 1
+    assert "filter" in wrong.stderr
+
+
+def test_summary(server_address: str) -> None:
+    done = run("summary", JOB, "--json", "--address", server_address)
+    assert json.loads(done.stdout)["counts"]["total"] == 18
+
+
+def test_get_many_of_both_services(server_address: str) -> None:
+    deadline = f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks/{seed.FAILED_TASK_ID}"
+    missing = f"{RUN}/tasks/404"
+    done = run("get", TASK, deadline, missing, "--json", "--address", server_address)
+    assert done.returncode == 5
+    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == [TASK, deadline]
+    assert missing in done.stderr
+
+
+def test_wait_for_tasks_that_have_settled(server_address: str) -> None:
+    codes = {
+        f"{RUN}/tasks/{seed.CPU_TASK_ID}": 0,
+        TASK: 3,
+        f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks/{seed.SUSPENDED_TASK_ID}": 4,
+        f"{RUN}/tasks/404": 5,
+    }
+    for name, code in codes.items():
+        assert run("wait", name, "--address", server_address).returncode == code, name
+
+
+def test_wait_until_the_time_is_up(server_address: str) -> None:
+    pending = f"{JOB}/steps/{seed.COMPOSITE_STEP_ID}/tasks/{seed.PENDING_TASK_ID}"
+    done = run("wait", pending, "--time-limit", "1.5s", "--address", server_address)
+    assert done.returncode == 124
+    assert "the task is PENDING" in done.stderr
+
+
+def test_watch_until_settled(server_address: str) -> None:
+    done = run("watch", ENDED_RUN, "--until-settled", "--address", server_address)
+    assert done.returncode == 0
+    first, last = done.stdout.splitlines()
+    assert first.endswith("snapshot of 1 tasks: 1 SUCCEEDED")
+    assert last.endswith("all settled: 1 SUCCEEDED")
+    lines = run("watch", ENDED_RUN, "--until-settled", "--json", "--address", server_address)
+    events = [json.loads(line)["event"] for line in lines.stdout.splitlines()]
+    assert events == ["snapshot_begin", "snapshot_task", "snapshot_end", "end"]
+
+
+def test_watch_goes_on_across_servers(aws: Emulator) -> None:
+    settings = settings_for(aws.endpoint_url)
+    command = [sys.executable, "-m", "taskgate_server.cli", "watch", JOB, "--json", "--address"]
+    with ExitStack() as stack, ExitStack() as first:
+        address = first.enter_context(running_server(settings))
+        process = stack.enter_context(
+            subprocess.Popen([*command, str(address)], stdout=subprocess.PIPE, text=True)
+        )
+        assert process.stdout is not None
+        events = (json.loads(line) for line in process.stdout)
+        seen = next(each for each in events if each["event"] == "snapshot_end")
+        assert seen["taskCount"] == 18
+        first.close()
+        assert next(each for each in events if each["event"] == "reconnecting")
+        with running_server(settings.model_copy(update={"listen_port": address.port})):
+            begin = next(each for each in events if each["event"] == "snapshot_begin")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+    assert begin["reason"] == "SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE"
 
 
 def test_health(server_address: str) -> None:

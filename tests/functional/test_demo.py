@@ -17,6 +17,26 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def test_the_demo_ends_with_a_job_and_a_run_in_one_picture() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "taskgate_server.cli", "demo"],
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    _, _, picture = done.stdout.partition("The job and the run, watched for")
+    job, run = re.split(r"^omics run \d+", picture, flags=re.MULTILINE)
+    assert "deadline job job-" in job
+    for part in (job, run):
+        # There is a rate only where a task has settled while it was watched.
+        assert re.search(r"^\d+ of \d+ settled, [\d.]+ a minute", part, re.MULTILINE)
+        assert re.search(r"^SUCCEEDED +━", part, re.MULTILINE)
+        assert "AWS was asked" in part
+
+
 def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
     port = free_port()
     process = subprocess.Popen(

@@ -17,6 +17,7 @@ ADDRESS = "127.0.0.1:50051"
 
 FIND = {
     "make demo": "drained and exited with 0",
+    "client.watch_tasks(": "from here on: 1 tasks",
     "client.get_task(": "DeepVariant FAILED SERVICE_ERROR",
     "TaskService/GetTask": '"state": "TASK_STATE_FAILED"',
     "OmicsService/GetRunTask": '"status": "TASK_STATUS_FAILED"',

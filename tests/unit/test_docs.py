@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from taskgate_client.commands.exits import Exit
 from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.aws.services import SERVICES, ServiceSpec
+from taskgate_server.cli import _parser
 from taskgate_server.config import AwsSettings, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +27,7 @@ REASONS_IN = (
     "upstream/failures.py",
     "upstream/ratelimit.py",
 )
+CLI = (ROOT / "docs/cli.md").read_text()
 README = (ROOT / "README.md").read_text()
 
 
@@ -114,3 +117,15 @@ def test_each_example_is_in_the_contract(example: str) -> None:
 def test_the_readme_counts_as_the_model_does() -> None:
     counts = [len(model.load_service(spec.name).operation_names) for spec in SERVICES]
     assert f"{counts[0]} and {counts[1]} of them" in README
+
+
+def test_each_exit_code_is_in_the_docs() -> None:
+    table = CLI.partition("## Exit codes")[2].partition("\n## ")[0]
+    assert [row[0] for row in rows(table)[1:]] == [str(int(each)) for each in Exit]
+
+
+def test_each_command_is_in_the_docs() -> None:
+    names = re.findall(r"^    ([a-z]+)", _parser().format_help(), re.MULTILINE)
+    table = "".join(row[0] for row in rows(CLI.partition("\n## ")[0]))
+    assert len(names) > 10
+    assert [name for name in names if f"`{name}" not in table] == []

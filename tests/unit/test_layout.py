@@ -42,8 +42,17 @@ SERVER_ONLY = {
 
 
 def test_the_client_and_its_command_need_the_base_install_only() -> None:
-    statement = "import taskgate_client.render\nfrom taskgate_server import cli\ncli._parser()"
-    assert not imported_by(statement) & SERVER_ONLY
+    modules = [
+        f"taskgate_client.commands.{path.stem}"
+        for path in (ROOT / "clients/python/taskgate_client/commands").glob("*.py")
+    ]
+    assert not imported_by(f"import {', '.join(modules)}") & SERVER_ONLY
+
+
+def test_help_needs_nothing_heavy() -> None:
+    heavy = {"grpc", "google.protobuf", "rich", "shtab", "boto3", "taskgate.v1.task_pb2"}
+    loaded = imported_by("from taskgate_server import cli\ncli._parser().format_help()")
+    assert not loaded & (SERVER_ONLY | heavy)
 
 
 def test_the_server_listens_before_it_loads_the_sdk() -> None:

@@ -4,20 +4,107 @@ from taskgate_client import connect
 
 with connect("127.0.0.1:50051") as client:
     task = client.get_task("omics/runs/1234567/tasks/7654321")
+    for event in client.watch_tasks("omics/runs/1234567", until_settled=True):
+        ...
+
+The names below are imported when they are first used, so that the command line, which is in this
+package, need not load gRPC to show its help.
 """
 
 from __future__ import annotations
 
-from taskgate_client.client import Client, connect
-from taskgate_client.errors import CallError, Violation
-from taskgate_client.names import DeadlineTaskName, OmicsTaskName, parse_task_name
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskgate_client.client import Client
+    from taskgate_client.connection import connect
+    from taskgate_client.errors import CallError, Violation
+    from taskgate_client.events import (
+        Heartbeat,
+        Reconnecting,
+        Resumed,
+        Snapshot,
+        TaskChange,
+        WatchEnd,
+        WatchEvent,
+    )
+    from taskgate_client.following import TaskLog, TaskWatch
+    from taskgate_client.listing import TaskListing
+    from taskgate_client.names import (
+        DeadlineJobName,
+        DeadlineQueueName,
+        DeadlineStepName,
+        DeadlineTaskName,
+        OmicsRunName,
+        OmicsTaskName,
+        parse_parent_name,
+        parse_task_name,
+    )
+    from taskgate_client.streams import Timing
+    from taskgate_client.watched import WatchedTasks
 
 __all__ = [
     "CallError",
     "Client",
+    "DeadlineJobName",
+    "DeadlineQueueName",
+    "DeadlineStepName",
     "DeadlineTaskName",
+    "Heartbeat",
+    "OmicsRunName",
     "OmicsTaskName",
+    "Reconnecting",
+    "Resumed",
+    "Snapshot",
+    "TaskChange",
+    "TaskListing",
+    "TaskLog",
+    "TaskWatch",
+    "Timing",
     "Violation",
+    "WatchEnd",
+    "WatchEvent",
+    "WatchedTasks",
     "connect",
+    "parse_parent_name",
     "parse_task_name",
 ]
+
+_HOMES = {
+    "client": ("Client",),
+    "connection": ("connect",),
+    "errors": ("CallError", "Violation"),
+    "events": (
+        "Heartbeat",
+        "Reconnecting",
+        "Resumed",
+        "Snapshot",
+        "TaskChange",
+        "WatchEnd",
+        "WatchEvent",
+    ),
+    "following": ("TaskLog", "TaskWatch"),
+    "listing": ("TaskListing",),
+    "names": (
+        "DeadlineJobName",
+        "DeadlineQueueName",
+        "DeadlineStepName",
+        "DeadlineTaskName",
+        "OmicsRunName",
+        "OmicsTaskName",
+        "parse_parent_name",
+        "parse_task_name",
+    ),
+    "streams": ("Timing",),
+    "watched": ("WatchedTasks",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
+
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Violation(NamedTuple):
@@ -53,12 +58,29 @@ class CallError(Exception):
             told._add(packed)
         return told
 
+    @classmethod
+    def of_status(cls, status: Status) -> CallError:
+        """What an error inside an answer says, such as that of one item of a batch."""
+        told = cls(code=_CODES.get(status.code, grpc.StatusCode.UNKNOWN), message=status.message)
+        for packed in status.details:
+            told._add(packed)
+        return told
+
     def _add(self, packed: Any) -> None:
         for kind, take in _DETAILS:
             if packed.Is(kind.DESCRIPTOR):
                 detail = kind()
                 packed.Unpack(detail)
                 take(self, detail)
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Raises errors of gRPC inside of the `with` as CallErrors."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise CallError.of(error) from None
 
 
 def _take_info(error: CallError, detail: Any) -> None:

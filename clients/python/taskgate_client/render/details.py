@@ -1,10 +1,7 @@
-"""Tasks, server information and errors as a person reads them in a terminal."""
+"""A task, a server, an error: all that is known of one thing."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -12,19 +9,7 @@ from rich.text import Text
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_client.errors import CallError
-
-STYLES = {
-    task_pb2.TASK_STATE_PENDING: "dim",
-    task_pb2.TASK_STATE_QUEUED: "cyan",
-    task_pb2.TASK_STATE_STARTING: "cyan",
-    task_pb2.TASK_STATE_RUNNING: "bold blue",
-    task_pb2.TASK_STATE_STOPPING: "yellow",
-    task_pb2.TASK_STATE_SUSPENDED: "yellow",
-    task_pb2.TASK_STATE_SUCCEEDED: "bold green",
-    task_pb2.TASK_STATE_FAILED: "bold red",
-    task_pb2.TASK_STATE_CANCELLED: "magenta",
-    task_pb2.TASK_STATE_BLOCKED: "red",
-}
+from taskgate_client.render.words import moment, printable, state
 
 TIMES = (
     ("created", "create_time"),
@@ -45,18 +30,18 @@ def task(message: task_pb2.Task) -> RenderableType:
     """A task: its state first, then all that is known of it."""
     table = _two_columns()
     table.add_row("name", Text(message.name, style="bold"))
-    state = _state(message.state)
-    state.append(f"  (AWS says {message.native_state})", style="dim")
-    if message.HasField("target_state"):
-        state.append("  on its way to ", style="dim").append_text(_state(message.target_state))
-    table.add_row("state", state)
+    now = state(message.state)
+    now.append(f"  (AWS says {message.native_state})", style="dim")
+    if message.HasField("target_state") and message.target_state != message.state:
+        now.append("  on its way to ", style="dim").append_text(state(message.target_state))
+    table.add_row("state", now)
     told = {field.name: value for field, value in message.ListFields()}
     for label, name in TEXTS:
         if name in told:
-            table.add_row(label, Text(str(told[name])))
+            table.add_row(label, Text(printable(str(told[name]))))
     for label, name in TIMES:
         if name in told:
-            table.add_row(label, Text(_time(told[name])))
+            table.add_row(label, Text(moment(told[name])))
     for name, value in sorted(message.parameters.items()):
         table.add_row(f"parameter {name}", _parameter(value))
     if message.HasField("resources"):
@@ -104,27 +89,13 @@ def _two_columns() -> Table:
     return table
 
 
-def _state(state: task_pb2.TaskState.ValueType) -> Text:
-    try:
-        word = task_pb2.TaskState.Name(state).removeprefix("TASK_STATE_")
-    except ValueError:  # a state of a newer server
-        word = f"state {state}"
-    return Text(word, style=STYLES.get(state, ""))
-
-
-def _time(value: Timestamp) -> str:
-    moment = datetime.fromtimestamp(value.seconds, tz=UTC)
-    fraction = f".{value.nanos:09}".rstrip("0").rstrip(".")
-    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction} UTC"
-
-
 def _parameter(value: task_pb2.TaskParameter) -> Text:
     kind = value.WhichOneof("value")
     if kind is None:
         return Text("no value", style="dim")
     if kind == "unknown_member":
         return Text(f"of a kind this version does not know: {value.unknown_member}", style="yellow")
-    return Text(getattr(value, kind)).append(f"  ({kind})", style="dim")
+    return Text(printable(getattr(value, kind))).append(f"  ({kind})", style="dim")
 
 
 def _resources(resources: task_pb2.TaskResources) -> str:

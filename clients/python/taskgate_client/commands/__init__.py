@@ -1,0 +1,1 @@
+"""What callers do from a shell: `taskgate get`, `list`, `watch` and so on."""

@@ -1,0 +1,65 @@
+"""A task's log across any number of calls. Free of input and output, as `watching` is."""
+
+from __future__ import annotations
+
+from taskgate.v1 import task_log_pb2
+
+
+class LogSession:
+    """One reading of a log.
+
+    After a break it goes on with the moment of the last line. CloudWatch Logs tells time to the
+    millisecond only, so the lines of that moment come again; as many as were told are left out.
+
+    Args:
+        request: what to read.
+    """
+
+    silence_limit: float | None = None
+    """A log may be silent for as long as its task computes."""
+
+    def __init__(self, request: task_log_pb2.StreamTaskLogsRequest) -> None:
+        self._request = request
+        self._told = 0
+        self._last: task_log_pb2.LogLine | None = None
+        self._told_at_last = 0
+        self._skip = 0
+        self.source: task_log_pb2.LogSource | None = None
+        """Where the log is, once the server has said so."""
+        self.finished = False
+        """Whether all has been told."""
+
+    def request(self) -> task_log_pb2.StreamTaskLogsRequest:
+        """What to send for the next call."""
+        request = task_log_pb2.StreamTaskLogsRequest()
+        request.CopyFrom(self._request)
+        if self.source is not None and self.source.attempt:
+            request.attempt = self.source.attempt  # a retry meanwhile is another log
+        if self._last is not None:
+            request.since.CopyFrom(self._last.time)
+            request.tail = 0
+            if request.limit:
+                request.limit += self._told_at_last - self._told
+        self._skip = self._told_at_last
+        return request
+
+    def take(self, response: task_log_pb2.StreamTaskLogsResponse) -> list[task_log_pb2.LogLine]:
+        """The new lines in one message of the server."""
+        if response.HasField("source"):
+            self.source = response.source
+        return [line for line in response.lines.lines if self._is_new(line)]
+
+    def end(self) -> None:
+        """The server has closed the call: the log is at its end."""
+        self.finished = True
+
+    def _is_new(self, line: task_log_pb2.LogLine) -> bool:
+        same_moment = self._last is not None and line.time == self._last.time
+        if same_moment and self._skip:
+            self._skip -= 1
+            return False
+        self._skip = 0
+        self._told_at_last = self._told_at_last + 1 if same_moment else 1
+        self._told += 1
+        self._last = line
+        return True

@@ -1,0 +1,112 @@
+"""The small parts of all pictures: states, times, durations, names."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.text import Text
+
+from taskgate.v1 import task_pb2
+from taskgate_client.names import parse_parent_name
+from taskgate_client.watched import SETTLED
+
+STYLES: dict[int, str] = {
+    task_pb2.TASK_STATE_PENDING: "dim",
+    task_pb2.TASK_STATE_QUEUED: "cyan",
+    task_pb2.TASK_STATE_STARTING: "cyan",
+    task_pb2.TASK_STATE_RUNNING: "bold blue",
+    task_pb2.TASK_STATE_STOPPING: "yellow",
+    task_pb2.TASK_STATE_SUSPENDED: "yellow",
+    task_pb2.TASK_STATE_SUCCEEDED: "bold green",
+    task_pb2.TASK_STATE_FAILED: "bold red",
+    task_pb2.TASK_STATE_CANCELLED: "magenta",
+    task_pb2.TASK_STATE_BLOCKED: "red",
+}
+
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_LONG_HEX = re.compile(r"([0-9a-f]{8})[0-9a-f]{24}")
+_CONTROLS = dict.fromkeys(
+    {*range(32), *range(127, 160)} - {ord("\t"), ord("\n")}, "\N{REPLACEMENT CHARACTER}"
+)
+
+
+def state_word(state: int) -> str:
+    """Such as RUNNING; a number that this version does not know keeps its digits."""
+    known = task_pb2.TaskState.values()
+    if state not in known:  # a state of a newer server
+        return f"state {state}"
+    return task_pb2.TaskState.Name(state).removeprefix("TASK_STATE_")  # type: ignore[arg-type]  # it is one of them
+
+
+def state_style(state: int) -> str:
+    """The style of a state, as rich takes it."""
+    return STYLES.get(state, "")
+
+
+def state(state: int) -> Text:
+    """A state in its colour."""
+    return Text(state_word(state), style=state_style(state))
+
+
+def moment(value: Timestamp) -> str:
+    """A time, to the fraction that AWS told."""
+    told = datetime.fromtimestamp(value.seconds, tz=UTC)
+    fraction = f".{value.nanos:09}".rstrip("0").rstrip(".")
+    return f"{told:%Y-%m-%d %H:%M:%S}{fraction} UTC"
+
+
+def span(seconds: float) -> str:
+    """A duration by its two greatest units: `8s`, `3m05s`, `2h14m`, `3d04h`."""
+    whole = max(int(seconds), 0)
+    for unit, letter, part, part_letter in (
+        (_DAY, "d", _HOUR, "h"),
+        (_HOUR, "h", _MINUTE, "m"),
+        (_MINUTE, "m", 1, "s"),
+    ):
+        if whole >= unit:
+            return f"{whole // unit}{letter}{whole % unit // part:02}{part_letter}"
+    return f"{whole}s"
+
+
+def run_time(task: task_pb2.Task, now: datetime) -> str:
+    """How long the task ran, or has been running; empty if it never did, or nobody knows."""
+    if not task.HasField("start_time"):
+        return ""
+    start = task.start_time.ToDatetime(UTC)
+    if task.HasField("end_time") and task.end_time.ToDatetime(UTC) >= start:
+        return span((task.end_time.ToDatetime(UTC) - start).total_seconds())
+    return "" if task.state in SETTLED else span((now - start).total_seconds())
+
+
+def age(value: Timestamp, now: datetime) -> str:
+    """How long ago a time was."""
+    return span((now - value.ToDatetime(UTC)).total_seconds())
+
+
+def short_name(name: str, parent: str) -> str:
+    """The ids below the parent, the long ones cut: for looking at, not for use."""
+    rest = name.removeprefix(f"{parent}/").split("/")
+    ids = rest[1::2] if len(rest) % 2 == 0 else rest
+    return _LONG_HEX.sub("\\1…", "/".join(ids))
+
+
+def parent_words(parent: str) -> str:
+    """A parent for a heading: `omics run 1234567`; what is no name stays as it is."""
+    try:
+        name = parse_parent_name(parent)
+    except ValueError:
+        return parent
+    kind = name.collections[-1].removesuffix("s")
+    return f"{name.service} {kind} {parent.rpartition('/')[2]}"
+
+
+def printable(text: str) -> str:
+    """Text of strangers without what could command a terminal; tabs and line ends stay."""
+    return text.translate(_CONTROLS)
+
+
+def one_line(text: str) -> str:
+    """The same on one line."""
+    return " ".join(printable(text).split())

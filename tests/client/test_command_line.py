@@ -1,0 +1,106 @@
+"""What all commands share: usage, Ctrl-C, closed pipes, completion."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.client.conftest import Run
+from tests.client.fake_service import (
+    RUN,
+    FakeTaskService,
+    Silence,
+    page,
+    snapshot,
+    task,
+)
+
+NAME = f"{RUN}/tasks/1"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["get"],
+        ["logs", NAME, "--tail", "0"],
+        ["logs", NAME, "--since", "yesterday"],
+        ["list", RUN, "--max-age", "10 m"],
+        ["completion", "csh"],
+    ],
+)
+def test_bad_usage(run: Run, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["wait", NAME, "--state", "HAPPY"],
+        ["cancel"],
+        ["cancel", NAME, "--parent", RUN],
+        ["retry", NAME, "--filter", "state = FAILED"],
+    ],
+)
+def test_usage_that_argparse_cannot_judge(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run(*arguments) == 2
+    assert capsys.readouterr().err.startswith(f"taskgate {arguments[0]}: ")
+
+
+def test_ctrl_c(address: str, fake: FakeTaskService) -> None:
+    fake.script("WatchTasks", [*snapshot(task(1)), Silence()])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskgate_server.cli", "watch", RUN, "--address", address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "snapshot of 1 tasks" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+    assert fake.cancelled.wait(10)
+
+
+def test_a_reader_that_goes(address: str, fake: FakeTaskService) -> None:
+    fake.script("ListTasks", page(*(task(number) for number in range(10_000))))
+    command = f"{sys.executable} -m taskgate_server.cli list {RUN} -q --address {address}"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -1; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == f"{RUN}/tasks/0\n141\n"
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(run: Run, capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    assert run("completion", shell) == 0
+    script = capsys.readouterr().out
+    for text in ("taskgate", "watch", "until-settled", "emulate"):
+        assert text in script
+
+
+def test_bash_completes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run("completion", "bash")
+    script = capsys.readouterr().out
+    ask = """
+COMP_WORDS=(taskgate watch --until); COMP_CWORD=2
+"$(complete -p taskgate | sed 's/.*-F \\([^ ]*\\) .*/\\1/')" taskgate --until watch
+echo "${COMPREPLY[@]}"
+"""
+    done = subprocess.run(
+        ["bash", "-c", script + ask], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.strip() == "--until-settled"

@@ -1,0 +1,84 @@
+"""`taskgate cancel`, `retry` and `suspend`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import grpc
+import pytest
+
+from taskgate.v1 import (
+    task_update_pb2,
+)
+from tests.client.conftest import Run, json_lines
+from tests.client.fake_service import (
+    RUN,
+    FakeTaskService,
+    page,
+    status,
+    task,
+)
+
+
+def updated(*refused: str) -> Callable[..., task_update_pb2.BatchUpdateTasksResponse]:
+    forbidden = status(grpc.StatusCode.FAILED_PRECONDITION, "its state forbids it")
+
+    def answer(
+        request: task_update_pb2.BatchUpdateTasksRequest,
+    ) -> task_update_pb2.BatchUpdateTasksResponse:
+        return task_update_pb2.BatchUpdateTasksResponse(
+            results=[
+                task_update_pb2.TaskUpdateResult(
+                    name=each.name, error=forbidden if each.name in refused else None
+                )
+                for each in request.updates
+            ]
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry", "suspend"])
+def test_verbs(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    fake.script("BatchUpdateTasks", updated("b"))
+    assert run(verb, "a", "a", "--reason", "wrong camera") == 0
+    assert capsys.readouterr().out == f"{verb}: a\n"
+    (request,) = fake.requests["BatchUpdateTasks"]
+    action = task_update_pb2.TaskAction.Value(f"TASK_ACTION_{verb.upper()}")
+    assert [(each.name, each.action) for each in request.updates] == [("a", action)]
+    assert request.reason == "wrong camera"
+    assert request.request_id
+    assert run(verb, "a", "b") == 1
+    told = capsys.readouterr()
+    assert "its state forbids it" in told.err
+    assert run(verb, "a", "b", "--json") == 1
+    fine, refused = json_lines(capsys.readouterr().out)
+    assert fine == {"name": "a", "error": None}
+    assert isinstance(refused["error"], dict)
+    assert refused["error"]["code"] == "FAILED_PRECONDITION"
+
+
+def test_a_verb_for_all_of_a_parent_asks_first(
+    run: Run,
+    fake: FakeTaskService,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake.script("ListTasks", page(*(task(number) for number in range(1_001))))
+    fake.script("BatchUpdateTasks", updated())
+    arguments = ("retry", "--parent", RUN, "--filter", "state = FAILED")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # no terminal
+    assert run(*arguments) == 2
+    assert "--yes is missing; it would be 1001 tasks" in capsys.readouterr().err
+    assert not fake.requests["BatchUpdateTasks"]
+    assert run(*arguments, "--yes") == 0
+    assert [len(each.updates) for each in fake.requests["BatchUpdateTasks"]] == [1_000, 1]
+    assert fake.requests["ListTasks"][-1].filter == "state = FAILED"
+    terminal = io.StringIO("n\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert run(*arguments) == 1
+    assert len(fake.requests["BatchUpdateTasks"]) == 2

@@ -1,0 +1,191 @@
+"""`taskgate watch`, `wait` and `logs`: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from taskgate.v1 import (
+    task_log_pb2,
+    task_pb2,
+    task_watch_pb2,
+)
+from tests.client.conftest import Run, json_lines
+from tests.client.fake_service import (
+    RUN,
+    Failure,
+    FakeTaskService,
+    change,
+    end,
+    event,
+    snapshot,
+    status,
+    task,
+)
+
+NAME = f"{RUN}/tasks/1"
+
+
+@pytest.mark.parametrize(
+    ("states", "reason", "code"),
+    [
+        ({"SUCCEEDED": 2}, task_watch_pb2.WATCH_END_REASON_SETTLED, 0),
+        ({}, task_watch_pb2.WATCH_END_REASON_SETTLED, 0),
+        ({"SUCCEEDED": 2, "FAILED": 1, "CANCELLED": 1}, task_watch_pb2.WATCH_END_REASON_SETTLED, 3),
+        ({"SUCCEEDED": 2, "CANCELLED": 1}, task_watch_pb2.WATCH_END_REASON_SETTLED, 4),
+        ({"SUSPENDED": 1}, task_watch_pb2.WATCH_END_REASON_SETTLED, 4),
+        ({"BLOCKED": 1}, task_watch_pb2.WATCH_END_REASON_SETTLED, 4),
+        ({}, task_watch_pb2.WATCH_END_REASON_GONE, 5),
+    ],
+)
+def test_watch_ends_with_a_code_for_what_became_of_the_tasks(
+    run: Run, fake: FakeTaskService, states: dict[str, int], reason: int, code: int
+) -> None:
+    fake.script("WatchTasks", [*snapshot(), end(reason, **states)])
+    assert run("watch", RUN, "--until-settled", "--heartbeat", "2") == code
+    (request,) = fake.requests["WatchTasks"]
+    assert request.until_settled
+    assert request.heartbeat_interval.seconds == 2
+
+
+def test_watch_as_lines(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = task(1, task_pb2.TASK_STATE_FAILED, failure_reason="SERVICE_ERROR")
+    fake.script(
+        "WatchTasks",
+        [
+            *snapshot(task(1), task(2), token=b"t"),
+            event(heartbeat=task_watch_pb2.Heartbeat()),
+            change(failed),
+            change(task(3), 0, kind=task_watch_pb2.TASK_CHANGE_KIND_ADDED),
+            change(task(2), kind=task_watch_pb2.TASK_CHANGE_KIND_REMOVED),
+            change(task(3)),
+            end(task_watch_pb2.WATCH_END_REASON_SERVER_STOPPING),
+        ],
+        [event(resumed=task_watch_pb2.Resumed()), end(FAILED=1, SUCCEEDED=1)],
+    )
+    assert run("watch", RUN) == 3
+    lines = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    lost = lines.pop(5)
+    assert lost.startswith("lost the server (UNAVAILABLE: the server stops); trying again in ")
+    assert lines == [
+        "snapshot of 2 tasks: 2 RUNNING",
+        f"{RUN}/tasks/1 RUNNING -> FAILED: SERVICE_ERROR",
+        f"{RUN}/tasks/3 is new: RUNNING",
+        f"{RUN}/tasks/2 is gone, was RUNNING",
+        f"{RUN}/tasks/3 still RUNNING, AWS says WORD_4",
+        "going on where it was",
+        "all settled: 1 SUCCEEDED, 1 FAILED",
+    ]
+
+
+def test_watch_as_json(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]) -> None:
+    beat = task_watch_pb2.Heartbeat(upstream_error=status(grpc.StatusCode.UNAVAILABLE, "AWS"))
+    beat.staleness.FromSeconds(2)
+    fake.script(
+        "WatchTasks",
+        [
+            *snapshot(task(1), token=b"t"),
+            change(task(1, 77), kind=78, sequence=9),
+            event(heartbeat=beat),
+            Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed"),
+        ],
+        [event(resumed=task_watch_pb2.Resumed()), end(SUCCEEDED=1)],
+    )
+    assert run("watch", NAME, f"{RUN}/tasks/2", "--json") == 0
+    assert list(fake.requests["WatchTasks"][0].names) == [NAME, f"{RUN}/tasks/2"]
+    begin, told, ended, changed, heartbeat, lost, resumed, last = json_lines(
+        capsys.readouterr().out
+    )
+    assert begin == {"event": "snapshot_begin", "reason": "SNAPSHOT_REASON_NEW_WATCH"}
+    assert told["event"] == "snapshot_task"
+    assert ended == {"event": "snapshot_end", "taskCount": 1}
+    assert changed["event"] == "change"
+    assert changed["kind"] == 78
+    assert changed["previousState"] == "TASK_STATE_RUNNING"
+    assert changed["sequence"] == 9
+    assert isinstance(changed["task"], dict)
+    assert changed["task"]["state"] == 77
+    assert heartbeat == {
+        "event": "heartbeat",
+        "stalenessSeconds": 2.0,
+        "nextPollSeconds": None,
+        "upstreamError": {"code": "UNAVAILABLE", "message": "AWS", "reason": ""},
+    }
+    assert lost["event"] == "reconnecting"
+    assert resumed == {"event": "resumed"}
+    assert last["reason"] == "WATCH_END_REASON_SETTLED"
+
+
+@pytest.mark.parametrize(
+    ("state", "arguments", "code"),
+    [
+        (task_pb2.TASK_STATE_SUCCEEDED, [], 0),
+        (task_pb2.TASK_STATE_FAILED, [], 3),
+        (task_pb2.TASK_STATE_CANCELLED, [], 4),
+        (task_pb2.TASK_STATE_SUSPENDED, [], 4),
+        (task_pb2.TASK_STATE_BLOCKED, [], 4),
+        (task_pb2.TASK_STATE_RUNNING, ["--state", "running"], 0),
+        (task_pb2.TASK_STATE_FAILED, ["--state", "FAILED", "--state", "CANCELLED"], 0),
+        (task_pb2.TASK_STATE_SUCCEEDED, ["--state", "RUNNING"], 0),
+        (task_pb2.TASK_STATE_FAILED, ["--state", "RUNNING"], 3),
+    ],
+)
+def test_wait(run: Run, fake: FakeTaskService, state: int, arguments: list[str], code: int) -> None:
+    fake.script("WaitTask", task_watch_pb2.WaitTaskResponse(task=task(1, state), done=True))
+    assert run("wait", NAME, *arguments) == code
+    assert len(fake.requests["WaitTask"][0].states) == len(arguments) // 2
+
+
+def test_wait_until_the_time_is_up(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.script("WaitTask", task_watch_pb2.WaitTaskResponse(task=task(1)))
+    assert run("wait", NAME, "--time-limit", "0.5s", "--json") == 124
+    told = capsys.readouterr()
+    (answer,) = json_lines(told.out)
+    assert isinstance(answer["task"], dict)
+    assert answer["task"]["name"] == NAME
+    assert "the time is up, and the task is RUNNING" in told.err
+
+
+def log(*messages: str, attempts: int = 1) -> list[task_log_pb2.StreamTaskLogsResponse]:
+    source = task_log_pb2.LogSource(attempt=min(attempts, 1), attempt_count=attempts)
+    lines = [
+        task_log_pb2.LogLine(time=Timestamp(seconds=1_700_000_000, nanos=5_000_000), message=each)
+        for each in messages
+    ]
+    return [
+        task_log_pb2.StreamTaskLogsResponse(source=source),
+        task_log_pb2.StreamTaskLogsResponse(lines=task_log_pb2.LogLines(lines=lines)),
+    ]
+
+
+def test_logs(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.script("StreamTaskLogs", log("frame 7\n", "\x1b[1mdone\x1b[0m"))
+    arguments = ["-f", "--tail", "5", "--limit", "9", "--since", "10m", "--attempt", "1"]
+    assert run("logs", NAME, *arguments) == 0
+    assert capsys.readouterr().out == "frame 7\n\x1b[1mdone\x1b[0m\n"
+    (request,) = fake.requests["StreamTaskLogs"]
+    assert (request.follow, request.tail, request.limit, request.attempt) == (True, 5, 9, 1)
+    assert request.HasField("since")
+    assert run("logs", NAME, "-t", "--since", "2026-11-01T09:30:00Z") == 0
+    assert capsys.readouterr().out.startswith("2023-11-14T22:13:20.005Z frame 7\n")
+    assert fake.requests["StreamTaskLogs"][1].since.ToJsonString() == "2026-11-01T09:30:00Z"
+    assert run("logs", NAME, "--json") == 0
+    assert json_lines(capsys.readouterr().out)[0] == {
+        "time": "2023-11-14T22:13:20.005Z",
+        "message": "frame 7\n",
+    }
+
+
+def test_logs_of_a_task_that_never_ran(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.script("StreamTaskLogs", log(attempts=0))
+    assert run("logs", NAME) == 0
+    told = capsys.readouterr()
+    assert not told.out
+    assert "never run" in told.err

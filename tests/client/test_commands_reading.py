@@ -1,0 +1,157 @@
+"""`taskgate get`, `list`, `summary`, and the errors of all commands."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from taskgate.v1 import (
+    task_pb2,
+    task_service_pb2,
+)
+from tests.client.conftest import Run, json_lines
+from tests.client.fake_service import (
+    RUN,
+    Failure,
+    FakeTaskService,
+    bad_field,
+    end,
+    page,
+    status,
+    task,
+)
+
+NAME = f"{RUN}/tasks/1"
+NOT_FOUND = Failure(grpc.StatusCode.NOT_FOUND, "there is no such thing")
+LATE = Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "AWS was slow")
+
+
+def test_get_one(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]) -> None:
+    parameters = {"Frame": task_pb2.TaskParameter(int="1001")}
+    fake.script("GetTask", task_service_pb2.GetTaskResponse(task=task(1, parameters=parameters)))
+    assert run("get", NAME, "--max-age", "0") == 0
+    shown = capsys.readouterr().out
+    assert NAME in shown
+    assert "RUNNING" in shown
+    assert "1001" in shown
+    assert fake.requests["GetTask"][0].HasField("max_age")
+
+
+def test_a_task_on_its_way(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cancelled = task_pb2.TASK_STATE_CANCELLED
+    for state, told in ((task_pb2.TASK_STATE_STOPPING, True), (cancelled, False)):
+        going = task(1, state, target_state=cancelled)
+        fake.script("GetTask", task_service_pb2.GetTaskResponse(task=going))
+        assert run("get", NAME) == 0
+        assert ("on its way to CANCELLED" in capsys.readouterr().out) is told
+
+
+def test_get_many(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = status(grpc.StatusCode.NOT_FOUND, "there is no such thing")
+    results = [
+        task_service_pb2.TaskResult(name=NAME, task=task(1)),
+        task_service_pb2.TaskResult(name="x", error=missing),
+    ]
+    fake.script("BatchGetTasks", task_service_pb2.BatchGetTasksResponse(results=results))
+    assert run("get", NAME, "x") == 5
+    told = capsys.readouterr()
+    assert NAME in told.out
+    assert "there is no such thing" in told.err
+    assert run("get", NAME, "x", "--json") == 5
+    assert [each["name"] for each in json_lines(capsys.readouterr().out)] == [NAME]
+
+
+@pytest.mark.parametrize(
+    "failure_and_code",
+    [
+        (NOT_FOUND, 5),
+        (LATE, 124),
+        (Failure(grpc.StatusCode.INVALID_ARGUMENT, "no"), 1),
+        (Failure(grpc.StatusCode.UNAVAILABLE, "no"), 1),
+    ],
+    ids=["not found", "late", "invalid", "unavailable"],
+)
+@pytest.mark.parametrize(
+    ("rpc", "arguments"),
+    [
+        ("GetTask", ["get", NAME]),
+        ("ListTasks", ["list", RUN]),
+        ("SummarizeTasks", ["summary", RUN]),
+        ("WatchTasks", ["watch", RUN]),
+        ("WaitTask", ["wait", NAME, "--time-limit", "0.5"]),
+        ("StreamTaskLogs", ["logs", NAME]),
+        ("BatchUpdateTasks", ["cancel", NAME]),
+        ("GetServerInfo", ["info"]),
+    ],
+)
+def test_errors(
+    run: Run,
+    fake: FakeTaskService,
+    capsys: pytest.CaptureFixture[str],
+    rpc: str,
+    arguments: list[str],
+    failure_and_code: tuple[Failure, int],
+) -> None:
+    failure, code = failure_and_code
+    fake.script(rpc, failure)
+    assert run(*arguments) == code
+    told = capsys.readouterr()
+    assert failure.status.message in told.err
+    assert not told.out
+
+
+def test_an_error_has_every_bad_field(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = bad_field("parent", "is no parent")
+    faults.field_violations.add(field="filter", description="at 7: no such field")
+    fake.script("ListTasks", Failure(grpc.StatusCode.INVALID_ARGUMENT, "two faults", faults))
+    assert run("list", "x", "--filter", "state = color") == 1
+    told = capsys.readouterr().err
+    for text in ("two faults", "is no parent", "field filter", "at 7: no such field"):
+        assert text in told
+
+
+def test_list(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = [
+        task(1, display_name="BwaMem2", parameters={"Frame": task_pb2.TaskParameter(int="7")}),
+        task(2, task_pb2.TASK_STATE_FAILED, retry_count=2),
+    ]
+    fake.script("ListTasks", page(*tasks, total_size=9, incomplete_reason="only the first 10,000"))
+    assert run("list", RUN, "--filter", "state = FAILED", "--view", "full", "-p") == 0
+    told = capsys.readouterr()
+    assert "tasks/1  BwaMem2" in told.out
+    assert "Frame=7" in told.out
+    assert "FAILED" in told.out
+    assert "2 of 9 tasks" in told.err
+    assert "only the first 10,000" in told.err
+    (request,) = fake.requests["ListTasks"]
+    assert (request.filter, request.view) == ("state = FAILED", task_pb2.TASK_VIEW_FULL)
+    assert run("list", RUN, "--json") == 0
+    assert [each["name"] for each in json_lines(capsys.readouterr().out)] == [
+        f"{RUN}/tasks/1",
+        f"{RUN}/tasks/2",
+    ]
+    assert run("list", RUN, "--names", "--limit", "1") == 0
+    assert capsys.readouterr().out == f"{NAME}\n"
+
+
+def test_summary(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]) -> None:
+    counts = end(RUNNING=3, FAILED=1).watch_end.counts
+    counts.settled = False
+    told = task_service_pb2.SummarizeTasksResponse(
+        counts=counts,
+        display_name="NA12878 germline",
+        native_state="RUNNING",
+        failed_tasks=[NAME],
+    )
+    fake.script("SummarizeTasks", told)
+    assert run("summary", RUN) == 0
+    shown = capsys.readouterr().out
+    for text in ("NA12878 germline", "RUNNING", "75%", "25%", "4 tasks, not settled", NAME):
+        assert text in shown
+    assert run("summary", RUN, "--json") == 0
+    (told_json,) = json_lines(capsys.readouterr().out)
+    assert told_json["displayName"] == "NA12878 germline"

@@ -1,0 +1,77 @@
+"""A log: its lines, and how it goes on after a break."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from taskgate.v1 import task_log_pb2
+from taskgate_client import CallError, Client
+from tests.client.fake_service import RUN, Failure, FakeTaskService, Silence
+
+NAME = f"{RUN}/tasks/1"
+LOST = Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+
+def lines(*of: tuple[int, str]) -> task_log_pb2.StreamTaskLogsResponse:
+    """Lines of a log, each with its milliseconds."""
+    told = [
+        task_log_pb2.LogLine(
+            time=Timestamp(seconds=at // 1000, nanos=at % 1000 * 1_000_000), message=message
+        )
+        for at, message in of
+    ]
+    return task_log_pb2.StreamTaskLogsResponse(lines=task_log_pb2.LogLines(lines=told))
+
+
+def source(attempt: int) -> task_log_pb2.StreamTaskLogsResponse:
+    return task_log_pb2.StreamTaskLogsResponse(
+        source=task_log_pb2.LogSource(attempt=attempt, attempt_count=attempt, log_group="/g")
+    )
+
+
+def test_lines_and_where_they_are(client: Client, fake: FakeTaskService) -> None:
+    fake.script("StreamTaskLogs", [source(2), lines((1, "a"), (2, "b")), lines((2, "c"))])
+    since = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+    with client.stream_task_logs(NAME, since=since, limit=9, tail=8, attempt=2) as log:
+        assert [line.message for line in log] == ["a", "b", "c"]
+        assert log.source is not None
+        assert log.source.log_group == "/g"
+    (request,) = fake.requests["StreamTaskLogs"]
+    assert request.name == NAME
+    assert request.since.ToDatetime(UTC) == since
+    assert (request.limit, request.tail, request.attempt) == (9, 8, 2)
+    assert not request.follow
+
+
+def test_after_a_break_no_line_is_told_twice_and_none_is_missed(
+    client: Client, fake: FakeTaskService
+) -> None:
+    fake.script(
+        "StreamTaskLogs",
+        [source(3), lines((1, "a"), (5, "b"), (5, "c")), LOST],
+        [source(3), LOST],
+        [source(3), lines((5, "b"), (5, "c"), (5, "d")), LOST],
+        [source(3), lines((5, "b"), (5, "c"), (5, "d"), (6, "d"), (6, "d"))],
+    )
+    log = client.stream_task_logs(NAME, follow=True, tail=100, limit=50)
+    assert [line.message for line in log] == ["a", "b", "c", "d", "d", "d"]
+    first, second, _, fourth = fake.requests["StreamTaskLogs"]
+    assert not first.HasField("attempt")
+    assert (second.attempt, second.tail, second.limit) == (3, 0, 49)
+    assert second.since.ToMilliseconds() == 5
+    assert (fourth.since.ToMilliseconds(), fourth.limit) == (5, 49)
+
+
+def test_a_log_may_be_silent_until_the_time_is_up(client: Client, fake: FakeTaskService) -> None:
+    fake.script("StreamTaskLogs", [source(1), Silence()])
+    with pytest.raises(CallError, match="are up"):
+        list(client.stream_task_logs(NAME, follow=True, time_limit=0.2))
+
+
+def test_a_task_that_never_ran_has_no_lines(client: Client, fake: FakeTaskService) -> None:
+    fake.script("StreamTaskLogs", [source(0)])
+    assert not list(client.stream_task_logs(NAME))
