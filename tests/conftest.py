@@ -7,6 +7,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import grpc
 import pytest
@@ -35,14 +36,14 @@ def aws_environment() -> Iterator[None]:
 
 
 @contextmanager
-def running_server(settings: Settings) -> Iterator[Address]:
+def running_server(settings: Settings, log_stream: TextIO | None = None) -> Iterator[Address]:
     """A server in a thread with a loop of its own, drained at the end."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="taskgate-server")
     thread.start()
 
     async def build() -> app.App:
-        return app.build(settings)
+        return app.build(settings, log_stream)
 
     def run(coroutine: object) -> object:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)  # type: ignore[arg-type]  # any

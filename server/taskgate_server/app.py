@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TextIO
 
 from taskgate_server import config
 from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
-from taskgate_server.call_log import CallLog
+from taskgate_server.call_log import CallLog, LogStream
 from taskgate_server.calls import CallsInFlight, Handler, Rpc, Work
 from taskgate_server.config import AwsSettings, Settings, SettingsError
 from taskgate_server.interceptors import Interceptors
@@ -84,7 +83,7 @@ class Hints:
             self.watcher(name)
 
 
-def build(settings: Settings, log_stream: TextIO | None = None) -> App:
+def build(settings: Settings, log_stream: LogStream | None = None) -> App:
     """The whole server; nothing is started yet.
 
     Args:

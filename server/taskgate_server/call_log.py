@@ -10,12 +10,22 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Protocol
 
 from taskgate_server.calls import Call
 
 FLUSH_SECONDS = 0.05
 """How long a line may wait for others."""
+
+
+class LogStream(Protocol):
+    """What a text stream has that lines are written to."""
+
+    def write(self, text: str, /) -> object:
+        """Takes some lines."""
+
+    def flush(self) -> object:
+        """Sends them on."""
 
 
 class CallLog:
@@ -29,7 +39,7 @@ class CallLog:
 
     def __init__(
         self,
-        stream: TextIO | None,
+        stream: LogStream | None,
         *,
         clock: Callable[[], float] = time.time,
         localtime: Callable[[float], time.struct_time] = time.localtime,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import boto3
 import grpc
@@ -98,11 +99,13 @@ def stub(aws: Emulator, neighbours: str) -> Iterator[task_service_pb2_grpc.TaskS
 class connected:  # noqa: N801  # a context manager is named as a function is
     """A stub of a server whose logs are at `logs_endpoint_url`."""
 
-    def __init__(self, endpoint_url: str, logs_endpoint_url: str) -> None:
+    def __init__(
+        self, endpoint_url: str, logs_endpoint_url: str, log_stream: TextIO | None = None
+    ) -> None:
         settings = settings_for(endpoint_url)
         aws = settings.aws["omics"].model_copy(update={"logs_endpoint_url": logs_endpoint_url})
         self._server = running_server(
-            settings_for(endpoint_url, aws={"deadline": aws, "omics": aws})
+            settings_for(endpoint_url, aws={"deadline": aws, "omics": aws}), log_stream
         )
 
     def __enter__(self) -> task_service_pb2_grpc.TaskServiceStub:
@@ -160,16 +163,19 @@ def test_a_deadline_task(
 def test_lines_do_not_reach_the_servers_own_log(
     aws: Emulator,
     logs: Logs,
-    stub: task_service_pb2_grpc.TaskServiceStub,
+    neighbours: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, "taskgate")
     ran(aws, action(3, 10, 20))
     logs.write(QUEUE_GROUP, SESSION, [(11, "a secret")])
-    assert told(stub.StreamTaskLogs(Request(name=TASK)))[1] == ["a secret"]
+    calls = io.StringIO()
+    with connected(aws.endpoint_url, neighbours, calls) as stub:
+        assert told(stub.StreamTaskLogs(Request(name=TASK)))[1] == ["a secret"]
     lines = [str(vars(record)) for record in caplog.records if record.name == "taskgate"]
-    assert any("StreamTaskLogs" in line for line in lines)
-    assert not any("a secret" in line for line in lines)
+    assert lines
+    assert "StreamTaskLogs" in calls.getvalue()
+    assert "a secret" not in calls.getvalue() + "".join(lines)
 
 
 def test_attempts_are_numbered_by_their_start(
