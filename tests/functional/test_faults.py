@@ -116,10 +116,10 @@ def test_expired_credentials_take_only_their_service_out_of_health(aws: Emulator
 
 
 def test_an_operation_that_the_emulator_lacks(client: Client) -> None:
-    request = deadline_pb2.ListFleetsRequest(farm_id=seed.FARM_ID)
-    error = error_of(lambda: client.deadline.ListFleets(request))
+    request = deadline_pb2.ListAvailableMeteredProductsRequest()
+    error = error_of(lambda: client.deadline.ListAvailableMeteredProducts(request))
     assert error.code is grpc.StatusCode.UNKNOWN
-    assert "ListFleets" in error.message
+    assert "ListAvailableMeteredProducts" in error.message
 
 
 def test_an_answer_that_is_no_json(aws: Emulator, client: Client) -> None:
