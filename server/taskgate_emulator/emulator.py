@@ -32,7 +32,7 @@ from taskgate_emulator.faults import Fault, Faults
 from taskgate_emulator.observation import RecordedRequest
 from taskgate_emulator.outlets import Event
 from taskgate_emulator.server import serve_until
-from taskgate_emulator.state import Account
+from taskgate_emulator.state import REGION, Account
 from taskgate_emulator.world import Settings, World
 
 __all__ = ["Emulator", "serve"]
@@ -145,6 +145,18 @@ class Emulator:
         if self._url is None:
             raise RuntimeError("the emulator does not run: use it in a with block, or start() it")
         return self._url
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment variables that lead AWS's SDKs and command line here."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+            "AWS_ACCESS_KEY_ID": "any",
+            "AWS_SECRET_ACCESS_KEY": "any",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+        }
 
     @property
     def ways(self) -> Mapping[str, Mapping[str, str]]:

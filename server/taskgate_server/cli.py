@@ -10,10 +10,8 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -25,7 +23,11 @@ Run = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code, one of `Exit`."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.run is not _emulate:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
     try:
         return _load(options.run)(options)
     except KeyboardInterrupt:
@@ -72,12 +74,10 @@ def _add_serve(commands: caller.Commands) -> None:
 
 
 def _add_emulate(commands: caller.Commands) -> None:
-    parser = commands.add_parser("emulate", help="run a local AWS with demo tasks until SIGTERM")
-    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument(
-        "--port", type=int, default=4580, help="0 for a free one; default: %(default)s"
+    # Its options are parsed by the emulator's own module, which only the extra has.
+    parser = commands.add_parser(
+        "emulate", help="run a local AWS with demo tasks until SIGTERM", add_help=False
     )
-    parser.add_argument("--speed", type=float, default=1.0, help="how fast time goes; default: 1")
     parser.set_defaults(run=_emulate, extras="emulator")
 
 
@@ -118,25 +118,9 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _emulate(options: argparse.Namespace) -> int:
-    from taskgate_emulator import serve  # noqa: PLC0415
+    from taskgate_emulator import command  # noqa: PLC0415
 
-    def ready(url: str) -> None:
-        sys.stdout.write(f"A local AWS at {url}: Deadline Cloud and HealthOmics with demo tasks.\n")
-        sys.stdout.flush()
-
-    async def run() -> None:
-        serving = asyncio.ensure_future(
-            serve(options.host, options.port, speed=options.speed, ready=ready)
-        )
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
-        with suppress(asyncio.CancelledError):
-            await serving
-
-    try:
-        asyncio.run(run())
-    except (OSError, ValueError) as error:
-        return _fail(str(error))
-    return 0
+    return command.run(options.rest)
 
 
 def _demo(options: argparse.Namespace) -> int:

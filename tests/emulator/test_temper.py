@@ -12,7 +12,6 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, ReadTimeoutError
-from botocore.parsers import ResponseParserError
 
 from taskgate_emulator import Emulator, Fault, ManualClock
 from taskgate_emulator.faults import KINDS
@@ -98,8 +97,10 @@ def test_bodies_that_nobody_expects(aws: Emulator, deadline: Any) -> None:
     parameters = deadline.get_task(**TASK)["parameters"]
     assert parameters["Frame"] == {"SDK_UNKNOWN_MEMBER": {"name": "emulatedUnknownMember"}}
     aws.faults.add(kind="garbage", times=1)
-    with pytest.raises(ResponseParserError):
-        deadline.get_task(**TASK)
+    # botocore takes a body that is not JSON for an empty one; only the type of the fault is ours.
+    assert deadline.get_task(**TASK).keys() == {"ResponseMetadata"}
+    aws.faults.clear()
+    assert deadline.get_task(**TASK)["taskId"] == TASK["taskId"]
 
 
 def impatient(aws: Emulator) -> Any:

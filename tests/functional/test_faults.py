@@ -116,12 +116,10 @@ def test_expired_credentials_take_only_their_service_out_of_health(aws: Emulator
 
 
 def test_an_operation_that_the_emulator_lacks(client: Client) -> None:
-    request = deadline_pb2.AssumeFleetRoleForReadRequest(
-        farm_id=seed.FARM_ID, fleet_id=f"fleet-{'0' * 32}"
-    )
-    error = error_of(lambda: client.deadline.AssumeFleetRoleForRead(request))
+    request = deadline_pb2.ListAvailableMeteredProductsRequest()
+    error = error_of(lambda: client.deadline.ListAvailableMeteredProducts(request))
     assert error.code is grpc.StatusCode.UNKNOWN
-    assert "AssumeFleetRoleForRead" in error.message
+    assert "ListAvailableMeteredProducts" in error.message
 
 
 def test_an_answer_that_is_no_json(aws: Emulator, client: Client) -> None:
