@@ -11,7 +11,7 @@ from typing import Any
 
 from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
-from taskgate_server.upstream.clients import AwsClient
+from taskgate_server.upstream.clients import AwsClient, Reply
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.failures import from_botocore
 
@@ -68,10 +68,23 @@ class Sender:
         client = await self.connection.ready()
         leaving()
         loop = asyncio.get_running_loop()
-        call = self.executor.submit(client.call, operation, dict(params))
-        call.add_done_callback(lambda _: _tell(loop, ended))
+        answered: asyncio.Future[Reply] = loop.create_future()
+
+        def work() -> None:
+            outcome: Reply | Exception
+            try:
+                outcome = client.call(operation, dict(params))
+            except Exception as error:  # noqa: BLE001  # it is raised where the answer is awaited
+                outcome = error
+            _tell(loop, answered, outcome, ended)
+
+        call = self.executor.submit(work)
         try:
-            reply = await asyncio.wrap_future(call)
+            reply = await answered
+        except asyncio.CancelledError:
+            if call.cancel():  # it has not left, and will not
+                ended()
+            raise
         except Exception as error:
             raise self._told(error, operation, client) from error
         return Answer(
@@ -101,7 +114,25 @@ class Sender:
         return told
 
 
-def _tell(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
-    """Called in the thread. The loop may be gone by then, and with it whoever wanted to know."""
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    answered: asyncio.Future[Reply],
+    outcome: Reply | Exception,
+    ended: Callable[[], None],
+) -> None:
+    """Called in the thread. The loop may be gone by then, and with it whoever wanted to know.
+
+    One wake-up of the loop for all there is to tell; `asyncio.wrap_future` would need another.
+    """
+
+    def told() -> None:
+        ended()
+        if answered.done():  # cancelled: nobody waits
+            return
+        if isinstance(outcome, Exception):
+            answered.set_exception(outcome)
+        else:
+            answered.set_result(outcome)
+
     if not loop.is_closed():
-        loop.call_soon_threadsafe(ended)
+        loop.call_soon_threadsafe(told)

@@ -1,0 +1,71 @@
+"""The log's lines about calls."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+
+import grpc
+
+from taskgate_server.call_log import FLUSH_SECONDS, CallLog
+from taskgate_server.calls import Call
+
+MOMENT = 1_700_000_000.7
+
+
+def call(**more: object) -> Call:
+    told = {
+        "method": "taskgate.v1.TaskService/GetTask",
+        "call_id": "a1b2",
+        "time_remaining": lambda: None,
+        **more,
+    }
+    return Call(**told)  # type: ignore[arg-type]  # of all kinds
+
+
+def log(stream: io.StringIO) -> CallLog:
+    return CallLog(stream, clock=lambda: MOMENT, localtime=time.gmtime)
+
+
+async def test_a_line_is_a_json_object_like_all_others() -> None:
+    stream = io.StringIO()
+    lines = log(stream)
+    lines.ended(call(aws_request_id='odd"one\\', code=grpc.StatusCode.NOT_FOUND), 0.0123456)
+    lines.ended(call(), 2.0)
+    assert stream.getvalue() == "", "they wait for each other"
+    lines.flush()
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first == {
+        "time": "2023-11-14T22:13:20+0000",
+        "level": "INFO",
+        "logger": "taskgate",
+        "message": "call",
+        "method": "taskgate.v1.TaskService/GetTask",
+        "code": "NOT_FOUND",
+        "duration_ms": 12.346,
+        "call_id": "a1b2",
+        "aws_request_id": 'odd"one\\',
+    }
+    assert (second["code"], second["duration_ms"]) == ("OK", 2000.0)
+
+
+async def test_lines_do_not_wait_long() -> None:
+    written = asyncio.Event()
+
+    class Stream(io.StringIO):
+        def flush(self) -> None:
+            written.set()
+
+    stream = Stream()
+    log(stream).ended(call(), 0.1)
+    await asyncio.wait_for(written.wait(), 100 * FLUSH_SECONDS)
+    assert stream.getvalue().count("\n") == 1
+
+
+async def test_without_a_stream_nothing_is_kept() -> None:
+    lines = CallLog(None)
+    lines.ended(call(), 0.1)
+    lines.flush()
+    assert not lines._lines
