@@ -13,12 +13,14 @@ help: ## this list
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Taskgate needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements-dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Compiled beforehand, like the dependencies: where Python may not write bytecode, a start would compile all it imports.
 gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
 	$(BIN)/python hatch_build.py
+	$(BIN)/python -m compileall -q server clients/python gen/python
 	@touch $@
 
 demo: gen/stamp ## start a local AWS and Taskgate, read both kinds of task over gRPC, stop
