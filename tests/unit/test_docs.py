@@ -114,6 +114,15 @@ def test_each_example_is_in_the_contract(example: str) -> None:
     assert example in protos
 
 
+def test_each_metadata_key_is_in_the_docs() -> None:
+    server = ROOT / "server/taskgate_server"
+    source = "".join((server / name).read_text() for name in ("calls.py", "interceptors.py"))
+    keys = set(re.findall(r'_KEY = "(taskgate-[a-z-]+)"', source))
+    table = CONTRACT.partition("## Metadata")[2].partition("\n## ")[0]
+    assert len(keys) > 3
+    assert {row[0].strip("`") for row in rows(table)} - {"key"} == keys
+
+
 def test_the_readme_counts_as_the_model_does() -> None:
     counts = [len(model.load_service(spec.name).operation_names) for spec in SERVICES]
     assert f"{counts[0]} and {counts[1]} of them" in README
