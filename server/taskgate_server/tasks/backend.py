@@ -22,6 +22,7 @@ from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
 from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.question import Question
 from taskgate_server.upstream.ratelimit import Priority
 from taskgate_server.upstream.sender import Answer
 
@@ -43,6 +44,9 @@ class Asking:
     """Seconds that an answer may be old; None for the server's default."""
     priority: Priority = Priority.INTERACTIVE
 
+
+KNOWN_NAMES: Final = 10_000
+"""Of tasks that need not be parsed again, for each AWS service."""
 
 METHODS_FOR_ALL: Final = frozenset(
     {"GetTask", "BatchGetTasks", "ListTasks", "SummarizeTasks", "StreamTaskLogs"}
@@ -94,6 +98,8 @@ class TaskBackend(ABC):
     def __init__(self, gateway: Gateway, to_native: ToNative) -> None:
         self.gateway = gateway
         self._to_native = to_native
+        self._known: dict[str, Question] = {}
+        """What is asked for a task, by its name: parsed and checked once."""
 
     @property
     def gets_in_batches(self) -> bool:
@@ -136,11 +142,34 @@ class TaskBackend(ABC):
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT for a malformed name, else as AWS answers.
         """
-        params = self.names.parse(name, "name")
-        asking = Asking(time_limit=call.time_remaining(), max_age=call.max_age)
-        answer = await self.ask(self.names.operation, params, asking)
-        call.aws_request_id = answer.request_id
+        answer = await self._answer(name, call)
         return self.task(name, answer.value, answer.observe_time)
+
+    async def get_response(self, name: str, call: Call) -> bytes:
+        """The same as a serialized GetTaskResponse, which is made once for all who share it."""
+        answer = await self._answer(name, call)
+        response = answer.forms.get(name)
+        if response is None:
+            task = self.task(name, answer.value, answer.observe_time)
+            response = task_service_pb2.GetTaskResponse(task=task).SerializeToString()
+            answer.forms[name] = response
+        return response
+
+    async def _answer(self, name: str, call: Call) -> Answer:
+        question = self._known.get(name)
+        if question is None:
+            params = self.names.parse(name, "name")
+            question = self.gateway.question(self.names.operation, params)
+            if len(self._known) >= KNOWN_NAMES:
+                self._known.clear()
+            self._known[name] = question
+        answer = self.gateway.kept(question, call.max_age)
+        if answer is None:
+            answer = await self.gateway.ask(
+                question, time_limit=call.time_remaining(), max_age=call.max_age
+            )
+        call.aws_request_id = answer.request_id
+        return answer
 
     async def get_many(
         self,

@@ -24,15 +24,13 @@ class Reads:
 
     backends: Backends
 
-    async def get_task(
-        self, request: task_service_pb2.GetTaskRequest, call: Call
-    ) -> task_service_pb2.GetTaskResponse:
-        """TaskService.GetTask."""
+    async def get_task(self, request: task_service_pb2.GetTaskRequest, call: Call) -> bytes:
+        """TaskService.GetTask; the response is serialized already."""
         backend = self.backends.of(request.name, "name")
         max_age = seconds_of(request, "max_age")
         if max_age is not None:
             call.max_age = max_age
-        return task_service_pb2.GetTaskResponse(task=await backend.get(request.name, call))
+        return await backend.get_response(request.name, call)
 
     async def batch_get_tasks(
         self, request: task_service_pb2.BatchGetTasksRequest, call: Call
