@@ -31,7 +31,7 @@ def draw(panels: list[dict[str, Any]], path: Path) -> None:
             [bar["label"] for bar in bars], rates, color=[COLORS[bar["kind"]] for bar in bars]
         )
         axis.bar_label(drawn, labels=[f"{rate:,.0f}" for rate in rates], padding=4)
-        axis.set_title(panel["title"], loc="left", fontsize=10, fontweight="bold")
+        axis.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold", x=-0.32)
         axis.set_xlim(0, max(rates) * 1.18)
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(axis="y", length=0)
