@@ -13,7 +13,7 @@ import pytest
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_emulator import seed
 from taskgate_server.tasks import deadline, omics
-from taskgate_server.tasks.watch.ledger import SETTLED
+from taskgate_server.tasks.counts import SETTLED
 from tests.watch.place import ABSENT, CANCELED, FAILED, JOB_IDS, RUNNING, SECONDS, Place
 
 

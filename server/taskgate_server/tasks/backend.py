@@ -49,7 +49,10 @@ KNOWN_NAMES: Final = 10_000
 """Of tasks that need not be parsed again, for each AWS service."""
 
 METHODS_FOR_ALL: Final = frozenset(
-    {"GetTask", "BatchGetTasks", "ListTasks", "SummarizeTasks", "StreamTaskLogs"}
+    {
+        *("GetTask", "BatchGetTasks", "ListTasks", "SummarizeTasks"),
+        *("WatchTasks", "WaitTask", "StreamTaskLogs"),
+    }
 )
 """The methods of TaskService that work on tasks of every AWS service."""
 

@@ -16,6 +16,9 @@ def make_rpcs(servers: Sequence[object]) -> list[Rpc]:
 
     Args:
         servers: objects that have, together, a method for each RPC, named as Python names it.
+
+    Raises:
+        LookupError: nothing serves one of them.
     """
     service = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
     behaviours = {
@@ -24,6 +27,9 @@ def make_rpcs(servers: Sequence[object]) -> list[Rpc]:
         for server in servers
         if hasattr(server, naming.field_name(method.name))
     }
+    missing = [method.name for method in service.methods if method.name not in behaviours]
+    if missing:
+        raise LookupError(f"nothing serves {', '.join(missing)}")
     return [
         Rpc(
             method=f"{service.full_name}/{method.name}",
@@ -34,5 +40,4 @@ def make_rpcs(servers: Sequence[object]) -> list[Rpc]:
             server_streams=method.server_streaming,
         )
         for method in service.methods
-        if method.name in behaviours
     ]

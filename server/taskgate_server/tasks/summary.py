@@ -11,17 +11,7 @@ from taskgate.v1 import task_pb2
 from taskgate_server import errors
 from taskgate_server.aws import timestamps
 from taskgate_server.tasks.backend import State, state_of
-
-SETTLED: Final = frozenset(
-    {
-        task_pb2.TASK_STATE_SUCCEEDED,
-        task_pb2.TASK_STATE_FAILED,
-        task_pb2.TASK_STATE_CANCELLED,
-        task_pb2.TASK_STATE_SUSPENDED,
-        task_pb2.TASK_STATE_BLOCKED,
-    }
-)
-"""The states in which nothing happens until somebody acts."""
+from taskgate_server.tasks.counts import to_counts
 
 MOST_FAILED_TASKS: Final = 100
 
@@ -36,20 +26,8 @@ def count_words(
         states: AWS's words, those that are known, and their states.
         settled_if_empty: whether the parent itself has settled.
     """
-    present = {word: count for word, count in words.items() if count > 0}
-    by_state: dict[State, int] = {}
-    for word, count in present.items():
-        state = state_of(word or None, states)
-        by_state[state] = by_state.get(state, 0) + count
-    return task_pb2.TaskCounts(
-        total=sum(present.values()),
-        states=[
-            task_pb2.StateCount(state=state, count=count)
-            for state, count in sorted(by_state.items())
-        ],
-        native_states=present,
-        settled=by_state.keys() <= SETTLED if by_state else settled_if_empty,
-    )
+    tasks = {(state_of(word or None, states), word): count for word, count in words.items()}
+    return to_counts(tasks, settled_if_empty=settled_if_empty)
 
 
 def moments(

@@ -9,6 +9,7 @@ from taskgate.v1 import task_service_pb2
 from taskgate_server.tasks import backend as backends
 from taskgate_server.tasks import summary
 from taskgate_server.tasks.backend import Asking, State, TaskBackend
+from taskgate_server.tasks.counts import SETTLED
 from taskgate_server.tasks.listing_deadline import LIST_STEPS, LIST_TASKS
 from taskgate_server.tasks.names import Parent
 
@@ -40,8 +41,7 @@ async def summarize(
         counts=summary.count_words(
             counts,
             states,
-            settled_if_empty=lifecycle in _ENDED
-            or backends.state_of(word, states) in summary.SETTLED,
+            settled_if_empty=lifecycle in _ENDED or backends.state_of(word, states) in SETTLED,
         ),
         first_start_time=summary.to_timestamp(
             min(summary.moments([told], ["startedAt"], operation), default=None)

@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.tasks.backend import Asking, state_of
+from taskgate_server.tasks.counts import SETTLED
 from taskgate_server.tasks.deadline import NAMES, STATES
 from taskgate_server.tasks.logs.places import (
-    SETTLED,
     LogFinder,
     LogPlace,
-    PageMembers,
     check_attempt,
     moment,
 )
 
-LIST: Final = "ListSessionActions"
-ROWS: Final = PageMembers(rows="sessionActions", token="nextToken")  # noqa: S106  # a name
+LIST: Final = PagedOperation("deadline", "ListSessionActions")
 JOB_IDS: Final = ("farmId", "queueId", "jobId")
 
 
@@ -50,14 +49,14 @@ class Finder(LogFinder):
             count = len(actions)
             number = check_attempt(attempt or count, count)
             action = actions[number - 1]
-        ended = moment(action.get("endedAt"), LIST)
+        ended = moment(action.get("endedAt"), LIST.operation)
         return LogPlace(
             attempt=number,
             attempt_count=count,
             attempt_id=action["sessionActionId"],
             group="/aws/deadline/{farmId}/{queueId}".format_map(params),
             stream=session_of(action["sessionActionId"]),
-            start=moment(action.get("startedAt"), LIST),
+            start=moment(action.get("startedAt"), LIST.operation),
             end=ended,
             ended=ended,
             is_over=is_settled or (attempt is not None and ended is not None),
@@ -73,14 +72,14 @@ class Finder(LogFinder):
         self, job: Mapping[str, str], task_id: str, latest: str, asking: Asking
     ) -> list[Mapping[str, Any]]:
         """The session actions that have run the task, in the order of their start."""
-        actions = await self.rows(LIST, {**job, "taskId": task_id}, ROWS, asking)
+        actions = await self.rows(LIST, {**job, "taskId": task_id}, asking)
         if all(action["sessionActionId"] != latest for action in actions):
             # Two answers of AWS need not be of one moment.
             actions.append(await self._action(job, latest, asking))
         started = [
             (start.seconds, start.nanos, action)
             for action in actions
-            if (start := moment(action.get("startedAt"), LIST)) is not None
+            if (start := moment(action.get("startedAt"), LIST.operation)) is not None
         ]
         return [action for _, _, action in sorted(started, key=lambda each: each[:2])]
 

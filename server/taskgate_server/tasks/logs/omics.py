@@ -10,19 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.tasks.backend import Asking, state_of
+from taskgate_server.tasks.counts import SETTLED
 from taskgate_server.tasks.logs.places import (
-    SETTLED,
     LogFinder,
     LogPlace,
-    PageMembers,
     check_attempt,
     moment,
 )
 from taskgate_server.tasks.omics import NAMES, STATES
 
-LIST: Final = "ListRunTasks"
-ROWS: Final = PageMembers(rows="items", token="startingToken")  # noqa: S106  # a name
+LIST: Final = PagedOperation("omics", "ListRunTasks")
 
 LIST_MAX_AGE_SECONDS: Final = 30.0
 """Attempts are counted in the list of the run's tasks, a call for each hundred of them."""
@@ -59,7 +58,7 @@ class Finder(LogFinder):
         """The ids of the tasks of the same name that have run, in the order of their creation."""
         asking = replace(asking, max_age=LIST_MAX_AGE_SECONDS)
         named = params["taskId"]
-        rows = await self.rows(LIST, {"id": params["id"]}, ROWS, asking)
+        rows = await self.rows(LIST, {"id": params["id"]}, asking)
         others = [
             row
             for row in rows
@@ -94,5 +93,5 @@ def _is_settled(task: Mapping[str, Any]) -> bool:
 
 
 def _created(task: Mapping[str, Any]) -> tuple[int, int]:
-    created = moment(task.get("creationTime"), LIST)
+    created = moment(task.get("creationTime"), LIST.operation)
     return (created.seconds, created.nanos) if created is not None else (0, 0)

@@ -9,27 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
-from taskgate.v1 import task_log_pb2, task_pb2
+from taskgate.v1 import task_log_pb2
 from taskgate_server import errors
+from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.aws.timestamps import to_seconds_and_nanos
 from taskgate_server.tasks.backend import Asking, TaskBackend
 from taskgate_server.upstream.logs import Section
-
-SETTLED: Final = frozenset(
-    {
-        task_pb2.TASK_STATE_SUCCEEDED,
-        task_pb2.TASK_STATE_FAILED,
-        task_pb2.TASK_STATE_CANCELLED,
-        task_pb2.TASK_STATE_SUSPENDED,
-        task_pb2.TASK_STATE_BLOCKED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +94,7 @@ class LogFinder(ABC):
         """
 
     async def rows(
-        self, operation: str, params: Mapping[str, Any], page: PageMembers, asking: Asking
+        self, paged: PagedOperation, params: Mapping[str, Any], asking: Asking
     ) -> list[Mapping[str, Any]]:
         """All rows of a list.
 
@@ -111,14 +102,14 @@ class LogFinder(ABC):
             errors.TaskgateError: as AWS answers.
         """
         rows: list[Mapping[str, Any]] = []
-        token: dict[str, Any] = {}
-        while True:
-            answer = await self.ask(operation, {**params, "maxResults": 100, **token}, asking)
-            rows += answer.get(page.rows) or ()
-            following = answer.get("nextToken")
-            if not following or following in token.values():
-                return rows
-            token = {page.token: following}
+        token, before = "", None
+        while token != before:
+            page, _ = await self.backend.ask_page(paged, params, token, paged.max_size, asking)
+            rows += page.rows
+            if not page.next_token:
+                break
+            before, token = token, page.next_token
+        return rows
 
     async def ask(
         self, operation: str, params: Mapping[str, Any], asking: Asking
@@ -136,16 +127,6 @@ class LogFinder(ABC):
             priority=asking.priority,
         )
         return answer.value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageMembers:
-    """The members of a list operation that differ between AWS services."""
-
-    rows: str
-    """Of the answer: what is listed."""
-    token: str
-    """Of the request: where to go on."""
 
 
 def load_finder(spec: ServiceSpec) -> type[LogFinder]:

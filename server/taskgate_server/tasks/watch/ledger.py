@@ -16,21 +16,11 @@ from typing import Any, Final, TypeAlias
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.backend import State
+from taskgate_server.tasks.counts import SETTLED
 from taskgate_server.tasks.watch import wire
 
 MakeTask: TypeAlias = Callable[[str, Mapping[str, Any], float], task_pb2.Task]
 """`TaskBackend.task`."""
-
-SETTLED: Final = frozenset(
-    {
-        task_pb2.TASK_STATE_SUCCEEDED,
-        task_pb2.TASK_STATE_FAILED,
-        task_pb2.TASK_STATE_CANCELLED,
-        task_pb2.TASK_STATE_SUSPENDED,
-        task_pb2.TASK_STATE_BLOCKED,
-    }
-)
-"""The states in which nothing happens until somebody acts."""
 
 MOST_REMOVED: Final = 2_000
 """Removed tasks remembered; whoever is further behind than those gets a new snapshot."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from taskgate.v1 import task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import to_timestamp
-from taskgate_server.tasks.watch import counts, wire
+from taskgate_server.tasks.counts import to_counts
+from taskgate_server.tasks.watch import wire
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.ledger import Entry
 from taskgate_server.tasks.watch.poller import NEVER
@@ -301,8 +303,13 @@ class Watch(Attention):
         return None
 
     def _ended(self, reason: EndReason.ValueType) -> bytes:
-        entries = (entry for view in self.views for entry in view.entries())
-        end = task_watch_pb2.WatchEnd(reason=reason, counts=counts.count(entries))
+        tasks = Counter(
+            (entry.state, entry.native_state)
+            for view in self.views
+            for entry in view.entries()
+            if not entry.removed
+        )
+        end = task_watch_pb2.WatchEnd(reason=reason, counts=to_counts(tasks, settled_if_empty=True))
         return self._marked(Response(watch_end=end).SerializeToString())
 
     def _marked(self, response: bytes) -> bytes:
