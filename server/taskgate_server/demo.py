@@ -247,8 +247,11 @@ def _environment(aws_url: str, port: int) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": "demo",
         "AWS_SECRET_ACCESS_KEY": "demo",
         "AWS_REGION": REGION,
-        "TASKGATE_AWS__DEADLINE__ENDPOINT_URL": aws_url,
-        "TASKGATE_AWS__OMICS__ENDPOINT_URL": aws_url,
+        **{
+            f"TASKGATE_AWS__{service}__{kind}ENDPOINT_URL": aws_url
+            for service in ("DEADLINE", "OMICS")
+            for kind in ("", "LOGS_")
+        },
         "TASKGATE_LISTEN_PORT": str(port),
     }
 

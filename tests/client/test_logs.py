@@ -56,14 +56,32 @@ def test_after_a_break_no_line_is_told_twice_and_none_is_missed(
         [source(3), LOST],
         [source(3), lines((5, "b"), (5, "c"), (5, "d")), LOST],
         [source(3), lines((5, "b"), (5, "c"), (5, "d"), (6, "d"), (6, "d"))],
+        [source(4), lines((7, "e"))],
     )
     log = client.stream_task_logs(NAME, follow=True, tail=100, limit=50)
-    assert [line.message for line in log] == ["a", "b", "c", "d", "d", "d"]
-    first, second, _, fourth = fake.requests["StreamTaskLogs"]
+    assert [line.message for line in log] == ["a", "b", "c", "d", "d", "d", "e"]
+    assert log.source == source(4).source
+    first, second, _, fourth, fifth = fake.requests["StreamTaskLogs"]
     assert not first.HasField("attempt")
     assert (second.attempt, second.tail, second.limit) == (3, 0, 49)
     assert second.since.ToMilliseconds() == 5
     assert (fourth.since.ToMilliseconds(), fourth.limit) == (5, 49)
+    # The attempt that broke has been read to its end; now whatever attempts came after it.
+    assert not fifth.HasField("attempt")
+    assert fifth.since.ToMilliseconds() == 6
+
+
+def test_a_followed_log_goes_on_with_the_next_attempt(
+    client: Client, fake: FakeTaskService
+) -> None:
+    fake.script(
+        "StreamTaskLogs", [source(0), source(1), lines((1, "a")), source(2), lines((2, "b"))]
+    )
+    log = client.stream_task_logs(NAME, follow=True)
+    assert [(line.message, log.source and log.source.attempt) for line in log] == [
+        ("a", 1),
+        ("b", 2),
+    ]
 
 
 def test_a_log_may_be_silent_until_the_time_is_up(client: Client, fake: FakeTaskService) -> None:

@@ -8,8 +8,10 @@ from taskgate.v1 import task_log_pb2
 class LogSession:
     """One reading of a log.
 
-    After a break it goes on with the moment of the last line. CloudWatch Logs tells time to the
-    millisecond only, so the lines of that moment come again; as many as were told are left out.
+    A log that is followed goes on with the next attempt when the task is retried. After a break it
+    goes on with the same attempt first, so that no line of it is missed, then with those after it,
+    from the moment of the last line on. CloudWatch Logs tells time to the millisecond only, so the
+    lines of that moment come again; as many as were told are left out.
 
     Args:
         request: what to read.
@@ -24,8 +26,10 @@ class LogSession:
         self._last: task_log_pb2.LogLine | None = None
         self._told_at_last = 0
         self._skip = 0
+        self._same_attempt = True
+        self._goes_on = False
         self.source: task_log_pb2.LogSource | None = None
-        """Where the log is, once the server has said so."""
+        """Where the log is, once the server has said so; another one with each attempt."""
         self.finished = False
         """Whether all has been told."""
 
@@ -33,8 +37,11 @@ class LogSession:
         """What to send for the next call."""
         request = task_log_pb2.StreamTaskLogsRequest()
         request.CopyFrom(self._request)
-        if self.source is not None and self.source.attempt:
+        any_attempt = request.follow and not request.HasField("attempt")
+        if self._same_attempt and self.source is not None and self.source.attempt:
             request.attempt = self.source.attempt  # a retry meanwhile is another log
+            self._goes_on = any_attempt
+        self._same_attempt = True
         if self._last is not None:
             request.since.CopyFrom(self._last.time)
             request.tail = 0
@@ -50,8 +57,9 @@ class LogSession:
         return [line for line in response.lines.lines if self._is_new(line)]
 
     def end(self) -> None:
-        """The server has closed the call: the log is at its end."""
-        self.finished = True
+        """The server has closed the call: the log is at its end, or an attempt's after a break."""
+        self.finished = not self._goes_on
+        self._goes_on = self._same_attempt = False
 
     def _is_new(self, line: task_log_pb2.LogLine) -> bool:
         same_moment = self._last is not None and line.time == self._last.time

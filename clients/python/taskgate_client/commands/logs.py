@@ -27,12 +27,13 @@ def logs(client: Client, screen: Screen, options: Namespace) -> Exit:
         attempt=options.attempt,
         time_limit=options.time_limit,
     )
-    told = False
+    told: task_log_pb2.LogSource | None = None
     with log:
         for line in log:
-            if not told and screen.err.is_terminal and log.source is not None:
-                screen.err.print(_source(log.source))
-            told = True
+            if log.source is not None and log.source != told:
+                told = log.source
+                if screen.err.is_terminal:
+                    screen.err.print(_source(told))
             if options.json:
                 write_json(as_json(line))
             else:
