@@ -144,14 +144,19 @@ def test_reads_of_many_tasks_become_batches(aws: Emulator, shared: grpc.Channel)
         except grpc.RpcError as error:
             return str(CallError.of(error).code)
 
-    with ThreadPoolExecutor(60) as threads:
-        results = list(threads.map(read, names * 2))
+    # AWS's own pace: while a call is under way, others come and wait for it.
+    slow = aws.faults.add(kind="latency", operation="*GetTask", seconds=0.05)
+    try:
+        with ThreadPoolExecutor(60) as threads:
+            results = list(threads.map(read, names * 2))
+    finally:
+        aws.faults.remove(slow)
     there = {name for name in names if name in results}
     assert len(there) == 4, "the step has four tasks"
     assert results == [n if n in there else "StatusCode.NOT_FOUND" for n in names * 2]
     calls = asked(aws, since)
     assert "BatchGetTask" in calls
-    assert len(calls) < 60
+    assert len(calls) < 30
 
 
 def test_the_client_says_how_old_its_task_may_be(aws: Emulator) -> None:
