@@ -30,7 +30,8 @@ serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 	@$(BIN)/taskgate demo --keep-running
 
 test: gen/stamp ## all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m 'not alone' -n auto --dist loadfile
 
 check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/ruff format --check .

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import converter
 
+pytestmark = pytest.mark.alone
+
 
 def test_the_converter_is_cheaper_than_the_sdks_parser(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -24,6 +24,8 @@ from taskgate_emulator import seed
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION, running_server, settings_for
 
+pytestmark = pytest.mark.alone
+
 CALLERS = 16
 CALLS = 96
 RECOVERY_SECONDS = 1.0

@@ -21,6 +21,8 @@ from taskgate_emulator import Emulator
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_process import serving
 
+pytestmark = pytest.mark.alone
+
 STORE = "1234567890"
 CHUNK = 256 * 1024
 MIB = 1024 * 1024
