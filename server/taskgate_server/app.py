@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from taskgate_server import config
+from taskgate_server import config, transport
 from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
 from taskgate_server.call_log import CallLog, LogStream
 from taskgate_server.calls import CallsInFlight, Handler, Rpc, Work
 from taskgate_server.config import AwsSettings, Settings, SettingsError
+from taskgate_server.followed import FileFaultError
 from taskgate_server.interceptors import Interceptors
-from taskgate_server.server import TASK_SERVICE, Address, Handlers, Server
+from taskgate_server.server import TASK_SERVICE, Address, Handlers, Ports, Server
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.breaker import Breaker, Trip
 from taskgate_server.upstream.clients import make_client
@@ -91,14 +92,11 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         log_stream: where lines about calls go; None for nowhere.
 
     Raises:
-        SettingsError: there are settings for an AWS service that Taskgate does not know.
+        SettingsError: settings do not fit each other, or the files that they name cannot be used.
     """
-    known = [spec.name for spec in SERVICES]
-    strangers = sorted(set(settings.aws) - set(known))
-    if strangers:
-        raise SettingsError(
-            [f"aws.{name}: no such AWS service; there are {', '.join(known)}" for name in strangers]
-        )
+    faults = [*_strangers(settings), *transport.faults(settings)]
+    if faults:
+        raise SettingsError(faults)
     gateways, logs = _gateways(settings)
     hints = Hints()
     queues = _event_queues(settings, hints)
@@ -114,7 +112,7 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in rpcs}
 
     server = Server(
-        Address(host=settings.listen_host, port=settings.listen_port),
+        _ports(settings, work),
         Handlers(load_handlers, services),
         in_flight,
         list(gateways.values()),
@@ -127,6 +125,31 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         call_log=call_log,
         work=work,
     )
+
+
+def _strangers(settings: Settings) -> list[str]:
+    """A line for each AWS service in the settings that Taskgate does not know."""
+    known = [spec.name for spec in SERVICES]
+    strangers = sorted(set(settings.aws) - set(known))
+    return [f"aws.{name}: no such AWS service; there are {', '.join(known)}" for name in strangers]
+
+
+def _ports(settings: Settings, work: Work) -> Ports:
+    """Where to listen; certificates are looked at while the server serves."""
+    try:
+        certificates = transport.load_certificates(settings)
+    except FileFaultError as fault:
+        raise SettingsError([str(fault)]) from None
+    credentials, health = None, None
+    if certificates is not None:
+        work.runs.append(certificates.run)
+        mutual = settings.tls_client_ca_file is not None
+        credentials = transport.credentials_of(certificates, mutual=mutual)
+    if settings.health_port is not None:
+        host = settings.health_host or settings.listen_host
+        health = Address(host=host, port=settings.health_port)
+    address = Address(host=settings.listen_host, port=settings.listen_port)
+    return Ports(address=address, credentials=credentials, health=health)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import pydantic_settings
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -23,6 +23,9 @@ from pydantic_settings import (
 
 CONFIG_FILE_VARIABLE: Final = "TASKGATE_CONFIG_FILE"
 CLIENT_ADDRESS_VARIABLE: Final = "TASKGATE_ADDRESS"  # the command line's, no setting
+
+PlaintextPhrase = Literal["I understand that anyone on the network can read and make calls"]
+PLAINTEXT_PHRASE: Final[str] = get_args(PlaintextPhrase)[0]
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 # The region becomes part of a host name: https://docs.aws.amazon.com/general/latest/gr/rande.html
@@ -95,11 +98,36 @@ class Settings(BaseSettings):
 
     listen_host: str = Field(
         "127.0.0.1",
-        description="Address to listen on. The default is this machine alone: callers are neither"
-        " authenticated nor encrypted.",
+        description="Address to listen on. The default is this machine alone; any other needs TLS,"
+        " see security.md.",
     )
     listen_port: int = Field(
         50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    tls_certificate_file: Path | None = Field(
+        None,
+        description="The server's certificate in PEM, with those that lead to its authority. Files"
+        " are read again when they change.",
+    )
+    tls_key_file: Path | None = Field(None, description="The certificate's key in PEM.")
+    tls_client_ca_file: Path | None = Field(
+        None,
+        description="Authorities in PEM. Each caller must then have a certificate of theirs, which"
+        " says who it is.",
+    )
+    plaintext_to_everyone: PlaintextPhrase | None = Field(
+        None,
+        description=f"`{PLAINTEXT_PHRASE}`, in these words, lets other machines call without TLS.",
+    )
+    health_host: str | None = Field(
+        None, description="Address of `health_port`. Unset: that of `listen_host`."
+    )
+    health_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Another port, in plaintext, for grpc.health.v1 and nothing else: for probes"
+        " that know no TLS. Unset: none.",
     )
     aws: dict[str, AwsSettings] = Field(
         default_factory=dict, description="One table for each AWS service: deadline, omics."

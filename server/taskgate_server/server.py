@@ -104,6 +104,17 @@ class Address:
         return f"{host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where the server listens, and how."""
+
+    address: Address
+    credentials: Callable[[], grpc.ServerCredentials] | None = None
+    """Makes those of one acceptor; None for plaintext."""
+    health: Address | None = None
+    """Where nothing but health is told, in plaintext; None for nowhere."""
+
+
 def _reserve(address: Address) -> Address:
     """The address with its real port, of which it is sure that nobody listens there.
 
@@ -126,7 +137,7 @@ class Server:
     """One server: `start`, then `drain`, once each.
 
     Args:
-        address: where to listen.
+        ports: where to listen, and how.
         handlers: of all RPCs.
         in_flight: counts the calls being served.
         gateways: to the AWS services whose health is told.
@@ -136,7 +147,7 @@ class Server:
 
     def __init__(
         self,
-        address: Address,
+        ports: Ports,
         handlers: Handlers,
         in_flight: CallsInFlight,
         gateways: Sequence[Gateway],
@@ -144,7 +155,7 @@ class Server:
         work: Work,
     ) -> None:
         self._work = work
-        self._address = address
+        self._ports = ports
         self._handlers = handlers
         self._in_flight = in_flight
         self._gateways = gateways
@@ -165,6 +176,11 @@ class Server:
             ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         )
         self._acceptors = [grpc.aio.server(options=options) for _ in range(ACCEPTORS)]
+        self._health_server: grpc.aio.Server | None = None
+        self.health_address: Address | None = None
+        """Where health alone is told, once the server has started; None for nowhere."""
+        # gRPC calls back into them at handshakes and keeps them alive no longer than we do.
+        self._credentials: list[grpc.ServerCredentials] = []
 
     async def start(self) -> Address:
         """Listens, and goes on starting in the background. Returns the address with its real port.
@@ -173,18 +189,8 @@ class Server:
             ListenError: the address is taken or not this machine's.
         """
         await self._tell_health()
-        try:
-            address = _reserve(self._address)
-            for acceptor in self._acceptors:
-                health_pb2_grpc.add_HealthServicer_to_server(self._health, acceptor)
-                acceptor.add_generic_rpc_handlers((self._handlers,))
-                acceptor.add_insecure_port(str(address))
-                await acceptor.start()
-        except (OSError, RuntimeError):
-            raise ListenError(
-                f"cannot listen on {self._address}: is the port taken? Choose another with"
-                " TASKGATE_LISTEN_HOST and TASKGATE_LISTEN_PORT"
-            ) from None
+        address = await self._listen(self._ports.address)
+        await self._listen_for_health()
         LOG.info("listening", extra={"address": str(address)})
         for gateway in self._gateways:
             self._run(gateway.connection.run())
@@ -194,6 +200,47 @@ class Server:
             self._run(make())
         self._handlers.load()
         return address
+
+    async def _listen(self, wanted: Address) -> Address:
+        try:
+            address = _reserve(wanted)
+            for acceptor in self._acceptors:
+                health_pb2_grpc.add_HealthServicer_to_server(self._health, acceptor)
+                acceptor.add_generic_rpc_handlers((self._handlers,))
+                self._add_port(acceptor, address)
+                await acceptor.start()
+        except (OSError, RuntimeError):
+            raise ListenError(
+                f"cannot listen on {wanted}: is the port taken? Choose another with"
+                " TASKGATE_LISTEN_HOST and TASKGATE_LISTEN_PORT"
+            ) from None
+        return address
+
+    def _add_port(self, acceptor: grpc.aio.Server, address: Address) -> None:
+        if self._ports.credentials is None:
+            acceptor.add_insecure_port(str(address))
+            return
+        credentials = self._ports.credentials()
+        self._credentials.append(credentials)
+        acceptor.add_secure_port(str(address), credentials)
+
+    async def _listen_for_health(self) -> None:
+        """A port of its own for probes that know no TLS, such as Kubernetes'."""
+        if self._ports.health is None:
+            return
+        server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        try:
+            port = server.add_insecure_port(str(self._ports.health))
+        except RuntimeError:
+            raise ListenError(
+                f"cannot listen on {self._ports.health}: is the port taken? Choose another with"
+                " TASKGATE_HEALTH_HOST and TASKGATE_HEALTH_PORT"
+            ) from None
+        await server.start()
+        self._health_server = server
+        self.health_address = Address(host=self._ports.health.host, port=port)
+        LOG.info("listening for health", extra={"address": str(self.health_address)})
 
     async def drain(self, limit_seconds: float) -> int:
         """Stops: tells NOT_SERVING, lets calls end for so long, then cuts them.
@@ -210,6 +257,8 @@ class Server:
         await asyncio.wait([stopping], timeout=limit_seconds - min(0.1, limit_seconds / 10))
         cut = 0 if stopping.done() else self._in_flight.count
         await stopping
+        if self._health_server is not None:
+            await self._health_server.stop(None)
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
