@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from taskgate_server import config, transport
 from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
@@ -35,6 +36,9 @@ from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 from taskgate_server.upstream.sender import Sender
+
+if TYPE_CHECKING:
+    from taskgate_server.guard.guard import Guard
 
 LONGEST_MAX_AGE_SECONDS = 300.0
 """Answers older than this are not kept, however old a caller would take them."""
@@ -100,20 +104,22 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
     gateways, logs = _gateways(settings)
     hints = Hints()
     queues = _event_queues(settings, hints)
-    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
     in_flight = CallsInFlight()
     call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
     interceptors = Interceptors(in_flight=in_flight, call_log=call_log)
     work = Work([each.connection.run for each in logs.values()] + [each.run for each in queues])
+    guard = _guard(settings, work)
 
     def load_handlers() -> dict[str, Handler]:
         watching = Watching(hints, work)
         rpcs = load_rpcs(settings, gateways, logs, watching)
+        if guard is not None:
+            rpcs = (guard.around(rpc) for rpc in rpcs)
         return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in rpcs}
 
     server = Server(
         _ports(settings, work),
-        Handlers(load_handlers, services),
+        Handlers(load_handlers),
         in_flight,
         list(gateways.values()),
         settings.max_request_bytes,
@@ -150,6 +156,20 @@ def _ports(settings: Settings, work: Work) -> Ports:
         health = Address(host=host, port=settings.health_port)
     address = Address(host=settings.listen_host, port=settings.listen_port)
     return Ports(address=address, credentials=credentials, health=health)
+
+
+def _guard(settings: Settings, work: Work) -> Guard | None:
+    """What stands before the RPCs; None on this machine alone, where the settings ask for none."""
+    if not transport.is_guarded(settings) and transport.is_loopback(settings.listen_host):
+        return None
+    from taskgate_server.guard.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
+
+    try:
+        guarded = build_guard(settings)
+    except FileFaultError as fault:
+        raise SettingsError([str(fault)]) from None
+    work.runs.extend(guarded.runs)
+    return guarded.guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +265,7 @@ def load_rpcs(
     """
     from importlib.metadata import version  # noqa: PLC0415
 
-    from taskgate_server.rpc import handlers  # noqa: PLC0415  # see above
+    from taskgate_server.rpc import handlers, reflection  # noqa: PLC0415  # see above
     from taskgate_server.rpc.streams import StreamLimits  # noqa: PLC0415
     from taskgate_server.tasks import servicer  # noqa: PLC0415
     from taskgate_server.tasks.backend import Backends, load_backend  # noqa: PLC0415
@@ -275,6 +295,8 @@ def load_rpcs(
     hub = Hub(backends, rates)
     watching.work.backgrounds.append(hub)
     watching.hints.watcher = hub.hint
+    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
+    yield from reflection.make_rpcs(services)
     yield from servicer.make_rpcs(
         [
             Reads(backends),

@@ -35,6 +35,13 @@ Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/?$")]
 QueueUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/[^?#]*[^/?#]$")]
 
 
+KeysPlace = Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#]+|[^:]+$)")]
+# No symmetric one: the key that verifies would be one that signs.
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+
+
 class AwsSettings(BaseModel):
     """How one AWS service is reached."""
 
@@ -128,6 +135,41 @@ class Settings(BaseSettings):
         le=65535,
         description="Another port, in plaintext, for grpc.health.v1 and nothing else: for probes"
         " that know no TLS. Unset: none.",
+    )
+    jwt_issuer: str | None = Field(
+        None,
+        description="Issuer (`iss`) of the tokens that say who calls. Unset: tokens mean nothing.",
+    )
+    jwt_audience: str | None = Field(
+        None, description="Audience (`aud`) that a token must be for. Needed with `jwt_issuer`."
+    )
+    jwt_keys: KeysPlace | None = Field(
+        None,
+        description="The issuer's keys, a JSON Web Key Set: a file, or an address (`https://`)."
+        " Needed with `jwt_issuer`.",
+    )
+    jwt_algorithms: tuple[Algorithm, ...] = Field(
+        ("RS256", "ES256"), min_length=1, description="How a token may be signed."
+    )
+    jwt_leeway_seconds: float = Field(
+        30.0, ge=0, le=300, description="How far the issuer's clock may be off."
+    )
+    jwt_groups_claim: str = Field(
+        "groups",
+        description="The claim that has the caller's groups; dots lead into objects.",
+    )
+    policy_files: tuple[Path, ...] = Field(
+        (),
+        description="Cedar policies, see security.md. None: whoever is known may read.",
+    )
+    caller_calls_per_second: float = Field(
+        5000.0, gt=0, description="Calls that one caller may begin in a second."
+    )
+    caller_concurrent_calls: int = Field(
+        2000, ge=1, description="Calls that one caller may have in flight."
+    )
+    caller_streams: int = Field(
+        1000, ge=1, description="Streams (watches, logs) that one caller may have open."
     )
     aws: dict[str, AwsSettings] = Field(
         default_factory=dict, description="One table for each AWS service: deadline, omics."

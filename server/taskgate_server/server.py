@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,51 +45,19 @@ class Handlers(grpc.GenericRpcHandler):
     Loading the contracts takes 0.1 s, which nobody has to wait for who only asks for health.
     """
 
-    def __init__(self, load: Callable[[], dict[str, Handler]], services: Iterable[str]) -> None:
+    def __init__(self, load: Callable[[], dict[str, Handler]]) -> None:
         self._load = load
-        self._services = services
         self._by_method: dict[str, Handler] | None = None
-        self._reflection: list[grpc.GenericRpcHandler] = []
 
     def load(self) -> dict[str, Handler]:
-        """All handlers by method path, but for reflection's."""
+        """All handlers by method path."""
         if self._by_method is None:
             self._by_method = self._load()
-            self._reflection = _reflection_handlers(self._services)
         return self._by_method
 
     def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
         """The handler of a method; None for a method that is not here."""
-        handler = self.load().get(details.method)
-        if handler is not None:
-            return handler
-        found = (each.service(details) for each in self._reflection)
-        return next((each for each in found if each is not None), None)
-
-
-def _reflection_handlers(services: Iterable[str]) -> list[grpc.GenericRpcHandler]:
-    """The handlers of gRPC's server reflection, which tells callers the contracts."""
-    # Imported late, since it takes 40 ms.
-    from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # noqa: PLC0415
-
-    collected: list[grpc.GenericRpcHandler] = []
-
-    class Collector:
-        """Takes the handlers that grpc's generated code would add to a server."""
-
-        add_generic_rpc_handlers = staticmethod(collected.extend)
-
-        @staticmethod
-        def add_registered_method_handlers(*_: object) -> None:
-            """The same handlers once more, for servers that look methods up by name."""
-
-    server: Any = Collector
-    names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-    servicer = reflection.aio.ReflectionServicer(names)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # generated
-        servicer, server
-    )
-    return collected
+        return self.load().get(details.method)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,19 @@ def faults(settings: Settings) -> list[str]:
             " tls_certificate_file and tls_key_file, or, where calls may travel in plaintext,"
             f' plaintext_to_everyone = "{PLAINTEXT_PHRASE}"'
         )
+    if settings.jwt_issuer and not (settings.jwt_audience and settings.jwt_keys):
+        found.append("jwt_issuer: needs jwt_audience and jwt_keys beside it")
+    if tls is not None and not is_guarded(settings) and not is_loopback(settings.listen_host):
+        found.append(
+            "listen_host: TLS alone does not tell who calls: set tls_client_ca_file, jwt_issuer, or"
+            " policy_files with rules for Anonymous"
+        )
     return found
+
+
+def is_guarded(settings: Settings) -> bool:
+    """Whether the settings say who may call."""
+    return bool(settings.jwt_issuer or settings.tls_client_ca_file or settings.policy_files)
 
 
 def load_certificates(settings: Settings) -> Certificates | None:
@@ -79,7 +91,9 @@ def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentia
             return certificates.value
 
         return grpc.dynamic_ssl_server_credentials(
-            certificates.value, newest, require_client_authentication=mutual
+            certificates.value,
+            newest,  # type: ignore[arg-type]  # gRPC takes None, its stubs do not
+            require_client_authentication=mutual,
         )
 
     return make

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -17,6 +18,7 @@ from taskgate_emulator import Emulator
 from taskgate_server import app
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings, SettingsError, load_settings
 from taskgate_server.followed import Followed
+from taskgate_server.server import Address
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority, Credentials
 
@@ -39,9 +41,8 @@ def tls(aws: Emulator, authority: Authority, tmp_path: Path) -> Settings:
 
 def ask(address: object, authority: Authority, client: Credentials | None = None) -> str:
     """One call on a connection of its own."""
-    credentials = grpc.ssl_channel_credentials(
-        authority.certificate, client and client.key, client and client.certificate
-    )
+    pair = (client.key, client.certificate) if client is not None else (None, None)
+    credentials = grpc.ssl_channel_credentials(authority.certificate, *pair)
     with grpc.secure_channel(str(address), credentials, options=OWN_CONNECTION) as channel:
         stub = task_service_pb2_grpc.TaskServiceStub(channel)
         return str(stub.GetServerInfo(REQUEST, timeout=SECONDS).version)
@@ -114,7 +115,7 @@ def one_connection(authority: Authority) -> Iterator[Callable[[object], Callable
         channel.close()
 
 
-def shown(address: app.Address) -> str:
+def shown(address: Address) -> str:
     """The certificate that the server shows now."""
     return ssl.get_server_certificate((address.host, address.port), timeout=SECONDS)
 
@@ -171,7 +172,7 @@ def test_probes_without_tls_have_a_port_for_health_alone(tls: Settings) -> None:
         running_server(tls.model_copy(update={"health_port": port})),
         grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=SECONDS)
         assert any(told.status == health_pb2.HealthCheckResponse.SERVING for told in watch)
         watch.cancel()
