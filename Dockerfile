@@ -21,10 +21,11 @@ LABEL org.opencontainers.image.title="taskgate" \
       org.opencontainers.image.description="One gRPC service in front of AWS Deadline Cloud and AWS HealthOmics tasks"
 COPY --from=build /opt/taskgate /opt/taskgate
 ENV PATH=/opt/taskgate/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-# Inside a container only its own network can reach it; publish or expose the port on purpose.
-ENV TASKGATE_LISTEN_HOST=0.0.0.0
+# Other machines can reach it, so it does not start without TLS, or the setting that does without it:
+# docs/security.md. Health has a port of its own, in plaintext.
+ENV TASKGATE_LISTEN_HOST=0.0.0.0 TASKGATE_HEALTH_PORT=50052
 USER 65532:65532
-EXPOSE 50051
-HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["taskgate", "health"]
+EXPOSE 50051 50052
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["taskgate", "health", "--address", "127.0.0.1:50052"]
 ENTRYPOINT ["taskgate"]
 CMD ["serve"]

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-streams bench-watch clean
+.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-streams bench-watch clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside bo
 
 bench-emulator: gen/stamp ## GetTask a second on one core, memory with 10,000 tasks, start
 	$(BIN)/python -m benchmarks.emulator --check
+
+bench-guarded: gen/stamp ## a cached read with TLS, token, policy and limits, beside one without
+	$(BIN)/python -m benchmarks.guarded --check
 
 bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
 	$(BIN)/python -m benchmarks.streams

@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
-from taskgate_server import config
+from taskgate_server import config, transport
 from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
 from taskgate_server.call_log import CallLog, LogStream
 from taskgate_server.calls import CallsInFlight, Handler, Rpc, Work
 from taskgate_server.config import AwsSettings, Settings, SettingsError
+from taskgate_server.followed import FileFaultError
 from taskgate_server.interceptors import Interceptors
-from taskgate_server.server import TASK_SERVICE, Address, Handlers, Server
+from taskgate_server.server import TASK_SERVICE, Address, Handlers, Ports, Server
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.breaker import Breaker, Trip
 from taskgate_server.upstream.clients import make_client
@@ -34,6 +36,9 @@ from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 from taskgate_server.upstream.sender import Sender
+
+if TYPE_CHECKING:
+    from taskgate_server.guard.guard import Guard
 
 LONGEST_MAX_AGE_SECONDS = 300.0
 """Answers older than this are not kept, however old a caller would take them."""
@@ -91,31 +96,30 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         log_stream: where lines about calls go; None for nowhere.
 
     Raises:
-        SettingsError: there are settings for an AWS service that Taskgate does not know.
+        SettingsError: settings do not fit each other, or the files that they name cannot be used.
     """
-    known = [spec.name for spec in SERVICES]
-    strangers = sorted(set(settings.aws) - set(known))
-    if strangers:
-        raise SettingsError(
-            [f"aws.{name}: no such AWS service; there are {', '.join(known)}" for name in strangers]
-        )
+    faults = [*_strangers(settings), *transport.faults(settings)]
+    if faults:
+        raise SettingsError(faults)
     gateways, logs = _gateways(settings)
     hints = Hints()
     queues = _event_queues(settings, hints)
-    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
     in_flight = CallsInFlight()
     call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
     interceptors = Interceptors(in_flight=in_flight, call_log=call_log)
     work = Work([each.connection.run for each in logs.values()] + [each.run for each in queues])
+    guard = _guard(settings, work)
 
     def load_handlers() -> dict[str, Handler]:
         watching = Watching(hints, work)
         rpcs = load_rpcs(settings, gateways, logs, watching)
+        if guard is not None:
+            rpcs = (guard.around(rpc) for rpc in rpcs)
         return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in rpcs}
 
     server = Server(
-        Address(host=settings.listen_host, port=settings.listen_port),
-        Handlers(load_handlers, services),
+        _ports(settings, work),
+        Handlers(load_handlers),
         in_flight,
         list(gateways.values()),
         settings.max_request_bytes,
@@ -127,6 +131,45 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         call_log=call_log,
         work=work,
     )
+
+
+def _strangers(settings: Settings) -> list[str]:
+    """A line for each AWS service in the settings that Taskgate does not know."""
+    known = [spec.name for spec in SERVICES]
+    strangers = sorted(set(settings.aws) - set(known))
+    return [f"aws.{name}: no such AWS service; there are {', '.join(known)}" for name in strangers]
+
+
+def _ports(settings: Settings, work: Work) -> Ports:
+    """Where to listen; certificates are looked at while the server serves."""
+    try:
+        certificates = transport.load_certificates(settings)
+    except FileFaultError as fault:
+        raise SettingsError([str(fault)]) from None
+    credentials, health = None, None
+    if certificates is not None:
+        work.runs.append(certificates.run)
+        mutual = settings.tls_client_ca_file is not None
+        credentials = transport.credentials_of(certificates, mutual=mutual)
+    if settings.health_port is not None:
+        host = settings.health_host or settings.listen_host
+        health = Address(host=host, port=settings.health_port)
+    address = Address(host=settings.listen_host, port=settings.listen_port)
+    return Ports(address=address, credentials=credentials, health=health)
+
+
+def _guard(settings: Settings, work: Work) -> Guard | None:
+    """What stands before the RPCs; None on this machine alone, where the settings ask for none."""
+    if not transport.is_guarded(settings) and transport.is_loopback(settings.listen_host):
+        return None
+    from taskgate_server.guard.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
+
+    try:
+        guarded = build_guard(settings)
+    except FileFaultError as fault:
+        raise SettingsError([str(fault)]) from None
+    work.runs.extend(guarded.runs)
+    return guarded.guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +265,7 @@ def load_rpcs(
     """
     from importlib.metadata import version  # noqa: PLC0415
 
-    from taskgate_server.rpc import handlers  # noqa: PLC0415  # see above
+    from taskgate_server.rpc import handlers, reflection  # noqa: PLC0415  # see above
     from taskgate_server.rpc.streams import StreamLimits  # noqa: PLC0415
     from taskgate_server.tasks import servicer  # noqa: PLC0415
     from taskgate_server.tasks.backend import Backends, load_backend  # noqa: PLC0415
@@ -252,6 +295,8 @@ def load_rpcs(
     hub = Hub(backends, rates)
     watching.work.backgrounds.append(hub)
     watching.hints.watcher = hub.hint
+    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
+    yield from reflection.make_rpcs(services)
     yield from servicer.make_rpcs(
         [
             Reads(backends),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -14,6 +14,19 @@ from taskgate_server import errors
 READ_MASK_KEY = "taskgate-read-mask"
 """Metadata of a caller: the fields of an AWS RPC's response that it needs, separated by commas.
 Others may be absent from the answer, which may then be the row of a list."""
+
+
+class Wire(Protocol):
+    """What gRPC knows of a call's connection and metadata."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        """What the caller sent along."""
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """What the handshake has found out; empty in plaintext."""
+
+    def peer(self) -> str:
+        """Where the caller is: `ipv4:192.0.2.1:40000`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +41,12 @@ class Call:
 
     time_remaining: Callable[[], float | None]
     """Tells the seconds that the caller still waits; None when it set no limit."""
+
+    wire: Wire | None = None
+    """How the call came; None for one that did not come over gRPC."""
+
+    caller: str = ""
+    """Who called, where callers are told apart: `User alice`."""
 
     max_age: float | None = None
     """Seconds that what the caller reads may be old; None for the server's default."""

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_emulate(commands)
     _add_demo(commands)
+    _add_policy(commands)
     caller.add_completion(commands, parser)
     return parser
 
@@ -85,6 +86,15 @@ def _add_demo(commands: caller.Commands) -> None:
     parser = commands.add_parser("demo", help="run emulator and server, read tasks, stop")
     parser.add_argument("--keep-running", action="store_true", help="serve until Ctrl-C")
     parser.set_defaults(run=_demo, extras="server,emulator")
+
+
+def _add_policy(commands: caller.Commands) -> None:
+    parser = commands.add_parser("policy", help="check a policy before a server has it")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    check = verbs.add_parser("check", help="parse it, and make the decisions of the examples")
+    check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="Cedar policies")
+    check.add_argument("--examples", type=Path, metavar="FILE", help="YAML: see docs/security.md")
+    check.set_defaults(run=_check_policy, extras="server")
 
 
 class _Version(argparse.Action):
@@ -130,6 +140,22 @@ def _demo(options: argparse.Namespace) -> int:
         return demo.keep_running() if options.keep_running else demo.show()
     except demo.StartError as error:
         return _fail(str(error))
+
+
+def _check_policy(options: argparse.Namespace) -> int:
+    from taskgate_server.followed import FileFaultError  # noqa: PLC0415
+    from taskgate_server.guard import assembly, examples  # noqa: PLC0415
+
+    try:
+        policy = assembly.follow_policy(options.files).value
+        wanted = examples.load_examples(options.examples) if options.examples else []
+    except FileFaultError as error:
+        return _fail(str(error))
+    failures = examples.failures(policy, wanted)
+    if failures:
+        return _fail(*failures)
+    sys.stdout.write(f"the policy can be used; {len(wanted)} examples are decided as they say\n")
+    return 0
 
 
 def _path(text: str | None) -> Path | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import pydantic_settings
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -24,12 +24,22 @@ from pydantic_settings import (
 CONFIG_FILE_VARIABLE: Final = "TASKGATE_CONFIG_FILE"
 CLIENT_ADDRESS_VARIABLE: Final = "TASKGATE_ADDRESS"  # the command line's, no setting
 
+PlaintextPhrase = Literal["I understand that anyone on the network can read and make calls"]
+PLAINTEXT_PHRASE: Final[str] = get_args(PlaintextPhrase)[0]
+
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 # The region becomes part of a host name: https://docs.aws.amazon.com/general/latest/gr/rande.html
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$")]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/?$")]
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
 QueueUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/[^?#]*[^/?#]$")]
+
+
+KeysPlace = Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#]+|[^:]+$)")]
+# No symmetric one: the key that verifies would be one that signs.
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
 
 
 class AwsSettings(BaseModel):
@@ -95,11 +105,71 @@ class Settings(BaseSettings):
 
     listen_host: str = Field(
         "127.0.0.1",
-        description="Address to listen on. The default is this machine alone: callers are neither"
-        " authenticated nor encrypted.",
+        description="Address to listen on. The default is this machine alone; any other needs TLS,"
+        " see security.md.",
     )
     listen_port: int = Field(
         50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    tls_certificate_file: Path | None = Field(
+        None,
+        description="The server's certificate in PEM, with those that lead to its authority. Files"
+        " are read again when they change.",
+    )
+    tls_key_file: Path | None = Field(None, description="The certificate's key in PEM.")
+    tls_client_ca_file: Path | None = Field(
+        None,
+        description="Authorities in PEM. Each caller must then have a certificate of theirs, which"
+        " says who it is.",
+    )
+    plaintext_to_everyone: PlaintextPhrase | None = Field(
+        None,
+        description=f"`{PLAINTEXT_PHRASE}`, in these words, lets other machines call without TLS.",
+    )
+    health_host: str | None = Field(
+        None, description="Address of `health_port`. Unset: that of `listen_host`."
+    )
+    health_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Another port, in plaintext, for grpc.health.v1 and nothing else: for probes"
+        " that know no TLS. Unset: none.",
+    )
+    jwt_issuer: str | None = Field(
+        None,
+        description="Issuer (`iss`) of the tokens that say who calls. Unset: tokens mean nothing.",
+    )
+    jwt_audience: str | None = Field(
+        None, description="Audience (`aud`) that a token must be for. Needed with `jwt_issuer`."
+    )
+    jwt_keys: KeysPlace | None = Field(
+        None,
+        description="The issuer's keys, a JSON Web Key Set: a file, or an address (`https://`)."
+        " Needed with `jwt_issuer`.",
+    )
+    jwt_algorithms: tuple[Algorithm, ...] = Field(
+        ("RS256", "ES256"), min_length=1, description="How a token may be signed."
+    )
+    jwt_leeway_seconds: float = Field(
+        30.0, ge=0, le=300, description="How far the issuer's clock may be off."
+    )
+    jwt_groups_claim: str = Field(
+        "groups",
+        description="The claim that has the caller's groups; dots lead into objects.",
+    )
+    policy_files: tuple[Path, ...] = Field(
+        (),
+        description="Cedar policies, see security.md. None: whoever is known may read.",
+    )
+    caller_calls_per_second: float = Field(
+        5000.0, gt=0, description="Calls that one caller may begin in a second."
+    )
+    caller_concurrent_calls: int = Field(
+        2000, ge=1, description="Calls that one caller may have in flight."
+    )
+    caller_streams: int = Field(
+        1000, ge=1, description="Streams (watches, logs) that one caller may have open."
     )
     aws: dict[str, AwsSettings] = Field(
         default_factory=dict, description="One table for each AWS service: deadline, omics."

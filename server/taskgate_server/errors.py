@@ -305,6 +305,42 @@ def stopping() -> TaskgateError:
     )
 
 
+def unauthenticated(reason: str, message: str) -> TaskgateError:
+    """Who calls is not known; the message says what to do, and quotes nothing of the caller's."""
+    return TaskgateError(code=StatusCode.UNAUTHENTICATED, message=message, reason=reason)
+
+
+def keys_unavailable() -> TaskgateError:
+    """The keys of the tokens' issuer cannot be had."""
+    return TaskgateError(
+        code=StatusCode.UNAVAILABLE,
+        message="this server cannot reach the keys of the tokens' issuer: try again",
+        reason="KEYS_UNAVAILABLE",
+        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(5))],
+    )
+
+
+def policy_denied(caller: str, action: str, resource: str) -> TaskgateError:
+    """The policy does not allow the call. Nobody has looked whether the resource is there."""
+    return TaskgateError(
+        code=StatusCode.PERMISSION_DENIED,
+        message=f"the policy of this server does not allow {caller} to do {action} on {resource}",
+        reason="POLICY_DENIED",
+        metadata={"caller": caller, "action": action, "resource": resource},
+    )
+
+
+def caller_limit(limit: str, allowed: float, retry_seconds: float) -> TaskgateError:
+    """The caller has more going on than one caller may; `limit` is the setting that says so."""
+    return TaskgateError(
+        code=StatusCode.RESOURCE_EXHAUSTED,
+        message=f"one caller may have {allowed:g} {limit.replace('_', ' ')}: ask again later",
+        reason="CALLER_LIMIT",
+        metadata={"limit": limit},
+        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(retry_seconds))],
+    )
+
+
 def internal() -> TaskgateError:
     """A bug of Taskgate's: the log has the story, the caller an id to find it by."""
     return TaskgateError(

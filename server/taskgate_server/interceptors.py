@@ -116,6 +116,7 @@ class Interceptors:
             method=rpc.method,
             call_id=self.make_call_id(),
             time_remaining=context.time_remaining,
+            wire=context,
         )
 
 

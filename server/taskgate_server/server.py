@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,51 +45,19 @@ class Handlers(grpc.GenericRpcHandler):
     Loading the contracts takes 0.1 s, which nobody has to wait for who only asks for health.
     """
 
-    def __init__(self, load: Callable[[], dict[str, Handler]], services: Iterable[str]) -> None:
+    def __init__(self, load: Callable[[], dict[str, Handler]]) -> None:
         self._load = load
-        self._services = services
         self._by_method: dict[str, Handler] | None = None
-        self._reflection: list[grpc.GenericRpcHandler] = []
 
     def load(self) -> dict[str, Handler]:
-        """All handlers by method path, but for reflection's."""
+        """All handlers by method path."""
         if self._by_method is None:
             self._by_method = self._load()
-            self._reflection = _reflection_handlers(self._services)
         return self._by_method
 
     def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
         """The handler of a method; None for a method that is not here."""
-        handler = self.load().get(details.method)
-        if handler is not None:
-            return handler
-        found = (each.service(details) for each in self._reflection)
-        return next((each for each in found if each is not None), None)
-
-
-def _reflection_handlers(services: Iterable[str]) -> list[grpc.GenericRpcHandler]:
-    """The handlers of gRPC's server reflection, which tells callers the contracts."""
-    # Imported late, since it takes 40 ms.
-    from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # noqa: PLC0415
-
-    collected: list[grpc.GenericRpcHandler] = []
-
-    class Collector:
-        """Takes the handlers that grpc's generated code would add to a server."""
-
-        add_generic_rpc_handlers = staticmethod(collected.extend)
-
-        @staticmethod
-        def add_registered_method_handlers(*_: object) -> None:
-            """The same handlers once more, for servers that look methods up by name."""
-
-    server: Any = Collector
-    names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-    servicer = reflection.aio.ReflectionServicer(names)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # generated
-        servicer, server
-    )
-    return collected
+        return self.load().get(details.method)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +70,17 @@ class Address:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where the server listens, and how."""
+
+    address: Address
+    credentials: Callable[[], grpc.ServerCredentials] | None = None
+    """Makes those of one acceptor; None for plaintext."""
+    health: Address | None = None
+    """Where nothing but health is told, in plaintext; None for nowhere."""
 
 
 def _reserve(address: Address) -> Address:
@@ -126,7 +105,7 @@ class Server:
     """One server: `start`, then `drain`, once each.
 
     Args:
-        address: where to listen.
+        ports: where to listen, and how.
         handlers: of all RPCs.
         in_flight: counts the calls being served.
         gateways: to the AWS services whose health is told.
@@ -136,7 +115,7 @@ class Server:
 
     def __init__(
         self,
-        address: Address,
+        ports: Ports,
         handlers: Handlers,
         in_flight: CallsInFlight,
         gateways: Sequence[Gateway],
@@ -144,7 +123,7 @@ class Server:
         work: Work,
     ) -> None:
         self._work = work
-        self._address = address
+        self._ports = ports
         self._handlers = handlers
         self._in_flight = in_flight
         self._gateways = gateways
@@ -165,6 +144,11 @@ class Server:
             ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         )
         self._acceptors = [grpc.aio.server(options=options) for _ in range(ACCEPTORS)]
+        self._health_server: grpc.aio.Server | None = None
+        self.health_address: Address | None = None
+        """Where health alone is told, once the server has started; None for nowhere."""
+        # gRPC calls back into them at handshakes and keeps them alive no longer than we do.
+        self._credentials: list[grpc.ServerCredentials] = []
 
     async def start(self) -> Address:
         """Listens, and goes on starting in the background. Returns the address with its real port.
@@ -173,18 +157,8 @@ class Server:
             ListenError: the address is taken or not this machine's.
         """
         await self._tell_health()
-        try:
-            address = _reserve(self._address)
-            for acceptor in self._acceptors:
-                health_pb2_grpc.add_HealthServicer_to_server(self._health, acceptor)
-                acceptor.add_generic_rpc_handlers((self._handlers,))
-                acceptor.add_insecure_port(str(address))
-                await acceptor.start()
-        except (OSError, RuntimeError):
-            raise ListenError(
-                f"cannot listen on {self._address}: is the port taken? Choose another with"
-                " TASKGATE_LISTEN_HOST and TASKGATE_LISTEN_PORT"
-            ) from None
+        address = await self._listen(self._ports.address)
+        await self._listen_for_health()
         LOG.info("listening", extra={"address": str(address)})
         for gateway in self._gateways:
             self._run(gateway.connection.run())
@@ -194,6 +168,47 @@ class Server:
             self._run(make())
         self._handlers.load()
         return address
+
+    async def _listen(self, wanted: Address) -> Address:
+        try:
+            address = _reserve(wanted)
+            for acceptor in self._acceptors:
+                health_pb2_grpc.add_HealthServicer_to_server(self._health, acceptor)
+                acceptor.add_generic_rpc_handlers((self._handlers,))
+                self._add_port(acceptor, address)
+                await acceptor.start()
+        except (OSError, RuntimeError):
+            raise ListenError(
+                f"cannot listen on {wanted}: is the port taken? Choose another with"
+                " TASKGATE_LISTEN_HOST and TASKGATE_LISTEN_PORT"
+            ) from None
+        return address
+
+    def _add_port(self, acceptor: grpc.aio.Server, address: Address) -> None:
+        if self._ports.credentials is None:
+            acceptor.add_insecure_port(str(address))
+            return
+        credentials = self._ports.credentials()
+        self._credentials.append(credentials)
+        acceptor.add_secure_port(str(address), credentials)
+
+    async def _listen_for_health(self) -> None:
+        """A port of its own for probes that know no TLS, such as Kubernetes'."""
+        if self._ports.health is None:
+            return
+        server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        try:
+            port = server.add_insecure_port(str(self._ports.health))
+        except RuntimeError:
+            raise ListenError(
+                f"cannot listen on {self._ports.health}: is the port taken? Choose another with"
+                " TASKGATE_HEALTH_HOST and TASKGATE_HEALTH_PORT"
+            ) from None
+        await server.start()
+        self._health_server = server
+        self.health_address = Address(host=self._ports.health.host, port=port)
+        LOG.info("listening for health", extra={"address": str(self.health_address)})
 
     async def drain(self, limit_seconds: float) -> int:
         """Stops: tells NOT_SERVING, lets calls end for so long, then cuts them.
@@ -210,6 +225,8 @@ class Server:
         await asyncio.wait([stopping], timeout=limit_seconds - min(0.1, limit_seconds / 10))
         cut = 0 if stopping.done() else self._in_flight.count
         await stopping
+        if self._health_server is not None:
+            await self._health_server.stop(None)
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

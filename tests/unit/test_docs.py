@@ -21,6 +21,9 @@ ERRORS = (ROOT / "docs/errors.md").read_text()
 CONTRACT = (ROOT / "docs/contract.md").read_text()
 REASONS_IN = (
     "errors.py",
+    "guard/callers.py",
+    "guard/guard.py",
+    "guard/tokens.py",
     "tasks/logs/places.py",
     "tasks/updates.py",
     "upstream/breaker.py",
@@ -90,8 +93,8 @@ def test_each_aws_error_is_in_the_docs_with_its_status() -> None:
 def test_each_reason_of_our_own_is_in_the_docs() -> None:
     server = ROOT / "server/taskgate_server"
     source = "".join((server / name).read_text() for name in REASONS_IN)
-    reasons = set(re.findall(r'reason="([A-Z_]+)"|"(UPSTREAM_[A-Z_]+)"', source))
-    own = {one or other for one, other in reasons} | {errors.BUG}
+    form = r'(?:reason=|unauthenticated\(\s*)"([A-Z_]+)"|"(UPSTREAM_[A-Z_]+)"'
+    own = {one or other for one, other in re.findall(form, source)} | {errors.BUG}
     table = ERRORS.partition("## What Taskgate finds itself")[2]
     assert {row[0] for row in rows(table)} - {"reason"} == own
 

@@ -1,0 +1,113 @@
+"""How much one caller may have going on, so that a flood of one leaves the others alone."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from taskgate_server import errors
+
+KNOWN_CALLERS = 10_000
+"""Callers remembered who have nothing going on."""
+
+BUSY_RETRY_SECONDS = 0.5
+"""When to ask again who has too much going on; when something of it ends nobody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """For each caller."""
+
+    calls_per_second: float
+    concurrent_calls: int
+    streams: int
+
+
+@dataclass(slots=True)
+class _Visitor:
+    """What one caller has going on."""
+
+    tokens: float
+    """Calls that it may make at once."""
+    filled: float
+    """When it had so many."""
+    calls: int = 0
+    streams: int = 0
+
+
+class Fairness:
+    """Counts what each caller does. Refusing costs nothing, and nobody waits here.
+
+    Args:
+        limits: for each caller.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
+
+    @contextmanager
+    def visit(self, caller: str, *, stream: bool) -> Iterator[None]:
+        """Around a call.
+
+        Args:
+            caller: who is told apart by it.
+            stream: whether the server streams, and so counts as a stream, not as a call.
+
+        Raises:
+            errors.TaskgateError: RESOURCE_EXHAUSTED with RetryInfo.
+        """
+        visitor = self._visitor(caller)
+        self._take(visitor)
+        self._demand_room(visitor, stream=stream)
+        change = (0, 1) if stream else (1, 0)
+        visitor.calls += change[0]
+        visitor.streams += change[1]
+        try:
+            yield
+        finally:
+            visitor.calls -= change[0]
+            visitor.streams -= change[1]
+
+    def _take(self, visitor: _Visitor) -> None:
+        """Takes a call out of the caller's bucket, which holds those of one second."""
+        rate, now = self._limits.calls_per_second, self._clock()
+        full = max(rate, 1.0)
+        visitor.tokens = min(full, visitor.tokens + (now - visitor.filled) * rate)
+        visitor.filled = now
+        if visitor.tokens < 1:
+            wait = (1 - visitor.tokens) / rate
+            raise errors.caller_limit("calls_per_second", rate, wait)
+        visitor.tokens -= 1
+
+    def _demand_room(self, visitor: _Visitor, *, stream: bool) -> None:
+        limits = self._limits
+        if stream and visitor.streams >= limits.streams:
+            raise errors.caller_limit("streams", limits.streams, BUSY_RETRY_SECONDS)
+        if not stream and visitor.calls >= limits.concurrent_calls:
+            raise errors.caller_limit(
+                "concurrent_calls", limits.concurrent_calls, BUSY_RETRY_SECONDS
+            )
+
+    def _visitor(self, caller: str) -> _Visitor:
+        visitor = self._visitors.get(caller)
+        if visitor is None:
+            visitor = _Visitor(max(self._limits.calls_per_second, 1.0), self._clock())
+            self._visitors[caller] = visitor
+            self._forget()
+        self._visitors.move_to_end(caller)
+        return visitor
+
+    def _forget(self) -> None:
+        """Forgets who has not called for longest; not those with something going on."""
+        for _ in range(min(len(self._visitors) - KNOWN_CALLERS, 2)):
+            caller, oldest = next(iter(self._visitors.items()))
+            if oldest.calls or oldest.streams:
+                self._visitors.move_to_end(caller)
+            else:
+                del self._visitors[caller]

@@ -1,0 +1,127 @@
+"""How the port is protected: TLS with certificates that may change, or plaintext for loopback only.
+
+gRPC asks for certificates at each handshake, so new ones are for new connections, and connections
+that there are go on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import grpc
+
+from taskgate_server.config import PLAINTEXT_PHRASE, Settings
+from taskgate_server.followed import Followed
+
+Certificates: TypeAlias = "Followed[grpc.ServerCertificateConfiguration]"
+MakeCredentials: TypeAlias = Callable[[], grpc.ServerCredentials]
+"""Makes the credentials of one port: gRPC keeps for each what it has told it last."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def faults(settings: Settings) -> list[str]:
+    """What is wrong with the settings of the port, a line for each thing."""
+    found = []
+    tls, key = settings.tls_certificate_file, settings.tls_key_file
+    if (tls is None) != (key is None):
+        found.append("tls_certificate_file, tls_key_file: TLS needs both")
+    if settings.tls_client_ca_file and tls is None:
+        found.append("tls_client_ca_file: needs tls_certificate_file and tls_key_file beside it")
+    if tls is None and not is_loopback(settings.listen_host) and not settings.plaintext_to_everyone:
+        found.append(
+            f"listen_host: {settings.listen_host} can be reached from other machines: set"
+            " tls_certificate_file and tls_key_file, or, where calls may travel in plaintext,"
+            f' plaintext_to_everyone = "{PLAINTEXT_PHRASE}"'
+        )
+    if settings.jwt_issuer and not (settings.jwt_audience and settings.jwt_keys):
+        found.append("jwt_issuer: needs jwt_audience and jwt_keys beside it")
+    if tls is not None and not is_guarded(settings) and not is_loopback(settings.listen_host):
+        found.append(
+            "listen_host: TLS alone does not tell who calls: set tls_client_ca_file, jwt_issuer, or"
+            " policy_files with rules for Anonymous"
+        )
+    return found
+
+
+def is_guarded(settings: Settings) -> bool:
+    """Whether the settings say who may call."""
+    return bool(settings.jwt_issuer or settings.tls_client_ca_file or settings.policy_files)
+
+
+def load_certificates(settings: Settings) -> Certificates | None:
+    """The certificates that the settings name, checked; None for plaintext.
+
+    Raises:
+        followed.FileFaultError: they cannot be used.
+    """
+    certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    if certificate is None or key is None:
+        return None
+    authority = settings.tls_client_ca_file
+    return Followed([certificate, key, *([authority] if authority else [])], _configuration)
+
+
+def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentials:
+    """Makes credentials that follow the certificates.
+
+    Args:
+        certificates: the newest ones.
+        mutual: whether each caller must have a certificate of the client authority.
+    """
+
+    def make() -> grpc.ServerCredentials:
+        told = certificates.changes
+
+        def newest() -> grpc.ServerCertificateConfiguration | None:
+            """Asked by gRPC at each handshake, in a thread of its own; None for no change."""
+            nonlocal told
+            changes = certificates.changes
+            if told == changes:
+                return None
+            told = changes
+            return certificates.value
+
+        return grpc.dynamic_ssl_server_credentials(
+            certificates.value,
+            newest,  # type: ignore[arg-type]  # gRPC takes None, its stubs do not
+            require_client_authentication=mutual,
+        )
+
+    return make
+
+
+def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfiguration:
+    """Certificate, key and perhaps client authority as gRPC takes them.
+
+    gRPC itself would find out at the next handshake, and fail it.
+
+    Raises:
+        ValueError: they are no certificates, or the key is another's, as for a moment in the
+            middle of a change of two files.
+    """
+    from cryptography import x509  # noqa: PLC0415  # takes 60 ms, and plaintext does not need it
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
+    certificate, key, *authority = contents
+    try:
+        public = x509.load_pem_x509_certificates(certificate)[0].public_key()
+        private = load_pem_private_key(key, password=None)
+        for each in authority:
+            x509.load_pem_x509_certificates(each)
+    except (ValueError, TypeError):
+        # The libraries' own words may quote what is in the files.
+        raise ValueError("are no PEM certificates with a PEM key without passphrase") from None
+    if public != private.public_key():
+        raise ValueError("the key does not belong to the certificate")
+    return grpc.ssl_server_certificate_configuration(
+        [(key, certificate)], root_certificates=authority[0] if authority else None
+    )

@@ -1,0 +1,90 @@
+"""What one caller may have going on, by a clock that the tests turn."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+from google.rpc import error_details_pb2
+from grpc import StatusCode
+
+from taskgate_server import errors
+from taskgate_server.guard import limits
+from taskgate_server.guard.limits import Fairness, Limits
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def fairness(clock: Clock, rate: float = 1000, calls: int = 10, streams: int = 10) -> Fairness:
+    return Fairness(Limits(calls_per_second=rate, concurrent_calls=calls, streams=streams), clock)
+
+
+def refused(fair: Fairness, caller: str = "a", *, stream: bool = False) -> errors.TaskgateError:
+    with pytest.raises(errors.TaskgateError) as caught, fair.visit(caller, stream=stream):
+        pass
+    assert caught.value.code is StatusCode.RESOURCE_EXHAUSTED
+    return caught.value
+
+
+def call(fair: Fairness, caller: str = "a", times: int = 1, *, stream: bool = False) -> None:
+    for _ in range(times):
+        with fair.visit(caller, stream=stream):
+            pass
+
+
+def test_a_flood_is_refused_with_the_time_to_ask_again() -> None:
+    clock = Clock()
+    fair = fairness(clock, rate=4)
+    call(fair, times=4)
+    (detail,) = refused(fair).details
+    assert isinstance(detail, error_details_pb2.RetryInfo)
+    assert detail.retry_delay.ToTimedelta().total_seconds() == pytest.approx(0.25)
+    clock.now += 0.25
+    call(fair)
+    refused(fair)
+
+
+def test_others_are_left_alone() -> None:
+    fair = fairness(Clock(), rate=1)
+    call(fair, "a")
+    refused(fair, "a")
+    call(fair, "b")
+
+
+def test_less_than_one_call_a_second_can_be_made() -> None:
+    clock = Clock()
+    fair = fairness(clock, rate=0.1)
+    call(fair)
+    clock.now += 9
+    refused(fair)
+    clock.now += 1
+    call(fair)
+
+
+@pytest.mark.parametrize(("stream", "limit"), [(False, "concurrent_calls"), (True, "streams")])
+def test_calls_and_streams_have_room_of_their_own(stream: bool, limit: str) -> None:
+    fair = fairness(Clock(), calls=2, streams=2)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(fair.visit("a", stream=stream))
+        assert refused(fair, stream=stream).metadata == {"limit": limit}
+        call(fair, stream=not stream)
+        call(fair, "b", stream=stream)
+    call(fair, stream=stream)
+
+
+def test_memory_is_bounded_and_who_has_something_going_on_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "KNOWN_CALLERS", 10)
+    fair = fairness(Clock(), calls=1)
+    with fair.visit("busy", stream=False):
+        for number in range(100):
+            call(fair, str(number))
+        assert len(fair._visitors) <= 12
+        refused(fair, "busy")

@@ -1,0 +1,163 @@
+"""Policies: what they decide, what is none, and the command that says so before a server does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskgate_server import cli
+from taskgate_server.guard.actions import action_of
+from taskgate_server.guard.assembly import DEFAULT_POLICY
+from taskgate_server.guard.callers import ANONYMOUS, Caller
+from taskgate_server.guard.examples import Example, failures, load_examples
+from taskgate_server.guard.policy import Policy
+from taskgate_server.guard.resources import Path as ResourcePath
+from taskgate_server.guard.resources import named_path
+
+FOLDER = Path(__file__).parents[2] / "docs/examples"
+POLICY, EXAMPLES = FOLDER / "policy.cedar", FOLDER / "policy-examples.yaml"
+
+ALICE = Caller("User", "alice", ("render",))
+TASK = named_path("deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t")
+READ = action_of("taskgate.v1.TaskService/GetTask")
+WRITE = action_of("taskgate.v1.TaskService/RetryTask")
+DELETE = action_of("taskgate.deadline.v1.DeadlineService/DeleteQueue")
+CREDENTIALS = action_of("taskgate.deadline.v1.DeadlineService/AssumeQueueRoleForUser")
+ALL = (READ, WRITE, DELETE, CREDENTIALS)
+
+
+def allowed(text: str, caller: Caller = ALICE, path: ResourcePath = TASK) -> list[str]:
+    policy = Policy([("test", text)])
+    return [action.group for action in ALL if policy.allows(caller, action, path)]
+
+
+@pytest.mark.parametrize("example", load_examples(EXAMPLES), ids=str)
+def test_the_examples_of_the_docs_are_decided_as_they_say(example: Example) -> None:
+    assert failures(Policy([("policy", POLICY.read_text())]), [example]) == []
+
+
+def test_an_example_that_is_wrong_is_told() -> None:
+    wrong = Example(principal="User::x", action="tasks/GetTask", resource="omics", decision="allow")
+    unknown = wrong.model_copy(update={"action": "tasks/GetTaks"})
+    told = failures(Policy([("policy", POLICY.read_text())]), [wrong, unknown])
+    assert ["the policy says deny" in told[0], "no action" in told[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
+        ("", []),
+        ("permit (principal, action, resource);", ["read", "write"]),
+        ('permit (principal, action in Action::"read", resource);', ["read"]),
+        ('permit (principal, action in Action::"delete", resource);', ["delete"]),
+        ('permit (principal, action == Action::"deadline/DeleteQueue", resource);', ["delete"]),
+        ('permit (principal, action in [Action::"credentials"], resource);', ["credentials"]),
+        (
+            'permit (principal, action in Action::"delete", resource);'
+            "forbid (principal, action, resource);",
+            [],
+        ),
+        ('permit (principal in Group::"render", action in Action::"read", resource);', ["read"]),
+        ('permit (principal in Group::"other", action in Action::"read", resource);', []),
+        ('permit (principal is Service, action in Action::"read", resource);', []),
+        (
+            'permit (principal, action in Action::"read", resource)'
+            ' when { principal.id like "al*" };',
+            ["read"],
+        ),
+        ('permit (principal, action in Action::"read", resource in Farm::"f");', ["read"]),
+        ('permit (principal, action in Action::"read", resource in Queue::"other");', []),
+        ('permit (principal, action in Action::"read", resource in Run::"f");', []),
+    ],
+)
+def test_a_policy_allows(text: str, groups: list[str]) -> None:
+    assert allowed(text) == groups
+
+
+def test_without_a_policy_of_ones_own_whoever_is_known_may_read() -> None:
+    text = DEFAULT_POLICY.read_text()
+    assert allowed(text) == allowed(text, Caller("Service", "x")) == ["read"]
+    assert allowed(text, ANONYMOUS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("permit (principal, action, resource)", "test: "),
+        ('permit (principal, action == Action::"tasks/GetTaks", resource);', "GetTaks"),
+        ('permit (principal, action, resource in Queu::"q");', "Queu"),
+        ("permit (principal, action, resource) when { principal.name == 1 };", "name"),
+        ("permit (principal, action, resource) when { resource.owner == principal };", "owner"),
+    ],
+)
+def test_a_typing_error_is_no_policy(text: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Policy([("test", text)])
+
+
+# Whatever a caller may write in a name or an issuer in a subject. Not half characters alone: what
+# Cedar cannot read must be denied, too.
+TEXTS = st.one_of(st.text(), st.sampled_from(['"', "\\", "q", 'x" , Queue::"q', "\ud800", "\0"]))
+ONE_QUEUE = Policy([("test", 'permit (principal, action, resource in Queue::"q");')])
+
+
+@given(
+    farm=TEXTS, queue=TEXTS.filter(lambda key: key != "q"), job=TEXTS, subject=TEXTS, group=TEXTS
+)
+def test_no_id_makes_a_resource_another(
+    farm: str, queue: str, job: str, subject: str, group: str
+) -> None:
+    path = (("AwsService", "deadline"), ("Farm", farm), ("Queue", queue), ("Job", job))
+    assert not ONE_QUEUE.allows(Caller("User", subject, (group,)), READ, path)
+
+
+@given(
+    name=st.lists(TEXTS, max_size=9).map("/".join)
+    | st.lists(st.sampled_from(["farms", "queues", "queue", "jobs", "r", "deadline", ""])).map(
+        "/".join
+    )
+)
+def test_no_name_without_the_queue_is_in_it(name: str) -> None:
+    if "queues/q" not in name:
+        assert not ONE_QUEUE.allows(ALICE, READ, named_path(name))
+
+
+def check(*arguments: object) -> int:
+    return cli.main(["policy", "check", *(str(each) for each in arguments)])
+
+
+def test_the_command_says_that_a_policy_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(POLICY, "--examples", EXAMPLES) == 0
+    assert "13 examples" in capsys.readouterr().out
+
+
+BAD_EXAMPLES: Sequence[tuple[str, str]] = [
+    ("- {", "is no YAML"),
+    ("- principal: alice", "examples.yaml: 0.principal"),
+    (EXAMPLES.read_text().replace("decision: allow", "decision: deny"), "example 1: User::alice"),
+]
+
+
+@pytest.mark.parametrize(("text", "fault"), BAD_EXAMPLES)
+def test_the_command_says_what_is_wrong_with_examples(
+    text: str, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "examples.yaml"
+    file.write_text(text)
+    assert check(POLICY, "--examples", file) == 1
+    assert fault in capsys.readouterr().err
+
+
+def test_the_command_says_what_is_wrong_with_a_policy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.cedar"
+    file.write_text("permit everything;")
+    assert check(file) == 1
+    assert "bad.cedar" in capsys.readouterr().err
+    assert check(tmp_path / "absent.cedar") == 1
+    assert "No such file" in capsys.readouterr().err

@@ -1,0 +1,150 @@
+"""What a request is about, by the policy's words; over every RPC of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from google.protobuf import json_format, message_factory
+from google.protobuf.message import Message
+
+from taskgate.v1 import task_service_pb2
+from taskgate_server.aws import model
+from taskgate_server.aws.services import SERVICES
+from taskgate_server.guard.actions import action_of
+from taskgate_server.guard.resources import NOTHING, THIS_SERVER, compile_paths, parents
+from taskgate_server.rpc.handlers import load_contract
+
+TASKS = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
+METHODS = {
+    f"{method.containing_service.full_name}/{method.name}": method
+    for service in (TASKS, *(load_contract(spec) for spec in SERVICES))
+    for method in service.methods
+}
+
+
+def asked(method: str, **fields: object) -> list[str]:
+    """The paths of a request, written as in a policy."""
+    kind = message_factory.GetMessageClass(METHODS[method].input_type)
+    request: Message = json_format.ParseDict(fields, kind())
+    return [
+        "/".join(f"{kind}:{key}" for kind, key in path)
+        for path in compile_paths(method, kind)(request)
+    ]
+
+
+DEADLINE, OMICS, UNIFIED = (
+    "taskgate.deadline.v1.DeadlineService",
+    "taskgate.omics.v1.OmicsService",
+    "taskgate.v1.TaskService",
+)
+IDS = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": "t"}
+TASK = "deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t"
+FARM = "AwsService:deadline/Farm:f"
+JOB = f"{FARM}/Queue:q/Job:j"
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "paths"),
+    [
+        (f"{UNIFIED}/GetTask", {"name": TASK}, [f"{JOB}/Step:s/Task:t"]),
+        (f"{DEADLINE}/GetTask", IDS, [f"{JOB}/Step:s/Task:t"]),
+        (f"{UNIFIED}/GetTask", {"name": "omics/runs/7/tasks/8"}, ["AwsService:omics/Run:7/Task:8"]),
+        (f"{OMICS}/GetRunTask", {"id": "7", "taskId": "8"}, ["AwsService:omics/Run:7/Task:8"]),
+        (f"{UNIFIED}/WatchTasks", {"parent": "omics/runs/7"}, ["AwsService:omics/Run:7"]),
+        (f"{UNIFIED}/WatchTasks", {}, ["AwsService:"]),
+        (f"{UNIFIED}/GetServerInfo", {}, ["Server:taskgate"]),
+        (
+            f"{UNIFIED}/BatchUpdateTasks",
+            {"updates": [{"name": "omics/runs/7"}, {"name": "omics/runs/8"}]},
+            ["AwsService:omics/Run:7", "AwsService:omics/Run:8"],
+        ),
+        (f"{DEADLINE}/BatchGetTask", {"identifiers": [IDS]}, [f"{JOB}/Step:s/Task:t"]),
+        (f"{DEADLINE}/BatchUpdateTask", {"tasks": [IDS]}, [f"{JOB}/Step:s/Task:t"]),
+        (f"{DEADLINE}/BatchGetTask", {}, ["AwsService:deadline"]),
+        (f"{DEADLINE}/ListFarms", {}, ["AwsService:deadline"]),
+        (
+            f"{DEADLINE}/SearchTasks",
+            {"farmId": "f", "queueIds": ["q", "r"]},
+            [f"{FARM}/Queue:q", f"{FARM}/Queue:r"],
+        ),
+        (
+            f"{DEADLINE}/CreateJob",
+            {"farmId": "f", "queueId": "q", "sourceJobId": "j"},
+            [f"{FARM}/Queue:q", f"{FARM}/Queue:q/SourceJob:j"],
+        ),
+        (
+            f"{DEADLINE}/DeleteQueueFleetAssociation",
+            {"farmId": "f", "queueId": "q", "fleetId": "l"},
+            [f"{FARM}/Queue:q", f"{FARM}/Fleet:l"],
+        ),
+        (
+            f"{OMICS}/StartRun",
+            {"workflowId": "w", "runGroupId": "g", "requestId": "token", "roleArn": "arn"},
+            ["AwsService:omics", "AwsService:omics/Workflow:w", "AwsService:omics/RunGroup:g"],
+        ),
+        (f"{OMICS}/GetSequenceStore", {"id": "s"}, ["AwsService:omics/SequenceStore:s"]),
+    ],
+)
+def test_a_request_is_about(method: str, fields: dict[str, object], paths: list[str]) -> None:
+    assert asked(method, **fields) == paths
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_request_is_about_something_that_the_schema_has(method: str) -> None:
+    kind = message_factory.GetMessageClass(METHODS[method].input_type)
+    paths = compile_paths(method, kind)(kind())
+    assert paths
+    for path in paths:
+        assert {kind for kind, _ in path} <= set(parents())
+    if method.startswith(UNIFIED):
+        assert paths in ([NOTHING], [THIS_SERVER])
+
+
+def routed() -> Iterator[str]:
+    for spec in SERVICES:
+        for operation in model.operations(model.load_service(spec.name)):
+            if "{" in operation.http["requestUri"]:
+                yield f"{spec.grpc_service_full_name}/{operation.name}"
+
+
+@pytest.mark.parametrize("method", [*routed()])
+def test_each_id_of_the_route_is_in_the_path(method: str) -> None:
+    service, _, name = method.rpartition("/")
+    spec = next(spec for spec in SERVICES if spec.grpc_service_full_name == service)
+    shape = model.load_service(spec.name).operation_model(name).input_shape
+    assert shape is not None
+    ids = {
+        member: f"id-of-{member}"
+        for member, each in shape.members.items()
+        if each.serialization.get("location") == "uri"
+        and isinstance(each, model.StringShape)
+        and not each.enum
+    }
+    told = "/".join(asked(method, **ids))
+    assert [each for each in ids.values() if each not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        (f"{UNIFIED}/GetTask", "read"),
+        (f"{UNIFIED}/StreamTaskLogs", "read"),
+        (f"{UNIFIED}/RetryTask", "write"),
+        (f"{UNIFIED}/BatchUpdateTasks", "write"),
+        (f"{UNIFIED}/SomethingNew", "write"),
+        (f"{DEADLINE}/SearchJobs", "read"),
+        (f"{DEADLINE}/CreateJob", "write"),
+        (f"{DEADLINE}/DeleteFarm", "delete"),
+        (f"{OMICS}/BatchDeleteReadSet", "delete"),
+        (f"{DEADLINE}/AssumeQueueRoleForUser", "credentials"),
+        ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "read"),
+    ],
+)
+def test_groups_follow_from_the_model(name: str, group: str) -> None:
+    assert action_of(name).group == group
+
+
+def test_each_unified_rpc_that_changes_something_is_a_write() -> None:
+    writes = {m.name for m in TASKS.methods if action_of(f"{UNIFIED}/{m.name}").group == "write"}
+    assert writes == {"CancelTask", "RetryTask", "SuspendTask", "BatchUpdateTasks"}

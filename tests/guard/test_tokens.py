@@ -1,0 +1,251 @@
+"""Tokens: what is taken, what is refused and how it is told, and keys that rotate."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from grpc import StatusCode
+
+from taskgate_server import errors
+from taskgate_server.guard import keys
+from taskgate_server.guard.callers import Caller, Callers
+from taskgate_server.guard.keys import KeySet
+from taskgate_server.guard.tokens import TokenRules, Tokens
+from tests.guard.issuer import AUDIENCE, HOUR, ISSUER, Issuer
+
+RULES = TokenRules(
+    issuer=ISSUER, audience=AUDIENCE, algorithms=("ES256",), leeway=30, groups_claim="groups"
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Wire:
+    """What came: a bearer token."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def invocation_metadata(self) -> list[tuple[str, str | bytes]]:
+        return [("user-agent", "x"), ("authorization", self._value)]
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        raise AssertionError("nobody asks for certificates")
+
+    def peer(self) -> str:
+        raise AssertionError("nobody asks where it came from")
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    return Issuer()
+
+
+def tokens_of(issuer: Issuer, rules: TokenRules = RULES, clock: Clock | None = None) -> Tokens:
+    clock = clock or Clock()
+
+    def load(_: str) -> bytes:
+        issuer.fetches += 1
+        return issuer.published()
+
+    return Tokens(KeySet("keys", load, clock), rules, clock)
+
+
+async def refusal(tokens: Tokens, token: str) -> errors.TaskgateError:
+    with pytest.raises(errors.TaskgateError) as caught:
+        await tokens.verify(token)
+    assert not token or token[:40] not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason", "words"),
+    [
+        ({"exp": int(time.time()) - HOUR}, "TOKEN_EXPIRED", "expired"),
+        ({"exp": None}, "TOKEN_INVALID", "claims"),
+        ({"sub": None}, "TOKEN_INVALID", "claims"),
+        ({"aud": "other"}, "TOKEN_INVALID", "audience"),
+        ({"aud": None}, "TOKEN_INVALID", "claims"),
+        ({"iss": "https://other.example"}, "TOKEN_INVALID", "issuer"),
+        ({"nbf": int(time.time()) + HOUR}, "TOKEN_INVALID", "not valid yet"),
+    ],
+)
+async def test_wrong_claims_are_refused_with_what_to_do(
+    issuer: Issuer, claims: dict[str, Any], reason: str, words: str
+) -> None:
+    error = await refusal(tokens_of(issuer), issuer.sign(**claims))
+    assert (error.code, error.reason) == (StatusCode.UNAUTHENTICATED, reason)
+    assert words in error.message
+
+
+async def test_clocks_may_differ_a_little(issuer: Issuer) -> None:
+    now = int(time.time())
+    for token in (issuer.sign(exp=now - 10), issuer.sign(nbf=now + 10)):
+        assert (await tokens_of(issuer).verify(token))["sub"] == "alice"
+
+
+def forged(issuer: Issuer) -> dict[str, str]:
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": int(time.time()) + HOUR}
+    header = {"kid": issuer.key_id}
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    good = issuer.sign()
+    return {
+        "unsigned": jwt.encode(claims, "", "none", header),
+        "the public key as a secret": jwt.encode(
+            claims, issuer.published().decode() + "-" * 64, "HS256", header
+        ),
+        "another algorithm": jwt.encode(
+            claims, ec.generate_private_key(ec.SECP384R1()), "ES384", header
+        ),
+        "a stranger's key": jwt.encode(claims, stranger, "ES256", header),
+        "an unknown key": jwt.encode(claims, stranger, "ES256", {"kid": "made up"}),
+        "changed claims": ".".join(
+            [good.split(".")[0], issuer.sign("root").split(".")[1], good.split(".")[2]]
+        ),
+        "no token": "abc",
+        "nothing": "",
+        "not even letters": "ÿ.ÿ.ÿ",
+        "a megabyte": "a" * 1_000_000,
+    }
+
+
+@pytest.mark.parametrize("what", forged(Issuer()))
+async def test_what_the_issuer_has_not_signed_is_refused(issuer: Issuer, what: str) -> None:
+    error = await refusal(tokens_of(issuer), forged(issuer)[what])
+    assert (error.code, error.reason) == (StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+
+
+async def test_a_verified_token_is_taken_as_it_is_until_it_expires() -> None:
+    issuer, clock = Issuer(), Clock()
+    tokens = tokens_of(issuer, clock=clock)
+    token = issuer.sign(exp=int(clock.now) + 20)
+    first = await tokens.verify(token)
+    assert await tokens.verify(token) is first
+    clock.now += 20 + RULES.leeway
+    assert await tokens.verify(token) is not first  # PyJWT has the real time, and looks again
+
+
+async def test_a_key_that_is_withdrawn_is_trusted_no_longer_than_told() -> None:
+    issuer, clock = Issuer(), Clock()
+    tokens = tokens_of(issuer, clock=clock)
+    old = issuer.sign()
+    await tokens.verify(old)
+    issuer.rotate()
+    clock.now += keys.LIFESPAN_SECONDS
+    assert (await refusal(tokens, old)).reason == "TOKEN_INVALID"
+
+
+async def test_a_new_key_is_fetched_when_it_is_first_seen_and_not_too_often() -> None:
+    issuer, clock = Issuer(), Clock()
+    tokens = tokens_of(issuer, clock=clock)
+    await tokens.verify(issuer.sign())
+    issuer.rotate()
+    clock.now += keys.REFETCH_SECONDS
+    await tokens.verify(issuer.sign())
+    assert issuer.fetches == 2
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    for number in range(100):
+        made_up = jwt.encode({"sub": "x"}, stranger, "ES256", {"kid": f"made up {number}"})
+        await refusal(tokens, made_up)
+        clock.now += 0.1
+    assert issuer.fetches <= 3
+
+
+async def test_an_issuer_that_is_down_locks_nobody_out() -> None:
+    issuer, clock = Issuer(), Clock()
+    is_down = False
+
+    def load(_: str) -> bytes:
+        if is_down:
+            raise OSError("no route")
+        return issuer.published()
+
+    tokens = Tokens(KeySet("keys", load, clock), RULES, clock)
+    await tokens.verify(issuer.sign())
+    is_down = True
+    clock.now += keys.LIFESPAN_SECONDS
+    assert await tokens.verify(issuer.sign("bob"))
+
+
+async def test_without_any_key_callers_may_ask_again() -> None:
+    def load(_: str) -> bytes:
+        raise OSError("no route")
+
+    error = await refusal(Tokens(KeySet("keys", load), RULES), Issuer().sign())
+    assert (error.code, error.reason) == (StatusCode.UNAVAILABLE, "KEYS_UNAVAILABLE")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b'{"keys": []}', b'{"keys": [{"kty": "oct", "k": "YQ"}]}', b"\xff"]
+)
+def test_what_is_no_public_key_set_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="key"):
+        keys.read_keys(data)
+
+
+@pytest.mark.parametrize(
+    ("claim", "claims", "groups"),
+    [
+        ("groups", {"groups": ["a", "b"]}, ("a", "b")),
+        ("groups", {"groups": "a"}, ("a",)),
+        ("groups", {"groups": None}, ()),
+        ("groups", {"groups": 7}, ()),
+        ("realm_access.roles", {"realm_access": {"roles": ["a"]}}, ("a",)),
+        ("https://example.com/groups", {"https://example.com/groups": ["a"]}, ("a",)),
+    ],
+)
+async def test_groups_are_found(
+    issuer: Issuer, claim: str, claims: dict[str, Any], groups: tuple[str, ...]
+) -> None:
+    rules = TokenRules(
+        issuer=ISSUER, audience=AUDIENCE, algorithms=("ES256",), leeway=30, groups_claim=claim
+    )
+    callers = Callers(tokens_of(issuer, rules), certificates=False)
+    found = await callers.find(Wire(f"Bearer {issuer.sign(**claims)}"))
+    assert found == Caller("User", "alice", groups)
+
+
+async def test_kubernetes_accounts_are_services(issuer: Issuer) -> None:
+    callers = Callers(tokens_of(issuer), certificates=False)
+    token = issuer.sign("system:serviceaccount:render:submitter")
+    found = await callers.find(Wire(f"bearer {token}"))
+    assert found == Caller("Service", "system:serviceaccount:render:submitter")
+
+
+@pytest.mark.parametrize("value", ["", "Bearer", "Basic abc", "token"])
+async def test_other_schemes_are_told_the_right_one(issuer: Issuer, value: str) -> None:
+    with pytest.raises(errors.TaskgateError, match="Bearer"):
+        await Callers(tokens_of(issuer), certificates=False).find(Wire(value))
+
+
+async def test_keys_on_the_web_may_rotate() -> None:
+    issuer, clock = Issuer(), Clock()
+    with issuer.serving() as address:
+        tokens = Tokens(KeySet(address, keys.fetch, clock), RULES, clock)
+        assert await tokens.verify(issuer.sign("alice"))
+        issuer.rotate()
+        clock.now += keys.REFETCH_SECONDS
+        assert await tokens.verify(issuer.sign("bob"))
+        assert issuer.fetches == 2
+
+
+async def test_keys_in_a_file_may_rotate(tmp_path: Path) -> None:
+    issuer, clock, file = Issuer(), Clock(), tmp_path / "keys.json"
+    file.write_bytes(issuer.published())
+    tokens = Tokens(KeySet(str(file), keys.read_file, clock), RULES, clock)
+    assert await tokens.verify(issuer.sign("alice"))
+    issuer.rotate()
+    file.write_bytes(issuer.published())
+    clock.now += keys.REFETCH_SECONDS
+    assert await tokens.verify(issuer.sign("bob"))
