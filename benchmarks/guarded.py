@@ -74,7 +74,7 @@ async def ask(side: Side, method: str, request: bytes, calls: int) -> None:
     numbers = iter(range(calls))
 
     async def caller(channel: grpc.aio.Channel) -> None:
-        call = channel.unary_unary(method)
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
         for _ in numbers:
             await call(request, metadata=side.metadata, wait_for_ready=True)
 
