@@ -24,7 +24,8 @@ from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2, task_watch_pb2
 from taskgate_emulator import Emulator, seed
 from taskgate_server import app
-from taskgate_server.config import SettingsError
+from taskgate_server.config import PLAINTEXT_PHRASE, SettingsError
+from taskgate_server.server import Address
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority
 from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
@@ -359,3 +360,23 @@ def test_the_log_of_calls_is_json(gate: Gate) -> None:
     gate.get(RUNNING, "render")
     for line in gate.log.getvalue().splitlines():
         json.loads(line)
+
+
+def test_whoever_is_not_told_apart_is_limited_by_address(aws: Emulator) -> None:
+    wanted = settings_for(
+        aws.endpoint_url,
+        listen_host="0.0.0.0",  # noqa: S104  # this is about servers that everybody can reach
+        plaintext_to_everyone=PLAINTEXT_PHRASE,
+        caller_calls_per_second=0.01,
+    )
+
+    def get(address: Address) -> str:
+        """On a connection of its own, so from another port."""
+        own = (("grpc.use_local_subchannel_pool", 1),)
+        with grpc.insecure_channel(f"127.0.0.1:{address.port}", options=own) as channel:
+            stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+            request = task_service_pb2.GetTaskRequest(name=RUNNING)
+            return ended(lambda: stub.GetTask(request, timeout=SECONDS))
+
+    with running_server(wanted) as address:
+        assert [get(address), get(address)] == ["OK", "RESOURCE_EXHAUSTED"]
