@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,14 @@ async def test_a_new_key_is_fetched_when_it_is_first_seen_and_not_too_often() ->
         await refusal(tokens, made_up)
         clock.now += 0.1
     assert issuer.fetches <= 3
+
+
+async def test_many_who_come_first_wait_for_one_fetch() -> None:
+    issuer = Issuer()
+    tokens = tokens_of(issuer)
+    came = [tokens.verify(issuer.sign(f"user-{number}")) for number in range(20)]
+    assert len(await asyncio.gather(*came)) == 20
+    assert issuer.fetches == 1
 
 
 async def test_an_issuer_that_is_down_locks_nobody_out() -> None:

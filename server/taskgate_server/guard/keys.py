@@ -98,7 +98,8 @@ class KeySet:
         Raises:
             KeysError: no keys could ever be had.
         """
-        if self._wanted(key_id):
+        is_coming = key_id not in self._keys and self._loading.locked()
+        if is_coming or self._wanted(key_id):
             async with self._loading:
                 if self._wanted(key_id):  # or somebody has just had them
                     await self._renew()
