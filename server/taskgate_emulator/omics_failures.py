@@ -14,14 +14,23 @@ from typing import Any
 from taskgate_emulator.errors import AwsError
 from taskgate_emulator.state import Account
 
-__all__ = ["FAIL_TAG", "SECONDS_TAG", "SERVICE_ERROR", "ask_by_tags", "ask_for_failure", "take"]
+__all__ = [
+    "ANY_RUN",
+    "FAIL_TAG",
+    "SECONDS_TAG",
+    "SERVICE_ERROR",
+    "ask_by_tags",
+    "ask_for_failure",
+    "take",
+]
 
 FAIL_TAG, SECONDS_TAG = "taskgate:fail-task", "taskgate:task-seconds"
 SERVICE_ERROR = "SERVICE_ERROR"
 """The reason that HealthOmics itself tries a task again for."""
 
 _FAILURE = "omics.TaskFailure"
-_ANY_RUN = ""
+ANY_RUN = ""
+"""Stands for every run of the account."""
 _MESSAGES = {SERVICE_ERROR: "A transient error happened in the service."}
 
 
@@ -29,7 +38,7 @@ def ask_for_failure(
     account: Account,
     name: str,
     *,
-    run_id: str = _ANY_RUN,
+    run_id: str = ANY_RUN,
     reason: str = SERVICE_ERROR,
     message: str | None = None,
     times: int = 1,
@@ -72,7 +81,7 @@ def ask_by_tags(account: Account, run_id: str, tags: Mapping[str, str]) -> None:
 
 def take(account: Account, run_id: str, name: str) -> dict[str, Any] | None:
     """What the end of an attempt sets when it is to fail; each failure asked for is taken once."""
-    for scope in (run_id, _ANY_RUN):
+    for scope in (run_id, ANY_RUN):
         for number, failure in account.table(_FAILURE).records(scope):
             if fnmatchcase(name, failure["name"]):
                 if failure["times"] > 1:

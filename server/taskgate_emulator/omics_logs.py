@@ -28,8 +28,8 @@ _WORDS = {"COMPLETED": "SUCCESS"}
 """A manifest has words of its own for how things ended."""
 
 
-@OPERATIONS.on_change(RUN)
-@OPERATIONS.on_change(RUN_TASK)
+@OPERATIONS.on_change(RUN, history=True)
+@OPERATIONS.on_change(RUN_TASK, history=True)
 def write_lines(account: Account, transition: Transition) -> None:
     """Write the lines that a change of a run or of a task brings."""
     before, after = transition.before, transition.after
@@ -38,10 +38,12 @@ def write_lines(account: Account, transition: Transition) -> None:
     run = account.table(RUN).record(transition.key[:1])
     if run is None or run.get("logLevel") == "OFF":
         return
+    # What a seed tells of the past was made when its record says.
+    at = min(transition.at, after["creationTime"]) if before is None else transition.at
     if transition.kind == RUN:
-        _run_lines(account, transition.key[0], after, transition.at)
+        _run_lines(account, transition.key[0], after, at)
     else:
-        _task_lines(account, transition.key, run, after, transition.at)
+        _task_lines(account, transition.key, run, after, at)
 
 
 def _run_lines(account: Account, run_id: str, run: Record, at: datetime) -> None:
