@@ -24,8 +24,10 @@ __all__ = ["GROUP", "write_lines"]
 GROUP = "/aws/omics/WorkflowLog"
 
 _ARN = f"arn:aws:omics:{REGION}:{ACCOUNT_ID}"
-_WORDS = {"COMPLETED": "SUCCESS"}
-"""A manifest has words of its own for how things ended."""
+_RUN_WORDS = {"COMPLETED": "SUCCESS"}
+"""A manifest has a word of its own for a run that went well. Of tasks it says what the API says: the
+run analyzer's plot knows no other words.
+"""
 
 
 @OPERATIONS.on_change(RUN, history=True)
@@ -125,7 +127,13 @@ def _run_entry(run: Record, tasks: list[Record]) -> dict[str, Any]:
         "runGroup": _link("runGroup", run.get("runGroupId")),
         "run": _link("run", run.get("runId") if run.get("runId") != run["id"] else None),
     }
-    return {**told, **_times(run), **_filled(links), "status": _word(run), "metrics": metrics}
+    return {
+        **told,
+        **_times(run),
+        **_filled(links),
+        "status": _RUN_WORDS.get(run["status"], run["status"]),
+        "metrics": metrics,
+    }
 
 
 def _task_entry(run: Record, task: Record) -> dict[str, Any]:
@@ -150,7 +158,7 @@ def _task_entry(run: Record, task: Record) -> dict[str, Any]:
         "run": run["arn"],
         **told,
         **_times(task),
-        "status": _word(task),
+        "status": task["status"],
     }
     if "startTime" in task and "cpus" in task:
         entry["metrics"] = _task_metrics(task)
@@ -190,11 +198,6 @@ def _seconds(record: Record) -> float:
         return 0.0
     seconds: float = (record["stopTime"] - record["startTime"]).total_seconds()
     return seconds
-
-
-def _word(record: Record) -> str:
-    status: str = record["status"]
-    return _WORDS.get(status, status)
 
 
 def _link(kind: str, name: str | None) -> str | None:

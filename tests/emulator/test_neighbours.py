@@ -103,4 +103,4 @@ def test_logs_can_be_throttled(aws: Emulator, connect: Any) -> None:
         logs.describe_log_groups()
     assert caught.value.response["Error"]["Code"] == "ThrottlingException"
     groups = logs.describe_log_groups()["logGroups"]
-    assert [group["logGroupName"] for group in groups] == ["/aws/omics/WorkflowLog"]
+    assert "/aws/omics/WorkflowLog" in [group["logGroupName"] for group in groups]
