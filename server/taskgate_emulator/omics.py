@@ -141,14 +141,18 @@ def stop_run(account: Account, run_id: str, end: Mapping[str, Any]) -> None:
         run_id: which.
         end: the members that its end sets, the status among them.
     """
+    key = (run_id,)
+    # First of all, so that nobody goes on with it; and what is due at this very moment has come.
+    account.put(RUN, key, {**(account.table(RUN).record(key) or {}), "status": "STOPPING"})
+    account.advance(account.now)
     for task_id, task in list(account.table(RUN_TASK).records(run_id)):
         if task["creationTime"] > account.now:
             # The engine stops before it would have made this one.
             account.delete(RUN_TASK, (run_id, task_id))
         elif task["status"] not in ENDED:
             _stop(account, RUN_TASK, (run_id, task_id), {"status": "CANCELLED"})
-    # The run after its tasks, in the same moments: it is the last to end.
-    _stop(account, RUN, (run_id,), end)
+    # The run after its tasks, in the same moment: it is the last to end.
+    _stop(account, RUN, key, end)
 
 
 def _run(call: Call) -> Record:
@@ -160,11 +164,8 @@ def _run(call: Call) -> Record:
 
 
 def _stop(account: Account, kind: str, key: Key, end: Mapping[str, Any]) -> None:
-    plan: list[tuple[float, Mapping[str, Any]]] = [
-        (0.0, {"status": "STOPPING"}),
-        (STOPPING_SECONDS, {"stopTime": MOMENT, **end}),
-    ]
-    record = account.table(kind).record(key) or {}
+    record = {**(account.table(kind).record(key) or {}), "status": "STOPPING"}
+    plan = [(STOPPING_SECONDS, {"stopTime": MOMENT, **end})]
     account.put(kind, key, record, planned(account.now, account.speed, plan))
 
 

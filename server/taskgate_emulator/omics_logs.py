@@ -25,8 +25,8 @@ GROUP = "/aws/omics/WorkflowLog"
 
 _ARN = f"arn:aws:omics:{REGION}:{ACCOUNT_ID}"
 _RUN_WORDS = {"COMPLETED": "SUCCESS"}
-"""A manifest has a word of its own for a run that went well. Of tasks it says what the API says: the
-run analyzer's plot knows no other words.
+"""A manifest has a word of its own for a run that went well. Of tasks it has the API's words: the
+plot of the run analyzer knows no others.
 """
 
 

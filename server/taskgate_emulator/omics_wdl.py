@@ -216,8 +216,8 @@ class _Walk:
                 value = self._value(decl.expr, values)
                 if value is not None:
                     values = values.bind(decl.name, value)
-        told = {binding.name: str(binding.value) for binding in values}
-        unknown = {each: str(expr) for each, expr in node.inputs.items() if each not in told}
+        told = {binding.name: f"{binding.value}" for binding in values}
+        unknown = {each: f"{expr}" for each, expr in node.inputs.items() if each not in told}
         upstream = [self.calls[position].digest() for position in sorted(waits)]
         return PlannedCall(
             name=name,
