@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,9 +16,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
-from taskgate_client import CallError, Client
-from taskgate_emulator import Emulator, seed
+from taskgate_client import CallError, Client, connect
+from taskgate_emulator import Emulator, ManualClock, seed
 from taskgate_server.aws import model
+from tests.conftest import running_server, settings_for
 
 DEADLINE_IDS = {"farmId": seed.FARM_ID, "queueId": seed.QUEUE_ID, "jobId": seed.JOB_ID}
 STEPS = {
@@ -33,6 +35,20 @@ OMICS_TASKS = [
     seed.CPU_TASK_ID,
     seed.PENDING_RUN_TASK_ID,
 ]
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Emulator]:
+    """An AWS whose time stands still: nothing here waits, and what is PENDING stays so."""
+    with Emulator(clock=ManualClock()) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def client(aws: Emulator) -> Iterator[Client]:
+    """A client of a server whose AWS it is."""
+    with running_server(settings_for(aws.endpoint_url)) as address, connect(str(address)) as client:
+        yield client
 
 
 def boto3_client(service: str, aws: Emulator) -> Any:
