@@ -36,7 +36,12 @@ from taskgate_emulator.omics_capacity import (
     waiting_runs,
 )
 from taskgate_emulator.omics_definition import PlannedCall
-from taskgate_emulator.omics_failures import SECONDS_TAG, SERVICE_ERROR, take
+from taskgate_emulator.omics_failures import (
+    SECONDS_TAG,
+    SERVICE_ERROR,
+    forget_failures,
+    take,
+)
 from taskgate_emulator.omics_instances import instance_type
 from taskgate_emulator.state import ACCOUNT_ID, REGION, Account, Key, Record, Transition
 from taskgate_emulator.timeline import MOMENT, Change, planned
@@ -164,6 +169,7 @@ def run_changed(account: Account, transition: Transition) -> None:
         for name in account.table(kind).ids(run_id):
             account.delete(kind, (run_id, name))
     if after is None or after["status"] in ENDED:
+        forget_failures(account, run_id)
         active = account.table(ACTIVE_RUN).record(key)
         for name in account.table(ACTIVE_TASK).ids(run_id):
             account.delete(ACTIVE_TASK, (run_id, name))
@@ -235,10 +241,12 @@ def _go_on(account: Account, run_id: str) -> None:
 
 def _start_tasks(account: Account, run_id: str) -> None:
     """Give capacity to the tasks of a run that wait, the oldest first."""
-    for task_id, waiting in list(account.table(WAITING_TASK).records(run_id)):
-        if not task_fits(account, run_id, waiting):
-            return
+    queue = account.table(WAITING_TASK)
+    while (task_id := queue.first(run_id)) is not None:
         key = (run_id, task_id)
+        waiting = queue.record(key)
+        if waiting is None or not task_fits(account, run_id, waiting):
+            return
         account.delete(WAITING_TASK, key)
         account.put(ACTIVE_TASK, key, waiting)
         _run_task(account, key)

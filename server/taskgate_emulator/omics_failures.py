@@ -21,6 +21,7 @@ __all__ = [
     "SERVICE_ERROR",
     "ask_by_tags",
     "ask_for_failure",
+    "forget_failures",
     "take",
 ]
 
@@ -77,6 +78,12 @@ def ask_by_tags(account: Account, run_id: str, tags: Mapping[str, str]) -> None:
     seconds = tags.get(SECONDS_TAG)
     if seconds is not None and not seconds.isdecimal():
         raise AwsError("ValidationException", f"{SECONDS_TAG} is a whole number of seconds")
+
+
+def forget_failures(account: Account, run_id: str) -> None:
+    """Drop what was asked for a run that is over."""
+    for number in account.table(_FAILURE).ids(run_id):
+        account.delete(_FAILURE, (run_id, number))
 
 
 def take(account: Account, run_id: str, name: str) -> dict[str, Any] | None:

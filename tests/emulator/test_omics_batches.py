@@ -74,6 +74,13 @@ def test_batch_starts_its_runs_and_is_processed(omics: Any, clock: ManualClock, 
     assert (listed["id"], listed["totalRuns"]) == (batch, 3)
 
 
+def test_tags_of_a_batch_are_changed_by_its_arn(omics: Any, batch: str) -> None:
+    arn = omics.get_batch(batchId=batch)["arn"]
+    omics.tag_resource(resourceArn=arn, tags={"a": "b"})
+    assert omics.get_batch(batchId=batch)["tags"] == {"a": "b"}
+    assert omics.list_tags_for_resource(resourceArn=arn)["tags"] == {"a": "b"}
+
+
 def test_batch_is_cancelled_with_its_runs(omics: Any, clock: ManualClock, batch: str) -> None:
     clock.advance(20)
     assert omics.get_batch(batchId=batch)["runSummary"]["runningRunCount"] == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -210,6 +212,13 @@ def test_cwl_steps_follow_their_sources() -> None:
 def test_cwl_that_cannot_run_says_why(text: str, told: str) -> None:
     with pytest.raises(DefinitionError, match=told):
         plan_calls(Definition(engine="CWL", main="m.cwl", files={"m.cwl": text}), {})
+
+
+def test_start_reads_no_workflow_library() -> None:
+    code = "import sys; from taskgate_emulator import Emulator; Emulator(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "taskgate_emulator.omics_engines" in done.stdout.split()
+    assert not {"WDL", "yaml", "moto"} & set(done.stdout.split())
 
 
 def test_main_file_and_language_are_found() -> None:
