@@ -23,13 +23,20 @@ gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
 	$(BIN)/python -m compileall -q server clients/python gen/python
 	@touch $@
 
+# AWS's own programs judge the emulator, each in an environment of its own: they want other versions than this project.
+TOOLS := awscli healthomics
+.venv-tools/%/stamp: tests/tools/requirements-%.txt .venv/stamp
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-tools/$*
+	$(BIN)/uv pip install --quiet --python .venv-tools/$*/bin/python --require-hashes -r $<
+	@touch $@
+
 demo: gen/stamp ## start a local AWS and Taskgate, read both kinds of task over gRPC, stop
 	@$(BIN)/taskgate demo
 
 serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 	@$(BIN)/taskgate demo --keep-running
 
-test: gen/stamp ## all tests
+test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) ## all tests
 	$(BIN)/pytest -m alone
 	$(BIN)/pytest -m 'not alone' -n auto --dist loadfile
 
@@ -88,6 +95,7 @@ requirements: .venv/stamp ## raise and pin every dependency, with hashes
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements.txt -o benchmarks/requirements.txt benchmarks/requirements.in
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o benchmarks/requirements-aiobotocore.txt benchmarks/requirements-aiobotocore.in
+	for tool in $(TOOLS); do $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done
 
 # The other pins stay: what changes then is AWS's model alone.
 model-update: PINS = --upgrade-package boto3==$(VERSION) --upgrade-package botocore==$(VERSION)
@@ -102,4 +110,4 @@ model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, te
 	@touch gen/stamp
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv .venv-bench gen dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-bench .venv-tools gen dist .mypy_cache .ruff_cache .pytest_cache

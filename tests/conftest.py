@@ -17,6 +17,10 @@ from taskgate_emulator import Emulator
 from taskgate_server import app
 from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.server import Address
+from tests.emulator.judge import every_answer_fits_the_model
+
+__all__ = ["every_answer_fits_the_model"]
+"""Fixtures from elsewhere: the check holds in all tests."""
 
 REGION = "us-west-2"
 

@@ -23,6 +23,7 @@ from taskgate_emulator.deadline_tasks import (
     update_task,
 )
 from taskgate_emulator.omics import RUN, RUN_TASK
+from taskgate_emulator.omics_failures import ANY_RUN, SERVICE_ERROR, ask_for_failure
 from taskgate_emulator.seed_omics import run_record
 from taskgate_emulator.state import CALLER, Account
 from taskgate_emulator.timeline import planned
@@ -180,6 +181,32 @@ class RunControl:
     def add_tasks(self, run: str, number: int, *, status: str = "PENDING") -> list[str]:
         """Make further tasks in a run; returns their ids."""
         return self._edit(lambda account: _add_run_tasks(account, run, number, status))
+
+    def fail(
+        self,
+        task: str,
+        *,
+        run: str | None = None,
+        reason: str = SERVICE_ERROR,
+        message: str | None = None,
+        times: int = 1,
+    ) -> None:
+        """Let attempts at tasks fail that start from now on.
+
+        Args:
+            task: the name of the tasks, with `*` and `?`.
+            run: only in this run.
+            reason: AWS's word. After `SERVICE_ERROR` HealthOmics tries again, with a new task; any
+                other ends the run.
+            message: becomes `statusMessage`.
+            times: how many attempts.
+        """
+        scope = run or ANY_RUN
+        self._edit(
+            lambda account: ask_for_failure(
+                account, task, run_id=scope, reason=reason, message=message, times=times
+            )
+        )
 
     def move(self, ids: Mapping[str, str], status: str, **members: Any) -> None:
         """Give a run, or a task of one, a status now, and take its future away."""

@@ -1,5 +1,7 @@
 """The AWS services that the two work with: CloudWatch Logs, EventBridge, SQS and STS, from moto.
 
+The Price List service is with them, without prices; see `price_list.py`.
+
 They are on the emulator's own port: a request goes to the service that its signature names. moto
 takes a second to load, so it is loaded by the first such request. Until then no rule can wait for
 events, and log lines keep.
@@ -24,6 +26,7 @@ from threading import Lock
 from typing import Any
 from uuid import UUID
 
+from taskgate_emulator import price_list
 from taskgate_emulator.answers import HttpAnswer, json_body
 from taskgate_emulator.faults import Fault, Faults
 from taskgate_emulator.outlets import Event, LogLine
@@ -31,7 +34,8 @@ from taskgate_emulator.state import Account
 
 __all__ = ["NAMES", "Neighbours", "signed_service"]
 
-NAMES = frozenset({"events", "logs", "sqs", "sts"})
+_MOTO = frozenset({"events", "logs", "sqs", "sts"})
+NAMES = _MOTO | {price_list.NAME}
 """The services, by the names that signatures give them."""
 
 _log = logging.getLogger(__name__)
@@ -61,6 +65,8 @@ class Neighbours:
 
     def prepare(self, service: str) -> None:
         """Bring a service up to date, in the thread that the account belongs to."""
+        if service not in _MOTO:
+            return
         moto = self._loaded()
         self._account.settle()
         if service == "logs":
@@ -81,7 +87,10 @@ class Neighbours:
         fault = self._faults.choose(service, operation_of(headers, body))
         if fault is not None and fault.kind in _ERRORS:
             return _error(fault)
-        answer = self._loaded().answer(method, target, headers, body)
+        if service in _MOTO:
+            answer = self._loaded().answer(method, target, headers, body)
+        else:
+            answer = price_list.answer(operation_of(headers, body))
         if fault is None:
             return answer
         return HttpAnswer(
@@ -140,7 +149,7 @@ class _Moto:
         self._account_id, self._region = account_id, region
         self._random = Random(0)  # noqa: S311 ids of events need not be secret
         self._client = Client(DomainDispatcherApplication(create_backend_app))
-        for service in sorted(NAMES):
+        for service in sorted(_MOTO):
             get_backend(service).pop(account_id, None)  # type: ignore[call-overload]  # the name is one of moto's
         self._logs = get_backend("logs")[account_id][region]
         self._sqs = get_backend("sqs")[account_id][region]

@@ -16,7 +16,16 @@ from taskgate_emulator.paging import page_of
 from taskgate_emulator.state import Account, Key, Record
 from taskgate_emulator.timeline import MOMENT, Timeline, planned
 
-__all__ = ["ENDED", "OPERATIONS", "RUN", "RUN_TASK", "STOPPING_SECONDS", "attempt_plan"]
+__all__ = [
+    "ENDED",
+    "OPERATIONS",
+    "RUN",
+    "RUN_TASK",
+    "STARTING_SECONDS",
+    "STOPPING_SECONDS",
+    "attempt_plan",
+    "stop_run",
+]
 
 OPERATIONS = Operations("omics")
 
@@ -26,9 +35,9 @@ RUN, RUN_TASK = "omics.Run", "omics.RunTask"
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "DELETED"})
 """The statuses that last: HealthOmics starts nothing again."""
 
+STARTING_SECONDS = 6.0
 STOPPING_SECONDS = 4.0
 
-_STARTING_SECONDS = 6.0
 _RUN_FILTERS = ("name", "runGroupId", "batchId", "status")
 
 _Answer = dict[str, Any]
@@ -49,7 +58,7 @@ def attempt_plan(
         at_start: members that become known with the capacity, such as the instance type.
         at_end: members that the end sets, by default those of a success.
     """
-    running = start + _STARTING_SECONDS
+    running = start + STARTING_SECONDS
     stopping = running + seconds
     return [
         (start, {"status": "STARTING", **(at_start or {})}),
@@ -120,14 +129,30 @@ def cancel_run(call: Call) -> _Answer:
     timeline = account.table(RUN).timeline((run_id,))
     if timeline is not None and _final_status(timeline, call.now) == "CANCELLED":
         return {}
-    _cancel(account, RUN, (run_id,), call.now)
+    stop_run(account, run_id, {"status": "CANCELLED"})
+    return {}
+
+
+def stop_run(account: Account, run_id: str, end: Mapping[str, Any]) -> None:
+    """Stop a run now, and every task of it that has not ended.
+
+    Args:
+        account: whose run it is.
+        run_id: which.
+        end: the members that its end sets, the status among them.
+    """
+    key = (run_id,)
+    # First of all, so that nobody goes on with it; and what is due at this very moment has come.
+    account.put(RUN, key, {**(account.table(RUN).record(key) or {}), "status": "STOPPING"})
+    account.advance(account.now)
     for task_id, task in list(account.table(RUN_TASK).records(run_id)):
-        if task["creationTime"] > call.now:
+        if task["creationTime"] > account.now:
             # The engine stops before it would have made this one.
             account.delete(RUN_TASK, (run_id, task_id))
         elif task["status"] not in ENDED:
-            _cancel(account, RUN_TASK, (run_id, task_id), call.now)
-    return {}
+            _stop(account, RUN_TASK, (run_id, task_id), {"status": "CANCELLED"})
+    # The run after its tasks, in the same moment: it is the last to end.
+    _stop(account, RUN, key, end)
 
 
 def _run(call: Call) -> Record:
@@ -138,13 +163,10 @@ def _run(call: Call) -> Record:
     return record
 
 
-def _cancel(account: Account, kind: str, key: Key, now: datetime) -> None:
-    plan: list[tuple[float, Mapping[str, Any]]] = [
-        (0.0, {"status": "STOPPING"}),
-        (STOPPING_SECONDS, {"status": "CANCELLED", "stopTime": MOMENT}),
-    ]
-    record = account.table(kind).record(key) or {}
-    account.put(kind, key, record, planned(now, account.speed, plan))
+def _stop(account: Account, kind: str, key: Key, end: Mapping[str, Any]) -> None:
+    record = {**(account.table(kind).record(key) or {}), "status": "STOPPING"}
+    plan = [(STOPPING_SECONDS, {"stopTime": MOMENT, **end})]
+    account.put(kind, key, record, planned(account.now, account.speed, plan))
 
 
 def _final_status(timeline: Timeline, now: datetime) -> str:

@@ -43,7 +43,7 @@ class Operations:
     def __init__(self, service: str) -> None:
         self.service = service
         self._behaviours: dict[str, Behaviour] = {}
-        self._listeners: list[tuple[str, Listener]] = []
+        self._listeners: list[tuple[str, Listener, bool]] = []
         self._wakes: dict[str, Wake] = {}
 
     def register(self, name: str) -> Callable[[Behaviour], Behaviour]:
@@ -57,14 +57,18 @@ class Operations:
 
         return keep
 
-    def on_change(self, kind: str) -> Callable[[Listener], Listener]:
+    def on_change(self, kind: str, *, history: bool = False) -> Callable[[Listener], Listener]:
         """Declare the decorated function to be told of each change of the rows of a kind.
 
         It runs at the simulated moment of the change, and may write rows, events and log lines.
+
+        Args:
+            kind: of the rows.
+            history: whether it is also told of what is older than the account.
         """
 
         def keep(listener: Listener) -> Listener:
-            self._listeners.append((kind, listener))
+            self._listeners.append((kind, listener, history))
             return listener
 
         return keep
@@ -82,8 +86,8 @@ class Operations:
 
     def attach(self, account: Account) -> None:
         """Let the listeners and wakes of this service work on an account."""
-        for kind, listener in self._listeners:
-            account.listen(kind, listener)
+        for kind, listener, history in self._listeners:
+            account.listen(kind, listener, history=history)
         for name, wake in self._wakes.items():
             account.on_wake(name, wake)
 

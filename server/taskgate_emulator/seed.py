@@ -36,6 +36,7 @@ from taskgate_emulator.seed_omics import (
     RUN_ID,
     seed_omics,
 )
+from taskgate_emulator.seed_workflow import WORKFLOW_ID
 from taskgate_emulator.state import Account
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "RUN_ID",
     "SIMULATE_STEP_ID",
     "SUSPENDED_TASK_ID",
+    "WORKFLOW_ID",
     "seed_demo",
 ]
 

@@ -9,6 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from taskgate_emulator.omics import RUN, RUN_TASK, attempt_plan
+from taskgate_emulator.seed_workflow import (
+    CACHE_ID,
+    CACHE_URI,
+    WORKFLOW_ID,
+    WORKFLOW_NAME,
+    seed_workflow,
+)
 from taskgate_emulator.state import ACCOUNT_ID, REGION, Account
 from taskgate_emulator.timeline import MOMENT, Plan, Timeline, planned
 
@@ -34,7 +41,7 @@ _STARTING_TASK_ID = "6657065"
 _ENDED_TASK_ID = "6640110"
 
 _LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:/aws/omics/WorkflowLog:log-stream"
-_CACHE = "s3://northlight-genomics/cache/2718281/0f6b5c1e"
+_CACHE = f"{CACHE_URI}/{CACHE_ID}/0f6b5c1e"
 _REGISTRY = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com"
 
 _CPU: Mapping[str, Any] = {"instanceType": "omics.r.4xlarge"}
@@ -46,7 +53,8 @@ _Members = Mapping[str, Any]
 
 
 def seed_omics(account: Account) -> None:
-    """Put the runs into an account."""
+    """Put the workflow and its runs into an account."""
+    seed_workflow(account)
     _germline(account)
     _ended(account)
 
@@ -218,12 +226,11 @@ def run_record(run_id: str, name: str, account: Account) -> _Members:
         "uuid": uuid,
         "name": name,
         "status": "PENDING",
-        "cacheId": "2718281",
+        "cacheId": CACHE_ID,
         "cacheBehavior": "CACHE_ALWAYS",
-        "workflowId": "3141592",
-        "workflowName": "germline-deepvariant",
+        "workflowId": WORKFLOW_ID,
+        "workflowName": WORKFLOW_NAME,
         "workflowType": "PRIVATE",
-        "workflowVersionName": "1.4.0",
         "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/NorthlightOmics",
         "priority": 10,
         "digest": "sha256:5f1d8a0c7b3e49261f0d5c8ab47e2f90",

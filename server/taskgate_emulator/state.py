@@ -84,7 +84,7 @@ class Account:
         self._numbers = count(1)
         self._order = count()
         self._due: list[_Due] = []
-        self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+        self._listeners: defaultdict[str, list[tuple[Listener, bool]]] = defaultdict(list)
         self._wakes: dict[str, Wake] = {}
         self._touched: dict[tuple[str, Key], None] = {}
         self._save: Callable[[Account], None] | None = None
@@ -112,9 +112,9 @@ class Account:
         """The kinds that have had a row."""
         return list(self._tables)
 
-    def listen(self, kind: str, listener: Listener) -> None:
-        """Be told of each change of the rows of a kind."""
-        self._listeners[kind].append(listener)
+    def listen(self, kind: str, listener: Listener, *, history: bool = False) -> None:
+        """Be told of each change of the rows of a kind; of history as well, if asked for."""
+        self._listeners[kind].append((listener, history))
 
     def on_wake(self, name: str, wake: Wake) -> None:
         """Say what a `Change.wake` of this name calls."""
@@ -181,7 +181,7 @@ class Account:
 
     @contextmanager
     def quietly(self) -> Iterator[None]:
-        """Nobody hears of what happens in the block: it is history, older than the account."""
+        """What happens in the block is history, older than the account: few listen to that."""
         self._quiet = True
         try:
             yield
@@ -247,8 +247,9 @@ class Account:
         if self._save is not None:
             self._touched[kind, key] = None
         listeners = self._listeners.get(kind)
-        if listeners is None or self._quiet:
+        if listeners is None:
             return
         transition = Transition(kind, key, before, after, at)
-        for listener in listeners:
-            listener(self, transition)
+        for listener, history in listeners:
+            if history or not self._quiet:
+                listener(self, transition)

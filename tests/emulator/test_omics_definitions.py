@@ -1,0 +1,267 @@
+"""The calls that a run makes, out of definitions in the three languages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from taskgate_emulator.omics_definition import (
+    Definition,
+    DefinitionError,
+    PlannedCall,
+    open_definition,
+)
+from taskgate_emulator.omics_engines import plan_calls, template_of
+from taskgate_emulator.omics_instances import instance_type
+from tests.emulator.omics_runs import PARAMETERS, WDL, zipped
+
+SUB = """\
+version 1.0
+import "lib/part.wdl" as part
+workflow Main {
+  input { Array[Int] xs = [1, 2, 3] }
+  scatter (x in xs) { call part.Inner { input: n = x } }
+  call part.T as Last { input: n = length(Inner.o) }
+}
+"""
+PART = """\
+version 1.0
+task T { input { Int n } command {} output { Int o = 1 } runtime { cpu: n } }
+workflow Inner {
+  input { Int n }
+  call T as Second { input: n = First.o }
+  call T as First { input: n = n }
+  output { Int o = Second.o }
+}
+"""
+UNKNOWN_ARRAY = """\
+version 1.1
+task Split { command {} output { Array[File] parts = glob("*") } }
+task Use { input { File part  String mode = "fast" } command {} }
+workflow W {
+  input { Int n = 1 }
+  if (n > 5) { call Split as Never }
+  scatter (part in Split.parts) { call Use { input: part = part } }
+  call Split
+  call Split as After after Use
+}
+"""
+NEXTFLOW = """\
+params.reads = 'x'
+/* process NOT { } */
+process FASTQC {
+  cpus 4
+  memory '7.5 GB'
+  container 'quay.io/fastqc:1'
+  input: path reads
+  script:
+  \"\"\"
+  cpus 99 ${task.cpus}
+  \"\"\"
+}
+process DEEPVARIANT {
+  accelerator 1, type: 'nvidia-tesla-t4'
+  memory 16.GB
+  script: 'x'
+}
+workflow { FASTQC(1) }
+"""
+CWL = """\
+cwlVersion: v1.2
+class: Workflow
+inputs: {reads: "File[]", reference: {type: "File?", doc: Reference}}
+outputs: {bam: {type: File, outputSource: merge/bam}}
+steps:
+  merge:
+    run: {class: CommandLineTool, requirements: {ResourceRequirement: {coresMin: 4, ramMin: 8000}}}
+    in: {bams: {source: align/bam}}
+    out: [bam]
+  align: {run: tools/align.cwl, scatter: r, in: {r: reads, ref: reference}, out: [bam]}
+"""
+ALIGN = "class: CommandLineTool\nhints: [{class: DockerRequirement, dockerPull: 'bwa:1'}]\n"
+
+
+def wdl(text: str, **others: str) -> Definition:
+    return Definition(engine="WDL", main="main.wdl", files={"main.wdl": text, **others})
+
+
+def after(calls: list[PlannedCall]) -> list[tuple[str, list[str]]]:
+    return [(call.name, [calls[position].name for position in call.after]) for call in calls]
+
+
+def test_wdl_calls_have_their_resources_and_come_after_what_they_need() -> None:
+    calls = plan_calls(wdl(WDL), PARAMETERS)
+    assert after(calls) == [
+        ("Align-0-0", []),
+        ("Align-0-1", []),
+        ("Merge", ["Align-0-0", "Align-0-1"]),
+    ]
+    told = [(call.cpus, call.memory, call.gpus, call.image) for call in calls]
+    assert told == [(4, 8, 0, "bwa:1"), (4, 8, 0, "bwa:1"), (2, 4, 1, "samtools:1")]
+
+
+def test_wdl_inputs_may_have_the_workflow_s_name_before_them() -> None:
+    prefixed = {f"W.{name}": value for name, value in PARAMETERS.items()}
+    assert plan_calls(wdl(WDL), prefixed) == plan_calls(wdl(WDL), PARAMETERS)
+
+
+def test_wdl_condition_that_is_known_not_to_hold_makes_no_call() -> None:
+    calls = plan_calls(wdl(WDL), {**PARAMETERS, "merges": False})
+    assert [call.name for call in calls] == ["Align-0-0", "Align-0-1"]
+
+
+def test_wdl_workflow_that_another_calls_is_part_of_the_run() -> None:
+    calls = plan_calls(wdl(SUB, **{"lib/part.wdl": PART}), {})
+    ordered = after(calls)
+    assert [name for name, _ in ordered] == [
+        *(f"{each}-0-{index}" for index in range(3) for each in ("First", "Second")),
+        "Last",
+    ]
+    assert ordered[1] == ("Second-0-0", ["First-0-0"])
+    assert len(ordered[-1][1]) == 6
+    assert [call.cpus for call in calls if call.name.startswith("First")] == [1, 2, 3]
+
+
+def test_wdl_scatter_over_what_a_task_gives_is_one_call() -> None:
+    calls = plan_calls(wdl(UNKNOWN_ARRAY), {})
+    assert after(calls) == [("Split", []), ("Use-0-0", ["Split"]), ("After", ["Split", "Use-0-0"])]
+
+
+def test_wdl_input_decides_the_digest() -> None:
+    def digests(**changed: Any) -> list[str]:
+        return [call.digest() for call in plan_calls(wdl(WDL), {**PARAMETERS, **changed})]
+
+    first, same = digests(), digests()
+    assert first == same
+    other = digests(reads=["s3://bucket/a", "s3://bucket/other"])
+    # The other read is aligned anew, and so is what comes of it.
+    assert [one == two for one, two in zip(first, other, strict=True)] == [True, False, False]
+    assert digests(sample="NA1")[:2] == first[:2]
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "told"),
+    [
+        pytest.param(WDL, {}, "missing required", id="input missing"),
+        pytest.param(WDL, {**PARAMETERS, "bogus": 1}, "bogus", id="input unknown"),
+        pytest.param(WDL, {**PARAMETERS, "reads": 1}, "reads", id="input of another type"),
+        pytest.param("workflow {", {}, "line 1", id="syntax"),
+        pytest.param("version 1.0\ntask T { command {} }", {}, "no workflow", id="no workflow"),
+        pytest.param('import "x.wdl" as x\nworkflow W {}', {}, "x.wdl", id="no such import"),
+    ],
+)
+def test_wdl_that_cannot_run_says_why(text: str, parameters: dict[str, Any], told: str) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        plan_calls(wdl(text), parameters)
+
+
+def test_nextflow_processes_are_tasks_one_after_the_other() -> None:
+    files = {"main.nf": NEXTFLOW, "modules/z.nf": "process LAST { script: 'x' }"}
+    definition = Definition(engine="NEXTFLOW", main="main.nf", files=files)
+    calls = plan_calls(definition, {})
+    assert after(calls) == [
+        ("FASTQC", []),
+        ("DEEPVARIANT", ["FASTQC"]),
+        ("LAST", ["DEEPVARIANT"]),
+    ]
+    told = [(call.cpus, call.memory, call.gpus, call.image) for call in calls]
+    assert told == [(4, 8, 0, "quay.io/fastqc:1"), (1, 16, 1, None), (1, 1, 0, None)]
+    assert template_of(definition) == {"reads": {"optional": True}}
+
+
+def test_nextflow_without_a_process_cannot_run() -> None:
+    with pytest.raises(DefinitionError, match="no process"):
+        plan_calls(Definition(engine="NEXTFLOW", main="m.nf", files={"m.nf": "workflow {}"}), {})
+
+
+def test_cwl_steps_follow_their_sources() -> None:
+    files = {"main.cwl": CWL, "tools/align.cwl": ALIGN}
+    definition = Definition(engine="CWL", main="main.cwl", files=files)
+    calls = plan_calls(definition, {"reads": ["a", "b"]})
+    assert after(calls) == [
+        ("align", []),
+        ("align_2", []),
+        ("merge", ["align", "align_2"]),
+    ]
+    assert [(call.cpus, call.memory, call.image) for call in calls[1:]] == [
+        (1, 1, "bwa:1"),
+        (4, 8, None),
+    ]
+    assert template_of(definition) == {
+        "reads": {"optional": False},
+        "reference": {"optional": True, "description": "Reference"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("class: CommandLineTool", "no Workflow"),
+        ("- a", "not CWL"),
+        ("a: [", "not YAML"),
+        ("{class: Workflow, steps: {a: {run: x.cwl, in: {}, out: []}}}", "no file x.cwl"),
+        (
+            "{class: Workflow, steps: {a: {run: {}, in: {x: b/o}}, b: {run: {}, in: {x: a/o}}}}",
+            "circle",
+        ),
+    ],
+)
+def test_cwl_that_cannot_run_says_why(text: str, told: str) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        plan_calls(Definition(engine="CWL", main="m.cwl", files={"m.cwl": text}), {})
+
+
+def test_start_reads_no_workflow_library() -> None:
+    code = "import sys; from taskgate_emulator import Emulator; Emulator(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "taskgate_emulator.omics_engines" in done.stdout.split()
+    assert not {"WDL", "yaml", "moto"} & set(done.stdout.split())
+
+
+def test_main_file_and_language_are_found() -> None:
+    found = open_definition(zipped(main_wdl=WDL, lib_wdl=PART), None, None)
+    assert (found.engine, found.main, found.text) == ("WDL", "main.wdl", WDL)
+    assert open_definition(zipped(only_nf=NEXTFLOW), None, None).engine == "NEXTFLOW"
+    assert open_definition(zipped(a_cwl=CWL, b_wdl=WDL), "CWL", None).main == "a.cwl"
+    assert open_definition(zipped(a_wdl=WDL, b_wdl=PART), "WDL_LENIENT", "b.wdl").main == "b.wdl"
+
+
+@pytest.mark.parametrize(
+    ("content", "main", "told"),
+    [
+        (b"no zip", None, "not a zip"),
+        (zipped(a_wdl=WDL, b_wdl=PART), None, "does not tell its main file"),
+        (zipped(main_wdl=WDL), "other.wdl", "no file other.wdl"),
+        (zipped(main_txt="x"), "main.txt", "language"),
+    ],
+)
+def test_definition_that_cannot_be_opened_says_why(
+    content: bytes, main: str | None, told: str
+) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        open_definition(content, None, main)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "gpus", "expected"),
+    [
+        (1, 1, 0, "omics.c.large"),
+        (2, 5, 0, "omics.m.large"),
+        (4, 30, 0, "omics.r.xlarge"),
+        (1, 65, 0, "omics.r.4xlarge"),
+        (96, 768, 0, "omics.r.24xlarge"),
+        (4, 16, 1, "omics.g5.xlarge"),
+        (8, 16, 4, "omics.g5.12xlarge"),
+        (49, 16, 1, "omics.g5.16xlarge"),
+        (4, 16, 8, "omics.g5.48xlarge"),
+        (193, 1, 0, None),
+        (1, 1, 9, None),
+    ],
+)
+def test_instance_is_the_smallest_that_fits(
+    cpus: int, memory: int, gpus: int, expected: str | None
+) -> None:
+    assert instance_type(cpus, memory, gpus) == expected
