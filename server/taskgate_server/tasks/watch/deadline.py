@@ -111,7 +111,13 @@ class Steps(Named):
 
         async def look(name: str, step: Mapping[str, Any]) -> None:
             async with turns:
-                await self._look(ledger, name, step, pace, full=full)
+                try:
+                    await self._look(ledger, name, step, pace, full=full)
+                except TaskgateError as error:
+                    if self._is_step or error.code is not StatusCode.NOT_FOUND:
+                        raise
+                    # It went after the list of steps had been told; the job need not have.
+                    await self._confirm_gone(ledger, name, pace)
 
         await _all(*(look(name, step) for name, step in steps.items()))
         for name in set(ledger.groups()) - set(steps):
