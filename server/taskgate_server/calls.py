@@ -77,6 +77,8 @@ class Work:
     runs: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     """Run while it serves, and cancelled in the end."""
     backgrounds: list[Background] = field(default_factory=list)
+    starts: list[Callable[[], None]] = field(default_factory=list)
+    """Called when the server listens. They raise OSError where they cannot."""
 
 
 M = TypeVar("M", bound=Message)
