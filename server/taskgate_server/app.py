@@ -102,9 +102,12 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
 
     def load_handlers() -> dict[str, Handler]:
         watching = Watching(hints, work, sources)
+        from taskgate_server.audit import audited  # noqa: PLC0415  # it knows AWS's model
+
         rpcs = load_rpcs(settings, gateways, logs, watching)
         if guard is not None:
             rpcs = (guard.around(rpc) for rpc in rpcs)
+        rpcs = (audited(rpc) for rpc in rpcs)  # around the guard: what it denies is told, too
         return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in rpcs}
 
     server = Server(

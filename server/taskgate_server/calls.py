@@ -54,6 +54,9 @@ class Call:
     fields: frozenset[str] | None = None
     """The fields of the response that the caller needs; None for all."""
 
+    audit: dict[str, Any] = field(default_factory=dict)
+    """What the audit's line of a call that writes says besides who, what and how it ended."""
+
     observe_time: float | None = None
     """When AWS gave the answer, in seconds since 1970."""
 

@@ -5,6 +5,6 @@ Only the logs are imported here: metrics have a library of their own, for those 
 
 from __future__ import annotations
 
-from taskgate_server.telemetry.logs import BUGS, LOG, Tally, log_bug, set_up_logging
+from taskgate_server.telemetry.logs import AUDIT, BUGS, LOG, Tally, log_bug, set_up_logging
 
-__all__ = ["BUGS", "LOG", "Tally", "log_bug", "set_up_logging"]
+__all__ = ["AUDIT", "BUGS", "LOG", "Tally", "log_bug", "set_up_logging"]

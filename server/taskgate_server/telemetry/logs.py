@@ -16,6 +16,8 @@ from typing import Final, TextIO
 from pythonjsonlogger.json import JsonFormatter
 
 LOG: Final = logging.getLogger("taskgate")
+AUDIT: Final = logging.getLogger("taskgate.audit")
+"""Its lines come whatever level is logged."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ def set_up_logging(level: str, stream: TextIO | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     LOG.setLevel(level)
+    AUDIT.setLevel(logging.INFO)
 
 
 def log_bug(error: BaseException, **fields: object) -> None:
