@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-streams bench-watch clean
+.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-emulator: gen/stamp ## GetTask a second on one core, memory with 10,000 ta
 
 bench-guarded: gen/stamp ## a cached read with TLS, token, policy and limits, beside one without
 	$(BIN)/python -m benchmarks.guarded --check
+
+bench-metered: gen/stamp ## a cached read with metrics, beside one without
+	$(BIN)/python -m benchmarks.metered --check
 
 bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
 	$(BIN)/python -m benchmarks.streams

@@ -119,7 +119,7 @@ def _wait_ready(log: Path) -> str:
     while time.monotonic() < end:
         entries = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
         if sum(entry["message"] == "AWS service ready" for entry in entries) == 2:  # noqa: PLR2004  # both
-            return next(str(entry["address"]) for entry in entries if "address" in entry)
+            return next(str(each["address"]) for each in entries if each["message"] == "listening")
         time.sleep(0.05)
     raise BenchError(f"Taskgate did not start; its log:\n{log.read_text()}")
 

@@ -42,6 +42,15 @@ def aws_environment() -> Iterator[None]:
 @contextmanager
 def running_server(settings: Settings, log_stream: TextIO | None = None) -> Iterator[Address]:
     """A server in a thread with a loop of its own, drained at the end."""
+    with running_app(settings, log_stream) as (_, address):
+        yield address
+
+
+@contextmanager
+def running_app(
+    settings: Settings, log_stream: TextIO | None = None
+) -> Iterator[tuple[app.App, Address]]:
+    """The same, with the app."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="taskgate-server")
     thread.start()
@@ -57,7 +66,7 @@ def running_server(settings: Settings, log_stream: TextIO | None = None) -> Iter
     try:
         address = run(built.server.start())
         assert isinstance(address, Address)
-        yield address
+        yield built, address
     finally:
         run(built.server.drain(settings.drain_seconds))
         run(built.close())

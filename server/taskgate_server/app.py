@@ -8,52 +8,29 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskgate_server import config, transport
-from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
+from taskgate_server import config, doors, transport
+from taskgate_server.aws.services import SERVICES
 from taskgate_server.call_log import CallLog, LogStream
 from taskgate_server.calls import CallsInFlight, Handler, Rpc, Work
-from taskgate_server.config import AwsSettings, Settings, SettingsError
+from taskgate_server.config import Settings, SettingsError
 from taskgate_server.followed import FileFaultError
 from taskgate_server.interceptors import Interceptors
 from taskgate_server.server import TASK_SERVICE, Address, Handlers, Ports, Server
 from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.breaker import Breaker, Trip
-from taskgate_server.upstream.clients import make_client
-from taskgate_server.upstream.connection import Connection
-from taskgate_server.upstream.events import (
-    DaemonThreads,
-    EventQueue,
-    Hint,
-    queue_settings,
-)
-from taskgate_server.upstream.gateway import Gateway, Sharing
-from taskgate_server.upstream.paced import PacedSender
-from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
-from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
-from taskgate_server.upstream.sender import Sender
+from taskgate_server.upstream.gateway import Gateway
 
 if TYPE_CHECKING:
+    from taskgate_server.admin import Admin
     from taskgate_server.guard.guard import Guard
-
-LONGEST_MAX_AGE_SECONDS = 300.0
-"""Answers older than this are not kept, however old a caller would take them."""
+    from taskgate_server.readings import Readings, Sources
+    from taskgate_server.telemetry.metrics import Metrics
 
 YOUNG_OBJECTS = 10_000
 """How many new objects make the garbage collector look. By default 700 do, and a thousand calls in
 flight have it look all the time: that took a tenth of the CPU."""
-
-NEVER = Trip(consecutive=sys.maxsize, least_failures=sys.maxsize)
-"""A circuit breaker that stays closed."""
-
-BATCH_SLOTS = 2
-BATCH_LINGER_SECONDS = 0.002
-"""Few slots and a short linger make full batches: with four slots and none, an upstream as fast as
-the server was asked 913 times for 1,000 reads, with two slots and 2 ms some 300 times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +40,7 @@ class App:
     server: Server
     gateways: list[Gateway]
     call_log: CallLog
+    admin: Admin | None
     work: Work
     """Its backgrounds are known when the contracts are loaded."""
 
@@ -80,7 +58,7 @@ class Hints:
     """Passes hints on to whoever watches, once there is somebody."""
 
     def __init__(self) -> None:
-        self.watcher: Hint | None = None
+        self.watcher: Callable[[str], None] | None = None
 
     def __call__(self, name: str) -> None:
         """AWS sent an event about the task or parent of that name."""
@@ -101,25 +79,40 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
     faults = [*_strangers(settings), *transport.faults(settings)]
     if faults:
         raise SettingsError(faults)
-    gateways, logs = _gateways(settings)
+    metrics = _metrics(settings)
+    gateways, logs = doors.gateways(settings, metrics)
     hints = Hints()
-    queues = _event_queues(settings, hints)
+    queues = doors.event_queues(settings, hints, metrics)
     in_flight = CallsInFlight()
     call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
-    interceptors = Interceptors(in_flight=in_flight, call_log=call_log)
+    interceptors = Interceptors(in_flight=in_flight, call_log=call_log, metrics=metrics)
     work = Work([each.connection.run for each in logs.values()] + [each.run for each in queues])
     guard = _guard(settings, work)
+    admin, sources = None, None
+    if metrics is not None:
+        from taskgate_server import readings  # noqa: PLC0415  # see `_metrics`
+
+        sources = readings.Sources(
+            in_flight=in_flight,
+            gateways={**gateways, **{doors.logs_label(name): each for name, each in logs.items()}},
+            queues=queues,
+            guard=guard,
+        )
+        admin = _admin(settings, metrics, readings.Readings(sources, metrics), work)
 
     def load_handlers() -> dict[str, Handler]:
-        watching = Watching(hints, work)
+        watching = Watching(hints, work, sources)
+        from taskgate_server.audit import audited  # noqa: PLC0415  # it knows AWS's model
+
         rpcs = load_rpcs(settings, gateways, logs, watching)
         if guard is not None:
             rpcs = (guard.around(rpc) for rpc in rpcs)
+        rpcs = (audited(rpc) for rpc in rpcs)  # around the guard: what it denies is told, too
         return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in rpcs}
 
     server = Server(
         _ports(settings, work),
-        Handlers(load_handlers),
+        Handlers(load_handlers, metrics.unknown_called if metrics is not None else _nothing),
         in_flight,
         list(gateways.values()),
         settings.max_request_bytes,
@@ -129,6 +122,7 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         server=server,
         gateways=[*gateways.values(), *logs.values()],
         call_log=call_log,
+        admin=admin,
         work=work,
     )
 
@@ -172,81 +166,37 @@ def _guard(settings: Settings, work: Work) -> Guard | None:
     return guarded.guard
 
 
+def _metrics(settings: Settings) -> Metrics | None:
+    """What counts, if anybody is to be told."""
+    if settings.admin_port is None:
+        return None
+    from taskgate_server.telemetry.metrics import Metrics  # noqa: PLC0415  # takes 0.1 s
+
+    return Metrics()
+
+
+def _admin(settings: Settings, metrics: Metrics, readings: Readings, work: Work) -> Admin:
+    """What serves the metrics."""
+    from taskgate_server.admin import Admin  # noqa: PLC0415  # see `_metrics`
+
+    metrics.registry.register(readings)
+    admin = Admin(settings.admin_host, settings.admin_port or 0, metrics.registry)
+    work.starts.extend([readings.begin, admin.start])
+    work.backgrounds.append(admin)
+    return admin
+
+
+def _nothing() -> None:
+    """Nobody counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watching:
     """What is told of the watchers when the contracts are loaded."""
 
     hints: Hints
     work: Work
-
-
-def _gateways(settings: Settings) -> tuple[dict[str, Gateway], dict[str, Gateway]]:
-    """The doors to each AWS service, and to CloudWatch Logs for its tasks, by service."""
-    sharing = Sharing(
-        default_max_age=settings.default_max_age_seconds,
-        longest_max_age=LONGEST_MAX_AGE_SECONDS,
-        max_entries=settings.cache_max_entries,
-        max_bytes=settings.cache_max_bytes,
-        batch_slots=BATCH_SLOTS,
-        batch_linger=BATCH_LINGER_SECONDS,
-    )
-    # Nobody asks for the same page twice, but those who follow a log together do so at once.
-    at_once = replace(sharing, max_entries=0)
-    gateways, logs = {}, {}
-    for spec in SERVICES:
-        aws = _aws(settings, spec.name)
-        gateways[spec.name] = _gateway(spec, aws, sharing, settings)
-        for_logs = aws.model_copy(update={"endpoint_url": aws.logs_endpoint_url})
-        logs[spec.name] = _gateway(LOGS, for_logs, at_once, settings, on_demand=True)
-    return gateways, logs
-
-
-def _gateway(
-    spec: ServiceSpec,
-    aws: AwsSettings,
-    sharing: Sharing,
-    settings: Settings,
-    *,
-    on_demand: bool = False,
-) -> Gateway:
-    """The door to one AWS service, with threads of its own."""
-    executor = ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=spec.name)
-    make = partial(make_client, spec, aws)
-    connection = Connection(spec, make, executor, on_demand=on_demand)
-    return Gateway(
-        _paced(Sender(connection, executor), aws),
-        sharing,
-        default_time_limit=settings.default_time_limit_seconds,
-    )
-
-
-def _event_queues(settings: Settings, hint: Hint) -> list[EventQueue]:
-    """What takes events out of the queues that the settings name, each once."""
-    queues = {aws.events_queue_url: aws for aws in settings.aws.values() if aws.events_queue_url}
-    return [_event_queue(url, aws, hint) for url, aws in queues.items()]
-
-
-def _event_queue(url: str, aws: AwsSettings, hint: Hint) -> EventQueue:
-    threads, make = DaemonThreads(), partial(make_client, SQS, queue_settings(url, aws))
-    return EventQueue(Sender(Connection(SQS, make, threads), threads), url, _name_in, hint)
-
-
-def _name_in(event: str) -> str | None:
-    """See `tasks.events.name_in`. Imports the contracts, which takes 0.1 s."""
-    from taskgate_server.tasks.events import name_in  # noqa: PLC0415
-
-    return name_in(event)
-
-
-def _paced(sender: Sender, aws: AwsSettings) -> PacedSender:
-    """The sender at the pace that AWS's quotas, published and set, allow."""
-    spec = sender.connection.spec
-    published = spec.request_rates if aws.quotas == "published" else {}
-    spec = replace(spec, request_rates={**published, **aws.request_rates})
-    limiter = Unlimited(spec) if aws.quotas == "off" else RateLimiter(spec)
-    backoff = Backoff(max_attempts=aws.max_attempts)
-    breaker = Breaker(spec, None if aws.circuit_breaker else NEVER)
-    return PacedSender(sender, limiter, breaker, Retries(RetryBudget(), backoff))
+    sources: Sources | None = None
 
 
 def load_rpcs(
@@ -291,25 +241,24 @@ def load_rpcs(
         finders[spec.name] = load_finder(spec)(by_service[spec.name])
         counts[spec.name] = len(operations)
     backends = Backends(by_service)
-    rates = {name: _aws(settings, name).watch_calls_per_second for name in by_service}
+    rates = {name: doors.aws_settings(settings, name).watch_calls_per_second for name in by_service}
     hub = Hub(backends, rates)
     watching.work.backgrounds.append(hub)
     watching.hints.watcher = hub.hint
+    task_logs = Logs(backends=backends, finders=finders, gateways=logs)
+    if watching.sources is not None:
+        watching.sources.hub, watching.sources.logs = hub, task_logs
     services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
     yield from reflection.make_rpcs(services)
     yield from servicer.make_rpcs(
         [
             Reads(backends),
             Updates(backends, touched=hub.touched),
-            Logs(backends=backends, finders=finders, gateways=logs),
+            task_logs,
             Watches(hub, settings.default_time_limit_seconds),
             Info(version("taskgate"), backends, counts),
         ],
     )
-
-
-def _aws(settings: Settings, service: str) -> AwsSettings:
-    return settings.aws.get(service, AwsSettings())
 
 
 async def run(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> None:

@@ -54,6 +54,9 @@ class Call:
     fields: frozenset[str] | None = None
     """The fields of the response that the caller needs; None for all."""
 
+    audit: dict[str, Any] = field(default_factory=dict)
+    """What the audit's line of a call that writes says besides who, what and how it ended."""
+
     observe_time: float | None = None
     """When AWS gave the answer, in seconds since 1970."""
 
@@ -77,6 +80,8 @@ class Work:
     runs: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     """Run while it serves, and cancelled in the end."""
     backgrounds: list[Background] = field(default_factory=list)
+    starts: list[Callable[[], None]] = field(default_factory=list)
+    """Called when the server listens. They raise OSError where they cannot."""
 
 
 M = TypeVar("M", bound=Message)

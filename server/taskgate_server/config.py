@@ -136,6 +136,18 @@ class Settings(BaseSettings):
         description="Another port, in plaintext, for grpc.health.v1 and nothing else: for probes"
         " that know no TLS. Unset: none.",
     )
+    admin_host: str = Field(
+        "127.0.0.1",
+        description="Address of `admin_port`. It is plaintext, and tells methods and figures, no"
+        " values.",
+    )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port for `/metrics` over HTTP, see operations.md; 9464 is usual, 0 takes a"
+        " free one. Unset: none, and nothing is counted.",
+    )
     jwt_issuer: str | None = Field(
         None,
         description="Issuer (`iss`) of the tokens that say who calls. Unset: tokens mean nothing.",

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import Message
@@ -26,6 +26,9 @@ from taskgate_server.call_log import CallLog
 from taskgate_server.calls import READ_MASK_KEY, Call, CallsInFlight, Handler, Rpc, parse_request
 from taskgate_server.status import to_status
 from taskgate_server.telemetry import log_bug
+
+if TYPE_CHECKING:  # only who asks for metrics has their library imported
+    from taskgate_server.telemetry.metrics import Metrics, RpcMeter
 
 AWS_REQUEST_ID_KEY = "taskgate-aws-request-id"
 """Trailing metadata of a successful call: AWS's id of the request that answered it."""
@@ -61,6 +64,7 @@ class Interceptors:
     call_log: CallLog
     clock: Callable[[], float] = time.monotonic
     make_call_id: Callable[[], str] = field(default_factory=CallIds)
+    metrics: Metrics | None = None
 
     def handler(self, rpc: Rpc) -> Handler:
         """The handler of an RPC, with every stage around its behaviour."""
@@ -78,10 +82,17 @@ class Interceptors:
             response_serializer=_serialized,
         )
 
+    def _meter(self, rpc: Rpc) -> RpcMeter | None:
+        if self.metrics is None:
+            return None
+        return self.metrics.rpc(rpc.method, is_stream=rpc.client_streams or rpc.server_streams)
+
     def _unary(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
+        meter = self._meter(rpc)
+
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> Any:
             call = self._call(rpc, context)
-            with _Served(self, call):
+            with _Served(self, call, meter):
                 try:
                     _read_metadata(call, context)
                     response = await rpc.behaviour(_parsed(rpc, request), call)
@@ -94,10 +105,12 @@ class Interceptors:
         return handle
 
     def _stream(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
+        meter = self._meter(rpc)
+
         # Writing, not yielding: a caller that goes away then ends the behaviour at once.
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> None:
             call = self._call(rpc, context)
-            with _Served(self, call):
+            with _Served(self, call, meter):
                 try:
                     _read_metadata(call, context)
                     responses = rpc.behaviour(_parsed(rpc, request), call)
@@ -123,16 +136,19 @@ class Interceptors:
 class _Served:
     """Around a call: it is counted while it lasts, and logged when it has ended."""
 
-    __slots__ = ("_call", "_interceptors", "_started")
+    __slots__ = ("_call", "_interceptors", "_meter", "_started")
 
-    def __init__(self, interceptors: Interceptors, call: Call) -> None:
+    def __init__(self, interceptors: Interceptors, call: Call, meter: RpcMeter | None) -> None:
         self._interceptors = interceptors
         self._call = call
+        self._meter = meter
         self._started = 0.0
 
     def __enter__(self) -> None:
         self._started = self._interceptors.clock()
         self._interceptors.in_flight.count += 1
+        if self._meter is not None:
+            self._meter.open += 1
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, asyncio.CancelledError):
@@ -142,7 +158,11 @@ class _Served:
             ended = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             self._call.code = ended
         self._interceptors.in_flight.count -= 1
-        self._interceptors.call_log.ended(self._call, self._interceptors.clock() - self._started)
+        seconds = self._interceptors.clock() - self._started
+        self._interceptors.call_log.ended(self._call, seconds)
+        if self._meter is not None:
+            self._meter.open -= 1
+            self._meter.ended(self._call.code, seconds)
 
 
 def _serialized(response: Message | bytes) -> bytes:

@@ -45,8 +45,11 @@ class Handlers(grpc.GenericRpcHandler):
     Loading the contracts takes 0.1 s, which nobody has to wait for who only asks for health.
     """
 
-    def __init__(self, load: Callable[[], dict[str, Handler]]) -> None:
+    def __init__(
+        self, load: Callable[[], dict[str, Handler]], unknown: Callable[[], None] = lambda: None
+    ) -> None:
         self._load = load
+        self._unknown = unknown
         self._by_method: dict[str, Handler] | None = None
 
     def load(self) -> dict[str, Handler]:
@@ -57,7 +60,10 @@ class Handlers(grpc.GenericRpcHandler):
 
     def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
         """The handler of a method; None for a method that is not here."""
-        return self.load().get(details.method)
+        handler = self.load().get(details.method)
+        if handler is None:
+            self._unknown()
+        return handler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +165,14 @@ class Server:
         await self._tell_health()
         address = await self._listen(self._ports.address)
         await self._listen_for_health()
+        try:
+            for begin in self._work.starts:
+                begin()
+        except OSError as error:
+            raise ListenError(
+                f"cannot listen for admin ({error.strerror}): choose another place with"
+                " TASKGATE_ADMIN_HOST and TASKGATE_ADMIN_PORT"
+            ) from None
         LOG.info("listening", extra={"address": str(address)})
         for gateway in self._gateways:
             self._run(gateway.connection.run())

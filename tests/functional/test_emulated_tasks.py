@@ -11,7 +11,7 @@ import pytest
 from taskgate.v1 import task_service_pb2_grpc
 from taskgate_emulator import Emulator, seed
 from taskgate_emulator.state import ACCOUNT_ID, Account
-from taskgate_server import app
+from taskgate_server import doors
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_events import Hints, Queue
@@ -52,7 +52,7 @@ def test_the_log_of_a_run_task(
 
 async def test_an_event_becomes_a_hint(aws: Emulator) -> None:
     hints, queue = Hints(), await asyncio.to_thread(Queue, aws.endpoint_url, ACCOUNT_ID)
-    consumer = app._event_queue(queue.url, AwsSettings(region=REGION), hints)
+    consumer = doors.event_queue(queue.url, AwsSettings(region=REGION), hints)
     running = asyncio.ensure_future(consumer.run())
 
     def emit(account: Account) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from taskgate_client import connect
 from taskgate_emulator import Emulator, seed
-from taskgate_server import app
+from taskgate_server import doors
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream import events
 from taskgate_server.upstream.events import EventQueue
@@ -91,7 +91,7 @@ class Hints(list[str]):
 async def consuming(
     url: str, hint: Callable[[str], None], **more: Any
 ) -> AsyncGenerator[EventQueue, None]:
-    consumer = app._event_queue(url, AwsSettings(region=REGION), hint)
+    consumer = doors.event_queue(url, AwsSettings(region=REGION), hint)
     for name, value in more.items():
         setattr(consumer, name, value)
     running = asyncio.ensure_future(consumer.run())
@@ -171,7 +171,7 @@ async def test_an_answer_that_makes_no_sense_ends_nothing(queue: Queue) -> None:
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    consumer = app._event_queue(queue.url, AwsSettings(region=REGION), hints)
+    consumer = doors.event_queue(queue.url, AwsSettings(region=REGION), hints)
     async with consuming(queue.url, hints, _sender=Odd(consumer._sender), _sleep=pause):
         queue.happen("Job Run Status Change", deadline(*IDS[:3]))
         await hints.until(lambda: hints == [JOB])
@@ -228,7 +228,7 @@ def test_queues_that_are_one_have_one_reader() -> None:
     other = AwsSettings(events_queue_url="https://sqs.us-west-2.amazonaws.com/1/r")
 
     def count(**aws: AwsSettings) -> int:
-        return len(app._event_queues(settings_for("http://127.0.0.1", aws=aws), print))
+        return len(doors.event_queues(settings_for("http://127.0.0.1", aws=aws), print))
 
     assert count(deadline=one, omics=one) == 1
     assert count(deadline=one, omics=other) == 2

@@ -312,6 +312,12 @@ def test_a_batch_is_checked_as_a_whole(
     assert aws.request_count == 0
 
 
+def ids(name: str) -> str:
+    """A task's name without its collections."""
+    service, *rest = name.split("/")
+    return "/".join([service, *rest[1::2]])
+
+
 def test_who_asked_for_what_and_why_is_logged(
     stub: task_service_pb2_grpc.TaskServiceStub, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -319,10 +325,12 @@ def test_who_asked_for_what_and_why_is_logged(
     stub.BatchUpdateTasks(
         batch((PENDING, CANCEL), (missing(1), RETRY), ("x" * 9999, RETRY), reason="y" * 2000)
     )
-    [line] = [record for record in caplog.records if record.msg == "task update"]
+    [line] = [record for record in caplog.records if record.msg == "audit"]
     told = vars(line)
-    assert told["tasks"] == [PENDING, missing(1)]
-    assert told["task_count"] == 2
+    assert told["resources"] == [ids(PENDING), ids(missing(1)), "?"]
+    assert told["resource_count"] == 3
+    assert told["failed_count"] == 2
+    assert told["code"] == "OK"
     assert told["actions"] == {"TASK_ACTION_CANCEL": 1, "TASK_ACTION_RETRY": 1}
     assert told["reason"] == "y" * 1000
     assert 1 <= len(told["request_id"]) <= 64

@@ -75,6 +75,7 @@ class Sender:
 
     answers: list[dict[str, Any]]
     connection = SimpleNamespace(spec=DEADLINE)
+    meter = None
     executor = None
 
     async def send(

@@ -49,6 +49,7 @@ class Aws:
     failing: TaskgateError | None = None
 
     connection = SimpleNamespace(spec=DEADLINE)
+    meter = None
     executor = None
 
     async def send(

@@ -53,17 +53,17 @@ async def test_a_read_that_all_have_left_before_it_was_sent_leaves_nothing_behin
     await settle()
     impatient = ask(gateway, "t2", "t2", "t3")
     await settle()
-    assert len(gateway._flights) == 3
+    assert len(gateway.flights) == 3
     for task in impatient:
         task.cancel()
     await settle()
-    assert len(gateway._flights) == 1
+    assert len(gateway.flights) == 1
     late = ask(gateway, "t2")
     await settle()
     await finish_all(aws, 0.1)
     await asyncio.gather(*busy, *late)
     assert [name for name, _ in aws.sent] == ["GetTask", "GetTask"]
-    assert len(gateway._flights) == 0
+    assert len(gateway.flights) == 0
     await gateway.close()
 
 

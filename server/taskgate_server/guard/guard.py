@@ -66,11 +66,18 @@ class Guard:
         *,
         tokens_wanted: bool,
     ) -> None:
+        self.denied = 0
+        """What the policy has denied so far, for metrics."""
         self._callers = callers
         self._policy = policy
         self._fairness = fairness
         self._tokens_wanted = tokens_wanted
         self._decisions: OrderedDict[tuple[Caller, str, Path], tuple[int, bool]] = OrderedDict()
+
+    @property
+    def limited(self) -> int:
+        """Calls refused so far since their caller made too many."""
+        return 0 if self._fairness is None else self._fairness.refused
 
     def around(self, rpc: Rpc) -> Rpc:
         """The RPC for those who may."""
@@ -187,6 +194,7 @@ class Guard:
         def refuse(path: Path) -> errors.TaskgateError | None:
             if self._allows(caller, gate.action, path):
                 return None
+            self.denied += 1
             if caller is ANONYMOUS and self._tokens_wanted:
                 return errors.unauthenticated(
                     "IDENTITY_MISSING",

@@ -49,6 +49,8 @@ class Fairness:
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
+        self.refused = 0
+        """Calls so far, for metrics."""
         self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
 
     @contextmanager
@@ -63,8 +65,12 @@ class Fairness:
             errors.TaskgateError: RESOURCE_EXHAUSTED with RetryInfo.
         """
         visitor = self._visitor(caller)
-        self._take(visitor)
-        self._demand_room(visitor, stream=stream)
+        try:
+            self._take(visitor)
+            self._demand_room(visitor, stream=stream)
+        except errors.TaskgateError:
+            self.refused += 1
+            raise
         change = (0, 1) if stream else (1, 0)
         visitor.calls += change[0]
         visitor.streams += change[1]

@@ -20,13 +20,11 @@ from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Action, Backends, NoVerbs, TaskBackend
-from taskgate_server.telemetry import LOG
 
 MOST_UPDATES: Final = 1000
 LONGEST_REQUEST_ID: Final = 64
 """Characters, as many as AWS takes in a token."""
 LONGEST_LOGGED_REASON: Final = 1000
-MOST_LOGGED_NAMES: Final = 100
 
 Touched: TypeAlias = Callable[[str], None]
 """Told the name of each task that may have changed, so that whoever watches it looks again."""
@@ -111,9 +109,10 @@ class Updates:
         }
         updates = [plan for plan in planned if isinstance(plan, Update)]
         if updates:
-            _log(updates, request_id, request.reason, call)
+            _note(updates, request_id, request.reason, call)
         for backend, group in _by_backend(updates):
             outcomes |= await self._write(backend, group, request_id, call)
+        call.audit["failed_count"] = sum(error is not None for error in outcomes.values())
         return task_update_pb2.BatchUpdateTasksResponse(
             results=[
                 _result(update.name, outcomes[update.name], call) for update in request.updates
@@ -124,7 +123,7 @@ class Updates:
         """Does it, and reads what became of the task."""
         update = self._plan(request.name, action, request.request_id)
         request_id = request.request_id or self.make_request_id()
-        _log([update], request_id, request.reason, call)
+        _note([update], request_id, request.reason, call)
         outcomes = await self._write(update.backend, [update], request_id, call)
         error = outcomes[update.name]
         if error is not None:
@@ -182,20 +181,13 @@ class Updates:
         )
 
 
-def _log(updates: Sequence[Update], request_id: str, reason: str, call: Call) -> None:
-    """One line of who is asked to do what, and why; the call's own line tells how it ended."""
-    LOG.info(
-        "task update",
-        extra={
-            "method": call.method,
-            "call_id": call.call_id,
-            "request_id": request_id,
-            "reason": reason[:LONGEST_LOGGED_REASON],
-            "actions": Counter(update.action for update in updates),
-            "tasks": [update.name for update in updates[:MOST_LOGGED_NAMES]],
-            "task_count": len(updates),
-        },
-    )
+def _note(updates: Sequence[Update], request_id: str, reason: str, call: Call) -> None:
+    """Who is asked to do what, and why, for the audit."""
+    call.audit = {
+        "request_id": request_id,
+        "reason": reason[:LONGEST_LOGGED_REASON],
+        "actions": Counter(update.action for update in updates),
+    }
 
 
 def _check_request_id(request_id: str) -> None:

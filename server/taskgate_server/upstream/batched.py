@@ -67,6 +67,13 @@ class Batches:
         self._later: set[asyncio.Task[None]] = set()
         self._seconds: dict[str, float] = {}
         """How long a call takes, by operation that is batched."""
+        self.sent_singly = 0
+        self.sent_in_batches = 0
+        """Reads, for metrics."""
+
+    def waiting(self) -> dict[str, int]:
+        """How many reads wait to be sent, by operation."""
+        return {operation: len(batcher) for operation, batcher in self._batchers.items()}
 
     async def close(self) -> None:
         """Sends nothing more."""
@@ -131,6 +138,9 @@ class Batches:
         if leave.is_single:
             return [await self._ask_singly(operation, reads[0], leave.permit)]
         params = [read.question.params for read in reads]
+        self.sent_in_batches += len(reads)
+        if self._sender.sender.meter is not None:
+            self._sender.sender.meter.batch(plan.operation, len(reads))
         try:
             answer = await self._sender.send(
                 plan.operation,
@@ -152,6 +162,7 @@ class Batches:
         )
 
     async def _ask_singly(self, operation: str, read: Read, permit: Permit | None) -> Outcome:
+        self.sent_singly += 1
         try:
             return await self._sender.send(
                 operation, read.question.params, read, repeatable=True, permit=permit

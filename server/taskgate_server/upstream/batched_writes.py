@@ -156,6 +156,8 @@ class BatchedWrites:
         self, writes: Writes, batch: BatchWritePlan, part: Sequence[int], attempt: int
     ) -> None:
         items = writes.pick(part)
+        if self._sender.sender.meter is not None:
+            self._sender.sender.meter.batch(batch.operation, len(items))
         answer = await self._sender.send(
             batch.operation,
             batch.to_params(items, writes.token_for(part, attempt)),

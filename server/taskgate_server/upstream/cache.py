@@ -37,6 +37,8 @@ class AnswerCache(Generic[T]):
         self._max_age = max_age
         self._entries: OrderedDict[Hashable, Entry[T]] = OrderedDict()
         self._bytes = 0
+        self.hits = 0
+        """How often an answer was found, for metrics."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -46,12 +48,18 @@ class AnswerCache(Generic[T]):
         """Bytes of all answers kept."""
         return self._bytes
 
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest answer was sent for. Looks at all of them."""
+        return min((entry.sent_at for entry in self._entries.values()), default=None)
+
     def get(self, key: Hashable, not_before: float) -> Entry[T] | None:
         """The answer to `key`, if its call was sent at `not_before` or later."""
         entry = self._entries.get(key)
         if entry is None or entry.sent_at < not_before:
             return None
         self._entries.move_to_end(key)
+        self.hits += 1
         return entry
 
     def put(self, key: Hashable, entry: Entry[T], now: float) -> None:

@@ -7,9 +7,13 @@ look, never news in itself. docs/events.md has how a queue gets the events.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from threading import Thread
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
@@ -39,6 +43,24 @@ BACKOFF: Final = Backoff(first_seconds=1.0, longest_seconds=60.0)
 QUEUE_REGION: Final = re.compile(r"(?:^|\.)sqs\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.")
 
 
+@dataclass(slots=True)
+class Lag:
+    """How late events were, for metrics."""
+
+    count: int = 0
+    seconds: float = 0.0
+    """Of all together."""
+
+    def note(self, event: str, now: float) -> None:
+        """An event has come, as JSON text. EventBridge tells its time to the second."""
+        try:
+            happened = datetime.fromisoformat(json.loads(event)["time"]).timestamp()
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+            return
+        self.count += 1
+        self.seconds += max(now - happened, 0.0)
+
+
 class EventQueue:
     """Takes events out of one queue, as long as `run` runs.
 
@@ -49,9 +71,10 @@ class EventQueue:
         hint: told that.
         sleep: waits for seconds.
         random: for jitter.
+        wall_clock: seconds since 1970.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # clock and chance come in as arguments
         self,
         sender: Sender,
         url: str,
@@ -60,7 +83,9 @@ class EventQueue:
         *,
         sleep: Sleep = asyncio.sleep,
         random: Random | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        self.lag = Lag()
         self.hinted = 0
         """Events so far that were about a task or a parent, for metrics."""
         self.ignored = 0
@@ -71,6 +96,7 @@ class EventQueue:
         self._hint = hint
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311  # jitter is no secret
+        self._wall_clock = wall_clock
         self._failures = 0
 
     async def run(self) -> None:
@@ -121,6 +147,7 @@ class EventQueue:
             self.ignored += 1
             return
         self.hinted += 1
+        self.lag.note(body, self._wall_clock())
         try:
             self._hint(name)
         except Exception as error:  # noqa: BLE001  # the others in the batch are not to wait for it

@@ -86,15 +86,15 @@ class Gateway:
         self._default_time_limit = default_time_limit
         self._clock = clock
         self._plans: dict[str, OperationPlan] = {}
-        self._kept: AnswerCache[Outcome] = AnswerCache(
+        self.cache: AnswerCache[Outcome] = AnswerCache(
             max_entries=sharing.max_entries,
             max_bytes=sharing.max_bytes,
             max_age=sharing.longest_max_age,
         )
-        self._flights: Flights[Question, Answer] = Flights()
+        self.flights: Flights[Question, Answer] = Flights()
         self._writes = WriteLog(sharing.longest_max_age)
-        self._lists = Lists(paced)
-        self._batches = Batches(
+        self.lists = Lists(paced)
+        self.batches = Batches(
             paced,
             slots=sharing.batch_slots,
             linger=sharing.batch_linger,
@@ -102,6 +102,7 @@ class Gateway:
             sleep=sleep,
         )
         self._batched_writes = BatchedWrites(paced, clock)
+        self.sent_singly = 0  # shared reads that left as they are, for metrics
 
     async def call(
         self,
@@ -140,7 +141,7 @@ class Gateway:
         """
         if not question.plan.is_shared:
             return None
-        kept = self._kept.get(question.key, self._not_before(question, max_age))
+        kept = self.cache.get(question.key, self._not_before(question, max_age))
         return _told(kept.value) if kept is not None else None
 
     async def ask(
@@ -169,7 +170,7 @@ class Gateway:
                 async with asyncio.timeout(None if limit == math.inf else limit):
                     return await self._send(question, SoleAsker(give_up_at, priority))
             not_before = self._not_before(question, max_age)
-            kept = self._kept.get(question.key, not_before)
+            kept = self.cache.get(question.key, not_before)
             if kept is not None:
                 return _told(kept.value)
             listing = question.plan.listing
@@ -178,7 +179,7 @@ class Gateway:
                 if row is not None:
                     return row
                 limit = give_up_at - self._clock()
-                with self._lists.reading_singly(listing.key(question.params)):
+                with self.lists.reading_singly(listing.key(question.params)):
                     return await self._join(question, not_before, give_up_at, limit, priority)
             return await self._join(question, not_before, give_up_at, limit, priority)
         except TimeoutError:
@@ -228,8 +229,8 @@ class Gateway:
 
     async def close(self) -> None:
         """Ends what is in the air. Call it when no caller waits any more."""
-        await self._flights.close()
-        await self._batches.close()
+        await self.flights.close()
+        await self.batches.close()
 
     def body(self, operation: str, stream: Any) -> Body:
         """The streamed member of an answer, to be read."""
@@ -244,7 +245,7 @@ class Gateway:
         priority: Priority,
     ) -> Answer:
         """A call of the operation itself: one in the air, or a new one."""
-        read = self._flights.find(question.key, not_before) or self._launch(question)
+        read = self.flights.join(question.key, not_before) or self._launch(question)
         return _told(await read.wait(give_up_at, limit, priority))
 
     async def _from_list(
@@ -257,20 +258,20 @@ class Gateway:
     ) -> Answer | None:
         """The row of the list that has it; None where a single call is cheaper, or must decide."""
         row = question_key(ROW, question.params)
-        kept = self._kept.get(row, not_before)
+        kept = self.cache.get(row, not_before)
         if kept is not None:
             return _told(kept.value)
         key = listing.key(question.params)
-        read = self._flights.find(key, not_before)
+        read = self.flights.find(key, not_before)
         if read is None:
-            if self._flights.find(question.key, not_before) or not self._lists.is_cheaper(key):
+            if self.flights.find(question.key, not_before) or not self.lists.is_cheaper(key):
                 return None
             read = self._launch_list(question, key, listing)
         outcome = await read.wait(give_up_at, give_up_at - self._clock(), priority)
         if isinstance(outcome, errors.TaskgateError) and is_refusal(outcome):
             return None
         answer = _told(outcome)
-        kept = self._kept.get(row, not_before)
+        kept = self.cache.get(row, not_before)
         if kept is not None:
             return _told(kept.value)
         told = answer.value.get(question.params[listing.item])
@@ -278,16 +279,16 @@ class Gateway:
 
     def _launch_list(self, question: Question, key: Hashable, listing: ListPlan) -> Read:
         read: Read = Flight(
-            key, question, self._clock, lambda read, _: self._flights.land(read), self._flights.land
+            key, question, self._clock, lambda read, _: self.flights.land(read), self.flights.land
         )
-        self._flights.launch(read)
-        self._flights.run(read, asyncio.ensure_future(self._fly_list(read, listing)))
+        self.flights.launch(read)
+        self.flights.run(read, asyncio.ensure_future(self._fly_list(read, listing)))
         return read
 
     async def _fly_list(self, read: Read, listing: ListPlan) -> None:
         outcome: Answer | Exception
         try:
-            outcome = await self._lists.read(read, listing)
+            outcome = await self.lists.read(read, listing)
             self._keep_rows(read, listing, outcome)
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait are told
             outcome = error
@@ -300,7 +301,7 @@ class Gateway:
         for item, row in answer.value.items():
             told = _row_answer(answer, row)
             key = question_key(ROW, {**parent, listing.item: item})
-            self._kept.put(key, Entry(told, read.sent_at, told.size), self._clock())
+            self.cache.put(key, Entry(told, read.sent_at, told.size), self._clock())
 
     def _not_before(self, question: Question, max_age: float | None) -> float:
         """When an answer must have been sent: late enough, and after the last write."""
@@ -311,24 +312,25 @@ class Gateway:
 
     def _launch(self, question: Question) -> Read:
         """Asks AWS, in a batch where there is one."""
-        read: Read = Flight(question.key, question, self._clock, self._landed, self._flights.land)
-        self._flights.launch(read)
+        read: Read = Flight(question.key, question, self._clock, self._landed, self.flights.land)
+        self.flights.launch(read)
         batch = question.plan.batch
-        if batch is not None and self._batches.can_take(question.operation):
-            self._batches.put(read, batch)
+        if batch is not None and self.batches.can_take(question.operation):
+            self.batches.put(read, batch)
         else:
-            self._flights.run(read, asyncio.ensure_future(self._fly(read)))
+            self.flights.run(read, asyncio.ensure_future(self._fly(read)))
         return read
 
     async def _fly(self, read: Read) -> None:
         outcome: Answer | Exception
         try:
             question = read.question
+            self.sent_singly += 1
             outcome = await self.paced.send(
                 question.operation, question.params, read, repeatable=True
             )
         except asyncio.CancelledError:
-            self._flights.land(read)
+            self.flights.land(read)
             raise
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait are told
             outcome = error
@@ -336,15 +338,15 @@ class Gateway:
 
     def _landed(self, read: Read, outcome: Answer | Exception) -> None:
         """Keeps what is worth keeping of a call that has ended."""
-        self._flights.land(read)
+        self.flights.land(read)
         if read.sent_at is None:
             return
         if isinstance(outcome, Answer):
-            self._kept.put(read.key, Entry(outcome, read.sent_at, outcome.size), self._clock())
+            self.cache.put(read.key, Entry(outcome, read.sent_at, outcome.size), self._clock())
         # That there is no such thing is an answer; throttles and failures are not kept.
         elif isinstance(outcome, errors.TaskgateError) and outcome.code is StatusCode.NOT_FOUND:
             news: Entry[Outcome] = Entry(outcome.with_traceback(None), read.sent_at, ERROR_BYTES)
-            self._kept.put(read.key, news, self._clock())
+            self.cache.put(read.key, news, self._clock())
 
     async def _send(self, question: Question, asker: SoleAsker) -> Answer:
         """Sends a write, or a read that is not shared.

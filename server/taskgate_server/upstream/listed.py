@@ -69,6 +69,8 @@ class Lists:
         """How many pages a list had, when last read."""
         self._single: Counter[Hashable] = Counter()
         """How many single reads are on their way of things that are in one list."""
+        self.reads = 0
+        """Lists read, for metrics."""
 
     def is_cheaper(self, key: Hashable) -> bool:
         """Whether to read the list rather than one more single thing in it.
@@ -95,6 +97,7 @@ class Lists:
             errors.TaskgateError: as AWS answers.
         """
         rows: dict[str, Any] = {}
+        self.reads += 1
         parent, token, pages, size = plan.parent(read.question.params), "", 0, 0
         while True:
             answer = await self._sender.send(

@@ -7,13 +7,19 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import grpc
 
 from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
 from taskgate_server.upstream.clients import AwsClient, Reply
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.failures import from_botocore
+from taskgate_server.upstream.retries import is_throttle
+
+if TYPE_CHECKING:  # only who asks for metrics has their library imported
+    from taskgate_server.telemetry.metrics import AwsMeter
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,12 +44,16 @@ class Sender:
     Args:
         connection: gives the client.
         executor: its threads, bounded.
+        meter: counts the calls; None for nobody.
         wall_clock: seconds since 1970.
+        clock: monotonic seconds.
     """
 
     connection: Connection
     executor: Executor
+    meter: AwsMeter | None = None
     wall_clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
 
     async def send(
         self,
@@ -78,6 +88,7 @@ class Sender:
                 outcome = error
             _tell(loop, answered, outcome, ended)
 
+        began = self.clock()
         call = self.executor.submit(work)
         try:
             reply = await answered
@@ -86,7 +97,10 @@ class Sender:
                 ended()
             raise
         except Exception as error:
-            raise self._told(error, operation, client) from error
+            told = self._told(error, operation, client)
+            self._count(operation, began, told)
+            raise told from error
+        self._count(operation, began)
         return Answer(
             value=reply.value,
             request_id=reply.request_id,
@@ -104,6 +118,16 @@ class Sender:
             operation=operation,
             endpoint=client.endpoint if client else "",
         )
+
+    def _count(
+        self, operation: str, began: float, error: errors.TaskgateError | None = None
+    ) -> None:
+        if self.meter is None:
+            return
+        code = grpc.StatusCode.OK if error is None else error.code
+        self.meter.ended(operation, code, self.clock() - began)
+        if error is not None and is_throttle(error):
+            self.meter.throttled(operation)
 
     def _told(self, error: Exception, operation: str, client: AwsClient) -> errors.TaskgateError:
         told = from_botocore(error, self.origin(operation))

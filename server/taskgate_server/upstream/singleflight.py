@@ -125,6 +125,8 @@ class Flights(Generic[Q, T]):
     def __init__(self) -> None:
         self._by_key: dict[Hashable, Flight[Q, T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.joined = 0
+        """Calls that were joined instead of made anew, for metrics."""
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -141,6 +143,13 @@ class Flights(Generic[Q, T]):
         flight = self._by_key.get(key)
         if flight is None or (flight.sent_at is not None and flight.sent_at < not_before):
             return None
+        return flight
+
+    def join(self, key: Hashable, not_before: float) -> Flight[Q, T] | None:
+        """Like `find`, by somebody who then waits for it."""
+        flight = self.find(key, not_before)
+        if flight is not None:
+            self.joined += 1
         return flight
 
     def launch(self, flight: Flight[Q, T]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from taskgate.v1 import task_log_pb2
@@ -34,6 +34,8 @@ class Logs:
     sleep: Sleep = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
+    followed: set[int] = field(default_factory=set)
+    """The streams under way that follow a log, by the identity of what serves them."""
 
     async def stream_task_logs(
         self, request: task_log_pb2.StreamTaskLogsRequest, call: Call
@@ -51,9 +53,14 @@ class Logs:
             time_remaining=call.time_remaining,
             wall_clock=self.wall_clock,
         )
-        async with aclosing(following.parts()) as parts:
-            async for part in parts:
-                yield part
+        if request.follow:
+            self.followed.add(id(following))
+        try:
+            async with aclosing(following.parts()) as parts:
+                async for part in parts:
+                    yield part
+        finally:
+            self.followed.discard(id(following))
 
 
 def _wanted(request: task_log_pb2.StreamTaskLogsRequest) -> Wanted:

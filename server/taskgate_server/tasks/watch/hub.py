@@ -159,6 +159,11 @@ class Hub:
         """How many pollers there are."""
         return len(self._loops)
 
+    @property
+    def watchers(self) -> int:
+        """How many watches and waits there are."""
+        return len(self._at_stop)
+
     def _concerned(self, name: str) -> Iterator[Poller]:
         """The pollers that tell somebody of a task."""
         yield from self._whole_pollers(_above(name.rpartition("/tasks/")[0]))

@@ -9,12 +9,26 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
 LOG: Final = logging.getLogger("taskgate")
+AUDIT: Final = logging.getLogger("taskgate.audit")
+"""Its lines come whatever level is logged."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """A count, for metrics."""
+
+    count: int = 0
+
+
+BUGS: Final = Tally()
+"""Unexpected errors so far, of the process, like its log."""
 
 
 def set_up_logging(level: str, stream: TextIO | None = None) -> None:
@@ -31,10 +45,12 @@ def set_up_logging(level: str, stream: TextIO | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     LOG.setLevel(level)
+    AUDIT.setLevel(logging.INFO)
 
 
 def log_bug(error: BaseException, **fields: object) -> None:
     """Logs where an unexpected error arose, without its text, which may hold a caller's values."""
+    BUGS.count += 1
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
     LOG.error("bug", extra={**fields, "exception": type(error).__name__, "places": places})

@@ -1,0 +1,141 @@
+"""The audit: a line in the log for each call of an RPC that writes, whatever became of it.
+
+Which RPCs write, and what a request is about, is what the policy goes by, too (`guard.actions`,
+`guard.resources`). What a service knows besides it puts into `Call.audit`. Reads cost nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final
+
+from google.protobuf.message import Message
+from grpc import StatusCode
+
+from taskgate_server import errors
+from taskgate_server.calls import Call, Rpc, parse_request
+from taskgate_server.guard.actions import SPECS, UNIFIED_READS, Action, action_of
+from taskgate_server.guard.resources import Path, Paths, compile_paths
+from taskgate_server.telemetry import AUDIT
+
+MOST_RESOURCES: Final = 100
+"""Told of one call; their number is told in any case."""
+
+ID: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,256}")
+"""What ids of AWS look like. Anything else may be what a caller did not mean to have logged."""
+
+
+def audited(rpc: Rpc) -> Rpc:
+    """The RPC with a line for each call, if it writes."""
+    service, _, name = rpc.method.rpartition("/")
+    spec = SPECS.get(service)
+    reads = UNIFIED_READS if spec is None else tuple(spec.shared_reads)
+    if name.startswith(reads) or service.startswith("grpc.reflection."):
+        return rpc
+    audit = _Audit(rpc)
+    serve = audit.streaming if rpc.server_streams else audit.unary
+    return replace(rpc, behaviour=serve)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    paths: list[Path] = field(default_factory=list)
+    code: str = StatusCode.OK.name
+    reason: str = ""
+
+
+class _Audit:
+    """Around one RPC. AWS's model is asked at the first call: it takes long to load."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    @cached_property
+    def _action(self) -> Action:
+        return action_of(self._rpc.method)
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return compile_paths(self._rpc.method, self._rpc.request_class)
+
+    async def unary(self, request: Any, call: Call) -> Any:
+        with self._line(call) as outcome:
+            return await self._rpc.behaviour(self._seen(request, outcome), call)
+
+    async def streaming(self, request: Any, call: Call) -> AsyncIterator[Any]:
+        with self._line(call) as outcome:
+            responses = self._rpc.behaviour(self._seen(request, outcome), call)
+            async with aclosing(responses):
+                async for response in responses:
+                    yield response
+
+    def _seen(self, request: Any, outcome: _Outcome) -> Any:
+        """The request, of which it is noted what it is about."""
+        if self._rpc.client_streams:
+            return self._seen_first(request, outcome)
+        self._note(request, outcome)
+        return request
+
+    async def _seen_first(
+        self, requests: AsyncIterator[Message], outcome: _Outcome
+    ) -> AsyncIterator[Message]:
+        first = True
+        async for request in requests:
+            if first:
+                self._note(request, outcome)
+                first = False
+            yield request
+
+    def _note(self, request: Any, outcome: _Outcome) -> None:
+        if isinstance(request, bytes):
+            try:
+                request = parse_request(self._rpc.request_class, request)
+            except errors.TaskgateError:
+                return  # whoever serves it says so
+        outcome.paths = self._paths(request)
+
+    @contextmanager
+    def _line(self, call: Call) -> Iterator[_Outcome]:
+        outcome = _Outcome()
+        try:
+            yield outcome
+        except errors.TaskgateError as error:
+            call.aws_request_id = error.aws_request_id or call.aws_request_id
+            outcome.code, outcome.reason = error.code.name, error.reason
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            # AWS may have done it nevertheless.
+            outcome.code = StatusCode.CANCELLED.name
+            raise
+        except BaseException:
+            outcome.code, outcome.reason = StatusCode.INTERNAL.name, errors.BUG
+            raise
+        finally:
+            self._tell(call, outcome)
+
+    def _tell(self, call: Call, outcome: _Outcome) -> None:
+        AUDIT.info(
+            "audit",
+            extra={
+                "method": self._rpc.method,
+                "group": self._action.group,
+                "caller": call.caller,
+                "call_id": call.call_id,
+                "code": outcome.code,
+                "error_reason": outcome.reason,
+                "aws_request_id": call.aws_request_id,
+                "resources": [_told(path) for path in outcome.paths[:MOST_RESOURCES]],
+                "resource_count": len(outcome.paths),
+                **call.audit,
+            },
+        )
+
+
+def _told(path: Path) -> str:
+    """A path, without what is no id."""
+    return "/".join(key if ID.fullmatch(key) else "?" for _, key in path)

@@ -1,0 +1,260 @@
+"""Metrics that are read when Prometheus asks: what there is, and counts kept where things happen.
+
+They are read in the event loop, in one go, and so fit each other. The lines are made elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from taskgate_server.calls import CallsInFlight
+from taskgate_server.telemetry import BUGS
+from taskgate_server.telemetry.metrics import Metrics
+from taskgate_server.upstream.breaker import State
+from taskgate_server.upstream.gateway import Gateway
+
+if TYPE_CHECKING:  # it comes with the contracts, or with the settings that ask for it
+    from taskgate_server.guard.guard import Guard
+    from taskgate_server.tasks.logs.streams import Logs
+    from taskgate_server.tasks.watch.hub import Hub
+    from taskgate_server.upstream.events import EventQueue
+
+LONGEST_WAIT_SECONDS: Final = 5.0
+"""How long the event loop may let a scrape wait. Prometheus gives up after 10 s by default."""
+
+Sample: TypeAlias = tuple[Sequence[str], float]
+"""The values of labels, and the metric's."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Sources:
+    """What is read."""
+
+    in_flight: CallsInFlight
+    gateways: Mapping[str, Gateway]
+    """By the label `service`."""
+    queues: Sequence[EventQueue]
+    guard: Guard | None
+    hub: Hub | None = field(default=None)
+    """None until the contracts are loaded."""
+    logs: Logs | None = field(default=None)
+    """The same."""
+
+
+class Readings(Collector):
+    """Reads them for a registry of Prometheus.
+
+    Args:
+        sources: what is read.
+        metrics: knows the streams.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, sources: Sources, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sources = sources
+        self._metrics = metrics
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._clock = clock
+
+    def begin(self) -> None:
+        """Notes the event loop in which the sources live. Call it there."""
+        self._loop = asyncio.get_running_loop()
+
+    def collect(self) -> Iterable[Metric]:
+        """All of them. Called in another thread than the event loop's.
+
+        Raises:
+            TimeoutError: the event loop is stuck, which the failed scrape tells.
+        """
+        if self._loop is None:
+            return []
+        asked_at = self._clock()
+        read = asyncio.run_coroutine_threadsafe(self._read(asked_at), self._loop)
+        return read.result(LONGEST_WAIT_SECONDS)
+
+    async def _read(self, asked_at: float) -> list[Metric]:
+        delay = self._clock() - asked_at
+        return [
+            _gauge("event_loop_delay_seconds", "How long the scrape waited for its turn.", delay),
+            *self._server(),
+            *self._services(),
+            *self._sharing(),
+            *self._pace(),
+            *self._watching(),
+            *self._events(),
+            *self._refusals(),
+        ]
+
+    def _server(self) -> Iterator[Metric]:
+        yield _gauges("build_info", "1; the version.", ["version"], [([version("taskgate")], 1)])
+        yield _gauge("rpcs_in_flight", "Calls being served.", self._sources.in_flight.count)
+        yield _gauges(
+            "streams_open",
+            "Calls with a stream being served.",
+            ["method"],
+            [([each.method], each.open) for each in self._metrics.meters if each.is_stream],
+        )
+        yield _counter("bugs", "Unexpected errors; each is a line `bug` in the log.", BUGS.count)
+
+    def _services(self) -> Iterator[Metric]:
+        gateways = self._sources.gateways.items()
+        yield _gauges(
+            "aws_ready",
+            "Whether the service can be asked: there are credentials, and it does not fail.",
+            ["service"],
+            [([name], float(each.obstacle is None)) for name, each in gateways],
+        )
+        yield _gauges(
+            "breaker_state",
+            "1 for the state that the circuit breaker is in.",
+            ["service", "state"],
+            [
+                ([name, state.value], float(each.paced.breaker.state is state))
+                for name, each in gateways
+                for state in State
+            ],
+        )
+        yield _counters(
+            "breaker_refused",
+            "Calls that the circuit breaker refused.",
+            ["service"],
+            [([name], each.paced.breaker.refused) for name, each in gateways],
+        )
+        yield _counters(
+            "aws_retries",
+            "Calls to AWS that were made again.",
+            ["service"],
+            [([name], each.paced.retries.made) for name, each in gateways],
+        )
+        yield _gauges(
+            "aws_retry_budget",
+            "Retries that may be made now.",
+            ["service"],
+            [([name], each.paced.retries.budget.left) for name, each in gateways],
+        )
+
+    def _sharing(self) -> Iterator[Metric]:
+        gateways, now = self._sources.gateways.items(), self._clock()
+        yield _counters(
+            "reads",
+            "Reads that may be shared, by what answered: see operations.md.",
+            ["service", "by"],
+            [
+                ([name, by], count)
+                for name, each in gateways
+                for by, count in (
+                    ("kept", each.cache.hits),
+                    ("joined", each.flights.joined),
+                    ("listed", each.lists.reads),
+                    ("batched", each.batches.sent_in_batches),
+                    ("sent", each.sent_singly + each.batches.sent_singly),
+                )
+            ],
+        )
+        kept = [(name, each.cache) for name, each in gateways]
+        for metric, told, values in (
+            ("cache_entries", "Answers kept.", [len(cache) for _, cache in kept]),
+            ("cache_bytes", "Bytes of the answers kept.", [cache.size for _, cache in kept]),
+            (
+                "cache_oldest_seconds",
+                "Age of the oldest answer kept; 0 without any.",
+                [_age(cache.oldest, now) for _, cache in kept],
+            ),
+        ):
+            samples = [
+                ([name], float(value)) for (name, _), value in zip(kept, values, strict=True)
+            ]
+            yield _gauges(metric, told, ["service"], samples)
+        yield _gauges(
+            "batch_waiting",
+            "Reads that wait to leave in a batch.",
+            ["service", "operation"],
+            [
+                ([name, operation], count)
+                for name, each in gateways
+                for operation, count in each.batches.waiting().items()
+            ],
+        )
+
+    def _pace(self) -> Iterator[Metric]:
+        limiters = [(name, each.paced.limiter) for name, each in self._sources.gateways.items()]
+        for metric, told, read in (
+            ("quota_rate", "Calls per second that may leave.", "rate"),
+            ("quota_tokens", "Calls that may leave at once.", "tokens_left"),
+            ("quota_waiting", "Calls that wait for their turn.", "waiting"),
+        ):
+            yield _gauges(
+                metric,
+                told,
+                ["service", "operation"],
+                [
+                    ([name, operation], getattr(limiter, read)(operation))
+                    for name, limiter in limiters
+                    for operation in limiter.operations
+                ],
+            )
+
+    def _watching(self) -> Iterator[Metric]:
+        hub, logs = self._sources.hub, self._sources.logs
+        pollers, watchers = (0, 0) if hub is None else (len(hub), hub.watchers)
+        followers = 0 if logs is None else len(logs.followed)
+        yield _gauge("pollers", "What AWS is asked for on behalf of watchers.", pollers)
+        yield _gauge("watchers", "Watches and waits.", watchers)
+        yield _gauge("log_followers", "Logs that are followed.", followers)
+
+    def _events(self) -> Iterator[Metric]:
+        queues = self._sources.queues
+        counts = [
+            (["hinted"], sum(each.hinted for each in queues)),
+            (["ignored"], sum(each.ignored for each in queues)),
+        ]
+        yield _counters("events", "Events that came, by what they were good for.", ["use"], counts)
+        yield SummaryMetricFamily(
+            "taskgate_event_lag_seconds",
+            "From when AWS says that it happened until it came.",
+            count_value=sum(each.lag.count for each in queues),
+            sum_value=sum(each.lag.seconds for each in queues),
+        )
+
+    def _refusals(self) -> Iterator[Metric]:
+        guard = self._sources.guard
+        denied, limited = (guard.denied, guard.limited) if guard else (0, 0)
+        yield _counter("policy_denials", "What the policy denied, each item for itself.", denied)
+        yield _counter("caller_limits", "Calls refused since their caller made too many.", limited)
+
+
+def _age(moment: float | None, now: float) -> float:
+    return 0.0 if moment is None else now - moment
+
+
+def _gauge(name: str, told: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"taskgate_{name}", told, value=value)
+
+
+def _counter(name: str, told: str, value: float) -> Metric:
+    return CounterMetricFamily(f"taskgate_{name}", told, value=value)
+
+
+def _gauges(name: str, told: str, labels: Sequence[str], samples: Iterable[Sample]) -> Metric:
+    family = GaugeMetricFamily(f"taskgate_{name}", told, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _counters(name: str, told: str, labels: Sequence[str], samples: Iterable[Sample]) -> Metric:
+    family = CounterMetricFamily(f"taskgate_{name}", told, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family

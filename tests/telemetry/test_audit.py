@@ -1,0 +1,101 @@
+"""The audit: one line for each call that writes, and none for one that reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from taskgate.deadline.v1 import deadline_pb2
+from taskgate.v1 import task_service_pb2
+from taskgate_client import CallError, Client, DeadlineTaskName, connect
+from taskgate_emulator import Emulator, seed
+from taskgate_server.aws.services import SERVICES
+from taskgate_server.calls import Call, Rpc
+from taskgate_server.guard.actions import action_of
+from taskgate_server.rpc.handlers import load_contract
+from tests.conftest import running_server, settings_for
+
+NAME = DeadlineTaskName(
+    seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, seed.FAILED_TASK_ID
+)
+SECRET = "/mnt/shots/secret"
+METHODS = [
+    f"{service.full_name}/{method.name}"
+    for service in [
+        *(load_contract(spec) for spec in SERVICES),
+        task_service_pb2.DESCRIPTOR.services_by_name["TaskService"],
+    ]
+    for method in service.methods
+]
+
+
+@pytest.fixture(autouse=True)
+def audit_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "taskgate.audit")  # as `set_up_logging` has it
+
+
+@pytest.fixture
+def caller() -> Iterator[Client]:
+    with (
+        Emulator() as aws,
+        running_server(settings_for(aws.endpoint_url)) as address,
+        connect(str(address)) as client,
+    ):
+        yield client
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [vars(line) for line in caplog.records if line.msg == "audit"]
+
+
+async def nothing(request: Any, call: Call) -> Any:
+    raise AssertionError(request, call)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_the_policy_takes_for_no_read_is_audited(method: str) -> None:
+    from taskgate_server.audit import audited  # noqa: PLC0415  # with the contracts
+
+    kind = task_service_pb2.GetTaskRequest
+    rpc = Rpc(method=method, request_class=kind, response_class=kind, behaviour=nothing)
+    assert (audited(rpc) is rpc) == (action_of(method).group == "read")
+
+
+def test_a_write_of_awss_is_told_with_its_ids(
+    caller: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    update = deadline_pb2.UpdateFarmRequest(farm_id=seed.FARM_ID, description=SECRET)
+    caller.deadline.UpdateFarm(update)
+    [line] = told(caplog)
+    assert line["method"] == "taskgate.deadline.v1.DeadlineService/UpdateFarm"
+    assert (line["group"], line["code"], line["error_reason"]) == ("write", "OK", "")
+    assert line["resources"] == [f"deadline/{seed.FARM_ID}"]
+    assert line["aws_request_id"]
+    assert SECRET not in str(line)
+
+
+def test_what_failed_says_why_and_quotes_nothing(
+    caller: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Exception, match="INVALID_ARGUMENT"):
+        caller.deadline.UpdateFarm(deadline_pb2.UpdateFarmRequest(farm_id=SECRET))
+    [line] = told(caplog)
+    assert line["code"] == "INVALID_ARGUMENT"
+    assert line["resources"] == ["deadline/?"]
+    assert SECRET not in str(line)
+
+
+def test_a_unified_write_is_told_once_and_reads_never(
+    caller: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caller.get_task(NAME)
+    caller.retry_task(NAME)
+    with pytest.raises(CallError):
+        caller.retry_task("omics/runs/1/tasks/2")
+    first, second = told(caplog)
+    assert first["method"] == "taskgate.v1.TaskService/RetryTask"
+    assert (first["code"], second["code"]) == ("OK", "FAILED_PRECONDITION")
+    assert first["actions"] == {"TASK_ACTION_RETRY": 1}
+    assert second["resources"] == ["omics/1/2"]

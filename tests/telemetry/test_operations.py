@@ -1,0 +1,104 @@
+"""Docs, dashboard and alerts name the metrics that there are, and all of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from taskgate_client import connect
+from taskgate_emulator import Emulator
+from tests.telemetry.scrape import OWN, Place, place
+from tests.telemetry.test_metrics import NAME
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "deploy/observability/rules.yml"
+DASHBOARD = json.loads((ROOT / "deploy/observability/dashboard.json").read_text())
+ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
+PARTS = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def observed() -> Iterator[Place]:
+    with Emulator() as aws, place(aws.endpoint_url) as observed:
+        with connect(observed.address) as caller:
+            caller.get_task(NAME)
+        yield observed
+
+
+@pytest.fixture(scope="module")
+def types(observed: Place) -> dict[str, str]:
+    """Every metric of our own as Prometheus names it, with its type."""
+    return {
+        name + ("_total" if family.type == "counter" else ""): family.type
+        for name, family in observed.families().items()
+        if name.startswith(OWN) and not name.endswith("_created")
+    }
+
+
+def documented() -> dict[str, str]:
+    table = OPERATIONS.partition("## Metrics")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `(taskgate_\w+)` \| (\w+) \|", table, re.MULTILINE))
+
+
+def test_the_docs_have_every_metric_with_its_type(types: dict[str, str]) -> None:
+    assert documented() == types
+
+
+def expressions() -> list[str]:
+    targets = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    return [target["expr"] for target in targets] + [alert["expr"] for alert in ALERTS]
+
+
+def test_dashboard_and_alerts_name_metrics_that_there_are(types: dict[str, str]) -> None:
+    known = {name + part for name, kind in types.items() for part in PARTS.get(kind, ("",))}
+    named = {name for text in expressions() for name in re.findall(rf"\b{OWN}\w+", text)}
+    assert named <= known
+
+
+def test_the_dashboard_shows_every_metric(types: dict[str, str]) -> None:
+    shown = " ".join(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"])
+    assert [name for name in types if name not in shown] == []
+
+
+def test_labels_in_dashboard_and_alerts_are_those_of_the_metrics() -> None:
+    labels = set(re.findall(r"(\w+)(?:=~|!~|!=|=)\"", " ".join(expressions())))
+    assert labels == {"instance", "state", "method", "code", "service"}
+
+
+def test_each_alert_has_a_runbook() -> None:
+    names = [alert["alert"] for alert in ALERTS]
+    assert re.findall(r"^### (\w+)$", OPERATIONS, re.MULTILINE) == names
+    for alert in ALERTS:
+        anchor = f"docs/operations.md#{alert['alert'].lower()}"
+        assert alert["annotations"]["runbook"] == anchor
+
+
+def test_panels_do_not_overlap() -> None:
+    places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in DASHBOARD["panels"]]
+    assert len(set(places)) == len(places) > 20
+
+
+if shutil.which("promtool"):  # of the Debian package `prometheus`, which .ci/run installs
+
+    def test_prometheus_takes_the_alerts() -> None:
+        subprocess.run(["promtool", "check", "rules", RULES], check=True)
+
+    def test_prometheus_finds_no_fault_with_the_metrics(observed: Place) -> None:
+        linted = subprocess.run(
+            ["promtool", "check", "metrics"],
+            input=observed.text(),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        told = (linted.stdout + linted.stderr).splitlines()
+        assert [line for line in told if line.startswith(OWN)] == []
