@@ -30,6 +30,9 @@ ID: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,256}")
 """What ids of AWS look like. Anything else may be what a caller did not mean to have logged."""
 
 
+SERVICES: Final = frozenset(spec.name for spec in SPECS.values())
+
+
 def audited(rpc: Rpc) -> Rpc:
     """The RPC with a line for each call, if it writes."""
     service, _, name = rpc.method.rpartition("/")
@@ -119,6 +122,8 @@ class _Audit:
             self._tell(call, outcome)
 
     def _tell(self, call: Call, outcome: _Outcome) -> None:
+        # A request that breaks the model's constraints may have anything in the place of an id.
+        told = _hidden if outcome.reason == errors.INVALID_REQUEST else _told
         AUDIT.info(
             "audit",
             extra={
@@ -129,11 +134,17 @@ class _Audit:
                 "code": outcome.code,
                 "error_reason": outcome.reason,
                 "aws_request_id": call.aws_request_id,
-                "resources": [_told(path) for path in outcome.paths[:MOST_RESOURCES]],
+                "resources": [told(path) for path in outcome.paths[:MOST_RESOURCES]],
                 "resource_count": len(outcome.paths),
                 **call.audit,
             },
         )
+
+
+def _hidden(path: Path) -> str:
+    """The AWS service of a path, and how deep it is."""
+    service = path[0][1]
+    return "/".join([service if service in SERVICES else "?", *("?" for _ in path[1:])])
 
 
 def _told(path: Path) -> str:
