@@ -134,18 +134,21 @@ def test_no_more_than_10_runs_with_static_storage_have_capacity(
     omics: Any, clock: ManualClock, workflow: str
 ) -> None:
     runs = [start_run(omics, workflow) for _ in range(11)]
-    urgent = start_run(omics, workflow, priority=100)
+    later = start_run(omics, workflow, priority=100)
+    urgent = start_run(omics, workflow, priority=1)
     dynamic = start_run(omics, workflow, storageType="DYNAMIC")
     clock.advance(20)
     # The urgent one was not there yet when capacity was given; next time it is the first.
-    waiting = [run for run in [*runs, urgent] if omics.get_run(id=run)["status"] == "PENDING"]
-    assert len(waiting) == 2
+    active = [run for run in runs if omics.get_run(id=run)["status"] != "PENDING"]
+    assert len(active) == 10
     assert omics.get_run(id=dynamic)["status"] == "RUNNING"
-    omics.cancel_run(id=next(run for run in runs if run not in waiting))
-    clock.advance(4)
-    left = [run for run in waiting if omics.get_run(id=run)["status"] == "PENDING"]
-    assert len(left) == 1
-    assert urgent not in left
+    started = []
+    for number in range(3):
+        omics.cancel_run(id=active[number])
+        clock.advance(4)
+        waiting = {*runs, later, urgent} - {*active, *started}
+        started += [run for run in waiting if omics.get_run(id=run)["status"] != "PENDING"]
+    assert started == [urgent, later, *(run for run in runs if run not in active)]
 
 
 def test_run_group_lets_so_many_run(omics: Any, clock: ManualClock, workflow: str) -> None:
@@ -158,6 +161,19 @@ def test_run_group_lets_so_many_run(omics: Any, clock: ManualClock, workflow: st
     assert [row["id"] for row in omics.list_runs(runGroupId=group)["items"]] == [first, second]
     assert run_to_end(omics, clock, first)["status"] == "COMPLETED"
     assert run_to_end(omics, clock, second)["status"] == "COMPLETED"
+
+
+def test_tasks_of_the_run_with_the_higher_priority_go_first(
+    omics: Any, clock: ManualClock, workflow: str
+) -> None:
+    group = omics.create_run_group(name="g", maxCpus=5)["id"]
+    late = start_run(omics, workflow, runGroupId=group)
+    clock.advance(20)
+    low, high = (start_run(omics, workflow, runGroupId=group, priority=p) for p in (2, 1))
+    while not names(omics, late, "COMPLETED"):
+        clock.advance(2)
+    # The group has four of five CPUs to give.
+    assert [len(names(omics, run, "STARTING")) for run in (late, low, high)] == [0, 0, 1]
 
 
 def test_run_group_ends_runs_that_take_too_long(
