@@ -142,7 +142,7 @@ def test_no_more_than_10_runs_with_static_storage_have_capacity(
     active = [run for run in runs if omics.get_run(id=run)["status"] != "PENDING"]
     assert len(active) == 10
     assert omics.get_run(id=dynamic)["status"] == "RUNNING"
-    started = []
+    started: list[str] = []
     for number in range(3):
         omics.cancel_run(id=active[number])
         clock.advance(4)
