@@ -12,9 +12,9 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from taskgate_emulator.errors import conflict
+from taskgate_emulator.errors import AwsError, conflict
 from taskgate_emulator.state import CALLER, Account, Key, Record
-from taskgate_emulator.timeline import MOMENT, planned
+from taskgate_emulator.timeline import MOMENT, Change, planned
 
 __all__ = [
     "FARM",
@@ -29,6 +29,7 @@ __all__ = [
     "now_is",
     "run_plan",
     "update_task",
+    "update_tasks",
 ]
 
 FARM, QUEUE, JOB = "deadline.Farm", "deadline.Queue", "deadline.Job"
@@ -96,10 +97,10 @@ def update_task(account: Account, key: Key, target: str, now: datetime) -> None:
     Raises:
         AwsError: the task's status does not allow the target.
     """
-    timeline = account.table(TASK).timeline(key)
-    if timeline is None:
+    account.catch_up(TASK, key)
+    record = account.table(TASK).record(key)
+    if record is None:
         raise KeyError(key)
-    record = timeline.at(now)
     status = record["runStatus"]
     if _is_on_its_way(record, target):
         return
@@ -111,10 +112,37 @@ def update_task(account: Account, key: Key, target: str, now: datetime) -> None:
         arrival.update(startedAt=None, endedAt=None)
     elif record.get("startedAt") is not None and record.get("endedAt") is None:
         arrival["endedAt"] = MOMENT
-    plan = [(0.0, arrival)]
+    first = arrival
+    changes: tuple[Change, ...] = ()
     if status in ON_WORKER:
-        plan = [(0.0, {**now_is("INTERRUPTING"), **touched}), (_INTERRUPT_SECONDS, arrival)]
-    account.put(TASK, key, record, planned(now, account.speed, plan))
+        first = {**now_is("INTERRUPTING"), **touched}
+        changes = planned(now, account.speed, [(_INTERRUPT_SECONDS, arrival)])
+    (begun,) = planned(now, account.speed, [(0.0, first)])
+    account.put(TASK, key, {**record, **begun.members}, changes)
+
+
+def update_tasks(
+    account: Account, steps: list[Key], target: str, now: datetime, *, but: Key | None = None
+) -> None:
+    """Send all tasks of some steps towards a status.
+
+    Args:
+        account: that has them.
+        steps: whose tasks are meant.
+        target: the status; tasks that it leaves as they are stay so.
+        now: when they are told.
+        but: a task that is not meant.
+    """
+    tasks = account.table(TASK)
+    keys = [(*step, task) for step in steps for task in tasks.ids(*step)]
+    # Those that wait come first: a worker that is set free must not take what is told to stop.
+    keys.sort(key=lambda key: (tasks.record(key) or {})["runStatus"] in {*ON_WORKER, "ASSIGNED"})
+    for key in keys:
+        if key != but:
+            try:
+                update_task(account, key, target, now)
+            except AwsError:
+                continue
 
 
 def _is_on_its_way(record: Mapping[str, Any], target: str) -> bool:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskgate_emulator.deadline import OPERATIONS, existing, item_error, key_of
-from taskgate_emulator.deadline_tasks import JOB, STEP, TASK, update_task
+from taskgate_emulator.deadline_tasks import JOB, STEP, TASK, update_task, update_tasks
 from taskgate_emulator.deadline_workers import dispatch
 from taskgate_emulator.errors import AwsError
 from taskgate_emulator.operations import Call
-from taskgate_emulator.state import CALLER, Key
+from taskgate_emulator.state import CALLER
 
 _Answer = dict[str, Any]
 _Ids = Mapping[str, Any]
@@ -42,7 +42,7 @@ def update_step(call: Call) -> _Answer:
     key, target = key_of(STEP, call.params), call.params["targetTaskRunStatus"]
     touched = {"updatedAt": call.now, "updatedBy": CALLER, "_target": target}
     call.account.update(STEP, key, **touched)
-    _send(call, [key], target)
+    update_tasks(call.account, [key], target, call.now)
     return {}
 
 
@@ -83,14 +83,6 @@ def _update_job(call: Call, item: _Ids) -> None:
     touched = {"updatedAt": call.now, "updatedBy": CALLER, "_target": target}
     account.update(JOB, key, **settings, **touched)
     if target is not None:
-        _send(call, [(*key, step) for step in account.table(STEP).ids(*key)], target)
+        steps = [(*key, step) for step in account.table(STEP).ids(*key)]
+        update_tasks(account, steps, target, call.now)
     dispatch(account, key[:2], call.now)
-
-
-def _send(call: Call, steps: list[Key], target: str) -> None:
-    for step in steps:
-        for task in call.account.table(TASK).ids(*step):
-            try:
-                update_task(call.account, (*step, task), target, call.now)
-            except AwsError:
-                continue  # its status is one that the target leaves as it is

@@ -17,12 +17,11 @@ from taskgate_emulator.deadline_tasks import (
     JOB,
     ON_WORKER,
     RUN_SECONDS,
-    SETTLED,
     STEP,
     TASK,
     hex_id,
     now_is,
-    update_task,
+    update_tasks,
 )
 from taskgate_emulator.state import Account, Key, Transition
 from taskgate_emulator.timeline import MOMENT, Change, planned
@@ -78,10 +77,13 @@ def finish(account: Account, key: Key, at: datetime) -> None:
         again = {"failureRetryCount": retries + 1, "startedAt": None, "_waits": True}
         account.put(TASK, key, {**failed, **_status("READY", at), **again})
         return
+    # So many failures stop the job, as the model says of maxFailedTasksCount. The rest is stopped
+    # first: the worker of this task must not take another one of them.
+    count = account.index(TallyBook).job(key[:3]).counts["FAILED"] + 1
+    if count >= job["maxFailedTasksCount"]:
+        steps = [(*key[:3], step) for step in account.table(STEP).ids(*key[:3])]
+        update_tasks(account, steps, "CANCELED", at, but=key)
     account.put(TASK, key, {**failed, **_status("FAILED", at), "endedAt": at})
-    # "The number of task failures before the job stops running and is marked as FAILED".
-    if account.index(TallyBook).job(key[:3]).counts["FAILED"] >= job["maxFailedTasksCount"]:
-        _cancel_rest(account, key[:3], at)
 
 
 def _status(status: str, at: datetime) -> dict[str, Any]:
@@ -95,13 +97,6 @@ def _planned(account: Account, task: Key, member: str, default: Any) -> Any:
         if value is not None:
             return value
     return default
-
-
-def _cancel_rest(account: Account, job: Key, at: datetime) -> None:
-    for step in account.table(STEP).ids(*job):
-        for name, record in account.table(TASK).records(*job, step):
-            if record["runStatus"] not in SETTLED:
-                update_task(account, (*job, step, name), "CANCELED", at)
 
 
 def _next_task(account: Account, queue: Key) -> Key | None:

@@ -169,12 +169,17 @@ class Account:
         self._schedule(kind, key, changes)
         self._tell(kind, key, before, record, self._now)
 
+    def catch_up(self, kind: str, key: Key) -> None:
+        """Let happen what is due of a row by now, before somebody reads it to write it."""
+        self._happen(kind, key, self._now)
+
     def update(self, kind: str, key: Key, **members: Any) -> None:
         """Change members of a row now, and leave its future as it is.
 
         Raises:
             KeyError: there is no such row.
         """
+        self.catch_up(kind, key)
         timeline = self.table(kind).timeline(key)
         if timeline is None:
             raise KeyError(key)

@@ -9,6 +9,7 @@ from botocore import xform_name
 
 from taskgate_emulator import Emulator, ManualClock, deadline, omics, parsing, seed
 from taskgate_emulator.answers import compile_answer
+from taskgate_emulator.deadline_sessions import SESSION_ACTION
 from taskgate_emulator.operations import Call
 from taskgate_emulator.state import Account
 from taskgate_emulator.validation import Violation
