@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from taskgate_emulator.deadline_tally import TallyBook, outcome, sums
 from taskgate_emulator.deadline_tasks import (
     FARM,
     JOB,
@@ -12,7 +13,6 @@ from taskgate_emulator.deadline_tasks import (
     STEP,
     TASK,
 )
-from taskgate_emulator.deadline_tally import TallyBook, outcome, sums
 from taskgate_emulator.errors import AwsError, not_found
 from taskgate_emulator.operations import Call, Operations
 from taskgate_emulator.paging import page_of
@@ -29,6 +29,7 @@ _Ids = Mapping[str, Any]
 _CHAIN = (FARM, QUEUE, JOB, STEP, TASK)
 _IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
 _LABELS = {kind: _IDS[: position + 1] for position, kind in enumerate(_CHAIN)}
+
 
 @OPERATIONS.register("GetFarm")
 def get_farm(call: Call) -> Record:

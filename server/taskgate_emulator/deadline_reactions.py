@@ -13,7 +13,13 @@ from taskgate_emulator import (
     deadline_workers,
 )
 from taskgate_emulator.deadline import OPERATIONS
-from taskgate_emulator.deadline_fleets import ASSOCIATION, FLEET, WORKER, WorkerBook
+from taskgate_emulator.deadline_fleets import (
+    ASSOCIATION,
+    FLEET,
+    WORKER,
+    WorkerBook,
+    queues_of,
+)
 from taskgate_emulator.deadline_tasks import JOB, STEP, TASK
 from taskgate_emulator.state import Account, Transition
 
@@ -48,5 +54,5 @@ def fleet_changed(account: Account, transition: Transition) -> None:
     """Let a fleet start more workers when it may have more."""
     before, after = transition.before, transition.after
     if before and after and after["maxWorkerCount"] > before["maxWorkerCount"]:
-        for queue in deadline_workers.queues_of(account, transition.key):
+        for queue in queues_of(account, transition.key):
             deadline_workers.dispatch(account, queue, transition.at)

@@ -139,8 +139,9 @@ def _run(account: Account, key: Key, record: Record, transition: Transition) -> 
     if task is not None and told:
         whole = task.changes[0].at - start
         for percent in _PARTS:
-            members = {"progressPercent": percent, "workerUpdatedAt": start + whole * percent / 100}
-            changes.append(Change(members["workerUpdatedAt"], members, PROGRESS))
+            at = start + whole * percent / 100
+            members = {"progressPercent": percent, "workerUpdatedAt": at}
+            changes.append(Change(at, members, PROGRESS))
         _write(account, key, start, f"Running task {transition.key[-1]}")
         _write(account, key, start, "openjd_status: Starting")
     running = {**record, "status": "RUNNING", "startedAt": start, "workerUpdatedAt": start}

@@ -13,7 +13,7 @@ from taskgate_emulator.deadline_tasks import SETTLED, STEP, TASK
 from taskgate_emulator.state import Account, Key, Transition
 from taskgate_emulator.timeline import Change
 
-__all__ = ["READY", "free_tasks", "follow_task", "wake_step"]
+__all__ = ["READY", "follow_task", "free_tasks", "wake_step"]
 
 READY = "deadline.ready"
 """The wake of a step whose PENDING tasks may have nothing to wait for any more."""

@@ -58,9 +58,7 @@ class Operations:
 
         return keep
 
-    def on_change(
-        self, kind: str, *, history: bool = False
-    ) -> Callable[[Listener], Listener]:
+    def on_change(self, kind: str, *, history: bool = False) -> Callable[[Listener], Listener]:
         """Declare the decorated function to be told of each change of the rows of a kind.
 
         It runs at the simulated moment of the change, and may write rows, events and log lines.

@@ -8,9 +8,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import taskgate_emulator.deadline_jobs  # noqa: F401 registers its operations
-import taskgate_emulator.deadline_reactions  # noqa: F401 registers its listeners
-import taskgate_emulator.deadline_search  # noqa: F401 registers its operations
+import taskgate_emulator.deadline_jobs
+import taskgate_emulator.deadline_reactions
+import taskgate_emulator.deadline_search
 import taskgate_emulator.deadline_updates  # noqa: F401 registers its operations
 from taskgate_emulator import deadline, omics
 from taskgate_emulator.clock import Clock, system_clock

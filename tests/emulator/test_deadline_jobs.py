@@ -169,7 +169,10 @@ def test_job_without_workers_waits_for_a_fleet(
 ) -> None:
     farm = queue["farmId"]
     (link,) = deadline.list_queue_fleet_associations(farmId=farm)["queueFleetAssociations"]
-    other = {"farmId": farm, "queueId": deadline.create_queue(farmId=farm, displayName="R")["queueId"]}
+    other = {
+        "farmId": farm,
+        "queueId": deadline.create_queue(farmId=farm, displayName="R")["queueId"],
+    }
     job = create(deadline, other, template(**frames(2)))
     clock.advance(500)
     assert counts_of(deadline.get_job(**job)) == {"READY": 2}
@@ -278,9 +281,7 @@ def test_target_of_a_step_reaches_the_tasks_that_it_may(
     assert counts_of(deadline.get_step(**added.step())) == after
 
 
-def test_job_is_made_again_from_another(
-    deadline: Any, queue: dict[str, str], clock: ManualClock
-) -> None:
+def test_job_is_made_again_from_another(deadline: Any, queue: dict[str, str]) -> None:
     job = create(deadline, queue, CHUNKED, templateType="YAML")
     again = deadline.create_job(
         **queue, sourceJobId=job["jobId"], priority=1, parameters={"Shot": {"string": "7"}}

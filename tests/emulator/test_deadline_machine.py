@@ -163,7 +163,8 @@ class Farm(RuleBasedStateMachine):
         on_worker = [
             key
             for key in tasks
-            if key[2] in self.jobs and (tasks.record(key) or {})["runStatus"] in {"ASSIGNED", *ACTIONS}
+            if key[2] in self.jobs
+            and (tasks.record(key) or {})["runStatus"] in {"ASSIGNED", *ACTIONS}
         ]
         assert busy == len(on_worker)
 

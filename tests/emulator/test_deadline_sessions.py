@@ -74,7 +74,9 @@ def test_session_names_its_worker_and_its_log(deadline: Any, job: Ids, render: I
     where = {"farmId": FARM_ID, "fleetId": session["fleetId"]}
     worker = deadline.get_worker(**where, workerId=session["workerId"])
     assert worker["hostProperties"] == session["hostProperties"]
-    assert deadline.get_fleet(**where)["workerCount"] == len(deadline.list_workers(**where)["workers"])
+    assert deadline.get_fleet(**where)["workerCount"] == len(
+        deadline.list_workers(**where)["workers"]
+    )
     found = deadline.list_session_actions(**job, sessionId=action["sessionId"])
     assert [row["sessionActionId"] for row in found["sessionActions"]] == [
         action["sessionActionId"]
@@ -158,16 +160,14 @@ def test_every_change_of_a_task_is_an_event(
 
 @pytest.mark.parametrize("kind", ["Step", "Job"])
 def test_step_and_job_tell_of_their_combined_status(
-    aws: Emulator, deadline: Any, render: Ids, kind: str
+    aws: Emulator, deadline: Any, kind: str
 ) -> None:
     added = aws.jobs.add([2])
     for number in range(2):
         deadline.update_task(**added.task(number), targetRunStatus="CANCELED")
     deadline.update_task(**added.task(0), targetRunStatus="SUCCEEDED")
     found = [
-        event.detail
-        for event in aws.events
-        if event.detail_type == f"{kind} Run Status Change"
+        event.detail for event in aws.events if event.detail_type == f"{kind} Run Status Change"
     ]
     assert [(one["previousTaskRunStatus"], one["taskRunStatus"]) for one in found] == [
         ("READY", "CANCELED")
