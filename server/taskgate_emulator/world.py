@@ -11,6 +11,7 @@ from typing import Any
 import taskgate_emulator.deadline_jobs
 import taskgate_emulator.deadline_reactions
 import taskgate_emulator.deadline_search
+import taskgate_emulator.deadline_session_reads
 import taskgate_emulator.deadline_updates  # noqa: F401 registers its operations
 from taskgate_emulator import deadline, omics
 from taskgate_emulator.clock import Clock, system_clock

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.seed import (
@@ -77,6 +78,14 @@ def test_session_names_its_worker_and_its_log(deadline: Any, job: Ids, render: I
     assert deadline.get_fleet(**where)["workerCount"] == len(
         deadline.list_workers(**where)["workers"]
     )
+    ids = {**where, "workerId": session["workerId"]}
+    pages = deadline.get_paginator("list_sessions_for_worker")
+    mine = pages.paginate(**ids, PaginationConfig={"PageSize": 1})
+    names = [row["sessionId"] for page in mine for row in page["sessions"]]
+    assert len(names) == len({*names})
+    assert action["sessionId"] in names
+    with pytest.raises(ClientError, match="worker-0"):
+        deadline.list_sessions_for_worker(**where, workerId="worker-" + "0" * 32)
     found = deadline.list_session_actions(**job, sessionId=action["sessionId"])
     assert [row["sessionActionId"] for row in found["sessionActions"]] == [
         action["sessionActionId"]
