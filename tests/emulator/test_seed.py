@@ -36,8 +36,8 @@ def params_for(service: str, operation: str, account: Account) -> list[dict[str,
         names = ("farmId", "queueId", "jobId", "stepId", "taskId")
         everything = [dict(zip(names, key, strict=True)) for key in account.table("deadline.Task")]
     if operation == "ListSessionsForWorker":
-        names = ("farmId", "fleetId", "workerId")
-        return [dict(zip(names, key, strict=True)) for key in account.table("deadline.Worker")]
+        worker = ("farmId", "fleetId", "workerId")
+        return [dict(zip(worker, key, strict=True)) for key in account.table("deadline.Worker")]
     if operation == "BatchGetTask":
         return [{"identifiers": everything}]
     shape = load_service(service).operation_model(operation).input_shape
