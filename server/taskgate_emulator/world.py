@@ -8,7 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import taskgate_emulator.deadline_search  # noqa: F401 registers its operations
+import taskgate_emulator.deadline_jobs
+import taskgate_emulator.deadline_reactions
+import taskgate_emulator.deadline_search
+import taskgate_emulator.deadline_session_reads
+import taskgate_emulator.deadline_updates  # noqa: F401 registers its operations
 from taskgate_emulator import deadline, omics, omics_batches
 from taskgate_emulator.clock import Clock, system_clock
 from taskgate_emulator.dispatch import Dispatcher
