@@ -122,8 +122,9 @@ class _Audit:
             self._tell(call, outcome)
 
     def _tell(self, call: Call, outcome: _Outcome) -> None:
-        # A request that breaks the model's constraints may have anything in the place of an id.
-        told = _hidden if outcome.reason == errors.INVALID_REQUEST else _told
+        # What was refused before AWS was asked may have anything in the place of an id.
+        unasked = outcome.code == StatusCode.INVALID_ARGUMENT.name and not call.aws_request_id
+        told = _hidden if unasked else _told
         AUDIT.info(
             "audit",
             extra={

@@ -24,7 +24,6 @@ from grpc import StatusCode
 
 TASKGATE_DOMAIN: Final = "taskgate"
 BUG: Final = "TASKGATE_BUG"
-INVALID_REQUEST: Final = "INVALID_REQUEST"
 """The reason of errors that are Taskgate's own fault."""
 
 Response: TypeAlias = Mapping[str, Any]
@@ -250,7 +249,7 @@ def invalid_request(faults: Mapping[str, str]) -> TaskgateError:
     return TaskgateError(
         code=StatusCode.INVALID_ARGUMENT,
         message=f"{first}{more}",
-        reason=INVALID_REQUEST,
+        reason="INVALID_REQUEST",
         details=[error_details_pb2.BadRequest(field_violations=violations)],
     )
 
