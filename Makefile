@@ -24,7 +24,7 @@ gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
 	@touch $@
 
 # AWS's own programs judge the emulator, each in an environment of its own: they want other versions than this project.
-TOOLS := awscli healthomics
+TOOLS := awscli deadline healthomics
 .venv-tools/%/stamp: tests/tools/requirements-%.txt .venv/stamp
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-tools/$*
 	$(BIN)/uv pip install --quiet --python .venv-tools/$*/bin/python --require-hashes -r $<
