@@ -7,12 +7,14 @@ tags say how the simulated workers fare with its tasks, for those who cannot rea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from taskgate_emulator.deadline import OPERATIONS, existing, key_of
-from taskgate_emulator.deadline_steps import wake_step
+from taskgate_emulator.deadline_steps import CREATED, wake_step
 from taskgate_emulator.deadline_tally import outcome
 from taskgate_emulator.deadline_tasks import JOB, QUEUE, STEP, TASK, hex_id
 from taskgate_emulator.deadline_templates import ExpandedJob, TemplateError, expand
@@ -42,7 +44,7 @@ def create_job(call: Call) -> _Answer:
     given = _given(call)
     job = _expanded(given)
     key = (params["farmId"], params["queueId"], f"job-{hex_id(account.random)}")
-    account.admit(account, JOB, key)
+    _admit(call, key, job)
     plan = [(_CREATION_SECONDS, _lifecycle("CREATE_COMPLETE", "Job creation completed"))]
     record = {
         **_DEFAULTS,
@@ -58,7 +60,8 @@ def create_job(call: Call) -> _Answer:
         "_tags": params.get("tags", {}),
         "_given": given,
     }
-    account.put(JOB, key, record, planned(call.now, account.speed, plan))
+    (created,) = planned(call.now, account.speed, plan)
+    account.put(JOB, key, record, (replace(created, wake=CREATED),))
     _make_steps(call, key, job)
     return {"jobId": key[-1]}
 
@@ -100,6 +103,19 @@ def _expanded(given: _Answer) -> ExpandedJob:
         return expand(given["template"], given["templateType"], given["parameters"])
     except TemplateError as error:
         raise rejection([Violation("template", str(error))]) from error
+
+
+def _admit(call: Call, key: Key, job: ExpandedJob) -> None:
+    """Hold a job to the quotas."""
+    account = call.account
+    account.admit(account, JOB, key)
+    account.admit_number("steps per job", len(job.steps))
+    account.admit_number("tasks per job", sum(step.count for step in job.steps))
+    consumers = Counter(needed for step in job.steps for needed in step.needs)
+    for step in job.steps:
+        account.admit_number("tasks per step", step.count)
+        account.admit_number("dependencies per step", len(step.needs))
+        account.admit_number("consumers per step", consumers[step.name])
 
 
 def _make_steps(call: Call, job: Key, expanded: ExpandedJob) -> None:

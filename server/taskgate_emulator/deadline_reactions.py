@@ -24,6 +24,7 @@ from taskgate_emulator.deadline_tasks import JOB, STEP, TASK
 from taskgate_emulator.state import Account, Transition
 
 OPERATIONS.index(WORKER, WorkerBook)
+OPERATIONS.on_wake(deadline_steps.CREATED)(deadline_steps.check_job)
 OPERATIONS.on_wake(deadline_steps.READY)(deadline_steps.free_tasks)
 OPERATIONS.on_wake(deadline_workers.FINISH)(deadline_workers.finish)
 OPERATIONS.on_wake(deadline_sessions.PROGRESS)(deadline_sessions.write_progress)

@@ -7,7 +7,7 @@ It is loaded by the first job that is made, not at the start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,11 @@ __all__ = ["ExpandedJob", "ExpandedStep", "TemplateError", "expand"]
 
 _EXTENSIONS = ("TASK_CHUNKING", "REDACTED_ENV_VARS", "FEATURE_BUNDLE_1")
 """Of the specification; a template that names another one is refused."""
+
+_TASKS_PER_CHUNK = 150
+"""https://docs.aws.amazon.com/general/latest/gr/deadlinecloud.html; this one cannot be raised."""
+_MOST_TASKS = 1_000_000
+"""Of one step: a slip of the pen must not take all of this machine's memory."""
 
 _UNIONS = {
     "INT": "int",
@@ -45,8 +50,10 @@ class ExpandedStep:
     """Of GetStep's answer: what the template says beside the name."""
     needs: tuple[str, ...]
     """The names of the steps that it depends on."""
-    tasks: list[_Members]
-    """The parameters of each task, in AWS's form."""
+    count: int
+    """Of its tasks."""
+    tasks: Iterator[_Members]
+    """The parameters of each task, in AWS's form; made one by one, once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +107,10 @@ def expand(template: str, template_type: str, parameters: Mapping[str, Any]) -> 
 def _step(step: Step) -> ExpandedStep:
     from openjd.model import StepParameterSpaceIterator  # noqa: PLC0415 see above
 
-    tasks = [
-        {name: _union(value) for name, value in parameters.items()}
-        for parameters in StepParameterSpaceIterator(space=step.parameterSpace)
-    ]
+    _refuse_long_chunks(step)
+    space = StepParameterSpaceIterator(space=step.parameterSpace)
+    if len(space) > _MOST_TASKS:
+        raise TemplateError(f"step {step.name} has {len(space)} tasks, and there is no more room")
     members = {
         "description": step.description,
         "requiredCapabilities": _capabilities(step),
@@ -113,8 +120,17 @@ def _step(step: Step) -> ExpandedStep:
         name=step.name,
         members={name: value for name, value in members.items() if value is not None},
         needs=tuple(each.dependsOn for each in step.dependencies or ()),
-        tasks=tasks,
+        count=len(space),
+        tasks=({name: _union(value) for name, value in values.items()} for values in space),
     )
+
+
+def _refuse_long_chunks(step: Step) -> None:
+    definitions = step.parameterSpace.taskParameterDefinitions if step.parameterSpace else {}
+    for name, definition in definitions.items():
+        chunks = getattr(definition, "chunks", None)
+        if chunks is not None and chunks.defaultTaskCount > _TASKS_PER_CHUNK:
+            raise TemplateError(f"{step.name}: {name}: a chunk may have {_TASKS_PER_CHUNK} tasks")
 
 
 def _union(value: Any) -> dict[str, str]:

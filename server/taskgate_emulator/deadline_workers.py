@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from taskgate_emulator.deadline_capabilities import fits
 from taskgate_emulator.deadline_fleets import WORKER, fleets_of, idle_worker, queues_of
 from taskgate_emulator.deadline_sessions import SESSION, end_session, start_session
 from taskgate_emulator.deadline_tally import TallyBook
@@ -53,11 +54,9 @@ def dispatch(account: Account, queue: Key, at: datetime) -> None:
     """Give the tasks of a queue that wait to its workers, as long as there are both."""
     fleets = fleets_of(account, queue)
     while fleets:
-        task = _next_task(account, queue)
-        if task is None:
-            return
-        worker = idle_worker(account, fleets[0])
-        if worker is None:
+        task = _next_task(account, queue, fleets[0])
+        worker = None if task is None else idle_worker(account, fleets[0])
+        if task is None or worker is None:
             fleets.pop(0)
         else:
             _assign(account, worker, task, at)
@@ -99,17 +98,17 @@ def _planned(account: Account, task: Key, member: str, default: Any) -> Any:
     return default
 
 
-def _next_task(account: Account, queue: Key) -> Key | None:
-    """The task that the next worker takes."""
+def _next_task(account: Account, queue: Key, fleet: Key) -> Key | None:
+    """The task that the next worker of a fleet takes."""
     book = account.index(TallyBook)
     best: tuple[int, Key] | None = None
     for step in book.waiting_steps(queue):
         job = account.table(JOB).record(step[:3])
         if job is None or job["lifecycleStatus"] == "ARCHIVED":
             continue
-        if _is_full(book, step[:3], job.get("maxWorkerCount")):
+        if best is not None and job["priority"] <= best[0]:
             continue
-        if best is None or job["priority"] > best[0]:
+        if not _is_full(book, step[:3], job.get("maxWorkerCount")) and fits(account, step, fleet):
             best = (job["priority"], step)
     return None if best is None else (*best[1], next(iter(book.step(best[1]).waiting)))
 

@@ -91,6 +91,8 @@ class Account:
         self.events = EventOutlet(ACCOUNT_ID, REGION)
         self.admit: Callable[[Account, str, Key], None] = lambda _account, _kind, _key: None
         """Raises when a quota lets no further resource of a kind be made at a key."""
+        self.admit_number: Callable[[str, int], None] = lambda _what, _number: None
+        """Raises when a quota lets a job have no such number of something."""
         self._now = clock()
         self._tables: dict[str, Table] = {}
         self._numbers = count(1)

@@ -72,6 +72,7 @@ class World:
             registry.attach(self.account)
         self.limiter = Limiter(load_quotas(settings.quotas))
         self.account.admit = self.limiter.admit_resource
+        self.account.admit_number = self.limiter.admit_number
         # Its own chance: a fault must not change the ids that come after it.
         self.faults = Faults(Random(starts), settings.clock)  # noqa: S311 not for secrets
         self.neighbours = Neighbours(self.account, self.faults)

@@ -55,7 +55,7 @@ def queue(deadline: Any) -> dict[str, str]:
             "customerManaged": {
                 "mode": "NO_SCALING",
                 "workerCapabilities": {
-                    "vCpuCount": {"min": 1},
+                    "vCpuCount": {"min": 4},
                     "memoryMiB": {"min": 1024},
                     "osFamily": "LINUX",
                     "cpuArchitectureType": "x86_64",
@@ -67,9 +67,15 @@ def queue(deadline: Any) -> dict[str, str]:
     return {**farm, "queueId": queue}
 
 
-def template(**members: Any) -> str:
-    steps = [{"name": "One", "script": SCRIPT, **members}]
-    return json.dumps({"specificationVersion": "jobtemplate-2023-09", "name": "J", "steps": steps})
+def template(
+    *others: Mapping[str, Any], extensions: list[str] | None = None, **members: Any
+) -> str:
+    """A job of other steps and one of the members given."""
+    document: dict[str, Any] = {"specificationVersion": "jobtemplate-2023-09", "name": "J"}
+    if extensions:
+        document["extensions"] = extensions
+    steps = [*others, {"name": "One", "script": SCRIPT, **members}]
+    return json.dumps({**document, "steps": steps})
 
 
 def frames(last: int) -> dict[str, Any]:
