@@ -131,6 +131,7 @@ class _Audit:
                 "method": self._rpc.method,
                 "group": self._action.group,
                 "caller": call.caller,
+                "target": call.target,
                 "call_id": call.call_id,
                 "code": outcome.code,
                 "error_reason": outcome.reason,

@@ -15,6 +15,13 @@ READ_MASK_KEY = "taskgate-read-mask"
 """Metadata of a caller: the fields of an AWS RPC's response that it needs, separated by commas.
 Others may be absent from the answer, which may then be the row of a list."""
 
+TARGET_KEY = "taskgate-target"
+"""Metadata of a caller: the AWS account and region that the call is for, by the name that the
+server's settings give them."""
+
+DEFAULT_TARGET = "default"
+"""The one that `aws` of the settings describes, for calls that name none."""
+
 
 class Wire(Protocol):
     """What gRPC knows of a call's connection and metadata."""
@@ -47,6 +54,9 @@ class Call:
 
     caller: str = ""
     """Who called, where callers are told apart: `User alice`."""
+
+    target: str = DEFAULT_TARGET
+    """Which AWS account and region it is for, as the caller names it: there may be no such one."""
 
     max_age: float | None = None
     """Seconds that what the caller reads may be old; None for the server's default."""

@@ -23,7 +23,15 @@ from grpc.aio import ServicerContext
 
 from taskgate_server import errors
 from taskgate_server.call_log import CallLog
-from taskgate_server.calls import READ_MASK_KEY, Call, CallsInFlight, Handler, Rpc, parse_request
+from taskgate_server.calls import (
+    READ_MASK_KEY,
+    TARGET_KEY,
+    Call,
+    CallsInFlight,
+    Handler,
+    Rpc,
+    parse_request,
+)
 from taskgate_server.status import to_status
 from taskgate_server.telemetry import log_bug
 
@@ -185,7 +193,7 @@ async def _parsed_stream(rpc: Rpc, requests: AsyncIterator[bytes]) -> AsyncItera
 
 
 def _read_metadata(call: Call, context: ServicerContext[Any, Any]) -> None:
-    """What the caller's metadata says of how old its answer may be, and what of it is needed.
+    """What the caller's metadata says: whose answer, how old it may be, what of it is needed.
 
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT, an age is no number of seconds.
@@ -194,8 +202,13 @@ def _read_metadata(call: Call, context: ServicerContext[Any, Any]) -> None:
         if key == MAX_AGE_KEY:
             call.max_age = _seconds(value)
         elif key == READ_MASK_KEY:
-            names = value.decode("ascii", "replace") if isinstance(value, bytes) else value
-            call.fields = frozenset(name.strip() for name in names.split(","))
+            call.fields = frozenset(name.strip() for name in _text(value).split(","))
+        elif key == TARGET_KEY:
+            call.target = _text(value)
+
+
+def _text(told: str | bytes) -> str:
+    return told.decode("ascii", "replace") if isinstance(told, bytes) else told
 
 
 def _seconds(told: str | bytes) -> float:

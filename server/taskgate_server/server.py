@@ -271,10 +271,13 @@ class Server:
     async def _tell_health(self) -> None:
         """An AWS service serves when it can be asked; the whole does when any has a client.
 
-        One AWS service that is badly set up must not take the other from its callers. And while AWS
-        fails, the server as a whole goes on serving: without calls nobody would see it recover.
+        One AWS service that is badly set up must not take the other from its callers, nor may one
+        target take another: a service's health is the default target's. And while AWS fails, the
+        server as a whole goes on serving: without calls nobody would see it recover.
         """
-        ready = {each.spec.grpc_service_full_name: each.obstacle is None for each in self._gateways}
+        ready: dict[str, bool] = {}
+        for each in self._gateways:  # the first of a service is the default target's
+            ready.setdefault(each.spec.grpc_service_full_name, each.obstacle is None)
         any_client = any(each.connection.client is not None for each in self._gateways)
         for name, serves in {**ready, TASK_SERVICE: any_client, WHOLE: any_client}.items():
             await self._health.set(name, SERVING if serves else NOT_SERVING)

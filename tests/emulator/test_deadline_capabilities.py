@@ -152,7 +152,7 @@ def test_job_that_is_too_large_is_refused(
         queue_id = deadline.list_queues(farmId=farm)["queues"][0]["queueId"]
         with pytest.raises(ClientError) as caught:
             create(deadline, {"farmId": farm, "queueId": queue_id}, text)
-        error = caught.value.response
+        error: Any = caught.value.response
         assert error["Error"]["Code"] == "ServiceQuotaExceededException"
         assert (error["quotaCode"], error["serviceCode"]) == (code, "deadline")
 
