@@ -17,7 +17,7 @@ from taskgate_server.aws.services import SERVICES
 from taskgate_server.call_log import CallLog, LogStream
 from taskgate_server.calls import DEFAULT_TARGET, CallsInFlight, Handler, Rpc, Work
 from taskgate_server.config import Settings, SettingsError
-from taskgate_server.doors import Doors, open_doors, targets
+from taskgate_server.doors import Doors, Telemetry, open_doors, targets
 from taskgate_server.followed import FileFaultError
 from taskgate_server.interceptors import Interceptors
 from taskgate_server.server import Address, Handlers, Ports, Server
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from taskgate_server.guard.guard import Guard
     from taskgate_server.readings import Readings
     from taskgate_server.telemetry.metrics import Metrics
+    from taskgate_server.telemetry.traces import Traces
 
 YOUNG_OBJECTS = 10_000
 """How many new objects make the garbage collector look. By default 700 do, and a thousand calls in
@@ -44,6 +45,7 @@ class App:
     """Of each target, the default one first."""
     call_log: CallLog
     admin: Admin | None
+    traces: Traces | None
     work: Work
     """Its backgrounds are known when the contracts are loaded."""
 
@@ -55,6 +57,8 @@ class App:
             await gateway.close()
             gateway.executor.shutdown(wait=False, cancel_futures=True)
         self.call_log.flush()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
 
 
 def build(settings: Settings, log_stream: LogStream | None = None) -> App:
@@ -70,12 +74,15 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
     faults = [*_strangers(settings), *transport.faults(settings)]
     if faults:
         raise SettingsError(faults)
-    metrics = _metrics(settings)
-    all_doors = [open_doors(settings, name, metrics) for name in targets(settings)]
+    metrics, traces = _metrics(settings), _traces(settings)
+    telemetry = Telemetry(metrics=metrics, traces=traces)
+    all_doors = [open_doors(settings, name, telemetry) for name in targets(settings)]
     queues = [queue for doors in all_doors for queue in doors.queues]
     in_flight = CallsInFlight()
     call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
-    interceptors = Interceptors(in_flight=in_flight, call_log=call_log, metrics=metrics)
+    interceptors = Interceptors(
+        in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
+    )
     for_logs = [gateway for doors in all_doors for gateway in doors.logs.values()]
     work = Work([each.connection.run for each in for_logs] + [each.run for each in queues])
     guard = _guard(settings, work)
@@ -88,6 +95,7 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
             gateways={key: each for doors in all_doors for key, each in doors.labelled()},
             queues=queues,
             guard=guard,
+            traces=traces,
         )
         admin = _admin(settings, metrics, readings.Readings(sources, metrics), work)
 
@@ -119,6 +127,7 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         doors=all_doors,
         call_log=call_log,
         admin=admin,
+        traces=traces,
         work=work,
     )
 
@@ -177,6 +186,25 @@ def _metrics(settings: Settings) -> Metrics | None:
     from taskgate_server.telemetry.metrics import Metrics  # noqa: PLC0415  # takes 0.1 s
 
     return Metrics()
+
+
+def _traces(settings: Settings) -> Traces | None:
+    """What traces, if anybody is to be told."""
+    if settings.traces_endpoint is None:
+        return None
+    try:
+        from taskgate_server.telemetry.traces import Traces, read_headers  # noqa: PLC0415  # 0.3 s
+    except ImportError:
+        fault = "traces_endpoint (TASKGATE_TRACES_ENDPOINT): needs pip install 'taskgate[traces]'"
+        raise SettingsError([fault]) from None
+    file = settings.traces_headers_file
+    try:
+        headers = read_headers(file) if file is not None else {}
+    except OSError as error:
+        raise SettingsError([f"traces_headers_file: {file}: {error.strerror}"]) from None
+    except ValueError as error:
+        raise SettingsError([f"traces_headers_file: {file}: {error}"]) from None
+    return Traces(settings.traces_endpoint, headers, settings.traces_ratio)
 
 
 def _admin(settings: Settings, metrics: Metrics, readings: Readings, work: Work) -> Admin:

@@ -138,6 +138,7 @@ class _Audit:
                 "aws_request_id": call.aws_request_id,
                 "resources": [told(path) for path in outcome.paths[:MOST_RESOURCES]],
                 "resource_count": len(outcome.paths),
+                **({} if call.trace is None else {"trace_id": call.trace.trace}),
                 **call.audit,
             },
         )

@@ -68,11 +68,16 @@ class CallLog:
             self._second = now
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+        trace = (
+            ""
+            if call.trace is None
+            else f', "trace_id": "{call.trace.trace}", "span_id": "{call.trace.span}"'
+        )
         # Method and call id are ours, and need no escapes; AWS's id may.
         target = "" if call.target == DEFAULT_TARGET else f', "target": {json.dumps(call.target)}'
         self._lines.append(
             f'{self._begin}, "method": "{call.method}", "code": "{call.code.name}",'
-            f' "duration_ms": {seconds * 1000:.3f}, "call_id": "{call.call_id}"{target},'
+            f' "duration_ms": {seconds * 1000:.3f}, "call_id": "{call.call_id}"{target}{trace},'
             f' "aws_request_id": {json.dumps(call.aws_request_id)}}}\n'
         )
 

@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from taskgate_server import errors
+from taskgate_server.telemetry.spans import TracedCall, TraceIds
 
 READ_MASK_KEY = "taskgate-read-mask"
 """Metadata of a caller: the fields of an AWS RPC's response that it needs, separated by commas.
@@ -72,6 +73,12 @@ class Call:
 
     aws_request_id: str = ""
     """AWS's id of the request that answered the call."""
+
+    aws_span: TracedCall | None = None
+    """That request in a trace; None where it is in none."""
+
+    trace: TraceIds | None = None
+    """The trace that the call is a part of, for the log; None for none."""
 
     code: grpc.StatusCode = grpc.StatusCode.OK
     """How the call ended."""

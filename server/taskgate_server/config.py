@@ -35,6 +35,7 @@ Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/?$")]
 QueueUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/[^?#]*[^/?#]$")]
 
 
+TracesEndpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")]
 KeysPlace = Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#]+|[^:]+$)")]
 # No symmetric one: the key that verifies would be one that signs.
 Algorithm = Literal[
@@ -187,6 +188,21 @@ class Settings(BaseSettings):
         le=65535,
         description="Port for `/metrics` over HTTP, see operations.md; 9464 is usual, 0 takes a"
         " free one. Unset: none, and nothing is counted.",
+    )
+    traces_endpoint: TracesEndpoint | None = Field(
+        None,
+        description="OpenTelemetry collector that gets traces, by OTLP over HTTP, such as"
+        " `http://collector:4318/v1/traces`. Unset: none are made. Needs `taskgate[traces]`.",
+    )
+    traces_headers_file: Path | None = Field(
+        None, description="Headers for it, one `name: value` in a line, such as a token."
+    )
+    traces_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Of the traces that begin here, those that are sampled. A caller with a trace"
+        " of its own decides for it.",
     )
     jwt_issuer: str | None = Field(
         None,

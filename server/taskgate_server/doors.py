@@ -26,8 +26,9 @@ from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 from taskgate_server.upstream.sender import Sender
 
-if TYPE_CHECKING:  # only who asks for metrics has their library imported
+if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
     from taskgate_server.telemetry.metrics import AwsMeter, Metrics
+    from taskgate_server.telemetry.traces import AwsTracer, Traces
 
 LONGEST_MAX_AGE_SECONDS = 300.0
 """Answers older than this are not kept, however old a caller would take them."""
@@ -39,6 +40,32 @@ BATCH_SLOTS = 2
 BATCH_LINGER_SECONDS = 0.002
 """Few slots and a short linger make full batches: with four slots and none, an upstream as fast as
 the server was asked 913 times for 1,000 reads, with two slots and 2 ms some 300 times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Who looks at the calls to one AWS service of a target."""
+
+    target: str
+    """Empty for the default one: the log does not tell it."""
+    meter: AwsMeter | None
+    tracer: AwsTracer | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """What counts and traces calls, where the settings ask for it."""
+
+    metrics: Metrics | None = None
+    traces: Traces | None = None
+
+    def of(self, target: str, service: str) -> Observed:
+        """What looks at an AWS service of a target."""
+        return Observed(
+            "" if target == DEFAULT_TARGET else target,
+            self.metrics.aws(target, service) if self.metrics is not None else None,
+            self.traces.aws(target, service) if self.traces is not None else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +110,7 @@ def targets(settings: Settings) -> list[str]:
     return [DEFAULT_TARGET, *settings.targets]
 
 
-def open_doors(settings: Settings, target: str, metrics: Metrics | None) -> Doors:
+def open_doors(settings: Settings, target: str, telemetry: Telemetry) -> Doors:
     """The doors of one target; no call is made yet."""
     sharing = Sharing(
         default_max_age=settings.default_max_age_seconds,
@@ -97,20 +124,18 @@ def open_doors(settings: Settings, target: str, metrics: Metrics | None) -> Door
     at_once = replace(sharing, max_entries=0)
     gateways, logs, hints = {}, {}, Hints()
 
-    name = "" if target == DEFAULT_TARGET else target
-
-    def meter(service: str) -> AwsMeter | None:
-        return metrics.aws(target, service) if metrics is not None else None
-
     for spec in SERVICES:
         aws = aws_settings(settings, target, spec.name)
-        sender = _sender(spec, aws, meter(spec.name), target=name)
+        sender = _sender(spec, aws, telemetry.of(target, spec.name))
         gateways[spec.name] = _gateway(sender, aws, sharing, settings)
         for_logs = aws.model_copy(update={"endpoint_url": aws.logs_endpoint_url})
-        sender = _sender(LOGS, for_logs, meter(logs_label(spec.name)), target=name, on_demand=True)
+        label = logs_label(spec.name)
+        sender = _sender(LOGS, for_logs, telemetry.of(target, label), on_demand=True)
         logs[spec.name] = _gateway(sender, for_logs, at_once, settings)
     urls = event_queues(aws_settings(settings, target, spec.name) for spec in SERVICES)
-    queues = [event_queue(url, aws, hints, meter(SQS.name)) for url, aws in urls.items()]
+    queues = [
+        event_queue(url, aws, hints, telemetry.of(target, SQS.name)) for url, aws in urls.items()
+    ]
     return Doors(target=target, gateways=gateways, logs=logs, hints=hints, queues=queues)
 
 
@@ -120,18 +145,13 @@ def logs_label(service: str) -> str:
 
 
 def _sender(
-    spec: ServiceSpec,
-    aws: AwsSettings,
-    meter: AwsMeter | None,
-    *,
-    target: str,
-    on_demand: bool = False,
+    spec: ServiceSpec, aws: AwsSettings, observed: Observed, *, on_demand: bool = False
 ) -> Sender:
     """Sends calls to one AWS service, in threads of its own."""
     executor = ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=spec.name)
     make = partial(make_client, spec, aws)
-    connection = Connection(spec, make, executor, on_demand=on_demand, target=target)
-    return Sender(connection, executor, meter)
+    connection = Connection(spec, make, executor, on_demand=on_demand, target=observed.target)
+    return Sender(connection, executor, observed.meter, observed.tracer)
 
 
 def _gateway(sender: Sender, aws: AwsSettings, sharing: Sharing, settings: Settings) -> Gateway:
@@ -147,10 +167,12 @@ def event_queues(services: Iterable[AwsSettings]) -> dict[str, AwsSettings]:
 
 
 def event_queue(
-    url: str, aws: AwsSettings, hint: Hint, meter: AwsMeter | None = None
+    url: str, aws: AwsSettings, hint: Hint, observed: Observed | None = None
 ) -> EventQueue:
     """What takes events out of one queue."""
     threads, make = DaemonThreads(), partial(make_client, SQS, queue_settings(url, aws))
+    # No traces: a queue is asked all the time, on nobody's behalf.
+    meter = observed.meter if observed is not None else None
     sender = Sender(Connection(SQS, make, threads), threads, meter)
     return EventQueue(sender, url, _name_in, hint)
 

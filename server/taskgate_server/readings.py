@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # it comes with the contracts, or with the settings that ask 
     from taskgate_server.guard.guard import Guard
     from taskgate_server.tasks.logs.streams import Logs
     from taskgate_server.tasks.watch.hub import Hub
+    from taskgate_server.telemetry.traces import Traces
     from taskgate_server.upstream.events import EventQueue
 
 LONGEST_WAIT_SECONDS: Final = 5.0
@@ -44,6 +45,7 @@ class Sources:
     """By the labels `target` and `service`."""
     queues: Sequence[EventQueue]
     guard: Guard | None
+    traces: Traces | None = None
     hubs: dict[str, Hub] = field(default_factory=dict)
     """By target; there are none until the contracts are loaded."""
     logs: dict[str, Logs] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class Readings(Collector):
             *self._watching(),
             *self._events(),
             *self._refusals(),
+            *self._spans(),
         ]
 
     def _server(self) -> Iterator[Metric]:
@@ -239,6 +242,20 @@ class Readings(Collector):
         denied, limited = (guard.denied, guard.limited) if guard else (0, 0)
         yield _counter("policy_denials", "What the policy denied, each item for itself.", denied)
         yield _counter("caller_limits", "Calls refused since their caller made too many.", limited)
+
+    def _spans(self) -> Iterator[Metric]:
+        traces = self._sources.traces
+        exported, failed, dropped = (
+            (0, 0, 0)
+            if traces is None
+            else (traces.exports.exported, traces.exports.failed, traces.queue.dropped)
+        )
+        yield _counters(
+            "spans",
+            "Spans of traces, by what became of them.",
+            ["outcome"],
+            [(["exported"], exported), (["failed"], failed), (["dropped"], dropped)],
+        )
 
 
 def _age(moment: float | None, now: float) -> float:

@@ -171,7 +171,7 @@ class TaskBackend(ABC):
             answer = await self.gateway.ask(
                 question, time_limit=call.time_remaining(), max_age=call.max_age
             )
-        call.aws_request_id = answer.request_id
+        call.aws_request_id, call.aws_span = answer.request_id, answer.span
         return answer
 
     async def get_many(
