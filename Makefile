@@ -59,7 +59,7 @@ bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside bo
 bench-emulator: gen/stamp ## GetTask a second on one core, memory with 10,000 tasks, start
 	$(BIN)/python -m benchmarks.emulator --check
 
-bench-guarded: gen/stamp ## a cached read with TLS, token, policy and limits, beside one without
+bench-guarded: gen/stamp ## a cached read with TLS, token, policy, limits and metrics, beside one without
 	$(BIN)/python -m benchmarks.guarded --check
 
 bench-metered: gen/stamp ## a cached read with metrics, beside one without
