@@ -5,8 +5,9 @@ Decisions are kept by what they follow from: caller, RPC and the bytes of the re
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -60,6 +61,7 @@ class Guard:
         policy: the newest one; None lets everybody do everything.
         fairness: counts what each caller does; None for no limits.
         tokens_wanted: whether who is unknown could be known with a token.
+        sleep: waits for seconds.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Guard:
         fairness: Fairness | None,
         *,
         tokens_wanted: bool,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.denied = 0
         """What the policy has denied so far, for metrics."""
@@ -76,6 +79,7 @@ class Guard:
         self._policy = policy
         self._fairness = fairness
         self._tokens_wanted = tokens_wanted
+        self._sleep = sleep
         self._decisions: Decisions = OrderedDict()
 
     @property
@@ -100,7 +104,7 @@ class Guard:
 
         async def serve(request: bytes, call: Call) -> Any:
             caller = await self._enter(call)
-            with self._visit(caller, call, stream=False):
+            with await self._visit(caller, call, stream=False):
                 if self._knows(gate, caller, call, request):
                     return await rpc.behaviour(_as_taken(rpc, request), call)
                 message = parse_request(rpc.request_class, request)
@@ -118,7 +122,7 @@ class Guard:
 
         async def serve(request: bytes, call: Call) -> AsyncIterator[Any]:
             caller = await self._enter(call)
-            with self._visit(caller, call, stream=True):
+            with await self._visit(caller, call, stream=True):
                 message = parse_request(rpc.request_class, request)
                 self._demand(gate, caller, call, message)
                 async with aclosing(rpc.behaviour(message, call)) as responses:
@@ -143,12 +147,12 @@ class Guard:
 
         async def serve(requests: AsyncIterator[Message], call: Call) -> Any:
             caller = await self._enter(call)
-            with self._visit(caller, call, stream=True):
+            with await self._visit(caller, call, stream=True):
                 return await rpc.behaviour(checked(requests, caller, call), call)
 
         async def stream(requests: AsyncIterator[Message], call: Call) -> AsyncIterator[Any]:
             caller = await self._enter(call)
-            with self._visit(caller, call, stream=True):
+            with await self._visit(caller, call, stream=True):
                 responses = rpc.behaviour(checked(requests, caller, call), call)
                 async with aclosing(responses):
                     async for response in responses:
@@ -166,11 +170,26 @@ class Guard:
                 raise refused
         return caller
 
-    def _visit(self, caller: Caller, call: Call, *, stream: bool) -> AbstractContextManager[None]:
+    async def _visit(
+        self, caller: Caller, call: Call, *, stream: bool
+    ) -> AbstractContextManager[None]:
+        """Lets the caller in, if it has room; what it gives goes around the call.
+
+        Raises:
+            errors.TaskgateError: RESOURCE_EXHAUSTED with RetryInfo.
+        """
         if self._fairness is None:
             return nullcontext()
         key = str(caller) if caller is not ANONYMOUS else _host(_wire(call).peer())
-        return self._fairness.visit(key, stream=stream)
+        visit = self._fairness.visit(key, stream=stream)
+        try:
+            visit.__enter__()  # here, since whoever is refused may have to wait for it
+        except errors.TaskgateError:
+            held = self._fairness.held_back(key)
+            if held:
+                await self._sleep(held)
+            raise
+        return _Left(visit)
 
     def _knows(self, gate: _Gate, caller: Caller, call: Call, request: bytes) -> bool:
         """Whether nothing is left to decide."""
@@ -226,6 +245,18 @@ class Guard:
         if len(self._decisions) > KNOWN_DECISIONS:
             self._decisions.popitem(last=False)
         return allowed
+
+
+class _Left(AbstractContextManager[None]):
+    """A context that has been entered already, to be left."""
+
+    __slots__ = ("_inside",)
+
+    def __init__(self, inside: AbstractContextManager[None]) -> None:
+        self._inside = inside
+
+    def __exit__(self, *error: Any) -> None:
+        self._inside.__exit__(*error)
 
 
 def _as_taken(rpc: Rpc, request: bytes) -> Any:
