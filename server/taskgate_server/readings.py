@@ -89,6 +89,11 @@ class Readings(Collector):
         delay = self._clock() - asked_at
         return [
             _gauge("event_loop_delay_seconds", "How long the scrape waited for its turn.", delay),
+            _gauge(
+                "event_loop_tasks",
+                "asyncio tasks of the process: some for each RPC and poller, and a fixed number.",
+                len(asyncio.all_tasks()),
+            ),
             *self._server(),
             *self._services(),
             *self._sharing(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from taskgate_server.upstream.mending import mend_error, mend_request_id
@@ -35,8 +36,22 @@ def keep_body(
     if operation_model.has_streaming_output:
         return
     body = response_dict["body"]
+    _demand_all(response_dict["headers"], body)
     customized_response_dict[BODY] = read_json(body), len(body)
     response_dict["body"] = b"{}"
+
+
+def _demand_all(headers: Mapping[str, str], body: bytes) -> None:
+    """Finds out that a body ended early, which botocore and urllib3 do for streams only.
+
+    Raises:
+        botocore.exceptions.IncompleteReadError: it did.
+    """
+    told = headers.get("Content-Length", "")
+    if told.isdecimal() and int(told) > len(body) and "Content-Encoding" not in headers:
+        from botocore.exceptions import IncompleteReadError  # noqa: PLC0415  # see `read_json`
+
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(told))
 
 
 def read_json(body: bytes) -> dict[str, Any]:

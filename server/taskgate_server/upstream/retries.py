@@ -62,7 +62,10 @@ WORTH_ANOTHER_TRY: Final[Mapping[str, Safe]] = {
 }
 """`ErrorInfo.reason` of AWS's errors that may be gone at the next try."""
 
-OWN_WORTH_ANOTHER_TRY: Final[Mapping[str, Safe]] = {"UPSTREAM_UNREACHABLE": Safe.REPEATABLE}
+OWN_WORTH_ANOTHER_TRY: Final[Mapping[str, Safe]] = {
+    "UPSTREAM_UNREACHABLE": Safe.REPEATABLE,
+    "UPSTREAM_ANSWER_CUT": Safe.REPEATABLE,
+}
 """The same for Taskgate's reasons. Its own refusals are for the caller, with their RetryInfo."""
 
 

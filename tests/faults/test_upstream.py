@@ -1,0 +1,174 @@
+"""The table of docs/faults.md: each fault of AWS's, and what callers see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from taskgate_emulator import seed
+from taskgate_emulator.faults import KINDS
+from tests.faults.place import Left, Place, placed, told, until
+from tests.watch.place import JOB_IDS
+
+pytestmark = pytest.mark.alone
+
+DOCS = Path(__file__).parents[2] / "docs/faults.md"
+CALLS = ("read", "write", "log")
+OPERATIONS = {
+    "read": ("GetTask", seed.RUNNING_TASK_ID),
+    "write": ("UpdateFarm", seed.FARM_ID),
+    "log": ("GetTask", seed.RUNNING_TASK_ID),
+}
+EXPIRED, NO_HOST = "expired credentials", "no such host"
+SECONDS = {"clock_skew": 3600.0, "latency": 0.3}
+POOLS = 6
+"""Threads and connections that may be there for the next calls to AWS."""
+TASK = {**JOB_IDS, "stepId": seed.RENDER_STEP_ID, "taskId": seed.PENDING_TASK_ID}
+
+
+def documented() -> dict[str, list[str]]:
+    table = DOCS.read_text().partition("## AWS has it")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")]
+    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[1:]}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What became of a row."""
+
+    cells: list[str]
+    before: Left
+    after: Left
+    recovered: bool
+
+
+def inject(place: Place, fault: str) -> None:
+    if fault == EXPIRED:
+        headers = {"x-amzn-ErrorType": "ExpiredTokenException"}
+        body = {"message": "The security token included in the request is expired"}
+        for operation in ("GetTask", "UpdateFarm", "ListSteps", "GetJob", "ListTasks", "GetStep"):
+            place.aws.respond("deadline", operation, status=403, headers=headers, body=body)
+    elif fault != NO_HOST:
+        place.aws.faults.add(kind=fault, service="deadline", seconds=SECONDS.get(fault, 1.0))
+
+
+def clear(place: Place) -> None:
+    place.aws.faults.clear()
+    for operation in ("GetTask", "UpdateFarm", "ListSteps", "GetJob", "ListTasks", "GetStep"):
+        place.aws.discard("deadline", operation)
+
+
+def watched(place: Place, fault: str) -> str:
+    """What a watch makes of the fault: `goes on`, or the status that ends it."""
+    events = place.watch(20)
+    try:
+        for event in events:
+            if event.HasField("snapshot_end"):
+                break
+        asked = place.aws.request_count
+        inject(place, fault)
+        place.aws.jobs.move({**TASK, "stepId": seed.COMPOSITE_STEP_ID}, "READY")
+        assert until(lambda: place.aws.request_count > asked), "no poll has met the fault"
+        clear(place)
+        # What happened during the fault is told after it.
+        for event in events:
+            if event.HasField("task_change"):
+                return "goes on"
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    finally:
+        events.cancel()
+    return "ended"
+
+
+def tried(place: Place, fault: str, name: str) -> tuple[str, int]:
+    call: Callable[[], object] = getattr(place, name)
+    inject(place, fault)
+    before = asked(place, name)
+    outcome = told(call)
+    tries = asked(place, name) - before
+    clear(place)
+    return outcome, tries
+
+
+def asked(place: Place, name: str) -> int:
+    """How often AWS has been asked for what a call asks; a poller asks for other things."""
+    operation, key = OPERATIONS[name]
+    return sum(
+        request.operation == operation and key in request.raw_path for request in place.aws.requests
+    )
+
+
+def measure(fault: str) -> Seen:
+    more = {}
+    if fault == NO_HOST:  # `.invalid` never resolves: RFC 2606
+        more["TASKGATE_AWS__DEADLINE__ENDPOINT_URL"] = "http://deadline.moon-north-1.invalid"
+    with placed(**more) as place:
+        for name in CALLS:
+            told(getattr(place, name))
+        watch = "" if fault == NO_HOST else watched(place, fault)
+        assert until(lambda: quiet(place)), place.left()
+        before = place.left()
+        cells, recovered = [], True
+        for name in CALLS:
+            outcome, tries = tried(place, fault, name)
+            cells += [outcome] if name == "log" else [outcome, str(tries)]
+            works = until(lambda: fault == NO_HOST or told(place.read) == "OK")
+            recovered = recovered and works
+        if fault == NO_HOST:
+            watch = told(lambda: next(place.watch(3))).partition(",")[0]
+        until(lambda: not leaks(before, place.left()))
+        return Seen([*cells, watch], before, place.left(), recovered)
+
+
+def quiet(place: Place) -> bool:
+    """Whether nobody has anything going on; a poller stays a minute for who may come back."""
+    left = place.left()
+    return (left.rpcs, left.watchers, left.waiting) == (0, 0, 0)
+
+
+def leaks(before: Left, after: Left) -> list[str]:
+    """What is left, in words."""
+    exact = ["rpcs", "pollers", "watchers", "waiting", "tasks"]
+    pooled = ["threads", "files"]
+    return [
+        *(name for name in exact if getattr(after, name) > getattr(before, name)),
+        *(name for name in pooled if getattr(after, name) > getattr(before, name) + POOLS),
+    ]
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Future[Seen]]:
+    """All rows, each with a server of its own: they spend their time waiting."""
+    with ThreadPoolExecutor(8) as pool:
+        return {fault: pool.submit(measure, fault) for fault in documented()}
+
+
+def test_the_table_has_every_fault_of_the_emulator() -> None:
+    assert set(documented()) == {*KINDS, EXPIRED, NO_HOST}
+
+
+@pytest.mark.parametrize("fault", documented())
+def test_callers_see_what_the_docs_say(seen: dict[str, Future[Seen]], fault: str) -> None:
+    assert seen[fault].result().cells == documented()[fault]
+
+
+@pytest.mark.parametrize("fault", documented())
+def test_nothing_is_left_and_the_next_call_succeeds(
+    seen: dict[str, Future[Seen]], fault: str
+) -> None:
+    result = seen[fault].result()
+    assert leaks(result.before, result.after) == [], result
+    assert result.recovered
+
+
+def test_a_leak_would_be_seen() -> None:
+    none = Left(threads=10, files=20, tasks=30, rpcs=0, pollers=0, watchers=0, waiting=0)
+    more = Left(threads=17, files=26, tasks=31, rpcs=0, pollers=1, watchers=0, waiting=0)
+    assert leaks(none, more) == ["pollers", "tasks", "threads"]
+    assert leaks(none, none) == []
