@@ -18,7 +18,9 @@ from taskgate_server.calls import CallsInFlight, Handler, Rpc, Work
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.followed import FileFaultError
 from taskgate_server.interceptors import Interceptors
-from taskgate_server.server import TASK_SERVICE, Address, Handlers, Ports, Server
+from taskgate_server.readiness import TASK_SERVICE
+from taskgate_server.server import Address, Handlers, Limits, Ports, Server
+from taskgate_server.stopping import Stopping
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 
@@ -115,7 +117,11 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         Handlers(load_handlers, metrics.unknown_called if metrics is not None else _nothing),
         in_flight,
         list(gateways.values()),
-        settings.max_request_bytes,
+        Limits(
+            max_request_bytes=settings.max_request_bytes,
+            max_connection_age=settings.max_connection_age_seconds,
+            max_connection_age_grace=settings.max_connection_age_grace_seconds,
+        ),
         work,
     )
     return App(
@@ -243,9 +249,9 @@ def load_rpcs(
     backends = Backends(by_service)
     rates = {name: doors.aws_settings(settings, name).watch_calls_per_second for name in by_service}
     hub = Hub(backends, rates)
-    watching.work.backgrounds.append(hub)
     watching.hints.watcher = hub.hint
     task_logs = Logs(backends=backends, finders=finders, gateways=logs)
+    watching.work.backgrounds.extend([hub, task_logs])
     if watching.sources is not None:
         watching.sources.hub, watching.sources.logs = hub, task_logs
     services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
@@ -261,12 +267,21 @@ def load_rpcs(
     )
 
 
-async def run(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, then drains.
+async def run(
+    settings: Settings,
+    *,
+    ready: Callable[[Address], None] | None = None,
+    stopping: Stopping | None = None,
+) -> bool:
+    """Serves until SIGTERM or SIGINT, then drains; a second one has it stop at once.
 
     Args:
         settings: all of them.
         ready: told the address once the server listens.
+        stopping: says when to stop, besides signals.
+
+    Returns:
+        Whether it has drained; False if it had to stop at once.
 
     Raises:
         server.ListenError: the address cannot be listened on.
@@ -274,10 +289,10 @@ async def run(settings: Settings, *, ready: Callable[[Address], None] | None = N
     """
     gc.disable()  # a start makes no garbage, and the collector would look for it
     app = build(settings, sys.stderr)
-    stop = asyncio.Event()
+    stopping = stopping or Stopping()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stopping.ask)
     for name in config.unknown_variables(os.environ):
         LOG.warning("this variable is no setting", extra={"variable": name})
     address = await app.server.start()
@@ -287,6 +302,11 @@ async def run(settings: Settings, *, ready: Callable[[Address], None] | None = N
     gc.enable()
     if ready is not None:
         ready(address)
-    await stop.wait()
-    await app.server.drain(settings.drain_seconds)
+    await stopping.begun.wait()
+    await app.server.drain(
+        settings.drain_seconds,
+        grace_seconds=transport.drain_grace_seconds(settings),
+        stopping=stopping,
+    )
     await app.close()
+    return not stopping.at_once.is_set()

@@ -117,14 +117,14 @@ def _serve(options: argparse.Namespace) -> int:
         settings = config.load_settings(file)
         telemetry.set_up_logging(settings.log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(app.run(settings))
+            has_drained = runner.run(app.run(settings))
     except config.SettingsError as error:
         return _fail(*error.faults)
     except server.ListenError as error:
         return _fail(str(error))
     # A boto3 call that hangs would keep its thread, and so the process, until its read timeout.
     logging.shutdown()
-    os._exit(0)
+    os._exit(0 if has_drained else 1)
 
 
 def _emulate(options: argparse.Namespace) -> int:

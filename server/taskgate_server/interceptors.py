@@ -23,7 +23,15 @@ from grpc.aio import ServicerContext
 
 from taskgate_server import errors
 from taskgate_server.call_log import CallLog
-from taskgate_server.calls import READ_MASK_KEY, Call, CallsInFlight, Handler, Rpc, parse_request
+from taskgate_server.calls import (
+    READ_MASK_KEY,
+    Call,
+    CallsInFlight,
+    Handler,
+    MethodCalls,
+    Rpc,
+    parse_request,
+)
 from taskgate_server.status import to_status
 from taskgate_server.telemetry import log_bug
 
@@ -88,11 +96,11 @@ class Interceptors:
         return self.metrics.rpc(rpc.method, is_stream=rpc.client_streams or rpc.server_streams)
 
     def _unary(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
-        meter = self._meter(rpc)
+        counted = _Counted(self, self.in_flight.of(rpc.method), self._meter(rpc))
 
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> Any:
             call = self._call(rpc, context)
-            with _Served(self, call, meter):
+            with _Served(counted, call):
                 try:
                     _read_metadata(call, context)
                     response = await rpc.behaviour(_parsed(rpc, request), call)
@@ -105,12 +113,12 @@ class Interceptors:
         return handle
 
     def _stream(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
-        meter = self._meter(rpc)
+        counted = _Counted(self, self.in_flight.of(rpc.method), self._meter(rpc))
 
         # Writing, not yielding: a caller that goes away then ends the behaviour at once.
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> None:
             call = self._call(rpc, context)
-            with _Served(self, call, meter):
+            with _Served(counted, call):
                 try:
                     _read_metadata(call, context)
                     responses = rpc.behaviour(_parsed(rpc, request), call)
@@ -133,22 +141,31 @@ class Interceptors:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What is told of the calls of one RPC."""
+
+    interceptors: Interceptors
+    open: MethodCalls
+    meter: RpcMeter | None
+
+
 class _Served:
     """Around a call: it is counted while it lasts, and logged when it has ended."""
 
-    __slots__ = ("_call", "_interceptors", "_meter", "_started")
+    __slots__ = ("_call", "_counted", "_started")
 
-    def __init__(self, interceptors: Interceptors, call: Call, meter: RpcMeter | None) -> None:
-        self._interceptors = interceptors
+    def __init__(self, counted: _Counted, call: Call) -> None:
+        self._counted = counted
         self._call = call
-        self._meter = meter
         self._started = 0.0
 
     def __enter__(self) -> None:
-        self._started = self._interceptors.clock()
-        self._interceptors.in_flight.count += 1
-        if self._meter is not None:
-            self._meter.open += 1
+        counted = self._counted
+        self._started = counted.interceptors.clock()
+        counted.open.count += 1
+        if counted.meter is not None:
+            counted.meter.open += 1
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, asyncio.CancelledError):
@@ -157,12 +174,13 @@ class _Served:
             expired = left is not None and left <= 0
             ended = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             self._call.code = ended
-        self._interceptors.in_flight.count -= 1
-        seconds = self._interceptors.clock() - self._started
-        self._interceptors.call_log.ended(self._call, seconds)
-        if self._meter is not None:
-            self._meter.open -= 1
-            self._meter.ended(self._call.code, seconds)
+        counted = self._counted
+        counted.open.count -= 1
+        seconds = counted.interceptors.clock() - self._started
+        counted.interceptors.call_log.ended(self._call, seconds)
+        if counted.meter is not None:
+            counted.meter.open -= 1
+            counted.meter.ended(self._call.code, seconds)
 
 
 def _serialized(response: Message | bytes) -> bytes:

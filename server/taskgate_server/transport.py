@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import grpc
 
@@ -26,6 +26,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+LOAD_BALANCER_SECONDS: Final = 5.0
+"""How long load balancers take to hear that a server goes. Kubernetes takes an endpoint that is not
+ready out of its services in a second or two, and health checks come every few seconds."""
+
+
+def drain_grace_seconds(settings: Settings) -> float:
+    """How long calls are still taken after the signal to stop."""
+    if settings.drain_grace_seconds is not None:
+        return settings.drain_grace_seconds
+    return 0.0 if is_loopback(settings.listen_host) else LOAD_BALANCER_SECONDS
 
 
 def faults(settings: Settings) -> list[str]:
