@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.message import Message
@@ -50,6 +50,10 @@ too, of a call with `taskgate-max-age`."""
 
 STATUS_KEY = "grpc-status-details-bin"
 """Where gRPC carries google.rpc.Status: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md"""
+
+RETRY_NOT: Final = ("grpc-retry-pushback-ms", "-1")
+"""Trailing metadata of an error by which gRPC leaves a call alone that has a retry policy: what may
+pass has been tried again here. https://github.com/grpc/proposal/blob/master/A6-client-retries.md"""
 
 
 class CallIds:
@@ -259,5 +263,7 @@ async def _abort(call: Call, context: ServicerContext[Any, Any], error: Exceptio
         told = errors.internal()
     call.code = told.code
     status = to_status(told, call.call_id)
-    trailers = ((STATUS_KEY, status.SerializeToString()),)
-    await context.abort(told.code, status.message, trailers)
+    trailers = [(STATUS_KEY, status.SerializeToString())]
+    if told.reason != errors.SERVER_STOPPING:
+        trailers.append(RETRY_NOT)
+    await context.abort(told.code, status.message, tuple(trailers))

@@ -1,0 +1,59 @@
+"""How a channel balances and tries again, in the form that gRPC has for it in every language.
+
+docs/operations.md has the same as JSON. The forms: https://github.com/grpc/grpc/blob/master/doc/service_config.md
+and gRFC A6 (retries) and A17 (health).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, Final
+
+from taskgate.deadline.v1 import deadline_pb2
+from taskgate.omics.v1 import omics_pb2
+from taskgate.v1 import task_service_pb2
+
+READS: Final = ("Get", "List", "Search", "Summarize", "BatchGet")
+"""What the names of RPCs begin with that may be made twice."""
+
+RETRY_POLICY: Final = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.1s",
+    "backoffMultiplier": 2,
+    "maxBackoff": "1s",
+    # CANCELLED not by the caller: the call came to a server that had just stopped taking any.
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+}
+"""For a lost connection or replica. What AWS refuses the server has tried again itself, and says
+so to gRPC (`grpc-retry-pushback-ms`), so that it is not tried once more from here."""
+
+RETRY_THROTTLING: Final = {"maxTokens": 100, "tokenRatio": 0.1}
+
+
+@cache
+def service_config(*, balance: bool) -> str:
+    """The JSON for the channel option `grpc.service_config`.
+
+    Args:
+        balance: whether the channel's address names several servers, to be called in turn, each
+            while it says that it serves.
+    """
+    config: dict[str, Any] = {
+        "methodConfig": [{"name": _reads(), "retryPolicy": RETRY_POLICY}],
+        "retryThrottling": RETRY_THROTTLING,
+    }
+    if balance:
+        config["loadBalancingConfig"] = [{"round_robin": {}}]
+        config["healthCheckConfig"] = {"serviceName": ""}
+    return json.dumps(config)
+
+
+def _reads() -> list[dict[str, str]]:
+    return [
+        {"service": service.full_name, "method": method.name}
+        for module in (task_service_pb2, deadline_pb2, omics_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+        if method.name.startswith(READS)
+    ]
