@@ -24,7 +24,8 @@ gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
 	@touch $@
 
 # AWS's own programs judge the emulator, each in an environment of its own: they want other versions than this project.
-TOOLS := awscli healthomics
+# Envoy is no library; it has one too, so that its pin is its own.
+TOOLS := awscli envoy healthomics
 .venv-tools/%/stamp: tests/tools/requirements-%.txt .venv/stamp
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-tools/$*
 	$(BIN)/uv pip install --quiet --python .venv-tools/$*/bin/python --require-hashes -r $<

@@ -18,9 +18,10 @@ from taskgate_server.calls import CallsInFlight, Handler, Rpc, Work
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.followed import FileFaultError
 from taskgate_server.interceptors import Interceptors
+from taskgate_server.ports import Address, is_loopback
 from taskgate_server.readiness import TASK_SERVICE
-from taskgate_server.server import Address, Handlers, Limits, Ports, Server
-from taskgate_server.stopping import Stopping
+from taskgate_server.server import Handlers, Limits, Ports, Server
+from taskgate_server.stopping import Stopping, drain_grace_seconds
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 
@@ -155,12 +156,17 @@ def _ports(settings: Settings, work: Work) -> Ports:
         host = settings.health_host or settings.listen_host
         health = Address(host=host, port=settings.health_port)
     address = Address(host=settings.listen_host, port=settings.listen_port)
-    return Ports(address=address, credentials=credentials, health=health)
+    return Ports(
+        address=address,
+        credentials=credentials,
+        health=health,
+        are_shared=settings.workers > 1,
+    )
 
 
 def _guard(settings: Settings, work: Work) -> Guard | None:
     """What stands before the RPCs; None on this machine alone, where the settings ask for none."""
-    if not transport.is_guarded(settings) and transport.is_loopback(settings.listen_host):
+    if not transport.is_guarded(settings) and is_loopback(settings.listen_host):
         return None
     from taskgate_server.guard.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
 
@@ -247,7 +253,10 @@ def load_rpcs(
         finders[spec.name] = load_finder(spec)(by_service[spec.name])
         counts[spec.name] = len(operations)
     backends = Backends(by_service)
-    rates = {name: doors.aws_settings(settings, name).watch_calls_per_second for name in by_service}
+    rates = {
+        name: doors.aws_settings(settings, name).watch_calls_per_second / settings.workers
+        for name in by_service
+    }
     hub = Hub(backends, rates)
     watching.hints.watcher = hub.hint
     task_logs = Logs(backends=backends, finders=finders, gateways=logs)
@@ -305,7 +314,7 @@ async def run(
     await stopping.begun.wait()
     await app.server.drain(
         settings.drain_seconds,
-        grace_seconds=transport.drain_grace_seconds(settings),
+        grace_seconds=drain_grace_seconds(settings),
         stopping=stopping,
     )
     await app.close()

@@ -111,6 +111,13 @@ class Settings(BaseSettings):
     listen_port: int = Field(
         50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that serve on the one port, see operations.md. Each takes its part"
+        " of AWS's quotas.",
+    )
     tls_certificate_file: Path | None = Field(
         None,
         description="The server's certificate in PEM, with those that lead to its authority. Files"

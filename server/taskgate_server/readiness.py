@@ -93,10 +93,12 @@ class Readiness:
         ready = {each.spec.grpc_service_full_name: each.obstacle is None for each in gateways}
         any_client = any(each.connection.client is not None for each in gateways)
         for name, serves in {**ready, TASK_SERVICE: any_client, WHOLE: any_client}.items():
-            if self._told.get(name) is not serves:
-                self._told[name] = serves
-                await self.servicer.set(name, SERVING if serves else NOT_SERVING)
+            if self._told.get(name) is serves:
+                continue
+            if name in self._told:
                 LOG.info("health", extra={"grpc_service": name, "serving": serves})
+            self._told[name] = serves
+            await self.servicer.set(name, SERVING if serves else NOT_SERVING)
 
     async def leave(self) -> None:
         """Tells NOT_SERVING of everything, for good."""

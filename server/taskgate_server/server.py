@@ -8,7 +8,6 @@ told to go elsewhere, those in flight may end, and the rest is cut.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from taskgate_server.calls import CallsInFlight, Handler, Work
+from taskgate_server.ports import Address, ListenError, reserve
 from taskgate_server.readiness import Readiness
 from taskgate_server.stopping import Stopping
 from taskgate_server.telemetry import LOG
@@ -28,10 +28,6 @@ through its poller's thread; several of them find more to do in each trip."""
 
 MAX_PENDING_CALLS = 20_000
 LOOKAHEAD_BYTES = 1024 * 1024
-
-
-class ListenError(Exception):
-    """The address cannot be listened on."""
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -62,18 +58,6 @@ class Handlers(grpc.GenericRpcHandler):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where to listen; port 0 takes a free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """Where the server listens, and how."""
 
@@ -82,6 +66,8 @@ class Ports:
     """Makes those of one acceptor; None for plaintext."""
     health: Address | None = None
     """Where nothing but health is told, in plaintext; None for nowhere."""
+    are_shared: bool = False
+    """Whether other processes listen there, too. Somebody else makes sure that they may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,24 +93,6 @@ class Limits:
                 ("grpc.max_connection_age_grace_ms", grace),
             ]
         return options
-
-
-def _reserve(address: Address) -> Address:
-    """The address with its real port, of which it is sure that nobody listens there.
-
-    The acceptors share the port, and the system would let another process share it too.
-
-    Raises:
-        OSError: somebody listens there, or it is not this machine's.
-    """
-    infos = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, kind, protocol, _, where = infos[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(where)
-        return Address(host=address.host, port=probe.getsockname()[1])
 
 
 class Server:
@@ -157,7 +125,7 @@ class Server:
         self._background: set[asyncio.Task[None]] = set()
         options = (
             *limits.options(),
-            # For the acceptors, which share the port; see `_reserve`.
+            # For the acceptors, which share the port; see `reserve`.
             ("grpc.so_reuseport", 1),
             # What a caller may send ahead of what has been read, for each stream. By default
             # gRPC lets it grow with the bandwidth: an upload of 192 MiB in messages of 1 MiB
@@ -203,7 +171,7 @@ class Server:
 
     async def _listen(self, wanted: Address) -> Address:
         try:
-            address = _reserve(wanted)
+            address = wanted if self._ports.are_shared else reserve(wanted)
             for acceptor in self._acceptors:
                 health_pb2_grpc.add_HealthServicer_to_server(self._readiness.servicer, acceptor)
                 acceptor.add_generic_rpc_handlers((self._handlers,))
@@ -228,7 +196,8 @@ class Server:
         """A port of its own for probes that know no TLS, such as Kubernetes'."""
         if self._ports.health is None:
             return
-        server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        shared = int(self._ports.are_shared)
+        server = grpc.aio.server(options=(("grpc.so_reuseport", shared),))
         health_pb2_grpc.add_HealthServicer_to_server(self._readiness.servicer, server)
         try:
             port = server.add_insecure_port(str(self._ports.health))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Final
+
+from taskgate_server.config import Settings
+from taskgate_server.ports import is_loopback
 
 
 class Stopping:
@@ -22,3 +26,15 @@ class Stopping:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.at_once.wait()
+
+
+LOAD_BALANCER_SECONDS: Final = 5.0
+"""How long load balancers take to hear that a server goes. Kubernetes takes an endpoint that is not
+ready out of its services in a second or two, and health checks come every few seconds."""
+
+
+def drain_grace_seconds(settings: Settings) -> float:
+    """How long calls are still taken after the signal to stop."""
+    if settings.drain_grace_seconds is not None:
+        return settings.drain_grace_seconds
+    return 0.0 if is_loopback(settings.listen_host) else LOAD_BALANCER_SECONDS

@@ -6,7 +6,6 @@ that there are go on.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -14,30 +13,13 @@ import grpc
 
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings
 from taskgate_server.followed import Followed
+from taskgate_server.ports import is_loopback
 
 Certificates: TypeAlias = "Followed[grpc.ServerCertificateConfiguration]"
 MakeCredentials: TypeAlias = Callable[[], grpc.ServerCredentials]
 """Makes the credentials of one port: gRPC keeps for each what it has told it last."""
 
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-LOAD_BALANCER_SECONDS: Final = 5.0
-"""How long load balancers take to hear that a server goes. Kubernetes takes an endpoint that is not
-ready out of its services in a second or two, and health checks come every few seconds."""
-
-
-def drain_grace_seconds(settings: Settings) -> float:
-    """How long calls are still taken after the signal to stop."""
-    if settings.drain_grace_seconds is not None:
-        return settings.drain_grace_seconds
-    return 0.0 if is_loopback(settings.listen_host) else LOAD_BALANCER_SECONDS
+LAST_PORT: Final = 65535
 
 
 def faults(settings: Settings) -> list[str]:
@@ -61,7 +43,20 @@ def faults(settings: Settings) -> list[str]:
             "listen_host: TLS alone does not tell who calls: set tls_client_ca_file, jwt_issuer, or"
             " policy_files with rules for Anonymous"
         )
+    found += _port_faults(settings)
     return found
+
+
+def _port_faults(settings: Settings) -> list[str]:
+    """Workers have an admin port each, counted from the one that is set."""
+    first, count = settings.admin_port, settings.workers
+    if not first or count == 1:
+        return []
+    ports = range(first, first + count)
+    taken = {settings.listen_port, settings.health_port, LAST_PORT + 1} & set(ports)
+    if not taken:
+        return []
+    return [f"admin_port: {count} workers need ports {first} to {ports[-1]}, not all to be had"]
 
 
 def is_guarded(settings: Settings) -> bool:
