@@ -17,7 +17,10 @@ NAME = f"{RUN}/tasks/1"
 GONE = Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 
 
-@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+@pytest.mark.parametrize(
+    "code",
+    [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL],
+)
 def test_a_read_is_made_again(client: Client, fake: FakeTaskService, code: grpc.StatusCode) -> None:
     answer = task_service_pb2.GetTaskResponse(task=task(1))
     fake.script("GetTask", Failure(code), Failure(code), answer)

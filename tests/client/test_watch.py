@@ -110,9 +110,10 @@ def test_what_is_asked_for(client: Client, fake: FakeTaskService) -> None:
     [
         [LOST],
         [Failure(grpc.StatusCode.CANCELLED, "the server went")],
+        [Failure(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2")],
         [],  # some proxy has closed the stream
     ],
-    ids=["lost", "cancelled", "closed"],
+    ids=["lost", "cancelled", "reset", "closed"],
 )
 def test_it_goes_on_with_the_latest_token(
     client: Client, fake: FakeTaskService, slept: list[float], broken: list[object]

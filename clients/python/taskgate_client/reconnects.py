@@ -25,6 +25,9 @@ _TRANSIENT = frozenset(
     }
 )
 
+_RESET = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+"""What gRPC makes of a stream that a proxy has reset, since the server behind it is gone."""
+
 
 class Reconnects:
     """Decides, failure by failure, whether to go on and after how long.
@@ -74,4 +77,7 @@ class Reconnects:
 def _passes(error: CallError) -> bool:
     if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return error.retry_after_seconds is not None
+    if not error.reason:
+        # Not Taskgate's word, which has a reason with each error.
+        return error.code in _TRANSIENT | _RESET
     return error.code in _TRANSIENT

@@ -22,11 +22,12 @@ RETRY_POLICY: Final = {
     "initialBackoff": "0.1s",
     "backoffMultiplier": 2,
     "maxBackoff": "1s",
-    # CANCELLED not by the caller: the call came to a server that had just stopped taking any.
-    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+    # CANCELLED, not by the caller: it came to a server that had just stopped taking calls.
+    # INTERNAL: a proxy has reset the call, since the server behind it is gone.
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED", "INTERNAL"],
 }
-"""For a lost connection or replica. What AWS refuses the server has tried again itself, and says
-so to gRPC (`grpc-retry-pushback-ms`), so that it is not tried once more from here."""
+"""For a lost connection or replica. An error that Taskgate itself answers is not tried again: it
+says so to gRPC (`grpc-retry-pushback-ms`), and has tried again what may pass."""
 
 RETRY_THROTTLING: Final = {"maxTokens": 100, "tokenRatio": 0.1}
 
