@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from taskgate_client import CallError, Client, Snapshot, TaskChange
+from taskgate_client import CallError, Client, Reconnecting, Snapshot, TaskChange
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Watcher:
     def __init__(self, client: Client, parent: str) -> None:
         self.seen: set[tuple[str, str]] = set()
         self.breaks: list[CallError] = []
-        self.tasks: dict[str, str] = {}
+        self.snapshots = 0
         self.ready = threading.Event()
         self.error: Exception | None = None
         self._watch = client.watch_tasks(parent, heartbeat_interval=1)
@@ -82,13 +82,12 @@ class Watcher:
             for event in self._watch:
                 match event:
                     case Snapshot():
-                        self.tasks = {each.name: each.native_state for each in event.tasks}
-                        self.seen |= set(self.tasks.items())
+                        self.snapshots += 1
+                        self.seen |= {(each.name, each.native_state) for each in event.tasks}
                         self.ready.set()
                     case TaskChange():
-                        self.tasks[event.task.name] = event.task.native_state
                         self.seen.add((event.task.name, event.task.native_state))
-                    case _ if hasattr(event, "error"):
+                    case Reconnecting():
                         self.breaks.append(event.error)
         except CallError as error:  # the test asks
             self.error = error

@@ -36,7 +36,7 @@ SERVICES = [
     "taskgate.omics.v1.OmicsService",
 ]
 INFO = task_service_pb2.GetServerInfoRequest()
-REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
 def tasks(channel: grpc.aio.Channel) -> Any:
@@ -52,11 +52,16 @@ async def started(settings: Settings) -> AsyncIterator[tuple[app.App, grpc.aio.C
     """A server that serves both AWS services, and a channel to it. The test drains it."""
     built = app.build(settings)
     address = await built.server.start()
-    async with grpc.aio.insecure_channel(str(address), options=OWN) as channel:
-        for gateway in built.gateways[:2]:
-            await gateway.connection.ready()
-        yield built, channel, address
-    await built.close()
+    try:
+        async with grpc.aio.insecure_channel(str(address), options=OWN) as channel:
+            for gateway in built.gateways[:2]:
+                await gateway.connection.ready()
+            yield built, channel, address
+    except BaseException:
+        await built.server.drain(0.1)  # or the failed test would hang
+        raise
+    finally:
+        await built.close()
 
 
 @contextmanager
@@ -115,7 +120,7 @@ async def test_streams_and_waits_are_told_to_go_elsewhere() -> None:
                 picture.take(await watch.read())
             wait = tasks(channel).WaitTask(task_watch_pb2.WaitTaskRequest(name=RUNNING), timeout=60)
             hub: Any = built.work.backgrounds[0]
-            await eventually(lambda: hub.watchers == 2)
+            await eventually(lambda: any(each.ledger.get(RUNNING) for each in hub._named.values()))
             assert await built.server.drain(10) == 0
             while (response := await watch.read()) is not grpc.aio.EOF:
                 picture.take(response)
