@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
@@ -67,3 +68,8 @@ def test_several_servers_are_called_in_turn() -> None:
             if all(fake.requests["GetTask"] for fake in fakes):
                 return
     raise AssertionError([len(fake.requests["GetTask"]) for fake in fakes])
+
+
+def test_other_languages_have_the_same_in_a_file() -> None:
+    file = Path(__file__).parents[2] / "docs/examples/service-config.json"
+    assert json.loads(file.read_text()) == json.loads(service_config(balance=True))

@@ -1,12 +1,13 @@
 """How a channel balances and tries again, in the form that gRPC has for it in every language.
 
-docs/operations.md has the same as JSON. The forms: https://github.com/grpc/grpc/blob/master/doc/service_config.md
+`python -m taskgate_client.service_config` writes it as docs/examples has it. The forms: https://github.com/grpc/grpc/blob/master/doc/service_config.md
 and gRFC A6 (retries) and A17 (health).
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from functools import cache
 from typing import Any, Final
 
@@ -58,3 +59,8 @@ def _reads() -> list[dict[str, str]]:
         for method in service.methods
         if method.name.startswith(READS)
     ]
+
+
+if __name__ == "__main__":
+    whole = json.loads(service_config(balance=True))
+    sys.stdout.write(json.dumps(whole, indent=1) + "\n")
