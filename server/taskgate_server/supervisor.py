@@ -105,19 +105,23 @@ class Supervisor:
         delay = 0.0
         while not self._stopping.begun.is_set():
             began = self._clock()
-            worker = await self._start(index)
-            status = await self._live(index, worker)
+            status, pid = await self._live(index)
             if self._stopping.begun.is_set() or not self._serving.is_set():
                 self._statuses.append(status)
                 return
             lived = self._clock() - began
             delay = 0.0 if lived > LONG_LIFE_SECONDS else _longer(delay)
-            fields = {"worker": index, "pid": worker.pid, "status": status}
+            fields = {"worker": index, "pid": pid, "status": status}
             LOG.error("worker died", extra={**fields, "lived_seconds": lived, "pause": delay})
             await self._pause(delay)
 
-    async def _live(self, index: int, worker: Worker) -> int:
-        """Sees a worker through its life; returns its exit status."""
+    async def _live(self, index: int) -> tuple[int, int | None]:
+        """Sees a worker through its life; returns its exit status, and which process it was."""
+        try:
+            worker = await self._start(index)
+        except OSError as error:  # the machine has no room for another process now
+            LOG.error("worker not started", extra={"worker": index, "cause": error.strerror})
+            return 1, None
         self._running[index] = worker
         if self._stopping.begun.is_set():  # said before this one could hear it
             worker.tell(signal.SIGTERM)
@@ -126,7 +130,7 @@ class Supervisor:
             self._serving.set()
         status = await worker.wait()
         del self._running[index]
-        return status
+        return status, worker.pid
 
     async def _pass_on(self) -> None:
         """Tells the workers what the supervisor is told."""

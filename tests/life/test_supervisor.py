@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from taskgate_server import doors
-from taskgate_server.config import AwsSettings, Settings
+from taskgate_server.config import AwsSettings, Settings, SettingsError, load_settings
 from taskgate_server.stopping import Stopping
 from taskgate_server.supervisor import LONG_LIFE_SECONDS, Supervisor
 from taskgate_server.transport import faults
@@ -54,6 +54,7 @@ class Place:
 
     def __init__(self, count: int = 3, limit: float = 60.0) -> None:
         self.now = 0.0
+        self.is_full = False
         self.stopping = Stopping()
         self.started: dict[int, list[FakeWorker]] = defaultdict(list)
         self.supervisor = Supervisor(
@@ -64,11 +65,18 @@ class Place:
         self.running = asyncio.ensure_future(self.supervisor.run())
 
     async def start(self, index: int) -> FakeWorker:
+        if self.is_full:
+            raise OSError
         self.started[index].append(FakeWorker(pid=100 * index + len(self.started[index])))
         return self.started[index][-1]
 
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
+
+    async def room(self, seconds: float) -> None:
+        """A pause after which there is room, the third time."""
+        self.pauses.append(seconds)
+        self.is_full = len(self.pauses) < 3
 
     async def settle(self) -> None:
         for _ in range(20):
@@ -123,6 +131,19 @@ async def test_one_that_dies_is_replaced_and_ever_later_while_it_dies_at_once() 
     assert await place.running == 0
 
 
+async def test_one_that_cannot_be_started_now_is_tried_again() -> None:
+    place = Place(count=2)
+    await place.serving()
+    place.is_full = True
+    place.supervisor._pause = place.room  # type: ignore[method-assign]  # see above
+    place.started[1][0].die(-KILL)
+    await place.settle()
+    assert place.pauses == [1, 2, 4]
+    assert len(place.started[1]) == 2
+    place.stopping.ask()
+    assert await place.running == 0
+
+
 async def test_a_second_signal_is_passed_on() -> None:
     place = Place(count=2)
     await place.serving()
@@ -157,6 +178,24 @@ async def test_a_signal_before_the_first_worker_listens_reaches_it() -> None:
     place.stopping.ask()
     assert await place.running == 0
     assert place.started[0][0].heard == [TERM]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORKERS", "0"),
+        ("WORKERS", "many"),
+        ("DRAIN_GRACE_SECONDS", "-1"),
+        ("MAX_CONNECTION_AGE_SECONDS", "0"),
+        ("MAX_CONNECTION_AGE_GRACE_SECONDS", "0"),
+    ],
+)
+def test_a_bad_setting_is_one_line(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"TASKGATE_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    [line] = caught.value.faults
+    assert line.startswith(f"{name.lower()} (TASKGATE_{name}): ")
 
 
 def test_each_worker_takes_its_part_of_the_quotas() -> None:
