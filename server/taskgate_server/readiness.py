@@ -24,6 +24,10 @@ NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 WHOLE: Final = ""
 """The name by which grpc.health.v1 knows the server as a whole."""
 
+LIVE: Final = "live"
+"""A name that serves as long as the process answers, whatever AWS does: nobody is helped by a
+restart of a server that lacks credentials."""
+
 TASK_SERVICE: Final = "taskgate.v1.TaskService"
 
 TELL_SECONDS: Final = 1.0
@@ -92,7 +96,8 @@ class Readiness:
         gateways = self._gateways
         ready = {each.spec.grpc_service_full_name: each.obstacle is None for each in gateways}
         any_client = any(each.connection.client is not None for each in gateways)
-        for name, serves in {**ready, TASK_SERVICE: any_client, WHOLE: any_client}.items():
+        told = {**ready, TASK_SERVICE: any_client, WHOLE: any_client, LIVE: True}
+        for name, serves in told.items():
             if self._told.get(name) is serves:
                 continue
             if name in self._told:

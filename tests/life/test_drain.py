@@ -31,6 +31,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 OWN = (("grpc.use_local_subchannel_pool", 1),)
 SERVICES = [
     "",
+    "live",
     "taskgate.v1.TaskService",
     "taskgate.deadline.v1.DeadlineService",
     "taskgate.omics.v1.OmicsService",

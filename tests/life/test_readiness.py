@@ -52,6 +52,17 @@ def test_an_endpoint_that_takes_no_connections_is_told_and_its_return_too() -> N
         assert aws.request_count == 0
 
 
+def test_a_server_without_credentials_lives_and_is_not_ready(
+    aws: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with running_server(settings_for(aws.endpoint_url)) as address, connect(str(address)) as client:
+        wait_until(lambda: "no AWS credentials" in told(client, "deadline"))
+        assert not serves(address, "")
+        assert serves(address, "live")
+
+
 def told(client: Any, name: str) -> str:
     services = {each.name: each for each in client.get_server_info().aws_services}
     return str(services[name].not_ready_reason)
