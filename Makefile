@@ -24,7 +24,8 @@ gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
 	@touch $@
 
 # AWS's own programs judge the emulator, each in an environment of its own: they want other versions than this project.
-TOOLS := awscli deadline healthomics
+# Envoy is no library; it has one too, so that its pin is its own.
+TOOLS := awscli deadline envoy healthomics
 .venv-tools/%/stamp: tests/tools/requirements-%.txt .venv/stamp
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-tools/$*
 	$(BIN)/uv pip install --quiet --python .venv-tools/$*/bin/python --require-hashes -r $<
@@ -90,6 +91,7 @@ format: gen/stamp ## format all code
 gen: .venv/stamp ## AWS's models and locks -> protos/, protos/ -> gen/
 	$(BIN)/python -m taskgate_server.codegen
 	$(BIN)/python hatch_build.py
+	$(BIN)/python -m taskgate_client.service_config > docs/examples/service-config.json
 	@touch gen/stamp
 
 requirements: .venv/stamp ## raise and pin every dependency, with hashes
@@ -110,6 +112,7 @@ model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, te
 	$(MAKE) .venv/stamp
 	$(BIN)/python -m taskgate_server.codegen --report
 	$(BIN)/python hatch_build.py
+	$(BIN)/python -m taskgate_client.service_config > docs/examples/service-config.json
 	@touch gen/stamp
 
 clean: ## remove everything that the other targets made

@@ -16,7 +16,8 @@ from taskgate_client import Client, connect
 from taskgate_emulator import Emulator
 from taskgate_server import app
 from taskgate_server.config import AwsSettings, Settings
-from taskgate_server.server import Address
+from taskgate_server.ports import Address
+from taskgate_server.stopping import drain_grace_seconds
 from tests.emulator.judge import every_answer_fits_the_model
 
 __all__ = ["every_answer_fits_the_model"]
@@ -68,7 +69,8 @@ def running_app(
         assert isinstance(address, Address)
         yield built, address
     finally:
-        run(built.server.drain(settings.drain_seconds))
+        grace = drain_grace_seconds(settings)
+        run(built.server.drain(settings.drain_seconds, grace_seconds=grace))
         run(built.close())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

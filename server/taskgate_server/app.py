@@ -20,7 +20,9 @@ from taskgate_server.config import Settings, SettingsError
 from taskgate_server.doors import Doors, Telemetry, open_doors, targets
 from taskgate_server.followed import FileFaultError
 from taskgate_server.interceptors import Interceptors
-from taskgate_server.server import Address, Handlers, Ports, Server
+from taskgate_server.ports import Address, is_loopback
+from taskgate_server.server import Handlers, Limits, Ports, Server
+from taskgate_server.stopping import Stopping, drain_grace_seconds
 from taskgate_server.targets import by_target
 from taskgate_server.telemetry import LOG
 
@@ -119,7 +121,11 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         Handlers(load_handlers, metrics.unknown_called if metrics is not None else _nothing),
         in_flight,
         [gateway for doors in all_doors for gateway in doors.gateways.values()],
-        settings.max_request_bytes,
+        Limits(
+            max_request_bytes=settings.max_request_bytes,
+            max_connection_age=settings.max_connection_age_seconds,
+            max_connection_age_grace=settings.max_connection_age_grace_seconds,
+        ),
         work,
     )
     return App(
@@ -162,12 +168,17 @@ def _ports(settings: Settings, work: Work) -> Ports:
         host = settings.health_host or settings.listen_host
         health = Address(host=host, port=settings.health_port)
     address = Address(host=settings.listen_host, port=settings.listen_port)
-    return Ports(address=address, credentials=credentials, health=health)
+    return Ports(
+        address=address,
+        credentials=credentials,
+        health=health,
+        are_shared=settings.workers > 1,
+    )
 
 
 def _guard(settings: Settings, work: Work) -> Guard | None:
     """What stands before the RPCs; None on this machine alone, where the settings ask for none."""
-    if not transport.is_guarded(settings) and transport.is_loopback(settings.listen_host):
+    if not transport.is_guarded(settings) and is_loopback(settings.listen_host):
         return None
     from taskgate_server.guard.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
 
@@ -222,12 +233,21 @@ def _nothing() -> None:
     """Nobody counts."""
 
 
-async def run(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, then drains.
+async def run(
+    settings: Settings,
+    *,
+    ready: Callable[[Address], None] | None = None,
+    stopping: Stopping | None = None,
+) -> bool:
+    """Serves until SIGTERM or SIGINT, then drains; a second one has it stop at once.
 
     Args:
         settings: all of them.
         ready: told the address once the server listens.
+        stopping: says when to stop, besides signals.
+
+    Returns:
+        Whether it has drained; False if it had to stop at once.
 
     Raises:
         server.ListenError: the address cannot be listened on.
@@ -235,10 +255,10 @@ async def run(settings: Settings, *, ready: Callable[[Address], None] | None = N
     """
     gc.disable()  # a start makes no garbage, and the collector would look for it
     app = build(settings, sys.stderr)
-    stop = asyncio.Event()
+    stopping = stopping or Stopping()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stopping.ask)
     for name in config.unknown_variables(os.environ):
         LOG.warning("this variable is no setting", extra={"variable": name})
     address = await app.server.start()
@@ -248,6 +268,11 @@ async def run(settings: Settings, *, ready: Callable[[Address], None] | None = N
     gc.enable()
     if ready is not None:
         ready(address)
-    await stop.wait()
-    await app.server.drain(settings.drain_seconds)
+    await stopping.begun.wait()
+    await app.server.drain(
+        settings.drain_seconds,
+        grace_seconds=drain_grace_seconds(settings),
+        stopping=stopping,
+    )
     await app.close()
+    return not stopping.at_once.is_set()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from taskgate_server.calls import DEFAULT_TARGET, Call
@@ -84,6 +85,20 @@ class CallLog:
     def flush(self) -> None:
         """Writes what is waiting."""
         if self._lines and self._stream is not None:
-            self._stream.write("".join(self._lines))
+            for text in _together(self._lines):
+                self._stream.write(text)
             self._stream.flush()
         self._lines.clear()
+
+
+def _together(lines: Iterable[str]) -> Iterator[str]:
+    """Lines joined to as much as the system writes in one piece: workers share a pipe."""
+    joined: list[str] = []
+    length = 0
+    for line in lines:
+        if length + len(line) > select.PIPE_BUF and joined:
+            yield "".join(joined)
+            joined, length = [], 0
+        joined.append(line)
+        length += len(line)
+    yield "".join(joined)

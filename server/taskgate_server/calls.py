@@ -128,10 +128,32 @@ class Background(Protocol):
 
 
 @dataclass(slots=True)
-class CallsInFlight:
-    """How many calls are being served."""
+class MethodCalls:
+    """How many calls of a method are being served."""
 
+    method: str
     count: int = 0
+
+
+class CallsInFlight:
+    """The calls that are being served, by method: one count for a call, as one of all would be."""
+
+    def __init__(self) -> None:
+        self._methods: list[MethodCalls] = []
+
+    def of(self, method: str) -> MethodCalls:
+        """The count of a method, for who serves its calls."""
+        self._methods.append(MethodCalls(method))
+        return self._methods[-1]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(each.count for each in self._methods)
+
+    def by_method(self) -> dict[str, int]:
+        """The same by method, of those that have some."""
+        return {each.method: each.count for each in self._methods if each.count}
 
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

@@ -7,8 +7,6 @@ What calls a server is in `taskgate_client.commands` and needs the base install 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -71,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_serve(commands: caller.Commands) -> None:
     parser = commands.add_parser("serve", help="run the server until SIGTERM")
     parser.add_argument("--config", type=Path, help="TOML file of settings")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that share the port")
     parser.set_defaults(run=_serve, extras="server")
 
 
@@ -108,23 +107,11 @@ class _Version(argparse.Action):
 
 
 def _serve(options: argparse.Namespace) -> int:
-    import uvloop  # noqa: PLC0415
-
-    from taskgate_server import app, config, server, telemetry  # noqa: PLC0415
+    from taskgate_server import config, process  # noqa: PLC0415
 
     file = options.config or _path(os.environ.get(config.CONFIG_FILE_VARIABLE))
-    try:
-        settings = config.load_settings(file)
-        telemetry.set_up_logging(settings.log_level)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(app.run(settings))
-    except config.SettingsError as error:
-        return _fail(*error.faults)
-    except server.ListenError as error:
-        return _fail(str(error))
-    # A boto3 call that hangs would keep its thread, and so the process, until its read timeout.
-    logging.shutdown()
-    os._exit(0)
+    more = {} if options.workers is None else {"workers": options.workers}
+    return process.serve(lambda: config.load_settings(file, **more))
 
 
 def _emulate(options: argparse.Namespace) -> int:

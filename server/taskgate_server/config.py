@@ -152,6 +152,13 @@ class Settings(BaseSettings):
     listen_port: int = Field(
         50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that serve on the one port, see operations.md. Each takes its part"
+        " of AWS's quotas.",
+    )
     tls_certificate_file: Path | None = Field(
         None,
         description="The server's certificate in PEM, with those that lead to its authority. Files"
@@ -249,8 +256,23 @@ class Settings(BaseSettings):
     default_time_limit_seconds: Seconds = Field(
         60.0, description="Limit for a call whose caller set no deadline."
     )
+    drain_grace_seconds: float | None = Field(
+        None,
+        ge=0,
+        le=3600,
+        description="How long calls are still taken after SIGTERM, while health says NOT_SERVING"
+        " and load balancers turn elsewhere. Unset: 5, or 0 where only this machine can call.",
+    )
     drain_seconds: Seconds = Field(
-        20.0, description="How long calls in flight may go on after SIGTERM."
+        20.0, description="How long calls in flight may go on after that."
+    )
+    max_connection_age_seconds: Seconds | None = Field(
+        None,
+        description="After how long a connection takes no more calls, so that callers balance"
+        " anew; up to a tenth more or less, at random. Unset: never.",
+    )
+    max_connection_age_grace_seconds: Seconds = Field(
+        300.0, description="How long calls on it may go on after that."
     )
     default_max_age_seconds: float = Field(
         1.0, ge=0, le=60, description="How old an answer may be when its caller does not say."

@@ -156,9 +156,8 @@ def _sender(
 
 def _gateway(sender: Sender, aws: AwsSettings, sharing: Sharing, settings: Settings) -> Gateway:
     """The door to one AWS service."""
-    return Gateway(
-        _paced(sender, aws), sharing, default_time_limit=settings.default_time_limit_seconds
-    )
+    paced = _paced(sender, aws, settings.workers)
+    return Gateway(paced, sharing, default_time_limit=settings.default_time_limit_seconds)
 
 
 def event_queues(services: Iterable[AwsSettings]) -> dict[str, AwsSettings]:
@@ -184,11 +183,12 @@ def _name_in(event: str) -> str | None:
     return name_in(event)
 
 
-def _paced(sender: Sender, aws: AwsSettings) -> PacedSender:
-    """The sender at the pace that AWS's quotas, published and set, allow."""
+def _paced(sender: Sender, aws: AwsSettings, workers: int) -> PacedSender:
+    """The sender at the pace that AWS's quotas, published and set, allow each worker."""
     spec = sender.connection.spec
     published = spec.request_rates if aws.quotas == "published" else {}
-    spec = replace(spec, request_rates={**published, **aws.request_rates})
+    rates = {**published, **aws.request_rates}
+    spec = replace(spec, request_rates={name: rate / workers for name, rate in rates.items()})
     limiter = Unlimited(spec) if aws.quotas == "off" else RateLimiter(spec)
     backoff = Backoff(max_attempts=aws.max_attempts)
     breaker = Breaker(spec, None if aws.circuit_breaker else NEVER)

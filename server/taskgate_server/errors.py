@@ -25,6 +25,8 @@ from grpc import StatusCode
 TASKGATE_DOMAIN: Final = "taskgate"
 BUG: Final = "TASKGATE_BUG"
 """The reason of errors that are Taskgate's own fault."""
+SERVER_STOPPING: Final = "SERVER_STOPPING"
+"""The reason for which a call is to go to another server."""
 
 Response: TypeAlias = Mapping[str, Any]
 """An AWS error as botocore parsed it: `Error`, `ResponseMetadata` and the modelled members."""
@@ -300,7 +302,7 @@ def stopping() -> TaskgateError:
     return TaskgateError(
         code=StatusCode.UNAVAILABLE,
         message="this server stops; another one, or this one in a moment, will answer",
-        reason="SERVER_STOPPING",
+        reason=SERVER_STOPPING,
         details=[error_details_pb2.RetryInfo(retry_delay=to_duration(1))],
     )
 

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.message import Message
@@ -29,6 +29,7 @@ from taskgate_server.calls import (
     Call,
     CallsInFlight,
     Handler,
+    MethodCalls,
     Rpc,
     parse_request,
 )
@@ -55,6 +56,10 @@ TRACE_PARENT = "traceparent"
 
 STATUS_KEY = "grpc-status-details-bin"
 """Where gRPC carries google.rpc.Status: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md"""
+
+RETRY_NOT: Final = ("grpc-retry-pushback-ms", "-1")
+"""Trailing metadata of an error by which gRPC leaves a call alone that has a retry policy: what may
+pass has been tried again here. https://github.com/grpc/proposal/blob/master/A6-client-retries.md"""
 
 
 class CallIds:
@@ -99,6 +104,8 @@ class Interceptors:
     def _observers(self, rpc: Rpc) -> _Observers:
         is_stream = rpc.client_streams or rpc.server_streams
         return _Observers(
+            interceptors=self,
+            open=self.in_flight.of(rpc.method),
             meter=self.metrics.rpc(rpc.method, is_stream=is_stream) if self.metrics else None,
             tracer=self.traces.rpc(rpc.method) if self.traces else None,
         )
@@ -108,7 +115,7 @@ class Interceptors:
 
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> Any:
             call = self._call(rpc, context)
-            with _Served(self, call, observers):
+            with _Served(observers, call):
                 try:
                     _read_metadata(call, context)
                     response = await rpc.behaviour(_parsed(rpc, request), call)
@@ -126,7 +133,7 @@ class Interceptors:
         # Writing, not yielding: a caller that goes away then ends the behaviour at once.
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> None:
             call = self._call(rpc, context)
-            with _Served(self, call, observers):
+            with _Served(observers, call):
                 try:
                     _read_metadata(call, context)
                     responses = rpc.behaviour(_parsed(rpc, request), call)
@@ -151,8 +158,10 @@ class Interceptors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Observers:
-    """Who looks at the calls of one RPC, beside the log."""
+    """What is told of the calls of one RPC."""
 
+    interceptors: Interceptors
+    open: MethodCalls
     meter: RpcMeter | None
     tracer: RpcTracer | None
 
@@ -160,24 +169,23 @@ class _Observers:
 class _Served:
     """Around a call: it is counted and traced while it lasts, and logged when it has ended."""
 
-    __slots__ = ("_before", "_call", "_interceptors", "_meter", "_span", "_started", "_tracer")
+    __slots__ = ("_before", "_call", "_observers", "_span", "_started")
 
-    def __init__(self, interceptors: Interceptors, call: Call, observers: _Observers) -> None:
-        self._interceptors = interceptors
+    def __init__(self, observers: _Observers, call: Call) -> None:
+        self._observers = observers
         self._call = call
-        self._meter = observers.meter
-        self._tracer = observers.tracer
         self._started = 0.0
 
     def __enter__(self) -> None:
-        self._started = self._interceptors.clock()
-        self._interceptors.in_flight.count += 1
-        if self._meter is not None:
-            self._meter.open += 1
-        if self._tracer is not None:
+        observers = self._observers
+        self._started = observers.interceptors.clock()
+        observers.open.count += 1
+        if observers.meter is not None:
+            observers.meter.open += 1
+        if observers.tracer is not None:
             metadata = self._call.wire.invocation_metadata() if self._call.wire else None
-            self._span = self._tracer.begin(metadata or ())
-            self._call.trace = self._tracer.ids(self._span)
+            self._span = observers.tracer.begin(metadata or ())
+            self._call.trace = observers.tracer.ids(self._span)
             self._before = CURRENT.set(self._span)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -187,15 +195,16 @@ class _Served:
             expired = left is not None and left <= 0
             ended = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             self._call.code = ended
-        if self._tracer is not None:
+        observers = self._observers
+        if observers.tracer is not None:
             CURRENT.reset(self._before)
-            self._tracer.end(self._span, self._call.code, self._call.aws_span)
-        self._interceptors.in_flight.count -= 1
-        seconds = self._interceptors.clock() - self._started
-        self._interceptors.call_log.ended(self._call, seconds)
-        if self._meter is not None:
-            self._meter.open -= 1
-            self._meter.ended(self._call.code, seconds)
+            observers.tracer.end(self._span, self._call.code, self._call.aws_span)
+        observers.open.count -= 1
+        seconds = observers.interceptors.clock() - self._started
+        observers.interceptors.call_log.ended(self._call, seconds)
+        if observers.meter is not None:
+            observers.meter.open -= 1
+            observers.meter.ended(self._call.code, seconds)
 
 
 def _serialized(response: Message | bytes) -> bytes:
@@ -282,5 +291,7 @@ async def _abort(call: Call, context: ServicerContext[Any, Any], error: Exceptio
         told = errors.internal()
     call.code = told.code
     status = to_status(told, call.call_id)
-    trailers = ((STATUS_KEY, status.SerializeToString()),)
-    await context.abort(told.code, status.message, trailers)
+    trailers = [(STATUS_KEY, status.SerializeToString())]
+    if told.reason != errors.SERVER_STOPPING:
+        trailers.append(RETRY_NOT)
+    await context.abort(told.code, status.message, tuple(trailers))

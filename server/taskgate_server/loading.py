@@ -13,10 +13,10 @@ from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.calls import Rpc, Work
 from taskgate_server.config import Settings
 from taskgate_server.doors import Doors, aws_settings
+from taskgate_server.readiness import TASK_SERVICE
 from taskgate_server.rpc import handlers, reflection
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.streams import StreamLimits
-from taskgate_server.server import TASK_SERVICE
 from taskgate_server.tasks import servicer
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
 from taskgate_server.tasks.info import Info
@@ -71,13 +71,14 @@ def load_rpcs(
     backends = Backends(by_service, doors.target)
     rates = {
         spec.name: aws_settings(settings, doors.target, spec.name).watch_calls_per_second
+        / settings.workers
         for spec in SERVICES
     }
     hub = Hub(backends, rates)
-    work.backgrounds.append(hub)
     doors.hints.watcher = hub.hint
     finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in SERVICES}
     logs = Logs(backends=backends, finders=finders, gateways=doors.logs)
+    work.backgrounds.extend([hub, logs])
     if sources is not None:
         sources.hubs[doors.target], sources.logs[doors.target] = hub, logs
     counts = {name: len(each) for name, each in operations.items()}

@@ -1,29 +1,26 @@
 """The gRPC server: listens, tells its health, drains.
 
 Start: listen first, then load the contracts and make the AWS clients, while health says which AWS
-service can be used. Stop: NOT_SERVING, no new calls, wait for those in flight, cut the rest.
+service can be used. Stop: NOT_SERVING, and on as before for a while; then no new calls, streams are
+told to go elsewhere, those in flight may end, and the rest is cut.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from taskgate_server.calls import CallsInFlight, Handler, Work
+from taskgate_server.ports import Address, ListenError, reserve
+from taskgate_server.readiness import Readiness
+from taskgate_server.stopping import Stopping
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-WHOLE = ""
-"""The name by which grpc.health.v1 knows the server as a whole."""
 
 ACCEPTORS = 4
 """gRPC servers of this process, on one port. grpc.aio takes new calls one by one, each with a trip
@@ -31,12 +28,6 @@ through its poller's thread; several of them find more to do in each trip."""
 
 MAX_PENDING_CALLS = 20_000
 LOOKAHEAD_BYTES = 1024 * 1024
-
-TASK_SERVICE = "taskgate.v1.TaskService"
-
-
-class ListenError(Exception):
-    """The address cannot be listened on."""
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -67,18 +58,6 @@ class Handlers(grpc.GenericRpcHandler):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where to listen; port 0 takes a free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """Where the server listens, and how."""
 
@@ -87,24 +66,33 @@ class Ports:
     """Makes those of one acceptor; None for plaintext."""
     health: Address | None = None
     """Where nothing but health is told, in plaintext; None for nowhere."""
+    are_shared: bool = False
+    """Whether other processes listen there, too. Somebody else makes sure that they may."""
 
 
-def _reserve(address: Address) -> Address:
-    """The address with its real port, of which it is sure that nobody listens there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of messages and connections."""
 
-    The acceptors share the port, and the system would let another process share it too.
+    max_request_bytes: int
+    """Of one message."""
+    max_connection_age: float | None = None
+    """Seconds after which a connection takes no more calls, so that its caller makes another one,
+    with another replica if there is. gRPC makes it up to a tenth more or less, at random:
+    https://github.com/grpc/proposal/blob/master/A9-server-side-conn-mgt.md"""
+    max_connection_age_grace: float = 300.0
+    """Seconds after that in which its calls may end."""
 
-    Raises:
-        OSError: somebody listens there, or it is not this machine's.
-    """
-    infos = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, kind, protocol, _, where = infos[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(where)
-        return Address(host=address.host, port=probe.getsockname()[1])
+    def options(self) -> list[tuple[str, int]]:
+        """As gRPC takes them."""
+        options = [("grpc.max_receive_message_length", self.max_request_bytes)]
+        if self.max_connection_age is not None:
+            grace = round(self.max_connection_age_grace * 1000)
+            options += [
+                ("grpc.max_connection_age_ms", round(self.max_connection_age * 1000)),
+                ("grpc.max_connection_age_grace_ms", grace),
+            ]
+        return options
 
 
 class Server:
@@ -115,8 +103,8 @@ class Server:
         handlers: of all RPCs.
         in_flight: counts the calls being served.
         gateways: to the AWS services whose health is told.
-        max_request_bytes: of one message.
-        also: what else runs in the background until the server stops.
+        limits: of messages and connections.
+        work: what else runs in the background until the server stops.
     """
 
     def __init__(
@@ -125,7 +113,7 @@ class Server:
         handlers: Handlers,
         in_flight: CallsInFlight,
         gateways: Sequence[Gateway],
-        max_request_bytes: int,
+        limits: Limits,
         work: Work,
     ) -> None:
         self._work = work
@@ -133,12 +121,12 @@ class Server:
         self._handlers = handlers
         self._in_flight = in_flight
         self._gateways = gateways
-        self._health = health.aio.HealthServicer()
+        self._readiness = Readiness(gateways)
         self._background: set[asyncio.Task[None]] = set()
         options = (
-            # For the acceptors, which share the port; see `_reserve`.
+            *limits.options(),
+            # For the acceptors, which share the port; see `reserve`.
             ("grpc.so_reuseport", 1),
-            ("grpc.max_receive_message_length", max_request_bytes),
             # What a caller may send ahead of what has been read, for each stream. By default
             # gRPC lets it grow with the bandwidth: an upload of 192 MiB in messages of 1 MiB
             # then took 25 to 31 MiB of memory, and takes 17 so.
@@ -162,7 +150,7 @@ class Server:
         Raises:
             ListenError: the address is taken or not this machine's.
         """
-        await self._tell_health()
+        await self._readiness.tell()
         address = await self._listen(self._ports.address)
         await self._listen_for_health()
         try:
@@ -176,18 +164,16 @@ class Server:
         LOG.info("listening", extra={"address": str(address)})
         for gateway in self._gateways:
             self._run(gateway.connection.run())
-            self._run(self._follow_connection(gateway))
-            self._run(self._follow_breaker(gateway))
-        for make in self._work.runs:
+        for make in (*self._readiness.runs, *self._work.runs):
             self._run(make())
         self._handlers.load()
         return address
 
     async def _listen(self, wanted: Address) -> Address:
         try:
-            address = _reserve(wanted)
+            address = wanted if self._ports.are_shared else reserve(wanted)
             for acceptor in self._acceptors:
-                health_pb2_grpc.add_HealthServicer_to_server(self._health, acceptor)
+                health_pb2_grpc.add_HealthServicer_to_server(self._readiness.servicer, acceptor)
                 acceptor.add_generic_rpc_handlers((self._handlers,))
                 self._add_port(acceptor, address)
                 await acceptor.start()
@@ -210,8 +196,9 @@ class Server:
         """A port of its own for probes that know no TLS, such as Kubernetes'."""
         if self._ports.health is None:
             return
-        server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        shared = int(self._ports.are_shared)
+        server = grpc.aio.server(options=(("grpc.so_reuseport", shared),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._readiness.servicer, server)
         try:
             port = server.add_insecure_port(str(self._ports.health))
         except RuntimeError:
@@ -224,60 +211,54 @@ class Server:
         self.health_address = Address(host=self._ports.health.host, port=port)
         LOG.info("listening for health", extra={"address": str(self.health_address)})
 
-    async def drain(self, limit_seconds: float) -> int:
-        """Stops: tells NOT_SERVING, lets calls end for so long, then cuts them.
+    async def drain(
+        self, limit_seconds: float, *, grace_seconds: float = 0.0, stopping: Stopping | None = None
+    ) -> int:
+        """Stops: tells NOT_SERVING, takes no more calls, lets those end that there are, cuts them.
+
+        Args:
+            limit_seconds: that calls in flight may take to end.
+            grace_seconds: that new calls are taken before, for callers and load balancers to hear.
+            stopping: says when all that is to be at once.
 
         Returns:
             How many calls were cut.
         """
-        await self._health.enter_graceful_shutdown()
-        LOG.info("draining", extra={"in_flight": self._in_flight.count})
+        stopping = stopping or Stopping()
+        await self._readiness.leave()
+        told = {"in_flight": self._in_flight.count, "grace_seconds": grace_seconds}
+        LOG.info("draining", extra=told)
+        await stopping.pause(grace_seconds)
+        stops = [asyncio.ensure_future(each.stop(limit_seconds)) for each in self._acceptors]
+        # GOAWAY leaves first, so that the streams that end now come back on another connection.
+        await asyncio.sleep(0)
         for background in self._work.backgrounds:
             background.stop()
-        stops = (acceptor.stop(limit_seconds) for acceptor in self._acceptors)
-        stopping = asyncio.gather(*stops)
-        await asyncio.wait([stopping], timeout=limit_seconds - min(0.1, limit_seconds / 10))
-        cut = 0 if stopping.done() else self._in_flight.count
-        await stopping
+        self._readiness.end_watches()
+        cut = await self._cut(asyncio.gather(*stops), limit_seconds, stopping)
         if self._health_server is not None:
             await self._health_server.stop(None)
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        LOG.info("stopped", extra={"cut": cut})
+        count = sum(cut.values())
+        LOG.info("stopped", extra={"cut": count, "cut_methods": cut})
+        return count
+
+    async def _cut(
+        self, stopped: asyncio.Future[Any], limit_seconds: float, stopping: Stopping
+    ) -> dict[str, int]:
+        """Waits for the calls in flight, cuts those that are late, and counts them by method."""
+        hurry = asyncio.ensure_future(stopping.at_once.wait())
+        # A little sooner than gRPC, which would cut them and say nothing.
+        limit = limit_seconds - min(0.1, limit_seconds / 10)
+        await asyncio.wait({stopped, hurry}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        cut = {} if stopped.done() else self._in_flight.by_method()
+        if not stopped.done():
+            await asyncio.gather(*(each.stop(None) for each in self._acceptors))
+        await stopped
         return cut
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._background.add(asyncio.ensure_future(coroutine))
-
-    async def _follow_connection(self, gateway: Gateway) -> None:
-        """Keeps health equal to what the connection knows."""
-        seen = 0
-        while True:
-            seen = await gateway.connection.changed(seen)
-            await self._tell_health()
-
-    async def _follow_breaker(self, gateway: Gateway) -> None:
-        """The same for the circuit breaker; once it takes a probe, callers are welcome again."""
-        seen = 0
-        while True:
-            seen = await gateway.paced.breaker.changed(seen)
-            await self._tell_health()
-            refused_for = gateway.paced.breaker.refuses_for()
-            if refused_for:
-                await asyncio.sleep(refused_for)
-                await self._tell_health()
-
-    async def _tell_health(self) -> None:
-        """An AWS service serves when it can be asked; the whole does when any has a client.
-
-        One AWS service that is badly set up must not take the other from its callers, nor may one
-        target take another: a service's health is the default target's. And while AWS fails, the
-        server as a whole goes on serving: without calls nobody would see it recover.
-        """
-        ready: dict[str, bool] = {}
-        for each in self._gateways:  # the first of a service is the default target's
-            ready.setdefault(each.spec.grpc_service_full_name, each.obstacle is None)
-        any_client = any(each.connection.client is not None for each in self._gateways)
-        for name, serves in {**ready, TASK_SERVICE: any_client, WHOLE: any_client}.items():
-            await self._health.set(name, SERVING if serves else NOT_SERVING)

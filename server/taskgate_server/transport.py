@@ -6,26 +6,20 @@ that there are go on.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import grpc
 
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings
 from taskgate_server.followed import Followed
+from taskgate_server.ports import is_loopback
 
 Certificates: TypeAlias = "Followed[grpc.ServerCertificateConfiguration]"
 MakeCredentials: TypeAlias = Callable[[], grpc.ServerCredentials]
 """Makes the credentials of one port: gRPC keeps for each what it has told it last."""
 
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+LAST_PORT: Final = 65535
 
 
 def faults(settings: Settings) -> list[str]:
@@ -49,7 +43,20 @@ def faults(settings: Settings) -> list[str]:
             "listen_host: TLS alone does not tell who calls: set tls_client_ca_file, jwt_issuer, or"
             " policy_files with rules for Anonymous"
         )
+    found += _port_faults(settings)
     return found
+
+
+def _port_faults(settings: Settings) -> list[str]:
+    """Workers have an admin port each, counted from the one that is set."""
+    first, count = settings.admin_port, settings.workers
+    if not first or count == 1:
+        return []
+    ports = range(first, first + count)
+    taken = {settings.listen_port, settings.health_port, LAST_PORT + 1} & set(ports)
+    if not taken:
+        return []
+    return [f"admin_port: {count} workers need ports {first} to {ports[-1]}, not all to be had"]
 
 
 def is_guarded(settings: Settings) -> bool:

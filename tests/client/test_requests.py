@@ -84,7 +84,7 @@ def test_a_page_that_failed_is_asked_for_again(client: Client, fake: FakeTaskSer
     fake.script(
         "ListTasks",
         page(task(1), token="second"),
-        Failure(grpc.StatusCode.UNAVAILABLE, "not now"),
+        Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "not now"),
         page(task(2)),
     )
     listing = client.list_tasks(RUN)

@@ -110,10 +110,10 @@ def test_what_is_asked_for(client: Client, fake: FakeTaskService) -> None:
     [
         [LOST],
         [Failure(grpc.StatusCode.CANCELLED, "the server went")],
-        [end(task_watch_pb2.WATCH_END_REASON_SERVER_STOPPING)],
+        [Failure(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2")],
         [],  # some proxy has closed the stream
     ],
-    ids=["lost", "cancelled", "server stopping", "closed"],
+    ids=["lost", "cancelled", "reset", "closed"],
 )
 def test_it_goes_on_with_the_latest_token(
     client: Client, fake: FakeTaskService, slept: list[float], broken: list[object]
@@ -138,6 +138,25 @@ def test_it_goes_on_with_the_latest_token(
     ]
     assert tokens(fake) == [b"", b"t2", b"t3"]
     assert slept == [0.5, 0.5]  # half of the longest first delay, as the dice say
+
+
+def test_a_server_that_stops_is_left_at_once(
+    client: Client, fake: FakeTaskService, slept: list[float]
+) -> None:
+    stopping = end(task_watch_pb2.WATCH_END_REASON_SERVER_STOPPING)
+    fake.script(
+        "WatchTasks",
+        [*snapshot(task(1), token=b"t1"), stopping],
+        [resumed(), change(task(1, SUCCEEDED), token=b"t2"), stopping],
+        [resumed(), end(SUCCEEDED=1)],
+    )
+    events = list(client.watch_tasks(RUN))
+    lost = [each for each in events if isinstance(each, Reconnecting)]
+    assert [each.error.reason for each in lost] == ["SERVER_STOPPING"] * 2
+    # The next one that stops within a second may be the same one, or all of them.
+    assert [each.delay for each in lost] == [0, 0.5]
+    assert slept == [0.5]
+    assert tokens(fake) == [b"", b"t1", b"t2"]
 
 
 def test_delays_grow_while_nothing_is_heard(

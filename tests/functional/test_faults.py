@@ -13,7 +13,7 @@ from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client, OmicsTaskName, connect
 from taskgate_emulator import Emulator, seed
-from taskgate_server.server import ListenError
+from taskgate_server.ports import ListenError
 from tests.conftest import running_server, settings_for
 
 TASK = OmicsTaskName(seed.RUN_ID, seed.CPU_TASK_ID)

@@ -25,7 +25,7 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2
 from taskgate_emulator import Emulator, seed
 from taskgate_server import app
 from taskgate_server.config import PLAINTEXT_PHRASE, SettingsError
-from taskgate_server.server import Address
+from taskgate_server.ports import Address
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority
 from tests.guard.issuer import AUDIENCE, ISSUER, Issuer

@@ -18,7 +18,7 @@ from taskgate_emulator import Emulator
 from taskgate_server import app
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings, SettingsError, load_settings
 from taskgate_server.followed import Followed
-from taskgate_server.server import Address
+from taskgate_server.ports import Address
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority, Credentials
 

@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +22,7 @@ from taskgate_server import app
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.telemetry.spans import parse_traceparent
 from tests.conftest import running_server, settings_for
+from tests.faults.place import until
 from tests.telemetry.collector import Collector, collecting
 
 SECONDS = 10.0
@@ -201,6 +201,7 @@ def test_what_pollers_ask_belongs_to_no_watcher(place: Place) -> None:
 def test_the_log_has_the_ids_of_the_trace(place: Place) -> None:
     place.get(*SAMPLED)
     (rpc,) = place.spans(GET)
+    assert until(lambda: GET in place.log.getvalue())  # lines are written some at a time
     line = json.loads(next(x for x in place.log.getvalue().splitlines() if GET in x))
     assert (line["trace_id"], line["span_id"]) == (TRACE, rpc[0].span_id.hex())
 
@@ -227,12 +228,7 @@ def test_a_collector_that_fails_hurts_nobody_and_is_told_of_once(
     place.collector.status = 500
     for _ in range(3):
         place.get(*SAMPLED)
-    told = threading.Event()
-    for _ in range(200):
-        if "traces are not taken" in caplog.messages:
-            told.set()
-            break
-        told.wait(0.05)
+    assert until(lambda: "traces are not taken" in caplog.messages)
     assert caplog.messages.count("traces are not taken") == 1
     assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import select
 import time
 
 import grpc
@@ -69,3 +70,22 @@ async def test_without_a_stream_nothing_is_kept() -> None:
     lines.ended(call(), 0.1)
     lines.flush()
     assert not lines._lines
+
+
+async def test_many_lines_are_written_in_pieces_that_nobody_else_can_break() -> None:
+    pieces = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str, /) -> int:
+            pieces.append(text)
+            return len(text)
+
+    lines = log(Stream())
+    for number in range(100):
+        lines.ended(call(call_id=f"{number:04}"), 1.0)
+    lines.flush()
+    assert 1 < len(pieces) < 50
+    assert max(map(len, pieces)) <= select.PIPE_BUF
+    assert all(piece.endswith("\n") for piece in pieces)
+    ids = [json.loads(line)["call_id"] for line in "".join(pieces).splitlines()]
+    assert ids == [f"{number:04}" for number in range(100)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import grpc
@@ -12,6 +13,9 @@ FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 10.0
 PATIENCE_SECONDS = 300.0
 
+SERVER_STOPPING = "SERVER_STOPPING"
+"""The reason of a server that has sent its callers elsewhere."""
+
 _TRANSIENT = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -20,6 +24,9 @@ _TRANSIENT = frozenset(
         grpc.StatusCode.DEADLINE_EXCEEDED,
     }
 )
+
+_RESET = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+"""What gRPC makes of a stream that a proxy has reset, since the server behind it is gone."""
 
 
 class Reconnects:
@@ -36,6 +43,7 @@ class Reconnects:
         self._random = random
         self._patience = patience
         self._contact: float | None = None
+        self._moved = -math.inf
         self.failures = 0
         """How many there have been since the last contact."""
 
@@ -47,7 +55,9 @@ class Reconnects:
     def delay_after(self, error: CallError, now: float) -> float:
         """How many seconds to wait before the next attempt.
 
-        Full jitter: the many callers of one server that stops must not come back all at once.
+        Full jitter: the many callers of one server that is lost must not come back all at once.
+        One that stops has said so before it let its callers go, and has others take them: there is
+        nothing to wait for, the first time.
 
         Raises:
             CallError: the error itself; it is final, or the patience is at an end.
@@ -55,6 +65,9 @@ class Reconnects:
         if self._contact is None or now - self._contact > self._patience or not _passes(error):
             raise error
         self.failures += 1
+        if error.reason == SERVER_STOPPING and now - self._moved > FIRST_DELAY_SECONDS:
+            self._moved = now
+            return 0.0
         # 2.0 to the power of 1024 would be too large for a float.
         longest = FIRST_DELAY_SECONDS * 2.0 ** min(self.failures - 1, 10)
         delay = self._random() * min(longest, LONGEST_DELAY_SECONDS)
@@ -64,4 +77,7 @@ class Reconnects:
 def _passes(error: CallError) -> bool:
     if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return error.retry_after_seconds is not None
+    if not error.reason:
+        # Not Taskgate's word, which has a reason with each error.
+        return error.code in _TRANSIENT | _RESET
     return error.code in _TRANSIENT

@@ -12,6 +12,7 @@ import grpc
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_client.errors import CallError
 from taskgate_client.events import Heartbeat, Resumed, Snapshot, TaskChange, WatchEnd, WatchEvent
+from taskgate_client.reconnects import SERVER_STOPPING
 
 DEFAULT_HEARTBEAT_SECONDS = 10.0
 """What the server takes where the request has none."""
@@ -110,7 +111,9 @@ class WatchSession:
 
     def _end(self, end: task_watch_pb2.WatchEnd) -> WatchEnd:
         if end.reason == task_watch_pb2.WATCH_END_REASON_SERVER_STOPPING:
-            raise CallError(grpc.StatusCode.UNAVAILABLE, "the server stops")
+            raise CallError(
+                grpc.StatusCode.UNAVAILABLE, "the server stops", SERVER_STOPPING, "taskgate"
+            )
         self.finished = True
         return WatchEnd(reason=end.reason, counts=end.counts)
 

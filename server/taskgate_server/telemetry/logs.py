@@ -31,14 +31,21 @@ BUGS: Final = Tally()
 """Unexpected errors so far, of the process, like its log."""
 
 
-def set_up_logging(level: str, stream: TextIO | None = None) -> None:
-    """Sends all logs of the process to `stream` (stderr) as JSON; libraries' from WARNING on."""
+def set_up_logging(level: str, stream: TextIO | None = None, worker: int | None = None) -> None:
+    """Sends all logs of the process to `stream` (stderr) as JSON; libraries' from WARNING on.
+
+    Args:
+        level: the least one of our own.
+        stream: where they go.
+        worker: the number of this process, if it is one of several.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         JsonFormatter(
             ["asctime", "levelname", "name", "message"],
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
             datefmt="%Y-%m-%dT%H:%M:%S%z",
+            static_fields={} if worker is None else {"worker": worker},
         )
     )
     root = logging.getLogger()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -50,6 +51,8 @@ class AwsClient:
     region: str
     endpoint: str
     """Host and port of the endpoint, before any prefix."""
+    reach: tuple[str, int] | None = None
+    """Host and port that calls connect to, most of them; None where a proxy is in between."""
 
     def call(self, operation: str, params: dict[str, Any]) -> Reply:
         """Calls AWS in this thread; raises botocore's errors."""
@@ -175,4 +178,19 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         methods={name: method for method, name in client.meta.method_to_api_mapping.items()},
         region=client.meta.region_name,
         endpoint=urlsplit(client.meta.endpoint_url).netloc,
+        reach=_reach(client, prefixed=settings.endpoint_url is None),
     )
+
+
+def _reach(client: BaseClient, *, prefixed: bool) -> tuple[str, int] | None:
+    """What most operations connect to: the name without its prefix need not exist."""
+    from botocore.utils import get_environ_proxies  # noqa: PLC0415  # see the module's docstring
+
+    parts = urlsplit(client.meta.endpoint_url)
+    if parts.hostname is None or get_environ_proxies(client.meta.endpoint_url):
+        return None
+    model = client.meta.service_model
+    endpoints: list[Any] = [model.operation_model(name).endpoint for name in model.operation_names]
+    prefixes = Counter((each or {}).get("hostPrefix", "") for each in endpoints)
+    prefix = prefixes.most_common(1)[0][0] if prefixed else ""
+    return prefix + parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)

@@ -50,6 +50,8 @@ class Connection:
         self._lost = asyncio.Event()
         self._changed = asyncio.Condition()
         self._changes = 0
+        self.is_unreachable = False
+        """Whether the client's endpoint takes no connections, as far as `reach` knows."""
 
     @property
     def client(self) -> AwsClient | None:
@@ -85,6 +87,12 @@ class Connection:
             await self._changed.wait_for(lambda: self._changes > seen)
             return self._changes
 
+    async def tell_reach(self, *, is_lost: bool) -> None:
+        """Keeps whether the endpoint takes connections."""
+        if self.is_unreachable is not is_lost:
+            self.is_unreachable = is_lost
+            await self._tell()
+
     async def run(self) -> None:
         """Makes the client, and makes it anew each time it is lost; ends when cancelled."""
         await self._wanted.wait()
@@ -92,6 +100,7 @@ class Connection:
         while True:
             self._lost.clear()
             made = await self._try_once()
+            self.is_unreachable = False  # of a new client nobody knows yet
             await self._tell()
             if made:
                 delay = FIRST_RETRY_SECONDS
@@ -117,7 +126,10 @@ class Connection:
     async def _tell(self) -> None:
         if self._client is not None:
             fields = {"region": self._client.region, "endpoint": self._client.endpoint}
-            LOG.info("AWS service ready", extra={**self._log_fields, **fields})
+            if self.is_unreachable:
+                LOG.warning("AWS service not reached", extra={**self._log_fields, **fields})
+            else:
+                LOG.info("AWS service ready", extra={**self._log_fields, **fields})
         elif self._error is not None:
             reason = {"reason": self._error.reason, "cause": self._cause}
             LOG.warning("AWS service not ready", extra={**self._log_fields, **reason})

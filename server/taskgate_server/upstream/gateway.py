@@ -24,6 +24,7 @@ from taskgate_server.upstream.batched_writes import BatchedWrites, Writes
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry
 from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal
+from taskgate_server.upstream.obstacles import obstacle
 from taskgate_server.upstream.paced import PacedSender, SoleAsker
 from taskgate_server.upstream.question import (
     Outcome,
@@ -221,11 +222,7 @@ class Gateway:
     @property
     def obstacle(self) -> str | None:
         """Why AWS cannot be asked at present, for a person; None when it can."""
-        if self.connection.client is None:
-            error = self.connection.error
-            return error.message if error is not None else "the server is still starting"
-        seconds = self.paced.breaker.refuses_for()
-        return f"it failed too often; asked again in {seconds:.1f} s" if seconds else None
+        return obstacle(self.connection, self.paced)
 
     async def close(self) -> None:
         """Ends what is in the air. Call it when no caller waits any more."""

@@ -24,6 +24,7 @@ from google.rpc import error_details_pb2
 from taskgate_server import errors
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.upstream.pace import LEARNED_LAW, published_law
+from taskgate_server.upstream.throttling import Throttling
 
 CallLater: TypeAlias = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 """The event loop's `call_later`: seconds, and what to call then."""
@@ -109,6 +110,7 @@ class RateLimiter:
         self.random = random or Random()  # noqa: S311  # jitter is no secret
         self._call_later = call_later
         self._buckets: dict[str, Bucket] = {}
+        self.throttling = Throttling(clock)
 
     async def admit(self, operation: str, *, priority: Priority, give_up_at: float) -> Permit:
         """Waits for the operation's turn: first come, first served, within a priority.
@@ -130,10 +132,12 @@ class RateLimiter:
 
     def answered(self, permit: Permit) -> None:
         """AWS answered the call: with success, or an error that is no throttle."""
+        self.throttling.answered()
         self.bucket(permit.operation).answered(permit)
 
     def throttled(self, permit: Permit, retry_after: float | None) -> None:
         """AWS throttled the call, and wants none of its operation for `retry_after` seconds."""
+        self.throttling.throttled()
         self.bucket(permit.operation).throttled(permit, retry_after)
 
     def unused(self, permit: Permit) -> None:
@@ -175,8 +179,13 @@ class Unlimited(RateLimiter):
     def __init__(self, spec: ServiceSpec) -> None:
         super().__init__(replace(spec, request_rates={}))
 
-    def throttled(self, permit: Permit, retry_after: float | None) -> None:
-        """A throttle is the caller's to see, and changes nothing here."""
+    def throttled(
+        self,
+        permit: Permit,  # noqa: ARG002  # it has taught nothing either
+        retry_after: float | None,  # noqa: ARG002  # the caller's to heed
+    ) -> None:
+        """A throttle is the caller's to see, and changes no pace."""
+        self.throttling.throttled()
 
 
 class Bucket:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from taskgate.v1 import task_log_pb2
 from taskgate_server import errors
@@ -17,6 +17,8 @@ from taskgate_server.tasks.logs.following import Following, Patience, Wanted
 from taskgate_server.tasks.logs.places import LogFinder
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.retries import Sleep
+
+Parts: TypeAlias = AsyncGenerator[task_log_pb2.StreamTaskLogsResponse, None]
 
 LONGEST_TAIL: Final = 10_000
 """Lines; they are read backwards, and so are held in memory."""
@@ -34,8 +36,9 @@ class Logs:
     sleep: Sleep = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
-    followed: set[int] = field(default_factory=set)
-    """The streams under way that follow a log, by the identity of what serves them."""
+    followed: set[Followed] = field(default_factory=set)
+    """The streams under way that follow a log."""
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stream_task_logs(
         self, request: task_log_pb2.StreamTaskLogsRequest, call: Call
@@ -53,14 +56,64 @@ class Logs:
             time_remaining=call.time_remaining,
             wall_clock=self.wall_clock,
         )
-        if request.follow:
-            self.followed.add(id(following))
+        async with aclosing(following.parts()) as parts:
+            async for part in self._until_stop(parts) if request.follow else parts:
+                yield part
+
+    def stop(self) -> None:
+        """Ends the streams that follow a log. What they have not told is told elsewhere."""
+        self._stopping.set()
+        for followed in self.followed:
+            followed.end()
+
+    async def close(self) -> None:
+        """Nothing goes on between calls."""
+
+    async def _until_stop(self, parts: Parts) -> Parts:
+        """The parts, until the server stops.
+
+        Raises:
+            errors.TaskgateError: UNAVAILABLE, it stops. All that was read has been told or is
+                after the last line that was.
+        """
+        followed = Followed()
+        self.followed.add(followed)
         try:
-            async with aclosing(following.parts()) as parts:
-                async for part in parts:
-                    yield part
+            while not self._stopping.is_set():
+                part = await followed.next(parts)
+                if part is None:
+                    return
+                yield part
+            raise errors.stopping()
         finally:
-            self.followed.discard(id(following))
+            self.followed.discard(followed)
+
+
+class Followed:
+    """One stream that follows a log; waiting for its next part can be ended from outside."""
+
+    def __init__(self) -> None:
+        self._scope: asyncio.Timeout | None = None
+
+    async def next(self, parts: Parts) -> task_log_pb2.StreamTaskLogsResponse | None:
+        """The next part; None after the last one.
+
+        Raises:
+            errors.TaskgateError: UNAVAILABLE, it was ended.
+        """
+        scope = self._scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                return await anext(parts, None)
+        except TimeoutError:
+            raise errors.stopping() from None
+        finally:
+            self._scope = None
+
+    def end(self) -> None:
+        """Ends the waiting, if there is any."""
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
 
 
 def _wanted(request: task_log_pb2.StreamTaskLogsRequest) -> Wanted:

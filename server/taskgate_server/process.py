@@ -1,0 +1,183 @@
+"""A server as a process, or as several: `serve` runs it and ends the process.
+
+With several workers this process is their supervisor. It reads the settings, keeps the ports, and
+gives both to each worker by its standard input, so that all workers, also those that replace
+another one later, have the same settings. The input stays open: a worker whose supervisor is gone
+sees its end, and drains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Any, Final, NoReturn
+
+from taskgate_server import telemetry
+from taskgate_server.config import Settings, SettingsError
+from taskgate_server.ports import Address, ListenError, hold, reserve
+from taskgate_server.stopping import Stopping, drain_grace_seconds
+from taskgate_server.supervisor import Supervisor
+
+LISTENS: Final = b"listens\n"
+"""What a worker writes to its standard output, once."""
+MARGIN_SECONDS: Final = 5.0
+"""What a worker may take to stop, besides grace and drain."""
+
+
+def serve(load: Callable[[], Settings]) -> int:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        load: gives the settings.
+
+    Returns:
+        1, if it could not start; the reasons are on stderr, a line each. Else the process ends:
+        with 0 if it has drained, with 1 if it had to stop at once.
+    """
+    try:
+        settings = load()
+        telemetry.set_up_logging(settings.log_level)
+        if settings.workers == 1:
+            _end(_run(settings))
+        _end(asyncio.run(_supervise(settings)))
+    except SettingsError as error:
+        return _failed(*error.faults)
+    except ListenError as error:
+        return _failed(str(error))
+
+
+def work() -> int:
+    """Serves as a worker: like `serve`, with what the supervisor writes to stdin."""
+    given: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    try:
+        settings = Settings(**given["settings"])
+        telemetry.set_up_logging(settings.log_level, worker=given["worker"])
+        _end(_run(settings, is_worker=True))
+    except SettingsError as error:
+        return _failed(*error.faults)
+    except ListenError as error:
+        return _failed(str(error))
+
+
+def _run(settings: Settings, *, is_worker: bool = False) -> int:
+    import uvloop  # noqa: PLC0415  # a supervisor needs neither
+
+    from taskgate_server import app  # noqa: PLC0415
+
+    async def run() -> bool:
+        stopping = Stopping()
+        if is_worker:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _orphaned, stopping)
+        return await app.run(settings, ready=_say if is_worker else None, stopping=stopping)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return 0 if runner.run(run()) else 1
+
+
+def _say(_: Address) -> None:
+    os.write(sys.stdout.fileno(), LISTENS)
+
+
+def _orphaned(stopping: Stopping) -> None:
+    """The supervisor has gone: its end of standard input is closed."""
+    asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+    if not stopping.begun.is_set():
+        stopping.ask()
+
+
+async def _supervise(settings: Settings) -> int:
+    stopping = Stopping()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.ask)
+    with ExitStack() as ports:
+        address = _kept(Address(host=settings.listen_host, port=settings.listen_port), ports)
+        changed: dict[str, object] = {"listen_port": address.port}
+        if settings.health_port is not None:
+            host = settings.health_host or settings.listen_host
+            health = _kept(Address(host=host, port=settings.health_port), ports)
+            changed["health_port"] = health.port
+        settings = settings.model_copy(update=changed)
+        limit = drain_grace_seconds(settings) + settings.drain_seconds + MARGIN_SECONDS
+        return await Supervisor(
+            lambda index: _Worker.start(settings, index),
+            settings.workers,
+            stopping=stopping,
+            limit_seconds=limit,
+        ).run()
+
+
+def _kept(address: Address, ports: ExitStack) -> Address:
+    """The address with its real port, kept as long as the stack is open.
+
+    Raises:
+        ListenError: it cannot be had.
+    """
+    try:
+        real = reserve(address)
+        ports.enter_context(hold(real))
+    except OSError as error:
+        raise ListenError(f"cannot listen on {address}: {error.strerror}") from None
+    return real
+
+
+class _Worker:
+    """See `supervisor.Worker`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    @classmethod
+    async def start(cls, settings: Settings, index: int) -> _Worker:
+        """Starts one, and gives it its settings."""
+        port = settings.admin_port
+        own = settings.model_copy(update={"admin_port": port + index if port else port})
+        given = {"worker": index, "settings": own.model_dump(mode="json")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "taskgate_server.process"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            # Ctrl-C is for the supervisor, which passes it on; twice would be to stop at once.
+            start_new_session=True,
+        )
+        if process.stdin is not None:
+            process.stdin.write(json.dumps(given).encode() + b"\n")
+            with suppress(ConnectionError):  # it has died already
+                await process.stdin.drain()
+        return cls(process)
+
+    async def listens(self) -> bool:
+        stdout = self._process.stdout
+        return stdout is not None and await stdout.readline() == LISTENS
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    def tell(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+
+def _failed(*lines: str) -> int:
+    for line in lines:
+        sys.stderr.write(f"taskgate: {line}\n")
+    return 1
+
+
+def _end(status: int) -> NoReturn:
+    """A boto3 call that hangs would keep its thread, and so the process, until its read timeout."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(work())

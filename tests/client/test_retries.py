@@ -1,0 +1,75 @@
+"""What a channel does by itself: reads that break are made again, writes are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from taskgate.v1 import task_service_pb2, task_update_pb2
+from taskgate_client import CallError, Client, connect
+from taskgate_client.service_config import service_config
+from tests.client.fake_service import RUN, Failure, FakeTaskService, serving, task
+
+NAME = f"{RUN}/tasks/1"
+GONE = Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL],
+)
+def test_a_read_is_made_again(client: Client, fake: FakeTaskService, code: grpc.StatusCode) -> None:
+    answer = task_service_pb2.GetTaskResponse(task=task(1))
+    fake.script("GetTask", Failure(code), Failure(code), answer)
+    assert client.get_task(NAME) == task(1)
+    assert len(fake.requests["GetTask"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("rpc", "call"),
+    [
+        ("CancelTask", lambda client: client.cancel_task(NAME)),
+        ("BatchUpdateTasks", lambda client: client.batch_update_tasks({NAME: 1})),
+    ],
+)
+def test_a_write_is_not(
+    client: Client, fake: FakeTaskService, rpc: str, call: Callable[[Client], object]
+) -> None:
+    fake.script(rpc, GONE, task_update_pb2.CancelTaskResponse())
+    with pytest.raises(CallError, match="Socket closed"):
+        call(client)
+    assert len(fake.requests[rpc]) == 1
+
+
+def test_only_reads_have_a_policy() -> None:
+    (config,) = json.loads(service_config(balance=False))["methodConfig"]
+    methods = {(each["service"].rpartition(".")[2], each["method"]) for each in config["name"]}
+    assert {("TaskService", "GetTask"), ("OmicsService", "ListRuns")} < methods
+    assert {("DeadlineService", "SearchTasks"), ("TaskService", "SummarizeTasks")} < methods
+    for _, method in methods:
+        assert method.startswith(("Get", "List", "Search", "Summarize", "BatchGet"))
+
+
+def test_several_servers_are_called_in_turn() -> None:
+    fakes = [FakeTaskService(), FakeTaskService()]
+    for fake in fakes:
+        fake.script("GetTask", task_service_pb2.GetTaskResponse(task=task(1)))
+    with (
+        serving(fakes[0]) as one,
+        serving(fakes[1]) as other,
+        connect(f"ipv4:{one},{other}", balance=True) as client,
+    ):
+        for _ in range(10_000):  # the second connection may come a little later
+            client.get_task(NAME)
+            if all(fake.requests["GetTask"] for fake in fakes):
+                return
+    raise AssertionError([len(fake.requests["GetTask"]) for fake in fakes])
+
+
+def test_other_languages_have_the_same_in_a_file() -> None:
+    file = Path(__file__).parents[2] / "docs/examples/service-config.json"
+    assert json.loads(file.read_text()) == json.loads(service_config(balance=True))
