@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch clean
+.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ bench-guarded: gen/stamp ## a cached read with TLS, token, policy, limits and me
 
 bench-metered: gen/stamp ## a cached read with metrics, beside one without
 	$(BIN)/python -m benchmarks.metered --check
+
+MINUTES := 30
+soak: gen/stamp ## mixed calls and random faults for MINUTES: memory, threads, files and pollers stay
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
 	$(BIN)/python -m benchmarks.streams

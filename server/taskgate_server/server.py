@@ -27,6 +27,8 @@ ACCEPTORS = 4
 through its poller's thread; several of them find more to do in each trip."""
 
 MAX_PENDING_CALLS = 20_000
+MAX_METADATA_BYTES = 32 * 1024
+"""Of one call: a token with many groups has room in it."""
 LOOKAHEAD_BYTES = 1024 * 1024
 
 
@@ -136,6 +138,9 @@ class Server:
             ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
             ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
             ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
+            # gRPC refuses some calls with more than the first, and all with more than the second.
+            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         )
         self._acceptors = [grpc.aio.server(options=options) for _ in range(ACCEPTORS)]
         self._health_server: grpc.aio.Server | None = None

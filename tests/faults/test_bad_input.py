@@ -1,0 +1,375 @@
+"""What does not belong on the wire: the server stays up, and other callers do not notice.
+
+Frames are made by hand as RFC 9113 has them; h2's own client would refuse to.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import statistics
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, ResponseReceived, StreamReset, TrailersReceived
+
+from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
+from tests.faults.place import Place, placed, until
+from tests.guard.authority import LOOPBACK, Authority
+from tests.watch.place import RUNNING
+
+pytestmark = pytest.mark.alone
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+GET_TASK = "/taskgate.v1.TaskService/GetTask"
+REQUEST = task_service_pb2.GetTaskRequest(name=RUNNING)
+SLOWEST_SECONDS = 2.0
+IDLE_STREAMS = 3_000
+
+
+@dataclass
+class Caller:
+    """Asks all the time; each call must succeed, and soon."""
+
+    address: str
+    credentials: grpc.ChannelCredentials | None = None
+    took: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        own = (("grpc.use_local_subchannel_pool", 1),)
+        channel = (
+            grpc.insecure_channel(self.address, own)
+            if self.credentials is None
+            else grpc.secure_channel(self.address, self.credentials, own)
+        )
+        with channel:
+            stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+            while not self.done.is_set():
+                began = time.monotonic()
+                try:
+                    stub.GetTask(REQUEST, timeout=5)
+                except grpc.RpcError as error:
+                    self.errors.append(f"{error.code()}: {error.details()}")
+                self.took.append(time.monotonic() - began)
+                self.done.wait(0.01)
+
+
+@contextmanager
+def a_caller_beside(
+    address: str, credentials: grpc.ChannelCredentials | None = None
+) -> Iterator[Caller]:
+    """A well-behaved caller, from before the block until after it."""
+    caller = Caller(address, credentials)
+    thread = threading.Thread(target=caller.run)
+    thread.start()
+    assert until(lambda: len(caller.took) > 3)
+    try:
+        yield caller
+        before = len(caller.took)
+        assert until(lambda: len(caller.took) > before + 3), "it is not served any more"
+    finally:
+        caller.done.set()
+        thread.join()
+    assert caller.errors == []
+    assert max(caller.took) < SLOWEST_SECONDS, statistics.quantiles(caller.took)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    with placed(TASKGATE_DEFAULT_MAX_AGE_SECONDS="60") as place:
+        place.read()
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def unharmed(place: Place) -> Iterator[None]:
+    """Nothing of what came is left, and others were served all the time."""
+    before = place.left()
+    with a_caller_beside(place.address):
+        yield
+
+    def gone() -> bool:
+        left = place.left()
+        return left.files <= before.files + 2 and left.tasks <= before.tasks + 2 and not left.rpcs
+
+    assert until(gone), (before, place.left())
+
+
+def connected(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=5)
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+GARBAGE = {
+    "nothing": b"",
+    "noise": os.urandom(4096),
+    "zeros": bytes(65536),
+    "http/1.1": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a large http/1.1 header": b"GET / HTTP/1.1\r\nX: " + b"x" * 1_000_000,
+    "half a preface": PREFACE[:10],
+    "a preface and noise": PREFACE + os.urandom(4096),
+    "a frame longer than told": PREFACE + SETTINGS + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01",
+    "data on a stream that is none": PREFACE + SETTINGS + frame(0, 0, 1, b"x"),
+    "headers that are no HPACK": PREFACE + SETTINGS + frame(1, 4, 1, b"\xff" * 100),
+    "headers without an end": PREFACE + SETTINGS + frame(1, 0, 1, b"\x82") * 1,
+    "a continuation flood": PREFACE
+    + SETTINGS
+    + frame(1, 0, 1, b"\x82")
+    + frame(9, 0, 1, b"\x40\x01x\x01y" * 100) * 2000,
+    "settings of the wrong size": PREFACE + frame(4, 0, 0, b"\x00" * 5),
+    "a window that overflows": PREFACE
+    + SETTINGS
+    + frame(8, 0, 0, struct.pack(">I", 0x7FFFFFFF)) * 2,
+    "a ping flood": PREFACE + SETTINGS + frame(6, 0, 0, bytes(8)) * 20_000,
+    "a settings flood": PREFACE + SETTINGS * 20_000,
+    "a priority flood": PREFACE + SETTINGS + frame(2, 0, 1, b"\x00\x00\x00\x03\x10") * 20_000,
+    "tls": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + os.urandom(160),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_bytes_that_are_no_grpc(place: Place, name: str) -> None:
+    with connected(place.address) as connection:
+        connection.settimeout(1)
+        try:
+            connection.sendall(GARBAGE[name])
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+        except OSError:
+            pass  # it is closed on us, or kept: both are well
+
+
+def test_a_reset_flood(place: Place) -> None:
+    """CVE-2023-44487: streams that are reset as soon as they are opened."""
+    client = H2(place.address)
+    for _ in range(3_000):
+        client.open(GET_TASK)
+        client.connection.reset_stream(client.stream)
+        client.flush()
+    client.close()
+
+
+class H2:
+    """An HTTP/2 client that says what it is told to."""
+
+    def __init__(self, address: str) -> None:
+        config = H2Configuration(
+            client_side=True, header_encoding="utf-8", validate_outbound_headers=False
+        )
+        self.connection = H2Connection(config)
+        self.socket = connected(address)
+        self.connection.initiate_connection()
+        self.stream = 0
+        self.flush()
+        # The server's limits hold once they are acknowledged.
+        self.connection.receive_data(self.socket.recv(65536))
+        self.flush()
+        self.socket.settimeout(SLOWEST_SECONDS)
+
+    def flush(self) -> None:
+        with suppress(OSError):  # the server has had enough
+            self.socket.sendall(self.connection.data_to_send())
+
+    def open(self, path: str, headers: Mapping[str, str] | None = None) -> None:
+        usual = {
+            ":method": "POST",
+            ":scheme": "http",
+            ":path": path,
+            ":authority": "x",
+            "te": "trailers",
+            "content-type": "application/grpc",
+            **(headers or {}),
+        }
+        self.stream = self.connection.get_next_available_stream_id()
+        fields = [pair for pair in usual.items() if pair[1]]
+        self.connection.send_headers(self.stream, fields)
+
+    def send(self, data: bytes, *, end: bool = True) -> None:
+        self.connection.send_data(self.stream, data, end_stream=end)
+
+    def outcome(self) -> str:
+        """The gRPC status that came, else HTTP's, else what ended the stream."""
+        self.flush()
+        status = ""
+        try:
+            while data := self.socket.recv(65536):
+                for event in self.connection.receive_data(data):
+                    if isinstance(event, (ResponseReceived, TrailersReceived)):
+                        fields = {str(name): str(value) for name, value in event.headers or []}
+                        status = fields.get("grpc-status") or status or fields.get(":status", "")
+                        if "grpc-status" in fields:
+                            return status
+                    elif isinstance(event, StreamReset):
+                        return status if status not in ("", "200") else "reset"
+                    elif isinstance(event, DataReceived):
+                        continue
+                self.flush()
+        except OSError:
+            return status or "closed"
+        return status or "closed"
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def message(data: bytes, *, compressed: int = 0, size: int | None = None) -> bytes:
+    return struct.pack(">BI", compressed, len(data) if size is None else size) + data
+
+
+GOOD = message(REQUEST.SerializeToString())
+OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL = "0", "3", "8", "12", "13"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "outcomes"),
+    [
+        ({}, GOOD, {OK}),
+        ({"content-type": "application/json"}, GOOD, {"415", "reset", OK}),
+        ({"content-type": ""}, GOOD, {"415", "reset", OK}),
+        ({":method": "GET"}, GOOD, {"405", "reset", UNIMPLEMENTED, INTERNAL}),
+        ({":path": "/no.Such/Method"}, GOOD, {UNIMPLEMENTED}),
+        ({":path": ""}, GOOD, {"reset", "closed", UNIMPLEMENTED, INTERNAL}),
+        ({}, message(b"\xff" * 20), {INVALID}),
+        ({}, message(b"\x0a\xff\xff\xff\xff\x0f"), {INVALID}),
+        ({}, message(b"x", compressed=1), {INTERNAL, UNIMPLEMENTED}),
+        ({"grpc-encoding": "lzma"}, message(b"x", compressed=1), {UNIMPLEMENTED, INTERNAL}),
+        ({"grpc-encoding": "gzip"}, message(b"noise", compressed=1), {INTERNAL}),
+        ({}, message(b"x", compressed=9), {INVALID, INTERNAL, UNIMPLEMENTED}),
+        ({}, message(b"", size=2**31), {EXHAUSTED, INTERNAL}),
+        ({}, message(b"x" * (5 * 1024 * 1024)), {EXHAUSTED}),
+        ({}, GOOD[:7], {"closed"}),  # gRPC waits for the rest until the caller gives up
+        ({}, GOOD + GOOD, {OK, INTERNAL, UNIMPLEMENTED}),
+        ({}, b"", {"closed"}),  # the same
+        ({"grpc-timeout": "soon"}, GOOD, {OK, INTERNAL, "reset"}),
+        ({"grpc-timeout": "99999999999999H"}, GOOD, {OK, INTERNAL, "reset"}),
+        ({"grpc-timeout": "0n"}, GOOD, {"4", "reset"}),
+        ({"taskgate-max-age": "yesterday"}, GOOD, {INVALID}),
+        ({"taskgate-target": "x" * 4000}, GOOD, {INVALID}),
+        ({"x-large": "x" * 100_000}, GOOD, {EXHAUSTED, "reset", "closed", "2"}),
+        ({"traceparent": "\x7f" * 60}, GOOD, {OK, INTERNAL, "reset"}),
+    ],
+    ids=lambda value: None if isinstance(value, (bytes, set)) else str(value)[:30],
+)
+def test_calls_that_are_none(
+    place: Place, headers: dict[str, str], body: bytes, outcomes: set[str]
+) -> None:
+    client = H2(place.address)
+    try:
+        client.open(GET_TASK, headers)
+        for start in range(0, len(body) or 1, 16_384):
+            client.send(body[start : start + 16_384], end=start + 16_384 >= len(body))
+            client.flush()
+            if client.connection.local_flow_control_window(client.stream) < 20_000:
+                break
+        assert client.outcome() in outcomes
+    finally:
+        client.close()
+
+
+def test_connections_that_say_nothing(place: Place) -> None:
+    idle = [connected(place.address) for _ in range(300)]
+    time.sleep(0.3)
+    place.read(1)
+    for connection in idle:
+        connection.close()
+
+
+def test_thousands_of_streams_that_say_nothing(place: Place) -> None:
+    before = place.metrics.value("process_resident_memory_bytes")
+    clients = [H2(place.address) for _ in range(10)]
+    for client in clients:
+        for _ in range(IDLE_STREAMS // len(clients)):
+            client.open(GET_TASK)
+        client.flush()
+    time.sleep(0.5)
+    place.read(SLOWEST_SECONDS)
+    grown = place.metrics.value("process_resident_memory_bytes") - before
+    for client in clients:
+        client.close()
+    assert grown / IDLE_STREAMS < 50_000, grown
+
+
+def test_readers_that_read_nothing(place: Place) -> None:
+    """Their windows are full: what they asked for is held for them, within bounds."""
+    clients = [H2(place.address) for _ in range(20)]
+    reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    ask = message(b"\x22\x22taskgate.deadline.v1.DeadlineService")
+    for client in clients:
+        client.open(reflection)
+        for _ in range(50):
+            client.send(ask, end=False)
+        client.flush()
+    place.read(SLOWEST_SECONDS)
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, bytes]]:
+    authority, folder = Authority(), tmp_path_factory.mktemp("tls")
+    certificate, key = authority.issue("server", *LOOPBACK).write(Path(folder))
+    with placed(
+        TASKGATE_TLS_CERTIFICATE_FILE=str(certificate),
+        TASKGATE_TLS_KEY_FILE=str(key),
+        TASKGATE_DEFAULT_MAX_AGE_SECONDS="60",
+    ) as place:
+        yield place.address, authority.certificate
+
+
+def _old_tls(connection: socket.socket) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("AES128-SHA:@SECLEVEL=0")
+    context.wrap_socket(connection)
+
+
+def _no_alpn(connection: socket.socket) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with context.wrap_socket(connection) as wrapped:
+        wrapped.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        wrapped.recv(100)
+
+
+HANDSHAKES: dict[str, Callable[[socket.socket], object]] = {
+    "plaintext http/2": lambda connection: connection.sendall(PREFACE + SETTINGS),
+    "noise": lambda connection: connection.sendall(os.urandom(4096)),
+    "a hello that is cut": lambda connection: connection.sendall(GARBAGE["tls"][:40]),
+    "a hello of noise": lambda connection: connection.sendall(GARBAGE["tls"]),
+    "a record that is too long": lambda connection: connection.sendall(b"\x16\x03\x01\xff\xff" * 9),
+    "an alert": lambda connection: connection.sendall(b"\x15\x03\x01\x00\x02\x02\x28"),
+    "a heartbeat": lambda connection: connection.sendall(b"\x18\x03\x02\x00\x03\x01\x40\x00"),
+    "old ciphers": _old_tls,
+    "no ALPN": _no_alpn,
+}
+
+
+@pytest.mark.parametrize("name", HANDSHAKES)
+def test_handshakes_that_are_none(secure: tuple[str, bytes], name: str) -> None:
+    address, authority = secure
+    with a_caller_beside(address, grpc.ssl_channel_credentials(authority)):
+        for _ in range(20):
+            with connected(address) as connection:
+                connection.settimeout(1)
+                with suppress(OSError):  # refused, as it should be
+                    HANDSHAKES[name](connection)
