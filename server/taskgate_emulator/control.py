@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from taskgate_emulator import seed_deadline as demo
+from taskgate_emulator.deadline_fleets import ASSOCIATION, FLEET
 from taskgate_emulator.deadline_tasks import (
     FARM,
     JOB,
@@ -18,7 +19,6 @@ from taskgate_emulator.deadline_tasks import (
     STEP,
     TASK,
     hex_id,
-    reschedule,
     run_plan,
     update_task,
 )
@@ -134,11 +134,27 @@ class JobControl:
         """What UpdateTask with the target PENDING does."""
 
         def requeue(account: Account) -> None:
-            key = _key(task)
-            update_task(account, key, "PENDING", account.now)
-            reschedule(account, key[:-2], account.now)
+            update_task(account, _key(task), "PENDING", account.now)
 
         self._edit(requeue)
+
+    def simulate(
+        self, ids: Mapping[str, str], *, failures: int = 0, seconds: float | None = None
+    ) -> None:
+        """Say how the simulated workers fare with a task, or with each task of a step or job.
+
+        Args:
+            ids: of the task, step or job.
+            failures: how often a task fails before it succeeds.
+            seconds: how long a task is RUNNING each time.
+        """
+
+        def simulate(account: Account) -> None:
+            key = _key(ids)
+            planned = {"_failures": failures, "_seconds": seconds}
+            account.update(_BY_LENGTH[len(key)], key, **planned)
+
+        self._edit(simulate)
 
     def remove(self, ids: Mapping[str, str]) -> None:
         """Take away a task, or a step or job with all that is in it."""
@@ -258,6 +274,12 @@ def _make_parents(account: Account, farm: str, queue: str) -> None:
     if account.table(QUEUE).record((farm, queue)) is None:
         record = demo.queue_record(account.now)
         account.put(QUEUE, (farm, queue), {**record, "farmId": farm, "queueId": queue})
+    fleet = demo.FLEET_ID
+    link = (farm, f"{queue}/{fleet}")
+    if account.table(ASSOCIATION).record(link) is None:
+        if account.table(FLEET).record((farm, fleet)) is None:
+            account.put(FLEET, (farm, fleet), {**demo.fleet_record(account.now), "farmId": farm})
+        account.put(ASSOCIATION, link, {**demo.association_record(account.now), "queueId": queue})
 
 
 def _add_tasks(

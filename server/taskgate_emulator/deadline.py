@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from functools import cache
 from typing import Any
 
+from taskgate_emulator.deadline_tally import TallyBook, outcome, sums
 from taskgate_emulator.deadline_tasks import (
     FARM,
     JOB,
     QUEUE,
-    SETTLED,
     STEP,
     TASK,
-    reschedule,
-    step_succeeded,
-    update_task,
 )
 from taskgate_emulator.errors import AwsError, not_found
 from taskgate_emulator.operations import Call, Operations
 from taskgate_emulator.paging import page_of
 from taskgate_emulator.state import Account, Key, Record
-from taskgate_server.aws.model import enum_values, load_service
 
-__all__ = ["OPERATIONS", "existing", "job_record", "key_of", "step_record"]
+__all__ = ["OPERATIONS", "existing", "item_error", "job_record", "key_of", "step_record"]
 
 OPERATIONS = Operations("deadline")
+OPERATIONS.index(TASK, TallyBook)
 
 _Answer = dict[str, Any]
 _Ids = Mapping[str, Any]
@@ -35,26 +29,6 @@ _Ids = Mapping[str, Any]
 _CHAIN = (FARM, QUEUE, JOB, STEP, TASK)
 _IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
 _LABELS = {kind: _IDS[: position + 1] for position, kind in enumerate(_CHAIN)}
-
-_MOST_TELLING = (
-    "RUNNING",
-    "INTERRUPTING",
-    "STARTING",
-    "SCHEDULED",
-    "ASSIGNED",
-    "READY",
-    "PENDING",
-    "SUSPENDED",
-    "FAILED",
-    "NOT_COMPATIBLE",
-    "CANCELED",
-    "SUCCEEDED",
-)
-"""The status of a step or job is the first of these that one of its tasks has.
-
-AWS does not publish its rule. This one says of a step that something is going on while there is,
-and that it succeeded only when all of it did.
-"""
 
 
 @OPERATIONS.register("GetFarm")
@@ -130,30 +104,8 @@ def batch_get_task(call: Call) -> _Answer:
         try:
             tasks.append({**ids, **existing(call.account, TASK, ids)})
         except AwsError as error:
-            errors.append(_item_error(ids, error))
+            errors.append(item_error(ids, error))
     return {"tasks": tasks, "errors": errors}
-
-
-@OPERATIONS.register("UpdateTask")
-def update_one_task(call: Call) -> _Answer:
-    """Send a task towards another status."""
-    reschedule(call.account, _update(call, call.params), call.now)
-    return {}
-
-
-@OPERATIONS.register("BatchUpdateTask")
-def batch_update_task(call: Call) -> _Answer:
-    """Send many tasks towards other statuses."""
-    errors = []
-    jobs: dict[Key, None] = {}
-    for item in call.params["tasks"]:
-        try:
-            jobs[_update(call, item)] = None
-        except AwsError as error:
-            errors.append(_item_error(item, error))
-    for job in jobs:
-        reschedule(call.account, job, call.now)
-    return {"errors": errors}
 
 
 def key_of(kind: str, ids: _Ids, *, inside: bool = True) -> Key:
@@ -164,22 +116,20 @@ def key_of(kind: str, ids: _Ids, *, inside: bool = True) -> Key:
 
 def job_record(account: Account, key: Key, record: Record) -> _Answer:
     """A job with the sums of its tasks."""
-    tasks = account.table(TASK)
-    steps = account.table(STEP).ids(*key)
-    return {**record, **_sums([task for step in steps for _, task in tasks.records(*key, step)])}
+    steps = [(*key, step) for step in account.table(STEP).ids(*key)]
+    return _with_sums(record, sums(account, key, steps))
 
 
 def step_record(account: Account, key: Key, record: Record) -> _Answer:
     """A step with the sums of its tasks, and of the steps that it waits for and that wait."""
     job, step_id = key[:-1], key[-1]
-    needs = [step_succeeded(account, (*job, needed)) for needed in record["_dependsOn"]]
+    needs = [outcome(account, (*job, needed)) == "SUCCEEDED" for needed in record["_dependsOn"]]
     consumers = sum(
         step_id in other["_dependsOn"] for _, other in account.table(STEP).records(*job)
     )
-    succeeded = step_succeeded(account, key)
+    succeeded = outcome(account, key) == "SUCCEEDED"
     return {
-        **record,
-        **_sums([task for _, task in account.table(TASK).records(*key)]),
+        **_with_sums(record, sums(account, key, [key])),
         "dependencyCounts": {
             "dependenciesResolved": needs.count(True),
             "dependenciesUnresolved": needs.count(False),
@@ -189,15 +139,17 @@ def step_record(account: Account, key: Key, record: Record) -> _Answer:
     }
 
 
-def _update(call: Call, item: _Ids) -> Key:
-    """Update a task; returns the key of its job."""
-    existing(call.account, TASK, item)
-    key = key_of(TASK, item)
-    update_task(call.account, key, item["targetRunStatus"], call.now)
-    return key[:-2]
+def _with_sums(record: Record, sums_of_tasks: _Answer) -> _Answer:
+    """A record with the sums; its target shows while a task is still on its way there."""
+    moments = [record.get("updatedAt"), sums_of_tasks["updatedAt"]]
+    updated = max([moment for moment in moments if moment is not None], default=None)
+    interrupting = sums_of_tasks["taskRunStatusCounts"]["INTERRUPTING"]
+    target = record.get("_target") if interrupting else None
+    return {**record, **sums_of_tasks, "updatedAt": updated, "targetTaskRunStatus": target}
 
 
-def _item_error(ids: _Ids, error: AwsError) -> _Answer:
+def item_error(ids: _Ids, error: AwsError) -> _Answer:
+    """What a batch says of an item that went wrong."""
     return {**ids, "code": error.code, "message": error.message}
 
 
@@ -215,29 +167,6 @@ def existing(account: Account, kind: str, ids: _Ids) -> Record:
         if account.table(outer).record(key) is None:
             raise not_found(_LABELS[outer][-1].removesuffix("Id"), key[-1])
     raise not_found(_LABELS[kind][-1].removesuffix("Id"), ids[_LABELS[kind][-1]])
-
-
-def _sums(tasks: list[Record]) -> _Answer:
-    """What a step or job says of its tasks."""
-    counts = Counter(task["runStatus"] for task in tasks)
-    ended = bool(tasks) and counts.keys() <= SETTLED
-    return {
-        "taskRunStatus": next((word for word in _MOST_TELLING if counts[word]), "PENDING"),
-        "taskRunStatusCounts": {word: counts[word] for word in _run_statuses()},
-        "taskFailureRetryCount": sum(task.get("failureRetryCount") or 0 for task in tasks),
-        "startedAt": min(_moments(tasks, "startedAt"), default=None),
-        "endedAt": max(_moments(tasks, "endedAt"), default=None) if ended else None,
-        "updatedAt": max(_moments(tasks, "updatedAt"), default=None),
-    }
-
-
-def _moments(tasks: list[Record], member: str) -> list[datetime]:
-    return [moment for task in tasks if (moment := task.get(member)) is not None]
-
-
-@cache
-def _run_statuses() -> tuple[str, ...]:
-    return tuple(enum_values(load_service("deadline").shape_for("TaskRunStatus")))
 
 
 def _page(

@@ -205,8 +205,9 @@ class Emulator:
         self._world.canned.add(service, operation, answer, times)
 
     def discard(self, service: str, operation: str) -> None:
-        """Take back one answer that `respond` or `fail` has put there, if one is left."""
-        self._world.canned.take(service, operation)
+        """Take back all answers that `respond` and `fail` have put there and nobody has had."""
+        while self._world.canned.take(service, operation) is not None:
+            pass
 
     def fail(
         self,

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/omics/latest/dev/service-quotas.html
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,8 +36,7 @@ _ACTIVE_RUNS = {"DYNAMIC": 50, "STATIC": 10}
 
 def waiting_runs(account: Account) -> list[tuple[str, Record]]:
     """The runs that wait, the next one first: by priority, then by age."""
-    waiting = account.table(WAITING_RUN).records()
-    return sorted(waiting, key=lambda entry: -entry[1]["priority"])
+    return sorted(account.table(WAITING_RUN).records(), key=_rank)
 
 
 def run_fits(account: Account, run: Record) -> bool:
@@ -70,10 +70,18 @@ def task_fits(account: Account, run_id: str, task: Record) -> bool:
 
 
 def group_runs(account: Account, group: str | None) -> Iterator[str]:
-    """The active runs of a run group."""
-    for run_id, run in account.table(ACTIVE_RUN).records():
+    """The active runs of a run group, in the order in which their tasks get capacity."""
+    for run_id, run in sorted(account.table(ACTIVE_RUN).records(), key=_rank):
         if group is not None and run["group"] == group:
             yield run_id
+
+
+def _rank(entry: tuple[str, Record]) -> float:
+    """1 comes first; what AWS makes of a run without a priority is not told: here it comes last.
+
+    https://docs.aws.amazon.com/omics/latest/api/API_StartRun.html: priority
+    """
+    return float(entry[1]["priority"] or math.inf)
 
 
 def _group(account: Account, group: str | None) -> Record:

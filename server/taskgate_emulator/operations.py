@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from taskgate_emulator.state import Account, Listener, Wake
+from taskgate_emulator.state import Account, Index, Listener, Wake
 from taskgate_server.aws.model import OperationModel
 
 __all__ = ["Behaviour", "Call", "Operations"]
@@ -44,6 +44,7 @@ class Operations:
         self.service = service
         self._behaviours: dict[str, Behaviour] = {}
         self._listeners: list[tuple[str, Listener, bool]] = []
+        self._indexes: list[tuple[str, Callable[[], Index]]] = []
         self._wakes: dict[str, Wake] = {}
 
     def register(self, name: str) -> Callable[[Behaviour], Behaviour]:
@@ -73,6 +74,10 @@ class Operations:
 
         return keep
 
+    def index(self, kind: str, make: Callable[[], Index]) -> None:
+        """Keep an index of the rows of a kind in each account; `Account.index` gives it."""
+        self._indexes.append((kind, make))
+
     def on_wake(self, name: str) -> Callable[[Wake], Wake]:
         """Declare the decorated function to be what a `Change` with this `wake` calls."""
 
@@ -86,6 +91,8 @@ class Operations:
 
     def attach(self, account: Account) -> None:
         """Let the listeners and wakes of this service work on an account."""
+        for kind, make in self._indexes:
+            account.add_index(kind, make())
         for kind, listener, history in self._listeners:
             account.listen(kind, listener, history=history)
         for name, wake in self._wakes.items():

@@ -40,6 +40,16 @@ RESOURCE_LIMITS: Mapping[str, tuple[int, str]] = {
 }
 """The most of a kind, and its quota's code: farms in an account, the others in a farm."""
 
+JOB_LIMITS: Mapping[str, tuple[int, str]] = {
+    "tasks per job": (10_000, "L-CF66A041"),
+    "tasks per step": (10_000, "L-3DE82FE6"),
+    "steps per job": (200, "L-BABD8718"),
+    "dependencies per step": (128, "L-3A262554"),
+    "consumers per step": (32, "L-B38F4796"),
+}
+"""The most that a job template may ask for, and the quota's code: the same page. They hold where
+`resources` do."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
@@ -139,15 +149,31 @@ class Limiter:
         farm = key[:1] if len(key) > 1 else ()
         if sum(other[: len(farm)] == farm for other in account.table(kind)) < most:
             return
-        resource_type = kind.partition(".")[2].lower()
-        members = {
-            "reason": "SERVICE_QUOTA_EXCEEDED_EXCEPTION",
-            "resourceType": resource_type,
-            "serviceCode": kind.partition(".")[0],
-            "quotaCode": code,
-        }
-        message = f"There are {most} of type {resource_type} already"
-        raise AwsError("ServiceQuotaExceededException", message, members)
+        service, _, noun = kind.partition(".")
+        message = f"There are {most} of type {noun.lower()} already"
+        raise _exceeded(service, noun.lower(), code, message)
+
+    def admit_number(self, what: str, number: int) -> None:
+        """Make sure that a job has no more of something than it may; see `JOB_LIMITS`.
+
+        Raises:
+            AwsError: it has.
+        """
+        most, code = JOB_LIMITS[what]
+        if self.quotas.resources and number > most:
+            resource_type = "job" if what.endswith("job") else "step"
+            message = f"There may be {most} {what}, and the template makes {number}"
+            raise _exceeded("deadline", resource_type, code, message)
+
+
+def _exceeded(service: str, resource_type: str, code: str, message: str) -> AwsError:
+    members = {
+        "reason": "SERVICE_QUOTA_EXCEEDED_EXCEPTION",
+        "resourceType": resource_type,
+        "serviceCode": service,
+        "quotaCode": code,
+    }
+    return AwsError("ServiceQuotaExceededException", message, members)
 
 
 def throttled(service: str, *, seconds: float) -> AwsError:

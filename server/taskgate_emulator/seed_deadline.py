@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from taskgate_emulator.deadline_fleets import ASSOCIATION, FLEET
 from taskgate_emulator.deadline_tasks import FARM, JOB, QUEUE, STEP, TASK, hex_id, run_plan
 from taskgate_emulator.state import Account
 from taskgate_emulator.timeline import MOMENT, Plan, Timeline, planned
 
 FARM_ID = "farm-3f1c5a7e9b2d4068a1c3e5f708192a3b"
 QUEUE_ID = "queue-7d2e4f60819a3b5c7d9e0f1a2b3c4d5e"
+FLEET_ID = "fleet-9c1d2e3f405162738495a6b7c8d9eaf0"
+"""Eight workers, which run whatever is requeued."""
 JOB_ID = "job-042b1e5c8d7f4a93b60e2d4c6f8a0b1d"
 
 SIMULATE_STEP_ID = "step-1a6c3e5f708b4d2c9e1f3a5b7c9d0e2f"
@@ -65,6 +68,8 @@ def seed_deadline(account: Account) -> None:
     job = (*queue, JOB_ID)
     account.put(FARM, (FARM_ID,), farm_record(start))
     account.put(QUEUE, queue, queue_record(start))
+    account.put(FLEET, (FARM_ID, FLEET_ID), fleet_record(start))
+    account.put(ASSOCIATION, (FARM_ID, f"{QUEUE_ID}/{FLEET_ID}"), association_record(start))
     account.put(JOB, job, {**_JOB, **created})
     steps: list[tuple[_Members, tuple[str, ...], dict[str, Timeline]]] = [
         (_SIMULATE, (), _simulate_tasks(account, created)),
@@ -233,6 +238,45 @@ def queue_record(start: datetime) -> _Members:
             "posix": {"user": "render", "group": "render"},
             "runAs": "QUEUE_CONFIGURED_USER",
         },
+        "createdAt": start - timedelta(days=90),
+        "createdBy": _WRANGLER,
+    }
+
+
+def fleet_record(start: datetime) -> _Members:
+    """What GetFleet says."""
+    return {
+        "farmId": FARM_ID,
+        "fleetId": FLEET_ID,
+        "displayName": "Linux renderers",
+        "status": "ACTIVE",
+        "autoScalingStatus": "STEADY",
+        "workerCount": 0,
+        "minWorkerCount": 0,
+        "maxWorkerCount": 8,
+        "configuration": {
+            "customerManaged": {
+                "mode": "EVENT_BASED_AUTO_SCALING",
+                "workerCapabilities": {
+                    "vCpuCount": {"min": 16},
+                    "memoryMiB": {"min": 65_536},
+                    "osFamily": "LINUX",
+                    "cpuArchitectureType": "x86_64",
+                },
+            }
+        },
+        "roleArn": "arn:aws:iam::111122223333:role/NorthlightFleet",
+        "createdAt": start - timedelta(days=90),
+        "createdBy": _WRANGLER,
+    }
+
+
+def association_record(start: datetime) -> _Members:
+    """What GetQueueFleetAssociation says."""
+    return {
+        "queueId": QUEUE_ID,
+        "fleetId": FLEET_ID,
+        "status": "ACTIVE",
         "createdAt": start - timedelta(days=90),
         "createdBy": _WRANGLER,
     }

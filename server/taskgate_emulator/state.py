@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 from taskgate_emulator.clock import Clock
 from taskgate_emulator.outlets import EventOutlet, LogOutlet
@@ -30,6 +30,7 @@ __all__ = [
     "CALLER",
     "REGION",
     "Account",
+    "Index",
     "Key",
     "Listener",
     "Record",
@@ -58,6 +59,17 @@ class Transition:
 
 
 Listener = Callable[["Account", Transition], None]
+
+
+class Index(Protocol):
+    """What is known of the rows of a kind together, kept up to date with each change of one."""
+
+    def follow(self, key: Key, before: Record | None, after: Record | None) -> None:
+        """Learn of a row that came, changed or went."""
+        ...
+
+
+_I = TypeVar("_I", bound=Index)
 Wake = Callable[["Account", Key, datetime], None]
 _Due = tuple[datetime, int, str, Key]
 
@@ -79,12 +91,16 @@ class Account:
         self.events = EventOutlet(ACCOUNT_ID, REGION)
         self.admit: Callable[[Account, str, Key], None] = lambda _account, _kind, _key: None
         """Raises when a quota lets no further resource of a kind be made at a key."""
+        self.admit_number: Callable[[str, int], None] = lambda _what, _number: None
+        """Raises when a quota lets a job have no such number of something."""
         self._now = clock()
         self._tables: dict[str, Table] = {}
         self._numbers = count(1)
         self._order = count()
         self._due: list[_Due] = []
         self._listeners: defaultdict[str, list[tuple[Listener, bool]]] = defaultdict(list)
+        self._indexes: dict[type[Any], Index] = {}
+        self._indexes_of: defaultdict[str, list[Index]] = defaultdict(list)
         self._wakes: dict[str, Wake] = {}
         self._touched: dict[tuple[str, Key], None] = {}
         self._save: Callable[[Account], None] | None = None
@@ -116,6 +132,15 @@ class Account:
         """Be told of each change of the rows of a kind; of history as well, if asked for."""
         self._listeners[kind].append((listener, history))
 
+    def add_index(self, kind: str, index: Index) -> None:
+        """Keep an index of a kind that has no rows yet; it hears of everything, first of all."""
+        self._indexes[type(index)] = index
+        self._indexes_of[kind].append(index)
+
+    def index(self, which: type[_I]) -> _I:
+        """The index of a class."""
+        return cast(_I, self._indexes[which])
+
     def on_wake(self, name: str, wake: Wake) -> None:
         """Say what a `Change.wake` of this name calls."""
         self._wakes[name] = wake
@@ -139,12 +164,17 @@ class Account:
         self._schedule(kind, key, changes)
         self._tell(kind, key, before, record, self._now)
 
+    def catch_up(self, kind: str, key: Key) -> None:
+        """Let happen what is due of a row by now, before somebody reads it to write it."""
+        self._happen(kind, key, self._now)
+
     def update(self, kind: str, key: Key, **members: Any) -> None:
         """Change members of a row now, and leave its future as it is.
 
         Raises:
             KeyError: there is no such row.
         """
+        self.catch_up(kind, key)
         timeline = self.table(kind).timeline(key)
         if timeline is None:
             raise KeyError(key)
@@ -206,7 +236,8 @@ class Account:
             at: the event's time.
             resources: ARNs.
         """
-        self.events.send(source, detail_type, detail, at=at, resources=resources)
+        if not self._quiet:
+            self.events.send(source, detail_type, detail, at=at, resources=resources)
 
     def write_log(self, group: str, stream: str, timestamp: datetime, message: str) -> None:
         """Put a line into CloudWatch Logs; group and stream come into being with their first."""
@@ -220,6 +251,8 @@ class Account:
     def restore(self, kind: str, key: Key, number: int, timeline: Timeline) -> None:
         """Put back a row as it was kept; rows come in the order of their numbers."""
         self.table(kind).add(key, number, timeline)
+        for index in self._indexes_of.get(kind, ()):
+            index.follow(key, None, timeline.record)
         self._numbers = count(number + 1)
         for change in timeline.changes:
             heapq.heappush(self._due, (change.at, next(self._order), kind, key))
@@ -246,6 +279,8 @@ class Account:
     ) -> None:
         if self._save is not None:
             self._touched[kind, key] = None
+        for index in self._indexes_of.get(kind, ()):
+            index.follow(key, before, after)
         listeners = self._listeners.get(kind)
         if listeners is None:
             return

@@ -8,7 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import taskgate_emulator.deadline_search  # noqa: F401 registers its operations
+import taskgate_emulator.deadline_jobs
+import taskgate_emulator.deadline_reactions
+import taskgate_emulator.deadline_search
+import taskgate_emulator.deadline_session_reads
+import taskgate_emulator.deadline_updates  # noqa: F401 registers its operations
 from taskgate_emulator import deadline, omics, omics_batches
 from taskgate_emulator.clock import Clock, system_clock
 from taskgate_emulator.dispatch import Dispatcher
@@ -68,6 +72,7 @@ class World:
             registry.attach(self.account)
         self.limiter = Limiter(load_quotas(settings.quotas))
         self.account.admit = self.limiter.admit_resource
+        self.account.admit_number = self.limiter.admit_number
         # Its own chance: a fault must not change the ids that come after it.
         self.faults = Faults(Random(starts), settings.clock)  # noqa: S311 not for secrets
         self.neighbours = Neighbours(self.account, self.faults)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -11,25 +12,26 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskgate_server import config, doors, transport
+from taskgate_server import config, transport
 from taskgate_server.aws.services import SERVICES
 from taskgate_server.call_log import CallLog, LogStream
-from taskgate_server.calls import CallsInFlight, Handler, Rpc, Work
+from taskgate_server.calls import DEFAULT_TARGET, CallsInFlight, Handler, Rpc, Work
 from taskgate_server.config import Settings, SettingsError
+from taskgate_server.doors import Doors, Telemetry, open_doors, targets
 from taskgate_server.followed import FileFaultError
 from taskgate_server.interceptors import Interceptors
 from taskgate_server.ports import Address, is_loopback
-from taskgate_server.readiness import TASK_SERVICE
 from taskgate_server.server import Handlers, Limits, Ports, Server
 from taskgate_server.stopping import Stopping, drain_grace_seconds
+from taskgate_server.targets import by_target
 from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.gateway import Gateway
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin
     from taskgate_server.guard.guard import Guard
-    from taskgate_server.readings import Readings, Sources
+    from taskgate_server.readings import Readings
     from taskgate_server.telemetry.metrics import Metrics
+    from taskgate_server.telemetry.traces import Traces
 
 YOUNG_OBJECTS = 10_000
 """How many new objects make the garbage collector look. By default 700 do, and a thousand calls in
@@ -41,9 +43,11 @@ class App:
     """A server and what has to be let go of after it."""
 
     server: Server
-    gateways: list[Gateway]
+    doors: list[Doors]
+    """Of each target, the default one first."""
     call_log: CallLog
     admin: Admin | None
+    traces: Traces | None
     work: Work
     """Its backgrounds are known when the contracts are loaded."""
 
@@ -51,22 +55,12 @@ class App:
         """Drops the AWS calls that nobody waits for any more."""
         for background in self.work.backgrounds:
             await background.close()
-        for gateway in self.gateways:
+        for gateway in itertools.chain.from_iterable(each.all for each in self.doors):
             await gateway.close()
             gateway.executor.shutdown(wait=False, cancel_futures=True)
         self.call_log.flush()
-
-
-class Hints:
-    """Passes hints on to whoever watches, once there is somebody."""
-
-    def __init__(self) -> None:
-        self.watcher: Callable[[str], None] | None = None
-
-    def __call__(self, name: str) -> None:
-        """AWS sent an event about the task or parent of that name."""
-        if self.watcher is not None:
-            self.watcher(name)
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
 
 
 def build(settings: Settings, log_stream: LogStream | None = None) -> App:
@@ -82,14 +76,17 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
     faults = [*_strangers(settings), *transport.faults(settings)]
     if faults:
         raise SettingsError(faults)
-    metrics = _metrics(settings)
-    gateways, logs = doors.gateways(settings, metrics)
-    hints = Hints()
-    queues = doors.event_queues(settings, hints, metrics)
+    metrics, traces = _metrics(settings), _traces(settings)
+    telemetry = Telemetry(metrics=metrics, traces=traces)
+    all_doors = [open_doors(settings, name, telemetry) for name in targets(settings)]
+    queues = [queue for doors in all_doors for queue in doors.queues]
     in_flight = CallsInFlight()
     call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
-    interceptors = Interceptors(in_flight=in_flight, call_log=call_log, metrics=metrics)
-    work = Work([each.connection.run for each in logs.values()] + [each.run for each in queues])
+    interceptors = Interceptors(
+        in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
+    )
+    for_logs = [gateway for doors in all_doors for gateway in doors.logs.values()]
+    work = Work([each.connection.run for each in for_logs] + [each.run for each in queues])
     guard = _guard(settings, work)
     admin, sources = None, None
     if metrics is not None:
@@ -97,17 +94,23 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
 
         sources = readings.Sources(
             in_flight=in_flight,
-            gateways={**gateways, **{doors.logs_label(name): each for name, each in logs.items()}},
+            gateways={key: each for doors in all_doors for key, each in doors.labelled()},
             queues=queues,
             guard=guard,
+            traces=traces,
         )
         admin = _admin(settings, metrics, readings.Readings(sources, metrics), work)
 
     def load_handlers() -> dict[str, Handler]:
-        watching = Watching(hints, work, sources)
+        from taskgate_server import loading  # noqa: PLC0415  # it imports the contracts
         from taskgate_server.audit import audited  # noqa: PLC0415  # it knows AWS's model
 
-        rpcs = load_rpcs(settings, gateways, logs, watching)
+        operations = loading.load_operations()
+        served = {
+            doors.target: loading.load_rpcs(settings, operations, doors, work, sources)
+            for doors in all_doors
+        }
+        rpcs: Iterable[Rpc] = [*by_target(served), *loading.load_reflection()]
         if guard is not None:
             rpcs = (guard.around(rpc) for rpc in rpcs)
         rpcs = (audited(rpc) for rpc in rpcs)  # around the guard: what it denies is told, too
@@ -117,7 +120,7 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         _ports(settings, work),
         Handlers(load_handlers, metrics.unknown_called if metrics is not None else _nothing),
         in_flight,
-        list(gateways.values()),
+        [gateway for doors in all_doors for gateway in doors.gateways.values()],
         Limits(
             max_request_bytes=settings.max_request_bytes,
             max_connection_age=settings.max_connection_age_seconds,
@@ -127,9 +130,10 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
     )
     return App(
         server=server,
-        gateways=[*gateways.values(), *logs.values()],
+        doors=all_doors,
         call_log=call_log,
         admin=admin,
+        traces=traces,
         work=work,
     )
 
@@ -137,8 +141,16 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
 def _strangers(settings: Settings) -> list[str]:
     """A line for each AWS service in the settings that Taskgate does not know."""
     known = [spec.name for spec in SERVICES]
-    strangers = sorted(set(settings.aws) - set(known))
-    return [f"aws.{name}: no such AWS service; there are {', '.join(known)}" for name in strangers]
+    tables = {"aws": settings.aws}
+    tables |= {f"targets.{name}.aws": each.aws for name, each in settings.targets.items()}
+    faults = [
+        f"{table}.{name}: no such AWS service; there are {', '.join(known)}"
+        for table, services in tables.items()
+        for name in sorted(services.keys() - known)
+    ]
+    if DEFAULT_TARGET in settings.targets:
+        faults.append(f"targets.{DEFAULT_TARGET}: aws describes that one; choose another name")
+    return faults
 
 
 def _ports(settings: Settings, work: Work) -> Ports:
@@ -187,6 +199,25 @@ def _metrics(settings: Settings) -> Metrics | None:
     return Metrics()
 
 
+def _traces(settings: Settings) -> Traces | None:
+    """What traces, if anybody is to be told."""
+    if settings.traces_endpoint is None:
+        return None
+    try:
+        from taskgate_server.telemetry.traces import Traces, read_headers  # noqa: PLC0415  # 0.3 s
+    except ImportError:
+        fault = "traces_endpoint (TASKGATE_TRACES_ENDPOINT): needs pip install 'taskgate[traces]'"
+        raise SettingsError([fault]) from None
+    file = settings.traces_headers_file
+    try:
+        headers = read_headers(file) if file is not None else {}
+    except OSError as error:
+        raise SettingsError([f"traces_headers_file: {file}: {error.strerror}"]) from None
+    except ValueError as error:
+        raise SettingsError([f"traces_headers_file: {file}: {error}"]) from None
+    return Traces(settings.traces_endpoint, headers, settings.traces_ratio)
+
+
 def _admin(settings: Settings, metrics: Metrics, readings: Readings, work: Work) -> Admin:
     """What serves the metrics."""
     from taskgate_server.admin import Admin  # noqa: PLC0415  # see `_metrics`
@@ -200,80 +231,6 @@ def _admin(settings: Settings, metrics: Metrics, readings: Readings, work: Work)
 
 def _nothing() -> None:
     """Nobody counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watching:
-    """What is told of the watchers when the contracts are loaded."""
-
-    hints: Hints
-    work: Work
-    sources: Sources | None = None
-
-
-def load_rpcs(
-    settings: Settings,
-    gateways: dict[str, Gateway],
-    logs: dict[str, Gateway],
-    watching: Watching,
-) -> Iterable[Rpc]:
-    """Every RPC that the server has. Imports the contracts, which takes 0.1 s.
-
-    Args:
-        settings: all of them.
-        gateways: to each AWS service, by its name.
-        logs: to CloudWatch Logs for the tasks of each.
-        watching: is told of the watchers.
-    """
-    from importlib.metadata import version  # noqa: PLC0415
-
-    from taskgate_server.rpc import handlers, reflection  # noqa: PLC0415  # see above
-    from taskgate_server.rpc.streams import StreamLimits  # noqa: PLC0415
-    from taskgate_server.tasks import servicer  # noqa: PLC0415
-    from taskgate_server.tasks.backend import Backends, load_backend  # noqa: PLC0415
-    from taskgate_server.tasks.info import Info  # noqa: PLC0415
-    from taskgate_server.tasks.logs.places import load_finder  # noqa: PLC0415
-    from taskgate_server.tasks.logs.streams import Logs  # noqa: PLC0415
-    from taskgate_server.tasks.reads import Reads  # noqa: PLC0415
-    from taskgate_server.tasks.updates import Updates  # noqa: PLC0415
-    from taskgate_server.tasks.watch.hub import Hub  # noqa: PLC0415
-    from taskgate_server.tasks.watch.service import Watches  # noqa: PLC0415
-
-    limits = StreamLimits(
-        chunk_bytes=settings.stream_chunk_bytes,
-        spool_memory_bytes=settings.spool_memory_bytes,
-        max_upload_bytes=settings.max_upload_bytes,
-    )
-    by_service, counts, finders = {}, {}, {}
-    for spec in SERVICES:
-        operations, gateway = handlers.load_operations(spec), gateways[spec.name]
-        yield from handlers.make_rpcs(spec, operations, gateway, limits)
-        backend = load_backend(spec)
-        by_service[spec.name] = backend(gateway, operations[backend.names.operation].to_message)
-        finders[spec.name] = load_finder(spec)(by_service[spec.name])
-        counts[spec.name] = len(operations)
-    backends = Backends(by_service)
-    rates = {
-        name: doors.aws_settings(settings, name).watch_calls_per_second / settings.workers
-        for name in by_service
-    }
-    hub = Hub(backends, rates)
-    watching.hints.watcher = hub.hint
-    task_logs = Logs(backends=backends, finders=finders, gateways=logs)
-    watching.work.backgrounds.extend([hub, task_logs])
-    if watching.sources is not None:
-        watching.sources.hub, watching.sources.logs = hub, task_logs
-    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
-    yield from reflection.make_rpcs(services)
-    yield from servicer.make_rpcs(
-        [
-            Reads(backends),
-            Updates(backends, touched=hub.touched),
-            task_logs,
-            Watches(hub, settings.default_time_limit_seconds),
-            Info(version("taskgate"), backends, counts),
-        ],
-    )
 
 
 async def run(

@@ -1,7 +1,8 @@
-"""The audit: a line in the log for each call of an RPC that writes, whatever became of it.
+"""The audit: a line in the log for each call of an RPC that writes, and for each that is denied.
 
 Which RPCs write, and what a request is about, is what the policy goes by, too (`guard.actions`,
-`guard.resources`). What a service knows besides it puts into `Call.audit`. Reads cost nothing.
+`guard.resources`). What a service knows besides it puts into `Call.audit`. Reads that are allowed
+have no line.
 """
 
 from __future__ import annotations
@@ -26,19 +27,26 @@ from taskgate_server.telemetry import AUDIT
 MOST_RESOURCES: Final = 100
 """Told of one call; their number is told in any case."""
 
+DENIALS: Final = frozenset({StatusCode.PERMISSION_DENIED, StatusCode.UNAUTHENTICATED})
+"""Where they are Taskgate's own: AWS denies the server, not its caller."""
+
 ID: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,256}")
 """What ids of AWS look like. Anything else may be what a caller did not mean to have logged."""
 
 
+SERVICES: Final = frozenset(spec.name for spec in SPECS.values())
+
+
 def audited(rpc: Rpc) -> Rpc:
-    """The RPC with a line for each call, if it writes."""
+    """The RPC with a line for each call if it writes, else for each that is denied."""
     service, _, name = rpc.method.rpartition("/")
     spec = SPECS.get(service)
     reads = UNIFIED_READS if spec is None else tuple(spec.shared_reads)
-    if name.startswith(reads) or service.startswith("grpc.reflection."):
-        return rpc
     audit = _Audit(rpc)
-    serve = audit.streaming if rpc.server_streams else audit.unary
+    if name.startswith(reads) or service.startswith("grpc.reflection."):
+        serve = audit.streaming_read if rpc.server_streams else audit.read
+    else:
+        serve = audit.streaming if rpc.server_streams else audit.unary
     return replace(rpc, behaviour=serve)
 
 
@@ -73,6 +81,35 @@ class _Audit:
             async with aclosing(responses):
                 async for response in responses:
                     yield response
+
+    async def read(self, request: Any, call: Call) -> Any:
+        try:
+            response = await self._rpc.behaviour(request, call)
+        except errors.TaskgateError as error:
+            self._tell_denial(request, call, error)
+            raise
+        if call.audit:
+            self._tell_denial(request, call, None)  # of some items
+        return response
+
+    async def streaming_read(self, request: Any, call: Call) -> AsyncIterator[Any]:
+        try:
+            async with aclosing(self._rpc.behaviour(request, call)) as responses:
+                async for response in responses:
+                    yield response
+        except errors.TaskgateError as error:
+            self._tell_denial(request, call, error)
+            raise
+
+    def _tell_denial(self, request: Any, call: Call, error: errors.TaskgateError | None) -> None:
+        outcome = _Outcome()
+        if error is not None:
+            if error.code not in DENIALS or error.domain != errors.TASKGATE_DOMAIN:
+                return
+            outcome.code, outcome.reason = error.code.name, error.reason
+        if not self._rpc.client_streams:
+            self._note(request, outcome)
+        self._tell(call, outcome)
 
     def _seen(self, request: Any, outcome: _Outcome) -> Any:
         """The request, of which it is noted what it is about."""
@@ -119,21 +156,32 @@ class _Audit:
             self._tell(call, outcome)
 
     def _tell(self, call: Call, outcome: _Outcome) -> None:
+        # What was refused before AWS was asked may have anything in the place of an id.
+        unasked = outcome.code == StatusCode.INVALID_ARGUMENT.name and not call.aws_request_id
+        told = _hidden if unasked else _told
         AUDIT.info(
             "audit",
             extra={
                 "method": self._rpc.method,
                 "group": self._action.group,
                 "caller": call.caller,
+                "target": call.target,
                 "call_id": call.call_id,
                 "code": outcome.code,
                 "error_reason": outcome.reason,
                 "aws_request_id": call.aws_request_id,
-                "resources": [_told(path) for path in outcome.paths[:MOST_RESOURCES]],
+                "resources": [told(path) for path in outcome.paths[:MOST_RESOURCES]],
                 "resource_count": len(outcome.paths),
+                **({} if call.trace is None else {"trace_id": call.trace.trace}),
                 **call.audit,
             },
         )
+
+
+def _hidden(path: Path) -> str:
+    """The AWS service of a path, and how deep it is."""
+    service = path[0][1]
+    return "/".join([service if service in SERVICES else "?", *("?" for _ in path[1:])])
 
 
 def _told(path: Path) -> str:

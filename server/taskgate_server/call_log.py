@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from taskgate_server.calls import Call
+from taskgate_server.calls import DEFAULT_TARGET, Call
 
 FLUSH_SECONDS = 0.05
 """How long a line may wait for others."""
@@ -69,10 +69,16 @@ class CallLog:
             self._second = now
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+        trace = (
+            ""
+            if call.trace is None
+            else f', "trace_id": "{call.trace.trace}", "span_id": "{call.trace.span}"'
+        )
         # Method and call id are ours, and need no escapes; AWS's id may.
+        target = "" if call.target == DEFAULT_TARGET else f', "target": {json.dumps(call.target)}'
         self._lines.append(
             f'{self._begin}, "method": "{call.method}", "code": "{call.code.name}",'
-            f' "duration_ms": {seconds * 1000:.3f}, "call_id": "{call.call_id}",'
+            f' "duration_ms": {seconds * 1000:.3f}, "call_id": "{call.call_id}"{target}{trace},'
             f' "aws_request_id": {json.dumps(call.aws_request_id)}}}\n'
         )
 

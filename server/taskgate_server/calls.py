@@ -10,10 +10,18 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from taskgate_server import errors
+from taskgate_server.telemetry.spans import TracedCall, TraceIds
 
 READ_MASK_KEY = "taskgate-read-mask"
 """Metadata of a caller: the fields of an AWS RPC's response that it needs, separated by commas.
 Others may be absent from the answer, which may then be the row of a list."""
+
+TARGET_KEY = "taskgate-target"
+"""Metadata of a caller: the AWS account and region that the call is for, by the name that the
+server's settings give them."""
+
+DEFAULT_TARGET = "default"
+"""The one that `aws` of the settings describes, for calls that name none."""
 
 
 class Wire(Protocol):
@@ -48,6 +56,9 @@ class Call:
     caller: str = ""
     """Who called, where callers are told apart: `User alice`."""
 
+    target: str = DEFAULT_TARGET
+    """Which AWS account and region it is for, as the caller names it: there may be no such one."""
+
     max_age: float | None = None
     """Seconds that what the caller reads may be old; None for the server's default."""
 
@@ -62,6 +73,12 @@ class Call:
 
     aws_request_id: str = ""
     """AWS's id of the request that answered the call."""
+
+    aws_span: TracedCall | None = None
+    """That request in a trace; None where it is in none."""
+
+    trace: TraceIds | None = None
+    """The trace that the call is a part of, for the log; None for none."""
 
     code: grpc.StatusCode = grpc.StatusCode.OK
     """How the call ended."""
@@ -122,21 +139,20 @@ class CallsInFlight:
     """The calls that are being served, by method: one count for a call, as one of all would be."""
 
     def __init__(self) -> None:
-        self._methods: list[MethodCalls] = []
+        self._methods: dict[str, MethodCalls] = {}
 
     def of(self, method: str) -> MethodCalls:
         """The count of a method, for who serves its calls."""
-        self._methods.append(MethodCalls(method))
-        return self._methods[-1]
+        return self._methods.setdefault(method, MethodCalls(method))
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return sum(each.count for each in self._methods)
+        return sum(each.count for each in self._methods.values())
 
     def by_method(self) -> dict[str, int]:
         """The same by method, of those that have some."""
-        return {each.method: each.count for each in self._methods if each.count}
+        return {name: each.count for name, each in self._methods.items() if each.count}
 
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

@@ -35,11 +35,23 @@ Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/?$")]
 QueueUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/[^?#]*[^/?#]$")]
 
 
+TracesEndpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")]
 KeysPlace = Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#]+|[^:]+$)")]
 # No symmetric one: the key that verifies would be one that signs.
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]
+
+
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html: RoleArn, ExternalId
+RoleArn = Annotated[
+    str,
+    StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[!-~]+$", max_length=2048),
+]
+ExternalId = Annotated[
+    str, StringConstraints(pattern=r"^[\w+=,.@:\/-]+$", min_length=2, max_length=1224)
+]
+TargetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
 class AwsSettings(BaseModel):
@@ -63,6 +75,15 @@ class AwsSettings(BaseModel):
         None,
         description="An Amazon SQS queue that gets the AWS service's events, see events.md. Both"
         " AWS services may have the same one.",
+    )
+    role_arn: RoleArn | None = Field(
+        None, description="Role to assume with the credentials that boto3 finds. Unset: none."
+    )
+    role_external_id: ExternalId | None = Field(
+        None, description="External id that the role's trust policy asks for."
+    )
+    sts_endpoint_url: Endpoint | None = Field(
+        None, description="Another endpoint than AWS's own for AWS STS, which assumes the role."
     )
     connect_timeout_seconds: Seconds = Field(3.0, description="Limit for making a connection.")
     read_timeout_seconds: Seconds = Field(30.0, description="Limit for waiting for an answer.")
@@ -93,6 +114,26 @@ class AwsSettings(BaseModel):
     request_rates: dict[str, float] = Field(
         default_factory=dict,
         description="Other quotas, calls per second by operation, where AWS has raised yours.",
+    )
+
+
+class TargetSettings(BaseModel):
+    """Another AWS account or region than the one that `aws` is about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    region: Region | None = Field(
+        None, description="AWS region of both services, where their own tables name none."
+    )
+    role_arn: RoleArn | None = Field(
+        None, description="Role to assume for both services, where their own tables name none."
+    )
+    role_external_id: ExternalId | None = Field(
+        None, description="External id that this role's trust policy asks for."
+    )
+    aws: dict[str, AwsSettings] = Field(
+        default_factory=dict,
+        description="A table for each AWS service, as at the top of the file.",
     )
 
 
@@ -155,6 +196,21 @@ class Settings(BaseSettings):
         description="Port for `/metrics` over HTTP, see operations.md; 9464 is usual, 0 takes a"
         " free one. Unset: none, and nothing is counted.",
     )
+    traces_endpoint: TracesEndpoint | None = Field(
+        None,
+        description="OpenTelemetry collector that gets traces, by OTLP over HTTP, such as"
+        " `http://collector:4318/v1/traces`. Unset: none are made. Needs `taskgate[traces]`.",
+    )
+    traces_headers_file: Path | None = Field(
+        None, description="Headers for it, one `name: value` in a line, such as a token."
+    )
+    traces_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Of the traces that begin here, those that are sampled. A caller with a trace"
+        " of its own decides for it.",
+    )
     jwt_issuer: str | None = Field(
         None,
         description="Issuer (`iss`) of the tokens that say who calls. Unset: tokens mean nothing.",
@@ -192,6 +248,10 @@ class Settings(BaseSettings):
     )
     aws: dict[str, AwsSettings] = Field(
         default_factory=dict, description="One table for each AWS service: deadline, omics."
+    )
+    targets: dict[TargetName, TargetSettings] = Field(
+        default_factory=dict,
+        description="A table for each further AWS account or region, by the name that callers use.",
     )
     default_time_limit_seconds: Seconds = Field(
         60.0, description="Limit for a call whose caller set no deadline."

@@ -1,14 +1,20 @@
-"""The doors to AWS that the settings ask for, and the queues of its events."""
+"""The doors to AWS that the settings ask for, and the queues of its events.
+
+Each target, which is an AWS account and region, has doors of its own: its quotas, caches, calls in
+flight, circuit breakers and events have nothing to do with those of another.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
+from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.upstream.breaker import Breaker, Trip
 from taskgate_server.upstream.clients import make_client
@@ -20,8 +26,9 @@ from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 from taskgate_server.upstream.sender import Sender
 
-if TYPE_CHECKING:  # only who asks for metrics has their library imported
+if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
     from taskgate_server.telemetry.metrics import AwsMeter, Metrics
+    from taskgate_server.telemetry.traces import AwsTracer, Traces
 
 LONGEST_MAX_AGE_SECONDS = 300.0
 """Answers older than this are not kept, however old a caller would take them."""
@@ -35,10 +42,76 @@ BATCH_LINGER_SECONDS = 0.002
 the server was asked 913 times for 1,000 reads, with two slots and 2 ms some 300 times."""
 
 
-def gateways(
-    settings: Settings, metrics: Metrics | None
-) -> tuple[dict[str, Gateway], dict[str, Gateway]]:
-    """The doors to each AWS service, and to CloudWatch Logs for its tasks, by service."""
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Who looks at the calls to one AWS service of a target."""
+
+    target: str
+    """Empty for the default one: the log does not tell it."""
+    meter: AwsMeter | None
+    tracer: AwsTracer | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """What counts and traces calls, where the settings ask for it."""
+
+    metrics: Metrics | None = None
+    traces: Traces | None = None
+
+    def of(self, target: str, service: str) -> Observed:
+        """What looks at an AWS service of a target."""
+        return Observed(
+            "" if target == DEFAULT_TARGET else target,
+            self.metrics.aws(target, service) if self.metrics is not None else None,
+            self.traces.aws(target, service) if self.traces is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """Those of one target."""
+
+    target: str
+    gateways: dict[str, Gateway]
+    """To each AWS service, by its name."""
+    logs: dict[str, Gateway]
+    """To CloudWatch Logs for the tasks of each."""
+    hints: Hints
+    queues: list[EventQueue]
+
+    @property
+    def all(self) -> list[Gateway]:
+        """All gateways."""
+        return [*self.gateways.values(), *self.logs.values()]
+
+    def labelled(self) -> Iterator[tuple[tuple[str, str], Gateway]]:
+        """All gateways with the labels that metrics have for them: target and service."""
+        for name, gateway in self.gateways.items():
+            yield (self.target, name), gateway
+        for name, gateway in self.logs.items():
+            yield (self.target, logs_label(name)), gateway
+
+
+class Hints:
+    """Passes hints on to whoever watches, once there is somebody."""
+
+    def __init__(self) -> None:
+        self.watcher: Callable[[str], None] | None = None
+
+    def __call__(self, name: str) -> None:
+        """AWS sent an event about the task or parent of that name."""
+        if self.watcher is not None:
+            self.watcher(name)
+
+
+def targets(settings: Settings) -> list[str]:
+    """The names of all, the default one first."""
+    return [DEFAULT_TARGET, *settings.targets]
+
+
+def open_doors(settings: Settings, target: str, telemetry: Telemetry) -> Doors:
+    """The doors of one target; no call is made yet."""
     sharing = Sharing(
         default_max_age=settings.default_max_age_seconds,
         longest_max_age=LONGEST_MAX_AGE_SECONDS,
@@ -49,19 +122,21 @@ def gateways(
     )
     # Nobody asks for the same page twice, but those who follow a log together do so at once.
     at_once = replace(sharing, max_entries=0)
-    doors, logs = {}, {}
-
-    def meter(service: str) -> AwsMeter | None:
-        return metrics.aws(service) if metrics is not None else None
+    gateways, logs, hints = {}, {}, Hints()
 
     for spec in SERVICES:
-        aws = aws_settings(settings, spec.name)
-        sender = _sender(spec, aws, meter(spec.name))
-        doors[spec.name] = _gateway(sender, aws, sharing, settings)
+        aws = aws_settings(settings, target, spec.name)
+        sender = _sender(spec, aws, telemetry.of(target, spec.name))
+        gateways[spec.name] = _gateway(sender, aws, sharing, settings)
         for_logs = aws.model_copy(update={"endpoint_url": aws.logs_endpoint_url})
-        sender = _sender(LOGS, for_logs, meter(logs_label(spec.name)), on_demand=True)
+        label = logs_label(spec.name)
+        sender = _sender(LOGS, for_logs, telemetry.of(target, label), on_demand=True)
         logs[spec.name] = _gateway(sender, for_logs, at_once, settings)
-    return doors, logs
+    urls = event_queues(aws_settings(settings, target, spec.name) for spec in SERVICES)
+    queues = [
+        event_queue(url, aws, hints, telemetry.of(target, SQS.name)) for url, aws in urls.items()
+    ]
+    return Doors(target=target, gateways=gateways, logs=logs, hints=hints, queues=queues)
 
 
 def logs_label(service: str) -> str:
@@ -70,12 +145,13 @@ def logs_label(service: str) -> str:
 
 
 def _sender(
-    spec: ServiceSpec, aws: AwsSettings, meter: AwsMeter | None, *, on_demand: bool = False
+    spec: ServiceSpec, aws: AwsSettings, observed: Observed, *, on_demand: bool = False
 ) -> Sender:
     """Sends calls to one AWS service, in threads of its own."""
     executor = ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=spec.name)
     make = partial(make_client, spec, aws)
-    return Sender(Connection(spec, make, executor, on_demand=on_demand), executor, meter)
+    connection = Connection(spec, make, executor, on_demand=on_demand, target=observed.target)
+    return Sender(connection, executor, observed.meter, observed.tracer)
 
 
 def _gateway(sender: Sender, aws: AwsSettings, sharing: Sharing, settings: Settings) -> Gateway:
@@ -84,20 +160,18 @@ def _gateway(sender: Sender, aws: AwsSettings, sharing: Sharing, settings: Setti
     return Gateway(paced, sharing, default_time_limit=settings.default_time_limit_seconds)
 
 
-def event_queues(
-    settings: Settings, hint: Hint, metrics: Metrics | None = None
-) -> list[EventQueue]:
-    """What takes events out of the queues that the settings name, each once."""
-    queues = {aws.events_queue_url: aws for aws in settings.aws.values() if aws.events_queue_url}
-    meter = metrics.aws(SQS.name) if metrics is not None else None
-    return [event_queue(url, aws, hint, meter) for url, aws in queues.items()]
+def event_queues(services: Iterable[AwsSettings]) -> dict[str, AwsSettings]:
+    """The queues that some settings name, each once, by URL."""
+    return {aws.events_queue_url: aws for aws in services if aws.events_queue_url}
 
 
 def event_queue(
-    url: str, aws: AwsSettings, hint: Hint, meter: AwsMeter | None = None
+    url: str, aws: AwsSettings, hint: Hint, observed: Observed | None = None
 ) -> EventQueue:
     """What takes events out of one queue."""
     threads, make = DaemonThreads(), partial(make_client, SQS, queue_settings(url, aws))
+    # No traces: a queue is asked all the time, on nobody's behalf.
+    meter = observed.meter if observed is not None else None
     sender = Sender(Connection(SQS, make, threads), threads, meter)
     return EventQueue(sender, url, _name_in, hint)
 
@@ -121,6 +195,14 @@ def _paced(sender: Sender, aws: AwsSettings, workers: int) -> PacedSender:
     return PacedSender(sender, limiter, breaker, Retries(RetryBudget(), backoff))
 
 
-def aws_settings(settings: Settings, service: str) -> AwsSettings:
-    """Those of one AWS service."""
-    return settings.aws.get(service, AwsSettings())
+def aws_settings(settings: Settings, target: str, service: str) -> AwsSettings:
+    """How a target's AWS service is reached."""
+    if target == DEFAULT_TARGET:
+        return settings.aws.get(service, AwsSettings())
+    both = settings.targets[target]
+    own = both.aws.get(service, AwsSettings())
+    shared = {"region": both.region}
+    if "role_arn" not in own.model_fields_set:
+        shared |= {"role_arn": both.role_arn, "role_external_id": both.role_external_id}
+    given = {name: getattr(own, name) for name in own.model_fields_set}
+    return own.model_copy(update={**shared, **given})

@@ -25,6 +25,7 @@ from taskgate_server import errors
 from taskgate_server.call_log import CallLog
 from taskgate_server.calls import (
     READ_MASK_KEY,
+    TARGET_KEY,
     Call,
     CallsInFlight,
     Handler,
@@ -34,9 +35,11 @@ from taskgate_server.calls import (
 )
 from taskgate_server.status import to_status
 from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.spans import CURRENT, parse_traceparent
 
 if TYPE_CHECKING:  # only who asks for metrics has their library imported
     from taskgate_server.telemetry.metrics import Metrics, RpcMeter
+    from taskgate_server.telemetry.traces import RpcTracer, Traces
 
 AWS_REQUEST_ID_KEY = "taskgate-aws-request-id"
 """Trailing metadata of a successful call: AWS's id of the request that answered it."""
@@ -47,6 +50,9 @@ MAX_AGE_KEY = "taskgate-max-age"
 OBSERVE_TIME_KEY = "taskgate-observe-time"
 """Trailing metadata of an AWS RPC's answer: when AWS gave it, in ISO 8601. In the initial metadata,
 too, of a call with `taskgate-max-age`."""
+
+TRACE_PARENT = "traceparent"
+"""Metadata of a caller: its trace, https://www.w3.org/TR/trace-context/."""
 
 STATUS_KEY = "grpc-status-details-bin"
 """Where gRPC carries google.rpc.Status: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md"""
@@ -77,6 +83,7 @@ class Interceptors:
     clock: Callable[[], float] = time.monotonic
     make_call_id: Callable[[], str] = field(default_factory=CallIds)
     metrics: Metrics | None = None
+    traces: Traces | None = None
 
     def handler(self, rpc: Rpc) -> Handler:
         """The handler of an RPC, with every stage around its behaviour."""
@@ -94,17 +101,20 @@ class Interceptors:
             response_serializer=_serialized,
         )
 
-    def _meter(self, rpc: Rpc) -> RpcMeter | None:
-        if self.metrics is None:
-            return None
-        return self.metrics.rpc(rpc.method, is_stream=rpc.client_streams or rpc.server_streams)
+    def _observers(self, rpc: Rpc) -> _Observers:
+        is_stream = rpc.client_streams or rpc.server_streams
+        return _Observers(
+            open=self.in_flight.of(rpc.method),
+            meter=self.metrics.rpc(rpc.method, is_stream=is_stream) if self.metrics else None,
+            tracer=self.traces.rpc(rpc.method) if self.traces else None,
+        )
 
     def _unary(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
-        counted = _Counted(self, self.in_flight.of(rpc.method), self._meter(rpc))
+        observers = self._observers(rpc)
 
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> Any:
             call = self._call(rpc, context)
-            with _Served(counted, call):
+            with _Served(self, call, observers):
                 try:
                     _read_metadata(call, context)
                     response = await rpc.behaviour(_parsed(rpc, request), call)
@@ -117,12 +127,12 @@ class Interceptors:
         return handle
 
     def _stream(self, rpc: Rpc) -> Callable[[Any, ServicerContext[Any, Any]], Any]:
-        counted = _Counted(self, self.in_flight.of(rpc.method), self._meter(rpc))
+        observers = self._observers(rpc)
 
         # Writing, not yielding: a caller that goes away then ends the behaviour at once.
         async def handle(request: Any, context: ServicerContext[Any, Any]) -> None:
             call = self._call(rpc, context)
-            with _Served(counted, call):
+            with _Served(self, call, observers):
                 try:
                     _read_metadata(call, context)
                     responses = rpc.behaviour(_parsed(rpc, request), call)
@@ -145,31 +155,41 @@ class Interceptors:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """What is told of the calls of one RPC."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Observers:
+    """Who looks at the calls of one RPC, beside the log."""
 
-    interceptors: Interceptors
     open: MethodCalls
     meter: RpcMeter | None
+    tracer: RpcTracer | None
 
 
 class _Served:
-    """Around a call: it is counted while it lasts, and logged when it has ended."""
+    """Around a call: it is counted and traced while it lasts, and logged when it has ended."""
 
-    __slots__ = ("_call", "_counted", "_started")
+    __slots__ = (
+        *("_before", "_call", "_interceptors", "_meter", "_open", "_span", "_started"),
+        "_tracer",
+    )
 
-    def __init__(self, counted: _Counted, call: Call) -> None:
-        self._counted = counted
+    def __init__(self, interceptors: Interceptors, call: Call, observers: _Observers) -> None:
+        self._interceptors = interceptors
         self._call = call
+        self._open = observers.open
+        self._meter = observers.meter
+        self._tracer = observers.tracer
         self._started = 0.0
 
     def __enter__(self) -> None:
-        counted = self._counted
-        self._started = counted.interceptors.clock()
-        counted.open.count += 1
-        if counted.meter is not None:
-            counted.meter.open += 1
+        self._started = self._interceptors.clock()
+        self._open.count += 1
+        if self._meter is not None:
+            self._meter.open += 1
+        if self._tracer is not None:
+            metadata = self._call.wire.invocation_metadata() if self._call.wire else None
+            self._span = self._tracer.begin(metadata or ())
+            self._call.trace = self._tracer.ids(self._span)
+            self._before = CURRENT.set(self._span)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, asyncio.CancelledError):
@@ -178,13 +198,15 @@ class _Served:
             expired = left is not None and left <= 0
             ended = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             self._call.code = ended
-        counted = self._counted
-        counted.open.count -= 1
-        seconds = counted.interceptors.clock() - self._started
-        counted.interceptors.call_log.ended(self._call, seconds)
-        if counted.meter is not None:
-            counted.meter.open -= 1
-            counted.meter.ended(self._call.code, seconds)
+        if self._tracer is not None:
+            CURRENT.reset(self._before)
+            self._tracer.end(self._span, self._call.code, self._call.aws_span)
+        self._open.count -= 1
+        seconds = self._interceptors.clock() - self._started
+        self._interceptors.call_log.ended(self._call, seconds)
+        if self._meter is not None:
+            self._meter.open -= 1
+            self._meter.ended(self._call.code, seconds)
 
 
 def _serialized(response: Message | bytes) -> bytes:
@@ -207,7 +229,7 @@ async def _parsed_stream(rpc: Rpc, requests: AsyncIterator[bytes]) -> AsyncItera
 
 
 def _read_metadata(call: Call, context: ServicerContext[Any, Any]) -> None:
-    """What the caller's metadata says of how old its answer may be, and what of it is needed.
+    """What the caller's metadata says: whose answer, how old it may be, what of it is needed.
 
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT, an age is no number of seconds.
@@ -216,8 +238,15 @@ def _read_metadata(call: Call, context: ServicerContext[Any, Any]) -> None:
         if key == MAX_AGE_KEY:
             call.max_age = _seconds(value)
         elif key == READ_MASK_KEY:
-            names = value.decode("ascii", "replace") if isinstance(value, bytes) else value
-            call.fields = frozenset(name.strip() for name in names.split(","))
+            call.fields = frozenset(name.strip() for name in _text(value).split(","))
+        elif key == TARGET_KEY:
+            call.target = _text(value)
+        elif key == TRACE_PARENT and call.trace is None:
+            call.trace = parse_traceparent(_text(value))
+
+
+def _text(told: str | bytes) -> str:
+    return told.decode("ascii", "replace") if isinstance(told, bytes) else told
 
 
 def _seconds(told: str | bytes) -> float:
@@ -259,7 +288,8 @@ async def _abort(call: Call, context: ServicerContext[Any, Any], error: Exceptio
         told = error
         call.aws_request_id = told.aws_request_id or call.aws_request_id
     else:
-        log_bug(error, method=call.method, call_id=call.call_id)
+        trace = {} if call.trace is None else {"trace_id": call.trace.trace}
+        log_bug(error, method=call.method, call_id=call.call_id, **trace)
         told = errors.internal()
     call.code = told.code
     status = to_status(told, call.call_id)

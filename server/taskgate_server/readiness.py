@@ -68,8 +68,9 @@ class _Servicer(health.aio.HealthServicer):
 class Readiness:
     """Keeps health equal to what is known of the AWS services.
 
-    One AWS service that is badly set up must not take the other from its callers: the whole serves
-    when any has a client. And while AWS fails, the server as a whole goes on serving: without calls
+    One AWS service that is badly set up must not take the other from its callers, nor may one
+    target take another: the whole serves when any has a client, and a service's health is the
+    default target's. And while AWS fails, the server as a whole goes on serving: without calls
     nobody would see it recover.
 
     Args:
@@ -94,7 +95,9 @@ class Readiness:
     async def tell(self) -> None:
         """Tells what has changed."""
         gateways = self._gateways
-        ready = {each.spec.grpc_service_full_name: each.obstacle is None for each in gateways}
+        ready: dict[str, bool] = {}
+        for each in gateways:  # the first of a service is the default target's
+            ready.setdefault(each.spec.grpc_service_full_name, each.obstacle is None)
         any_client = any(each.connection.client is not None for each in gateways)
         told = {**ready, TASK_SERVICE: any_client, WHOLE: any_client, LIVE: True}
         for name, serves in told.items():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # it comes with the contracts, or with the settings that ask 
     from taskgate_server.guard.guard import Guard
     from taskgate_server.tasks.logs.streams import Logs
     from taskgate_server.tasks.watch.hub import Hub
+    from taskgate_server.telemetry.traces import Traces
     from taskgate_server.upstream.events import EventQueue
 
 LONGEST_WAIT_SECONDS: Final = 5.0
@@ -40,13 +41,14 @@ class Sources:
     """What is read."""
 
     in_flight: CallsInFlight
-    gateways: Mapping[str, Gateway]
-    """By the label `service`."""
+    gateways: Mapping[tuple[str, str], Gateway]
+    """By the labels `target` and `service`."""
     queues: Sequence[EventQueue]
     guard: Guard | None
-    hub: Hub | None = field(default=None)
-    """None until the contracts are loaded."""
-    logs: Logs | None = field(default=None)
+    traces: Traces | None = None
+    hubs: dict[str, Hub] = field(default_factory=dict)
+    """By target; there are none until the contracts are loaded."""
+    logs: dict[str, Logs] = field(default_factory=dict)
     """The same."""
 
 
@@ -94,6 +96,7 @@ class Readings(Collector):
             *self._watching(),
             *self._events(),
             *self._refusals(),
+            *self._spans(),
         ]
 
     def _server(self) -> Iterator[Metric]:
@@ -112,15 +115,15 @@ class Readings(Collector):
         yield _gauges(
             "aws_ready",
             "Whether the service can be asked: there are credentials, and it does not fail.",
-            ["service"],
-            [([name], float(each.obstacle is None)) for name, each in gateways],
+            ["target", "service"],
+            [(name, float(each.obstacle is None)) for name, each in gateways],
         )
         yield _gauges(
             "breaker_state",
             "1 for the state that the circuit breaker is in.",
-            ["service", "state"],
+            ["target", "service", "state"],
             [
-                ([name, state.value], float(each.paced.breaker.state is state))
+                ([*name, state.value], float(each.paced.breaker.state is state))
                 for name, each in gateways
                 for state in State
             ],
@@ -128,20 +131,20 @@ class Readings(Collector):
         yield _counters(
             "breaker_refused",
             "Calls that the circuit breaker refused.",
-            ["service"],
-            [([name], each.paced.breaker.refused) for name, each in gateways],
+            ["target", "service"],
+            [(name, each.paced.breaker.refused) for name, each in gateways],
         )
         yield _counters(
             "aws_retries",
             "Calls to AWS that were made again.",
-            ["service"],
-            [([name], each.paced.retries.made) for name, each in gateways],
+            ["target", "service"],
+            [(name, each.paced.retries.made) for name, each in gateways],
         )
         yield _gauges(
             "aws_retry_budget",
             "Retries that may be made now.",
-            ["service"],
-            [([name], each.paced.retries.budget.left) for name, each in gateways],
+            ["target", "service"],
+            [(name, each.paced.retries.budget.left) for name, each in gateways],
         )
 
     def _sharing(self) -> Iterator[Metric]:
@@ -149,9 +152,9 @@ class Readings(Collector):
         yield _counters(
             "reads",
             "Reads that may be shared, by what answered: see operations.md.",
-            ["service", "by"],
+            ["target", "service", "by"],
             [
-                ([name, by], count)
+                ([*name, by], count)
                 for name, each in gateways
                 for by, count in (
                     ("kept", each.cache.hits),
@@ -172,16 +175,14 @@ class Readings(Collector):
                 [_age(cache.oldest, now) for _, cache in kept],
             ),
         ):
-            samples = [
-                ([name], float(value)) for (name, _), value in zip(kept, values, strict=True)
-            ]
-            yield _gauges(metric, told, ["service"], samples)
+            samples = [(name, float(value)) for (name, _), value in zip(kept, values, strict=True)]
+            yield _gauges(metric, told, ["target", "service"], samples)
         yield _gauges(
             "batch_waiting",
             "Reads that wait to leave in a batch.",
-            ["service", "operation"],
+            ["target", "service", "operation"],
             [
-                ([name, operation], count)
+                ([*name, operation], count)
                 for name, each in gateways
                 for operation, count in each.batches.waiting().items()
             ],
@@ -197,21 +198,30 @@ class Readings(Collector):
             yield _gauges(
                 metric,
                 told,
-                ["service", "operation"],
+                ["target", "service", "operation"],
                 [
-                    ([name, operation], getattr(limiter, read)(operation))
+                    ([*name, operation], getattr(limiter, read)(operation))
                     for name, limiter in limiters
                     for operation in limiter.operations
                 ],
             )
 
     def _watching(self) -> Iterator[Metric]:
-        hub, logs = self._sources.hub, self._sources.logs
-        pollers, watchers = (0, 0) if hub is None else (len(hub), hub.watchers)
-        followers = 0 if logs is None else len(logs.followed)
-        yield _gauge("pollers", "What AWS is asked for on behalf of watchers.", pollers)
-        yield _gauge("watchers", "Watches and waits.", watchers)
-        yield _gauge("log_followers", "Logs that are followed.", followers)
+        hubs, logs = self._sources.hubs.items(), self._sources.logs.items()
+        for metric, told, samples in (
+            (
+                "pollers",
+                "What AWS is asked for on behalf of watchers.",
+                [([target], len(hub)) for target, hub in hubs],
+            ),
+            ("watchers", "Watches and waits.", [([target], hub.watchers) for target, hub in hubs]),
+            (
+                "log_followers",
+                "Logs that are followed.",
+                [([target], len(each.followed)) for target, each in logs],
+            ),
+        ):
+            yield _gauges(metric, told, ["target"], samples)
 
     def _events(self) -> Iterator[Metric]:
         queues = self._sources.queues
@@ -232,6 +242,20 @@ class Readings(Collector):
         denied, limited = (guard.denied, guard.limited) if guard else (0, 0)
         yield _counter("policy_denials", "What the policy denied, each item for itself.", denied)
         yield _counter("caller_limits", "Calls refused since their caller made too many.", limited)
+
+    def _spans(self) -> Iterator[Metric]:
+        traces = self._sources.traces
+        exported, failed, dropped = (
+            (0, 0, 0)
+            if traces is None
+            else (traces.exports.exported, traces.exports.failed, traces.queue.dropped)
+        )
+        yield _counters(
+            "spans",
+            "Spans of traces, by what became of them.",
+            ["outcome"],
+            [(["exported"], exported), (["failed"], failed), (["dropped"], dropped)],
+        )
 
 
 def _age(moment: float | None, now: float) -> float:

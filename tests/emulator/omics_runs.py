@@ -31,6 +31,7 @@ workflow W {
 """
 ROLE = "arn:aws:iam::111122223333:role/Omics"
 PARAMETERS = {"reads": ["s3://bucket/a", "s3://bucket/b"], "sample": "NA12878"}
+MANY = {"reads": [f"s3://bucket/{number}" for number in range(30)], "sample": "s"}
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 

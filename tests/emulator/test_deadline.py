@@ -207,8 +207,11 @@ def test_requeued_tasks_run_again_and_free_the_next_step(
     assert after["runStatus"] == "SUCCEEDED"
     assert after["startedAt"] > before["endedAt"]
     assert "targetRunStatus" not in after
-    session, _, attempt = before["latestSessionActionId"].rpartition("-")
-    assert after["latestSessionActionId"] == f"{session}-{int(attempt) + 1}"
+    actions = deadline.list_session_actions(**job, taskId=FAILED_TASK_ID)["sessionActions"]
+    assert [(action["sessionActionId"], action["status"]) for action in actions[-2:]] == [
+        (before["latestSessionActionId"], "CANCELED"),
+        (after["latestSessionActionId"], "SUCCEEDED"),
+    ]
 
     clock.advance(60)
     composite = deadline.get_step(**job, stepId=COMPOSITE_STEP_ID)

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock, omics_runs
 from tests.emulator.omics_runs import (
+    MANY,
     PARAMETERS,
     WDL,
     make_workflow,
@@ -22,7 +23,6 @@ from tests.emulator.omics_runs import (
 )
 
 WHOLE = ["PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED"]
-MANY = {"reads": [f"s3://bucket/{number}" for number in range(30)], "sample": "s"}
 
 
 @pytest.fixture
@@ -112,61 +112,6 @@ def test_run_may_have_no_logs(
         logGroupName="/aws/omics/WorkflowLog", logStreamNamePrefix=f"run/{run_id}"
     )
     assert streams["logStreams"] == []
-
-
-def test_no_more_than_25_tasks_of_a_run_have_capacity(
-    omics: Any, clock: ManualClock, workflow: str
-) -> None:
-    run = start_run(omics, workflow, parameters=MANY)
-    clock.advance(15)
-    assert len(names(omics, run, "PENDING")) == 5
-    most = 0
-    for _ in range(60):
-        counts = [task["status"] for task in tasks_of(omics, run)]
-        most = max(most, sum(status in {"STARTING", "RUNNING", "STOPPING"} for status in counts))
-        clock.advance(3)
-    assert most == 25
-    assert run_to_end(omics, clock, run)["status"] == "COMPLETED"
-    assert len(names(omics, run, "COMPLETED")) == 31
-
-
-def test_no_more_than_10_runs_with_static_storage_have_capacity(
-    omics: Any, clock: ManualClock, workflow: str
-) -> None:
-    runs = [start_run(omics, workflow) for _ in range(11)]
-    urgent = start_run(omics, workflow, priority=100)
-    dynamic = start_run(omics, workflow, storageType="DYNAMIC")
-    clock.advance(20)
-    # The urgent one was not there yet when capacity was given; next time it is the first.
-    waiting = [run for run in [*runs, urgent] if omics.get_run(id=run)["status"] == "PENDING"]
-    assert len(waiting) == 2
-    assert omics.get_run(id=dynamic)["status"] == "RUNNING"
-    omics.cancel_run(id=next(run for run in runs if run not in waiting))
-    clock.advance(4)
-    left = [run for run in waiting if omics.get_run(id=run)["status"] == "PENDING"]
-    assert len(left) == 1
-    assert urgent not in left
-
-
-def test_run_group_lets_so_many_run(omics: Any, clock: ManualClock, workflow: str) -> None:
-    group = omics.create_run_group(name="g", maxRuns=1, maxCpus=5)["id"]
-    first, second = (start_run(omics, workflow, runGroupId=group) for _ in range(2))
-    clock.advance(20)
-    assert [omics.get_run(id=run)["status"] for run in (first, second)] == ["RUNNING", "PENDING"]
-    # Of two tasks with four CPUs each the group lets one run.
-    assert (len(names(omics, first, "RUNNING")), len(names(omics, first, "PENDING"))) == (1, 1)
-    assert [row["id"] for row in omics.list_runs(runGroupId=group)["items"]] == [first, second]
-    assert run_to_end(omics, clock, first)["status"] == "COMPLETED"
-    assert run_to_end(omics, clock, second)["status"] == "COMPLETED"
-
-
-def test_run_group_ends_runs_that_take_too_long(
-    omics: Any, clock: ManualClock, workflow: str
-) -> None:
-    group = omics.create_run_group(name="g", maxDuration=1)["id"]
-    run = run_to_end(omics, clock, start_run(omics, workflow, runGroupId=group))
-    assert (run["status"], run["failureReason"]) == ("FAILED", "RUN_TIMED_OUT")
-    assert 60 <= (run["stopTime"] - run["startTime"]).total_seconds() <= 65
 
 
 def test_error_of_the_service_is_tried_again_as_a_new_task(

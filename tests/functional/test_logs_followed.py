@@ -13,7 +13,7 @@ import pytest
 
 from taskgate.v1 import task_log_pb2
 from taskgate_emulator import Emulator
-from taskgate_server import app
+from taskgate_server import app, loading
 from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.logs.following import OUTAGE_SECONDS
@@ -105,12 +105,12 @@ async def log_server(story: Story, wall_clock: float) -> AsyncGenerator[LogServe
     built = app.build(settings_for(url, **more))
     [rpc] = [
         each
-        for each in app.load_rpcs(
-            settings, *gateways_of(built), app.Watching(app.Hints(), built.work)
+        for each in loading.load_rpcs(
+            settings, loading.load_operations(), built.doors[0], built.work
         )
         if each.method.endswith("/StreamTaskLogs")
     ]
-    running = [asyncio.ensure_future(each.connection.run()) for each in built.gateways]
+    running = [asyncio.ensure_future(each.connection.run()) for each in built.doors[0].all]
     served = rpc.behaviour.__self__  # type: ignore[attr-defined]  # it is a method
     try:
         yield replace(
@@ -124,12 +124,6 @@ async def log_server(story: Story, wall_clock: float) -> AsyncGenerator[LogServe
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await built.close()
-
-
-def gateways_of(built: app.App) -> tuple[dict[str, Any], dict[str, Any]]:
-    main = {each.spec.name: each for each in built.gateways if each.spec.grpc_service}
-    logs = [each for each in built.gateways if not each.spec.grpc_service]
-    return main, dict(zip(main, logs, strict=True))
 
 
 async def follow(story: Story, request: Any, wall_clock: float = BEGAN + 20) -> list[str]:

@@ -20,7 +20,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from google.protobuf.descriptor import MethodDescriptor
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
-from taskgate_server import app
+from taskgate_server import app, doors
 from taskgate_server.aws import model
 from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.rpc.converter import Operation
@@ -278,12 +278,11 @@ class Bench:
     async def _build(self) -> app.App:
         """The server as `app` puts it together, but for its ends."""
         ends: dict[str, Any] = {
-            "Server": _NoServer,
             "Connection": _Connected,
             "ThreadPoolExecutor": _Inline,
             "make_client": self._make_client,
         }
-        with patch.multiple(app, **ends):
+        with patch.object(app, "Server", _NoServer), patch.multiple(doors, **ends):
             return app.build(settings_for(f"http://{HOST}", **SETTINGS), self.log)
 
     def _make_client(self, *args: Any) -> AwsClient:

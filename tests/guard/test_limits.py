@@ -49,6 +49,21 @@ def test_a_flood_is_refused_with_the_time_to_ask_again() -> None:
     refused(fair)
 
 
+def test_who_heeds_no_refusal_gets_further_ones_later() -> None:
+    clock = Clock()
+    fair = fairness(clock, rate=1)
+    call(fair)
+    for _ in range(100):
+        refused(fair)
+        assert fair.held_back("a") == 0
+    refused(fair)
+    assert fair.held_back("a") == 0.05
+    clock.now += 0.5
+    refused(fair)
+    assert fair.held_back("a") == 0
+    assert fair.held_back("b") == 0
+
+
 def test_others_are_left_alone() -> None:
     fair = fairness(Clock(), rate=1)
     call(fair, "a")

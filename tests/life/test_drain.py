@@ -55,7 +55,7 @@ async def started(settings: Settings) -> AsyncIterator[tuple[app.App, grpc.aio.C
     address = await built.server.start()
     try:
         async with grpc.aio.insecure_channel(str(address), options=OWN) as channel:
-            for gateway in built.gateways[:2]:
+            for gateway in built.doors[0].gateways.values():
                 await gateway.connection.ready()
             yield built, channel, address
     except BaseException:

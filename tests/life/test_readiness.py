@@ -70,7 +70,7 @@ def told(client: Any, name: str) -> str:
 
 def test_a_throttle_of_everything_is_told_until_something_gets_through(aws: Emulator) -> None:
     with running_app(settings_for(aws.endpoint_url)) as (built, address):
-        gateway = built.gateways[0]
+        gateway = built.doors[0].gateways["deadline"]
         wait_until(lambda: serves(address, DEADLINE_SERVICE))
         limiter = gateway.paced.limiter
         limiter.throttling = Throttling(clock := Clock())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from taskgate_server import doors
+from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings, SettingsError, load_settings
 from taskgate_server.stopping import Stopping
 from taskgate_server.supervisor import LONG_LIFE_SECONDS, Supervisor
@@ -202,9 +203,10 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
     aws = {"omics": AwsSettings(request_rates={"StartRun": 2.0})}
     rates = []
     for workers in (1, 4):
-        gateways, logs = doors.gateways(Settings(workers=workers, aws=aws), None)
-        limiter = gateways["omics"].paced.limiter
-        more = logs["deadline"].paced.limiter.rate("GetLogEvents")
+        settings = Settings(workers=workers, aws=aws)
+        opened = doors.open_doors(settings, DEFAULT_TARGET, doors.Telemetry())
+        limiter = opened.gateways["omics"].paced.limiter
+        more = opened.logs["deadline"].paced.limiter.rate("GetLogEvents")
         rates.append([limiter.rate("GetRun"), limiter.rate("StartRun"), more])
     assert [one / four for one, four in zip(*rates, strict=True)] == [4, 4, 4]
 

@@ -1,4 +1,4 @@
-"""The audit: one line for each call that writes, and none for one that reads."""
+"""The audit: one line for each call that writes or is denied, and none for another that reads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_service_pb2
@@ -21,14 +22,14 @@ NAME = DeadlineTaskName(
     seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, seed.FAILED_TASK_ID
 )
 SECRET = "/mnt/shots/secret"
-METHODS = [
-    f"{service.full_name}/{method.name}"
+METHODS = {
+    f"{service.full_name}/{method.name}": GetMessageClass(method.input_type)
     for service in [
         *(load_contract(spec) for spec in SERVICES),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"],
     ]
     for method in service.methods
-]
+}
 
 
 @pytest.fixture(autouse=True)
@@ -51,16 +52,21 @@ def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 
 async def nothing(request: Any, call: Call) -> Any:
-    raise AssertionError(request, call)
+    del call
+    return request
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_the_policy_takes_for_no_read_is_audited(method: str) -> None:
+async def test_what_the_policy_takes_for_no_read_is_audited(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
     from taskgate_server.audit import audited  # noqa: PLC0415  # with the contracts
 
-    kind = task_service_pb2.GetTaskRequest
+    kind = METHODS[method]
     rpc = Rpc(method=method, request_class=kind, response_class=kind, behaviour=nothing)
-    assert (audited(rpc) is rpc) == (action_of(method).group == "read")
+    call = Call(method=method, call_id="1", time_remaining=lambda: None)
+    await audited(rpc).behaviour(kind(), call)
+    assert (told(caplog) == []) == (action_of(method).group == "read")
 
 
 def test_a_write_of_awss_is_told_with_its_ids(

@@ -71,7 +71,7 @@ def test_the_dashboard_shows_every_metric(types: dict[str, str]) -> None:
 
 def test_labels_in_dashboard_and_alerts_are_those_of_the_metrics() -> None:
     labels = set(re.findall(r"(\w+)(?:=~|!~|!=|=)\"", " ".join(expressions())))
-    assert labels == {"instance", "state", "method", "code", "service"}
+    assert labels == {"instance", "state", "method", "code", "service", "target"}
 
 
 def test_each_alert_has_a_runbook() -> None:

@@ -41,10 +41,23 @@ def healthomics_tools(aws: Emulator, tmp_path: Path) -> Program:
     return program("healthomics", "aws-healthomics-tools", aws, tmp_path)
 
 
+@pytest.fixture
+def deadline_command(tmp_path: Path) -> Iterator[Program]:
+    """The `deadline` command line, with an emulator on real time whose workers are quick."""
+    with Emulator(speed=50) as aws:
+        yield program("deadline", "deadline", aws, tmp_path)
+
+
 def program(name: str, command: str, aws: Emulator, home: Path) -> Program:
     path = ENVIRONMENTS / name / "bin" / command
     # Nothing of this machine's own AWS configuration is seen.
-    environment = {"PATH": os.defpath, "HOME": str(home), "AWS_PAGER": "", **aws.environment}
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(home),
+        "AWS_PAGER": "",
+        "DEADLINE_CLOUD_TELEMETRY_OPT_OUT": "true",
+        **aws.environment,
+    }
 
     def run(*arguments: str, fails: bool = False) -> str:
         assert path.exists(), f"make .venv-tools/{name}/stamp installs {command}"

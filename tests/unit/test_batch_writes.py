@@ -85,8 +85,9 @@ class Sender:
         *,
         leaving: Callable[[], None],
         ended: Callable[[], None],
+        causes: object,
     ) -> Answer:
-        del operation, params
+        del operation, params, causes
         leaving()
         if not self.answers:
             await asyncio.Event().wait()

@@ -13,7 +13,7 @@ from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.cli import _parser
-from taskgate_server.config import AwsSettings, Settings
+from taskgate_server.config import AwsSettings, Settings, TargetSettings
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
@@ -34,6 +34,10 @@ CLI = (ROOT / "docs/cli.md").read_text()
 README = (ROOT / "README.md").read_text()
 
 
+TABLES = ("aws", "targets")
+"""Settings that are tables of others."""
+
+
 def rows(text: str) -> list[list[str]]:
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -48,7 +52,7 @@ def expected_rows(settings: type[BaseModel], prefix: str, table: str) -> list[li
             field.description or "",
         ]
         for name, field in settings.model_fields.items()
-        if name != "aws"
+        if name not in TABLES
     ]
 
 
@@ -61,6 +65,7 @@ def default(value: object) -> str:
     [
         *expected_rows(Settings, "TASKGATE_", ""),
         *expected_rows(AwsSettings, "TASKGATE_AWS__<SERVICE>__", "aws.<service>."),
+        *expected_rows(TargetSettings, "TASKGATE_TARGETS__<TARGET>__", "targets.<target>."),
     ],
     ids=lambda row: row[0],
 )
@@ -70,7 +75,8 @@ def test_each_setting_is_in_the_docs(row: list[str]) -> None:
 
 def test_the_docs_have_no_other_setting() -> None:
     names = {row[0] for row in rows(CONFIGURATION) if row[0].startswith("`TASKGATE_")}
-    count = len(Settings.model_fields) - 1 + len(AwsSettings.model_fields)
+    kinds: list[type[BaseModel]] = [Settings, AwsSettings, TargetSettings]
+    count = sum(name not in TABLES for kind in kinds for name in kind.model_fields)
     assert len(names) == count
 
 

@@ -59,6 +59,7 @@ class Aws:
         *,
         leaving: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
+        causes: object = (),  # noqa: ARG002  # nobody traces here
     ) -> Answer:
         leaving()
         self.sent.append((operation, self.now))

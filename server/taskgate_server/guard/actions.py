@@ -12,7 +12,7 @@ from typing import Final, Literal
 from taskgate_server.aws import model
 from taskgate_server.aws.services import SERVICES, ServiceSpec
 
-Group = Literal["read", "write", "delete", "credentials"]
+Group = Literal["read", "write", "delete", "credentials", "target"]
 
 TASKS: Final = "tasks"
 """The service word of the unified RPCs."""
@@ -36,7 +36,11 @@ class Action:
     @property
     def must_be_named(self) -> bool:
         """Whether a policy for all actions is not enough."""
-        return self.group in ("delete", "credentials")
+        return self.group in ("delete", "credentials", "target")
+
+
+USE_TARGET: Final = Action("targets/Use", "target")
+"""To have calls go to another AWS account or region than the default one."""
 
 
 def action_of(method: str) -> Action:

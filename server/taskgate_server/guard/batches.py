@@ -56,6 +56,7 @@ async def serve(rpc: Rpc, field: str, request: Message, call: Call, refuse: Refu
     refused = [refuse(named_path(name)) for name in names]
     if not any(refused):
         return await rpc.behaviour(request, call)
+    call.audit["denied_count"] = sum(each is not None for each in refused)
     answered = iter(await _ask(rpc, field, request, call, refused))
     response = rpc.response_class()
     results: Any = getattr(response, RESULTS)

@@ -6,7 +6,9 @@
       resource: deadline/farms/farm-1/queues/queue-1/jobs/job-1/steps/step-1/tasks/task-1
       decision: allow
 
-A resource has the form of a task's name, as far as it goes; `server` is Taskgate itself.
+A resource has the form of a task's name, as far as it goes; `server` is Taskgate itself. `target`
+is the AWS account and region that the call is for, if not the default one; that it may be used at
+all is the action `targets/Use`, whose resource is the target's name.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.followed import FileFaultError
+from taskgate_server.guard.actions import USE_TARGET
 from taskgate_server.guard.callers import Caller
 from taskgate_server.guard.policy import PRINCIPALS, Policy, find_action
-from taskgate_server.guard.resources import THIS_SERVER, named_path
+from taskgate_server.guard.resources import TARGET, THIS_SERVER, Path, named_path
 
 SERVER = "server"
 Principal = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(PRINCIPALS)})::.+$")]
@@ -35,6 +39,7 @@ class Example(BaseModel):
     groups: tuple[str, ...] = ()
     action: str
     resource: str = Field(min_length=1)
+    target: str = DEFAULT_TARGET
     decision: Literal["allow", "deny"]
 
 
@@ -71,8 +76,11 @@ def _judge(policy: Policy, number: int, example: Example) -> str:
     if action is None:
         return f"example {number}: there is no action {example.action}"
     kind, _, key = example.principal.partition("::")
-    path = THIS_SERVER if example.resource == SERVER else named_path(example.resource)
-    decided = "allow" if policy.allows(Caller(kind, key, example.groups), action, path) else "deny"
+    path: Path = ((TARGET, example.resource),)
+    if action != USE_TARGET:
+        path = THIS_SERVER if example.resource == SERVER else named_path(example.resource)
+    caller = Caller(kind, key, example.groups)
+    decided = "allow" if policy.allows(caller, action, path, example.target) else "deny"
     if decided == example.decision:
         return ""
     asked = f"{example.principal} {example.action} {example.resource}"

@@ -5,8 +5,9 @@ Decisions are kept by what they follow from: caller, RPC and the bytes of the re
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -14,14 +15,14 @@ from typing import Any, TypeAlias
 from google.protobuf.message import Message
 
 from taskgate_server import errors
-from taskgate_server.calls import Behaviour, Call, Rpc, Wire, parse_request
+from taskgate_server.calls import DEFAULT_TARGET, Behaviour, Call, Rpc, Wire, parse_request
 from taskgate_server.followed import Followed
 from taskgate_server.guard import batches
-from taskgate_server.guard.actions import Action, action_of
+from taskgate_server.guard.actions import USE_TARGET, Action, action_of
 from taskgate_server.guard.callers import ANONYMOUS, Caller, Callers
 from taskgate_server.guard.limits import Fairness
 from taskgate_server.guard.policy import Policy
-from taskgate_server.guard.resources import Path, Paths, compile_paths, told
+from taskgate_server.guard.resources import TARGET, Path, Paths, compile_paths, told
 
 KNOWN_REQUESTS = 4096
 """Requests of one RPC that are known to be allowed; the oldest is forgotten first."""
@@ -34,8 +35,12 @@ KNOWN_DECISIONS = 50_000
 MOST_RESOURCES = 1000
 """Resources of one request: as many as BatchGetTasks takes names. A decision takes some 0.1 ms."""
 
-Allowed: TypeAlias = "OrderedDict[tuple[Caller, bytes], int]"
-"""Who may send which request, by the policy of that number."""
+Allowed: TypeAlias = "OrderedDict[tuple[Caller, str, bytes], int]"
+"""Who may send which request to which target, by the policy of that number."""
+
+
+Decisions: TypeAlias = "OrderedDict[tuple[Caller, str, Path, str], tuple[int, bool]]"
+"""Whether somebody may do an action on a path in a target, by the policy of that number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Guard:
         policy: the newest one; None lets everybody do everything.
         fairness: counts what each caller does; None for no limits.
         tokens_wanted: whether who is unknown could be known with a token.
+        sleep: waits for seconds.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Guard:
         fairness: Fairness | None,
         *,
         tokens_wanted: bool,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.denied = 0
         """What the policy has denied so far, for metrics."""
@@ -72,7 +79,8 @@ class Guard:
         self._policy = policy
         self._fairness = fairness
         self._tokens_wanted = tokens_wanted
-        self._decisions: OrderedDict[tuple[Caller, str, Path], tuple[int, bool]] = OrderedDict()
+        self._sleep = sleep
+        self._decisions: Decisions = OrderedDict()
 
     @property
     def limited(self) -> int:
@@ -96,15 +104,15 @@ class Guard:
 
         async def serve(request: bytes, call: Call) -> Any:
             caller = await self._enter(call)
-            with self._visit(caller, call, stream=False):
-                if self._knows(gate, caller, request):
+            with await self._visit(caller, call, stream=False):
+                if self._knows(gate, caller, call, request):
                     return await rpc.behaviour(_as_taken(rpc, request), call)
                 message = parse_request(rpc.request_class, request)
                 if items is not None:
-                    refuse = self._refusal(gate, caller)
+                    refuse = self._refusal(gate.action, caller, call)
                     return await batches.serve(rpc, items, message, call, refuse)
-                self._demand(gate, caller, message)
-                self._remember(gate, caller, request)
+                self._demand(gate, caller, call, message)
+                self._remember(gate, caller, call, request)
                 return await rpc.behaviour(request if rpc.takes_bytes else message, call)
 
         return serve
@@ -114,9 +122,9 @@ class Guard:
 
         async def serve(request: bytes, call: Call) -> AsyncIterator[Any]:
             caller = await self._enter(call)
-            with self._visit(caller, call, stream=True):
+            with await self._visit(caller, call, stream=True):
                 message = parse_request(rpc.request_class, request)
-                self._demand(gate, caller, message)
+                self._demand(gate, caller, call, message)
                 async with aclosing(rpc.behaviour(message, call)) as responses:
                     async for response in responses:
                         yield response
@@ -128,24 +136,24 @@ class Guard:
         rpc = gate.rpc
 
         async def checked(
-            requests: AsyncIterator[Message], caller: Caller
+            requests: AsyncIterator[Message], caller: Caller, call: Call
         ) -> AsyncIterator[Message]:
             first = True
             async for request in requests:
                 if first:
-                    self._demand(gate, caller, request)
+                    self._demand(gate, caller, call, request)
                     first = False
                 yield request
 
         async def serve(requests: AsyncIterator[Message], call: Call) -> Any:
             caller = await self._enter(call)
-            with self._visit(caller, call, stream=True):
-                return await rpc.behaviour(checked(requests, caller), call)
+            with await self._visit(caller, call, stream=True):
+                return await rpc.behaviour(checked(requests, caller, call), call)
 
         async def stream(requests: AsyncIterator[Message], call: Call) -> AsyncIterator[Any]:
             caller = await self._enter(call)
-            with self._visit(caller, call, stream=True):
-                responses = rpc.behaviour(checked(requests, caller), call)
+            with await self._visit(caller, call, stream=True):
+                responses = rpc.behaviour(checked(requests, caller, call), call)
                 async with aclosing(responses):
                     async for response in responses:
                         yield response
@@ -155,29 +163,49 @@ class Guard:
     async def _enter(self, call: Call) -> Caller:
         caller = await self._callers.find(_wire(call))
         call.caller = str(caller)
+        if call.target != DEFAULT_TARGET:
+            # Before anything tells whether there is such a target.
+            refused = self._refusal(USE_TARGET, caller, call)(((TARGET, call.target),))
+            if refused is not None:
+                raise refused
         return caller
 
-    def _visit(self, caller: Caller, call: Call, *, stream: bool) -> AbstractContextManager[None]:
+    async def _visit(
+        self, caller: Caller, call: Call, *, stream: bool
+    ) -> AbstractContextManager[None]:
+        """Lets the caller in, if it has room; what it gives goes around the call.
+
+        Raises:
+            errors.TaskgateError: RESOURCE_EXHAUSTED with RetryInfo.
+        """
         if self._fairness is None:
             return nullcontext()
         key = str(caller) if caller is not ANONYMOUS else _host(_wire(call).peer())
-        return self._fairness.visit(key, stream=stream)
+        visit = self._fairness.visit(key, stream=stream)
+        try:
+            visit.__enter__()  # here, since whoever is refused may have to wait for it
+        except errors.TaskgateError:
+            held = self._fairness.held_back(key)
+            if held:
+                await self._sleep(held)
+            raise
+        return _Left(visit)
 
-    def _knows(self, gate: _Gate, caller: Caller, request: bytes) -> bool:
+    def _knows(self, gate: _Gate, caller: Caller, call: Call, request: bytes) -> bool:
         """Whether nothing is left to decide."""
         if self._policy is None:
             return True
-        return gate.allowed.get((caller, request)) == self._policy.changes
+        return gate.allowed.get((caller, call.target, request)) == self._policy.changes
 
-    def _remember(self, gate: _Gate, caller: Caller, request: bytes) -> None:
+    def _remember(self, gate: _Gate, caller: Caller, call: Call, request: bytes) -> None:
         if self._policy is not None and len(request) <= KNOWN_BYTES:
-            gate.allowed[caller, request] = self._policy.changes
+            gate.allowed[caller, call.target, request] = self._policy.changes
             if len(gate.allowed) > KNOWN_REQUESTS:
                 gate.allowed.popitem(last=False)
 
-    def _demand(self, gate: _Gate, caller: Caller, request: Message) -> None:
+    def _demand(self, gate: _Gate, caller: Caller, call: Call, request: Message) -> None:
         """Raises errors.TaskgateError unless the caller may do this on all that it names."""
-        refuse = self._refusal(gate, caller)
+        refuse = self._refusal(gate.action, caller, call)
         paths = gate.paths(request)
         if len(paths) > MOST_RESOURCES:
             raise errors.invalid_request({"": f"names more than {MOST_RESOURCES} resources"})
@@ -187,12 +215,12 @@ class Guard:
                 raise refused
 
     def _refusal(
-        self, gate: _Gate, caller: Caller
+        self, action: Action, caller: Caller, call: Call
     ) -> Callable[[Path], errors.TaskgateError | None]:
         """The function from a path to the error that it gets, or None."""
 
         def refuse(path: Path) -> errors.TaskgateError | None:
-            if self._allows(caller, gate.action, path):
+            if self._allows(caller, action, path, call.target):
                 return None
             self.denied += 1
             if caller is ANONYMOUS and self._tokens_wanted:
@@ -200,23 +228,35 @@ class Guard:
                     "IDENTITY_MISSING",
                     "this needs a token in the metadata: `authorization: Bearer` and the token",
                 )
-            return errors.policy_denied(str(caller), gate.action.name, told(path))
+            return errors.policy_denied(str(caller), action.name, told(path))
 
         return refuse
 
-    def _allows(self, caller: Caller, action: Action, path: Path) -> bool:
+    def _allows(self, caller: Caller, action: Action, path: Path, target: str) -> bool:
         if self._policy is None:
             return True
-        key = caller, action.name, path
+        key = caller, action.name, path, target
         version = self._policy.changes
         known = self._decisions.get(key)
         if known is not None and known[0] == version:
             return known[1]
-        allowed = self._policy.value.allows(caller, action, path)
+        allowed = self._policy.value.allows(caller, action, path, target)
         self._decisions[key] = version, allowed
         if len(self._decisions) > KNOWN_DECISIONS:
             self._decisions.popitem(last=False)
         return allowed
+
+
+class _Left(AbstractContextManager[None]):
+    """A context that has been entered already, to be left."""
+
+    __slots__ = ("_inside",)
+
+    def __init__(self, inside: AbstractContextManager[None]) -> None:
+        self._inside = inside
+
+    def __exit__(self, *error: Any) -> None:
+        self._inside.__exit__(*error)
 
 
 def _as_taken(rpc: Rpc, request: bytes) -> Any:

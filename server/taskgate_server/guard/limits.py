@@ -26,6 +26,12 @@ class Limits:
     streams: int
 
 
+REFUSALS_AT_ONCE = 100
+"""In a second, of one caller."""
+
+HELD_SECONDS = 0.05
+
+
 @dataclass(slots=True)
 class _Visitor:
     """What one caller has going on."""
@@ -36,10 +42,15 @@ class _Visitor:
     """When it had so many."""
     calls: int = 0
     streams: int = 0
+    refusals: float = 0.0
+    """Lately: it forgets `REFUSALS_AT_ONCE` of them in a second."""
 
 
 class Fairness:
-    """Counts what each caller does. Refusing costs nothing, and nobody waits here.
+    """Counts what each caller does. Who is refused is told so at once.
+
+    Each refusal costs the server some time, and a caller that heeds none could take all of it. Its
+    further refusals come a moment later, so that it has fewer of them.
 
     Args:
         limits: for each caller.
@@ -52,6 +63,10 @@ class Fairness:
         self.refused = 0
         """Calls so far, for metrics."""
         self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
+
+    def held_back(self, caller: str) -> float:
+        """How many seconds later a refusal is told to a caller that has just got one."""
+        return HELD_SECONDS if self._visitor(caller).refusals > REFUSALS_AT_ONCE else 0.0
 
     @contextmanager
     def visit(self, caller: str, *, stream: bool) -> Iterator[None]:
@@ -70,6 +85,7 @@ class Fairness:
             self._demand_room(visitor, stream=stream)
         except errors.TaskgateError:
             self.refused += 1
+            visitor.refusals += 1
             raise
         change = (0, 1) if stream else (1, 0)
         visitor.calls += change[0]
@@ -84,7 +100,9 @@ class Fairness:
         """Takes a call out of the caller's bucket, which holds those of one second."""
         rate, now = self._limits.calls_per_second, self._clock()
         full = max(rate, 1.0)
-        visitor.tokens = min(full, visitor.tokens + (now - visitor.filled) * rate)
+        elapsed = now - visitor.filled
+        visitor.tokens = min(full, visitor.tokens + elapsed * rate)
+        visitor.refusals = max(0.0, visitor.refusals - elapsed * REFUSALS_AT_ONCE)
         visitor.filled = now
         if visitor.tokens < 1:
             wait = (1 - visitor.tokens) / rate

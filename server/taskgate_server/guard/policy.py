@@ -3,9 +3,10 @@
     principal   `User`, `Service` (both in `Group`s, with `id`) or `Anonymous`
     action      one for each RPC, in `Action::"read"`, `"write"`, `"delete"` or `"credentials"`
     resource    see `resources`
+    context     `target`, the AWS account and region that the call is for
 
 What no policy permits is denied. A `permit` for all actions leaves out deletions and what hands out
-AWS credentials: those must be named.
+AWS credentials, and the use of other targets than the default one: those must be named.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any, get_args
 import cedarpy
 
 from taskgate_server.aws import model
-from taskgate_server.guard.actions import SPECS, Action, Group, action_of
+from taskgate_server.calls import DEFAULT_TARGET
+from taskgate_server.guard.actions import SPECS, USE_TARGET, Action, Group, action_of
 from taskgate_server.guard.callers import Caller
 from taskgate_server.guard.resources import Path, parents
 
@@ -50,13 +52,15 @@ class Policy:
         self._all = cedarpy.PolicySet.from_json_str(json.dumps(whole))
         self._named = cedarpy.PolicySet.from_json_str(json.dumps(whole | {"staticPolicies": named}))
 
-    def allows(self, caller: Caller, action: Action, path: Path) -> bool:
+    def allows(
+        self, caller: Caller, action: Action, path: Path, target: str = DEFAULT_TARGET
+    ) -> bool:
         """Whether the caller may; what Cedar cannot decide is denied."""
         request = {
             "principal": _uid(caller.kind, caller.id),
             "action": _uid("Action", action.name),
             "resource": _uid(*path[-1]),
-            "context": {},
+            "context": {"target": target},
         }
         policies = self._named if action.must_be_named else self._all
         try:
@@ -87,7 +91,11 @@ def schema() -> cedarpy.Schema:
     types["Group"] = {}
     for kind in PRINCIPALS:
         types[kind] = {"shape": person, "memberOfTypes": ["Group"]}
-    applies = {"principalTypes": list(PRINCIPALS), "resourceTypes": sorted(parents())}
+    applies = {
+        "principalTypes": list(PRINCIPALS),
+        "resourceTypes": sorted(parents()),
+        "context": {"type": "Record", "attributes": {"target": {"type": "String"}}},
+    }
     actions: dict[str, Any] = {group: {} for group in get_args(Group)}
     for action in _actions():
         actions[action.name] = {"memberOf": [{"id": action.group}], "appliesTo": applies}
@@ -104,7 +112,7 @@ def _actions() -> list[Action]:
     for full_name, spec in SPECS.items():
         names = model.load_service(spec.name).operation_names
         methods += [f"{full_name}/{name}" for name in names]
-    return [action_of(method) for method in [*methods, REFLECTION]]
+    return [USE_TARGET, *(action_of(method) for method in [*methods, REFLECTION])]
 
 
 def find_action(name: str) -> Action | None:

@@ -25,6 +25,8 @@ from taskgate_server.guard.actions import SPECS
 Path: TypeAlias = tuple[tuple[str, str], ...]
 """Types and ids: `(("AwsService", "omics"), ("Run", "7"))`."""
 
+TARGET = "Target"
+
 Paths: TypeAlias = Callable[[Message], list[Path]]
 
 SERVICE = "AwsService"
@@ -74,7 +76,7 @@ def told(path: Path) -> str:
 @cache
 def parents() -> dict[str, frozenset[str]]:
     """Each type of resource that there can be, and the types that it can be in."""
-    found: dict[str, set[str]] = {"Server": set(), SERVICE: set()}
+    found: dict[str, set[str]] = {"Server": set(), SERVICE: set(), TARGET: set()}
     for spec in SPECS.values():
         for operation in model.operations(model.load_service(spec.name)):
             extras = [kind for kind, _ in _extras(operation)]

@@ -100,7 +100,7 @@ def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
                 max_age=call.max_age,
                 fields=call.fields,
             )
-        call.aws_request_id = answer.request_id
+        call.aws_request_id, call.aws_span = answer.request_id, answer.span
         call.observe_time = answer.observe_time
         response = answer.forms.get(operation.name)
         if response is None:

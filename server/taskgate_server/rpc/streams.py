@@ -42,7 +42,7 @@ def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Be
     async def serve(request: Message, call: Call) -> AsyncIterator[Message]:
         params = operation.to_params(request)
         answer = await gateway.call(operation.name, params, time_limit=call.time_remaining())
-        call.aws_request_id = answer.request_id
+        call.aws_request_id, call.aws_span = answer.request_id, answer.span
         member = _member(operation.model.output_shape)
         field = _field(operation.response_class, member)
         with closing(gateway.body(operation.name, answer.value.pop(member))) as body:
@@ -72,7 +72,7 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
             # A payload may take longer than a call without one; the socket's limits still hold.
             limit = math.inf if remaining is None else remaining
             answer = await gateway.call(operation.name, params, time_limit=limit)
-        call.aws_request_id = answer.request_id
+        call.aws_request_id, call.aws_span = answer.request_id, answer.span
         return operation.to_message(answer.value)
 
     return serve

@@ -17,7 +17,7 @@ from taskgate_server import errors
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation, Rows
 from taskgate_server.aws.services import ServiceSpec
-from taskgate_server.calls import Call
+from taskgate_server.calls import DEFAULT_TARGET, Call
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
@@ -171,7 +171,7 @@ class TaskBackend(ABC):
             answer = await self.gateway.ask(
                 question, time_limit=call.time_remaining(), max_age=call.max_age
             )
-        call.aws_request_id = answer.request_id
+        call.aws_request_id, call.aws_span = answer.request_id, answer.span
         return answer
 
     async def get_many(
@@ -291,6 +291,8 @@ class Backends:
     """The backends of all AWS services, by the first segment of their task names."""
 
     by_service: Mapping[str, TaskBackend]
+    target: str = DEFAULT_TARGET
+    """The AWS account and region that they ask."""
 
     def of(self, name: str, field: str) -> TaskBackend:
         """The backend of a task's or a parent's name.
@@ -307,6 +309,11 @@ class Backends:
             forms = " or ".join(each.names.text for each in self.by_service.values())
             raise errors.invalid_request({field: f"must have the form {forms}"})
         return backend
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """What a token of theirs is bound to, beside its request: nothing for the default one."""
+        return () if self.target == DEFAULT_TARGET else (self.target,)
 
     def parent(
         self, name: str, field: str, kinds: Container[str] | None = None

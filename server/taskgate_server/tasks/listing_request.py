@@ -81,7 +81,7 @@ def read_request(request: task_service_pb2.ListTasksRequest, backends: Backends)
     faults.raise_any()
     assert parent and size and wanted and view  # noqa: S101, PT018  # or there was a fault
     # The parent's name begins with the AWS service's.
-    identity = (parent[1].name, request.filter, task_pb2.TaskView.Name(view))
+    identity = (parent[1].name, request.filter, task_pb2.TaskView.Name(view), *backends.scope)
     return Wanted(
         backend=parent[0],
         parent=parent[1],

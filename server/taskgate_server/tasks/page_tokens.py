@@ -79,7 +79,9 @@ def decode(token: str, request: Sequence[str]) -> Cursor:
     if data[:1] != _VERSION or data[_HEAD - _CHECKSUM : _HEAD] != checksum or cursor is None:
         raise refused("is no next_page_token of an earlier answer")
     if data[1 : 1 + _DIGEST] != _digest(request):
-        raise refused("is of another request: all but page_size and max_age must be as it was")
+        raise refused(
+            "is of another request: all but page_size and max_age must be as it was, and the target"
+        )
     return cursor
 
 

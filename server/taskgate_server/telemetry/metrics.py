@@ -41,26 +41,26 @@ class Metrics:
         self.aws_calls = Counter(
             "taskgate_aws_calls",
             "Calls to AWS, each try, by the gRPC code that stands for the answer.",
-            ["service", "operation", "code"],
+            ["target", "service", "operation", "code"],
             registry=self.registry,
         )
         self.aws_seconds = Histogram(
             "taskgate_aws_call_duration_seconds",
             "How long calls to AWS took, with the wait for a thread.",
-            ["service", "operation"],
+            ["target", "service", "operation"],
             buckets=SECONDS,
             registry=self.registry,
         )
         self.throttles = Counter(
             "taskgate_aws_throttles",
             "Calls that AWS throttled.",
-            ["service", "operation"],
+            ["target", "service", "operation"],
             registry=self.registry,
         )
         self.batch_items = Histogram(
             "taskgate_aws_batch_items",
             "Reads or writes in one call of a batch operation.",
-            ["service", "operation"],
+            ["target", "service", "operation"],
             buckets=ITEMS,
             registry=self.registry,
         )
@@ -78,9 +78,9 @@ class Metrics:
         self.meters.append(meter)
         return meter
 
-    def aws(self, service: str) -> AwsMeter:
-        """What counts the calls to an AWS service."""
-        return AwsMeter(self, service)
+    def aws(self, target: str, service: str) -> AwsMeter:
+        """What counts the calls to a target's AWS service."""
+        return AwsMeter(self, target, service)
 
 
 class RpcMeter:
@@ -112,11 +112,11 @@ class RpcMeter:
 
 
 class AwsMeter:
-    """Counts the calls to one AWS service."""
+    """Counts the calls to one AWS service of one target."""
 
-    def __init__(self, metrics: Metrics, service: str) -> None:
+    def __init__(self, metrics: Metrics, target: str, service: str) -> None:
         self._metrics = metrics
-        self._service = service
+        self._labels = (target, service)
         self._counts: dict[tuple[str, StatusCode], Counter] = {}
         self._seconds: dict[str, Histogram] = {}
 
@@ -124,19 +124,19 @@ class AwsMeter:
         """A call has ended; it took so long."""
         count = self._counts.get((operation, code))
         if count is None:
-            count = self._metrics.aws_calls.labels(self._service, operation, code.name)
+            count = self._metrics.aws_calls.labels(*self._labels, operation, code.name)
             self._counts[operation, code] = count
         count.inc()
         histogram = self._seconds.get(operation)
         if histogram is None:
-            histogram = self._metrics.aws_seconds.labels(self._service, operation)
+            histogram = self._metrics.aws_seconds.labels(*self._labels, operation)
             self._seconds[operation] = histogram
         histogram.observe(seconds)
 
     def throttled(self, operation: str) -> None:
         """AWS throttled a call."""
-        self._metrics.throttles.labels(self._service, operation).inc()
+        self._metrics.throttles.labels(*self._labels, operation).inc()
 
     def batch(self, operation: str, items: int) -> None:
         """A call of a batch operation leaves with so many items."""
-        self._metrics.batch_items.labels(self._service, operation).observe(items)
+        self._metrics.batch_items.labels(*self._labels, operation).observe(items)

@@ -18,6 +18,8 @@ from taskgate_server.upstream.ratelimit import Permit, Priority
 from taskgate_server.upstream.sender import Answer
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
+    from opentelemetry.trace import Span
+
     from taskgate_server.upstream.batches import BatchPlan
 
 Params: TypeAlias = Mapping[str, Any]
@@ -187,6 +189,7 @@ class Batches:
                         request_id=answer.request_id,
                         observe_time=answer.observe_time,
                         size=size,
+                        span=answer.span,
                     )
                 )
         return outcomes
@@ -241,6 +244,11 @@ class Party:
         """See `paced.Asker`."""
         present = (read.priority for read in self.reads if not read.gone)
         return min(present, default=Priority.POLLER)
+
+    @property
+    def causes(self) -> Sequence[Span]:
+        """See `paced.Asker`."""
+        return [span for read in self.reads for span in read.causes]
 
     def leaving(self) -> None:
         """See `paced.Asker`."""

@@ -13,7 +13,9 @@ import platform
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -23,6 +25,10 @@ from taskgate_server.upstream.answers import BODY, keep_body
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
+    from botocore.credentials import Credentials
+
+ROLE_PROVIDER = "assume-role"
+"""botocore's name of where such credentials come from."""
 
 
 class Reply(NamedTuple):
@@ -64,6 +70,56 @@ def _user_agent() -> str:
     return f"{versions} lang/python#{platform.python_version()}"
 
 
+def _role_credentials(role_arn: str, settings: AwsSettings) -> Credentials:
+    """The credentials of a role, which botocore renews before they expire.
+
+    Raises:
+        Exception: botocore's errors, CredentialRetrievalError if AWS STS refuses.
+    """
+    import botocore.credentials  # noqa: PLC0415  # see the module's docstring
+    import botocore.session  # noqa: PLC0415
+    from botocore.exceptions import (  # noqa: PLC0415
+        BotoCoreError,
+        ClientError,
+        CredentialRetrievalError,
+        NoCredentialsError,
+    )
+
+    session = botocore.session.get_session()
+    own = session.get_credentials()
+    if own is None:
+        raise NoCredentialsError
+    more = {"ExternalId": settings.role_external_id} if settings.role_external_id else {}
+    fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
+        client_creator=partial(
+            session.create_client,
+            region_name=_region(settings),
+            endpoint_url=settings.sts_endpoint_url,
+        ),
+        source_credentials=own,
+        role_arn=role_arn,
+        # AWS tells it to whoever audits the calls.
+        extra_args={"RoleSessionName": "taskgate", **more},
+    )
+
+    def fetch() -> Any:
+        # A refusal of STS is one of the server's credentials, whichever call it interrupts.
+        try:
+            return fetcher.fetch_credentials()
+        except (BotoCoreError, ClientError) as error:
+            raise CredentialRetrievalError(provider=ROLE_PROVIDER, error_msg=str(error)) from None
+
+    credentials = botocore.credentials.DeferredRefreshableCredentials(fetch, ROLE_PROVIDER)
+    credentials.get_frozen_credentials()  # a role that cannot be assumed is told at the start
+    return credentials
+
+
+def _region(settings: AwsSettings) -> str | None:
+    # Every AWS SDK but boto3 reads AWS_REGION, and EKS and Lambda set it:
+    # https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
+    return settings.region or os.environ.get("AWS_REGION")
+
+
 def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
     """A client with credentials, by boto3's own search for them.
 
@@ -77,17 +133,22 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
 
     # It warns of headers that it cannot parse, with all of them and the address, ids included.
     logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
+    # With a traceback, of what the connection tells in a line.
+    logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
     core = botocore.session.get_session()
     # Timestamps in headers stay AWS's own text, like those in bodies.
     core.get_component("response_parser_factory").set_parser_defaults(
         timestamp_parser=lambda value: value
     )
+    if settings.role_arn is not None:
+        role = _role_credentials(settings.role_arn, settings)
+        core.register_component(
+            "credential_provider", SimpleNamespace(load_credentials=lambda: role)
+        )
     # Any: boto3-stubs types each service by its literal name, and ours are data.
     session: Any = boto3.Session(
         botocore_session=core,
-        # Every AWS SDK but boto3 reads AWS_REGION, and EKS and Lambda set it:
-        # https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
-        region_name=settings.region or os.environ.get("AWS_REGION"),
+        region_name=_region(settings),
     )
     if session.get_credentials() is None:
         raise NoCredentialsError

@@ -33,8 +33,10 @@ class Connection:
         sleep: Sleep = asyncio.sleep,
         *,
         on_demand: bool = False,
+        target: str = "",
     ) -> None:
         self.spec = spec
+        self._log_fields = {"service": spec.name, **({"target": target} if target else {})}
         self._wanted = asyncio.Event()
         if not on_demand:
             self._wanted.set()
@@ -125,12 +127,12 @@ class Connection:
         if self._client is not None:
             fields = {"region": self._client.region, "endpoint": self._client.endpoint}
             if self.is_unreachable:
-                LOG.warning("AWS service not reached", extra={"service": self.spec.name, **fields})
+                LOG.warning("AWS service not reached", extra={**self._log_fields, **fields})
             else:
-                LOG.info("AWS service ready", extra={"service": self.spec.name, **fields})
+                LOG.info("AWS service ready", extra={**self._log_fields, **fields})
         elif self._error is not None:
             reason = {"reason": self._error.reason, "cause": self._cause}
-            LOG.warning("AWS service not ready", extra={"service": self.spec.name, **reason})
+            LOG.warning("AWS service not ready", extra={**self._log_fields, **reason})
         async with self._changed:
             self._changes += 1
             self._changed.notify_all()

@@ -383,6 +383,7 @@ def _row_answer(answer: Answer, row: dict[str, Any]) -> Answer:
         request_id=answer.request_id,
         observe_time=answer.observe_time,
         size=answer.size // len(answer.value),
+        span=answer.span,
     )
 
 

@@ -8,7 +8,7 @@ list. `ServiceSpec.lists` says which operation lists what; the rest is in AWS's 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -22,6 +22,8 @@ from taskgate_server.upstream.sender import Answer
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from collections.abc import Iterator
+
+    from opentelemetry.trace import Span
 
     from taskgate_server.aws.paging import PagedOperation
 
@@ -133,6 +135,11 @@ class FirstPage:
     def priority(self) -> Any:
         """See `paced.Asker`."""
         return self.read.priority
+
+    @property
+    def causes(self) -> Sequence[Span]:
+        """See `paced.Asker`."""
+        return self.read.causes
 
     def leaving(self) -> None:
         """See `paced.Asker`."""

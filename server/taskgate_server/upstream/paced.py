@@ -7,15 +7,19 @@ batches call; `Asker` is who they call for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from taskgate_server import errors
+from taskgate_server.telemetry import spans
 from taskgate_server.upstream.breaker import Breaker
 from taskgate_server.upstream.ratelimit import Permit, Priority, RateLimiter
 from taskgate_server.upstream.retries import Retries, is_throttle
 from taskgate_server.upstream.sender import Answer, Sender
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 CIRCUIT_OPEN = "UPSTREAM_CIRCUIT_OPEN"
 QUOTA = "UPSTREAM_QUOTA"
@@ -36,6 +40,10 @@ class Asker(Protocol):
     def priority(self) -> Priority:
         """Of the most urgent of them."""
 
+    @property
+    def causes(self) -> Sequence[Span]:
+        """The spans of the RPCs that they serve, where those are traced."""
+
     def leaving(self) -> None:
         """Told each time that the call goes to a thread."""
 
@@ -46,6 +54,7 @@ class SoleAsker:
 
     give_up_at: float = math.inf
     priority: Priority = Priority.INTERACTIVE
+    causes: Sequence[Span] = field(default_factory=spans.current)
 
     def leaving(self) -> None:
         """It makes no difference to them."""
@@ -119,7 +128,11 @@ class PacedSender:
         try:
             with self.breaker.passing(operation):
                 answer = await self.sender.send(
-                    operation, params, leaving=asker.leaving, ended=ended
+                    operation,
+                    params,
+                    leaving=asker.leaving,
+                    ended=ended,
+                    causes=asker.causes,
                 )
         except errors.TaskgateError as error:
             self._learn(error, permit)

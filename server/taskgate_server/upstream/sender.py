@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,12 @@ from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.failures import from_botocore
 from taskgate_server.upstream.retries import is_throttle
 
-if TYPE_CHECKING:  # only who asks for metrics has their library imported
+if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
+    from opentelemetry.trace import Span
+
     from taskgate_server.telemetry.metrics import AwsMeter
+    from taskgate_server.telemetry.spans import TracedCall
+    from taskgate_server.telemetry.traces import AwsTracer
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +37,8 @@ class Answer:
     """When the answer came, in seconds since 1970."""
     size: int = 0
     """Bytes of the body."""
+    span: TracedCall | None = None
+    """The call in a trace; None where it is in none."""
     forms: dict[Hashable, bytes] = field(default_factory=dict)
     """What it has been made into for callers, so that it is made once."""
 
@@ -45,6 +51,7 @@ class Sender:
         connection: gives the client.
         executor: its threads, bounded.
         meter: counts the calls; None for nobody.
+        tracer: makes spans of them; the same.
         wall_clock: seconds since 1970.
         clock: monotonic seconds.
     """
@@ -52,6 +59,7 @@ class Sender:
     connection: Connection
     executor: Executor
     meter: AwsMeter | None = None
+    tracer: AwsTracer | None = None
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 
@@ -62,6 +70,7 @@ class Sender:
         *,
         leaving: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
+        causes: Sequence[Span] = (),
     ) -> Answer:
         """Calls an operation by its AWS name.
 
@@ -71,6 +80,7 @@ class Sender:
             leaving: told in the event loop when the call goes to a thread.
             ended: told in the event loop when AWS has been heard or given up, which may be long
                 after whoever waited for it has gone.
+            causes: the spans of the RPCs that wait for it.
 
         Raises:
             errors.TaskgateError: whatever went wrong.
@@ -89,16 +99,21 @@ class Sender:
             _tell(loop, answered, outcome, ended)
 
         began = self.clock()
+        span = None
+        if self.tracer is not None:
+            span = self.tracer.begin(operation, causes, region=client.region)
         call = self.executor.submit(work)
         try:
             reply = await answered
         except asyncio.CancelledError:
             if call.cancel():  # it has not left, and will not
                 ended()
+            self._traced(span, "", "CANCELLED")
             raise
         except Exception as error:
             told = self._told(error, operation, client)
             self._count(operation, began, told)
+            self._traced(span, told.aws_request_id, told.reason)
             raise told from error
         self._count(operation, began)
         return Answer(
@@ -106,6 +121,7 @@ class Sender:
             request_id=reply.request_id,
             observe_time=self.wall_clock(),
             size=reply.size,
+            span=self._traced(span, reply.request_id),
         )
 
     def origin(self, operation: str) -> errors.Origin:
@@ -128,6 +144,13 @@ class Sender:
         self.meter.ended(operation, code, self.clock() - began)
         if error is not None and is_throttle(error):
             self.meter.throttled(operation)
+
+    def _traced(
+        self, span: Span | None, request_id: str, error_reason: str = ""
+    ) -> TracedCall | None:
+        if self.tracer is None or span is None:
+            return None
+        return self.tracer.end(span, request_id, error_reason)
 
     def _told(self, error: Exception, operation: str, client: AwsClient) -> errors.TaskgateError:
         told = from_botocore(error, self.origin(operation))

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from taskgate_server.telemetry import spans
 from taskgate_server.upstream.ratelimit import Priority
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 Q = TypeVar("Q")
 T = TypeVar("T")
@@ -33,6 +37,7 @@ class Flight(Generic[Q, T]):
         "_landed",
         "_waiters",
         "attempts",
+        "causes",
         "give_up_at",
         "key",
         "priority",
@@ -57,6 +62,8 @@ class Flight(Generic[Q, T]):
         """When the last of those who wait gives up, by the gateway's clock."""
         self.priority = Priority.POLLER
         """Of the most urgent of those who have joined."""
+        self.causes: tuple[Span, ...] = ()
+        """The spans of the RPCs that wait, where those are traced."""
         self.task: asyncio.Task[None] | None = None
         """What sends the call, if nothing else does."""
         self._clock = clock
@@ -102,6 +109,7 @@ class Flight(Generic[Q, T]):
         self._waiters.add(waiter)
         self.give_up_at = max(self.give_up_at, give_up_at)
         self.priority = min(self.priority, priority)
+        self.causes += spans.current()
         try:
             return await waiter
         finally:

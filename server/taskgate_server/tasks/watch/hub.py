@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextvars import Context
 from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeVar
@@ -190,7 +191,8 @@ class Hub:
             if pollers.get(key) is poller:
                 del pollers[key]
 
-        loop = asyncio.ensure_future(poller.run())
+        # In no context: what it asks is not the doing of the RPC that happens to be the first.
+        loop = asyncio.get_running_loop().create_task(poller.run(), context=Context())
         loop.add_done_callback(ended)
         self._loops.add(loop)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,12 +56,12 @@ def parse(token: bytes, watched: bytes) -> ResumeToken | None:
         return None
     _, boot, of, position = FORM.unpack(content)
     if of != watched:
-        fault = "is of a watch of something else: parent, names and view must be the same"
+        fault = "is of a watch of something else: parent, names, view and target must be the same"
         raise errors.invalid_request({"resume_token": fault})
     return ResumeToken(boot, of, position)
 
 
-def digest(parent: str, names: Collection[str], view: int) -> bytes:
+def digest(parent: str, names: Collection[str], view: int, scope: Sequence[str] = ()) -> bytes:
     """What is watched, in a few bytes: the same on each server, whatever the names' order."""
-    text = "\n".join([str(view), parent, *sorted(set(names))])
+    text = "\n".join([*scope, str(view), parent, *sorted(set(names))])
     return hashlib.blake2b(text.encode(), digest_size=12).digest()

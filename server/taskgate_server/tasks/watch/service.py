@@ -48,7 +48,7 @@ class Watches:
         heartbeat = _heartbeat_seconds(request)
         full_view = _full_view(request)
         views = self._views(request, full_view=full_view)
-        digest = resume.digest(request.parent, request.names, full_view)
+        digest = resume.digest(request.parent, request.names, full_view, self.hub.backends.scope)
         token = resume.parse(request.resume_token, digest) if request.resume_token else None
         is_foreign = bool(request.resume_token) and token is None
         wish = Wish(

@@ -1,0 +1,105 @@
+"""Every RPC that the server has, for one target.
+
+Importing the contracts takes 0.1 s, so this is imported when the server listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, TypeAlias
+
+from taskgate_server.aws.services import SERVICES, ServiceSpec
+from taskgate_server.calls import Rpc, Work
+from taskgate_server.config import Settings
+from taskgate_server.doors import Doors, aws_settings
+from taskgate_server.readiness import TASK_SERVICE
+from taskgate_server.rpc import handlers, reflection
+from taskgate_server.rpc.converter import Operation
+from taskgate_server.rpc.streams import StreamLimits
+from taskgate_server.tasks import servicer
+from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
+from taskgate_server.tasks.info import Info
+from taskgate_server.tasks.logs.places import load_finder
+from taskgate_server.tasks.logs.streams import Logs
+from taskgate_server.tasks.reads import Reads
+from taskgate_server.tasks.updates import Updates
+from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.service import Watches
+from taskgate_server.upstream.gateway import Gateway
+
+if TYPE_CHECKING:  # it comes with the settings that ask for it
+    from taskgate_server.readings import Sources
+
+
+Operations: TypeAlias = Mapping[str, dict[str, Operation]]
+"""By AWS service and name."""
+
+
+def load_operations() -> Operations:
+    """All there are; each is compiled once, whatever the number of targets."""
+    return {spec.name: handlers.load_operations(spec) for spec in SERVICES}
+
+
+def load_rpcs(
+    settings: Settings,
+    operations: Operations,
+    doors: Doors,
+    work: Work,
+    sources: Sources | None = None,
+) -> Iterator[Rpc]:
+    """Every RPC of a target.
+
+    Args:
+        settings: all of them.
+        operations: all of them.
+        doors: the target's; their hints go to the watchers.
+        work: is told of the watchers, which end with the server.
+        sources: of metrics, the same; None where nobody counts.
+    """
+    limits = StreamLimits(
+        chunk_bytes=settings.stream_chunk_bytes,
+        spool_memory_bytes=settings.spool_memory_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+    )
+    for spec in SERVICES:
+        gateway = doors.gateways[spec.name]
+        yield from handlers.make_rpcs(spec, operations[spec.name], gateway, limits)
+    by_service = {
+        spec.name: _backend(operations, spec, doors.gateways[spec.name]) for spec in SERVICES
+    }
+    backends = Backends(by_service, doors.target)
+    rates = {
+        spec.name: aws_settings(settings, doors.target, spec.name).watch_calls_per_second
+        / settings.workers
+        for spec in SERVICES
+    }
+    hub = Hub(backends, rates)
+    work.backgrounds.append(hub)
+    doors.hints.watcher = hub.hint
+    finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in SERVICES}
+    logs = Logs(backends=backends, finders=finders, gateways=doors.logs)
+    work.backgrounds.append(logs)
+    if sources is not None:
+        sources.hubs[doors.target], sources.logs[doors.target] = hub, logs
+    counts = {name: len(each) for name, each in operations.items()}
+    yield from servicer.make_rpcs(
+        [
+            Reads(backends),
+            Updates(backends, touched=hub.touched),
+            logs,
+            Watches(hub, settings.default_time_limit_seconds),
+            Info(version("taskgate"), backends, counts),
+        ],
+    )
+
+
+def load_reflection() -> Iterable[Rpc]:
+    """What tells the contract; it has nothing to do with targets."""
+    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
+    return reflection.make_rpcs(services)
+
+
+def _backend(operations: Operations, spec: ServiceSpec, gateway: Gateway) -> TaskBackend:
+    kind = load_backend(spec)
+    return kind(gateway, operations[spec.name][kind.names.operation].to_message)

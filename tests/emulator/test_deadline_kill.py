@@ -1,0 +1,60 @@
+"""A farm in a state file, whose emulator is killed while it works."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from taskgate_emulator import Emulator, ManualClock
+from taskgate_emulator.seed import FARM_ID, QUEUE_ID
+from tests.emulator.test_deadline_jobs import CHUNKED, counts_of
+
+SERVER = """
+import sys
+from taskgate_emulator import Emulator
+with Emulator(state=sys.argv[1]) as aws:
+    print(aws.endpoint_url, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_jobs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
+    file, queue = tmp_path / "state", {"farmId": FARM_ID, "queueId": QUEUE_ID}
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        where: Any = SimpleNamespace(endpoint_url=process.stdout.readline().strip())
+        client = connect(where, "deadline")
+        jobs = [
+            client.create_job(**queue, template=CHUNKED, templateType="YAML", priority=number)
+            for number in range(10)
+        ]
+        ids = [{**queue, "jobId": job["jobId"]} for job in jobs]
+        client.update_job(**ids[0], targetTaskRunStatus="CANCELED", name="Told")
+        client.update_job(**ids[1], targetTaskRunStatus="SUSPENDED")
+        process.send_signal(signal.SIGKILL)
+    clock = ManualClock(datetime.now(UTC) + timedelta(seconds=5))
+    with Emulator(state=file, clock=clock) as aws:
+        client = connect(aws, "deadline")
+        assert client.get_job(**ids[0])["name"] == "Told"
+        assert counts_of(client.get_job(**ids[0])) == {"CANCELED": 5}
+        assert counts_of(client.get_job(**ids[1])) == {"SUSPENDED": 5}
+        for _ in range(40):
+            clock.advance(20)
+            client.list_farms()
+        for job in ids[2:]:
+            assert counts_of(client.get_job(**job)) == {"SUCCEEDED": 5}
+            actions = client.list_session_actions(**job)["sessionActions"]
+            assert [action["status"] for action in actions] == ["SUCCEEDED"] * 5
+        client.update_job(**ids[1], targetTaskRunStatus="PENDING")
+        clock.advance(60)
+        assert counts_of(client.get_job(**ids[1])) == {"SUCCEEDED": 5}

@@ -1,0 +1,61 @@
+"""Runs in a state file, whose emulator is killed while it works."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from taskgate_emulator import Emulator, ManualClock
+from tests.emulator.omics_runs import WDL, run_to_end, start_run, tasks_of, zipped
+
+SERVER = """
+import sys
+from taskgate_emulator import Emulator
+with Emulator(state=sys.argv[1], speed=10) as aws:
+    print(aws.endpoint_url, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_runs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
+    file = tmp_path / "state"
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        where: Any = SimpleNamespace(endpoint_url=process.stdout.readline().strip())
+        omics = connect(where, "omics")
+        workflow = omics.create_workflow(name="w", definitionZip=zipped(main_wdl=WDL))["id"]
+        waiter = omics.get_waiter("workflow_active")
+        waiter.config.delay = 0.05
+        waiter.wait(id=workflow)
+        cache = omics.create_run_cache(cacheS3Location="s3://bucket/cache")["id"]
+        group = omics.create_run_group(name="g", maxRuns=2)["id"]
+        runs = [
+            start_run(omics, workflow, runGroupId=group, cacheId=cache, requestId=f"r{number}")
+            for number in range(4)
+        ]
+        omics.cancel_run(id=runs[3])
+        omics.tag_resource(resourceArn=omics.get_run(id=runs[0])["arn"], tags={"kept": "yes"})
+        process.send_signal(signal.SIGKILL)
+    clock = ManualClock(datetime.now(UTC) + timedelta(seconds=1))
+    with Emulator(state=file, clock=clock) as aws:
+        omics = connect(aws, "omics")
+        assert omics.get_run(id=runs[0])["tags"] == {"kept": "yes"}
+        # What was asked for once is there once: the token is known after the restart.
+        assert (
+            start_run(omics, workflow, runGroupId=group, cacheId=cache, requestId="r1") == runs[1]
+        )
+        ends = [run_to_end(omics, clock, run)["status"] for run in runs]
+        assert ends == ["COMPLETED"] * 3 + ["CANCELLED"]
+        for run in runs[:3]:
+            assert [task["status"] for task in tasks_of(omics, run)] == ["COMPLETED"] * 3
+        assert len(list(omics.get_paginator("list_runs").paginate().search("items[]"))) >= 4
