@@ -139,21 +139,20 @@ class CallsInFlight:
     """The calls that are being served, by method: one count for a call, as one of all would be."""
 
     def __init__(self) -> None:
-        self._methods: list[MethodCalls] = []
+        self._methods: dict[str, MethodCalls] = {}
 
     def of(self, method: str) -> MethodCalls:
         """The count of a method, for who serves its calls."""
-        self._methods.append(MethodCalls(method))
-        return self._methods[-1]
+        return self._methods.setdefault(method, MethodCalls(method))
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return sum(each.count for each in self._methods)
+        return sum(each.count for each in self._methods.values())
 
     def by_method(self) -> dict[str, int]:
         """The same by method, of those that have some."""
-        return {each.method: each.count for each in self._methods if each.count}
+        return {name: each.count for name, each in self._methods.items() if each.count}
 
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

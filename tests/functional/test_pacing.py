@@ -21,9 +21,11 @@ TASK = OmicsTaskName(seed.RUN_ID, seed.CPU_TASK_ID)
 
 
 @contextmanager
-def connected(endpoint_url: str, **more: Any) -> Iterator[Client]:
+def connected(
+    endpoint_url: str, deadline: AwsSettings | None = None, **more: Any
+) -> Iterator[Client]:
     aws = AwsSettings(region=REGION, endpoint_url=endpoint_url, **more)
-    settings = settings_for(endpoint_url, aws={"deadline": aws, "omics": aws})
+    settings = settings_for(endpoint_url, aws={"deadline": deadline or aws, "omics": aws})
     with running_server(settings) as address, connect(str(address)) as client:
         yield client
 
@@ -83,8 +85,9 @@ def test_what_the_quota_has_no_room_for_in_time_is_refused_at_once(aws: Emulator
         assert client.get_task(TASK, max_age=60).omics.task_id == TASK.task
 
 
-def test_a_service_that_fails_all_the_time_is_left_alone_and_health_says_so() -> None:
-    with connected(refused_endpoint(), max_attempts=1) as client:
+def test_a_service_that_fails_all_the_time_is_left_alone_and_health_says_so(aws: Emulator) -> None:
+    good = AwsSettings(region=REGION, endpoint_url=aws.endpoint_url)
+    with connected(refused_endpoint(), deadline=good, max_attempts=1) as client:
         reasons = [error_of(lambda: client.get_task(TASK)).reason for _ in range(12)]
         assert reasons[0] == "UPSTREAM_UNREACHABLE"
         assert reasons[-1] == "UPSTREAM_CIRCUIT_OPEN"
