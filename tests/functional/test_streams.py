@@ -58,7 +58,7 @@ def http_server(serve: Connection) -> Iterator[str]:
 
 
 def is_asked(connection: socket.socket) -> bool:
-    """Waits for a request's headers; False for a connection that only looked whether it is there."""
+    """Waits for a request's headers; False for a connection that asks nothing."""
     while True:
         data = connection.recv(65536, socket.MSG_PEEK)
         if b"\r\n\r\n" in data or not data:
