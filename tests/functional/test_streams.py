@@ -45,9 +45,8 @@ def http_server(serve: Connection) -> Iterator[str]:
                 except OSError:  # closed: the test is over
                     return
                 with connection:
-                    while b"\r\n\r\n" not in connection.recv(65536, socket.MSG_PEEK):
-                        pass
-                    serve(connection)
+                    if is_asked(connection):
+                        serve(connection)
 
         thread = threading.Thread(target=accept)
         thread.start()
@@ -56,6 +55,14 @@ def http_server(serve: Connection) -> Iterator[str]:
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
+
+
+def is_asked(connection: socket.socket) -> bool:
+    """Waits for a request's headers; False for a connection that asks nothing."""
+    while True:
+        data = connection.recv(65536, socket.MSG_PEEK)
+        if b"\r\n\r\n" in data or not data:
+            return bool(data)
 
 
 def headers(length: int) -> bytes:
