@@ -113,7 +113,8 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         rpcs: Iterable[Rpc] = [*by_target(served), *loading.load_reflection()]
         if guard is not None:
             rpcs = (guard.around(rpc) for rpc in rpcs)
-        rpcs = (audited(rpc) for rpc in rpcs)  # around the guard: what it denies is told, too
+        # Around the guard: what it denies is told, too.
+        rpcs = (audited(rpc, has_guard=guard is not None) for rpc in rpcs)
         return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in rpcs}
 
     server = Server(

@@ -37,13 +37,20 @@ ID: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,256}")
 SERVICES: Final = frozenset(spec.name for spec in SPECS.values())
 
 
-def audited(rpc: Rpc) -> Rpc:
-    """The RPC with a line for each call if it writes, else for each that is denied."""
+def audited(rpc: Rpc, *, has_guard: bool) -> Rpc:
+    """The RPC with a line for each call if it writes, else for each that is denied.
+
+    Args:
+        rpc: with what guards it.
+        has_guard: whether anything does; without, no read is denied.
+    """
     service, _, name = rpc.method.rpartition("/")
     spec = SPECS.get(service)
     reads = UNIFIED_READS if spec is None else tuple(spec.shared_reads)
     audit = _Audit(rpc)
     if name.startswith(reads) or service.startswith("grpc.reflection."):
+        if not has_guard:
+            return rpc
         serve = audit.streaming_read if rpc.server_streams else audit.read
     else:
         serve = audit.streaming if rpc.server_streams else audit.unary

@@ -66,3 +66,29 @@ def job() -> dict[str, str]:
 @pytest.fixture
 def render(job: dict[str, str]) -> dict[str, str]:
     return {**job, "stepId": RENDER_STEP_ID}
+
+
+@pytest.fixture
+def queue(deadline: Any) -> dict[str, str]:
+    """A queue of a farm of one's own, with a fleet of two workers."""
+    farm = {"farmId": deadline.create_farm(displayName="Mine")["farmId"]}
+    queue = deadline.create_queue(**farm, displayName="Q")["queueId"]
+    fleet = deadline.create_fleet(
+        **farm,
+        displayName="F",
+        roleArn="arn:aws:iam::111122223333:role/Fleet",
+        maxWorkerCount=2,
+        configuration={
+            "customerManaged": {
+                "mode": "NO_SCALING",
+                "workerCapabilities": {
+                    "vCpuCount": {"min": 4},
+                    "memoryMiB": {"min": 1024},
+                    "osFamily": "LINUX",
+                    "cpuArchitectureType": "x86_64",
+                },
+            }
+        },
+    )["fleetId"]
+    deadline.create_queue_fleet_association(**farm, queueId=queue, fleetId=fleet)
+    return {**farm, "queueId": queue}

@@ -8,18 +8,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
-from tests.emulator.test_deadline_jobs import (
+from tests.emulator.deadline_jobs import (
     SCRIPT,
     advance,
     counts_of,
     create,
     frames,
-    queue,
     steps_of,
     template,
 )
-
-__all__ = ["queue"]  # the fixture
 
 Ids = dict[str, str]
 LINUX = {"attributes": [{"name": "attr.worker.os.family", "anyOf": ["linux", "macos"]}]}

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.seed import FARM_ID, QUEUE_ID
-from tests.emulator.test_deadline_jobs import CHUNKED, counts_of
-
-SERVER = """
-import sys
-from taskgate_emulator import Emulator
-with Emulator(state=sys.argv[1]) as aws:
-    print(aws.endpoint_url, flush=True)
-    sys.stdin.read()
-"""
+from tests.emulator.deadline_jobs import CHUNKED, counts_of
+from tests.emulator.killed import killed_emulator
 
 
 def test_jobs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
     file, queue = tmp_path / "state", {"farmId": FARM_ID, "queueId": QUEUE_ID}
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        where: Any = SimpleNamespace(endpoint_url=process.stdout.readline().strip())
+    with killed_emulator(file) as where:
         client = connect(where, "deadline")
         jobs = [
             client.create_job(**queue, template=CHUNKED, templateType="YAML", priority=number)
@@ -41,7 +23,6 @@ def test_jobs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
         ids = [{**queue, "jobId": job["jobId"]} for job in jobs]
         client.update_job(**ids[0], targetTaskRunStatus="CANCELED", name="Told")
         client.update_job(**ids[1], targetTaskRunStatus="SUSPENDED")
-        process.send_signal(signal.SIGKILL)
     clock = ManualClock(datetime.now(UTC) + timedelta(seconds=5))
     with Emulator(state=file, clock=clock) as aws:
         client = connect(aws, "deadline")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from random import Random
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
-from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.dispatch import HttpRequest
 from taskgate_emulator.seed import FARM_ID, FLEET_ID, QUEUE_ID
 from taskgate_emulator.state import Account, Transition
-from tests.emulator.test_deadline_jobs import CHUNKED
+from tests.emulator.deadline_jobs import CHUNKED
+from tests.emulator.machine import Machine
 
-# The test drives the dispatcher itself, without a network: hypothesis needs thousands of calls.
 JOBS = f"/2023-10-12/farms/{FARM_ID}/queues/{QUEUE_ID}/jobs"
 TARGETS = st.sampled_from(["READY", "FAILED", "SUCCEEDED", "CANCELED", "SUSPENDED", "PENDING"])
 SETTLED = {"SUCCEEDED", "FAILED", "CANCELED", "SUSPENDED"}
@@ -38,14 +33,11 @@ ACTIONS = {
 }
 
 
-class Farm(RuleBasedStateMachine):
+class Farm(Machine):
     """Calls, time and pages."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = ManualClock()
-        self.emulator = Emulator(clock=self.clock, random=Random(1))  # noqa: S311 ids are no secrets
-        self.account: Account = self.emulator.edit(lambda account: account)
         self.jobs: list[str] = []
         self.impossible: list[tuple[str, str]] = []
         self.account.listen("deadline.Task", self.heard)
@@ -55,20 +47,6 @@ class Farm(RuleBasedStateMachine):
             before, after = transition.before["runStatus"], transition.after["runStatus"]
             if before != after and after not in POSSIBLE[before]:
                 self.impossible.append((before, after))
-
-    def call(self, method: str, path: str, body: Any = None, query: str = "") -> dict[str, Any]:
-        answer = self.emulator._world.dispatcher.answer(
-            HttpRequest(
-                method=method,
-                raw_path=path,
-                query=query,
-                headers={"Authorization": "any"},
-                body=json.dumps(body).encode() if body is not None else b"",
-            )
-        )
-        assert answer.status in {200, 201, 409}, answer.body
-        result: dict[str, Any] = json.loads(answer.body or b"{}")
-        return result
 
     @initialize()
     def start(self) -> None:

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from taskgate_emulator import Emulator, ManualClock
+from tests.emulator.killed import killed_emulator
 from tests.emulator.omics_runs import WDL, run_to_end, start_run, tasks_of, zipped
-
-SERVER = """
-import sys
-from taskgate_emulator import Emulator
-with Emulator(state=sys.argv[1], speed=10) as aws:
-    print(aws.endpoint_url, flush=True)
-    sys.stdin.read()
-"""
 
 
 def test_runs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
     file = tmp_path / "state"
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        where: Any = SimpleNamespace(endpoint_url=process.stdout.readline().strip())
+    with killed_emulator(file, speed=10) as where:
         omics = connect(where, "omics")
         workflow = omics.create_workflow(name="w", definitionZip=zipped(main_wdl=WDL))["id"]
         waiter = omics.get_waiter("workflow_active")
@@ -45,7 +27,6 @@ def test_runs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
         ]
         omics.cancel_run(id=runs[3])
         omics.tag_resource(resourceArn=omics.get_run(id=runs[0])["arn"], tags={"kept": "yes"})
-        process.send_signal(signal.SIGKILL)
     clock = ManualClock(datetime.now(UTC) + timedelta(seconds=1))
     with Emulator(state=file, clock=clock) as aws:
         omics = connect(aws, "omics")

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections import Counter
 from itertools import count
-from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
-from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.dispatch import HttpRequest
 from taskgate_emulator.state import Account, Transition
+from tests.emulator.machine import Machine
 from tests.emulator.omics_runs import ENDED, PARAMETERS, ROLE, WDL, zipped
 
-# The test drives the dispatcher itself, without a network: hypothesis needs thousands of calls.
 MOST_RUNS, GROUP_RUNS, GROUP_CPUS = 14, 3, 9
 STATIC_RUNS = 10
 PLACES = {
@@ -30,14 +26,11 @@ PLACES = {
 """What may follow; nothing follows an end. A task in the cache is not started."""
 
 
-class Runs(RuleBasedStateMachine):
+class Runs(Machine):
     """Calls, time and pages."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = ManualClock()
-        self.emulator = Emulator(clock=self.clock, random=Random(1))  # noqa: S311  # ids are no secrets
-        self.account: Account = self.emulator.edit(lambda account: account)
         self.runs: dict[str, str | None] = {}
         """Their groups, by id; the newest last."""
         self.numbers = count()
@@ -50,20 +43,6 @@ class Runs(RuleBasedStateMachine):
             before, after = transition.before["status"], transition.after["status"]
             if before != after and after not in PLACES.get(before, {"DELETED"}):
                 self.impossible.append((transition.key[0], before, after))
-
-    def call(self, method: str, path: str, body: Any = None, query: str = "") -> dict[str, Any]:
-        answer = self.emulator._world.dispatcher.answer(
-            HttpRequest(
-                method=method,
-                raw_path=path,
-                query=query,
-                headers={"Authorization": "any"},
-                body=json.dumps(body).encode() if body is not None else b"",
-            )
-        )
-        assert answer.status in {200, 201, 202, 204, 409}, answer.body
-        result: dict[str, Any] = json.loads(answer.body or b"{}")
-        return result
 
     @initialize()
     def start(self) -> None:

@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import statistics
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from h2.events import DataReceived, ResponseReceived, StreamReset, TrailersRecei
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from tests.faults.place import Place, placed, until
 from tests.guard.authority import LOOPBACK, Authority
+from tests.life.load import Caller
 from tests.watch.place import RUNNING
 
 pytestmark = pytest.mark.alone
@@ -39,53 +37,25 @@ SLOWEST_SECONDS = 2.0
 IDLE_STREAMS = 3_000
 
 
-@dataclass
-class Caller:
-    """Asks all the time; each call must succeed, and soon."""
-
-    address: str
-    credentials: grpc.ChannelCredentials | None = None
-    took: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        own = (("grpc.use_local_subchannel_pool", 1),)
-        channel = (
-            grpc.insecure_channel(self.address, own)
-            if self.credentials is None
-            else grpc.secure_channel(self.address, self.credentials, own)
-        )
-        with channel:
-            stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
-            while not self.done.is_set():
-                began = time.monotonic()
-                try:
-                    stub.GetTask(REQUEST, timeout=5)
-                except grpc.RpcError as error:
-                    self.errors.append(f"{error.code()}: {error.details()}")
-                self.took.append(time.monotonic() - began)
-                self.done.wait(0.01)
-
-
 @contextmanager
 def a_caller_beside(
     address: str, credentials: grpc.ChannelCredentials | None = None
-) -> Iterator[Caller]:
-    """A well-behaved caller, from before the block until after it."""
-    caller = Caller(address, credentials)
-    thread = threading.Thread(target=caller.run)
-    thread.start()
-    assert until(lambda: len(caller.took) > 3)
-    try:
-        yield caller
-        before = len(caller.took)
-        assert until(lambda: len(caller.took) > before + 3), "it is not served any more"
-    finally:
-        caller.done.set()
-        thread.join()
-    assert caller.errors == []
-    assert max(caller.took) < SLOWEST_SECONDS, statistics.quantiles(caller.took)
+) -> Iterator[None]:
+    """A well-behaved caller, from before the block until after it: all its calls succeed, soon."""
+    own = (("grpc.use_local_subchannel_pool", 1),)
+    channel = (
+        grpc.insecure_channel(address, own)
+        if credentials is None
+        else grpc.secure_channel(address, credentials, own)
+    )
+    stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+    with channel, Caller("read", lambda: stub.GetTask(REQUEST, timeout=5)) as caller:
+        assert until(lambda: caller.calls > 3)
+        yield
+        before = caller.calls
+        assert until(lambda: caller.calls > before + 3), "it is not served any more"
+    assert caller.failures == []
+    assert caller.slowest < SLOWEST_SECONDS
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from taskgate_server.followed import Followed
 from taskgate_server.ports import Address
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority, Credentials
+from tests.life.load import Caller
 
 SECONDS = 10.0
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
@@ -71,33 +71,6 @@ def test_with_a_client_authority_each_caller_has_a_certificate_of_it(
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-class Load:
-    """Calls without end: some on one connection, some on a new one each."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self._call = call
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.calls = 0
-        self.failures: list[Exception] = []
-
-    def __enter__(self) -> Load:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._call()
-            except grpc.RpcError as error:
-                self.failures.append(error)
-            self.calls += 1
-
-
 @pytest.fixture
 def one_connection(authority: Authority) -> Iterator[Callable[[object], Callable[[], object]]]:
     """Makes a call that stays on its connection."""
@@ -130,8 +103,8 @@ def test_a_new_certificate_is_taken_under_load_and_no_call_fails(
     with running_server(tls) as address:
         assert shown(address) != new.certificate.decode()
         with (
-            Load(lambda: ask(address, authority)) as renewed,
-            Load(one_connection(address)) as kept,
+            Caller("renewed", lambda: ask(address, authority), pause=0) as renewed,
+            Caller("kept", one_connection(address), pause=0) as kept,
         ):
             new.write(tmp_path)
             # Each acceptor has credentials of its own, and the system chooses the acceptor.

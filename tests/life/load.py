@@ -1,4 +1,4 @@
-"""Callers of replicas: unary calls that note what failed, and watches that note what they saw."""
+"""Callers beside a test: unary calls that note what failed, and watches that note what they saw."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class Caller:
     def __init__(self, what: str, call: Callable[[], object], pause: float = 0.01) -> None:
         self.what = what
         self.calls = 0
+        self.slowest = 0.0
+        """Seconds that a call took at most."""
         self.failures: list[Failure] = []
         self._call = call
         self._pause = pause
@@ -49,6 +51,7 @@ class Caller:
                 self._call()
             except (grpc.RpcError, CallError) as error:
                 self.failures.append(Failure(self.what, began, time.monotonic(), repr(error)))
+            self.slowest = max(self.slowest, time.monotonic() - began)
             self.calls += 1
 
 

@@ -65,8 +65,10 @@ async def test_what_the_policy_takes_for_no_read_is_audited(
     kind = METHODS[method]
     rpc = Rpc(method=method, request_class=kind, response_class=kind, behaviour=nothing)
     call = Call(method=method, call_id="1", time_remaining=lambda: None)
-    await audited(rpc).behaviour(kind(), call)
-    assert (told(caplog) == []) == (action_of(method).group == "read")
+    await audited(rpc, has_guard=True).behaviour(kind(), call)
+    is_read = action_of(method).group == "read"
+    assert (told(caplog) == []) == is_read
+    assert (audited(rpc, has_guard=False) is rpc) == is_read
 
 
 def test_a_write_of_awss_is_told_with_its_ids(

@@ -181,15 +181,13 @@ class Guard:
         if self._fairness is None:
             return nullcontext()
         key = str(caller) if caller is not ANONYMOUS else _host(_wire(call).peer())
-        visit = self._fairness.visit(key, stream=stream)
         try:
-            visit.__enter__()  # here, since whoever is refused may have to wait for it
+            return self._fairness.visit(key, stream=stream)
         except errors.TaskgateError:
             held = self._fairness.held_back(key)
             if held:
                 await self._sleep(held)
             raise
-        return _Left(visit)
 
     def _knows(self, gate: _Gate, caller: Caller, call: Call, request: bytes) -> bool:
         """Whether nothing is left to decide."""
@@ -245,18 +243,6 @@ class Guard:
         if len(self._decisions) > KNOWN_DECISIONS:
             self._decisions.popitem(last=False)
         return allowed
-
-
-class _Left(AbstractContextManager[None]):
-    """A context that has been entered already, to be left."""
-
-    __slots__ = ("_inside",)
-
-    def __init__(self, inside: AbstractContextManager[None]) -> None:
-        self._inside = inside
-
-    def __exit__(self, *error: Any) -> None:
-        self._inside.__exit__(*error)
 
 
 def _as_taken(rpc: Rpc, request: bytes) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from taskgate_server import errors
@@ -46,6 +46,26 @@ class _Visitor:
     """Lately: it forgets `REFUSALS_AT_ONCE` of them in a second."""
 
 
+class Visit(AbstractContextManager[None]):
+    """A call of a caller, which counts from now on until the context is left."""
+
+    __slots__ = ("_is_stream", "_visitor")
+
+    def __init__(self, visitor: _Visitor, *, stream: bool) -> None:
+        self._visitor = visitor
+        self._is_stream = stream
+        self._count(1)
+
+    def __exit__(self, *_: object) -> None:
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        if self._is_stream:
+            self._visitor.streams += change
+        else:
+            self._visitor.calls += change
+
+
 class Fairness:
     """Counts what each caller does. Who is refused is told so at once.
 
@@ -68,9 +88,8 @@ class Fairness:
         """How many seconds later a refusal is told to a caller that has just got one."""
         return HELD_SECONDS if self._visitor(caller).refusals > REFUSALS_AT_ONCE else 0.0
 
-    @contextmanager
-    def visit(self, caller: str, *, stream: bool) -> Iterator[None]:
-        """Around a call.
+    def visit(self, caller: str, *, stream: bool) -> Visit:
+        """Lets a call in; what it gives is left when the call ends.
 
         Args:
             caller: who is told apart by it.
@@ -87,14 +106,7 @@ class Fairness:
             self.refused += 1
             visitor.refusals += 1
             raise
-        change = (0, 1) if stream else (1, 0)
-        visitor.calls += change[0]
-        visitor.streams += change[1]
-        try:
-            yield
-        finally:
-            visitor.calls -= change[0]
-            visitor.streams -= change[1]
+        return Visit(visitor, stream=stream)
 
     def _take(self, visitor: _Visitor) -> None:
         """Takes a call out of the caller's bucket, which holds those of one second."""
