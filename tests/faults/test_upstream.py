@@ -122,8 +122,22 @@ def measure(fault: str) -> Seen:
             recovered = recovered and works
         if fault == NO_HOST:
             watch = told(lambda: next(place.watch(3))).partition(",")[0]
-        until(lambda: not leaks(before, place.left()))
-        return Seen([*cells, watch], before, place.left(), recovered)
+        return Seen([*cells, watch], before, settled(place, before), recovered)
+
+
+def settled(place: Place, before: Left) -> Left:
+    """What is open once all is as it was before, or at the last look, if that never comes.
+
+    One look: between two of them the next probe of AWS's endpoint may have begun.
+    """
+    looks: list[Left] = []
+
+    def is_as_before() -> bool:
+        looks.append(place.left())
+        return not leaks(before, looks[-1])
+
+    until(is_as_before)
+    return looks[-1]
 
 
 def quiet(place: Place) -> bool:
