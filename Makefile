@@ -37,9 +37,11 @@ demo: gen/stamp ## start a local AWS and Taskgate, read both kinds of task over 
 serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 	@$(BIN)/taskgate demo --keep-running
 
+# More than cores: servers that are waited for leave theirs idle.
+TEST_PROCESSES := 3
 test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) ## all tests
 	$(BIN)/pytest -m alone
-	$(BIN)/pytest -m 'not alone' -n auto --dist loadfile
+	$(BIN)/pytest -m 'not alone' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/ruff format --check .

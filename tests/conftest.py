@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import signal
 import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TextIO
 
 import grpc
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from taskgate_client import Client, connect
 from taskgate_emulator import Emulator
@@ -38,6 +42,22 @@ def aws_environment() -> Iterator[None]:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
             environment.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_are_read_once() -> Iterator[None]:
+    """Each server has an AWS SDK of its own, which would parse the same megabytes again."""
+    with pytest.MonkeyPatch.context() as patch:
+        loader = JSONFileLoader()
+        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(loader.load_file)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C; tests send it to processes."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
@@ -106,9 +126,11 @@ def aws() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def server_address(aws: Emulator) -> Iterator[str]:
-    """Where a server listens whose AWS is `aws`."""
-    with running_server(settings_for(aws.endpoint_url)) as address:
+    """Where a server listens whose AWS is `aws`. No test with it may meet a bug of ours."""
+    log = io.StringIO()
+    with running_server(settings_for(aws.endpoint_url), log) as address:
         yield str(address)
+    assert [line for line in log.getvalue().splitlines() if '"places"' in line] == []
 
 
 @pytest.fixture(scope="session")

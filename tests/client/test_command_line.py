@@ -56,16 +56,14 @@ def test_usage_that_argparse_cannot_judge(
 
 def test_ctrl_c(address: str, fake: FakeTaskService) -> None:
     fake.script("WatchTasks", [*snapshot(task(1)), Silence()])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "taskgate_server.cli", "watch", RUN, "--address", address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert "snapshot of 1 tasks" in process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    command = [sys.executable, "-m", "taskgate_server.cli", "watch", RUN, "--address", address]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert "snapshot of 1 tasks" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, "")
     assert fake.cancelled.wait(10)
 

@@ -15,8 +15,6 @@ from taskgate_emulator.faults import KINDS
 from tests.faults.place import Left, Place, placed, told, until
 from tests.watch.place import JOB_IDS
 
-pytestmark = pytest.mark.alone
-
 DOCS = Path(__file__).parents[2] / "docs/faults.md"
 CALLS = ("read", "write", "log")
 OPERATIONS = {
@@ -159,7 +157,7 @@ def leaks(before: Left, after: Left) -> list[str]:
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Future[Seen]]:
     """All rows, each with a server of its own: they spend their time waiting."""
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(len(documented())) as pool:
         return {fault: pool.submit(measure, fault) for fault in documented()}
 
 

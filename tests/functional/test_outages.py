@@ -24,8 +24,6 @@ from taskgate_emulator import seed
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION, running_server, settings_for
 
-pytestmark = pytest.mark.alone
-
 CALLERS = 16
 CALLS = 96
 RECOVERY_SECONDS = 1.0
@@ -277,6 +275,7 @@ def resident_bytes() -> int:
 MANY = 10_000
 
 
+@pytest.mark.alone
 def test_ten_thousand_callers_at_once_all_get_an_answer(upstream: Upstream) -> None:
     async def run(address: str) -> Counter[str]:
         async with grpc.aio.insecure_channel(address) as channel:

@@ -72,14 +72,14 @@ def test_a_write_with_a_token_is_tried_again_with_the_same_one(aws: Emulator) ->
 
 
 def test_what_the_quota_has_no_room_for_in_time_is_refused_at_once(aws: Emulator) -> None:
-    with connected(aws.endpoint_url, request_rates={"GetRunTask": 0.5}) as client:
+    with connected(aws.endpoint_url, request_rates={"GetRunTask": 0.1}) as client:
         before = aws.request_count
         client.get_task(TASK)
         error = error_of(lambda: client.get_task(TASK, time_limit=1.0))
         assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert (error.reason, error.domain) == ("UPSTREAM_QUOTA", "taskgate")
         assert error.retry_after_seconds is not None
-        assert 1.0 < error.retry_after_seconds <= 2.2
+        assert 1.0 < error.retry_after_seconds <= 11
         assert aws.request_count == before + 1
         # An older answer costs no quota.
         assert client.get_task(TASK, max_age=60).omics.task_id == TASK.task

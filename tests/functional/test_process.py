@@ -20,8 +20,6 @@ from taskgate.deadline.v1 import deadline_pb2
 from taskgate_client import CallError, DeadlineTaskName, connect
 from taskgate_emulator import Emulator, seed
 
-pytestmark = pytest.mark.alone
-
 LISTENING_SECONDS = 0.5
 SERVING_SECONDS = 1.5
 STARTS = 20

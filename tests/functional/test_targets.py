@@ -20,6 +20,7 @@ from taskgate_emulator import Emulator, seed
 from taskgate_server import app
 from taskgate_server.config import AwsSettings, Settings, SettingsError, TargetSettings
 from tests.conftest import REGION, running_server, settings_for
+from tests.faults.place import until
 
 SECONDS = 10.0
 ROLE = "arn:aws:iam::222233334444:role/Taskgate"
@@ -206,10 +207,15 @@ def test_aws_operations_and_server_info_are_of_the_target(two: Two) -> None:
         for target in ((), STUDIO)
     ]
     assert names == ["Northlight Pictures", "B"]
-    info = two.tasks.GetServerInfo(
-        task_service_pb2.GetServerInfoRequest(), metadata=STUDIO, timeout=SECONDS
-    )
-    assert [service.ready for service in info.aws_services] == [True, True]
+
+    def ready() -> list[bool]:
+        info = two.tasks.GetServerInfo(
+            task_service_pb2.GetServerInfoRequest(), metadata=STUDIO, timeout=SECONDS
+        )
+        return [service.ready for service in info.aws_services]
+
+    # A server that has just begun has yet to look whether AWS can be reached.
+    assert until(lambda: ready() == [True, True]), ready()
 
 
 def test_the_policy_says_who_may_use_one(two: Two, tmp_path: Path) -> None:

@@ -12,7 +12,13 @@ from taskgate.v1 import task_service_pb2
 from taskgate_server.aws import model
 from taskgate_server.aws.services import SERVICES
 from taskgate_server.guard.actions import action_of
-from taskgate_server.guard.resources import NOTHING, THIS_SERVER, compile_paths, parents
+from taskgate_server.guard.resources import (
+    NOTHING,
+    THIS_SERVER,
+    compile_paths,
+    parents,
+    types_named,
+)
 from taskgate_server.rpc.handlers import load_contract
 
 TASKS = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
@@ -99,6 +105,29 @@ def test_each_request_is_about_something_that_the_schema_has(method: str) -> Non
         assert {kind for kind, _ in path} <= set(parents())
     if method.startswith(UNIFIED):
         assert paths in ([NOTHING], [THIS_SERVER])
+
+
+def filled(kind: type[Message]) -> Message:
+    """A request with a word in every text of it, and in those of one item of each list."""
+    message = kind()
+    for field in kind.DESCRIPTOR.fields:
+        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+        value = getattr(message, field.name)
+        if field.message_type is not None and field.is_repeated and not is_map:
+            value.append(filled(message_factory.GetMessageClass(field.message_type)))  # type: ignore[arg-type]  # a descriptor of either make
+        elif field.type == field.TYPE_STRING and field.is_repeated:
+            value.append("word")
+        elif field.type == field.TYPE_STRING:
+            setattr(message, field.name, "word")
+    return message
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if not name.startswith(UNIFIED)])
+def test_the_schema_lets_policies_name_what_a_request_is_about(method: str) -> None:
+    kind = message_factory.GetMessageClass(METHODS[method].input_type)
+    compiled = compile_paths(method, kind)
+    for request in (kind(), filled(kind)):
+        assert {path[-1][0] for path in compiled(request)} <= types_named(method)
 
 
 def routed() -> Iterator[str]:

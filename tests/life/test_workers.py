@@ -17,8 +17,6 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from tests.life.replicas import Served, environment, free_ports, is_serving, wait_until
 
-pytestmark = pytest.mark.alone
-
 INFO = task_service_pb2.GetServerInfoRequest()
 OWN = (("grpc.use_local_subchannel_pool", 1),)
 

@@ -22,7 +22,7 @@ from taskgate_server.aws import model
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.guard.actions import SPECS, USE_TARGET, Action, Group, action_of
 from taskgate_server.guard.callers import Caller
-from taskgate_server.guard.resources import Path, parents
+from taskgate_server.guard.resources import TARGET, Path, parents, types_named
 
 PRINCIPALS = ("User", "Service", "Anonymous")
 UNIFIED_SERVICE = "taskgate.v1.TaskService"
@@ -91,20 +91,22 @@ def schema() -> cedarpy.Schema:
     types["Group"] = {}
     for kind in PRINCIPALS:
         types[kind] = {"shape": person, "memberOfTypes": ["Group"]}
-    applies = {
-        "principalTypes": list(PRINCIPALS),
-        "resourceTypes": sorted(parents()),
-        "context": {"type": "Record", "attributes": {"target": {"type": "String"}}},
-    }
+    context = {"type": "Record", "attributes": {"target": {"type": "String"}}}
     actions: dict[str, Any] = {group: {} for group in get_args(Group)}
-    for action in _actions():
-        actions[action.name] = {"memberOf": [{"id": action.group}], "appliesTo": applies}
+    for action, resources in _actions():
+        # No more types than there can be: Cedar checks each policy for each of them.
+        applies = {"principalTypes": list(PRINCIPALS), "resourceTypes": sorted(resources)}
+        actions[action.name] = {
+            "memberOf": [{"id": action.group}],
+            "appliesTo": applies | {"context": context},
+        }
     return cedarpy.Schema.from_json_str(
         json.dumps({"": {"entityTypes": types, "actions": actions}})
     )
 
 
-def _actions() -> list[Action]:
+def _actions() -> list[tuple[Action, frozenset[str]]]:
+    """Every action, and the types of resource that it can be about."""
     from taskgate.v1 import task_service_pb2  # noqa: PLC0415  # contracts take 0.1 s
 
     unified = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].methods
@@ -112,12 +114,15 @@ def _actions() -> list[Action]:
     for full_name, spec in SPECS.items():
         names = model.load_service(spec.name).operation_names
         methods += [f"{full_name}/{name}" for name in names]
-    return [USE_TARGET, *(action_of(method) for method in [*methods, REFLECTION])]
+    return [
+        (USE_TARGET, frozenset({TARGET})),
+        *((action_of(method), types_named(method)) for method in [*methods, REFLECTION]),
+    ]
 
 
 def find_action(name: str) -> Action | None:
     """The action of that name, such as `deadline/GetJob`."""
-    return next((action for action in _actions() if action.name == name), None)
+    return next((action for action, _ in _actions() if action.name == name), None)
 
 
 def _uid(kind: str, key: str) -> dict[str, str]:

@@ -89,6 +89,22 @@ def parents() -> dict[str, frozenset[str]]:
     return {kind: frozenset(each) for kind, each in found.items()}
 
 
+def types_named(method: str) -> frozenset[str]:
+    """The types that the last step of a path can have in requests of an RPC.
+
+    Those of a unified RPC come from names in the request, and so can be any.
+    """
+    service, _, name = method.rpartition("/")
+    spec = SPECS.get(service)
+    if spec is None:
+        return frozenset(parents())
+    operation = model.load_service(spec.name).operation_model(name)
+    items = _items(spec, operation)
+    branches = items[1] if items is not None else _branches(spec, operation)
+    steps = [*chain.from_iterable(branches), *_extras(operation)]
+    return frozenset({SERVICE, *(kind for kind, _ in steps)})
+
+
 def _has(kind: type[Message], field: str) -> bool:
     return field in kind.DESCRIPTOR.fields_by_name
 
