@@ -97,7 +97,7 @@ format: gen/stamp ## format all code
 gen: .venv/stamp ## AWS's models and locks -> protos/, protos/ -> gen/
 	$(BIN)/python -m taskgate_server.codegen
 	$(BIN)/python hatch_build.py
-	$(BIN)/python -m taskgate_client.service_config > docs/examples/service-config.json
+	$(BIN)/python -m taskgate_client.service_config > clients/service-config.json
 	@touch gen/stamp
 
 requirements: .venv/stamp ## raise and pin every dependency, with hashes
@@ -118,7 +118,7 @@ model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, te
 	$(MAKE) .venv/stamp
 	$(BIN)/python -m taskgate_server.codegen --report
 	$(BIN)/python hatch_build.py
-	$(BIN)/python -m taskgate_client.service_config > docs/examples/service-config.json
+	$(BIN)/python -m taskgate_client.service_config > clients/service-config.json
 	@touch gen/stamp
 
 clean: ## remove everything that the other targets made

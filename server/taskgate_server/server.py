@@ -29,6 +29,7 @@ through its poller's thread; several of them find more to do in each trip."""
 MAX_PENDING_CALLS = 20_000
 MAX_METADATA_BYTES = 32 * 1024
 """Of one call: a token with many groups has room in it."""
+MIN_PING_MS = 10_000
 LOOKAHEAD_BYTES = 1024 * 1024
 
 
@@ -141,6 +142,9 @@ class Server:
             # gRPC refuses some calls with more than the first, and all with more than the second.
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+            # gRPC takes who pings more often than each five minutes for an attacker; our clients
+            # ping each 30 s while a call waits, so that a connection that is gone is noticed.
+            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
         )
         self._acceptors = [grpc.aio.server(options=options) for _ in range(ACCEPTORS)]
         self._health_server: grpc.aio.Server | None = None

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         parse_parent_name,
         parse_task_name,
     )
+    from taskgate_client.security import Tls, Token
     from taskgate_client.streams import Timing
     from taskgate_client.watched import WatchedTasks
 
@@ -62,6 +63,8 @@ __all__ = [
     "TaskLog",
     "TaskWatch",
     "Timing",
+    "Tls",
+    "Token",
     "Violation",
     "WatchEnd",
     "WatchEvent",
@@ -96,6 +99,7 @@ _HOMES = {
         "parse_parent_name",
         "parse_task_name",
     ),
+    "security": ("Tls", "Token"),
     "streams": ("Timing",),
     "watched": ("WatchedTasks",),
 }

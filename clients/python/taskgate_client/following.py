@@ -34,7 +34,7 @@ class TaskWatch(ResumingStream[task_watch_pb2.WatchTasksResponse, WatchEvent]):
         super().__init__(
             lambda left: stub.WatchTasks(self._watch.request(), timeout=left),
             self._watch,
-            _reconnecting,
+            reconnecting,
             timing=timing,
             time_limit=time_limit,
         )
@@ -96,5 +96,6 @@ def wait(
         timing.sleep(pause)
 
 
-def _reconnecting(error: CallError, delay: float, failures: int) -> WatchEvent:
+def reconnecting(error: CallError, delay: float, failures: int) -> WatchEvent:
+    """The event that tells of a break."""
     return Reconnecting(error=error, delay=delay, failures=failures)

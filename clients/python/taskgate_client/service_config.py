@@ -1,6 +1,7 @@
 """How a channel balances and tries again, in the form that gRPC has for it in every language.
 
-`python -m taskgate_client.service_config` writes it as docs/examples has it. The forms: https://github.com/grpc/grpc/blob/master/doc/service_config.md
+`python -m taskgate_client.service_config` writes clients/service-config.json, which the clients of
+all languages share. The forms: https://github.com/grpc/grpc/blob/master/doc/service_config.md
 and gRFC A6 (retries) and A17 (health).
 """
 
@@ -23,9 +24,7 @@ RETRY_POLICY: Final = {
     "initialBackoff": "0.1s",
     "backoffMultiplier": 2,
     "maxBackoff": "1s",
-    # CANCELLED, not by the caller: it came to a server that had just stopped taking calls.
-    # INTERNAL: a proxy has reset the call, since the server behind it is gone.
-    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED", "INTERNAL"],
+    "retryableStatusCodes": ["UNAVAILABLE"],
 }
 """For a lost connection or replica. An error that Taskgate itself answers is not tried again: it
 says so to gRPC (`grpc-retry-pushback-ms`), and has tried again what may pass."""

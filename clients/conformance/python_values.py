@@ -1,0 +1,159 @@
+"""What the Python clients give, as runners tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from taskgate.v1 import task_pb2, task_update_pb2, task_watch_pb2
+from taskgate_client import (
+    CallError,
+    DeadlineJobName,
+    DeadlineQueueName,
+    DeadlineStepName,
+    DeadlineTaskName,
+    Heartbeat,
+    OmicsRunName,
+    OmicsTaskName,
+    Reconnecting,
+    Resumed,
+    Snapshot,
+    TaskChange,
+    Tls,
+    Token,
+    WatchEnd,
+    WatchEvent,
+    parse_parent_name,
+    parse_task_name,
+)
+
+KINDS: Mapping[str, Any] = {
+    "deadline_queue": DeadlineQueueName,
+    "deadline_job": DeadlineJobName,
+    "deadline_step": DeadlineStepName,
+    "deadline_task": DeadlineTaskName,
+    "omics_run": OmicsRunName,
+    "omics_task": OmicsTaskName,
+}
+
+
+def word(enum: Any, prefix: str, number: int) -> str:
+    """An enum's word without its prefix, or the number of one that is not known."""
+    names = dict(zip(enum.values(), enum.keys(), strict=True))
+    return names[number].removeprefix(prefix) if number in names else str(number)
+
+
+def state(number: int) -> str:
+    return word(task_pb2.TaskState, "TASK_STATE_", number)
+
+
+def task(message: task_pb2.Task) -> dict[str, Any]:
+    return {
+        "name": message.name,
+        "state": state(message.state),
+        "native_state": message.native_state,
+        "service": message.WhichOneof("native") or "",
+        "parameters": {
+            key: {kind: getattr(value, kind)} if (kind := value.WhichOneof("value")) else {}
+            for key, value in message.parameters.items()
+        },
+    }
+
+
+def error(failed: CallError) -> dict[str, Any]:
+    return {
+        "code": failed.code.name,
+        "message": failed.message,
+        "reason": failed.reason,
+        "domain": failed.domain,
+        "metadata": failed.metadata,
+        "violations": [each._asdict() for each in failed.violations],
+        "retry_after": failed.retry_after_seconds,
+        "resource": list(failed.resource) if failed.resource else None,
+        "quota": failed.quota,
+        "request_id": failed.request_id,
+    }
+
+
+def event(told: WatchEvent) -> dict[str, Any]:
+    match told:
+        case Snapshot():
+            reason = word(task_watch_pb2.SnapshotReason, "SNAPSHOT_REASON_", told.reason)
+            return {
+                "event": "snapshot",
+                "reason": reason,
+                "tasks": [task(each) for each in told.tasks],
+            }
+        case TaskChange():
+            kind = word(task_watch_pb2.TaskChangeKind, "TASK_CHANGE_KIND_", told.kind)
+            previous = state(told.previous_state)
+            return {
+                "event": "change",
+                "kind": kind,
+                "task": task(told.task),
+                "previous_state": previous,
+            }
+        case Heartbeat():
+            failed = told.upstream_error
+            return {"event": "heartbeat", "upstream_error": failed and error(failed)}
+        case Reconnecting():
+            return {
+                "event": "reconnecting",
+                "error": error(told.error),
+                "failures": told.failures,
+            }
+        case Resumed():
+            return {"event": "resumed"}
+        case WatchEnd():
+            reason = word(task_watch_pb2.WatchEndReason, "WATCH_END_REASON_", told.reason)
+            return {"event": "end", "reason": reason}
+
+
+def connection(command: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `connect`, but for the address."""
+    token: Token | None = command.get("token")
+    if "token_file" in command:
+        token = Path(command["token_file"])
+    elif "token_sequence" in command:
+        left = list(command["token_sequence"])
+        token = lambda: left.pop(0) if len(left) > 1 else left[0]  # noqa: E731  # as a caller has it
+    return {
+        "tls": Tls(**command["tls"]) if "tls" in command else None,
+        "token": token,
+        "target": command.get("target", ""),
+        "balance": command.get("balance", False),
+    }
+
+
+def parsed(name: str) -> dict[str, Any]:
+    """The kind and the ids of a name.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found: Any = parse_task_name(name)
+    except ValueError:
+        found = parse_parent_name(name)
+    kind = next(key for key, each in KINDS.items() if type(found) is each)
+    return {"kind": kind, "ids": [getattr(found, field) for field in found.__slots__]}
+
+
+def actions(updates: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name: task_update_pb2.TaskAction.Value(f"TASK_ACTION_{action}")
+        for name, action in updates.items()
+    }
+
+
+def states(words: list[str]) -> list[Any]:
+    return [task_pb2.TaskState.Value(f"TASK_STATE_{each}") for each in words]
+
+
+def summary(answer: Any) -> dict[str, Any]:
+    counts = answer.counts
+    return {
+        "total": counts.total,
+        "states": {state(each.state): each.count for each in counts.states},
+    }

@@ -1,0 +1,212 @@
+"""A gRPC proxy in front of the server that does what a case says: refuses, answers, falls silent.
+
+It passes bytes on, so that it knows neither services nor messages, and notes every call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf import json_format, message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+
+T = TypeVar("T")
+MODULES = (
+    "taskgate.v1.task_service_pb2",
+    "taskgate.deadline.v1.deadline_pb2",
+    "taskgate.omics.v1.omics_pb2",
+)
+UNKNOWN_FIELD = bytes([0xF2, 0xFF, 0xFF, 0xFF, 0x0F, 3]) + b"new"
+"""A text in a field with the highest number that there is, which no contract has yet."""
+NOT_FORWARDED = ("user-agent", "te", "grpc-", ":")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What becomes of calls of one method, in the form that cases have."""
+
+    method: str
+    """Its name without the service's."""
+    times: int = 1
+    """How many calls it is for."""
+    status: str = ""
+    """Ends the call, after the messages if there are some; empty for OK."""
+    details: str = "the relay says so"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Trailing, with the status."""
+    messages: Sequence[Mapping[str, Any]] | None = None
+    """Answers with these, as protobuf's JSON, and does not ask the server. A number stands for an
+    enum word of a newer contract."""
+    newer: bool = False
+    """Whether each of the messages has a field that no contract has."""
+    hang: bool = False
+    """Whether to be silent after the messages, until the caller goes."""
+    silent_after: int | None = None
+    """Passes so many messages of the server on, then nothing more."""
+
+
+class Relay(grpc.GenericRpcHandler):
+    """The proxy, in a thread of its own.
+
+    Args:
+        upstream: the server's address.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
+        self._rules: deque[list[Any]] = deque()
+        self.calls: list[tuple[str, Mapping[str, str], bytes]] = []
+        """Methods, metadata and requests since `reset`."""
+        self.deadlines: list[tuple[str, float | None]] = []
+        """Methods, and the seconds that their calls had."""
+        self.left = 0
+        """How many callers went before they were answered."""
+        self.address = ""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
+
+    def __enter__(self) -> Relay:
+        self._thread.start()
+        self._run(self._start())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def reset(self) -> None:
+        """Forgets calls and rules."""
+        self._rules.clear()
+        self.calls.clear()
+        self.deadlines.clear()
+        self.left = 0
+
+    def add(self, rule: Rule) -> None:
+        """One more rule, for the calls that those before leave."""
+        self._rules.append([rule, rule.times])
+
+    def requests(self, method: str) -> list[dict[str, Any]]:
+        """What the calls of a method asked, as protobuf's JSON."""
+        found = []
+        for path, _, body in self.calls:
+            if path.endswith(f"/{method}"):
+                request = _message(_method(path).input_type)
+                request.MergeFromString(body)
+                found.append(json_format.MessageToDict(request))
+        return found
+
+    # gRPC's generic handler: one for all methods.
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        """What answers a call."""
+        path = details.method
+        metadata = {
+            key: value
+            for key, value in details.invocation_metadata
+            if isinstance(value, str) and not key.startswith(NOT_FORWARDED)
+        }
+
+        async def answer(request: bytes, context: Any) -> AsyncIterator[bytes]:
+            self.calls.append((path, metadata, request))
+            self.deadlines.append((path, context.time_remaining()))
+            rule = self._rule(path)
+            if rule is None or rule.silent_after is not None:
+                async for message in self._forward(path, metadata, request, context, rule):
+                    yield message
+                return
+            for each in rule.messages or ():
+                yield _encoded(path, each, newer=rule.newer)
+            if rule.hang:
+                await self._hang()
+            if rule.status:
+                trailing = tuple(rule.metadata.items())
+                await context.abort(grpc.StatusCode[rule.status], rule.details, trailing)
+
+        return grpc.unary_stream_rpc_method_handler(answer)
+
+    async def _forward(
+        self,
+        path: str,
+        metadata: Mapping[str, str],
+        request: bytes,
+        context: Any,
+        rule: Rule | None,
+    ) -> AsyncIterator[bytes]:
+        ask: Any = self._channel.unary_stream(path)  # bytes to bytes, which its types lack
+        call = ask(request, metadata=tuple(metadata.items()), timeout=context.time_remaining())
+        passed = 0
+        try:
+            async for message in call:
+                if rule is not None and passed == rule.silent_after:
+                    await self._hang()
+                yield message
+                passed += 1
+        except grpc.aio.AioRpcError as error:
+            context.set_trailing_metadata(tuple(error.trailing_metadata() or ()))
+            context.set_code(error.code())
+            context.set_details(error.details() or "")
+        finally:
+            call.cancel()
+
+    async def _hang(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.left += 1
+            raise
+
+    def _rule(self, path: str) -> Rule | None:
+        for entry in self._rules:
+            rule, left = entry
+            if path.endswith(f"/{rule.method}") and left:
+                entry[1] -= 1
+                found: Rule = rule
+                return found
+        return None
+
+    async def _start(self) -> None:
+        self._server = grpc.aio.server()
+        self._server.add_generic_rpc_handlers((self,))
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._channel = grpc.aio.insecure_channel(
+            self._upstream, (("grpc.max_reconnect_backoff_ms", 200),)
+        )
+        await self._server.start()
+
+    async def _stop(self) -> None:
+        await self._server.stop(0)
+        await self._channel.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+
+def _encoded(path: str, fields: Mapping[str, Any], *, newer: bool) -> bytes:
+    message = _message(_method(path).output_type)
+    json_format.ParseDict(dict(fields), message)
+    return bytes(message.SerializeToString()) + (UNKNOWN_FIELD if newer else b"")
+
+
+def _message(descriptor: Any) -> Message:
+    made: Message = message_factory.GetMessageClass(descriptor)()
+    return made
+
+
+def _method(path: str) -> MethodDescriptor:
+    service, _, name = path.strip("/").rpartition("/")
+    for module in MODULES:
+        for descriptor in import_module(module).DESCRIPTOR.services_by_name.values():
+            if descriptor.full_name == service:
+                method: MethodDescriptor = descriptor.methods_by_name[name]
+                return method
+    raise LookupError(path)

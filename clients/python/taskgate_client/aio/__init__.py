@@ -1,0 +1,18 @@
+"""The same client for asyncio: `connect` gives an `AsyncClient`.
+
+from taskgate_client.aio import connect
+
+async with connect("127.0.0.1:50051") as client:
+    task = await client.get_task("omics/runs/1234567/tasks/7654321")
+    async for event in client.watch_tasks("omics/runs/1234567", until_settled=True):
+        ...
+"""
+
+from __future__ import annotations
+
+from taskgate_client.aio.client import AsyncClient
+from taskgate_client.aio.connection import connect
+from taskgate_client.aio.following import AsyncTaskLog, AsyncTaskWatch
+from taskgate_client.aio.listing import AsyncTaskListing
+
+__all__ = ["AsyncClient", "AsyncTaskListing", "AsyncTaskLog", "AsyncTaskWatch", "connect"]
