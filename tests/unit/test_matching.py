@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from conformance.cases import load_cases
 from conformance.matching import mismatches
 
