@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
+.PHONY: help demo serve test clients conformance check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,16 @@ check: gen/stamp ## formatting, lint, types, layers, contract
 	.ci/buf-breaking $(CURDIR)/$(BIN)/buf
 	$(BIN)/python -m taskgate_server.codegen --check
 
+LANGUAGES := python go
+RUNNERS = $(LANGUAGES:python=python asyncio)
+clients: gen/stamp ## build, check, test and pack the clients of all languages, and hold them to the cases
+	@for language in $(LANGUAGES); do clients/build $$language || exit 1; done
+	$(MAKE) --no-print-directory conformance
+	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.readmes $(LANGUAGES)
+
+conformance: gen/stamp ## the cases of clients/conformance, with all LANGUAGES that are built
+	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance $(RUNNERS)
+
 fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
 	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
 
@@ -98,6 +108,7 @@ gen: .venv/stamp ## AWS's models and locks -> protos/, protos/ -> gen/
 	$(BIN)/python -m taskgate_server.codegen
 	$(BIN)/python hatch_build.py
 	$(BIN)/python -m taskgate_client.service_config > clients/service-config.json
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory -C clients/go gen; else echo "no go here: clients/go/gen stays" >&2; fi
 	@touch gen/stamp
 
 requirements: .venv/stamp ## raise and pin every dependency, with hashes

@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from conformance.relay import Relay, Rule
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator, ManualClock, seed
 from taskgate_emulator.control import AddedJob
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority
@@ -43,6 +43,9 @@ SETTINGS = {
 class World:
     """All of it, and what cases do to it. Use it in a `with`."""
 
+    CREDENTIALS: ClassVar = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
+    """Of the local AWS, which takes any."""
+
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._server: subprocess.Popen[bytes] | None = None
@@ -52,6 +55,7 @@ class World:
             "JOB": JOB,
             "STEP": STEP,
             "RUN": f"omics/runs/{seed.RUN_ID}",
+            "ENDED_RUN": f"omics/runs/{seed.ENDED_RUN_ID}",
             "RUNNING": f"{STEP}/tasks/{seed.RUNNING_TASK_ID}",
             "FAILED": f"{STEP}/tasks/{seed.FAILED_TASK_ID}",
             "CANCELED": f"{STEP}/tasks/{seed.CANCELED_TASK_ID}",
@@ -63,9 +67,12 @@ class World:
         """What `${NAME}` stands for in cases."""
 
     def __enter__(self) -> World:
+        os.environ |= self.CREDENTIALS
         with self._stack:
             self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-            self.aws = self._stack.enter_context(Emulator())
+            self.aws = self._stack.enter_context(
+                Emulator(clock=ManualClock())
+            )  # the demo stands still
             self.server_address = f"127.0.0.1:{_free_port()}"
             self._log = self._stack.enter_context((self._folder / "log").open("wb"))
             self._stack.callback(self.server, "kill")

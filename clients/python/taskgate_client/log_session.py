@@ -53,13 +53,24 @@ class LogSession:
     def take(self, response: task_log_pb2.StreamTaskLogsResponse) -> list[task_log_pb2.LogLine]:
         """The new lines in one message of the server."""
         if response.HasField("source"):
-            self.source = response.source
-        return [line for line in response.lines.lines if self._is_new(line)]
+            self._begin(response.source)
+        lines = []
+        for line in response.lines.lines:
+            if not self.finished and self._is_new(line):
+                lines.append(line)
+                self.finished = self._told == self._request.limit  # 0 is none, and never reached
+        return lines
 
     def end(self) -> None:
         """The server has closed the call: the log is at its end, or an attempt's after a break."""
-        self.finished = not self._goes_on
+        self.finished = self.finished or not self._goes_on
         self._goes_on = self._same_attempt = False
+
+    def _begin(self, source: task_log_pb2.LogSource) -> None:
+        """Another attempt's lines are none of those that were told."""
+        if self.source is not None and source.attempt != self.source.attempt:
+            self._last, self._told_at_last, self._skip = None, 0, 0
+        self.source = source
 
     def _is_new(self, line: task_log_pb2.LogLine) -> bool:
         same_moment = self._last is not None and line.time == self._last.time

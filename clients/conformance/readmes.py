@@ -1,0 +1,158 @@
+"""Installs each published artifact into an empty project elsewhere, and runs its README's programs.
+
+`make packages` has built the artifacts. A program passes if it exits with 0 and writes something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.runners import CLIENTS
+from conformance.world import World
+
+SECONDS = 900
+PUBLIC_ADDRESS, LOCAL_ADDRESS = "taskgate.example.com:443", "127.0.0.1:50051"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ecosystem:
+    """How a program of a README is made to run."""
+
+    fence: str
+    """What its code blocks are marked with."""
+    install: Callable[[Path], None]
+    """Makes a project of an empty folder, with the artifact installed."""
+    program: str
+    """Where in the project the program goes."""
+    run: tuple[str, ...]
+    readme: Path
+
+
+def main() -> int:
+    """Returns the exit status: 1 if a program failed."""
+    parser = argparse.ArgumentParser(prog="readmes", description=__doc__)
+    parser.add_argument("languages", nargs="*", metavar="LANGUAGE")
+    chosen = parser.parse_args().languages or list(ECOSYSTEMS)
+    failures = []
+    with World() as world:
+        for language in chosen:
+            failures += try_language(language, world)
+    for failure in failures:
+        sys.stdout.write(f"{failure}\n")
+    return 1 if failures else 0
+
+
+def try_language(language: str, world: World) -> list[str]:
+    """What went wrong."""
+    ecosystem = ECOSYSTEMS[language]
+    programs = programs_of(ecosystem)
+    if len(programs) < 4:
+        return [f"{language}: the README has {len(programs)} programs; there should be four"]
+    with tempfile.TemporaryDirectory(prefix=f"taskgate-{language}-") as folder:
+        project = Path(folder)
+        ecosystem.install(project)
+        failures = []
+        for heading, text in programs:
+            path = project / ecosystem.program
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(in_world(text, world.variables))
+            world.begin()
+            done = subprocess.run(
+                ecosystem.run,
+                cwd=project,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+            passed = done.returncode == 0 and bool(done.stdout.strip())
+            sys.stdout.write(f"{language}: {heading}: {done.stdout.strip() or 'nothing'}\n")
+            if not passed:
+                failures.append(f"{language}: {heading}: exit {done.returncode}\n{done.stderr}")
+    return failures
+
+
+def programs_of(ecosystem: Ecosystem) -> list[tuple[str, str]]:
+    """The programs, each with the heading that it is under."""
+    found, heading = [], ""
+    pattern = rf"^## (?P<heading>[^\n]+)$|^```{ecosystem.fence}\n(?P<text>.*?)^```$"
+    for match in re.finditer(pattern, ecosystem.readme.read_text(), re.MULTILINE | re.DOTALL):
+        if match["heading"]:
+            heading = match["heading"]
+        else:
+            found.append((heading, match["text"]))
+    return found
+
+
+def in_world(text: str, variables: Mapping[str, str]) -> str:
+    """A program with the world's addresses, files and names in place of the README's."""
+    for told, real in {
+        PUBLIC_ADDRESS: variables["TLS"],
+        LOCAL_ADDRESS: variables["SERVER"],
+        "ca.pem": variables["CA"],
+        "/var/run/secrets/taskgate/token": variables["TOKEN_FILE"],
+        "omics/runs/1234567/tasks/7654321": variables["RUN_TASK"],
+        "omics/runs/1234567": variables["ENDED_RUN"],
+    }.items():
+        text = text.replace(told, real)
+    return text
+
+
+def shell(project: Path, *command: str) -> None:
+    """Runs one command of an installation.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    subprocess.run(command, cwd=project, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
+
+
+def install_python(project: Path) -> None:
+    """A virtual environment with the wheel, from the same index as everything else."""
+    (wheel,) = (CLIENTS.parent / "dist").glob("taskgate-*.whl")
+    uv = str(Path(sys.executable).with_name("uv"))
+    shell(project, uv, "venv", "--quiet", "--python", sys.executable, "venv")
+    shell(project, uv, "pip", "install", "--quiet", "--python", "venv/bin/python", str(wheel))
+
+
+def install_go(project: Path) -> None:
+    """A module that requires the client's, out of a proxy that has it before the usual ones."""
+    module = "github.com/taskgate/taskgate/clients/go"
+    usual = subprocess.run(
+        ("go", "env", "GOPROXY"), capture_output=True, text=True, check=True
+    ).stdout.strip()
+    shell(project, "go", "mod", "init", "example.com/first")
+    shell(
+        project,
+        *("env", f"GOPROXY=file://{CLIENTS / 'go/build/proxy'},{usual}", f"GONOSUMDB={module}"),
+        *(f"GONOSUMCHECK={module}", "go", "get", f"{module}@v0.1.0"),
+    )
+
+
+ECOSYSTEMS: Mapping[str, Ecosystem] = {
+    "python": Ecosystem(
+        fence="python",
+        install=install_python,
+        program="program.py",
+        run=("venv/bin/python", "program.py"),
+        readme=CLIENTS / "python/README.md",
+    ),
+    "go": Ecosystem(
+        fence="go",
+        install=install_go,
+        program="main.go",
+        run=("go", "run", "."),
+        readme=CLIENTS / "go/README.md",
+    ),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	taskgate "github.com/taskgate/taskgate/clients/go"
+	taskgatev1 "github.com/taskgate/taskgate/clients/go/gen/v1"
+)
+
+func taskOf(task *taskgatev1.Task) object {
+	service := ""
+	switch task.GetNative().(type) {
+	case *taskgatev1.Task_Deadline:
+		service = "deadline"
+	case *taskgatev1.Task_Omics:
+		service = "omics"
+	}
+	parameters := object{}
+	for name, value := range task.GetParameters() {
+		parameters[name] = parameterOf(value)
+	}
+	return object{
+		"name": task.GetName(), "state": stateOf(task.GetState()), "native_state": task.GetNativeState(),
+		"service": service, "parameters": parameters,
+	}
+}
+
+func parameterOf(parameter *taskgatev1.TaskParameter) object {
+	switch value := parameter.GetValue().(type) {
+	case *taskgatev1.TaskParameter_Int:
+		return object{"int": value.Int}
+	case *taskgatev1.TaskParameter_Float:
+		return object{"float": value.Float}
+	case *taskgatev1.TaskParameter_String_:
+		return object{"string": value.String_}
+	case *taskgatev1.TaskParameter_Path:
+		return object{"path": value.Path}
+	case *taskgatev1.TaskParameter_ChunkInt:
+		return object{"chunk_int": value.ChunkInt}
+	case *taskgatev1.TaskParameter_UnknownMember:
+		return object{"unknown_member": value.UnknownMember}
+	default:
+		return object{}
+	}
+}
+
+func errorOf(failure error) object {
+	unpacked := taskgate.ErrorOf(failure)
+	violations := []object{}
+	for _, each := range unpacked.Violations {
+		violations = append(violations, object{"field": each.Field, "description": each.Description})
+	}
+	told := object{
+		"code": codeOf(unpacked), "message": unpacked.Message, "reason": unpacked.Reason,
+		"domain": unpacked.Domain, "metadata": unpacked.Metadata, "violations": violations,
+		"retry_after": nil, "resource": nil, "quota": unpacked.Quota, "request_id": unpacked.RequestID,
+	}
+	if unpacked.RetryAfter != nil {
+		told["retry_after"] = unpacked.RetryAfter.Seconds()
+	}
+	if unpacked.Resource != nil {
+		told["resource"] = []string{unpacked.Resource.Type, unpacked.Resource.ID}
+	}
+	return told
+}
+
+// codeOf is the code as gRPC writes it outside of Go: NOT_FOUND.
+func codeOf(failure *taskgate.Error) string {
+	name := failure.Code.String()
+	if name == "OK" {
+		return name
+	}
+	var words strings.Builder
+	for index, letter := range name {
+		if index > 0 && letter >= 'A' && letter <= 'Z' {
+			words.WriteByte('_')
+		}
+		words.WriteRune(letter)
+	}
+	text := strings.ToUpper(words.String())
+	return strings.Replace(text, "CANCELED", "CANCELLED", 1)
+}
+
+func eventOf(event taskgate.Event) object {
+	switch event := event.(type) {
+	case taskgate.Snapshot:
+		tasks := []object{}
+		for _, each := range event.Tasks {
+			tasks = append(tasks, taskOf(each))
+		}
+		reason := strings.TrimPrefix(event.Reason.String(), "SNAPSHOT_REASON_")
+		return object{"event": "snapshot", "reason": reason, "tasks": tasks}
+	case taskgate.TaskChange:
+		return object{
+			"event": "change", "kind": strings.TrimPrefix(event.Kind.String(), "TASK_CHANGE_KIND_"),
+			"task": taskOf(event.Task), "previous_state": stateOf(event.PreviousState),
+		}
+	case taskgate.Heartbeat:
+		told := object{"event": "heartbeat", "upstream_error": nil}
+		if event.UpstreamError != nil {
+			told["upstream_error"] = errorOf(event.UpstreamError)
+		}
+		return told
+	case taskgate.Reconnecting:
+		return object{"event": "reconnecting", "error": errorOf(event.Err), "failures": event.Failures}
+	case taskgate.Resumed:
+		return object{"event": "resumed"}
+	case taskgate.WatchEnd:
+		reason := strings.TrimPrefix(event.Reason.String(), "WATCH_END_REASON_")
+		return object{"event": "end", "reason": reason}
+	default:
+		return object{"event": "unknown"}
+	}
+}
+
+func parsed(text string) (any, error) {
+	name, err := taskgate.ParseTaskName(text)
+	if err != nil {
+		var other error
+		if name, other = taskgate.ParseParentName(text); other != nil {
+			return nil, errInvalid{errors.Join(err, other)}
+		}
+	}
+	switch name := name.(type) {
+	case taskgate.DeadlineQueueName:
+		return object{"kind": "deadline_queue", "ids": []string{name.Farm, name.Queue}}, nil
+	case taskgate.DeadlineJobName:
+		return object{"kind": "deadline_job", "ids": []string{name.Farm, name.Queue, name.Job}}, nil
+	case taskgate.DeadlineStepName:
+		return object{"kind": "deadline_step", "ids": []string{name.Farm, name.Queue, name.Job, name.Step}}, nil
+	case taskgate.DeadlineTaskName:
+		ids := []string{name.Farm, name.Queue, name.Job, name.Step, name.Task}
+		return object{"kind": "deadline_task", "ids": ids}, nil
+	case taskgate.OmicsRunName:
+		return object{"kind": "omics_run", "ids": []string{name.Run}}, nil
+	case taskgate.OmicsTaskName:
+		return object{"kind": "omics_task", "ids": []string{name.Run, name.Task}}, nil
+	default:
+		return nil, errors.New("a name of no kind")
+	}
+}
+
+func built(kind string, ids []string) (any, error) {
+	var name taskgate.Name
+	switch kind {
+	case "deadline_queue":
+		name = taskgate.DeadlineQueueName{Farm: ids[0], Queue: ids[1]}
+	case "deadline_job":
+		name = taskgate.DeadlineJobName{Farm: ids[0], Queue: ids[1], Job: ids[2]}
+	case "deadline_step":
+		name = taskgate.DeadlineStepName{Farm: ids[0], Queue: ids[1], Job: ids[2], Step: ids[3]}
+	case "deadline_task":
+		name = taskgate.DeadlineTaskName{Farm: ids[0], Queue: ids[1], Job: ids[2], Step: ids[3], Task: ids[4]}
+	case "omics_run":
+		name = taskgate.OmicsRunName{Run: ids[0]}
+	default:
+		name = taskgate.OmicsTaskName{Run: ids[0], Task: ids[1]}
+	}
+	if err := taskgate.CheckName(name); err != nil {
+		return nil, errInvalid{err}
+	}
+	return name.String(), nil
+}
