@@ -136,6 +136,17 @@ def install_go(project: Path) -> None:
     )
 
 
+def install_typescript(project: Path) -> None:
+    """A package that depends on the packed one, with the compiler that the client has."""
+    (tarball,) = (CLIENTS / "typescript/build").glob("*.tgz")
+    (project / "package.json").write_text('{"type": "module", "private": true}')
+    compiler = ("typescript@5", "@types/node@20")
+    shell(project, "npm", "install", "--silent", "--no-audit", "--no-fund", str(tarball), *compiler)
+    (project / "tsconfig.json").write_text(
+        '{"compilerOptions": {"strict": true, "module": "NodeNext", "target": "ES2022"}}'
+    )
+
+
 ECOSYSTEMS: Mapping[str, Ecosystem] = {
     "python": Ecosystem(
         fence="python",
@@ -150,6 +161,13 @@ ECOSYSTEMS: Mapping[str, Ecosystem] = {
         program="main.go",
         run=("go", "run", "."),
         readme=CLIENTS / "go/README.md",
+    ),
+    "typescript": Ecosystem(
+        fence="ts",
+        install=install_typescript,
+        program="program.ts",
+        run=("sh", "-c", "npx tsc && node program.js"),
+        readme=CLIENTS / "typescript/README.md",
     ),
 }
 

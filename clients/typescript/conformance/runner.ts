@@ -1,0 +1,229 @@
+/**
+ * Does with the TypeScript client what the cases of clients/conformance say; its commands are
+ * described in that folder's README.md.
+ */
+
+import { createInterface } from "node:readline";
+
+import {
+  TaskAction,
+  TaskState,
+  TaskgateError,
+  connect,
+  durationFromMs,
+  formatName,
+} from "../src/index.js";
+import type { CallOptions, Client, Token, Watch } from "../src/index.js";
+import * as values from "./values.js";
+
+interface Command {
+  readonly do: string;
+  readonly address: string;
+  readonly tls?: { ca: string; certificate?: string; key?: string; server_name?: string };
+  readonly token?: string;
+  readonly token_file?: string;
+  readonly token_sequence?: string[];
+  readonly target?: string;
+  readonly balance?: boolean;
+  readonly name: string;
+  readonly names?: string[];
+  readonly parent?: string;
+  readonly filter?: string;
+  readonly page_size?: number;
+  readonly limit?: number;
+  readonly tail?: number;
+  readonly attempt?: number;
+  readonly follow?: boolean;
+  readonly max_age?: number;
+  readonly time_limit?: number;
+  readonly cancel_after?: number;
+  readonly states?: string[];
+  readonly request_id?: string;
+  readonly reason?: string;
+  readonly updates?: Record<string, keyof typeof TaskAction>;
+  readonly until_settled?: boolean;
+  readonly heartbeat_interval?: number;
+  readonly skip?: string[];
+  readonly service?: string;
+  readonly farm_id: string;
+  readonly kind: values.Kind;
+  readonly ids: string[];
+}
+
+let connected: Client | undefined;
+let watch: Watch | undefined;
+
+function client(): Client {
+  if (connected === undefined) {
+    throw new Error("no client is connected");
+  }
+  return connected;
+}
+
+const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown> = {
+  connect: (command) => {
+    watch?.close();
+    connected?.close();
+    connected = undefined;
+    const { ca, certificate, key, server_name: serverName } = command.tls ?? { ca: "" };
+    connected = connect(command.address, {
+      tls: command.tls && {
+        ca,
+        ...(certificate === undefined ? {} : { certificate }),
+        ...(key === undefined ? {} : { key }),
+        ...(serverName === undefined ? {} : { serverName }),
+      },
+      token: tokenOf(command),
+      target: command.target,
+      balance: command.balance,
+    });
+    return {};
+  },
+  get_task: async ({ name, max_age }, options) => {
+    const maxAge = max_age === undefined ? {} : { maxAge: durationFromMs(max_age * 1000) };
+    return values.task(await client().getTask({ name, ...maxAge }, options));
+  },
+  batch_get_tasks: async ({ names }) =>
+    (await client().batchGetTasks({ names: names ?? [] })).map((each) =>
+      each instanceof TaskgateError ? { error: values.error(each) } : values.task(each),
+    ),
+  list_tasks: async ({ parent, filter, page_size, limit }) => {
+    const listing = client().listTasks({
+      parent: parent ?? "",
+      filter: filter ?? "",
+      pageSize: page_size ?? 0,
+    });
+    const tasks = [];
+    for await (const task of listing) {
+      tasks.push(values.task(task));
+      if (tasks.length === limit) {
+        break;
+      }
+    }
+    return { tasks, total_size: listing.totalSize ?? null };
+  },
+  summarize_tasks: async ({ parent }) => {
+    const { counts } = await client().summarizeTasks({ parent: parent ?? "" });
+    const states = counts?.states.map(({ state, count }) => [values.state(state), count]) ?? [];
+    return { total: counts?.total, states: Object.fromEntries(states) as unknown };
+  },
+  wait_task: async ({ name, states }, options) => {
+    const words = (states ?? []).map((word) => TaskState[word as keyof typeof TaskState]);
+    const { task, done } = await client().waitTask({ name, states: words }, options);
+    return { task: task && values.task(task), done };
+  },
+  cancel_task: async (command) => values.task(await client().cancelTask(update(command))),
+  retry_task: async (command) => values.task(await client().retryTask(update(command))),
+  suspend_task: async (command) => values.task(await client().suspendTask(update(command))),
+  batch_update_tasks: async ({ updates }) => {
+    const results = await client().batchUpdateTasks({
+      updates: Object.entries(updates ?? {}).map(([name, action]) => ({
+        name,
+        action: TaskAction[action],
+      })),
+    });
+    const told = [...results].map(([name, error]) => [
+      name,
+      error ? { error: values.error(error) } : null,
+    ]);
+    return Object.fromEntries(told) as unknown;
+  },
+  watch: ({ parent, names, until_settled, heartbeat_interval, time_limit }) => {
+    watch?.close();
+    watch = client().watchTasks(
+      {
+        parent: parent ?? "",
+        names: names ?? [],
+        untilSettled: until_settled ?? false,
+        ...(heartbeat_interval === undefined
+          ? {}
+          : { heartbeatInterval: durationFromMs(heartbeat_interval * 1000) }),
+      },
+      time_limit === undefined ? {} : { timeoutMs: time_limit * 1000 },
+    );
+    return {};
+  },
+  next: async ({ skip }) => {
+    for (;;) {
+      const next = await watch?.next();
+      if (next?.value === undefined) {
+        return { event: "none" };
+      }
+      if (!(skip ?? []).includes(next.value.event)) {
+        return values.event(next.value);
+      }
+    }
+  },
+  close_watch: () => {
+    watch?.close();
+    return {};
+  },
+  read_log: async ({ name, follow, limit, tail, attempt }) => {
+    const lines = [];
+    const request = {
+      name,
+      follow: follow ?? false,
+      limit: limit ?? 0,
+      tail: tail ?? 0,
+      ...(attempt === undefined ? {} : { attempt }),
+    };
+    for await (const line of client().streamTaskLogs(request)) {
+      lines.push(line.message);
+    }
+    return lines;
+  },
+  get_server_info: async () => {
+    const { version, awsServices } = await client().getServerInfo();
+    return { version, services: awsServices.map(({ name }) => name) };
+  },
+  is_serving: ({ service }) => client().isServing(service),
+  get_farm: async ({ farm_id }) => {
+    const { displayName } = await client().deadline.getFarm({ farmId: farm_id });
+    return { display_name: displayName };
+  },
+  parse_name: ({ name }) => values.parsed(name),
+  build_name: ({ kind, ids }) => formatName(values.named(kind, ids)),
+};
+
+function update({ name, request_id, reason }: Command) {
+  return { name, requestId: request_id ?? "", reason: reason ?? "" };
+}
+
+function tokenOf(command: Command): Token | undefined {
+  const { token, token_file: file, token_sequence: sequence } = command;
+  if (file !== undefined) {
+    return { file };
+  }
+  if (sequence !== undefined) {
+    const left = [...sequence];
+    return () => (left.length > 1 ? left.shift() : left[0]) ?? "";
+  }
+  return token;
+}
+
+async function run(command: Command): Promise<unknown> {
+  const { cancel_after: after, time_limit: limit } = command;
+  const signal = after === undefined ? undefined : AbortSignal.timeout(after * 1000);
+  try {
+    const deed = DEEDS[command.do];
+    const timeoutMs = limit === undefined ? undefined : limit * 1000;
+    return { ok: await deed?.(command, { signal, timeoutMs }) };
+  } catch (error) {
+    if (signal?.aborted === true && error === signal.reason) {
+      return { cancelled: true };
+    }
+    if (error instanceof TaskgateError) {
+      return { error: values.error(error) };
+    }
+    if (error instanceof RangeError) {
+      return { invalid: error.message };
+    }
+    throw error;
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(await run(JSON.parse(line) as Command))}\n`);
+}
+watch?.close();
+connected?.close();

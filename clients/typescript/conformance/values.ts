@@ -1,0 +1,108 @@
+/** What the client gives, as runners tell it. */
+
+import {
+  SnapshotReason,
+  TaskChangeKind,
+  TaskState,
+  WatchEndReason,
+  parseParentName,
+  parseTaskName,
+} from "../src/index.js";
+import type { Name, Task, TaskgateError, WatchEvent } from "../src/index.js";
+
+const KINDS = {
+  deadline_queue: "deadlineQueue",
+  deadline_job: "deadlineJob",
+  deadline_step: "deadlineStep",
+  deadline_task: "deadlineTask",
+  omics_run: "omicsRun",
+  omics_task: "omicsTask",
+} as const;
+
+export type Kind = keyof typeof KINDS;
+
+function word(words: Readonly<Record<number, string>>, number: number): string {
+  return words[number] ?? String(number);
+}
+
+export function state(number: number): string {
+  return word(TaskState, number);
+}
+
+export function task(message: Task): unknown {
+  const parameters = Object.entries(message.parameters).map(([name, { value }]) => [
+    name,
+    value.case === undefined ? {} : { [snake(value.case)]: value.value },
+  ]);
+  return {
+    name: message.name,
+    state: state(message.state),
+    native_state: message.nativeState,
+    service: message.native.case ?? "",
+    parameters: Object.fromEntries(parameters) as unknown,
+  };
+}
+
+export function error(failed: TaskgateError): unknown {
+  const { code, message, reason, domain, metadata, violations, quota } = failed;
+  return {
+    ...{ code, message, reason, domain, metadata, violations, quota },
+    retry_after: failed.retryAfterMs === undefined ? null : failed.retryAfterMs / 1000,
+    resource: failed.resource === undefined ? null : [failed.resource.type, failed.resource.id],
+    request_id: failed.requestId,
+  };
+}
+
+export function event(told: WatchEvent): unknown {
+  switch (told.event) {
+    case "snapshot":
+      return {
+        event: told.event,
+        reason: word(SnapshotReason, told.reason),
+        tasks: told.tasks.map(task),
+      };
+    case "change":
+      return {
+        event: told.event,
+        kind: word(TaskChangeKind, told.kind),
+        task: task(told.task),
+        previous_state: state(told.previousState),
+      };
+    case "heartbeat":
+      return {
+        event: told.event,
+        upstream_error: told.upstreamError === undefined ? null : error(told.upstreamError),
+      };
+    case "reconnecting":
+      return { event: told.event, error: error(told.error), failures: told.failures };
+    case "resumed":
+      return { event: told.event };
+    case "end":
+      return { event: told.event, reason: word(WatchEndReason, told.reason) };
+  }
+}
+
+export function parsed(text: string): unknown {
+  let name: Name;
+  try {
+    name = parseTaskName(text);
+  } catch {
+    name = parseParentName(text);
+  }
+  const { kind, ...ids } = name;
+  return {
+    kind: Object.entries(KINDS).find(([, each]) => each === kind)?.[0],
+    ids: Object.values(ids),
+  };
+}
+
+export function named(kind: Kind, ids: readonly string[]): Name {
+  const keys = ["farm", "queue", "job", "step", "task"];
+  const own = kind.startsWith("omics") ? ["run", "task"] : keys;
+  const entries = own.slice(0, ids.length).map((key, index) => [key, ids[index]]);
+  return { kind: KINDS[kind], ...Object.fromEntries(entries) } as Name;
+}
+
+function snake(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

@@ -1,0 +1,39 @@
+/**
+ * The client of Taskgate, one gRPC service in front of AWS Deadline Cloud and AWS HealthOmics.
+ *
+ * An enum word or a union member that is newer than this package is data: a number, or a member that
+ * is not set, never an exception.
+ *
+ * @packageDocumentation
+ */
+
+export { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
+
+export { DEFAULT_TIMEOUT_MS } from "./caller.js";
+export type { CallOptions } from "./caller.js";
+export { Client } from "./client.js";
+export type { Answer, Request, TaskLog, Watch } from "./client.js";
+export { connect } from "./connect.js";
+export type { ConnectOptions, Tls, Token } from "./connect.js";
+export { TaskgateError } from "./errors.js";
+export type { Code, Failure, Violation } from "./errors.js";
+export type {
+  Heartbeat,
+  Reconnecting,
+  Resumed,
+  Snapshot,
+  TaskChange,
+  WatchEnd,
+  WatchEvent,
+} from "./events.js";
+export { TaskState, TaskView } from "./gen/taskgate/v1/task_pb.js";
+export type { Task, TaskCounts, TaskParameter } from "./gen/taskgate/v1/task_pb.js";
+export type { LogLine, LogSource } from "./gen/taskgate/v1/task_log_pb.js";
+export { TaskAction } from "./gen/taskgate/v1/task_update_pb.js";
+export { SnapshotReason, TaskChangeKind, WatchEndReason } from "./gen/taskgate/v1/task_watch_pb.js";
+export type { TaskListing } from "./listing.js";
+export { formatName, parseParentName, parseTaskName } from "./names.js";
+export type { Name, NameKind, ParentName, TaskName } from "./names.js";
+export type { Timing } from "./reconnects.js";
+export type { ServiceClient } from "./services.js";
+export type { StreamOptions } from "./stream.js";

@@ -1,0 +1,88 @@
+/** Typed methods for every operation of an AWS service, made of its description. */
+
+import type {
+  DescMessage,
+  DescMethod,
+  DescService,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+
+import type { CallOptions, Caller } from "./caller.js";
+
+interface Method {
+  methodKind: string;
+  input: DescMessage;
+  output: DescMessage;
+}
+
+type Call<M> = M extends {
+  methodKind: infer Kind;
+  input: infer I extends DescMessage;
+  output: infer O extends DescMessage;
+}
+  ? Kind extends "unary"
+    ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
+    : Kind extends "server_streaming"
+      ? (request: MessageInitShape<I>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
+      : (
+          requests: AsyncIterable<MessageInitShape<I>>,
+          options?: CallOptions,
+        ) => Promise<MessageShape<O>>
+  : never;
+
+/** A method for each RPC of a service. They reject with a `TaskgateError`. */
+export type ServiceClient<Service extends DescService> = {
+  readonly [Name in keyof Service["method"]]: Call<Service["method"][Name]>;
+};
+
+/** The methods of a service, over a channel. */
+export function serviceClient<Service extends DescService>(
+  service: Service,
+  caller: Caller,
+): ServiceClient<Service> {
+  const calls = Object.entries(service.method).map(([name, method]) => [
+    name,
+    call(method, caller),
+  ]);
+  return Object.fromEntries(calls) as ServiceClient<Service>;
+}
+
+function call(method: DescMethod & Method, caller: Caller): unknown {
+  switch (method.methodKind) {
+    case "unary":
+      return (request: MessageInitShape<DescMessage>, options?: CallOptions) =>
+        caller.unary(method, request, options);
+    case "server_streaming":
+      return (request: MessageInitShape<DescMessage>, options?: CallOptions) =>
+        messages(method, caller, request, options);
+    default:
+      return (requests: AsyncIterable<MessageInitShape<DescMessage>>, options?: CallOptions) =>
+        caller.clientStream(method, requests, options);
+  }
+}
+
+async function* messages(
+  method: DescMethod & Method,
+  caller: Caller,
+  request: MessageInitShape<DescMessage>,
+  options: CallOptions = {},
+): AsyncGenerator<MessageShape<DescMessage>, void, undefined> {
+  const { signal, timeoutMs } = options;
+  signal?.throwIfAborted();
+  const stream = caller.stream(method, request, timeoutMs);
+  const giveUp = () => {
+    stream.cancel();
+  };
+  signal?.addEventListener("abort", giveUp, { once: true });
+  try {
+    for (let next = await stream.read(); next !== undefined; next = await stream.read()) {
+      yield next;
+    }
+  } catch (error) {
+    throw signal?.aborted === true ? signal.reason : error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+    stream.cancel();
+  }
+}
