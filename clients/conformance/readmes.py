@@ -147,6 +147,17 @@ def install_typescript(project: Path) -> None:
     )
 
 
+def install_rust(project: Path) -> None:
+    """A crate that depends on the packed one; what that needs is built where the client's is."""
+    shell(project, "cargo", "init", "--quiet", "--name", "first", "--vcs", "none")
+    crate = CLIENTS / "rust/target/crate"
+    shell(project, "cargo", "add", "--quiet", "--path", str(crate))
+    shell(project, "cargo", "add", "--quiet", "tokio", "--features", "full")
+    folder = project / ".cargo"
+    folder.mkdir()
+    (folder / "config.toml").write_text(f'[build]\ntarget-dir = "{CLIENTS / "rust/target"}"\n')
+
+
 ECOSYSTEMS: Mapping[str, Ecosystem] = {
     "python": Ecosystem(
         fence="python",
@@ -168,6 +179,13 @@ ECOSYSTEMS: Mapping[str, Ecosystem] = {
         program="program.ts",
         run=("sh", "-c", "npx tsc && node program.js"),
         readme=CLIENTS / "typescript/README.md",
+    ),
+    "rust": Ecosystem(
+        fence="rust",
+        install=install_rust,
+        program="src/main.rs",
+        run=("cargo", "run", "--quiet"),
+        readme=CLIENTS / "rust/README.md",
     ),
 }
 

@@ -1,0 +1,149 @@
+//! What the client gives, as runners tell it.
+
+use serde_json::{json, Value};
+use taskgate_client::v1::task::Native;
+use taskgate_client::v1::task_parameter::Value as Parameter;
+use taskgate_client::v1::{
+    SnapshotReason, Task, TaskChangeKind, TaskParameter, TaskState, WatchEndReason,
+};
+use taskgate_client::{Error, Event, ParentName, TaskName};
+use tonic::Code;
+
+fn word(name: Option<&str>, prefix: &str, number: i32) -> String {
+    name.map_or_else(|| number.to_string(), |name| name.trim_start_matches(prefix).to_owned())
+}
+
+pub fn state(number: i32) -> String {
+    let known = TaskState::try_from(number).ok();
+    word(known.as_ref().map(TaskState::as_str_name), "TASK_STATE_", number)
+}
+
+pub fn task(task: &Task) -> Value {
+    let service = match task.native {
+        Some(Native::Deadline(_)) => "deadline",
+        Some(Native::Omics(_)) => "omics",
+        None => "",
+    };
+    let parameters: serde_json::Map<String, Value> =
+        task.parameters.iter().map(|(name, each)| (name.clone(), parameter(each))).collect();
+    json!({
+        "name": task.name, "state": state(task.state), "native_state": task.native_state,
+        "service": service, "parameters": parameters,
+    })
+}
+
+fn parameter(parameter: &TaskParameter) -> Value {
+    match &parameter.value {
+        Some(Parameter::Int(value)) => json!({"int": value}),
+        Some(Parameter::Float(value)) => json!({"float": value}),
+        Some(Parameter::String(value)) => json!({"string": value}),
+        Some(Parameter::Path(value)) => json!({"path": value}),
+        Some(Parameter::ChunkInt(value)) => json!({"chunk_int": value}),
+        Some(Parameter::UnknownMember(value)) => json!({"unknown_member": value}),
+        None => json!({}),
+    }
+}
+
+pub fn failed(error: &Error) -> Value {
+    json!({"error": self::error(error)})
+}
+
+pub fn error(error: &Error) -> Value {
+    let violations: Vec<Value> = error
+        .violations
+        .iter()
+        .map(|each| json!({"field": each.field, "description": each.description}))
+        .collect();
+    json!({
+        "code": code(error.code), "message": error.message, "reason": error.reason,
+        "domain": error.domain, "metadata": error.metadata, "violations": violations,
+        "retry_after": error.retry_after.map(|wait| wait.as_secs_f64()),
+        "resource": error.resource, "quota": error.quota, "request_id": error.request_id,
+    })
+}
+
+fn code(code: Code) -> String {
+    let mut words = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push('_');
+        }
+        words.push(letter.to_ascii_uppercase());
+    }
+    words
+}
+
+pub fn event(event: &Event) -> Value {
+    match event {
+        Event::Snapshot(snapshot) => {
+            let known = SnapshotReason::try_from(snapshot.reason).ok();
+            let name = known.as_ref().map(SnapshotReason::as_str_name);
+            let tasks: Vec<Value> = snapshot.tasks.iter().map(task).collect();
+            let reason = word(name, "SNAPSHOT_REASON_", snapshot.reason);
+            json!({"event": "snapshot", "reason": reason, "tasks": tasks})
+        }
+        Event::Change(change) => {
+            let known = TaskChangeKind::try_from(change.kind).ok();
+            let name = known.as_ref().map(TaskChangeKind::as_str_name);
+            json!({
+                "event": "change",
+                "kind": word(name, "TASK_CHANGE_KIND_", change.kind),
+                "task": task(change.task.as_ref().unwrap_or(&Task::default())),
+                "previous_state": state(change.previous_state),
+            })
+        }
+        Event::Heartbeat(heartbeat) => {
+            json!({"event": "heartbeat", "upstream_error": heartbeat.upstream_error.as_ref().map(error)})
+        }
+        Event::Reconnecting(lost) => {
+            json!({"event": "reconnecting", "error": error(&lost.error), "failures": lost.failures})
+        }
+        Event::Resumed => json!({"event": "resumed"}),
+        Event::End(end) => {
+            let known = WatchEndReason::try_from(end.reason).ok();
+            let name = known.as_ref().map(WatchEndReason::as_str_name);
+            json!({"event": "end", "reason": word(name, "WATCH_END_REASON_", end.reason)})
+        }
+    }
+}
+
+pub fn parsed(text: &str) -> Result<Value, String> {
+    let (kind, ids) = match text.parse::<TaskName>() {
+        Ok(TaskName::Deadline { farm, queue, job, step, task }) => {
+            ("deadline_task", vec![farm, queue, job, step, task])
+        }
+        Ok(TaskName::Omics { run, task }) => ("omics_task", vec![run, task]),
+        Err(first) => match text.parse::<ParentName>() {
+            Ok(ParentName::DeadlineQueue { farm, queue }) => ("deadline_queue", vec![farm, queue]),
+            Ok(ParentName::DeadlineJob { farm, queue, job }) => {
+                ("deadline_job", vec![farm, queue, job])
+            }
+            Ok(ParentName::DeadlineStep { farm, queue, job, step }) => {
+                ("deadline_step", vec![farm, queue, job, step])
+            }
+            Ok(ParentName::OmicsRun { run }) => ("omics_run", vec![run]),
+            Err(second) => return Err(format!("{first}; {second}")),
+        },
+    };
+    Ok(json!({"kind": kind, "ids": ids}))
+}
+
+pub fn built(kind: &str, ids: &[String]) -> Result<Value, String> {
+    let id = |index: usize| ids[index].clone();
+    let name = match kind {
+        "deadline_queue" => ParentName::DeadlineQueue { farm: id(0), queue: id(1) }.format(),
+        "deadline_job" => {
+            ParentName::DeadlineJob { farm: id(0), queue: id(1), job: id(2) }.format()
+        }
+        "deadline_step" => {
+            ParentName::DeadlineStep { farm: id(0), queue: id(1), job: id(2), step: id(3) }.format()
+        }
+        "deadline_task" => {
+            TaskName::Deadline { farm: id(0), queue: id(1), job: id(2), step: id(3), task: id(4) }
+                .format()
+        }
+        "omics_run" => ParentName::OmicsRun { run: id(0) }.format(),
+        _ => TaskName::Omics { run: id(0), task: id(1) }.format(),
+    };
+    name.map(Value::from).map_err(|error| error.to_string())
+}
