@@ -53,7 +53,7 @@ check: gen/stamp ## formatting, lint, types, layers, contract
 	.ci/buf-breaking $(CURDIR)/$(BIN)/buf
 	$(BIN)/python -m taskgate_server.codegen --check
 
-LANGUAGES := python go typescript
+LANGUAGES := python go typescript rust
 RUNNERS = $(LANGUAGES:python=python asyncio)
 clients: gen/stamp ## build, check, test and pack the clients of all languages, and hold them to the cases
 	@for language in $(LANGUAGES); do clients/build $$language || exit 1; done

@@ -180,7 +180,7 @@ impl Client {
             let call = |request| async move { tasks.wait_task(request).await };
             let outcome = within(session.call_limit(asked), request.clone(), call).await;
             match session.take(outcome, asked, Instant::now())? {
-                Step::Over(answer) => return Ok(answer),
+                Step::Over(answer) => return Ok(*answer),
                 Step::Again(pause) => sleep(pause).await,
             }
         }

@@ -110,7 +110,7 @@ impl From<tonic::Status> for Error {
     fn from(status: tonic::Status) -> Self {
         let details = rpc::Status::decode(status.details()).unwrap_or_default();
         let mut error = Self::of_status(&details);
-        error.message = status.message().to_owned();
+        status.message().clone_into(&mut error.message);
         // With a source it is no word of the server's: the connection is lost.
         let lost = std::error::Error::source(&status).is_some();
         error.code = match status.code() {

@@ -13,7 +13,7 @@ use crate::stream::Session;
 ///
 /// A log that is followed goes on with the next attempt when the task is retried. After a break it
 /// goes on with the same attempt first, so that no line of it is missed, then with those after it,
-/// from the moment of the last line on. `CloudWatch` Logs tells time to the millisecond only, so the
+/// from the moment of the last line on. CloudWatch Logs tells time to the millisecond only, so the
 /// lines of that moment come again; as many as were told are left out.
 #[derive(Debug)]
 pub(crate) struct LogSession {

@@ -113,14 +113,9 @@ impl<S: Session> Resuming<S> {
             self.delay = Duration::ZERO;
         }
         let response = match self.session.silence() {
-            Some(limit) => match timeout(limit, self.read()).await {
-                Ok(response) => response?,
-                Err(_) => {
-                    let seconds = limit.as_secs_f64();
-                    let message = format!("nothing was heard from the server for {seconds} s");
-                    return Err(Error::new(Code::Unavailable, message));
-                }
-            },
+            Some(limit) => {
+                timeout(limit, self.read()).await.unwrap_or_else(|_| Err(silent(limit)))?
+            }
             None => self.read().await?,
         };
         let Some(response) = response else {
@@ -143,6 +138,11 @@ impl<S: Session> Resuming<S> {
         };
         Ok(call.message().await?)
     }
+}
+
+fn silent(limit: Duration) -> Error {
+    let seconds = limit.as_secs_f64();
+    Error::new(Code::Unavailable, format!("nothing was heard from the server for {seconds} s"))
 }
 
 /// The events of a watch. Dropping it ends the call.

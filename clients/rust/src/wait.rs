@@ -17,7 +17,7 @@ const SHORTEST_CALL: Duration = Duration::from_secs(1);
 /// What comes of an answer.
 pub(crate) enum Step {
     /// The waiting is over.
-    Over(WaitTaskResponse),
+    Over(Box<WaitTaskResponse>),
     /// It is asked again after so long.
     Again(Duration),
 }
@@ -51,7 +51,7 @@ impl WaitSession {
             Ok(answer) => {
                 self.reconnects.reached(now);
                 if answer.done || late {
-                    return Ok(Step::Over(answer));
+                    return Ok(Step::Over(Box::new(answer)));
                 }
                 self.answer = Some(answer);
                 // A server that stops answers early.
@@ -59,7 +59,9 @@ impl WaitSession {
                 Ok(Step::Again(if early { SHORTEST_CALL } else { Duration::ZERO }))
             }
             Err(error) if late => match self.answer.take() {
-                Some(answer) if error.code == Code::DeadlineExceeded => Ok(Step::Over(answer)),
+                Some(answer) if error.code == Code::DeadlineExceeded => {
+                    Ok(Step::Over(Box::new(answer)))
+                }
                 _ => Err(error),
             },
             Err(error) => {

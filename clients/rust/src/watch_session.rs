@@ -57,7 +57,7 @@ impl WatchSession {
             }),
             Told::Resumed(_) => Some(Event::Resumed),
             Told::TaskChange(change) => Some(Event::Change(change)),
-            Told::Heartbeat(heartbeat) => Some(Event::Heartbeat(heartbeat_of(heartbeat))),
+            Told::Heartbeat(heartbeat) => Some(Event::Heartbeat(heartbeat_of(&heartbeat))),
             Told::WatchEnd(end) => Some(self.ended(end)?),
         })
     }
@@ -113,7 +113,7 @@ impl Session for WatchSession {
     }
 }
 
-fn heartbeat_of(message: pb::Heartbeat) -> Heartbeat {
+fn heartbeat_of(message: &pb::Heartbeat) -> Heartbeat {
     let time = |each: prost_types::Duration| Duration::try_from(each).ok();
     Heartbeat {
         staleness: message.staleness.and_then(time),

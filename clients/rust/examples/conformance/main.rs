@@ -64,13 +64,13 @@ struct TlsChoice {
 }
 
 enum Fault {
-    Failed(Error),
+    Failed(Box<Error>),
     Invalid(String),
 }
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Self::Failed(error)
+        Self::Failed(Box::new(error))
     }
 }
 
@@ -217,8 +217,7 @@ impl Runner {
             }
             "is_serving" => json!(client.is_serving(&command.service).await?),
             "get_farm" => {
-                let request =
-                    GetFarmRequest { farm_id: Some(command.farm_id), ..Default::default() };
+                let request = GetFarmRequest { farm_id: Some(command.farm_id) };
                 let farm = client.deadline().get_farm(request).await.map_err(Error::from)?;
                 json!({"display_name": farm.into_inner().display_name})
             }
