@@ -1,5 +1,8 @@
 /** Calls over one gRPC channel, made of protobuf-es's descriptions of services. */
 
+import { Readable } from "node:stream";
+import type { Writable } from "node:stream";
+
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
@@ -28,6 +31,8 @@ export interface ServerStream<T> {
 /** Makes calls. */
 export class Caller {
   private readonly client: grpc.Client;
+  private readonly acts = new Set<() => void>();
+  private closed = false;
 
   constructor(
     address: string,
@@ -38,38 +43,34 @@ export class Caller {
     this.client = new grpc.Client(address, credentials, options);
   }
 
+  /** Whether the connection has been ended. */
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
   /** Makes a call with one request and one answer. */
   async unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethod & { input: I; output: O },
     request: MessageInitShape<I>,
-    options: CallOptions = {},
+    { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: CallOptions = {},
   ): Promise<MessageShape<O>> {
-    const { signal } = options;
-    signal?.throwIfAborted();
+    this.checkOpen(signal);
     return new Promise((resolve, reject) => {
       const call = this.client.makeUnaryRequest(
         pathOf(method),
-        (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
+        (message: MessageInitShape<I>) => encoded(method.input, message),
         (bytes) => fromBinary(method.output, bytes),
-        create(method.input, request),
+        request,
         this.metadataOf(),
-        { deadline: Date.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS) },
+        { deadline: Date.now() + timeoutMs },
         (error, answer) => {
-          signal?.removeEventListener("abort", giveUp);
-          if (signal?.aborted) {
-            reject(signal.reason as Error);
-          } else if (error) {
-            reject(TaskgateError.of(error));
-          } else {
-            // There is one: grpc-js gives an error for a call without an answer.
-            resolve(answer as MessageShape<O>);
-          }
+          release();
+          settle(resolve, reject, signal, error, answer);
         },
       );
-      const giveUp = () => {
+      const release = this.whenGivenUp(() => {
         call.cancel();
-      };
-      signal?.addEventListener("abort", giveUp, { once: true });
+      }, signal);
     });
   }
 
@@ -79,13 +80,14 @@ export class Caller {
     request: MessageInitShape<I>,
     timeoutMs?: number,
   ): ServerStream<MessageShape<O>> {
+    this.checkOpen(undefined);
     const call = this.client.makeServerStreamRequest(
       pathOf(method),
-      (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
+      (message: MessageInitShape<I>) => encoded(method.input, message),
       (bytes) => fromBinary(method.output, bytes),
-      create(method.input, request),
+      request,
       this.metadataOf(),
-      timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
+      optionsOf(timeoutMs),
     );
     // Its errors are told by the iterator too; without a listener of its own they would be thrown.
     call.on("error", () => undefined);
@@ -105,47 +107,71 @@ export class Caller {
     };
   }
 
-  /** Makes a call with any number of requests and one answer. */
+  /**
+   * Makes a call with any number of requests and one answer.
+   *
+   * The requests are left off when the call has ended, and the call when they fail.
+   */
   async clientStream<I extends DescMessage, O extends DescMessage>(
     method: DescMethod & { input: I; output: O },
-    requests: AsyncIterable<MessageInitShape<I>>,
-    options: CallOptions = {},
+    requests: AsyncIterable<MessageInitShape<I>> | Iterable<MessageInitShape<I>>,
+    { signal, timeoutMs }: CallOptions = {},
   ): Promise<MessageShape<O>> {
-    const { signal, timeoutMs } = options;
-    let call: grpc.ClientWritableStream<MessageShape<I>> | undefined;
-    const answered = new Promise<MessageShape<O>>((resolve, reject) => {
-      call = this.client.makeClientStreamRequest(
+    this.checkOpen(signal);
+    return new Promise((resolve, reject) => {
+      const call = this.client.makeClientStreamRequest(
         pathOf(method),
-        (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
+        (message: MessageInitShape<I>) => encoded(method.input, message),
         (bytes) => fromBinary(method.output, bytes),
         this.metadataOf(),
-        timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
+        optionsOf(timeoutMs),
         (error, answer) => {
-          if (signal?.aborted) {
-            reject(signal.reason as Error);
-          } else if (error) {
-            reject(TaskgateError.of(error));
-          } else {
-            resolve(answer as MessageShape<O>);
-          }
+          release();
+          source.destroy();
+          settle(resolve, reject, signal, error, answer);
         },
       );
-      signal?.addEventListener("abort", () => call?.cancel(), { once: true });
+      const release = this.whenGivenUp(() => {
+        call.cancel();
+      }, signal);
+      call.on("error", () => undefined); // of a write after the end, which the answer explains
+      const source = Readable.from(requests).on("error", (error) => {
+        reject(error);
+        call.cancel();
+      });
+      source.pipe<Writable>(call);
     });
-    answered.catch(() => undefined); // it is awaited below; until then it may fail
-    for await (const request of requests) {
-      const room = call?.write(create(method.input, request)) ?? true;
-      if (!room) {
-        await new Promise((resolve) => call?.once("drain", resolve).once("close", resolve));
-      }
-    }
-    call?.end();
-    return answered;
   }
 
-  /** Ends the connection and the calls in flight on it. */
+  /**
+   * Acts when the signal is aborted or the connection is ended.
+   *
+   * @returns what is to be called when there is nothing to act on any more.
+   */
+  whenGivenUp(act: () => void, signal: AbortSignal | undefined): () => void {
+    this.acts.add(act);
+    signal?.addEventListener("abort", act, { once: true });
+    return () => {
+      this.acts.delete(act);
+      signal?.removeEventListener("abort", act);
+    };
+  }
+
+  /** Ends the connection and the calls in flight on it, which grpc-js would let go on. */
   close(): void {
+    this.closed = true;
+    for (const act of [...this.acts]) {
+      act();
+    }
     this.client.close();
+  }
+
+  /** What grpc-js would tell of a closed channel is an error of another kind. */
+  private checkOpen(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted();
+    if (this.closed) {
+      throw new TaskgateError({ code: "CANCELLED", message: "the client is closed" });
+    }
   }
 
   private metadataOf(): grpc.Metadata {
@@ -159,6 +185,31 @@ export class Caller {
 
 function pathOf(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`;
+}
+
+function encoded<I extends DescMessage>(type: I, message: MessageInitShape<I>): Buffer {
+  return Buffer.from(toBinary(type, create(type, message)));
+}
+
+function optionsOf(timeoutMs: number | undefined): grpc.CallOptions {
+  return timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
+}
+
+function settle<T>(
+  resolve: (answer: T) => void,
+  reject: (reason: Error) => void,
+  signal: AbortSignal | undefined,
+  error: grpc.ServiceError | null,
+  answer: T | undefined,
+): void {
+  if (signal?.aborted === true) {
+    reject(signal.reason as Error);
+  } else if (error) {
+    reject(TaskgateError.of(error));
+  } else {
+    // There is one: grpc-js gives an error for a call without an answer.
+    resolve(answer as T);
+  }
 }
 
 function isServiceError(error: unknown): error is grpc.ServiceError {

@@ -117,6 +117,7 @@ export class Client {
       session,
       (error, delayMs, failures) => ({ event: "reconnecting", error, delayMs, failures }),
       this.timing,
+      (act, signal) => this.caller.whenGivenUp(act, signal),
       options,
     );
     return Object.defineProperty(stream, "resumeToken", {
@@ -167,6 +168,7 @@ export class Client {
       session,
       () => undefined,
       this.timing,
+      (act, signal) => this.caller.whenGivenUp(act, signal),
       options,
     );
     return Object.defineProperty(stream, "source", { get: () => session.source }) as TaskLog;
@@ -182,7 +184,10 @@ export class Client {
     return checkHealth(this.caller, service, options);
   }
 
-  /** Ends the connection and the calls in flight on it. */
+  /**
+   * Ends the connection and the calls in flight on it: they reject with CANCELLED, and watches and
+   * logs end.
+   */
   close(): void {
     this.caller.close();
   }

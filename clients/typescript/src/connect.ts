@@ -1,15 +1,14 @@
 /** Connecting to a server. */
 
-import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-
-import * as grpc from "@grpc/grpc-js";
+import type * as grpc from "@grpc/grpc-js";
 
 import { Caller } from "./caller.js";
 import { Client } from "./client.js";
 import serviceConfig from "./gen/service_config.js";
 import { REAL_TIMING } from "./reconnects.js";
 import type { Timing } from "./reconnects.js";
+import { channelCredentials } from "./security.js";
+import type { Tls, Token } from "./security.js";
 
 const CHANNEL_OPTIONS: grpc.ChannelOptions = {
   // A thousand tasks, each with AWS's own answer, are more than the 4 MiB that gRPC starts with.
@@ -19,21 +18,6 @@ const CHANNEL_OPTIONS: grpc.ChannelOptions = {
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
 };
-
-/** How a connection is encrypted. Files are PEM, and are read by {@link connect}. */
-export interface Tls {
-  /** Who must have signed the server's certificate; Node's authorities if absent. */
-  readonly ca?: string;
-  /** The client's own certificate, for a server that asks for one (mTLS). */
-  readonly certificate?: string;
-  /** The key of the client's certificate. */
-  readonly key?: string;
-  /** The name in the server's certificate, where the address has another. */
-  readonly serverName?: string;
-}
-
-/** A bearer token, a file that has one, or what gives one. The last two are asked for each call. */
-export type Token = string | { readonly file: string } | (() => string | Promise<string>);
 
 /** How {@link connect} connects. */
 export interface ConnectOptions {
@@ -55,7 +39,8 @@ export interface ConnectOptions {
  *
  * Reads that find a connection or a server gone are made again, a few times within a second or two.
  *
- * @throws RangeError for a token without TLS, and for a certificate without its key.
+ * @throws RangeError for a token without TLS, and for a certificate without its key; Node's own error
+ * for a file of `tls` that cannot be read.
  */
 export function connect(address: string, options: ConnectOptions = {}): Client {
   // Without healthCheckConfig: grpc-js has no health checks of its own.
@@ -72,47 +57,8 @@ export function connect(address: string, options: ConnectOptions = {}): Client {
   if (options.tls?.serverName !== undefined) {
     channelOptions["grpc.ssl_target_name_override"] = options.tls.serverName;
   }
-  const metadata = options.target === undefined ? {} : { "taskgate-target": options.target };
-  const caller = new Caller(address, credentialsOf(options), channelOptions, metadata);
+  const { tls, token, target = "" } = options;
+  const metadata: Record<string, string> = target === "" ? {} : { "taskgate-target": target };
+  const caller = new Caller(address, channelCredentials(tls, token), channelOptions, metadata);
   return new Client(caller, options.timing ?? REAL_TIMING);
-}
-
-function credentialsOf({ tls, token }: ConnectOptions): grpc.ChannelCredentials {
-  if (tls === undefined) {
-    if (token !== undefined) {
-      throw new RangeError("a token needs TLS: everybody on the way could read it");
-    }
-    return grpc.credentials.createInsecure();
-  }
-  if ((tls.certificate === undefined) !== (tls.key === undefined)) {
-    throw new RangeError("a client certificate needs its key, and a key its certificate");
-  }
-  const [ca, key, certificate] = [tls.ca, tls.key, tls.certificate].map((path) =>
-    path === undefined ? null : readFileSync(path),
-  );
-  const channel = grpc.credentials.createSsl(ca, key, certificate);
-  if (token === undefined) {
-    return channel;
-  }
-  const calls = grpc.credentials.createFromMetadataGenerator((_, done) => {
-    currentToken(token).then(
-      (text) => {
-        const metadata = new grpc.Metadata();
-        metadata.set("authorization", `Bearer ${text.trim()}`);
-        done(null, metadata);
-      },
-      (error: unknown) => {
-        done(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
-  });
-  return grpc.credentials.combineChannelCredentials(channel, calls);
-}
-
-/** A file is read again: who rotates it, such as Kubernetes, tells nobody. */
-async function currentToken(token: Token): Promise<string> {
-  if (typeof token === "string") {
-    return token;
-  }
-  return typeof token === "function" ? token() : readFile(token.file, "utf8");
 }

@@ -69,7 +69,10 @@ export class TaskgateError extends Error implements Failure {
   /** What an error of gRPC says; works for servers of other makes too. */
   static of(error: ServiceError): TaskgateError {
     const [packed] = error.metadata.get("grpc-status-details-bin");
-    const told = Buffer.isBuffer(packed) ? unpacked(fromBinary(StatusSchema, packed)) : {};
+    const status = Buffer.isBuffer(packed)
+      ? readable(() => fromBinary(StatusSchema, packed))
+      : undefined;
+    const told = status === undefined ? {} : unpacked(status);
     return new TaskgateError({ ...told, code: codeOf(error.code), message: error.details });
   }
 
@@ -99,12 +102,21 @@ function codeOf(number: number): Code {
 function unpacked(status: Status): Partial<Failure> {
   const failure: Partial<Failure> = {};
   for (const packed of status.details) {
-    const detail = anyUnpack(packed, REGISTRY);
+    const detail = readable(() => anyUnpack(packed, REGISTRY));
     if (detail) {
       Object.assign(failure, told(detail));
     }
   }
   return failure;
+}
+
+/** Details are extra: what cannot be read must not hide the error that it came with. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }
 
 function told(detail: Message): Partial<Failure> {

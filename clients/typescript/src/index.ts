@@ -14,7 +14,7 @@ export type { CallOptions } from "./caller.js";
 export { Client } from "./client.js";
 export type { Answer, Request, TaskLog, Watch } from "./client.js";
 export { connect } from "./connect.js";
-export type { ConnectOptions, Tls, Token } from "./connect.js";
+export type { ConnectOptions } from "./connect.js";
 export { TaskgateError } from "./errors.js";
 export type { Code, Failure, Violation } from "./errors.js";
 export type {
@@ -35,5 +35,6 @@ export type { TaskListing } from "./listing.js";
 export { formatName, parseParentName, parseTaskName } from "./names.js";
 export type { Name, NameKind, ParentName, TaskName } from "./names.js";
 export type { Timing } from "./reconnects.js";
+export type { Tls, Token } from "./security.js";
 export type { ServiceClient } from "./services.js";
 export type { StreamOptions } from "./stream.js";

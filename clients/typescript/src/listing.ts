@@ -6,6 +6,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Task } from "./gen/taskgate/v1/task_pb.js";
 import { ListTasksRequestSchema } from "./gen/taskgate/v1/task_service_pb.js";
 import type { ListTasksRequest, ListTasksResponse } from "./gen/taskgate/v1/task_service_pb.js";
+import { Turns } from "./turns.js";
 
 /** Goes through tasks, and asks for a page when it has none left. */
 export class TaskListing implements AsyncIterableIterator<Task> {
@@ -15,6 +16,7 @@ export class TaskListing implements AsyncIterableIterator<Task> {
   incompleteReason: string | undefined;
   private request: ListTasksRequest | undefined;
   private tasks: Task[] = [];
+  private readonly turns = new Turns();
 
   constructor(
     request: MessageInitShape<typeof ListTasksRequestSchema>,
@@ -28,7 +30,11 @@ export class TaskListing implements AsyncIterableIterator<Task> {
   }
 
   /** The next task. If it rejects, asking again asks for the same page. */
-  async next(): Promise<IteratorResult<Task, undefined>> {
+  next(): Promise<IteratorResult<Task, undefined>> {
+    return this.turns.take(() => this.nextTask());
+  }
+
+  private async nextTask(): Promise<IteratorResult<Task, undefined>> {
     for (;;) {
       const task = this.tasks.shift();
       if (task !== undefined) {

@@ -26,7 +26,7 @@ type Call<M> = M extends {
     : Kind extends "server_streaming"
       ? (request: MessageInitShape<I>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
       : (
-          requests: AsyncIterable<MessageInitShape<I>>,
+          requests: AsyncIterable<MessageInitShape<I>> | Iterable<MessageInitShape<I>>,
           options?: CallOptions,
         ) => Promise<MessageShape<O>>
   : never;
@@ -71,10 +71,9 @@ async function* messages(
   const { signal, timeoutMs } = options;
   signal?.throwIfAborted();
   const stream = caller.stream(method, request, timeoutMs);
-  const giveUp = () => {
+  const release = caller.whenGivenUp(() => {
     stream.cancel();
-  };
-  signal?.addEventListener("abort", giveUp, { once: true });
+  }, signal);
   try {
     for (let next = await stream.read(); next !== undefined; next = await stream.read()) {
       yield next;
@@ -82,7 +81,7 @@ async function* messages(
   } catch (error) {
     throw signal?.aborted === true ? signal.reason : error;
   } finally {
-    signal?.removeEventListener("abort", giveUp);
+    release();
     stream.cancel();
   }
 }

@@ -4,6 +4,7 @@ import type { ServerStream } from "./caller.js";
 import { TaskgateError } from "./errors.js";
 import { Reconnects } from "./reconnects.js";
 import type { Timing } from "./reconnects.js";
+import { Turns } from "./turns.js";
 
 /** What goes on: a watch or a log. */
 export interface Session<Response, Event> {
@@ -30,6 +31,8 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
   private readonly end: number | undefined;
   private readonly closing = new AbortController();
   private readonly signal: AbortSignal | undefined;
+  private readonly release: () => void;
+  private readonly turns = new Turns();
   private readonly ready: Event[] = [];
   private call: ServerStream<Response> | undefined;
   private delayMs = 0;
@@ -43,14 +46,15 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
       failures: number,
     ) => Event | undefined,
     private readonly timing: Timing,
+    whenGivenUp: (act: () => void, signal: AbortSignal | undefined) => () => void,
     options: StreamOptions,
   ) {
     this.reconnects = new Reconnects(() => timing.random());
     this.end = options.timeoutMs === undefined ? undefined : timing.now() + options.timeoutMs;
     this.signal = options.signal;
-    this.signal?.addEventListener("abort", () => {
+    this.release = whenGivenUp(() => {
       this.close();
-    });
+    }, this.signal);
   }
 
   [Symbol.asyncIterator](): this {
@@ -58,23 +62,13 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
   }
 
   /** The next event. Rejects with a {@link TaskgateError} when the stream cannot go on. */
-  async next(): Promise<IteratorResult<Event, undefined>> {
-    for (;;) {
-      const event = this.ready.shift();
-      if (event !== undefined) {
-        return { done: false, value: event };
-      }
-      this.signal?.throwIfAborted();
-      if (this.isClosed || this.session.finished) {
-        this.close();
-        return { done: true, value: undefined };
-      }
-      await this.advance();
-    }
+  next(): Promise<IteratorResult<Event, undefined>> {
+    return this.turns.take(() => this.nextEvent());
   }
 
   /** Ends the call and the iteration. */
   close(): void {
+    this.release();
     this.closing.abort();
     this.dropCall();
   }
@@ -87,6 +81,21 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
 
   private get isClosed(): boolean {
     return this.closing.signal.aborted;
+  }
+
+  private async nextEvent(): Promise<IteratorResult<Event, undefined>> {
+    for (;;) {
+      const event = this.ready.shift();
+      if (event !== undefined) {
+        return { done: false, value: event };
+      }
+      this.signal?.throwIfAborted();
+      if (this.isClosed || this.session.finished) {
+        this.close();
+        return { done: true, value: undefined };
+      }
+      await this.advance();
+    }
   }
 
   private async advance(): Promise<void> {
@@ -107,6 +116,7 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
         return;
       }
       if (!(error instanceof TaskgateError)) {
+        this.close();
         throw error;
       }
       this.planNextCall(error);

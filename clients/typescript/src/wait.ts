@@ -22,23 +22,36 @@ export async function waitForTask(
   timing: Timing,
 ): Promise<WaitTaskResponse> {
   const session = new WaitSession(timing, timeoutMs);
-  for (;;) {
-    const asked = timing.now();
-    let pause: number | undefined;
-    try {
-      const options = { signal, timeoutMs: session.callMs(asked) };
-      const answer = await caller.unary(TaskService.method.waitTask, request, options);
-      pause = session.take(answer, asked);
-    } catch (error) {
-      if (!(error instanceof TaskgateError)) {
-        throw error;
+  const givenUp = new AbortController();
+  const release = caller.whenGivenUp(() => {
+    givenUp.abort();
+  }, signal);
+  try {
+    for (;;) {
+      const asked = timing.now();
+      let pause: number | undefined;
+      try {
+        const options = { signal, timeoutMs: session.callMs(asked) };
+        const answer = await caller.unary(TaskService.method.waitTask, request, options);
+        pause = session.take(answer, asked);
+      } catch (error) {
+        if (!(error instanceof TaskgateError) || caller.isClosed) {
+          throw error;
+        }
+        pause = session.failed(error, asked);
       }
-      pause = session.failed(error, asked);
+      if (pause === undefined && session.answer !== undefined) {
+        return session.answer;
+      }
+      await timing.sleep(pause ?? 0, givenUp.signal).catch((error: unknown) => {
+        // What it rejects with is its own; the next call tells why there is none.
+        if (!givenUp.signal.aborted) {
+          throw error;
+        }
+      });
     }
-    if (pause === undefined && session.answer !== undefined) {
-      return session.answer;
-    }
-    await timing.sleep(pause ?? 0, signal);
+  } finally {
+    release();
   }
 }
 

@@ -1,0 +1,227 @@
+import { getEventListeners } from "node:events";
+
+import * as grpc from "@grpc/grpc-js";
+import { afterEach, describe, expect, it } from "vitest";
+
+import { OmicsService } from "../src/gen/taskgate/omics/v1/omics_pb.js";
+import { TaskService } from "../src/gen/taskgate/v1/task_service_pb.js";
+import { connect } from "../src/index.js";
+import type { Client, TaskgateError } from "../src/index.js";
+import { serve } from "./server.js";
+import type { Served, TestServer } from "./server.js";
+
+let server: TestServer;
+let client: Client;
+
+async function serving(...methods: readonly Served[]): Promise<void> {
+  server = await serve(...methods);
+  client = connect(server.address);
+}
+
+afterEach(() => {
+  client.close();
+  server.stop();
+});
+
+type Unary = grpc.handleUnaryCall<Buffer, Buffer>;
+type Streams = grpc.handleServerStreamingCall<Buffer, Buffer>;
+type Takes = grpc.handleClientStreamingCall<Buffer, Buffer>;
+
+const EMPTY = Buffer.alloc(0);
+
+describe("a call", () => {
+  it("fails as told when its details are no details", async () => {
+    const refuse: Unary = (_, answer) => {
+      const metadata = new grpc.Metadata();
+      metadata.set("grpc-status-details-bin", Buffer.from([0xff, 0xff, 0xff]));
+      answer({ code: grpc.status.DATA_LOSS, details: "it is gone", metadata });
+    };
+    await serving([TaskService.method.getTask, refuse]);
+    await expect(client.getTask({ name: "x" })).rejects.toMatchObject({
+      name: "TaskgateError",
+      code: "DATA_LOSS",
+      message: "it is gone",
+      reason: "",
+    });
+  });
+
+  it("is not made when it was given up before", async () => {
+    let calls = 0;
+    const answer: Unary = (_, done) => {
+      calls += 1;
+      done(null, EMPTY);
+    };
+    await serving([TaskService.method.getServerInfo, answer]);
+    const reason = new Error("not now");
+    await expect(client.getServerInfo({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(calls).toBe(0);
+  });
+
+  it("leaves nothing on a signal that outlives it", async () => {
+    const answer: Unary = (_, done) => {
+      done(null, EMPTY);
+    };
+    await serving([TaskService.method.getServerInfo, answer]);
+    const { signal, listeners } = counted();
+    await client.getServerInfo({ signal });
+    expect(listeners()).toBe(0);
+  });
+
+  it("ends with the connection", async () => {
+    let arrived: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => (arrived = resolve));
+    const hang: Unary = () => {
+      arrived();
+    };
+    await serving([TaskService.method.getTask, hang]);
+    const call = client.getTask({ name: "x" });
+    await asked;
+    client.close();
+    await expect(call).rejects.toMatchObject({ code: "CANCELLED" });
+  });
+});
+
+describe("a watch", () => {
+  it("ends with the connection", async () => {
+    let arrived: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => (arrived = resolve));
+    const hang: Streams = () => {
+      arrived();
+    };
+    await serving([TaskService.method.watchTasks, hang]);
+    const next = client.watchTasks({ parent: "x" }).next();
+    await asked;
+    client.close();
+    await expect(next).resolves.toEqual({ done: true, value: undefined });
+  });
+
+  it("leaves nothing on a signal that outlives it", async () => {
+    const end: Streams = (call) => {
+      call.end();
+    };
+    await serving([TaskService.method.streamTaskLogs, end]);
+    const { signal, listeners } = counted();
+    for await (const line of client.streamTaskLogs({ name: "x" }, { signal })) {
+      expect.unreachable(line.message);
+    }
+    expect(listeners()).toBe(0);
+  });
+});
+
+describe("a wait", () => {
+  it("rejects with the signal's reason while it pauses, too", async () => {
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const early: Unary = (_, answer) => {
+      answer(null, EMPTY); // not done, so that there is a pause before the next call
+      setTimeout(() => {
+        controller.abort(reason);
+      }, 50);
+    };
+    await serving([TaskService.method.waitTask, early]);
+    const waiting = client.waitTask({ name: "x" }, { signal: controller.signal });
+    await expect(waiting).rejects.toBe(reason);
+  });
+});
+
+describe("an upload", () => {
+  const upload = OmicsService.method.uploadReadSetPart;
+  const part = { payload: new Uint8Array(256 * 1024) };
+
+  it("gives all parts and the answer", async () => {
+    let received = 0;
+    const count: Takes = (call, answer) => {
+      call.on("data", () => (received += 1));
+      call.on("end", () => {
+        answer(null, EMPTY);
+      });
+    };
+    await serving([upload, count]);
+    await client.omics.uploadReadSetPart(parts(5).all);
+    expect(received).toBe(5);
+  });
+
+  it("stops when the server has refused it", async () => {
+    const refuse: Takes = (_, answer) => {
+      answer({ code: grpc.status.PERMISSION_DENIED, details: "no" });
+    };
+    await serving([upload, refuse]);
+    const endless = parts(Infinity);
+    await expect(client.omics.uploadReadSetPart(endless.all)).rejects.toMatchObject({
+      code: "PERMISSION_DENIED",
+    });
+    expect(endless.isClosed()).toBe(true);
+  });
+
+  it("is cancelled when its source fails", async () => {
+    let left: () => void = () => undefined;
+    const cancelled = new Promise<void>((resolve) => (left = resolve));
+    const wait: Takes = (call) => {
+      call.on("cancelled", left);
+      call.resume();
+    };
+    await serving([upload, wait]);
+    const failure = new Error("the disk is gone");
+    async function* failing() {
+      yield part;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      throw failure;
+    }
+    await expect(client.omics.uploadReadSetPart(failing())).rejects.toBe(failure);
+    await cancelled;
+  });
+
+  it("is given up by its signal while its source is slow", async () => {
+    await serving([upload, () => undefined]);
+    const reason = new Error("enough");
+    async function* slow() {
+      yield part;
+      await new Promise(() => undefined);
+    }
+    const controller = new AbortController();
+    setTimeout(() => {
+      controller.abort(reason);
+    }, 50);
+    const { signal } = controller;
+    await expect(client.omics.uploadReadSetPart(slow(), { signal })).rejects.toBe(reason);
+    await expect(client.omics.uploadReadSetPart(slow(), { signal })).rejects.toBe(reason);
+  });
+
+  function parts(count: number) {
+    let closed = false;
+    async function* all() {
+      try {
+        for (let number = 0; number < count; number += 1) {
+          await Promise.resolve();
+          yield part;
+        }
+      } finally {
+        closed = true;
+      }
+    }
+    return { all: all(), isClosed: () => closed };
+  }
+});
+
+describe("a download", () => {
+  it("fails with the server's error, as a TaskgateError", async () => {
+    const refuse: Streams = (call) => {
+      call.emit("error", { code: grpc.status.OUT_OF_RANGE, details: "no such part" });
+    };
+    await serving([OmicsService.method.getReadSet, refuse]);
+    const read = async () => {
+      for await (const each of client.omics.getReadSet({ id: "1" })) {
+        expect.unreachable(each.$typeName);
+      }
+    };
+    await expect(read()).rejects.toMatchObject({
+      code: "OUT_OF_RANGE",
+    } satisfies Partial<TaskgateError>);
+  });
+});
+
+/** A signal that tells how many listeners it has. */
+function counted() {
+  const { signal } = new AbortController();
+  return { signal, listeners: () => getEventListeners(signal, "abort").length };
+}
