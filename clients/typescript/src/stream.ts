@@ -101,6 +101,9 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
   private async advance(): Promise<void> {
     try {
       await this.pause();
+      if (this.isClosed) {
+        return; // else nobody would ever end the call
+      }
       this.call ??= this.open(this.timeLeft());
       const response = await this.receive(this.call);
       if (response === undefined) {
@@ -177,7 +180,6 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
     }
     const left = this.end - this.timing.now();
     if (left <= 0) {
-      this.close();
       throw new TaskgateError({ code: "DEADLINE_EXCEEDED", message: "the time is up" });
     }
     return left;

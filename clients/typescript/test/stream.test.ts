@@ -1,0 +1,172 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import type { ServerStream } from "../src/caller.js";
+import { TaskgateError } from "../src/index.js";
+import { ResumingStream } from "../src/stream.js";
+import type { Session, StreamOptions } from "../src/stream.js";
+import { TestTiming } from "./timing.js";
+
+const GONE = new TaskgateError({ code: "UNAVAILABLE", message: "gone" });
+const REFUSED = new TaskgateError({ code: "INVALID_ARGUMENT", message: "no" });
+
+const SILENT = Symbol("silent");
+
+/** What a call does when it is read: gives a text, ends, fails, or is silent. */
+type Act = string | undefined | TaskgateError | typeof SILENT;
+
+class Call implements ServerStream<string> {
+  cancelled = false;
+  private fail: (error: TaskgateError) => void = () => undefined;
+
+  constructor(private readonly acts: Act[]) {}
+
+  read(): Promise<string | undefined> {
+    const act = this.acts.shift();
+    if (act === SILENT) {
+      return new Promise((_, reject) => (this.fail = reject));
+    }
+    return act instanceof TaskgateError ? Promise.reject(act) : Promise.resolve(act);
+  }
+
+  cancel(): void {
+    this.cancelled = true;
+    this.fail(new TaskgateError({ code: "CANCELLED", message: "by us" }));
+  }
+}
+
+class Texts implements Session<string, string> {
+  finished = false;
+
+  constructor(readonly silenceMs: number | undefined) {}
+
+  take(response: string): string[] {
+    return [response];
+  }
+
+  end(): void {
+    this.finished = true;
+  }
+}
+
+let timing: TestTiming;
+let calls: Call[];
+let closeClient: () => void;
+
+beforeEach(() => {
+  timing = new TestTiming();
+  calls = [];
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function stream(scripts: Act[][], options: StreamOptions = {}, silenceMs?: number) {
+  return new ResumingStream<string, string>(
+    () => {
+      const call = new Call(scripts.shift() ?? []);
+      calls.push(call);
+      return call;
+    },
+    new Texts(silenceMs),
+    (error, delayMs, failures) => `${error.code} ${String(delayMs)} ${String(failures)}`,
+    timing,
+    (act) => {
+      closeClient = act;
+      return () => undefined;
+    },
+    options,
+  );
+}
+
+async function all(texts: AsyncIterable<string>): Promise<string[]> {
+  const told = [];
+  for await (const text of texts) {
+    told.push(text);
+  }
+  return told;
+}
+
+describe("a resuming stream", () => {
+  it("goes on with another call, after a pause", async () => {
+    const told = await all(stream([["one", GONE], [GONE], ["two", undefined]]));
+    expect(told).toEqual(["one", "UNAVAILABLE 1000 1", "UNAVAILABLE 2000 2", "two"]);
+    expect(timing.pauses).toEqual([1_000, 2_000]);
+    expect(calls.map(({ cancelled }) => cancelled)).toEqual([true, true, true]);
+  });
+
+  it("fails when it is refused, and is over then", async () => {
+    const refused = stream([["one", REFUSED]]);
+    expect(await refused.next()).toEqual({ done: false, value: "one" });
+    await expect(refused.next()).rejects.toBe(REFUSED);
+    expect(await refused.next()).toEqual({ done: true, value: undefined });
+  });
+
+  it("fails at once when the server was never reached", async () => {
+    await expect(stream([[GONE]]).next()).rejects.toBe(GONE);
+    expect(timing.pauses).toEqual([]);
+  });
+
+  it("takes a call that is silent for dead", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const silent = stream([["one", SILENT], ["two"]], {}, 3_000);
+    await silent.next();
+    const next = silent.next();
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(await next).toEqual({ done: false, value: "UNAVAILABLE 1000 1" });
+    expect(calls[0]?.cancelled).toBe(true);
+    expect(await silent.next()).toEqual({ done: false, value: "two" });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("ends when its time is up, also between two calls", async () => {
+    const limited = stream([["one", GONE]], { timeoutMs: 500 });
+    await limited.next();
+    expect(await limited.next()).toEqual({ done: false, value: "UNAVAILABLE 1000 1" });
+    await expect(limited.next()).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(timing.pauses).toEqual([500]);
+  });
+
+  it("ends its call when a loop is left", async () => {
+    for await (const text of stream([["one", "two"]])) {
+      expect(text).toBe("one");
+      break;
+    }
+    expect(calls[0]?.cancelled).toBe(true);
+  });
+
+  it("ends while it waits, when it or its client is closed", async () => {
+    for (const close of [
+      (it: { close(): void }) => {
+        it.close();
+      },
+      () => {
+        closeClient();
+      },
+    ]) {
+      const waiting = stream([[SILENT]]);
+      const next = waiting.next();
+      await vi.waitFor(() => {
+        expect(calls).toHaveLength(1);
+      });
+      close(waiting);
+      expect(await next).toEqual({ done: true, value: undefined });
+      expect(calls.pop()?.cancelled).toBe(true);
+    }
+  });
+
+  it("opens no call when it is closed before", async () => {
+    const closed = stream([[SILENT]]);
+    const next = closed.next();
+    closed.close();
+    expect(await next).toEqual({ done: true, value: undefined });
+    expect(calls).toHaveLength(0);
+  });
+
+  it("answers those who ask at once in their order", async () => {
+    const asked = stream([["one", "two", undefined]]);
+    const told = await Promise.all([asked.next(), asked.next(), asked.next()]);
+    expect(told.map(({ value }) => value)).toEqual(["one", "two", undefined]);
+    expect(calls).toHaveLength(1);
+  });
+});
