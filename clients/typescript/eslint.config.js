@@ -1,4 +1,5 @@
 import eslint from "@eslint/js";
+import jsdoc from "eslint-plugin-jsdoc";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
@@ -9,6 +10,30 @@ export default tseslint.config(
   {
     languageOptions: {
       parserOptions: { project: "tsconfig.json", tsconfigRootDir: import.meta.dirname },
+    },
+  },
+  {
+    // Whatever a caller can see is told in words.
+    files: ["src/**/*.ts"],
+    plugins: { jsdoc },
+    rules: {
+      "jsdoc/require-jsdoc": [
+        "error",
+        {
+          publicOnly: true,
+          require: { ClassDeclaration: true, FunctionDeclaration: true, MethodDefinition: true },
+          checkConstructors: false,
+          contexts: [
+            "TSInterfaceDeclaration",
+            "TSTypeAliasDeclaration",
+            "TSInterfaceDeclaration TSPropertySignature",
+            "TSInterfaceDeclaration TSMethodSignature",
+            "PropertyDefinition[accessibility!='private']",
+            "ExportNamedDeclaration > VariableDeclaration",
+          ],
+        },
+      ],
+      "jsdoc/require-description": "error",
     },
   },
 );

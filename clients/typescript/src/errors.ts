@@ -15,18 +15,23 @@ export type Code = keyof typeof grpcStatus;
 
 /** What is wrong with one field of a request. */
 export interface Violation {
+  /** Where in the request it is, such as `updates[2].name`. */
   readonly field: string;
+  /** What is wrong with it, for a person. */
   readonly description: string;
 }
 
 /** What is known of a failed call. */
 export interface Failure {
+  /** The gRPC status, by its name. */
   code: Code;
+  /** What went wrong, for a person. */
   message: string;
   /** Such as RESOURCE_NOT_FOUND_EXCEPTION: AWS's error code, or Taskgate's own reason. */
   reason: string;
   /** Who says so: `deadline.amazonaws.com`, `omics.amazonaws.com` or `taskgate`. */
   domain: string;
+  /** What else is told of the reason, by name. */
   metadata: Readonly<Record<string, string>>;
   /** Every field of the request that is wrong. */
   violations: readonly Violation[];
@@ -42,15 +47,25 @@ export interface Failure {
 
 /** A call that Taskgate answered with an error, or could not answer. */
 export class TaskgateError extends Error implements Failure {
+  /** The name of the class, for logs. */
   override readonly name = "TaskgateError";
+  /** The gRPC status, by its name. */
   readonly code: Code;
+  /** Such as RESOURCE_NOT_FOUND_EXCEPTION: AWS's error code, or Taskgate's own reason. */
   readonly reason: string;
+  /** Who says so: `deadline.amazonaws.com`, `omics.amazonaws.com` or `taskgate`. */
   readonly domain: string;
+  /** What else is told of the reason, by name. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Every field of the request that is wrong. */
   readonly violations: readonly Violation[];
+  /** How long to wait before trying again, in milliseconds, where it is known. */
   readonly retryAfterMs: number | undefined;
+  /** The thing that is missing or in conflict. */
   readonly resource: { readonly type: string; readonly id: string } | undefined;
+  /** The id of the AWS quota that was exceeded. */
   readonly quota: string;
+  /** AWS's id of the request if there was one, else Taskgate's id of the call. */
   readonly requestId: string;
 
   constructor(failure: Partial<Failure> & Pick<Failure, "code" | "message">) {

@@ -10,7 +10,9 @@ import type {
 
 /** All the tasks there are. Whatever the watch told before is void. */
 export interface Snapshot {
+  /** Which event it is. */
   readonly event: "snapshot";
+  /** In the order in which the server told them. */
   readonly tasks: readonly Task[];
   /** Why there is one: the watch is new, or the server could not go on where it was. */
   readonly reason: SnapshotReason;
@@ -20,6 +22,7 @@ export interface Snapshot {
 
 /** A task came, changed or went. */
 export interface TaskChange {
+  /** Which event it is. */
   readonly event: "change";
   /** As it now is; as it last was, if it went. */
   readonly task: Task;
@@ -33,6 +36,7 @@ export interface TaskChange {
 
 /** Nothing has happened for a while. */
 export interface Heartbeat {
+  /** Which event it is. */
   readonly event: "heartbeat";
   /** Milliseconds since AWS was last asked successfully about everything that is watched. */
   readonly stalenessMs: number | undefined;
@@ -44,8 +48,11 @@ export interface Heartbeat {
 
 /** The server was lost; it is called again after the delay, and the watch goes on. */
 export interface Reconnecting {
+  /** Which event it is. */
   readonly event: "reconnecting";
+  /** How it was lost. */
   readonly error: TaskgateError;
+  /** Milliseconds until it is called again. */
   readonly delayMs: number;
   /** How many there have been since the server was last heard, this one included. */
   readonly failures: number;
@@ -53,12 +60,15 @@ export interface Reconnecting {
 
 /** The watch goes on where it was: nothing was missed, and no snapshot comes. */
 export interface Resumed {
+  /** Which event it is. */
   readonly event: "resumed";
 }
 
 /** The last event: the watch has ended by itself. */
 export interface WatchEnd {
+  /** Which event it is. */
   readonly event: "end";
+  /** Every task has settled, or there are none any more; or a number that a newer server knows. */
   readonly reason: WatchEndReason;
   /** The tasks as a whole, at the end. */
   readonly counts: TaskCounts | undefined;

@@ -25,6 +25,7 @@ export class TaskListing implements AsyncIterableIterator<Task> {
     this.request = create(ListTasksRequestSchema, request);
   }
 
+  /** Itself: it can be gone through once. */
   [Symbol.asyncIterator](): this {
     return this;
   }

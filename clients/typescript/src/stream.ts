@@ -8,6 +8,7 @@ import { Turns } from "./turns.js";
 
 /** What goes on: a watch or a log. */
 export interface Session<Response, Event> {
+  /** Whether all has been told. */
   readonly finished: boolean;
   /** Milliseconds without a message that mean that the connection is dead; undefined: never. */
   readonly silenceMs: number | undefined;
@@ -57,6 +58,7 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
     }, this.signal);
   }
 
+  /** Itself: it can be gone through once. */
   [Symbol.asyncIterator](): this {
     return this;
   }

@@ -24,6 +24,7 @@ afterEach(() => {
 });
 
 type Unary = grpc.handleUnaryCall<Buffer, Buffer>;
+type Done = grpc.sendUnaryData<Buffer>;
 type Streams = grpc.handleServerStreamingCall<Buffer, Buffer>;
 type Takes = grpc.handleClientStreamingCall<Buffer, Buffer>;
 
@@ -55,6 +56,38 @@ describe("a call", () => {
     const reason = new Error("not now");
     await expect(client.getServerInfo({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     expect(calls).toBe(0);
+  });
+
+  it("goes to all servers in turn, if that is asked for", async () => {
+    let calls = 0;
+    const count: Unary = (_, done) => {
+      calls += 1;
+      done(null, EMPTY);
+    };
+    await serving([TaskService.method.getServerInfo, count]);
+    const other = await serve([
+      TaskService.method.getServerInfo,
+      (_: unknown, done: Done) => {
+        done(null, EMPTY);
+      },
+    ]);
+    const balanced = connect(`ipv4:${server.address},${other.address}`, { balance: true });
+    for (let number = 0; number < 10; number += 1) {
+      await balanced.getServerInfo();
+    }
+    balanced.close();
+    other.stop();
+    expect(calls).toBeGreaterThan(2);
+    expect(calls).toBeLessThan(8);
+  });
+
+  it("is not made by a client that is closed", async () => {
+    await serving();
+    client.close();
+    const closed = { name: "TaskgateError", code: "CANCELLED" };
+    await expect(client.getServerInfo()).rejects.toMatchObject(closed);
+    await expect(client.waitTask({ name: "x" })).rejects.toMatchObject(closed);
+    await expect(client.watchTasks({ parent: "x" }).next()).rejects.toMatchObject(closed);
   });
 
   it("leaves nothing on a signal that outlives it", async () => {
