@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test clients conformance check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
+.PHONY: help demo serve test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,10 +55,13 @@ check: gen/stamp ## formatting, lint, types, layers, contract
 
 LANGUAGES := python go typescript rust
 RUNNERS = $(LANGUAGES:python=python asyncio)
-clients: gen/stamp ## build, check, test and pack the clients of all languages, and hold them to the cases
-	@for language in $(LANGUAGES); do clients/build $$language || exit 1; done
+clients: gen/stamp ## build, check, test and pack the clients of all languages and the C++ example, and hold them to the cases
+	@for language in $(LANGUAGES) cpp; do clients/build $$language || exit 1; done
 	$(MAKE) --no-print-directory conformance
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.readmes $(LANGUAGES)
+
+contract-bundle: gen/stamp ## protos, descriptor set and service config, for languages without a client -> build/
+	@$(BIN)/python clients/contract_bundle.py build/contract
 
 conformance: gen/stamp ## the cases of clients/conformance, with all LANGUAGES that are built
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance $(RUNNERS)
@@ -133,4 +136,4 @@ model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, te
 	@touch gen/stamp
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv .venv-bench .venv-tools gen dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-bench .venv-tools build gen dist .mypy_cache .ruff_cache .pytest_cache

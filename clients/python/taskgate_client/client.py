@@ -28,9 +28,8 @@ from taskgate_client.names import ParentName, TaskName
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
 from taskgate_client.streams import Timing
+from taskgate_client.time_limits import DEFAULT_TIME_LIMIT_SECONDS, LimitedChannel
 from taskgate_client.waiting import WaitSession
-
-DEFAULT_TIME_LIMIT_SECONDS = 30.0
 
 
 class Client:
@@ -46,10 +45,12 @@ class Client:
         self._timing = timing or Timing()
         self._tasks = task_service_pb2_grpc.TaskServiceStub(channel)
         self._health: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
-        self.deadline = deadline_pb2_grpc.DeadlineServiceStub(channel)
-        """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors."""
-        self.omics = omics_pb2_grpc.OmicsServiceStub(channel)
-        """Every operation of AWS HealthOmics. `CallError.of` unpacks its errors."""
+        limited: Any = LimitedChannel(channel)
+        self.deadline = deadline_pb2_grpc.DeadlineServiceStub(limited)
+        """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors. Unary calls end
+        after 30 s unless their `timeout` says otherwise."""
+        self.omics = omics_pb2_grpc.OmicsServiceStub(limited)
+        """Every operation of AWS HealthOmics; all else is as of `deadline`."""
 
     def get_task(
         self,
