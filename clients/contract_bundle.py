@@ -1,8 +1,9 @@
 """Writes the contract for languages without a package: `python clients/contract_bundle.py FOLDER`.
 
-FOLDER gets the `.proto` files with all that they import, those of errors' details and of health, the
-same as a descriptor set (`taskgate.binpb`, as buf builds it), the service config of all clients, and
-how to use them. Beside it stands a `.tar.gz` of all, the same byte for byte when made again.
+FOLDER gets the `.proto` files with all that they import, those of errors' details and of health,
+the same as a descriptor set (`taskgate.binpb`, as buf builds it), the service config of all
+clients, and how to use them. Beside it stands a `.tar.gz` of all, the same byte for byte when made
+again.
 """
 
 from __future__ import annotations
