@@ -45,8 +45,8 @@ def test_texts_of_strangers_cannot_command_the_terminal(
     told.native_state = told.display_name = told.status_message = told.failure_reason = evil
     told.resources.instance_type = evil
     fake.script("GetTask", task_service_pb2.GetTaskResponse(task=told))
-    fake.script("GetTask", Failure(grpc.StatusCode.NOT_FOUND, evil))
     assert run("get", NAME) == 0
+    fake.script("GetTask", Failure(grpc.StatusCode.NOT_FOUND, evil))
     assert run("get", NAME) == 5
     shown = capsys.readouterr()
     assert "owned" in shown.out
