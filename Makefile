@@ -58,7 +58,7 @@ RUNNERS = $(LANGUAGES:python=python asyncio)
 clients: gen/stamp ## build, check, test and pack the clients of all languages and the C++ example, and hold them to the cases
 	@for language in $(LANGUAGES) cpp; do clients/build $$language || exit 1; done
 	$(MAKE) --no-print-directory conformance
-	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.readmes $(LANGUAGES)
+	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.readmes $(LANGUAGES:python=python sdist)
 
 contract-bundle: gen/stamp ## protos, descriptor set and service config, for languages without a client -> build/
 	@$(BIN)/python clients/contract_bundle.py build/contract

@@ -116,10 +116,19 @@ def shell(project: Path, *command: str) -> None:
 
 def install_python(project: Path) -> None:
     """A virtual environment with the wheel, from the same index as everything else."""
-    (wheel,) = (CLIENTS.parent / "dist").glob("taskgate-*.whl")
+    _install_python(project, "whl")
+
+
+def install_sdist(project: Path) -> None:
+    """The same with the source distribution, whose stubs are made when it is installed."""
+    _install_python(project, "tar.gz")
+
+
+def _install_python(project: Path, ending: str) -> None:
+    (artifact,) = (CLIENTS.parent / "dist").glob(f"taskgate-*.{ending}")
     uv = str(Path(sys.executable).with_name("uv"))
     shell(project, uv, "venv", "--quiet", "--python", sys.executable, "venv")
-    shell(project, uv, "pip", "install", "--quiet", "--python", "venv/bin/python", str(wheel))
+    shell(project, uv, "pip", "install", "--quiet", "--python", "venv/bin/python", str(artifact))
 
 
 def install_go(project: Path) -> None:
@@ -162,6 +171,13 @@ ECOSYSTEMS: Mapping[str, Ecosystem] = {
     "python": Ecosystem(
         fence="python",
         install=install_python,
+        program="program.py",
+        run=("venv/bin/python", "program.py"),
+        readme=CLIENTS / "python/README.md",
+    ),
+    "sdist": Ecosystem(
+        fence="python",
+        install=install_sdist,
         program="program.py",
         run=("venv/bin/python", "program.py"),
         readme=CLIENTS / "python/README.md",
