@@ -11,6 +11,15 @@ public sealed interface Name {
    * @param queue id of the queue
    */
   record DeadlineQueue(String farm, String queue) implements Name {
+    /**
+     * Takes ids as AWS has them.
+     *
+     * @throws IllegalArgumentException if one is empty or has a slash
+     */
+    public DeadlineQueue {
+      Names.check(Names.DEADLINE, farm, queue);
+    }
+
     @Override
     public String toString() {
       return Names.join("deadline", Names.DEADLINE, farm, queue);
@@ -25,6 +34,15 @@ public sealed interface Name {
    * @param job id of the job
    */
   record DeadlineJob(String farm, String queue, String job) implements Name {
+    /**
+     * Takes ids as AWS has them.
+     *
+     * @throws IllegalArgumentException if one is empty or has a slash
+     */
+    public DeadlineJob {
+      Names.check(Names.DEADLINE, farm, queue, job);
+    }
+
     @Override
     public String toString() {
       return Names.join("deadline", Names.DEADLINE, farm, queue, job);
@@ -40,6 +58,15 @@ public sealed interface Name {
    * @param step id of the step
    */
   record DeadlineStep(String farm, String queue, String job, String step) implements Name {
+    /**
+     * Takes ids as AWS has them.
+     *
+     * @throws IllegalArgumentException if one is empty or has a slash
+     */
+    public DeadlineStep {
+      Names.check(Names.DEADLINE, farm, queue, job, step);
+    }
+
     @Override
     public String toString() {
       return Names.join("deadline", Names.DEADLINE, farm, queue, job, step);
@@ -57,6 +84,15 @@ public sealed interface Name {
    */
   record DeadlineTask(String farm, String queue, String job, String step, String task)
       implements Name {
+    /**
+     * Takes ids as AWS has them.
+     *
+     * @throws IllegalArgumentException if one is empty or has a slash
+     */
+    public DeadlineTask {
+      Names.check(Names.DEADLINE, farm, queue, job, step, task);
+    }
+
     @Override
     public String toString() {
       return Names.join("deadline", Names.DEADLINE, farm, queue, job, step, task);
@@ -69,6 +105,15 @@ public sealed interface Name {
    * @param run id of the run
    */
   record OmicsRun(String run) implements Name {
+    /**
+     * Takes ids as AWS has them.
+     *
+     * @throws IllegalArgumentException if one is empty or has a slash
+     */
+    public OmicsRun {
+      Names.check(Names.OMICS, run);
+    }
+
     @Override
     public String toString() {
       return Names.join("omics", Names.OMICS, run);
@@ -82,6 +127,15 @@ public sealed interface Name {
    * @param task id of the task
    */
   record OmicsTask(String run, String task) implements Name {
+    /**
+     * Takes ids as AWS has them.
+     *
+     * @throws IllegalArgumentException if one is empty or has a slash
+     */
+    public OmicsTask {
+      Names.check(Names.OMICS, run, task);
+    }
+
     @Override
     public String toString() {
       return Names.join("omics", Names.OMICS, run, task);

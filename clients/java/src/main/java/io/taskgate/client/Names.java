@@ -79,17 +79,20 @@ final class Names {
         "\"" + name + "\" is no name; it must have the form " + known);
   }
 
-  static String join(String service, List<String> collections, String... ids) {
-    StringBuilder name = new StringBuilder(service);
+  static void check(List<String> collections, String... ids) {
     for (int index = 0; index < ids.length; index++) {
       if (ids[index].isEmpty() || ids[index].contains("/")) {
         throw new IllegalArgumentException(
-            "the id \""
-                + ids[index]
-                + "\" under "
-                + collections.get(index)
-                + "s is empty or has a slash");
+            String.format(
+                "the id \"%s\" under %ss is empty or has a slash",
+                ids[index], collections.get(index)));
       }
+    }
+  }
+
+  static String join(String service, List<String> collections, String... ids) {
+    StringBuilder name = new StringBuilder(service);
+    for (int index = 0; index < ids.length; index++) {
       name.append('/').append(collections.get(index)).append("s/").append(ids[index]);
     }
     return name.toString();

@@ -34,8 +34,12 @@ public final class TaskgateException extends RuntimeException {
    */
   public record Resource(String type, String id) {}
 
+  /** gRPC's status. */
   private final Status.Code code;
+
+  /** What the server said, its details still packed. */
   private final com.google.rpc.Status status;
+
   private transient @Nullable ErrorDetails details;
 
   TaskgateException(Status.Code code, String message) {
