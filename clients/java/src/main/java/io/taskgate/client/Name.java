@@ -14,6 +14,8 @@ public sealed interface Name {
     /**
      * Takes ids as AWS has them.
      *
+     * @param farm id of the farm
+     * @param queue id of the queue
      * @throws IllegalArgumentException if one is empty or has a slash
      */
     public DeadlineQueue {
@@ -37,6 +39,9 @@ public sealed interface Name {
     /**
      * Takes ids as AWS has them.
      *
+     * @param farm id of the farm
+     * @param queue id of the queue
+     * @param job id of the job
      * @throws IllegalArgumentException if one is empty or has a slash
      */
     public DeadlineJob {
@@ -61,6 +66,10 @@ public sealed interface Name {
     /**
      * Takes ids as AWS has them.
      *
+     * @param farm id of the farm
+     * @param queue id of the queue
+     * @param job id of the job
+     * @param step id of the step
      * @throws IllegalArgumentException if one is empty or has a slash
      */
     public DeadlineStep {
@@ -87,6 +96,11 @@ public sealed interface Name {
     /**
      * Takes ids as AWS has them.
      *
+     * @param farm id of the farm
+     * @param queue id of the queue
+     * @param job id of the job
+     * @param step id of the step
+     * @param task id of the task
      * @throws IllegalArgumentException if one is empty or has a slash
      */
     public DeadlineTask {
@@ -108,6 +122,7 @@ public sealed interface Name {
     /**
      * Takes ids as AWS has them.
      *
+     * @param run id of the run
      * @throws IllegalArgumentException if one is empty or has a slash
      */
     public OmicsRun {
@@ -130,6 +145,8 @@ public sealed interface Name {
     /**
      * Takes ids as AWS has them.
      *
+     * @param run id of the run
+     * @param task id of the task
      * @throws IllegalArgumentException if one is empty or has a slash
      */
     public OmicsTask {
