@@ -1,5 +1,6 @@
 package io.taskgate.client;
 
+import io.grpc.Context;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -118,9 +119,13 @@ abstract class ResumingStream<R, E> implements Iterable<E>, AutoCloseable {
       throw TaskgateException.interrupted();
     } catch (TaskgateException error) {
       dropCall();
-      if (!isClosed()) {
-        planNextCall(error);
+      if (isClosed()) {
+        return;
       }
+      if (Context.current().isCancelled()) {
+        throw error; // nor would another call be let out of this context
+      }
+      planNextCall(error);
     }
   }
 

@@ -43,7 +43,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A connection to Taskgate, for any number of threads; close it in the end. Methods throw {@link
- * TaskgateException}, and end when their thread is interrupted.
+ * TaskgateException}, and end when their thread is interrupted or its gRPC context is cancelled.
  *
  * <p>An enum word or a union member that is newer than this package is data, never an exception:
  * {@code UNRECOGNIZED} with its number, or a member that is not set.

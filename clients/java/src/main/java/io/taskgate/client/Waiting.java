@@ -1,5 +1,6 @@
 package io.taskgate.client;
 
+import io.grpc.Context;
 import io.grpc.StatusRuntimeException;
 import io.taskgate.v1.TaskServiceGrpc.TaskServiceBlockingStub;
 import io.taskgate.v1.WaitTaskRequest;
@@ -32,11 +33,17 @@ record Waiting(TaskServiceBlockingStub tasks, Lifetime lifetime, Timing timing) 
       return session.take(answer, asked, timing.nanoTime());
     } catch (StatusRuntimeException failed) {
       TaskgateException error = TaskgateException.of(failed);
-      if (lifetime.isClosed() || Thread.currentThread().isInterrupted()) {
+      if (isGivenUp()) {
         throw error;
       }
       return session.failed(error, asked, timing.nanoTime());
     }
+  }
+
+  private boolean isGivenUp() {
+    return lifetime.isClosed()
+        || Thread.currentThread().isInterrupted()
+        || Context.current().isCancelled();
   }
 
   private void sleep(Duration pause) {

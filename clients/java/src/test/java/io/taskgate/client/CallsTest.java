@@ -171,6 +171,22 @@ class CallsTest {
   }
 
   @Test
+  void watchesAndWaitsEndWithTheContextOfTheirThread() {
+    Context.CancellableContext context = Context.current().withCancellation();
+    context.run(
+        () -> {
+          try (Watch watch = client.watchTasks(WATCH)) {
+            assertInstanceOf(WatchEvent.Snapshot.class, watch.iterator().next());
+            context.cancel(null);
+            var error = assertThrows(TaskgateException.class, watch.iterator()::hasNext);
+            assertEquals(Code.CANCELLED, error.code());
+          }
+          var error = assertThrows(TaskgateException.class, () -> client.waitTask(WAIT, null));
+          assertEquals(Code.CANCELLED, error.code());
+        });
+  }
+
+  @Test
   void waitsTellTheTaskAsItIsWhenTheTimeIsUp() {
     WaitTaskResponse answer = client.waitTask(WAIT, Duration.ofMillis(1_500));
     assertFalse(answer.getDone());
