@@ -8,6 +8,7 @@ import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.ManagedChannelRegistry;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -91,13 +92,13 @@ public final class ClientBuilder {
    * Makes the client. Nothing is sent until the first call.
    *
    * @return the client
-   * @throws IllegalArgumentException for a token without TLS, and for a file of {@link Tls} that
-   *     has no certificate or key
+   * @throws IllegalArgumentException for a token without TLS, and for files of {@link Tls} that
+   *     have no certificate or key
    * @throws UncheckedIOException if a file of {@link Tls} cannot be read
    */
   public TaskgateClient build() {
     ManagedChannelBuilder<?> builder =
-        Grpc.newChannelBuilder(address, credentials())
+        channelBuilder()
             .defaultServiceConfig(serviceConfig())
             .disableServiceConfigLookUp()
             .enableRetry()
@@ -112,6 +113,16 @@ public final class ClientBuilder {
     }
     ManagedChannel channel = builder.build();
     return TaskgateClient.of(channel, ReconnectLimit.of(channel, balance), Timing.REAL);
+  }
+
+  private ManagedChannelBuilder<?> channelBuilder() {
+    ChannelCredentials credentials = credentials();
+    try {
+      return Grpc.newChannelBuilder(address, credentials);
+    } catch (ManagedChannelRegistry.ProviderNotFoundException error) {
+      // What gRPC makes of files that it cannot use.
+      throw new IllegalArgumentException("the client cannot connect so: " + error, error);
+    }
   }
 
   private ChannelCredentials credentials() {

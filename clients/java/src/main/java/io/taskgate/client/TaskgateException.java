@@ -60,7 +60,7 @@ public final class TaskgateException extends RuntimeException {
    * What an error of any stub says; works for servers of other makes too.
    *
    * @param error of gRPC
-   * @return the same, unpacked
+   * @return the same, unpacked, with the same cause
    */
   public static TaskgateException of(StatusRuntimeException error) {
     Status status = error.getStatus();
@@ -69,7 +69,8 @@ public final class TaskgateException extends RuntimeException {
             .setCode(status.getCode().value())
             .setMessage(Optional.ofNullable(status.getDescription()).orElse(""))
             .build();
-    return new TaskgateException(status.getCode(), told, error);
+    // Not the error itself: gRPC's cannot be serialized.
+    return new TaskgateException(status.getCode(), told, status.getCause());
   }
 
   /**

@@ -24,6 +24,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.net.URI;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -32,6 +33,7 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 
 @Timeout(30)
 class ConnectingTest {
@@ -83,6 +85,13 @@ class ConnectingTest {
     ClientBuilder builder =
         TaskgateClient.builder("127.0.0.1:1").tls(Tls.authority(Path.of("/absent/ca.pem")));
     assertThrows(UncheckedIOException.class, builder::build);
+  }
+
+  @Test
+  void refusesAuthorityThatIsNone(@TempDir Path folder) throws Exception {
+    Path file = Files.writeString(folder.resolve("ca.pem"), "nothing of use");
+    ClientBuilder builder = TaskgateClient.builder("127.0.0.1:1").tls(Tls.authority(file));
+    assertThrows(IllegalArgumentException.class, builder::build);
   }
 
   @Test

@@ -13,9 +13,9 @@ import com.google.rpc.ResourceInfo;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.Status.Code;
-import io.grpc.StatusRuntimeException;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.io.ObjectInputStream;
 import java.io.ObjectOutputStream;
 import java.time.Duration;
@@ -68,13 +68,19 @@ class TaskgateExceptionTest {
 
   @Test
   void tellsTheSameAfterItWasSerialized() throws Exception {
+    assertIsFull(copy(full));
+    var ofCall = TaskgateException.of(Status.ABORTED.withDescription("no").asRuntimeException());
+    assertEquals("ABORTED: no", copy(ofCall).getMessage());
+  }
+
+  private static TaskgateException copy(TaskgateException error) throws Exception {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (ObjectOutputStream out = new ObjectOutputStream(bytes)) {
-      out.writeObject(full);
+      out.writeObject(error);
     }
     try (ObjectInputStream in =
         new ObjectInputStream(new ByteArrayInputStream(bytes.toByteArray()))) {
-      assertIsFull((TaskgateException) in.readObject());
+      return (TaskgateException) in.readObject();
     }
   }
 
@@ -104,9 +110,13 @@ class TaskgateExceptionTest {
   void isTheErrorItselfWhenItsDetailsAreNoDetails() {
     Metadata trailers = new Metadata();
     trailers.put(DETAILS, new byte[] {(byte) 0xff, (byte) 0xff, (byte) 0xff});
-    StatusRuntimeException cause =
-        Status.DATA_LOSS.withDescription("it is gone").asRuntimeException(trailers);
-    TaskgateException error = TaskgateException.of(cause);
+    IOException cause = new IOException("reset");
+    TaskgateException error =
+        TaskgateException.of(
+            Status.DATA_LOSS
+                .withDescription("it is gone")
+                .withCause(cause)
+                .asRuntimeException(trailers));
     assertEquals(Code.DATA_LOSS, error.code());
     assertEquals("it is gone", error.description());
     assertEquals("", error.reason());
