@@ -53,7 +53,7 @@ check: gen/stamp ## formatting, lint, types, layers, contract
 	.ci/buf-breaking $(CURDIR)/$(BIN)/buf
 	$(BIN)/python -m taskgate_server.codegen --check
 
-LANGUAGES := python go typescript rust
+LANGUAGES := python go typescript java rust
 RUNNERS = $(LANGUAGES:python=python asyncio)
 clients: gen/stamp ## build, check, test and pack the clients of all languages and the C++ example, and hold them to the cases
 	@for language in $(LANGUAGES) cpp; do clients/build $$language || exit 1; done

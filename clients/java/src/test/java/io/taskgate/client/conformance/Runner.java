@@ -17,6 +17,7 @@ import io.taskgate.client.Token;
 import io.taskgate.client.Watch;
 import io.taskgate.client.WatchEvent;
 import io.taskgate.deadline.v1.GetFarmRequest;
+import io.taskgate.omics.v1.OmicsServiceGrpc;
 import io.taskgate.v1.BatchGetTasksRequest;
 import io.taskgate.v1.BatchUpdateTasksRequest;
 import io.taskgate.v1.CancelTaskRequest;
@@ -38,6 +39,7 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -202,6 +204,11 @@ public final class Runner {
         GetFarmRequest request =
             GetFarmRequest.newBuilder().setFarmId(text(command, "farm_id")).build();
         yield Map.of("display_name", limited.deadline().getFarm(request).getDisplayName());
+      }
+      case "upload" -> {
+        var chunks = Collections.nCopies(number(command, "chunks"), Values.chunk()).iterator();
+        var answer = client.upload(OmicsServiceGrpc.getUploadReadSetPartMethod(), chunks);
+        yield Map.of("checksum", answer.getChecksum());
       }
       default -> throw new IllegalStateException("no command " + command);
     };

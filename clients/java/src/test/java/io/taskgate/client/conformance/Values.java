@@ -1,8 +1,10 @@
 package io.taskgate.client.conformance;
 
+import com.google.protobuf.ByteString;
 import io.taskgate.client.Name;
 import io.taskgate.client.TaskgateException;
 import io.taskgate.client.WatchEvent;
+import io.taskgate.omics.v1.UploadReadSetPartRequest;
 import io.taskgate.v1.SnapshotReason;
 import io.taskgate.v1.Task;
 import io.taskgate.v1.TaskChangeKind;
@@ -16,6 +18,16 @@ import java.util.Map;
 /** What the client gives, as runners tell it. */
 final class Values {
   private Values() {}
+
+  /** A piece of a file. */
+  static UploadReadSetPartRequest chunk() {
+    return UploadReadSetPartRequest.newBuilder()
+        .setSequenceStoreId("1234567890")
+        .setUploadId("1234567890")
+        .setPartNumber(1)
+        .setPayload(ByteString.copyFrom(new byte[64 * 1024]))
+        .build();
+  }
 
   private static String word(Enum<?> known, String prefix, int number) {
     return known == null ? Integer.toString(number) : known.name().substring(prefix.length());
