@@ -25,6 +25,7 @@ from taskgate_client.errors import CallError, errors_told
 from taskgate_client.following import TaskLog, TaskWatch
 from taskgate_client.listing import TaskListing
 from taskgate_client.names import ParentName, TaskName
+from taskgate_client.parents import told_to_proxies
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
 from taskgate_client.streams import Timing
@@ -44,7 +45,7 @@ class Client:
     def __init__(self, channel: grpc.Channel, timing: Timing | None = None) -> None:
         self._channel = channel
         self._timing = timing or Timing()
-        self._tasks = task_service_pb2_grpc.TaskServiceStub(channel)
+        self._tasks = task_service_pb2_grpc.TaskServiceStub(told_to_proxies(channel))
         self._health: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
         self.deadline = deadline_pb2_grpc.DeadlineServiceStub(channel)
         """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors."""

@@ -27,6 +27,7 @@ from taskgate_client.aio.streams import AsyncTiming
 from taskgate_client.client import DEFAULT_TIME_LIMIT_SECONDS
 from taskgate_client.errors import CallError, errors_told
 from taskgate_client.names import ParentName, TaskName
+from taskgate_client.parents import told_to_proxies
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
 from taskgate_client.waiting import WaitSession
@@ -46,7 +47,7 @@ class AsyncClient:
         self._channel = channel
         self._timing = timing or AsyncTiming()
         # The stubs' classes are for both kinds of channel; their types are the blocking ones.
-        self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+        self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(told_to_proxies(channel))
         self._health: Any = health_pb2_grpc.HealthStub(channel)
         self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(channel)
         """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors."""
