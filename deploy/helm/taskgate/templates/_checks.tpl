@@ -25,6 +25,9 @@
 {{- if and .Values.envoy.enabled .Values.tls.clientCa.secretName }}
 {{- fail "envoy ends TLS, so the server would not see its callers' certificates: have callers known by token (settings.jwt_issuer), and leave tls.clientCa out" }}
 {{- end }}
+{{- if and .Values.envoy.enabled (le (float64 .Values.settings.drain_grace_seconds) 2.0) }}
+{{- fail "settings.drain_grace_seconds must be more than 2: Envoy asks for health each second and waits a second for the answer" }}
+{{- end }}
 {{- if and .Values.emulator.enabled (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) }}
 {{- fail "emulator: each pod has a local AWS of its own, so there can be one only: set replicas to 1 and leave autoscaling out" }}
 {{- end }}
