@@ -1,4 +1,4 @@
-"""The chart and the server mean the same: settings, ports, probes, names of health, time to stop."""
+"""The chart and the server mean the same: settings, ports, probes, names, time to stop."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def test_the_services_lead_to_them(manifests: Manifests) -> None:
 
 
 def test_the_image_has_the_same_ports_and_user(manifests: Manifests) -> None:
-    exposed = {int(port) for port in re.findall(r"^EXPOSE (.*)$", DOCKERFILE, re.MULTILINE)[-1].split()}
+    (line,) = re.findall(r"^EXPOSE (.*)$", DOCKERFILE, re.MULTILINE)
+    exposed = {int(port) for port in line.split()}
     assert exposed == {ports(manifests.container())[name] for name in ("grpc", "health")}
     (user,) = re.findall(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
     security = manifests.pod()["securityContext"]
