@@ -2,6 +2,9 @@
 
 {{- define "taskgate.envoy" -}}
 {{- $tls := include "taskgate.tlsSecret" . -}}
+# Envoy wants both for the files of certificates, and nothing else here.
+node: { id: envoy, cluster: {{ include "taskgate.fullname" . }} }
+
 admin:
   address: { socket_address: { address: 127.0.0.1, port_value: 9901 } }
 
