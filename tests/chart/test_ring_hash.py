@@ -79,15 +79,22 @@ def settled(cluster: Cluster, watchers: int) -> tuple[list[int], list[int]]:
     return cluster.count("taskgate_pollers"), cluster.count("taskgate_watchers")
 
 
-def test_the_watchers_of_a_job_are_at_one_replica(cluster: Cluster) -> None:
+def assert_each_job_is_at_one_replica(cluster: Cluster) -> None:
+    """Watches new jobs: each is polled once, so all of its watchers are where that is."""
     jobs = Jobs(cluster.aws)
+    wait_until(lambda: sum(cluster.count("taskgate_watchers")) == 0)
+    there = cluster.count("taskgate_pollers")
     with ExitStack() as stack:
         watch(cluster, jobs, WATCHERS, stack)
-        pollers, watchers = settled(cluster, JOBS * WATCHERS)
-    # Each job is polled once, so all of its watchers are where it is.
+        all_pollers, watchers = settled(cluster, JOBS * WATCHERS)
+    pollers = [now - then for then, now in zip(there, all_pollers, strict=True)]
     assert sum(pollers) == JOBS
     assert watchers == [WATCHERS * count for count in pollers]
     assert max(pollers) < JOBS, "the ring has all jobs at one replica"
+
+
+def test_the_watchers_of_a_job_are_at_one_replica(cluster: Cluster) -> None:
+    assert_each_job_is_at_one_replica(cluster)
 
 
 def test_those_who_do_not_tell_the_job_are_spread(cluster: Cluster) -> None:
@@ -112,6 +119,7 @@ def test_a_replicas_death_moves_its_watchers_and_no_change_is_lost(cluster: Clus
             time.sleep(1)
             cluster.servers[victim].send_signal(signal.SIGKILL)
             assert cluster.servers[victim].wait() == -signal.SIGKILL
+            wait_until(lambda: cluster.known() == len(cluster.servers) - 1)
             after, _ = settled(cluster, JOBS * WATCHERS)
             time.sleep(1)
         assert_all_is_seen(watchers, jobs)
@@ -120,7 +128,9 @@ def test_a_replicas_death_moves_its_watchers_and_no_change_is_lost(cluster: Clus
     # Those of the others did not notice.
     assert sum(1 for each in everyone if each.breaks) == watched[victim]
     assert after[victim] == 0
-    assert sum(after) == JOBS
+    # In the second until Envoy knew, its retries may have put watchers of a job at either of both.
+    assert JOBS <= sum(after) <= JOBS + before[victim]
+    assert_each_job_is_at_one_replica(cluster)
     # It has its jobs again when it is back: the ring is of addresses, and this one has its own.
     cluster.servers[victim] = cluster.start(victim)
     cluster.wait(victim)
