@@ -84,7 +84,7 @@ class Cluster:
         self._bring_here(config, {"callers": listen, "health": health}, admin)
         file.write_text(yaml.safe_dump(config))
         assert ENVOY.exists(), "make .venv-tools/envoy/stamp installs Envoy"
-        pod.start("envoy", str(ENVOY), "--concurrency", "1", stack=self.stack)
+        pod.start("envoy", str(ENVOY), stack=self.stack)
         self.envoy, self.admin = f"127.0.0.1:{listen}", f"127.0.0.1:{admin}"
         wait_until(lambda: self.known() == REPLICAS)
         probe = self.manifests.container("envoy", "taskgate-envoy")["readinessProbe"]["httpGet"]
