@@ -48,12 +48,10 @@ def _statements(spec: ServiceSpec, path: Path) -> Iterator[Statement]:
     service = model.load_service(spec.name)
     unified, typed = _allowed(spec, Policy([(path.name, path.read_text())]))
     operations = {_with_an_action(service, name) for name in typed | _behind(spec, unified)}
-    on_one = {name for name in operations if _is_about_one(service, name)}
-    title = spec.name.capitalize()
-    # An action without a resource of its own is allowed on "*" or not at all.
-    yield _statement(title, _actions(spec, on_one), f"arn:aws:{spec.name}:REGION:ACCOUNT:*")
-    yield _statement(f"{title}AsAWhole", _actions(spec, operations - on_one), "*")
-    if any(_member(service, name, ROLE_MEMBER) for name in operations):
+    # Some actions have no resource, and are allowed on "*" or not at all; no model tells which.
+    here = {"StringEquals": {"aws:RequestedRegion": "REGION"}}
+    yield _statement(spec.name.capitalize(), _actions(spec, operations), "*") | {"Condition": here}
+    if any(_has(service, name, ROLE_MEMBER) for name in operations):
         to = {"StringEquals": {"iam:PassedToService": spec.error_domain}}
         role = "arn:aws:iam::ACCOUNT:role/ROLE"
         yield _statement("PassRole", ["iam:PassRole"], role) | {"Condition": to}
@@ -96,18 +94,13 @@ def _writes(unified: str) -> bool:
 def _with_an_action(service: model.ServiceModel, name: str) -> str:
     """GetTask for BatchGetTask; a batch of what there is no single operation for is an action.
 
-    So it is in AWS's service authorization reference for Deadline Cloud's tasks, steps, jobs and
-    sessions.
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_deadline.html
     """
     single = name.removeprefix("Batch")
     return single if single in service.operation_names else name
 
 
-def _is_about_one(service: model.ServiceModel, name: str) -> bool:
-    return "{" in service.operation_model(name).http["requestUri"]
-
-
-def _member(service: model.ServiceModel, name: str, member: str) -> bool:
+def _has(service: model.ServiceModel, name: str, member: str) -> bool:
     shape = service.operation_model(name).input_shape
     return shape is not None and member in shape.members
 
