@@ -21,7 +21,7 @@ from cryptography import x509
 
 from taskgate_client import Client, Tls, connect
 from taskgate_emulator import Emulator
-from tests.chart.pods import TASKGATE, LocalPod
+from tests.chart.pods import TASKGATE, LocalPod, write_secret
 from tests.chart.rendered import Manifests, committed
 from tests.guard.authority import Authority
 from tests.guard.issuer import Issuer
@@ -68,6 +68,13 @@ class Cluster:
         return pod.start(
             "taskgate", *TASKGATE, stack=self.stack, **environment, **self.aws.environment
         )
+
+    def certify(self, authority: Authority) -> None:
+        """Gives the server and Envoy a certificate, as cert-manager does, for the chart's names."""
+        names = self.manifests.of("Certificate")[0]["spec"]["dnsNames"]
+        issued = authority.issue("taskgate", *map(x509.DNSName, names))
+        files = {"tls.crt": issued.certificate, "tls.key": issued.key}
+        write_secret(self.folder / "tls", {**files, "ca.crt": authority.certificate})
 
     def wait(self, index: int) -> None:
         """Waits until it serves."""
@@ -164,11 +171,7 @@ def running_cluster(aws: Emulator, folder: Path) -> Iterator[Cluster]:
     issuer = Issuer()
     with issuer.serving() as keys, ExitStack() as stack:
         cluster = Cluster(aws, folder, issuer, stack, keys)
-        names = cluster.manifests.of("Certificate")[0]["spec"]["dnsNames"]
-        authority = Authority()
-        (folder / "tls").mkdir()
-        authority.issue("taskgate", *map(x509.DNSName, names)).write(folder / "tls")
-        (folder / "tls/ca.crt").write_bytes(authority.certificate)
+        cluster.certify(Authority())
         for _ in range(REPLICAS):
             here = free_ports(len(cluster._ports()))
             cluster.ports.append(dict(zip(cluster._ports(), here, strict=True)))

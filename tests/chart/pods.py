@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,6 +98,22 @@ class LocalPod:
             files = self._manifests.get("ConfigMap", volume["configMap"]["name"])["data"]
             for name, text in files.items():
                 (place / name).write_text(self._here(text))
+
+
+def write_secret(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Puts files into a folder as the kubelet does: all at once, by one rename of a link.
+
+    https://kubernetes.io/docs/concepts/configuration/secret/#using-secrets-as-files-from-a-pod
+    """
+    folder.mkdir(exist_ok=True)
+    version = Path(tempfile.mkdtemp(prefix="..", dir=folder))
+    for name, content in files.items():
+        (version / name).write_bytes(content)
+    (folder / "..data_tmp").symlink_to(version.name)
+    (folder / "..data_tmp").rename(folder / "..data")
+    for name in files:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(Path("..data") / name)
 
 
 TASKGATE = (sys.executable, "-m", "taskgate_server.cli")
