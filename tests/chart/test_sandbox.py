@@ -17,6 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate_client.commands.exits import Exit
+from tests.chart.helm import needs_helm, rendered, values
 from tests.chart.pods import TASKGATE, LocalPod
 from tests.chart.rendered import ROOT, committed
 from tests.life.replicas import free_ports, wait_until
@@ -100,6 +101,16 @@ def test_the_first_calls_of_the_docs_succeed(sandbox: Sandbox, command: str) -> 
             process.send_signal(signal.SIGINT)
         process.stdout.read()
     assert process.returncode == (Exit.INTERRUPTED if "Ctrl-C" in remark else Exit.OK)
+
+
+@needs_helm
+def test_helm_test_finds_it_serving(sandbox: Sandbox) -> None:
+    (pod,) = rendered("-f", values("sandbox")).of("Pod")
+    (container,) = pod["spec"]["containers"]
+    there = next(arg for arg in container["args"] if ":" in arg)
+    assert there == "taskgate-headless.taskgate.svc:50052"
+    args = [sandbox.health_address if arg == there else arg for arg in container["args"]]
+    assert subprocess.run([*TASKGATE, *args], check=False).returncode == Exit.OK
 
 
 def test_it_stops_within_the_time_that_it_has(sandbox: Sandbox) -> None:
