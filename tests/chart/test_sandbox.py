@@ -25,8 +25,6 @@ from tests.life.replicas import free_ports, wait_until
 pytestmark = pytest.mark.chart
 
 DOCS = (ROOT / "docs/kubernetes.md").read_text()
-READY_SECONDS = 10.0
-"""More than it takes, on a machine that others use, too."""
 
 
 class Sandbox:
@@ -65,8 +63,8 @@ class Sandbox:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with ExitStack() as stack:
         started = Sandbox(tmp_path_factory.mktemp("sandbox"), stack)
-        wait_until(lambda: started.probe("startupProbe"), READY_SECONDS)
-        wait_until(lambda: started.probe("readinessProbe"), READY_SECONDS)
+        wait_until(lambda: started.probe("startupProbe"))
+        wait_until(lambda: started.probe("readinessProbe"))
         yield started
 
 
