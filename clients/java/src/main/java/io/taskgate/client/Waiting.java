@@ -40,10 +40,9 @@ record Waiting(TaskServiceBlockingStub tasks, Lifetime lifetime, Timing timing) 
     }
   }
 
+  /** An interrupt is told by the pause. */
   private boolean isGivenUp() {
-    return lifetime.isClosed()
-        || Thread.currentThread().isInterrupted()
-        || Context.current().isCancelled();
+    return lifetime.isClosed() || Context.current().isCancelled();
   }
 
   private void sleep(Duration pause) {

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.grpc.Channel;
+import io.grpc.ClientInterceptors;
 import io.grpc.Context;
 import io.grpc.Metadata;
 import io.grpc.Status;
@@ -21,6 +23,7 @@ import io.taskgate.v1.GetTaskResponse;
 import io.taskgate.v1.SnapshotBegin;
 import io.taskgate.v1.SnapshotEnd;
 import io.taskgate.v1.StreamTaskLogsRequest;
+import io.taskgate.v1.TaskServiceGrpc;
 import io.taskgate.v1.TaskServiceGrpc.TaskServiceImplBase;
 import io.taskgate.v1.WaitTaskRequest;
 import io.taskgate.v1.WaitTaskResponse;
@@ -154,10 +157,37 @@ class CallsTest {
   }
 
   @Test
-  void waitsEndWithTheClientBetweenTwoCallsToo() throws Exception {
-    FutureTask<Object> waiting = begun(() -> client.waitTask(WAIT, null));
+  void waitsEndWithTheClientWhileTheyCall() throws Exception {
+    WaitTaskRequest hanging = WaitTaskRequest.newBuilder().setName("hang").build();
+    FutureTask<Object> waiting = begun(() -> client.waitTask(hanging, null));
     client.close();
     assertClosed(causeOf(waiting));
+  }
+
+  @Test
+  void waitsEndWithTheClientBetweenTwoCalls() {
+    Lifetime lifetime = new Lifetime();
+    FakeTiming timing = new FakeTiming();
+    timing.whenAsleep = lifetime::close;
+    Waiting waiting = waiting(lifetime, timing);
+    assertClosed(assertThrows(TaskgateException.class, () -> waiting.forTask(WAIT, null)));
+    assertEquals(1, timing.pauses.size());
+  }
+
+  @Test
+  void waitsEndWithTheThreadThatIsInterruptedBetweenTwoCalls() {
+    FakeTiming timing = new FakeTiming();
+    timing.whenAsleep = Thread.currentThread()::interrupt;
+    Waiting waiting = waiting(new Lifetime(), timing);
+    var error = assertThrows(TaskgateException.class, () -> waiting.forTask(WAIT, null));
+    assertEquals("CANCELLED: the caller was interrupted", error.getMessage());
+    assertTrue(Thread.interrupted());
+    assertEquals(1, timing.pauses.size());
+  }
+
+  private Waiting waiting(Lifetime lifetime, Timing timing) {
+    Channel channel = ClientInterceptors.intercept(client.channel(), lifetime);
+    return new Waiting(TaskServiceGrpc.newBlockingStub(channel), lifetime, timing);
   }
 
   @Test
@@ -232,6 +262,10 @@ class CallsTest {
 
     @Override
     public void waitTask(WaitTaskRequest request, StreamObserver<WaitTaskResponse> answers) {
+      if (!request.getName().isEmpty()) {
+        hang(answers);
+        return;
+      }
       answers.onNext(WaitTaskResponse.getDefaultInstance());
       answers.onCompleted();
       arrived.countDown();

@@ -8,6 +8,7 @@ import java.util.concurrent.CountDownLatch;
 /** Time that passes only when somebody sleeps, and the longest jitter that there is. */
 final class FakeTiming implements Timing {
   final List<Duration> pauses = new ArrayList<>();
+  Runnable whenAsleep = () -> {};
   private long now;
 
   void pass(Duration time) {
@@ -31,5 +32,6 @@ final class FakeTiming implements Timing {
     }
     pauses.add(time);
     pass(time);
+    whenAsleep.run();
   }
 }
