@@ -185,6 +185,16 @@ class CallsTest {
     assertEquals(1, timing.pauses.size());
   }
 
+  @Test
+  void waitsEndWithTheContextOfTheirThreadBetweenTwoCalls() {
+    Context.CancellableContext context = Context.current().withCancellation();
+    FakeTiming timing = new FakeTiming();
+    timing.whenAsleep = () -> context.cancel(null);
+    Waiting waiting = waiting(new Lifetime(), timing);
+    context.run(() -> assertThrows(TaskgateException.class, () -> waiting.forTask(WAIT, null)));
+    assertEquals(1, timing.pauses.size());
+  }
+
   private Waiting waiting(Lifetime lifetime, Timing timing) {
     Channel channel = ClientInterceptors.intercept(client.channel(), lifetime);
     return new Waiting(TaskServiceGrpc.newBlockingStub(channel), lifetime, timing);
@@ -201,7 +211,7 @@ class CallsTest {
   }
 
   @Test
-  void watchesAndWaitsEndWithTheContextOfTheirThread() {
+  void watchesEndWithTheContextOfTheirThread() {
     Context.CancellableContext context = Context.current().withCancellation();
     context.run(
         () -> {
@@ -211,8 +221,6 @@ class CallsTest {
             var error = assertThrows(TaskgateException.class, watch.iterator()::hasNext);
             assertEquals(Code.CANCELLED, error.code());
           }
-          var error = assertThrows(TaskgateException.class, () -> client.waitTask(WAIT, null));
-          assertEquals(Code.CANCELLED, error.code());
         });
   }
 
