@@ -117,7 +117,15 @@ requirements: .venv/stamp ## raise and pin every dependency, with hashes
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements.txt -o benchmarks/requirements.txt benchmarks/requirements.in
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o benchmarks/requirements-aiobotocore.txt benchmarks/requirements-aiobotocore.in
+	$(MAKE) --no-print-directory image-requirements
 	for tool in $(TOOLS); do $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done
+
+# The server alone, for its image, and what builds it there: the versions are those of the files above.
+PIN := pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
+.PHONY: image-requirements
+image-requirements: .venv/stamp
+	$(BIN)/uv $(PIN) --extra server --extra traces -c requirements.txt -o requirements-server.txt pyproject.toml
+	printf 'grpcio-tools\nhatchling\nmypy-protobuf\n' | $(BIN)/uv $(PIN) -c requirements-dev.txt -o requirements-build.txt -
 
 # The other pins stay: what changes then is AWS's model alone.
 model-update: PINS = --upgrade-package boto3==$(VERSION) --upgrade-package botocore==$(VERSION)
@@ -127,6 +135,7 @@ model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, te
 	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(MAKE) .venv/stamp
+	$(MAKE) --no-print-directory image-requirements
 	$(BIN)/python -m taskgate_server.codegen --report
 	$(BIN)/python hatch_build.py
 	$(BIN)/python -m taskgate_client.service_config > clients/service-config.json
