@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test clients conformance check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
+.PHONY: help demo image-test serve test clients conformance check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +41,11 @@ serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 TEST_PROCESSES := 3
 test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) ## all tests
 	$(BIN)/pytest -m alone
-	$(BIN)/pytest -m 'not alone' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m 'not alone and not image' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+# Needs root and the Debian packages that .ci/run installs.
+image-test: gen/stamp ## build the container image twice, and run it as Kubernetes would
+	$(BIN)/pytest -m image tests/image
 
 check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/ruff format --check .

@@ -27,7 +27,9 @@ def tools() -> list[Path]:
     ensurepip = find_spec("ensurepip")
     if ensurepip is not None and ensurepip.origin is not None:
         found.append(Path(ensurepip.origin).parent)
-    wheels = sysconfig.get_config_var("WHEEL_PKG_DIR")  # where distributions keep those of ensurepip
+    wheels = sysconfig.get_config_var(
+        "WHEEL_PKG_DIR"
+    )  # where distributions keep those of ensurepip
     if wheels:
         found.append(Path(wheels))
     return [path for path in found if path.exists()]

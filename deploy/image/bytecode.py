@@ -32,7 +32,7 @@ LEFT_OUT = {
 
 def load() -> None:
     """Imports what any command would."""
-    packages = PACKAGES
+    packages: tuple[str, ...] = PACKAGES
     if find_spec("moto") is not None:
         packages += EMULATOR
     for name in (*LAZY, *packages):
@@ -80,7 +80,16 @@ def uncompiled() -> list[str]:
 def compile_all(sources: list[str]) -> None:
     """Compiles them in a process where nothing depends on chance, so that two builds are alike."""
     subprocess.run(
-        [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-i", "-"],
+        [
+            sys.executable,
+            "-m",
+            "compileall",
+            "-q",
+            "--invalidation-mode",
+            "unchecked-hash",
+            "-i",
+            "-",
+        ],
         input="\n".join(sources),
         env={"PYTHONHASHSEED": "0"},
         text=True,
