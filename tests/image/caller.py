@@ -69,7 +69,7 @@ def watch(folder: Path) -> None:
     options = channel_options(tls, balance=False)
     with grpc.secure_channel(ADDRESS, tls.credentials(), options) as channel:
         stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
-        for answer in stub.WatchTasks(request):
+        for answer in stub.WatchTasks(request, timeout=60):
             match answer.WhichOneof("event"):
                 case "snapshot_end":
                     tell(tasks=answer.snapshot_end.task_count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,13 @@ MUTUAL_TLS = {
     "TASKGATE_TLS_KEY_FILE": f"{CERTIFICATES}/tls.key",
     "TASKGATE_TLS_CLIENT_CA_FILE": f"{CERTIFICATES}/ca.crt",
 }
+SETTINGS = {**LOCAL_AWS, **MUTUAL_TLS}
+"""Of a server that other machines can reach, and whose callers have certificates."""
 MEMORY = "256m"
+HEALTHCHECK = re.findall(
+    r"^HEALTHCHECK .* CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+)
+"""An OCI image has no place for it, so podman is told. By itself it would run it with systemd."""
 
 
 @dataclass
@@ -92,7 +99,9 @@ class Pod:
     ) -> Iterator[Container]:
         """A server, removed in the end."""
         mount = ("--volume", f"{self.certificates}:{CERTIFICATES}:ro")
-        server = self._start(self._image, (*self._network, *mount, *options), variables, command)
+        health = (f"--health-cmd={HEALTHCHECK[0]}", "--health-interval=disable")
+        given = (*self._network, *mount, *health, *options)
+        server = self._start(self._image, given, variables, command)
         try:
             yield server
         finally:
@@ -151,7 +160,9 @@ class Pod:
     def ready(self, server: Container, seconds: float = 20) -> float:
         """Waits until the server is ready. Gives how long it took from its start, in seconds."""
         with self.caller("ready", seconds) as told:
-            return seconds_to_ready(told, server)
+            taken = seconds_to_ready(told, server)
+        assert self.engine.inspect(server.name)["State"]["Running"], server.log()
+        return taken
 
 
 def seconds_to_ready(told: Iterator[dict[str, Any]], server: Container) -> float:

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.image
 
 LARGEST_MEGABYTES = 120.0
 OURS = "opt/taskgate/"
-MOUNTED_OVER = {"etc/hosts", "etc/resolv.conf"}
+MOUNTED_OVER = {"etc/hostname", "etc/hosts", "etc/resolv.conf"}
 """Empty files that a build leaves as places to mount to."""
 BUILD_TOOLS = re.compile(
-    r"(^|/)(ensurepip|pip|pkg_resources|setuptools|uv|wheel|c\+\+|cc|clang|gcc|g\+\+|ld|make)"
-    r"([-.0-9][^/]*)?(/|$)|\.whl$"
+    r"(^|/)(ensurepip|pip|pkg_resources|setuptools|wheel)(-[^/]*)?/|\.whl$"
+    r"|bin/(pip|wheel|uv|as|cc|c\+\+|clang|cpp|gcc|g\+\+|ld|make)([-.]?[0-9.]*)$"
 )
 
 
@@ -81,15 +81,14 @@ def test_it_is_small(engine: Engine, images: Images, figures: list[str]) -> None
 
 
 def test_what_it_adds_to_its_base_is_ours(files: Files) -> None:
-    added = files.image_has - files.base_has - MOUNTED_OVER
+    added = files.image_has - files.base_has
     assert {
-        path for path in added if not path.startswith(OURS) and "/__pycache__/" not in path
+        path
+        for path in added - MOUNTED_OVER
+        if not path.startswith(OURS) and "/__pycache__/" not in path
     } == set()
     assert any(path.startswith(OURS) for path in added)
-    assert [(files.image / path).stat().st_size for path in MOUNTED_OVER & files.image_has] == [
-        0,
-        0,
-    ]
+    assert all((files.image / path).stat().st_size == 0 for path in MOUNTED_OVER & added)
 
 
 def test_what_it_takes_from_its_base_is_what_builds(files: Files) -> None:
@@ -127,7 +126,7 @@ def test_each_piece_of_bytecode_has_its_source(files: Files) -> None:
     sources = {
         re.sub(r"__pycache__/([^/]+)\.cpython-\d+\.pyc$", r"\1.py", path) for path in compiled
     }
-    assert len(compiled) > 1000
+    assert len(compiled) > 500
     assert sources - files.image_has == set()
 
 
