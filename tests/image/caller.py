@@ -19,7 +19,7 @@ from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_client import connect
 from taskgate_client.connection import channel_options
 from taskgate_client.security import Tls
-from tests.watch.place import FAILED, JOB, RUNNING
+from tests.watch.place import CANCELED, FAILED, JOB
 
 ADDRESS, HEALTH_ADDRESS = "127.0.0.1:50051", "127.0.0.1:50052"
 RUN_TASK = "omics/runs/4721906/tasks/6657063"
@@ -55,7 +55,7 @@ def wait_until_ready(seconds: float) -> None:
 def call(folder: Path) -> None:
     """Calls with the Python client: one task, a list, a log, AWS's own operation."""
     with connect(ADDRESS, tls=_tls(folder)) as client:
-        tell(deadline=client.get_task(RUNNING).native_state)
+        tell(deadline=client.get_task(CANCELED).native_state)
         tell(omics=client.get_task(RUN_TASK).native_state)
         tell(listed=sum(1 for _ in client.list_tasks(JOB)))
         tell(log=[line.message for line in client.stream_task_logs(FAILED)])

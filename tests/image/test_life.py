@@ -18,6 +18,7 @@ pytestmark = pytest.mark.image
 
 READY_SECONDS = 3.0
 STARTS = 5
+HEALTH = ("taskgate", "health", "--address", "127.0.0.1:50052")
 PLAINTEXT = {**LOCAL_AWS, "TASKGATE_PLAINTEXT_TO_EVERYONE": PLAINTEXT_PHRASE}
 QUICK = {"TASKGATE_DRAIN_GRACE_SECONDS": "1"}
 
@@ -59,9 +60,9 @@ def test_a_start_compiles_nothing(pod: Pod) -> None:
 def test_without_credentials_it_is_not_healthy(pod: Pod) -> None:
     nothing = {**MUTUAL_TLS, "AWS_REGION": "us-west-2", "AWS_EC2_METADATA_DISABLED": "true"}
     with pod.serving(nothing) as server:
-        live = ("taskgate", "health", "--address", "127.0.0.1:50052", "--service", "live")
         end = time.monotonic() + 20
-        while "SERVING" not in server.engine.run("exec", server.name, *live, fails=None):
+        live = ("--service", "live")
+        while server.engine.run("exec", server.name, *HEALTH, *live, fails=None) != "SERVING\n":
             assert time.monotonic() < end, server.log()
         server.engine.run("healthcheck", "run", server.name, fails=True)
 
@@ -75,10 +76,10 @@ def test_it_drains(pod: Pod, figures: list[str]) -> None:
             status = server.stop()
             took = time.monotonic() - began
             assert next(told) == {"end": "WATCH_END_REASON_SERVER_STOPPING"}
-        last = server.log()[-1]
+        stopped = [line for line in server.log() if line["message"] == "stopped"]
     figures.append(f"seconds to drain with an open watch and 1 s of grace: {took:.2f}")
     assert status == 0
-    assert (last["message"], last["cut"]) == ("stopped", 0)
+    assert [line["cut"] for line in stopped] == [0]
 
 
 def test_it_hears_a_signal_while_it_starts(pod: Pod) -> None:
@@ -103,11 +104,10 @@ def test_a_role_is_assumed(pod: Pod) -> None:
     role = {"TASKGATE_AWS__DEADLINE__ROLE_ARN": "arn:aws:iam::123456789012:role/Taskgate"}
     with pod.serving({**PLAINTEXT, **role}) as server:
         pod.ready(server)
-        ready = [line["service"] for line in server.log() if line["message"] == "AWS service ready"]
-        assert sorted(ready) == ["deadline", "omics"]
-        assert "SERVING" in server.exec(
-            "taskgate", "health", "--service", "taskgate.deadline.v1.DeadlineService"
-        )
+        service = ("--service", "taskgate.deadline.v1.DeadlineService")
+        end = time.monotonic() + 20
+        while server.engine.run("exec", server.name, *HEALTH, *service, fails=None) != "SERVING\n":
+            assert time.monotonic() < end, server.log()
 
 
 def test_it_refuses_to_start_without_tls(pod: Pod) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.image.engine import ROOT
 from tests.image.pod import SETTINGS, Container, Pod
-from tests.watch.place import FAILED
+from tests.watch.place import CANCELED
 
 pytestmark = pytest.mark.image
 
@@ -59,7 +59,7 @@ def test_it_can_write_nowhere(server: Container) -> None:
 def test_the_python_client_calls_it(pod: Pod, server: Container) -> None:
     with pod.caller("call", pod.certificates) as lines:
         told = {name: value for line in lines for name, value in line.items()}
-    assert (told["deadline"], told["omics"]) == ("FAILED", "FAILED"), server.log()
+    assert (told["deadline"], told["omics"]) == ("CANCELED", "FAILED"), server.log()
     assert told["listed"] > 10
     assert told["log"]
 
@@ -76,10 +76,10 @@ def test_buf_calls_it(pod: Pod, server: Container) -> None:
             f"{folder}/ca.crt",
         ),
         *("--cert", f"{folder}/tls.crt", "--key", f"{folder}/tls.key"),
-        *("--data", json.dumps({"name": FAILED})),
+        *("--data", json.dumps({"name": CANCELED})),
         "https://127.0.0.1:50051/taskgate.v1.TaskService/GetTask",
     )
-    assert json.loads(answer)["task"]["state"] == "TASK_STATE_FAILED", server.log()
+    assert json.loads(answer)["task"]["state"] == "TASK_STATE_CANCELLED", server.log()
 
 
 def test_it_tells_its_own_health(server: Container) -> None:
