@@ -9,7 +9,7 @@ FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/taskgate
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PIP_REQUIRE_VIRTUALENV=1
-# Pins first: this layer changes only when they do. requirements.txt has the emulator's, too: 70 MB more.
+# Pins first: this layer changes only when they do. requirements.txt has the emulator's, too: 83 MB more.
 ARG PINS=requirements-server.txt
 COPY requirements-build.txt ${PINS} ./
 # The secret `ca`: authorities of a package index inside of a company, in PEM; most builds have none.
@@ -29,8 +29,9 @@ RUN /opt/taskgate/bin/python -B deploy/image/trim.py
 
 FROM ${BASE_IMAGE}
 COPY --from=build /opt/taskgate /opt/taskgate
-# Without a shell, so that the base needs none. Each takes what it needs from the stage above and leaves nothing of it.
+# Without a shell, so that the base needs none. The scripts are not kept. The first is for the base's own Python.
 RUN --mount=type=bind,from=build,source=/src/deploy/image,target=/tmp/image ["python3", "-B", "/tmp/image/build_tools.py"]
+# hadolint ignore=DL3059 # another program than the one above, and no shell to join them
 RUN --mount=type=bind,from=build,source=/src/deploy/image,target=/tmp/image ["/opt/taskgate/bin/python3", "-B", "/tmp/image/bytecode.py"]
 ENV PATH=/opt/taskgate/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # Other machines can reach it, so it does not start without TLS, or the setting that does without it:

@@ -16,6 +16,7 @@ from tests.image.engine import Engine, missing
 from tests.image.pod import Pod
 
 FIGURES: list[str] = []
+LACKING = missing()
 
 
 @dataclass(frozen=True)
@@ -38,18 +39,15 @@ def figures() -> list[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for line in FIGURES:
         terminalreporter.write_line(line)
+    if LACKING and terminalreporter.stats.get("skipped"):
+        sys.stderr.write(f"the image is neither built nor run here, for want of {LACKING}\n")
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Needs root and some Debian packages, which .ci/run installs."""
-    lacking = missing()
-    if lacking:
-        told = f"the image is neither built nor run here, for want of {lacking}"
-        sys.stderr.write(told + "\n")
-        if os.environ.get("CI") == "true":
-            pytest.fail(told)
-        pytest.skip(told)
+    if LACKING:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {LACKING}")
     made = Engine(tmp_path_factory.mktemp("engine"))
     yield made
     made.close()
