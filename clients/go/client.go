@@ -32,12 +32,13 @@ type Client struct {
 }
 
 func newClient(connection *grpc.ClientConn, timing timing) *Client {
+	limited := limitedConnection{connection}
 	return &Client{
-		Deadline:   deadlinev1.NewDeadlineServiceClient(connection),
-		Omics:      omicsv1.NewOmicsServiceClient(connection),
+		Deadline:   deadlinev1.NewDeadlineServiceClient(limited),
+		Omics:      omicsv1.NewOmicsServiceClient(limited),
 		connection: connection,
-		tasks:      taskgatev1.NewTaskServiceClient(connection),
-		health:     healthpb.NewHealthClient(connection),
+		tasks:      taskgatev1.NewTaskServiceClient(limited),
+		health:     healthpb.NewHealthClient(limited),
 		timing:     timing,
 	}
 }
@@ -47,7 +48,7 @@ func (c *Client) Close() error { return c.connection.Close() }
 
 // GetTask reads one task of either AWS service.
 func (c *Client) GetTask(ctx context.Context, request *taskgatev1.GetTaskRequest) (*taskgatev1.Task, error) {
-	answer, err := limited(ctx, request, c.tasks.GetTask)
+	answer, err := asked(ctx, request, c.tasks.GetTask)
 	return answer.GetTask(), err
 }
 
@@ -71,7 +72,7 @@ func (c *Client) BatchGetTasks(
 			View:   request.GetView(),
 			MaxAge: request.GetMaxAge(),
 		}
-		answer, err := limited(ctx, part, c.tasks.BatchGetTasks)
+		answer, err := asked(ctx, part, c.tasks.BatchGetTasks)
 		if err != nil {
 			return nil, err
 		}
@@ -96,14 +97,14 @@ func (c *Client) ListTasks(ctx context.Context, request *taskgatev1.ListTasksReq
 func (c *Client) SummarizeTasks(
 	ctx context.Context, request *taskgatev1.SummarizeTasksRequest,
 ) (*taskgatev1.SummarizeTasksResponse, error) {
-	return limited(ctx, request, c.tasks.SummarizeTasks)
+	return asked(ctx, request, c.tasks.SummarizeTasks)
 }
 
 // CancelTask ends a task of Deadline Cloud. With a request id it is safe to call again.
 func (c *Client) CancelTask(
 	ctx context.Context, request *taskgatev1.CancelTaskRequest,
 ) (*taskgatev1.Task, error) {
-	answer, err := limited(ctx, request, c.tasks.CancelTask)
+	answer, err := asked(ctx, request, c.tasks.CancelTask)
 	return answer.GetTask(), err
 }
 
@@ -111,7 +112,7 @@ func (c *Client) CancelTask(
 func (c *Client) RetryTask(
 	ctx context.Context, request *taskgatev1.RetryTaskRequest,
 ) (*taskgatev1.Task, error) {
-	answer, err := limited(ctx, request, c.tasks.RetryTask)
+	answer, err := asked(ctx, request, c.tasks.RetryTask)
 	return answer.GetTask(), err
 }
 
@@ -119,7 +120,7 @@ func (c *Client) RetryTask(
 func (c *Client) SuspendTask(
 	ctx context.Context, request *taskgatev1.SuspendTaskRequest,
 ) (*taskgatev1.Task, error) {
-	answer, err := limited(ctx, request, c.tasks.SuspendTask)
+	answer, err := asked(ctx, request, c.tasks.SuspendTask)
 	return answer.GetTask(), err
 }
 
@@ -128,7 +129,7 @@ func (c *Client) SuspendTask(
 func (c *Client) BatchUpdateTasks(
 	ctx context.Context, request *taskgatev1.BatchUpdateTasksRequest,
 ) (map[string]error, error) {
-	answer, err := limited(ctx, request, c.tasks.BatchUpdateTasks)
+	answer, err := asked(ctx, request, c.tasks.BatchUpdateTasks)
 	if err != nil {
 		return nil, err
 	}
@@ -144,26 +145,36 @@ func (c *Client) BatchUpdateTasks(
 
 // GetServerInfo tells what the server is and which AWS services it can serve now.
 func (c *Client) GetServerInfo(ctx context.Context) (*taskgatev1.GetServerInfoResponse, error) {
-	return limited(ctx, &taskgatev1.GetServerInfoRequest{}, c.tasks.GetServerInfo)
+	return asked(ctx, &taskgatev1.GetServerInfoRequest{}, c.tasks.GetServerInfo)
 }
 
 // IsServing tells whether a gRPC service of the server can be used now, by its full name, or the
 // server as a whole, by the empty name.
 func (c *Client) IsServing(ctx context.Context, service string) (bool, error) {
-	answer, err := limited(ctx, &healthpb.HealthCheckRequest{Service: service}, c.health.Check)
+	answer, err := asked(ctx, &healthpb.HealthCheckRequest{Service: service}, c.health.Check)
 	return answer.GetStatus() == healthpb.HealthCheckResponse_SERVING, err
 }
 
-// limited makes a unary call, within DefaultTimeLimit if the context has no deadline.
-func limited[Request, Answer any](
+// asked makes a unary call, and tells its error.
+func asked[Request, Answer any](
 	ctx context.Context, request Request,
 	call func(context.Context, Request, ...grpc.CallOption) (Answer, error),
 ) (Answer, error) {
+	answer, err := call(ctx, request)
+	return answer, told(err)
+}
+
+// limitedConnection ends unary calls after DefaultTimeLimit if their context has no deadline.
+type limitedConnection struct{ *grpc.ClientConn }
+
+// Invoke makes a unary call.
+func (c limitedConnection) Invoke(
+	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
+) error {
 	if _, has := ctx.Deadline(); !has {
 		bounded, cancel := context.WithTimeout(ctx, DefaultTimeLimit)
 		defer cancel()
 		ctx = bounded
 	}
-	answer, err := call(ctx, request)
-	return answer, told(err)
+	return c.ClientConn.Invoke(ctx, method, request, answer, options...)
 }

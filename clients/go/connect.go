@@ -163,6 +163,10 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 	if err != nil {
 		return nil, err
 	}
+	// What gRPC says of such a token may have the whole token in it.
+	if strings.ContainsFunc(token, func(each rune) bool { return each < ' ' || each > '~' }) {
+		return nil, errors.New("the token has characters that cannot be sent")
+	}
 	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 

@@ -50,7 +50,7 @@ func (l *TaskListing) Next() (*taskgatev1.Task, error) {
 		if l.done {
 			return nil, io.EOF
 		}
-		page, err := limited(l.ctx, l.request, l.ask)
+		page, err := asked(l.ctx, l.request, l.ask)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use protox::prost_reflect::prost_types::FileDescriptorSet;
+
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Outcome<()> {
@@ -17,11 +19,29 @@ fn main() -> Outcome<()> {
         collect(root, &mut files)?;
     }
     let descriptors = protox::compile(&files, &roots)?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("streams.rs"), streams(&descriptors))?;
     tonic_prost_build::configure()
         .build_server(false)
         .include_file("protos.rs")
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// A function that tells the methods with streams, which have no time limit unless one is set.
+fn streams(descriptors: &FileDescriptorSet) -> String {
+    let mut paths = Vec::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            for method in &service.method {
+                if method.client_streaming() || method.server_streaming() {
+                    let (package, service) = (file.package(), service.name());
+                    paths.push(format!("\"/{package}.{service}/{}\"", method.name()));
+                }
+            }
+        }
+    }
+    format!("fn is_stream(path: &str) -> bool {{ matches!(path, {}) }}", paths.join(" | "))
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {

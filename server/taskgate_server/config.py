@@ -22,7 +22,14 @@ from pydantic_settings import (
 )
 
 CONFIG_FILE_VARIABLE: Final = "TASKGATE_CONFIG_FILE"
-CLIENT_ADDRESS_VARIABLE: Final = "TASKGATE_ADDRESS"  # the command line's, no setting
+COMMAND_LINE_VARIABLES: Final = frozenset(
+    f"TASKGATE_{name}"
+    for name in (
+        *("ADDRESS", "TARGET", "TLS", "CA_FILE", "CERT_FILE", "KEY_FILE"),
+        *("SERVER_NAME", "TOKEN_FILE"),
+    )
+)
+"""Those of the commands that call a server; no settings."""
 
 PlaintextPhrase = Literal["I understand that anyone on the network can read and make calls"]
 PLAINTEXT_PHRASE: Final[str] = get_args(PlaintextPhrase)[0]
@@ -352,7 +359,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """
     known = {f"TASKGATE_{name}".upper() for name in Settings.model_fields}
-    known |= {CONFIG_FILE_VARIABLE, CLIENT_ADDRESS_VARIABLE}
+    known |= {CONFIG_FILE_VARIABLE, *COMMAND_LINE_VARIABLES}
     return sorted(
         name
         for name in environ

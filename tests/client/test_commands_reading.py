@@ -37,6 +37,24 @@ def test_get_one(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[
     assert fake.requests["GetTask"][0].HasField("max_age")
 
 
+def test_texts_of_strangers_cannot_command_the_terminal(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b]0;owned\x07"
+    told = task(1, parameters={evil: task_pb2.TaskParameter(string=evil)})
+    told.native_state = told.display_name = told.status_message = told.failure_reason = evil
+    told.resources.instance_type = evil
+    fake.script("GetTask", task_service_pb2.GetTaskResponse(task=told))
+    assert run("get", NAME) == 0
+    fake.script("GetTask", Failure(grpc.StatusCode.NOT_FOUND, evil))
+    assert run("get", NAME) == 5
+    shown = capsys.readouterr()
+    assert "owned" in shown.out
+    assert "owned" in shown.err
+    assert "\x1b" not in shown.out + shown.err
+    assert "\x07" not in shown.out + shown.err
+
+
 def test_a_task_on_its_way(
     run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
 ) -> None:

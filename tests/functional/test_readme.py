@@ -21,6 +21,7 @@ FIND = {
     "make demo": "drained and exited with 0",
     "client.watch_tasks(": "from here on: 1 tasks",
     "client.get_task(": "DeepVariant FAILED SERVICE_ERROR",
+    "make contract-bundle": "taskgate-contract-0.1.0.tar.gz",
     "TaskService/GetTask": '"state": "TASK_STATE_FAILED"',
     "OmicsService/GetRunTask": '"status": "TASK_STATUS_FAILED"',
     "taskgate get": "DeepVariant",

@@ -72,7 +72,9 @@ class Issuer:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/keys"
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/keys"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()

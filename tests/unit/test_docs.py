@@ -129,6 +129,7 @@ def test_each_example_is_in_the_contract(example: str) -> None:
 def test_each_metadata_key_is_in_the_docs() -> None:
     server = ROOT / "server/taskgate_server"
     source = "".join((server / name).read_text() for name in ("calls.py", "interceptors.py"))
+    source += (ROOT / "clients/python/taskgate_client/parents.py").read_text()
     keys = set(re.findall(r'_KEY = "(taskgate-[a-z-]+)"', source))
     table = CONTRACT.partition("## Metadata")[2].partition("\n## ")[0]
     assert len(keys) > 3

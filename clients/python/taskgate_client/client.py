@@ -25,12 +25,12 @@ from taskgate_client.errors import CallError, errors_told
 from taskgate_client.following import TaskLog, TaskWatch
 from taskgate_client.listing import TaskListing
 from taskgate_client.names import ParentName, TaskName
+from taskgate_client.parents import told_to_proxies
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
 from taskgate_client.streams import Timing
+from taskgate_client.time_limits import DEFAULT_TIME_LIMIT_SECONDS, LimitedChannel
 from taskgate_client.waiting import WaitSession
-
-DEFAULT_TIME_LIMIT_SECONDS = 30.0
 
 
 class Client:
@@ -44,12 +44,14 @@ class Client:
     def __init__(self, channel: grpc.Channel, timing: Timing | None = None) -> None:
         self._channel = channel
         self._timing = timing or Timing()
-        self._tasks = task_service_pb2_grpc.TaskServiceStub(channel)
+        self._tasks = task_service_pb2_grpc.TaskServiceStub(told_to_proxies(channel))
         self._health: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
-        self.deadline = deadline_pb2_grpc.DeadlineServiceStub(channel)
-        """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors."""
-        self.omics = omics_pb2_grpc.OmicsServiceStub(channel)
-        """Every operation of AWS HealthOmics. `CallError.of` unpacks its errors."""
+        limited: Any = LimitedChannel(channel)
+        self.deadline = deadline_pb2_grpc.DeadlineServiceStub(limited)
+        """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors. Unary calls end
+        after 30 s unless their `timeout` says otherwise."""
+        self.omics = omics_pb2_grpc.OmicsServiceStub(limited)
+        """Every operation of AWS HealthOmics; all else is as of `deadline`."""
 
     def get_task(
         self,

@@ -48,7 +48,7 @@ def connect(
             servers behind it stops.
 
     Raises:
-        ValueError: a token without TLS.
+        ValueError: a token without TLS, or one that cannot be sent.
         OSError: a file of `tls` cannot be read.
     """
     credentials = channel_credentials(tls, token)

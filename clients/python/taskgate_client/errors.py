@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
@@ -53,7 +53,10 @@ class CallError(Exception):
         """What an error of any Taskgate stub says; works for servers of other makes too."""
         call: Any = error
         told = cls(code=call.code(), message=call.details() or "")
-        status: Any = rpc_status.from_call(call)
+        try:
+            status: Any = rpc_status.from_call(call)
+        except (DecodeError, ValueError):  # no status at all, or one of another error
+            status = None
         for packed in status.details if status is not None else ():
             told._add(packed)
         return told
@@ -70,8 +73,9 @@ class CallError(Exception):
         for kind, take in _DETAILS:
             if packed.Is(kind.DESCRIPTOR):
                 detail = kind()
-                packed.Unpack(detail)
-                take(self, detail)
+                with suppress(DecodeError):  # it cannot be told, but the others can
+                    packed.Unpack(detail)
+                    take(self, detail)
 
 
 @contextmanager

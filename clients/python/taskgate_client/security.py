@@ -51,7 +51,7 @@ def channel_credentials(tls: Tls | None, token: Token | None) -> grpc.ChannelCre
     """Both together; None for plaintext.
 
     Raises:
-        ValueError: a token without TLS.
+        ValueError: a token without TLS, or one that cannot be sent.
         OSError: a file of `tls` cannot be read.
     """
     if tls is None:
@@ -61,6 +61,8 @@ def channel_credentials(tls: Tls | None, token: Token | None) -> grpc.ChannelCre
     credentials = tls.credentials()
     if token is None:
         return credentials
+    if isinstance(token, str):
+        _sendable(token)
     return grpc.composite_channel_credentials(
         credentials, grpc.metadata_call_credentials(_Authorizes(token))
     )
@@ -84,7 +86,19 @@ class _Authorizes(grpc.AuthMetadataPlugin):
 
 
 def current(token: Token) -> str:
-    """What to send now. A file is read again: who rotates it, such as Kubernetes, tells nobody."""
+    """What to send now. A file is read again: who rotates it, such as Kubernetes, tells nobody.
+
+    Raises:
+        ValueError: it cannot be sent.
+    """
     if isinstance(token, str):
-        return token
-    return (token.read_text() if isinstance(token, Path) else token()).strip()
+        return _sendable(token)
+    return _sendable(token.read_text() if isinstance(token, Path) else token())
+
+
+def _sendable(token: str) -> str:
+    """The token without space around it. What gRPC says of a bad one has the whole token in it."""
+    text = token.strip()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("the token has characters that cannot be sent")
+    return text

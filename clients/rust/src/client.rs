@@ -72,8 +72,8 @@ impl Client {
         self
     }
 
-    /// Every operation of AWS Deadline Cloud. `Error::from` unpacks its errors; a request's
-    /// `set_timeout` limits its time.
+    /// Every operation of AWS Deadline Cloud. `Error::from` unpacks its errors. Unary calls
+    /// end after [`DEFAULT_TIME_LIMIT`] unless the request's `set_timeout` says otherwise.
     #[must_use]
     pub fn deadline(&self) -> DeadlineServiceClient<Transport> {
         DeadlineServiceClient::new(self.transport.clone())

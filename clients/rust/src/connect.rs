@@ -101,7 +101,12 @@ impl Options {
         if self.tls.is_none() && self.token.is_some() {
             return Err("a token needs TLS: everybody on the way could read it".into());
         }
-        let target = self.target.as_deref().map(HeaderValue::from_str).transpose()?;
+        let target = self
+            .target
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .map(HeaderValue::from_str)
+            .transpose()?;
         let address = address.strip_prefix("dns:///").unwrap_or(address);
         let channel = if self.balance {
             let mut endpoints = Vec::new();

@@ -18,6 +18,11 @@ use crate::connect::Token;
 use crate::retries::{is_unavailable, Retries};
 
 const TARGET: &str = "taskgate-target";
+const TIMEOUT: &str = "grpc-timeout";
+/// [`DEFAULT_TIME_LIMIT`](crate::DEFAULT_TIME_LIMIT), for the typed RPCs of the AWS services.
+const DEFAULT_TIMEOUT: &str = "30S";
+
+include!(concat!(env!("OUT_DIR"), "/streams.rs"));
 
 /// What the generated stubs call through.
 #[derive(Clone, Debug)]
@@ -44,12 +49,15 @@ impl Transport {
         if let Some(target) = &shared.target {
             request.headers_mut().insert(TARGET, target.clone());
         }
+        if !request.headers().contains_key(TIMEOUT) && !is_stream(request.uri().path()) {
+            request.headers_mut().insert(TIMEOUT, HeaderValue::from_static(DEFAULT_TIMEOUT));
+        }
         if let Some(token) = &shared.token {
             let token = token.current().await.map_err(|error| {
                 Status::unauthenticated(format!("the token cannot be had: {error}"))
             })?;
             let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
-                Status::unauthenticated("the token has a character that no header may")
+                Status::unauthenticated("the token has characters that cannot be sent")
             })?;
             request.headers_mut().insert(AUTHORIZATION, bearer);
         }

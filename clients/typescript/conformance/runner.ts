@@ -46,6 +46,7 @@ interface Command {
   readonly skip?: string[];
   readonly service?: string;
   readonly farm_id: string;
+  readonly chunks?: number;
   readonly kind: values.Kind;
   readonly ids: string[];
 }
@@ -180,6 +181,10 @@ const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown>
   get_farm: async ({ farm_id }) => {
     const { displayName } = await client().deadline.getFarm({ farmId: farm_id });
     return { display_name: displayName };
+  },
+  upload: async ({ chunks }) => {
+    const { checksum } = await client().omics.uploadReadSetPart(values.upload(chunks ?? 0));
+    return { checksum };
   },
   parse_name: ({ name }) => values.parsed(name),
   build_name: ({ kind, ids }) => formatName(values.named(kind, ids)),

@@ -21,6 +21,18 @@ const KINDS = {
 
 export type Kind = keyof typeof KINDS;
 
+/** So many pieces of a file. */
+export function* upload(chunks: number) {
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    yield {
+      sequenceStoreId: "1234567890",
+      uploadId: "1234567890",
+      partNumber: 1,
+      payload: new Uint8Array(64 * 1024),
+    };
+  }
+}
+
 function word(words: Readonly<Record<number, string>>, number: number): string {
   return words[number] ?? String(number);
 }

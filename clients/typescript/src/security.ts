@@ -55,7 +55,10 @@ export function tokenCredentials(token: Token): grpc.CallCredentials {
         done(null, metadata);
       },
       (error: unknown) => {
-        done(error instanceof Error ? error : new Error(String(error)));
+        const message = error instanceof Error ? error.message : String(error);
+        // Without a code of its own, gRPC would call it UNKNOWN.
+        const code = grpc.status.UNAUTHENTICATED;
+        done(Object.assign(new Error(message, { cause: error }), { code }));
       },
     );
   });

@@ -19,6 +19,7 @@ import (
 
 	taskgate "github.com/taskgate/taskgate/clients/go"
 	deadlinev1 "github.com/taskgate/taskgate/clients/go/gen/deadline/v1"
+	omicsv1 "github.com/taskgate/taskgate/clients/go/gen/omics/v1"
 	taskgatev1 "github.com/taskgate/taskgate/clients/go/gen/v1"
 )
 
@@ -56,6 +57,7 @@ type command struct {
 	Skip              []string          `json:"skip"`
 	Service           string            `json:"service"`
 	FarmID            string            `json:"farm_id"`
+	Chunks            int               `json:"chunks"`
 	Kind              string            `json:"kind"`
 	IDs               []string          `json:"ids"`
 }
@@ -229,9 +231,29 @@ func (r *runner) read(ctx context.Context, asked command) (any, error) {
 	case "get_farm":
 		farm, err := r.client.Deadline.GetFarm(ctx, &deadlinev1.GetFarmRequest{FarmId: &asked.FarmID})
 		return object{"display_name": farm.GetDisplayName()}, err
+	case "upload":
+		answer, err := r.upload(ctx, asked.Chunks)
+		return object{"checksum": answer.GetChecksum()}, err
 	default:
 		return nil, fmt.Errorf("no command %q", asked.Do)
 	}
+}
+
+func (r *runner) upload(ctx context.Context, chunks int) (*omicsv1.UploadReadSetPartResponse, error) {
+	call, err := r.client.Omics.UploadReadSetPart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, number := "1234567890", int32(1)
+	chunk := &omicsv1.UploadReadSetPartRequest{
+		SequenceStoreId: &id, UploadId: &id, PartNumber: &number, Payload: make([]byte, 64*1024),
+	}
+	for range chunks {
+		if err := call.Send(chunk); err != nil {
+			break // io.EOF: what the server has said is what CloseAndRecv gives
+		}
+	}
+	return call.CloseAndRecv()
 }
 
 func (r *runner) list(ctx context.Context, asked command) (any, error) {

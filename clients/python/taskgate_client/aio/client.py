@@ -24,11 +24,12 @@ from taskgate_client import requests
 from taskgate_client.aio.following import AsyncTaskLog, AsyncTaskWatch, wait
 from taskgate_client.aio.listing import AsyncTaskListing
 from taskgate_client.aio.streams import AsyncTiming
-from taskgate_client.client import DEFAULT_TIME_LIMIT_SECONDS
 from taskgate_client.errors import CallError, errors_told
 from taskgate_client.names import ParentName, TaskName
+from taskgate_client.parents import told_to_proxies
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
+from taskgate_client.time_limits import DEFAULT_TIME_LIMIT_SECONDS, LimitedChannel
 from taskgate_client.waiting import WaitSession
 
 
@@ -46,12 +47,14 @@ class AsyncClient:
         self._channel = channel
         self._timing = timing or AsyncTiming()
         # The stubs' classes are for both kinds of channel; their types are the blocking ones.
-        self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+        self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(told_to_proxies(channel))
         self._health: Any = health_pb2_grpc.HealthStub(channel)
-        self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(channel)
-        """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors."""
-        self.omics: Any = omics_pb2_grpc.OmicsServiceStub(channel)
-        """Every operation of AWS HealthOmics. `CallError.of` unpacks its errors."""
+        limited: Any = LimitedChannel(channel)
+        self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(limited)
+        """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors. Unary calls end
+        after 30 s unless their `timeout` says otherwise."""
+        self.omics: Any = omics_pb2_grpc.OmicsServiceStub(limited)
+        """Every operation of AWS HealthOmics; all else is as of `deadline`."""
 
     async def get_task(
         self,

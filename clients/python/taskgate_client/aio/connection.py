@@ -23,7 +23,7 @@ def connect(
     """As `taskgate_client.connect`, with the same arguments, within a running event loop.
 
     Raises:
-        ValueError: a token without TLS.
+        ValueError: a token without TLS, or one that cannot be sent.
         OSError: a file of `tls` cannot be read.
     """
     credentials = channel_credentials(tls, token)

@@ -6,15 +6,14 @@ What a command does is named by its module and function, and loaded when it is r
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
 from taskgate_client.commands import values
+from taskgate_client.commands.connecting import add_connection
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # it has no other name
 
-DEFAULT_ADDRESS = "127.0.0.1:50051"
 TASK = "such as omics/runs/1234567/tasks/7654321"
 PARENT = "a job, a step, a queue or a run, such as omics/runs/1234567"
 SHELLS = ("bash", "zsh", "fish")
@@ -136,11 +135,7 @@ def _command(
     """A command that calls a server; `run` is the module in this package and the function."""
     parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
     parser.add_argument("--json", action="store_true", help="for scripts, an object per line")
-    parser.add_argument(
-        "--address",
-        default=os.environ.get("TASKGATE_ADDRESS", DEFAULT_ADDRESS),
-        help="of the server; default: TASKGATE_ADDRESS or %(default)s",
-    )
+    add_connection(parser)
     limit = "none" if time_limit is None else "%(default)gs"
     parser.add_argument(
         "--time-limit",

@@ -19,8 +19,8 @@ from rich.console import Console
 from taskgate.v1 import task_pb2
 from taskgate_client import render
 from taskgate_client.client import Client
+from taskgate_client.commands.connecting import connected
 from taskgate_client.commands.exits import Exit
-from taskgate_client.connection import connect
 from taskgate_client.errors import CallError
 
 
@@ -47,7 +47,12 @@ def command(act: Act) -> Callable[[Namespace], int]:
     @wraps(act)
     def run(options: Namespace) -> int:
         screen = Screen()
-        with connect(options.address) as client:
+        try:
+            connection = connected(options)
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"taskgate: {error}\n")
+            return Exit.USAGE
+        with connection as client:
             try:
                 return act(client, screen, options)
             except CallError as error:

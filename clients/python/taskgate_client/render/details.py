@@ -9,7 +9,7 @@ from rich.text import Text
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_client.errors import CallError
-from taskgate_client.render.words import moment, printable, state
+from taskgate_client.render.words import moment, one_line, printable, state
 
 TIMES = (
     ("created", "create_time"),
@@ -29,23 +29,23 @@ TEXTS = (
 def task(message: task_pb2.Task) -> RenderableType:
     """A task: its state first, then all that is known of it."""
     table = _two_columns()
-    table.add_row("name", Text(message.name, style="bold"))
+    table.add_row("name", Text(printable(message.name), style="bold"))
     now = state(message.state)
-    now.append(f"  (AWS says {message.native_state})", style="dim")
+    now.append(f"  (AWS says {printable(message.native_state)})", style="dim")
     if message.HasField("target_state") and message.target_state != message.state:
         now.append("  on its way to ", style="dim").append_text(state(message.target_state))
     table.add_row("state", now)
     told = {field.name: value for field, value in message.ListFields()}
     for label, name in TEXTS:
         if name in told:
-            table.add_row(label, Text(printable(str(told[name]))))
+            table.add_row(label, _text(str(told[name])))
     for label, name in TIMES:
         if name in told:
             table.add_row(label, Text(moment(told[name])))
     for name, value in sorted(message.parameters.items()):
-        table.add_row(f"parameter {name}", _parameter(value))
+        table.add_row(Text(f"parameter {one_line(name)}"), _parameter(value))
     if message.HasField("resources"):
-        table.add_row("resources", Text(_resources(message.resources)))
+        table.add_row("resources", _text(_resources(message.resources)))
     return Panel(table, expand=False)
 
 
@@ -65,21 +65,25 @@ def error(message: CallError) -> RenderableType:
     """An error: what happened, what to do, and by which id to find it in the logs."""
     table = _two_columns()
     table.add_row("status", Text(message.code.name, style="bold red"))
-    table.add_row("message", Text(message.message))
+    table.add_row("message", _text(message.message))
     if message.reason:
-        table.add_row("reason", Text(f"{message.reason}  (from {message.domain})"))
+        table.add_row("reason", _text(f"{message.reason}  (from {message.domain})"))
     # The message of a single violation says it all.
     for violation in message.violations if len(message.violations) > 1 else ():
-        table.add_row(f"field {violation.field}", Text(violation.description))
+        table.add_row(Text(f"field {one_line(violation.field)}"), _text(violation.description))
     if message.resource is not None and message.resource[1]:
-        table.add_row("resource", Text(" ".join(message.resource)))
+        table.add_row("resource", _text(" ".join(message.resource)))
     if message.quota:
-        table.add_row("quota", Text(message.quota))
+        table.add_row("quota", _text(message.quota))
     if message.retry_after_seconds is not None:
         table.add_row("try again", Text(f"in {message.retry_after_seconds:g} s"))
     if message.request_id:
-        table.add_row("request id", Text(message.request_id))
+        table.add_row("request id", _text(message.request_id))
     return Panel(table, border_style="red", expand=False)
+
+
+def _text(told: str) -> Text:
+    return Text(printable(told))
 
 
 def _two_columns() -> Table:
@@ -94,8 +98,9 @@ def _parameter(value: task_pb2.TaskParameter) -> Text:
     if kind is None:
         return Text("no value", style="dim")
     if kind == "unknown_member":
-        return Text(f"of a kind this version does not know: {value.unknown_member}", style="yellow")
-    return Text(printable(getattr(value, kind))).append(f"  ({kind})", style="dim")
+        unknown = printable(value.unknown_member)
+        return Text(f"of a kind this version does not know: {unknown}", style="yellow")
+    return _text(getattr(value, kind)).append(f"  ({kind})", style="dim")
 
 
 def _resources(resources: task_pb2.TaskResources) -> str:

@@ -51,6 +51,7 @@ struct Command {
     skip: Vec<String>,
     service: String,
     farm_id: String,
+    chunks: usize,
     kind: String,
     ids: Vec<String>,
 }
@@ -220,6 +221,15 @@ impl Runner {
                 let request = GetFarmRequest { farm_id: Some(command.farm_id) };
                 let farm = client.deadline().get_farm(request).await.map_err(Error::from)?;
                 json!({"display_name": farm.into_inner().display_name})
+            }
+            "upload" => {
+                let chunks = futures_util::stream::iter(std::iter::repeat_n(
+                    values::chunk(),
+                    command.chunks,
+                ));
+                let answer =
+                    client.omics().upload_read_set_part(chunks).await.map_err(Error::from)?;
+                json!({"checksum": answer.into_inner().checksum})
             }
             other => return Err(Fault::Invalid(format!("no command {other}"))),
         })

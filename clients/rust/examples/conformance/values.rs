@@ -1,6 +1,7 @@
 //! What the client gives, as runners tell it.
 
 use serde_json::{json, Value};
+use taskgate_client::protos::taskgate::omics::v1::UploadReadSetPartRequest;
 use taskgate_client::v1::task::Native;
 use taskgate_client::v1::task_parameter::Value as Parameter;
 use taskgate_client::v1::{
@@ -146,4 +147,16 @@ pub fn built(kind: &str, ids: &[String]) -> Result<Value, String> {
         _ => TaskName::Omics { run: id(0), task: id(1) }.format(),
     };
     name.map(Value::from).map_err(|error| error.to_string())
+}
+
+/// A piece of a file.
+pub fn chunk() -> UploadReadSetPartRequest {
+    let id = Some("1234567890".to_owned());
+    UploadReadSetPartRequest {
+        sequence_store_id: id.clone(),
+        upload_id: id,
+        part_number: Some(1),
+        payload: Some(vec![0; 64 * 1024]),
+        ..Default::default()
+    }
 }

@@ -1,0 +1,164 @@
+package io.taskgate.client;
+
+import com.google.gson.Gson;
+import com.google.gson.reflect.TypeToken;
+import io.grpc.ChannelCredentials;
+import io.grpc.CompositeChannelCredentials;
+import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
+import io.grpc.ManagedChannelRegistry;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/** Makes a {@link TaskgateClient}. */
+public final class ClientBuilder {
+  /**
+   * A thousand tasks, each with AWS's own answer, are more than the 4 MiB that gRPC starts with.
+   */
+  private static final int MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+
+  private static final int KEEPALIVE_SECONDS = 30;
+  private static final int KEEPALIVE_TIMEOUT_SECONDS = 10;
+
+  private final String address;
+  private @Nullable Tls tls;
+  private @Nullable Token token;
+  private String target = "";
+  private boolean balance;
+
+  ClientBuilder(String address) {
+    this.address = address;
+  }
+
+  /**
+   * Encrypts the connection.
+   *
+   * @param how with which files
+   * @return this
+   */
+  public ClientBuilder tls(Tls how) {
+    tls = how;
+    return this;
+  }
+
+  /**
+   * Says who calls. Needs TLS.
+   *
+   * @param source of the token
+   * @return this
+   */
+  public ClientBuilder token(Token source) {
+    token = source;
+    return this;
+  }
+
+  /**
+   * Picks the AWS account and region to call.
+   *
+   * @param name the server's name for it; empty for the server's own choice
+   * @return this
+   * @throws IllegalArgumentException for a name that cannot be sent
+   */
+  public ClientBuilder target(String name) {
+    if (!name.isEmpty() && !Headers.canBeSent(name)) {
+      throw new IllegalArgumentException("a target has a name of visible ASCII characters");
+    }
+    target = name;
+    return this;
+  }
+
+  /**
+   * Calls all servers of a {@code dns:///} address in turn, each while it says that it serves. Not
+   * for a proxy, which balances itself: it would be left alone when one of the servers behind it
+   * stops.
+   *
+   * @return this
+   */
+  public ClientBuilder balance() {
+    balance = true;
+    return this;
+  }
+
+  /**
+   * Makes the client. Nothing is sent until the first call.
+   *
+   * @return the client
+   * @throws IllegalArgumentException for a token without TLS, and for files of {@link Tls} that
+   *     have no certificate or key
+   * @throws UncheckedIOException if a file of {@link Tls} cannot be read
+   */
+  public TaskgateClient build() {
+    ManagedChannelBuilder<?> builder =
+        channelBuilder()
+            .defaultServiceConfig(serviceConfig())
+            .disableServiceConfigLookUp()
+            .enableRetry()
+            .maxInboundMessageSize(MAX_MESSAGE_BYTES)
+            .keepAliveTime(KEEPALIVE_SECONDS, TimeUnit.SECONDS)
+            .keepAliveTimeout(KEEPALIVE_TIMEOUT_SECONDS, TimeUnit.SECONDS);
+    if (tls != null) {
+      tls.serverName().ifPresent(builder::overrideAuthority);
+    }
+    if (!target.isEmpty()) {
+      builder.intercept(Headers.target(target));
+    }
+    ManagedChannel channel = builder.build();
+    return TaskgateClient.of(channel, ReconnectLimit.of(channel, balance), Timing.REAL);
+  }
+
+  private ManagedChannelBuilder<?> channelBuilder() {
+    ChannelCredentials credentials = credentials();
+    try {
+      return Grpc.newChannelBuilder(address, credentials);
+    } catch (ManagedChannelRegistry.ProviderNotFoundException error) {
+      // What gRPC makes of files that it cannot use.
+      throw new IllegalArgumentException("the client cannot connect so: " + error, error);
+    }
+  }
+
+  private ChannelCredentials credentials() {
+    if (tls == null) {
+      if (token != null) {
+        throw new IllegalArgumentException("a token needs TLS: everybody on the way could read it");
+      }
+      return InsecureChannelCredentials.create();
+    }
+    try {
+      ChannelCredentials encrypted = tls.credentials();
+      return token == null
+          ? encrypted
+          : CompositeChannelCredentials.create(encrypted, new Bearer(token));
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  /** How the clients of all languages try again, and with what they balance. */
+  private Map<String, ?> serviceConfig() {
+    Map<String, Object> config = sharedServiceConfig();
+    if (!balance) {
+      config.remove("loadBalancingConfig");
+      config.remove("healthCheckConfig");
+    }
+    return config;
+  }
+
+  private static Map<String, Object> sharedServiceConfig() {
+    try (InputStream file =
+            Objects.requireNonNull(ClientBuilder.class.getResourceAsStream("service-config.json"));
+        InputStreamReader reader = new InputStreamReader(file, StandardCharsets.UTF_8)) {
+      return new Gson().fromJson(reader, new TypeToken<Map<String, Object>>() {}.getType());
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+}

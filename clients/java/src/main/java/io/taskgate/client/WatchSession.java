@@ -1,0 +1,132 @@
+package io.taskgate.client;
+
+import com.google.protobuf.ByteString;
+import io.taskgate.v1.Heartbeat;
+import io.taskgate.v1.Task;
+import io.taskgate.v1.WatchEnd;
+import io.taskgate.v1.WatchEndReason;
+import io.taskgate.v1.WatchTasksRequest;
+import io.taskgate.v1.WatchTasksResponse;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One watch, however often it has to be called for.
+ *
+ * <p>A snapshot is handed on when it is whole. A call that breaks within one begins again: the
+ * tokens inside of it are of use only to those who keep its first part.
+ */
+final class WatchSession implements Session<WatchTasksResponse, WatchEvent> {
+  /** What the server takes where the request has none. */
+  private static final Duration DEFAULT_HEARTBEAT = Duration.ofSeconds(10);
+
+  /** After how many heartbeats that did not come a connection is given up. */
+  private static final int SILENT_HEARTBEATS = 3;
+
+  private final WatchTasksRequest request;
+  private ByteString token;
+  private int reason;
+  private @Nullable List<Task> snapshot;
+  private boolean finished;
+
+  WatchSession(WatchTasksRequest request) {
+    this.request = request;
+    token = request.getResumeToken();
+  }
+
+  ByteString token() {
+    return token;
+  }
+
+  /** What to send for the next call. */
+  WatchTasksRequest next() {
+    snapshot = null;
+    return request.toBuilder().setResumeToken(token).build();
+  }
+
+  @Override
+  public List<WatchEvent> take(WatchTasksResponse response) {
+    List<WatchEvent> events = events(response);
+    if (!response.getResumeToken().isEmpty() && snapshot == null) {
+      token = response.getResumeToken();
+    }
+    return events;
+  }
+
+  @Override
+  public void end() {
+    if (!finished) {
+      throw Reconnects.unavailable("the stream ended before the watch did");
+    }
+  }
+
+  @Override
+  public boolean finished() {
+    return finished;
+  }
+
+  @Override
+  public Duration silence() {
+    var asked = request.getHeartbeatInterval();
+    Duration heartbeat = Duration.ofSeconds(asked.getSeconds(), asked.getNanos());
+    return (heartbeat.isZero() ? DEFAULT_HEARTBEAT : heartbeat).multipliedBy(SILENT_HEARTBEATS);
+  }
+
+  private List<WatchEvent> events(WatchTasksResponse response) {
+    switch (response.getEventCase()) {
+      case SNAPSHOT_BEGIN -> {
+        snapshot = new ArrayList<>();
+        reason = response.getSnapshotBegin().getReasonValue();
+        return List.of();
+      }
+      case SNAPSHOT_TASKS -> {
+        if (snapshot != null) {
+          snapshot.addAll(response.getSnapshotTasks().getTasksList());
+        }
+        return List.of();
+      }
+      case SNAPSHOT_END -> {
+        if (snapshot == null) {
+          return List.of();
+        }
+        List<Task> tasks = List.copyOf(snapshot);
+        snapshot = null;
+        return List.of(new WatchEvent.Snapshot(tasks, reason, response.getSnapshotEnd()));
+      }
+      case RESUMED -> {
+        return List.of(new WatchEvent.Resumed());
+      }
+      case TASK_CHANGE -> {
+        return List.of(new WatchEvent.TaskChange(response.getTaskChange()));
+      }
+      case HEARTBEAT -> {
+        return List.of(heartbeat(response.getHeartbeat()));
+      }
+      case WATCH_END -> {
+        return List.of(ended(response.getWatchEnd()));
+      }
+      default -> { // of a newer server
+        return List.of();
+      }
+    }
+  }
+
+  private WatchEvent ended(WatchEnd end) {
+    if (end.getReason() == WatchEndReason.WATCH_END_REASON_SERVER_STOPPING) {
+      throw Reconnects.serverStops();
+    }
+    finished = true;
+    return new WatchEvent.WatchEnd(end);
+  }
+
+  private static WatchEvent heartbeat(Heartbeat message) {
+    Optional<TaskgateException> error =
+        message.hasUpstreamError()
+            ? Optional.of(TaskgateException.of(message.getUpstreamError()))
+            : Optional.empty();
+    return new WatchEvent.Heartbeat(message, error);
+  }
+}

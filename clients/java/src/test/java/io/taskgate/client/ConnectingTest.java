@@ -1,0 +1,218 @@
+package io.taskgate.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.grpc.EquivalentAddressGroup;
+import io.grpc.Metadata;
+import io.grpc.NameResolver;
+import io.grpc.NameResolverProvider;
+import io.grpc.NameResolverRegistry;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallHandler;
+import io.grpc.ServerInterceptor;
+import io.grpc.StatusOr;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.protobuf.services.HealthStatusManager;
+import io.grpc.stub.StreamObserver;
+import io.taskgate.v1.GetServerInfoRequest;
+import io.taskgate.v1.GetServerInfoResponse;
+import io.taskgate.v1.TaskServiceGrpc.TaskServiceImplBase;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+@Timeout(30)
+class ConnectingTest {
+  private static final Metadata.Key<String> TARGET =
+      Metadata.Key.of("taskgate-target", Metadata.ASCII_STRING_MARSHALLER);
+
+  @Test
+  void tellsTheTargetAndNoEmptyOne() throws Exception {
+    List<String> told = Collections.synchronizedList(new ArrayList<>());
+    ServerInterceptor listens =
+        new ServerInterceptor() {
+          @Override
+          public <Q, A> ServerCall.Listener<Q> interceptCall(
+              ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
+            told.add(String.valueOf(headers.get(TARGET)));
+            return next.startCall(call, headers);
+          }
+        };
+    try (TestServer server = TestServer.of(List.of(listens), new Counted());
+        TaskgateClient picked = TaskgateClient.builder(server.address()).target("studio").build();
+        TaskgateClient empty = TaskgateClient.builder(server.address()).target("").build()) {
+      var unused = picked.getServerInfo();
+      unused = empty.getServerInfo();
+    }
+    assertEquals(List.of("studio", "null"), told);
+  }
+
+  @Test
+  void refusesTargetThatCannotBeSent() {
+    ClientBuilder builder = TaskgateClient.builder("127.0.0.1:1");
+    assertThrows(IllegalArgumentException.class, () -> builder.target("a\nb"));
+    assertThrows(IllegalArgumentException.class, () -> builder.target("ä"));
+  }
+
+  @Test
+  void refusesHalfOfClientCertificate() {
+    Path file = Path.of("client.pem");
+    for (Path[] pair : new Path[][] {{file, null}, {null, file}}) {
+      var error =
+          assertThrows(
+              IllegalArgumentException.class,
+              () -> Tls.publicAuthorities().withCertificate(pair[0], pair[1]));
+      assertTrue(error.getMessage().contains("key"), error.getMessage());
+    }
+  }
+
+  @Test
+  void failsForAuthorityThatCannotBeRead() {
+    ClientBuilder builder =
+        TaskgateClient.builder("127.0.0.1:1").tls(Tls.authority(Path.of("/absent/ca.pem")));
+    assertThrows(UncheckedIOException.class, builder::build);
+  }
+
+  @Test
+  void refusesAuthorityThatIsNone(@TempDir Path folder) throws Exception {
+    Path file = Files.writeString(folder.resolve("ca.pem"), "nothing of use");
+    ClientBuilder builder = TaskgateClient.builder("127.0.0.1:1").tls(Tls.authority(file));
+    assertThrows(IllegalArgumentException.class, builder::build);
+  }
+
+  @Test
+  void callsServersInTurnWhileTheyServe() throws Exception {
+    Counted one = new Counted();
+    Counted two = new Counted();
+    HealthStatusManager wellOne = new HealthStatusManager();
+    HealthStatusManager wellTwo = new HealthStatusManager();
+    try (TestServer first = TestServer.of(one, wellOne.getHealthService());
+        TestServer second = TestServer.of(two, wellTwo.getHealthService());
+        Pair pair = new Pair(first.server().getPort(), second.server().getPort());
+        TaskgateClient client = TaskgateClient.builder(pair.address()).balance().build()) {
+      callUntil(client, () -> one.calls > 2 && two.calls > 2);
+      wellTwo.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, ServingStatus.NOT_SERVING);
+      callUntil(
+          client,
+          () -> {
+            int before = two.calls;
+            Stream.generate(client::getServerInfo).limit(6).forEach(unused -> {});
+            return two.calls == before;
+          });
+    }
+  }
+
+  @Test
+  void callsOneServerUnlessItIsToBalance() throws Exception {
+    Counted one = new Counted();
+    Counted two = new Counted();
+    try (TestServer first = TestServer.of(one);
+        TestServer second = TestServer.of(two);
+        Pair pair = new Pair(first.server().getPort(), second.server().getPort());
+        TaskgateClient client = TaskgateClient.connect(pair.address())) {
+      Stream.generate(client::getServerInfo).limit(6).forEach(unused -> {});
+      assertEquals(List.of(6, 0), List.of(one.calls, two.calls));
+    }
+  }
+
+  private interface Condition {
+    boolean holds();
+  }
+
+  /** The test's own time limit ends it, if it never holds. */
+  private static void callUntil(TaskgateClient client, Condition condition) {
+    while (!condition.holds()) {
+      var unused = client.getServerInfo();
+    }
+  }
+
+  private static final class Counted extends TaskServiceImplBase {
+    private volatile int calls;
+
+    @Override
+    public synchronized void getServerInfo(
+        GetServerInfoRequest request, StreamObserver<GetServerInfoResponse> answer) {
+      calls = calls + 1;
+      answer.onNext(GetServerInfoResponse.getDefaultInstance());
+      answer.onCompleted();
+    }
+  }
+
+  /** A name that stands for two servers of this machine, as one in DNS does. */
+  private static final class Pair extends NameResolverProvider implements AutoCloseable {
+    private final List<EquivalentAddressGroup> addresses;
+
+    private Pair(int first, int second) {
+      addresses =
+          Stream.of(first, second)
+              .map(port -> new InetSocketAddress(InetAddress.getLoopbackAddress(), port))
+              .map(EquivalentAddressGroup::new)
+              .toList();
+      NameResolverRegistry.getDefaultRegistry().register(this);
+    }
+
+    private String address() {
+      return "pair:///servers";
+    }
+
+    @Override
+    public void close() {
+      NameResolverRegistry.getDefaultRegistry().deregister(this);
+    }
+
+    @Override
+    public String getDefaultScheme() {
+      return "pair";
+    }
+
+    @Override
+    protected boolean isAvailable() {
+      return true;
+    }
+
+    @Override
+    protected int priority() {
+      return 5;
+    }
+
+    @Override
+    public Collection<Class<? extends SocketAddress>> getProducedSocketAddressTypes() {
+      return List.of(InetSocketAddress.class);
+    }
+
+    @Override
+    public NameResolver newNameResolver(URI name, NameResolver.Args arguments) {
+      return new NameResolver() {
+        @Override
+        public String getServiceAuthority() {
+          return "servers";
+        }
+
+        @Override
+        public void start(Listener2 listener) {
+          listener.onResult(
+              ResolutionResult.newBuilder()
+                  .setAddressesOrError(StatusOr.fromValue(addresses))
+                  .build());
+        }
+
+        @Override
+        public void shutdown() {}
+      };
+    }
+  }
+}

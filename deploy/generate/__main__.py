@@ -1,0 +1,56 @@
+"""`python -m deploy.generate [--check]`: what deploy/ has that follows from elsewhere.
+
+deploy/iam from AWS's models and the chart's modes, the chart's schema from the server's settings,
+deploy/kubernetes from the chart. The last one needs Helm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from deploy.generate import iam, manifests, settings_schema
+
+ROOT = Path(__file__).parents[2]
+
+
+def texts(root: Path) -> dict[Path, str]:
+    """All files, by their place."""
+    return iam.generate(root) | settings_schema.generate(root) | manifests.generate(root)
+
+
+def main() -> int:
+    """Writes the files, or with --check tells which of them would change."""
+    parser = argparse.ArgumentParser(prog="generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
+    check: bool = parser.parse_args().check
+    # Helm renders with the schema that is there.
+    if not check:
+        _write(settings_schema.generate(ROOT))
+    made = texts(ROOT)
+    stale = {
+        path: text for path, text in made.items() if not path.exists() or path.read_text() != text
+    }
+    for path in stale:
+        _say(f"{'stale' if check else 'wrote'}: {path.relative_to(ROOT)}")
+    if not (ROOT / manifests.HELM).exists():
+        _say("left out: deploy/kubernetes, since Helm is not here")
+    if check:
+        return 1 if stale else 0
+    _write(stale)
+    return 0
+
+
+def _write(files: dict[Path, str]) -> None:
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201  # a command's output
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+{{/* Envoy's own configuration. docs/operations.md says why its settings are so; those are in deploy/envoy/envoy.yaml, too. */}}
+
+{{- define "taskgate.envoy" -}}
+{{- $tls := include "taskgate.tlsSecret" . -}}
+# Envoy wants both for the files of certificates, and nothing else here.
+node: { id: envoy, cluster: {{ include "taskgate.fullname" . }} }
+
+admin:
+  address: { socket_address: { address: 127.0.0.1, port_value: 9901 } }
+
+static_resources:
+  listeners:
+    - name: callers
+      address: { socket_address: { address: 0.0.0.0, port_value: 50051 } }
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: taskgate
+                codec_type: HTTP2
+                # A watch or a followed log may be silent for as long as nothing happens.
+                stream_idle_timeout: 0s
+                http_filters:
+                  - name: envoy.filters.http.router
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+                route_config:
+                  virtual_hosts:
+                    - name: taskgate
+                      domains: ["*"]
+                      routes:
+                        - match: { prefix: "/", grpc: {} }
+                          route:
+                            cluster: taskgate
+                            # All calls about one job or run go to one replica. One that does not tell, such as a
+                            # call of AWS's own operations, has no hash and goes to any.
+                            hash_policy:
+                              - header: { header_name: taskgate-parent }
+                            # Callers say how long they wait; 0 is no limit besides.
+                            timeout: 0s
+                            max_stream_duration: { grpc_timeout_header_max: 0s }
+                            # Only what no replica has begun to serve: writes are safe, too.
+                            retry_policy:
+                              retry_on: connect-failure,refused-stream,reset-before-request
+                              num_retries: 3
+                              retry_host_predicate:
+                                - name: envoy.retry_host_predicates.previous_hosts
+                                  typed_config:
+                                    "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
+                              host_selection_retry_max_attempts: 5
+          {{- if $tls }}
+          transport_socket:
+            name: envoy.transport_sockets.tls
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              common_tls_context:
+                alpn_protocols: [h2]
+                tls_certificate_sds_secret_configs:
+                  - name: certificate
+                    sds_config: { path_config_source: { path: /etc/envoy/config/certificate.yaml }, resource_api_version: V3 }
+          {{- end }}
+    # For the kubelet alone. Envoy listens once it knows which replicas serve.
+    - name: health
+      address: { socket_address: { address: 0.0.0.0, port_value: 8080 } }
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: health
+                http_filters:
+                  - name: envoy.filters.http.health_check
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck
+                      pass_through_mode: false
+                      headers: [{ name: ":path", string_match: { exact: /ready } }]
+                  - name: envoy.filters.http.router
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+                route_config: {}
+
+  clusters:
+    - name: taskgate
+      # The replicas that are ready are the addresses of the headless Service.
+      type: STRICT_DNS
+      dns_refresh_rate: 2s
+      connect_timeout: 1s
+      # By address, so that all Envoys have the same ring.
+      lb_policy: RING_HASH
+      # A replica that does not serve gets no calls, also when no other one serves.
+      # And it hears of that at once, not up to a second later together with other news.
+      common_lb_config:
+        healthy_panic_threshold: { value: 0 }
+        update_merge_window: 0s
+      # Envoy's own limits are for calls of a second, and it has 3 retries at once: watches stay
+      # open, and a replica that is lost is tried by many. Taskgate has limits for each caller.
+      circuit_breakers:
+        thresholds:
+          - max_connections: 100000
+            max_pending_requests: 100000
+            max_requests: 100000
+            max_retries: 1000
+      # SIGTERM makes a replica say NOT_SERVING; it takes calls for drain_grace_seconds more, which
+      # must be longer than one interval and one timeout together.
+      health_checks:
+        - grpc_health_check: {}
+          interval: 1s
+          no_traffic_interval: 1s
+          timeout: 1s
+          unhealthy_threshold: 1
+          healthy_threshold: 1
+      typed_extension_protocol_options:
+        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+          "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+          explicit_http_config:
+            http2_protocol_options:
+              # Finds a replica whose machine is gone without a word.
+              connection_keepalive: { interval: 10s, timeout: 5s }
+      load_assignment:
+        cluster_name: taskgate
+        endpoints:
+          - lb_endpoints:
+              - endpoint: { address: { socket_address: { address: {{ include "taskgate.headlessHost" . }}, port_value: 50051 } } }
+      {{- if $tls }}
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+          sni: {{ include "taskgate.headlessHost" . }}
+          common_tls_context:
+            alpn_protocols: [h2]
+            combined_validation_context:
+              default_validation_context:
+                match_typed_subject_alt_names:
+                  - san_type: DNS
+                    matcher: { exact: {{ include "taskgate.headlessHost" . }} }
+              validation_context_sds_secret_config:
+                name: authority
+                sds_config: { path_config_source: { path: /etc/envoy/config/authority.yaml }, resource_api_version: V3 }
+      {{- end }}
+{{- end }}
+
+{{/* Files that Envoy reads again when the Secret changes, which it would not do with those in its own configuration. */}}
+{{- define "taskgate.envoyCertificate" -}}
+resources:
+  - "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+    name: certificate
+    tls_certificate:
+      certificate_chain: { filename: /etc/envoy/tls/tls.crt }
+      private_key: { filename: /etc/envoy/tls/tls.key }
+      watched_directory: { path: /etc/envoy/tls }
+{{- end }}
+
+{{- define "taskgate.envoyAuthority" -}}
+resources:
+  - "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+    name: authority
+    validation_context:
+      trusted_ca: { filename: /etc/envoy/tls/ca.crt }
+      watched_directory: { path: /etc/envoy/tls }
+{{- end }}

@@ -1,0 +1,46 @@
+{{/* The server's settings: those of the values, and what the chart sets beside them, as TOML. */}}
+
+{{- define "taskgate.settings" -}}
+{{- $own := dict
+  "listen_host" "0.0.0.0"
+  "listen_port" 50051
+  "health_port" 50052
+}}
+{{- if include "taskgate.tlsSecret" . }}
+{{- $_ := set $own "tls_certificate_file" "/etc/taskgate/tls/tls.crt" }}
+{{- $_ := set $own "tls_key_file" "/etc/taskgate/tls/tls.key" }}
+{{- end }}
+{{- if .Values.tls.clientCa.secretName }}
+{{- $_ := set $own "tls_client_ca_file" (printf "/etc/taskgate/client-ca/%s" .Values.tls.clientCa.key) }}
+{{- end }}
+{{- with include "taskgate.policies" . | fromYaml }}
+{{- $files := list }}
+{{- range $name := keys . | sortAlpha }}
+{{- $files = append $files (printf "/etc/taskgate/policy/%s" $name) }}
+{{- end }}
+{{- $_ := set $own "policy_files" $files }}
+{{- end }}
+{{- if .Values.metrics.enabled }}
+{{- $_ := set $own "admin_host" "0.0.0.0" }}
+{{- $_ := set $own "admin_port" 9464 }}
+{{- end }}
+{{- include "taskgate.toml" (dict "table" (merge $own .Values.settings) "path" list) }}
+{{- end }}
+
+{{/* A table as TOML, whose strings, numbers, booleans and lists are JSON's; Helm's toToml writes 50051.0 for an integer. */}}
+{{- define "taskgate.toml" -}}
+{{- $path := .path }}
+{{- range $key, $value := .table }}
+{{- if not (or (kindIs "map" $value) (kindIs "invalid" $value)) }}
+{{ $key }} = {{ toJson $value }}
+{{- end }}
+{{- end }}
+{{- range $key, $value := .table }}
+{{- if kindIs "map" $value }}
+{{- $place := append $path $key }}
+
+[{{ join "." $place }}]
+{{- include "taskgate.toml" (dict "table" $value "path" $place) }}
+{{- end }}
+{{- end }}
+{{- end }}
