@@ -29,10 +29,8 @@ RUN /opt/taskgate/bin/python -B deploy/image/trim.py
 
 FROM ${BASE_IMAGE}
 COPY --from=build /opt/taskgate /opt/taskgate
-# Without a shell, so that the base needs none. The scripts are not kept. The first is for the base's own Python.
-RUN --mount=type=bind,from=build,source=/src/deploy/image,target=/tmp/image ["python3", "-B", "/tmp/image/build_tools.py"]
-# hadolint ignore=DL3059 # another program than the one above, and no shell to join them
-RUN --mount=type=bind,from=build,source=/src/deploy/image,target=/tmp/image ["/opt/taskgate/bin/python3", "-B", "/tmp/image/bytecode.py"]
+# Without a shell, so that the base needs none. The scripts do not stay.
+RUN --mount=type=bind,from=build,source=/src/deploy/image,target=/tmp/image ["python3", "-B", "/tmp/image/finish.py", "/opt/taskgate"]
 ENV PATH=/opt/taskgate/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # Other machines can reach it, so it does not start without TLS, or the setting that does without it:
 # docs/security.md. Health has a port of its own, in plaintext.

@@ -35,7 +35,8 @@ def tools() -> list[Path]:
     return [path for path in found if path.exists()]
 
 
-if __name__ == "__main__":
+def remove() -> None:
+    """Takes them out."""
     for tool in tools():
         if tool.is_dir():
             shutil.rmtree(tool)
