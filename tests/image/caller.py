@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_client import connect
 from taskgate_client.connection import channel_options
@@ -77,6 +78,23 @@ def watch(folder: Path) -> None:
                     tell(end=task_watch_pb2.WatchEndReason.Name(answer.watch_end.reason))
 
 
+def upload(address: str) -> None:
+    """Tells what AWS says of a part of some kilobytes."""
+    part = omics_pb2.UploadReadSetPartRequest(
+        sequence_store_id="1234567890",
+        upload_id="1234567890",
+        part_source=omics_pb2.READ_SET_PART_SOURCE_SOURCE1,
+        part_number=1,
+    )
+    payload = omics_pb2.UploadReadSetPartRequest(payload=bytes(10_000))
+    with grpc.insecure_channel(address) as channel:
+        stub: Any = omics_pb2_grpc.OmicsServiceStub(channel)
+        try:
+            stub.UploadReadSetPart(iter([part, payload]), timeout=SECONDS)
+        except grpc.RpcError as error:
+            tell(says=error.details())
+
+
 def _tls(folder: Path) -> Tls:
     return Tls(ca=folder / "ca.crt", certificate=folder / "tls.crt", key=folder / "tls.key")
 
@@ -90,3 +108,5 @@ if __name__ == "__main__":
             call(Path(given))
         case "watch":
             watch(Path(given))
+        case "upload":
+            upload(given)

@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from taskgate_server.config import PLAINTEXT_PHRASE
+from tests.image.caller import ADDRESS
 from tests.image.pod import EMULATOR, LOCAL_AWS, MUTUAL_TLS, SETTINGS, Pod, seconds_to_ready
 
 pytestmark = pytest.mark.image
@@ -109,6 +110,17 @@ def test_a_role_is_assumed(pod: Pod) -> None:
         end = time.monotonic() + 20
         while server.engine.run("exec", server.name, *HEALTH, *service, fails=None) != "SERVING\n":
             assert time.monotonic() < end, server.log()
+
+
+def test_what_is_uploaded_is_kept_in_tmp(pod: Pod) -> None:
+    """It is the one folder that the chart lets it write to."""
+    folder = ("--tmpfs", "/tmp:rw,size=16m,mode=1777")  # noqa: S108  # the container's own
+    spooled = {**PLAINTEXT, "TASKGATE_SPOOL_MEMORY_BYTES": "1000"}
+    with pod.serving(spooled, *folder) as server:
+        pod.ready(server)
+        with pod.caller("upload", ADDRESS) as told:
+            # So it has been asked.
+            assert "the emulator does not have" in next(told)["says"], server.log()
 
 
 def test_it_refuses_to_start_without_tls(pod: Pod) -> None:
