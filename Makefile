@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chart chart-test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
+.PHONY: help demo serve image-test test chart chart-test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +48,11 @@ serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 TEST_PROCESSES := 3
 test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) ## all tests
 	$(BIN)/pytest -m 'alone and not chart'
-	$(BIN)/pytest -m 'not alone and not chart' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m 'not alone and not chart and not image' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+# Needs root and the Debian packages that .ci/run installs.
+image-test: gen/stamp ## build the container image twice, and run it as Kubernetes would
+	$(BIN)/pytest -m image tests/image
 
 check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/ruff format --check .
@@ -135,7 +139,15 @@ requirements: .venv/stamp ## raise and pin every dependency, with hashes
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements.txt -o benchmarks/requirements.txt benchmarks/requirements.in
 	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o benchmarks/requirements-aiobotocore.txt benchmarks/requirements-aiobotocore.in
+	$(MAKE) --no-print-directory image-requirements
 	for tool in $(TOOLS) $(CHART_TOOLS); do $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done
+
+# The server alone, for its image, and what builds it there: the versions are those of the files above.
+PIN := pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
+.PHONY: image-requirements
+image-requirements: .venv/stamp
+	$(BIN)/uv $(PIN) --extra server --extra traces -c requirements.txt -o requirements-server.txt pyproject.toml
+	printf 'grpcio-tools\nhatchling\nmypy-protobuf\n' | $(BIN)/uv $(PIN) -c requirements-dev.txt -o requirements-build.txt -
 
 # The other pins stay: what changes then is AWS's model alone.
 model-update: PINS = --upgrade-package boto3==$(VERSION) --upgrade-package botocore==$(VERSION)
@@ -145,6 +157,7 @@ model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, te
 	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(MAKE) .venv/stamp
+	$(MAKE) --no-print-directory image-requirements
 	$(BIN)/python -m taskgate_server.codegen --report
 	$(BIN)/python hatch_build.py
 	$(BIN)/python -m deploy.generate

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -106,7 +107,17 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def _stop_before_the_start() -> None:
+    """Has SIGTERM end the process, until whoever serves hears it and drains.
+
+    The kernel does so, but not for the first process of a container (pid_namespaces(7)): a signal
+    that comes while it imports would be lost.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(Exit.OK))
+
+
 def _serve(options: argparse.Namespace) -> int:
+    _stop_before_the_start()
     from taskgate_server import config, process  # noqa: PLC0415
 
     file = options.config or _path(os.environ.get(config.CONFIG_FILE_VARIABLE))
@@ -115,6 +126,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _emulate(options: argparse.Namespace) -> int:
+    _stop_before_the_start()
     from taskgate_emulator import command  # noqa: PLC0415
 
     return command.run(options.rest)

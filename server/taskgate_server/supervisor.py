@@ -107,7 +107,9 @@ class Supervisor:
             began = self._clock()
             status, pid = await self._live(index)
             if self._stopping.begun.is_set() or not self._serving.is_set():
-                self._statuses.append(status)
+                # One that still starts has nothing to drain, and dies of the signal.
+                ended = self._stopping.begun.is_set() and status == -signal.SIGTERM
+                self._statuses.append(0 if ended else status)
                 return
             lived = self._clock() - began
             delay = 0.0 if lived > LONG_LIFE_SECONDS else _longer(delay)

@@ -145,6 +145,23 @@ async def test_one_that_cannot_be_started_now_is_tried_again() -> None:
     assert await place.running == 0
 
 
+async def test_one_that_still_starts_may_die_of_the_signal() -> None:
+    place = Place(count=2)
+    await place.settle()
+    place.started[0][0].serve()
+    await place.settle()
+    place.started[1][0].ends_on = {TERM: -TERM}
+    place.stopping.ask()
+    assert await place.running == 0
+
+
+async def test_a_first_worker_that_is_stopped_by_somebody_else_has_not_served() -> None:
+    place = Place()
+    await place.settle()
+    place.started[0][0].die(-TERM)
+    assert await place.running == 1
+
+
 async def test_a_second_signal_is_passed_on() -> None:
     place = Place(count=2)
     await place.serving()

@@ -1,0 +1,102 @@
+"""Compiles beforehand what a server imports: with a read-only root no start could keep bytecode.
+
+Only what is imported, and has none: all of it would make the image a tenth larger. The standard
+library is there, too, since Docker's Python images come without its bytecode. Python does not
+compare such bytecode with its source, so the files' times, which a build may set, do not matter.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+
+import trim
+
+PACKAGES = ("taskgate", "taskgate_client", "taskgate_server")
+LAZY = ("uvloop",)
+"""What they import only when they run."""
+NEIGHBOURS = ("moto.moto_server", "moto.events", "moto.logs", "moto.sqs", "moto.sts")
+EMULATOR = ("taskgate_emulator", "taskgate_server.demo", *NEIGHBOURS)
+"""Where it is installed."""
+LEFT_OUT = {
+    "taskgate_emulator.pytest_plugin",  # needs pytest
+    "taskgate_server.codegen",  # for who changes the contract
+    "taskgate_server.demo",
+}
+
+
+def load() -> None:
+    """Imports what any command would."""
+    packages: tuple[str, ...] = PACKAGES
+    if find_spec("moto") is not None:
+        packages += EMULATOR
+    for name in (*LAZY, *packages):
+        for module in (name, *_modules(name)):
+            import_module(module)
+    _make_clients()
+
+
+def _modules(package: str) -> Iterator[str]:
+    path = getattr(import_module(package), "__path__", ())
+    for found in pkgutil.iter_modules(path, f"{package}."):
+        if found.name in LEFT_OUT or found.name.endswith(".__main__"):
+            continue
+        yield found.name
+        if found.ispkg:
+            yield from _modules(found.name)
+
+
+def _make_clients() -> None:
+    """boto3 loads much of itself with the first client. Nothing is called."""
+    session = import_module("boto3").Session(
+        aws_access_key_id="none",
+        aws_secret_access_key="none",  # noqa: S106  # there is no call to sign
+        region_name="us-east-1",
+    )
+    for name in trim.ASKED + trim.CREDENTIALS:
+        session.client(name)
+
+
+def uncompiled() -> list[str]:
+    """The sources of imported modules that have no bytecode."""
+    specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
+    return sorted(
+        spec.origin
+        for spec in specs
+        if spec is not None
+        and spec.origin is not None
+        and spec.cached is not None
+        and spec.origin.endswith(".py")
+        and spec is not trim.__spec__
+        and not os.path.exists(spec.cached)  # noqa: PTH110  # a str, like all that a spec has
+    )
+
+
+def compile_all(sources: list[str]) -> None:
+    """Compiles them in a process where nothing depends on chance, so that two builds are alike."""
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "compileall",
+            "-q",
+            "--invalidation-mode",
+            "unchecked-hash",
+            "-i",
+            "-",
+        ],
+        input="\n".join(sources),
+        env={"PYTHONHASHSEED": "0"},
+        text=True,
+        check=True,
+    )
+
+
+if __name__ == "__main__":
+    load()
+    compile_all(uncompiled())

@@ -1,0 +1,76 @@
+"""What the server never loads of what its dependencies bring: taken out of the image.
+
+Half of it are botocore's models of 400 other AWS services. The package metadata stays, for those
+who ask an image what is in it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ASKED = ("deadline", "omics", "logs", "sqs")
+"""AWS services that the server calls, as botocore names them."""
+CREDENTIALS = ("signin", "sso", "sso-oidc", "sts")
+"""Those that botocore itself calls to find credentials."""
+PROGRAMS = ("python*", "taskgate")
+"""What stays in `bin`. The rest are scripts of dependencies, and those that activate a shell."""
+SUFFIXES = {".c", ".h", ".pxd", ".pyi", ".pyx"}
+"""For compilers and type checkers."""
+
+ELF_64_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
+ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+PROGRAM_OFFSET, SECTION_OFFSET, PROGRAM_COUNT, SECTION_COUNT, SECTION_NAMES = 5, 6, 10, 12, 13
+PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
+
+
+def trim(prefix: Path) -> None:
+    """Takes it out of the environment at `prefix`."""
+    for path in (prefix / "bin").iterdir():
+        if not any(path.match(name) for name in PROGRAMS):
+            path.unlink()
+    for package in prefix.glob("lib/python*/site-packages/*"):
+        shutil.rmtree(package / "tests", ignore_errors=True)
+        for path in package.rglob("*"):
+            if path.suffix in SUFFIXES:
+                path.unlink()
+            elif path.suffix == ".so":
+                _strip(path)
+        # The emulator's neighbours are moto's, which reads models of its own choice.
+        if package.name == "botocore" and find_spec("moto") is None:
+            _trim_models(package / "data")
+
+
+def _strip(library: Path) -> None:
+    """Cuts off what only debuggers read: 12 MB of uvloop's 14, symbols of the others.
+
+    The dynamic loader reads the segments that the program headers name and nothing else (System V
+    ABI, chapter 5). Sections that are in none, such as `.debug_info` and `.symtab`, are at the end.
+    """
+    with library.open("r+b") as file:
+        header = list(ELF_HEADER.unpack(file.read(ELF_HEADER.size)))
+        if header[0][:6] != ELF_64_LITTLE_ENDIAN:
+            return
+        file.seek(header[PROGRAM_OFFSET])
+        segments = [
+            PROGRAM_HEADER.unpack(file.read(PROGRAM_HEADER.size))
+            for _ in range(header[PROGRAM_COUNT])
+        ]
+        header[SECTION_OFFSET] = header[SECTION_COUNT] = header[SECTION_NAMES] = 0  # none
+        file.seek(0)
+        file.write(ELF_HEADER.pack(*header))
+        file.truncate(max(offset + size for _, _, offset, _, _, size, _, _ in segments))
+
+
+def _trim_models(data: Path) -> None:
+    """Of botocore's data: what is not about one AWS service stays."""
+    for path in data.iterdir():
+        if path.is_dir() and path.name not in ASKED + CREDENTIALS:
+            shutil.rmtree(path)
+
+
+if __name__ == "__main__":
+    trim(Path(sys.prefix))
