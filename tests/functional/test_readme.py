@@ -31,6 +31,7 @@ FIND = {
 RUN_OTHERWISE = {
     "make test": "this test is a part of it",
     "make serve": "test_demo.py has it, and the fixtures here are the same server",
+    "helm install": "it needs a cluster; tests/chart/test_sandbox.py runs its pod",
     "pip install '.[server]'": "it needs AWS; test_process.py starts the same command",
 }
 
