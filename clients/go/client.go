@@ -37,7 +37,7 @@ func newClient(connection *grpc.ClientConn, timing timing) *Client {
 		Deadline:   deadlinev1.NewDeadlineServiceClient(limited),
 		Omics:      omicsv1.NewOmicsServiceClient(limited),
 		connection: connection,
-		tasks:      taskgatev1.NewTaskServiceClient(limited),
+		tasks:      taskgatev1.NewTaskServiceClient(parentTelling{limited}),
 		health:     healthpb.NewHealthClient(limited),
 		timing:     timing,
 	}

@@ -24,7 +24,8 @@ type TaskLog struct {
 func (c *Client) StreamTaskLogs(ctx context.Context, request *taskgatev1.StreamTaskLogsRequest) *TaskLog {
 	session := &logSession{request: request, sameAttempt: true}
 	open := func(ctx context.Context) (grpc.ServerStreamingClient[taskgatev1.StreamTaskLogsResponse], error) {
-		return c.tasks.StreamTaskLogs(ctx, session.next())
+		next := session.next()
+		return c.tasks.StreamTaskLogs(tellingParent(ctx, next), next)
 	}
 	lost := func(*Error, time.Duration, int) (*taskgatev1.LogLine, bool) { return nil, false }
 	return &TaskLog{newResumingStream(ctx, c.timing, open, session, lost), session}

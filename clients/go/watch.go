@@ -95,7 +95,8 @@ type Watch struct {
 func (c *Client) WatchTasks(ctx context.Context, request *taskgatev1.WatchTasksRequest) *Watch {
 	session := &watchSession{request: request, token: request.GetResumeToken()}
 	open := func(ctx context.Context) (grpc.ServerStreamingClient[taskgatev1.WatchTasksResponse], error) {
-		return c.tasks.WatchTasks(ctx, session.next())
+		next := session.next()
+		return c.tasks.WatchTasks(tellingParent(ctx, next), next)
 	}
 	lost := func(failure *Error, delay time.Duration, failures int) (Event, bool) {
 		return Reconnecting{Err: failure, Delay: delay, Failures: failures}, true

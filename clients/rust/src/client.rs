@@ -11,6 +11,7 @@ use crate::connect::{AnyError, Options};
 use crate::error::Error;
 use crate::listing::TaskListing;
 use crate::log_session::LogSession;
+use crate::parents::{shared_parent, Naming, PARENT};
 use crate::protos::grpc::health::v1::health_check_response::ServingStatus;
 use crate::protos::grpc::health::v1::health_client::HealthClient;
 use crate::protos::grpc::health::v1::HealthCheckRequest;
@@ -274,6 +275,7 @@ impl Client {
 
     async fn unary<Q, A, C, F>(&self, request: Q, call: C) -> Result<A, Error>
     where
+        Q: Naming,
         C: FnOnce(Request<Q>) -> F,
         F: Future<Output = Result<Response<A>, Status>>,
     {
@@ -284,6 +286,7 @@ impl Client {
 /// Makes a call that ends after so long, here and at the server.
 async fn within<Q, A, C, F>(limit: Duration, request: Q, call: C) -> Result<A, Error>
 where
+    Q: Naming,
     C: FnOnce(Request<Q>) -> F,
     F: Future<Output = Result<Response<A>, Status>>,
 {
@@ -293,8 +296,13 @@ where
     }
 }
 
-fn limited<Q>(request: Q, limit: Option<Duration>) -> Request<Q> {
+/// A request with what is told beside it.
+fn limited<Q: Naming>(request: Q, limit: Option<Duration>) -> Request<Q> {
+    let parent = shared_parent(&request).and_then(|parent| parent.parse().ok());
     let mut request = Request::new(request);
+    if let Some(parent) = parent {
+        request.metadata_mut().insert(PARENT, parent);
+    }
     if let Some(limit) = limit {
         request.set_timeout(limit);
     }

@@ -14,6 +14,7 @@ mod events;
 mod listing;
 mod log_session;
 mod names;
+mod parents;
 mod reconnects;
 mod retries;
 mod stream;

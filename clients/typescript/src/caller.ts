@@ -8,6 +8,7 @@ import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@b
 import * as grpc from "@grpc/grpc-js";
 
 import { TaskgateError } from "./errors.js";
+import { PARENT_KEY, sharedParent } from "./parents.js";
 
 /** How one call is made. */
 export interface CallOptions {
@@ -61,7 +62,7 @@ export class Caller {
         (message: MessageInitShape<I>) => encoded(method.input, message),
         (bytes) => fromBinary(method.output, bytes),
         request,
-        this.metadataOf(),
+        this.metadataOf(method, request),
         { deadline: Date.now() + timeoutMs },
         (error, answer) => {
           release();
@@ -86,7 +87,7 @@ export class Caller {
       (message: MessageInitShape<I>) => encoded(method.input, message),
       (bytes) => fromBinary(method.output, bytes),
       request,
-      this.metadataOf(),
+      this.metadataOf(method, request),
       optionsOf(timeoutMs),
     );
     // Its errors are told by the iterator too; without a listener of its own they would be thrown.
@@ -123,7 +124,7 @@ export class Caller {
         pathOf(method),
         (message: MessageInitShape<I>) => encoded(method.input, message),
         (bytes) => fromBinary(method.output, bytes),
-        this.metadataOf(),
+        this.metadataOf(method),
         optionsOf(timeoutMs),
         (error, answer) => {
           release();
@@ -174,10 +175,14 @@ export class Caller {
     }
   }
 
-  private metadataOf(): grpc.Metadata {
+  private metadataOf(method: DescMethod, request: unknown = {}): grpc.Metadata {
     const metadata = new grpc.Metadata();
     for (const [key, value] of Object.entries(this.metadata)) {
       metadata.set(key, value);
+    }
+    const parent = sharedParent(method, request);
+    if (parent !== undefined) {
+      metadata.set(PARENT_KEY, parent);
     }
     return metadata;
   }

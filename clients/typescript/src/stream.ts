@@ -26,6 +26,12 @@ export interface StreamOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/**
+ * How much longer than the stream its calls may take. grpc-js counts in whole milliseconds of another
+ * clock: a call that ended a moment before the stream would read as one that broke.
+ */
+const CALL_GRACE_MS = 5;
+
 /** Goes on with another call when one breaks. Leaving a `for await` loop closes it. */
 export class ResumingStream<Response, Event> implements AsyncIterableIterator<Event> {
   private readonly reconnects: Reconnects;
@@ -106,7 +112,7 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
       if (this.isClosed) {
         return; // else nobody would ever end the call
       }
-      this.call ??= this.open(this.timeLeft());
+      this.call ??= this.open(this.callTimeout());
       const response = await this.receive(this.call);
       if (response === undefined) {
         this.dropCall();
@@ -174,6 +180,11 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  private callTimeout(): number | undefined {
+    const left = this.timeLeft();
+    return left === undefined ? undefined : left + CALL_GRACE_MS;
   }
 
   private timeLeft(): number | undefined {

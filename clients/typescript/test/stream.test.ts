@@ -50,11 +50,13 @@ class Texts implements Session<string, string> {
 
 let timing: TestTiming;
 let calls: Call[];
+let timeouts: (number | undefined)[];
 let closeClient: () => void;
 
 beforeEach(() => {
   timing = new TestTiming();
   calls = [];
+  timeouts = [];
 });
 
 afterEach(() => {
@@ -63,9 +65,10 @@ afterEach(() => {
 
 function stream(scripts: Act[][], options: StreamOptions = {}, silenceMs?: number) {
   return new ResumingStream<string, string>(
-    () => {
+    (timeoutMs) => {
       const call = new Call(scripts.shift() ?? []);
       calls.push(call);
+      timeouts.push(timeoutMs);
       return call;
     },
     new Texts(silenceMs),
@@ -125,6 +128,12 @@ describe("a resuming stream", () => {
     expect(await limited.next()).toEqual({ done: false, value: "UNAVAILABLE 1000 1" });
     await expect(limited.next()).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
     expect(timing.pauses).toEqual([500]);
+  });
+
+  it("has calls that end after it, whatever clock they go by", async () => {
+    await stream([["one"]], { timeoutMs: 500 }).next();
+    await stream([["one"]]).next();
+    expect(timeouts).toEqual([505, undefined]);
   });
 
   it("ends its call when a loop is left", async () => {

@@ -1,5 +1,6 @@
 package io.taskgate.client;
 
+import com.google.protobuf.Message;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
@@ -24,7 +25,7 @@ final class GrpcStream<R> extends ClientCall.Listener<R> implements ServerStream
     this.call = call;
   }
 
-  static <Q, R> ServerStream<R> open(
+  static <Q extends Message, R> ServerStream<R> open(
       Channel channel, MethodDescriptor<Q, R> method, Q request, @Nullable Duration limit) {
     CallOptions options =
         limit == null
@@ -32,7 +33,7 @@ final class GrpcStream<R> extends ClientCall.Listener<R> implements ServerStream
             : CallOptions.DEFAULT.withDeadlineAfter(Timing.nanosOf(limit), TimeUnit.NANOSECONDS);
     ClientCall<Q, R> call = channel.newCall(method, options);
     GrpcStream<R> stream = new GrpcStream<>(call);
-    call.start(stream, new Metadata());
+    call.start(stream, Parents.headers(request));
     call.request(1);
     call.sendMessage(request);
     call.halfClose();

@@ -1,5 +1,6 @@
 package io.taskgate.client;
 
+import com.google.protobuf.Message;
 import io.grpc.Channel;
 import io.grpc.ClientInterceptors;
 import io.grpc.ManagedChannel;
@@ -38,6 +39,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.BiFunction;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -162,7 +164,7 @@ public final class TaskgateClient implements AutoCloseable {
    * @return the task
    */
   public Task getTask(GetTaskRequest request) {
-    return told(() -> tasks.getTask(request)).getTask();
+    return asked(request, TaskServiceBlockingStub::getTask).getTask();
   }
 
   /**
@@ -177,7 +179,7 @@ public final class TaskgateClient implements AutoCloseable {
     for (int start = 0; start < names.size(); start += MOST_NAMES) {
       List<String> some = names.subList(start, Math.min(start + MOST_NAMES, names.size()));
       BatchGetTasksRequest part = request.toBuilder().clearNames().addAllNames(some).build();
-      told(() -> tasks.batchGetTasks(part)).getResultsList().stream()
+      asked(part, TaskServiceBlockingStub::batchGetTasks).getResultsList().stream()
           .map(TaskResult::of)
           .forEach(results::add);
     }
@@ -191,7 +193,7 @@ public final class TaskgateClient implements AutoCloseable {
    * @return the tasks
    */
   public TaskListing listTasks(ListTasksRequest request) {
-    return new TaskListing(request, page -> told(() -> tasks.listTasks(page)));
+    return new TaskListing(request, page -> asked(page, TaskServiceBlockingStub::listTasks));
   }
 
   /**
@@ -201,7 +203,7 @@ public final class TaskgateClient implements AutoCloseable {
    * @return the counts
    */
   public SummarizeTasksResponse summarizeTasks(SummarizeTasksRequest request) {
-    return told(() -> tasks.summarizeTasks(request));
+    return asked(request, TaskServiceBlockingStub::summarizeTasks);
   }
 
   /**
@@ -248,7 +250,7 @@ public final class TaskgateClient implements AutoCloseable {
    * @return the task
    */
   public Task cancelTask(CancelTaskRequest request) {
-    return told(() -> tasks.cancelTask(request)).getTask();
+    return asked(request, TaskServiceBlockingStub::cancelTask).getTask();
   }
 
   /**
@@ -258,7 +260,7 @@ public final class TaskgateClient implements AutoCloseable {
    * @return the task
    */
   public Task retryTask(RetryTaskRequest request) {
-    return told(() -> tasks.retryTask(request)).getTask();
+    return asked(request, TaskServiceBlockingStub::retryTask).getTask();
   }
 
   /**
@@ -268,7 +270,7 @@ public final class TaskgateClient implements AutoCloseable {
    * @return the task
    */
   public Task suspendTask(SuspendTaskRequest request) {
-    return told(() -> tasks.suspendTask(request)).getTask();
+    return asked(request, TaskServiceBlockingStub::suspendTask).getTask();
   }
 
   /**
@@ -280,7 +282,8 @@ public final class TaskgateClient implements AutoCloseable {
   public Map<String, Optional<TaskgateException>> batchUpdateTasks(
       BatchUpdateTasksRequest request) {
     Map<String, Optional<TaskgateException>> results = new LinkedHashMap<>();
-    for (TaskUpdateResult each : told(() -> tasks.batchUpdateTasks(request)).getResultsList()) {
+    for (TaskUpdateResult each :
+        asked(request, TaskServiceBlockingStub::batchUpdateTasks).getResultsList()) {
       results.put(
           each.getName(),
           each.hasError() ? Optional.of(TaskgateException.of(each.getError())) : Optional.empty());
@@ -316,7 +319,7 @@ public final class TaskgateClient implements AutoCloseable {
    * @return what it says
    */
   public GetServerInfoResponse getServerInfo() {
-    return told(() -> tasks.getServerInfo(GetServerInfoRequest.getDefaultInstance()));
+    return asked(GetServerInfoRequest.getDefaultInstance(), TaskServiceBlockingStub::getServerInfo);
   }
 
   /**
@@ -340,6 +343,11 @@ public final class TaskgateClient implements AutoCloseable {
     lifetime.close();
     reconnects.close();
     connection.shutdownNow();
+  }
+
+  private <Q extends Message, A> A asked(
+      Q request, BiFunction<TaskServiceBlockingStub, Q, A> call) {
+    return told(() -> call.apply(Parents.telling(tasks, request), request));
   }
 
   private static <T> T told(Supplier<T> call) {

@@ -27,7 +27,7 @@ record Waiting(TaskServiceBlockingStub tasks, Lifetime lifetime, Timing timing) 
     long asked = timing.nanoTime();
     try {
       WaitTaskResponse answer =
-          tasks
+          Parents.telling(tasks, request)
               .withDeadlineAfter(session.callLimit(asked).toNanos(), TimeUnit.NANOSECONDS)
               .waitTask(request);
       return session.take(answer, asked, timing.nanoTime());
