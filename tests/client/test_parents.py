@@ -50,6 +50,7 @@ def test_several_names_are_told_where_they_are_parts_of_one() -> None:
 @pytest.mark.parametrize("name", ["omics/runs/größe/tasks/1", "omics/runs/1\n/tasks/1", ""])
 def test_what_metadata_cannot_carry_is_not_told(name: str) -> None:
     assert shared_parent(task_service_pb2.GetTaskRequest(name=name)) is None
+    assert shared_parent(task_service_pb2.BatchGetTasksRequest(names=[name])) is None
 
 
 def test_a_request_about_nothing_tells_nothing() -> None:

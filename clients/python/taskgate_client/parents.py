@@ -35,7 +35,7 @@ def shared_parent(request: Message) -> str | None:
         return None
     parent = parents.pop()
     # Metadata takes nothing else, and such a name is none: the server says so.
-    return parent if parent.isascii() and parent.isprintable() else None
+    return parent if parent and parent.isascii() and parent.isprintable() else None
 
 
 def told_to_proxies(channel: Any) -> grpc.Channel:
