@@ -1,0 +1,199 @@
+"""Who calls: watchers that follow a parent, and readers that ask for a task again and again.
+
+Each has chance of its own, so that what one does does not depend on the order of the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, Protocol
+
+from google.protobuf.duration_pb2 import Duration
+
+from benchmarks.simulation.replica import Replica
+from benchmarks.simulation.world import Parent, Task, World
+from taskgate.v1 import task_watch_pb2
+from taskgate_server.calls import Call
+from taskgate_server.errors import TaskgateError
+from taskgate_server.upstream.retries import told_delay
+
+Response = task_watch_pb2.WatchTasksResponse
+SNAPSHOT_END: Final = Response.SNAPSHOT_END_FIELD_NUMBER
+TASK_CHANGE: Final = Response.TASK_CHANGE_FIELD_NUMBER
+
+HEARTBEAT_SECONDS: Final = 60.0
+LONGEST_RETRY_SECONDS: Final = 10.0
+"""How long a watcher waits at most, at random, before it tries again, on top of what it is told."""
+
+MAX_AGE_SECONDS: Final = 1.0
+READ_LIMIT_SECONDS: Final = 5.0
+ROW_FIELDS: Final = frozenset({"task_id", "status", "start_time"})
+"""What readers of HealthOmics need: rows of a list have it."""
+
+
+class Route(Protocol):
+    """How a call finds its replica."""
+
+    def __call__(self, parent: str) -> Replica:
+        """The replica for a call about that parent."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What all callers saw, and when."""
+
+    delays: list[tuple[float, float]] = field(default_factory=list)
+    """Of each change that a watcher was told: when, and the seconds since it was made."""
+    refused_watches: list[float] = field(default_factory=list)
+    """When a watch failed."""
+    first_answers: list[float] = field(default_factory=list)
+    """Seconds from a watcher's arrival to its first whole snapshot."""
+    reads: list[tuple[float, float, float]] = field(default_factory=list)
+    """Of each read that was answered: when it was asked, seconds that it took, the answer's age."""
+    refused_reads: list[float] = field(default_factory=list)
+    """When a read was asked that was refused."""
+
+
+class Watcher:
+    """Follows one parent, on another replica when one fails.
+
+    Args:
+        parent: what it watches.
+        world: to compare with.
+        route: finds its replica.
+        seen: gets what it sees.
+        random: when it comes, and how long it waits.
+    """
+
+    def __init__(
+        self, parent: Parent, world: World, route: Route, seen: Seen, random: Random
+    ) -> None:
+        self.parent = parent
+        self.replica: Replica | None = None
+        """Where it has a whole snapshot from; None while it has none."""
+        self.moves = 0
+        """How often it came to another replica than before."""
+        self.told: dict[str, str] = {}
+        """The state of each task, as it was last told."""
+        self._world = world
+        self._route = route
+        self._seen = seen
+        self._random = random
+        self._latest: Replica | None = None
+
+    async def run(self, arrives: float) -> None:
+        """Watches until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(arrives)
+        first = loop.time()
+        while True:
+            replica = self._route(self.parent.name)
+            self.moves += self._latest is not None and self._latest is not replica
+            self._latest = replica
+            pause = await self._connect(replica, first)
+            await asyncio.sleep(pause + self._random.uniform(0, LONGEST_RETRY_SECONDS))
+
+    async def _connect(self, replica: Replica, first: float) -> float:
+        """One stream, to its end; returns the seconds that the next is to wait at least."""
+        stream = asyncio.ensure_future(self._follow(replica, first))
+        replica.streams.add(stream)
+        try:
+            await stream
+        except TaskgateError as error:
+            self._seen.refused_watches.append(asyncio.get_running_loop().time())
+            return told_delay(error)
+        except asyncio.CancelledError:
+            if not replica.is_dead:
+                stream.cancel()
+                await asyncio.gather(stream, return_exceptions=True)
+                raise
+        finally:
+            replica.streams.discard(stream)
+            self.replica = None
+        return 0.0
+
+    async def _follow(self, replica: Replica, first: float) -> None:
+        request = task_watch_pb2.WatchTasksRequest(
+            parent=self.parent.name, heartbeat_interval=Duration(seconds=int(HEARTBEAT_SECONDS))
+        )
+        call = Call(method="", call_id="", time_remaining=lambda: None)
+        now: Callable[[], float] = asyncio.get_running_loop().time
+        is_new = not self.told
+        async for message in replica.watches.watch_tasks(request, call):
+            kind = message[0] >> 3
+            if kind == TASK_CHANGE:
+                self._take_change(message, now())
+            elif kind == SNAPSHOT_END:
+                self.replica = replica
+                if is_new:
+                    self._seen.first_answers.append(now() - first)
+            elif kind == Response.SNAPSHOT_TASKS_FIELD_NUMBER:
+                tasks = Response.FromString(message).snapshot_tasks.tasks
+                self.told.update((task.name, task.native_state) for task in tasks)
+
+    def _take_change(self, message: bytes, now: float) -> None:
+        task = Response.FromString(message).task_change.task
+        self.told[task.name] = task.native_state
+        made = self._world.changed_at(task.name, task.native_state)
+        self._seen.delays.append((now, now - made))
+
+
+class Reader:
+    """Asks for a task of its own choice every few seconds.
+
+    Args:
+        parent: that has the task.
+        task: what it asks for.
+        route: finds its replica, anew for each call.
+        seen: gets what it sees.
+        random: when it asks.
+    """
+
+    def __init__(
+        self, parent: Parent, task: Task, route: Route, seen: Seen, random: Random
+    ) -> None:
+        self._parent = parent
+        self._task = task
+        self._route = route
+        self._seen = seen
+        self._random = random
+
+    async def run(self, period: float) -> None:
+        """Asks until it is cancelled, at random moments, `period` seconds apart in the mean."""
+        now = asyncio.get_running_loop().time
+        due = self._random.expovariate(1 / period)
+        while True:
+            await asyncio.sleep(max(0.0, due - now()))
+            due = max(due + self._random.expovariate(1 / period), now())
+            await self._ask(now)
+
+    async def _ask(self, now: Callable[[], float]) -> None:
+        replica, asked = self._route(self._parent.name), now()
+        replica.asked += 1
+        question = replica.question(self._parent, self._task)
+        try:
+            answer = await replica.gateway.ask(
+                question,
+                time_limit=READ_LIMIT_SECONDS,
+                max_age=MAX_AGE_SECONDS,
+                fields=ROW_FIELDS,
+            )
+        except TaskgateError:
+            self._seen.refused_reads.append(asked)
+            return
+        self._seen.reads.append((asked, now() - asked, now() - answer.observe_time))
+
+
+async def press(replica: Replica, parent: Parent, task: Task) -> None:
+    """Asks for a task all the time, never content with an old answer and however long it takes."""
+    while True:
+        try:
+            await replica.gateway.ask(
+                replica.question(parent, task), time_limit=math.inf, max_age=0
+            )
+        except TaskgateError as error:
+            await asyncio.sleep(max(told_delay(error), 0.05))
