@@ -100,10 +100,9 @@ class Account:
         """
         known = self._known_members.get(code)
         if known is None:
-            shapes = model.load_service(self.world.service).operation_model(operation).error_shapes
-            shape = next((shape for shape in shapes if shape.name == code), None)
-            known = frozenset(shape.members if shape is not None else ())
-            self._known_members[code] = known
+            shapes: Any = model.load_service(self.world.service).operation_model(operation)
+            members_of = {shape.name: shape.members for shape in shapes.error_shapes}
+            known = self._known_members[code] = frozenset(members_of.get(code, ()))
         told = {name: value for name, value in members.items() if name in known}
         return {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {}, **told}
 

@@ -19,6 +19,9 @@ from benchmarks.simulation.world import Parent, Task, World
 from taskgate.v1 import task_watch_pb2
 from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.watch.poller import Poller
+from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.question import Question
 from taskgate_server.upstream.retries import told_delay
 
 Response = task_watch_pb2.WatchTasksResponse
@@ -27,7 +30,9 @@ TASK_CHANGE: Final = Response.TASK_CHANGE_FIELD_NUMBER
 
 HEARTBEAT_SECONDS: Final = 60.0
 LONGEST_RETRY_SECONDS: Final = 10.0
-"""How long a watcher waits at most, at random, before it tries again, on top of what it is told."""
+"""How long a refused watcher waits at most, at random, on top of what it is told to wait."""
+RECONNECT_SECONDS: Final = 1.0
+"""The same for one whose replica is gone, as of the clients' first try."""
 
 MAX_AGE_SECONDS: Final = 1.0
 READ_LIMIT_SECONDS: Final = 5.0
@@ -52,6 +57,8 @@ class Seen:
     """When a watch failed."""
     first_answers: list[float] = field(default_factory=list)
     """Seconds from a watcher's arrival to its first whole snapshot."""
+    outages: list[float] = field(default_factory=list)
+    """Seconds from a replica's death until a watcher of its own has a snapshot again."""
     reads: list[tuple[float, float, float]] = field(default_factory=list)
     """Of each read that was answered: when it was asked, seconds that it took, the answer's age."""
     refused_reads: list[float] = field(default_factory=list)
@@ -75,15 +82,16 @@ class Watcher:
         self.parent = parent
         self.replica: Replica | None = None
         """Where it has a whole snapshot from; None while it has none."""
-        self.moves = 0
-        """How often it came to another replica than before."""
+        self.poller: Poller | None = None
+        """What asks AWS there for what it watches."""
+        self.lost_at: float | None = None
+        """When its replica died, while it has no snapshot of another one."""
         self.told: dict[str, str] = {}
         """The state of each task, as it was last told."""
         self._world = world
         self._route = route
         self._seen = seen
         self._random = random
-        self._latest: Replica | None = None
 
     async def run(self, arrives: float) -> None:
         """Watches until it is cancelled."""
@@ -91,30 +99,34 @@ class Watcher:
         await asyncio.sleep(arrives)
         first = loop.time()
         while True:
-            replica = self._route(self.parent.name)
-            self.moves += self._latest is not None and self._latest is not replica
-            self._latest = replica
-            pause = await self._connect(replica, first)
-            await asyncio.sleep(pause + self._random.uniform(0, LONGEST_RETRY_SECONDS))
+            pause = await self._connect(self._route(self.parent.name), first)
+            await asyncio.sleep(pause)
+
+    def age(self, now: float) -> float:
+        """The seconds since AWS was asked for what it has; inf while it has nothing."""
+        if self.replica is None or self.poller is None:
+            return math.inf
+        return now - self.poller.swept_at
 
     async def _connect(self, replica: Replica, first: float) -> float:
-        """One stream, to its end; returns the seconds that the next is to wait at least."""
+        """One stream, to its end; returns the seconds until the next is to be tried."""
         stream = asyncio.ensure_future(self._follow(replica, first))
         replica.streams.add(stream)
         try:
             await stream
         except TaskgateError as error:
             self._seen.refused_watches.append(asyncio.get_running_loop().time())
-            return told_delay(error)
+            return told_delay(error) + self._random.uniform(0, LONGEST_RETRY_SECONDS)
         except asyncio.CancelledError:
             if not replica.is_dead:
                 stream.cancel()
                 await asyncio.gather(stream, return_exceptions=True)
                 raise
+            self.lost_at = asyncio.get_running_loop().time()
         finally:
             replica.streams.discard(stream)
             self.replica = None
-        return 0.0
+        return self._random.uniform(0, RECONNECT_SECONDS)
 
     async def _follow(self, replica: Replica, first: float) -> None:
         request = task_watch_pb2.WatchTasksRequest(
@@ -128,9 +140,12 @@ class Watcher:
             if kind == TASK_CHANGE:
                 self._take_change(message, now())
             elif kind == SNAPSHOT_END:
-                self.replica = replica
+                self.replica, self.poller = replica, replica.poller(self.parent.name)
                 if is_new:
                     self._seen.first_answers.append(now() - first)
+                if self.lost_at is not None:
+                    self._seen.outages.append(now() - self.lost_at)
+                    self.lost_at = None
             elif kind == Response.SNAPSHOT_TASKS_FIELD_NUMBER:
                 tasks = Response.FromString(message).snapshot_tasks.tasks
                 self.told.update((task.name, task.native_state) for task in tasks)
@@ -188,12 +203,10 @@ class Reader:
         self._seen.reads.append((asked, now() - asked, now() - answer.observe_time))
 
 
-async def press(replica: Replica, parent: Parent, task: Task) -> None:
-    """Asks for a task all the time, never content with an old answer and however long it takes."""
+async def press(gateway: Gateway, question: Question) -> None:
+    """Asks all the time, never content with an old answer and however long it takes."""
     while True:
         try:
-            await replica.gateway.ask(
-                replica.question(parent, task), time_limit=math.inf, max_age=0
-            )
+            await gateway.ask(question, time_limit=math.inf, max_age=0)
         except TaskgateError as error:
             await asyncio.sleep(max(told_delay(error), 0.05))

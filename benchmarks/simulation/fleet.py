@@ -14,7 +14,6 @@ from benchmarks.simulation.replica import SPECS, Replica
 from benchmarks.simulation.routing import ROUTERS, Router
 from benchmarks.simulation.world import World
 from taskgate_server.config import AwsSettings
-from taskgate_server.tasks.watch.poller import NEVER, Poller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +36,7 @@ class Scene:
     period: float = 5.0
     """Seconds between two reads of one reader, in the mean."""
     pressing: int = 0
-    """Readers of each replica that ask all the time."""
+    """Readers of each replica that ask all the time, each of another parent."""
     warm_up: float = 120.0
     """Seconds that do not count."""
     seconds: float = 120.0
@@ -66,6 +65,16 @@ class Sample:
 
 
 @dataclass(slots=True)
+class Standing:
+    """What each replica had in memory, by its number."""
+
+    pollers: list[int]
+    streams: list[int]
+    tasks: list[int]
+    """Tasks in the ledgers of its pollers."""
+
+
+@dataclass(slots=True)
 class Fleet:
     """What runs. Made inside of a running loop."""
 
@@ -76,7 +85,8 @@ class Fleet:
     seen: Seen = field(default_factory=Seen)
     watchers: list[Watcher] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
-    pressed: str = ""
+    standing: Standing = field(init=False)
+    """How things stood at the end."""
     _running: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -92,9 +102,7 @@ class Fleet:
         rates = published if scene.rates is None else scene.rates
         self.account = Account(world, rates, seeded(f"way {scene.seed}"))
         numbers = range(scene.replicas)
-        self.replicas = [
-            Replica(self.account, number, scene.seed, scene.aws) for number in numbers
-        ]
+        self.replicas = [Replica(self.account, number, scene.seed, scene.aws) for number in numbers]
         self.router = ROUTERS[scene.routing](numbers)
 
     async def run(self, *meanwhile: Coroutine[Any, Any, None]) -> None:
@@ -107,6 +115,7 @@ class Fleet:
         others = [asyncio.ensure_future(each) for each in meanwhile]
         await asyncio.sleep(self.scene.until)
         await asyncio.gather(*others)
+        self.standing = self._stand()
         for each in self._running:
             each.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -118,13 +127,19 @@ class Fleet:
         self.router.lose(number)
         await self.replicas[number].die()
 
-    def poller(self, replica: Replica, parent: str) -> Poller:
-        """What asks AWS there on behalf of the watchers of a parent that has some."""
-        backend, found = replica.hub.backends.parent(parent, "parent", {"jobs", "runs"})
-        return replica.hub.whole(backend, found, full_view=False)
-
     def _route(self, parent: str) -> Replica:
         return self.replicas[self.router.route(parent)]
+
+    def _stand(self) -> Standing:
+        pollers = {each.poller: each.replica.number for each in self.watchers if each.replica}
+        tasks = [0] * len(self.replicas)
+        for poller, number in pollers.items():
+            tasks[number] += len(poller.ledger) if poller is not None else 0
+        return Standing(
+            pollers=[len(replica.hub) for replica in self.replicas],
+            streams=[len(replica.streams) for replica in self.replicas],
+            tasks=tasks,
+        )
 
     def _start(self) -> None:
         scene, world, chance = self.scene, self.account.world, seeded(f"callers {self.scene.seed}")
@@ -141,8 +156,8 @@ class Fleet:
             self._go(reader.run(scene.period))
         for replica in self.replicas:
             for number in range(scene.pressing):
-                parent = world.parents[number % scene.parents]
-                self._go(press(replica, parent, parent.tasks[number // scene.parents]))
+                question = replica.own_question(world.parents[number % scene.parents])
+                self._go(press(replica.gateway, question))
         self._go(self._look())
 
     def _go(self, each: Coroutine[Any, Any, None]) -> None:
@@ -158,11 +173,5 @@ class Fleet:
                 name: [replica.limiter.rate(name) for replica in self.replicas]
                 for name in self.replicas[0].limiter.operations
             }
-            ages = [self._age(watcher, now()) for watcher in self.watchers]
+            ages = [watcher.age(now()) for watcher in self.watchers]
             self.samples.append(Sample(now(), ages, rates))
-
-    def _age(self, watcher: Watcher, now: float) -> float:
-        """The seconds since AWS was asked for what the watcher has."""
-        if watcher.replica is None:
-            return -NEVER
-        return now - self.poller(watcher.replica, watcher.parent.name).swept_at

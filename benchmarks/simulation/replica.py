@@ -20,6 +20,7 @@ from taskgate_server.doors import BATCH_LINGER_SECONDS, BATCH_SLOTS, LONGEST_MAX
 from taskgate_server.rpc import handlers
 from taskgate_server.tasks.backend import Backends, TaskBackend, ToNative, load_backend
 from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.tasks.watch.service import Watches
 from taskgate_server.upstream.breaker import Breaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
@@ -28,6 +29,7 @@ from taskgate_server.upstream.question import Question
 from taskgate_server.upstream.ratelimit import RateLimiter
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 
+PRESSED: Final = {"omics": "GetRunTask", "deadline": "ListTasks"}
 SPECS: Final = {spec.name: spec for spec in SERVICES}
 
 
@@ -106,6 +108,18 @@ class Replica:
             question = self.gateway.question(self.backend.names.operation, parent.params(task))
             self._questions[key] = question
         return question
+
+    def own_question(self, parent: Parent) -> Question:
+        """One that nothing batches, so that each is a call of `PRESSED`."""
+        params = parent.params(parent.tasks[0])
+        if self.spec.name == "deadline":
+            del params["taskId"]
+        return self.gateway.question(PRESSED[self.spec.name], params)
+
+    def poller(self, parent: str) -> Poller:
+        """What asks AWS on behalf of the watchers of a parent that has some."""
+        backend, found = self.hub.backends.parent(parent, "parent", {"jobs", "runs"})
+        return self.hub.whole(backend, found, full_view=False)
 
     async def die(self) -> None:
         """Ends without a word, as a killed process does."""

@@ -107,9 +107,7 @@ class World:
         self, service: str, parents: int, tasks: int, seconds: float, random: Random
     ) -> None:
         self.service = service
-        self.parents = [
-            _draw(service, number, tasks, seconds, random) for number in range(parents)
-        ]
+        self.parents = [_draw(service, number, tasks, seconds, random) for number in range(parents)]
         self._by_id = {_own_id(service, number): each for number, each in enumerate(self.parents)}
 
     def changed_at(self, name: str, word: str) -> float:
@@ -129,17 +127,20 @@ class World:
         if operation == "BatchGetTask":
             return self._batch(params["identifiers"], now)
         parent = self._parent(params.get("id") or params["jobId"])
-        if operation in {"GetTask", "GetRunTask"}:
-            return self._row(self._task(parent, params["taskId"]), now)
-        if operation == "ListRunTasks":
-            return self._page("items", parent, params.get("startingToken"), now)
-        if operation == "ListTasks":
-            return self._page("tasks", parent, params.get("nextToken"), now)
-        if operation == "ListSteps":
-            return {"steps": [self._step(parent, now)]}
-        if operation == "GetStep":
-            return self._step(parent, now)
-        return {"status": "RUNNING", "taskRunStatus": "RUNNING"}  # GetRun, GetJob
+        match operation:
+            case "GetTask" | "GetRunTask":
+                told = self._row(self._task(parent, params["taskId"]), now)
+            case "ListRunTasks":
+                told = self._page("items", parent, params.get("startingToken"), now)
+            case "ListTasks":
+                told = self._page("tasks", parent, params.get("nextToken"), now)
+            case "ListSteps":
+                told = {"steps": [self._step(parent, now)]}
+            case "GetStep":
+                told = self._step(parent, now)
+            case _:  # GetRun, GetJob
+                told = {"status": "RUNNING", "taskRunStatus": "RUNNING"}
+        return told
 
     def _parent(self, own_id: str) -> Parent:
         parent = self._by_id.get(own_id)

@@ -7,11 +7,11 @@ import math
 
 import pytest
 
+from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.aws.services import OMICS
 from taskgate_server.upstream.duration import Duration
 from taskgate_server.upstream.ratelimit import Priority, RateLimiter
-from tests.unit.test_quota_fairness import seeded, virtually
 
 LIMIT_SECONDS = 5.0
 
