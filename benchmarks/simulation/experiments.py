@@ -10,9 +10,11 @@ from benchmarks.simulation.clock import virtually
 from benchmarks.simulation.figures import Figures, figures, served_in
 from benchmarks.simulation.fleet import Fleet, Scene
 from benchmarks.simulation.replica import PRESSED
+from benchmarks.simulation.routing import RING
 from benchmarks.simulation.world import WORDS
 
 WINDOW_SECONDS: Final = 10.0
+NAMES: Final = 5_000
 LOST_AFTER_SECONDS: Final = 60.0
 """A change that a watcher has not heard of by then is lost: sweeps of these scenes come sooner."""
 
@@ -88,7 +90,9 @@ class Death:
     parents_lost: int
     """Of the dead replica's watches."""
     parents_moved: int
-    """Parents that another replica serves now than before, of those whose replica lives."""
+    """Parents whose watches another replica serves now than before, of those whose replica lives."""
+    rerouted: float
+    """The part of names that belonged to a replica that lives, and now belong to another one."""
     outage: tuple[float, float]
     """Seconds until a broken watch had a snapshot again: the median, and the longest."""
     lost_changes: int
@@ -104,13 +108,15 @@ async def _die(scene: Scene) -> Death:
     fleet = Fleet(scene)
     before: dict[str, set[int]] = {}
     after: dict[str, set[int]] = {}
-    lost = 0
+    lost, rerouted = 0, list[float]()
 
     async def kill() -> None:
         nonlocal lost, before, after
         await asyncio.sleep(scene.warm_up)
         before, lost = _places(fleet), len(fleet.replicas[0].streams)
+        belonged = _routes(fleet)
         await fleet.kill(0)
+        rerouted.append(_rerouted(belonged, _routes(fleet)))
         await asyncio.sleep(scene.seconds / 2)
         after = _places(fleet)
 
@@ -125,9 +131,22 @@ async def _die(scene: Scene) -> Death:
         watchers_lost=lost,
         parents_lost=sum(0 in places for places in before.values()),
         parents_moved=sum(0 not in places and places != after[p] for p, places in before.items()),
+        rerouted=rerouted[0],
         outage=(outages[len(outages) // 2], outages[-1]),
         lost_changes=sum(_behind(fleet)),
     )
+
+
+def _routes(fleet: Fleet) -> dict[str, int]:
+    """Where calls about many parents go, if it is the parent that decides."""
+    if fleet.scene.routing != RING:
+        return {}
+    return {name: fleet.router.route(name) for name in map(str, range(NAMES))}
+
+
+def _rerouted(before: dict[str, int], after: dict[str, int]) -> float:
+    stayed = [name for name, replica in before.items() if replica != 0]
+    return sum(before[name] != after[name] for name in stayed) / max(1, len(stayed))
 
 
 def _places(fleet: Fleet) -> dict[str, set[int]]:

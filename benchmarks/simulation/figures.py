@@ -26,7 +26,8 @@ class Figures:
     shares: list[float]
     """Each replica's part of the calls that AWS answered."""
     age: Pair
-    """Seconds since AWS was asked for what a watcher has; inf without a snapshot."""
+    """Seconds since the sweep began that a watcher's state is from, as heartbeats tell it; inf
+    without a snapshot."""
     delay: Pair
     """Seconds from a change to a watcher that is told."""
     without: float
@@ -97,7 +98,7 @@ def figures(fleet: Fleet, since: float | None = None, until: float | None = None
         ],
         age=pair(age for each in fleet.samples if begin <= each.at < end for age in each.ages),
         delay=pair(delay for at, delay in seen.delays if begin <= at < end),
-        without=_part(sum(each.replica is None for each in fleet.watchers), len(fleet.watchers)),
+        without=_part(standing.without, len(fleet.watchers)),
         first=pair(seen.first_answers),
         refused_watches=watches / seconds * 60,
         read=(len(reads) + refused) / seconds,

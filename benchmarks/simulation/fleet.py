@@ -72,6 +72,8 @@ class Standing:
     streams: list[int]
     tasks: list[int]
     """Tasks in the ledgers of its pollers."""
+    without: int
+    """Watchers who had no snapshot, of all replicas."""
 
 
 @dataclass(slots=True)
@@ -139,6 +141,7 @@ class Fleet:
             pollers=[len(replica.hub) for replica in self.replicas],
             streams=[len(replica.streams) for replica in self.replicas],
             tasks=tasks,
+            without=sum(watcher.replica is None for watcher in self.watchers),
         )
 
     def _start(self) -> None:

@@ -81,7 +81,7 @@ class Polling:
     calls: float
     """With the budget of each replica's pollers, and AWS's quota."""
     age: tuple[float, float]
-    """Median and 99th percentile of what watchers have."""
+    """Median and 99th percentile of the seconds since a parent was last looked at."""
 
 
 def polling(count: float, replicas: int, pace: Rhythm, quota: float, cost: float = 1.0) -> Polling:

@@ -2,7 +2,8 @@
 
 The ring is made as Envoy's `RING_HASH` makes it: each replica has as many points as the others, at
 least 1,024 in all, at the hashes of its address and a number; a name belongs to the next point.
-Envoy hashes with xxHash64, here it is BLAKE2b: what matters is that either spreads evenly.
+The ring keeps its size, so where a replica goes the others get more points, and some parents change
+between those that stay. Envoy hashes with xxHash64, here it is BLAKE2b: either spreads evenly.
 """
 
 from __future__ import annotations
@@ -78,9 +79,11 @@ class RingHash:
         )
 
 
+ROBIN: Final = "round robin"
+RING: Final = "ring-hash"
 ROUTERS: Final[dict[str, type[RoundRobin] | type[RingHash]]] = {
-    "round robin": RoundRobin,
-    "ring-hash": RingHash,
+    ROBIN: RoundRobin,
+    RING: RingHash,
 }
 
 

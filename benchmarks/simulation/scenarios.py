@@ -14,14 +14,14 @@ from benchmarks.simulation import experiments
 from benchmarks.simulation.experiments import Dip
 from benchmarks.simulation.fleet import Scene
 from benchmarks.simulation.replica import PRESSED
-from benchmarks.simulation.routing import ROUTERS
+from benchmarks.simulation.routing import RING, ROBIN, ROUTERS
 from taskgate_server.aws.services import OMICS
 from taskgate_server.config import AwsSettings
 
-ROBIN, RING = ROUTERS
 MANY_RUNS: Final = 1_000
 WATCHERS_OF_ONE: Final = 16
 WATCHERS_OF_MANY: Final = 4
+FEW: Final = 10
 READ_RUNS: Final = 6
 READ_JOBS: Final = 20
 DIP: Final = Dip(low=5.0, begins=240.0, ends=480.0)
@@ -80,7 +80,13 @@ def run_all(work: Mapping[Key, Work], told: Callable[[Key], None]) -> dict[Key, 
 
 def _cost(key: Key) -> float:
     """A guess."""
-    weight = {"many runs": 1_000, "watch jobs": 1_000, "watchers": 1, "read jobs": 2, "watch runs": 50}
+    weight = {
+        "many runs": 1_000,
+        "watch jobs": 1_000,
+        "watchers": 1,
+        "read jobs": 2,
+        "watch runs": 50,
+    }
     return key.size * weight.get(key.group, 1) * (1 + key.replicas / 4)
 
 
@@ -103,6 +109,8 @@ def watch_scene(key: Key, seed: int, service: str = "omics") -> Scene:
         routing=key.routing,
         parents=int(key.size),
         watchers=int(key.size) * WATCHERS_OF_ONE,
+        # Few runs have few changes: they are watched for longer.
+        seconds=120.0 if key.size >= FEW else 480.0,
         seed=seed,
     )
 
