@@ -90,7 +90,7 @@ class Death:
     parents_lost: int
     """Of the dead replica's watches."""
     parents_moved: int
-    """Parents whose watches another replica serves now than before, of those whose replica lives."""
+    """Parents whose watches another replica serves than before, although theirs lives."""
     rerouted: float
     """The part of names that belonged to a replica that lives, and now belong to another one."""
     outage: tuple[float, float]

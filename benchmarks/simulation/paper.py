@@ -103,7 +103,12 @@ def polling(count: float, replicas: int, pace: Rhythm, quota: float, cost: float
     return Polling(wanted, calls, (interval / 2 + CALL_SECONDS, interval * 0.99 + CALL_SECONDS))
 
 
-def misses(rate: float, things: int, max_age: float, replicas: int, *, ring: bool) -> float:
+def asked_for(things: int, readers: float) -> float:
+    """How many things are read at all, where each reader has chosen one at random."""
+    return things * (1 - (1 - 1 / things) ** readers)
+
+
+def misses(rate: float, things: float, max_age: float, replicas: int, *, ring: bool) -> float:
     """Reads in a second that no kept answer serves.
 
     Each thing is read `rate / things` times a second. Its answer is good for `max_age`, and then

@@ -8,6 +8,7 @@ from typing import Final
 
 from benchmarks.report import table
 from benchmarks.simulation import paper
+from benchmarks.simulation.callers import MAX_AGE_SECONDS
 from benchmarks.simulation.experiments import WINDOW_SECONDS, Death, Pressed
 from benchmarks.simulation.figures import Figures, Pair
 from benchmarks.simulation.fleet import Scene
@@ -155,7 +156,9 @@ def missed(key: Key) -> float:
     is_runs = key.group == "read runs"
     things = READ_RUNS if is_runs else READ_JOBS * SCENE.tasks
     ring = key.routing == RING
-    wanted = paper.misses(key.size / SCENE.period, things, 1.0, key.replicas, ring=ring)
+    asked = paper.asked_for(things, key.size)
+    rate = key.size / SCENE.period
+    wanted = paper.misses(rate, asked, MAX_AGE_SECONDS, key.replicas, ring=ring)
     return min(wanted, QUOTA) if is_runs else paper.batched_calls(wanted, key.replicas)
 
 

@@ -15,7 +15,7 @@ from benchmarks.simulation.account import Account
 from benchmarks.simulation.clock import seeded, virtually
 from benchmarks.simulation.fleet import Scene
 from benchmarks.simulation.replica import Replica
-from benchmarks.simulation.routing import RING, ROBIN, RingHash, RoundRobin
+from benchmarks.simulation.routing import ROBIN, RingHash, RoundRobin
 from benchmarks.simulation.tables import TABLES, filled, markers
 from benchmarks.simulation.world import World
 from taskgate_server.calls import DEFAULT_TARGET
@@ -139,6 +139,8 @@ def test_paper_at_its_ends() -> None:
     assert paper.misses(1_000.0, 1, 1.0, 8, ring=False) == pytest.approx(8, rel=0.01)
     assert paper.misses(0.1, 100, 1.0, 8, ring=False) == pytest.approx(0.1, rel=0.01)
     assert paper.batched_calls(3.0, 1) == 3.0
+    assert paper.asked_for(500, 1) == pytest.approx(1)
+    assert paper.asked_for(500, 100_000) == pytest.approx(500)
 
 
 def test_memory_without_ring_hash_does_not_shrink_below_the_tasks() -> None:
