@@ -104,7 +104,7 @@ def _reads(results: Results) -> Panel:
     alone = [key for key in of_group(results, "read jobs") if key.replicas == 1]
     lines.append(line("1 replica", [(key.size, results[key].calls) for key in alone], "one"))
     return {
-        "title": "AWS calls/s, readers of Deadline Cloud's tasks (dotted: on paper)",
+        "title": "AWS calls/s, Deadline Cloud (dotted: on paper)",
         "x": "readers, each every 5 s",
         "log": "xy",
         "lines": lines,

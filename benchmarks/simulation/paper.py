@@ -105,7 +105,7 @@ def polling(count: float, replicas: int, pace: Rhythm, quota: float, cost: float
 
 def asked_for(things: int, readers: float) -> float:
     """How many things are read at all, where each reader has chosen one at random."""
-    return things * (1 - (1 - 1 / things) ** readers)
+    return things * (1 - math.pow(1 - 1 / things, readers))
 
 
 def misses(rate: float, things: float, max_age: float, replicas: int, *, ring: bool) -> float:

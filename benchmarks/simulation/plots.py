@@ -49,6 +49,7 @@ def draw(panels: list[dict[str, Any]], path: Path) -> None:
             axis.set_ylim(bottom=0)
         for scale in (axis.xaxis, axis.yaxis):
             scale.set_major_formatter(lambda value, _: f"{value:,g}")
+            scale.set_minor_formatter(plt.NullFormatter())
         axis.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold")
         axis.set_xlabel(panel["x"])
         axis.spines[["top", "right"]].set_visible(False)
