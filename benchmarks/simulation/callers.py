@@ -178,13 +178,15 @@ class Reader:
         self._random = random
 
     async def run(self, period: float) -> None:
-        """Asks until it is cancelled, at random moments, `period` seconds apart in the mean."""
-        now = asyncio.get_running_loop().time
-        due = self._random.expovariate(1 / period)
-        while True:
-            await asyncio.sleep(max(0.0, due - now()))
-            due = max(due + self._random.expovariate(1 / period), now())
-            await self._ask(now)
+        """Asks until it is cancelled, at random moments, `period` seconds apart in the mean.
+
+        They do not depend on when answers come: else callers who share one would ask at the same
+        moment next time, and in which order would be chance without a seed.
+        """
+        async with asyncio.TaskGroup() as asking:
+            while True:
+                await asyncio.sleep(self._random.expovariate(1 / period))
+                asking.create_task(self._ask(asyncio.get_running_loop().time))
 
     async def _ask(self, now: Callable[[], float]) -> None:
         replica, asked = self._route(self._parent.name), now()
