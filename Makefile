@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve image-test test chart chart-test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
+.PHONY: help demo serve image-test test chart chart-test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean simulate
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ bench: gen/stamp .venv-bench/stamp ## Taskgate and its peers on one upstream, 10
 
 bench-watch: gen/stamp ## many watchers and waiters: AWS calls, delay, memory
 	$(BIN)/python -m benchmarks.watch
+
+simulate: gen/stamp .venv-bench/stamp ## replicas that share a quota, on a virtual clock, 4 minutes; writes docs/scaling.md
+	$(BIN)/python -m benchmarks.simulation
 
 format: gen/stamp ## format all code
 	$(BIN)/ruff format .

@@ -155,6 +155,7 @@ async def idle(watchers: int) -> float:
     with farm(10) as upstream, server(upstream.url) as (pid, address):
         crowd = Watchers(address)
         request = task_watch_pb2.WatchTasksRequest(parent=JOB_NAME)
+        said(f"a server at rest: {resident_kib(pid) / 1024:.0f} MiB")
         await crowd.start(50, request)
         before = resident_kib(pid)
         began = time.monotonic()

@@ -13,10 +13,10 @@ from google.rpc import error_details_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.simulation.clock import seeded
 from taskgate_server import errors
 from taskgate_server.aws.services import DEADLINE
 from taskgate_server.upstream.breaker import Breaker, State, Trip, is_outage
-from tests.unit.test_quota_fairness import seeded
 
 ORIGIN = errors.Origin(
     service="deadline",

@@ -8,57 +8,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import selectors
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, TypeVar
 
 import pytest
 
+from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server.aws.services import DEADLINE, OMICS, ServiceSpec
 from taskgate_server.upstream.ratelimit import Limits, Priority, RateLimiter
 
-T = TypeVar("T")
-
 OPERATION = "GetRunTask"
-
-
-class _Skipping(selectors.SelectSelector):
-    """A selector that does not wait: it puts the clock forward instead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("all wait, and for nothing")
-        self.now += timeout
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes as fast as there is nothing to do."""
-
-    def __init__(self) -> None:
-        self._skipping = _Skipping()
-        super().__init__(self._skipping)
-
-    def time(self) -> float:
-        return self._skipping.now
-
-
-def virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine on a virtual clock that begins at 0."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
-
-
-def seeded(seed: int) -> Random:
-    """Chance that is the same each time."""
-    return Random(seed)  # noqa: S311  # no secret
 
 
 @dataclass(slots=True)

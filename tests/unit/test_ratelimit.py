@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.aws.services import DEADLINE, OMICS
 from taskgate_server.upstream.ratelimit import (
@@ -25,7 +26,6 @@ from taskgate_server.upstream.ratelimit import (
     Priority,
     RateLimiter,
 )
-from tests.unit.test_quota_fairness import seeded, virtually
 
 GET = "GetRunTask"
 SPACING = 1 / 9.6

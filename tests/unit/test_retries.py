@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.aws.services import OMICS, SERVICES, ServiceSpec
@@ -28,7 +29,6 @@ from taskgate_server.upstream.retries import (
     is_throttle,
     told_delay,
 )
-from tests.unit.test_quota_fairness import seeded, virtually
 
 ORIGIN = errors.Origin(
     service="deadline",

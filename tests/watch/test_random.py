@@ -12,13 +12,13 @@ from random import Random
 
 import pytest
 
+from benchmarks.simulation.clock import seeded, virtually
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.poller import Timing
 from taskgate_server.tasks.watch.service import Watches
-from tests.unit.test_quota_fairness import seeded, virtually
 from tests.watch.follower import Picture, Response
 from tests.watch.world import JOB_NAME, RUN_NAME, World
 

@@ -23,6 +23,7 @@ from google.rpc import error_details_pb2
 
 from taskgate_server import errors
 from taskgate_server.aws.services import ServiceSpec
+from taskgate_server.upstream.duration import Duration
 from taskgate_server.upstream.pace import LEARNED_LAW, published_law
 from taskgate_server.upstream.throttling import Throttling
 
@@ -76,6 +77,8 @@ class Permit:
     spacing: float
     """Seconds of the bucket that it took."""
     waited: bool
+    left_at: float
+    """When it was given, by the clock."""
 
 
 @dataclass(slots=True, eq=False)
@@ -118,7 +121,8 @@ class RateLimiter:
         Args:
             operation: AWS's name of it.
             priority: who goes first.
-            give_up_at: the last moment to be admitted at, by the clock; inf for none.
+            give_up_at: when the answer must have come, by the clock; inf for no such moment. A call
+                that has to wait for its turn is admitted only if there is time left for AWS.
 
         Returns:
             A permit to be given back once, to `answered`, `throttled` or `unused`. To lose one does
@@ -210,6 +214,7 @@ class Bucket:
         self._hold_until = -math.inf
         self._sent = 0.0  # the decaying count of calls, and when it was
         self._sent_at = 0.0
+        self._duration = Duration()
         self._queues = {priority: OrderedDict[_Waiter, None]() for priority in Priority}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -239,6 +244,9 @@ class Bucket:
             return self._take(waited=False)
         ahead = sum(len(queue) for rank, queue in self._queues.items() if rank <= priority)
         turn = self._turn(ahead)
+        # Where more is asked than there is room for, all are admitted in the last moment: without
+        # time for the answer AWS would be asked for nobody, call after call.
+        give_up_at -= self._duration.most
         if turn > give_up_at or len(self) >= self._limiter.limits.max_waiting:
             raise self._refusal(turn)
         waiter = _Waiter(asyncio.get_running_loop().create_future(), give_up_at)
@@ -253,6 +261,7 @@ class Bucket:
 
     def answered(self, permit: Permit) -> None:
         """A call that had to wait is pressure; others are no reason for a higher rate."""
+        self._duration.note(self._clock() - permit.left_at)
         if permit.waited and permit.cuts == self._cuts:
             self._climbed += permit.spacing
 
@@ -284,7 +293,7 @@ class Bucket:
         self._next_at = max(self._next_at, now - self._slack) + spacing
         self._sent = 1 + self._sent * math.exp((self._sent_at - now) / MEASURED_SECONDS)
         self._sent_at = now
-        return Permit(self._operation, self._cuts, self._sent, spacing, waited)
+        return Permit(self._operation, self._cuts, self._sent, spacing, waited, now)
 
     def _turn(self, ahead: int) -> float:
         """When the next may leave who has `ahead` before it."""

@@ -1,0 +1,214 @@
+"""Who calls: watchers that follow a parent, and readers that ask for a task again and again.
+
+Each has chance of its own, so that what one does does not depend on the order of the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, Protocol
+
+from google.protobuf.duration_pb2 import Duration
+
+from benchmarks.simulation.replica import Replica
+from benchmarks.simulation.world import Parent, Task, World
+from taskgate.v1 import task_watch_pb2
+from taskgate_server.calls import Call
+from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.watch.poller import Poller
+from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.question import Question
+from taskgate_server.upstream.retries import told_delay
+
+Response = task_watch_pb2.WatchTasksResponse
+SNAPSHOT_END: Final = Response.SNAPSHOT_END_FIELD_NUMBER
+TASK_CHANGE: Final = Response.TASK_CHANGE_FIELD_NUMBER
+
+HEARTBEAT_SECONDS: Final = 60.0
+LONGEST_RETRY_SECONDS: Final = 10.0
+"""How long a refused watcher waits at most, at random, on top of what it is told to wait."""
+RECONNECT_SECONDS: Final = 1.0
+"""The same for one whose replica is gone, as of the clients' first try."""
+
+MAX_AGE_SECONDS: Final = 1.0
+READ_LIMIT_SECONDS: Final = 5.0
+ROW_FIELDS: Final = frozenset({"task_id", "status", "start_time"})
+"""What readers of HealthOmics need: rows of a list have it."""
+
+
+class Route(Protocol):
+    """How a call finds its replica."""
+
+    def __call__(self, parent: str) -> Replica:
+        """The replica for a call about that parent."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What all callers saw, and when."""
+
+    delays: list[tuple[float, float]] = field(default_factory=list)
+    """Of each change that a watcher was told: when, and the seconds since it was made."""
+    refused_watches: list[float] = field(default_factory=list)
+    """When a watch failed."""
+    first_answers: list[float] = field(default_factory=list)
+    """Seconds from a watcher's arrival to its first whole snapshot."""
+    outages: list[float] = field(default_factory=list)
+    """Seconds from a replica's death until a watcher of its own has a snapshot again."""
+    reads: list[tuple[float, float, float]] = field(default_factory=list)
+    """Of each read that was answered: when it was asked, seconds that it took, the answer's age."""
+    refused_reads: list[float] = field(default_factory=list)
+    """When a read was asked that was refused."""
+
+
+class Watcher:
+    """Follows one parent, on another replica when one fails.
+
+    Args:
+        parent: what it watches.
+        world: to compare with.
+        route: finds its replica.
+        seen: gets what it sees.
+        random: when it comes, and how long it waits.
+    """
+
+    def __init__(
+        self, parent: Parent, world: World, route: Route, seen: Seen, random: Random
+    ) -> None:
+        self.parent = parent
+        self.replica: Replica | None = None
+        """Where it has a whole snapshot from; None while it has none."""
+        self.poller: Poller | None = None
+        """What asks AWS there for what it watches."""
+        self.lost_at: float | None = None
+        """When its replica died, while it has no snapshot of another one."""
+        self.told: dict[str, str] = {}
+        """The state of each task, as it was last told."""
+        self._world = world
+        self._route = route
+        self._seen = seen
+        self._random = random
+
+    async def run(self, arrives: float) -> None:
+        """Watches until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(arrives)
+        first = loop.time()
+        while True:
+            pause = await self._connect(self._route(self.parent.name), first)
+            await asyncio.sleep(pause)
+
+    def age(self, now: float) -> float:
+        """The seconds since AWS was asked for what it has; inf while it has nothing."""
+        if self.replica is None or self.poller is None:
+            return math.inf
+        return now - self.poller.swept_at
+
+    async def _connect(self, replica: Replica, first: float) -> float:
+        """One stream, to its end; returns the seconds until the next is to be tried."""
+        stream = asyncio.ensure_future(self._follow(replica, first))
+        replica.streams.add(stream)
+        try:
+            await stream
+        except TaskgateError as error:
+            self._seen.refused_watches.append(asyncio.get_running_loop().time())
+            return told_delay(error) + self._random.uniform(0, LONGEST_RETRY_SECONDS)
+        except asyncio.CancelledError:
+            if not replica.is_dead:
+                stream.cancel()
+                await asyncio.gather(stream, return_exceptions=True)
+                raise
+            self.lost_at = asyncio.get_running_loop().time()
+        finally:
+            replica.streams.discard(stream)
+            self.replica = None
+        return self._random.uniform(0, RECONNECT_SECONDS)
+
+    async def _follow(self, replica: Replica, first: float) -> None:
+        request = task_watch_pb2.WatchTasksRequest(
+            parent=self.parent.name, heartbeat_interval=Duration(seconds=int(HEARTBEAT_SECONDS))
+        )
+        call = Call(method="", call_id="", time_remaining=lambda: None)
+        now: Callable[[], float] = asyncio.get_running_loop().time
+        is_new = not self.told
+        async for message in replica.watches.watch_tasks(request, call):
+            kind = message[0] >> 3
+            if kind == TASK_CHANGE:
+                self._take_change(message, now())
+            elif kind == SNAPSHOT_END:
+                self.replica, self.poller = replica, replica.poller(self.parent.name)
+                if is_new:
+                    self._seen.first_answers.append(now() - first)
+                if self.lost_at is not None:
+                    self._seen.outages.append(now() - self.lost_at)
+                    self.lost_at = None
+            elif kind == Response.SNAPSHOT_TASKS_FIELD_NUMBER:
+                tasks = Response.FromString(message).snapshot_tasks.tasks
+                self.told.update((task.name, task.native_state) for task in tasks)
+
+    def _take_change(self, message: bytes, now: float) -> None:
+        task = Response.FromString(message).task_change.task
+        self.told[task.name] = task.native_state
+        made = self._world.changed_at(task.name, task.native_state)
+        self._seen.delays.append((now, now - made))
+
+
+class Reader:
+    """Asks for a task of its own choice every few seconds.
+
+    Args:
+        parent: that has the task.
+        task: what it asks for.
+        route: finds its replica, anew for each call.
+        seen: gets what it sees.
+        random: when it asks.
+    """
+
+    def __init__(
+        self, parent: Parent, task: Task, route: Route, seen: Seen, random: Random
+    ) -> None:
+        self._parent = parent
+        self._task = task
+        self._route = route
+        self._seen = seen
+        self._random = random
+
+    async def run(self, period: float) -> None:
+        """Asks until it is cancelled, at random moments, `period` seconds apart in the mean.
+
+        They do not depend on when answers come: else callers who share one would ask at the same
+        moment next time, and in which order would be chance without a seed.
+        """
+        async with asyncio.TaskGroup() as asking:
+            while True:
+                await asyncio.sleep(self._random.expovariate(1 / period))
+                asking.create_task(self._ask(asyncio.get_running_loop().time))
+
+    async def _ask(self, now: Callable[[], float]) -> None:
+        replica, asked = self._route(self._parent.name), now()
+        replica.asked += 1
+        question = replica.question(self._parent, self._task)
+        try:
+            answer = await replica.gateway.ask(
+                question,
+                time_limit=READ_LIMIT_SECONDS,
+                max_age=MAX_AGE_SECONDS,
+                fields=ROW_FIELDS,
+            )
+        except TaskgateError:
+            self._seen.refused_reads.append(asked)
+            return
+        self._seen.reads.append((asked, now() - asked, now() - answer.observe_time))
+
+
+async def press(gateway: Gateway, question: Question) -> None:
+    """Asks all the time, never content with an old answer and however long it takes."""
+    while True:
+        try:
+            await gateway.ask(question, time_limit=math.inf, max_age=0)
+        except TaskgateError as error:
+            await asyncio.sleep(max(told_delay(error), 0.05))

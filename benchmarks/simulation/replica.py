@@ -1,0 +1,139 @@
+"""One replica: the server's own parts, from the gateway to the watches, on one event loop's clock.
+
+Put together as `doors` and `loading` do it, with the defaults of the settings. What is left out is
+gRPC before it and boto3 behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import cache
+from typing import Final
+
+from benchmarks.simulation.account import Account, ModelledSender
+from benchmarks.simulation.clock import seeded
+from benchmarks.simulation.world import Parent, Task
+from taskgate_server.aws.services import SERVICES, ServiceSpec
+from taskgate_server.config import AwsSettings, Settings
+from taskgate_server.doors import BATCH_LINGER_SECONDS, BATCH_SLOTS, LONGEST_MAX_AGE_SECONDS
+from taskgate_server.rpc import handlers
+from taskgate_server.tasks.backend import Backends, TaskBackend, ToNative, load_backend
+from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.poller import Poller
+from taskgate_server.tasks.watch.service import Watches
+from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.paced import PacedSender
+from taskgate_server.upstream.question import Question
+from taskgate_server.upstream.ratelimit import RateLimiter
+from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
+
+PRESSED: Final = {"omics": "GetRunTask", "deadline": "ListTasks"}
+SPECS: Final = {spec.name: spec for spec in SERVICES}
+
+
+@cache
+def _to_native(service: str) -> ToNative:
+    spec = SPECS[service]
+    operation = load_backend(spec).names.operation
+    return handlers.load_operations(spec)[operation].to_message
+
+
+def sharing(settings: Settings) -> Sharing:
+    """What is shared between callers, by the settings."""
+    return Sharing(
+        default_max_age=settings.default_max_age_seconds,
+        longest_max_age=LONGEST_MAX_AGE_SECONDS,
+        max_entries=settings.cache_max_entries,
+        max_bytes=settings.cache_max_bytes,
+        batch_slots=BATCH_SLOTS,
+        batch_linger=BATCH_LINGER_SECONDS,
+    )
+
+
+class Replica:
+    """A server for one AWS service.
+
+    Args:
+        account: that it asks, with all other replicas.
+        number: which one it is.
+        seed: of its own chance.
+        aws: how AWS is asked; the defaults of the settings if None.
+    """
+
+    def __init__(
+        self, account: Account, number: int, seed: int, aws: AwsSettings | None = None
+    ) -> None:
+        self.number = number
+        self.is_dead = False
+        self.streams: set[asyncio.Task[None]] = set()
+        """The watches that it serves."""
+        self.asked = 0
+        """Reads that came to it."""
+        aws, settings = aws or AwsSettings(), Settings()
+        self.spec = SPECS[account.world.service]
+        sender = ModelledSender(self.spec, account, number, aws.max_concurrent_calls)
+        clock = asyncio.get_running_loop().time
+        random = seeded(f"replica {seed} {number}")
+        spec = _paced_spec(self.spec, aws)
+        self.limiter = RateLimiter(spec, clock=clock, random=random)
+        budget = RetryBudget(clock=clock)
+        backoff = Backoff(max_attempts=aws.max_attempts)
+        retries = Retries(budget, backoff, clock=clock, random=random)
+        breaker = Breaker(spec, clock=clock, random=random)
+        self.gateway = Gateway(
+            PacedSender(sender, self.limiter, breaker, retries),
+            sharing(settings),
+            default_time_limit=settings.default_time_limit_seconds,
+            clock=clock,
+        )
+        self.backend: TaskBackend = load_backend(self.spec)(
+            self.gateway, _to_native(self.spec.name)
+        )
+        self.hub = Hub(
+            Backends({self.spec.name: self.backend}),
+            {self.spec.name: aws.watch_calls_per_second},
+            clock=clock,
+            random=random,
+        )
+        self.watches = Watches(self.hub, settings.default_time_limit_seconds, clock)
+        self._questions: dict[tuple[int, int], Question] = {}
+
+    def question(self, parent: Parent, task: Task) -> Question:
+        """What a task is asked for with, made once as the server does."""
+        key = (parent.number, task.number)
+        question = self._questions.get(key)
+        if question is None:
+            question = self.gateway.question(self.backend.names.operation, parent.params(task))
+            self._questions[key] = question
+        return question
+
+    def own_question(self, parent: Parent) -> Question:
+        """One that nothing batches, so that each is a call of `PRESSED`."""
+        params = parent.params(parent.tasks[0])
+        if self.spec.name == "deadline":
+            del params["taskId"]
+        return self.gateway.question(PRESSED[self.spec.name], params)
+
+    def poller(self, parent: str) -> Poller:
+        """What asks AWS on behalf of the watchers of a parent that has some."""
+        backend, found = self.hub.backends.parent(parent, "parent", {"jobs", "runs"})
+        return self.hub.whole(backend, found, full_view=False)
+
+    async def die(self) -> None:
+        """Ends without a word, as a killed process does."""
+        self.is_dead = True
+        for stream in list(self.streams):
+            stream.cancel()
+        await self.close()
+
+    async def close(self) -> None:
+        """Asks AWS nothing any more."""
+        await self.hub.close()
+        await self.gateway.close()
+
+
+def _paced_spec(spec: ServiceSpec, aws: AwsSettings) -> ServiceSpec:
+    rates = {**spec.request_rates, **aws.request_rates}
+    return replace(spec, request_rates=rates)
