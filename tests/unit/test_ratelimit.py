@@ -205,7 +205,7 @@ async def test_a_call_that_was_not_sent_makes_room() -> None:
 @in_virtual_time
 async def test_a_storm_of_cancellations_costs_no_token() -> None:
     limit, random = limiter(max_waiting=10_000), seeded(7)
-    began = time.perf_counter()
+    began = time.process_time()  # of this process: others are none of its business
     tasks = [
         asyncio.create_task(admitted(limit, priority=random.choice(list(Priority))))
         for _ in range(10_000)
@@ -222,7 +222,7 @@ async def test_a_storm_of_cancellations_costs_no_token() -> None:
     assert last <= len(served) * SPACING, "who is left does not wait for who has gone"
     assert limit.waiting(GET) == 0
     assert limit.bucket(GET)._timer is None
-    assert time.perf_counter() - began < 5, "10,000 waiters are nothing special"
+    assert time.process_time() - began < 5, "10,000 waiters are nothing special"
 
 
 @pytest.mark.parametrize("make", [limiter, learner])
