@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .PHONY: help demo serve image-test test chart chart-test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean simulate
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment: a pinned uv, then the pinned dependencies, then this project in place with its stubs.
 .venv/stamp: requirements-dev.txt requirements-uv.txt pyproject.toml hatch_build.py
