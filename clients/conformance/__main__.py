@@ -27,7 +27,7 @@ def main() -> int:
             outcomes[language] = run_language(language, cases, world)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=160)
+        console = Console(width=200)
     console.print(table(cases, outcomes))
     failures = [
         f"{language}: {case}: {fault}"
