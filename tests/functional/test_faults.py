@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from taskgate.deadline.v1 import deadline_pb2
-from taskgate.omics.v1 import omics_pb2
+from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate_client import CallError, Client, OmicsTaskName, connect
 from taskgate_emulator import Emulator, seed
 from taskgate_server.ports import ListenError
@@ -132,11 +132,14 @@ def test_an_answer_that_is_no_json(aws: Emulator, client: Client) -> None:
 def test_a_call_to_aws_that_hangs_ends_with_the_callers_time_or_the_servers_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with connected(url, default_time_limit_seconds=0.1) as client:
+        settings = settings_for(url, default_time_limit_seconds=0.1)
+        with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
+            stub = omics_pb2_grpc.OmicsServiceStub(channel)  # as no client of ours: without a limit
             request = omics_pb2.GetRunTaskRequest(id=TASK.run, task_id=TASK.task)
-            error = error_of(lambda: client.omics.GetRunTask(request))
+            error = error_of(lambda: stub.GetRunTask(request))
             assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
             assert error.reason == "TIME_LIMIT_EXCEEDED"
+            client = Client(channel)
             error = error_of(lambda: client.get_task(TASK, time_limit=0.3))
             assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
