@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve image-test test chart chart-test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
+.PHONY: cluster-test help demo serve image-test test chart chart-test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,13 @@ test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) ## all tests
 # Needs root and the Debian packages that .ci/run installs.
 image-test: gen/stamp ## build the container image twice, and run it as Kubernetes would
 	$(BIN)/pytest -m image tests/image
+
+# Needs root that may mount, and Debian: golang-go rsync jq gcc etcd-server containerd runc containernetworking-plugins
+# dnsmasq-base iptables conntrack, and what image-test needs. Kubernetes is compiled by the first run alone.
+cluster-test: gen/stamp .venv-tools/helm/stamp ## install the chart in a real Kubernetes, compiled here, by the docs' commands
+	tests/cluster/build-kubernetes build/cluster/kubernetes
+	$(BIN)/python -m tests.cluster.images build/cluster/images
+	tests/cluster/apart $(BIN)/pytest -m cluster tests/cluster
 
 check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/ruff format --check .
