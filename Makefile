@@ -58,7 +58,7 @@ image-test: gen/stamp ## build the container image twice, and run it as Kubernet
 # dnsmasq-base iptables conntrack, and what image-test needs. Kubernetes is compiled by the first run alone.
 cluster-test: gen/stamp .venv-tools/helm/stamp ## install the chart in a real Kubernetes, compiled here, by the docs' commands
 	tests/cluster/build-kubernetes build/cluster/kubernetes
-	$(BIN)/python -m tests.cluster.images build/cluster/images
+	$(BIN)/python -m tests.cluster.images build/cluster/images build/cluster/kubernetes/bin/pause
 	tests/cluster/apart $(BIN)/pytest -m cluster tests/cluster
 
 check: gen/stamp ## formatting, lint, types, layers, contract

@@ -1,8 +1,9 @@
 """The sandbox image, and what a pod's network lives in, as archives that containerd imports.
 
-    python -m tests.cluster.images FOLDER
+    python -m tests.cluster.images FOLDER PAUSE
 
-They are left where they are as long as nothing that goes into them has changed.
+PAUSE is the program of that name which build-kubernetes has made. They are left where they are as
+long as nothing that goes into them has changed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -44,7 +46,7 @@ def key() -> str:
     return digest.hexdigest()
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, pause: Path) -> None:
     """Builds what is not there, or not any more what it would be."""
     stamp = folder / "key"
     wanted = key()
@@ -53,13 +55,14 @@ def build(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     # The engine's sockets have to have short paths.
-    engine = Engine(Path(tempfile.mkdtemp(prefix="cluster-")))
+    scratch = Path(tempfile.mkdtemp(prefix="cluster-"))
+    engine = Engine(scratch)
     try:
+        with tarfile.open(scratch / "pause.tar", "w") as tar:
+            tar.add(pause, arcname="pause")
+        engine.run("import", "--change", 'ENTRYPOINT ["/pause"]', str(scratch / "pause.tar"), PAUSE)
         engine.make_base(BASE)
         engine.build(SANDBOX, BASE, "--build-arg", "PINS=requirements.txt")
-        # Holds the network of a pod, and does nothing.
-        command = 'ENTRYPOINT ["sleep", "infinity"]'
-        engine.run("commit", "--change", command, engine.run("create", BASE, "true").strip(), PAUSE)
         for name, tag in (("sandbox", SANDBOX), ("pause", PAUSE)):
             engine.run("save", "--output", str(folder / f"{name}.tar"), tag, timeout=300)
     finally:
@@ -68,4 +71,4 @@ def build(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]).resolve())
+    build(*(Path(each).resolve() for each in sys.argv[1:]))
