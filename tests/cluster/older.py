@@ -6,6 +6,7 @@
 | `matchLabelKeys` | 1.25 | left out |
 | PodDisruptionBudget of policy/v1 | 1.21 | policy/v1beta1 |
 | its `unhealthyPodEvictionPolicy` | 1.26 | left out |
+| `protocol` of a port, left out in a server-side apply | 1.21 | TCP, the default |
 | HorizontalPodAutoscaler of autoscaling/v2 | 1.23 | autoscaling/v2beta2 |
 """
 
@@ -27,6 +28,8 @@ def translate(manifest: dict[str, Any]) -> None:
     spec = manifest.get("spec", {})
     if manifest["kind"] == "PodDisruptionBudget":
         del spec["unhealthyPodEvictionPolicy"]
+    if manifest["kind"] == "Service":
+        _say_protocol(spec)
     if manifest["kind"] == "Deployment":
         _translate_pod(spec["template"]["spec"])
 
@@ -35,11 +38,17 @@ def _translate_pod(pod: dict[str, Any]) -> None:
     for constraint in pod.get("topologySpreadConstraints", ()):
         del constraint["matchLabelKeys"]
     for container in pod["containers"]:
+        _say_protocol(container)
         for probe in (container[name] for name in PROBES if name in container):
             if "grpc" in probe:
                 asked = probe.pop("grpc")
                 probe["exec"] = {"command": _command(asked["port"], asked.get("service"))}
                 probe["timeoutSeconds"] = EXEC_SECONDS
+
+
+def _say_protocol(owner: dict[str, Any]) -> None:
+    for port in owner.get("ports", ()):
+        port.setdefault("protocol", "TCP")
 
 
 def _command(port: int, service: str | None) -> list[str]:
