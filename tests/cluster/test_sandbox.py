@@ -68,7 +68,7 @@ def test_the_docs_commands_show_the_demo_tasks(shell: Shell, tmp_path: Path) -> 
         assert watched.endswith("# live; Ctrl-C ends it")
         seen = tmp_path / "watch.log"
         with shell.running(watched.partition("#")[0], seen) as process:
-            wait_until(lambda: "6657063" in seen.read_text())
+            wait_until(lambda: "snapshot of 6 tasks" in seen.read_text())
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 130
     assert "lost connection" not in log.read_text()
