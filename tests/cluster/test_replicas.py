@@ -21,7 +21,7 @@ from taskgate_client.service_config import service_config
 from taskgate_emulator import Emulator, ManualClock
 from tests.cluster.node import NODE, Node, wait_until
 from tests.cluster.shell import Shell
-from tests.life.load import Caller, Watcher
+from tests.life.load import Caller, Failure, Watcher
 from tests.life.test_replicas import OWN, WITHOUT_RETRIES, Farm, assert_all_is_seen, calls
 
 pytestmark = pytest.mark.cluster
@@ -86,6 +86,19 @@ def is_rolled(node: Node, before: set[str]) -> bool:
     return not before & {each["metadata"]["name"] for each in node.get(PODS)["items"]}
 
 
+def summary(failures: list[Failure], began: float) -> str:
+    """What failed how often, and when."""
+    told = []
+    for what, error in sorted({(each.what, each.error) for each in failures}):
+        moments = [
+            each.began - began for each in failures if (each.what, each.error) == (what, error)
+        ]
+        told.append(
+            f"{what} {len(moments)} times {min(moments):.1f} to {max(moments):.1f} s: {error}"
+        )
+    return "\n".join(told[:20])
+
+
 def test_a_rolling_update_fails_no_call_and_loses_no_change(
     aws: Emulator, node: Node, shell: Shell, tmp_path: Path, figures: list[str]
 ) -> None:
@@ -131,7 +144,7 @@ def test_a_rolling_update_fails_no_call_and_loses_no_change(
         f"two replicas rolled in {took:.1f} s: {made} calls, {len(failures)} failed, the slowest "
         f"{slowest:.1f} s; {len(farm.changes)} changes, {len(watchers)} watches have all of them"
     )
-    assert not failures
+    assert not failures, summary(failures, began)
     assert min(each.calls for each in callers) > 20
     assert len(farm.changes) > 20
     assert [each.error for each in watchers] == [None, None]
