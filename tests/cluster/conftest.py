@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.node import Node, running, unmount_below
+from tests.cluster.node import Node, running
 from tests.cluster.shell import Shell
 from tests.image.engine import ROOT
 
@@ -33,8 +33,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def node(figures: list[str]) -> Iterator[Node]:
     """A node that is ready; what its programs have written is kept below build/cluster/logs."""
-    # containerd's sockets have to have short paths.
-    folder = Path(tempfile.mkdtemp(prefix="cluster-"))
+    folder = Path(os.environ["CLUSTER_FOLDER"])
     began = time.monotonic()
     try:
         with running(MADE / "kubernetes/bin", folder, MADE / "images") as node:
@@ -47,8 +46,6 @@ def node(figures: list[str]) -> Iterator[Node]:
         logs.mkdir()
         for log in folder.glob("*.log"):
             shutil.copy(log, logs)
-        unmount_below(folder)
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -380,11 +380,3 @@ def running(programs: Path, folder: Path, images: Path) -> Iterator[Node]:
         node = Node(programs, folder, stack)
         node.start(images)
         yield node
-
-
-def unmount_below(folder: Path) -> None:
-    """Unmounts what containerd and kubelet have left there."""
-    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-        place = line.split()[4]
-        if place.startswith(f"{folder}/"):
-            subprocess.run(["umount", "--lazy", place], check=False)
