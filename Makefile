@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo serve image-test test chart chart-test clients conformance contract-bundle check format gen requirements model-update fuzz bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch soak clean simulate
+.PHONY: bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update requirements serve simulate soak test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,13 +46,22 @@ serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 
 # More than cores: servers that are waited for leave theirs idle.
 TEST_PROCESSES := 3
+# Those of make chart-test, image-test and cluster-test need more of the machine.
+HERE := not chart and not image and not cluster
 test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) ## all tests
-	$(BIN)/pytest -m 'alone and not chart'
-	$(BIN)/pytest -m 'not alone and not chart and not image' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m 'alone and $(HERE)'
+	$(BIN)/pytest -m 'not alone and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # Needs root and the Debian packages that .ci/run installs.
 image-test: gen/stamp ## build the container image twice, and run it as Kubernetes would
 	$(BIN)/pytest -m image tests/image
+
+# Needs root that may mount, and Debian: golang-go rsync jq gcc etcd-server containerd runc containernetworking-plugins
+# dnsmasq-base iptables conntrack, and what image-test needs. Kubernetes is compiled by the first run alone.
+cluster-test: gen/stamp .venv-tools/helm/stamp ## install the chart in a real Kubernetes, compiled here, by the docs' commands
+	tests/cluster/build-kubernetes build/cluster/kubernetes
+	$(BIN)/python -m tests.cluster.images build/cluster/images build/cluster/kubernetes/bin/pause
+	tests/cluster/apart $(BIN)/pytest -m cluster tests/cluster
 
 check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/ruff format --check .

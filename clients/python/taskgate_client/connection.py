@@ -69,6 +69,10 @@ def channel_options(tls: Tls | None, *, balance: bool) -> list[tuple[str, Any]]:
         *CHANNEL_OPTIONS,
         ("grpc.service_config", service_config(balance=balance)),
     ]
+    if balance:
+        # gRPC would ask for names at most every 30 s. A rolling update may have been done by then,
+        # and none of the addresses that it knows be one any more.
+        options.append(("grpc.dns_min_time_between_resolutions_ms", 1_000))
     if tls is not None and tls.server_name:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     return options

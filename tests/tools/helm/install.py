@@ -1,4 +1,7 @@
-"""Puts Helm into a folder, out of the package in package-lock.json. Needs npm, and any Python."""
+"""Puts Helm and kubectl into a folder, out of the package in package-lock.json.
+
+Needs npm, and any Python.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+PROGRAMS = ("helm", "kubectl")
 FILES = ("package.json", "package-lock.json", ".npmrc")
 
 
@@ -27,13 +31,11 @@ def main() -> int:
         subprocess.run([npm, "ci", "--silent", "--no-audit", "--no-fund"], cwd=scratch, check=True)
         (layer,) = Path(scratch).glob("node_modules/@aws-cdk/*/lib/layer.zip")
         folder.mkdir(parents=True, exist_ok=True)
-        with (
-            zipfile.ZipFile(layer) as archive,
-            archive.open("helm/helm") as packed,
-            (folder / "helm").open("wb") as helm,
-        ):
-            shutil.copyfileobj(packed, helm)
-    (folder / "helm").chmod(0o755)
+        with zipfile.ZipFile(layer) as archive:
+            for name in PROGRAMS:
+                with archive.open(f"{name}/{name}") as packed, (folder / name).open("wb") as there:
+                    shutil.copyfileobj(packed, there)
+                (folder / name).chmod(0o755)
     return 0
 
 
