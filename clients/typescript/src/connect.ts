@@ -54,6 +54,11 @@ export function connect(address: string, options: ConnectOptions = {}): Client {
     ...CHANNEL_OPTIONS,
     "grpc.service_config": JSON.stringify(config),
   };
+  if (options.balance === true) {
+    // gRPC would ask for names at most every 30 s. A rolling update may have been done by then, and
+    // none of the addresses that it knows be one any more.
+    channelOptions["grpc.dns_min_time_between_resolutions_ms"] = 1_000;
+  }
   if (options.tls?.serverName !== undefined) {
     channelOptions["grpc.ssl_target_name_override"] = options.tls.serverName;
   }
