@@ -143,7 +143,7 @@ def test_a_rolling_update_fails_no_call_of_the_service_and_loses_no_change(
     slowest = max(each.slowest for each in callers)
     failures = [failure for each in callers for failure in each.failures]
     figures.append(
-        f"two replicas rolled in {took:.1f} s: {made} calls, {len(failures)} failed (all by the headless Service, if any), the slowest "
+        f"two replicas rolled in {took:.1f} s: {made} calls, {len(failures)} failed, the slowest "
         f"{slowest:.1f} s; {len(farm.changes)} changes, {len(watchers)} watches have all of them"
     )
     # By the headless Service calls may fail, see docs/kubernetes.md, "Replicas".
