@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update requirements serve simulate soak test
+.PHONY: bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update requirements serve simulate skew soak test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ contract-bundle: gen/stamp ## protos, descriptor set and service config, for lan
 
 conformance: gen/stamp ## the cases of clients/conformance, with all LANGUAGES that are built
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance $(RUNNERS)
+
+skew: gen/stamp ## the clients with stubs of the last contract, built anew from make clients, against the present server
+	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.skew $(RUNNERS)
 
 chart: gen/stamp .venv-tools/helm/stamp ## deploy/: IAM policies, the chart's schema, and with Helm the plain manifests
 	$(BIN)/python -m deploy.generate

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conformance.cases import Case, load_cases, run_case
-from conformance.runners import LANGUAGES, Runner, RunnerError
+from conformance.runners import LANGUAGES, Language, Runner, RunnerError
 from conformance.world import World
 
 Outcomes = Mapping[str, Mapping[str, Sequence[str]]]
@@ -24,7 +24,7 @@ def main() -> int:
     outcomes = {}
     with World() as world:
         for language in arguments.languages:
-            outcomes[language] = run_language(language, cases, world)
+            outcomes[language] = run_language(LANGUAGES[language], cases, world)
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
@@ -40,13 +40,15 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def run_language(language: str, cases: Sequence[Case], world: World) -> Mapping[str, Sequence[str]]:
+def run_language(
+    language: Language, cases: Sequence[Case], world: World
+) -> Mapping[str, Sequence[str]]:
     """What went wrong in each case."""
     outcomes: dict[str, Sequence[str]] = {}
     left = list(cases)
     while left:  # a runner that broke is started anew for the cases after
         try:
-            with Runner(LANGUAGES[language]) as runner:
+            with Runner(language) as runner:
                 while left:
                     case = left.pop(0)
                     outcomes[case.name] = run_case(case, runner, world)

@@ -33,8 +33,8 @@ class Case:
     """Whether it is so also with a server of the last contract, and one of a contract to come."""
 
 
-def load_cases() -> list[Case]:
-    """All of them.
+def load_cases(*, skewed: bool = True) -> list[Case]:
+    """All of them, with those of other contracts' servers unless `skewed` is false.
 
     Raises:
         ValueError: a case that is none.
@@ -47,7 +47,8 @@ def load_cases() -> list[Case]:
             if len(kinds) != 1 or not kinds <= {"client", *WORLDLY}:
                 raise ValueError(f"{case.name}: a step has one of client, {', '.join(WORLDLY)}")
         cases.append(case)
-    cases += [skewed for case in cases if case.skew for skewed in _skewed(case)]
+    if skewed:
+        cases += [other for case in cases if case.skew for other in _skewed(case)]
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
         raise ValueError("two cases have one name")

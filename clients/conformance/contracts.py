@@ -98,6 +98,16 @@ def _methods(files: Any) -> Methods:
     }
 
 
+def last_files() -> Iterator[descriptor_pb2.FileDescriptorProto]:
+    """The files of the last contract, but what they import of others."""
+    for service_file in _last_files():
+        for file in (*service_file.dependencies, service_file):
+            if file.name.startswith("taskgate/"):
+                proto = descriptor_pb2.FileDescriptorProto()
+                file.CopyToProto(proto)
+                yield proto
+
+
 def _last_files() -> Iterator[FileDescriptor]:
     image = descriptor_pb2.FileDescriptorSet.FromString(gzip.decompress(LAST.read_bytes()))
     old = {file.name: file for file in image.file if not file.name.startswith("taskgate/v1/")}

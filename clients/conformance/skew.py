@@ -1,0 +1,146 @@
+"""Holds the clients of the last contract against the present server: `python -m conformance.skew`.
+
+Each client is built anew, in a copy of the tree that has the protos of the last contract.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2
+from rich.console import Console
+
+from conformance import contracts
+from conformance.__main__ import run_language, table
+from conformance.cases import load_cases
+from conformance.proto_source import source_of
+from conformance.runners import CLIENTS, LANGUAGES, Language
+from conformance.world import World
+from hatch_build import compile_protos
+
+ROOT = CLIENTS.parent
+TREE = ROOT / "build/skew"
+LINKED = (".venv", "third_party", "buf.yaml", "LICENSE", "clients/service-config.json")
+NOT_COPIED = shutil.ignore_patterns("build", "dist", "gen", "target", "node_modules", "proto")
+BUILT_IN = {
+    "go": ("tools", "build"),
+    "typescript": ("node_modules",),
+    "java": ("build",),
+}
+"""What of a client's folder its build can take as it is: programs, and libraries."""
+COMMANDS = {
+    "go": ("make", "gen", "build"),
+    "typescript": ("make", "build"),
+    "java": ("make", "build"),
+    "rust": ("make", "build"),
+}
+
+
+def main() -> int:
+    """Returns the exit status: 1 if any case failed."""
+    parser = argparse.ArgumentParser(prog="skew", description=__doc__)
+    parser.add_argument("languages", nargs="*", metavar="LANGUAGE")
+    chosen = parser.parse_args().languages or [
+        name for name, language in LANGUAGES.items() if language.is_here
+    ]
+    write_tree(TREE)
+    cases = load_cases(skewed=False)
+    outcomes = {}
+    for name in chosen:
+        build(TREE, name)
+    with World() as world:
+        for name in chosen:
+            outcomes[name] = run_language(of_last_contract(name), cases, world)
+    console = Console(width=200)
+    console.print(table(cases, outcomes))
+    failures = [
+        f"{language}: {case}: {fault}"
+        for language, by_case in outcomes.items()
+        for case, faults in by_case.items()
+        for fault in faults
+    ]
+    for failure in failures:
+        console.print(failure, markup=False, highlight=False, style="red")
+    return 1 if failures else 0
+
+
+def write_tree(tree: Path) -> None:
+    """The last contract's protos, and what clients are built of besides.
+
+    Raises:
+        ValueError: what was written is not the last contract.
+    """
+    shutil.rmtree(tree / "protos", ignore_errors=True)
+    (tree / "clients").mkdir(parents=True, exist_ok=True)
+    for name in LINKED:
+        link = tree / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT / name)
+    files = {file.name: file for file in contracts.last_files()}
+    for name, file in files.items():
+        path = tree / "protos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source_of(file))
+    image = tree / "last.binpb"
+    buf = str(Path(sys.executable).with_name("buf"))
+    command = (buf, "build", "protos", "--exclude-source-info", "--output", str(image))
+    subprocess.run(command, cwd=tree, check=True)
+    built = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
+    for file in built.file:
+        if file.name in files and _comparable(file) != _comparable(files[file.name]):
+            raise ValueError(f"{file.name} is not that of the last contract")
+
+
+def _comparable(file: descriptor_pb2.FileDescriptorProto) -> bytes:
+    copy = descriptor_pb2.FileDescriptorProto()
+    copy.CopyFrom(file)
+    copy.DiscardUnknownFields()  # such as buf's own
+    for message in copy.message_type:
+        _put_in_order(message)
+    return bytes(copy.SerializeToString(deterministic=True))
+
+
+def _put_in_order(message: descriptor_pb2.DescriptorProto) -> None:
+    message.field.sort(key=lambda each: each.number)
+    for field in message.field:
+        field.ClearField("json_name")  # which follows from the name, and not all tell
+    message.nested_type.sort(key=lambda each: each.name)
+    for nested in message.nested_type:
+        _put_in_order(nested)
+
+
+def build(tree: Path, name: str) -> None:
+    """Builds one client and its runner in the tree.
+
+    Raises:
+        subprocess.CalledProcessError: it cannot be built.
+    """
+    if name in ("python", "asyncio"):
+        compile_protos(tree / "protos", tree / "gen/python")
+        return
+    source, copy = CLIENTS / name, tree / "clients" / name
+    shutil.copytree(source, copy, ignore=NOT_COPIED, dirs_exist_ok=True)
+    for folder in BUILT_IN.get(name, ()):
+        if not (copy / folder).exists():
+            shutil.copytree(source / folder, copy / folder, symlinks=True)
+    subprocess.run(COMMANDS[name], cwd=copy, check=True, stdout=subprocess.DEVNULL)
+
+
+def of_last_contract(name: str) -> Language:
+    """How its runner is started."""
+    language = LANGUAGES[name]
+    if name in ("python", "asyncio"):
+        paths = (TREE / "gen/python", ROOT, CLIENTS, os.environ.get("PYTHONPATH", ""))
+        path = os.pathsep.join(map(str, paths))
+        return replace(language, command=("env", f"PYTHONPATH={path}", *language.command))
+    return replace(language, folder=TREE / "clients" / name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
