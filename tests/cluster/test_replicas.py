@@ -99,7 +99,7 @@ def summary(failures: list[Failure], began: float) -> str:
     return "\n".join(told[:20])
 
 
-def test_a_rolling_update_fails_no_call_of_the_service_and_loses_no_change(
+def test_a_rolling_update_fails_no_call_and_loses_no_change(
     aws: Emulator, node: Node, shell: Shell, tmp_path: Path, figures: list[str]
 ) -> None:
     before = pods(node)
@@ -146,10 +146,7 @@ def test_a_rolling_update_fails_no_call_of_the_service_and_loses_no_change(
         f"two replicas rolled in {took:.1f} s: {made} calls, {len(failures)} failed, the slowest "
         f"{slowest:.1f} s; {len(farm.changes)} changes, {len(watchers)} watches have all of them"
     )
-    # By the headless Service calls may fail, see docs/kubernetes.md, "Replicas".
-    by_service = [each for each in failures if each.what.startswith("service")]
-    assert not by_service, summary(by_service, began)
-    assert all("UNAVAILABLE" in each.error for each in failures), summary(failures, began)
+    assert not failures, summary(failures, began)
     assert min(each.calls for each in callers) > 20
     assert len(farm.changes) > 20
     assert [each.error for each in watchers] == [None, None]

@@ -105,6 +105,12 @@ capabilities: {drop: [ALL]}
 {{- ceil $drain | int }}
 {{- end }}
 
+{{/* Between two replicas of a rolling update: callers of the headless Service hear of the new one when the old one ends
+their connections, after its drain_grace_seconds. Was the next one to go then, they would know none that serves. */}}
+{{- define "taskgate.minReadySeconds" -}}
+{{- ceil (addf .Values.settings.drain_grace_seconds 5) | int }}
+{{- end }}
+
 {{/* The name by which Envoy knows the server's certificate, and callers the Service. */}}
 {{- define "taskgate.headlessHost" -}}
 {{- printf "%s-headless.%s.svc" (include "taskgate.fullname" .) .Release.Namespace }}
