@@ -24,12 +24,13 @@ from taskgate_client import requests
 from taskgate_client.aio.following import AsyncTaskLog, AsyncTaskWatch, wait
 from taskgate_client.aio.listing import AsyncTaskListing
 from taskgate_client.aio.streams import AsyncTiming
+from taskgate_client.aio.uploads import AsyncLimitedChannel
 from taskgate_client.errors import CallError, errors_told
 from taskgate_client.names import ParentName, TaskName
 from taskgate_client.parents import told_to_proxies
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
-from taskgate_client.time_limits import DEFAULT_TIME_LIMIT_SECONDS, LimitedChannel
+from taskgate_client.time_limits import DEFAULT_TIME_LIMIT_SECONDS
 from taskgate_client.waiting import WaitSession
 
 
@@ -49,7 +50,7 @@ class AsyncClient:
         # The stubs' classes are for both kinds of channel; their types are the blocking ones.
         self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(told_to_proxies(channel))
         self._health: Any = health_pb2_grpc.HealthStub(channel)
-        limited: Any = LimitedChannel(channel)
+        limited: Any = AsyncLimitedChannel(channel)
         self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(limited)
         """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors. Unary calls end
         after 30 s unless their `timeout` says otherwise."""
