@@ -25,6 +25,11 @@ def main() -> int:
     with World() as world:
         for language in arguments.languages:
             outcomes[language] = run_language(LANGUAGES[language], cases, world)
+    return report(cases, outcomes)
+
+
+def report(cases: Sequence[Case], outcomes: Outcomes) -> int:
+    """Prints the table and what went wrong. Returns the exit status."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)

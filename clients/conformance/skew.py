@@ -14,10 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
-from rich.console import Console
 
 from conformance import contracts
-from conformance.__main__ import run_language, table
+from conformance.__main__ import report, run_language
 from conformance.cases import load_cases
 from conformance.proto_source import source_of
 from conformance.runners import CLIENTS, LANGUAGES, Language
@@ -52,22 +51,12 @@ def main() -> int:
     write_tree(TREE)
     cases = load_cases(skewed=False)
     outcomes = {}
-    for name in chosen:
+    for name in dict.fromkeys("python" if each == "asyncio" else each for each in chosen):
         build(TREE, name)
     with World() as world:
         for name in chosen:
             outcomes[name] = run_language(of_last_contract(name), cases, world)
-    console = Console(width=200)
-    console.print(table(cases, outcomes))
-    failures = [
-        f"{language}: {case}: {fault}"
-        for language, by_case in outcomes.items()
-        for case, faults in by_case.items()
-        for fault in faults
-    ]
-    for failure in failures:
-        console.print(failure, markup=False, highlight=False, style="red")
-    return 1 if failures else 0
+    return report(cases, outcomes)
 
 
 def write_tree(tree: Path) -> None:
@@ -121,7 +110,7 @@ def build(tree: Path, name: str) -> None:
     Raises:
         subprocess.CalledProcessError: it cannot be built.
     """
-    if name in ("python", "asyncio"):
+    if name == "python":
         compile_protos(tree / "protos", tree / "gen/python")
         return
     source, copy = CLIENTS / name, tree / "clients" / name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_server.tasks import deadline
 from tests.chart.cluster import Cluster, running_cluster
-from tests.life.load import Watcher
+from tests.life.load import Background, Watcher
 from tests.life.replicas import SECONDS, wait_until
 
 pytestmark = [pytest.mark.chart, pytest.mark.alone]
@@ -28,7 +27,7 @@ TASKS = 20
 CHANGE_SECONDS = 0.02
 
 
-class Jobs:
+class Jobs(Background):
     """Jobs whose tasks change in turn, until told to stop."""
 
     def __init__(self, aws: Emulator) -> None:
@@ -38,16 +37,7 @@ class Jobs:
             deadline.NAMES.format(job.task(0)).rpartition("/steps/")[0] for job in self._jobs
         ]
         self.changes: dict[str, list[tuple[str, str]]] = {name: [] for name in self.names}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Jobs:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__init__()
 
     def _run(self) -> None:
         for number in range(TASKS):

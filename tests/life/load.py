@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Self
 
 import grpc
 
@@ -22,7 +23,27 @@ class Failure:
     error: str
 
 
-class Caller:
+class Background:
+    """What goes on in a thread of its own inside of a `with`."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        """Goes on until `_stop` is set."""
+        raise NotImplementedError
+
+
+class Caller(Background):
     """Makes a call over and over, in a thread, a few dozen times a second."""
 
     def __init__(self, what: str, call: Callable[[], object], pause: float = 0.01) -> None:
@@ -33,16 +54,7 @@ class Caller:
         self.failures: list[Failure] = []
         self._call = call
         self._pause = pause
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Caller:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__init__()
 
     def _run(self) -> None:
         while not self._stop.wait(self._pause):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from taskgate_client import Client, connect
 from taskgate_client.service_config import service_config
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_server.tasks import deadline
-from tests.life.load import Caller, Watcher
+from tests.life.load import Background, Caller, Watcher
 from tests.life.replicas import SECONDS, Replicas, running_replicas
 
 pytestmark = pytest.mark.alone
@@ -27,7 +26,7 @@ CHANGE_SECONDS = 0.25
 TASKS = 150
 
 
-class Farm:
+class Farm(Background):
     """A job whose tasks are changed one after the other, and tasks to read and to write."""
 
     def __init__(self, aws: Emulator) -> None:
@@ -37,16 +36,7 @@ class Farm:
         self.parent = deadline.NAMES.format(self.job.task(0)).rpartition("/steps/")[0]
         self.read, self.written = (deadline.NAMES.format(other.task(each)) for each in (0, 1))
         self.changes: list[tuple[str, str]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Farm:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__init__()
 
     def _run(self) -> None:
         for number in range(TASKS):
