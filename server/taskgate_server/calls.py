@@ -54,7 +54,10 @@ class Call:
     """How the call came; None for one that did not come over gRPC."""
 
     caller: str = ""
-    """Who called, where callers are told apart: `User alice`."""
+    """The authenticated principal, such as `User alice`; empty without authentication."""
+
+    requester: str = ""
+    """Whose share of a quota the call uses: the caller, or the address of an anonymous one."""
 
     target: str = DEFAULT_TARGET
     """Which AWS account and region it is for, as the caller names it: there may be no such one."""
