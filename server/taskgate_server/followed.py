@@ -40,6 +40,8 @@ class Followed(Generic[T]):
         self._seen: list[bytes] | str = []
         self.changes = 0
         """How often the value has changed."""
+        self.on_change: list[Callable[[], None]] = []
+        """Called after the value has changed."""
         try:
             self._seen = self._read()
             self.value: T = make(self._seen)
@@ -58,6 +60,8 @@ class Followed(Generic[T]):
             self._warn(error)
             return
         self.changes += 1
+        for notify in self.on_change:
+            notify()
         LOG.info("files read again", extra={"files": [str(path) for path in self._paths]})
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:

@@ -44,6 +44,8 @@ class Policy:
         for place, text in texts:
             _check(place, text)
         whole = json.loads(cedarpy.policies_to_json_str("\n".join(text for _, text in texts)))
+        self.policies: Sequence[Mapping[str, Any]] = list(whole["staticPolicies"].values())
+        """In Cedar's JSON format."""
         named = {
             key: each
             for key, each in whole["staticPolicies"].items()

@@ -24,7 +24,7 @@ from taskgate_server.tasks.backend import Action, Backends, NoVerbs, TaskBackend
 MOST_UPDATES: Final = 1000
 LONGEST_REQUEST_ID: Final = 64
 """Characters, as many as AWS takes in a token."""
-LONGEST_LOGGED_REASON: Final = 1000
+LONGEST_LOGGED_REASON: Final = 256
 
 Touched: TypeAlias = Callable[[str], None]
 """Told the name of each task that may have changed, so that whoever watches it looks again."""
@@ -183,8 +183,8 @@ class Updates:
 
 def _note(updates: Sequence[Update], request_id: str, reason: str, call: Call) -> None:
     """Who is asked to do what, and why, for the audit."""
-    call.audit = {
-        "request_id": request_id,
+    call.audit |= {
+        "request_id": request_id[:LONGEST_REQUEST_ID],
         "reason": reason[:LONGEST_LOGGED_REASON],
         "actions": Counter(update.action for update in updates),
     }
