@@ -169,6 +169,8 @@ class Pipeline:
             log_bug(error, method=call.method, call_id=call.call_id, **trace)
             failure = errors.internal()
         call.error, call.code = failure, failure.code
+        _forget_request(call)
+        _forget_frames(error)
         await self.refusals.hold(call, failure)
         _end(call)  # as for a response: there is a line in the audit before the caller knows
         await send_error(call, context, failure)
@@ -207,6 +209,18 @@ def _cancelled(call: Call) -> None:
     call.code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
 
 
+def _forget_frames(error: BaseException) -> None:
+    """Drop the frames in which an error arose, once it is logged.
+
+    gRPC's exception for an aborted call refers to the call, and the call to it. With the frames,
+    such a cycle would keep the request, megabytes maybe, until the garbage collector runs.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
 def _end(call: Call) -> None:
+    """Run what is to happen at the end of a call."""
     while call.ends:
         call.ends.pop()()
+    call.error = None  # see `_forget_frames`
+    _forget_request(call)
