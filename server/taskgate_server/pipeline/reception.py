@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from taskgate_server import errors
 from taskgate_server.calls import Call, Rpc, parse_request
 from taskgate_server.guard.limits import CallerLimits
+from taskgate_server.pipeline.idle import IdleLimit
 from taskgate_server.pipeline.stage import Enter
 
 EOF: Final = grpc.aio.EOF
@@ -37,7 +38,7 @@ class Reception:
         limits: CallerLimits | None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._idle_seconds = idle_seconds
+        self._idle = IdleLimit(idle_seconds)
         self._limits = limits
         self._sleep = sleep
 
@@ -82,10 +83,9 @@ class Reception:
         if call.read is None:
             return EOF
         try:
-            async with asyncio.timeout(self._idle_seconds):
-                return await call.read()
+            return await self._idle.wait(call.read())
         except TimeoutError:
-            raise errors.request_idle(self._idle_seconds) from None
+            raise errors.request_idle(self._idle.seconds) from None
 
 
 async def _nothing() -> AsyncIterator[Message]:
