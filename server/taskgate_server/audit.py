@@ -136,12 +136,12 @@ class _Audit:
             yield request
 
     def _note(self, request: Any, outcome: _Outcome) -> None:
-        if isinstance(request, bytes):
-            try:
+        try:
+            if isinstance(request, bytes):
                 request = parse_request(self._rpc.request_class, request)
-            except errors.TaskgateError:
-                return  # whoever serves it says so
-        outcome.paths = self._paths(request)
+            outcome.paths = self._paths(request)
+        except errors.TaskgateError:
+            return  # the next stage raises it, too
 
     @contextmanager
     def _line(self, call: Call) -> Iterator[_Outcome]:

@@ -62,8 +62,8 @@ JOB = f"{FARM}/Queue:q/Job:j"
         (f"{UNIFIED}/GetServerInfo", {}, ["Server:taskgate"]),
         (
             f"{UNIFIED}/BatchUpdateTasks",
-            {"updates": [{"name": "omics/runs/7"}, {"name": "omics/runs/8"}]},
-            ["AwsService:omics/Run:7", "AwsService:omics/Run:8"],
+            {"updates": [{"name": "omics/runs/7/tasks/8"}, {"name": "no name"}]},
+            ["AwsService:omics/Run:7/Task:8", "AwsService:"],
         ),
         (f"{DEADLINE}/BatchGetTask", {"identifiers": [IDS]}, [f"{JOB}/Step:s/Task:t"]),
         (f"{DEADLINE}/BatchUpdateTask", {"tasks": [IDS]}, [f"{JOB}/Step:s/Task:t"]),
@@ -77,7 +77,7 @@ JOB = f"{FARM}/Queue:q/Job:j"
         (
             f"{DEADLINE}/CreateJob",
             {"farmId": "f", "queueId": "q", "sourceJobId": "j"},
-            [f"{FARM}/Queue:q", f"{FARM}/Queue:q/SourceJob:j"],
+            [f"{FARM}/Queue:q", f"{FARM}/Queue:q/Job:j"],
         ),
         (
             f"{DEADLINE}/DeleteQueueFleetAssociation",
@@ -87,13 +87,18 @@ JOB = f"{FARM}/Queue:q/Job:j"
         (
             f"{OMICS}/StartRun",
             {"workflowId": "w", "runGroupId": "g", "requestId": "token", "roleArn": "arn"},
-            ["AwsService:omics", "AwsService:omics/Workflow:w", "AwsService:omics/RunGroup:g"],
+            [
+                "AwsService:omics",
+                "AwsService:omics/Role:arn",
+                "AwsService:omics/RunGroup:g",
+                "AwsService:omics/Workflow:w",
+            ],
         ),
         (f"{OMICS}/GetSequenceStore", {"id": "s"}, ["AwsService:omics/SequenceStore:s"]),
     ],
 )
 def test_a_request_is_about(method: str, fields: dict[str, object], paths: list[str]) -> None:
-    assert asked(method, **fields) == paths
+    assert sorted(asked(method, **fields)) == sorted(paths)
 
 
 @pytest.mark.parametrize("method", METHODS)

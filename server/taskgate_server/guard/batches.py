@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
+from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.calls import Call, Rpc
-from taskgate_server.guard.resources import Path, named_path
+from taskgate_server.guard.resources import Path, task_path
 from taskgate_server.status import to_status
 
 RESULTS = "results"
@@ -53,10 +54,12 @@ async def serve(rpc: Rpc, field: str, request: Message, call: Call, refuse: Refu
     names = [item if isinstance(item, str) else item.name for item in items]
     if len(names) > MOST_ITEMS:
         raise errors.invalid_request({field: f"must have 1 to {MOST_ITEMS} entries"})
-    refused = [refuse(named_path(name)) for name in names]
+    refused = [_refusal(name, refuse) for name in names]
     if not any(refused):
         return await rpc.behaviour(request, call)
-    call.audit["denied_count"] = sum(each is not None for each in refused)
+    denied = sum(each is not None and each.code != StatusCode.INVALID_ARGUMENT for each in refused)
+    if denied:
+        call.audit["denied_count"] = denied
     answered = iter(await _ask(rpc, field, request, call, refused))
     response = rpc.response_class()
     results: Any = getattr(response, RESULTS)
@@ -66,6 +69,15 @@ async def serve(rpc: Rpc, field: str, request: Message, call: Call, refuse: Refu
         else:
             results.add(name=name, error=to_status(error, call.call_id))
     return response
+
+
+def _refusal(name: str, refuse: Refuse) -> errors.TaskgateError | None:
+    """Return the error of an item: of its name, else of the policy."""
+    try:
+        path = task_path(name, "name")
+    except errors.TaskgateError as error:
+        return error
+    return refuse(path)
 
 
 async def _ask(
