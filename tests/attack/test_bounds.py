@@ -131,7 +131,9 @@ LONG: list[tuple[str, Callable[[str], Message], int]] = [
     (f"{DEADLINE}/CreateJob", lambda key: deadline_pb2.CreateJobRequest(source_job_id=key), 2048),
     (
         f"{DEADLINE}/BatchGetTask",
-        lambda key: deadline_pb2.BatchGetTaskRequest(identifiers=[{"task_id": key}]),
+        lambda key: deadline_pb2.BatchGetTaskRequest(
+            identifiers=[deadline_pb2.BatchGetTaskIdentifier(task_id=key)]
+        ),
         2048,
     ),
     (f"{OMICS}/GetRun", lambda key: omics_pb2.GetRunRequest(id=key), 18),

@@ -285,7 +285,7 @@ def reason(channel: grpc.Channel, request: Message) -> str:
         assert status is not None
         info = error_details_pb2.ErrorInfo()
         status.details[0].Unpack(info)
-        return info.reason
+        return str(info.reason)
     return ""
 
 

@@ -41,7 +41,9 @@ def quickest(work: Callable[[], object], rounds: int = 20) -> float:
 
 
 def many_items() -> Message:
-    one = deadline_pb2.BatchUpdateTaskRequest(tasks=[{}]).SerializeToString()
+    one = deadline_pb2.BatchUpdateTaskRequest(
+        tasks=[deadline_pb2.BatchUpdateTaskItem()]
+    ).SerializeToString()
     return deadline_pb2.BatchUpdateTaskRequest.FromString(one * 800_000)
 
 
