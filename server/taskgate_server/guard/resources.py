@@ -40,6 +40,7 @@ __all__ = ["NOTHING", "SERVICE", "TARGET", "THIS_SERVER", "Path", "Paths", "comp
 
 TARGET: Final = "Target"
 SERVER: Final = "Server"
+ROLE: Final = "Role"
 
 Paths: TypeAlias = Callable[[Message], list[Path]]
 
@@ -96,6 +97,15 @@ def named_path(name: str) -> Path:
             break
         path.append((names.type_of_collection(collection), key))
     return tuple(path)
+
+
+def arn_path(arn: str, service: str) -> Path:
+    """Return the path of a resource with that ARN in requests of an AWS service.
+
+    For examples of decisions, where no route says what the resource is beneath.
+    """
+    kind = ROLE if arn.split(":")[2:3] == ["iam"] else RESOURCE
+    return parse_arn(arn, service) or ((SERVICE, service), (kind, arn))
 
 
 def told(path: Path) -> str:
