@@ -89,6 +89,7 @@ class ServiceIdentifiers:
         self.name = name
         self.table = TABLES.get(name, IdentifierTable())
         self._service = model.load_service(name)
+        self._routes: dict[str, list[list[Label]]] = {}
 
     @cached_property
     def parents(self) -> Mapping[str, frozenset[str]]:
@@ -160,6 +161,12 @@ class ServiceIdentifiers:
 
         Two next to each other are two resources: `/queue-fleet-associations/{queueId}/{fleetId}`.
         """
+        known = self._routes.get(operation.name)
+        if known is None:
+            known = self._routes[operation.name] = self._read_route(operation)
+        return known
+
+    def _read_route(self, operation: model.OperationModel) -> list[list[Label]]:
         labels = _labels(operation)
         branches: list[list[Label]] = [[]]
         prefix, before = "", ""
