@@ -3,12 +3,18 @@
 What a mode allows is what its Cedar policy lets a caller do (deploy/helm/taskgate/files/access), so
 the server's role may do that and no more. Names of operations are AWS's model's; REGION, ACCOUNT,
 QUEUE and ROLE are to be replaced.
+
+`iam_resources.json` says which actions can be restricted to which resources. It has the facts of
+AWS's service authorization reference (list_deadline.html and list_omics.html, as of April 2026) by
+action: the first words of the ARNs that its resource types have. An action with none is allowed on
+`*` or not at all; so is one that the reference does not list yet.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,6 +35,12 @@ ROLE_MEMBER = "roleArn"
 EVENTS = ("DeleteMessage", "ReceiveMessage")
 """docs/events.md; the former is the leave for DeleteMessageBatch, too."""
 
+RESOURCES = Path(__file__).with_name("iam_resources.json")
+
+SHARED = {("omics", "workflow"): "*"}
+"""Resources that callers use in accounts of others: workflows of AWS (Ready2Run), and those that
+are shared. https://docs.aws.amazon.com/omics/latest/dev/cross-account-sharing.html"""
+
 Statement = dict[str, Any]
 
 
@@ -39,7 +51,7 @@ def generate(root: Path) -> dict[Path, str]:
         for path in sorted((root / MODES).glob("*.cedar"))
         for spec in SERVICES
     }
-    queue = f"arn:aws:{SQS.name}:REGION:ACCOUNT:QUEUE"
+    queue = [f"arn:aws:{SQS.name}:REGION:ACCOUNT:QUEUE"]
     events = _statement("Events", [f"{SQS.name}:{name}" for name in EVENTS], queue)
     return files | {root / FOLDER / "events.json": _policy([events])}
 
@@ -48,16 +60,38 @@ def _statements(spec: ServiceSpec, path: Path) -> Iterator[Statement]:
     service = model.load_service(spec.name)
     unified, typed = _allowed(spec, Policy([(path.name, path.read_text())]))
     operations = {_with_an_action(service, name) for name in typed | _behind(spec, unified)}
-    # Some actions have no resource, and are allowed on "*" or not at all; no model tells which.
-    here = {"StringEquals": {"aws:RequestedRegion": "REGION"}}
-    yield _statement(spec.name.capitalize(), _actions(spec, operations), "*") | {"Condition": here}
+    yield from _on_resources(spec, operations)
     if any(_has(service, name, ROLE_MEMBER) for name in operations):
         to = {"StringEquals": {"iam:PassedToService": spec.error_domain}}
-        role = "arn:aws:iam::ACCOUNT:role/ROLE"
+        role = ["arn:aws:iam::ACCOUNT:role/ROLE"]
         yield _statement("PassRole", ["iam:PassRole"], role) | {"Condition": to}
     if "StreamTaskLogs" in unified:
-        group = f"arn:aws:{LOGS.name}:REGION:ACCOUNT:log-group:/aws/{spec.name}/*"
+        group = [f"arn:aws:{LOGS.name}:REGION:ACCOUNT:log-group:/aws/{spec.name}/*"]
         yield _statement("Logs", _actions(LOGS, set(LOGS.request_rates)), group)
+
+
+def _on_resources(spec: ServiceSpec, operations: set[str]) -> Iterator[Statement]:
+    """The statements for the service's own actions: on its resources, and on `*`."""
+    words = load_resource_words()[spec.name]
+    restricted = {name for name in operations if words.get(name)}
+    arns = {_arn_pattern(spec, word) for name in restricted for word in words[name]}
+    title = spec.name.capitalize()
+    yield _statement(title, _actions(spec, restricted), sorted(arns))
+    here = {"StringEquals": {"aws:RequestedRegion": "REGION"}}
+    unrestricted = _actions(spec, operations - restricted)
+    yield _statement(f"{title}WithoutResources", unrestricted, ["*"]) | {"Condition": here}
+
+
+def _arn_pattern(spec: ServiceSpec, word: str) -> str:
+    account = SHARED.get((spec.name, word), "ACCOUNT")
+    return f"arn:aws:{spec.name}:REGION:{account}:{word}/*"
+
+
+@cache
+def load_resource_words() -> dict[str, dict[str, list[str]]]:
+    """Return the first words of the ARNs that each action is about, by service and action."""
+    found: dict[str, dict[str, list[str]]] = json.loads(RESOURCES.read_text())
+    return found
 
 
 def _allowed(spec: ServiceSpec, policy: Policy) -> tuple[set[str], set[str]]:
@@ -109,7 +143,8 @@ def _actions(spec: ServiceSpec, operations: set[str]) -> list[str]:
     return sorted(f"{spec.name}:{name}" for name in operations)
 
 
-def _statement(sid: str, actions: list[str], resource: str) -> Statement:
+def _statement(sid: str, actions: list[str], resources: list[str]) -> Statement:
+    resource = resources[0] if len(resources) == 1 else resources
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
 
 

@@ -1,0 +1,1 @@
+"""Attacks on a server, one file for each class, each with a control that must succeed."""

@@ -39,6 +39,12 @@ class ServiceSpec:
     batch_writes: Mapping[str, str] = field(default_factory=dict)
     """Operation that writes one thing -> operation that writes many of it."""
 
+    task_name: str = ""
+    """The form of its tasks' names, with AWS's parameters: `omics/runs/{id}/tasks/{taskId}`."""
+
+    task_parents: tuple[str, ...] = ()
+    """The collections in `task_name` whose members have tasks to list: `runs`."""
+
     @property
     def proto_package(self) -> str:
         """The package of the generated contract."""
@@ -71,6 +77,8 @@ DEADLINE = ServiceSpec(
         for thing in ("Job", "Session", "SessionAction", "Step", "Task", "Worker")
     },
     batch_writes={"UpdateTask": "BatchUpdateTask"},
+    task_name="deadline/farms/{farmId}/queues/{queueId}/jobs/{jobId}/steps/{stepId}/tasks/{taskId}",
+    task_parents=("queues", "jobs", "steps"),
 )
 
 # https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html and fixed-quotas.html
@@ -79,6 +87,8 @@ OMICS = ServiceSpec(
     title="AWS HealthOmics",
     grpc_service="OmicsService",
     lists={"GetRunTask": "ListRunTasks"},
+    task_name="omics/runs/{id}/tasks/{taskId}",
+    task_parents=("runs",),
     request_rates={
         **dict.fromkeys(
             (

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from taskgate_server import errors
 from taskgate_server.calls import Call, ResourcePath, Rpc
-from taskgate_server.guard.resources import named_path
+from taskgate_server.guard.resources import task_path
 from taskgate_server.status import to_status
 
 RESULTS: Final = "results"
@@ -95,6 +95,6 @@ def _name(item: Any) -> str:
 
 def _path(name: str) -> ResourcePath | None:
     try:
-        return named_path(name)
+        return task_path(name, "name")
     except errors.TaskgateError:
         return None

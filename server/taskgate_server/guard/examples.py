@@ -6,7 +6,8 @@
       resource: deadline/farms/farm-1/queues/queue-1/jobs/job-1/steps/step-1/tasks/task-1
       decision: allow
 
-A resource has the form of a task's name, as far as it goes; `server` is Taskgate itself. `target`
+A resource has the form of a task's name, as far as it goes, or is an ARN; `server` is Taskgate
+itself. `target`
 is the AWS account and region that the call is for, if not the default one; that it may be used at
 all is the action `targets/Use`, whose resource is the target's name.
 """
@@ -21,10 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.followed import FileFaultError
-from taskgate_server.guard.actions import USE_TARGET
+from taskgate_server.guard.actions import USE_TARGET, Action
 from taskgate_server.guard.callers import Caller
 from taskgate_server.guard.policy import PRINCIPALS, Policy, find_action
-from taskgate_server.guard.resources import TARGET, THIS_SERVER, Path, named_path
+from taskgate_server.guard.resources import TARGET, THIS_SERVER, Path, arn_path, named_path
 
 SERVER = "server"
 Principal = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(PRINCIPALS)})::.+$")]
@@ -76,12 +77,21 @@ def _judge(policy: Policy, number: int, example: Example) -> str:
     if action is None:
         return f"example {number}: there is no action {example.action}"
     kind, _, key = example.principal.partition("::")
-    path: Path = ((TARGET, example.resource),)
-    if action != USE_TARGET:
-        path = THIS_SERVER if example.resource == SERVER else named_path(example.resource)
+    path = _path(action, example.resource)
     caller = Caller(kind, key, example.groups)
     decided = "allow" if policy.allows(caller, action, path, example.target) else "deny"
     if decided == example.decision:
         return ""
     asked = f"{example.principal} {example.action} {example.resource}"
     return f"example {number}: {asked}: the policy says {decided}, not {example.decision}"
+
+
+def _path(action: Action, resource: str) -> Path:
+    """Return the path of the resource in an example."""
+    if action == USE_TARGET:
+        return ((TARGET, resource),)
+    if resource == SERVER:
+        return THIS_SERVER
+    if resource.startswith("arn:"):
+        return arn_path(resource, action.name.partition("/")[0])
+    return named_path(resource)

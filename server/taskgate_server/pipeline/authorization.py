@@ -10,7 +10,6 @@ Resources are named once for a request: the policy, the audit and open streams u
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import cache
 from typing import Final, TypeAlias
 
 from google.protobuf.message import Message
@@ -22,7 +21,7 @@ from taskgate_server.guard import batches
 from taskgate_server.guard.actions import USE_TARGET, Action, action_of, is_read
 from taskgate_server.guard.decisions import Decisions
 from taskgate_server.guard.lifetimes import Lifetimes
-from taskgate_server.guard.resources import TARGET, Paths, compile_paths
+from taskgate_server.guard.resources import TARGET, compile_paths
 from taskgate_server.pipeline.stage import Enter
 
 MAX_RESOURCES: Final = 1000
@@ -139,12 +138,10 @@ def _naming(rpc: Rpc) -> Callable[[Call, Message], None]:
         call.items = batches.name_items(message, items or "")
         call.resources = [path for path in call.items if path is not None]
 
-    @cache  # at the first call: it loads AWS's model
-    def paths() -> Paths:
-        return compile_paths(rpc.method, rpc.request_class)
+    paths = compile_paths(rpc.method, rpc.request_class)
 
     def name(call: Call, message: Message) -> None:
-        call.resources = paths()(message)
+        call.resources = paths(message)
 
     return name if items is None else name_items
 

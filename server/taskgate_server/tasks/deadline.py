@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
+from taskgate_server.aws.services import DEADLINE
 from taskgate_server.tasks import listing_deadline, summary_deadline
 from taskgate_server.tasks.backend import (
     METHODS_FOR_ALL,
@@ -23,12 +24,7 @@ from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
 
-NAMES: Final = NameTemplate(
-    "deadline/farms/{farmId}/queues/{queueId}/jobs/{jobId}/steps/{stepId}/tasks/{taskId}",
-    "deadline",
-    "GetTask",
-    ("queues", "jobs", "steps"),
-)
+NAMES: Final = NameTemplate(DEADLINE.task_name, DEADLINE.name, "GetTask", DEADLINE.task_parents)
 
 # What the words mean: https://docs.aws.amazon.com/deadline-cloud/latest/APIReference/API_GetTask.html
 STATES: Final[Mapping[str, State]] = {

@@ -11,6 +11,7 @@ from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
 from taskgate_server.aws.paging import PagedOperation
+from taskgate_server.aws.services import OMICS
 from taskgate_server.tasks import listing_lookup, summary_omics
 from taskgate_server.tasks.backend import (
     Asking,
@@ -25,7 +26,7 @@ from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
 
-NAMES: Final = NameTemplate("omics/runs/{id}/tasks/{taskId}", "omics", "GetRunTask", ("runs",))
+NAMES: Final = NameTemplate(OMICS.task_name, OMICS.name, "GetRunTask", OMICS.task_parents)
 
 LIST_TASKS: Final = PagedOperation("omics", "ListRunTasks")
 
