@@ -18,11 +18,12 @@ from taskgate_server.call_log import CallLog, LogStream
 from taskgate_server.calls import DEFAULT_TARGET, CallsInFlight, Handler, Rpc, Work
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.doors import Doors, Telemetry, open_doors, targets
-from taskgate_server.followed import FileFaultError
 from taskgate_server.interceptors import Interceptors
 from taskgate_server.ports import Address, is_loopback
+from taskgate_server.reloading import FileFaultError
 from taskgate_server.server import Handlers, Limits, Ports, Server
 from taskgate_server.stopping import Stopping, drain_grace_seconds
+from taskgate_server.supervision import BackgroundTask
 from taskgate_server.targets import by_target
 from taskgate_server.telemetry import LOG
 
@@ -86,7 +87,10 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
     )
     for_logs = [gateway for doors in all_doors for gateway in doors.logs.values()]
-    work = Work([each.connection.run for each in for_logs] + [each.run for each in queues])
+    work = Work(
+        [BackgroundTask("aws_connection", each.connection.run) for each in for_logs]
+        + [BackgroundTask("events", each.run) for each in queues]
+    )
     guard = _guard(settings, work)
     admin, sources = None, None
     if metrics is not None:
@@ -98,6 +102,8 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
             queues=queues,
             guard=guard,
             traces=traces,
+            supervision=work.supervision,
+            reloading=work.reloading,
         )
         admin = _admin(settings, metrics, readings.Readings(sources, metrics), work)
 
@@ -162,7 +168,8 @@ def _ports(settings: Settings, work: Work) -> Ports:
         raise SettingsError([str(fault)]) from None
     credentials, health = None, None
     if certificates is not None:
-        work.runs.append(certificates.run)
+        work.runs.append(BackgroundTask(certificates.name, certificates.run))
+        work.reloading.append(certificates)
         mutual = settings.tls_client_ca_file is not None
         credentials = transport.credentials_of(certificates, mutual=mutual)
     if settings.health_port is not None:
@@ -188,6 +195,7 @@ def _guard(settings: Settings, work: Work) -> Guard | None:
     except FileFaultError as fault:
         raise SettingsError([str(fault)]) from None
     work.runs.extend(guarded.runs)
+    work.reloading.extend(guarded.reloading)
     return guarded.guard
 
 

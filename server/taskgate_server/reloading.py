@@ -1,7 +1,7 @@
 """Files that are read again when they change: certificates, keys, policies.
 
-The files are read once a second. inotify does not report how Kubernetes changes a mounted Secret (it
-replaces a symbolic link of a parent folder) on every file system.
+The files are read once a second. Kubernetes changes a mounted Secret by replacing a symbolic link of
+a parent folder, which inotify does not report on every file system.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ RETRY_SECONDS: Final = 30.0
 machine, such as too little memory for a child process."""
 
 MAX_UNCHECKED_SECONDS: Final = 10.0
-"""After this time without a completed check the active version counts as outdated: the disk may hang,
-or a parser, and nobody knows whether there is a newer version."""
+"""After this time without a completed check the active version counts as outdated: the disk may
+hang, or a parser, and there may be a newer version."""
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 
@@ -162,10 +162,11 @@ class ReloadingFile(Generic[T]):
         """Read the files and parse them; None if there is nothing new. Runs in a thread."""
         try:
             contents = [_read(path) for path in self._paths]
-        except (OSError, RejectedError) as error:
-            is_os_error = isinstance(error, OSError)
-            fault = f"{error.filename}: {error.strerror}" if is_os_error else str(error)
-            return _Version(None, fault=fault, detail=fault)
+        except OSError as error:
+            fault = f"{error.filename}: {error.strerror}"
+            return _Version(None, (), fault, fault)
+        except RejectedError as error:
+            return _Version(None, (), error.summary, str(error))
         if contents == self._seen and self._clock() < self._retry_at:
             return None
         try:
@@ -181,7 +182,7 @@ class ReloadingFile(Generic[T]):
             return _Version(contents, (), fault, f"{places}: {fault}")
 
     def _activate(self, value: T) -> None:
-        # gRPC reads `changes` before `value` in threads of its own: see `tls credentials`.
+        # The value first: gRPC reads both in threads of its own, see `transport.credentials_of`.
         self.value = value
         self.changes += 1
         self._fault, self._retry_at = "", float("inf")

@@ -8,7 +8,7 @@ told to go elsewhere, those in flight may end, and the rest is cut.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from taskgate_server.calls import CallsInFlight, Handler, Work
 from taskgate_server.ports import Address, ListenError, reserve
 from taskgate_server.readiness import Readiness
 from taskgate_server.stopping import Stopping
+from taskgate_server.supervision import BackgroundTask
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 
@@ -124,7 +125,7 @@ class Server:
         self._handlers = handlers
         self._in_flight = in_flight
         self._gateways = gateways
-        self._readiness = Readiness(gateways)
+        self._readiness = Readiness(gateways, work.reloading)
         self._background: set[asyncio.Task[None]] = set()
         options = (
             *limits.options(),
@@ -171,10 +172,12 @@ class Server:
                 " TASKGATE_ADMIN_HOST and TASKGATE_ADMIN_PORT"
             ) from None
         LOG.info("listening", extra={"address": str(address)})
-        for gateway in self._gateways:
-            self._run(gateway.connection.run())
-        for make in (*self._readiness.runs, *self._work.runs):
-            self._run(make())
+        connections = [
+            BackgroundTask("aws_connection", each.connection.run) for each in self._gateways
+        ]
+        for task in (*connections, *self._readiness.runs, *self._work.runs):
+            running = self._work.supervision.keep_running(task)
+            self._background.add(asyncio.ensure_future(running))
         self._handlers.load()
         return address
 
@@ -268,6 +271,3 @@ class Server:
             await asyncio.gather(*(each.stop(None) for each in self._acceptors))
         await stopped
         return cut
-
-    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._background.add(asyncio.ensure_future(coroutine))

@@ -16,13 +16,13 @@ from google.protobuf.message import Message
 
 from taskgate_server import errors
 from taskgate_server.calls import DEFAULT_TARGET, Behaviour, Call, Rpc, Wire, parse_request
-from taskgate_server.followed import Followed
 from taskgate_server.guard import batches
 from taskgate_server.guard.actions import USE_TARGET, Action, action_of
 from taskgate_server.guard.callers import ANONYMOUS, Caller, Callers
 from taskgate_server.guard.limits import Fairness
 from taskgate_server.guard.policy import Policy
 from taskgate_server.guard.resources import TARGET, Path, Paths, compile_paths, told
+from taskgate_server.reloading import ReloadingFile
 
 KNOWN_REQUESTS = 4096
 """Requests of one RPC that are known to be allowed; the oldest is forgotten first."""
@@ -67,7 +67,7 @@ class Guard:
     def __init__(
         self,
         callers: Callers,
-        policy: Followed[Policy] | None,
+        policy: ReloadingFile[Policy] | None,
         fairness: Fairness | None,
         *,
         tokens_wanted: bool,
