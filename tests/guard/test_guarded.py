@@ -39,7 +39,8 @@ permit (principal in Group::"render", action == Action::"tasks/RetryTask",
   resource in Queue::"{seed.QUEUE_ID}");
 permit (principal in Group::"all", action in [Action::"read", Action::"write"], resource);
 permit (principal is Anonymous, action == Action::"tasks/GetServerInfo", resource);
-permit (principal == Certificate::"spiffe://studio.example/render", action in Action::"read", resource);
+permit (principal == Certificate::"spiffe://studio.example/render", action in Action::"read",
+  resource);
 """
 IDS = {"farm_id": seed.FARM_ID, "queue_id": seed.QUEUE_ID}
 

@@ -222,7 +222,7 @@ async def test_without_any_key_callers_may_ask_again() -> None:
     "data", [b"", b"[]", b"{}", b'{"keys": []}', b'{"keys": [{"kty": "oct", "k": "YQ"}]}', b"\xff"]
 )
 def test_what_is_no_public_key_set_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="key|Key"):
+    with pytest.raises(ValueError, match=r"[kK]ey"):
         read_keys(data)
 
 
