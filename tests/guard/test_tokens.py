@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc import StatusCode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from taskgate_server import errors
 from taskgate_server.guard import keys
+from taskgate_server.guard import tokens as tokens_module
 from taskgate_server.guard.callers import Caller, Callers
 from taskgate_server.guard.keys import FetchedKeys, FileKeys, read_keys
 from taskgate_server.guard.tokens import TokenRules, Tokens
@@ -282,3 +288,99 @@ async def test_keys_in_a_file_may_rotate(tmp_path: Path) -> None:
     file.write_bytes(issuer.published())
     await reloading.check()
     assert (await tokens.verify(issuer.sign("bob"))).subject == "bob"
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ({"sub": "s" * 257}, "subject must have 1 to 256 characters"),
+        ({"sub": ""}, "subject must have 1 to 256 characters"),
+        ({"groups": ["g"] * 201}, "has 201 groups, and 200 are allowed"),
+        ({"groups": ["g" * 257]}, "groups may have 256 characters"),
+        ({"groups": [{"g": "x" * 300}]}, "groups may have 256 characters"),
+    ],
+)
+async def test_claims_are_bounded(issuer: Issuer, claims: dict[str, Any], words: str) -> None:
+    error = await refusal(tokens_of(issuer), issuer.sign(**claims))
+    assert (error.code, error.reason) == (StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+    assert words in error.message
+
+
+async def test_claims_at_the_bounds_are_accepted(issuer: Issuer) -> None:
+    groups = ["g" * 40 + str(number) for number in range(199)] + ["h" * 256]
+    claims = await tokens_of(issuer).verify(issuer.sign("s" * 256, *groups))
+    assert claims.groups == tuple(groups)
+
+
+@pytest.mark.parametrize("exp", [10**400, 1e300, float("inf"), float("nan"), "soon", [], True, -1])
+async def test_no_expiry_is_a_bug(issuer: Issuer, exp: Any) -> None:
+    tokens, token = tokens_of(issuer), issuer.sign(exp=exp)
+    if exp == 1e300:
+        assert (await tokens.verify(token)).expires_at == exp
+    else:
+        assert (await refusal(tokens, token)).code is StatusCode.UNAUTHENTICATED
+
+
+def signed_header(header: bytes) -> str:
+    return f"{base64.urlsafe_b64encode(header).decode().rstrip('=')}.e30.AAAA"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    header=st.binary(max_size=60)
+    | st.sampled_from([b"[" * 12_000, b'{"a":' * 2_000, b'{"alg": ["ES256"]}'])
+    | st.fixed_dictionaries(
+        {"alg": st.sampled_from(["ES256", "none", 5, None, ["ES256"]])},
+        optional={"kid": st.none() | st.integers() | st.lists(st.text()) | st.text()},
+    ).map(lambda header: json.dumps(header).encode())
+)
+def test_no_token_does_more_than_to_be_rejected(header: bytes) -> None:
+    published = Issuer().published()
+    tokens = Tokens(FetchedKeys("keys", lambda _: published), RULES)
+    with pytest.raises(errors.TaskgateError) as caught:
+        asyncio.run(tokens.verify(signed_header(header)))
+    assert caught.value.reason == "TOKEN_INVALID"
+
+
+async def test_the_cache_of_verified_tokens_is_bounded_in_bytes_and_has_no_token(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens_module, "MAX_CACHE_BYTES", 100_000)
+    tokens = tokens_of(issuer)
+    groups = [f"{'g' * 100}{number}" for number in range(80)]
+    many = [issuer.sign(f"user-{number}", *groups) for number in range(30)]
+    for token in many:
+        await tokens.verify(token)
+    cache = tokens._verified
+    assert 0 < cache.size <= cache.max_bytes
+    assert 1 < len(cache) < len(many)
+    # The bound is about memory that is really there.
+    kept = sum(sys.getsizeof(group) for _, (_, claims) in values(cache) for group in claims.groups)
+    assert cache.size > kept
+    assert all(len(key) == 32 for key, _ in values(cache))
+
+
+def values(cache: Any) -> list[tuple[bytes, Any]]:
+    return [(key, entry[0]) for key, entry in cache._entries.items()]
+
+
+async def test_a_caller_has_the_expiry_of_its_token_and_is_the_same_with_another(
+    issuer: Issuer,
+) -> None:
+    now = int(time.time())
+    callers = Callers(tokens_of(issuer), certificates=False)
+    first, second = [
+        await callers.find(Wire(f"Bearer {issuer.sign('alice', 'render', exp=now + seconds)}"))
+        for seconds in (60, 120)
+    ]
+    assert (first.expires_at, second.expires_at) == (now + 60, now + 120)
+    assert first == second
+    assert len({first, second}) == 1
+    assert first != Caller("User", "alice")
+
+
+async def test_the_cache_still_knows_the_expiry(issuer: Issuer) -> None:
+    exp = int(time.time()) + 60
+    callers = Callers(tokens_of(issuer), certificates=False)
+    wire = Wire(f"Bearer {issuer.sign(exp=exp)}")
+    assert [(await callers.find(wire)).expires_at for _ in range(2)] == [exp, exp]

@@ -77,7 +77,9 @@ class Tokens:
             errors.TaskgateError: UNAUTHENTICATED, with what to do; UNAVAILABLE without keys.
         """
         if len(token) > MAX_TOKEN_CHARACTERS:
-            raise _invalid()
+            raise errors.unauthenticated(
+                "TOKEN_INVALID", f"the token has more than {MAX_TOKEN_CHARACTERS} characters"
+            )
         key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._verified.get(key)
         if known is not None:

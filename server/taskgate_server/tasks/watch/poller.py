@@ -123,6 +123,7 @@ class Poller:
 
         A failure of either loop ends both. The poller has not ended then: it can be run again.
         """
+        self.next_at = NEVER  # also after a sweep that a failure interrupted
         async with asyncio.TaskGroup() as group:
             urgent = group.create_task(self._serve_urgent())
             while not self.gone and await self._has_watchers():
