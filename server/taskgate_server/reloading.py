@@ -1,7 +1,7 @@
 """Files that are read again when they change: certificates, keys, policies.
 
-The files are read once a second. Kubernetes changes a mounted Secret by replacing a symbolic link of
-a parent folder, which inotify does not report on every file system.
+The files are read once a second. Kubernetes changes a mounted Secret by replacing a symbolic link
+of a parent folder, which inotify does not report on every file system.
 """
 
 from __future__ import annotations

@@ -5,17 +5,14 @@ A revoked permission must not stay in force because a version before the revocat
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
-import os
 import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +27,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
-from taskgate_server import app, reloading, telemetry
+from taskgate_server import app, telemetry
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.guard.policy_child import CPU_SECONDS
-from taskgate_server.reloading import RejectedError, ReloadingFile
 from tests.conftest import running_app, settings_for
 from tests.faults.place import until
 from tests.guard.authority import LOOPBACK, Authority, Credentials
@@ -288,150 +284,6 @@ def test_the_exception_of_an_unknown_curve_is_no_value_error() -> None:
     with pytest.raises(UnsupportedAlgorithm):
         load_pem_x509_certificate(bad.certificate).public_key()
     assert not issubclass(UnsupportedAlgorithm, ValueError | OSError)
-
-
-# --- Any exception of a parser --------------------------------------------------------------------
-
-
-class PanicException(BaseException):
-    """Derives from BaseException alone, as pyo3's does."""
-
-
-EXCEPTIONS: list[Callable[[], BaseException]] = [
-    lambda: RejectedError("cannot be used", MARKER),
-    lambda: ValueError(MARKER),
-    lambda: OSError(12, MARKER),
-    lambda: RecursionError(MARKER),
-    lambda: MemoryError(MARKER),
-    lambda: UnsupportedAlgorithm(MARKER),
-    lambda: StopIteration(MARKER),
-    lambda: StopAsyncIteration(MARKER),
-    lambda: GeneratorExit(MARKER),
-    lambda: asyncio.CancelledError(MARKER),
-    lambda: BaseExceptionGroup(MARKER, [ValueError(MARKER)]),
-    lambda: PanicException(MARKER),
-]
-OLD_DEFENCE = OSError | ValueError
-
-
-@pytest.mark.parametrize("make", EXCEPTIONS, ids=lambda make: type(make()).__name__)
-async def test_any_exception_rejects_a_version_and_nothing_more(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[], BaseException]
-) -> None:
-    def parse(contents: list[bytes]) -> int:
-        if contents[0] == b"bad":
-            raise make()
-        return int(contents[0])
-
-    file = tmp_path / "file"
-    file.write_bytes(b"1")
-    number = ReloadingFile("number", [file], parse)
-    file.write_bytes(b"bad")
-    for _ in range(3):
-        await asyncio.wait_for(number.check(), SECONDS)
-        assert (number.value, number.changes, number.rejected) == (1, 0, 1)
-        assert not number.is_current
-    assert len(caplog.records) == 1
-    assert MARKER not in str(caplog.records[0].__dict__)
-    file.write_bytes(b"2")
-    await asyncio.wait_for(number.check(), SECONDS)
-    assert (number.value, number.changes, number.rejected) == (2, 1, 1)
-    assert number.is_current
-
-
-def test_most_of_these_exceptions_passed_the_old_defence() -> None:
-    assert sum(not isinstance(make(), OLD_DEFENCE) for make in EXCEPTIONS) == 9
-
-
-async def test_files_that_cannot_be_read_are_reported_once_and_read_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "file"
-    file.write_bytes(b"1")
-    number = ReloadingFile("number", [file], lambda contents: int(contents[0]))
-    steps = ((b"x", 1, 1), (b"2", 2, 1), (b"2", 2, 1), (None, 2, 2), (None, 2, 2), (b"3", 3, 2))
-    for content, value, rejected in steps:
-        file.unlink(missing_ok=True)
-        if content is not None:
-            file.write_bytes(content)
-        await number.check()
-        assert (number.value, number.rejected) == (value, rejected)
-    assert sum("was rejected" in each.message for each in caplog.records) == 2
-
-
-async def test_a_version_that_was_rejected_for_want_of_memory_is_tried_again(
-    tmp_path: Path,
-) -> None:
-    now, is_full = 0.0, True
-
-    def parse(contents: list[bytes]) -> int:
-        if is_full and contents[0] == b"2":
-            raise OSError(12, "Cannot allocate memory")
-        return int(contents[0])
-
-    file = tmp_path / "file"
-    file.write_bytes(b"1")
-    number = ReloadingFile("number", [file], parse, clock=lambda: now)
-    file.write_bytes(b"2")
-    await number.check()
-    is_full = False
-    await number.check()
-    assert number.value == 1
-    now += reloading.RETRY_SECONDS
-    await number.check()
-    assert (number.value, number.is_current) == (2, True)
-
-
-async def test_a_slow_parser_and_a_slow_disk_do_not_stall_the_event_loop(tmp_path: Path) -> None:
-    now, go_on = 0.0, threading.Event()
-
-    def parse(contents: list[bytes]) -> int:
-        if contents[0] == b"2":
-            assert go_on.wait(SECONDS)
-        return int(contents[0])
-
-    file = tmp_path / "file"
-    file.write_bytes(b"1")
-    number = ReloadingFile("number", [file], parse, clock=lambda: now)
-    file.write_bytes(b"2")
-    checking = asyncio.ensure_future(number.check())
-    for _ in range(1000):
-        await asyncio.sleep(0)
-    assert not checking.done()
-    seen = [number.is_current]
-    # That nobody knows whether there is a newer version is reported, too.
-    now += reloading.MAX_UNCHECKED_SECONDS + 1
-    seen.append(number.is_current)
-    assert seen == [True, False]
-    go_on.set()
-    await checking
-    assert (number.value, number.is_current) == (2, True)
-
-    file.unlink()
-    os.mkfifo(file)  # opening it blocks until somebody writes
-    checking = asyncio.ensure_future(number.check())
-    for _ in range(1000):
-        await asyncio.sleep(0)
-    assert not checking.done()
-    await asyncio.to_thread(file.write_bytes, b"3")
-    await checking
-    assert number.value == 3
-
-
-async def test_callbacks_run_in_the_event_loop_after_a_new_version_is_active(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "file"
-    file.write_bytes(b"1")
-    number = ReloadingFile("number", [file], lambda contents: int(contents[0]))
-    seen: list[tuple[int, threading.Thread]] = []
-    number.on_change.append(lambda: 1 / 0)  # type: ignore[arg-type]  # what it returns is nothing
-    number.on_change.append(lambda: seen.append((number.value, threading.current_thread())))
-    for content in (b"1", b"x", b"2"):
-        file.write_bytes(content)
-        await number.check()
-    assert seen == [(2, threading.current_thread())]
-    assert [each.message for each in caplog.records if each.levelname == "ERROR"][-1] == "bug"
 
 
 def test_the_child_limits_its_own_cpu() -> None:

@@ -164,17 +164,19 @@ class FetchedKeys:
         self._keys: Keys = NO_KEYS
         self._data = b""
         self._fault = ""
-        self._loaded_at = self._tried_at = float("-inf")
+        self._loaded_at = clock()
+        self._tried_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
     @property
     def is_current(self) -> bool:
         """Whether the latest fetch has succeeded, not long ago."""
-        return not self._fault and self.active_seconds <= REFRESH_SECONDS + 2 * RETRY_SECONDS
+        is_recent = self.active_seconds <= REFRESH_SECONDS + 2 * RETRY_SECONDS
+        return bool(self._keys) and not self._fault and is_recent
 
     @property
     def active_seconds(self) -> float:
-        """The time since the latest fetch that succeeded."""
+        """The time since the latest fetch that succeeded, or since the start without any."""
         return self._clock() - self._loaded_at
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
