@@ -1,6 +1,6 @@
 """Files that are read again when they change: certificates, keys, policies.
 
-The files are read once a second. Kubernetes changes a mounted Secret by replacing a symbolic link
+The files are read twice a second. Kubernetes changes a mounted Secret by replacing a symbolic link
 of a parent folder, which inotify does not report on every file system.
 """
 
@@ -16,8 +16,8 @@ from typing import Final, Generic, Protocol, TypeVar
 from taskgate_server.daemon_threads import DaemonThreads
 from taskgate_server.telemetry import LOG, log_bug
 
-CHECK_SECONDS: Final = 1.0
-"""Interval between two reads of the files."""
+CHECK_SECONDS: Final = 0.5
+"""Interval between two reads of the files: a revocation is to be effective within a second."""
 
 RETRY_SECONDS: Final = 30.0
 """Interval between two attempts to parse the same rejected version: the reason may have been the

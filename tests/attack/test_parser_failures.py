@@ -1,4 +1,4 @@
-"""Whatever a parser raises, however long it takes: a version is rejected, and the next one loaded."""
+"""Whatever a parser raises, and however long it takes: the next good version is loaded."""
 
 from __future__ import annotations
 
