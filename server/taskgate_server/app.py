@@ -8,18 +8,24 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskgate_server import config, transport
 from taskgate_server.aws.services import SERVICES
 from taskgate_server.call_log import CallLog, LogStream
-from taskgate_server.calls import DEFAULT_TARGET, CallsInFlight, Handler, Rpc, Work
+from taskgate_server.calls import DEFAULT_TARGET, CallsInFlight, Handler, Work
 from taskgate_server.config import Settings, SettingsError
+from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.doors import Doors, Telemetry, open_doors, targets
-from taskgate_server.interceptors import Interceptors
+from taskgate_server.pipeline.caller_limits import LimitCallers
+from taskgate_server.pipeline.observation import Observation
+from taskgate_server.pipeline.pipeline import Pipeline
+from taskgate_server.pipeline.reception import Reception
+from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback
+from taskgate_server.readiness import Readiness
 from taskgate_server.reloading import FileFaultError
 from taskgate_server.server import Handlers, Limits, Ports, Server
 from taskgate_server.stopping import Stopping, drain_grace_seconds
@@ -29,7 +35,7 @@ from taskgate_server.telemetry import LOG
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin
-    from taskgate_server.guard.guard import Guard
+    from taskgate_server.guard.assembly import Guard
     from taskgate_server.readings import Readings
     from taskgate_server.telemetry.metrics import Metrics
     from taskgate_server.telemetry.traces import Traces
@@ -83,7 +89,7 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
     queues = [queue for doors in all_doors for queue in doors.queues]
     in_flight = CallsInFlight()
     call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
-    interceptors = Interceptors(
+    observation = Observation(
         in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
     )
     for_logs = [gateway for doors in all_doors for gateway in doors.logs.values()]
@@ -107,32 +113,36 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         )
         admin = _admin(settings, metrics, readings.Readings(sources, metrics), work)
 
+    gateways = [gateway for doors in all_doors for gateway in doors.gateways.values()]
+    readiness = Readiness(gateways, work.reloading)
+    public = _public_pipeline(settings, guard)
+
     def load_handlers() -> dict[str, Handler]:
         from taskgate_server import loading  # noqa: PLC0415  # it imports the contracts
-        from taskgate_server.audit import audited  # noqa: PLC0415  # it knows AWS's model
 
         operations = loading.load_operations()
         served = {
             doors.target: loading.load_rpcs(settings, operations, doors, work, sources)
             for doors in all_doors
         }
-        rpcs: Iterable[Rpc] = [*by_target(served), *loading.load_reflection()]
-        if guard is not None:
-            rpcs = (guard.around(rpc) for rpc in rpcs)
-        # Around the guard: what it denies is told, too.
-        rpcs = (audited(rpc, has_guard=guard is not None) for rpc in rpcs)
-        return {f"/{rpc.method}": interceptors.handler(rpc) for rpc in rpcs}
+        pipeline = loading.load_pipeline(settings, observation, guard)
+        return loading.load_handlers(pipeline, [*by_target(served), *loading.load_reflection()])
+
+    def refuse_unknown(method: str) -> Handler:
+        if metrics is not None:
+            metrics.unknown_called()
+        return public.unknown_handler(method)
 
     server = Server(
         _ports(settings, work),
-        Handlers(load_handlers, metrics.unknown_called if metrics is not None else _nothing),
-        in_flight,
-        [gateway for doors in all_doors for gateway in doors.gateways.values()],
-        Limits(
-            max_request_bytes=settings.max_request_bytes,
-            max_connection_age=settings.max_connection_age_seconds,
-            max_connection_age_grace=settings.max_connection_age_grace_seconds,
+        Handlers(
+            {f"/{rpc.method}": public.handler(rpc) for rpc in readiness.health.rpcs()},
+            load_handlers,
+            refuse_unknown,
         ),
+        in_flight,
+        readiness,
+        _limits(settings, guard),
         work,
     )
     return App(
@@ -191,12 +201,40 @@ def _guard(settings: Settings, work: Work) -> Guard | None:
     from taskgate_server.guard.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
 
     try:
-        guarded = build_guard(settings)
+        guard = build_guard(settings)
     except FileFaultError as fault:
         raise SettingsError([str(fault)]) from None
-    work.runs.extend(guarded.runs)
-    work.reloading.extend(guarded.reloading)
-    return guarded.guard
+    work.runs.extend(guard.runs)
+    work.reloading.extend(guard.reloading)
+    return guard
+
+
+def _public_pipeline(settings: Settings, guard: Guard | None) -> Pipeline:
+    """Return the pipeline of health checks, which is there before the contracts are loaded."""
+    reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
+    if guard is None:
+        return Pipeline(stages=[reception], refusals=Refusals(None))
+    from taskgate_server.pipeline.authentication import Authentication  # noqa: PLC0415  # 0.1 s
+
+    return Pipeline(
+        stages=[Authentication(guard.callers), LimitCallers(guard.limits), reception],
+        refusals=Refusals(guard.limits),
+    )
+
+
+def _limits(settings: Settings, guard: Guard | None) -> Limits:
+    """Return the limits of messages and connections. On this machine alone, any number may be."""
+    connections = ConnectionLimits(
+        per_address=settings.max_connections_per_address, total=settings.max_connections
+    )
+    return Limits(
+        max_request_bytes=settings.max_request_bytes,
+        max_connection_age=settings.max_connection_age_seconds,
+        max_connection_age_grace=settings.max_connection_age_grace_seconds,
+        max_connection_idle=settings.max_connection_idle_seconds,
+        max_streams=settings.max_streams_per_connection,
+        connections=connections if guard is not None else None,
+    )
 
 
 def _metrics(settings: Settings) -> Metrics | None:
@@ -236,10 +274,6 @@ def _admin(settings: Settings, metrics: Metrics, readings: Readings, work: Work)
     work.starts.extend([readings.begin, admin.start])
     work.backgrounds.append(admin)
     return admin
-
-
-def _nothing() -> None:
-    """Nobody counts."""
 
 
 async def run(

@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from taskgate_server.calls import DEFAULT_TARGET, Call
+from taskgate_server.telemetry import LOG
 
 FLUSH_SECONDS = 0.05
 """How long a line may wait for others."""
+
+COUNT_SECONDS = 1.0
+"""How often the number of refused calls that have no line is logged."""
 
 
 class LogStream(Protocol):
@@ -49,6 +53,8 @@ class CallLog:
         self._clock = clock
         self._localtime = localtime
         self._lines: list[str] = []
+        self._unlogged = 0
+        """Refused calls since the last count in the log."""
         self._second = -1
         self._begin = ""
 
@@ -59,6 +65,11 @@ class CallLog:
         hold what is sensitive.
         """
         if self._stream is None:
+            return
+        if not call.is_logged:
+            if not self._unlogged:
+                asyncio.get_running_loop().call_later(COUNT_SECONDS, self._log_count)
+            self._unlogged += 1
             return
         now = int(self._clock())
         if now != self._second:
@@ -83,12 +94,16 @@ class CallLog:
         )
 
     def flush(self) -> None:
-        """Writes what is waiting."""
+        """Write the lines that wait."""
         if self._lines and self._stream is not None:
             for text in _together(self._lines):
                 self._stream.write(text)
             self._stream.flush()
         self._lines.clear()
+
+    def _log_count(self) -> None:
+        LOG.warning("refused calls without lines of their own", extra={"count": self._unlogged})
+        self._unlogged = 0
 
 
 def _together(lines: Iterable[str]) -> Iterator[str]:

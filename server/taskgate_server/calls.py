@@ -1,8 +1,16 @@
-"""How the layers speak of RPCs: `Rpc` is what can be called, `Call` is one call of it."""
+"""An RPC (`Rpc`) and one call of it (`Call`), as all layers of the server see them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -27,7 +35,7 @@ DEFAULT_TARGET = "default"
 
 
 class Wire(Protocol):
-    """What gRPC knows of a call's connection and metadata."""
+    """A call's connection, metadata and messages, as gRPC has them."""
 
     def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
         """What the caller sent along."""
@@ -39,9 +47,17 @@ class Wire(Protocol):
         """Where the caller is: `ipv4:192.0.2.1:40000`."""
 
 
+ResourcePath: TypeAlias = tuple[tuple[str, str], ...]
+"""A resource as the policy names it, types and ids from the AWS service down:
+`(("AwsService", "omics"), ("Run", "7"))`."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One call of an RPC: what its behaviour is told, and what it tells for log and caller."""
+    """One call of an RPC: the input of its behaviour, and its outcome for log and caller.
+
+    The stages of the pipeline fill in what they find out, each once.
+    """
 
     method: str
     """Full name, such as `taskgate.v1.TaskService/GetTask`."""
@@ -55,11 +71,55 @@ class Call:
     wire: Wire | None = None
     """How the call came; None for one that did not come over gRPC."""
 
+    read: Callable[[], Awaitable[Any]] | None = None
+    """Returns the next message of the request in bytes, `grpc.aio.EOF` after the last one."""
+
     caller: str = ""
     """The authenticated principal, such as `User alice`; empty without authentication."""
 
     requester: str = ""
     """Whose share of a quota the call uses: the caller, or the address of an anonymous one."""
+
+    principal: Any = None
+    """The authenticated caller as `guard.callers.Caller`."""
+
+    lifetime: AbstractAsyncContextManager[None] | None = None
+    """Ends a long call when its caller's authority ends."""
+
+    expires_at: float | None = None
+    """When the caller's credential expires, in seconds since 1970; None if it does not."""
+
+    data: bytes = b""
+    """The request message as it was received; of a stream, the first one."""
+
+    message: Message | None = None
+    """The same, parsed; None while no stage has needed it."""
+
+    requests: AsyncIterator[Message] | None = None
+    """All messages of a client stream, the first one included."""
+
+    resources: Sequence[ResourcePath] = ()
+    """The resources that the request names."""
+
+    is_known: bool = False
+    """Whether the same request of the same caller was allowed before, by the same policy."""
+
+    items: Sequence[ResourcePath | None] = ()
+    """The resource of each item of a batch that is authorized item by item; None for a malformed
+    name, which the behaviour refuses."""
+
+    refused_items: Sequence[errors.TaskgateError | None] = ()
+    """For each item of a batch that is authorized item by item, its error or None. Empty if no item
+    is refused."""
+
+    error: errors.TaskgateError | None = None
+    """The error that the call ended with."""
+
+    is_logged: bool = True
+    """Whether the call has lines of its own in the log; refusals beyond a number have not."""
+
+    ends: list[Callable[[], None]] = field(default_factory=list)
+    """Called in reverse order when the call has ended, however it did."""
 
     target: str = DEFAULT_TARGET
     """Which AWS account and region it is for, as the caller names it: there may be no such one."""
@@ -87,6 +147,17 @@ class Call:
 
     code: grpc.StatusCode = grpc.StatusCode.OK
     """How the call ended."""
+
+
+def wire_of(call: Call) -> Wire:
+    """Return the wire of a call that was received over gRPC.
+
+    Raises:
+        TypeError: it was not.
+    """
+    if call.wire is None:
+        raise TypeError("the call has no connection")
+    return call.wire
 
 
 Behaviour: TypeAlias = Callable[[Any, Call], Any]
@@ -180,3 +251,14 @@ class Rpc:
     """Whether the behaviour takes the request as the bytes that came, to parse them itself."""
     client_streams: bool = False
     server_streams: bool = False
+    waits: bool = False
+    """Whether a call may last as long as its caller likes, although it has one response."""
+    has_request: bool = True
+    """Whether a request message is read."""
+    is_public: bool = False
+    """Whether callers need neither identity nor permission: health checks."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a call can outlive its caller's credential."""
+        return self.client_streams or self.server_streams or self.waits

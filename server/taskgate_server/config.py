@@ -281,6 +281,36 @@ class Settings(BaseSettings):
     max_connection_age_grace_seconds: Seconds = Field(
         300.0, description="How long calls on it may go on after that."
     )
+    max_connection_idle_seconds: Seconds = Field(
+        600.0, description="After how long a connection without calls is closed."
+    )
+    max_streams_per_connection: int = Field(
+        2000,
+        ge=1,
+        le=100_000,
+        description="Calls in flight on one connection; further ones wait in the client.",
+    )
+    max_connections_per_address: int = Field(
+        1000,
+        ge=1,
+        description="Connections of one address (IPv6: of one /64 network) to each worker. More are"
+        " closed within a second or two. Raise it for a proxy with many.",
+    )
+    max_connections: int = Field(
+        10_000, ge=1, description="Connections of all addresses to each worker."
+    )
+    request_idle_seconds: Seconds = Field(
+        60.0,
+        description="How long a caller may take to send the next message of its request, such as of"
+        " an upload.",
+    )
+    stream_expiry_grace_seconds: float = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        description="How long a stream goes on after its caller's token has expired, beyond"
+        " `jwt_leeway_seconds`. Then it ends with UNAVAILABLE, and clients reconnect.",
+    )
     default_max_age_seconds: float = Field(
         1.0, ge=0, le=60, description="How old an answer may be when its caller does not say."
     )

@@ -12,7 +12,7 @@ Each carries google.rpc.ErrorInfo (reason, domain, metadata) and RequestInfo; se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +27,9 @@ BUG: Final = "TASKGATE_BUG"
 """The reason of errors that are Taskgate's own fault."""
 SERVER_STOPPING: Final = "SERVER_STOPPING"
 """The reason for which a call is to go to another server."""
+
+CALLER_LIMIT: Final = "CALLER_LIMIT"
+"""The reason of calls beyond the limits of one caller."""
 
 Response: TypeAlias = Mapping[str, Any]
 """An AWS error as botocore parsed it: `Error`, `ResponseMetadata` and the modelled members."""
@@ -323,12 +326,62 @@ def keys_unavailable() -> TaskgateError:
 
 
 def policy_denied(caller: str, action: str, resource: str) -> TaskgateError:
-    """The policy does not allow the call. Nobody has looked whether the resource is there."""
+    """Return the error of a call that the policy does not allow. Nothing was looked up.
+
+    Args:
+        caller: the authenticated principal.
+        action: such as `tasks/GetTask`.
+        resource: the ids that the request names; empty if it names none, or was not read.
+    """
+    where = f" on {resource}" if resource else ""
     return TaskgateError(
         code=StatusCode.PERMISSION_DENIED,
-        message=f"the policy of this server does not allow {caller} to do {action} on {resource}",
+        message=f"the policy of this server does not allow {caller} to do {action}{where}",
         reason="POLICY_DENIED",
         metadata={"caller": caller, "action": action, "resource": resource},
+    )
+
+
+def request_idle(seconds: float) -> TaskgateError:
+    """Return the error of a call whose next request message did not arrive in time."""
+    return TaskgateError(
+        code=StatusCode.DEADLINE_EXCEEDED,
+        message=f"no request message arrived for {seconds:g} s: send the next one sooner, or end"
+        " the stream",
+        reason="REQUEST_IDLE",
+        metadata={"limit": "request_idle_seconds"},
+    )
+
+
+def credential_expired() -> TaskgateError:
+    """Return the error of a stream that lasted longer than its caller's token.
+
+    UNAVAILABLE makes clients reconnect; they send a new token then.
+    """
+    return TaskgateError(
+        code=StatusCode.UNAVAILABLE,
+        message="the token of this stream has expired: reconnect with a new one",
+        reason="STREAM_TOKEN_EXPIRED",
+    )
+
+
+def unknown_health_name(names: Sequence[str]) -> TaskgateError:
+    """Return the error of a health check for a name that this server does not have."""
+    return TaskgateError(
+        code=StatusCode.NOT_FOUND,
+        message=f"no such service; there are {', '.join(repr(name) for name in names)}",
+        reason="UNKNOWN_HEALTH_NAME",
+    )
+
+
+def unknown_method(method: str) -> TaskgateError:
+    """Return the error of a call of a method that this server does not have."""
+    return TaskgateError(
+        code=StatusCode.UNIMPLEMENTED,
+        message="this server has no such method: check the name, or whether the server is older"
+        " than the client; reflection lists the methods",
+        reason="UNKNOWN_METHOD",
+        metadata={"method": method[:256]},
     )
 
 
@@ -337,7 +390,7 @@ def caller_limit(limit: str, allowed: float, retry_seconds: float) -> TaskgateEr
     return TaskgateError(
         code=StatusCode.RESOURCE_EXHAUSTED,
         message=f"one caller may have {allowed:g} {limit.replace('_', ' ')}: ask again later",
-        reason="CALLER_LIMIT",
+        reason=CALLER_LIMIT,
         metadata={"limit": limit},
         details=[error_details_pb2.RetryInfo(retry_delay=to_duration(retry_seconds))],
     )

@@ -9,10 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeAlias
 
+from taskgate_server import health
 from taskgate_server.aws.services import SERVICES, ServiceSpec
-from taskgate_server.calls import Rpc, Work
+from taskgate_server.calls import Handler, Rpc, Work
 from taskgate_server.config import Settings
 from taskgate_server.doors import Doors, aws_settings
+from taskgate_server.guard.batches import serve_allowed
+from taskgate_server.pipeline.observation import Observation
+from taskgate_server.pipeline.pipeline import Pipeline
+from taskgate_server.pipeline.refusals import Refusals
+from taskgate_server.pipeline.stages import list_stages
 from taskgate_server.readiness import TASK_SERVICE
 from taskgate_server.rpc import handlers, reflection
 from taskgate_server.rpc.converter import Operation
@@ -29,6 +35,7 @@ from taskgate_server.tasks.watch.service import Watches
 from taskgate_server.upstream.gateway import Gateway
 
 if TYPE_CHECKING:  # it comes with the settings that ask for it
+    from taskgate_server.guard.assembly import Guard
     from taskgate_server.readings import Sources
 
 
@@ -93,10 +100,27 @@ def load_rpcs(
     )
 
 
+def load_handlers(pipeline: Pipeline, rpcs: Iterable[Rpc]) -> dict[str, Handler]:
+    """Return the gRPC handlers of RPCs by method path."""
+    return {f"/{rpc.method}": pipeline.handler(serve_allowed(rpc)) for rpc in rpcs}
+
+
+def load_pipeline(settings: Settings, observation: Observation, guard: Guard | None) -> Pipeline:
+    """Return the pipeline of all RPCs but health checks.
+
+    Args:
+        settings: all of them.
+        observation: counts, traces and logs each call.
+        guard: knows callers, limits and policy; None for none.
+    """
+    stages = list_stages(observation, guard, request_idle_seconds=settings.request_idle_seconds)
+    return Pipeline(stages=stages, refusals=Refusals(guard.limits if guard else None))
+
+
 def load_reflection() -> Iterable[Rpc]:
-    """What tells the contract; it has nothing to do with targets."""
-    services = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
-    return reflection.make_rpcs(services)
+    """Return the RPCs that describe the contract; they have nothing to do with targets."""
+    contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
+    return reflection.make_rpcs([*contracts, health.SERVICE, reflection.SERVICES[-1]])
 
 
 def _backend(operations: Operations, spec: ServiceSpec, gateway: Gateway) -> TaskBackend:

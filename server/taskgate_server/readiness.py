@@ -11,17 +11,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-import grpc
-from grpc_health.v1 import health, health_pb2
-
+from taskgate_server.health import Health
 from taskgate_server.reloading import Reloading
 from taskgate_server.supervision import BackgroundTask
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.reach import Reach
-
-SERVING: Final = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 WHOLE: Final = ""
 """The name by which grpc.health.v1 knows the server as a whole."""
@@ -34,37 +29,6 @@ TASK_SERVICE: Final = "taskgate.v1.TaskService"
 
 TELL_SECONDS: Final = 1.0
 """How often it is looked at what becomes true by the passing of time alone."""
-
-
-class _Servicer(health.aio.HealthServicer):
-    """Lets those go who watch, which gRPC's own does not: a drain would wait for them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._watches: set[asyncio.Timeout] = set()
-        self._is_over = False
-
-    async def Watch(  # noqa: N802  # gRPC's name
-        self, request: health_pb2.HealthCheckRequest, context: Any
-    ) -> None:
-        """See grpc.health.v1."""
-        scope = asyncio.timeout(0 if self._is_over else None)
-        try:
-            async with scope:
-                self._watches.add(scope)
-                await super().Watch(request, context)
-        except TimeoutError:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "this server stops")
-        finally:
-            self._watches.discard(scope)
-
-    def end_watches(self) -> None:
-        """Ends the streams that there are, and each that comes."""
-        self._is_over = True
-        now = asyncio.get_running_loop().time()
-        for scope in self._watches:
-            if not scope.expired():
-                scope.reschedule(now)
 
 
 class Readiness:
@@ -86,7 +50,7 @@ class Readiness:
         self._gateways = gateways
         self._reloading = reloading
         self._told: dict[str, bool] = {}
-        self.servicer = _Servicer()
+        self.health = Health()
 
     @property
     def runs(self) -> list[BackgroundTask]:
@@ -94,6 +58,7 @@ class Readiness:
         runs = [BackgroundTask("readiness", self._look)]
         for gateway in self._gateways:
             connection, breaker = gateway.connection, gateway.paced.breaker
+            runs.append(BackgroundTask("aws_connection", connection.run))
             runs.append(BackgroundTask("aws_reachability", Reach(connection).run))
             runs += [
                 BackgroundTask("readiness", self._following(each.changed))
@@ -116,15 +81,7 @@ class Readiness:
             if name in self._told:
                 LOG.info("health", extra={"grpc_service": name, "serving": serves})
             self._told[name] = serves
-            await self.servicer.set(name, SERVING if serves else NOT_SERVING)
-
-    async def leave(self) -> None:
-        """Tells NOT_SERVING of everything, for good."""
-        await self.servicer.enter_graceful_shutdown()
-
-    def end_watches(self) -> None:
-        """Lets those go who watch health."""
-        self.servicer.end_watches()
+            self.health.set(name, serving=serves)
 
     def _following(
         self, changed: Callable[[int], Coroutine[Any, Any, int]]

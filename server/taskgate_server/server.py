@@ -1,27 +1,27 @@
-"""The gRPC server: listens, tells its health, drains.
+"""The gRPC server: listens, reports its health, drains.
 
 Start: listen first, then load the contracts and make the AWS clients, while health says which AWS
-service can be used. Stop: NOT_SERVING, and on as before for a while; then no new calls, streams are
-told to go elsewhere, those in flight may end, and the rest is cut.
+service can be used. Stop: report NOT_SERVING and serve on for a while; then take no new calls, end
+the streams so that their callers reconnect elsewhere, let calls in flight end, and cut the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
 
 from taskgate_server.calls import CallsInFlight, Handler, Work
+from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.ports import Address, ListenError, reserve
 from taskgate_server.readiness import Readiness
 from taskgate_server.stopping import Stopping
 from taskgate_server.supervision import BackgroundTask
 from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.gateway import Gateway
 
 ACCEPTORS = 4
 """gRPC servers of this process, on one port. grpc.aio takes new calls one by one, each with a trip
@@ -31,34 +31,60 @@ MAX_PENDING_CALLS = 20_000
 MAX_METADATA_BYTES = 32 * 1024
 """Of one call: a token with many groups has room in it."""
 MIN_PING_MS = 10_000
+"""Clients may ping as often; by default gRPC takes more than one ping in five minutes for an
+attack. The project's own clients ping every 30 s while a call waits."""
+KEEPALIVE_MS = 30_000
+KEEPALIVE_TIMEOUT_MS = 10_000
+HANDSHAKE_MS = 10_000
+"""TLS and HTTP/2 settings; gRPC's default is two minutes."""
 LOOKAHEAD_BYTES = 1024 * 1024
 
 
 class Handlers(grpc.GenericRpcHandler):
-    """Method -> handler, loaded after the server listens or when the first call comes, if sooner.
+    """The handler of each method.
 
-    Loading the contracts takes 0.1 s, which nobody has to wait for who only asks for health.
+    Those of the contracts are loaded after the server listens, or when the first of their methods
+    is called, if that is sooner: loading takes 0.1 s, and health is reported at once.
+
+    Args:
+        health: handlers by method path, which are there from the start.
+        load: returns those of the contracts.
+        unknown: returns a handler for a method that is in neither.
     """
 
     def __init__(
-        self, load: Callable[[], dict[str, Handler]], unknown: Callable[[], None] = lambda: None
+        self,
+        health: Mapping[str, Handler],
+        load: Callable[[], dict[str, Handler]],
+        unknown: Callable[[str], Handler],
     ) -> None:
+        self.health = health
         self._load = load
         self._unknown = unknown
         self._by_method: dict[str, Handler] | None = None
 
     def load(self) -> dict[str, Handler]:
-        """All handlers by method path."""
+        """Return all handlers of the contracts by method path."""
         if self._by_method is None:
             self._by_method = self._load()
         return self._by_method
 
     def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
-        """The handler of a method; None for a method that is not here."""
-        handler = self.load().get(details.method)
-        if handler is None:
-            self._unknown()
-        return handler
+        """Return the handler of a method."""
+        method = details.method
+        handler = self.health.get(method) or self.load().get(method)
+        return handler or self._unknown(method.removeprefix("/"))
+
+
+class HealthHandlers(grpc.GenericRpcHandler):
+    """The same for the port of health alone; None for any other method."""
+
+    def __init__(self, health: Mapping[str, Handler]) -> None:
+        self._health = health
+
+    def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
+        """Return the handler of a method."""
+        return self._health.get(details.method)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +102,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of messages and connections."""
+    """Of messages, connections and their streams."""
 
     max_request_bytes: int
     """Of one message."""
@@ -86,10 +112,31 @@ class Limits:
     https://github.com/grpc/proposal/blob/master/A9-server-side-conn-mgt.md"""
     max_connection_age_grace: float = 300.0
     """Seconds after that in which its calls may end."""
+    max_connection_idle: float = 600.0
+    """Seconds after which a connection without calls is closed."""
+    max_streams: int = 2000
+    """Calls in flight on one connection; further ones wait in the client."""
+    connections: ConnectionLimits | None = None
+    """Of one address and of all; None for no limits."""
 
     def options(self) -> list[tuple[str, int]]:
-        """As gRPC takes them."""
-        options = [("grpc.max_receive_message_length", self.max_request_bytes)]
+        """Return them as gRPC takes them."""
+        options = [
+            ("grpc.max_receive_message_length", self.max_request_bytes),
+            ("grpc.max_connection_idle_ms", round(self.max_connection_idle * 1000)),
+            ("grpc.max_concurrent_streams", self.max_streams),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+            # A connection whose other end is gone without a word holds its calls, and their places
+            # in the limits of their caller.
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+            # A client may ping without calls too; by default gRPC disconnects it for that.
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
+        ]
+        if self.connections is not None:
+            # Of one acceptor: a bound between two checks of all connections.
+            options.append(("grpc.max_allowed_incoming_connections", self.connections.total))
         if self.max_connection_age is not None:
             grace = round(self.max_connection_age_grace * 1000)
             options += [
@@ -106,7 +153,7 @@ class Server:
         ports: where to listen, and how.
         handlers: of all RPCs.
         in_flight: counts the calls being served.
-        gateways: to the AWS services whose health is told.
+        readiness: decides the health that is reported.
         limits: of messages and connections.
         work: what else runs in the background until the server stops.
     """
@@ -116,7 +163,7 @@ class Server:
         ports: Ports,
         handlers: Handlers,
         in_flight: CallsInFlight,
-        gateways: Sequence[Gateway],
+        readiness: Readiness,
         limits: Limits,
         work: Work,
     ) -> None:
@@ -124,8 +171,8 @@ class Server:
         self._ports = ports
         self._handlers = handlers
         self._in_flight = in_flight
-        self._gateways = gateways
-        self._readiness = Readiness(gateways, work.reloading)
+        self._readiness = readiness
+        self._limits = limits
         self._background: set[asyncio.Task[None]] = set()
         options = (
             *limits.options(),
@@ -143,9 +190,6 @@ class Server:
             # gRPC refuses some calls with more than the first, and all with more than the second.
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-            # gRPC takes who pings more often than each five minutes for an attacker; our clients
-            # ping each 30 s while a call waits, so that a connection that is gone is noticed.
-            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
         )
         self._acceptors = [grpc.aio.server(options=options) for _ in range(ACCEPTORS)]
         self._health_server: grpc.aio.Server | None = None
@@ -172,10 +216,11 @@ class Server:
                 " TASKGATE_ADMIN_HOST and TASKGATE_ADMIN_PORT"
             ) from None
         LOG.info("listening", extra={"address": str(address)})
-        connections = [
-            BackgroundTask("aws_connection", each.connection.run) for each in self._gateways
-        ]
-        for task in (*connections, *self._readiness.runs, *self._work.runs):
+        tasks = [*self._readiness.runs, *self._work.runs]
+        if self._limits.connections is not None:
+            watch = partial(self._limits.connections.run, address.port)
+            tasks.append(BackgroundTask("connection_limits", watch))
+        for task in tasks:
             running = self._work.supervision.keep_running(task)
             self._background.add(asyncio.ensure_future(running))
         self._handlers.load()
@@ -185,7 +230,6 @@ class Server:
         try:
             address = wanted if self._ports.are_shared else reserve(wanted)
             for acceptor in self._acceptors:
-                health_pb2_grpc.add_HealthServicer_to_server(self._readiness.servicer, acceptor)
                 acceptor.add_generic_rpc_handlers((self._handlers,))
                 self._add_port(acceptor, address)
                 await acceptor.start()
@@ -210,7 +254,7 @@ class Server:
             return
         shared = int(self._ports.are_shared)
         server = grpc.aio.server(options=(("grpc.so_reuseport", shared),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._readiness.servicer, server)
+        server.add_generic_rpc_handlers((HealthHandlers(self._handlers.health),))
         try:
             port = server.add_insecure_port(str(self._ports.health))
         except RuntimeError:
@@ -237,7 +281,7 @@ class Server:
             How many calls were cut.
         """
         stopping = stopping or Stopping()
-        await self._readiness.leave()
+        self._readiness.health.leave()
         told = {"in_flight": self._in_flight.count, "grace_seconds": grace_seconds}
         LOG.info("draining", extra=told)
         await stopping.pause(grace_seconds)
@@ -246,7 +290,7 @@ class Server:
         await asyncio.sleep(0)
         for background in self._work.backgrounds:
             background.stop()
-        self._readiness.end_watches()
+        self._readiness.health.end_watches()
         cut = await self._cut(asyncio.gather(*stops), limit_seconds, stopping)
         if self._health_server is not None:
             await self._health_server.stop(None)

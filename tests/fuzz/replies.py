@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from taskgate_server.errors import BUG
-from taskgate_server.interceptors import STATUS_KEY
+from taskgate_server.pipeline.response import STATUS_KEY
 from tests.fuzz.inprocess import Reply
 
 METADATA_BYTES = 8192

@@ -10,7 +10,7 @@ from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.guard import limits
-from taskgate_server.guard.limits import Fairness, Limits
+from taskgate_server.guard.limits import CallerLimits, Limits
 
 
 class Clock:
@@ -20,26 +20,29 @@ class Clock:
         return self.now
 
 
-def fairness(clock: Clock, rate: float = 1000, calls: int = 10, streams: int = 10) -> Fairness:
-    return Fairness(Limits(calls_per_second=rate, concurrent_calls=calls, streams=streams), clock)
+def limits_with(
+    clock: Clock, rate: float = 1000, calls: int = 10, streams: int = 10
+) -> CallerLimits:
+    return CallerLimits(
+        Limits(calls_per_second=rate, concurrent_calls=calls, streams=streams), clock
+    )
 
 
-def refused(fair: Fairness, caller: str = "a", *, stream: bool = False) -> errors.TaskgateError:
-    with pytest.raises(errors.TaskgateError) as caught, fair.visit(caller, stream=stream):
-        pass
+def refused(fair: CallerLimits, caller: str = "a", *, stream: bool = False) -> errors.TaskgateError:
+    with pytest.raises(errors.TaskgateError) as caught:
+        fair.admit(caller, stream=stream)
     assert caught.value.code is StatusCode.RESOURCE_EXHAUSTED
     return caught.value
 
 
-def call(fair: Fairness, caller: str = "a", times: int = 1, *, stream: bool = False) -> None:
+def call(fair: CallerLimits, caller: str = "a", times: int = 1, *, stream: bool = False) -> None:
     for _ in range(times):
-        with fair.visit(caller, stream=stream):
-            pass
+        fair.admit(caller, stream=stream)()
 
 
 def test_a_flood_is_refused_with_the_time_to_ask_again() -> None:
     clock = Clock()
-    fair = fairness(clock, rate=4)
+    fair = limits_with(clock, rate=4)
     call(fair, times=4)
     (detail,) = refused(fair).details
     assert isinstance(detail, error_details_pb2.RetryInfo)
@@ -49,23 +52,37 @@ def test_a_flood_is_refused_with_the_time_to_ask_again() -> None:
     refused(fair)
 
 
-def test_who_heeds_no_refusal_gets_further_ones_later() -> None:
+def test_refusals_are_held_back_from_a_caller_that_ignores_them() -> None:
     clock = Clock()
-    fair = fairness(clock, rate=1)
+    fair = limits_with(clock, rate=1)
     call(fair)
     for _ in range(100):
         refused(fair)
-        assert fair.held_back("a") == 0
+        assert fair.hold_seconds("a") == 0
     refused(fair)
-    assert fair.held_back("a") == 0.05
+    assert fair.hold_seconds("a") == 0.05
+    for _ in range(900):
+        refused(fair)
+    assert fair.hold_seconds("a") == 0.5
+    clock.now += 3
+    call(fair)
+    refused(fair)
+    assert fair.hold_seconds("a") == 0
+    assert fair.hold_seconds("b") == 0
+
+
+def test_further_messages_of_a_stream_count_as_calls() -> None:
+    clock = Clock()
+    fair = limits_with(clock, rate=2)
+    fair.admit("a", stream=True)
+    assert fair.admit_message("a") == 0
+    assert fair.admit_message("a") == pytest.approx(0.5)
     clock.now += 0.5
-    refused(fair)
-    assert fair.held_back("a") == 0
-    assert fair.held_back("b") == 0
+    assert fair.admit_message("a") == 0
 
 
 def test_others_are_left_alone() -> None:
-    fair = fairness(Clock(), rate=1)
+    fair = limits_with(Clock(), rate=1)
     call(fair, "a")
     refused(fair, "a")
     call(fair, "b")
@@ -73,7 +90,7 @@ def test_others_are_left_alone() -> None:
 
 def test_less_than_one_call_a_second_can_be_made() -> None:
     clock = Clock()
-    fair = fairness(clock, rate=0.1)
+    fair = limits_with(clock, rate=0.1)
     call(fair)
     clock.now += 9
     refused(fair)
@@ -83,10 +100,10 @@ def test_less_than_one_call_a_second_can_be_made() -> None:
 
 @pytest.mark.parametrize(("stream", "limit"), [(False, "concurrent_calls"), (True, "streams")])
 def test_calls_and_streams_have_room_of_their_own(stream: bool, limit: str) -> None:
-    fair = fairness(Clock(), calls=2, streams=2)
+    fair = limits_with(Clock(), calls=2, streams=2)
     with ExitStack() as stack:
         for _ in range(2):
-            stack.enter_context(fair.visit("a", stream=stream))
+            stack.callback(fair.admit("a", stream=stream))
         assert refused(fair, stream=stream).metadata == {"limit": limit}
         call(fair, stream=not stream)
         call(fair, "b", stream=stream)
@@ -97,9 +114,9 @@ def test_memory_is_bounded_and_who_has_something_going_on_is_not_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "KNOWN_CALLERS", 10)
-    fair = fairness(Clock(), calls=1)
-    with fair.visit("busy", stream=False):
-        for number in range(100):
-            call(fair, str(number))
-        assert len(fair._visitors) <= 12
-        refused(fair, "busy")
+    fair = limits_with(Clock(), calls=1)
+    fair.admit("busy", stream=False)
+    for number in range(100):
+        call(fair, str(number))
+    assert len(fair._usages) <= 12
+    refused(fair, "busy")

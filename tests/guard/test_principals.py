@@ -70,6 +70,14 @@ async def test_a_certificate_names_its_holder(
     assert await found(**properties) == Caller("Certificate", name)
 
 
+async def test_a_holder_is_known_once_its_certificate_was_seen() -> None:
+    callers = Callers(None, certificates=True)
+    wire = Wire(x509_pem_cert=[b"a"], x509_common_name=[b"render"])
+    assert callers.known(wire) is None
+    assert await callers.find(wire) == callers.known(wire) == Caller("Certificate", "render")
+    assert Callers(None, certificates=False).known(wire) is ANONYMOUS
+
+
 @pytest.mark.parametrize("properties", [{}, {"x509_common_name": [b""]}])
 async def test_a_certificate_without_a_name_is_of_nobody(properties: dict[str, Any]) -> None:
     assert await found(**properties) is ANONYMOUS
@@ -94,6 +102,7 @@ async def test_an_ambiguous_name_is_rejected(
     for _ in range(2):  # the second time, too
         with pytest.raises(errors.TaskgateError, match=words) as caught:
             await callers.find(Wire(x509_pem_cert=[b"same"], **properties))
+        assert callers.known(Wire(x509_pem_cert=[b"same"], **properties)) is None
         assert caught.value.code is StatusCode.UNAUTHENTICATED
         assert caught.value.reason == "CERTIFICATE_INVALID"
 

@@ -384,3 +384,16 @@ async def test_the_cache_still_knows_the_expiry(issuer: Issuer) -> None:
     callers = Callers(tokens_of(issuer), certificates=False)
     wire = Wire(f"Bearer {issuer.sign(exp=exp)}")
     assert [(await callers.find(wire)).expires_at for _ in range(2)] == [exp, exp]
+
+
+async def test_a_caller_is_known_once_its_token_was_verified(issuer: Issuer) -> None:
+    clock = Clock()
+    callers = Callers(tokens_of(issuer, clock=clock), certificates=False)
+    wire = Wire(f"Bearer {issuer.sign()}")
+    assert callers.known(wire) is None
+    found = await callers.find(wire)
+    assert callers.known(wire) == found
+    clock.now += tokens_module.MAX_CACHED_SECONDS
+    assert callers.known(wire) is None
+    for other in ("Basic abc", "", f"Bearer {'a' * 20_000}"):
+        assert callers.known(Wire(other)) is None

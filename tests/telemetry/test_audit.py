@@ -14,6 +14,7 @@ from taskgate_client import CallError, Client, DeadlineTaskName, connect
 from taskgate_emulator import Emulator, seed
 from taskgate_server.aws.services import SERVICES
 from taskgate_server.calls import Call, Rpc
+from taskgate_server.guard import actions
 from taskgate_server.guard.actions import action_of
 from taskgate_server.rpc.handlers import load_contract
 from tests.conftest import running_server, settings_for
@@ -57,18 +58,22 @@ async def nothing(request: Any, call: Call) -> Any:
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_what_the_policy_takes_for_no_read_is_audited(
+async def test_exactly_the_methods_that_the_policy_does_not_count_as_reads_are_audited(
     method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from taskgate_server.audit import audited  # noqa: PLC0415  # with the contracts
+    from taskgate_server.pipeline.audit import Audit  # noqa: PLC0415  # with the contracts
 
     kind = METHODS[method]
     rpc = Rpc(method=method, request_class=kind, response_class=kind, behaviour=nothing)
     call = Call(method=method, call_id="1", time_remaining=lambda: None)
-    await audited(rpc, has_guard=True).behaviour(kind(), call)
+    enter = Audit().of(rpc)
+    assert enter is not None
+    await enter(call)
+    for end in call.ends:
+        end()
     is_read = action_of(method).group == "read"
     assert (told(caplog) == []) == is_read
-    assert (audited(rpc, has_guard=False) is rpc) == is_read
+    assert actions.is_read(method) == is_read
 
 
 def test_a_write_of_awss_is_told_with_its_ids(

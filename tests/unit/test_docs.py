@@ -22,7 +22,7 @@ CONTRACT = (ROOT / "docs/contract.md").read_text()
 REASONS_IN = (
     "errors.py",
     "guard/callers.py",
-    "guard/guard.py",
+    "guard/decisions.py",
     "guard/tokens.py",
     "tasks/logs/places.py",
     "tasks/updates.py",
@@ -102,6 +102,7 @@ def test_each_reason_of_our_own_is_in_the_docs() -> None:
     form = r'(?:reason=|unauthenticated\(\s*)"([A-Z_]+)"|"(UPSTREAM_[A-Z_]+)"'
     own = {one or other for one, other in re.findall(form, source)} | {
         errors.BUG,
+        errors.CALLER_LIMIT,
         errors.SERVER_STOPPING,
     }
     table = ERRORS.partition("## What Taskgate finds itself")[2]
@@ -128,9 +129,12 @@ def test_each_example_is_in_the_contract(example: str) -> None:
 
 def test_each_metadata_key_is_in_the_docs() -> None:
     server = ROOT / "server/taskgate_server"
-    source = "".join((server / name).read_text() for name in ("calls.py", "interceptors.py"))
+    source = "".join(
+        (server / name).read_text()
+        for name in ("calls.py", "pipeline/metadata.py", "pipeline/response.py")
+    )
     source += (ROOT / "clients/python/taskgate_client/parents.py").read_text()
-    keys = set(re.findall(r'_KEY = "(taskgate-[a-z-]+)"', source))
+    keys = set(re.findall(r'_KEY(?:: Final)? = "(taskgate-[a-z-]+)"', source))
     table = CONTRACT.partition("## Metadata")[2].partition("\n## ")[0]
     assert len(keys) > 3
     assert {row[0].strip("`") for row in rows(table)} - {"key"} == keys

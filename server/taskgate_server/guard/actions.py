@@ -58,6 +58,18 @@ def action_of(method: str) -> Action:
     return Action(f"{TASKS}/{name}", "read" if name.startswith(UNIFIED_READS) else "write")
 
 
+def is_read(method: str) -> bool:
+    """Return whether an RPC is in the group `read`, by its name alone: AWS's model is not loaded.
+
+    Args:
+        method: its full name, such as `taskgate.v1.TaskService/GetTask`.
+    """
+    service, _, name = method.rpartition("/")
+    spec = SPECS.get(service)
+    reads = UNIFIED_READS if spec is None else tuple(spec.shared_reads)
+    return name.startswith(reads) or service.startswith("grpc.reflection.")
+
+
 def _aws_group(spec: ServiceSpec, name: str) -> Group:
     operation = model.load_service(spec.name).operation_model(name)
     if name.startswith("Assume") or _has_secret(operation.output_shape):

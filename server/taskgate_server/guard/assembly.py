@@ -8,9 +8,10 @@ from pathlib import Path
 
 from taskgate_server.config import Settings
 from taskgate_server.guard.callers import Callers
-from taskgate_server.guard.guard import Guard
+from taskgate_server.guard.decisions import Decisions
 from taskgate_server.guard.keys import NAME, FetchedKeys, FileKeys, Keys, KeySource, read_keys
-from taskgate_server.guard.limits import Fairness, Limits
+from taskgate_server.guard.lifetimes import Lifetimes
+from taskgate_server.guard.limits import CallerLimits, Limits
 from taskgate_server.guard.policy import Policy
 from taskgate_server.guard.tokens import TokenRules, Tokens
 from taskgate_server.reloading import RejectedError, Reloading, ReloadingFile
@@ -19,47 +20,67 @@ from taskgate_server.supervision import BackgroundTask
 DEFAULT_POLICY = Path(__file__).with_name("default.cedar")
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """A guard, and what runs while it guards."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What stands before the RPCs: the stages of the pipeline use it."""
 
-    guard: Guard
+    callers: Callers
+    limits: CallerLimits
+    decisions: Decisions | None
+    """Of the policy; None if every caller may do everything."""
+    lifetimes: Lifetimes
     runs: list[BackgroundTask]
+    """What runs in the background while it guards."""
     reloading: list[Reloading]
+    """The policy and the keys, as far as there are any."""
+
+    @property
+    def limited(self) -> int:
+        """Calls refused so far since their caller made too many, for metrics."""
+        return self.limits.refused
+
+    @property
+    def denied(self) -> int:
+        """Denials of the policy so far, for metrics."""
+        return self.decisions.denied if self.decisions is not None else 0
 
 
-def build_guard(settings: Settings) -> Guarded:
-    """Return the guard.
+def build_guard(settings: Settings) -> Guard:
+    """Return the guard that the settings ask for.
 
     Raises:
         reloading.FileFaultError: the policy or the keys cannot be used.
     """
+    lifetimes = Lifetimes(settings.jwt_leeway_seconds + settings.stream_expiry_grace_seconds)
     runs: list[BackgroundTask] = []
     reloading: list[Reloading] = []
-    policy = None
+    decisions = tokens = None
     if tells_callers(settings) or settings.policy_files:
         policy = load_policy(settings.policy_files or (DEFAULT_POLICY,))
+        policy.on_change.append(lifetimes.policy_changed)
+        decisions = Decisions(policy, tokens_wanted=settings.jwt_issuer is not None)
         runs.append(BackgroundTask(policy.name, policy.run))
+        runs.append(BackgroundTask("stream_lifetimes", lifetimes.run))
         reloading.append(policy)
-    tokens = None
     if settings.jwt_issuer is not None:
         source, keys = _keys(settings.jwt_keys or "")
         runs.append(BackgroundTask(keys.name, keys.run))
         reloading.append(keys)
         tokens = Tokens(source, _rules(settings, settings.jwt_issuer))
-    guard = Guard(
-        Callers(tokens, certificates=settings.tls_client_ca_file is not None),
-        policy,
-        Fairness(
+    return Guard(
+        callers=Callers(tokens, certificates=settings.tls_client_ca_file is not None),
+        limits=CallerLimits(
             Limits(
                 calls_per_second=settings.caller_calls_per_second,
                 concurrent_calls=settings.caller_concurrent_calls,
                 streams=settings.caller_streams,
             )
         ),
-        tokens_wanted=settings.jwt_issuer is not None,
+        decisions=decisions,
+        lifetimes=lifetimes,
+        runs=runs,
+        reloading=reloading,
     )
-    return Guarded(guard, runs, reloading)
 
 
 def tells_callers(settings: Settings) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from taskgate_server import errors
 from taskgate_server.bounded_cache import BoundedCache
@@ -25,6 +25,10 @@ URIS: Final = "peer_uri"
 NAMES: Final = ("peer_spiffe_id", URIS, "peer_dns", "x509_common_name")
 """Where a certificate has its holder's name, the best first."""
 SPIFFE: Final = "spiffe://"
+
+
+Properties: TypeAlias = Mapping[str, Iterable[bytes]]
+"""What the handshake has found out about a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,16 @@ class Callers:
         self._certificates = certificates
         self._holders: BoundedCache[bytes, Caller] = BoundedCache(MAX_CACHE_BYTES)
 
+    def known(self, wire: Wire) -> Caller | None:
+        """Return the caller if no credential has to be verified for it; else None."""
+        value = self._authorization(wire)
+        if value is not None and self._tokens is not None:
+            claims = self._tokens.cached(_after_scheme(value) or "")
+            return None if claims is None else _bearer(claims)
+        if not self._certificates:
+            return ANONYMOUS
+        return self._holders.get(_fingerprint(wire.auth_context()))
+
     async def find(self, wire: Wire) -> Caller:
         """Return who makes this call.
 
@@ -73,21 +87,25 @@ class Callers:
             errors.TaskgateError: UNAUTHENTICATED, a token or a certificate that cannot be accepted;
                 UNAVAILABLE, there are no keys to verify a token with.
         """
-        if self._tokens is not None:
-            for key, value in wire.invocation_metadata() or ():
-                if key == AUTHORIZATION_KEY:
-                    return _bearer(await self._tokens.verify(_token(value)))
-        return self._holder(wire) if self._certificates else ANONYMOUS
+        value = self._authorization(wire)
+        if value is not None and self._tokens is not None:
+            return _bearer(await self._tokens.verify(_token(value)))
+        return self._holder(wire.auth_context()) if self._certificates else ANONYMOUS
 
-    def _holder(self, wire: Wire) -> Caller:
+    def _authorization(self, wire: Wire) -> str | bytes | None:
+        """Return the metadata with a token; None if there is none, or tokens mean nothing."""
+        if self._tokens is None:
+            return None
+        metadata = wire.invocation_metadata() or ()
+        return next((value for key, value in metadata if key == AUTHORIZATION_KEY), None)
+
+    def _holder(self, properties: Properties) -> Caller:
         """Return the holder of the connection's certificate.
 
         Raises:
             errors.TaskgateError: UNAUTHENTICATED, a certificate that names nobody clearly.
         """
-        properties = wire.auth_context()
-        certificate = next(iter(properties.get(CERTIFICATE, ())), b"")
-        key = hashlib.sha256(certificate).digest()
+        key = _fingerprint(properties)
         caller = self._holders.get(key)
         if caller is None:
             caller = _named(properties)
@@ -95,7 +113,11 @@ class Callers:
         return caller
 
 
-def _named(properties: Mapping[str, Iterable[bytes]]) -> Caller:
+def _fingerprint(properties: Properties) -> bytes:
+    return hashlib.sha256(next(iter(properties.get(CERTIFICATE, ())), b"")).digest()
+
+
+def _named(properties: Properties) -> Caller:
     """Return whom a certificate names; without any name it is nobody's, though it was verified."""
     uris = [uri.lower() for uri in properties.get(URIS, ())]
     if len(uris) > 1 and any(uri.startswith(SPIFFE.encode()) for uri in uris):
@@ -127,13 +149,19 @@ def _ambiguous(fault: str) -> errors.TaskgateError:
     )
 
 
-def _token(value: str | bytes) -> str:
+def _after_scheme(value: str | bytes) -> str | None:
+    """Return the token in the metadata; None if it has another scheme."""
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
-    if text[: len(SCHEME)].lower() != SCHEME:
+    return text[len(SCHEME) :].strip() if text[: len(SCHEME)].lower() == SCHEME else None
+
+
+def _token(value: str | bytes) -> str:
+    token = _after_scheme(value)
+    if token is None:
         raise errors.unauthenticated(
             "TOKEN_INVALID", "the metadata `authorization` must be `Bearer` and a token"
         )
-    return text[len(SCHEME) :].strip()
+    return token
 
 
 def _bearer(claims: Claims) -> Caller:

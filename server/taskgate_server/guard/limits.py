@@ -1,20 +1,22 @@
-"""How much one caller may have going on, so that a flood of one leaves the others alone."""
+"""Limits of one caller, or of one address without identity: a flood of one leaves others alone."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from taskgate_server import errors
 
-KNOWN_CALLERS = 10_000
-"""Callers remembered who have nothing going on."""
+KNOWN_CALLERS: Final = 10_000
+"""Callers without calls in flight whose rate is remembered."""
 
-BUSY_RETRY_SECONDS = 0.5
-"""When to ask again who has too much going on; when something of it ends nobody knows."""
+BUSY_RETRY_SECONDS: Final = 0.5
+"""RetryInfo for a caller with too many calls in flight: when one of them ends is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,124 +28,153 @@ class Limits:
     streams: int
 
 
-REFUSALS_AT_ONCE = 100
-"""In a second, of one caller."""
+REFUSALS_AT_ONCE: Final = 100
+"""Refusals per second of one caller that are sent at once."""
 
-HELD_SECONDS = 0.05
+HOLD_SECONDS: Final = ((10 * REFUSALS_AT_ONCE, 0.5), (REFUSALS_AT_ONCE, 0.05))
+"""How long further refusals are held back, by how many there were in the last second."""
 
 
 @dataclass(slots=True)
-class _Visitor:
-    """What one caller has going on."""
+class _Usage:
+    """The calls of one caller."""
 
     tokens: float
-    """Calls that it may make at once."""
-    filled: float
+    """Calls that it may begin at once."""
+    at: float
     """When it had so many."""
     calls: int = 0
+    """Calls in flight, without streams."""
     streams: int = 0
+    """Streams in flight."""
     refusals: float = 0.0
-    """Lately: it forgets `REFUSALS_AT_ONCE` of them in a second."""
+    """Refusals of about the last second, decaying exponentially, at `refused_at`."""
+    refused_at: float = 0.0
 
 
-class Visit(AbstractContextManager[None]):
-    """A call of a caller, which counts from now on until the context is left."""
+class CallerLimits:
+    """Counts the calls of each caller, and refuses those over a limit.
 
-    __slots__ = ("_is_stream", "_visitor")
-
-    def __init__(self, visitor: _Visitor, *, stream: bool) -> None:
-        self._visitor = visitor
-        self._is_stream = stream
-        self._count(1)
-
-    def __exit__(self, *_: object) -> None:
-        self._count(-1)
-
-    def _count(self, change: int) -> None:
-        if self._is_stream:
-            self._visitor.streams += change
-        else:
-            self._visitor.calls += change
-
-
-class Fairness:
-    """Counts what each caller does. Who is refused is told so at once.
-
-    Each refusal costs the server some time, and a caller that heeds none could take all of it. Its
-    further refusals come a moment later, so that it has fewer of them.
+    A refusal costs the server some time, and a caller that ignores them could take all of it.
+    `hold_seconds` says how long to hold back a refusal, so that such a caller has fewer of them.
 
     Args:
-        limits: for each caller.
-        clock: seconds that only grow.
+        limits: of each caller.
+        clock: monotonic seconds.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
         self.refused = 0
-        """Calls so far, for metrics."""
-        self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
+        """Calls refused so far, for metrics."""
+        self._usages: OrderedDict[str, _Usage] = OrderedDict()
 
-    def held_back(self, caller: str) -> float:
-        """How many seconds later a refusal is told to a caller that has just got one."""
-        return HELD_SECONDS if self._visitor(caller).refusals > REFUSALS_AT_ONCE else 0.0
-
-    def visit(self, caller: str, *, stream: bool) -> Visit:
-        """Lets a call in; what it gives is left when the call ends.
+    def admit(self, caller: str, *, stream: bool) -> Callable[[], None]:
+        """Count a call of a caller.
 
         Args:
-            caller: who is told apart by it.
-            stream: whether the server streams, and so counts as a stream, not as a call.
+            caller: the caller, or the address of one without identity.
+            stream: whether the call counts as a stream, not as a call.
+
+        Returns:
+            A function to be called once, when the call has ended.
 
         Raises:
             errors.TaskgateError: RESOURCE_EXHAUSTED with RetryInfo.
         """
-        visitor = self._visitor(caller)
-        try:
-            self._take(visitor)
-            self._demand_room(visitor, stream=stream)
-        except errors.TaskgateError:
-            self.refused += 1
-            visitor.refusals += 1
-            raise
-        return Visit(visitor, stream=stream)
+        usage = self._usage(caller)
+        seconds = self._take(usage)
+        if seconds:
+            raise self.refusal(caller, "calls_per_second", self._limits.calls_per_second, seconds)
+        if not stream:
+            if usage.calls >= self._limits.concurrent_calls:
+                raise self._busy(caller, "concurrent_calls", self._limits.concurrent_calls)
+            usage.calls += 1
+            return partial(_count_call, usage)
+        if usage.streams >= self._limits.streams:
+            raise self._busy(caller, "streams", self._limits.streams)
+        usage.streams += 1
+        return partial(_count_stream, usage)
 
-    def _take(self, visitor: _Visitor) -> None:
-        """Takes a call out of the caller's bucket, which holds those of one second."""
+    def admit_message(self, caller: str) -> float:
+        """Count a further message of a stream as a call.
+
+        Returns:
+            Seconds until it may be served; 0 if it was counted and may be served now.
+        """
+        return self._take(self._usage(caller))
+
+    def refusal(
+        self, caller: str, limit: str, allowed: float, seconds: float
+    ) -> errors.TaskgateError:
+        """Count a refusal and return its error.
+
+        Args:
+            caller: the caller, or the address of one without identity.
+            limit: the setting, without its prefix.
+            allowed: its value.
+            seconds: when to retry.
+        """
+        self.refused += 1
+        self.count_refusal(caller)
+        return errors.caller_limit(limit, allowed, seconds)
+
+    def count_refusal(self, caller: str) -> None:
+        """Count a call that was refused for another reason, such as an invalid token."""
+        usage, now = self._usage(caller), self._clock()
+        usage.refusals = 1 + usage.refusals * math.exp(usage.refused_at - now)
+        usage.refused_at = now
+
+    def hold_seconds(self, caller: str) -> float:
+        """Return how many seconds to hold back a refusal of the caller, just counted."""
+        refusals = self._usage(caller).refusals
+        return next((held for count, held in HOLD_SECONDS if refusals > count), 0.0)
+
+    def _busy(self, caller: str, limit: str, allowed: int) -> errors.TaskgateError:
+        return self.refusal(caller, limit, allowed, BUSY_RETRY_SECONDS)
+
+    def _take(self, usage: _Usage) -> float:
+        """Take a token of the caller's bucket, which holds those of one second.
+
+        Returns:
+            Seconds until there is one; 0 if it was taken.
+        """
         rate, now = self._limits.calls_per_second, self._clock()
-        full = max(rate, 1.0)
-        elapsed = now - visitor.filled
-        visitor.tokens = min(full, visitor.tokens + elapsed * rate)
-        visitor.refusals = max(0.0, visitor.refusals - elapsed * REFUSALS_AT_ONCE)
-        visitor.filled = now
-        if visitor.tokens < 1:
-            wait = (1 - visitor.tokens) / rate
-            raise errors.caller_limit("calls_per_second", rate, wait)
-        visitor.tokens -= 1
+        elapsed = now - usage.at
+        usage.tokens = min(max(rate, 1.0), usage.tokens + elapsed * rate)
+        usage.at = now
+        if usage.tokens < 1:
+            return (1 - usage.tokens) / rate
+        usage.tokens -= 1
+        return 0.0
 
-    def _demand_room(self, visitor: _Visitor, *, stream: bool) -> None:
-        limits = self._limits
-        if stream and visitor.streams >= limits.streams:
-            raise errors.caller_limit("streams", limits.streams, BUSY_RETRY_SECONDS)
-        if not stream and visitor.calls >= limits.concurrent_calls:
-            raise errors.caller_limit(
-                "concurrent_calls", limits.concurrent_calls, BUSY_RETRY_SECONDS
-            )
+    def _usage(self, caller: str) -> _Usage:
+        usage = self._usages.get(caller)
+        if usage is None:
+            usage = _Usage(max(self._limits.calls_per_second, 1.0), self._clock())
+            self._usages[caller] = usage
+            self._evict()
+        self._usages.move_to_end(caller)
+        return usage
 
-    def _visitor(self, caller: str) -> _Visitor:
-        visitor = self._visitors.get(caller)
-        if visitor is None:
-            visitor = _Visitor(max(self._limits.calls_per_second, 1.0), self._clock())
-            self._visitors[caller] = visitor
-            self._forget()
-        self._visitors.move_to_end(caller)
-        return visitor
+    def _evict(self) -> None:
+        """Drop the usage of the caller that called least recently, unless it has calls in flight.
 
-    def _forget(self) -> None:
-        """Forgets who has not called for longest; not those with something going on."""
-        for _ in range(min(len(self._visitors) - KNOWN_CALLERS, 2)):
-            caller, oldest = next(iter(self._visitors.items()))
+        A caller in flight moves to the end instead; two are looked at, so that the number stays
+        bounded while the work for one call is constant.
+        """
+        for _ in range(min(len(self._usages) - KNOWN_CALLERS, 2)):
+            caller, oldest = next(iter(self._usages.items()))
             if oldest.calls or oldest.streams:
-                self._visitors.move_to_end(caller)
+                self._usages.move_to_end(caller)
             else:
-                del self._visitors[caller]
+                del self._usages[caller]
+
+
+def _count_call(usage: _Usage) -> None:
+    usage.calls -= 1
+
+
+def _count_stream(usage: _Usage) -> None:
+    usage.streams -= 1

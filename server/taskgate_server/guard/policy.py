@@ -53,6 +53,9 @@ class Policy:
         compiled = compile_policies(list(texts), schema(), _trials())
         self._all = cedarpy.PolicySet.from_json_str(compiled.all)
         self._named = cedarpy.PolicySet.from_json_str(compiled.named)
+        whole = json.loads(compiled.all)
+        self.policies: Sequence[Mapping[str, Any]] = list(whole["staticPolicies"].values())
+        """In Cedar's JSON format."""
 
     def allows(
         self, caller: Caller, action: Action, path: Path, target: str = DEFAULT_TARGET

@@ -38,6 +38,7 @@ def make_rpcs(servers: Sequence[object]) -> list[Rpc]:
             behaviour=behaviours[method.name],
             client_streams=method.client_streaming,
             server_streams=method.server_streaming,
+            waits=method.name.startswith("Wait"),
         )
         for method in service.methods
     ]

@@ -20,11 +20,11 @@ from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Action, Backends, NoVerbs, TaskBackend
+from taskgate_server.telemetry import quotable
 
 MOST_UPDATES: Final = 1000
 LONGEST_REQUEST_ID: Final = 64
 """Characters, as many as AWS takes in a token."""
-LONGEST_LOGGED_REASON: Final = 1000
 
 Touched: TypeAlias = Callable[[str], None]
 """Told the name of each task that may have changed, so that whoever watches it looks again."""
@@ -183,9 +183,9 @@ class Updates:
 
 def _note(updates: Sequence[Update], request_id: str, reason: str, call: Call) -> None:
     """Who is asked to do what, and why, for the audit."""
-    call.audit = {
-        "request_id": request_id,
-        "reason": reason[:LONGEST_LOGGED_REASON],
+    call.audit |= {
+        "request_id": request_id[:LONGEST_REQUEST_ID],
+        "reason": quotable(reason),
         "actions": Counter(update.action for update in updates),
     }
 

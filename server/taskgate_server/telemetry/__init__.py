@@ -5,6 +5,14 @@ Only the logs are imported here: metrics have a library of their own, for those 
 
 from __future__ import annotations
 
-from taskgate_server.telemetry.logs import AUDIT, BUGS, LOG, Tally, log_bug, set_up_logging
+from taskgate_server.telemetry.logs import (
+    AUDIT,
+    BUGS,
+    LOG,
+    Tally,
+    log_bug,
+    quotable,
+    set_up_logging,
+)
 
-__all__ = ["AUDIT", "BUGS", "LOG", "Tally", "log_bug", "set_up_logging"]
+__all__ = ["AUDIT", "BUGS", "LOG", "Tally", "log_bug", "quotable", "set_up_logging"]

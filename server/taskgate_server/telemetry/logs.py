@@ -6,6 +6,7 @@ sensitive, and an error may quote them.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -53,6 +54,21 @@ def set_up_logging(level: str, stream: TextIO | None = None, worker: int | None 
     root.setLevel(logging.WARNING)
     LOG.setLevel(level)
     AUDIT.setLevel(logging.INFO)
+
+
+MAX_QUOTED: Final = 256
+
+
+def quotable(text: str) -> str:
+    """Return the beginning of a caller's text that takes at most `MAX_QUOTED` characters in JSON.
+
+    A line of the log must stay short, whatever callers send. JSON writes up to 12 characters for
+    one that is not ASCII.
+    """
+    text = text[:MAX_QUOTED]
+    while (length := len(json.dumps(text)) - 2) > MAX_QUOTED:
+        text = text[: len(text) * MAX_QUOTED // length]
+    return text
 
 
 def log_bug(error: BaseException, **fields: object) -> None:

@@ -1,0 +1,91 @@
+"""What a call ends with: google.rpc.Status for an error, trailing metadata for a response."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final, NoReturn, TypeAlias
+
+import grpc
+from grpc.aio import ServicerContext
+
+from taskgate_server import errors
+from taskgate_server.calls import Call
+from taskgate_server.status import to_status
+
+Context: TypeAlias = "ServicerContext[Any, Any]"
+
+AWS_REQUEST_ID_KEY: Final = "taskgate-aws-request-id"
+"""Trailing metadata of a successful call: AWS's id of the request that the response is from."""
+
+OBSERVE_TIME_KEY: Final = "taskgate-observe-time"
+"""Trailing metadata of an AWS RPC: when AWS sent the response, in ISO 8601. In the initial metadata
+too for a call with `taskgate-max-age`."""
+
+STATUS_KEY: Final = "grpc-status-details-bin"
+"""Where gRPC carries google.rpc.Status: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md"""
+
+NO_RETRY: Final = ("grpc-retry-pushback-ms", "-1")
+"""Trailing metadata of an error that a client's retry policy must not retry: the server has retried
+already. https://github.com/grpc/proposal/blob/master/A6-client-retries.md"""
+
+
+async def send_source(call: Call, context: Context) -> None:
+    """Set the metadata that say when AWS sent the response, and under which id.
+
+    Both are in the trailing metadata, which cost nothing. Initial metadata are a message of their
+    own, a quarter of the CPU of a call: only callers that limit the age of a response get them.
+    """
+    trailers = []
+    if call.observe_time is not None:
+        observed = _iso(call.observe_time)
+        trailers.append((OBSERVE_TIME_KEY, observed))
+        if call.max_age is not None:
+            await context.send_initial_metadata(((OBSERVE_TIME_KEY, observed),))
+    if call.aws_request_id:
+        trailers.append((AWS_REQUEST_ID_KEY, call.aws_request_id))
+    if trailers:
+        context.set_trailing_metadata(tuple(trailers))
+
+
+class CallerLeftError(Exception):
+    """A response could not be written, since the caller's stream is gone."""
+
+
+async def write(context: Context, response: bytes) -> None:
+    """Write a message of a stream.
+
+    Raises:
+        CallerLeftError: the caller has left.
+    """
+    try:
+        await context.write(response)
+    except Exception as error:
+        # gRPC raises ExecuteBatchError, UsageError or InternalError, none of them in its API.
+        raise CallerLeftError from error
+
+
+async def send_error(call: Call, context: Context, error: errors.TaskgateError) -> NoReturn:
+    """End the call with an error and its details.
+
+    Raises:
+        grpc.aio.AbortError: always, for gRPC.
+        asyncio.CancelledError: the caller has left; likewise.
+    """
+    status = to_status(error, call.call_id)
+    trailers = [(STATUS_KEY, status.SerializeToString())]
+    if error.reason != errors.SERVER_STOPPING:
+        trailers.append(NO_RETRY)
+    try:
+        await context.abort(error.code, status.message, tuple(trailers))
+    except grpc.aio.AbortError:
+        raise
+    except Exception:  # noqa: BLE001  # see `write`
+        raise asyncio.CancelledError from None
+    raise AssertionError("abort always raises")
+
+
+@lru_cache(maxsize=1024)  # the responses of one batch have the same time
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, tz=UTC).isoformat()

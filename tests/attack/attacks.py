@@ -1,0 +1,126 @@
+"""The most expensive requests that a caller can send, as bytes, so that they cost nothing to make.
+
+`python -m tests.attack.attacks ADDRESS SECONDS NAME` sends one of them again and again, from a
+process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from taskgate.deadline.v1 import deadline_pb2
+from taskgate.v1 import task_service_pb2, task_update_pb2, task_watch_pb2
+
+TASKS = "/taskgate.v1.TaskService"
+MESSAGE_LIMIT = 4 * 1024 * 1024
+CONCURRENCY = 4
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A request, whatever it is for."""
+
+    method: str
+    make: Callable[[], bytes]
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+def _repeated(field: int, item: bytes) -> bytes:
+    """Return a field repeated until the message is as long as it may be."""
+    entry = bytes([field << 3 | 2, len(item)]) + item
+    return entry * (MESSAGE_LIMIT // len(entry) - 10)
+
+
+ATTACKS = {
+    "deep name": Attack(
+        f"{TASKS}/GetTask",
+        lambda: task_service_pb2.GetTaskRequest(
+            name="deadline" + "/as/i" * 4000
+        ).SerializeToString(),
+    ),
+    "long name": Attack(
+        f"{TASKS}/GetTask",
+        lambda: task_service_pb2.GetTaskRequest(name="x" * 4_000_000).SerializeToString(),
+    ),
+    "empty updates": Attack(
+        f"{TASKS}/BatchUpdateTasks",
+        lambda: _repeated(
+            task_update_pb2.BatchUpdateTasksRequest.UPDATES_FIELD_NUMBER, b"\x0a\x01a"
+        ),
+    ),
+    "names to read": Attack(
+        f"{TASKS}/BatchGetTasks",
+        lambda: _repeated(task_service_pb2.BatchGetTasksRequest.NAMES_FIELD_NUMBER, b"a/b/c"),
+    ),
+    "names to watch": Attack(
+        f"{TASKS}/WatchTasks",
+        lambda: _repeated(task_watch_pb2.WatchTasksRequest.NAMES_FIELD_NUMBER, b"a/b/c"),
+    ),
+    "empty filters": Attack(
+        "/taskgate.deadline.v1.DeadlineService/SearchJobs",
+        lambda: deadline_pb2.SearchJobsRequest(
+            farm_id="farm-" + "0" * 32,
+            filter_expressions=deadline_pb2.SearchGroupedFilterExpressions(
+                filters=[deadline_pb2.SearchFilterExpression()] * 1_000_000
+            ),
+        ).SerializeToString(),
+    ),
+    "long target": Attack(
+        f"{TASKS}/GetTask",
+        lambda: task_service_pb2.GetTaskRequest(name="omics/runs/1/tasks/2").SerializeToString(),
+        (("taskgate-target", "t" * 28_000),),
+    ),
+    "long token": Attack(
+        f"{TASKS}/GetTask",
+        lambda: b"",
+        (("authorization", "Bearer " + "e" * 28_000),),
+    ),
+    "health name": Attack(
+        "/grpc.health.v1.Health/Check",
+        lambda: health_pb2.HealthCheckRequest(service="x" * 4_000_000).SerializeToString(),
+    ),
+    "reflection": Attack(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        lambda: reflection_pb2.ServerReflectionRequest(
+            file_containing_symbol="x" * 4_000_000
+        ).SerializeToString(),
+    ),
+    "unknown method": Attack("/" + "x" * 8000, lambda: b"x" * 4_000_000),
+}
+
+
+async def attack(address: str, seconds: float, name: str) -> None:
+    """Send an attack again and again for some time, from one connection."""
+    chosen, until = ATTACKS[name], time.monotonic() + seconds
+    data = chosen.make()
+    codes: dict[str, int] = {}
+    async with grpc.aio.insecure_channel(address) as channel:
+        call: Any = channel.unary_unary(chosen.method)
+
+        async def repeat() -> None:
+            while time.monotonic() < until:
+                try:
+                    await call(data, metadata=chosen.metadata, timeout=10)
+                    code = "OK"
+                except grpc.RpcError as error:
+                    code = str(error.code().name)
+                codes[code] = codes.get(code, 0) + 1
+                if sum(codes.values()) == 1:
+                    sys.stdout.write("begun\n")
+                    sys.stdout.flush()
+
+        await asyncio.gather(*(repeat() for _ in range(CONCURRENCY)))
+    sys.stdout.write(f"{codes}\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(attack(sys.argv[1], float(sys.argv[2]), sys.argv[3]))

@@ -1,0 +1,130 @@
+"""Many connections, health watches and reflection requests of one address."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from taskgate_emulator import Emulator
+from tests.attack.site import Site, ended, running_site
+
+MANY = 200
+LIMIT = 50
+
+
+def surviving_connections(site: Site) -> int:
+    """Open many connections; return how many are still open after some time."""
+    host, port = site.address.rsplit(":", 1)
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(MANY)
+        ]
+        until = time.monotonic() + 5
+        while (alive := sum(map(_is_open, opened))) > LIMIT and time.monotonic() < until:
+            time.sleep(0.1)
+        return alive
+
+
+def _is_open(connection: socket.socket) -> bool:
+    connection.settimeout(0)
+    try:
+        while True:
+            if not connection.recv(4096):
+                return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def test_connections_of_one_address_are_bounded(aws: Emulator, tmp_path: Path) -> None:
+    settings = {"max_connections_per_address": str(LIMIT)}
+    with running_site(aws, tmp_path, **settings) as site, site.channel() as channel:
+        # The test's own connection is older, so it stays.
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        stub.Check(health_pb2.HealthCheckRequest(service="live"), timeout=5)
+        assert surviving_connections(site) <= LIMIT
+        stub.Check(health_pb2.HealthCheckRequest(service="live"), timeout=5)
+        assert any('"connections over the limit closed"' in line for line in site.lines)
+
+
+def test_without_the_defence_all_stay(aws: Emulator, tmp_path: Path) -> None:
+    settings = {"max_connections_per_address": str(LIMIT)}
+    with running_site(aws, tmp_path, weakness="unlimited_connections", **settings) as site:
+        assert surviving_connections(site) == MANY
+
+
+def open_watches(site: Site, count: int) -> dict[str, int]:
+    """Open health watches without a token; return how they went."""
+    codes: dict[str, int] = {}
+    with site.channel() as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="live")
+        watches = [stub.Watch(request, timeout=30) for _ in range(count)]
+        for watch in watches:
+            code = ended(partial(next, watch))
+            codes[code] = codes.get(code, 0) + 1
+        for watch in watches:
+            watch.cancel()
+    return codes
+
+
+def test_health_watches_count_against_the_limits_of_their_address(
+    aws: Emulator, tmp_path: Path
+) -> None:
+    with running_site(aws, tmp_path, caller_streams="20") as site:
+        assert open_watches(site, 100) == {"OK": 20, "RESOURCE_EXHAUSTED": 80}
+        assert open_watches(site, 10) == {"OK": 10}, "those that have ended count no more"
+
+
+def test_without_the_defence_all_are_served(aws: Emulator, tmp_path: Path) -> None:
+    with running_site(aws, tmp_path, weakness="unlimited_streams", caller_streams="20") as site:
+        assert open_watches(site, 100) == {"OK": 100}
+
+
+def test_a_watch_holds_no_long_name(aws: Emulator, tmp_path: Path) -> None:
+    with running_site(aws, tmp_path) as site, site.channel() as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="x" * 1_000_000)
+        assert ended(lambda: next(stub.Watch(request, timeout=10))) == "INVALID_ARGUMENT"
+
+
+def reflected(site: Site, seconds: float) -> int:
+    """Return how many reflection requests one stream has answered in some time."""
+    question = reflection_pb2.ServerReflectionRequest(file_by_filename="taskgate/v1/task.proto")
+    until = time.monotonic() + seconds
+
+    def questions() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+        while time.monotonic() < until:
+            yield question
+
+    count = 0
+    with site.channel() as channel:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        metadata = site.token("alice", "all")
+        try:
+            for _ in stub.ServerReflectionInfo(questions(), metadata=metadata, timeout=seconds):
+                count += 1
+        except grpc.RpcError:
+            pass
+    return count
+
+
+def test_each_reflection_request_counts_as_a_call(aws: Emulator, tmp_path: Path) -> None:
+    with running_site(aws, tmp_path, caller_calls_per_second="20") as site:
+        assert reflected(site, 2) <= 20 + 2 * 20 + 5
+
+
+def test_without_the_defence_one_stream_answers_any_number(aws: Emulator, tmp_path: Path) -> None:
+    settings = {"caller_calls_per_second": "20"}
+    with running_site(aws, tmp_path, weakness="unlimited_streams", **settings) as site:
+        assert reflected(site, 2) > 100

@@ -1,0 +1,107 @@
+"""Callers that begin and do not go on: uploads, requests without a message, connections."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
+from taskgate_emulator import Emulator
+from tests.attack.site import Site, running_site
+
+UPLOAD = omics_pb2.UploadReadSetPartRequest(
+    sequence_store_id="1234567890",
+    upload_id="1234567890",
+    part_source=omics_pb2.READ_SET_PART_SOURCE_SOURCE1,
+    part_number=1,
+    payload=b"x" * 1024,
+)
+
+
+def stalled_upload(site: Site, seconds: float) -> str:
+    """Return the code of an upload that stalls after its first message."""
+    stop = threading.Event()
+
+    def messages() -> Iterator[omics_pb2.UploadReadSetPartRequest]:
+        yield UPLOAD
+        stop.wait(seconds)
+
+    with site.channel() as channel:
+        stub: Any = omics_pb2_grpc.OmicsServiceStub(channel)
+        try:
+            stub.UploadReadSetPart(messages(), metadata=site.token("alice", "all"), timeout=seconds)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+        finally:
+            stop.set()
+    return "OK"
+
+
+def silent_call(site: Site, seconds: float, metadata: Any) -> str:
+    """Return code and message of a call whose message never arrives."""
+    stop = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        stop.wait(seconds)
+        yield from ()
+
+    with site.channel() as channel:
+        call: Any = channel.stream_unary("/taskgate.v1.TaskService/GetTask")
+        try:
+            call(messages(), metadata=metadata, timeout=seconds)
+        except grpc.RpcError as error:
+            return f"{error.code().name}: {error.details()}"
+        finally:
+            stop.set()
+    return "OK"
+
+
+def test_an_upload_that_stalls_ends(aws: Emulator, tmp_path: Path) -> None:
+    with running_site(aws, tmp_path, request_idle_seconds="1") as site:
+        began = time.monotonic()
+        assert stalled_upload(site, 15) == "DEADLINE_EXCEEDED"
+        assert time.monotonic() - began < 5
+
+
+def test_a_call_whose_message_never_arrives_ends(aws: Emulator, tmp_path: Path) -> None:
+    with running_site(aws, tmp_path, request_idle_seconds="1") as site:
+        assert "no request message arrived for 1 s" in silent_call(site, 15, site.token())
+        began = time.monotonic()
+        assert silent_call(site, 15, ()).startswith("UNAUTHENTICATED")
+        assert time.monotonic() - began < 0.9, "a stranger is not waited for"
+
+
+def test_without_the_defence_it_waits(aws: Emulator, tmp_path: Path) -> None:
+    settings = {"request_idle_seconds": "1"}
+    with running_site(aws, tmp_path, weakness="endless_patience", **settings) as site:
+        assert "no request message" not in silent_call(site, 4, site.token())
+
+
+def idle_connection(site: Site) -> bool:
+    """Return whether a connection without calls is closed within 4 s."""
+    host, port = site.address.rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        connection.settimeout(4)
+        try:
+            while connection.recv(65536):
+                pass
+        except TimeoutError:
+            return False
+    return True
+
+
+def test_a_connection_without_calls_is_closed(aws: Emulator, tmp_path: Path) -> None:
+    with running_site(aws, tmp_path, max_connection_idle_seconds="1") as site:
+        assert idle_connection(site)
+
+
+def test_with_more_patience_it_stays(aws: Emulator, tmp_path: Path) -> None:
+    with running_site(aws, tmp_path, max_connection_idle_seconds="60") as site:
+        assert not idle_connection(site)

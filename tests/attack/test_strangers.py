@@ -1,0 +1,143 @@
+"""Callers without identity: what one request of theirs costs, and what others notice of many."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from taskgate_emulator import Emulator
+from tests.attack.attacks import ATTACKS, Attack
+from tests.attack.site import ROOT, Cost, Experience, Site, experience, measure, running_site
+
+pytestmark = pytest.mark.alone
+
+CALLS = 10
+CPU_SECONDS = 0.050
+RETAINED_BYTES = 1024 * 1024
+REQUESTS = int(os.environ.get("ATTACK_REQUESTS", "5000"))
+"""Mutated requests; `make attack` sends 100,000."""
+ROUNDS = 3
+FLAT_BYTES = 20 * 1024 * 1024
+
+
+def calls_of(channel: grpc.Channel, attack: Attack, times: int) -> list[Callable[[], object]]:
+    call: Any = channel.unary_unary(attack.method)
+    return [partial(call, attack.make(), metadata=attack.metadata, timeout=20)] * times
+
+
+def cost_of(site: Site, attack: Attack) -> Cost:
+    with site.channel() as channel:
+        measure(site, calls_of(channel, attack, 2))  # what is loaded once
+        return measure(site, calls_of(channel, attack, CALLS))
+
+
+@pytest.fixture(scope="module")
+def site(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(aws, tmp_path_factory.mktemp("strangers")) as site:
+        yield site
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_request_of_a_stranger_costs_little(site: Site, name: str) -> None:
+    cost = cost_of(site, ATTACKS[name])
+    assert "OK" not in cost.codes
+    assert cost.cpu < CPU_SECONDS, cost
+    assert cost.retained < RETAINED_BYTES, cost
+
+
+@pytest.mark.parametrize("name", ["empty updates", "names to watch"])
+def test_without_the_defence_it_costs_too_much(aws: Emulator, tmp_path: Path, name: str) -> None:
+    with running_site(aws, tmp_path, weakness="work_before_permission") as site:
+        assert cost_of(site, ATTACKS[name]).cpu > CPU_SECONDS
+
+
+@contextmanager
+def attacked(site: Site, name: str, seconds: float = 3.0) -> Iterator[None]:
+    """Send an attack from another process until the block ends."""
+    command = [sys.executable, "-m", "tests.attack.attacks", site.address, str(seconds), name]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.kill()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_others_hardly_notice_an_attack(site: Site, name: str) -> None:
+    metadata = site.token("bob")
+    seen = []
+    for _ in range(ROUNDS):  # on a busy machine, a round may be late without any attack
+        quiet = asyncio.run(experience(site, metadata))
+        with attacked(site, name):
+            during = asyncio.run(experience(site, metadata))
+        assert (during.failures, during.dead) == (0, 0)
+        if during.p99 < 5 * quiet.p99 + 0.020:
+            return
+        seen.append((quiet, during))
+    raise AssertionError(seen)
+
+
+def test_they_notice_it_without_the_defence(aws: Emulator, tmp_path: Path) -> None:
+    with running_site(aws, tmp_path, weakness="work_before_permission") as site:
+        metadata = site.token("bob")
+        quiet = asyncio.run(experience(site, metadata))
+        with attacked(site, "empty updates", seconds=20):
+            during: Experience = asyncio.run(experience(site, metadata, calls=30))
+        assert during.p99 > 5 * quiet.p99 + 0.020, (quiet, during)
+
+
+def mutated(random_: random.Random) -> tuple[str, bytes, tuple[tuple[str, str], ...]]:
+    """Return one of the attacks with some of its bytes changed, mostly short."""
+    attack = random_.choice(list(ATTACKS.values()))
+    whole = WHOLE[attack.method]
+    data = bytearray(whole[: random_.choice((10, 100, 1000, 30_000))])
+    for _ in range(random_.randrange(5)):
+        if data:
+            data[random_.randrange(len(data))] = random_.randrange(256)
+    metadata = ((key, value[: random_.randrange(1, 300)]) for key, value in attack.metadata)
+    return attack.method, bytes(data), tuple(metadata)
+
+
+WHOLE = {attack.method: attack.make() for attack in ATTACKS.values()}
+
+
+async def send(site: Site, count: int, seed: int) -> dict[str, int]:
+    random_, codes = random.Random(seed), dict[str, int]()  # noqa: S311  # no secret
+    async with grpc.aio.insecure_channel(site.address) as channel:
+        left = iter(range(count))
+
+        async def repeat() -> None:
+            for _ in left:
+                method, data, metadata = mutated(random_)
+                call: Any = channel.unary_unary(method)
+                try:
+                    await call(data, metadata=metadata, timeout=20)
+                    code = "OK"
+                except grpc.RpcError as error:
+                    code = str(error.code().name)
+                codes[code] = codes.get(code, 0) + 1
+
+        await asyncio.gather(*(repeat() for _ in range(256)))
+    return codes
+
+
+def test_memory_stays_flat_under_mutated_requests(site: Site) -> None:
+    asyncio.run(send(site, 2000, seed=1))
+    before, logged = site.rss(), site.log_bytes()
+    codes = asyncio.run(send(site, REQUESTS, seed=2))
+    assert sum(codes.values()) == REQUESTS
+    assert not {"OK", "INTERNAL", "UNKNOWN", "UNAVAILABLE"} & set(codes), codes
+    assert site.rss() - before < FLAT_BYTES, codes
+    assert site.log_bytes() - logged < 200 * REQUESTS
+    assert max(map(len, site.lines)) <= 2048

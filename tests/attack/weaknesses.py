@@ -1,0 +1,96 @@
+"""Defences turned off, one function each, by replacing what implements them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from taskgate_server import connection_limits
+from taskgate_server.calls import Call
+from taskgate_server.guard import batches, decisions, lifetimes, limits
+from taskgate_server.pipeline import (
+    authentication,
+    authorization,
+    caller_limits,
+    metadata,
+    reception,
+    refusals,
+)
+
+UNLIMITED = 10**12
+
+
+def replace(owner: Any, name: str, value: Any) -> None:
+    """Replace what implements a defence; it must exist, or the control would prove nothing."""
+    getattr(owner, name)
+    setattr(owner, name, value)
+
+
+def none() -> None:
+    """Leave all defences on."""
+
+
+def work_before_permission() -> None:
+    """Read, parse and name the request of a caller that no policy permits anything."""
+    replace(decisions.Decisions, "may_permit", lambda *_: True)
+    replace(batches, "MAX_ITEMS", UNLIMITED)
+    replace(authorization, "MAX_RESOURCES", UNLIMITED)
+
+
+def work_before_limits() -> None:
+    """Take any text for a target, and do all the rest before the rate limits."""
+    replace(metadata, "_target", lambda name: name)
+    replace(caller_limits.LimitCallers, "of", lambda *_: None)
+    unsampled_refusals()
+
+
+def unsampled_refusals() -> None:
+    """Give each refused call a line of its own in the log."""
+
+    async def hold(*_: object) -> None:
+        """Send all refusals at once."""
+
+    replace(refusals.Refusals, "hold", hold)
+
+
+def unlimited_failures() -> None:
+    """Verify as many credentials of one address as it sends."""
+    replace(authentication, "FAILURES_PER_SECOND", UNLIMITED)
+
+
+def unlimited_streams() -> None:
+    """Let each caller have any number of streams, with any number of messages."""
+
+    def admit(*_: object, **__: object) -> Any:
+        return lambda: None
+
+    replace(limits.CallerLimits, "admit", admit)
+    replace(limits.CallerLimits, "admit_message", lambda *_: 0.0)
+
+
+def unlimited_connections() -> None:
+    """Let each address have any number of connections."""
+
+    replace(connection_limits.ConnectionLimits, "check", lambda *_: Counter())
+
+
+def endless_patience() -> None:
+    """Wait for the next message of a request as long as its caller likes."""
+
+    async def receive(_: object, call: Call) -> Any:
+        return await call.read() if call.read is not None else reception.EOF
+
+    replace(reception.Reception, "_next", receive)
+
+
+def endless_authority() -> None:
+    """Authorize long calls once."""
+
+    async def enter(_: object) -> None:
+        """Set no limit."""
+
+    async def leave(*_: object) -> None:
+        """End nothing."""
+
+    replace(lifetimes.Lifetime, "__aenter__", enter)
+    replace(lifetimes.Lifetime, "__aexit__", leave)
