@@ -19,7 +19,6 @@ from taskgate_server.calls import DEFAULT_TARGET, CallsInFlight, Handler, Work
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.doors import Doors, Telemetry, open_doors, targets
-from taskgate_server.followed import FileFaultError
 from taskgate_server.pipeline.caller_limits import LimitCallers
 from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline
@@ -27,8 +26,10 @@ from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback
 from taskgate_server.readiness import Readiness
+from taskgate_server.reloading import FileFaultError
 from taskgate_server.server import Handlers, Limits, Ports, Server
 from taskgate_server.stopping import Stopping, drain_grace_seconds
+from taskgate_server.supervision import BackgroundTask
 from taskgate_server.targets import by_target
 from taskgate_server.telemetry import LOG
 
@@ -92,7 +93,10 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
         in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
     )
     for_logs = [gateway for doors in all_doors for gateway in doors.logs.values()]
-    work = Work([each.connection.run for each in for_logs] + [each.run for each in queues])
+    work = Work(
+        [BackgroundTask("aws_connection", each.connection.run) for each in for_logs]
+        + [BackgroundTask("events", each.run) for each in queues]
+    )
     guard = _guard(settings, work)
     admin, sources = None, None
     if metrics is not None:
@@ -104,10 +108,13 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
             queues=queues,
             guard=guard,
             traces=traces,
+            supervision=work.supervision,
+            reloading=work.reloading,
         )
         admin = _admin(settings, metrics, readings.Readings(sources, metrics), work)
 
-    readiness = Readiness([gateway for doors in all_doors for gateway in doors.gateways.values()])
+    gateways = [gateway for doors in all_doors for gateway in doors.gateways.values()]
+    readiness = Readiness(gateways, work.reloading)
     public = _public_pipeline(settings, guard)
 
     def load_handlers() -> dict[str, Handler]:
@@ -171,7 +178,8 @@ def _ports(settings: Settings, work: Work) -> Ports:
         raise SettingsError([str(fault)]) from None
     credentials, health = None, None
     if certificates is not None:
-        work.runs.append(certificates.run)
+        work.runs.append(BackgroundTask(certificates.name, certificates.run))
+        work.reloading.append(certificates)
         mutual = settings.tls_client_ca_file is not None
         credentials = transport.credentials_of(certificates, mutual=mutual)
     if settings.health_port is not None:
@@ -197,6 +205,7 @@ def _guard(settings: Settings, work: Work) -> Guard | None:
     except FileFaultError as fault:
         raise SettingsError([str(fault)]) from None
     work.runs.extend(guard.runs)
+    work.reloading.extend(guard.reloading)
     return guard
 
 

@@ -6,7 +6,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Iterable,
     Mapping,
     Sequence,
@@ -19,6 +18,8 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from taskgate_server import errors
+from taskgate_server.reloading import Reloading
+from taskgate_server.supervision import BackgroundTask, Supervision
 from taskgate_server.telemetry.spans import TracedCall, TraceIds
 
 READ_MASK_KEY = "taskgate-read-mask"
@@ -169,8 +170,12 @@ errors.TaskgateError."""
 class Work:
     """What a server does beside serving calls."""
 
-    runs: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    runs: list[BackgroundTask] = field(default_factory=list)
     """Run while it serves, and cancelled in the end."""
+    supervision: Supervision = field(default_factory=Supervision)
+    """Runs them, and whatever else runs in the background."""
+    reloading: list[Reloading] = field(default_factory=list)
+    """What is reloaded while the server runs, for metrics and health."""
     backgrounds: list[Background] = field(default_factory=list)
     starts: list[Callable[[], None]] = field(default_factory=list)
     """Called when the server listens. They raise OSError where they cannot."""

@@ -142,11 +142,11 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check_policy(options: argparse.Namespace) -> int:
-    from taskgate_server.followed import FileFaultError  # noqa: PLC0415
     from taskgate_server.guard import assembly, examples  # noqa: PLC0415
+    from taskgate_server.reloading import FileFaultError  # noqa: PLC0415
 
     try:
-        policy = assembly.follow_policy(options.files).value
+        policy = assembly.load_policy(options.files).value
         wanted = examples.load_examples(options.examples) if options.examples else []
     except FileFaultError as error:
         return _fail(str(error))

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings
+from taskgate_server.daemon_threads import DaemonThreads
 from taskgate_server.upstream.breaker import Breaker, Trip
 from taskgate_server.upstream.clients import make_client
 from taskgate_server.upstream.connection import Connection
-from taskgate_server.upstream.events import DaemonThreads, EventQueue, Hint, queue_settings
+from taskgate_server.upstream.events import EventQueue, Hint, queue_settings
 from taskgate_server.upstream.gateway import Gateway, Sharing
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
@@ -169,7 +170,7 @@ def event_queue(
     url: str, aws: AwsSettings, hint: Hint, observed: Observed | None = None
 ) -> EventQueue:
     """What takes events out of one queue."""
-    threads, make = DaemonThreads(), partial(make_client, SQS, queue_settings(url, aws))
+    threads, make = DaemonThreads("events"), partial(make_client, SQS, queue_settings(url, aws))
     # No traces: a queue is asked all the time, on nobody's behalf.
     meter = observed.meter if observed is not None else None
     sender = Sender(Connection(SQS, make, threads), threads, meter)

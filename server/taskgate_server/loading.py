@@ -81,7 +81,7 @@ def load_rpcs(
         / settings.workers
         for spec in SERVICES
     }
-    hub = Hub(backends, rates)
+    hub = Hub(backends, rates, supervision=work.supervision)
     doors.hints.watcher = hub.hint
     finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in SERVICES}
     logs = Logs(backends=backends, finders=finders, gateways=doors.logs)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from taskgate_server.health import Health
+from taskgate_server.reloading import Reloading
+from taskgate_server.supervision import BackgroundTask
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.reach import Reach
@@ -39,22 +41,29 @@ class Readiness:
 
     Args:
         gateways: to the AWS services; the first of each is the default target's.
+        reloading: files and keys that are reloaded. Each has a health of its own under its name,
+            NOT_SERVING while its active version is not the newest. The server as a whole still
+            serves: readiness would take all replicas from their callers at once.
     """
 
-    def __init__(self, gateways: Sequence[Gateway]) -> None:
+    def __init__(self, gateways: Sequence[Gateway], reloading: Sequence[Reloading] = ()) -> None:
         self._gateways = gateways
+        self._reloading = reloading
         self._told: dict[str, bool] = {}
         self.health = Health()
 
     @property
-    def runs(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    def runs(self) -> list[BackgroundTask]:
         """What follows the AWS services, until it is cancelled."""
-        runs: list[Callable[[], Coroutine[Any, Any, None]]] = [self._look]
+        runs = [BackgroundTask("readiness", self._look)]
         for gateway in self._gateways:
-            runs.append(gateway.connection.run)
             connection, breaker = gateway.connection, gateway.paced.breaker
-            runs.append(Reach(connection).run)
-            runs += [self._following(each.changed) for each in (connection, breaker)]
+            runs.append(BackgroundTask("aws_connection", connection.run))
+            runs.append(BackgroundTask("aws_reachability", Reach(connection).run))
+            runs += [
+                BackgroundTask("readiness", self._following(each.changed))
+                for each in (connection, breaker)
+            ]
         return runs
 
     async def tell(self) -> None:
@@ -64,7 +73,8 @@ class Readiness:
         for each in gateways:
             ready.setdefault(each.spec.grpc_service_full_name, each.obstacle is None)
         any_client = any(each.connection.client is not None for each in gateways)
-        told = {**ready, TASK_SERVICE: any_client, WHOLE: any_client, LIVE: True}
+        current = {each.name: each.is_current for each in self._reloading}
+        told = {**current, **ready, TASK_SERVICE: any_client, WHOLE: any_client, LIVE: True}
         for name, serves in told.items():
             if self._told.get(name) is serves:
                 continue

@@ -17,6 +17,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from taskgate_server.calls import CallsInFlight
+from taskgate_server.reloading import Reloading
+from taskgate_server.supervision import Supervision
 from taskgate_server.telemetry import BUGS
 from taskgate_server.telemetry.metrics import Metrics
 from taskgate_server.upstream.breaker import State
@@ -46,6 +48,8 @@ class Sources:
     queues: Sequence[EventQueue]
     guard: Guard | None
     traces: Traces | None = None
+    supervision: Supervision
+    reloading: Sequence[Reloading]
     hubs: dict[str, Hub] = field(default_factory=dict)
     """By target; there are none until the contracts are loaded."""
     logs: dict[str, Logs] = field(default_factory=dict)
@@ -102,6 +106,8 @@ class Readings(Collector):
             *self._events(),
             *self._refusals(),
             *self._spans(),
+            *self._reloads(),
+            self._background(),
         ]
 
     def _server(self) -> Iterator[Metric]:
@@ -260,6 +266,39 @@ class Readings(Collector):
             "Spans of traces, by what became of them.",
             ["outcome"],
             [(["exported"], exported), (["failed"], failed), (["dropped"], dropped)],
+        )
+
+    def _reloads(self) -> Iterator[Metric]:
+        files = self._sources.reloading
+        yield _gauges(
+            "reload_active_age_seconds",
+            "How long the active version of files or keys has been active.",
+            ["file"],
+            [([each.name], each.active_seconds) for each in files],
+        )
+        yield _gauges(
+            "reload_outdated",
+            "1 while the active version is not the newest: that was rejected or cannot be read.",
+            ["file"],
+            [([each.name], float(not each.is_current)) for each in files],
+        )
+        yield _counters(
+            "reloads",
+            "Newer versions of files or keys, by what became of them.",
+            ["file", "outcome"],
+            [
+                ([each.name, outcome], count)
+                for each in files
+                for outcome, count in (("accepted", each.changes), ("rejected", each.rejected))
+            ],
+        )
+
+    def _background(self) -> Metric:
+        return _counters(
+            "background_failures",
+            "Background tasks that failed and were restarted; each is a line `bug` in the log.",
+            ["task"],
+            [([name], count) for name, count in self._sources.supervision.failures.items()],
         )
 
 

@@ -8,8 +8,9 @@ the streams so that their callers reconnect elsewhere, let calls in flight end, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.ports import Address, ListenError, reserve
 from taskgate_server.readiness import Readiness
 from taskgate_server.stopping import Stopping
+from taskgate_server.supervision import BackgroundTask
 from taskgate_server.telemetry import LOG
 
 ACCEPTORS = 4
@@ -214,10 +216,13 @@ class Server:
                 " TASKGATE_ADMIN_HOST and TASKGATE_ADMIN_PORT"
             ) from None
         LOG.info("listening", extra={"address": str(address)})
+        tasks = [*self._readiness.runs, *self._work.runs]
         if self._limits.connections is not None:
-            self._run(self._limits.connections.run(address.port))
-        for make in (*self._readiness.runs, *self._work.runs):
-            self._run(make())
+            watch = partial(self._limits.connections.run, address.port)
+            tasks.append(BackgroundTask("connection_limits", watch))
+        for task in tasks:
+            running = self._work.supervision.keep_running(task)
+            self._background.add(asyncio.ensure_future(running))
         self._handlers.load()
         return address
 
@@ -310,6 +315,3 @@ class Server:
             await asyncio.gather(*(each.stop(None) for each in self._acceptors))
         await stopped
         return cut
-
-    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._background.add(asyncio.ensure_future(coroutine))

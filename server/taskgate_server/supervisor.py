@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
 from taskgate_server.stopping import Stopping
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry import LOG, log_bug
 
 FIRST_DELAY_SECONDS: Final = 1.0
 LONGEST_DELAY_SECONDS: Final = 30.0
@@ -125,13 +125,19 @@ class Supervisor:
             LOG.error("worker not started", extra={"worker": index, "cause": error.strerror})
             return 1, None
         self._running[index] = worker
-        if self._stopping.begun.is_set():  # said before this one could hear it
-            worker.tell(signal.SIGTERM)
-        if await worker.listens():
-            LOG.info("worker serves", extra={"worker": index, "pid": worker.pid})
-            self._serving.set()
-        status = await worker.wait()
-        del self._running[index]
+        try:
+            if self._stopping.begun.is_set():  # said before this one could hear it
+                worker.tell(signal.SIGTERM)
+            if await worker.listens():
+                LOG.info("worker serves", extra={"worker": index, "pid": worker.pid})
+                self._serving.set()
+            status = await worker.wait()
+        except Exception as error:  # noqa: BLE001  # a worker that nobody waits for must not run
+            log_bug(error, worker=index)
+            worker.tell(signal.SIGKILL)
+            status = 1
+        finally:
+            del self._running[index]
         return status, worker.pid
 
     async def _pass_on(self) -> None:

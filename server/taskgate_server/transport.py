@@ -7,19 +7,24 @@ that there are go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 import grpc
 
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings
-from taskgate_server.followed import Followed
 from taskgate_server.ports import is_loopback
+from taskgate_server.reloading import RejectedError, ReloadingFile
 
-Certificates: TypeAlias = "Followed[grpc.ServerCertificateConfiguration]"
+Certificates: TypeAlias = "ReloadingFile[grpc.ServerCertificateConfiguration]"
 MakeCredentials: TypeAlias = Callable[[], grpc.ServerCredentials]
 """Makes the credentials of one port: gRPC keeps for each what it has told it last."""
 
 LAST_PORT: Final = 65535
+UNSUPPORTED: Final = (
+    "gRPC cannot use the certificates: it takes RSA, Ed25519, and the curves P-256, P-384 and P-521"
+)
 
 
 def faults(settings: Settings) -> list[str]:
@@ -36,14 +41,26 @@ def faults(settings: Settings) -> list[str]:
             " tls_certificate_file and tls_key_file, or, where calls may travel in plaintext,"
             f' plaintext_to_everyone = "{PLAINTEXT_PHRASE}"'
         )
-    if settings.jwt_issuer and not (settings.jwt_audience and settings.jwt_keys):
-        found.append("jwt_issuer: needs jwt_audience and jwt_keys beside it")
+    found += _token_faults(settings)
     if tls is not None and not is_guarded(settings) and not is_loopback(settings.listen_host):
         found.append(
             "listen_host: TLS alone does not tell who calls: set tls_client_ca_file, jwt_issuer, or"
             " policy_files with rules for Anonymous"
         )
     found += _port_faults(settings)
+    return found
+
+
+def _token_faults(settings: Settings) -> list[str]:
+    found = []
+    if settings.jwt_issuer and not (settings.jwt_audience and settings.jwt_keys):
+        found.append("jwt_issuer: needs jwt_audience and jwt_keys beside it")
+    keys = urlsplit(settings.jwt_keys or "")
+    if keys.scheme == "http" and not is_loopback(keys.hostname or ""):
+        found.append(
+            f"jwt_keys: keys from http://{keys.hostname} can be replaced by anybody on the network:"
+            " use https://, or a file; http:// is accepted for this machine alone"
+        )
     return found
 
 
@@ -68,13 +85,14 @@ def load_certificates(settings: Settings) -> Certificates | None:
     """The certificates that the settings name, checked; None for plaintext.
 
     Raises:
-        followed.FileFaultError: they cannot be used.
+        reloading.FileFaultError: they cannot be used.
     """
     certificate, key = settings.tls_certificate_file, settings.tls_key_file
     if certificate is None or key is None:
         return None
     authority = settings.tls_client_ca_file
-    return Followed([certificate, key, *([authority] if authority else [])], _configuration)
+    files = [certificate, key, *([authority] if authority else [])]
+    return ReloadingFile("certificates", files, _configuration)
 
 
 def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentials:
@@ -99,7 +117,7 @@ def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentia
 
         return grpc.dynamic_ssl_server_credentials(
             certificates.value,
-            newest,  # type: ignore[arg-type]  # gRPC takes None, its stubs do not
+            newest,  # type: ignore[arg-type]  # see `_no_change`
             require_client_authentication=mutual,
         )
 
@@ -107,15 +125,14 @@ def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentia
 
 
 def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfiguration:
-    """Certificate, key and perhaps client authority as gRPC takes them.
-
-    gRPC itself would find out at the next handshake, and fail it.
+    """Return certificate, key and perhaps client authorities as gRPC takes them.
 
     Raises:
-        ValueError: they are no certificates, or the key is another's, as for a moment in the
-            middle of a change of two files.
+        RejectedError: they are no certificates, gRPC cannot use them, or the key belongs to another
+            certificate, as for a moment in the middle of a change of two files.
     """
     from cryptography import x509  # noqa: PLC0415  # takes 60 ms, and plaintext does not need it
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
 
     certificate, key, *authority = contents
@@ -126,9 +143,35 @@ def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfigura
             x509.load_pem_x509_certificates(each)
     except (ValueError, TypeError):
         # The libraries' own words may quote what is in the files.
-        raise ValueError("are no PEM certificates with a PEM key without passphrase") from None
+        raise RejectedError("are no PEM certificates with a PEM key without passphrase") from None
+    except UnsupportedAlgorithm:
+        raise RejectedError(UNSUPPORTED) from None
     if public != private.public_key():
-        raise ValueError("the key does not belong to the certificate")
-    return grpc.ssl_server_certificate_configuration(
+        raise RejectedError("the key does not belong to the certificate")
+    configuration = grpc.ssl_server_certificate_configuration(
         [(key, certificate)], root_certificates=authority[0] if authority else None
     )
+    _try(configuration)
+    return configuration
+
+
+def _try(configuration: grpc.ServerCertificateConfiguration) -> None:
+    """Raise RejectedError unless gRPC can serve with the certificates.
+
+    BoringSSL, which gRPC uses, knows fewer algorithms than OpenSSL. Given certificates that it
+    cannot use, gRPC continues with the previous ones and reports that to stderr alone. Only a port
+    makes it read them: this one is on loopback, and closed before it accepts anything.
+    """
+    server = grpc.server(ThreadPoolExecutor(1))
+    try:
+        server.add_secure_port(
+            "127.0.0.1:0", grpc.dynamic_ssl_server_credentials(configuration, _no_change)
+        )
+    except RuntimeError:
+        raise RejectedError(UNSUPPORTED) from None
+    finally:
+        server.stop(None)
+
+
+def _no_change() -> grpc.ServerCertificateConfiguration:
+    return None  # type: ignore[return-value]  # gRPC takes None for no change, its stubs do not

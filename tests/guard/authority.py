@@ -41,9 +41,11 @@ class Authority:
         self._certificate = self._sign(self._name, self._key, (), is_authority=True)
         self.certificate = self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, name: str, *alternatives: x509.GeneralName) -> Credentials:
-        """A certificate for a new key."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def issue(
+        self, name: str, *alternatives: x509.GeneralName, key: Key | None = None
+    ) -> Credentials:
+        """Return a certificate for a key, by default a new one on P-256."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
         signed = self._sign(_name(name), key, alternatives, is_authority=False)
         return Credentials(
             signed.public_bytes(serialization.Encoding.PEM),

@@ -39,7 +39,8 @@ permit (principal in Group::"render", action == Action::"tasks/RetryTask",
   resource in Queue::"{seed.QUEUE_ID}");
 permit (principal in Group::"all", action in [Action::"read", Action::"write"], resource);
 permit (principal is Anonymous, action == Action::"tasks/GetServerInfo", resource);
-permit (principal == Service::"spiffe://studio.example/render", action in Action::"read", resource);
+permit (principal == Certificate::"spiffe://studio.example/render", action in Action::"read",
+  resource);
 """
 IDS = {"farm_id": seed.FARM_ID, "queue_id": seed.QUEUE_ID}
 
@@ -353,7 +354,7 @@ def test_a_client_certificate_says_who_calls(
         with pytest.raises(grpc.RpcError) as caught:
             stub.CancelTask(task_update_pb2.CancelTaskRequest(name=RUNNING), timeout=SECONDS)
     holder = names[0].value if names else "render"
-    assert detail(caught.value).metadata["caller"] == f"Service {holder}"
+    assert detail(caught.value).metadata["caller"] == f"Certificate {holder}"
 
 
 def test_the_log_of_calls_is_json(gate: Gate) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import cedarpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,9 +16,10 @@ from taskgate_server.guard.actions import action_of
 from taskgate_server.guard.assembly import DEFAULT_POLICY
 from taskgate_server.guard.callers import ANONYMOUS, Caller
 from taskgate_server.guard.examples import Example, failures, load_examples
-from taskgate_server.guard.policy import Policy
+from taskgate_server.guard.policy import Policy, _question
 from taskgate_server.guard.resources import Path as ResourcePath
 from taskgate_server.guard.resources import named_path
+from taskgate_server.reloading import RejectedError
 
 FOLDER = Path(__file__).parents[2] / "docs/examples"
 POLICY, EXAMPLES = FOLDER / "policy.cedar", FOLDER / "policy-examples.yaml"
@@ -80,7 +83,8 @@ def test_a_policy_allows(text: str, groups: list[str]) -> None:
 
 def test_without_a_policy_of_ones_own_whoever_is_known_may_read() -> None:
     text = DEFAULT_POLICY.read_text()
-    assert allowed(text) == allowed(text, Caller("Service", "x")) == ["read"]
+    for caller in (ALICE, Caller("Service", "x"), Caller("Certificate", "x")):
+        assert allowed(text, caller) == ["read"]
     assert allowed(text, ANONYMOUS) == []
 
 
@@ -161,3 +165,77 @@ def test_the_command_says_what_is_wrong_with_a_policy(
     assert "bad.cedar" in capsys.readouterr().err
     assert check(tmp_path / "absent.cedar") == 1
     assert "No such file" in capsys.readouterr().err
+
+
+def failing(error: BaseException) -> Any:
+    def is_authorized(*_: object) -> None:
+        raise error
+
+    return is_authorized
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError(), RecursionError(), BaseExceptionGroup("x", [KeyError()])]
+)
+def test_any_failure_of_an_evaluation_denies(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = Policy([("test", 'permit (principal, action in Action::"read", resource);')])
+    assert policy.allows(ALICE, READ, TASK)
+    monkeypatch.setattr(cedarpy, "is_authorized", failing(error))
+    assert not policy.allows(ALICE, READ, TASK)
+
+
+def test_a_forbid_that_cannot_be_evaluated_denies() -> None:
+    # The trials at the start do not reach this: it is about one caller alone.
+    policy = Policy(
+        [
+            (
+                "test",
+                "permit (principal, action, resource);"
+                'forbid (principal == User::"alice", action, resource)'
+                " when { 9223372036854775807 + 1 == 2 };",
+            )
+        ]
+    )
+    bob = Caller("User", "bob")
+    assert [policy.allows(each, READ, TASK) for each in (bob, ALICE)] == [True, False]
+    # Cedar by itself skips the policy, and allows.
+    request, entities = _question(ALICE, READ, TASK, "default")
+    assert cedarpy.is_authorized(request, policy._all, entities).allowed
+
+
+DEPTHS: dict[str, Callable[[int], str]] = {
+    "parentheses": lambda depth: "(" * depth + "true" + ")" * depth,
+    "or": lambda depth: " || ".join(['principal.id == "x"'] * depth),
+    "and": lambda depth: " && ".join(['principal.id != "x"'] * depth),
+    "if": lambda depth: "if true then " * depth + "true" + " else false" * depth,
+    "not": lambda depth: "!(" * depth + "true" + ")" * depth,
+    "sets": lambda depth: "[" * depth + "1" + "]" * depth + " == [1]",
+}
+
+
+TOO_DEEP = {("sets", 8), ("sets", 24)}
+
+
+@pytest.mark.parametrize("what", DEPTHS)
+@pytest.mark.parametrize("depth", [8, 24, 1024, 8192])
+def test_no_depth_breaks_more_than_the_policy(what: str, depth: int) -> None:
+    text = f"permit (principal, action, resource) when {{ {DEPTHS[what](depth)} }};"
+    if depth > 64 or (what, depth) in TOO_DEEP:
+        with pytest.raises(RejectedError) as caught:
+            Policy([("test", text)])
+        assert len(caught.value.summary) < 256
+    else:
+        # What the child accepts, the server evaluates, too.
+        assert Policy([("test", text)]).allows(ALICE, READ, TASK) is (what != "or")
+
+
+def test_the_command_survives_what_crashes_the_parser(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.cedar"
+    nested = DEPTHS["parentheses"](1500)
+    file.write_text(f"permit (principal, action, resource) when {{ {nested} }};")
+    assert check(file) == 1
+    assert "crashes Cedar's parser" in capsys.readouterr().err

@@ -16,7 +16,6 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_server import app
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings, SettingsError, load_settings
-from taskgate_server.followed import Followed
 from taskgate_server.ports import Address
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority, Credentials
@@ -115,22 +114,6 @@ def test_a_new_certificate_is_taken_under_load_and_no_call_fails(
             while renewed.calls < before[0] + 5 or kept.calls < before[1] + 5:
                 ask(address, authority)
     assert renewed.failures == kept.failures == []
-
-
-def test_files_that_cannot_be_used_leave_the_last_good_ones(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_bytes(b"1")
-    followed = Followed([file], lambda contents: int(contents[0]))
-    for content, value, changes in ((b"x", 1, 0), (b"2", 2, 1), (b"2", 2, 1), (None, 2, 1)):
-        file.unlink()
-        if content is not None:
-            file.write_bytes(content)
-        followed.look()
-        assert (followed.value, followed.changes) == (value, changes)
-    followed.look()
-    file.write_bytes(b"3")
-    followed.look()
-    assert (followed.value, followed.changes) == (3, 2)
 
 
 def free_port() -> int:

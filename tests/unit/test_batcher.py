@@ -48,7 +48,7 @@ class Upstream:
         self.lingered: list[float] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.refusal: TaskgateError | None = None
+        self.refusal: Exception | None = None
 
     async def send(self, items: Sequence[Question], permit: int) -> Sequence[str | TaskgateError]:
         assert permit == len(self.batches)
@@ -232,3 +232,52 @@ async def test_a_refusal_is_told_at_once() -> None:
     await settle()
     upstream.reply(0)
     assert await task[0] == "a2"
+
+
+async def test_any_failure_to_admit_reaches_those_who_wait() -> None:
+    upstream = Upstream()
+    upstream.refusal = ZeroDivisionError()
+    batcher = upstream.batcher()
+    for reads in (ask(batcher, 1), ask(batcher, 2)):
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(reads[0], 10)
+
+
+async def test_too_few_results_are_an_error_of_each_read() -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher()
+    first = ask(batcher, 1)
+    await settle()
+    rest = ask(batcher, 2, 3)
+    upstream.reply(0)
+    await asyncio.gather(*first)
+    await settle()
+    upstream.replies[1].set_result(["a2"])
+    for read in rest:
+        with pytest.raises(RuntimeError, match="1 results for 2 reads"):
+            await asyncio.wait_for(read, 10)
+
+
+class Broken(Question):
+    """A read whose outcome cannot be delivered."""
+
+    def settle(self, outcome: str | Exception) -> None:
+        raise ZeroDivisionError(outcome)
+
+
+async def test_a_read_that_cannot_be_settled_does_not_take_the_others_along(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher()
+    broken, sound = Broken(1), Question(2)
+    first = ask(batcher, 0)
+    await settle()
+    batcher.put(broken)
+    batcher.put(sound)
+    upstream.reply(0)
+    await asyncio.gather(*first)
+    await settle()
+    upstream.reply(1)
+    assert await asyncio.wait_for(sound.answer, 10) == "a2"
+    assert [each.message for each in caplog.records] == ["bug"]

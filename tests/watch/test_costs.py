@@ -16,7 +16,9 @@ from benchmarks.simulation.clock import seeded, virtually
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
+from taskgate_server.supervision import Supervision
 from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.tasks.watch.service import Watches
 from tests.watch.follower import Picture, Response
 from tests.watch.world import JOB_NAME, RUN_NAME, World
@@ -44,11 +46,13 @@ class Place:
         self.step = self.world.add_step()
         self.tasks = [self.world.add_task(self.step, "READY") for _ in range(tasks)]
         loop = asyncio.get_running_loop()
+        self.supervision = Supervision(clock=loop.time)
         self.hub = Hub(
             self.world.backends,
             {"deadline": RATE, "omics": RATE},
             clock=loop.time,
             random=seeded(2),
+            supervision=self.supervision,
         )
         self.watches = Watches(self.hub, 60.0)
 
@@ -256,3 +260,27 @@ async def test_an_event_wakes_exactly_the_poller_that_it_concerns() -> None:
         assert not place.world.calls["ListRunTasks"]
         place.hub.hint("nonsense")
         place.hub.hint(f"{JOB_NAME}/steps/x/tasks/none")
+
+
+@pytest.mark.parametrize("loop", ["_until_due", "_serve_urgent"])
+@in_virtual_time
+async def test_a_poller_that_fails_is_restarted_for_the_same_watchers(loop: str) -> None:
+    place, failures = Place(5), 0
+    with pytest.MonkeyPatch.context() as patch:
+        whole = getattr(Poller, loop)
+
+        async def fails_twice(poller: Poller) -> None:
+            nonlocal failures
+            if failures < 2:
+                failures += 1
+                raise ZeroDivisionError
+            await whole(poller)
+
+        patch.setattr(Poller, loop, fails_twice)
+        async with place.watchers(3, Request(parent=JOB_NAME)) as pictures:
+            place.world.move(place.tasks[0], "RUNNING")
+            await asyncio.sleep(30)
+            assert len(place.hub) == 1
+            for picture in pictures:
+                assert picture.tasks == place.world.fresh(JOB_NAME)
+    assert place.supervision.failures == {"poller": 2}

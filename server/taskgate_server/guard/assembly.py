@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from taskgate_server.config import Settings
-from taskgate_server.followed import Followed
-from taskgate_server.guard import keys
 from taskgate_server.guard.callers import Callers
 from taskgate_server.guard.decisions import Decisions
+from taskgate_server.guard.keys import NAME, FetchedKeys, FileKeys, Keys, KeySource, read_keys
 from taskgate_server.guard.lifetimes import Lifetimes
 from taskgate_server.guard.limits import CallerLimits, Limits
 from taskgate_server.guard.policy import Policy
 from taskgate_server.guard.tokens import TokenRules, Tokens
+from taskgate_server.reloading import RejectedError, Reloading, ReloadingFile
+from taskgate_server.supervision import BackgroundTask
 
 DEFAULT_POLICY = Path(__file__).with_name("default.cedar")
 
@@ -29,8 +29,10 @@ class Guard:
     decisions: Decisions | None
     """Of the policy; None if every caller may do everything."""
     lifetimes: Lifetimes
-    runs: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    runs: list[BackgroundTask]
     """What runs in the background while it guards."""
+    reloading: list[Reloading]
+    """The policy and the keys, as far as there are any."""
 
     @property
     def limited(self) -> int:
@@ -47,18 +49,26 @@ def build_guard(settings: Settings) -> Guard:
     """Return the guard that the settings ask for.
 
     Raises:
-        followed.FileFaultError: the policy or the keys cannot be used.
+        reloading.FileFaultError: the policy or the keys cannot be used.
     """
     lifetimes = Lifetimes(settings.jwt_leeway_seconds + settings.stream_expiry_grace_seconds)
-    runs: list[Callable[[], Coroutine[Any, Any, None]]] = []
-    decisions = None
+    runs: list[BackgroundTask] = []
+    reloading: list[Reloading] = []
+    decisions = tokens = None
     if tells_callers(settings) or settings.policy_files:
-        policy = follow_policy(settings.policy_files or (DEFAULT_POLICY,))
+        policy = load_policy(settings.policy_files or (DEFAULT_POLICY,))
         policy.on_change.append(lifetimes.policy_changed)
         decisions = Decisions(policy, tokens_wanted=settings.jwt_issuer is not None)
-        runs += [policy.run, lifetimes.run]
+        runs.append(BackgroundTask(policy.name, policy.run))
+        runs.append(BackgroundTask("stream_lifetimes", lifetimes.run))
+        reloading.append(policy)
+    if settings.jwt_issuer is not None:
+        source, keys = _keys(settings.jwt_keys or "")
+        runs.append(BackgroundTask(keys.name, keys.run))
+        reloading.append(keys)
+        tokens = Tokens(source, _rules(settings, settings.jwt_issuer))
     return Guard(
-        callers=Callers(_tokens(settings), certificates=settings.tls_client_ca_file is not None),
+        callers=Callers(tokens, certificates=settings.tls_client_ca_file is not None),
         limits=CallerLimits(
             Limits(
                 calls_per_second=settings.caller_calls_per_second,
@@ -69,6 +79,7 @@ def build_guard(settings: Settings) -> Guard:
         decisions=decisions,
         lifetimes=lifetimes,
         runs=runs,
+        reloading=reloading,
     )
 
 
@@ -77,30 +88,37 @@ def tells_callers(settings: Settings) -> bool:
     return settings.jwt_issuer is not None or settings.tls_client_ca_file is not None
 
 
-def follow_policy(files: Sequence[Path]) -> Followed[Policy]:
-    """The policy in the files, and how it changes.
+def load_policy(files: Sequence[Path]) -> ReloadingFile[Policy]:
+    """Return the policy in the files, which is reloaded when they change.
 
     Raises:
-        followed.FileFaultError: it is none.
+        reloading.FileFaultError: it cannot be used.
     """
 
-    def read(contents: list[bytes]) -> Policy:
-        texts = [content.decode("utf-8") for content in contents]
+    def parse(contents: list[bytes]) -> Policy:
+        try:
+            texts = [content.decode("utf-8") for content in contents]
+        except UnicodeDecodeError:
+            raise RejectedError("is not encoded in UTF-8") from None
         return Policy(zip((file.name for file in files), texts, strict=True))
 
-    return Followed(files, read)
+    return ReloadingFile("policy", files, parse)
 
 
-def _tokens(settings: Settings) -> Tokens | None:
-    if settings.jwt_issuer is None:
-        return None
-    place = settings.jwt_keys or ""
-    load = keys.fetch if "://" in place else keys.read_file
-    rules = TokenRules(
-        issuer=settings.jwt_issuer,
+def _keys(place: str) -> tuple[KeySource, FetchedKeys | ReloadingFile[Keys]]:
+    """Return the keys at an address or in a file, and what reloads them."""
+    if "://" in place:
+        fetched = FetchedKeys(place)
+        return fetched, fetched
+    file = ReloadingFile(NAME, [Path(place)], lambda contents: read_keys(contents[0]))
+    return FileKeys(file), file
+
+
+def _rules(settings: Settings, issuer: str) -> TokenRules:
+    return TokenRules(
+        issuer=issuer,
         audience=settings.jwt_audience or "",
         algorithms=settings.jwt_algorithms,
         leeway=settings.jwt_leeway_seconds,
         groups_claim=settings.jwt_groups_claim,
     )
-    return Tokens(keys.KeySet(place, load), rules)

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import hashlib
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from taskgate_server import errors
+from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import Wire
-from taskgate_server.guard.tokens import Tokens
+from taskgate_server.guard.tokens import MAX_NAME_CHARACTERS, Claims, Tokens
 
 AUTHORIZATION_KEY = "authorization"
 SCHEME = "bearer "
 
-KNOWN_CERTIFICATES = 1024
+MAX_CACHE_BYTES: Final = 4 * 1024 * 1024
 
-# What gRPC tells of a client's certificate once the handshake has verified it.
-CERTIFICATE = "x509_pem_cert"
-NAMES = ("peer_spiffe_id", "peer_uri", "peer_dns", "x509_common_name")
+# What gRPC reports of a client's certificate once the handshake has verified it:
+# https://github.com/grpc/grpc/blob/master/include/grpc/grpc_security_constants.h
+CERTIFICATE: Final = "x509_pem_cert"
+URIS: Final = "peer_uri"
+NAMES: Final = ("peer_spiffe_id", URIS, "peer_dns", "x509_common_name")
 """Where a certificate has its holder's name, the best first."""
+SPIFFE: Final = "spiffe://"
+
+
+Properties: TypeAlias = Mapping[str, Iterable[bytes]]
+"""What the handshake has found out about a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody whom the policy has rules for, by the words of the policy."""
+    """An authenticated principal, in the terms of the policy."""
 
     kind: str
-    """`User`, `Service` or `Anonymous`."""
+    """One of `policy.PRINCIPALS`: what the caller authenticated with decides it."""
     id: str
     """The subject of a token, or the name in a certificate."""
     groups: tuple[str, ...] = ()
     expires_at: float | None = field(default=None, compare=False)
+    """When the caller's token expires, in seconds since 1970, without leeway; None without a token.
+    It is no part of the identity: a caller with a fresh token is the same one."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
@@ -56,58 +68,109 @@ class Callers:
     def __init__(self, tokens: Tokens | None, *, certificates: bool) -> None:
         self._tokens = tokens
         self._certificates = certificates
-        self._holders: OrderedDict[bytes, Caller] = OrderedDict()
+        self._holders: BoundedCache[bytes, Caller] = BoundedCache(MAX_CACHE_BYTES)
 
-    def known(self, wire: Wire) -> Caller | None:  # noqa: ARG002  # tmp
+    def known(self, wire: Wire) -> Caller | None:
         """Return the caller if no credential has to be verified for it; else None."""
-        return None
+        value = self._authorization(wire)
+        if value is not None and self._tokens is not None:
+            claims = self._tokens.cached(_after_scheme(value) or "")
+            return None if claims is None else _bearer(claims)
+        if not self._certificates:
+            return ANONYMOUS
+        return self._holders.get(_fingerprint(wire.auth_context()))
+
+    def was_known(self, wire: Wire) -> bool:
+        """Return whether the caller's token was valid before and has not expired since."""
+        value = self._authorization(wire)
+        if value is None or self._tokens is None:
+            return False
+        return self._tokens.was_valid(_after_scheme(value) or "")
 
     async def find(self, wire: Wire) -> Caller:
-        """Who makes this call.
+        """Return who makes this call.
 
         Raises:
-            errors.TaskgateError: UNAUTHENTICATED, a token that is no good; UNAVAILABLE, there are
-                no keys to tell.
+            errors.TaskgateError: UNAUTHENTICATED, a token or a certificate that cannot be accepted;
+                UNAVAILABLE, there are no keys to verify a token with.
         """
-        if self._tokens is not None:
-            for key, value in wire.invocation_metadata() or ():
-                if key == AUTHORIZATION_KEY:
-                    return _bearer(await self._tokens.verify(_token(value)))
-        return self._holder(wire) if self._certificates else ANONYMOUS
+        value = self._authorization(wire)
+        if value is not None and self._tokens is not None:
+            return _bearer(await self._tokens.verify(_token(value)))
+        return self._holder(wire.auth_context()) if self._certificates else ANONYMOUS
 
-    def _holder(self, wire: Wire) -> Caller:
-        """The holder of the connection's certificate."""
-        told = wire.auth_context()
-        certificate = next(iter(told.get(CERTIFICATE, ())), b"")
-        caller = self._holders.get(certificate)
+    def _authorization(self, wire: Wire) -> str | bytes | None:
+        """Return the metadata with a token; None if there is none, or tokens mean nothing."""
+        if self._tokens is None:
+            return None
+        metadata = wire.invocation_metadata() or ()
+        return next((value for key, value in metadata if key == AUTHORIZATION_KEY), None)
+
+    def _holder(self, properties: Properties) -> Caller:
+        """Return the holder of the connection's certificate.
+
+        Raises:
+            errors.TaskgateError: UNAUTHENTICATED, a certificate that names nobody clearly.
+        """
+        key = _fingerprint(properties)
+        caller = self._holders.get(key)
         if caller is None:
-            caller = _named(told)
-            self._holders[certificate] = caller
-            if len(self._holders) > KNOWN_CERTIFICATES:
-                self._holders.popitem(last=False)
+            caller = _named(properties)
+            self._holders.put(key, caller, sys.getsizeof(caller.id))
         return caller
 
 
-def _named(told: Mapping[str, Iterable[bytes]]) -> Caller:
-    """A certificate without a name is nobody's, though it was verified."""
+def _fingerprint(properties: Properties) -> bytes:
+    return hashlib.sha256(next(iter(properties.get(CERTIFICATE, ())), b"")).digest()
+
+
+def _named(properties: Properties) -> Caller:
+    """Return whom a certificate names; without any name it is nobody's, though it was verified."""
+    uris = [uri.lower() for uri in properties.get(URIS, ())]
+    if len(uris) > 1 and any(uri.startswith(SPIFFE.encode()) for uri in uris):
+        # https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md, section 2
+        raise _ambiguous("has several URIs, and a certificate with a SPIFFE id must have only one")
     for key in NAMES:
-        for name in told.get(key, ()):
+        for name in properties.get(key, ()):
             if name:
-                return Caller("Service", name.decode("utf-8", "replace"))
+                return Caller("Certificate", _checked(name))
     return ANONYMOUS
 
 
-def _token(value: str | bytes) -> str:
+def _checked(name: bytes) -> str:
+    """Return a name that can be told apart from any other one."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        raise _ambiguous("has a name that is not encoded in UTF-8") from None
+    if len(text) > MAX_NAME_CHARACTERS:
+        raise _ambiguous(f"has a name of more than {MAX_NAME_CHARACTERS} characters")
+    if not text.isprintable():
+        raise _ambiguous("has a name with control characters")
+    return text
+
+
+def _ambiguous(fault: str) -> errors.TaskgateError:
+    return errors.unauthenticated(
+        "CERTIFICATE_INVALID", f"the client certificate {fault}: have another one issued"
+    )
+
+
+def _after_scheme(value: str | bytes) -> str | None:
+    """Return the token in the metadata; None if it has another scheme."""
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
-    if text[: len(SCHEME)].lower() != SCHEME:
+    return text[len(SCHEME) :].strip() if text[: len(SCHEME)].lower() == SCHEME else None
+
+
+def _token(value: str | bytes) -> str:
+    token = _after_scheme(value)
+    if token is None:
         raise errors.unauthenticated(
             "TOKEN_INVALID", "the metadata `authorization` must be `Bearer` and a token"
         )
-    return text[len(SCHEME) :].strip()
+    return token
 
 
-def _bearer(claims: Mapping[str, object]) -> Caller:
-    subject = str(claims["sub"])
-    kind = "Service" if subject.startswith(KUBERNETES_SERVICE) else "User"
-    groups = claims["groups"]
-    return Caller(kind, subject, groups if isinstance(groups, tuple) else ())
+def _bearer(claims: Claims) -> Caller:
+    kind = "Service" if claims.subject.startswith(KUBERNETES_SERVICE) else "User"
+    return Caller(kind, claims.subject, claims.groups, claims.expires_at)

@@ -7,12 +7,12 @@ from typing import Final, TypeAlias
 from taskgate_server import errors
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import DEFAULT_TARGET, ResourcePath
-from taskgate_server.followed import Followed
 from taskgate_server.guard.actions import Action
 from taskgate_server.guard.callers import ANONYMOUS, Caller
 from taskgate_server.guard.permits import may_permit_anonymous
 from taskgate_server.guard.policy import Policy
 from taskgate_server.guard.resources import told
+from taskgate_server.reloading import ReloadingFile
 
 MAX_DECISION_BYTES: Final = 16 * 1024 * 1024
 
@@ -31,7 +31,7 @@ class Decisions:
 
     def __init__(
         self,
-        policy: Followed[Policy],
+        policy: ReloadingFile[Policy],
         *,
         tokens_wanted: bool,
         max_bytes: int = MAX_DECISION_BYTES,

@@ -21,11 +21,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from taskgate_server.calls import DEFAULT_TARGET
-from taskgate_server.followed import FileFaultError
 from taskgate_server.guard.actions import USE_TARGET, Action
 from taskgate_server.guard.callers import Caller
 from taskgate_server.guard.policy import PRINCIPALS, Policy, find_action
 from taskgate_server.guard.resources import TARGET, THIS_SERVER, Path, arn_path, named_path
+from taskgate_server.reloading import FileFaultError
 
 SERVER = "server"
 Principal = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(PRINCIPALS)})::.+$")]

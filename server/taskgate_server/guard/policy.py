@@ -1,6 +1,6 @@
 """The policy, in Cedar (https://docs.cedarpolicy.com): who may do what on which resource.
 
-    principal   `User`, `Service` (both in `Group`s, with `id`) or `Anonymous`
+    principal   `User`, `Service`, `Certificate` (in `Group`s, with `id`) or `Anonymous`
     action      one for each RPC, in `Action::"read"`, `"write"`, `"delete"` or `"credentials"`
     resource    see `resources`
     context     `target`, the AWS account and region that the call is for
@@ -22,9 +22,18 @@ from taskgate_server.aws import model
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.guard.actions import SPECS, USE_TARGET, Action, Group, action_of
 from taskgate_server.guard.callers import Caller
-from taskgate_server.guard.resources import TARGET, Path, parents, types_named
+from taskgate_server.guard.policy_compiler import compile_policies
+from taskgate_server.guard.resources import TARGET, Path, named_path, parents, types_named
+from taskgate_server.telemetry import log_bug
 
-PRINCIPALS = ("User", "Service", "Anonymous")
+PRINCIPALS = ("User", "Service", "Certificate", "Anonymous")
+TRIAL_ACTIONS = (
+    "taskgate.v1.TaskService/GetTask",
+    "taskgate.v1.TaskService/RetryTask",
+    "taskgate.deadline.v1.DeadlineService/DeleteQueue",
+    "taskgate.deadline.v1.DeadlineService/AssumeQueueRoleForUser",
+)
+TRIAL_RESOURCE = "deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t"
 UNIFIED_SERVICE = "taskgate.v1.TaskService"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
@@ -36,56 +45,64 @@ class Policy:
         texts: Cedar, each with where it comes from.
 
     Raises:
-        ValueError: with what is wrong, and where.
+        reloading.RejectedError: the policies cannot be used; the text says where and why.
+        OSError: the process that parses them cannot be started.
     """
 
     def __init__(self, texts: Iterable[tuple[str, str]]) -> None:
-        texts = list(texts)
-        for place, text in texts:
-            _check(place, text)
-        whole = json.loads(cedarpy.policies_to_json_str("\n".join(text for _, text in texts)))
+        compiled = compile_policies(list(texts), schema(), _trials())
+        self._all = cedarpy.PolicySet.from_json_str(compiled.all)
+        self._named = cedarpy.PolicySet.from_json_str(compiled.named)
+        whole = json.loads(compiled.all)
         self.policies: Sequence[Mapping[str, Any]] = list(whole["staticPolicies"].values())
         """In Cedar's JSON format."""
-        named = {
-            key: each
-            for key, each in whole["staticPolicies"].items()
-            if each["effect"] == "forbid" or each["action"]["op"] != "All"
-        }
-        self._all = cedarpy.PolicySet.from_json_str(json.dumps(whole))
-        self._named = cedarpy.PolicySet.from_json_str(json.dumps(whole | {"staticPolicies": named}))
 
     def allows(
         self, caller: Caller, action: Action, path: Path, target: str = DEFAULT_TARGET
     ) -> bool:
-        """Whether the caller may; what Cedar cannot decide is denied."""
-        request = {
-            "principal": _uid(caller.kind, caller.id),
-            "action": _uid("Action", action.name),
-            "resource": _uid(*path[-1]),
-            "context": {"target": target},
-        }
+        """Return whether the caller may; whatever Cedar cannot decide is denied."""
         policies = self._named if action.must_be_named else self._all
+        request, entities = _question(caller, action, path, target)
         try:
-            result = cedarpy.is_authorized(request, policies, _entities(caller, action, path))
+            result = cedarpy.is_authorized(request, policies, entities)
         except ValueError:  # what a caller can write and Cedar not read, such as half a character
             return False
-        return bool(result.allowed)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  # pyo3's PanicException is no Exception
+            log_bug(error, action=action.name)
+            return False
+        # Cedar skips a policy that it cannot evaluate, and so would leave out a `forbid`.
+        return bool(result.allowed) and not result.diagnostics.errors
 
 
-def _check(place: str, text: str) -> None:
-    """Raises ValueError for what is no Cedar, or names what there is not."""
-    try:
-        cedarpy.PolicySet.from_str(text)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
-    result = cedarpy.validate_policies(text, schema())
-    if not result:
-        raise ValueError("; ".join(f"{place}: {error}" for error in result.errors))
+def _question(
+    caller: Caller, action: Action, path: Path, target: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the request and the entities of one decision, as Cedar takes them."""
+    request = {
+        "principal": _uid(caller.kind, caller.id),
+        "action": _uid("Action", action.name),
+        "resource": _uid(*path[-1]),
+        "context": {"target": target},
+    }
+    return request, _entities(caller, action, path)
+
+
+def _trials() -> list[dict[str, Any]]:
+    """Return decisions to try a policy with: one for each principal type and group of actions."""
+    trials, path = [], named_path(TRIAL_RESOURCE)
+    for action in TRIAL_ACTIONS:
+        for kind in PRINCIPALS:
+            caller = Caller(kind, "trial", ("trial",))
+            request, entities = _question(caller, action_of(action), path, DEFAULT_TARGET)
+            trials.append({"request": request, "entities": entities})
+    return trials
 
 
 @cache
-def schema() -> cedarpy.Schema:
-    """What policies may speak of, so that a typing error is found at the start."""
+def schema() -> str:
+    """Return Cedar's schema as JSON: all that a policy may name. It finds typing errors."""
     person = {"type": "Record", "attributes": {"id": {"type": "String"}}}
     types: dict[str, Any] = {
         kind: {"memberOfTypes": sorted(each)} for kind, each in parents().items()
@@ -102,9 +119,7 @@ def schema() -> cedarpy.Schema:
             "memberOf": [{"id": action.group}],
             "appliesTo": applies | {"context": context},
         }
-    return cedarpy.Schema.from_json_str(
-        json.dumps({"": {"entityTypes": types, "actions": actions}})
-    )
+    return json.dumps({"": {"entityTypes": types, "actions": actions}})
 
 
 def _actions() -> list[tuple[Action, frozenset[str]]]:

@@ -5,27 +5,39 @@ A token is never logged, and no error quotes it.
 
 from __future__ import annotations
 
+import hashlib
+import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final
 
 import jwt
 
 from taskgate_server import errors
-from taskgate_server.guard.keys import KeysError, KeySet
+from taskgate_server.bounded_cache import BoundedCache
+from taskgate_server.guard.keys import KeysError, KeySource
 
-KNOWN_TOKENS = 10_000
-KNOWN_SECONDS = 60.0
-"""How long a token that was verified is taken as it is. A signature takes some 0.1 ms to verify."""
+MAX_CACHE_BYTES: Final = 16 * 1024 * 1024
+MAX_CACHED_SECONDS: Final = 60.0
+"""How long a verified token is accepted without another look. A signature takes some 0.1 ms."""
 
-LONGEST_TOKEN = 16 * 1024
-
-Claims: TypeAlias = Mapping[str, Any]
-"""`sub`, and `groups` as a tuple."""
+MAX_TOKEN_CHARACTERS: Final = 16 * 1024
+MAX_GROUPS: Final = 200
+MAX_NAME_CHARACTERS: Final = 256
+"""Of a subject or a group. They are in log lines, policy decisions and cache keys of every call."""
 
 FRESH = "get a new token from its issuer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a verified token says of its holder."""
+
+    subject: str
+    groups: tuple[str, ...]
+    expires_at: float
+    """Seconds since 1970, without leeway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,41 +59,61 @@ class Tokens:
     Args:
         keys: of the issuer.
         rules: what else a token must be.
-        clock: seconds since 1970, for what is kept; PyJWT has its own.
+        clock: seconds since 1970, for cached tokens; PyJWT has its own.
     """
 
     def __init__(
-        self, keys: KeySet, rules: TokenRules, clock: Callable[[], float] = time.time
+        self, keys: KeySource, rules: TokenRules, clock: Callable[[], float] = time.time
     ) -> None:
         self._keys = keys
         self._rules = rules
         self._clock = clock
-        self._known: OrderedDict[str, tuple[float, Claims]] = OrderedDict()
+        self._verified: BoundedCache[bytes, tuple[float, Claims]] = BoundedCache(MAX_CACHE_BYTES)
+
+    def cached(self, token: str) -> Claims | None:
+        """Return the claims of a token that was verified lately; else None."""
+        return self._cached(_digest(token)) if len(token) <= MAX_TOKEN_CHARACTERS else None
+
+    def was_valid(self, token: str) -> bool:
+        """Return whether a token was verified before and has not expired since.
+
+        It may still have to be verified again, in case its key was withdrawn.
+        """
+        known = self._verified.get(_digest(token)) if len(token) <= MAX_TOKEN_CHARACTERS else None
+        return known is not None and self._clock() < known[1].expires_at + self._rules.leeway
 
     async def verify(self, token: str) -> Claims:
-        """What the token says of its holder.
+        """Return what a token says of its holder.
 
         Raises:
             errors.TaskgateError: UNAUTHENTICATED, with what to do; UNAVAILABLE without keys.
         """
-        known = self._known.get(token)
+        if len(token) > MAX_TOKEN_CHARACTERS:
+            raise errors.unauthenticated(
+                "TOKEN_INVALID", f"the token has more than {MAX_TOKEN_CHARACTERS} characters"
+            )
+        key = _digest(token)
+        known = self._cached(key)
         if known is not None:
-            if self._clock() < known[0]:
-                return known[1]
-            del self._known[token]
-        claims = await self._verified(token)
-        until = min(float(claims["exp"]) + self._rules.leeway, self._clock() + KNOWN_SECONDS)
-        told = {"sub": claims["sub"], "groups": _groups(claims, self._rules.groups_claim)}
-        self._known[token] = until, told
-        if len(self._known) > KNOWN_TOKENS:
-            self._known.popitem(last=False)
-        return told
+            return known
+        claims = await self._claims(token)
+        expires = claims.expires_at + self._rules.leeway
+        until = min(expires, self._clock() + MAX_CACHED_SECONDS)
+        self._verified.put(key, (until, claims), _size(claims))
+        return claims
 
-    async def _verified(self, token: str) -> Claims:
+    def _cached(self, key: bytes) -> Claims | None:
+        known = self._verified.get(key)
+        if known is None:
+            return None
+        until, claims = known
+        return claims if self._clock() < until else None
+
+    async def _claims(self, token: str) -> Claims:
         key = await self._key(token)
         rules = self._rules
         try:
-            return jwt.decode(
+            found = jwt.decode(
                 token,
                 key,
                 algorithms=[*rules.algorithms],
@@ -90,6 +122,15 @@ class Tokens:
                 leeway=rules.leeway,
                 options={"require": ["exp", "sub", "iss", "aud"]},
             )
+            return _bounded(
+                Claims(
+                    subject=found["sub"],
+                    groups=_groups(found, rules.groups_claim),
+                    expires_at=float(found["exp"]),
+                )
+            )
+        except errors.TaskgateError:
+            raise
         except jwt.PyJWTError as error:
             raise _refused(error, rules) from None
         except Exception:  # noqa: BLE001  # whatever a caller's bytes do to the parser
@@ -98,10 +139,8 @@ class Tokens:
     async def _key(self, token: str) -> jwt.PyJWK:
         """The key that the token says it is signed with."""
         try:
-            if len(token) > LONGEST_TOKEN:
-                raise _invalid()
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+        except Exception:  # noqa: BLE001  # PyJWTError, RecursionError of json, and whatever else
             raise _invalid() from None
         algorithm = header.get("alg")
         if algorithm not in self._rules.algorithms:
@@ -118,6 +157,36 @@ class Tokens:
                 "TOKEN_INVALID", f"the token is signed by no key of its issuer's: {FRESH}"
             )
         return key
+
+
+def _bounded(claims: Claims) -> Claims:
+    """Return the claims, if they are of a size that fits logs and caches.
+
+    Raises:
+        errors.TaskgateError: UNAUTHENTICATED.
+    """
+    if not 0 < len(claims.subject) <= MAX_NAME_CHARACTERS:
+        fault = f"the token's subject must have 1 to {MAX_NAME_CHARACTERS} characters"
+    elif len(claims.groups) > MAX_GROUPS:
+        fault = (
+            f"the token has {len(claims.groups)} groups, and {MAX_GROUPS} are allowed: have its"
+            " issuer put only the groups in that the policy of this server names"
+        )
+    elif any(len(each) > MAX_NAME_CHARACTERS for each in claims.groups):
+        fault = f"each of the token's groups may have {MAX_NAME_CHARACTERS} characters at most"
+    else:
+        return claims
+    raise errors.unauthenticated("TOKEN_INVALID", fault)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _size(claims: Claims) -> int:
+    """Return the bytes that cached claims take, about."""
+    texts = (claims.subject, *claims.groups)
+    return sys.getsizeof(claims.groups) + sum(sys.getsizeof(each) for each in texts)
 
 
 def _invalid() -> errors.TaskgateError:
@@ -147,7 +216,7 @@ def _refused(error: jwt.PyJWTError, rules: TokenRules) -> errors.TaskgateError:
     return _invalid()
 
 
-def _groups(claims: Claims, path: str) -> tuple[str, ...]:
+def _groups(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
     """The caller's groups, in whatever of the usual forms: a list, or one word."""
     found: Any = claims.get(path)
     if found is None:

@@ -1,7 +1,8 @@
 """Authentication: the caller of a call, by token or client certificate.
 
 Nothing before this stage costs more than constant time and memory, and the request message is not
-read yet. An address that presents many invalid credentials is refused before they are verified.
+read yet. An address that presents many invalid credentials is refused before they are verified;
+callers whose credentials were valid before are not affected.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Authentication:
     async def _verify(self, call: Call, wire: Wire) -> Caller:
         call.requester = address = address_of(wire.peer())
         wait = self._failures.seconds_until_token(address)
-        if wait:
+        if wait and not self._callers.was_known(wire):
             raise errors.caller_limit(
                 "failed_authentications_per_second", FAILURES_PER_SECOND, wait
             )

@@ -224,8 +224,11 @@ class Batches:
         return told
 
     async def _put_later(self, operation: str, read: Read, pause: float) -> None:
-        await self._sleep(pause)
-        self._batchers[operation].put(read)
+        try:
+            await self._sleep(pause)
+            self._batchers[operation].put(read)
+        except Exception as error:  # noqa: BLE001  # whatever it was, those who wait get it
+            read.settle(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
-from taskgate_server.errors import TaskgateError
+from taskgate_server.telemetry import log_bug
 
 
 class Later(enum.Enum):
@@ -107,7 +107,7 @@ class Batcher(Generic[I, P]):
                 await self._sleep(self._linger)
             try:
                 count, permit = await self._admit(self._waiting)
-            except TaskgateError as error:
+            except Exception as error:  # noqa: BLE001  # whatever it was, the readers get it
                 self._refuse(error)
                 continue
             await self._fly(self._take(count), permit)
@@ -128,9 +128,9 @@ class Batcher(Generic[I, P]):
                 batch.append(item)
         return batch
 
-    def _refuse(self, error: TaskgateError) -> None:
+    def _refuse(self, error: Exception) -> None:
         for item in self._take(len(self._waiting)):
-            item.settle(error)
+            _settle(item, error)
 
     async def _fly(self, batch: Sequence[I], permit: P) -> None:
         """Also when all have gone meanwhile: `send` gives the permit back."""
@@ -138,6 +138,17 @@ class Batcher(Generic[I, P]):
             answers = await self._send(batch, permit)
         except Exception as error:  # noqa: BLE001  # whatever it was, the readers are told
             answers = [error] * len(batch)
+        if len(answers) != len(batch):
+            fault = f"{len(answers)} results for {len(batch)} reads"
+            answers = [RuntimeError(fault)] * len(batch)
         for item, answer in zip(batch, answers, strict=True):
             if answer is not LATER:
-                item.settle(answer)
+                _settle(item, answer)
+
+
+def _settle(item: Item, outcome: Any) -> None:
+    """Settle an item; a failure of one must not keep the outcome from the others."""
+    try:
+        item.settle(outcome)
+    except Exception as error:  # noqa: BLE001  # see above
+        log_bug(error)

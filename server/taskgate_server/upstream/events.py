@@ -11,12 +11,10 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from threading import Thread
-from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from taskgate_server.config import AwsSettings
@@ -25,8 +23,6 @@ from taskgate_server.telemetry import LOG, log_bug
 from taskgate_server.upstream.retries import Backoff, Sleep, told_delay
 from taskgate_server.upstream.sender import Sender
 
-P = ParamSpec("P")
-T = TypeVar("T")
 NameIn: TypeAlias = Callable[[str], str | None]
 """The name of the task or parent that an event, as JSON text, is about; None if there is none."""
 
@@ -165,28 +161,3 @@ def queue_settings(url: str, aws: AwsSettings) -> AwsSettings:
             "read_timeout_seconds": READ_TIMEOUT_SECONDS,
         }
     )
-
-
-class DaemonThreads(Executor):
-    """A thread for each call, for calls that take long and that nobody has to wait for.
-
-    Python waits for the threads of its own executors before it exits, and a long poll would keep a
-    server that has drained for another 20 s.
-    """
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Calls it in a new thread."""
-        future: Future[T] = Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001  # it belongs to whoever waits
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        Thread(target=run, name="events", daemon=True).start()
-        return future

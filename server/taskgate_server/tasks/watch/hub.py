@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeVar
 
+from taskgate_server.supervision import BackgroundTask, Supervision
 from taskgate_server.tasks.backend import Backends, TaskBackend
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.ledger import Ledger, Sequence
@@ -46,6 +47,7 @@ class Hub:
         clock: monotonic seconds.
         random: for jitter.
         timing: what is chosen for pollers.
+        supervision: restarts pollers that fail.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
         timing: Timing | None = None,
+        supervision: Supervision | None = None,
     ) -> None:
         self.backends = backends
         self.clock = clock
@@ -77,6 +80,7 @@ class Hub:
         }
         self._whole: dict[Key, WholePoller] = {}
         self._named: dict[Key, NamedPoller] = {}
+        self._supervision = supervision or Supervision()
         self._loops: set[asyncio.Task[None]] = set()
         self._at_stop: set[Callable[[], None]] = set()
 
@@ -192,7 +196,8 @@ class Hub:
                 del pollers[key]
 
         # In no context: what it asks is not the doing of the RPC that happens to be the first.
-        loop = asyncio.get_running_loop().create_task(poller.run(), context=Context())
+        running = self._supervision.keep_running(BackgroundTask("poller", poller.run))
+        loop = asyncio.get_running_loop().create_task(running, context=Context())
         loop.add_done_callback(ended)
         self._loops.add(loop)
 

@@ -119,17 +119,19 @@ class Poller:
         return self.swept_at > NEVER and not self.gone
 
     async def run(self) -> None:
-        """Asks AWS until there is nobody left to ask for, or nothing."""
-        urgent = asyncio.ensure_future(self._serve_urgent())
-        try:
+        """Poll AWS until there are no watchers, or nothing to watch.
+
+        A failure of either loop ends both. The poller has not ended then: it can be run again.
+        """
+        self.next_at = NEVER  # also after a sweep that a failure interrupted
+        async with asyncio.TaskGroup() as group:
+            urgent = group.create_task(self._serve_urgent())
             while not self.gone and await self._has_watchers():
                 await self._until_due()
                 if self.is_watched:
                     await self._attempt(self._round)
-        finally:
             self.ended = True
             urgent.cancel()
-            await asyncio.gather(urgent, return_exceptions=True)
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
