@@ -79,7 +79,7 @@ ALICE = Caller("User", "alice", ("render",))
 CAROL = Caller("User", "carol", ("supervisors",))
 DAVE = Caller("User", "dave", ("render", "contractors"))
 ERIN = Caller("User", "erin", ("genomics",))
-WORKER = Caller("Service", "spiffe://studio.example/worker")
+WORKER = Caller("Certificate", "spiffe://studio.example/worker")
 SEQUENCER = Caller("Service", "system:serviceaccount:genomics:sequencer")
 
 

@@ -105,7 +105,6 @@ def test_no_bytes_do_more_than_to_be_rejected(data: bytes) -> None:
         EC_KEY | {"key_ops": ["encrypt"]},
         EC_KEY | {"key_ops": "verify"},
     ],
-    ids=str,
 )
 def test_a_key_that_cannot_be_used_does_not_take_the_others_along(bad: Any) -> None:
     good = RSA_KEY | {"kid": "good", "use": "sig", "key_ops": ["verify"]}
