@@ -10,13 +10,14 @@ from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.options import CallOptions
 from tests.unit.test_freshness import FARM, Aws, settle
 
 
 def ask(gateway: Gateway, *names: str, **more: Any) -> list[asyncio.Task[Any]]:
-    told = {"time_limit": None, "max_age": 0.0, **more}
+    options = CallOptions(**{"max_age": 0.0, **more})
     return [
-        asyncio.create_task(gateway.call("GetTask", {**FARM, "taskId": name}, **told))
+        asyncio.create_task(gateway.call("GetTask", {**FARM, "taskId": name}, options))
         for name in names
     ]
 
@@ -70,8 +71,8 @@ async def test_a_read_that_all_have_left_before_it_was_sent_leaves_nothing_behin
 async def test_time_is_up_for_one_and_not_for_the_other() -> None:
     aws = Aws()
     gateway = aws.gateway()
-    [hasty] = ask(gateway, "t1", time_limit=0.01)
-    [patient] = ask(gateway, "t1", time_limit=60.0)
+    [hasty] = ask(gateway, "t1", timeout=0.01)
+    [patient] = ask(gateway, "t1", timeout=60.0)
     await settle()
     with pytest.raises(TaskgateError) as raised:
         await hasty
@@ -87,7 +88,7 @@ async def test_an_answer_is_made_into_bytes_once_and_kept_with_it() -> None:
     gateway = aws.gateway()
     question = gateway.question("GetTask", {**FARM, "taskId": "t1"})
     assert gateway.kept(question, 5.0) is None
-    reading = asyncio.create_task(gateway.ask(question, time_limit=None, max_age=5.0))
+    reading = asyncio.create_task(gateway.ask(question, CallOptions(max_age=5.0)))
     await settle()
     await finish_all(aws, 0.1)
     answer = await reading
