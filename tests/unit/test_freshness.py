@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -48,6 +49,9 @@ class Aws:
     calls: list[Call] = field(default_factory=list)
     sent: list[tuple[str, float]] = field(default_factory=list)
     failing: TaskgateError | None = None
+    failing_tasks: frozenset[str] = frozenset()
+    """Those whose part of a batch fails."""
+    max_attempts: int = 1
 
     connection = SimpleNamespace(spec=DEADLINE)
     meter = None
@@ -75,7 +79,17 @@ class Aws:
     def _value(self, call: Call) -> dict[str, Any]:
         if call.operation == "BatchGetTask":
             items = call.params["identifiers"]
-            return {"tasks": [{**item, **self._task(call, item["taskId"])} for item in items]}
+            failed = {"code": "InternalServerErrorException", "message": "m"}
+            return {
+                "tasks": [
+                    {**item, **self._task(call, item["taskId"])}
+                    for item in items
+                    if item["taskId"] not in self.failing_tasks
+                ],
+                "errors": [
+                    {**item, **failed} for item in items if item["taskId"] in self.failing_tasks
+                ],
+            }
         return self._task(call, call.params["taskId"])
 
     def _task(self, call: Call, task: str) -> dict[str, Any]:
@@ -96,7 +110,7 @@ class Aws:
     def origin(self, operation: str) -> Origin:
         return Origin(service="deadline", title="AWS", domain="aws", operation=operation)
 
-    def gateway(self, **more: Any) -> Gateway:
+    def gateway(self, max_in_flight: float = math.inf, **more: Any) -> Gateway:
         async def sleep(_: float) -> None:
             return None
 
@@ -114,9 +128,9 @@ class Aws:
         clock = self.clock
         paced = PacedSender(
             cast("Sender", self),
-            RateLimiter(DEADLINE, clock=clock),
+            RateLimiter(DEADLINE, clock=clock, max_in_flight=max_in_flight),
             Breaker(DEADLINE, clock=clock),
-            Retries(RetryBudget(clock=clock), Backoff(max_attempts=1), clock=clock),
+            Retries(RetryBudget(clock=clock), Backoff(max_attempts=self.max_attempts), clock=clock),
         )
         return Gateway(
             paced,

@@ -285,6 +285,18 @@ def test_told_delay_is_that_of_retry_info() -> None:
     assert told_delay(fault()) == 0
 
 
+async def test_a_deadline_that_grows_during_a_try_allows_another_one() -> None:
+    clock, attempts = Clock(), Attempts(fault(), "ok")
+    deadline = clock() + 0.01
+
+    async def attempt(number: int) -> str:
+        nonlocal deadline
+        deadline = clock() + 60  # another requester has joined
+        return await attempts(number)
+
+    assert await retries(clock).run(attempt, repeatable=True, give_up_at=lambda: deadline) == "ok"
+
+
 class Stages:
     """Rate limit, retries and breaker as the gateway puts them together, and an AWS that is out."""
 
