@@ -158,7 +158,13 @@ def _sender(
 def _gateway(sender: Sender, aws: AwsSettings, sharing: Sharing, settings: Settings) -> Gateway:
     """The door to one AWS service."""
     paced = _paced(sender, aws, settings.workers)
-    return Gateway(paced, sharing, default_time_limit=settings.default_time_limit_seconds)
+    name = f"{sender.connection.spec.name}-payload"
+    return Gateway(
+        paced,
+        sharing,
+        default_time_limit=settings.default_time_limit_seconds,
+        payload_executor=ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=name),
+    )
 
 
 def event_queues(services: Iterable[AwsSettings]) -> dict[str, AwsSettings]:

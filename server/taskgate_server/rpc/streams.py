@@ -65,7 +65,7 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
         member = _member(operation.model.input_shape)
         field = _field(operation.request_class, member)
         with SpooledTemporaryFile(limits.spool_memory_bytes) as spool:
-            gathering = _Gathering(field, spool, gateway.executor, limits)
+            gathering = _Gathering(field, spool, gateway.payload_executor, limits)
             params = operation.to_params(await gathering.run(requests))
             spool.seek(0)
             params[member] = spool

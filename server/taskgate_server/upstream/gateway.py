@@ -12,6 +12,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -87,13 +88,16 @@ class Gateway:
         sharing: Sharing,
         *,
         default_time_limit: float,
+        payload_executor: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         sender = paced.sender
         self.connection = sender.connection
         self.spec = sender.connection.spec
-        self.executor = sender.executor
+        self.payload_executor = payload_executor or sender.executor
+        """Reads and writes streamed payloads. It has threads of its own, since a payload takes as
+        long as its caller likes, and calls must not wait for that."""
         self.paced = paced
         self._sender = sender
         self._sharing = sharing
@@ -230,9 +234,14 @@ class Gateway:
         await self.flights.close()
         await self.batches.close()
 
+    def shut_down_threads(self) -> None:
+        """Let the threads end when they are done with what they do."""
+        for executor in (self._sender.executor, self.payload_executor):
+            executor.shutdown(wait=False, cancel_futures=True)
+
     def body(self, operation: str, stream: Any) -> Body:
         """The streamed member of an answer, to be read."""
-        return Body(stream, self.executor, self._sender.origin(operation))
+        return Body(stream, self.payload_executor, self._sender.origin(operation))
 
     def _timeout(self, options: CallOptions) -> float:
         return self._default_time_limit if options.timeout is None else options.timeout
