@@ -1,6 +1,6 @@
 """The token bucket of one AWS operation, and the calls that wait for it.
 
-A call waits for a token first and for a slot (`slots`) second, in fair queues both times. While a
+A call waits for a token first and for a slot (`call_slots`) second, in fair queues both times. While a
 call waits for its slot, the share whose turn it used has no other turn here: so at most one token a
 share is taken before its call can be sent.
 """
@@ -16,11 +16,11 @@ import grpc
 from google.rpc import error_details_pb2
 
 from taskgate_server import errors
+from taskgate_server.upstream.call_slots import Candidate
 from taskgate_server.upstream.duration import Duration
 from taskgate_server.upstream.fair_queue import FairQueue
 from taskgate_server.upstream.pace import LEARNED_LAW, published_law
 from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
-from taskgate_server.upstream.slots import Candidate
 
 if TYPE_CHECKING:
     from taskgate_server.upstream.ratelimit import RateLimiter
@@ -94,11 +94,11 @@ class _Waiter:
         """See `requesters.Listener`: it is read where it counts."""
 
     def may_leave(self) -> bool:
-        """See `slots.Candidate`."""
+        """See `call_slots.Candidate`."""
         return self._bucket.may_leave(self)
 
     def leave(self) -> None:
-        """See `slots.Candidate`."""
+        """See `call_slots.Candidate`."""
         self._bucket.leave(self)
 
 

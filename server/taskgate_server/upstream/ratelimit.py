@@ -18,8 +18,8 @@ from typing import TypeAlias
 
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.upstream.bucket import Bucket, Permit
+from taskgate_server.upstream.call_slots import CallSlots
 from taskgate_server.upstream.requesters import Requesters
-from taskgate_server.upstream.slots import Slots
 from taskgate_server.upstream.throttling import Throttling
 
 CallLater: TypeAlias = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
@@ -71,7 +71,7 @@ class RateLimiter:
         self.spec = spec
         self.limits = limits or Limits()
         self.clock = clock
-        self.slots = Slots(max_in_flight)
+        self.slots = CallSlots(max_in_flight)
         self.random = random or Random()  # noqa: S311  # jitter is no secret
         self._call_later = call_later
         self._buckets: dict[str, Bucket] = {}

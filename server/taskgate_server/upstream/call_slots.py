@@ -26,7 +26,7 @@ class Candidate(Protocol):
         """Send the call, in the slot that it has now."""
 
 
-class Slots:
+class CallSlots:
     """Counts the calls in flight.
 
     Args:
