@@ -91,7 +91,7 @@ async def test_too_many_calls_of_one_are_refused_at_once_and_others_find_places(
 
 
 @in_virtual_time
-async def test_nobody_is_refused_for_the_backlog_of_another() -> None:
+async def test_no_requester_is_refused_for_the_backlog_of_another() -> None:
     limit = limiter()
     queued = flood(limit, A, 900)
     await settle()
@@ -155,7 +155,7 @@ class Refusing:
     ("share", "give_up_at", "calls"), [(A, 1.0, 1), (A, 2.0, 2), (B, 1.0, 2), (B, 0.5, 2)]
 )
 @pytest.mark.parametrize("is_abandoned", [False, True])
-async def test_a_refusal_does_not_count_for_who_joins_meanwhile(
+async def test_a_refusal_does_not_count_for_requesters_that_join_meanwhile(
     share: Share, give_up_at: float, calls: int, is_abandoned: bool
 ) -> None:
     error = TaskgateError(code=StatusCode.RESOURCE_EXHAUSTED, message="late", reason="R")
@@ -182,7 +182,7 @@ async def test_a_pollers_call_is_promoted_while_an_interactive_caller_waits_for_
     await settle()
     shared.remove(B)
     await asyncio.sleep(1.0)
-    assert not sending.done(), "who has left has no turn there"
+    assert not sending.done(), "a requester that has left has no turn there"
     shared.join(B, now() + 60)
     began = now()
     await sending

@@ -108,14 +108,14 @@ def test_late_items_make_room_for_the_next_of_their_line() -> None:
     for name in ("a0", "a1", "a2"):
         queue.add(name, A)
     queue.add("b0", B)
-    asked: list[tuple[str, int]] = []
+    judged: list[tuple[str, int]] = []
 
     def is_late(item: str, ahead: int) -> bool:
-        asked.append((item, ahead))
+        judged.append((item, ahead))
         return item in {"a0", "a2"}
 
     assert queue.remove_late(is_late) == ["a0", "a2"]
-    assert asked == [("a0", 0), ("a1", 0), ("b0", 1), ("a2", 2)]
+    assert judged == [("a0", 0), ("a1", 0), ("b0", 1), ("a2", 2)]
     assert drain(queue) == ["a1", "b0"]
 
 
@@ -201,7 +201,9 @@ class Model:
             del self.seen[share]
         assert len(self.queue) == len(self.waiting)
         assert set(self.queue) == set(self.waiting)
-        assert self.queue.has_turn == bool(lines - self.paused), "who can have a turn has one"
+        assert self.queue.has_turn == bool(lines - self.paused), (
+            "each line that is not paused has a turn"
+        )
         for share in SHARES:
             length = sum(share in shares for shares in self.waiting.values())
             assert self.queue.length(share) == length
@@ -234,7 +236,7 @@ PAUSES = st.sampled_from(["pause", "resume"])
     ),
     st.sampled_from(SHARES),
 )
-def test_nothing_is_lost_and_nobody_has_two_turns_in_a_round(
+def test_nothing_is_lost_and_no_requester_has_two_turns_in_a_round(
     steps: list[tuple[str, Share, int]], share: Share
 ) -> None:
     model = Model()
@@ -251,7 +253,7 @@ def test_nothing_is_lost_and_nobody_has_two_turns_in_a_round(
 
 
 class Place:
-    """A listener that keeps the shares that it was told."""
+    """A listener that records the shares."""
 
     def __init__(self) -> None:
         self.shares: set[Share] = set()
@@ -269,7 +271,7 @@ class Place:
         self.give_up_at = give_up_at
 
 
-def test_whoever_joins_or_leaves_a_call_of_a_batch_is_told_to_the_batch() -> None:
+def test_a_batch_follows_the_requesters_of_its_calls() -> None:
     sent: list[str] = []
     first, second = Requesters(), Requesters()
     first.join(A, 5.0)

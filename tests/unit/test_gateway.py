@@ -176,7 +176,7 @@ async def test_a_read_that_failed_in_a_batch_and_that_all_have_left_is_not_sent_
     await settle()
     await asyncio.gather(*first, kept)
     assert [name for name, _ in aws.sent] == ["GetTask", "BatchGetTask"]
-    assert len(gateway.flights) == 0, "nobody joins it any more"
+    assert len(gateway.flights) == 0, "no call joins it any more"
     [late] = ask(gateway, "t2")
     await settle()
     await finish_all(aws, 0.1)

@@ -34,7 +34,7 @@ class Item(Protocol):
 
     @property
     def requesters(self) -> Requesters:
-        """Who waits for it."""
+        """The requesters that wait for it."""
 
     def settle(self, outcome: Any) -> None:
         """Hand the response, or the error, to those that wait."""

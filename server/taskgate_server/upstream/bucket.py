@@ -1,8 +1,8 @@
 """The token bucket of one AWS operation, and the calls that wait for it.
 
-A call waits for a token first and for a slot (`call_slots`) second, in fair queues both times. While a
-call waits for its slot, the share whose turn it used has no other turn here: so at most one token a
-share is taken before its call can be sent.
+A call waits for a token first and for a slot (`call_slots`) second, in a fair queue each. While it
+waits for its slot, the share whose turn it used has no other turn here: so each share has at most
+one token that it cannot use yet.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from taskgate_server.upstream.ratelimit import RateLimiter
 
 MAX_HOLD_SECONDS: Final = 900.0
-"""A longer Retry-After is cut to this: one call in a quarter of an hour harms nobody."""
+"""A longer Retry-After is reduced to this: one call in 15 minutes does no harm."""
 
 MEASURED_SECONDS: Final = 1.0
 """Over how long the rate of sending is measured: AWS counts its quotas in calls per second."""
@@ -120,7 +120,7 @@ class Bucket:
         published = limiter.spec.request_rates.get(operation)
         self._law = published_law(published, limiter.limits.margin) if published else LEARNED_LAW
         self._low = self._law.ceiling  # the rate after the last cut
-        self._climbed = 0.0  # seconds under pressure since then, told by calls that had to wait
+        self._climbed = 0.0  # seconds under pressure since then, measured by calls that had to wait
         self._cuts = 0
         self._throttled_at = -math.inf
         self._next_at = -math.inf
@@ -298,7 +298,7 @@ class Bucket:
     def _refuse_if_hopeless(self, requesters: Requesters) -> None:
         """Refuse a call that cannot be served in time, or whose requesters have too many waiting.
 
-        Where more is asked than there is room for, all are admitted in the last moment. Without
+        Where demand exceeds the rate, all calls are admitted in the last moment. Without
         time left for the response, AWS would be called in vain, call after call.
 
         Raises:

@@ -17,7 +17,7 @@ class Candidate(Protocol):
 
     @property
     def requesters(self) -> Requesters:
-        """Who waits for the call."""
+        """The requesters that wait for the call."""
 
     def may_leave(self) -> bool:
         """Return whether the call still takes a slot. If not, it has been dealt with."""

@@ -24,7 +24,7 @@ class Priority(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
-    """How long a call may take, how old its response may be, and who uses the quota."""
+    """How long a call may take, how old its response may be, and its use of the quota."""
 
     timeout: float | None = None
     """Seconds until the caller stops waiting; None for the server's default, inf for no limit."""

@@ -1,7 +1,7 @@
 """The requesters of one AWS call. They may join and leave while the call waits to be sent.
 
 `Requesters` holds them for a shared read, a batch or a write. Whatever the call waits in listens to
-it, so that the call's place follows from who waits now, not from who waited when it was queued.
+it, so that the call's place follows from the requesters of now, not from those when it was queued.
 """
 
 from __future__ import annotations
