@@ -20,47 +20,48 @@ T = TypeVar("T")
 class _Lines(Generic[T]):
     """The lines of one priority."""
 
-    __slots__ = ("counts", "lines", "paused", "priority", "ring", "size")
+    __slots__ = ("counts", "lines", "paused", "ring", "size")
 
-    def __init__(self, priority: Priority) -> None:
-        self.priority = priority
-        self.lines: dict[str, OrderedDict[T, None]] = {}
-        self.ring: OrderedDict[str, None] = OrderedDict()
-        """The requesters that have a line and are not paused; the next turn is the first one's."""
-        self.paused: set[str] = set()
+    def __init__(self) -> None:
+        self.lines: dict[Share, OrderedDict[T, None]] = {}
+        self.ring: OrderedDict[Share, None] = OrderedDict()
+        """The shares that have a line and are not paused; the next turn is the first one's."""
+        self.paused: set[Share] = set()
         self.size = 0
         self.counts: list[int] = []
         """At index n, how many lines are longer than n."""
 
-    def push(self, requester: str, item: T, *, first: bool) -> None:
-        line = self.lines.get(requester)
+    def push(self, share: Share, item: T, *, first: bool) -> None:
+        line = self.lines.get(share)
         if line is None:
-            line = self.lines[requester] = OrderedDict()
-            if requester not in self.paused:
-                self.ring[requester] = None
-        if len(line) == len(self.counts):
+            line = self.lines[share] = OrderedDict()
+            if share not in self.paused:
+                self.ring[share] = None
+        length = len(line)
+        if length == len(self.counts):
             self.counts.append(0)
-        self.counts[len(line)] += 1
+        self.counts[length] += 1
         self.size += 1
         line[item] = None
         if first:
             line.move_to_end(item, last=False)
 
-    def drop(self, requester: str, item: T) -> None:
-        line = self.lines[requester]
+    def drop(self, share: Share, item: T) -> None:
+        line = self.lines[share]
         del line[item]
+        length = len(line)
         self.size -= 1
-        self.counts[len(line)] -= 1
+        self.counts[length] -= 1
         if not self.counts[-1]:
             self.counts.pop()
-        if not line:
-            del self.lines[requester]
-            self.ring.pop(requester, None)
+        if not length:
+            del self.lines[share]
+            self.ring.pop(share, None)
 
     def in_turn(self) -> Iterator[OrderedDict[T, None]]:
         """Yield the lines, the next one to have a turn first."""
-        yield from (self.lines[requester] for requester in self.ring)
-        yield from (line for requester, line in self.lines.items() if requester not in self.ring)
+        yield from (self.lines[share] for share in self.ring)
+        yield from (line for share, line in self.lines.items() if share not in self.ring)
 
 
 class FairQueue(Generic[T]):
@@ -71,7 +72,7 @@ class FairQueue(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._priorities = [_Lines[T](priority) for priority in Priority]
+        self._priorities = [_Lines[T]() for _ in Priority]
         self._shares: dict[T, set[Share]] = {}
 
     def __len__(self) -> int:
@@ -88,7 +89,7 @@ class FairQueue(Generic[T]):
 
     def length(self, share: Share) -> int:
         """Return how many items wait in the line of a share."""
-        return len(self._priorities[share.priority].lines.get(share.requester, ()))
+        return len(self._priorities[share.priority].lines.get(share, ()))
 
     def turns_before(self, share: Share) -> int:
         """Return how many items leave before one that is added now, at most.
@@ -113,21 +114,21 @@ class FairQueue(Generic[T]):
             shares = self._shares[item] = set()
         if share not in shares:
             shares.add(share)
-            self._priorities[share.priority].push(share.requester, item, first=first)
+            self._priorities[share.priority].push(share, item, first=first)
 
     def leave(self, item: T, share: Share) -> None:
         """Take an item out of one line, if it is there."""
         shares = self._shares.get(item)
         if shares is not None and share in shares:
             shares.discard(share)
-            self._priorities[share.priority].drop(share.requester, item)
+            self._priorities[share.priority].drop(share, item)
             if not shares:
                 del self._shares[item]
 
     def remove(self, item: T) -> None:
         """Take an item out of all lines. No requester loses a turn."""
         for share in self._shares.pop(item, ()):
-            self._priorities[share.priority].drop(share.requester, item)
+            self._priorities[share.priority].drop(share, item)
 
     def peek(self) -> tuple[T, Share]:
         """Return the item that leaves next, and whose turn that is.
@@ -137,28 +138,28 @@ class FairQueue(Generic[T]):
         """
         for lines in self._priorities:
             if lines.ring:
-                requester = next(iter(lines.ring))
-                return next(iter(lines.lines[requester])), Share(lines.priority, requester)
+                share = next(iter(lines.ring))
+                return next(iter(lines.lines[share])), share
         raise IndexError("no item can leave")
 
     def take(self, item: T, share: Share) -> None:
         """Take out the item that `peek` has returned, and use the turn."""
-        self._priorities[share.priority].ring.move_to_end(share.requester)
+        self._priorities[share.priority].ring.move_to_end(share)
         self.remove(item)
 
     def pause(self, share: Share) -> None:
         """Give no turn to a share until `resume`."""
         lines = self._priorities[share.priority]
-        lines.paused.add(share.requester)
-        lines.ring.pop(share.requester, None)
+        lines.paused.add(share)
+        lines.ring.pop(share, None)
 
     def resume(self, share: Share) -> None:
         """Give turns to a share again; its next one is the last of the round."""
         lines = self._priorities[share.priority]
-        if share.requester in lines.paused:
-            lines.paused.discard(share.requester)
-            if share.requester in lines.lines:
-                lines.ring[share.requester] = None
+        if share in lines.paused:
+            lines.paused.discard(share)
+            if share in lines.lines:
+                lines.ring[share] = None
 
     def remove_late(self, is_late: Callable[[T, int], bool]) -> list[T]:
         """Take out the items whose turn comes too late. Takes time in proportion to all items.

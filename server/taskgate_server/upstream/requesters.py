@@ -97,7 +97,9 @@ class Requesters:
     @property
     def spans(self) -> Sequence[Span]:
         """The spans of their RPCs, where those are traced."""
-        return [*self._spans, *(span for member in self._members for span in member.spans)]
+        if not self._members:
+            return self._spans
+        return [span for member in self._members for span in member.spans]
 
     def join(self, share: Share, give_up_at: float, spans: Sequence[Span] = ()) -> None:
         """Add a requester, which leaves by `remove`.
@@ -107,7 +109,8 @@ class Requesters:
             give_up_at: when the requester stops waiting, by the gateway's clock.
             spans: of its RPC.
         """
-        self.extend(give_up_at)
+        if give_up_at > self.give_up_at:
+            self.extend(give_up_at)
         if spans:
             self._spans += tuple(spans)
         self.add(share)
@@ -145,4 +148,9 @@ class Requesters:
 
     def unlisten(self, listener: Listener) -> None:
         """Stop calling the listener."""
-        self._listeners = tuple(each for each in self._listeners if each is not listener)
+        listeners = self._listeners
+        self._listeners = (
+            ()
+            if len(listeners) == 1 and listeners[0] is listener
+            else tuple(each for each in listeners if each is not listener)
+        )
