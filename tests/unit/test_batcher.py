@@ -280,8 +280,9 @@ async def test_a_read_that_cannot_be_settled_does_not_take_the_others_along(
     broken, sound = Broken(1), Question(2)
     first = ask(batcher, 0)
     await settle()
-    batcher.put(broken)
-    batcher.put(sound)
+    for question in (broken, sound):
+        question.requesters.join(SHARE, math.inf)
+        batcher.put(question)
     upstream.reply(0)
     await asyncio.gather(*first)
     await settle()
