@@ -116,11 +116,11 @@ class RefusedError(Exception):
 
 
 class ModelledSender(Sender):
-    """Sends calls to a modelled account, as many at once as there would be threads."""
+    """Sends calls to a modelled account; the rate limiter bounds how many are in flight."""
 
-    __slots__ = ("_account", "_replica", "_threads")
+    __slots__ = ("_account", "_replica")
 
-    def __init__(self, spec: ServiceSpec, account: Account, replica: int, threads: int) -> None:
+    def __init__(self, spec: ServiceSpec, account: Account, replica: int) -> None:
         executor = ThreadPoolExecutor(1)  # it starts no thread before it is given work
         clock = asyncio.get_running_loop().time
         connection = Connection(spec, _no_client, executor)
@@ -128,11 +128,9 @@ class ModelledSender(Sender):
         # Like its base it does not change.
         object.__setattr__(self, "_account", account)
         object.__setattr__(self, "_replica", replica)
-        object.__setattr__(self, "_threads", asyncio.Semaphore(threads))
 
     _account: Account
     _replica: int
-    _threads: asyncio.Semaphore
 
     async def send(
         self,
@@ -146,8 +144,7 @@ class ModelledSender(Sender):
         """See `Sender.send`."""
         leaving()
         try:
-            async with self._threads:
-                value = await self._account.call(operation, params, self._replica)
+            value = await self._account.call(operation, params, self._replica)
         except RefusedError as error:
             raise errors.from_aws(error.response, self.origin(operation)) from None
         finally:

@@ -21,6 +21,7 @@ from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.question import Question
 from taskgate_server.upstream.retries import told_delay
 
@@ -195,8 +196,7 @@ class Reader:
         try:
             answer = await replica.gateway.ask(
                 question,
-                time_limit=READ_LIMIT_SECONDS,
-                max_age=MAX_AGE_SECONDS,
+                CallOptions(timeout=READ_LIMIT_SECONDS, max_age=MAX_AGE_SECONDS),
                 fields=ROW_FIELDS,
             )
         except TaskgateError:
@@ -209,6 +209,6 @@ async def press(gateway: Gateway, question: Question) -> None:
     """Asks all the time, never content with an old answer and however long it takes."""
     while True:
         try:
-            await gateway.ask(question, time_limit=math.inf, max_age=0)
+            await gateway.ask(question, CallOptions(timeout=math.inf, max_age=0))
         except TaskgateError as error:
             await asyncio.sleep(max(told_delay(error), 0.05))

@@ -73,11 +73,13 @@ class Replica:
         """Reads that came to it."""
         aws, settings = aws or AwsSettings(), Settings()
         self.spec = SPECS[account.world.service]
-        sender = ModelledSender(self.spec, account, number, aws.max_concurrent_calls)
+        sender = ModelledSender(self.spec, account, number)
         clock = asyncio.get_running_loop().time
         random = seeded(f"replica {seed} {number}")
         spec = _paced_spec(self.spec, aws)
-        self.limiter = RateLimiter(spec, clock=clock, random=random)
+        self.limiter = RateLimiter(
+            spec, clock=clock, random=random, max_in_flight=aws.max_concurrent_calls
+        )
         budget = RetryBudget(clock=clock)
         backoff = Backoff(max_attempts=aws.max_attempts)
         retries = Retries(budget, backoff, clock=clock, random=random)

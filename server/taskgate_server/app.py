@@ -64,7 +64,7 @@ class App:
             await background.close()
         for gateway in itertools.chain.from_iterable(each.all for each in self.doors):
             await gateway.close()
-            gateway.executor.shutdown(wait=False, cancel_futures=True)
+            gateway.shut_down_threads()
         self.call_log.flush()
         if self.traces is not None:
             await asyncio.to_thread(self.traces.close)

@@ -158,7 +158,13 @@ def _sender(
 def _gateway(sender: Sender, aws: AwsSettings, sharing: Sharing, settings: Settings) -> Gateway:
     """The door to one AWS service."""
     paced = _paced(sender, aws, settings.workers)
-    return Gateway(paced, sharing, default_time_limit=settings.default_time_limit_seconds)
+    name = f"{sender.connection.spec.name}-payload"
+    return Gateway(
+        paced,
+        sharing,
+        default_time_limit=settings.default_time_limit_seconds,
+        payload_executor=ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=name),
+    )
 
 
 def event_queues(services: Iterable[AwsSettings]) -> dict[str, AwsSettings]:
@@ -190,7 +196,9 @@ def _paced(sender: Sender, aws: AwsSettings, workers: int) -> PacedSender:
     published = spec.request_rates if aws.quotas == "published" else {}
     rates = {**published, **aws.request_rates}
     spec = replace(spec, request_rates={name: rate / workers for name, rate in rates.items()})
-    limiter = Unlimited(spec) if aws.quotas == "off" else RateLimiter(spec)
+    make = Unlimited if aws.quotas == "off" else RateLimiter
+    # As many as there are threads, so that none waits in the pool's own queue.
+    limiter = make(spec, max_in_flight=aws.max_concurrent_calls)
     backoff = Backoff(max_attempts=aws.max_attempts)
     breaker = Breaker(spec, None if aws.circuit_breaker else NEVER)
     return PacedSender(sender, limiter, breaker, Retries(RetryBudget(), backoff))

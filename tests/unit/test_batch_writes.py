@@ -18,8 +18,10 @@ from taskgate_server.upstream.batched_writes import Writes
 from taskgate_server.upstream.batches import NoBatchError, plan_batch_write
 from taskgate_server.upstream.breaker import Breaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.ratelimit import Unlimited
+from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.retries import Retries, RetryBudget
 from taskgate_server.upstream.sender import Answer
 
@@ -57,7 +59,7 @@ def test_tokens_follow_from_the_callers_and_from_the_items() -> None:
             operation="UpdateTask",
             items=items,
             token="mine",
-            give_up_at=0.0,
+            requesters=Requesters(),
             written=lambda _: None,
         )
 
@@ -117,7 +119,9 @@ async def test_what_is_done_when_the_time_is_up_is_told_as_done() -> None:
     items = [{"taskId": str(index), "targetRunStatus": "CANCELED"} for index in range(250)]
     refused = {"errors": [{"taskId": "3", "code": "ConflictException", "message": "no"}]}
     sender = Sender([refused, {}])
-    outcomes = await gateway(sender).write_many("UpdateTask", items, token="t", time_limit=0.05)
+    outcomes = await gateway(sender).write_many(
+        "UpdateTask", items, token="t", options=CallOptions(timeout=0.05)
+    )
     codes = [outcome.code if outcome is not None else None for outcome in outcomes]
     assert codes[3] is StatusCode.FAILED_PRECONDITION
     assert [*codes[:3], *codes[4:200]] == [None] * 199

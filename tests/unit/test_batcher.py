@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,10 @@ from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.batcher import Batcher
+from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.requesters import Requesters, Share
+
+SHARE = Share(Priority.INTERACTIVE, "alice")
 
 
 def error(text: str) -> TaskgateError:
@@ -22,13 +27,10 @@ class Question:
     """A read that somebody waits for."""
 
     number: int
+    requesters: Requesters = field(default_factory=Requesters)
     answer: asyncio.Future[str] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
-
-    @property
-    def gone(self) -> bool:
-        return self.answer.done()
 
     def settle(self, outcome: str | Exception) -> None:
         if isinstance(outcome, Exception):
@@ -58,8 +60,9 @@ class Upstream:
         self.replies.append(reply)
         return await reply
 
-    async def admit(self, waiting: Sequence[Question]) -> tuple[int, int]:
+    async def admit(self, waiting: int, requesters: Requesters) -> tuple[int, int]:
         assert waiting
+        assert requesters.shares
         await self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
@@ -90,8 +93,12 @@ async def settle() -> None:
 def ask(batcher: Batcher[Question, int], *questions: int) -> list[asyncio.Task[str]]:
     async def one(number: int) -> str:
         question = Question(number)
+        question.requesters.join(SHARE, math.inf)
         batcher.put(question)
-        return await question.answer
+        try:
+            return await question.answer
+        finally:
+            question.requesters.remove(SHARE)
 
     return [asyncio.create_task(one(question)) for question in questions]
 
@@ -273,8 +280,9 @@ async def test_a_read_that_cannot_be_settled_does_not_take_the_others_along(
     broken, sound = Broken(1), Question(2)
     first = ask(batcher, 0)
     await settle()
-    batcher.put(broken)
-    batcher.put(sound)
+    for question in (broken, sound):
+        question.requesters.join(SHARE, math.inf)
+        batcher.put(question)
     upstream.reply(0)
     await asyncio.gather(*first)
     await settle()

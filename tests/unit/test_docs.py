@@ -27,8 +27,8 @@ REASONS_IN = (
     "tasks/logs/places.py",
     "tasks/updates.py",
     "upstream/breaker.py",
+    "upstream/bucket.py",
     "upstream/failures.py",
-    "upstream/ratelimit.py",
 )
 CLI = (ROOT / "docs/cli.md").read_text()
 README = (ROOT / "README.md").read_text()

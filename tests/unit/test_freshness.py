@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from taskgate_server.aws.services import DEADLINE
 from taskgate_server.errors import Origin, TaskgateError
 from taskgate_server.upstream.breaker import Breaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.ratelimit import RateLimiter
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
@@ -47,6 +49,9 @@ class Aws:
     calls: list[Call] = field(default_factory=list)
     sent: list[tuple[str, float]] = field(default_factory=list)
     failing: TaskgateError | None = None
+    failing_tasks: frozenset[str] = frozenset()
+    """Those whose part of a batch fails."""
+    max_attempts: int = 1
 
     connection = SimpleNamespace(spec=DEADLINE)
     meter = None
@@ -74,7 +79,17 @@ class Aws:
     def _value(self, call: Call) -> dict[str, Any]:
         if call.operation == "BatchGetTask":
             items = call.params["identifiers"]
-            return {"tasks": [{**item, **self._task(call, item["taskId"])} for item in items]}
+            failed = {"code": "InternalServerErrorException", "message": "m"}
+            return {
+                "tasks": [
+                    {**item, **self._task(call, item["taskId"])}
+                    for item in items
+                    if item["taskId"] not in self.failing_tasks
+                ],
+                "errors": [
+                    {**item, **failed} for item in items if item["taskId"] in self.failing_tasks
+                ],
+            }
         return self._task(call, call.params["taskId"])
 
     def _task(self, call: Call, task: str) -> dict[str, Any]:
@@ -95,7 +110,7 @@ class Aws:
     def origin(self, operation: str) -> Origin:
         return Origin(service="deadline", title="AWS", domain="aws", operation=operation)
 
-    def gateway(self, **more: Any) -> Gateway:
+    def gateway(self, max_in_flight: float = math.inf, **more: Any) -> Gateway:
         async def sleep(_: float) -> None:
             return None
 
@@ -113,9 +128,9 @@ class Aws:
         clock = self.clock
         paced = PacedSender(
             cast("Sender", self),
-            RateLimiter(DEADLINE, clock=clock),
+            RateLimiter(DEADLINE, clock=clock, max_in_flight=max_in_flight),
             Breaker(DEADLINE, clock=clock),
-            Retries(RetryBudget(clock=clock), Backoff(max_attempts=1), clock=clock),
+            Retries(RetryBudget(clock=clock), Backoff(max_attempts=self.max_attempts), clock=clock),
         )
         return Gateway(
             paced,
@@ -168,14 +183,14 @@ class Play:
     written: dict[str, int] = field(default_factory=dict)
 
     def read(self, task: str, age: float) -> None:
-        call = self.gateway.call("GetTask", {**FARM, "taskId": task}, time_limit=None, max_age=age)
+        call = self.gateway.call("GetTask", {**FARM, "taskId": task}, CallOptions(max_age=age))
         answer = asyncio.create_task(call)
         expected = self.written.get(task, 0)
         self.reads.append(Read(task, self.aws.now - age, expected, answer))
 
     def write(self, task: str, _: None) -> None:
         params = {**FARM, "taskId": task, "targetRunStatus": "READY"}
-        call = self.gateway.call("UpdateTask", params, time_limit=None)
+        call = self.gateway.call("UpdateTask", params, CallOptions())
         self.writes.append(asyncio.create_task(call))
 
     def change(self, task: str, _: None) -> None:
@@ -212,7 +227,7 @@ async def play(steps: list[Any]) -> None:
 
 
 async def answered(aws: Aws, gateway: Gateway, operation: str, **more: Any) -> Answer:
-    call = gateway.call(operation, {**FARM, "taskId": "t1"}, time_limit=None, **more)
+    call = gateway.call(operation, {**FARM, "taskId": "t1"}, CallOptions(**more))
     task = asyncio.create_task(call)
     await settle()
     while aws.calls:
@@ -234,13 +249,13 @@ async def test_a_read_in_the_air_during_a_write_is_not_shared_after_it() -> None
     aws = Aws()
     gateway = aws.gateway()
     params = {**FARM, "taskId": "t1"}
-    early = asyncio.create_task(gateway.call("GetTask", params, time_limit=None, max_age=50))
+    early = asyncio.create_task(gateway.call("GetTask", params, CallOptions(max_age=50)))
     await settle()
-    write = asyncio.create_task(gateway.call("UpdateTask", params, time_limit=None))
+    write = asyncio.create_task(gateway.call("UpdateTask", params, CallOptions()))
     await settle()
     aws.finish(1)
     await write
-    late = asyncio.create_task(gateway.call("GetTask", params, time_limit=None, max_age=50))
+    late = asyncio.create_task(gateway.call("GetTask", params, CallOptions(max_age=50)))
     await settle()
     while aws.calls:
         aws.finish()
@@ -255,7 +270,7 @@ async def test_a_write_that_nobody_waits_for_any_more_counts_when_it_ends() -> N
     aws = Aws()
     gateway = aws.gateway()
     params = {**FARM, "taskId": "t1"}
-    write = asyncio.create_task(gateway.call("UpdateTask", params, time_limit=None))
+    write = asyncio.create_task(gateway.call("UpdateTask", params, CallOptions()))
     await settle()
     write.cancel()
     await settle()
@@ -265,7 +280,7 @@ async def test_a_write_that_nobody_waits_for_any_more_counts_when_it_ends() -> N
 
 
 async def answered_read_before(aws: Aws, gateway: Gateway) -> None:
-    call = gateway.call("GetTask", {**FARM, "taskId": "t1"}, time_limit=None)
+    call = gateway.call("GetTask", {**FARM, "taskId": "t1"}, CallOptions())
     task = asyncio.create_task(call)
     await settle()
     aws.finish(len(aws.calls) - 1)
@@ -322,7 +337,7 @@ async def test_many_readers_become_few_calls() -> None:
     gateway = aws.gateway(batch_slots=1)
     tasks = [
         asyncio.create_task(
-            gateway.call("GetTask", {**FARM, "taskId": f"t{n % 150}"}, time_limit=None)
+            gateway.call("GetTask", {**FARM, "taskId": f"t{n % 150}"}, CallOptions())
         )
         for n in range(1000)
     ]
@@ -343,7 +358,7 @@ async def test_a_refused_batch_is_asked_for_singly_and_not_tried_again_soon() ->
         tasks = []
         for name in ("a", "b", "c"):
             params = {**FARM, "taskId": name}
-            tasks.append(asyncio.create_task(gateway.call("GetTask", params, time_limit=None)))
+            tasks.append(asyncio.create_task(gateway.call("GetTask", params, CallOptions())))
         await settle()
         while aws.calls:
             refused = aws.calls[0].operation == "BatchGetTask"

@@ -11,7 +11,9 @@ from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.aws.services import OMICS
 from taskgate_server.upstream.duration import Duration
-from taskgate_server.upstream.ratelimit import Priority, RateLimiter
+from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.ratelimit import RateLimiter
+from taskgate_server.upstream.requesters import Requesters, Share
 
 LIMIT_SECONDS = 5.0
 
@@ -27,9 +29,8 @@ async def _crowd(asked_per_second: float) -> tuple[int, int, int]:
         nonlocal sent, late, refused
         give_up_at = now() + LIMIT_SECONDS
         try:
-            permit = await limiter.admit(
-                "GetRun", priority=Priority.INTERACTIVE, give_up_at=give_up_at
-            )
+            requesters = Requesters.sole(Share(Priority.INTERACTIVE, ""), give_up_at)
+            permit = await limiter.admit("GetRun", requesters)
         except errors.TaskgateError:
             refused += 1
             return

@@ -10,6 +10,7 @@ from taskgate_server.upstream.listed import ListPlan, Lists
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.plans import plan_operation
 from taskgate_server.upstream.question import Read, make_question
+from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.sender import Answer
 from taskgate_server.upstream.singleflight import Flight
 
@@ -24,11 +25,11 @@ class Sender:
         self._pages = pages
 
     async def send(
-        self, operation: str, params: dict[str, Any], asker: Any, *, repeatable: bool
+        self, operation: str, params: dict[str, Any], requesters: Requesters, *, repeatable: bool
     ) -> Answer:
         assert operation == "ListRunTasks"
         assert repeatable
-        asker.leaving()
+        requesters.sent()
         self.asked.append(params)
         page = int(params.get("startingToken", "0"))
         value: dict[str, Any] = {"items": [{"taskId": str(2 * page + row)} for row in range(2)]}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.logs import Cursor, Line, Reading, Section, read_last
-from taskgate_server.upstream.ratelimit import Priority
+from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.sender import Answer
 
 SECTION = Section(group="g", stream="s")
@@ -36,7 +36,7 @@ class Stream:
         self.calls: list[Mapping[str, Any]] = []
         self.expired = 0
 
-    async def call(self, operation: str, params: Mapping[str, Any], **_: object) -> Answer:
+    async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> Answer:
         assert operation == "GetLogEvents"
         self.calls.append(params)
         size = self._sizes[len(self.calls) % len(self._sizes)]
@@ -67,7 +67,7 @@ class Stream:
 
 
 def reading(stream: Stream) -> Reading:
-    return Reading(gateway=cast("Any", stream), time_limit=None, priority=Priority.INTERACTIVE)
+    return Reading(gateway=cast("Any", stream), options=CallOptions(max_age=0.0))
 
 
 def made(count: int) -> list[Line]:
@@ -140,7 +140,7 @@ class Odd(Stream):
         super().__init__([], [1])
         self.value = value
 
-    async def call(self, operation: str, params: Mapping[str, Any], **_: object) -> Answer:
+    async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> Answer:
         del operation, params
         return Answer(value=self.value, request_id="r", observe_time=0.0)
 
@@ -163,7 +163,7 @@ async def test_half_a_surrogate_pair_does_not_reach_the_wire() -> None:
 
 async def test_a_request_that_is_invalid_without_a_token_is_told() -> None:
     class Refusing(Stream):
-        async def call(self, operation: str, params: Mapping[str, Any], **_: object) -> Answer:
+        async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> Answer:
             del operation, params
             raise TaskgateError(code=grpc.StatusCode.INVALID_ARGUMENT, message="m", reason="r")
 

@@ -17,7 +17,9 @@ import pytest
 
 from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server.aws.services import DEADLINE, OMICS, ServiceSpec
-from taskgate_server.upstream.ratelimit import Limits, Priority, RateLimiter
+from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.ratelimit import Limits, RateLimiter
+from taskgate_server.upstream.requesters import Requesters, Share
 
 OPERATION = "GetRunTask"
 
@@ -99,9 +101,8 @@ class Fleet:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(start)
         while True:
-            permit = await limiter.admit(
-                OPERATION, priority=Priority.INTERACTIVE, give_up_at=math.inf
-            )
+            requesters = Requesters.sole(Share(Priority.INTERACTIVE, ""), math.inf)
+            permit = await limiter.admit(OPERATION, requesters)
             await asyncio.sleep(random.uniform(0.01, 0.06))
             taken = self.quota.take(clock(), replica)
             await asyncio.sleep(random.uniform(0.01, 0.06))

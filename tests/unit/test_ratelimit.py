@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.aws.services import DEADLINE, OMICS
+from taskgate_server.upstream.bucket import MAX_HOLD_SECONDS, Permit
+from taskgate_server.upstream.options import Priority
 from taskgate_server.upstream.ratelimit import (
-    LONGEST_HOLD_SECONDS,
     Limits,
-    Permit,
-    Priority,
     RateLimiter,
 )
+from taskgate_server.upstream.requesters import Requesters, Share
 
 GET = "GetRunTask"
 SPACING = 1 / 9.6
@@ -49,7 +49,7 @@ def learner() -> RateLimiter:
 async def admitted(
     limiter: RateLimiter, *, priority: Priority = INTERACTIVE, give_up_at: float = math.inf
 ) -> tuple[float, Permit]:
-    permit = await limiter.admit(GET, priority=priority, give_up_at=give_up_at)
+    permit = await limiter.admit(GET, Requesters.sole(Share(priority, ""), give_up_at))
     return now(), permit
 
 
@@ -84,7 +84,7 @@ async def test_operations_have_a_bucket_each() -> None:
     limit = limiter()
     await admitted(limit)
     assert limit.tokens_left(GET) < 1 < limit.tokens_left("ListRunTasks")
-    await limit.admit("ListRunTasks", priority=INTERACTIVE, give_up_at=0)
+    await limit.admit("ListRunTasks", Requesters.sole(Share(INTERACTIVE, ""), 0))
     assert now() == 0
     assert limit.operations == [GET, "ListRunTasks"]
     assert (limit.rate(GET), limit.rate("StartRun")) == pytest.approx((9.6, 0.096))
@@ -136,8 +136,9 @@ async def test_who_cannot_be_served_in_time_is_refused_at_once() -> None:
     message, seconds = refusal(error)
     assert seconds == pytest.approx(97 * SPACING - 0.04)
     assert message == (
-        "AWS HealthOmics takes GetRunTask at 9.6 calls/s, and 96 calls wait: ask again in 10.1 s,"
-        " give it more time, accept older answers (max_age), or have AWS raise the quota"
+        "AWS HealthOmics: GetRunTask is limited to 9.6 calls/s and 96 calls wait, 96 of them of"
+        " this caller: retry in 10.1 s, use a longer deadline, accept older responses (max_age) or"
+        " raise the AWS quota"
     )
     in_time = await admitted(limit, give_up_at=seconds + 0.001)
     assert in_time[0] == pytest.approx(seconds), "and the estimate is exact"
@@ -156,7 +157,7 @@ async def test_an_interactive_call_is_judged_by_those_before_it_only() -> None:
 
 @in_virtual_time
 async def test_the_queue_is_bounded() -> None:
-    limit = limiter(max_waiting=3)
+    limit = limiter(max_waiting=6)
     tasks = [asyncio.create_task(admitted(limit)) for _ in range(4)]
     await settle()
     with pytest.raises(errors.TaskgateError) as error:
@@ -204,7 +205,7 @@ async def test_a_call_that_was_not_sent_makes_room() -> None:
 
 @in_virtual_time
 async def test_a_storm_of_cancellations_costs_no_token() -> None:
-    limit, random = limiter(max_waiting=10_000), seeded(7)
+    limit, random = limiter(max_waiting=20_000), seeded(7)
     began = time.process_time()  # of this process: others are none of its business
     tasks = [
         asyncio.create_task(admitted(limit, priority=random.choice(list(Priority))))
@@ -257,7 +258,7 @@ async def test_an_endless_retry_after_ends() -> None:
     limit = limiter()
     _, permit = await admitted(limit)
     limit.throttled(permit, math.inf)
-    assert (await admitted(limit))[0] == pytest.approx(LONGEST_HOLD_SECONDS)
+    assert (await admitted(limit))[0] == pytest.approx(MAX_HOLD_SECONDS)
 
 
 @in_virtual_time

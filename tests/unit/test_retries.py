@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import grpc
@@ -18,7 +19,9 @@ from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.aws.services import OMICS, SERVICES, ServiceSpec
 from taskgate_server.upstream.breaker import Breaker
-from taskgate_server.upstream.ratelimit import Priority, RateLimiter
+from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.ratelimit import RateLimiter
+from taskgate_server.upstream.requesters import Requesters, Share
 from taskgate_server.upstream.retries import (
     OWN_WORTH_ANOTHER_TRY,
     WORTH_ANOTHER_TRY,
@@ -98,7 +101,7 @@ def retries(clock: Clock, budget: RetryBudget | None = None, **backoff: float) -
 async def run(
     tries: Retries, attempts: Attempts, *, repeatable: bool = True, give_up_at: float = math.inf
 ) -> str:
-    return await tries.run(attempts, repeatable=repeatable, give_up_at=give_up_at)
+    return await tries.run(attempts, repeatable=repeatable, give_up_at=lambda: give_up_at)
 
 
 async def test_what_passes_is_tried_again_with_growing_pauses() -> None:
@@ -282,6 +285,18 @@ def test_told_delay_is_that_of_retry_info() -> None:
     assert told_delay(fault()) == 0
 
 
+async def test_a_deadline_that_grows_during_a_try_allows_another_one() -> None:
+    clock, attempts = Clock(), Attempts(fault(), "ok")
+    deadline = clock() + 0.01
+
+    async def attempt(number: int) -> str:
+        nonlocal deadline
+        deadline = clock() + 60  # another requester has joined
+        return await attempts(number)
+
+    assert await retries(clock).run(attempt, repeatable=True, give_up_at=lambda: deadline) == "ok"
+
+
 class Stages:
     """Rate limit, retries and breaker as the gateway puts them together, and an AWS that is out."""
 
@@ -298,9 +313,8 @@ class Stages:
     async def attempt(self, _: int) -> None:
         self.breaker.check("GetRun")
         give_up_at = self.clock() + 5
-        permit = await self.limiter.admit(
-            "GetRun", priority=Priority.INTERACTIVE, give_up_at=give_up_at
-        )
+        requesters = Requesters.sole(Share(Priority.INTERACTIVE, ""), give_up_at)
+        permit = await self.limiter.admit("GetRun", requesters)
         try:
             with self.breaker.passing("GetRun"):
                 await self.send()
@@ -320,8 +334,8 @@ class Stages:
     async def caller(self, until: float) -> None:
         while self.clock() < until:
             try:
-                give_up_at = self.clock() + 5
-                await self.retries.run(self.attempt, repeatable=True, give_up_at=give_up_at)
+                deadline = partial(float, self.clock() + 5)
+                await self.retries.run(self.attempt, repeatable=True, give_up_at=deadline)
             except errors.TaskgateError as error:
                 self.refused.append(error)
             await asyncio.sleep(0.5)

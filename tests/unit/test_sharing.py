@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from taskgate_server.aws import model
 from taskgate_server.upstream.cache import AnswerCache, Entry
-from taskgate_server.upstream.ratelimit import Priority
+from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.requesters import Share
 from taskgate_server.upstream.resources import compile_resource
 from taskgate_server.upstream.singleflight import Flight, Flights
 from taskgate_server.upstream.writes import Resource, WriteLog
@@ -145,7 +146,7 @@ class Calls:
             )
             self.flights.launch(flight)
             self.flights.run(flight, asyncio.create_task(self.fly(flight)))
-        outcome = await flight.wait(100.0, 100.0, Priority.INTERACTIVE)
+        outcome = await flight.wait(Share(Priority.INTERACTIVE, ""), 100.0)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

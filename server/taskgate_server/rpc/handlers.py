@@ -20,6 +20,7 @@ from taskgate_server.rpc.streams import StreamLimits, download, upload
 from taskgate_server.rpc.to_message import AnswerCompiler
 from taskgate_server.rpc.to_params import RequestCompiler
 from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.question import Question
 
 KNOWN_QUESTIONS = 4096
@@ -94,12 +95,7 @@ def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
             operation.check_mask(call.fields, READ_MASK_KEY)
         answer = gateway.kept(question, call.max_age)
         if answer is None:
-            answer = await gateway.ask(
-                question,
-                time_limit=call.time_remaining(),
-                max_age=call.max_age,
-                fields=call.fields,
-            )
+            answer = await gateway.ask(question, CallOptions.of(call), fields=call.fields)
         call.aws_request_id, call.aws_span = answer.request_id, answer.span
         call.observe_time = answer.observe_time
         response = answer.forms.get(operation.name)

@@ -11,7 +11,7 @@ import math
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import aclosing, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ from taskgate_server.aws import model
 from taskgate_server.calls import Behaviour, Call
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.options import CallOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Be
 
     async def serve(request: Message, call: Call) -> AsyncIterator[Message]:
         params = operation.to_params(request)
-        answer = await gateway.call(operation.name, params, time_limit=call.time_remaining())
+        answer = await gateway.call(operation.name, params, CallOptions.of(call))
         call.aws_request_id, call.aws_span = answer.request_id, answer.span
         member = _member(operation.model.output_shape)
         field = _field(operation.response_class, member)
@@ -64,14 +65,15 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
         member = _member(operation.model.input_shape)
         field = _field(operation.request_class, member)
         with SpooledTemporaryFile(limits.spool_memory_bytes) as spool:
-            gathering = _Gathering(field, spool, gateway.executor, limits)
+            gathering = _Gathering(field, spool, gateway.payload_executor, limits)
             params = operation.to_params(await gathering.run(requests))
             spool.seek(0)
             params[member] = spool
-            remaining = call.time_remaining()
-            # A payload may take longer than a call without one; the socket's limits still hold.
-            limit = math.inf if remaining is None else remaining
-            answer = await gateway.call(operation.name, params, time_limit=limit)
+            options = CallOptions.of(call)
+            if options.timeout is None:
+                # A payload may take longer than a call without one; the socket's limits still hold.
+                options = replace(options, timeout=math.inf)
+            answer = await gateway.call(operation.name, params, options)
         call.aws_request_id, call.aws_span = answer.request_id, answer.span
         return operation.to_message(answer.value)
 

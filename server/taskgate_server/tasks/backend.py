@@ -22,8 +22,8 @@ from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
 from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.question import Question
-from taskgate_server.upstream.ratelimit import Priority
 from taskgate_server.upstream.sender import Answer
 
 State: TypeAlias = "task_pb2.TaskState.ValueType"
@@ -32,17 +32,6 @@ Action: TypeAlias = "task_update_pb2.TaskAction.ValueType"
 
 ToNative: TypeAlias = Callable[[Mapping[str, Any]], Message]
 """AWS's answer as the message of its own RPC; app.py gives the converter's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
-    """How AWS is asked on somebody's behalf."""
-
-    time_limit: float | None
-    """Seconds to wait; None for the server's default, inf for none."""
-    max_age: float | None = None
-    """Seconds that an answer may be old; None for the server's default."""
-    priority: Priority = Priority.INTERACTIVE
 
 
 KNOWN_NAMES: Final = 10_000
@@ -109,15 +98,9 @@ class TaskBackend(ABC):
         """Whether reading many tasks takes far fewer calls than there are tasks."""
         return self.names.operation in self.gateway.spec.batches
 
-    async def ask(self, operation: str, params: Mapping[str, Any], asking: Asking) -> Answer:
-        """`Gateway.call` on somebody's behalf."""
-        return await self.gateway.call(
-            operation,
-            params,
-            time_limit=asking.time_limit,
-            max_age=asking.max_age,
-            priority=asking.priority,
-        )
+    async def ask(self, operation: str, params: Mapping[str, Any], options: CallOptions) -> Answer:
+        """Call an operation, see `Gateway.call`."""
+        return await self.gateway.call(operation, params, options)
 
     async def ask_page(
         self,
@@ -125,7 +108,7 @@ class TaskBackend(ABC):
         params: Mapping[str, Any],
         token: str,
         size: int,
-        asking: Asking,
+        options: CallOptions,
     ) -> tuple[Rows, float]:
         """A page of an AWS list, and when AWS gave it, in seconds since 1970.
 
@@ -134,9 +117,9 @@ class TaskBackend(ABC):
             params: what is listed.
             token: AWS's, empty for the first page.
             size: how many rows are wanted; AWS's limit holds.
-            asking: on whose behalf.
+            options: of the calls to AWS.
         """
-        answer = await self.ask(paged.operation, {**params, **paged.params(token, size)}, asking)
+        answer = await self.ask(paged.operation, {**params, **paged.params(token, size)}, options)
         return paged.read(answer.value), answer.observe_time
 
     async def get(self, name: str, call: Call) -> task_pb2.Task:
@@ -168,9 +151,7 @@ class TaskBackend(ABC):
             self._known[name] = question
         answer = self.gateway.kept(question, call.max_age)
         if answer is None:
-            answer = await self.gateway.ask(
-                question, time_limit=call.time_remaining(), max_age=call.max_age
-            )
+            answer = await self.gateway.ask(question, CallOptions.of(call))
         call.aws_request_id, call.aws_span = answer.request_id, answer.span
         return answer
 
@@ -178,16 +159,16 @@ class TaskBackend(ABC):
         self,
         names: Sequence[str],
         view: TaskView,  # noqa: ARG002  # where AWS has one operation only, it tells all
-        asking: Asking,
+        options: CallOptions,
     ) -> list[task_pb2.Task | errors.TaskgateError]:
         """Many tasks, each one or the error that it alone has, in the order of the names.
 
         Args:
             names: of tasks of this AWS service, well-formed.
             view: how much to tell of each.
-            asking: on whose behalf.
+            options: of the calls to AWS.
         """
-        return list(await asyncio.gather(*(self._outcome(name, asking) for name in names)))
+        return list(await asyncio.gather(*(self._outcome(name, options) for name in names)))
 
     @abstractmethod
     async def list_page(
@@ -195,7 +176,7 @@ class TaskBackend(ABC):
         parent: Parent,
         cursor: Cursor,
         size: int,
-        asking: Asking,
+        options: CallOptions,
         *,
         word: str | None = None,
     ) -> Page:
@@ -205,7 +186,7 @@ class TaskBackend(ABC):
             parent: of one of the kinds in `names`.
             cursor: where it begins; `skip` is the caller's business.
             size: how many tasks are wanted; there may be fewer or more.
-            asking: on whose behalf.
+            options: of the calls to AWS.
             word: AWS's word for the state that is wanted; where AWS can select, it need not tell
                 of other tasks.
 
@@ -215,13 +196,13 @@ class TaskBackend(ABC):
 
     @abstractmethod
     async def summarize(
-        self, parent: Parent, asking: Asking
+        self, parent: Parent, options: CallOptions
     ) -> task_service_pb2.SummarizeTasksResponse:
         """The tasks of a parent, counted.
 
         Args:
             parent: of one of the kinds in `summarized`.
-            asking: on whose behalf.
+            options: of the calls to AWS.
 
         Raises:
             errors.TaskgateError: as AWS answers.
@@ -252,10 +233,12 @@ class TaskBackend(ABC):
         members = frozenset(shape.members) if shape else frozenset()
         return frozenset(naming.field_name(member) for member in members - paged.members)
 
-    async def _outcome(self, name: str, asking: Asking) -> task_pb2.Task | errors.TaskgateError:
+    async def _outcome(
+        self, name: str, options: CallOptions
+    ) -> task_pb2.Task | errors.TaskgateError:
         try:
             params = self.names.parse(name, "name")
-            answer = await self.ask(self.names.operation, params, asking)
+            answer = await self.ask(self.names.operation, params, options)
             return self.task(name, answer.value, answer.observe_time)
         except errors.TaskgateError as error:
             return error

@@ -13,7 +13,6 @@ from taskgate_server.aws.services import DEADLINE
 from taskgate_server.tasks import listing_deadline, summary_deadline
 from taskgate_server.tasks.backend import (
     METHODS_FOR_ALL,
-    Asking,
     State,
     TaskBackend,
     Verbs,
@@ -23,6 +22,7 @@ from taskgate_server.tasks.backend import (
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
+from taskgate_server.upstream.options import CallOptions
 
 NAMES: Final = NameTemplate(DEADLINE.task_name, DEADLINE.name, "GetTask", DEADLINE.task_parents)
 
@@ -79,7 +79,7 @@ class Tasks(TaskBackend):
         parent: Parent,
         cursor: Cursor,
         size: int,
-        asking: Asking,
+        options: CallOptions,
         *,
         word: str | None = None,  # noqa: ARG002  # AWS does not select by it
     ) -> Page:
@@ -89,13 +89,13 @@ class Tasks(TaskBackend):
             "jobs": listing_deadline.job_page,
             "steps": listing_deadline.step_page,
         }[parent.kind]
-        return await read(self, parent, cursor, size, asking)
+        return await read(self, parent, cursor, size, options)
 
     async def summarize(
-        self, parent: Parent, asking: Asking
+        self, parent: Parent, options: CallOptions
     ) -> task_service_pb2.SummarizeTasksResponse:
         """See `TaskBackend.summarize`."""
-        return await summary_deadline.summarize(self, parent, self.states, asking)
+        return await summary_deadline.summarize(self, parent, self.states, options)
 
     def to_task(self, answer: Mapping[str, Any], native: Message) -> task_pb2.Task:
         """See `TaskBackend.to_task`."""

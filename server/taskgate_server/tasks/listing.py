@@ -16,10 +16,11 @@ from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
 from taskgate_server.calls import Call
 from taskgate_server.tasks import page_tokens
-from taskgate_server.tasks.backend import Asking, TaskBackend
+from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.listing_request import MOST_IN_PAGE, Wanted
 from taskgate_server.tasks.page_tokens import Cursor
+from taskgate_server.upstream.options import CallOptions
 
 MOST_CALLS = 20
 """Calls for AWS's lists in one request: a page of few matches ends short then."""
@@ -69,10 +70,10 @@ async def list_tasks(
     found = _Collected(_room(wanted))
     cursor: Cursor | None = wanted.cursor
     while cursor is not None and not found.is_enough:
-        asking = _asking(wanted, call, clock() - arrived)
+        options = _options(wanted, call, clock() - arrived)
         size = found.room + cursor.skip if wanted.filter.expression is None else MOST_IN_PAGE
-        page = await backend.list_page(wanted.parent, cursor, size, asking, word=word)
-        tasks, told = await _select(wanted, page, cursor.skip, found.room, asking)
+        page = await backend.list_page(wanted.parent, cursor, size, options, word=word)
+        tasks, told = await _select(wanted, page, cursor.skip, found.room, options)
         found.add(page, tasks)
         cursor = page.next if told == len(page.tasks) else replace(cursor, skip=told)
     return task_service_pb2.ListTasksResponse(
@@ -88,30 +89,28 @@ def _room(wanted: Wanted) -> int:
     return min(wanted.page_size, MOST_COMPLETED_SINGLY) if completed_singly else wanted.page_size
 
 
-def _asking(wanted: Wanted, call: Call, elapsed: float) -> Asking:
+def _options(wanted: Wanted, call: Call, elapsed: float) -> CallOptions:
     # What was asked of AWS after the request arrived is fresh enough for the rest of it.
     max_age = call.max_age if wanted.max_age is None else wanted.max_age
-    return Asking(
-        time_limit=call.time_remaining(), max_age=None if max_age is None else max_age + elapsed
-    )
+    return CallOptions.of(call, max_age=None if max_age is None else max_age + elapsed)
 
 
 async def _select(
-    wanted: Wanted, page: Page, skip: int, room: int, asking: Asking
+    wanted: Wanted, page: Page, skip: int, room: int, options: CallOptions
 ) -> tuple[list[task_pb2.Task], int]:
     """The wanted tasks of a page of AWS's that have room, and how many rows are done with."""
     backend, matches = wanted.backend, wanted.filter.matches
     rows: list[tuple[int, task_pb2.Task]] = list(enumerate(page.tasks))[skip:]
     is_complete = not page.lacks
     if not is_complete and _needs(wanted, page.lacks):
-        rows, is_complete = await _completed(backend, rows, asking), True
+        rows, is_complete = await _completed(backend, rows, options), True
     chosen = [(position, task) for position, task in rows if matches(task)]
     told = len(page.tasks)
     if len(chosen) > room:
         told = chosen[room - 1][0] + 1
         del chosen[room:]
     if wanted.view == task_pb2.TASK_VIEW_FULL and not is_complete:
-        chosen = await _completed(backend, chosen, asking)
+        chosen = await _completed(backend, chosen, options)
     return [task for _, task in chosen], told
 
 
@@ -122,7 +121,7 @@ def _needs(wanted: Wanted, lacks: Container[str]) -> bool:
 
 
 async def _completed(
-    backend: TaskBackend, rows: Sequence[tuple[int, task_pb2.Task]], asking: Asking
+    backend: TaskBackend, rows: Sequence[tuple[int, task_pb2.Task]], options: CallOptions
 ) -> list[tuple[int, task_pb2.Task]]:
     """The rows' tasks with all that AWS tells of them, but for those that are gone meanwhile.
 
@@ -130,7 +129,7 @@ async def _completed(
         errors.TaskgateError: any other error of one of them.
     """
     names = [task.name for _, task in rows]
-    tasks = await backend.get_many(names, task_pb2.TASK_VIEW_FULL, asking)
+    tasks = await backend.get_many(names, task_pb2.TASK_VIEW_FULL, options)
     completed = []
     for (position, _), task in zip(rows, tasks, strict=True):
         if isinstance(task, errors.TaskgateError):

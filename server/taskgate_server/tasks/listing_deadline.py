@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from taskgate_server import errors
 from taskgate_server.aws.paging import PagedOperation, Paging
-from taskgate_server.tasks.backend import Asking, TaskBackend
+from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.page_tokens import Cursor, refused
+from taskgate_server.upstream.options import CallOptions
 
 LIST_TASKS: Final = PagedOperation("deadline", "ListTasks")
 LIST_STEPS: Final = PagedOperation("deadline", "ListSteps")
@@ -29,10 +30,10 @@ SEARCH_TASKS: Final = PagedOperation(
 
 
 async def step_page(
-    backend: TaskBackend, parent: Parent, cursor: Cursor, size: int, asking: Asking
+    backend: TaskBackend, parent: Parent, cursor: Cursor, size: int, options: CallOptions
 ) -> Page:
     """A page of a step's tasks."""
-    page, observed = await backend.ask_page(LIST_TASKS, parent.params, cursor.token, size, asking)
+    page, observed = await backend.ask_page(LIST_TASKS, parent.params, cursor.token, size, options)
     tasks = [backend.row_task(parent.params, row, observed) for row in page.rows]
     is_whole = not cursor.token and not page.next_token
     return Page(
@@ -44,12 +45,12 @@ async def step_page(
 
 
 async def job_page(
-    backend: TaskBackend, parent: Parent, cursor: Cursor, size: int, asking: Asking
+    backend: TaskBackend, parent: Parent, cursor: Cursor, size: int, options: CallOptions
 ) -> Page:
     """A page of a job's tasks, all of one step."""
     steps, calls, total = None, 1, None
     if not cursor.child:
-        steps, following = await _steps(backend, parent, cursor.children_token, asking)
+        steps, following = await _steps(backend, parent, cursor.children_token, options)
         if not steps:
             after = Cursor(children_token=following) if following else None
             return Page(tasks=[], next=after, total_size=None if following else 0)
@@ -60,22 +61,22 @@ async def job_page(
     step = backend.names.parse_parent(
         f"{parent.name}/steps/{cursor.child}", "page_token", {"steps"}
     )
-    page = await step_page(backend, step, cursor, size, asking)
+    page = await step_page(backend, step, cursor, size, options)
     after = page.next
     if after is None:
         if steps is None:
-            steps, following = await _steps(backend, parent, cursor.children_token, asking)
+            steps, following = await _steps(backend, parent, cursor.children_token, options)
             calls += 1
         after = _next_step(steps, following, cursor)
     return replace(page, next=after, total_size=total, calls=calls)
 
 
 async def queue_page(
-    backend: TaskBackend, parent: Parent, cursor: Cursor, size: int, asking: Asking
+    backend: TaskBackend, parent: Parent, cursor: Cursor, size: int, options: CallOptions
 ) -> Page:
     """A page of a queue's tasks."""
     params = {"farmId": parent.params["farmId"], "queueIds": [parent.params["queueId"]]}
-    page, observed = await backend.ask_page(SEARCH_TASKS, params, cursor.token, size, asking)
+    page, observed = await backend.ask_page(SEARCH_TASKS, params, cursor.token, size, options)
     total = page.answer.get("totalResults")
     most = SEARCH_TASKS.most("totalResults")
     is_cut = total is not None and total >= most
@@ -93,10 +94,10 @@ def _cut_reason(most: int) -> str:
 
 
 async def _steps(
-    backend: TaskBackend, parent: Parent, token: str, asking: Asking
+    backend: TaskBackend, parent: Parent, token: str, options: CallOptions
 ) -> tuple[Sequence[Mapping[str, Any]], str]:
     """A page of a job's steps, and the token of the next one."""
-    page, _ = await backend.ask_page(LIST_STEPS, parent.params, token, LIST_STEPS.max_size, asking)
+    page, _ = await backend.ask_page(LIST_STEPS, parent.params, token, LIST_STEPS.max_size, options)
     if not all(isinstance(step.get("stepId"), str) for step in page.rows):
         raise errors.unreadable_answer(LIST_STEPS.operation)
     return page.rows, page.next_token

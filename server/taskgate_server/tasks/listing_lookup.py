@@ -16,8 +16,9 @@ from grpc import StatusCode
 from taskgate.v1 import task_pb2
 from taskgate_server import errors
 from taskgate_server.aws.paging import PagedOperation
-from taskgate_server.tasks.backend import Asking, TaskBackend
+from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.names import Parent
+from taskgate_server.upstream.options import CallOptions
 
 Found: TypeAlias = Mapping[str, task_pb2.Task | errors.TaskgateError]
 
@@ -28,7 +29,11 @@ _WASTE = 4
 
 
 async def look_up(
-    backend: TaskBackend, paged: PagedOperation, kind: str, names: Sequence[str], asking: Asking
+    backend: TaskBackend,
+    paged: PagedOperation,
+    kind: str,
+    names: Sequence[str],
+    options: CallOptions,
 ) -> Found:
     """What the parents' lists tell of the tasks; those left out are to be asked for singly.
 
@@ -37,7 +42,7 @@ async def look_up(
         paged: the operation that lists the tasks of a parent.
         kind: the parent's, in `NameTemplate.parent_kinds`.
         names: of the tasks, well-formed.
-        asking: on whose behalf.
+        options: of the calls to AWS.
     """
     wanted: dict[str, set[str]] = {}
     for name in names:
@@ -45,7 +50,7 @@ async def look_up(
     parts = await asyncio.gather(
         *(
             _look_up(
-                backend, paged, backend.names.parse_parent(parent, "name", {kind}), some, asking
+                backend, paged, backend.names.parse_parent(parent, "name", {kind}), some, options
             )
             for parent, some in wanted.items()
             if len(some) >= _WORTH
@@ -55,14 +60,18 @@ async def look_up(
 
 
 async def _look_up(
-    backend: TaskBackend, paged: PagedOperation, parent: Parent, names: set[str], asking: Asking
+    backend: TaskBackend,
+    paged: PagedOperation,
+    parent: Parent,
+    names: set[str],
+    options: CallOptions,
 ) -> Found:
     found: dict[str, task_pb2.Task | errors.TaskgateError] = {}
     left, spare, token = set(names), max(1, len(names) // _WASTE), ""
     while len(left) >= _WORTH and spare > 0:
         try:
             page, observed = await backend.ask_page(
-                paged, parent.params, token, paged.max_size, asking
+                paged, parent.params, token, paged.max_size, options
             )
         except errors.TaskgateError as error:
             if error.code is not StatusCode.PERMISSION_DENIED:  # single tasks may be allowed

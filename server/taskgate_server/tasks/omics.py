@@ -14,7 +14,6 @@ from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.aws.services import OMICS
 from taskgate_server.tasks import listing_lookup, summary_omics
 from taskgate_server.tasks.backend import (
-    Asking,
     NoVerbs,
     State,
     TaskBackend,
@@ -25,6 +24,7 @@ from taskgate_server.tasks.backend import (
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
+from taskgate_server.upstream.options import CallOptions
 
 NAMES: Final = NameTemplate(OMICS.task_name, OMICS.name, "GetRunTask", OMICS.task_parents)
 
@@ -72,14 +72,14 @@ class Tasks(TaskBackend):
     verbs = NoVerbs(alternative="CancelRun")
 
     async def get_many(
-        self, names: Sequence[str], view: TaskView, asking: Asking
+        self, names: Sequence[str], view: TaskView, options: CallOptions
     ) -> list[task_pb2.Task | errors.TaskgateError]:
         """See `TaskBackend.get_many`: by lists where their rows have all that is asked for."""
         found: listing_lookup.Found = {}
         if view == task_pb2.TASK_VIEW_BASIC:
-            found = await listing_lookup.look_up(self, LIST_TASKS, "runs", names, asking)
+            found = await listing_lookup.look_up(self, LIST_TASKS, "runs", names, options)
         left = [name for name in names if name not in found]
-        singly = dict(zip(left, await super().get_many(left, view, asking), strict=True))
+        singly = dict(zip(left, await super().get_many(left, view, options), strict=True))
         return [found[name] if name in found else singly[name] for name in names]
 
     async def list_page(
@@ -87,13 +87,13 @@ class Tasks(TaskBackend):
         parent: Parent,
         cursor: Cursor,
         size: int,
-        asking: Asking,
+        options: CallOptions,
         *,
         word: str | None = None,
     ) -> Page:
         """See `TaskBackend.list_page`."""
         params = {**parent.params, **({} if word is None else {"status": word})}
-        page, observed = await self.ask_page(LIST_TASKS, params, cursor.token, size, asking)
+        page, observed = await self.ask_page(LIST_TASKS, params, cursor.token, size, options)
         tasks = [self.row_task(parent.params, row, observed) for row in page.rows]
         is_whole = word is None and not cursor.token and not page.next_token
         return Page(
@@ -104,10 +104,10 @@ class Tasks(TaskBackend):
         )
 
     async def summarize(
-        self, parent: Parent, asking: Asking
+        self, parent: Parent, options: CallOptions
     ) -> task_service_pb2.SummarizeTasksResponse:
         """See `TaskBackend.summarize`."""
-        return await summary_omics.summarize(self, parent, LIST_TASKS, self.states, asking)
+        return await summary_omics.summarize(self, parent, LIST_TASKS, self.states, options)
 
     def to_task(self, answer: Mapping[str, Any], native: Message) -> task_pb2.Task:
         """See `TaskBackend.to_task`."""

@@ -10,10 +10,11 @@ from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
 from taskgate_server.calls import Call
 from taskgate_server.status import to_status
-from taskgate_server.tasks.backend import Asking, Backends, TaskBackend, TaskView
+from taskgate_server.tasks.backend import Backends, TaskBackend, TaskView
 from taskgate_server.tasks.durations import seconds_of
 from taskgate_server.tasks.listing import list_tasks
 from taskgate_server.tasks.listing_request import Faults, read_request, view_of
+from taskgate_server.upstream.options import CallOptions
 
 MOST_NAMES = 1000
 
@@ -42,7 +43,7 @@ class Reads:
         max_age = faults.check(lambda: seconds_of(request, "max_age"))
         faults.raise_any()
         assert view is not None  # noqa: S101  # or there was a fault
-        outcomes = await self._get_many(request.names, view, _asking(call, max_age))
+        outcomes = await self._get_many(request.names, view, CallOptions.of(call, max_age=max_age))
         return task_service_pb2.BatchGetTasksResponse(
             results=[_result(name, outcomes[name], call) for name in request.names]
         )
@@ -64,10 +65,10 @@ class Reads:
         faults.raise_any()
         assert found is not None  # noqa: S101  # or there was a fault
         backend, parent = found
-        return await backend.summarize(parent, _asking(call, max_age))
+        return await backend.summarize(parent, CallOptions.of(call, max_age=max_age))
 
     async def _get_many(
-        self, names: Iterable[str], view: TaskView, asking: Asking
+        self, names: Iterable[str], view: TaskView, options: CallOptions
     ) -> dict[str, task_pb2.Task | errors.TaskgateError]:
         """The task of each name, or its error; all AWS services are asked at the same time."""
         outcomes: dict[str, task_pb2.Task | errors.TaskgateError] = {}
@@ -81,7 +82,7 @@ class Reads:
             else:
                 by_backend.setdefault(backend, []).append(name)
         answers = await asyncio.gather(
-            *(backend.get_many(some, view, asking) for backend, some in by_backend.items())
+            *(backend.get_many(some, view, options) for backend, some in by_backend.items())
         )
         for some, tasks in zip(by_backend.values(), answers, strict=True):
             outcomes.update(zip(some, tasks, strict=True))
@@ -93,12 +94,6 @@ def _check_count(count: int) -> None:
         raise errors.invalid_request(
             {"names": f"has item count {count}, must be 1 to {MOST_NAMES}"}
         )
-
-
-def _asking(call: Call, max_age: float | None) -> Asking:
-    return Asking(
-        time_limit=call.time_remaining(), max_age=call.max_age if max_age is None else max_age
-    )
 
 
 def _result(

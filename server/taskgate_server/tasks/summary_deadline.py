@@ -8,10 +8,11 @@ from typing import Any, Final
 from taskgate.v1 import task_service_pb2
 from taskgate_server.tasks import backend as backends
 from taskgate_server.tasks import summary
-from taskgate_server.tasks.backend import Asking, State, TaskBackend
+from taskgate_server.tasks.backend import State, TaskBackend
 from taskgate_server.tasks.counts import SETTLED
 from taskgate_server.tasks.listing_deadline import LIST_STEPS, LIST_TASKS
 from taskgate_server.tasks.names import Parent
+from taskgate_server.upstream.options import CallOptions
 
 GET: Final = {"steps": "GetStep", "jobs": "GetJob"}
 _COUNTS: Final = "taskRunStatusCounts"
@@ -25,17 +26,17 @@ _CHANGES: Final = ("createdAt", "startedAt", "endedAt", "updatedAt")
 
 
 async def summarize(
-    backend: TaskBackend, parent: Parent, states: Mapping[str, State], asking: Asking
+    backend: TaskBackend, parent: Parent, states: Mapping[str, State], options: CallOptions
 ) -> task_service_pb2.SummarizeTasksResponse:
     """See `TaskBackend.summarize`."""
     operation = GET[parent.kind]
-    answer = await backend.ask(operation, parent.params, asking)
+    answer = await backend.ask(operation, parent.params, options)
     told, observed = answer.value, answer.observe_time
     word, lifecycle = told.get("taskRunStatus"), told.get("lifecycleStatus")
     failed: list[str] = []
     counts = told.get(_COUNTS) or {}
     if counts.get(_FAILED):
-        failed, listed = await _Failed(backend, asking).of(parent, counts[_FAILED])
+        failed, listed = await _Failed(backend, options).of(parent, counts[_FAILED])
         observed = min(observed, listed)
     return task_service_pb2.SummarizeTasksResponse(
         counts=summary.count_words(
@@ -59,9 +60,9 @@ async def summarize(
 class _Failed:
     """Looks for failed tasks, in the lists of the steps that count some."""
 
-    def __init__(self, backend: TaskBackend, asking: Asking) -> None:
+    def __init__(self, backend: TaskBackend, options: CallOptions) -> None:
         self._backend = backend
-        self._asking = asking
+        self._options = options
         self._names: list[str] = []
         self._pages = _MOST_PAGES
         self._observed = float("inf")
@@ -78,7 +79,7 @@ class _Failed:
         token = ""
         while not self._is_enough():
             page, observed = await self._backend.ask_page(
-                LIST_STEPS, job.params, token, LIST_STEPS.max_size, self._asking
+                LIST_STEPS, job.params, token, LIST_STEPS.max_size, self._options
             )
             self._observed = min(self._observed, observed)
             for step in page.rows:
@@ -96,7 +97,7 @@ class _Failed:
         token, left = "", count
         while left > 0 and not self._is_enough():
             page, observed = await self._backend.ask_page(
-                LIST_TASKS, step.params, token, LIST_TASKS.max_size, self._asking
+                LIST_TASKS, step.params, token, LIST_TASKS.max_size, self._options
             )
             self._pages -= 1
             self._observed = min(self._observed, observed)

@@ -11,8 +11,9 @@ from taskgate.v1 import task_service_pb2
 from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.tasks import backend as backends
 from taskgate_server.tasks import summary
-from taskgate_server.tasks.backend import Asking, State, TaskBackend
+from taskgate_server.tasks.backend import State, TaskBackend
 from taskgate_server.tasks.names import Parent
+from taskgate_server.upstream.options import CallOptions
 
 _ENDED: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "DELETED"})
 """The statuses of a run that makes no more tasks."""
@@ -25,11 +26,11 @@ async def summarize(
     parent: Parent,
     paged: PagedOperation,
     states: Mapping[str, State],
-    asking: Asking,
+    options: CallOptions,
 ) -> task_service_pb2.SummarizeTasksResponse:
     """See `TaskBackend.summarize`."""
     answer, (rows, listed) = await asyncio.gather(
-        backend.ask("GetRun", parent.params, asking), _rows(backend, parent, paged, asking)
+        backend.ask("GetRun", parent.params, options), _rows(backend, parent, paged, options)
     )
     run, has_ended = answer.value, answer.value.get("status") in _ENDED
     counts = summary.count_words(
@@ -57,13 +58,15 @@ async def summarize(
 
 
 async def _rows(
-    backend: TaskBackend, parent: Parent, paged: PagedOperation, asking: Asking
+    backend: TaskBackend, parent: Parent, paged: PagedOperation, options: CallOptions
 ) -> tuple[list[Mapping[str, Any]], float]:
     """All rows, and when AWS gave the oldest of them."""
     rows: list[Mapping[str, Any]] = []
     token, oldest = "", float("inf")
     while True:
-        page, observed = await backend.ask_page(paged, parent.params, token, paged.max_size, asking)
+        page, observed = await backend.ask_page(
+            paged, parent.params, token, paged.max_size, options
+        )
         rows += page.rows
         oldest = min(oldest, observed)
         token = page.next_token

@@ -21,6 +21,7 @@ from taskgate_server.errors import TaskgateError
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Action, Backends, NoVerbs, TaskBackend
 from taskgate_server.telemetry import quotable
+from taskgate_server.upstream.options import CallOptions
 
 MOST_UPDATES: Final = 1000
 LONGEST_REQUEST_ID: Final = 64
@@ -140,7 +141,7 @@ class Updates:
                 updates[0].operation,
                 [update.params for update in updates],
                 token=request_id,
-                time_limit=call.time_remaining(),
+                options=CallOptions.of(call),
             )
         finally:  # also when nobody waits for the answer: AWS may have done it
             for update in updates:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,14 +13,13 @@ from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.upstream.batcher import LATER, Batcher, Later
+from taskgate_server.upstream.bucket import Permit
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.question import Outcome, Read
-from taskgate_server.upstream.ratelimit import Permit, Priority
+from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.sender import Answer
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
-    from opentelemetry.trace import Span
-
     from taskgate_server.upstream.batches import BatchPlan
 
 Params: TypeAlias = Mapping[str, Any]
@@ -102,12 +102,12 @@ class Batches:
     def _make(self, operation: str, plan: BatchPlan) -> Batcher[Read, Leave]:
         limiter = self._sender.limiter
 
-        async def admit(waiting: Sequence[Read]) -> tuple[int, Leave]:
+        async def admit(waiting: int, requesters: Requesters) -> tuple[int, Leave]:
             # One alone goes as the single call, which costs less and whose errors have more to
             # say; unless it had to wait, since others may come meanwhile.
-            is_single = len(waiting) == 1 and limiter.tokens_left(operation) >= 1
+            is_single = waiting == 1 and limiter.can_send(operation)
             name = operation if is_single else plan.operation
-            permit = await self._sender.admit(name, Party(waiting))
+            permit = await self._sender.admit(name, requesters)
             return 1 if is_single else plan.max_items, Leave(permit, is_single)
 
         async def send(reads: Sequence[Read], leave: Leave) -> Sequence[Outcome | Later]:
@@ -144,13 +144,14 @@ class Batches:
         if self._sender.sender.meter is not None:
             self._sender.sender.meter.batch(plan.operation, len(reads))
         try:
-            answer = await self._sender.send(
-                plan.operation,
-                plan.to_params(params),
-                Party(reads),
-                repeatable=True,
-                permit=leave.permit,
-            )
+            with closing(_requesters_of(reads)) as requesters:
+                answer = await self._sender.send(
+                    plan.operation,
+                    plan.to_params(params),
+                    requesters,
+                    repeatable=True,
+                    permit=leave.permit,
+                )
         except errors.TaskgateError as error:
             if error.code in REFUSALS:
                 self._refused_until[operation] = self._clock() + REFUSED_SECONDS
@@ -167,7 +168,7 @@ class Batches:
         self.sent_singly += 1
         try:
             return await self._sender.send(
-                operation, read.question.params, read, repeatable=True, permit=permit
+                operation, read.question.params, read.requesters, repeatable=True, permit=permit
             )
         except errors.TaskgateError as error:
             return error
@@ -212,48 +213,34 @@ class Batches:
         told: list[Outcome | Later] = []
         for outcome, read in zip(outcomes, reads, strict=True):
             pause = next(pauses) if isinstance(outcome, errors.TaskgateError) else None
-            if pause is None or self._clock() + pause >= read.give_up_at:
+            if pause is None or self._clock() + pause >= read.requesters.give_up_at:
                 told.append(outcome)
                 continue
             told.append(LATER)
             read.attempts += 1
             read.sent_at = None
-            putting = asyncio.ensure_future(self._put_later(operation, read, pause))
+            putting = asyncio.ensure_future(self._put_later(operation, read, pause, outcome))
             self._later.add(putting)
             putting.add_done_callback(self._later.discard)
         return told
 
-    async def _put_later(self, operation: str, read: Read, pause: float) -> None:
+    async def _put_later(self, operation: str, read: Read, pause: float, outcome: Outcome) -> None:
         try:
             await self._sleep(pause)
-            self._batchers[operation].put(read)
+            if read.requesters.shares:
+                self._batchers[operation].put(read)
+                return
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait get it
             read.settle(error)
+            return
+        read.settle(outcome)  # no requester is left, and none shall join it
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
-    """All who ask, as one `paced.Asker`: the call waits as long as the last of them."""
+def _requesters_of(reads: Sequence[Read]) -> Requesters:
+    """Return the requesters of a batch: it waits as long as the last one of them."""
 
-    reads: Collection[Read]
-
-    @property
-    def give_up_at(self) -> float:
-        """See `paced.Asker`."""
-        return max((read.give_up_at for read in self.reads if not read.gone), default=0.0)
-
-    @property
-    def priority(self) -> Priority:
-        """See `paced.Asker`."""
-        present = (read.priority for read in self.reads if not read.gone)
-        return min(present, default=Priority.POLLER)
-
-    @property
-    def causes(self) -> Sequence[Span]:
-        """See `paced.Asker`."""
-        return [span for read in self.reads for span in read.causes]
-
-    def leaving(self) -> None:
-        """See `paced.Asker`."""
-        for read in self.reads:
+    def sent() -> None:
+        for read in reads:
             read.leaving()
+
+    return Requesters.of_all([read.requesters for read in reads], sent)

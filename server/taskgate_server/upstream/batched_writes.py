@@ -20,7 +20,8 @@ from grpc import StatusCode
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.batched import REFUSALS, REFUSED_SECONDS
-from taskgate_server.upstream.paced import PacedSender, SoleAsker
+from taskgate_server.upstream.paced import PacedSender
+from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.retries import is_retryable
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
@@ -49,7 +50,8 @@ class Writes:
     """Its parameters for each, without a token."""
     token: str
     """The caller's: makes it safe to send all of them again."""
-    give_up_at: float
+    requesters: Requesters
+    """The caller."""
     written: Callable[[Params], None]
     """Told the parameters of each when AWS has been heard about it."""
     pending: set[int] = field(default_factory=set)
@@ -58,11 +60,6 @@ class Writes:
 
     def __post_init__(self) -> None:
         self.pending = set(range(len(self.items)))
-
-    @property
-    def asker(self) -> SoleAsker:
-        """Whom the calls are for."""
-        return SoleAsker(self.give_up_at)
 
     def pick(self, indices: Sequence[int]) -> list[Params]:
         """Some of the items."""
@@ -150,7 +147,9 @@ class BatchedWrites:
                 raise failed[waiting[0]]
 
         with suppress(TaskgateError):  # each item has its own
-            await self._sender.retries.run(attempt, repeatable=True, give_up_at=writes.give_up_at)
+            await self._sender.retries.run(
+                attempt, repeatable=True, give_up_at=lambda: writes.requesters.give_up_at
+            )
 
     async def _send_batch(
         self, writes: Writes, batch: BatchWritePlan, part: Sequence[int], attempt: int
@@ -161,7 +160,7 @@ class BatchedWrites:
         answer = await self._sender.send(
             batch.operation,
             batch.to_params(items, writes.token_for(part, attempt)),
-            writes.asker,
+            writes.requesters,
             repeatable=batch.token is not None,
             ended=partial(writes.ended, part),
         )
@@ -180,7 +179,7 @@ class BatchedWrites:
                     await self._sender.send(
                         writes.operation,
                         {**writes.items[index], **token},
-                        writes.asker,
+                        writes.requesters,
                         repeatable=plan.token is not None,
                         ended=partial(writes.ended, [index]),
                     )

@@ -2,18 +2,21 @@
 
 Batching is natural: when a call can leave at once, it does, alone. While all slots have a call in
 flight, reads gather, and leave together when one of those comes back. There is no added wait at
-low load; under load a batch waits up to `linger` seconds for more to come.
+low load; under load a batch waits up to `linger` seconds for more to come. Where more reads wait
+than fit into a batch, requesters have equal parts of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-from collections import deque
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from taskgate_server.telemetry import log_bug
+from taskgate_server.upstream.fair_queue import FairQueue
+from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
 
 
 class Later(enum.Enum):
@@ -27,26 +30,71 @@ LATER: Final = Later.LATER
 
 
 class Item(Protocol):
-    """One read that waits to be sent, or for its answer."""
+    """One read that waits to be sent, or for its response."""
 
     @property
-    def gone(self) -> bool:
-        """Whether nobody waits for it any more."""
+    def requesters(self) -> Requesters:
+        """The requesters that wait for it."""
 
     def settle(self, outcome: Any) -> None:
-        """Tells the answer, or the error, to whoever waits."""
+        """Hand the response, or the error, to those that wait."""
 
 
 I = TypeVar("I", bound=Item)  # noqa: E741  # an item
 P = TypeVar("P")
 
 Send: TypeAlias = Callable[[Sequence[I], P], Awaitable[Sequence[Any]]]
-"""Asks for some items at once; answers in their order: each has an answer, its own error, or LATER
+"""Sends some items at once. Returns, in their order, the response of each, its own error, or LATER
 when it has been put again."""
 
-Admit: TypeAlias = Callable[[Sequence[I]], Awaitable[tuple[int, P]]]
-"""Waits until a call may be sent for those who wait. Gives how many may leave with it, and what
-`send` needs to know."""
+Admit: TypeAlias = Callable[[int, Requesters], Awaitable[tuple[int, P]]]
+"""Waits until a call may be sent, given how many items wait and for whom. Returns how many may
+leave with it, and what `send` needs to know."""
+
+
+class _Queued(Generic[I]):
+    """A queued item, as a listener to its requesters: it is in the line of each."""
+
+    __slots__ = ("_batcher", "item")
+
+    def __init__(self, batcher: Batcher[I, Any], item: I) -> None:
+        self._batcher = batcher
+        self.item = item
+
+    def enter(self) -> None:
+        """Put the item into the lines of the requesters that it has, and listen for others."""
+        requesters = self.item.requesters
+        requesters.listen(self)
+        self.extend(requesters.give_up_at)
+        for share in requesters.shares:
+            self._enter_line(share)
+
+    def add(self, share: Share) -> None:
+        """See `requesters.Listener`."""
+        self._enter_line(share)
+        if len(self.item.requesters.shares) == 1:
+            self._batcher.start()
+
+    def remove(self, share: Share) -> None:
+        """See `requesters.Listener`."""
+        self._batcher.queue.leave(self, share)
+        self._batcher.requesters.remove(share)
+        if not self.item.requesters.shares:
+            self.item.requesters.unlisten(self)
+
+    def _enter_line(self, share: Share) -> None:
+        self._batcher.queue.add(self, share)
+        self._batcher.requesters.add(share)
+
+    def extend(self, give_up_at: float) -> None:
+        """See `requesters.Listener`."""
+        self._batcher.requesters.extend(give_up_at)
+
+    def leave(self) -> None:
+        """Listen no longer: the item has left the queue."""
+        self.item.requesters.unlisten(self)
+        for share in self.item.requesters.shares:
+            self._batcher.requesters.remove(share)
 
 
 class Batcher(Generic[I, P]):
@@ -64,25 +112,28 @@ class Batcher(Generic[I, P]):
     def __init__(
         self,
         *,
-        admit: Admit[I, P],
+        admit: Admit[P],
         send: Send[I, P],
         max_items: int,
         slots: Callable[[], int],
         linger: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self.queue: FairQueue[_Queued[I]] = FairQueue()
+        """The reads that wait to be sent and have requesters."""
+        self.requesters = Requesters()
+        """Those of all queued reads."""
         self._admit = admit
         self._send = send
         self._max_items = max_items
         self._slots = slots
         self._linger = linger
         self._sleep = sleep
-        self._waiting: deque[I] = deque()
         self._runners: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         """How many reads wait to be sent."""
-        return sum(not item.gone for item in self._waiting)
+        return len(self.queue)
 
     async def close(self) -> None:
         """Sends nothing more; nobody waits for the answers."""
@@ -92,21 +143,32 @@ class Batcher(Generic[I, P]):
         await asyncio.gather(*runners, return_exceptions=True)
 
     def put(self, item: I) -> None:
-        """Has a read sent, and its item settled. One that is gone by then is left out."""
-        self._waiting.append(item)
+        """Have a read sent and its item settled, if it has requesters now or in this very step.
+
+        It is dropped when the last of them leaves.
+        """
+        _Queued(self, item).enter()
+        if item.requesters.shares:
+            self.start()
+
+    def start(self) -> None:
+        """Start to send what is queued, if not enough batches are under way."""
         if len(self._runners) < self._slots():
             runner = asyncio.ensure_future(self._run())
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
 
     async def _run(self) -> None:
-        """Sends batches until nobody waits."""
+        """Send batches until no read waits."""
         under_load = False
-        while self._has_waiting():
-            if under_load and self._linger and len(self._waiting) < self._max_items:
+        while len(self.queue):
+            if under_load and self._linger and len(self.queue) < self._max_items:
                 await self._sleep(self._linger)
+            self._forget_deadlines()
             try:
-                count, permit = await self._admit(self._waiting)
+                count, permit = await self._admit(len(self.queue), self.requesters)
+            except AbandonedError:
+                continue
             except Exception as error:  # noqa: BLE001  # whatever it was, the readers get it
                 self._refuse(error)
                 continue
@@ -115,21 +177,23 @@ class Batcher(Generic[I, P]):
                 return  # the others see to those who wait
             under_load = True
 
-    def _has_waiting(self) -> bool:
-        while self._waiting and self._waiting[0].gone:
-            self._waiting.popleft()
-        return bool(self._waiting)
+    def _forget_deadlines(self) -> None:
+        """Forget the deadlines of reads that are queued no longer."""
+        deadlines = (queued.item.requesters.give_up_at for queued in self.queue)
+        self.requesters.give_up_at = max(deadlines, default=-math.inf)
 
     def _take(self, count: int) -> list[I]:
+        """Take reads out, round robin over their requesters."""
         batch: list[I] = []
-        while self._waiting and len(batch) < count:
-            item = self._waiting.popleft()
-            if not item.gone:
-                batch.append(item)
+        while len(batch) < count and self.queue.has_turn:
+            queued, share = self.queue.peek()
+            self.queue.take(queued, share)
+            queued.leave()
+            batch.append(queued.item)
         return batch
 
     def _refuse(self, error: Exception) -> None:
-        for item in self._take(len(self._waiting)):
+        for item in self._take(len(self.queue)):
             _settle(item, error)
 
     async def _fly(self, batch: Sequence[I], permit: P) -> None:

@@ -12,20 +12,23 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grpc import StatusCode
 
 from taskgate_server import errors
+from taskgate_server.telemetry import spans
 from taskgate_server.upstream.batched import Batches
 from taskgate_server.upstream.batched_writes import BatchedWrites, Writes
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry
 from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal
 from taskgate_server.upstream.obstacles import obstacle
-from taskgate_server.upstream.paced import PacedSender, SoleAsker
+from taskgate_server.upstream.options import CallOptions
+from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.question import (
     Outcome,
     Params,
@@ -34,7 +37,7 @@ from taskgate_server.upstream.question import (
     make_question,
     question_key,
 )
-from taskgate_server.upstream.ratelimit import Priority
+from taskgate_server.upstream.requesters import Requesters, Share
 from taskgate_server.upstream.sender import Answer
 from taskgate_server.upstream.singleflight import Flight, Flights
 from taskgate_server.upstream.writes import WriteLog
@@ -65,6 +68,16 @@ class Sharing:
     """Seconds that a batch waits for more under load."""
 
 
+class _Wait(NamedTuple):
+    """How one caller waits for a response."""
+
+    share: Share
+    give_up_at: float
+    """When the caller stops waiting, by the clock; inf for no limit."""
+    not_before: float
+    """When the response must have been sent at the earliest, by the clock."""
+
+
 class Gateway:
     """The door to one AWS service."""
 
@@ -74,13 +87,16 @@ class Gateway:
         sharing: Sharing,
         *,
         default_time_limit: float,
+        payload_executor: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         sender = paced.sender
         self.connection = sender.connection
         self.spec = sender.connection.spec
-        self.executor = sender.executor
+        self.payload_executor = payload_executor or sender.executor
+        """Reads and writes streamed payloads. It has threads of its own, since a payload takes as
+        long as its caller likes, and calls must not wait for that."""
         self.paced = paced
         self._sender = sender
         self._sharing = sharing
@@ -105,30 +121,18 @@ class Gateway:
         self._batched_writes = BatchedWrites(paced, clock)
         self.sent_singly = 0  # shared reads that left as they are, for metrics
 
-    async def call(
-        self,
-        operation: str,
-        params: Params,
-        *,
-        time_limit: float | None,
-        max_age: float | None = None,
-        priority: Priority = Priority.INTERACTIVE,
-    ) -> Answer:
-        """Calls an operation by its AWS name, or shares somebody else's call.
+    async def call(self, operation: str, params: Params, options: CallOptions) -> Answer:
+        """Call an operation by its AWS name, or share a call that is fresh enough.
 
         Args:
             operation: such as `GetTask`.
             params: as boto3 takes them, already checked against the model.
-            time_limit: seconds that the caller waits; None for the server's default, inf for none.
-            max_age: seconds that the answer may be old now; None for the server's default. Writes
-                are always sent.
-            priority: who goes first where AWS's quota makes calls wait.
+            options: timeout, age, priority and requester.
 
         Raises:
             errors.TaskgateError: whatever went wrong, see `errors`.
         """
-        question = self.question(operation, params)
-        return await self.ask(question, time_limit=time_limit, max_age=max_age, priority=priority)
+        return await self.ask(self.question(operation, params), options)
 
     def question(self, operation: str, params: Params) -> Question:
         """A call in the form that `ask` and `kept` take, to be used again for the same call."""
@@ -148,47 +152,45 @@ class Gateway:
     async def ask(
         self,
         question: Question,
+        options: CallOptions,
         *,
-        time_limit: float | None,
-        max_age: float | None = None,
-        priority: Priority = Priority.INTERACTIVE,
         fields: frozenset[str] | None = None,
     ) -> Answer:
-        """Like `call`.
+        """Do the same as `call`.
 
         Args:
-            question: what to ask.
-            time_limit: see `call`.
-            max_age: see `call`.
-            priority: see `call`.
+            question: what to call.
+            options: see `call`.
             fields: those of the response that the caller needs, so that the row of a list may be
-                the answer; None for all.
+                the response; None for all.
         """
-        limit = self._default_time_limit if time_limit is None else time_limit
-        give_up_at = self._clock() + limit
+        timeout = self._timeout(options)
+        wait = _Wait(
+            share=Share(options.priority, options.requester),
+            give_up_at=self._clock() + timeout,
+            not_before=self._not_before(question, options.max_age),
+        )
         try:
             if not question.plan.is_shared:
-                async with asyncio.timeout(None if limit == math.inf else limit):
-                    return await self._send(question, SoleAsker(give_up_at, priority))
-            not_before = self._not_before(question, max_age)
-            kept = self.cache.get(question.key, not_before)
+                async with asyncio.timeout(None if timeout == math.inf else timeout):
+                    return await self._send(question, wait)
+            kept = self.cache.get(question.key, wait.not_before)
             if kept is not None:
                 return _told(kept.value)
             listing = question.plan.listing
             if fields is not None and listing is not None and fields <= listing.fields:
-                row = await self._from_list(question, listing, not_before, give_up_at, priority)
+                row = await self._from_list(question, listing, wait)
                 if row is not None:
                     return row
-                limit = give_up_at - self._clock()
                 with self.lists.reading_singly(listing.key(question.params)):
-                    return await self._join(question, not_before, give_up_at, limit, priority)
-            return await self._join(question, not_before, give_up_at, limit, priority)
+                    return await self._join(question, wait)
+            return await self._join(question, wait)
         except TimeoutError:
             origin = self._sender.origin(question.operation)
-            raise errors.time_limit_exceeded(origin, limit) from None
+            raise errors.time_limit_exceeded(origin, timeout) from None
 
     async def write_many(
-        self, operation: str, items: Sequence[Params], *, token: str, time_limit: float | None
+        self, operation: str, items: Sequence[Params], *, token: str, options: CallOptions
     ) -> list[errors.TaskgateError | None]:
         """Calls an operation that writes one thing for many of them, in batches where AWS has some.
 
@@ -196,12 +198,12 @@ class Gateway:
             operation: such as `UpdateTask`.
             items: the parameters for each, without a token.
             token: makes it safe to send all of them again.
-            time_limit: see `call`.
+            options: see `call`.
 
         Returns:
             For each item None, or the error that the call for it alone would have raised.
         """
-        limit = self._default_time_limit if time_limit is None else time_limit
+        limit = self._timeout(options)
         plan = self._plan(operation)
 
         def written(item: Params) -> None:
@@ -211,7 +213,9 @@ class Gateway:
             operation=operation,
             items=items,
             token=token,
-            give_up_at=self._clock() + limit,
+            requesters=Requesters.sole(
+                Share(options.priority, options.requester), self._clock() + limit, spans.current()
+            ),
             written=written,
         )
         with suppress(TimeoutError):
@@ -229,46 +233,40 @@ class Gateway:
         await self.flights.close()
         await self.batches.close()
 
+    def shut_down_threads(self) -> None:
+        """Let the threads end when they are done with what they do."""
+        for executor in (self._sender.executor, self.payload_executor):
+            executor.shutdown(wait=False, cancel_futures=True)
+
     def body(self, operation: str, stream: Any) -> Body:
         """The streamed member of an answer, to be read."""
-        return Body(stream, self.executor, self._sender.origin(operation))
+        return Body(stream, self.payload_executor, self._sender.origin(operation))
 
-    async def _join(
-        self,
-        question: Question,
-        not_before: float,
-        give_up_at: float,
-        limit: float,
-        priority: Priority,
-    ) -> Answer:
+    def _timeout(self, options: CallOptions) -> float:
+        return self._default_time_limit if options.timeout is None else options.timeout
+
+    async def _join(self, question: Question, wait: _Wait) -> Answer:
         """A call of the operation itself: one in the air, or a new one."""
-        read = self.flights.join(question.key, not_before) or self._launch(question)
-        return _told(await read.wait(give_up_at, limit, priority))
+        read = self.flights.join(question.key, wait.not_before) or self._launch(question)
+        return _told(await read.wait(wait.share, wait.give_up_at))
 
-    async def _from_list(
-        self,
-        question: Question,
-        listing: ListPlan,
-        not_before: float,
-        give_up_at: float,
-        priority: Priority,
-    ) -> Answer | None:
+    async def _from_list(self, question: Question, listing: ListPlan, wait: _Wait) -> Answer | None:
         """The row of the list that has it; None where a single call is cheaper, or must decide."""
         row = question_key(ROW, question.params)
-        kept = self.cache.get(row, not_before)
+        kept = self.cache.get(row, wait.not_before)
         if kept is not None:
             return _told(kept.value)
         key = listing.key(question.params)
-        read = self.flights.find(key, not_before)
+        read = self.flights.find(key, wait.not_before)
         if read is None:
-            if self.flights.find(question.key, not_before) or not self.lists.is_cheaper(key):
+            if self.flights.find(question.key, wait.not_before) or not self.lists.is_cheaper(key):
                 return None
             read = self._launch_list(question, key, listing)
-        outcome = await read.wait(give_up_at, give_up_at - self._clock(), priority)
+        outcome = await read.wait(wait.share, wait.give_up_at)
         if isinstance(outcome, errors.TaskgateError) and is_refusal(outcome):
             return None
         answer = _told(outcome)
-        kept = self.cache.get(row, not_before)
+        kept = self.cache.get(row, wait.not_before)
         if kept is not None:
             return _told(kept.value)
         told = answer.value.get(question.params[listing.item])
@@ -324,7 +322,7 @@ class Gateway:
             question = read.question
             self.sent_singly += 1
             outcome = await self.paced.send(
-                question.operation, question.params, read, repeatable=True
+                question.operation, question.params, read.requesters, repeatable=True
             )
         except asyncio.CancelledError:
             self.flights.land(read)
@@ -345,7 +343,7 @@ class Gateway:
             news: Entry[Outcome] = Entry(outcome.with_traceback(None), read.sent_at, ERROR_BYTES)
             self.cache.put(read.key, news, self._clock())
 
-    async def _send(self, question: Question, asker: SoleAsker) -> Answer:
+    async def _send(self, question: Question, wait: _Wait) -> Answer:
         """Sends a write, or a read that is not shared.
 
         What was read of a write's resource before it ended is too old from then on.
@@ -363,7 +361,7 @@ class Gateway:
         return await self.paced.send(
             question.operation,
             params,
-            asker,
+            Requesters.sole(wait.share, wait.give_up_at, spans.current()),
             repeatable=plan.is_read or token is not None,
             ended=ended,
         )

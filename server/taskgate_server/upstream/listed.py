@@ -8,8 +8,8 @@ list. `ServiceSpec.lists` says which operation lists what; the rest is in AWS's 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Hashable, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -18,12 +18,11 @@ from grpc import StatusCode
 from taskgate_server import errors
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.question import Read
+from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.sender import Answer
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from collections.abc import Iterator
-
-    from opentelemetry.trace import Span
 
     from taskgate_server.aws.paging import PagedOperation
 
@@ -101,50 +100,29 @@ class Lists:
         rows: dict[str, Any] = {}
         self.reads += 1
         parent, token, pages, size = plan.parent(read.question.params), "", 0, 0
-        while True:
-            answer = await self._sender.send(
-                plan.paged.operation,
-                {**parent, **plan.paged.params(token, plan.paged.max_size)},
-                FirstPage(read),
-                repeatable=True,
-            )
-            page = plan.paged.read(answer.value)
-            pages, size, token = pages + 1, size + answer.size, page.next_token
-            rows |= {str(row.get(plan.item)): row for row in page.rows}
-            if not token:
-                break
+
+        def sent() -> None:
+            if read.sent_at is None:  # the list is as old as its first page
+                read.leaving()
+
+        with closing(Requesters.of_all([read.requesters], sent)) as requesters:
+            while True:
+                answer = await self._sender.send(
+                    plan.paged.operation,
+                    {**parent, **plan.paged.params(token, plan.paged.max_size)},
+                    requesters,
+                    repeatable=True,
+                )
+                page = plan.paged.read(answer.value)
+                pages, size, token = pages + 1, size + answer.size, page.next_token
+                rows |= {str(row.get(plan.item)): row for row in page.rows}
+                if not token:
+                    break
         self._pages[read.key] = pages
         if len(self._pages) > LISTS_REMEMBERED:
             self._pages.popitem(last=False)
         answer.value, answer.size = rows, size
         return answer
-
-
-@dataclass(frozen=True, slots=True)
-class FirstPage:
-    """Who asks for a list, as a `paced.Asker`: the answer is as old as its first page."""
-
-    read: Read
-
-    @property
-    def give_up_at(self) -> float:
-        """See `paced.Asker`."""
-        return self.read.give_up_at
-
-    @property
-    def priority(self) -> Any:
-        """See `paced.Asker`."""
-        return self.read.priority
-
-    @property
-    def causes(self) -> Sequence[Span]:
-        """See `paced.Asker`."""
-        return self.read.causes
-
-    def leaving(self) -> None:
-        """See `paced.Asker`."""
-        if self.read.sent_at is None:
-            self.read.leaving()
 
 
 def plan_list(operation: Any, paged: PagedOperation, field_names: Mapping[str, str]) -> ListPlan:

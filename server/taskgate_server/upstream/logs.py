@@ -16,7 +16,7 @@ from grpc import StatusCode
 from taskgate_server import errors
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.mending import clean
-from taskgate_server.upstream.ratelimit import Priority
+from taskgate_server.upstream.options import CallOptions
 
 MOST_LINES_IN_PAGE: Final = 10_000
 OPERATION: Final = "GetLogEvents"
@@ -64,8 +64,7 @@ class Reading:
     """How the gateway is asked."""
 
     gateway: Gateway
-    time_limit: float | None
-    priority: Priority
+    options: CallOptions
 
     async def page(self, section: Section, more: Mapping[str, Any]) -> Page:
         """One page of it; an empty last one if there is no such stream.
@@ -75,11 +74,7 @@ class Reading:
         """
         try:
             answer = await self.gateway.call(
-                OPERATION,
-                {**section.to_params(), **more},
-                time_limit=self.time_limit,
-                max_age=0.0,
-                priority=self.priority,
+                OPERATION, {**section.to_params(), **more}, self.options
             )
         except errors.TaskgateError as error:
             if error.code is not StatusCode.NOT_FOUND:

@@ -1,25 +1,22 @@
 """A call with all that stands between it and AWS: retries, circuit breaker, quota, a thread.
 
-Each attempt takes its own place in the quota. `PacedSender.send` is what the gateway and its
-batches call; `Asker` is who they call for.
+Each attempt takes a token of the quota and a slot of its own. The gateway and its batches call
+`PacedSender.send`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from taskgate_server import errors
-from taskgate_server.telemetry import spans
 from taskgate_server.upstream.breaker import Breaker
-from taskgate_server.upstream.ratelimit import Permit, Priority, RateLimiter
+from taskgate_server.upstream.bucket import Permit
+from taskgate_server.upstream.ratelimit import RateLimiter
+from taskgate_server.upstream.requesters import AbandonedError, Requesters
 from taskgate_server.upstream.retries import Retries, is_throttle
 from taskgate_server.upstream.sender import Answer, Sender
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
 
 CIRCUIT_OPEN = "UPSTREAM_CIRCUIT_OPEN"
 QUOTA = "UPSTREAM_QUOTA"
@@ -27,37 +24,6 @@ QUOTA = "UPSTREAM_QUOTA"
 
 def _nothing() -> None:
     pass
-
-
-class Asker(Protocol):
-    """Whom a call is for, who may be many."""
-
-    @property
-    def give_up_at(self) -> float:
-        """When the last of them gives up, in the gateway's clock; it may grow as others join."""
-
-    @property
-    def priority(self) -> Priority:
-        """Of the most urgent of them."""
-
-    @property
-    def causes(self) -> Sequence[Span]:
-        """The spans of the RPCs that they serve, where those are traced."""
-
-    def leaving(self) -> None:
-        """Told each time that the call goes to a thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class SoleAsker:
-    """Somebody whose call is nobody else's."""
-
-    give_up_at: float = math.inf
-    priority: Priority = Priority.INTERACTIVE
-    causes: Sequence[Span] = field(default_factory=spans.current)
-
-    def leaving(self) -> None:
-        """It makes no difference to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,70 +39,87 @@ class PacedSender:
         self,
         operation: str,
         params: Mapping[str, Any],
-        asker: Asker,
+        requesters: Requesters,
         *,
         repeatable: bool,
         ended: Callable[[], None] = _nothing,
         permit: Permit | None = None,
     ) -> Answer:
-        """Calls an operation, again where that is of use.
+        """Call an operation, again where that is of use.
 
         Args:
-            operation: by its AWS name.
+            operation: its AWS name.
             params: as boto3 takes them.
-            asker: whom the call is for.
-            repeatable: whether AWS may be asked twice: a read, or a write with a token.
-            ended: told when AWS has been heard, at each attempt.
+            requesters: for whom; they may change until the call ends.
+            repeatable: whether AWS may get the call twice: a read, or a write with a token.
+            ended: called at each attempt, when AWS has responded or will not.
             permit: to send the first attempt, if there is one already.
 
         Raises:
-            errors.TaskgateError: whatever went wrong last.
+            errors.TaskgateError: the error of the last attempt.
+            requesters.AbandonedError: no requester is left, and the call waited to be sent.
         """
         permits = [permit] if permit is not None else []
 
         async def attempt(_: int) -> Answer:
-            admitted = permits.pop() if permits else await self.admit(operation, asker)
-            return await self._send_once(operation, params, asker, ended, admitted)
+            admitted = permits.pop() if permits else await self.admit(operation, requesters)
+            return await self._send_once(operation, params, requesters, ended, admitted)
 
-        return await self.retries.run(attempt, repeatable=repeatable, give_up_at=asker.give_up_at)
+        return await self.retries.run(
+            attempt, repeatable=repeatable, give_up_at=lambda: requesters.give_up_at
+        )
 
-    async def admit(self, operation: str, asker: Asker) -> Permit:
-        """Waits for a place in the quota.
+    async def admit(self, operation: str, requesters: Requesters) -> Permit:
+        """Wait until the call may be sent.
 
         Raises:
-            errors.TaskgateError: there is none in time, or the service is not asked at present.
+            errors.TaskgateError: it cannot be in time, or the circuit breaker is open.
+            requesters.AbandonedError: no requester is left.
         """
         while True:
-            self.breaker.check(operation)  # before queueing: nobody waits for a refusal
-            give_up_at = asker.give_up_at
+            self.breaker.check(operation)  # before the call waits for nothing
+            changes = requesters.changes
             try:
-                return await self.limiter.admit(
-                    operation, priority=asker.priority, give_up_at=give_up_at
-                )
-            except errors.TaskgateError:
-                if asker.give_up_at <= give_up_at:
-                    raise  # else somebody with more time has joined
+                return await self.limiter.admit(operation, requesters)
+            except (errors.TaskgateError, AbandonedError):
+                if requesters.changes == changes:
+                    raise
+                # Else another requester has joined, for whom it may be different.
 
     async def _send_once(
         self,
         operation: str,
         params: Mapping[str, Any],
-        asker: Asker,
+        requesters: Requesters,
         ended: Callable[[], None],
         permit: Permit,
     ) -> Answer:
+        is_sent = False
+
+        def leaving() -> None:
+            nonlocal is_sent
+            is_sent = True
+            requesters.sent()
+
+        def has_ended() -> None:
+            self.limiter.ended(permit)
+            ended()
+
         try:
             with self.breaker.passing(operation):
                 answer = await self.sender.send(
                     operation,
                     params,
-                    leaving=asker.leaving,
-                    ended=ended,
-                    causes=asker.causes,
+                    leaving=leaving,
+                    ended=has_ended,
+                    causes=requesters.spans,
                 )
         except errors.TaskgateError as error:
             self._learn(error, permit)
             raise
+        finally:
+            if not is_sent:  # else the thread may still work on it, also after a cancellation
+                self.limiter.ended(permit)
         self.limiter.answered(permit)
         return answer
 

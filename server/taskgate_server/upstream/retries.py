@@ -193,14 +193,19 @@ class Retries:
         self._random = random or Random()  # noqa: S311  # jitter is no secret
 
     async def run(
-        self, attempt: Callable[[int], Awaitable[T]], *, repeatable: bool, give_up_at: float
+        self,
+        attempt: Callable[[int], Awaitable[T]],
+        *,
+        repeatable: bool,
+        give_up_at: Callable[[], float],
     ) -> T:
         """The result of the first try that succeeds.
 
         Args:
             attempt: makes try number n, from 1.
             repeatable: see `is_retryable`.
-            give_up_at: no try begins then or later, by the clock; inf for no limit.
+            give_up_at: returns when the last one that waits gives up, by the clock. No try begins
+                then or later; inf for no limit. It may grow between tries.
 
         Raises:
             errors.TaskgateError: the last try's, at once when no other can be made in time.
@@ -213,7 +218,7 @@ class Retries:
                 return await attempt(number)
             except TaskgateError as error:
                 pause = self._pause(error, number, repeatable=repeatable)
-                if pause is None or self._clock() + pause >= give_up_at:
+                if pause is None or self._clock() + pause >= give_up_at():
                     raise
                 if not self.budget.withdraw():
                     raise

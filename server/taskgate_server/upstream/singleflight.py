@@ -7,21 +7,19 @@ as can be. A call whose last asker has gone before it was sent is not sent.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from taskgate_server.telemetry import spans
-from taskgate_server.upstream.ratelimit import Priority
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+from taskgate_server.upstream.requesters import Requesters, Share
 
 Q = TypeVar("Q")
 T = TypeVar("T")
 
 
 class Flight(Generic[Q, T]):
-    """A call that somebody waits for; for those on the way to AWS it is an `paced.Asker`.
+    """A call that one or more requesters wait for.
 
     Args:
         key: what is asked.
@@ -37,11 +35,9 @@ class Flight(Generic[Q, T]):
         "_landed",
         "_waiters",
         "attempts",
-        "causes",
-        "give_up_at",
         "key",
-        "priority",
         "question",
+        "requesters",
         "sent_at",
         "task",
     )
@@ -58,12 +54,8 @@ class Flight(Generic[Q, T]):
         self.question = question
         self.sent_at: float | None = None
         """When the call left, by the gateway's clock; None while it waits for its turn."""
-        self.give_up_at = float("-inf")
-        """When the last of those who wait gives up, by the gateway's clock."""
-        self.priority = Priority.POLLER
-        """Of the most urgent of those who have joined."""
-        self.causes: tuple[Span, ...] = ()
-        """The spans of the RPCs that wait, where those are traced."""
+        self.requesters = Requesters(self.leaving)
+        """Those that wait."""
         self.task: asyncio.Task[None] | None = None
         """What sends the call, if nothing else does."""
         self._clock = clock
@@ -72,11 +64,6 @@ class Flight(Generic[Q, T]):
         self._landed = landed
         self._abandoned = abandoned
         self._waiters: set[asyncio.Future[T | Exception]] = set()
-
-    @property
-    def gone(self) -> bool:
-        """Whether nobody waits any more."""
-        return not self._waiters
 
     def leaving(self) -> None:
         """The call goes to AWS now."""
@@ -91,31 +78,30 @@ class Flight(Generic[Q, T]):
                 if not waiter.done():
                     waiter.set_result(outcome)
 
-    async def wait(self, give_up_at: float, seconds: float, priority: Priority) -> T | Exception:
-        """What came of the call: an answer or an error, the same for all who share it.
+    async def wait(self, share: Share, give_up_at: float) -> T | Exception:
+        """Return the outcome of the call: a response or an error, the same for all that share it.
 
         Args:
-            give_up_at: when this asker stops waiting, by the gateway's clock.
-            seconds: the same from now on; inf for no limit.
-            priority: how urgent it is.
+            share: whose turn the call may use on behalf of this requester.
+            give_up_at: when this requester stops waiting, by the gateway's clock; inf for no limit.
 
         Raises:
             TimeoutError: it took longer.
         """
         loop = asyncio.get_running_loop()
-        # A future for each: cancelling one asker must not cancel the call of the others.
+        seconds = give_up_at - self._clock()
+        # A future for each: cancelling one requester must not cancel the call of the others.
         waiter: asyncio.Future[T | Exception] = loop.create_future()
-        timer = None if seconds == float("inf") else loop.call_later(seconds, _expire, waiter)
+        timer = None if seconds == math.inf else loop.call_later(seconds, _expire, waiter)
         self._waiters.add(waiter)
-        self.give_up_at = max(self.give_up_at, give_up_at)
-        self.priority = min(self.priority, priority)
-        self.causes += spans.current()
+        self.requesters.join(share, give_up_at, spans.current())
         try:
             return await waiter
         finally:
             if timer is not None:
                 timer.cancel()
             self._waiters.discard(waiter)
+            self.requesters.remove(share)
             if not self._waiters and self.sent_at is None:
                 self._abandoned(self)
                 if self.task is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from taskgate_server.aws.paging import PagedOperation
-from taskgate_server.tasks.backend import Asking, state_of
+from taskgate_server.tasks.backend import state_of
 from taskgate_server.tasks.counts import SETTLED
 from taskgate_server.tasks.deadline import NAMES, STATES
 from taskgate_server.tasks.logs.places import (
@@ -20,6 +20,7 @@ from taskgate_server.tasks.logs.places import (
     check_attempt,
     moment,
 )
+from taskgate_server.upstream.options import CallOptions
 
 LIST: Final = PagedOperation("deadline", "ListSessionActions")
 JOB_IDS: Final = ("farmId", "queueId", "jobId")
@@ -29,10 +30,14 @@ class Finder(LogFinder):
     """Finds them."""
 
     async def find(
-        self, params: Mapping[str, str], attempt: int | None, asking: Asking, known: LogPlace | None
+        self,
+        params: Mapping[str, str],
+        attempt: int | None,
+        options: CallOptions,
+        known: LogPlace | None,
     ) -> LogPlace:
         """See `LogFinder.find`."""
-        task = await self.ask(NAMES.operation, params, asking)
+        task = await self.ask(NAMES.operation, params, options)
         latest = task.get("latestSessionActionId")
         is_settled = state_of(task.get("runStatus"), STATES) in SETTLED
         if latest is None:
@@ -40,10 +45,10 @@ class Finder(LogFinder):
         job = {member: params[member] for member in JOB_IDS}
         action: Mapping[str, Any]
         if known is not None and known.attempt and (attempt or known.attempt_id == latest):
-            action = await self._action(job, known.attempt_id, asking)
+            action = await self._action(job, known.attempt_id, options)
             number, count = known.attempt, known.attempt_count
         else:
-            actions = await self._started(job, params["taskId"], latest, asking)
+            actions = await self._started(job, params["taskId"], latest, options)
             if not actions:
                 return LogPlace(is_over=is_settled)
             count = len(actions)
@@ -63,19 +68,19 @@ class Finder(LogFinder):
         )
 
     async def _action(
-        self, job: Mapping[str, str], action_id: str, asking: Asking
+        self, job: Mapping[str, str], action_id: str, options: CallOptions
     ) -> Mapping[str, Any]:
         ids = {**job, "sessionActionId": action_id}
-        return {**await self.ask("GetSessionAction", ids, asking), **ids}
+        return {**await self.ask("GetSessionAction", ids, options), **ids}
 
     async def _started(
-        self, job: Mapping[str, str], task_id: str, latest: str, asking: Asking
+        self, job: Mapping[str, str], task_id: str, latest: str, options: CallOptions
     ) -> list[Mapping[str, Any]]:
         """The session actions that have run the task, in the order of their start."""
-        actions = await self.rows(LIST, {**job, "taskId": task_id}, asking)
+        actions = await self.rows(LIST, {**job, "taskId": task_id}, options)
         if all(action["sessionActionId"] != latest for action in actions):
             # Two answers of AWS need not be of one moment.
-            actions.append(await self._action(job, latest, asking))
+            actions.append(await self._action(job, latest, options))
         started = [
             (start.seconds, start.nanos, action)
             for action in actions

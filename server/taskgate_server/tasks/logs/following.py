@@ -15,13 +15,12 @@ from typing import Final, TypeVar
 
 from taskgate.v1 import task_log_pb2
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.backend import Asking
 from taskgate_server.tasks.logs.messages import to_messages
 from taskgate_server.tasks.logs.places import LogFinder, LogPlace
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.logs import Cursor, Line, Reading, Section, read_last
+from taskgate_server.upstream.options import CallOptions, Priority
 from taskgate_server.upstream.paced import CIRCUIT_OPEN, QUOTA
-from taskgate_server.upstream.ratelimit import Priority
 from taskgate_server.upstream.retries import Sleep, is_retryable, is_throttle, told_delay
 
 T = TypeVar("T")
@@ -107,6 +106,7 @@ class Following:
         wanted: what the caller asked for.
         patience: for what AWS refuses.
         time_remaining: tells the seconds that the caller still waits; None for no limit.
+        requester: whose share of the quotas the stream uses.
         wall_clock: seconds since 1970.
     """
 
@@ -116,6 +116,7 @@ class Following:
     wanted: Wanted
     patience: Patience
     time_remaining: Callable[[], float | None]
+    requester: str
     wall_clock: Callable[[], float]
     _place: LogPlace = field(init=False)
     _cursor: Cursor | None = field(init=False, default=None)
@@ -210,12 +211,13 @@ class Following:
         return None
 
     async def _find(self, attempt: int | None, known: LogPlace | None) -> LogPlace:
-        asking = Asking(
-            time_limit=self.time_remaining(),
+        options = CallOptions(
+            timeout=self.time_remaining(),
             max_age=None if known is None else self._period,
             priority=self._priority if known is not None else Priority.INTERACTIVE,
+            requester=self.requester,
         )
-        return await self.finder.find(self.params, attempt, asking, known)
+        return await self.finder.find(self.params, attempt, options, known)
 
     def _take(self, lines: list[Line]) -> list[Line]:
         """Those of the lines that are the task's, and no more than may be told."""
@@ -250,9 +252,13 @@ class Following:
         await self.patience.sleep(self._period)
 
     def _reading(self) -> Reading:
-        return Reading(
-            gateway=self.gateway, time_limit=self.time_remaining(), priority=self._priority
+        options = CallOptions(
+            timeout=self.time_remaining(),
+            max_age=0.0,
+            priority=self._priority,
+            requester=self.requester,
         )
+        return Reading(gateway=self.gateway, options=options)
 
     @property
     def _priority(self) -> Priority:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from taskgate_server.aws.paging import PagedOperation
-from taskgate_server.tasks.backend import Asking, state_of
+from taskgate_server.tasks.backend import state_of
 from taskgate_server.tasks.counts import SETTLED
 from taskgate_server.tasks.logs.places import (
     LogFinder,
@@ -20,6 +20,7 @@ from taskgate_server.tasks.logs.places import (
     moment,
 )
 from taskgate_server.tasks.omics import NAMES, STATES
+from taskgate_server.upstream.options import CallOptions
 
 LIST: Final = PagedOperation("omics", "ListRunTasks")
 
@@ -34,31 +35,35 @@ class Finder(LogFinder):
     """Finds them."""
 
     async def find(
-        self, params: Mapping[str, str], attempt: int | None, asking: Asking, known: LogPlace | None
+        self,
+        params: Mapping[str, str],
+        attempt: int | None,
+        options: CallOptions,
+        known: LogPlace | None,
     ) -> LogPlace:
         """See `LogFinder.find`. Without a number it is the named task itself."""
         named = params["taskId"]
-        task = await self.ask(NAMES.operation, params, asking)
+        task = await self.ask(NAMES.operation, params, options)
         if not _has_run(task):
             return LogPlace(is_over=_is_settled(task))
         if known is not None and known.attempt:
             number, count, chosen = known.attempt, known.attempt_count, known.attempt_id
         else:
-            attempts = await self._attempts(params, task, asking)
+            attempts = await self._attempts(params, task, options)
             count = len(attempts)
             number = check_attempt(attempt or attempts.index(named) + 1, count)
             chosen = attempts[number - 1]
         if chosen != named:
-            task = await self.ask(NAMES.operation, {**params, "taskId": chosen}, asking)
+            task = await self.ask(NAMES.operation, {**params, "taskId": chosen}, options)
         return _place({**params, "taskId": chosen}, task, (number, count))
 
     async def _attempts(
-        self, params: Mapping[str, str], task: Mapping[str, Any], asking: Asking
+        self, params: Mapping[str, str], task: Mapping[str, Any], options: CallOptions
     ) -> list[str]:
         """The ids of the tasks of the same name that have run, in the order of their creation."""
-        asking = replace(asking, max_age=LIST_MAX_AGE_SECONDS)
+        options = replace(options, max_age=LIST_MAX_AGE_SECONDS)
         named = params["taskId"]
-        rows = await self.rows(LIST, {"id": params["id"]}, asking)
+        rows = await self.rows(LIST, {"id": params["id"]}, options)
         others = [
             row
             for row in rows

@@ -19,8 +19,9 @@ from taskgate_server import errors
 from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.aws.timestamps import to_seconds_and_nanos
-from taskgate_server.tasks.backend import Asking, TaskBackend
+from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.upstream.logs import Section
+from taskgate_server.upstream.options import CallOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +80,18 @@ class LogFinder(ABC):
 
     @abstractmethod
     async def find(
-        self, params: Mapping[str, str], attempt: int | None, asking: Asking, known: LogPlace | None
+        self,
+        params: Mapping[str, str],
+        attempt: int | None,
+        options: CallOptions,
+        known: LogPlace | None,
     ) -> LogPlace:
         """Where the log is.
 
         Args:
             params: the AWS parameters in the task's name.
             attempt: which one, from 1; None for the latest.
-            asking: how AWS is asked.
+            options: of the calls to AWS.
             known: where it was when last asked, to ask AWS for less.
 
         Raises:
@@ -94,7 +99,7 @@ class LogFinder(ABC):
         """
 
     async def rows(
-        self, paged: PagedOperation, params: Mapping[str, Any], asking: Asking
+        self, paged: PagedOperation, params: Mapping[str, Any], options: CallOptions
     ) -> list[Mapping[str, Any]]:
         """All rows of a list.
 
@@ -104,7 +109,7 @@ class LogFinder(ABC):
         rows: list[Mapping[str, Any]] = []
         token, before = "", None
         while token != before:
-            page, _ = await self.backend.ask_page(paged, params, token, paged.max_size, asking)
+            page, _ = await self.backend.ask_page(paged, params, token, paged.max_size, options)
             rows += page.rows
             if not page.next_token:
                 break
@@ -112,20 +117,14 @@ class LogFinder(ABC):
         return rows
 
     async def ask(
-        self, operation: str, params: Mapping[str, Any], asking: Asking
+        self, operation: str, params: Mapping[str, Any], options: CallOptions
     ) -> dict[str, Any]:
         """What AWS answers.
 
         Raises:
             errors.TaskgateError: as AWS answers.
         """
-        answer = await self.gateway.call(
-            operation,
-            params,
-            time_limit=asking.time_limit,
-            max_age=asking.max_age,
-            priority=asking.priority,
-        )
+        answer = await self.gateway.call(operation, params, options)
         return answer.value
 
 

@@ -54,6 +54,7 @@ class Logs:
             wanted=_wanted(request),
             patience=Patience(self.sleep, self.clock, is_endless=request.follow),
             time_remaining=call.time_remaining,
+            requester=call.requester,
             wall_clock=self.wall_clock,
         )
         async with aclosing(following.parts()) as parts:

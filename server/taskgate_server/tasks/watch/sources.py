@@ -18,11 +18,16 @@ from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.ledger import Ledger
 from taskgate_server.tasks.watch.rhythm import Pace
+from taskgate_server.upstream.options import POLLERS, CallOptions, Priority
 from taskgate_server.upstream.plans import plan_operation
-from taskgate_server.upstream.ratelimit import Priority
 
 TIME_LIMIT_SECONDS: Final = 30.0
 """For one call of a poller."""
+
+OPTIONS: Final = CallOptions(
+    timeout=TIME_LIMIT_SECONDS, max_age=0, priority=Priority.POLLER, requester=POLLERS
+)
+"""Of the calls of all pollers."""
 
 Faults: TypeAlias = dict[str, TaskgateError]
 """Why tasks could not be read, by name."""
@@ -107,13 +112,7 @@ class Reader:
             TaskgateError: as AWS answers.
         """
         asked_at = self.clock()
-        answer = await self.backend.gateway.call(
-            operation,
-            params,
-            time_limit=TIME_LIMIT_SECONDS,
-            max_age=0,
-            priority=Priority.POLLER,
-        )
+        answer = await self.backend.gateway.call(operation, params, OPTIONS)
         return Said(value=answer.value, asked_at=asked_at, observe_time=answer.observe_time)
 
     async def pages(

@@ -1,0 +1,50 @@
+"""What the caller of a gateway decides about a call to AWS."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from taskgate_server.calls import Call
+
+POLLERS: Final = "pollers"
+"""The requester of all background pollers. Names of authenticated callers begin with their kind,
+such as `User`, so no caller has this one."""
+
+
+class Priority(enum.IntEnum):
+    """The order in which calls use a quota; the lowest value goes first."""
+
+    INTERACTIVE = 0
+    POLLER = 1
+
+    __hash__ = int.__hash__  # an enum's own runs in Python, and shares are hashed for each call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """How long a call may take, how old its response may be, and its use of the quota."""
+
+    timeout: float | None = None
+    """Seconds until the caller stops waiting; None for the server's default, inf for no limit."""
+    max_age: float | None = None
+    """Maximum age of the response in seconds; None for the server's default. Writes are always
+    sent."""
+    priority: Priority = Priority.INTERACTIVE
+    requester: str = ""
+    """Whose share of the quota the call uses: `Call.requester`, or `POLLERS`."""
+
+    @classmethod
+    def of(cls, call: Call, *, max_age: float | None = None) -> CallOptions:
+        """Return the options of the AWS calls that serve an RPC.
+
+        Args:
+            call: the RPC.
+            max_age: seconds; None for the RPC's own `max_age`.
+        """
+        return cls(
+            timeout=call.time_remaining(),
+            max_age=call.max_age if max_age is None else max_age,
+            requester=call.requester,
+        )
