@@ -60,6 +60,8 @@ def is_outage(error: errors.TaskgateError) -> bool:
     """
     if error.domain == errors.TASKGATE_DOMAIN:
         return error.reason == "UPSTREAM_UNREACHABLE"
+    if error.retry is errors.Retry.THROTTLE:  # some services throttle with 503
+        return False
     status = error.metadata.get("http_status", "")
     return status.isdecimal() and int(status) >= FIRST_OUTAGE_STATUS
 

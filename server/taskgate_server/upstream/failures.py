@@ -1,6 +1,6 @@
 """What can go wrong on the way to AWS: each of botocore's exceptions as a `TaskgateError`.
 
-Counterpart: `errors.AWS_ERRORS` has what AWS itself answers.
+Counterpart: `error_rules.AWS_ERRORS` has what AWS itself answers.
 """
 
 from __future__ import annotations
