@@ -59,7 +59,9 @@ class TaskgateError(Exception):
     retry: Retry = Retry.NEVER
     """Whether the same call may succeed when it is sent again."""
     credentials_refused: bool = False
-    """Whether no call can succeed until the server has other credentials."""
+    """Whether AWS refused the server's credentials for this call."""
+    credentials_missing: bool = False
+    """Whether the server has no credentials, so that no call can succeed until it has some."""
 
     def __str__(self) -> str:
         return f"{self.code.name} {self.reason}: {self.message}"
@@ -101,7 +103,8 @@ def _credentials_refused(error: TaskgateError, origin: Origin) -> TaskgateError:
     """The server's own credentials are no fault of the caller's, and their details not its."""
     return replace(
         error,
-        message=f"{origin.title} refuses this server's AWS credentials: renew them",
+        message=f"{origin.title} refuses this server's AWS credentials for {origin.operation}:"
+        " renew them, or check the endpoint if other operations succeed",
         metadata=error.metadata | {"aws_code": error.reason},
         reason="UPSTREAM_CREDENTIALS",
         domain=TASKGATE_DOMAIN,

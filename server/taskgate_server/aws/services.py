@@ -39,6 +39,10 @@ class ServiceSpec:
     batch_writes: Mapping[str, str] = field(default_factory=dict)
     """Operation that writes one thing -> operation that writes many of it."""
 
+    credential_probes: tuple[str, ...] = ()
+    """Operations without required parameters, to find out whether AWS accepts the credentials. Two,
+    so that there is another one when the first is what AWS refuses."""
+
     @property
     def proto_package(self) -> str:
         """The package of the generated contract."""
@@ -71,6 +75,7 @@ DEADLINE = ServiceSpec(
         for thing in ("Job", "Session", "SessionAction", "Step", "Task", "Worker")
     },
     batch_writes={"UpdateTask": "BatchUpdateTask"},
+    credential_probes=("ListFarms", "ListMonitors"),
 )
 
 # https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html and fixed-quotas.html
@@ -79,6 +84,7 @@ OMICS = ServiceSpec(
     title="AWS HealthOmics",
     grpc_service="OmicsService",
     lists={"GetRunTask": "ListRunTasks"},
+    credential_probes=("ListRuns", "ListWorkflows"),
     request_rates={
         **dict.fromkeys(
             (
@@ -103,8 +109,11 @@ SERVICES: tuple[ServiceSpec, ...] = (DEADLINE, OMICS)
 # the others, none to be raised:
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 LOGS = ServiceSpec(
-    name="logs", title="Amazon CloudWatch Logs", request_rates={"GetLogEvents": 10.0}
+    name="logs",
+    title="Amazon CloudWatch Logs",
+    request_rates={"GetLogEvents": 10.0},
+    credential_probes=("DescribeLogGroups",),
 )
 
 # Where events of both services come from, if they are set up to: docs/events.md.
-SQS = ServiceSpec(name="sqs", title="Amazon SQS")
+SQS = ServiceSpec(name="sqs", title="Amazon SQS", credential_probes=("ListQueues",))

@@ -40,7 +40,7 @@ def _without_credentials(_: Any, origin: Origin) -> TaskgateError:
         "UPSTREAM_CREDENTIALS",
         f"this server has no AWS credentials for {origin.title}: give it some in one of the ways"
         " that boto3 knows (environment, profile, role)",
-        credentials_refused=True,
+        credentials_missing=True,
     )
 
 

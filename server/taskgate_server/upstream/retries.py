@@ -36,7 +36,7 @@ def is_retryable(error: TaskgateError, *, repeatable: bool) -> bool:
     """Return whether the call that failed may be sent again.
 
     Args:
-        error: what it failed with; `error_rules.AWS_ERRORS` and `error_rules.STATUS_RULES` classify it.
+        error: what it failed with; `error_rules` classifies AWS's.
         repeatable: whether executing it twice is as good as once: a read, or a write with an
             idempotency token.
     """

@@ -115,6 +115,7 @@ class Sender:
             self._count(operation, began, told)
             self._traced(span, told.aws_request_id, told.reason)
             raise told from error
+        self.connection.accepted(client, operation)
         self._count(operation, began)
         return Answer(
             value=reply.value,
@@ -154,8 +155,10 @@ class Sender:
 
     def _told(self, error: Exception, operation: str, client: AwsClient) -> errors.TaskgateError:
         told = from_botocore(error, self.origin(operation))
-        if told.credentials_refused:
+        if told.credentials_missing:
             self.connection.lose(client, told)
+        elif told.credentials_refused:
+            self.connection.refused(client, operation, told)
         if told.reason == errors.BUG:
             log_bug(error, operation=operation)
         return told
