@@ -39,6 +39,8 @@ __all__ = ["Origin", "Retry", "to_duration"]
 TASKGATE_DOMAIN: Final = "taskgate"
 BUG: Final = "TASKGATE_BUG"
 """The reason of errors that are Taskgate's own fault."""
+TIME_LIMIT: Final = "TIME_LIMIT_EXCEEDED"
+"""The reason of calls that AWS did not answer within their callers' time."""
 SERVER_STOPPING: Final = "SERVER_STOPPING"
 """The reason for which a call is to go to another server."""
 
@@ -156,7 +158,7 @@ def time_limit_exceeded(origin: Origin, seconds: float) -> TaskgateError:
     return TaskgateError(
         code=StatusCode.DEADLINE_EXCEEDED,
         message=f"{origin.title} did not answer {origin.operation} within {seconds:.3g} s",
-        reason="TIME_LIMIT_EXCEEDED",
+        reason=TIME_LIMIT,
         metadata={"operation": origin.operation, "service": origin.service},
     )
 

@@ -45,8 +45,8 @@ PROPER_RESPONSES: Final = frozenset(
         StatusCode.NOT_FOUND,
     }
 )
-"""Errors of a single call that say as clearly as success that AWS takes the operation: the item does
-not exist, or its state does not allow what was requested."""
+"""Errors of a single call that say as clearly as success that AWS takes the operation: the item
+does not exist, or its state does not allow what was requested."""
 
 
 def is_refusal(error: TaskgateError) -> bool:
