@@ -66,11 +66,12 @@ class Sender:
         operation: str,
         params: Mapping[str, Any],
         *,
+        time_limit: float,
         leaving: Callable[[], None],
         ended: Callable[[], None],
         causes: object,
     ) -> Answer:
-        del causes
+        del causes, time_limit
         leaving()
         await asyncio.sleep(0)  # as any call, so that others gather meanwhile
         ended()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -54,8 +55,9 @@ class Probed(AwsClient):
     outcomes: dict[str, Exception]
     called: list[str] = field(default_factory=list)
 
-    def call(self, operation: str, params: dict[str, Any]) -> Reply:
+    def call(self, operation: str, params: dict[str, Any], time_left: float = math.inf) -> Reply:
         assert params == {}
+        assert time_left == 5
         self.called.append(operation)
         if operation in self.outcomes:
             raise self.outcomes[operation]
@@ -147,10 +149,11 @@ async def test_a_client_on_demand_is_made_for_the_first_who_asks() -> None:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def settled(turns: int = 50) -> None:
-    """Let the connection's task and the executor's threads do what they have to."""
-    for _ in range(turns):
-        await asyncio.sleep(0.001)
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for the connection's task and the executor's threads."""
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110  # the connection has no event for it
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize(
@@ -170,15 +173,16 @@ async def test_a_refusal_that_the_probe_does_not_confirm(outcome: Exception | No
     with ThreadPoolExecutor(1) as executor:
         connection, task = await running(Maker(made), Pauses(), executor)
         await connection.ready()
+        connection.refused(made, "GetWorkflow", refused())
+        await until(lambda: "GetWorkflow" in connection._check._not_before)
         for _ in range(20):
             connection.refused(made, "GetWorkflow", refused())
-            await settled(2)
+            assert not connection._check._suspected.is_set(), "it is explained for now"
             assert await connection.ready() is made
-        await settled()
-        assert made.called == ["ListRuns"], "one probe until the pause is over"
         connection.refused(made, "ListRuns", refused())
-        await settled()
+        await until(lambda: "ListRuns" in connection._check._not_before)
         assert made.called == ["ListRuns", "ListWorkflows"]
+        assert await connection.ready() is made
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -212,7 +216,7 @@ async def test_an_accepted_call_outweighs_two_refused_operations() -> None:
         await connection.ready()
         connection.refused(made, "GetWorkflow", refused())
         connection.accepted(made, "GetRun")
-        await settled()
+        await until(lambda: "GetWorkflow" in connection._check._not_before)
         assert await connection.ready() is made
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

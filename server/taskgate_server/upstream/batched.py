@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +19,7 @@ from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.question import Outcome, Question, Read
 from taskgate_server.upstream.ratelimit import Permit, Priority
 from taskgate_server.upstream.sender import Answer
+from taskgate_server.upstream.slots import STUCK_SECONDS
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from opentelemetry.trace import Span
@@ -64,6 +67,8 @@ class Batches:
         self._later: set[asyncio.Task[None]] = set()
         self._seconds: dict[str, float] = {}
         """How long a call takes, by operation that is batched."""
+        self._stuck: Counter[str] = Counter()
+        """Calls that hang, by operation that is batched."""
         self.sent_singly = 0
         self.sent_in_batches = 0
         """Reads, for metrics."""
@@ -107,7 +112,8 @@ class Batches:
         async def send(reads: Sequence[Read], leave: Leave) -> Sequence[Outcome | Later]:
             began = self._clock()
             try:
-                return await self._send(operation, plan, reads, leave)
+                with self._giving_up_its_slot(operation):
+                    return await self._send(operation, plan, reads, leave)
             finally:
                 took = self._clock() - began
                 before = self._seconds.get(operation, took)
@@ -122,8 +128,25 @@ class Batches:
             sleep=self._sleep,
         )
 
+    @contextmanager
+    def _giving_up_its_slot(self, operation: str) -> Iterator[None]:
+        """Enclose a call that leaves its slot to others if it hangs."""
+        stuck: list[str] = []
+
+        def give_up() -> None:
+            stuck.append(operation)
+            self._stuck[operation] += 1
+
+        timer = asyncio.get_running_loop().call_later(STUCK_SECONDS, give_up)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._stuck.subtract(stuck)
+
     def _allowed(self, operation: str) -> int:
-        return 1 if self._seconds.get(operation, math.inf) < QUICK_SECONDS else self._slots
+        is_quick = self._seconds.get(operation, math.inf) < QUICK_SECONDS
+        return (1 if is_quick else self._slots) + self._stuck[operation]
 
     async def _send(
         self, operation: str, plan: BatchPlan, reads: Sequence[Read], leave: Leave

@@ -23,6 +23,8 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 30.0
+PROBE_SECONDS = 5.0
+"""How long a check of the credentials may take."""
 
 
 class Connection:
@@ -164,7 +166,7 @@ class Connection:
         """Call an operation only to see whether AWS refuses the credentials: the refusal if so."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._executor, client.call, operation, {})
+            await loop.run_in_executor(self._executor, client.call, operation, {}, PROBE_SECONDS)
         except Exception as error:  # noqa: BLE001  # any other error is no evidence
             told = from_botocore(error, self._origin(operation))
             return told if told.credentials_refused or told.credentials_missing else None

@@ -95,19 +95,35 @@ class PacedSender:
         permits = [permit] if permit is not None else []
 
         async def attempt(_: int) -> Answer:
-            admitted = permits.pop() if permits else await self.admit(operation, asker)
-            return await self._send_once(operation, params, asker, ended, admitted)
+            while True:
+                permit = permits.pop() if permits else await self.admit(operation, asker, params)
+                give_up_at = asker.give_up_at
+                try:
+                    return await self._send_once(
+                        operation, params, asker, permit, ended=ended, is_read=repeatable
+                    )
+                except errors.TaskgateError as error:
+                    is_over = asker.give_up_at <= give_up_at
+                    if error.reason != errors.TIME_LIMIT or not repeatable or is_over:
+                        raise  # else somebody with more time has joined
 
         return await self.retries.run(attempt, repeatable=repeatable, give_up_at=asker.give_up_at)
 
-    async def admit(self, operation: str, asker: Asker) -> Permit:
-        """Waits for a place in the quota.
+    async def admit(
+        self, operation: str, asker: Asker, params: Mapping[str, Any] | None = None
+    ) -> Permit:
+        """Wait for a place in the quota.
+
+        Args:
+            operation: by its AWS name.
+            asker: whom the call is for.
+            params: those of the call, as far as they are known already.
 
         Raises:
             errors.TaskgateError: there is none in time, or the service is not asked at present.
         """
         while True:
-            self.breaker.check(operation)  # before queueing: nobody waits for a refusal
+            self.breaker.check(operation, params)  # before queueing: nobody waits for a refusal
             give_up_at = asker.give_up_at
             try:
                 return await self.limiter.admit(
@@ -122,15 +138,23 @@ class PacedSender:
         operation: str,
         params: Mapping[str, Any],
         asker: Asker,
-        ended: Callable[[], None],
         permit: Permit,
+        *,
+        ended: Callable[[], None],
+        is_read: bool,
     ) -> Answer:
         try:
-            with self.breaker.passing(operation):
+            with self.breaker.passing(operation, params, is_read=is_read) as sent:
+
+                def leaving() -> None:
+                    sent()
+                    asker.leaving()
+
                 answer = await self.sender.send(
                     operation,
                     params,
-                    leaving=asker.leaving,
+                    time_limit=asker.give_up_at - self.limiter.clock(),
+                    leaving=leaving,
                     ended=ended,
                     causes=asker.causes,
                 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import grpc
 
 from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
-from taskgate_server.upstream.clients import AwsClient, Reply
+from taskgate_server.upstream.clients import AwsClient, CallersGoneError, Reply
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.failures import from_botocore
 from taskgate_server.upstream.retries import is_throttle
+from taskgate_server.upstream.slots import Slot
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
     from opentelemetry.trace import Span
@@ -54,6 +56,7 @@ class Sender:
         tracer: makes spans of them; the same.
         wall_clock: seconds since 1970.
         clock: monotonic seconds.
+        slots: how many calls may be in flight; None for as many as there are threads.
     """
 
     connection: Connection
@@ -62,59 +65,61 @@ class Sender:
     tracer: AwsTracer | None = None
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
+    slots: asyncio.Semaphore | None = None
 
     async def send(
         self,
         operation: str,
         params: Mapping[str, Any],
         *,
+        time_limit: float = math.inf,
         leaving: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
         causes: Sequence[Span] = (),
     ) -> Answer:
-        """Calls an operation by its AWS name.
+        """Call an operation by its AWS name.
 
         Args:
             operation: such as `GetTask`.
             params: as boto3 takes them.
-            leaving: told in the event loop when the call goes to a thread.
-            ended: told in the event loop when AWS has been heard or given up, which may be long
-                after whoever waited for it has gone.
+            time_limit: seconds after which nobody waits for the response.
+            leaving: called in the event loop when the call goes to a thread.
+            ended: called in the event loop when AWS has responded or the call is given up, which
+                may be long after whoever waited for it has gone.
             causes: the spans of the RPCs that wait for it.
 
         Raises:
             errors.TaskgateError: whatever went wrong.
         """
         client = await self.connection.ready()
+        give_up_at = self.clock() + time_limit
+        slot = None
+        if self.slots is not None:
+            await self.slots.acquire()
+            slot = Slot(self.slots)
         leaving()
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Reply] = loop.create_future()
-
-        def work() -> None:
-            outcome: Reply | Exception
-            try:
-                outcome = client.call(operation, dict(params))
-            except Exception as error:  # noqa: BLE001  # it is raised where the answer is awaited
-                outcome = error
-            _tell(loop, answered, outcome, ended)
-
+        answered, call = self._submit(client, operation, params, give_up_at, ended)
         began = self.clock()
         span = None
         if self.tracer is not None:
             span = self.tracer.begin(operation, causes, region=client.region)
-        call = self.executor.submit(work)
         try:
             reply = await answered
         except asyncio.CancelledError:
             if call.cancel():  # it has not left, and will not
                 ended()
+            elif self.meter is not None:
+                self.meter.ended(operation, grpc.StatusCode.CANCELLED, self.clock() - began)
             self._traced(span, "", "CANCELLED")
             raise
         except Exception as error:
-            told = self._told(error, operation, client)
+            told = self._told(error, operation, client, time_limit)
             self._count(operation, began, told)
             self._traced(span, told.aws_request_id, told.reason)
             raise told from error
+        finally:
+            if slot is not None:
+                slot.release()
         self.connection.accepted(client, operation)
         self._count(operation, began)
         return Answer(
@@ -124,6 +129,28 @@ class Sender:
             size=reply.size,
             span=self._traced(span, reply.request_id),
         )
+
+    def _submit(
+        self,
+        client: AwsClient,
+        operation: str,
+        params: Mapping[str, Any],
+        give_up_at: float,
+        ended: Callable[[], None],
+    ) -> tuple[asyncio.Future[Reply], Future[None]]:
+        """Have a thread make the call: the response to be, and the thread's work."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Reply] = loop.create_future()
+
+        def work() -> None:
+            outcome: Reply | Exception
+            try:
+                outcome = client.call(operation, dict(params), give_up_at - self.clock())
+            except Exception as error:  # noqa: BLE001  # it is raised where the answer is awaited
+                outcome = error
+            _tell(loop, answered, outcome, ended)
+
+        return answered, self.executor.submit(work)
 
     def origin(self, operation: str) -> errors.Origin:
         """Whom an error of a call is from."""
@@ -153,7 +180,11 @@ class Sender:
             return None
         return self.tracer.end(span, request_id, error_reason)
 
-    def _told(self, error: Exception, operation: str, client: AwsClient) -> errors.TaskgateError:
+    def _told(
+        self, error: Exception, operation: str, client: AwsClient, time_limit: float
+    ) -> errors.TaskgateError:
+        if isinstance(error, CallersGoneError):
+            return errors.time_limit_exceeded(self.origin(operation), time_limit)
         told = from_botocore(error, self.origin(operation))
         if told.credentials_missing:
             self.connection.lose(client, told)
