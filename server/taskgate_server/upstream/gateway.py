@@ -310,7 +310,7 @@ class Gateway:
         read: Read = Flight(question.key, question, self._clock, self._landed, self.flights.land)
         self.flights.launch(read)
         batch = question.plan.batch
-        if batch is not None and self.batches.can_take(question.operation):
+        if batch is not None and self.batches.can_take(question):
             self.batches.put(read, batch)
         else:
             self.flights.run(read, asyncio.ensure_future(self._fly(read)))
