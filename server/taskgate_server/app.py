@@ -117,7 +117,9 @@ def build(
 
     gateways = [gateway for doors in all_doors for gateway in doors.gateways.values()]
     readiness = Readiness(gateways, work.reloading)
-    public = _public_pipeline(settings, guard)
+    reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
+    work.backgrounds.append(reception)
+    public = _public_pipeline(reception, guard)
 
     def load_handlers() -> dict[str, Handler]:
         from taskgate_server import loading  # noqa: PLC0415  # it imports the contracts
@@ -127,7 +129,7 @@ def build(
             doors.target: loading.load_rpcs(settings, operations, doors, work, sources)
             for doors in all_doors
         }
-        pipeline = loading.load_pipeline(settings, observation, guard)
+        pipeline = loading.load_pipeline(observation, guard, reception)
         return loading.load_handlers(pipeline, [*by_target(served), *loading.load_reflection()])
 
     def refuse_unknown(method: str) -> Handler:
@@ -211,9 +213,8 @@ def _guard(settings: Settings, work: Work) -> Guard | None:
     return guard
 
 
-def _public_pipeline(settings: Settings, guard: Guard | None) -> Pipeline:
+def _public_pipeline(reception: Reception, guard: Guard | None) -> Pipeline:
     """Return the pipeline of health checks, which is there before the contracts are loaded."""
-    reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
     if guard is None:
         return Pipeline(stages=[reception], refusals=Refusals(None))
     from taskgate_server.pipeline.authentication import Authentication  # noqa: PLC0415  # 0.1 s

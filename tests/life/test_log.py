@@ -103,7 +103,7 @@ def test_a_log_that_is_read_has_every_call(aws: Emulator) -> None:
             thread.join()
     messages = [json.loads(line)["message"] for line in lines]
     assert messages.count("call") == CALLS
-    assert messages[-1] == "stopped"
+    assert "stopped" in messages
 
 
 def broken_pipe() -> int:
@@ -183,7 +183,7 @@ def test_a_terminal_gets_lines_for_people(aws: Emulator, monkeypatch: pytest.Mon
     )
     assert re.search(call, plain, re.MULTILINE)
     assert re.search(r"^\S+ WARNING .*variable=TASKGATE_odd\\u202eone\r$", plain, re.MULTILINE)
-    assert plain.rstrip().splitlines()[-1].split()[1:3] == ["INFO", "stopped"]
+    assert "INFO    stopped cut=0\r\n" in plain
 
 
 def test_no_color_is_honored(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
