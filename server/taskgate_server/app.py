@@ -116,7 +116,7 @@ def build(
         admin = _admin(settings, metrics, readings.Readings(sources, metrics), work)
 
     gateways = [gateway for doors in all_doors for gateway in doors.gateways.values()]
-    readiness = Readiness(gateways, work.reloading)
+    readiness = Readiness(gateways, work.reloading, for_logs)
     reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
     work.backgrounds.append(reception)
     public = _public_pipeline(reception, guard)

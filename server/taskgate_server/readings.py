@@ -130,7 +130,7 @@ class Readings(Collector):
             "aws_ready",
             "Whether the service can be asked: there are credentials, and it does not fail.",
             ["target", "service"],
-            [(name, float(each.obstacle is None)) for name, each in gateways],
+            [(name, float(each.not_ready_reason is None)) for name, each in gateways],
         )
         yield _gauges(
             "breaker_state",

@@ -28,6 +28,7 @@ from taskgate_server import errors
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.upstream.duration import Duration
 from taskgate_server.upstream.failure_tally import FailureTally
+from taskgate_server.upstream.outcomes import Outcomes
 
 FIRST_OUTAGE_STATUS: Final = 500
 
@@ -135,6 +136,8 @@ class Breaker:
     ) -> None:
         self.refused = 0
         """Calls refused so far, for metrics."""
+        self.outcomes = Outcomes()
+        """Of all calls, whatever the state."""
         self._spec = spec
         self._trip = trip or Trip()
         self._clock = clock
@@ -154,6 +157,12 @@ class Breaker:
     def state(self) -> State:
         """What becomes of calls; half-open from the first probe on."""
         return self._state
+
+    @property
+    def oldest_read(self) -> float:
+        """When the oldest read was sent that has no response yet; inf without one."""
+        oldest = next(iter(self._reads), None)
+        return math.inf if oldest is None or oldest.sent_at is None else oldest.sent_at
 
     async def changed(self, seen: int) -> int:
         """Wait until the state has changed more than `seen` times; return how many."""
@@ -177,7 +186,12 @@ class Breaker:
 
     @contextmanager
     def passing(
-        self, operation: str, params: Mapping[str, Any] | None = None, *, is_read: bool = True
+        self,
+        operation: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        is_read: bool = True,
+        is_probe: bool = False,
     ) -> Iterator[Callable[[], None]]:
         """Enclose one call to AWS, and learn from how it ends.
 
@@ -187,6 +201,7 @@ class Breaker:
             operation: by its AWS name.
             params: tell its subject; without them each call counts as a subject of its own.
             is_read: whether it should be quick, unlike the upload of a file.
+            is_probe: whether to send it in any state, since its purpose is to see if AWS responds.
 
         Yields:
             A function to call when the call is sent.
@@ -194,7 +209,7 @@ class Breaker:
         Raises:
             errors.TaskgateError: UNAVAILABLE, reason UPSTREAM_CIRCUIT_OPEN; nothing is to be sent.
         """
-        passage = self._enter(operation, params)
+        passage = self._enter(operation, params, is_probe=is_probe)
         passage.is_read = is_read
 
         def sent() -> None:
@@ -204,13 +219,8 @@ class Breaker:
 
         try:
             yield sent
-        except errors.TaskgateError as error:
-            if _is_from_aws(error) or self._is_unanswered(error, passage):
-                self._learn(passage, failed=is_outage(error) or error.reason == errors.TIME_LIMIT)
-            raise
-        except asyncio.CancelledError:
-            if self._is_abandoned(passage):
-                self._learn(passage, failed=True)
+        except (errors.TaskgateError, asyncio.CancelledError) as error:
+            self._learn_from_error(passage, error)
             raise
         else:
             self._learn(passage, failed=False)
@@ -218,12 +228,14 @@ class Breaker:
             self._probing.discard(passage)
             self._reads.pop(passage, None)
 
-    def _enter(self, operation: str, params: Mapping[str, Any] | None) -> Passage:
+    def _enter(
+        self, operation: str, params: Mapping[str, Any] | None, *, is_probe: bool
+    ) -> Passage:
         self._count_stuck()
         passage = Passage(operation, params, self._changes)
         if self._state is State.CLOSED:
             return passage
-        passage.trial = not self._admit(passage)
+        passage.trial = not (is_probe or self._admit(passage))
         passage.probe = not passage.trial
         seconds = self._trip.trial_seconds if passage.trial else self._trip.probe_seconds
         passage.expires_at = self._clock() + seconds
@@ -268,8 +280,17 @@ class Breaker:
             self._learn(oldest, failed=True)
             oldest.is_counted = True
 
-    def _is_unanswered(self, error: errors.TaskgateError, passage: Passage) -> bool:
-        return error.reason == errors.TIME_LIMIT and self._is_abandoned(passage)
+    def _learn_from_error(
+        self, passage: Passage, error: errors.TaskgateError | asyncio.CancelledError
+    ) -> None:
+        if isinstance(error, errors.TaskgateError) and _is_from_aws(error):
+            self._learn(passage, failed=is_outage(error))
+            return
+        is_given_up = isinstance(error, asyncio.CancelledError) or error.reason == errors.TIME_LIMIT
+        if is_given_up and self._is_abandoned(passage):
+            self._learn(passage, failed=True)
+        elif passage.sent_at is not None:
+            self.outcomes.failed()
 
     def _is_abandoned(self, passage: Passage) -> bool:
         sent_at = passage.sent_at
@@ -280,6 +301,7 @@ class Breaker:
     def _learn(self, passage: Passage, *, failed: bool) -> None:
         if failed and passage.is_counted:
             return
+        self._note_outcome(passage, failed=failed)
         if not failed and passage.sent_at is not None and passage.is_read:
             self._duration.note(self._clock() - passage.sent_at)
         # Calls from before a change say how AWS was then. A probe's success says how it is now.
@@ -288,6 +310,13 @@ class Breaker:
             self._learn_of_outage(passage, failed=failed, is_current=is_current)
         elif is_current or passage.is_counted:
             self._count(passage, failed=failed)
+
+    def _note_outcome(self, passage: Passage, *, failed: bool) -> None:
+        if failed:
+            self.outcomes.failed()
+            return
+        now = self._clock()
+        self.outcomes.answered(now, now - (now if passage.sent_at is None else passage.sent_at))
 
     def _count(self, passage: Passage, *, failed: bool) -> None:
         now = self._clock()

@@ -7,6 +7,7 @@ AWS refuses the client's credentials is decided in `credential_check`.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -54,10 +55,13 @@ class Connection:
         self._cause = ""
         self._tried = asyncio.Event()
         self._check = CredentialCheck(spec.credential_probes, clock)
+        self._clock = clock
         self._changed = asyncio.Condition()
         self._changes = 0
         self.is_unreachable = False
         """Whether the client's endpoint takes no connections, as far as `reach` knows."""
+        self.unreachable_at = -math.inf
+        """When that was found out last, in monotonic seconds."""
 
     @property
     def client(self) -> AwsClient | None:
@@ -104,7 +108,9 @@ class Connection:
             return self._changes
 
     async def tell_reach(self, *, is_lost: bool) -> None:
-        """Keeps whether the endpoint takes connections."""
+        """Note whether the endpoint takes connections."""
+        if is_lost:
+            self.unreachable_at = self._clock()
         if self.is_unreachable is not is_lost:
             self.is_unreachable = is_lost
             await self._tell()
