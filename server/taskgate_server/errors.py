@@ -31,6 +31,8 @@ SERVER_STOPPING: Final = "SERVER_STOPPING"
 CALLER_LIMIT: Final = "CALLER_LIMIT"
 """The reason of calls beyond the limits of one caller."""
 
+VALIDATION_STOPPED: Final = "; validation stopped there, and the request may have more faults"
+
 Response: TypeAlias = Mapping[str, Any]
 """An AWS error as botocore parsed it: `Error`, `ResponseMetadata` and the modelled members."""
 
@@ -243,8 +245,13 @@ def _aws_message(response: Response) -> str:
 # --- What Taskgate itself finds -------------------------------------------------------------------
 
 
-def invalid_request(faults: Mapping[str, str]) -> TaskgateError:
-    """A request with faults: field path to description. Nothing was sent to AWS."""
+def invalid_request(faults: Mapping[str, str], *, is_complete: bool = True) -> TaskgateError:
+    """Return the error of a request with faults. Nothing was sent to AWS.
+
+    Args:
+        faults: field path to description.
+        is_complete: whether the whole request was validated.
+    """
     violations = [
         error_details_pb2.BadRequest.FieldViolation(field=path, description=fault)
         for path, fault in sorted(faults.items())
@@ -253,7 +260,7 @@ def invalid_request(faults: Mapping[str, str]) -> TaskgateError:
     more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""  # noqa: PLR2004  # the details have all
     return TaskgateError(
         code=StatusCode.INVALID_ARGUMENT,
-        message=f"{first}{more}",
+        message=f"{first}{more}{'' if is_complete else VALIDATION_STOPPED}",
         reason="INVALID_REQUEST",
         details=[error_details_pb2.BadRequest(field_violations=violations)],
     )

@@ -20,19 +20,22 @@ Check: TypeAlias = Callable[[Any], str | None]
 
 MISSING = "is required"
 
-REMEMBERED_IDS = 1000
-"""Of each member of each operation."""
+MAX_TEXT_CHARACTERS = 4096
+"""Of a text without a maximum in the model that has a pattern, or goes into the URL or a header.
 
+A pattern may take time that grows with the square of the length: `.+/.+` takes 10 ms here, and
+hours for 4 MiB. HTTP servers refuse URLs and headers of 8 KiB and more.
+"""
 
 def compile_check(shape: model.Shape) -> Check | None:
     """The check of one value of `shape`; None when the model allows every value of its type."""
     checks = [
         check
         for check in (
+            _bounds_check(shape),  # first: the others take time that grows with the length
             _path_check(shape),
             _header_check(shape),
             _finite_check(shape),
-            _bounds_check(shape),
             _pattern_check(shape),
         )
         if check is not None
@@ -47,35 +50,15 @@ def compile_check(shape: model.Shape) -> Check | None:
                 return fault
         return None
 
-    return _remembering(check_all) if _is_in_path(shape) else check_all
+    return check_all
 
 
 def _is_in_path(shape: model.Shape) -> bool:
     return bool(shape.serialization.get("location") == "uri")
 
 
-def _remembering(check: Check) -> Check:
-    """The same check, that knows good ids again: those of farms and jobs come with each request.
-
-    Ids are not sensitive; other values are not kept.
-    """
-    good: set[str] = set()
-
-    def check_once(value: str) -> str | None:
-        if value in good:
-            return None
-        fault = check(value)
-        if fault is None:
-            if len(good) >= REMEMBERED_IDS:
-                good.clear()
-            good.add(value)
-        return fault
-
-    return check_once
-
-
 def _bounds_check(shape: model.Shape) -> Check | None:
-    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    low, high = shape.metadata.get("min"), _maximum(shape)
     if (low is None and high is None) or model.enum_values(shape):
         return None
     noun, size = _MEASURES[shape.type_name]
@@ -88,6 +71,14 @@ def _bounds_check(shape: model.Shape) -> Check | None:
         return None if least <= measured <= most else f"{noun} {measured}, must be {words}"
 
     return check
+
+
+def _maximum(shape: model.Shape) -> Any:
+    high = shape.metadata.get("max")
+    if high is None and shape.type_name == "string":
+        is_limited = "pattern" in shape.metadata or "location" in shape.serialization
+        return MAX_TEXT_CHARACTERS if is_limited else None
+    return high
 
 
 def _itself(value: float) -> float:
