@@ -27,6 +27,7 @@ A pattern may take time that grows with the square of the length: `.+/.+` takes 
 hours for 4 MiB. HTTP servers refuse URLs and headers of 8 KiB and more.
 """
 
+
 def compile_check(shape: model.Shape) -> Check | None:
     """The check of one value of `shape`; None when the model allows every value of its type."""
     checks = [

@@ -19,7 +19,7 @@ from taskgate_server.aws.paging import PagedOperation, Rows
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.calls import DEFAULT_TARGET, Call
 from taskgate_server.tasks.listing_pages import Page
-from taskgate_server.tasks.names import NameTemplate, Parent
+from taskgate_server.tasks.names import NameTemplate, Parent, check_length
 from taskgate_server.tasks.page_tokens import Cursor
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
@@ -287,6 +287,7 @@ class Backends:
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT that shows the forms a task's name must have.
         """
+        check_length(name, field)
         backend = self.by_service.get(name.partition("/")[0])
         if backend is None:
             forms = " or ".join(each.names.text for each in self.by_service.values())
@@ -311,6 +312,7 @@ class Backends:
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT that shows the forms a parent's name must have.
         """
+        check_length(name, field)
         backend = self.by_service.get(name.partition("/")[0])
         if backend is None:
             forms = [
