@@ -117,24 +117,31 @@ def _pattern_check(shape: model.Shape) -> Check | None:
     return check
 
 
-_UNSAFE_IN_PATH = regex.compile(r"[\p{Cc}/\\]|%2[fF]")
+_UNSAFE_IN_SEGMENT = regex.compile(r"[\p{Cc}/\\]|%2[fF]")
+_UNSAFE_IN_ARN = regex.compile(r"[\p{Cc}\\]|%2[fF]|(?:^|/)\.{1,2}(?:/|$)")
+_ARN_PREFIX = "arn:"
 
 
 def _path_check(shape: model.Shape) -> Check | None:
-    """The SDK sends an empty `taskId` as `GET …/tasks/`, and `..` as it is: other operations.
+    """Return the check of a value that becomes one segment of the URL's path.
 
-    A slash is percent-encoded by botocore, and ARNs in paths need it, so a member with a pattern
-    may have what its pattern allows.
+    botocore percent-encodes it, slashes included, but sends an empty value as nothing and `..` as
+    it is: both lead to other operations. ARNs have slashes (`farm/farm-1/queue/queue-2`), other
+    values do not, so that a proxy that decodes a path finds none in them. Which members take ARNs
+    the model does not say: Deadline Cloud's `resourceArn` is a string without a pattern.
     """
     if not _is_in_path(shape):
         return None
-    may_have_slash = "pattern" in shape.metadata
 
     def check(value: str) -> str | None:
         if value == "":
             return "must not be empty"
-        if value in (".", "..") or (not may_have_slash and _UNSAFE_IN_PATH.search(value)):
-            return "must be one segment of a path: no '.', '..', slash or control character"
+        unsafe = _UNSAFE_IN_ARN if value.startswith(_ARN_PREFIX) else _UNSAFE_IN_SEGMENT
+        if value in (".", "..") or unsafe.search(value):
+            return (
+                "must be one segment of a path, or an ARN: no '.' or '..', no control character,"
+                " and a slash in an ARN only"
+            )
         return None
 
     return check
