@@ -90,7 +90,11 @@ def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
     known: Questions = OrderedDict()
 
     async def serve(request: bytes, call: Call) -> bytes:
-        question = known.get(request) or _question(operation, gateway, request, known)
+        question = known.get(request)
+        if question is None:
+            message = call.message or parse_request(operation.request_class, request)
+            question = gateway.question(operation.name, operation.to_params(message))
+            _remember(question, request, known)
         if call.fields is not None:
             operation.check_mask(call.fields, READ_MASK_KEY)
         answer = gateway.kept(question, call.max_age)
@@ -108,16 +112,9 @@ def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
     return serve
 
 
-def _question(operation: Operation, gateway: Gateway, request: bytes, known: Questions) -> Question:
-    """What a request asks. The same bytes ask the same: they are converted and checked once.
-
-    Raises:
-        errors.TaskgateError: INVALID_ARGUMENT, with every fault.
-    """
-    message = parse_request(operation.request_class, request)
-    question = gateway.question(operation.name, operation.to_params(message))
+def _remember(question: Question, request: bytes, known: Questions) -> None:
+    """Keep what a request means: the same bytes need not be converted and checked again."""
     if question.plan.is_shared and len(request) <= KNOWN_BYTES:
         known[request] = question
         if len(known) > KNOWN_QUESTIONS:
             known.popitem(last=False)
-    return question
