@@ -219,9 +219,13 @@ class Settings(BaseSettings):
     default_max_age_seconds: float = Field(
         1.0, ge=0, le=60, description="How old an answer may be when its caller does not say."
     )
-    cache_max_entries: int = Field(10_000, ge=0, description="Answers kept for each AWS service.")
+    cache_max_entries: int = Field(
+        10_000, ge=0, description="Responses cached for each AWS service."
+    )
     cache_max_bytes: int = Field(
-        64 * 1024 * 1024, ge=0, description="Bytes of answers kept for each AWS service."
+        64 * 1024 * 1024,
+        ge=0,
+        description="Memory for cached responses of each AWS service, by an estimate.",
     )
     max_request_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, description="Largest request message accepted."

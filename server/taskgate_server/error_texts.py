@@ -122,6 +122,17 @@ def redact_secrets(text: str) -> str:
     return _replaced(_shortened(text), _SECRETS)
 
 
+def sanitize_response(response: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an error as botocore parsed it with every text sanitized, but for code and headers."""
+    error: Mapping[str, Any] = response.get("Error", {})
+    kept = {
+        "Error": {**sanitize_all(error), "Code": error.get("Code")},
+        "ResponseMetadata": response.get("ResponseMetadata", {}),
+    }
+    rest = {key: value for key, value in response.items() if key not in kept}
+    return {**sanitize_all(rest), **kept}
+
+
 def sanitize_all(value: Any) -> Any:
     """Return a value of JSON with every text in it sanitized, keys of objects included."""
     if isinstance(value, str):

@@ -22,7 +22,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 
-from taskgate_server.error_texts import sanitize_all
+from taskgate_server.error_texts import sanitize_response
 
 TASKGATE_DOMAIN: Final = "taskgate"
 BUG: Final = "TASKGATE_BUG"
@@ -187,7 +187,7 @@ _MEMBERS_TOLD_ELSEWHERE = {"Error", "ResponseMetadata", "message", "Message", "f
 
 def from_aws(response: Response, origin: Origin) -> TaskgateError:
     """An AWS error answer, by the table. A code that is not in it is UNKNOWN."""
-    response = _for_callers(response)
+    response = sanitize_response(response)
     aws_code = str(response.get("Error", {}).get("Code") or "Unknown")
     rule = AWS_ERRORS.get(aws_code, Rule(code=StatusCode.UNKNOWN))
     error = TaskgateError(
@@ -201,17 +201,6 @@ def from_aws(response: Response, origin: Origin) -> TaskgateError:
         retry_after=retry_after_seconds(response),
     )
     return _credentials_refused(error, origin) if rule is _CREDENTIALS else error
-
-
-def _for_callers(response: Response) -> Response:
-    """Return the error with every text in it sanitized, but for its code and HTTP headers."""
-    error: Mapping[str, Any] = response.get("Error", {})
-    kept = {
-        "Error": {**sanitize_all(error), "Code": error.get("Code")},
-        "ResponseMetadata": response.get("ResponseMetadata", {}),
-    }
-    rest = {key: value for key, value in response.items() if key not in kept}
-    return {**sanitize_all(rest), **kept}
 
 
 def _credentials_refused(error: TaskgateError, origin: Origin) -> TaskgateError:
