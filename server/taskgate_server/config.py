@@ -241,6 +241,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Payload from a caller kept in memory; what is more goes to a temporary file.",
     )
+    spool_max_bytes: int = Field(
+        8 * 1024**3,
+        ge=1024,
+        description="Payloads of all uploads in progress together; one caller may have half of it."
+        " With `workers`, each has its part.",
+    )
     max_upload_bytes: int = Field(
         4 * 1024**3, ge=1, description="Largest payload accepted as a stream from a caller."
     )
