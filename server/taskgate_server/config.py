@@ -121,7 +121,7 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Of the traces that begin here, those that are sampled. A caller with a trace"
-        " of its own decides for it.",
+        " of its own decides for it, up to 10 traces per second.",
     )
     jwt_issuer: str | None = Field(
         None,
