@@ -15,15 +15,15 @@ from taskgate_server.tasks import listing_lookup, summary_omics
 from taskgate_server.tasks.backend import (
     Asking,
     NoVerbs,
-    State,
     TaskBackend,
     TaskView,
     present,
-    state_of,
 )
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
+from taskgate_server.tasks.parent_state import ParentKind
+from taskgate_server.tasks.states import State, state_of
 
 NAMES: Final = NameTemplate("omics/runs/{id}/tasks/{taskId}", "omics", "GetRunTask", ("runs",))
 
@@ -39,6 +39,15 @@ STATES: Final[Mapping[str, State]] = {
     "FAILED": task_pb2.TASK_STATE_FAILED,
     "CANCELLED": task_pb2.TASK_STATE_CANCELLED,
 }
+
+RUNS: Final = ParentKind(
+    operation="GetRun",
+    status="status",
+    # A deleted run does not say how it had ended.
+    states={**STATES, "DELETED": task_pb2.TASK_STATE_CANCELLED},
+    failure_reason="failureReason",
+    status_message="statusMessage",
+)
 
 SAME: Final = {
     "display_name": "name",
@@ -66,6 +75,8 @@ class Tasks(TaskBackend):
     states = STATES
     same = SAME
     summarized = ("runs",)
+    parents = {"runs": RUNS}  # noqa: RUF012  # typed in the base class
+    root_kind = "runs"
     # It ends whole runs only:
     # https://docs.aws.amazon.com/omics/latest/dev/canceling-runs.html
     verbs = NoVerbs(alternative="CancelRun")

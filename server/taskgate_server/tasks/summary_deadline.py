@@ -6,21 +6,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from taskgate.v1 import task_service_pb2
-from taskgate_server.tasks import backend as backends
 from taskgate_server.tasks import summary
-from taskgate_server.tasks.backend import Asking, State, TaskBackend
-from taskgate_server.tasks.counts import SETTLED
+from taskgate_server.tasks.backend import Asking, TaskBackend
+from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.listing_deadline import LIST_STEPS, LIST_TASKS
 from taskgate_server.tasks.names import Parent
+from taskgate_server.tasks.states import State
 
-GET: Final = {"steps": "GetStep", "jobs": "GetJob"}
 _COUNTS: Final = "taskRunStatusCounts"
 _FAILED: Final = "FAILED"
 _MOST_PAGES: Final = 20
 """AWS does not select failed tasks: past so many pages of ListTasks they are not looked for."""
 
-# The lifecycle statuses on which botocore's waiters for jobs give up: no tasks come after them.
-_ENDED: Final = frozenset({"CREATE_FAILED", "UPLOAD_FAILED", "ARCHIVED"})
 _CHANGES: Final = ("createdAt", "startedAt", "endedAt", "updatedAt")
 
 
@@ -28,21 +25,19 @@ async def summarize(
     backend: TaskBackend, parent: Parent, states: Mapping[str, State], asking: Asking
 ) -> task_service_pb2.SummarizeTasksResponse:
     """See `TaskBackend.summarize`."""
-    operation = GET[parent.kind]
+    kind = backend.parents[parent.kind]
+    operation = kind.operation
     answer = await backend.ask(operation, parent.params, asking)
     told, observed = answer.value, answer.observe_time
-    word, lifecycle = told.get("taskRunStatus"), told.get("lifecycleStatus")
+    state = await backend.root_if_final(kind.read(parent.name, told, observed), asking)
+    observed = min(observed, state.observe_time)
     failed: list[str] = []
     counts = told.get(_COUNTS) or {}
     if counts.get(_FAILED):
         failed, listed = await _Failed(backend, asking).of(parent, counts[_FAILED])
         observed = min(observed, listed)
     return task_service_pb2.SummarizeTasksResponse(
-        counts=summary.count_words(
-            counts,
-            states,
-            settled_if_empty=lifecycle in _ENDED or backends.state_of(word, states) in SETTLED,
-        ),
+        counts=summary.count_words(counts, states, state),
         first_start_time=summary.to_timestamp(
             min(summary.moments([told], ["startedAt"], operation), default=None)
         ),
@@ -51,8 +46,9 @@ async def summarize(
         ),
         failed_tasks=failed,
         display_name=told.get("name"),
-        native_state=word or lifecycle or "",
-        observe_time=backends.to_timestamp(observed),
+        native_state=state.native_state,
+        observe_time=to_timestamp(observed),
+        parent_status=state.to_message(),
     )
 
 

@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from taskgate_server.aws.paging import PagedOperation
-from taskgate_server.tasks.backend import Asking, state_of
-from taskgate_server.tasks.counts import SETTLED
+from taskgate_server.tasks.backend import Asking
 from taskgate_server.tasks.logs.places import (
     LogFinder,
     LogPlace,
@@ -20,6 +19,7 @@ from taskgate_server.tasks.logs.places import (
     moment,
 )
 from taskgate_server.tasks.omics import NAMES, STATES
+from taskgate_server.tasks.states import SETTLED, state_of
 
 LIST: Final = PagedOperation("omics", "ListRunTasks")
 
