@@ -247,10 +247,10 @@ class TaskBackend(ABC):
 
         Args:
             parent: of one of the kinds in `parents`.
-            asking: on whose behalf.
+            asking: time limit, age and priority of the requests.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused a request or could not be reached.
         """
         return await self.root_if_final(await self._own_state(parent, asking), asking)
 
@@ -259,10 +259,10 @@ class TaskBackend(ABC):
 
         Args:
             state: of a parent. AWS is not called if it has ended or is a job or run itself.
-            asking: on whose behalf.
+            asking: time limit, age and priority of the request.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused the request or could not be reached.
         """
         root = self.root(state.name)
         if state.ended or root.name == state.name:

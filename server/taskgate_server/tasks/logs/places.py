@@ -98,10 +98,10 @@ class LogFinder(ABC):
 
         Args:
             params: the AWS parameters in the task's name.
-            asking: how AWS is asked.
+            asking: time limit, age and priority of the request.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused the request or could not be reached.
         """
         root = self.backend.root(self.backend.names.format(params))
         return (await self.backend.parent_state(root, asking)).final
