@@ -247,7 +247,7 @@ class TaskBackend(ABC):
 
         Args:
             parent: of one of the kinds in `parents`.
-            asking: time limit, age and priority of the requests.
+            asking: on whose behalf.
 
         Raises:
             errors.TaskgateError: AWS refused a request or could not be reached.
@@ -259,7 +259,7 @@ class TaskBackend(ABC):
 
         Args:
             state: of a parent. AWS is not called if it has ended or is a job or run itself.
-            asking: time limit, age and priority of the request.
+            asking: on whose behalf.
 
         Raises:
             errors.TaskgateError: AWS refused the request or could not be reached.

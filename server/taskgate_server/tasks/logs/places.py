@@ -98,7 +98,7 @@ class LogFinder(ABC):
 
         Args:
             params: the AWS parameters in the task's name.
-            asking: time limit, age and priority of the request.
+            asking: how AWS is asked.
 
         Raises:
             errors.TaskgateError: AWS refused the request or could not be reached.
