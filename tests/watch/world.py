@@ -184,7 +184,7 @@ class Gateway:
         self.world = world
         self.spec = spec
 
-    async def call(self, operation: str, params: Mapping[str, Any], **_: Any) -> Answer:
+    async def call(self, operation: str, params: Mapping[str, Any], *_: Any) -> Answer:
         world = self.world
         world.calls[operation] += 1
         await asyncio.sleep(world.random.uniform(0, world.latency))
