@@ -190,10 +190,11 @@ class Settings(BaseSettings):
         600.0, description="After how long a connection without calls is closed."
     )
     max_streams_per_connection: int = Field(
-        2000,
+        10_000,
         ge=1,
         le=100_000,
-        description="Calls in flight on one connection; further ones wait in the client.",
+        description="Calls in flight on one connection. Clients hold back further ones, but a burst"
+        " of more on a new connection may fail with UNAVAILABLE.",
     )
     max_connections_per_address: int = Field(
         1000,
