@@ -32,6 +32,7 @@ from taskgate_server.error_rules import (
     rule_for,
     to_duration,
 )
+from taskgate_server.error_texts import sanitize_response
 
 __all__ = ["Origin", "Retry", "to_duration"]
 """Names of `error_rules` that callers of this module need."""
@@ -46,6 +47,8 @@ SERVER_STOPPING: Final = "SERVER_STOPPING"
 
 CALLER_LIMIT: Final = "CALLER_LIMIT"
 """The reason of calls beyond the limits of one caller."""
+
+VALIDATION_STOPPED: Final = "; validation stopped there, and the request may have more faults"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -84,6 +87,7 @@ def from_aws(response: Response, origin: Origin) -> TaskgateError:
         response: the error as botocore parsed it, or an item's error of a batch, without a status.
         origin: the call that failed.
     """
+    response = sanitize_response(response)
     aws_code = str(response.get("Error", {}).get("Code") or "Unknown")
     status = http_status(response)
     rule = rule_for(aws_code, status)
@@ -140,8 +144,13 @@ def _aws_message(response: Response) -> str:
 # --- What Taskgate itself finds -------------------------------------------------------------------
 
 
-def invalid_request(faults: Mapping[str, str]) -> TaskgateError:
-    """A request with faults: field path to description. Nothing was sent to AWS."""
+def invalid_request(faults: Mapping[str, str], *, is_complete: bool = True) -> TaskgateError:
+    """Return the error of a request with faults. Nothing was sent to AWS.
+
+    Args:
+        faults: field path to description.
+        is_complete: whether the whole request was validated.
+    """
     violations = [
         error_details_pb2.BadRequest.FieldViolation(field=path, description=fault)
         for path, fault in sorted(faults.items())
@@ -150,7 +159,7 @@ def invalid_request(faults: Mapping[str, str]) -> TaskgateError:
     more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""  # noqa: PLR2004  # the details have all
     return TaskgateError(
         code=StatusCode.INVALID_ARGUMENT,
-        message=f"{first}{more}",
+        message=f"{first}{more}{'' if is_complete else VALIDATION_STOPPED}",
         reason="INVALID_REQUEST",
         details=[error_details_pb2.BadRequest(field_violations=violations)],
     )
@@ -290,6 +299,17 @@ def caller_limit(limit: str, allowed: float, retry_seconds: float) -> TaskgateEr
         reason=CALLER_LIMIT,
         metadata={"limit": limit},
         details=[error_details_pb2.RetryInfo(retry_delay=to_duration(retry_seconds))],
+    )
+
+
+def spool_full(limit: str) -> TaskgateError:
+    """Return the error of an upload that has no room on this server."""
+    return TaskgateError(
+        code=StatusCode.RESOURCE_EXHAUSTED,
+        message=f"uploads in progress have reached {limit}: retry when others have ended",
+        reason="SPOOL_FULL",
+        metadata={"limit": "spool_max_bytes"},
+        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(10))],
     )
 
 

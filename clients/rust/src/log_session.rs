@@ -8,6 +8,7 @@ use crate::protos::taskgate::v1::{
     LogLine, LogSource, StreamTaskLogsRequest, StreamTaskLogsResponse,
 };
 use crate::stream::Session;
+use crate::watch_session::silence_limit;
 
 /// One reading of a log.
 ///
@@ -26,6 +27,8 @@ pub(crate) struct LogSession {
     same_attempt: bool,
     goes_on: bool,
     finished: bool,
+    /// Set once the present call has had a heartbeat: older servers send none.
+    silence: Option<Duration>,
 }
 
 impl LogSession {
@@ -40,6 +43,7 @@ impl LogSession {
             same_attempt: true,
             goes_on: false,
             finished: false,
+            silence: None,
         }
     }
 
@@ -88,6 +92,7 @@ impl Session for LogSession {
             }
         }
         self.skip = self.told_at_last;
+        self.silence = None;
         request
     }
 
@@ -102,6 +107,9 @@ impl Session for LogSession {
                         self.finished = self.told == self.request.limit; // 0 is none, never reached
                     }
                 }
+            }
+            Some(Part::Heartbeat(_)) => {
+                self.silence = Some(silence_limit(self.request.heartbeat_interval));
             }
             None => {} // of a newer server
         }
@@ -118,8 +126,8 @@ impl Session for LogSession {
         self.finished
     }
 
-    /// A log may be silent for as long as its task computes.
+    /// A log may be silent for as long as its task computes, unless the server sends heartbeats.
     fn silence(&self) -> Option<Duration> {
-        None
+        self.silence
     }
 }

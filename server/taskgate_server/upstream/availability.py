@@ -99,8 +99,7 @@ class Availability:
         """Return why the service does not respond now; None without evidence of that."""
         connection, outcomes = self._connection, self._breaker.outcomes
         if connection.is_unreachable and connection.unreachable_at > outcomes.answered_at:
-            endpoint = connection.client.endpoint if connection.client else ""
-            return f"{endpoint} takes no connections: check region, endpoint and network"
+            return "its endpoint takes no connections: check region, endpoint and network"
         is_confirmed = self._probe_failed_at > outcomes.answered_at
         if self._breaker.state is not State.CLOSED or is_confirmed:
             return f"{connection.spec.title} fails or does not respond; it is being probed"

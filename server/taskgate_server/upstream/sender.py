@@ -16,6 +16,7 @@ from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
 from taskgate_server.upstream.clients import AwsClient, CallersGoneError, Reply
 from taskgate_server.upstream.connection import Connection
+from taskgate_server.upstream.error_log import ErrorLog
 from taskgate_server.upstream.failures import from_botocore
 from taskgate_server.upstream.retries import is_throttle
 
@@ -55,6 +56,7 @@ class Sender:
         tracer: makes spans of them; the same.
         wall_clock: seconds since 1970.
         clock: monotonic seconds.
+        error_log: gets the texts of errors that callers do not get.
     """
 
     connection: Connection
@@ -63,6 +65,7 @@ class Sender:
     tracer: AwsTracer | None = None
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
+    error_log: ErrorLog = field(default_factory=ErrorLog)
 
     async def send(
         self,
@@ -173,9 +176,11 @@ class Sender:
     def _told(
         self, error: Exception, operation: str, client: AwsClient, time_limit: float
     ) -> errors.TaskgateError:
+        origin = self.origin(operation)
         if isinstance(error, CallersGoneError):
-            return errors.time_limit_exceeded(self.origin(operation), time_limit)
-        told = from_botocore(error, self.origin(operation))
+            return errors.time_limit_exceeded(origin, time_limit)
+        told = from_botocore(error, origin)
+        self.error_log.failed(told, error, origin)
         if told.credentials_missing:
             self.connection.lose(client, told)
         elif told.credentials_refused:

@@ -20,7 +20,7 @@ from taskgate_client.commands.command import (
     view_of,
     write_json,
 )
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.exits import Exit, exit_of_counts
 from taskgate_client.errors import CallError
 from taskgate_client.listing import TaskListing
 
@@ -90,15 +90,17 @@ def list_(client: Client, screen: Screen, options: Namespace) -> Exit:
 
 @command
 def summary(client: Client, screen: Screen, options: Namespace) -> Exit:
-    """Counts the tasks of a parent."""
-    told = client.summarize_tasks(
+    """Count the tasks of a parent; the exit code says how it has ended, if it has."""
+    response = client.summarize_tasks(
         options.parent, max_age=options.max_age, time_limit=options.time_limit
     )
     if options.json:
-        write_json(as_json(told))
+        write_json(as_json(response))
     else:
-        screen.out.print(render.summary(told, options.parent))
-    return Exit.OK
+        screen.out.print(render.summary(response, options.parent))
+    if not response.parent_status.ended:
+        return Exit.OK
+    return exit_of_counts(response.counts, response.parent_status)
 
 
 def _count(shown: int, listing: TaskListing) -> str:
