@@ -239,7 +239,8 @@ class Settings(BaseSettings):
     spool_memory_bytes: int = Field(
         1024 * 1024,
         ge=0,
-        description="Payload from a caller kept in memory; what is more goes to a temporary file.",
+        description="Payload from a caller kept in memory; what is more goes to a temporary file in"
+        " `TMPDIR`.",
     )
     spool_max_bytes: int = Field(
         8 * 1024**3,
