@@ -32,6 +32,7 @@ from taskgate_server.stopping import Stopping, drain_grace_seconds
 from taskgate_server.supervision import BackgroundTask
 from taskgate_server.targets import by_target
 from taskgate_server.telemetry import LOG
+from taskgate_server.upstream.endpoints import prefix_names
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin
@@ -156,7 +157,7 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
 
 
 def _strangers(settings: Settings) -> list[str]:
-    """A line for each AWS service in the settings that Taskgate does not know."""
+    """Return a line for each AWS service and host prefix in the settings that does not exist."""
     known = [spec.name for spec in SERVICES]
     tables = {"aws": settings.aws}
     tables |= {f"targets.{name}.aws": each.aws for name, each in settings.targets.items()}
@@ -164,6 +165,14 @@ def _strangers(settings: Settings) -> list[str]:
         f"{table}.{name}: no such AWS service; there are {', '.join(known)}"
         for table, services in tables.items()
         for name in sorted(services.keys() - known)
+    ]
+    faults += [
+        f"{table}.{name}.endpoint_urls.{prefix}: no such host prefix; there are"
+        f" {', '.join(sorted(prefix_names(name)))}"
+        for table, services in tables.items()
+        for name, service in services.items()
+        if name in known and service.endpoint_urls  # reading the model takes 0.1 s
+        for prefix in sorted(service.endpoint_urls.keys() - set(prefix_names(name)))
     ]
     if DEFAULT_TARGET in settings.targets:
         faults.append(f"targets.{DEFAULT_TARGET}: aws describes that one; choose another name")

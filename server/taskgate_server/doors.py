@@ -129,7 +129,9 @@ def open_doors(settings: Settings, target: str, telemetry: Telemetry) -> Doors:
         aws = aws_settings(settings, target, spec.name)
         sender = _sender(spec, aws, telemetry.of(target, spec.name))
         gateways[spec.name] = _gateway(sender, aws, sharing, settings)
-        for_logs = aws.model_copy(update={"endpoint_url": aws.logs_endpoint_url})
+        for_logs = aws.model_copy(
+            update={"endpoint_url": aws.logs_endpoint_url, "endpoint_urls": {}}
+        )
         label = logs_label(spec.name)
         sender = _sender(LOGS, for_logs, telemetry.of(target, label), on_demand=True)
         logs[spec.name] = _gateway(sender, for_logs, at_once, settings)

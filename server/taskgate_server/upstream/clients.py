@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream.answers import BODY, keep_body
+from taskgate_server.upstream.endpoints import check_ca_bundle, main_endpoint, route_by_prefix
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -141,6 +141,8 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         timestamp_parser=lambda value: value
     )
     if settings.role_arn is not None:
+        if not (settings.sts_endpoint_url or "").startswith("http:"):
+            check_ca_bundle(core)
         role = _role_credentials(settings.role_arn, settings)
         core.register_component(
             "credential_provider", SimpleNamespace(load_credentials=lambda: role)
@@ -152,10 +154,17 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
     )
     if session.get_credentials() is None:
         raise NoCredentialsError
+    # Both services prefix the host by operation (management., workflows-). An endpoint of the
+    # settings has no such names. For any other, botocore's own settings decide, such as
+    # AWS_DISABLE_HOST_PREFIX_INJECTION.
+    prefixing: dict[str, Any] = (
+        {} if settings.endpoint_url is None else {"inject_host_prefix": False}
+    )
     client = session.client(
         spec.name,
         endpoint_url=settings.endpoint_url,
         config=Config(
+            **prefixing,
             connect_timeout=settings.connect_timeout_seconds,
             read_timeout=settings.read_timeout_seconds,
             max_pool_connections=settings.max_concurrent_calls,
@@ -167,30 +176,28 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
             parameter_validation=False,
             # boto3 would put its own together anew twice for each request. -20 % of a GetTask.
             user_agent=_user_agent(),
-            # Both services prefix the host by operation (management., workflows-); another endpoint
-            # has no such names, and botocore would prefix it all the same.
-            inject_host_prefix=settings.endpoint_url is None,
         ),
     )
+    urls = settings.endpoint_urls
+    if any(url.startswith("https:") for url in (client.meta.endpoint_url, *urls.values())):
+        check_ca_bundle(core)
+    route_by_prefix(client, urls)
     client.meta.events.register("before-parse", keep_body)
     return AwsClient(
         client=client,
         methods={name: method for method, name in client.meta.method_to_api_mapping.items()},
         region=client.meta.region_name,
         endpoint=urlsplit(client.meta.endpoint_url).netloc,
-        reach=_reach(client, prefixed=settings.endpoint_url is None),
+        reach=_reach(client, settings),
     )
 
 
-def _reach(client: BaseClient, *, prefixed: bool) -> tuple[str, int] | None:
-    """What most operations connect to: the name without its prefix need not exist."""
+def _reach(client: BaseClient, settings: AwsSettings) -> tuple[str, int] | None:
+    """Return the host and port that most operations connect to; None where a proxy is between."""
     from botocore.utils import get_environ_proxies  # noqa: PLC0415  # see the module's docstring
 
-    parts = urlsplit(client.meta.endpoint_url)
-    if parts.hostname is None or get_environ_proxies(client.meta.endpoint_url):
+    url, host = main_endpoint(client, settings.endpoint_urls)
+    if not host or get_environ_proxies(url):
         return None
-    model = client.meta.service_model
-    endpoints: list[Any] = [model.operation_model(name).endpoint for name in model.operation_names]
-    prefixes = Counter((each or {}).get("hostPrefix", "") for each in endpoints)
-    prefix = prefixes.most_common(1)[0][0] if prefixed else ""
-    return prefix + parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    parts = urlsplit(url)
+    return host, parts.port or (443 if parts.scheme == "https" else 80)

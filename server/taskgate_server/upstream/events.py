@@ -157,6 +157,7 @@ def queue_settings(url: str, aws: AwsSettings) -> AwsSettings:
     return aws.model_copy(
         update={
             "endpoint_url": f"{parts.scheme}://{parts.netloc}",
+            "endpoint_urls": {},
             "region": region[1] if region else aws.region,
             "read_timeout_seconds": READ_TIMEOUT_SECONDS,
         }
