@@ -135,6 +135,16 @@ class Settings(BaseSettings):
         description="The issuer's keys, a JSON Web Key Set: a file, or an address (`https://`)."
         " Needed with `jwt_issuer`.",
     )
+    jwt_keys_token_file: Path | None = Field(
+        None,
+        description="File with a token for that address, such as Kubernetes' own; read at each"
+        " fetch, and not sent after a redirect. Unset: none.",
+    )
+    jwt_keys_ca_file: Path | None = Field(
+        None,
+        description="Authorities in PEM that the address's certificate must be from. Unset: those"
+        " of the system.",
+    )
     jwt_algorithms: tuple[Algorithm, ...] = Field(
         ("RS256", "ES256"), min_length=1, description="How a token may be signed."
     )
