@@ -53,6 +53,8 @@ class AwsClient:
     """Host and port of the endpoint, before any prefix."""
     reach: tuple[str, int] | None = None
     """Host and port that calls connect to, most of them; None where a proxy is in between."""
+    account: str = ""
+    """AWS account of the credentials; empty if it is not known."""
 
     def call(self, operation: str, params: dict[str, Any]) -> Reply:
         """Calls AWS in this thread; raises botocore's errors."""
@@ -152,7 +154,8 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         botocore_session=core,
         region_name=_region(settings),
     )
-    if session.get_credentials() is None:
+    credentials = session.get_credentials()
+    if credentials is None:
         raise NoCredentialsError
     # Both services prefix the host by operation (management., workflows-). An endpoint of the
     # settings has no such names. For any other, botocore's own settings decide, such as
@@ -189,7 +192,19 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         region=client.meta.region_name,
         endpoint=urlsplit(client.meta.endpoint_url).netloc,
         reach=_reach(client, settings),
+        account=_account(credentials, settings),
     )
+
+
+def _account(credentials: Any, settings: AwsSettings) -> str:
+    """Return the account of credentials, without asking AWS; empty if they do not have it."""
+    from botocore.credentials import RefreshableCredentials  # noqa: PLC0415  # see the docstring
+
+    if settings.role_arn is not None:
+        return settings.role_arn.split(":")[4]
+    # That of refreshable ones may call AWS to refresh them.
+    name = "_account_id" if isinstance(credentials, RefreshableCredentials) else "account_id"
+    return getattr(credentials, name, None) or ""
 
 
 def _reach(client: BaseClient, settings: AwsSettings) -> tuple[str, int] | None:
