@@ -67,6 +67,8 @@ class Origin:
     title: str
     domain: str
     operation: str
+    resource: str = ""
+    """The resource that the request names, such as `run/7`; HealthOmics' errors name none."""
     endpoint: str = ""
     """The host asked, for the person who has to find out why it cannot be reached."""
 
@@ -91,7 +93,7 @@ def _resource(response: Response, origin: Origin) -> list[Message]:
     kind, name = response.get("resourceType", ""), response.get("resourceId", "")
     info = error_details_pb2.ResourceInfo(
         resource_type=kind or origin.title,
-        resource_name=name,
+        resource_name=name or origin.resource,
     )
     return [info]
 

@@ -17,6 +17,7 @@ from taskgate_server.upstream.clients import AwsClient, Reply
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.error_log import ErrorLog
 from taskgate_server.upstream.failures import from_botocore
+from taskgate_server.upstream.resources import resource_name
 from taskgate_server.upstream.retries import is_throttle
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
@@ -114,7 +115,7 @@ class Sender:
             self._traced(span, "", "CANCELLED")
             raise
         except Exception as error:
-            told = self._told(error, operation, client)
+            told = self._told(error, client, self.origin(operation, params))
             self._count(operation, began, told)
             self._traced(span, told.aws_request_id, told.reason)
             raise told from error
@@ -127,14 +128,20 @@ class Sender:
             span=self._traced(span, reply.request_id),
         )
 
-    def origin(self, operation: str) -> errors.Origin:
-        """Whom an error of a call is from."""
+    def origin(self, operation: str, params: Mapping[str, Any] | None = None) -> errors.Origin:
+        """Return which call an error is of.
+
+        Args:
+            operation: its AWS name.
+            params: of boto3, which name the resource; None where errors have none.
+        """
         spec, client = self.connection.spec, self.connection.client
         return errors.Origin(
             service=spec.name,
             title=spec.title,
             domain=spec.error_domain,
             operation=operation,
+            resource=resource_name(spec.name, operation, params) if params else "",
             endpoint=client.endpoint if client else "",
         )
 
@@ -155,14 +162,15 @@ class Sender:
             return None
         return self.tracer.end(span, request_id, error_reason)
 
-    def _told(self, error: Exception, operation: str, client: AwsClient) -> errors.TaskgateError:
-        origin = self.origin(operation)
+    def _told(
+        self, error: Exception, client: AwsClient, origin: errors.Origin
+    ) -> errors.TaskgateError:
         told = from_botocore(error, origin)
         self.error_log.failed(told, error, origin)
         if told.credentials_refused:
             self.connection.lose(client, told)
         if told.reason == errors.BUG:
-            log_bug(error, operation=operation)
+            log_bug(error, operation=origin.operation)
         return told
 
 
