@@ -24,7 +24,7 @@ from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline
 from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
-from taskgate_server.ports import Address, is_loopback
+from taskgate_server.ports import Address, is_loopback, is_unix
 from taskgate_server.readiness import Readiness
 from taskgate_server.reloading import FileFaultError
 from taskgate_server.server import Handlers, Limits, Ports, Server
@@ -192,7 +192,8 @@ def _ports(settings: Settings, work: Work) -> Ports:
         mutual = settings.tls_client_ca_file is not None
         credentials = transport.credentials_of(certificates, mutual=mutual)
     if settings.health_port is not None:
-        host = settings.health_host or settings.listen_host
+        beside = "127.0.0.1" if is_unix(settings.listen_host) else settings.listen_host
+        host = settings.health_host or beside
         health = Address(host=host, port=settings.health_port)
     address = Address(host=settings.listen_host, port=settings.listen_port)
     return Ports(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from grpc import StatusCode
 from grpc_status import rpc_status
 
 from taskgate_server.aws import model
+from taskgate_server.error_texts import sanitize
 from tests.differential.exchange import (
     EVERY,
     OPERATIONS,
@@ -219,16 +219,17 @@ def expected_details(
 
 def resource_in_route(operation: model.OperationModel, params: Mapping[str, Any]) -> str:
     """Return the route up to its last id, with the ids of the request."""
-    route = operation.http["requestUri"].partition("?")[0].strip("/")
+    route: str = operation.http["requestUri"].partition("?")[0].strip("/")
     route = route[: route.rfind("}") + 1]
     shape = operation.input_shape
     for member, each in shape.members.items() if shape is not None else ():
         label = each.serialization.get("name", member)
         for form in (f"{{{label}}}", f"{{{label}+}}"):
             if each.serialization.get("location") == "uri" and form in route:
-                route = route.replace(form, str(params[member]))
-    # The ARNs of these requests are random text, of which the sanitizer leaves what is no name.
-    return re.sub(r"arn:[A-Za-z0-9]+", "[identity]", route)
+                value = str(params[member])
+                # The ARNs of these requests are random text, see tests/unit/test_error_texts.py.
+                route = route.replace(form, sanitize(value) if value.startswith("arn:") else value)
+    return route
 
 
 TITLES = {"deadline": "AWS Deadline Cloud", "omics": "AWS HealthOmics"}
