@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: attack bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update requirements serve simulate skew soak test
+.PHONY: attack bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update outages requirements serve simulate skew soak test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,10 @@ chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOO
 
 fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
 	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
+
+OUTAGE_SECONDS := 3,10,60
+outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long: what callers see and the server reports
+	OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m alone tests/isolation/test_outages.py
 
 attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, every operation
 	ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack

@@ -254,6 +254,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least level logged. INFO has one line for each call."
     )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto",
+        description="Format of the log: `json`, or `text` for people. `auto` is `text` on a"
+        " terminal and `json` elsewhere.",
+    )
 
     @classmethod
     def settings_customise_sources(

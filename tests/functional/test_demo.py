@@ -77,6 +77,30 @@ def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_process_stops_its_server_too(number: int) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
+        env={**os.environ, "TASKGATE_LISTEN_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert "Taskgate listens on" in process.stdout.readline()
+        process.send_signal(number)
+        _, log = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert '"message": "stopped"' in log
+    with socket.socket() as again:
+        assert again.connect_ex(("127.0.0.1", port)), "nothing listens any more"
+
+
 def test_a_taken_port_is_told_without_a_traceback() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
