@@ -78,7 +78,11 @@ class Runner:
         states = values.states(command.get("states", []))
         chosen = _some(command, "time_limit")
         answer = await self.client.wait_task(command["name"], states, **chosen)
-        return {"task": values.task(answer.task), "done": answer.done}
+        return {
+            "task": values.task(answer.task),
+            "done": answer.done,
+            "parent": values.parent_in(answer),
+        }
 
     async def cancel_task(self, command: Command) -> Any:
         return await self._update(self.client.cancel_task, command)
@@ -119,7 +123,9 @@ class Runner:
         return {}
 
     async def read_log(self, command: Command) -> Any:
-        chosen = _some(command, "follow", "limit", "tail", "attempt")
+        chosen = _some(
+            command, "follow", "limit", "tail", "attempt", "heartbeat_interval", "time_limit"
+        )
         return [
             line.message async for line in self.client.stream_task_logs(command["name"], **chosen)
         ]

@@ -67,7 +67,8 @@ def today() -> Methods:
 def last() -> Contract:
     """The last one: operations, fields and union members that are newer are not there.
 
-    The unified part has not changed since.
+    The unified part is that of today: clients are written against it. Cases have what servers with
+    an older one send.
     """
     return Contract(_methods(_last_files()), _known, _known)
 

@@ -78,7 +78,11 @@ class Runner:
     def wait_task(self, command: Command) -> Any:
         states = values.states(command.get("states", []))
         answer = self.client.wait_task(command["name"], states, **_some(command, "time_limit"))
-        return {"task": values.task(answer.task), "done": answer.done}
+        return {
+            "task": values.task(answer.task),
+            "done": answer.done,
+            "parent": values.parent_in(answer),
+        }
 
     def cancel_task(self, command: Command) -> Any:
         return self._update(self.client.cancel_task, command)
@@ -119,7 +123,9 @@ class Runner:
         return {}
 
     def read_log(self, command: Command) -> Any:
-        chosen = _some(command, "follow", "limit", "tail", "attempt")
+        chosen = _some(
+            command, "follow", "limit", "tail", "attempt", "heartbeat_interval", "time_limit"
+        )
         return [line.message for line in self.client.stream_task_logs(command["name"], **chosen)]
 
     def get_server_info(self, _: Command) -> Any:

@@ -73,6 +73,26 @@ def task(message: task_pb2.Task) -> dict[str, Any]:
     }
 
 
+def parent(message: task_pb2.ParentStatus | None) -> dict[str, Any] | None:
+    if message is None:
+        return None
+    return {
+        "name": message.name,
+        "state": state(message.state),
+        "native_state": message.native_state,
+        "ended": message.ended,
+        **{
+            field: getattr(message, field) if message.HasField(field) else None
+            for field in ("lifecycle_status", "failure_reason", "status_message")
+        },
+    }
+
+
+def parent_in(answer: Any) -> dict[str, Any] | None:
+    """The parent in a response."""
+    return parent(answer.parent_status) if answer.HasField("parent_status") else None
+
+
 def error(failed: CallError) -> dict[str, Any]:
     return {
         "code": failed.code.name,
@@ -119,7 +139,7 @@ def event(told: WatchEvent) -> dict[str, Any]:
             return {"event": "resumed"}
         case WatchEnd():
             reason = word(task_watch_pb2.WatchEndReason, "WATCH_END_REASON_", told.reason)
-            return {"event": "end", "reason": reason}
+            return {"event": "end", "reason": reason, "parent": parent(told.parent_status)}
 
 
 def connection(command: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,4 +188,6 @@ def summary(answer: Any) -> dict[str, Any]:
     return {
         "total": counts.total,
         "states": {state(each.state): each.count for each in counts.states},
+        "settled": counts.settled,
+        "parent": parent_in(answer),
     }

@@ -23,7 +23,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from conformance import contracts
 from conformance.relay import Relay, Rule
 from taskgate_emulator import Emulator, ManualClock, seed
-from taskgate_emulator.control import AddedJob
+from taskgate_emulator.control import AddedJob, AddedRun
+from taskgate_emulator.deadline_tasks import JOB as JOB_TABLE
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority
 from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
@@ -51,6 +52,7 @@ class World:
         self._stack = ExitStack()
         self._server: subprocess.Popen[bytes] | None = None
         self._job: AddedJob | None = None
+        self._run: AddedRun | None = None
         self.variables: dict[str, str] = {
             "FARM_ID": seed.FARM_ID,
             "JOB": JOB,
@@ -110,6 +112,9 @@ class World:
             "fault": self._fault,
             "clear": self.aws.faults.clear,
             "job": self._add_job,
+            "lifecycle": self._set_lifecycle,
+            "run": self._add_run,
+            "end_run": self._end_run,
             "move": self._move,
             "add_tasks": self._add_tasks,
             "requests": self._requests,
@@ -193,7 +198,7 @@ class World:
         self.aws.faults.add(**fault)
 
     def _add_job(self, tasks: int) -> None:
-        self._job = self.aws.jobs.add([tasks])
+        self._job = self.aws.jobs.add([tasks] if tasks else [])
         ids = self._job.ids
         self.variables["NEW_JOB"] = (
             f"deadline/farms/{ids['farmId']}/queues/{ids['queueId']}/jobs/{ids['jobId']}"
@@ -207,6 +212,24 @@ class World:
     def _move(self, task: int, to: str) -> None:
         assert self._job is not None
         self.aws.jobs.move(self._job.task(task), to)
+
+    def _set_lifecycle(self, to: str, message: str = "") -> None:
+        assert self._job is not None
+        key = (self._job.farm, self._job.queue, self._job.job)
+        members = {"lifecycleStatus": to, "lifecycleStatusMessage": message}
+        self.aws.edit(lambda account: account.update(JOB_TABLE, key, **members))
+
+    def _add_run(self, tasks: int, status: str = "RUNNING") -> None:
+        self._run = self.aws.runs.add(tasks, status=status)
+        self.variables["NEW_RUN"] = name = f"omics/runs/{self._run.run}"
+        for number, task in enumerate(self._run.tasks):
+            self.variables[f"NEW_RUN_TASK_{number}"] = f"{name}/tasks/{task}"
+
+    def _end_run(self, to: str, reason: str = "", message: str = "") -> None:
+        assert self._run is not None
+        members = {"failureReason": reason, "statusMessage": message}
+        known = {member: text for member, text in members.items() if text}
+        self.aws.runs.move({"id": self._run.run}, to, **known)
 
     def _add_tasks(self, count: int) -> None:
         assert self._job is not None

@@ -19,8 +19,9 @@ type TaskLog struct {
 	session *logSession
 }
 
-// StreamTaskLogs reads what a task has written to its log, and with Follow what it goes on to write.
-// It goes on by itself when the connection breaks; no line is told twice.
+// StreamTaskLogs reads what a task has written to its log, and with Follow what it writes later. When
+// the connection breaks, or three heartbeats of the server do not come, it calls again and continues;
+// no line is returned twice.
 func (c *Client) StreamTaskLogs(ctx context.Context, request *taskgatev1.StreamTaskLogsRequest) *TaskLog {
 	session := &logSession{request: request, sameAttempt: true}
 	open := func(ctx context.Context) (grpc.ServerStreamingClient[taskgatev1.StreamTaskLogsResponse], error) {
@@ -69,6 +70,8 @@ type logSession struct {
 	sameAttempt bool
 	goesOn      bool
 	over        bool
+	// hasHeartbeats is whether the present call has had any: older servers send none.
+	hasHeartbeats bool
 }
 
 func (s *logSession) next() *taskgatev1.StreamTaskLogsRequest {
@@ -87,13 +90,19 @@ func (s *logSession) next() *taskgatev1.StreamTaskLogsRequest {
 		}
 	}
 	s.skip = s.toldAtLast
+	s.hasHeartbeats = false
 	return request
 }
 
 func (s *logSession) finished() bool { return s.over }
 
-// silence is endless: a log may be silent for as long as its task computes.
-func (s *logSession) silence() time.Duration { return 0 }
+// silence is endless without heartbeats: a log may be silent for as long as its task computes.
+func (s *logSession) silence() time.Duration {
+	if !s.hasHeartbeats {
+		return 0
+	}
+	return silenceLimit(s.request.GetHeartbeatInterval())
+}
 
 func (s *logSession) end() *Error {
 	s.over = s.over || !s.goesOn
@@ -104,6 +113,9 @@ func (s *logSession) end() *Error {
 func (s *logSession) take(response *taskgatev1.StreamTaskLogsResponse) ([]*taskgatev1.LogLine, *Error) {
 	if response.GetSource() != nil {
 		s.begin(response.GetSource())
+	}
+	if response.GetHeartbeat() != nil {
+		s.hasHeartbeats = true
 	}
 	var lines []*taskgatev1.LogLine
 	for _, line := range response.GetLines().GetLines() {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	taskgatev1 "github.com/taskgate/taskgate/clients/go/gen/v1"
 )
@@ -12,6 +14,9 @@ import (
 const (
 	// How long one call may wait. Load balancers cut calls that live for hours.
 	longestCall = 5 * time.Minute
+	// The request's MaxWait if it has none. Proxies cut calls that are silent for longer; 30 s is a common
+	// limit.
+	maxWait = 25 * time.Second
 	// With less time than that left there is no point in asking again.
 	shortestCall = time.Second
 )
@@ -19,11 +24,16 @@ const (
 // WaitTask waits until a task is in one of the request's states, or has settled if it names none. It
 // asks again as often as it takes, also across restarts of the server.
 //
-// The answer's Done tells whether the task is in one of the states, or has settled in another one;
-// false: the context's deadline is near.
+// The response's Done tells whether the task is in one of the states, has settled in another one, or can
+// never settle because its run or job has ended, which ParentStatus then describes; false: the context's
+// deadline is near.
 func (c *Client) WaitTask(
 	ctx context.Context, request *taskgatev1.WaitTaskRequest,
 ) (*taskgatev1.WaitTaskResponse, error) {
+	if request.GetMaxWait() == nil {
+		request = proto.CloneOf(request)
+		request.MaxWait = durationpb.New(maxWait)
+	}
 	session := waitSession{reconnects: reconnects{random: c.timing.random}}
 	session.end, session.hasEnd = ctx.Deadline()
 	for {

@@ -72,6 +72,10 @@ type WatchEnd struct {
 	Reason taskgatev1.WatchEndReason
 	// Counts are of the tasks as a whole, at the end.
 	Counts *taskgatev1.TaskCounts
+	// ParentStatus is the state of the watched parent itself, with the reason if it failed. For a watch of
+	// named tasks it is that of an ended parent whose tasks can never settle. It is nil if there is none,
+	// and from an older server.
+	ParentStatus *taskgatev1.ParentStatus
 }
 
 func (Snapshot) isEvent()     {}
@@ -148,8 +152,11 @@ func (s *watchSession) next() *taskgatev1.WatchTasksRequest {
 
 func (s *watchSession) finished() bool { return s.over }
 
-func (s *watchSession) silence() time.Duration {
-	heartbeat := s.request.GetHeartbeatInterval().AsDuration()
+func (s *watchSession) silence() time.Duration { return silenceLimit(s.request.GetHeartbeatInterval()) }
+
+// silenceLimit is how long without a message means that a stream with heartbeats is dead.
+func silenceLimit(interval *durationpb.Duration) time.Duration {
+	heartbeat := interval.AsDuration()
 	if heartbeat == 0 {
 		heartbeat = defaultHeartbeat
 	}
@@ -216,7 +223,9 @@ func (s *watchSession) ended(end *taskgatev1.WatchEnd) ([]Event, *Error) {
 		}
 	}
 	s.over = true
-	return []Event{WatchEnd{Reason: end.GetReason(), Counts: end.GetCounts()}}, nil
+	return []Event{WatchEnd{
+		Reason: end.GetReason(), Counts: end.GetCounts(), ParentStatus: end.GetParentStatus(),
+	}}, nil
 }
 
 func heartbeatOf(message *taskgatev1.Heartbeat) Heartbeat {

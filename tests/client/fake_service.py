@@ -183,8 +183,17 @@ def change(
     return event(token, task_change=told)
 
 
+def parent_status(word: str, native: str, **more: Any) -> task_pb2.ParentStatus:
+    """The state of RUN itself; the state by its last word."""
+    state = task_pb2.TaskState.Value(f"TASK_STATE_{word}")
+    status = {"state": state, "native_state": native, "ended": True, **more}
+    return task_pb2.ParentStatus(name=RUN, **status)
+
+
 def end(
-    reason: int = task_watch_pb2.WATCH_END_REASON_SETTLED, **states: int
+    reason: int = task_watch_pb2.WATCH_END_REASON_SETTLED,
+    parent: task_pb2.ParentStatus | None = None,
+    **states: int,
 ) -> task_watch_pb2.WatchTasksResponse:
     """The last message of a watch; the counts by the states' last words: `FAILED=2`."""
     counts = task_pb2.TaskCounts(
@@ -195,4 +204,5 @@ def end(
         ],
         settled=True,
     )
-    return event(watch_end=task_watch_pb2.WatchEnd(reason=reason, counts=counts))  # type: ignore[arg-type]  # any number is a reason
+    told = task_watch_pb2.WatchEnd(reason=reason, counts=counts, parent_status=parent)  # type: ignore[arg-type]  # any number is a reason
+    return event(watch_end=told)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.v1 import (
     task_log_pb2,
     task_pb2,
+    task_service_pb2,
     task_watch_pb2,
 )
 from tests.client.conftest import Run, json_lines
@@ -19,6 +21,7 @@ from tests.client.fake_service import (
     change,
     end,
     event,
+    parent_status,
     snapshot,
     status,
     task,
@@ -42,11 +45,93 @@ NAME = f"{RUN}/tasks/1"
 def test_watch_ends_with_a_code_for_what_became_of_the_tasks(
     run: Run, fake: FakeTaskService, states: dict[str, int], reason: int, code: int
 ) -> None:
-    fake.script("WatchTasks", [*snapshot(), end(reason, **states)])
+    fake.script("WatchTasks", [*snapshot(), end(reason, None, **states)])
     assert run("watch", RUN, "--until-settled", "--heartbeat", "2") == code
     (request,) = fake.requests["WatchTasks"]
     assert request.until_settled
     assert request.heartbeat_interval.seconds == 2
+
+
+PARENTS: list[tuple[task_pb2.ParentStatus, dict[str, int], int, str]] = [
+    (
+        parent_status(
+            *("FAILED", "FAILED"),
+            failure_reason="OUTPUT_FAILED",
+            status_message="outputs could not\nbe written",
+        ),
+        {"SUCCEEDED": 2},
+        3,
+        "omics run 1234567 FAILED: OUTPUT_FAILED: outputs could not be written",
+    ),
+    (parent_status("FAILED", "FAILED"), {}, 3, "omics run 1234567 FAILED"),
+    (parent_status("CANCELLED", "CANCELLED"), {}, 4, "omics run 1234567 CANCELLED"),
+    (
+        parent_status("CANCELLED", "DELETED"),
+        {"SUCCEEDED": 1},
+        4,
+        "omics run 1234567 CANCELLED (AWS says DELETED)",
+    ),
+    (
+        parent_status(
+            *("FAILED", "CREATE_FAILED"),
+            lifecycle_status="CREATE_FAILED",
+            status_message="the template could not be expanded",
+        ),
+        {},
+        3,
+        "omics run 1234567 FAILED (AWS says CREATE_FAILED): the template could not be expanded",
+    ),
+    (
+        parent_status("SUCCEEDED", "SUCCEEDED", lifecycle_status="CREATE_COMPLETE"),
+        {"SUCCEEDED": 1},
+        0,
+        "omics run 1234567 SUCCEEDED",
+    ),
+    (
+        parent_status("SUCCEEDED", "SUCCEEDED", lifecycle_status="ARCHIVED"),
+        {"QUEUED": 1},
+        4,
+        "omics run 1234567 SUCCEEDED (AWS says ARCHIVED)",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", PARENTS)
+def test_the_end_of_the_parent_itself_is_printed_and_gives_the_exit_code(
+    run: Run,
+    fake: FakeTaskService,
+    capsys: pytest.CaptureFixture[str],
+    case: tuple[task_pb2.ParentStatus, dict[str, int], int, str],
+) -> None:
+    parent, states, code, line = case
+    told = end(parent=parent, **states)
+    fake.script("WatchTasks", [*snapshot(), told])
+    assert run("watch", RUN, "--until-settled") == code
+    assert capsys.readouterr().out.endswith(f"; {line}\n")
+    assert run("watch", RUN, "--until-settled", "--json") == code
+    last = json_lines(capsys.readouterr().out)[-1]
+    assert last["parentStatus"] == json_format.MessageToDict(parent)
+    summary = task_service_pb2.SummarizeTasksResponse(counts=told.watch_end.counts)
+    summary.parent_status.CopyFrom(parent)
+    fake.script("SummarizeTasks", summary)
+    assert run("summary", RUN) == code
+    assert line in " ".join(capsys.readouterr().out.split())
+    assert run("summary", RUN, "--json") == code
+    summary.parent_status.ended = False
+    assert run("summary", RUN) == 0, "nothing has ended yet"
+    waited = task_watch_pb2.WaitTaskResponse(task=task(1, 1), done=True, parent_status=parent)
+    fake.script("WaitTask", waited)
+    assert run("wait", NAME) == (code or 4), "the task has not succeeded"
+    assert line in " ".join(capsys.readouterr().err.split())
+
+
+def test_tasks_that_can_never_settle_are_not_called_settled(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parent = parent_status("CANCELLED", "CANCELLED")
+    fake.script("WatchTasks", [*snapshot(), end(parent=parent, PENDING=2)])
+    assert run("watch", RUN, "--until-settled") == 4
+    assert "ended, with tasks that can never settle: 2 PENDING; " in capsys.readouterr().out
 
 
 def test_watch_as_lines(
@@ -117,6 +202,7 @@ def test_watch_as_json(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFi
     assert lost["event"] == "reconnecting"
     assert resumed == {"event": "resumed"}
     assert last["reason"] == "WATCH_END_REASON_SETTLED"
+    assert last["parentStatus"] is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from taskgate_client import CallError, Client
 from tests.client.fake_service import RUN, Failure, FakeTaskService, Silence
 
 NAME = f"{RUN}/tasks/1"
+HEARTBEAT = task_log_pb2.StreamTaskLogsResponse(heartbeat=task_log_pb2.LogHeartbeat())
 LOST = Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 
 
@@ -45,6 +46,32 @@ def test_lines_and_where_they_are(client: Client, fake: FakeTaskService) -> None
     assert request.since.ToDatetime(UTC) == since
     assert (request.limit, request.tail, request.attempt) == (9, 8, 2)
     assert not request.follow
+
+
+def test_silence_after_heartbeats_is_a_break(client: Client, fake: FakeTaskService) -> None:
+    fake.script(
+        "StreamTaskLogs",
+        [source(1), lines((1, "a")), HEARTBEAT, Silence()],
+        [source(1), lines((1, "a"), (2, "b"))],
+        [],
+    )
+    # No server takes so short an interval; the fake does.
+    log = client.stream_task_logs(NAME, follow=True, heartbeat_interval=0.1)
+    assert [line.message for line in log] == ["a", "b"]
+    assert fake.cancelled.wait(10)
+    requests = fake.requests["StreamTaskLogs"]
+    assert [each.heartbeat_interval.ToMilliseconds() for each in requests] == [100] * 3
+
+
+def test_a_server_without_heartbeats_may_be_silent(client: Client, fake: FakeTaskService) -> None:
+    fake.script("StreamTaskLogs", [source(1), lines((1, "a")), Silence()])
+    with (
+        client.stream_task_logs(NAME, follow=True, heartbeat_interval=0.1, time_limit=1) as log,
+        pytest.raises(CallError) as caught,
+    ):
+        list(log)
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert len(fake.requests["StreamTaskLogs"]) == 1
 
 
 def test_after_a_break_no_line_is_told_twice_and_none_is_missed(

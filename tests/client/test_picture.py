@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -121,6 +122,13 @@ def test_the_end() -> None:
     )
     picture = picture_of((0, Snapshot(tasks=(task(1, SUCCEEDED),), reason=NEW)), (5, end))
     assert shown(picture, 9)[-1] == "all settled"
+    failed = task_pb2.ParentStatus(
+        name="omics/runs/1", state=FAILED, native_state="FAILED", ended=True, failure_reason="X"
+    )
+    picture = picture_of(
+        (0, Snapshot(tasks=(), reason=NEW)), (5, replace(end, parent_status=failed))
+    )
+    assert shown(picture, 9)[-2:] == ["all settled", "omics run 1 FAILED: X"]
 
 
 def test_long_lists_are_cut_to_the_terminal() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_client import CallError, Client, Timing, connect
+from taskgate_client.waiting import MAX_WAIT_SECONDS
 from tests.client.fake_service import RUN, Failure, FakeTaskService, task
 
 NAME = f"{RUN}/tasks/1"
@@ -35,6 +36,12 @@ def test_the_time_limit_goes_to_the_server(client: Client, fake: FakeTaskService
     assert 10 < limited < 22  # gRPC rounds up
     assert unlimited is not None
     assert 290 < unlimited < 302
+
+
+def test_each_call_ends_before_a_proxy_cuts_it(client: Client, fake: FakeTaskService) -> None:
+    fake.script("WaitTask", RUNNING, DONE)
+    client.wait_task(NAME)
+    assert [each.max_wait.seconds for each in fake.requests["WaitTask"]] == [MAX_WAIT_SECONDS] * 2
 
 
 def test_when_the_time_is_up_the_task_is_told_as_it_is(address: str, fake: FakeTaskService) -> None:

@@ -33,6 +33,7 @@ from tests.client.fake_service import (
     change,
     end,
     event,
+    parent_status,
     serving,
     snapshot,
     status,
@@ -86,6 +87,15 @@ def test_the_events_of_a_watch(client: Client, fake: FakeTaskService) -> None:
     assert isinstance(last, WatchEnd)
     assert last.reason == task_watch_pb2.WATCH_END_REASON_SETTLED
     assert last.counts.total == 2
+
+
+def test_the_end_has_the_state_of_the_parent_itself(client: Client, fake: FakeTaskService) -> None:
+    parent = parent_status("FAILED", "FAILED", failure_reason="RUN_TIMED_OUT")
+    fake.script("WatchTasks", [*snapshot(), end(parent=parent)], [*snapshot(), end()])
+    for expected in (parent, None):  # an older server sends none
+        *_, last = client.watch_tasks(RUN, until_settled=True)
+        assert isinstance(last, WatchEnd)
+        assert last.parent_status == expected
 
 
 def test_what_is_asked_for(client: Client, fake: FakeTaskService) -> None:

@@ -77,7 +77,9 @@ def test_a_summary_is_what_a_list_adds_up_to(frozen: Stub, parent: str) -> None:
     assert not summary.counts.settled
 
 
-def test_a_step_and_a_job_are_one_call(aws: Emulator, stub: Stub) -> None:
+def test_a_job_is_one_call_and_a_step_one_more_for_the_end_of_its_job(
+    aws: Emulator, stub: Stub
+) -> None:
     job = aws.jobs.add((40, 7))
     aws.jobs.move(job.task(3), "RUNNING")
     with Calls(aws) as calls:
@@ -87,8 +89,13 @@ def test_a_step_and_a_job_are_one_call(aws: Emulator, stub: Stub) -> None:
     assert dict(summary.counts.native_states) == {"READY": 46, "RUNNING": 1}
     with Calls(aws) as calls:
         summary = summarize(stub, step_name(job, 1))
-    assert calls.counts == {"GetStep": 1}
+    assert calls.counts == {"GetStep": 1, "GetJob": 1}
     assert states(summary) == {"QUEUED": 7}
+    for number in range(7):
+        aws.jobs.move(job.task(number, 1), "SUCCEEDED")
+    with Calls(aws) as calls:
+        assert summarize(stub, step_name(job, 1)).counts.settled
+    assert calls.counts == {"GetStep": 1}
 
 
 def test_failed_tasks_are_looked_for_where_they_are(aws: Emulator, stub: Stub) -> None:
@@ -116,7 +123,7 @@ def test_failed_tasks_far_down_a_list_are_not_looked_for(aws: Emulator, stub: St
         summary = summarize(stub, step_name(job))
     assert states(summary)["FAILED"] == 1
     assert not summary.failed_tasks
-    assert calls.counts == {"GetStep": 1, "ListTasks": 20}
+    assert calls.counts == {"GetStep": 1, "GetJob": 1, "ListTasks": 20}
 
 
 @pytest.mark.parametrize(

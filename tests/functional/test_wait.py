@@ -11,14 +11,19 @@ import grpc
 import pytest
 
 from taskgate.v1 import task_pb2, task_watch_pb2
+from taskgate_client import CallError
 from taskgate_emulator import seed
 from taskgate_server.tasks import deadline, omics
-from taskgate_server.tasks.counts import SETTLED
+from taskgate_server.tasks.states import SETTLED
 from tests.watch.place import ABSENT, CANCELED, FAILED, JOB_IDS, RUNNING, SECONDS, Place
 
 
-def wait(place: Place, name: str, *states: Any, seconds: float = SECONDS) -> Any:
+def wait(
+    place: Place, name: str, *states: Any, seconds: float = SECONDS, max_wait: float | None = None
+) -> Any:
     request = task_watch_pb2.WaitTaskRequest(name=name, states=states)
+    if max_wait is not None:
+        request.max_wait.FromNanoseconds(int(max_wait * 1e9))
     return place.stub.WaitTask(request, timeout=seconds)
 
 
@@ -98,3 +103,21 @@ def test_a_wait_for_what_is_no_state_is_refused(place: Place, state: int) -> Non
     with pytest.raises(grpc.RpcError) as raised:
         wait(place, RUNNING, state)
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_wait_returns_after_its_interval_with_the_task_as_last_seen(place: Place) -> None:
+    began = time.monotonic()
+    answer = wait(place, RUNNING, max_wait=1)
+    assert 0.9 < time.monotonic() - began < 5
+    assert not answer.done
+    assert answer.task.native_state == "RUNNING"
+    assert wait(place, FAILED, max_wait=1).done
+
+
+@pytest.mark.parametrize("max_wait", [0, 0.999, -1])
+def test_an_interval_that_is_too_short_is_refused(place: Place, max_wait: float) -> None:
+    with pytest.raises(grpc.RpcError) as raised:
+        wait(place, RUNNING, max_wait=max_wait)
+    error = CallError.of(raised.value)
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [violation.field for violation in error.violations] == ["max_wait"]

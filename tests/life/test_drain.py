@@ -149,7 +149,7 @@ async def test_a_followed_log_goes_elsewhere_after_what_was_told() -> None:
     told: list[task_log_pb2.LogLine] = []
 
     async def follow() -> None:
-        async for part in logs._until_stop(parts()):
+        async for part in logs._follow(parts(), 10):
             told.extend(part.lines.lines)
 
     following = asyncio.ensure_future(follow())
@@ -163,7 +163,7 @@ async def test_a_followed_log_goes_elsewhere_after_what_was_told() -> None:
     assert closed
     assert not logs.followed
     with pytest.raises(errors.TaskgateError):  # one that comes late
-        await anext(logs._until_stop(parts()))
+        await anext(logs._follow(parts(), 10))
 
 
 async def test_what_is_cut_is_told_by_method(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,6 +18,7 @@ from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
 from taskgate_server.supervision import Supervision
 from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.parent_end import CHECK_SECONDS
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.tasks.watch.service import Watches
 from tests.watch.follower import Picture, Response
@@ -76,8 +77,12 @@ class Place:
         await asyncio.gather(*running, return_exceptions=True)
         await self.hub.close()
 
-    async def wait(self, name: str, seconds: float) -> task_watch_pb2.WaitTaskResponse:
+    async def wait(
+        self, name: str, seconds: float, max_wait: int | None = None
+    ) -> task_watch_pb2.WaitTaskResponse:
         request = task_watch_pb2.WaitTaskRequest(name=name)
+        if max_wait is not None:
+            request.max_wait.FromSeconds(max_wait)
         return await self.watches.wait_task(request, call(seconds))
 
 
@@ -115,11 +120,54 @@ async def test_waiters_on_as_many_tasks_stay_within_the_budget() -> None:
     await asyncio.sleep(30)
     # The gateway makes one call of a hundred.
     assert place.world.calls["GetTask"] / 100 / 30 < 10
-    assert set(place.world.calls) == {"GetTask"}
+    assert set(place.world.calls) == {"GetTask", "GetJob"}
+    assert place.world.calls["GetJob"] <= 30 / CHECK_SECONDS + 1, "one job, whose end would end all"
     assert all(each.done() for each in waiting[:100])
     answers = await asyncio.gather(*waiting)
     assert sum(answer.done for answer in answers) == 100
     await place.hub.close()
+
+
+async def calls_of_waiters(max_wait: int | None) -> Counter[str]:
+    place = Place(1_000)
+
+    async def wait(name: str, delay: float) -> None:
+        await asyncio.sleep(delay)
+        while not (await place.wait(name, 600, max_wait)).done:
+            pass
+
+    delays = (number / 100 for number in range(1_000))
+    waiting = [asyncio.ensure_future(wait(*each)) for each in zip(place.tasks, delays, strict=True)]
+    await asyncio.sleep(30)
+    place.world.calls.clear()
+    await asyncio.sleep(120)
+    calls = Counter(place.world.calls)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await place.hub.close()
+    return calls
+
+
+@in_virtual_time
+async def test_waits_that_are_renewed_cost_no_more_than_long_ones() -> None:
+    long, renewed = await calls_of_waiters(None), await calls_of_waiters(20)
+    assert renewed.total() <= long.total() * 1.05
+
+
+@in_virtual_time
+async def test_the_end_of_a_parent_is_looked_for_now_and_then() -> None:
+    place = Place()
+    for _ in range(3):
+        place.world.add_task(RUN_NAME, "RUNNING")
+    async with place.watchers(5, Request(parent=RUN_NAME, until_settled=True)):
+        await asyncio.sleep(60)
+        assert 4 <= place.world.calls["GetRun"] <= 60 / CHECK_SECONDS + 1
+    place = Place()
+    place.world.add_task(RUN_NAME, "RUNNING")
+    async with place.watchers(5, Request(parent=RUN_NAME)):
+        await asyncio.sleep(60)
+        assert not place.world.calls["GetRun"], "no watcher wants to know"
 
 
 @in_virtual_time

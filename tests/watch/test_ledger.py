@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.backend import to_timestamp
+from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.watch import resume, wire
 from taskgate_server.tasks.watch.ledger import Ledger, Sequence
 from taskgate_server.tasks.watch.snapshots import MESSAGE_BYTES, Snapshots

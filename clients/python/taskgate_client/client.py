@@ -145,6 +145,9 @@ class Client:
     ) -> task_service_pb2.SummarizeTasksResponse:
         """How many tasks of a job, a step or a run are in which state.
 
+        `parent_status` of the response has the state of the job, step or run itself, and the reason
+        if it failed.
+
         Args:
             parent: its name.
             max_age: as of `get_task`.
@@ -176,7 +179,9 @@ class Client:
 
         Args:
             watched: the name of a job, a step or a run, or the names of tasks.
-            until_settled: whether to end once every task has settled.
+            until_settled: whether to end when nothing changes until a caller acts: the parent has
+                ended, and every task has settled or can never settle. The `WatchEnd` has the state
+                of the parent itself.
             view: how much to tell of each; unspecified is BASIC.
             heartbeat_interval: seconds from 1 to 60; 10 if None.
             time_limit: seconds for all of it; None for no limit.
@@ -211,7 +216,8 @@ class Client:
             time_limit: seconds; None to wait for ever.
 
         Returns:
-            The task, and `done`: whether it is in one of the states or has settled in another one.
+            The task, and `done`: whether it is in one of the states, has settled in another one, or
+            can never settle because its run or job has ended, which `parent_status` then describes.
             Not done: the time is up.
 
         Raises:
@@ -324,6 +330,7 @@ class Client:
         limit: int = 0,
         tail: int = 0,
         attempt: int | None = None,
+        heartbeat_interval: float | None = None,
         time_limit: float | None = None,
     ) -> TaskLog:
         """What a task has written to its log, and with `follow` what it goes on to write.
@@ -332,18 +339,26 @@ class Client:
 
         Args:
             name: the task's name.
-            follow: whether to go on until the task has settled and all is told.
+            follow: whether to continue until the task has settled and all of its log was read.
             since: only lines of then or later; aware.
             limit: the most lines to tell; 0 for no limit.
             tail: only so many of the lines that there are at first; 0 for all.
             attempt: which attempt at the task, from 1; None for the latest.
+            heartbeat_interval: with `follow`, seconds from 1 to 60; 10 if None. After three
+                heartbeats that did not come the client calls again.
             time_limit: seconds for all of it; None for no limit.
 
         Returns:
             An iterator over lines, to be closed like a watch. It raises CallError.
         """
         request = requests.stream_task_logs(
-            name, follow=follow, since=since, limit=limit, tail=tail, attempt=attempt
+            name,
+            follow=follow,
+            since=since,
+            limit=limit,
+            tail=tail,
+            attempt=attempt,
+            heartbeat_interval=heartbeat_interval,
         )
         return TaskLog(self._tasks, request, self._timing, time_limit)
 

@@ -71,6 +71,10 @@ class WatchEnd:
     """WATCH_END_REASON_SETTLED or _GONE, or a number that a newer server knows."""
     counts: task_pb2.TaskCounts
     """The tasks as a whole, at the end."""
+    parent_status: task_pb2.ParentStatus | None = None
+    """The state of the watched parent itself, with the reason if it failed. For a watch of named
+    tasks that of an ended parent whose tasks can never settle; None if there is none, and from an
+    older server."""
 
 
 WatchEvent: TypeAlias = Snapshot | TaskChange | Heartbeat | Reconnecting | Resumed | WatchEnd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskgate.v1 import task_log_pb2
+from taskgate_client.watching import silence_limit
 
 
 class LogSession:
@@ -17,9 +18,6 @@ class LogSession:
         request: what to read.
     """
 
-    silence_limit: float | None = None
-    """A log may be silent for as long as its task computes."""
-
     def __init__(self, request: task_log_pb2.StreamTaskLogsRequest) -> None:
         self._request = request
         self._told = 0
@@ -32,6 +30,16 @@ class LogSession:
         """Where the log is, once the server has said so; another one with each attempt."""
         self.finished = False
         """Whether all has been told."""
+        self._has_heartbeats = False
+        """Whether the present call has had any: older servers send none."""
+
+    @property
+    def silence_limit(self) -> float | None:
+        """How many seconds without any message mean that the connection is dead; None for never.
+
+        A log may be silent for as long as its task computes, unless the server sends heartbeats.
+        """
+        return silence_limit(self._request) if self._has_heartbeats else None
 
     def request(self) -> task_log_pb2.StreamTaskLogsRequest:
         """What to send for the next call."""
@@ -48,12 +56,14 @@ class LogSession:
             if request.limit:
                 request.limit += self._told_at_last - self._told
         self._skip = self._told_at_last
+        self._has_heartbeats = False
         return request
 
     def take(self, response: task_log_pb2.StreamTaskLogsResponse) -> list[task_log_pb2.LogLine]:
         """The new lines in one message of the server."""
         if response.HasField("source"):
             self._begin(response.source)
+        self._has_heartbeats |= response.HasField("heartbeat")
         lines = []
         for line in response.lines.lines:
             if not self.finished and self._is_new(line):

@@ -99,7 +99,7 @@ def batch_update_tasks(
     )
 
 
-def stream_task_logs(
+def stream_task_logs(  # noqa: PLR0913  # the request has that many fields; one is required
     name: str | TaskName,
     *,
     follow: bool,
@@ -107,10 +107,16 @@ def stream_task_logs(
     limit: int,
     tail: int,
     attempt: int | None,
+    heartbeat_interval: float | None,
 ) -> task_log_pb2.StreamTaskLogsRequest:
     """A task's log, or a part of it."""
     request = task_log_pb2.StreamTaskLogsRequest(
-        name=str(name), follow=follow, limit=limit, tail=tail, attempt=attempt
+        name=str(name),
+        follow=follow,
+        limit=limit,
+        tail=tail,
+        attempt=attempt,
+        heartbeat_interval=duration(heartbeat_interval),
     )
     if since is not None:
         request.since.FromDatetime(since)

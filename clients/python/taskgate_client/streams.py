@@ -94,7 +94,7 @@ class ResumingStream(Generic[Response, Event]):
         self._delay = 0.0
         self._ready: deque[Event] = deque()
         self._closed = False
-        self._watchdog = _Watchdog(session.silence_limit, timing.clock)
+        self._watchdog = _Watchdog(timing.clock)
         weakref.finalize(self, self._watchdog.stop)
 
     def __iter__(self) -> Self:
@@ -150,7 +150,7 @@ class ResumingStream(Generic[Response, Event]):
     def _receive(self, call: ServerStream[Response]) -> Response | None:
         """The next message; None when the server has closed the call."""
         try:
-            with self._watchdog.watches(call):
+            with self._watchdog.watches(call, self._session.silence_limit):
                 return next(call)
         except StopIteration:
             return None
@@ -197,8 +197,8 @@ class _Watchdog:
     the caller does something else does not count.
     """
 
-    def __init__(self, limit: float | None, clock: Callable[[], float]) -> None:
-        self._limit = limit
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._limit: float | None = None
         self._clock = clock
         self._stopped = threading.Event()
         self._state = threading.Lock()
@@ -208,13 +208,19 @@ class _Watchdog:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def watches(self, call: ServerStream[object]) -> Iterator[None]:
-        """Watches over the waiting inside of the `with`."""
-        if self._limit is not None and self._thread is None:
-            self._thread = threading.Thread(target=self._run, args=(self._limit,), daemon=True)
-            self._thread.start()
+    def watches(self, call: ServerStream[object], limit: float | None) -> Iterator[None]:
+        """Watch over the waiting inside of the `with`.
+
+        Args:
+            call: what is waited for.
+            limit: seconds of silence after which it is cancelled; None for no limit.
+        """
         with self._state:
             self._call, self._since, self._barked = call, self._clock(), False
+            self._limit = limit
+        if limit is not None and self._thread is None:
+            self._thread = threading.Thread(target=self._run, args=(limit,), daemon=True)
+            self._thread.start()
         try:
             yield
         finally:
@@ -237,11 +243,11 @@ class _Watchdog:
         while not self._stopped.wait(wait):
             with self._state:
                 wait = limit
-                if self._call is None:
+                if self._call is None or self._limit is None:
                     continue
                 silent = self._clock() - self._since
-                if silent < limit:
-                    wait = limit - silent
+                if silent < self._limit:
+                    wait = self._limit - silent
                 else:
                     self._barked = True
                     self._call.cancel()

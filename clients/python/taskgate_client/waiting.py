@@ -10,6 +10,8 @@ from taskgate_client.reconnects import Reconnects
 
 LONGEST_CALL_SECONDS = 300.0
 """How long one call may wait. Load balancers cut calls that live for hours."""
+MAX_WAIT_SECONDS = 25
+"""`max_wait` of each call. Proxies cut calls that are silent for longer; 30 s is a common limit."""
 SHORTEST_CALL_SECONDS = 1.0
 """With less time than that left there is no point in asking again."""
 
@@ -32,7 +34,10 @@ class WaitSession:
         now: float,
         reconnects: Reconnects,
     ) -> None:
-        self._request = request
+        self._request = task_watch_pb2.WaitTaskRequest()
+        self._request.CopyFrom(request)
+        if not request.HasField("max_wait"):
+            self._request.max_wait.FromSeconds(MAX_WAIT_SECONDS)
         self._end = None if time_limit is None else now + time_limit
         self._asked = now
         self._reconnects = reconnects

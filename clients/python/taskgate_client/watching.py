@@ -9,7 +9,7 @@ from datetime import UTC
 
 import grpc
 
-from taskgate.v1 import task_pb2, task_watch_pb2
+from taskgate.v1 import task_log_pb2, task_pb2, task_watch_pb2
 from taskgate_client.errors import CallError
 from taskgate_client.events import Heartbeat, Resumed, Snapshot, TaskChange, WatchEnd, WatchEvent
 from taskgate_client.reconnects import SERVER_STOPPING
@@ -18,6 +18,14 @@ DEFAULT_HEARTBEAT_SECONDS = 10.0
 """What the server takes where the request has none."""
 SILENT_HEARTBEATS = 3
 """After how many heartbeats that did not come a connection is given up."""
+
+
+def silence_limit(
+    request: task_watch_pb2.WatchTasksRequest | task_log_pb2.StreamTaskLogsRequest,
+) -> float:
+    """Return after how many seconds without a message a stream with heartbeats is dead."""
+    interval = request.heartbeat_interval.ToTimedelta().total_seconds()
+    return SILENT_HEARTBEATS * (interval or DEFAULT_HEARTBEAT_SECONDS)
 
 
 class WatchSession:
@@ -46,8 +54,7 @@ class WatchSession:
     @property
     def silence_limit(self) -> float:
         """How many seconds without any message mean that the connection is dead."""
-        asked = self._request.heartbeat_interval.ToTimedelta().total_seconds()
-        return SILENT_HEARTBEATS * (asked or DEFAULT_HEARTBEAT_SECONDS)
+        return silence_limit(self._request)
 
     def request(self) -> task_watch_pb2.WatchTasksRequest:
         """What to send for the next call."""
@@ -115,7 +122,8 @@ class WatchSession:
                 grpc.StatusCode.UNAVAILABLE, "the server stops", SERVER_STOPPING, "taskgate"
             )
         self.finished = True
-        return WatchEnd(reason=end.reason, counts=end.counts)
+        parent = end.parent_status if end.HasField("parent_status") else None
+        return WatchEnd(reason=end.reason, counts=end.counts, parent_status=parent)
 
 
 def _change(message: task_watch_pb2.TaskChange) -> TaskChange:

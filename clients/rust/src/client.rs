@@ -27,7 +27,7 @@ use crate::protos::taskgate::v1::{
 };
 use crate::stream::{TaskLog, Watch};
 use crate::transport::Transport;
-use crate::wait::{Step, WaitSession};
+use crate::wait::{bounded, Step, WaitSession};
 use crate::watch_session::WatchSession;
 
 /// Ends calls for which no other time is set.
@@ -164,7 +164,8 @@ impl Client {
     }
 
     /// Waits until a task is in one of the states, or has settled if the request names none, also
-    /// across restarts of the server. The answer is not `done` when the time is up.
+    /// across restarts of the server. The response is `done`, with a `parent_status`, too, if the task
+    /// can never settle because its run or job has ended. It is not `done` when the time is up.
     ///
     /// # Errors
     ///
@@ -174,6 +175,7 @@ impl Client {
         request: WaitTaskRequest,
         time_limit: Option<Duration>,
     ) -> Result<WaitTaskResponse, Error> {
+        let request = bounded(request);
         let mut session = WaitSession::new(time_limit.map(|limit| Instant::now() + limit));
         loop {
             let asked = Instant::now();
@@ -237,8 +239,9 @@ impl Client {
         Ok(results.map(|each| (each.name, each.error.map_or(Ok(()), outcome))).collect())
     }
 
-    /// What a task has written to its log, and with `follow` what it goes on to write. Goes on by
-    /// itself when the connection breaks; no line is told twice.
+    /// What a task has written to its log, and with `follow` what it writes later. When the connection
+    /// breaks, or three heartbeats of the server do not come, it calls again and continues; no line is
+    /// returned twice.
     #[must_use]
     pub fn stream_task_logs(&self, request: StreamTaskLogsRequest) -> TaskLog {
         let tasks = self.tasks.clone();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prost_types::Timestamp;
 
 use crate::error::Error;
-use crate::protos::taskgate::v1::{Task, TaskChange, TaskCounts};
+use crate::protos::taskgate::v1::{ParentStatus, Task, TaskChange, TaskCounts};
 
 /// What a watch tells. Numbers of enums may be newer than this crate.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,4 +65,7 @@ pub struct WatchEnd {
     pub reason: i32,
     /// The tasks as a whole, at the end.
     pub counts: Option<TaskCounts>,
+    /// The state of the watched parent itself, with the reason if it failed. For a watch of named
+    /// tasks that of an ended parent whose tasks can never settle. Older servers send none.
+    pub parent_status: Option<ParentStatus>,
 }

@@ -8,6 +8,7 @@ use crate::protos::taskgate::v1::{
     LogLine, LogSource, StreamTaskLogsRequest, StreamTaskLogsResponse,
 };
 use crate::stream::Session;
+use crate::watch_session::silence_limit;
 
 /// One reading of a log.
 ///
@@ -26,6 +27,8 @@ pub(crate) struct LogSession {
     same_attempt: bool,
     goes_on: bool,
     finished: bool,
+    /// Whether the present call has had any: older servers send none.
+    has_heartbeats: bool,
 }
 
 impl LogSession {
@@ -40,6 +43,7 @@ impl LogSession {
             same_attempt: true,
             goes_on: false,
             finished: false,
+            has_heartbeats: false,
         }
     }
 
@@ -88,6 +92,7 @@ impl Session for LogSession {
             }
         }
         self.skip = self.told_at_last;
+        self.has_heartbeats = false;
         request
     }
 
@@ -103,6 +108,7 @@ impl Session for LogSession {
                     }
                 }
             }
+            Some(Part::Heartbeat(_)) => self.has_heartbeats = true,
             None => {} // of a newer server
         }
         Ok(lines)
@@ -118,8 +124,8 @@ impl Session for LogSession {
         self.finished
     }
 
-    /// A log may be silent for as long as its task computes.
+    /// A log may be silent for as long as its task computes, unless the server sends heartbeats.
     fn silence(&self) -> Option<Duration> {
-        None
+        self.has_heartbeats.then(|| silence_limit(self.request.heartbeat_interval))
     }
 }

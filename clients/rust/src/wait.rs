@@ -6,13 +6,23 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use crate::error::Error;
-use crate::protos::taskgate::v1::WaitTaskResponse;
+use crate::protos::taskgate::v1::{WaitTaskRequest, WaitTaskResponse};
 use crate::reconnects::Reconnects;
 
 /// How long one call may wait. Load balancers cut calls that live for hours.
 const LONGEST_CALL: Duration = Duration::from_secs(300);
+/// The request's `max_wait` if it has none, in seconds. Proxies cut calls that are silent for longer;
+/// 30 s is a common limit.
+const MAX_WAIT_SECONDS: i64 = 25;
 /// With less time than that left there is no point in asking again.
 const SHORTEST_CALL: Duration = Duration::from_secs(1);
+
+/// The request, bounded so that no proxy cuts it.
+pub(crate) fn bounded(mut request: WaitTaskRequest) -> WaitTaskRequest {
+    let wait = prost_types::Duration { seconds: MAX_WAIT_SECONDS, nanos: 0 };
+    request.max_wait.get_or_insert(wait);
+    request
+}
 
 /// What comes of an answer.
 pub(crate) enum Step {

@@ -70,7 +70,8 @@ impl WatchSession {
             return Err(error);
         }
         self.finished = true;
-        Ok(Event::End(WatchEnd { reason: end.reason, counts: end.counts }))
+        let pb::WatchEnd { reason, counts, parent_status } = end;
+        Ok(Event::End(WatchEnd { reason, counts, parent_status }))
     }
 }
 
@@ -107,10 +108,14 @@ impl Session for WatchSession {
     }
 
     fn silence(&self) -> Option<Duration> {
-        let asked = self.request.heartbeat_interval.and_then(|each| Duration::try_from(each).ok());
-        let heartbeat = asked.filter(|each| !each.is_zero()).unwrap_or(DEFAULT_HEARTBEAT);
-        Some(heartbeat * SILENT_HEARTBEATS)
+        Some(silence_limit(self.request.heartbeat_interval))
     }
+}
+
+/// How long without a message means that a stream with heartbeats is dead.
+pub(crate) fn silence_limit(interval: Option<prost_types::Duration>) -> Duration {
+    let asked = interval.and_then(|each| Duration::try_from(each).ok());
+    asked.filter(|each| !each.is_zero()).unwrap_or(DEFAULT_HEARTBEAT) * SILENT_HEARTBEATS
 }
 
 fn heartbeat_of(message: &pb::Heartbeat) -> Heartbeat {

@@ -104,14 +104,19 @@ const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown>
     return { tasks, total_size: listing.totalSize ?? null };
   },
   summarize_tasks: async ({ parent }) => {
-    const { counts } = await client().summarizeTasks({ parent: parent ?? "" });
+    const { counts, parentStatus } = await client().summarizeTasks({ parent: parent ?? "" });
     const states = counts?.states.map(({ state, count }) => [values.state(state), count]) ?? [];
-    return { total: counts?.total, states: Object.fromEntries(states) as unknown };
+    return {
+      total: counts?.total,
+      states: Object.fromEntries(states) as unknown,
+      settled: counts?.settled,
+      parent: values.parent(parentStatus),
+    };
   },
   wait_task: async ({ name, states }, options) => {
     const words = (states ?? []).map((word) => TaskState[word as keyof typeof TaskState]);
-    const { task, done } = await client().waitTask({ name, states: words }, options);
-    return { task: task && values.task(task), done };
+    const { task, done, parentStatus } = await client().waitTask({ name, states: words }, options);
+    return { task: task && values.task(task), done, parent: values.parent(parentStatus) };
   },
   cancel_task: async (command) => values.task(await client().cancelTask(update(command))),
   retry_task: async (command) => values.task(await client().retryTask(update(command))),
@@ -159,7 +164,7 @@ const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown>
     watch?.close();
     return {};
   },
-  read_log: async ({ name, follow, limit, tail, attempt }) => {
+  read_log: async ({ name, follow, limit, tail, attempt, heartbeat_interval }, { timeoutMs }) => {
     const lines = [];
     const request = {
       name,
@@ -167,8 +172,11 @@ const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown>
       limit: limit ?? 0,
       tail: tail ?? 0,
       ...(attempt === undefined ? {} : { attempt }),
+      ...(heartbeat_interval === undefined
+        ? {}
+        : { heartbeatInterval: durationFromMs(heartbeat_interval * 1000) }),
     };
-    for await (const line of client().streamTaskLogs(request)) {
+    for await (const line of client().streamTaskLogs(request, { timeoutMs })) {
       lines.push(line.message);
     }
     return lines;

@@ -8,7 +8,7 @@ import {
   parseParentName,
   parseTaskName,
 } from "../src/index.js";
-import type { Name, Task, TaskgateError, WatchEvent } from "../src/index.js";
+import type { Name, ParentStatus, Task, TaskgateError, WatchEvent } from "../src/index.js";
 
 const KINDS = {
   deadline_queue: "deadlineQueue",
@@ -55,6 +55,20 @@ export function task(message: Task): unknown {
   };
 }
 
+export function parent(status: ParentStatus | undefined): unknown {
+  return status === undefined
+    ? null
+    : {
+        name: status.name,
+        state: state(status.state),
+        native_state: status.nativeState,
+        ended: status.ended,
+        lifecycle_status: status.lifecycleStatus ?? null,
+        failure_reason: status.failureReason ?? null,
+        status_message: status.statusMessage ?? null,
+      };
+}
+
 export function error(failed: TaskgateError): unknown {
   const { code, message, reason, domain, metadata, violations, quota } = failed;
   return {
@@ -90,7 +104,11 @@ export function event(told: WatchEvent): unknown {
     case "resumed":
       return { event: told.event };
     case "end":
-      return { event: told.event, reason: word(WatchEndReason, told.reason) };
+      return {
+        event: told.event,
+        reason: word(WatchEndReason, told.reason),
+        parent: parent(told.parentStatus),
+      };
   }
 }
 

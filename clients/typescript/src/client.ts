@@ -127,7 +127,8 @@ export class Client {
 
   /**
    * Waits until a task is in one of the states, or has settled if none are given, also across
-   * restarts of the server. The answer is not `done` when the time is up.
+   * restarts of the server. The response is `done`, with a `parentStatus`, too, if the task can never
+   * settle because its run or job has ended. It is not `done` when the time is up.
    */
   waitTask(request: Request<"waitTask">, options: CallOptions = {}): Promise<Answer<"waitTask">> {
     return waitForTask(this.caller, request, options, this.timing);
@@ -159,7 +160,10 @@ export class Client {
     );
   }
 
-  /** What a task has written to its log, and with `follow` what it goes on to write. */
+  /**
+   * What a task has written to its log, and with `follow` what it writes later. When the connection
+   * breaks, or three heartbeats of the server do not come, it calls again and continues.
+   */
   streamTaskLogs(request: Request<"streamTaskLogs">, options: StreamOptions = {}): TaskLog {
     const session = new LogSession(request);
     const method = TaskService.method.streamTaskLogs;

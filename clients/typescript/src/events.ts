@@ -1,7 +1,7 @@
 /** What a watch tells, as values to switch on. */
 
 import type { TaskgateError } from "./errors.js";
-import type { Task, TaskCounts, TaskState } from "./gen/taskgate/v1/task_pb.js";
+import type { ParentStatus, Task, TaskCounts, TaskState } from "./gen/taskgate/v1/task_pb.js";
 import type {
   SnapshotReason,
   TaskChangeKind,
@@ -68,10 +68,15 @@ export interface Resumed {
 export interface WatchEnd {
   /** Which event it is. */
   readonly event: "end";
-  /** Every task has settled, or there are none any more; or a number that a newer server knows. */
+  /** Nothing changes until a caller acts, or AWS has no tasks any more; or a newer server's number. */
   readonly reason: WatchEndReason;
   /** The tasks as a whole, at the end. */
   readonly counts: TaskCounts | undefined;
+  /**
+   * The state of the watched parent itself, with the reason if it failed. For a watch of named tasks
+   * that of an ended parent whose tasks can never settle. Older servers send none.
+   */
+  readonly parentStatus: ParentStatus | undefined;
 }
 
 /** What a watch tells. */

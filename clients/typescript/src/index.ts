@@ -27,7 +27,7 @@ export type {
   WatchEvent,
 } from "./events.js";
 export { TaskState, TaskView } from "./gen/taskgate/v1/task_pb.js";
-export type { Task, TaskCounts, TaskParameter } from "./gen/taskgate/v1/task_pb.js";
+export type { ParentStatus, Task, TaskCounts, TaskParameter } from "./gen/taskgate/v1/task_pb.js";
 export type { LogLine, LogSource } from "./gen/taskgate/v1/task_log_pb.js";
 export { TaskAction } from "./gen/taskgate/v1/task_update_pb.js";
 export { SnapshotReason, TaskChangeKind, WatchEndReason } from "./gen/taskgate/v1/task_watch_pb.js";

@@ -11,6 +11,7 @@ import type {
   StreamTaskLogsRequest,
   StreamTaskLogsResponse,
 } from "./gen/taskgate/v1/task_log_pb.js";
+import { silenceLimitMs } from "./watch_session.js";
 
 /**
  * One reading of a log.
@@ -25,8 +26,6 @@ export class LogSession {
   finished = false;
   /** Where the log is, once the server has said so; another one with each attempt. */
   source: LogSource | undefined;
-  /** A log may be silent for as long as its task computes. */
-  readonly silenceMs = undefined;
   private readonly request: StreamTaskLogsRequest;
   private last: LogLine | undefined;
   private told = 0;
@@ -34,9 +33,19 @@ export class LogSession {
   private skip = 0;
   private sameAttempt = true;
   private goesOn = false;
+  /** Whether the present call has had any: older servers send none. */
+  private hasHeartbeats = false;
 
   constructor(request: MessageInitShape<typeof StreamTaskLogsRequestSchema>) {
     this.request = create(StreamTaskLogsRequestSchema, request);
+  }
+
+  /**
+   * Milliseconds without any message that mean that the connection is dead. A log may be silent for
+   * as long as its task computes, unless the server sends heartbeats.
+   */
+  get silenceMs(): number | undefined {
+    return this.hasHeartbeats ? silenceLimitMs(this.request.heartbeatInterval) : undefined;
   }
 
   /** What to send for the next call. */
@@ -56,6 +65,7 @@ export class LogSession {
       }
     }
     this.skip = this.toldAtLast;
+    this.hasHeartbeats = false;
     return request;
   }
 
@@ -64,6 +74,7 @@ export class LogSession {
     if (part.case === "source") {
       this.begin(part.value);
     }
+    this.hasHeartbeats ||= part.case === "heartbeat";
     const lines: LogLine[] = [];
     for (const line of part.case === "lines" ? part.value.lines : []) {
       if (!this.finished && this.isNew(line)) {

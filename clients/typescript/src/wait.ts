@@ -1,16 +1,24 @@
 /** Waiting for a task across any number of calls. */
 
+import { clone, create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 
 import type { CallOptions, Caller } from "./caller.js";
 import { TaskgateError } from "./errors.js";
 import { TaskService } from "./gen/taskgate/v1/task_service_pb.js";
-import type { WaitTaskRequestSchema, WaitTaskResponse } from "./gen/taskgate/v1/task_watch_pb.js";
+import { WaitTaskRequestSchema } from "./gen/taskgate/v1/task_watch_pb.js";
+import type { WaitTaskResponse } from "./gen/taskgate/v1/task_watch_pb.js";
 import { Reconnects } from "./reconnects.js";
 import type { Timing } from "./reconnects.js";
 
 /** How long one call may wait. Load balancers cut calls that live for hours. */
 const LONGEST_CALL_MS = 300_000;
+/**
+ * The request's `maxWait` if it has none. Proxies cut calls that are silent for longer; 30 s is a
+ * common limit.
+ */
+const MAX_WAIT_MS = 25_000;
 /** With less time than that left there is no point in asking again. */
 const SHORTEST_CALL_MS = 1_000;
 
@@ -22,6 +30,8 @@ export async function waitForTask(
   timing: Timing,
 ): Promise<WaitTaskResponse> {
   const session = new WaitSession(timing, timeoutMs);
+  const bounded = clone(WaitTaskRequestSchema, create(WaitTaskRequestSchema, request));
+  bounded.maxWait ??= durationFromMs(MAX_WAIT_MS);
   const givenUp = new AbortController();
   const release = caller.whenGivenUp(() => {
     givenUp.abort();
@@ -32,7 +42,7 @@ export async function waitForTask(
       let pause: number | undefined;
       try {
         const options = { signal, timeoutMs: session.callMs(asked) };
-        const answer = await caller.unary(TaskService.method.waitTask, request, options);
+        const answer = await caller.unary(TaskService.method.waitTask, bounded, options);
         pause = session.take(answer, asked);
       } catch (error) {
         if (!(error instanceof TaskgateError) || caller.isClosed) {

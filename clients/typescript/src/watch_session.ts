@@ -2,6 +2,7 @@
 
 import { clone, create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs, timestampDate } from "@bufbuild/protobuf/wkt";
 
 import { TaskgateError } from "./errors.js";
@@ -14,6 +15,12 @@ import { SERVER_STOPPING } from "./reconnects.js";
 const DEFAULT_HEARTBEAT_MS = 10_000;
 /** After how many heartbeats that did not come a connection is given up. */
 const SILENT_HEARTBEATS = 3;
+
+/** Milliseconds without any message that mean that a stream with heartbeats is dead. */
+export function silenceLimitMs(interval: Duration | undefined): number {
+  const asked = interval === undefined ? 0 : durationMs(interval);
+  return SILENT_HEARTBEATS * (asked || DEFAULT_HEARTBEAT_MS);
+}
 
 /**
  * One watch, however often it has to be called for.
@@ -35,9 +42,7 @@ export class WatchSession {
   constructor(request: MessageInitShape<typeof pb.WatchTasksRequestSchema>) {
     this.request = create(pb.WatchTasksRequestSchema, request);
     this.resumeToken = this.request.resumeToken;
-    const interval = this.request.heartbeatInterval;
-    const asked = interval === undefined ? 0 : durationMs(interval);
-    this.silenceMs = SILENT_HEARTBEATS * (asked || DEFAULT_HEARTBEAT_MS);
+    this.silenceMs = silenceLimitMs(this.request.heartbeatInterval);
   }
 
   /** What to send for the next call. */
@@ -119,7 +124,8 @@ export class WatchSession {
       });
     }
     this.finished = true;
-    return [{ event: "end", reason: end.reason, counts: end.counts }];
+    const { reason, counts, parentStatus } = end;
+    return [{ event: "end", reason, counts, parentStatus }];
   }
 }
 

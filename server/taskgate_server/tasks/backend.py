@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import Any, ClassVar, Final, TypeAlias
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
@@ -18,15 +17,17 @@ from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation, Rows
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.calls import DEFAULT_TARGET, Call
+from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
+from taskgate_server.tasks.parent_state import ParentKind, ParentState
+from taskgate_server.tasks.states import State
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.question import Question
 from taskgate_server.upstream.sender import Answer
 
-State: TypeAlias = "task_pb2.TaskState.ValueType"
 TaskView: TypeAlias = "task_pb2.TaskView.ValueType"
 Action: TypeAlias = "task_update_pb2.TaskAction.ValueType"
 
@@ -74,6 +75,12 @@ class TaskBackend(ABC):
 
     summarized: ClassVar[tuple[str, ...]]
     """The kinds of parents that `summarize` takes."""
+
+    parents: ClassVar[Mapping[str, ParentKind]]
+    """How each kind of parent that can end reports its state."""
+
+    root_kind: ClassVar[str]
+    """The kind of parent with which all that it contains ends for good."""
 
     states: ClassVar[Mapping[str, State]]
     """AWS's words for a task's state, those that are known, and what they mean."""
@@ -208,6 +215,47 @@ class TaskBackend(ABC):
             errors.TaskgateError: as AWS answers.
         """
 
+    def root(self, name: str) -> Parent:
+        """Return the job or run that contains a task or a parent, or is that parent.
+
+        Args:
+            name: of the task or the parent, well-formed.
+        """
+        return self.names.parse_parent(self.names.parent_of(name, self.root_kind), "name")
+
+    async def parent_state(self, parent: Parent, options: CallOptions) -> ParentState:
+        """Return the state of a parent; that of the job, for a step whose job has ended for good.
+
+        Args:
+            parent: of one of the kinds in `parents`.
+            options: on whose behalf.
+
+        Raises:
+            errors.TaskgateError: as AWS answers.
+        """
+        return await self.root_if_final(await self._own_state(parent, options), options)
+
+    async def root_if_final(self, state: ParentState, options: CallOptions) -> ParentState:
+        """Return the state of the job or run instead of a part's, if it has ended for good.
+
+        Args:
+            state: of a parent. AWS is not called if it has ended or is a job or run itself.
+            options: on whose behalf.
+
+        Raises:
+            errors.TaskgateError: as AWS answers.
+        """
+        root = self.root(state.name)
+        if state.ended or root.name == state.name:
+            return state
+        outer = await self._own_state(root, options)
+        return outer if outer.final else state
+
+    async def _own_state(self, parent: Parent, options: CallOptions) -> ParentState:
+        kind = self.parents[parent.kind]
+        answer = await self.ask(kind.operation, parent.params, options)
+        return kind.read(parent.name, answer.value, answer.observe_time)
+
     def row_task(
         self, ids: Mapping[str, str], row: Mapping[str, Any], observe_time: float
     ) -> task_pb2.Task:
@@ -327,19 +375,6 @@ def load_backend(spec: ServiceSpec) -> type[TaskBackend]:
     """The class `Tasks` of the module here that is named after the AWS service."""
     backend: type[TaskBackend] = import_module(f"taskgate_server.tasks.{spec.name}").Tasks
     return backend
-
-
-def state_of(word: str | None, states: Mapping[str, State]) -> State:
-    """The shared state for AWS's word; UNRECOGNIZED for a word that the table lacks."""
-    if word is None:
-        return task_pb2.TASK_STATE_UNSPECIFIED
-    return states.get(word, task_pb2.TASK_STATE_UNRECOGNIZED)
-
-
-def to_timestamp(seconds: float) -> Timestamp:
-    """Seconds since 1970 as protobuf has them, to the microsecond."""
-    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
-    return Timestamp(seconds=whole, nanos=micros * 1000)
 
 
 def present(native: Message, fields: Mapping[str, str]) -> dict[str, Any]:

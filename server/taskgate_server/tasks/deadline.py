@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -13,15 +14,15 @@ from taskgate_server.aws.services import DEADLINE
 from taskgate_server.tasks import listing_deadline, summary_deadline
 from taskgate_server.tasks.backend import (
     METHODS_FOR_ALL,
-    State,
     TaskBackend,
     Verbs,
     present,
-    state_of,
 )
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
+from taskgate_server.tasks.parent_state import Lifecycle, ParentKind
+from taskgate_server.tasks.states import State, state_of
 from taskgate_server.upstream.options import CallOptions
 
 NAMES: Final = NameTemplate(DEADLINE.task_name, DEADLINE.name, "GetTask", DEADLINE.task_parents)
@@ -41,6 +42,11 @@ STATES: Final[Mapping[str, State]] = {
     "CANCELED": task_pb2.TASK_STATE_CANCELLED,
     "NOT_COMPATIBLE": task_pb2.TASK_STATE_BLOCKED,
 }
+
+JOBS: Final = ParentKind(
+    operation="GetJob", status="taskRunStatus", states=STATES, lifecycle=Lifecycle()
+)
+STEPS: Final = replace(JOBS, operation="GetStep")
 
 SAME: Final = {
     "create_time": "created_at",
@@ -71,6 +77,8 @@ class Tasks(TaskBackend):
     states = STATES
     same = SAME
     summarized = ("jobs", "steps")
+    parents = {"jobs": JOBS, "steps": STEPS}  # noqa: RUF012  # typed in the base class
+    root_kind = "jobs"
     methods = METHODS_FOR_ALL | {"CancelTask", "RetryTask", "SuspendTask", "BatchUpdateTasks"}
     verbs = VERBS
 

@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 from taskgate.v1 import task_pb2
 from taskgate_server import errors
-from taskgate_server.tasks.backend import State
 from taskgate_server.tasks.filters_fields import HAS, Predicate, to_predicate
 from taskgate_server.tasks.filters_syntax import (
     And,
@@ -22,6 +21,7 @@ from taskgate_server.tasks.filters_syntax import (
     Not,
     parse,
 )
+from taskgate_server.tasks.states import State
 
 Verdict: TypeAlias = bool | None
 """Whether an expression is true of a task of which one knows the state only; None: it depends."""

@@ -15,15 +15,15 @@ from taskgate_server.aws.services import OMICS
 from taskgate_server.tasks import listing_lookup, summary_omics
 from taskgate_server.tasks.backend import (
     NoVerbs,
-    State,
     TaskBackend,
     TaskView,
     present,
-    state_of,
 )
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.page_tokens import Cursor
+from taskgate_server.tasks.parent_state import ParentKind
+from taskgate_server.tasks.states import State, state_of
 from taskgate_server.upstream.options import CallOptions
 
 NAMES: Final = NameTemplate(OMICS.task_name, OMICS.name, "GetRunTask", OMICS.task_parents)
@@ -40,6 +40,15 @@ STATES: Final[Mapping[str, State]] = {
     "FAILED": task_pb2.TASK_STATE_FAILED,
     "CANCELLED": task_pb2.TASK_STATE_CANCELLED,
 }
+
+RUNS: Final = ParentKind(
+    operation="GetRun",
+    status="status",
+    # A deleted run does not say how it had ended.
+    states={**STATES, "DELETED": task_pb2.TASK_STATE_CANCELLED},
+    failure_reason="failureReason",
+    status_message="statusMessage",
+)
 
 SAME: Final = {
     "display_name": "name",
@@ -67,6 +76,8 @@ class Tasks(TaskBackend):
     states = STATES
     same = SAME
     summarized = ("runs",)
+    parents = {"runs": RUNS}  # noqa: RUF012  # typed in the base class
+    root_kind = "runs"
     # It ends whole runs only:
     # https://docs.aws.amazon.com/omics/latest/dev/canceling-runs.html
     verbs = NoVerbs(alternative="CancelRun")

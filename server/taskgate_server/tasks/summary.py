@@ -10,24 +10,26 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskgate.v1 import task_pb2
 from taskgate_server import errors
 from taskgate_server.aws import timestamps
-from taskgate_server.tasks.backend import State, state_of
 from taskgate_server.tasks.counts import to_counts
+from taskgate_server.tasks.parent_state import ParentState
+from taskgate_server.tasks.states import State, all_settled, state_of
 
 MOST_FAILED_TASKS: Final = 100
 
 
 def count_words(
-    words: Mapping[str, int], states: Mapping[str, State], *, settled_if_empty: bool
+    words: Mapping[str, int], states: Mapping[str, State], parent: ParentState
 ) -> task_pb2.TaskCounts:
-    """The counts of a parent's tasks.
+    """Return the counts of a parent's tasks.
 
     Args:
-        words: AWS's word for a state to how many tasks have it.
-        states: AWS's words, those that are known, and their states.
-        settled_if_empty: whether the parent itself has settled.
+        words: the number of tasks by AWS's value for their state.
+        states: the known values, and what they mean.
+        parent: the state of the parent itself.
     """
     tasks = {(state_of(word or None, states), word): count for word, count in words.items()}
-    return to_counts(tasks, settled_if_empty=settled_if_empty)
+    settled = all_settled(state for (state, _), count in tasks.items() if count > 0)
+    return to_counts(tasks, settled=parent.settles(all_settled=settled))
 
 
 def moments(

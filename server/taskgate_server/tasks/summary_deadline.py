@@ -6,22 +6,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from taskgate.v1 import task_service_pb2
-from taskgate_server.tasks import backend as backends
 from taskgate_server.tasks import summary
-from taskgate_server.tasks.backend import State, TaskBackend
-from taskgate_server.tasks.counts import SETTLED
+from taskgate_server.tasks.backend import TaskBackend
+from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.listing_deadline import LIST_STEPS, LIST_TASKS
 from taskgate_server.tasks.names import Parent
+from taskgate_server.tasks.states import State
 from taskgate_server.upstream.options import CallOptions
 
-GET: Final = {"steps": "GetStep", "jobs": "GetJob"}
 _COUNTS: Final = "taskRunStatusCounts"
 _FAILED: Final = "FAILED"
 _MOST_PAGES: Final = 20
 """AWS does not select failed tasks: past so many pages of ListTasks they are not looked for."""
 
-# The lifecycle statuses on which botocore's waiters for jobs give up: no tasks come after them.
-_ENDED: Final = frozenset({"CREATE_FAILED", "UPLOAD_FAILED", "ARCHIVED"})
 _CHANGES: Final = ("createdAt", "startedAt", "endedAt", "updatedAt")
 
 
@@ -29,21 +26,19 @@ async def summarize(
     backend: TaskBackend, parent: Parent, states: Mapping[str, State], options: CallOptions
 ) -> task_service_pb2.SummarizeTasksResponse:
     """See `TaskBackend.summarize`."""
-    operation = GET[parent.kind]
+    kind = backend.parents[parent.kind]
+    operation = kind.operation
     answer = await backend.ask(operation, parent.params, options)
     told, observed = answer.value, answer.observe_time
-    word, lifecycle = told.get("taskRunStatus"), told.get("lifecycleStatus")
+    state = await backend.root_if_final(kind.read(parent.name, told, observed), options)
+    observed = min(observed, state.observe_time)
     failed: list[str] = []
     counts = told.get(_COUNTS) or {}
     if counts.get(_FAILED):
         failed, listed = await _Failed(backend, options).of(parent, counts[_FAILED])
         observed = min(observed, listed)
     return task_service_pb2.SummarizeTasksResponse(
-        counts=summary.count_words(
-            counts,
-            states,
-            settled_if_empty=lifecycle in _ENDED or backends.state_of(word, states) in SETTLED,
-        ),
+        counts=summary.count_words(counts, states, state),
         first_start_time=summary.to_timestamp(
             min(summary.moments([told], ["startedAt"], operation), default=None)
         ),
@@ -52,8 +47,9 @@ async def summarize(
         ),
         failed_tasks=failed,
         display_name=told.get("name"),
-        native_state=word or lifecycle or "",
-        observe_time=backends.to_timestamp(observed),
+        native_state=state.native_state,
+        observe_time=to_timestamp(observed),
+        parent_status=state.to_message(),
     )
 
 

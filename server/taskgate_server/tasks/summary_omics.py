@@ -9,14 +9,13 @@ from typing import Any, Final
 
 from taskgate.v1 import task_service_pb2
 from taskgate_server.aws.paging import PagedOperation
-from taskgate_server.tasks import backend as backends
 from taskgate_server.tasks import summary
-from taskgate_server.tasks.backend import State, TaskBackend
+from taskgate_server.tasks.backend import TaskBackend
+from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.names import Parent
+from taskgate_server.tasks.states import State
 from taskgate_server.upstream.options import CallOptions
 
-_ENDED: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "DELETED"})
-"""The statuses of a run that makes no more tasks."""
 _FAILED: Final = "FAILED"
 _CHANGES: Final = ("creationTime", "startTime", "stopTime")
 
@@ -29,15 +28,12 @@ async def summarize(
     options: CallOptions,
 ) -> task_service_pb2.SummarizeTasksResponse:
     """See `TaskBackend.summarize`."""
+    kind = backend.parents[parent.kind]
     answer, (rows, listed) = await asyncio.gather(
-        backend.ask("GetRun", parent.params, options), _rows(backend, parent, paged, options)
+        backend.ask(kind.operation, parent.params, options), _rows(backend, parent, paged, options)
     )
-    run, has_ended = answer.value, answer.value.get("status") in _ENDED
-    counts = summary.count_words(
-        Counter(row.get("status") or "" for row in rows), states, settled_if_empty=has_ended
-    )
-    # A run makes its tasks one after the other: between two of them, all that there are have ended.
-    counts.settled = counts.settled and has_ended
+    run, state = answer.value, kind.read(parent.name, answer.value, answer.observe_time)
+    counts = summary.count_words(Counter(row.get("status") or "" for row in rows), states, state)
     failed = [row for row in rows if row.get("status") == _FAILED][: summary.MOST_FAILED_TASKS]
     return task_service_pb2.SummarizeTasksResponse(
         counts=counts,
@@ -52,8 +48,9 @@ async def summarize(
             for row in failed
         ],
         display_name=run.get("name"),
-        native_state=run.get("status") or "",
-        observe_time=backends.to_timestamp(min(answer.observe_time, listed)),
+        native_state=state.native_state,
+        observe_time=to_timestamp(min(answer.observe_time, listed)),
+        parent_status=state.to_message(),
     )
 
 

@@ -24,10 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What a task is doing.
+// The state of a task. The same values describe the state of a parent, see `ParentStatus`.
 //
-// SUCCEEDED, FAILED, CANCELLED, SUSPENDED and BLOCKED are settled: nothing happens until somebody
-// acts. None is final, since any Deadline Cloud task can be queued again.
+// SUCCEEDED, FAILED, CANCELLED, SUSPENDED and BLOCKED are settled: the task stays in such a state
+// until a caller acts. No state is final, since any Deadline Cloud task can be queued again.
 type TaskState int32
 
 const (
@@ -639,9 +639,9 @@ type TaskCounts struct {
 	States []*StateCount `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
 	// The same by AWS's own words.
 	NativeStates map[string]int32 `protobuf:"bytes,3,rep,name=native_states,json=nativeStates,proto3" json:"native_states,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// Whether nothing happens any more until somebody acts: all are SUCCEEDED, FAILED, CANCELLED,
-	// SUSPENDED or BLOCKED. In a summary of a HealthOmics run, the run has ended, too: until then it
-	// may make more tasks.
+	// Whether nothing changes until a caller acts. All tasks are settled (see TaskState), or can never
+	// settle because their parent has ended for good. For the tasks of one parent, the parent itself
+	// has ended, too (see ParentStatus): until then it may add tasks.
 	Settled       bool `protobuf:"varint,4,opt,name=settled,proto3" json:"settled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -760,6 +760,134 @@ func (x *StateCount) GetCount() int32 {
 	return 0
 }
 
+// The state of a parent itself: a run, a job or a step.
+//
+// It does not follow from the states of the tasks alone. A run can fail without having had a task,
+// or after all of its tasks have completed; a job can fail before AWS has created its tasks.
+//
+// A parent has ended when AWS starts none of its tasks until a caller acts:
+//
+//   - A HealthOmics run ends with the status COMPLETED, FAILED, CANCELLED or DELETED, for good.
+//   - A Deadline Cloud job or step ends when its task run status is SUCCEEDED, FAILED, CANCELED,
+//     SUSPENDED or NOT_COMPATIBLE, unless its lifecycle status says that AWS still works on it:
+//     CREATE_IN_PROGRESS, UPLOAD_IN_PROGRESS or UPDATE_IN_PROGRESS. A caller can queue it again.
+//   - A Deadline Cloud job also ends, for good, with the lifecycle status CREATE_FAILED,
+//     UPLOAD_FAILED or ARCHIVED, whatever its task run status is. Its steps end with it.
+//   - A Deadline Cloud queue never ends.
+//
+// Tasks that have not settled when their parent ends for good can never settle.
+type ParentStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The parent's name, such as `omics/runs/{run}`. If a job has ended for good, this is the job,
+	// also for a request that names one of its steps.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The state in the terms of TaskState. SUCCEEDED, FAILED, CANCELLED, SUSPENDED and BLOCKED say how
+	// an ended parent has ended. CREATE_FAILED and UPLOAD_FAILED mean FAILED. A job that was archived
+	// before its tasks settled, and a deleted run, are CANCELLED.
+	State TaskState `protobuf:"varint,2,opt,name=state,proto3,enum=taskgate.v1.TaskState" json:"state,omitempty"`
+	// The AWS value that `state` follows from: the status of a run; the task run status of a job or
+	// step, or its lifecycle status where that decides.
+	NativeState string `protobuf:"bytes,3,opt,name=native_state,json=nativeState,proto3" json:"native_state,omitempty"`
+	// The lifecycle status of a Deadline Cloud job or step, such as CREATE_COMPLETE or ARCHIVED.
+	LifecycleStatus *string `protobuf:"bytes,4,opt,name=lifecycle_status,json=lifecycleStatus,proto3,oneof" json:"lifecycle_status,omitempty"`
+	// Whether the parent has ended.
+	Ended bool `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
+	// Why the parent failed, in AWS's terms. HealthOmics only.
+	FailureReason *string `protobuf:"bytes,6,opt,name=failure_reason,json=failureReason,proto3,oneof" json:"failure_reason,omitempty"`
+	// AWS's message about `native_state`.
+	StatusMessage *string `protobuf:"bytes,7,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
+	// When AWS sent the response that this message was made from.
+	ObserveTime   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParentStatus) Reset() {
+	*x = ParentStatus{}
+	mi := &file_taskgate_v1_task_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParentStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParentStatus) ProtoMessage() {}
+
+func (x *ParentStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgate_v1_task_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParentStatus.ProtoReflect.Descriptor instead.
+func (*ParentStatus) Descriptor() ([]byte, []int) {
+	return file_taskgate_v1_task_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ParentStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ParentStatus) GetState() TaskState {
+	if x != nil {
+		return x.State
+	}
+	return TaskState_TASK_STATE_UNSPECIFIED
+}
+
+func (x *ParentStatus) GetNativeState() string {
+	if x != nil {
+		return x.NativeState
+	}
+	return ""
+}
+
+func (x *ParentStatus) GetLifecycleStatus() string {
+	if x != nil && x.LifecycleStatus != nil {
+		return *x.LifecycleStatus
+	}
+	return ""
+}
+
+func (x *ParentStatus) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *ParentStatus) GetFailureReason() string {
+	if x != nil && x.FailureReason != nil {
+		return *x.FailureReason
+	}
+	return ""
+}
+
+func (x *ParentStatus) GetStatusMessage() string {
+	if x != nil && x.StatusMessage != nil {
+		return *x.StatusMessage
+	}
+	return ""
+}
+
+func (x *ParentStatus) GetObserveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ObserveTime
+	}
+	return nil
+}
+
 var File_taskgate_v1_task_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_proto_rawDesc = "" +
@@ -829,7 +957,19 @@ const file_taskgate_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"StateCount\x12,\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x16.taskgate.v1.TaskStateR\x05state\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x05R\x05count*\xba\x02\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"\x8b\x03\n" +
+	"\fParentStatus\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x16.taskgate.v1.TaskStateR\x05state\x12!\n" +
+	"\fnative_state\x18\x03 \x01(\tR\vnativeState\x12.\n" +
+	"\x10lifecycle_status\x18\x04 \x01(\tH\x00R\x0flifecycleStatus\x88\x01\x01\x12\x14\n" +
+	"\x05ended\x18\x05 \x01(\bR\x05ended\x12*\n" +
+	"\x0efailure_reason\x18\x06 \x01(\tH\x01R\rfailureReason\x88\x01\x01\x12*\n" +
+	"\x0estatus_message\x18\a \x01(\tH\x02R\rstatusMessage\x88\x01\x01\x12=\n" +
+	"\fobserve_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vobserveTimeB\x13\n" +
+	"\x11_lifecycle_statusB\x11\n" +
+	"\x0f_failure_reasonB\x11\n" +
+	"\x0f_status_message*\xba\x02\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12TASK_STATE_PENDING\x10\x01\x12\x15\n" +
@@ -863,7 +1003,7 @@ func file_taskgate_v1_task_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgate_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgate_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_taskgate_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_taskgate_v1_task_proto_goTypes = []any{
 	(TaskState)(0),                 // 0: taskgate.v1.TaskState
 	(TaskView)(0),                  // 1: taskgate.v1.TaskView
@@ -872,33 +1012,36 @@ var file_taskgate_v1_task_proto_goTypes = []any{
 	(*TaskResources)(nil),          // 4: taskgate.v1.TaskResources
 	(*TaskCounts)(nil),             // 5: taskgate.v1.TaskCounts
 	(*StateCount)(nil),             // 6: taskgate.v1.StateCount
-	nil,                            // 7: taskgate.v1.Task.ParametersEntry
-	nil,                            // 8: taskgate.v1.TaskCounts.NativeStatesEntry
-	(*timestamppb.Timestamp)(nil),  // 9: google.protobuf.Timestamp
-	(*v1.GetTaskResponse)(nil),     // 10: taskgate.deadline.v1.GetTaskResponse
-	(*v11.GetRunTaskResponse)(nil), // 11: taskgate.omics.v1.GetRunTaskResponse
+	(*ParentStatus)(nil),           // 7: taskgate.v1.ParentStatus
+	nil,                            // 8: taskgate.v1.Task.ParametersEntry
+	nil,                            // 9: taskgate.v1.TaskCounts.NativeStatesEntry
+	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
+	(*v1.GetTaskResponse)(nil),     // 11: taskgate.deadline.v1.GetTaskResponse
+	(*v11.GetRunTaskResponse)(nil), // 12: taskgate.omics.v1.GetRunTaskResponse
 }
 var file_taskgate_v1_task_proto_depIdxs = []int32{
 	0,  // 0: taskgate.v1.Task.state:type_name -> taskgate.v1.TaskState
-	9,  // 1: taskgate.v1.Task.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 2: taskgate.v1.Task.start_time:type_name -> google.protobuf.Timestamp
-	9,  // 3: taskgate.v1.Task.end_time:type_name -> google.protobuf.Timestamp
-	9,  // 4: taskgate.v1.Task.update_time:type_name -> google.protobuf.Timestamp
-	7,  // 5: taskgate.v1.Task.parameters:type_name -> taskgate.v1.Task.ParametersEntry
+	10, // 1: taskgate.v1.Task.create_time:type_name -> google.protobuf.Timestamp
+	10, // 2: taskgate.v1.Task.start_time:type_name -> google.protobuf.Timestamp
+	10, // 3: taskgate.v1.Task.end_time:type_name -> google.protobuf.Timestamp
+	10, // 4: taskgate.v1.Task.update_time:type_name -> google.protobuf.Timestamp
+	8,  // 5: taskgate.v1.Task.parameters:type_name -> taskgate.v1.Task.ParametersEntry
 	4,  // 6: taskgate.v1.Task.resources:type_name -> taskgate.v1.TaskResources
 	0,  // 7: taskgate.v1.Task.target_state:type_name -> taskgate.v1.TaskState
-	9,  // 8: taskgate.v1.Task.observe_time:type_name -> google.protobuf.Timestamp
-	10, // 9: taskgate.v1.Task.deadline:type_name -> taskgate.deadline.v1.GetTaskResponse
-	11, // 10: taskgate.v1.Task.omics:type_name -> taskgate.omics.v1.GetRunTaskResponse
+	10, // 8: taskgate.v1.Task.observe_time:type_name -> google.protobuf.Timestamp
+	11, // 9: taskgate.v1.Task.deadline:type_name -> taskgate.deadline.v1.GetTaskResponse
+	12, // 10: taskgate.v1.Task.omics:type_name -> taskgate.omics.v1.GetRunTaskResponse
 	6,  // 11: taskgate.v1.TaskCounts.states:type_name -> taskgate.v1.StateCount
-	8,  // 12: taskgate.v1.TaskCounts.native_states:type_name -> taskgate.v1.TaskCounts.NativeStatesEntry
+	9,  // 12: taskgate.v1.TaskCounts.native_states:type_name -> taskgate.v1.TaskCounts.NativeStatesEntry
 	0,  // 13: taskgate.v1.StateCount.state:type_name -> taskgate.v1.TaskState
-	3,  // 14: taskgate.v1.Task.ParametersEntry.value:type_name -> taskgate.v1.TaskParameter
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	0,  // 14: taskgate.v1.ParentStatus.state:type_name -> taskgate.v1.TaskState
+	10, // 15: taskgate.v1.ParentStatus.observe_time:type_name -> google.protobuf.Timestamp
+	3,  // 16: taskgate.v1.Task.ParametersEntry.value:type_name -> taskgate.v1.TaskParameter
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_taskgate_v1_task_proto_init() }
@@ -919,13 +1062,14 @@ func file_taskgate_v1_task_proto_init() {
 		(*TaskParameter_UnknownMember)(nil),
 	}
 	file_taskgate_v1_task_proto_msgTypes[2].OneofWrappers = []any{}
+	file_taskgate_v1_task_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgate_v1_task_proto_rawDesc), len(file_taskgate_v1_task_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

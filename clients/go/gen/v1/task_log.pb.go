@@ -9,6 +9,7 @@ package taskgatev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -27,8 +28,8 @@ type StreamTaskLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The task's `name`.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Whether to go on with what the task writes later. The stream then ends when the task has settled
-	// and all of its log has been told.
+	// Whether to continue with what the task writes later. The stream then ends when the task has
+	// settled, or can never settle, and all of its log has been sent.
 	Follow bool `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
 	// Only what was written then or later.
 	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
@@ -40,9 +41,11 @@ type StreamTaskLogsRequest struct {
 	// Which attempt at the task, from 1 for the first one. A HealthOmics retry is a task of its own: its
 	// attempts are the run's tasks of the same `display_name`. Absent: the latest; of HealthOmics the
 	// one that is named. With `follow` and no number the stream goes on with each further attempt.
-	Attempt       *int32 `protobuf:"varint,6,opt,name=attempt,proto3,oneof" json:"attempt,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Attempt *int32 `protobuf:"varint,6,opt,name=attempt,proto3,oneof" json:"attempt,omitempty"`
+	// With `follow`, how long the stream may be silent before a heartbeat: 1 s to 60 s, 10 s if absent.
+	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,7,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *StreamTaskLogsRequest) Reset() {
@@ -117,6 +120,13 @@ func (x *StreamTaskLogsRequest) GetAttempt() int32 {
 	return 0
 }
 
+func (x *StreamTaskLogsRequest) GetHeartbeatInterval() *durationpb.Duration {
+	if x != nil {
+		return x.HeartbeatInterval
+	}
+	return nil
+}
+
 // A part of the log.
 type StreamTaskLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -126,6 +136,7 @@ type StreamTaskLogsResponse struct {
 	//
 	//	*StreamTaskLogsResponse_Source
 	//	*StreamTaskLogsResponse_Lines
+	//	*StreamTaskLogsResponse_Heartbeat
 	Part          isStreamTaskLogsResponse_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -186,6 +197,15 @@ func (x *StreamTaskLogsResponse) GetLines() *LogLines {
 	return nil
 }
 
+func (x *StreamTaskLogsResponse) GetHeartbeat() *LogHeartbeat {
+	if x != nil {
+		if x, ok := x.Part.(*StreamTaskLogsResponse_Heartbeat); ok {
+			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
 type isStreamTaskLogsResponse_Part interface {
 	isStreamTaskLogsResponse_Part()
 }
@@ -201,9 +221,53 @@ type StreamTaskLogsResponse_Lines struct {
 	Lines *LogLines `protobuf:"bytes,2,opt,name=lines,proto3,oneof"`
 }
 
+type StreamTaskLogsResponse_Heartbeat struct {
+	// The log has had no new lines for a while. Only with `follow`.
+	Heartbeat *LogHeartbeat `protobuf:"bytes,3,opt,name=heartbeat,proto3,oneof"`
+}
+
 func (*StreamTaskLogsResponse_Source) isStreamTaskLogsResponse_Part() {}
 
 func (*StreamTaskLogsResponse_Lines) isStreamTaskLogsResponse_Part() {}
+
+func (*StreamTaskLogsResponse_Heartbeat) isStreamTaskLogsResponse_Part() {}
+
+// Shows that a stream that follows a log is alive.
+type LogHeartbeat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogHeartbeat) Reset() {
+	*x = LogHeartbeat{}
+	mi := &file_taskgate_v1_task_log_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogHeartbeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogHeartbeat) ProtoMessage() {}
+
+func (x *LogHeartbeat) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgate_v1_task_log_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogHeartbeat.ProtoReflect.Descriptor instead.
+func (*LogHeartbeat) Descriptor() ([]byte, []int) {
+	return file_taskgate_v1_task_log_proto_rawDescGZIP(), []int{2}
+}
 
 // Where a log is.
 type LogSource struct {
@@ -227,7 +291,7 @@ type LogSource struct {
 
 func (x *LogSource) Reset() {
 	*x = LogSource{}
-	mi := &file_taskgate_v1_task_log_proto_msgTypes[2]
+	mi := &file_taskgate_v1_task_log_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +303,7 @@ func (x *LogSource) String() string {
 func (*LogSource) ProtoMessage() {}
 
 func (x *LogSource) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgate_v1_task_log_proto_msgTypes[2]
+	mi := &file_taskgate_v1_task_log_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +316,7 @@ func (x *LogSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogSource.ProtoReflect.Descriptor instead.
 func (*LogSource) Descriptor() ([]byte, []int) {
-	return file_taskgate_v1_task_log_proto_rawDescGZIP(), []int{2}
+	return file_taskgate_v1_task_log_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *LogSource) GetAttempt() int32 {
@@ -308,7 +372,7 @@ type LogLines struct {
 
 func (x *LogLines) Reset() {
 	*x = LogLines{}
-	mi := &file_taskgate_v1_task_log_proto_msgTypes[3]
+	mi := &file_taskgate_v1_task_log_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +384,7 @@ func (x *LogLines) String() string {
 func (*LogLines) ProtoMessage() {}
 
 func (x *LogLines) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgate_v1_task_log_proto_msgTypes[3]
+	mi := &file_taskgate_v1_task_log_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +397,7 @@ func (x *LogLines) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLines.ProtoReflect.Descriptor instead.
 func (*LogLines) Descriptor() ([]byte, []int) {
-	return file_taskgate_v1_task_log_proto_rawDescGZIP(), []int{3}
+	return file_taskgate_v1_task_log_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LogLines) GetLines() []*LogLine {
@@ -356,7 +420,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgate_v1_task_log_proto_msgTypes[4]
+	mi := &file_taskgate_v1_task_log_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +432,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgate_v1_task_log_proto_msgTypes[4]
+	mi := &file_taskgate_v1_task_log_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +445,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgate_v1_task_log_proto_rawDescGZIP(), []int{4}
+	return file_taskgate_v1_task_log_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LogLine) GetTime() *timestamppb.Timestamp {
@@ -402,20 +466,23 @@ var File_taskgate_v1_task_log_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_log_proto_rawDesc = "" +
 	"\n" +
-	"\x1ataskgate/v1/task_log.proto\x12\vtaskgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x01\n" +
+	"\x1ataskgate/v1/task_log.proto\x12\vtaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x02\n" +
 	"\x15StreamTaskLogsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x12\n" +
 	"\x04tail\x18\x05 \x01(\x05R\x04tail\x12\x1d\n" +
-	"\aattempt\x18\x06 \x01(\x05H\x00R\aattempt\x88\x01\x01B\n" +
+	"\aattempt\x18\x06 \x01(\x05H\x00R\aattempt\x88\x01\x01\x12H\n" +
+	"\x12heartbeat_interval\x18\a \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatIntervalB\n" +
 	"\n" +
-	"\b_attempt\"\x81\x01\n" +
+	"\b_attempt\"\xbc\x01\n" +
 	"\x16StreamTaskLogsResponse\x120\n" +
 	"\x06source\x18\x01 \x01(\v2\x16.taskgate.v1.LogSourceH\x00R\x06source\x12-\n" +
-	"\x05lines\x18\x02 \x01(\v2\x15.taskgate.v1.LogLinesH\x00R\x05linesB\x06\n" +
-	"\x04part\"\xf8\x01\n" +
+	"\x05lines\x18\x02 \x01(\v2\x15.taskgate.v1.LogLinesH\x00R\x05lines\x129\n" +
+	"\theartbeat\x18\x03 \x01(\v2\x19.taskgate.v1.LogHeartbeatH\x00R\theartbeatB\x06\n" +
+	"\x04part\"\x0e\n" +
+	"\fLogHeartbeat\"\xf8\x01\n" +
 	"\tLogSource\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12#\n" +
 	"\rattempt_count\x18\x02 \x01(\x05R\fattemptCount\x12\x1b\n" +
@@ -444,28 +511,32 @@ func file_taskgate_v1_task_log_proto_rawDescGZIP() []byte {
 	return file_taskgate_v1_task_log_proto_rawDescData
 }
 
-var file_taskgate_v1_task_log_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_taskgate_v1_task_log_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_taskgate_v1_task_log_proto_goTypes = []any{
 	(*StreamTaskLogsRequest)(nil),  // 0: taskgate.v1.StreamTaskLogsRequest
 	(*StreamTaskLogsResponse)(nil), // 1: taskgate.v1.StreamTaskLogsResponse
-	(*LogSource)(nil),              // 2: taskgate.v1.LogSource
-	(*LogLines)(nil),               // 3: taskgate.v1.LogLines
-	(*LogLine)(nil),                // 4: taskgate.v1.LogLine
-	(*timestamppb.Timestamp)(nil),  // 5: google.protobuf.Timestamp
+	(*LogHeartbeat)(nil),           // 2: taskgate.v1.LogHeartbeat
+	(*LogSource)(nil),              // 3: taskgate.v1.LogSource
+	(*LogLines)(nil),               // 4: taskgate.v1.LogLines
+	(*LogLine)(nil),                // 5: taskgate.v1.LogLine
+	(*timestamppb.Timestamp)(nil),  // 6: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 7: google.protobuf.Duration
 }
 var file_taskgate_v1_task_log_proto_depIdxs = []int32{
-	5, // 0: taskgate.v1.StreamTaskLogsRequest.since:type_name -> google.protobuf.Timestamp
-	2, // 1: taskgate.v1.StreamTaskLogsResponse.source:type_name -> taskgate.v1.LogSource
-	3, // 2: taskgate.v1.StreamTaskLogsResponse.lines:type_name -> taskgate.v1.LogLines
-	5, // 3: taskgate.v1.LogSource.start_time:type_name -> google.protobuf.Timestamp
-	5, // 4: taskgate.v1.LogSource.end_time:type_name -> google.protobuf.Timestamp
-	4, // 5: taskgate.v1.LogLines.lines:type_name -> taskgate.v1.LogLine
-	5, // 6: taskgate.v1.LogLine.time:type_name -> google.protobuf.Timestamp
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6, // 0: taskgate.v1.StreamTaskLogsRequest.since:type_name -> google.protobuf.Timestamp
+	7, // 1: taskgate.v1.StreamTaskLogsRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	3, // 2: taskgate.v1.StreamTaskLogsResponse.source:type_name -> taskgate.v1.LogSource
+	4, // 3: taskgate.v1.StreamTaskLogsResponse.lines:type_name -> taskgate.v1.LogLines
+	2, // 4: taskgate.v1.StreamTaskLogsResponse.heartbeat:type_name -> taskgate.v1.LogHeartbeat
+	6, // 5: taskgate.v1.LogSource.start_time:type_name -> google.protobuf.Timestamp
+	6, // 6: taskgate.v1.LogSource.end_time:type_name -> google.protobuf.Timestamp
+	5, // 7: taskgate.v1.LogLines.lines:type_name -> taskgate.v1.LogLine
+	6, // 8: taskgate.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_taskgate_v1_task_log_proto_init() }
@@ -477,6 +548,7 @@ func file_taskgate_v1_task_log_proto_init() {
 	file_taskgate_v1_task_log_proto_msgTypes[1].OneofWrappers = []any{
 		(*StreamTaskLogsResponse_Source)(nil),
 		(*StreamTaskLogsResponse_Lines)(nil),
+		(*StreamTaskLogsResponse_Heartbeat)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -484,7 +556,7 @@ func file_taskgate_v1_task_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgate_v1_task_log_proto_rawDesc), len(file_taskgate_v1_task_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -569,10 +569,12 @@ type SummarizeTasksResponse struct {
 	FailedTasks []string `protobuf:"bytes,4,rep,name=failed_tasks,json=failedTasks,proto3" json:"failed_tasks,omitempty"`
 	// A name of the parent for people.
 	DisplayName *string `protobuf:"bytes,5,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	// AWS's own word for the state of the parent.
+	// The same as `parent_status.native_state`.
 	NativeState string `protobuf:"bytes,6,opt,name=native_state,json=nativeState,proto3" json:"native_state,omitempty"`
 	// When AWS gave the oldest answer of which this was made.
-	ObserveTime   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
+	ObserveTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
+	// The state of the parent itself, with the reason if it failed.
+	ParentStatus  *ParentStatus `protobuf:"bytes,8,opt,name=parent_status,json=parentStatus,proto3" json:"parent_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -652,6 +654,13 @@ func (x *SummarizeTasksResponse) GetNativeState() string {
 func (x *SummarizeTasksResponse) GetObserveTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ObserveTime
+	}
+	return nil
+}
+
+func (x *SummarizeTasksResponse) GetParentStatus() *ParentStatus {
+	if x != nil {
+		return x.ParentStatus
 	}
 	return nil
 }
@@ -898,7 +907,7 @@ const file_taskgate_v1_task_service_proto_rawDesc = "" +
 	"\x12_incomplete_reason\"c\n" +
 	"\x15SummarizeTasksRequest\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\tR\x06parent\x122\n" +
-	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"\x93\x03\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"\xd3\x03\n" +
 	"\x16SummarizeTasksResponse\x12/\n" +
 	"\x06counts\x18\x01 \x01(\v2\x17.taskgate.v1.TaskCountsR\x06counts\x12D\n" +
 	"\x10first_start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x0efirstStartTime\x12D\n" +
@@ -906,7 +915,8 @@ const file_taskgate_v1_task_service_proto_rawDesc = "" +
 	"\ffailed_tasks\x18\x04 \x03(\tR\vfailedTasks\x12&\n" +
 	"\fdisplay_name\x18\x05 \x01(\tH\x00R\vdisplayName\x88\x01\x01\x12!\n" +
 	"\fnative_state\x18\x06 \x01(\tR\vnativeState\x12=\n" +
-	"\fobserve_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vobserveTimeB\x0f\n" +
+	"\fobserve_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vobserveTime\x12>\n" +
+	"\rparent_status\x18\b \x01(\v2\x19.taskgate.v1.ParentStatusR\fparentStatusB\x0f\n" +
 	"\r_display_name\"\x16\n" +
 	"\x14GetServerInfoRequest\"m\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
@@ -973,20 +983,21 @@ var file_taskgate_v1_task_service_proto_goTypes = []any{
 	(*status.Status)(nil),            // 15: google.rpc.Status
 	(*TaskCounts)(nil),               // 16: taskgate.v1.TaskCounts
 	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
-	(*WatchTasksRequest)(nil),        // 18: taskgate.v1.WatchTasksRequest
-	(*WaitTaskRequest)(nil),          // 19: taskgate.v1.WaitTaskRequest
-	(*CancelTaskRequest)(nil),        // 20: taskgate.v1.CancelTaskRequest
-	(*RetryTaskRequest)(nil),         // 21: taskgate.v1.RetryTaskRequest
-	(*SuspendTaskRequest)(nil),       // 22: taskgate.v1.SuspendTaskRequest
-	(*BatchUpdateTasksRequest)(nil),  // 23: taskgate.v1.BatchUpdateTasksRequest
-	(*StreamTaskLogsRequest)(nil),    // 24: taskgate.v1.StreamTaskLogsRequest
-	(*WatchTasksResponse)(nil),       // 25: taskgate.v1.WatchTasksResponse
-	(*WaitTaskResponse)(nil),         // 26: taskgate.v1.WaitTaskResponse
-	(*CancelTaskResponse)(nil),       // 27: taskgate.v1.CancelTaskResponse
-	(*RetryTaskResponse)(nil),        // 28: taskgate.v1.RetryTaskResponse
-	(*SuspendTaskResponse)(nil),      // 29: taskgate.v1.SuspendTaskResponse
-	(*BatchUpdateTasksResponse)(nil), // 30: taskgate.v1.BatchUpdateTasksResponse
-	(*StreamTaskLogsResponse)(nil),   // 31: taskgate.v1.StreamTaskLogsResponse
+	(*ParentStatus)(nil),             // 18: taskgate.v1.ParentStatus
+	(*WatchTasksRequest)(nil),        // 19: taskgate.v1.WatchTasksRequest
+	(*WaitTaskRequest)(nil),          // 20: taskgate.v1.WaitTaskRequest
+	(*CancelTaskRequest)(nil),        // 21: taskgate.v1.CancelTaskRequest
+	(*RetryTaskRequest)(nil),         // 22: taskgate.v1.RetryTaskRequest
+	(*SuspendTaskRequest)(nil),       // 23: taskgate.v1.SuspendTaskRequest
+	(*BatchUpdateTasksRequest)(nil),  // 24: taskgate.v1.BatchUpdateTasksRequest
+	(*StreamTaskLogsRequest)(nil),    // 25: taskgate.v1.StreamTaskLogsRequest
+	(*WatchTasksResponse)(nil),       // 26: taskgate.v1.WatchTasksResponse
+	(*WaitTaskResponse)(nil),         // 27: taskgate.v1.WaitTaskResponse
+	(*CancelTaskResponse)(nil),       // 28: taskgate.v1.CancelTaskResponse
+	(*RetryTaskResponse)(nil),        // 29: taskgate.v1.RetryTaskResponse
+	(*SuspendTaskResponse)(nil),      // 30: taskgate.v1.SuspendTaskResponse
+	(*BatchUpdateTasksResponse)(nil), // 31: taskgate.v1.BatchUpdateTasksResponse
+	(*StreamTaskLogsResponse)(nil),   // 32: taskgate.v1.StreamTaskLogsResponse
 }
 var file_taskgate_v1_task_service_proto_depIdxs = []int32{
 	12, // 0: taskgate.v1.GetTaskRequest.max_age:type_name -> google.protobuf.Duration
@@ -1004,36 +1015,37 @@ var file_taskgate_v1_task_service_proto_depIdxs = []int32{
 	17, // 12: taskgate.v1.SummarizeTasksResponse.first_start_time:type_name -> google.protobuf.Timestamp
 	17, // 13: taskgate.v1.SummarizeTasksResponse.last_change_time:type_name -> google.protobuf.Timestamp
 	17, // 14: taskgate.v1.SummarizeTasksResponse.observe_time:type_name -> google.protobuf.Timestamp
-	11, // 15: taskgate.v1.GetServerInfoResponse.aws_services:type_name -> taskgate.v1.AwsService
-	0,  // 16: taskgate.v1.TaskService.GetTask:input_type -> taskgate.v1.GetTaskRequest
-	2,  // 17: taskgate.v1.TaskService.BatchGetTasks:input_type -> taskgate.v1.BatchGetTasksRequest
-	5,  // 18: taskgate.v1.TaskService.ListTasks:input_type -> taskgate.v1.ListTasksRequest
-	7,  // 19: taskgate.v1.TaskService.SummarizeTasks:input_type -> taskgate.v1.SummarizeTasksRequest
-	18, // 20: taskgate.v1.TaskService.WatchTasks:input_type -> taskgate.v1.WatchTasksRequest
-	19, // 21: taskgate.v1.TaskService.WaitTask:input_type -> taskgate.v1.WaitTaskRequest
-	20, // 22: taskgate.v1.TaskService.CancelTask:input_type -> taskgate.v1.CancelTaskRequest
-	21, // 23: taskgate.v1.TaskService.RetryTask:input_type -> taskgate.v1.RetryTaskRequest
-	22, // 24: taskgate.v1.TaskService.SuspendTask:input_type -> taskgate.v1.SuspendTaskRequest
-	23, // 25: taskgate.v1.TaskService.BatchUpdateTasks:input_type -> taskgate.v1.BatchUpdateTasksRequest
-	24, // 26: taskgate.v1.TaskService.StreamTaskLogs:input_type -> taskgate.v1.StreamTaskLogsRequest
-	9,  // 27: taskgate.v1.TaskService.GetServerInfo:input_type -> taskgate.v1.GetServerInfoRequest
-	1,  // 28: taskgate.v1.TaskService.GetTask:output_type -> taskgate.v1.GetTaskResponse
-	3,  // 29: taskgate.v1.TaskService.BatchGetTasks:output_type -> taskgate.v1.BatchGetTasksResponse
-	6,  // 30: taskgate.v1.TaskService.ListTasks:output_type -> taskgate.v1.ListTasksResponse
-	8,  // 31: taskgate.v1.TaskService.SummarizeTasks:output_type -> taskgate.v1.SummarizeTasksResponse
-	25, // 32: taskgate.v1.TaskService.WatchTasks:output_type -> taskgate.v1.WatchTasksResponse
-	26, // 33: taskgate.v1.TaskService.WaitTask:output_type -> taskgate.v1.WaitTaskResponse
-	27, // 34: taskgate.v1.TaskService.CancelTask:output_type -> taskgate.v1.CancelTaskResponse
-	28, // 35: taskgate.v1.TaskService.RetryTask:output_type -> taskgate.v1.RetryTaskResponse
-	29, // 36: taskgate.v1.TaskService.SuspendTask:output_type -> taskgate.v1.SuspendTaskResponse
-	30, // 37: taskgate.v1.TaskService.BatchUpdateTasks:output_type -> taskgate.v1.BatchUpdateTasksResponse
-	31, // 38: taskgate.v1.TaskService.StreamTaskLogs:output_type -> taskgate.v1.StreamTaskLogsResponse
-	10, // 39: taskgate.v1.TaskService.GetServerInfo:output_type -> taskgate.v1.GetServerInfoResponse
-	28, // [28:40] is the sub-list for method output_type
-	16, // [16:28] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	18, // 15: taskgate.v1.SummarizeTasksResponse.parent_status:type_name -> taskgate.v1.ParentStatus
+	11, // 16: taskgate.v1.GetServerInfoResponse.aws_services:type_name -> taskgate.v1.AwsService
+	0,  // 17: taskgate.v1.TaskService.GetTask:input_type -> taskgate.v1.GetTaskRequest
+	2,  // 18: taskgate.v1.TaskService.BatchGetTasks:input_type -> taskgate.v1.BatchGetTasksRequest
+	5,  // 19: taskgate.v1.TaskService.ListTasks:input_type -> taskgate.v1.ListTasksRequest
+	7,  // 20: taskgate.v1.TaskService.SummarizeTasks:input_type -> taskgate.v1.SummarizeTasksRequest
+	19, // 21: taskgate.v1.TaskService.WatchTasks:input_type -> taskgate.v1.WatchTasksRequest
+	20, // 22: taskgate.v1.TaskService.WaitTask:input_type -> taskgate.v1.WaitTaskRequest
+	21, // 23: taskgate.v1.TaskService.CancelTask:input_type -> taskgate.v1.CancelTaskRequest
+	22, // 24: taskgate.v1.TaskService.RetryTask:input_type -> taskgate.v1.RetryTaskRequest
+	23, // 25: taskgate.v1.TaskService.SuspendTask:input_type -> taskgate.v1.SuspendTaskRequest
+	24, // 26: taskgate.v1.TaskService.BatchUpdateTasks:input_type -> taskgate.v1.BatchUpdateTasksRequest
+	25, // 27: taskgate.v1.TaskService.StreamTaskLogs:input_type -> taskgate.v1.StreamTaskLogsRequest
+	9,  // 28: taskgate.v1.TaskService.GetServerInfo:input_type -> taskgate.v1.GetServerInfoRequest
+	1,  // 29: taskgate.v1.TaskService.GetTask:output_type -> taskgate.v1.GetTaskResponse
+	3,  // 30: taskgate.v1.TaskService.BatchGetTasks:output_type -> taskgate.v1.BatchGetTasksResponse
+	6,  // 31: taskgate.v1.TaskService.ListTasks:output_type -> taskgate.v1.ListTasksResponse
+	8,  // 32: taskgate.v1.TaskService.SummarizeTasks:output_type -> taskgate.v1.SummarizeTasksResponse
+	26, // 33: taskgate.v1.TaskService.WatchTasks:output_type -> taskgate.v1.WatchTasksResponse
+	27, // 34: taskgate.v1.TaskService.WaitTask:output_type -> taskgate.v1.WaitTaskResponse
+	28, // 35: taskgate.v1.TaskService.CancelTask:output_type -> taskgate.v1.CancelTaskResponse
+	29, // 36: taskgate.v1.TaskService.RetryTask:output_type -> taskgate.v1.RetryTaskResponse
+	30, // 37: taskgate.v1.TaskService.SuspendTask:output_type -> taskgate.v1.SuspendTaskResponse
+	31, // 38: taskgate.v1.TaskService.BatchUpdateTasks:output_type -> taskgate.v1.BatchUpdateTasksResponse
+	32, // 39: taskgate.v1.TaskService.StreamTaskLogs:output_type -> taskgate.v1.StreamTaskLogsResponse
+	10, // 40: taskgate.v1.TaskService.GetServerInfo:output_type -> taskgate.v1.GetServerInfoResponse
+	29, // [29:41] is the sub-list for method output_type
+	17, // [17:29] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_taskgate_v1_task_service_proto_init() }

@@ -59,8 +59,9 @@ type TaskServiceClient interface {
 	// The tasks of a parent, or those named, and then every change of them: a snapshot, its end, and
 	// changes until the caller has had enough. AWS is asked once for all who watch.
 	WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error)
-	// Waits until a task is in a state that the caller asks for, or settled. Answers just before the
-	// caller's time is up, with the task as it then is. NOT_FOUND when the task vanishes.
+	// Waits until a task is in a requested state, has settled, or can never settle because its parent
+	// has ended for good. Returns the task as last seen after `max_wait`, and shortly before the
+	// deadline of the call. NOT_FOUND when AWS no longer has the task.
 	WaitTask(ctx context.Context, in *WaitTaskRequest, opts ...grpc.CallOption) (*WaitTaskResponse, error)
 	// Ends a task. Deadline Cloud only.
 	//
@@ -73,8 +74,8 @@ type TaskServiceClient interface {
 	SuspendTask(ctx context.Context, in *SuspendTaskRequest, opts ...grpc.CallOption) (*SuspendTaskResponse, error)
 	// Cancels, retries and suspends many tasks. Each is answered for itself, as in BatchGetTasks.
 	BatchUpdateTasks(ctx context.Context, in *BatchUpdateTasksRequest, opts ...grpc.CallOption) (*BatchUpdateTasksResponse, error)
-	// What a task has written to its log, and what it goes on to write. A task that never ran has an
-	// empty log.
+	// Streams what a task has written to its log and, with `follow`, what it writes later. A task that
+	// never ran has an empty log.
 	StreamTaskLogs(ctx context.Context, in *StreamTaskLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTaskLogsResponse], error)
 	// What this server is and which AWS services it serves. Asks nothing of AWS.
 	GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error)
@@ -252,8 +253,9 @@ type TaskServiceServer interface {
 	// The tasks of a parent, or those named, and then every change of them: a snapshot, its end, and
 	// changes until the caller has had enough. AWS is asked once for all who watch.
 	WatchTasks(*WatchTasksRequest, grpc.ServerStreamingServer[WatchTasksResponse]) error
-	// Waits until a task is in a state that the caller asks for, or settled. Answers just before the
-	// caller's time is up, with the task as it then is. NOT_FOUND when the task vanishes.
+	// Waits until a task is in a requested state, has settled, or can never settle because its parent
+	// has ended for good. Returns the task as last seen after `max_wait`, and shortly before the
+	// deadline of the call. NOT_FOUND when AWS no longer has the task.
 	WaitTask(context.Context, *WaitTaskRequest) (*WaitTaskResponse, error)
 	// Ends a task. Deadline Cloud only.
 	//
@@ -266,8 +268,8 @@ type TaskServiceServer interface {
 	SuspendTask(context.Context, *SuspendTaskRequest) (*SuspendTaskResponse, error)
 	// Cancels, retries and suspends many tasks. Each is answered for itself, as in BatchGetTasks.
 	BatchUpdateTasks(context.Context, *BatchUpdateTasksRequest) (*BatchUpdateTasksResponse, error)
-	// What a task has written to its log, and what it goes on to write. A task that never ran has an
-	// empty log.
+	// Streams what a task has written to its log and, with `follow`, what it writes later. A task that
+	// never ran has an empty log.
 	StreamTaskLogs(*StreamTaskLogsRequest, grpc.ServerStreamingServer[StreamTaskLogsResponse]) error
 	// What this server is and which AWS services it serves. Asks nothing of AWS.
 	GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error)

@@ -144,7 +144,7 @@ type WatchEndReason int32
 const (
 	// Not told.
 	WatchEndReason_WATCH_END_REASON_UNSPECIFIED WatchEndReason = 0
-	// Every task has settled, and the request asked to end then.
+	// Nothing changes until a caller acts, and the request has `until_settled`.
 	WatchEndReason_WATCH_END_REASON_SETTLED WatchEndReason = 1
 	// AWS no longer has the parent, or any of the named tasks. All tasks were told as removed before.
 	WatchEndReason_WATCH_END_REASON_GONE WatchEndReason = 2
@@ -207,8 +207,8 @@ type WatchTasksRequest struct {
 	// Where to go on: the latest `resume_token` of an earlier watch of the same. The stream begins with
 	// what has changed since, or with a snapshot if the server cannot tell that any more.
 	ResumeToken []byte `protobuf:"bytes,4,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
-	// Whether to end the stream once every task has settled. A parent without tasks has settled when
-	// AWS says that it has.
+	// Whether to end the stream when nothing changes until a caller acts: the parent has ended (see
+	// ParentStatus), and every task has settled or can never settle.
 	UntilSettled bool `protobuf:"varint,5,opt,name=until_settled,json=untilSettled,proto3" json:"until_settled,omitempty"`
 	// How long the stream may be silent before a heartbeat: 1 s to 60 s, 10 s if absent.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,6,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
@@ -803,7 +803,11 @@ type WatchEnd struct {
 	// Why it ends.
 	Reason WatchEndReason `protobuf:"varint,1,opt,name=reason,proto3,enum=taskgate.v1.WatchEndReason" json:"reason,omitempty"`
 	// The tasks as a whole, at the end.
-	Counts        *TaskCounts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	Counts *TaskCounts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	// The state of the watched parent itself, with the reason if it failed. Set when the stream ends
+	// because of WATCH_END_REASON_SETTLED. For a watch of named tasks it is set if some of them can
+	// never settle, and describes the ended parent of the first of these.
+	ParentStatus  *ParentStatus `protobuf:"bytes,3,opt,name=parent_status,json=parentStatus,proto3" json:"parent_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -852,13 +856,25 @@ func (x *WatchEnd) GetCounts() *TaskCounts {
 	return nil
 }
 
-// Names a task and what to wait for.
+func (x *WatchEnd) GetParentStatus() *ParentStatus {
+	if x != nil {
+		return x.ParentStatus
+	}
+	return nil
+}
+
+// Request message for `WaitTask`.
 type WaitTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The task's `name`.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The states to wait for. Empty: SUCCEEDED, FAILED, CANCELLED, SUSPENDED and BLOCKED.
-	States        []TaskState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=taskgate.v1.TaskState" json:"states,omitempty"`
+	// The states to wait for. If empty, the settled states: SUCCEEDED, FAILED, CANCELLED, SUSPENDED and
+	// BLOCKED.
+	States []TaskState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=taskgate.v1.TaskState" json:"states,omitempty"`
+	// How long to wait before the response says `done = false`, at least 1 s. Use it to keep calls
+	// shorter than the idle timeout of a proxy, and call again. If absent, only the deadline of the
+	// call limits the wait.
+	MaxWait       *durationpb.Duration `protobuf:"bytes,3,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -907,14 +923,24 @@ func (x *WaitTaskRequest) GetStates() []TaskState {
 	return nil
 }
 
-// The task when the waiting ended.
+func (x *WaitTaskRequest) GetMaxWait() *durationpb.Duration {
+	if x != nil {
+		return x.MaxWait
+	}
+	return nil
+}
+
+// Response message for `WaitTask`.
 type WaitTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The task as it was last seen.
+	// The task as last seen.
 	Task *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
-	// Whether it is in one of the states that were asked for, or has settled in another one. False: the
-	// time is up, ask again.
-	Done          bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	// Whether waiting longer is of no use: the task is in one of the requested states, has settled in
+	// another one, or can never settle because its parent has ended for good. False: the time is up,
+	// call again.
+	Done bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	// The state of the task's parent, if the task can never settle: a run or a job that has ended.
+	ParentStatus  *ParentStatus `protobuf:"bytes,3,opt,name=parent_status,json=parentStatus,proto3" json:"parent_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -963,6 +989,13 @@ func (x *WaitTaskResponse) GetDone() bool {
 	return false
 }
 
+func (x *WaitTaskResponse) GetParentStatus() *ParentStatus {
+	if x != nil {
+		return x.ParentStatus
+	}
+	return nil
+}
+
 var File_taskgate_v1_task_watch_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_watch_proto_rawDesc = "" +
@@ -1004,16 +1037,19 @@ const file_taskgate_v1_task_watch_proto_rawDesc = "" +
 	"\tHeartbeat\x127\n" +
 	"\tstaleness\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\tstaleness\x126\n" +
 	"\tnext_poll\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bnextPoll\x129\n" +
-	"\x0eupstream_error\x18\x03 \x01(\v2\x12.google.rpc.StatusR\rupstreamError\"p\n" +
+	"\x0eupstream_error\x18\x03 \x01(\v2\x12.google.rpc.StatusR\rupstreamError\"\xb0\x01\n" +
 	"\bWatchEnd\x123\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1b.taskgate.v1.WatchEndReasonR\x06reason\x12/\n" +
-	"\x06counts\x18\x02 \x01(\v2\x17.taskgate.v1.TaskCountsR\x06counts\"U\n" +
+	"\x06counts\x18\x02 \x01(\v2\x17.taskgate.v1.TaskCountsR\x06counts\x12>\n" +
+	"\rparent_status\x18\x03 \x01(\v2\x19.taskgate.v1.ParentStatusR\fparentStatus\"\x8b\x01\n" +
 	"\x0fWaitTaskRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
-	"\x06states\x18\x02 \x03(\x0e2\x16.taskgate.v1.TaskStateR\x06states\"M\n" +
+	"\x06states\x18\x02 \x03(\x0e2\x16.taskgate.v1.TaskStateR\x06states\x124\n" +
+	"\bmax_wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\amaxWait\"\x8d\x01\n" +
 	"\x10WaitTaskResponse\x12%\n" +
 	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\bR\x04done*\x9d\x01\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\x12>\n" +
+	"\rparent_status\x18\x03 \x01(\v2\x19.taskgate.v1.ParentStatusR\fparentStatus*\x9d\x01\n" +
 	"\x0eSnapshotReason\x12\x1f\n" +
 	"\x1bSNAPSHOT_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19SNAPSHOT_REASON_NEW_WATCH\x10\x01\x12!\n" +
@@ -1067,6 +1103,7 @@ var file_taskgate_v1_task_watch_proto_goTypes = []any{
 	(TaskState)(0),                // 18: taskgate.v1.TaskState
 	(*status.Status)(nil),         // 19: google.rpc.Status
 	(*TaskCounts)(nil),            // 20: taskgate.v1.TaskCounts
+	(*ParentStatus)(nil),          // 21: taskgate.v1.ParentStatus
 }
 var file_taskgate_v1_task_watch_proto_depIdxs = []int32{
 	14, // 0: taskgate.v1.WatchTasksRequest.view:type_name -> taskgate.v1.TaskView
@@ -1089,13 +1126,16 @@ var file_taskgate_v1_task_watch_proto_depIdxs = []int32{
 	19, // 17: taskgate.v1.Heartbeat.upstream_error:type_name -> google.rpc.Status
 	2,  // 18: taskgate.v1.WatchEnd.reason:type_name -> taskgate.v1.WatchEndReason
 	20, // 19: taskgate.v1.WatchEnd.counts:type_name -> taskgate.v1.TaskCounts
-	18, // 20: taskgate.v1.WaitTaskRequest.states:type_name -> taskgate.v1.TaskState
-	16, // 21: taskgate.v1.WaitTaskResponse.task:type_name -> taskgate.v1.Task
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	21, // 20: taskgate.v1.WatchEnd.parent_status:type_name -> taskgate.v1.ParentStatus
+	18, // 21: taskgate.v1.WaitTaskRequest.states:type_name -> taskgate.v1.TaskState
+	15, // 22: taskgate.v1.WaitTaskRequest.max_wait:type_name -> google.protobuf.Duration
+	16, // 23: taskgate.v1.WaitTaskResponse.task:type_name -> taskgate.v1.Task
+	21, // 24: taskgate.v1.WaitTaskResponse.parent_status:type_name -> taskgate.v1.ParentStatus
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_taskgate_v1_task_watch_proto_init() }

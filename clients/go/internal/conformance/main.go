@@ -203,14 +203,21 @@ func (r *runner) read(ctx context.Context, asked command) (any, error) {
 		for _, each := range answer.GetCounts().GetStates() {
 			states[stateOf(each.GetState())] = each.GetCount()
 		}
-		return object{"total": answer.GetCounts().GetTotal(), "states": states}, err
+		return object{
+			"total": answer.GetCounts().GetTotal(), "states": states,
+			"settled": answer.GetCounts().GetSettled(), "parent": parentOf(answer.GetParentStatus()),
+		}, err
 	case "wait_task":
 		answer, err := r.client.WaitTask(ctx, &taskgatev1.WaitTaskRequest{Name: asked.Name, States: statesOf(asked.States)})
-		return object{"task": taskOf(answer.GetTask()), "done": answer.GetDone()}, err
+		return object{
+			"task": taskOf(answer.GetTask()), "done": answer.GetDone(),
+			"parent": parentOf(answer.GetParentStatus()),
+		}, err
 	case "read_log":
 		lines := []string{}
 		request := &taskgatev1.StreamTaskLogsRequest{
 			Name: asked.Name, Follow: asked.Follow, Limit: asked.Limit, Tail: asked.Tail, Attempt: asked.Attempt,
+			HeartbeatInterval: duration(asked.HeartbeatInterval),
 		}
 		for line, err := range r.client.StreamTaskLogs(ctx, request).All() {
 			if err != nil {

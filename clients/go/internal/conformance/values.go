@@ -26,6 +26,18 @@ func taskOf(task *taskgatev1.Task) object {
 	}
 }
 
+// parentOf gives nil, which is JSON's null, where there is none.
+func parentOf(parent *taskgatev1.ParentStatus) any {
+	if parent == nil {
+		return nil
+	}
+	return object{
+		"name": parent.GetName(), "state": stateOf(parent.GetState()), "native_state": parent.GetNativeState(),
+		"ended": parent.GetEnded(), "lifecycle_status": parent.LifecycleStatus,
+		"failure_reason": parent.FailureReason, "status_message": parent.StatusMessage,
+	}
+}
+
 func parameterOf(parameter *taskgatev1.TaskParameter) object {
 	switch value := parameter.GetValue().(type) {
 	case *taskgatev1.TaskParameter_Int:
@@ -108,7 +120,7 @@ func eventOf(event taskgate.Event) object {
 		return object{"event": "resumed"}
 	case taskgate.WatchEnd:
 		reason := strings.TrimPrefix(event.Reason.String(), "WATCH_END_REASON_")
-		return object{"event": "end", "reason": reason}
+		return object{"event": "end", "reason": reason, "parent": parentOf(event.ParentStatus)}
 	default:
 		return object{"event": "unknown"}
 	}

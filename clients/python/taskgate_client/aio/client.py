@@ -224,11 +224,18 @@ class AsyncClient:
         limit: int = 0,
         tail: int = 0,
         attempt: int | None = None,
+        heartbeat_interval: float | None = None,
         time_limit: float | None = None,
     ) -> AsyncTaskLog:
         """What a task has written to its log, and with `follow` what it goes on to write."""
         request = requests.stream_task_logs(
-            name, follow=follow, since=since, limit=limit, tail=tail, attempt=attempt
+            name,
+            follow=follow,
+            since=since,
+            limit=limit,
+            tail=tail,
+            attempt=attempt,
+            heartbeat_interval=heartbeat_interval,
         )
         return AsyncTaskLog(self._tasks, request, self._timing, time_limit)
 

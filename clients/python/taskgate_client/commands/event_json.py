@@ -56,7 +56,13 @@ def event_objects(event: WatchEvent) -> Iterator[dict[str, Any]]:
             yield {"event": "resumed"}
         case WatchEnd():
             reason = _word("WatchEndReason", event.reason)
-            yield {"event": "end", "reason": reason, "counts": as_json(event.counts)}
+            parent = event.parent_status
+            yield {
+                "event": "end",
+                "reason": reason,
+                "counts": as_json(event.counts),
+                "parentStatus": None if parent is None else as_json(parent),
+            }
 
 
 def _word(enum: str, value: int) -> str | int:

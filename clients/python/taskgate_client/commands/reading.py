@@ -20,7 +20,7 @@ from taskgate_client.commands.command import (
     view_of,
     write_json,
 )
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.exits import Exit, exit_of_counts
 from taskgate_client.errors import CallError
 from taskgate_client.listing import TaskListing
 
@@ -90,7 +90,7 @@ def list_(client: Client, screen: Screen, options: Namespace) -> Exit:
 
 @command
 def summary(client: Client, screen: Screen, options: Namespace) -> Exit:
-    """Counts the tasks of a parent."""
+    """Count the tasks of a parent; the exit code says how it has ended, if it has."""
     told = client.summarize_tasks(
         options.parent, max_age=options.max_age, time_limit=options.time_limit
     )
@@ -98,7 +98,9 @@ def summary(client: Client, screen: Screen, options: Namespace) -> Exit:
         write_json(as_json(told))
     else:
         screen.out.print(render.summary(told, options.parent))
-    return Exit.OK
+    if not told.parent_status.ended:
+        return Exit.OK
+    return exit_of_counts(told.counts, told.parent_status)
 
 
 def _count(shown: int, listing: TaskListing) -> str:

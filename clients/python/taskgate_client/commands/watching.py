@@ -18,7 +18,7 @@ from taskgate_client import render
 from taskgate_client.client import Client
 from taskgate_client.commands.command import Screen, as_json, command, view_of, write_json
 from taskgate_client.commands.event_json import event_objects
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.exits import Exit, exit_of_counts, exit_of_states
 from taskgate_client.errors import CallError
 from taskgate_client.events import WatchEnd, WatchEvent
 from taskgate_client.following import TaskWatch
@@ -67,15 +67,12 @@ def wait(client: Client, screen: Screen, options: Namespace) -> Exit:
             grpc.StatusCode.DEADLINE_EXCEEDED,
             f"the time is up, and the task is {render.state_word(answer.task.state)}",
         )
-    return Exit.OK if answer.task.state in asked else exit_of_states([answer.task.state])
-
-
-def exit_of_states(states: Iterable[int]) -> Exit:
-    """The exit code for the states in which tasks have ended."""
-    ends = set(states) - {task_pb2.TASK_STATE_SUCCEEDED}
-    if task_pb2.TASK_STATE_FAILED in ends:
-        return Exit.TASK_FAILED
-    return Exit.TASK_STOPPED if ends else Exit.OK
+    if answer.HasField("parent_status"):
+        screen.err.print(render.parent_line(answer.parent_status), soft_wrap=True)
+    if answer.task.state in asked:
+        return Exit.OK
+    parent = answer.parent_status if answer.HasField("parent_status") else None
+    return exit_of_states([answer.task.state], parent)
 
 
 def _watched(names: list[str]) -> str | list[str]:
@@ -134,7 +131,7 @@ def _exit_of_end(end: WatchEnd | None) -> Exit:
         return Exit.OK
     if end.reason == task_watch_pb2.WATCH_END_REASON_GONE:
         return Exit.NOT_FOUND
-    return exit_of_states(each.state for each in end.counts.states if each.count)
+    return exit_of_counts(end.counts, end.parent_status)
 
 
 def _state(word: str) -> task_pb2.TaskState.ValueType | None:

@@ -17,7 +17,7 @@ from taskgate_client.events import (
     WatchEvent,
 )
 from taskgate_client.render.tables import state_counts
-from taskgate_client.render.words import one_line, state_word
+from taskgate_client.render.words import one_line, parent_line, settled_words, state_word
 
 
 def event_line(event: WatchEvent, now: datetime) -> str | None:
@@ -47,16 +47,18 @@ def _told(event: WatchEvent) -> str:  # noqa: PLR0911  # one for each kind of ev
         case Resumed():
             return "going on where it was"
         case WatchEnd():
-            return f"{end_words(event.reason)}{_counts(state_counts(event.counts))}"
+            told = f"{end_words(event)}{_counts(state_counts(event.counts))}"
+            parent = event.parent_status
+            return told if parent is None else f"{told}; {parent_line(parent)}"
 
 
-def end_words(reason: int) -> str:
-    """Why a watch has ended."""
-    if reason == task_watch_pb2.WATCH_END_REASON_SETTLED:
-        return "all settled"
-    if reason == task_watch_pb2.WATCH_END_REASON_GONE:
+def end_words(end: WatchEnd) -> str:
+    """Return why a watch has ended."""
+    if end.reason == task_watch_pb2.WATCH_END_REASON_SETTLED:
+        return settled_words(end.counts)
+    if end.reason == task_watch_pb2.WATCH_END_REASON_GONE:
         return "AWS has none of it any more"
-    return f"ended, reason {reason}"
+    return f"ended, reason {end.reason}"
 
 
 def _change(event: TaskChange) -> str:

@@ -24,6 +24,7 @@ from taskgate_client.render.tables import bars
 from taskgate_client.render.words import (
     age,
     one_line,
+    parent_line,
     parent_words,
     run_time,
     short_name,
@@ -171,7 +172,9 @@ class WatchPicture:
 
     def _freshness(self, now: datetime) -> Text:
         if self._end is not None:
-            return Text(end_words(self._end.reason), style="bold")
+            told = Text(end_words(self._end), style="bold")
+            parent = self._end.parent_status
+            return told if parent is None else told.append(f"\n{parent_line(parent)}")
         told = Text(style="dim", no_wrap=True, overflow="ellipsis")
         if self._lost is not None:
             left = (self._lost_at + timedelta(seconds=self._lost.delay) - now).total_seconds()

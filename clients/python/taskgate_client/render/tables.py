@@ -15,7 +15,9 @@ from taskgate_client.render.words import (
     age,
     moment,
     one_line,
+    parent_line,
     run_time,
+    settled_words,
     state,
     state_style,
     state_word,
@@ -57,7 +59,9 @@ def summary(message: task_service_pb2.SummarizeTasksResponse, parent: str) -> Re
     """How many tasks of a parent are in which state."""
     heading = Text(parent, style="bold", overflow="fold")
     details = []
-    if message.native_state:
+    if message.HasField("parent_status"):
+        details.append(parent_line(message.parent_status))
+    elif message.native_state:  # of an older server
         details.append(f"AWS says {message.native_state}")
     if message.HasField("first_start_time"):
         details.append(f"first started {moment(message.first_start_time)}")
@@ -66,11 +70,10 @@ def summary(message: task_service_pb2.SummarizeTasksResponse, parent: str) -> Re
     if message.display_name:
         heading = Text(one_line(message.display_name), style="bold").append(f"  {parent}", "dim")
     counts = state_counts(message.counts)
-    settled = "all settled" if message.counts.settled else "not settled"
     parts: list[RenderableType] = [heading]
     parts += [Text(detail, style="dim") for detail in details]
     parts += [bars(counts, message.counts.total)]
-    parts += [Text(f"{message.counts.total} tasks, {settled}")]
+    parts += [Text(f"{message.counts.total} tasks, {settled_words(message.counts)}")]
     if message.failed_tasks:
         parts.append(Text("failed", style="bold red"))
         parts += [Text(f"  {name}", overflow="fold") for name in message.failed_tasks]

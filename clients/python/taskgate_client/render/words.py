@@ -102,6 +102,26 @@ def parent_words(parent: str) -> str:
     return f"{name.service} {kind} {parent.rpartition('/')[2]}"
 
 
+def parent_line(parent: task_pb2.ParentStatus) -> str:
+    """Return what a run, a job or a step itself is, and why."""
+    told = f"{parent_words(parent.name)} {state_word(parent.state)}"
+    natives = {parent.native_state, parent.lifecycle_status if parent.ended else ""}
+    unsaid = sorted(natives - {"", "CREATE_COMPLETE", state_word(parent.state)})
+    if unsaid:
+        told += f" (AWS says {one_line(', '.join(unsaid))})"
+    why = [one_line(each) for each in (parent.failure_reason, parent.status_message) if each]
+    return ": ".join([told, *why])
+
+
+def settled_words(counts: task_pb2.TaskCounts) -> str:
+    """Return whether tasks as a whole have settled."""
+    if not counts.settled:
+        return "not settled"
+    if all(each.state in SETTLED for each in counts.states):
+        return "all settled"
+    return "ended, with tasks that can never settle"
+
+
 def printable(text: str) -> str:
     """Text of strangers without what could command a terminal; tabs and line ends stay."""
     return text.translate(_CONTROLS)

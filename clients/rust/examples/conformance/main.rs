@@ -182,18 +182,26 @@ impl Runner {
             "summarize_tasks" => {
                 let request =
                     SummarizeTasksRequest { parent: command.parent, ..Default::default() };
-                let counts = client.summarize_tasks(request).await?.counts.unwrap_or_default();
+                let answer = client.summarize_tasks(request).await?;
+                let counts = answer.counts.unwrap_or_default();
                 let states =
                     counts.states.iter().map(|each| (values::state(each.state), each.count));
-                json!({"total": counts.total, "states": states.collect::<BTreeMap<_, _>>()})
+                json!({
+                    "total": counts.total, "states": states.collect::<BTreeMap<_, _>>(),
+                    "settled": counts.settled, "parent": values::parent(answer.parent_status.as_ref()),
+                })
             }
             "wait_task" => {
                 let states = command.states.iter().map(|each| {
                     TaskState::from_str_name(&format!("TASK_STATE_{each}")).expect("a state").into()
                 });
-                let request = WaitTaskRequest { name: command.name, states: states.collect() };
+                let states = states.collect();
+                let request = WaitTaskRequest { name: command.name, states, ..Default::default() };
                 let answer = client.wait_task(request, command.time_limit.map(seconds)).await?;
-                json!({"task": values::task(&answer.task.unwrap_or_default()), "done": answer.done})
+                json!({
+                    "task": values::task(&answer.task.unwrap_or_default()), "done": answer.done,
+                    "parent": values::parent(answer.parent_status.as_ref()),
+                })
             }
             "read_log" => {
                 let mut log = client.stream_task_logs(StreamTaskLogsRequest {
@@ -202,8 +210,12 @@ impl Runner {
                     limit: command.limit,
                     tail: command.tail,
                     attempt: command.attempt,
+                    heartbeat_interval: command.heartbeat_interval.map(duration),
                     ..Default::default()
                 });
+                if let Some(limit) = command.time_limit {
+                    log = log.with_time_limit(seconds(limit));
+                }
                 let mut lines = Vec::new();
                 while let Some(line) = log.next().await {
                     lines.push(line?.message);

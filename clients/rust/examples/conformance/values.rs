@@ -5,7 +5,7 @@ use taskgate_client::protos::taskgate::omics::v1::UploadReadSetPartRequest;
 use taskgate_client::v1::task::Native;
 use taskgate_client::v1::task_parameter::Value as Parameter;
 use taskgate_client::v1::{
-    SnapshotReason, Task, TaskChangeKind, TaskParameter, TaskState, WatchEndReason,
+    ParentStatus, SnapshotReason, Task, TaskChangeKind, TaskParameter, TaskState, WatchEndReason,
 };
 use taskgate_client::{Error, Event, ParentName, TaskName};
 use tonic::Code;
@@ -30,6 +30,16 @@ pub fn task(task: &Task) -> Value {
     json!({
         "name": task.name, "state": state(task.state), "native_state": task.native_state,
         "service": service, "parameters": parameters,
+    })
+}
+
+pub fn parent(parent: Option<&ParentStatus>) -> Value {
+    parent.map_or(Value::Null, |parent| {
+        json!({
+            "name": parent.name, "state": state(parent.state), "native_state": parent.native_state,
+            "ended": parent.ended, "lifecycle_status": parent.lifecycle_status,
+            "failure_reason": parent.failure_reason, "status_message": parent.status_message,
+        })
     })
 }
 
@@ -103,7 +113,9 @@ pub fn event(event: &Event) -> Value {
         Event::End(end) => {
             let known = WatchEndReason::try_from(end.reason).ok();
             let name = known.as_ref().map(WatchEndReason::as_str_name);
-            json!({"event": "end", "reason": word(name, "WATCH_END_REASON_", end.reason)})
+            let parent = parent(end.parent_status.as_ref());
+            let reason = word(name, "WATCH_END_REASON_", end.reason);
+            json!({"event": "end", "reason": reason, "parent": parent})
         }
     }
 }

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from taskgate_server.aws.paging import PagedOperation
-from taskgate_server.tasks.backend import state_of
-from taskgate_server.tasks.counts import SETTLED
 from taskgate_server.tasks.deadline import NAMES, STATES
 from taskgate_server.tasks.logs.places import (
     LogFinder,
@@ -20,6 +18,7 @@ from taskgate_server.tasks.logs.places import (
     check_attempt,
     moment,
 )
+from taskgate_server.tasks.states import SETTLED, state_of
 from taskgate_server.upstream.options import CallOptions
 
 LIST: Final = PagedOperation("deadline", "ListSessionActions")

@@ -38,6 +38,9 @@ it settled at the latest. CloudWatch Logs shows lines some seconds after they we
 CLOCK_SKEW_SECONDS: Final = 300.0
 """How far ahead a worker's clock may be. AWS refuses signatures that are older or newer by this."""
 
+PARENT_MAX_AGE_SECONDS: Final = 30.0
+"""How old the state of a task's job or run may be that followers of its log share."""
+
 OUTAGE_SECONDS: Final = 60.0
 """How long CloudWatch Logs may fail before a stream that is followed ends with its error."""
 
@@ -199,6 +202,8 @@ class Following:
         if not self.wanted.follow:
             return None
         latest = await self.patience.ask(partial(self._find, self.wanted.attempt, self._place))
+        if not latest.is_over and await self._is_stuck():
+            latest = replace(latest, is_over=True)
         known = self._place
         if latest.attempt_id == known.attempt_id:
             self._place = latest
@@ -218,6 +223,19 @@ class Following:
             requester=self.requester,
         )
         return await self.finder.find(self.params, attempt, options, known)
+
+    async def _is_stuck(self) -> bool:
+        """Return whether the task can never settle, since its job or run has ended for good."""
+        options = CallOptions(
+            timeout=self.time_remaining(),
+            max_age=PARENT_MAX_AGE_SECONDS,
+            priority=self._priority,
+            requester=self.requester,
+        )
+        try:
+            return await self.finder.has_ended_root(self.params, options)
+        except TaskgateError:
+            return False  # the log goes on, and the next look is soon
 
     def _take(self, lines: list[Line]) -> list[Line]:
         """Those of the lines that are the task's, and no more than may be told."""

@@ -11,8 +11,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from taskgate_server.aws.paging import PagedOperation
-from taskgate_server.tasks.backend import state_of
-from taskgate_server.tasks.counts import SETTLED
 from taskgate_server.tasks.logs.places import (
     LogFinder,
     LogPlace,
@@ -20,6 +18,7 @@ from taskgate_server.tasks.logs.places import (
     moment,
 )
 from taskgate_server.tasks.omics import NAMES, STATES
+from taskgate_server.tasks.states import SETTLED, state_of
 from taskgate_server.upstream.options import CallOptions
 
 LIST: Final = PagedOperation("omics", "ListRunTasks")

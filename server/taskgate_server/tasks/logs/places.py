@@ -98,6 +98,19 @@ class LogFinder(ABC):
             errors.TaskgateError: NOT_FOUND for an attempt that there was not; else as AWS answers.
         """
 
+    async def has_ended_root(self, params: Mapping[str, str], options: CallOptions) -> bool:
+        """Return whether the job or run of a task has ended for good.
+
+        Args:
+            params: the AWS parameters in the task's name.
+            options: how AWS is asked.
+
+        Raises:
+            errors.TaskgateError: as AWS answers.
+        """
+        root = self.backend.root(self.backend.names.format(params))
+        return (await self.backend.parent_state(root, options)).final
+
     async def rows(
         self, paged: PagedOperation, params: Mapping[str, Any], options: CallOptions
     ) -> list[Mapping[str, Any]]:

@@ -13,12 +13,16 @@ from taskgate.v1 import task_log_pb2
 from taskgate_server import errors
 from taskgate_server.calls import Call
 from taskgate_server.tasks.backend import Backends
+from taskgate_server.tasks.durations import heartbeat_seconds
 from taskgate_server.tasks.logs.following import Following, Patience, Wanted
 from taskgate_server.tasks.logs.places import LogFinder
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.retries import Sleep
 
-Parts: TypeAlias = AsyncGenerator[task_log_pb2.StreamTaskLogsResponse, None]
+Part: TypeAlias = task_log_pb2.StreamTaskLogsResponse
+Parts: TypeAlias = AsyncGenerator[Part, None]
+
+HEARTBEAT: Final = Part(heartbeat=task_log_pb2.LogHeartbeat())
 
 LONGEST_TAIL: Final = 10_000
 """Lines; they are read backwards, and so are held in memory."""
@@ -36,8 +40,8 @@ class Logs:
     sleep: Sleep = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
-    followed: set[Followed] = field(default_factory=set)
-    """The streams under way that follow a log."""
+    followed: set[asyncio.Future[None]] = field(default_factory=set)
+    """One for each open stream that follows a log; its result ends the stream."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stream_task_logs(
@@ -47,6 +51,7 @@ class Logs:
         backend = self.backends.of(request.name, "name")
         params = backend.names.parse(request.name, "name")
         service = backend.gateway.spec.name
+        heartbeat = heartbeat_seconds(request)
         following = Following(
             finder=self.finders[service],
             gateway=self.gateways[service],
@@ -58,63 +63,57 @@ class Logs:
             wall_clock=self.wall_clock,
         )
         async with aclosing(following.parts()) as parts:
-            async for part in self._until_stop(parts) if request.follow else parts:
-                yield part
+            if not request.follow:
+                async for part in parts:
+                    yield part
+                return
+            async with aclosing(self._follow(parts, heartbeat)) as followed:
+                async for part in followed:
+                    yield part
 
     def stop(self) -> None:
-        """Ends the streams that follow a log. What they have not told is told elsewhere."""
+        """End the streams that follow a log; their callers continue at another server."""
         self._stopping.set()
-        for followed in self.followed:
-            followed.end()
+        for stop in self.followed:
+            if not stop.done():
+                stop.set_result(None)
 
     async def close(self) -> None:
         """Nothing goes on between calls."""
 
-    async def _until_stop(self, parts: Parts) -> Parts:
-        """The parts, until the server stops.
+    async def _follow(self, parts: Parts, heartbeat: float) -> Parts:
+        """Yield the parts with heartbeats between them, until the server stops.
+
+        Args:
+            parts: of the log.
+            heartbeat: after how many seconds of silence one is sent.
 
         Raises:
-            errors.TaskgateError: UNAVAILABLE, it stops. All that was read has been told or is
-                after the last line that was.
+            errors.TaskgateError: UNAVAILABLE, the server is shutting down. A caller that continues
+                after the last line that it received misses none.
         """
-        followed = Followed()
-        self.followed.add(followed)
+        stop = asyncio.get_running_loop().create_future()
+        self.followed.add(stop)
+        read: asyncio.Future[Part | None] | None = None
         try:
             while not self._stopping.is_set():
-                part = await followed.next(parts)
-                if part is None:
-                    return
-                yield part
+                read = read or asyncio.ensure_future(anext(parts, None))
+                done, _ = await asyncio.wait(
+                    {read, stop}, timeout=heartbeat, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    yield HEARTBEAT
+                elif read in done:
+                    part, read = read.result(), None
+                    if part is None:
+                        return
+                    yield part
             raise errors.stopping()
         finally:
-            self.followed.discard(followed)
-
-
-class Followed:
-    """One stream that follows a log; waiting for its next part can be ended from outside."""
-
-    def __init__(self) -> None:
-        self._scope: asyncio.Timeout | None = None
-
-    async def next(self, parts: Parts) -> task_log_pb2.StreamTaskLogsResponse | None:
-        """The next part; None after the last one.
-
-        Raises:
-            errors.TaskgateError: UNAVAILABLE, it was ended.
-        """
-        scope = self._scope = asyncio.timeout(None)
-        try:
-            async with scope:
-                return await anext(parts, None)
-        except TimeoutError:
-            raise errors.stopping() from None
-        finally:
-            self._scope = None
-
-    def end(self) -> None:
-        """Ends the waiting, if there is any."""
-        if self._scope is not None and not self._scope.expired():
-            self._scope.reschedule(asyncio.get_running_loop().time())
+            self.followed.discard(stop)
+            if read is not None:
+                read.cancel()
+                await asyncio.wait({read})
 
 
 def _wanted(request: task_log_pb2.StreamTaskLogsRequest) -> Wanted:

@@ -35,11 +35,6 @@ COUNTS: Final = "taskRunStatusCounts"
 ROW: Final = ("taskRunStatus", COUNTS, "lifecycleStatus", "updatedAt")
 """What a list of steps and a step alone both tell, as far as it matters here."""
 
-SETTLED: Final = frozenset({"SUSPENDED", "CANCELED", "FAILED", "SUCCEEDED", "NOT_COMPATIBLE"})
-"""What botocore's waiter JobComplete ends at."""
-BEING_MADE: Final = frozenset({"CREATE_IN_PROGRESS", "UPLOAD_IN_PROGRESS", "UPDATE_IN_PROGRESS"})
-"""Lifecycle states of a job or step that is to have other tasks yet."""
-
 
 class Watching:
     """See `sources.Watching`."""
@@ -75,10 +70,6 @@ class Named:
     async def sweep(self, ledger: Ledger, pace: Pace, *, full: bool) -> None:
         """There is no parent to sweep."""
 
-    async def has_settled(self) -> bool:
-        """There is no parent that could say more than the tasks do."""
-        return True
-
     async def read(self, ledger: Ledger, names: Collection[str], pace: Pace) -> Faults:
         """See `Source`."""
         return await self._reader.get_each(ledger, names, pace)
@@ -97,14 +88,12 @@ class Steps(Named):
         self._parent = parent
         self._is_step = parent.kind == "steps"
         self._job = {key: value for key, value in parent.params.items() if key != "stepId"}
-        self._settled = False
         self._rows: dict[str, Mapping[str, Any]] = {}
         """What AWS last said of each step whose tasks are known."""
 
     async def sweep(self, ledger: Ledger, pace: Pace, *, full: bool) -> None:
         """See `Source`."""
         steps = await self._steps(pace)
-        self._settled = all(_has_settled(step) for step in steps.values())
         if len(steps) <= FEW_STEPS and len(ledger) <= NEAR and not ledger.all_settled:
             full = True  # as cheap as to find out what has changed, and surer
         turns = asyncio.Semaphore(STEPS_AT_ONCE)
@@ -122,12 +111,6 @@ class Steps(Named):
         await _all(*(look(name, step) for name, step in steps.items()))
         for name in set(ledger.groups()) - set(steps):
             await self._confirm_gone(ledger, name, pace)
-
-    async def has_settled(self) -> bool:
-        """See `Source`; a job that is being made may get more steps."""
-        if self._is_step or not self._settled:
-            return self._settled
-        return _has_settled((await self._reader.ask("GetJob", self._job)).value)
 
     async def _steps(self, pace: Pace) -> dict[str, Mapping[str, Any]]:
         """The steps as AWS has them now, by name."""
@@ -228,12 +211,6 @@ def _near(ledger: Ledger, step: str) -> list[str]:
     if len(moving) > MOST_BY_NAME:
         return []
     return moving + waiting[: max(NEAR - len(moving), 0)]
-
-
-def _has_settled(record: Mapping[str, Any]) -> bool:
-    """Whether a job or a step has, by what AWS says of it."""
-    made = record.get("lifecycleStatus") not in BEING_MADE
-    return made and record.get("taskRunStatus") in SETTLED
 
 
 async def _all(*awaitables: Any) -> None:

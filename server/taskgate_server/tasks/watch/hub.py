@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Final, TypeVar
 
@@ -16,6 +17,7 @@ from taskgate_server.tasks.backend import Backends, TaskBackend
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.ledger import Ledger, Sequence
 from taskgate_server.tasks.watch.named_poller import NamedPoller
+from taskgate_server.tasks.watch.parent_end import Parents
 from taskgate_server.tasks.watch.poller import Means, Poller, Timing
 from taskgate_server.tasks.watch.resume import BOOT_BYTES
 from taskgate_server.tasks.watch.rhythm import Budget
@@ -98,7 +100,9 @@ class Hub:
         if poller is None or poller.gone or poller.ended:
             source = service.whole(parent, full_view=key.full_view)
             ledger = Ledger(backend.task, self.sequence)
-            poller = WholePoller(source, ledger, self._means[backend.gateway.spec.name])
+            read_parent = partial(Parents(backend).read, parent.name)
+            means = self._means[backend.gateway.spec.name]
+            poller = WholePoller(source, ledger, means, read_parent)
             self._start(self._whole, key, poller)
         return poller
 
@@ -110,7 +114,8 @@ class Hub:
         if poller is None or poller.ended:
             source = service.named(key.name, full_view=key.full_view)
             ledger = Ledger(backend.task, self.sequence, tells_absent=True)
-            poller = NamedPoller(source, ledger, self._means[backend.gateway.spec.name])
+            means = self._means[backend.gateway.spec.name]
+            poller = NamedPoller(source, ledger, means, Parents(backend))
             self._start(self._named, key, poller)
         return poller
 

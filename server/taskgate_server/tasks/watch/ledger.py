@@ -15,8 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.backend import State
-from taskgate_server.tasks.counts import SETTLED
+from taskgate_server.tasks.states import SETTLED, State, all_settled
 from taskgate_server.tasks.watch import wire
 
 MakeTask: TypeAlias = Callable[[str, Mapping[str, Any], float], task_pb2.Task]
@@ -264,7 +263,7 @@ class Ledger:
     @property
     def all_settled(self) -> bool:
         """Whether no task is there that something can happen to by itself."""
-        return all(state in SETTLED for state in self._states)
+        return all_settled(self._states)
 
     def since(self, position: int, limit: int, names: Iterable[str] | None = None) -> list[Entry]:
         """The oldest of the latest changes after a position, `limit` at most, in their order.

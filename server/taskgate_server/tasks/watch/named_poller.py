@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
+from typing import Final
 
-from taskgate_server.tasks.watch.ledger import Ledger
+from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.parent_state import ParentState
+from taskgate_server.tasks.watch.ledger import Entry, Ledger
+from taskgate_server.tasks.watch.parent_end import ParentEnd, Parents
 from taskgate_server.tasks.watch.poller import NEVER, Means, Poller, Wakes
 from taskgate_server.tasks.watch.rhythm import SHORTEST_SECONDS, AtOnce
 from taskgate_server.tasks.watch.sources import Faults, Source, raise_first
 
+ROOTS_PER_SWEEP: Final = 2
+"""How many jobs and runs are checked after a sweep, which delays the next one."""
+
 
 class NamedPoller(Poller):
-    """Tasks by name; arguments as of `Poller`."""
+    """Tasks by name.
 
-    def __init__(self, source: Source, ledger: Ledger, means: Means) -> None:
+    Args:
+        source: see `Poller`.
+        ledger: see `Poller`.
+        means: see `Poller`.
+        parents: reads the states of the tasks' jobs or runs.
+    """
+
+    def __init__(self, source: Source, ledger: Ledger, means: Means, parents: Parents) -> None:
         super().__init__(source, ledger, means)
+        self._parents = parents
+        self._roots: dict[str, ParentEnd] = {}
+        """Jobs and runs of watched tasks that have not settled, by name."""
+        self._stuck: set[str] = set()
+        """The tasks of which watchers know that they can never settle."""
         self._watchers: defaultdict[str, set[Wakes]] = defaultdict(set)
         self._left_at: dict[str, float] = {}
         """Names that nobody watches any more, and since when."""
@@ -95,8 +116,56 @@ class NamedPoller(Poller):
             self.ledger.forget(name)
             del self._left_at[name]
 
-    def _wants_settled(self) -> bool:
-        return False  # what its tasks are tells each watcher
+    def ended_parent(self, entry: Entry) -> ParentState | None:
+        """Return the state of the task's job or run, if the task can never settle."""
+        if entry.settled or not self._roots:
+            return None
+        root = self._roots.get(self._parents.root_of(entry.name))
+        if root is None or not root.is_conclusive(entry.asked_at, all_settled=False):
+            return None
+        return root.state
+
+    async def _find_end(self, swept_at: float) -> bool:  # noqa: ARG002  # each task has its own time
+        """See `Poller`: checks the jobs and runs of tasks that have not settled."""
+        unsettled = self._unsettled()
+        roots = {self._parents.root_of(entry.name) for entry in unsettled}
+        self._roots = {name: self._roots.get(name, ParentEnd()) for name in roots}
+        for name in self._due_roots():
+            await self._check(name)
+        stuck = {entry.name for entry in unsettled if self.ended_parent(entry) is not None}
+        new, self._stuck = stuck - self._stuck, stuck
+        self._wake_for(new, all_of_them=False)
+        reads = [self._next_read(entry) for entry in unsettled if entry.name not in stuck]
+        self._sweep_again(min(reads, default=math.inf), pause=SHORTEST_SECONDS)
+        return False
+
+    def _unsettled(self) -> list[Entry]:
+        """Return the tasks that have not settled and whose watchers want to know about the end."""
+        return [
+            entry
+            for name, watchers in self._watchers.items()
+            if any(watcher.wants_settled for watcher in watchers)
+            and (entry := self.ledger.get(name)) is not None
+            and not entry.settled
+        ]
+
+    def _next_read(self, entry: Entry) -> float:
+        """Return when to read the task, to find that it can never settle; inf if its root lives."""
+        root = self._roots[self._parents.root_of(entry.name)]
+        return root.next_read(all_settled=False)
+
+    def _due_roots(self) -> list[str]:
+        """Return the jobs and runs to be checked now: those first that were not for longest."""
+        now = self._clock()
+        due = [name for name, root in self._roots.items() if root.is_due(now)]
+        return sorted(due, key=lambda name: self._roots[name].checked_at)[:ROOTS_PER_SWEEP]
+
+    async def _check(self, name: str) -> None:
+        root = self._roots[name]
+        self._budget.spend()
+        root.checked_at = self._clock()
+        with suppress(TaskgateError):  # the tasks are known, and the next check is soon
+            root.update(await self._parents.read(name), self._clock())
 
     def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
         names = list(self._watchers) if all_of_them and not changed else changed

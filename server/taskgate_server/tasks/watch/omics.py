@@ -16,8 +16,6 @@ from taskgate_server.tasks.watch.rhythm import Pace
 from taskgate_server.tasks.watch.sources import Faults, Reader, Source, raise_first
 
 PAGE: Final = {"maxResults": 100}
-SETTLED: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "DELETED"})
-"""The states in which a run makes no more tasks; STOPPING comes before each."""
 
 FEW: Final = 2
 """So many tasks are asked for by themselves rather than through the list of the run."""
@@ -81,11 +79,6 @@ class Run:
             if entry.name not in seen and entry.asked_at < began
         ]
         raise_first(await self._get_each(ledger, missing, pace))
-
-    async def has_settled(self) -> bool:
-        """See `Source`."""
-        said = await self._reader.ask("GetRun", self._params)
-        return said.value.get("status") in SETTLED
 
     async def read(self, ledger: Ledger, names: Collection[str], pace: Pace) -> Faults:
         """See `Source`: by name, or through the list where that takes fewer calls."""

@@ -62,7 +62,7 @@ class Wakes(Protocol):
     """A watcher, as a poller knows it."""
 
     wants_settled: bool
-    """Whether it is to be told when all tasks have settled."""
+    """Whether to find out when nothing changes until a caller acts."""
 
     def wake(self) -> None:
         """Something is there to be told."""
@@ -83,8 +83,6 @@ class Poller:
         """AWS has the parent no longer."""
         self.ended = False
         """It asks nothing any more."""
-        self.settled = False
-        """All has settled, as of the latest sweep; found out while a watcher wants to know."""
         self.error: TaskgateError | None = None
         """Why AWS could not be asked lately."""
         self.failed_at = NEVER
@@ -165,7 +163,18 @@ class Poller:
     def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
         raise NotImplementedError
 
-    def _wants_settled(self) -> bool:
+    async def _find_end(self, swept_at: float) -> bool:
+        """Find out, for watchers that want to know, what never changes again by itself.
+
+        Args:
+            swept_at: when the sweep began that has just succeeded.
+
+        Returns:
+            Whether there is more of it than before.
+
+        Raises:
+            TaskgateError: AWS refused the request or could not be reached.
+        """
         raise NotImplementedError
 
     def _moving(self) -> bool:
@@ -227,20 +236,19 @@ class Poller:
         await self._sweep(full=full)
         if full:
             self._full_at, self._news_since_full = began, False
-        was = self.swept_at, self.settled
         self.swept_at, self.error = began, None
-        await self._find_settled()
+        has_ended = await self._find_end(began)
         news = self.ledger.latest != number
         pause = self._rhythm.after(news=news, moving=self._moving())
         self.next_at = min(self.next_at, self._clock() + pause)
-        self._publish(all_of_them=was[1] != self.settled or bool(self._waiting))
+        self._publish(all_of_them=has_ended or bool(self._waiting))
         if self.ledger.fault is not None:
             fault, self.ledger.fault = self.ledger.fault, None
             raise fault
 
-    async def _find_settled(self) -> None:
-        settled = self.ledger.all_settled and self._wants_settled()
-        self.settled = settled and await self._source.has_settled()
+    def _sweep_again(self, at: float, *, pause: float) -> None:
+        """Sweep at a time, if not before, but only after a pause in seconds."""
+        self.next_at = min(self.next_at, max(at, self._clock() + pause))
 
     async def _serve_urgent(self) -> None:
         """Reads what cannot wait, also while a long sweep goes on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Final
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.calls import Call
-from taskgate_server.tasks.durations import seconds_of
+from taskgate_server.tasks.durations import heartbeat_seconds, seconds_of
 from taskgate_server.tasks.watch import resume
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.named_poller import NamedPoller
@@ -19,9 +20,8 @@ from taskgate_server.tasks.watch.wait import Waiter, end_of
 from taskgate_server.tasks.watch.watcher import Reason, Watch, Wish
 
 MOST_NAMES: Final = 1_000
-SHORTEST_HEARTBEAT_SECONDS: Final = 1.0
-LONGEST_HEARTBEAT_SECONDS: Final = 60.0
-HEARTBEAT_SECONDS: Final = 10.0
+MIN_WAIT_SECONDS: Final = 1.0
+"""The shortest `max_wait`, so that callers in a loop do not call all the time."""
 
 STATES: Final = frozenset(task_pb2.TaskState.values()) - {
     task_pb2.TASK_STATE_UNSPECIFIED,
@@ -45,7 +45,7 @@ class Watches:
         call: Call,  # noqa: ARG002  # a stream has no time limit but the caller's own
     ) -> AsyncIterator[bytes]:
         """TaskService.WatchTasks, in serialized responses."""
-        heartbeat = _heartbeat_seconds(request)
+        heartbeat = heartbeat_seconds(request)
         full_view = _full_view(request)
         views = self._views(request, full_view=full_view)
         digest = resume.digest(request.parent, request.names, full_view, self.hub.backends.scope)
@@ -74,10 +74,12 @@ class Watches:
             raise errors.invalid_request({"states": "must be states that a task can be in"})
         backend = self.hub.backends.of(request.name, "name")
         backend.names.parse(request.name, "name")
+        max_wait = _max_wait_seconds(request)
         left = call.time_remaining()
         seconds = end_of(self.default_time_limit if left is None else left)
         view = Some(self.hub.named(backend, request.name, full_view=False), [request.name])
-        return await Waiter(self.hub, view, request.name, request.states).answer(seconds)
+        waiter = Waiter(self.hub, view, request.name, request.states)
+        return await waiter.answer(seconds, max_wait)
 
     def _views(self, request: task_watch_pb2.WatchTasksRequest, *, full_view: bool) -> list[View]:
         """What the request watches.
@@ -119,10 +121,10 @@ def _full_view(request: task_watch_pb2.WatchTasksRequest) -> bool:
     return request.view == task_pb2.TASK_VIEW_FULL
 
 
-def _heartbeat_seconds(request: task_watch_pb2.WatchTasksRequest) -> float:
-    seconds = seconds_of(request, "heartbeat_interval")
+def _max_wait_seconds(request: task_watch_pb2.WaitTaskRequest) -> float:
+    seconds = seconds_of(request, "max_wait")
     if seconds is None:
-        return HEARTBEAT_SECONDS
-    if not SHORTEST_HEARTBEAT_SECONDS <= seconds <= LONGEST_HEARTBEAT_SECONDS:
-        raise errors.invalid_request({"heartbeat_interval": "must be 1 s to 60 s"})
+        return math.inf
+    if seconds < MIN_WAIT_SECONDS:
+        raise errors.invalid_request({"max_wait": "must be 1 s or more"})
     return seconds

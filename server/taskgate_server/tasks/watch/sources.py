@@ -51,13 +51,6 @@ class Source(Protocol):
     async def read(self, ledger: Ledger, names: Collection[str], pace: Pace) -> Faults:
         """Brings some tasks up to date; what could not be read is in what it returns."""
 
-    async def has_settled(self) -> bool:
-        """Whether AWS says that no task of the parent comes or changes by itself.
-
-        Raises:
-            TaskgateError: AWS could not be asked.
-        """
-
 
 class Watching(Protocol):
     """Makes the sources of one AWS service; the class `Watching` of the module named after it."""

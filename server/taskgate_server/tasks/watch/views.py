@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.parent_state import ParentState
 from taskgate_server.tasks.watch.ledger import Entry
 from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.poller import NEVER, Poller, Wakes
@@ -54,7 +55,10 @@ class View(Protocol):
         """Whether a watcher that is there, and has come as far as that, can be told the rest."""
 
     def has_settled(self) -> bool:
-        """Whether nothing happens any more until somebody acts."""
+        """Return whether nothing changes until a caller acts."""
+
+    def parent_state(self) -> ParentState | None:
+        """Return the state of the watched parent, or of one whose tasks in view never settle."""
 
     def is_gone(self) -> bool:
         """Whether AWS has nothing of it any more."""
@@ -117,6 +121,10 @@ class Whole:
     def has_settled(self) -> bool:
         """See `View`."""
         return self.poller.settled
+
+    def parent_state(self) -> ParentState | None:
+        """See `View`."""
+        return self.poller.parent_state
 
     def is_gone(self) -> bool:
         """See `View`."""
@@ -193,7 +201,13 @@ class Some:
 
     def has_settled(self) -> bool:
         """See `View`."""
-        return all(entry.settled for entry in self.entries())
+        return all(
+            entry.settled or self.poller.ended_parent(entry) is not None for entry in self.entries()
+        )
+
+    def parent_state(self) -> ParentState | None:
+        """See `View`: that of the first task that can never settle."""
+        return next(filter(None, map(self.poller.ended_parent, self.entries())), None)
 
     def is_gone(self) -> bool:
         """See `View`."""

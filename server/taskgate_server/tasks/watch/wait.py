@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection
 from typing import Final
 
@@ -11,7 +12,7 @@ from grpc import StatusCode
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.backend import State
+from taskgate_server.tasks.states import State
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.ledger import Entry
 from taskgate_server.tasks.watch.views import Some
@@ -21,6 +22,9 @@ LONGEST_MARGIN_SECONDS: Final = 1.0
 SHORTEST_MARGIN_SECONDS: Final = 0.1
 MARGIN: Final = 0.1
 """The part of the caller's time that is left for the answer to travel."""
+
+RECENT_SECONDS: Final = 10.0
+"""The age up to which a task that has not settled need not be read again when a wait begins."""
 
 
 def end_of(seconds: float) -> float:
@@ -40,40 +44,47 @@ class Waiter(Attention):
     """
 
     def __init__(self, hub: Hub, view: Some, name: str, states: Collection[State]) -> None:
-        super().__init__(hub, [view])
+        super().__init__(hub, [view], wants_settled=True)
         self._view = view
         self._name = name
         self._states = frozenset(states)
 
-    async def answer(self, seconds: float) -> task_watch_pb2.WaitTaskResponse:
-        """The task when the waiting ended.
+    async def answer(
+        self, seconds: float, max_wait: float = math.inf
+    ) -> task_watch_pb2.WaitTaskResponse:
+        """Return the task when the wait is over.
 
         Args:
-            seconds: that there are.
+            seconds: the time until the caller needs a response.
+            max_wait: seconds after which the response has the task as last seen. A task that was
+                never seen is waited for longer.
 
         Raises:
-            TaskgateError: NOT_FOUND, there is no such task, or no longer; or AWS could not be
-                asked all the time.
+            TaskgateError: NOT_FOUND, AWS has no such task, or no longer; or the error of AWS, if
+                the task could not be read in all that time.
         """
-        until = self.hub.clock() + seconds
+        began = self.hub.clock()
+        deadline, until = began + seconds, began + min(seconds, max_wait)
         with self.paid():
-            entry = await self._first(until)
+            entry = await self._first(deadline, until)
             while True:
                 if entry.removed:
                     raise errors.task_not_found(self._name)
-                done = entry.settled or entry.state in self._states
+                response = self._response(entry)
                 left = until - self.hub.clock()
-                if done or left <= 0 or self.hub.stopping:
-                    task = task_pb2.Task.FromString(entry.task())
-                    return task_watch_pb2.WaitTaskResponse(task=task, done=done)
+                if response.done or left <= 0 or self.hub.stopping:
+                    return response
                 await self.woken(left)
                 entry = next(self._view.entries())
 
-    async def _first(self, until: float) -> Entry:
-        """What the task is at the beginning."""
+    async def _first(self, deadline: float, until: float) -> Entry:
+        """Return the task as it is at the beginning."""
         began = self.hub.clock()
+        known = next(self._view.entries(), None)
+        if known is not None and self._may_go_on(known, began):
+            return known
         try:
-            async with asyncio.timeout(until - began):
+            async with asyncio.timeout((deadline if known is None else until) - began):
                 await self.fresh(patient=True)
         except TimeoutError:
             entry = next(self._view.entries(), None)
@@ -81,6 +92,23 @@ class Waiter(Attention):
                 raise self._view.fault(began) or nothing_heard() from None
             return entry
         return next(self._view.entries())
+
+    def _may_go_on(self, entry: Entry, now: float) -> bool:
+        """Return whether polling is enough to find the end of the wait.
+
+        A caller that waits for long calls again and again, and must not cost an AWS call each time.
+        """
+        is_recent = now - entry.asked_at <= RECENT_SECONDS
+        return is_recent and not entry.removed and not self._response(entry).done
+
+    def _response(self, entry: Entry) -> task_watch_pb2.WaitTaskResponse:
+        parent = self._view.parent_state()
+        done = entry.settled or entry.state in self._states or parent is not None
+        return task_watch_pb2.WaitTaskResponse(
+            task=task_pb2.Task.FromString(entry.task()),
+            done=done,
+            parent_status=parent.to_message() if parent is not None else None,
+        )
 
 
 def nothing_heard() -> TaskgateError:

@@ -14,8 +14,9 @@ from grpc import StatusCode
 from taskgate.v1 import task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.status import to_status
-from taskgate_server.tasks.backend import to_timestamp
 from taskgate_server.tasks.counts import to_counts
+from taskgate_server.tasks.durations import to_timestamp
+from taskgate_server.tasks.states import all_settled
 from taskgate_server.tasks.watch import wire
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.ledger import Entry
@@ -68,7 +69,7 @@ class Attention:
     Args:
         hub: of the pollers.
         views: what is watched.
-        wants_settled: whether pollers are to find out when all has settled.
+        wants_settled: whether pollers find out when nothing changes until a caller acts.
     """
 
     def __init__(self, hub: Hub, views: Sequence[View], *, wants_settled: bool = False) -> None:
@@ -309,7 +310,12 @@ class Watch(Attention):
             for entry in view.entries()
             if not entry.removed
         )
-        end = task_watch_pb2.WatchEnd(reason=reason, counts=to_counts(tasks, settled_if_empty=True))
+        settled = reason == EndReason.WATCH_END_REASON_SETTLED
+        counts = to_counts(tasks, settled=settled or all_settled(state for state, _ in tasks))
+        end = task_watch_pb2.WatchEnd(reason=reason, counts=counts)
+        parent = next(filter(None, (view.parent_state() for view in self.views)), None)
+        if settled and parent is not None:
+            end.parent_status.CopyFrom(parent.to_message())
         return self._marked(Response(watch_end=end).SerializeToString())
 
     def _marked(self, response: bytes) -> bytes:

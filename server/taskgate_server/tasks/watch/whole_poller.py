@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.parent_state import ParentState
 from taskgate_server.tasks.watch.ledger import Ledger
+from taskgate_server.tasks.watch.parent_end import ParentEnd
 from taskgate_server.tasks.watch.poller import NEVER, Means, Poller, Wakes
 from taskgate_server.tasks.watch.rhythm import AtOnce
 from taskgate_server.tasks.watch.snapshots import Snapshots
@@ -15,10 +18,27 @@ from taskgate_server.tasks.watch.sources import Source, raise_first
 
 
 class WholePoller(Poller):
-    """All tasks of a parent; arguments as of `Poller`."""
+    """All tasks of a parent.
 
-    def __init__(self, source: Source, ledger: Ledger, means: Means) -> None:
+    Args:
+        source: see `Poller`.
+        ledger: see `Poller`.
+        means: see `Poller`.
+        read_parent: reads the state of the parent itself.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        ledger: Ledger,
+        means: Means,
+        read_parent: Callable[[], Awaitable[ParentState]],
+    ) -> None:
         super().__init__(source, ledger, means)
+        self._read_parent = read_parent
+        self._parent = ParentEnd()
+        self._has_ended = False
+        """Whether the latest sweep was conclusive. False if no watcher wants to know."""
         self.snapshots = Snapshots(self.ledger)
         self._watchers: set[Wakes] = set()
         self._not_found = 0
@@ -27,6 +47,18 @@ class WholePoller(Poller):
     def is_watched(self) -> bool:
         """See `Poller`."""
         return bool(self._watchers)
+
+    @property
+    def parent_state(self) -> ParentState | None:
+        """The latest known state of the parent itself."""
+        return self._parent.state
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing changes until a caller acts; False if no watcher wants to know."""
+        state = self._parent.state
+        still = state is not None and state.settles(all_settled=self.ledger.all_settled)
+        return self._has_ended and still
 
     def attach(self, watcher: Wakes) -> None:
         """Tells the watcher of every change from now on."""
@@ -64,8 +96,24 @@ class WholePoller(Poller):
             self.ledger.lose(entry.name, self._clock())
         self.gone = True
 
-    def _wants_settled(self) -> bool:
-        return any(watcher.wants_settled for watcher in self._watchers)
+    async def _find_end(self, swept_at: float) -> bool:
+        """See `Poller`."""
+        had_ended, self._has_ended = self._has_ended, False
+        if not any(watcher.wants_settled for watcher in self._watchers):
+            return False
+        if self.ledger.all_settled:
+            self._parent.update(await self._read_parent(), self._clock())
+        elif self._parent.is_due(self._clock()):
+            self._budget.spend()
+            self._parent.checked_at = self._clock()
+            with suppress(TaskgateError):  # the tasks are known, and the next check is soon
+                self._parent.update(await self._read_parent(), self._clock())
+        settled = self.ledger.all_settled
+        self._has_ended = self._parent.is_conclusive(swept_at, all_settled=settled)
+        if not self._has_ended:
+            at = self._parent.next_read(all_settled=settled)
+            self._sweep_again(at, pause=self._timing.between_calls)
+        return self._has_ended and not had_ended
 
     def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
         is_loading = self.swept_at == NEVER  # nobody is told before all of it is there

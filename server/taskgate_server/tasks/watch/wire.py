@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from taskgate.v1 import task_pb2, task_watch_pb2
-from taskgate_server.tasks.backend import State, to_timestamp
+from taskgate_server.tasks.durations import to_timestamp
+from taskgate_server.tasks.states import State
 
 RESPONSE: Final = task_watch_pb2.WatchTasksResponse
 LENGTH_DELIMITED: Final = 2

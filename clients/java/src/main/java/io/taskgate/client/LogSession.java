@@ -29,6 +29,9 @@ final class LogSession implements Session<StreamTaskLogsResponse, LogLine> {
   private boolean goesOn;
   private boolean finished;
 
+  /** Whether the present call has had any: older servers send none. */
+  private boolean hasHeartbeats;
+
   LogSession(StreamTaskLogsRequest request) {
     this.request = request;
   }
@@ -53,6 +56,7 @@ final class LogSession implements Session<StreamTaskLogsResponse, LogLine> {
       }
     }
     skip = toldAtLast;
+    hasHeartbeats = false;
     return next.build();
   }
 
@@ -61,6 +65,7 @@ final class LogSession implements Session<StreamTaskLogsResponse, LogLine> {
     if (response.hasSource()) {
       begin(response.getSource());
     }
+    hasHeartbeats |= response.hasHeartbeat();
     List<LogLine> lines = new ArrayList<>();
     for (LogLine line : response.getLines().getLinesList()) {
       if (!finished && isNew(line)) {
@@ -83,10 +88,10 @@ final class LogSession implements Session<StreamTaskLogsResponse, LogLine> {
     return finished;
   }
 
-  /** A log may be silent for as long as its task computes. */
+  /** A log may be silent for as long as its task computes, unless the server sends heartbeats. */
   @Override
   public @Nullable Duration silence() {
-    return null;
+    return hasHeartbeats ? WatchSession.silenceLimit(request.getHeartbeatInterval()) : null;
   }
 
   /** Another attempt's lines are none of those that were told. */

@@ -237,7 +237,8 @@ public final class TaskgateClient implements AutoCloseable {
    *
    * @param request names the task and the states
    * @param limit for all of it, or null to wait for ever
-   * @return the task; not {@code done} when the time is up
+   * @return the task; {@code done} with a {@code parent_status}, too, if it can never settle
+   *     because its run or job has ended; not {@code done} when the time is up
    */
   public WaitTaskResponse waitTask(WaitTaskRequest request, @Nullable Duration limit) {
     return new Waiting(tasks, lifetime, timing).forTask(request, limit);
@@ -292,8 +293,9 @@ public final class TaskgateClient implements AutoCloseable {
   }
 
   /**
-   * What a task has written to its log, and with {@code follow} what it goes on to write. Goes on
-   * by itself when the connection breaks; no line is told twice.
+   * What a task has written to its log, and with {@code follow} what it writes later. When the
+   * connection breaks, or three heartbeats of the server do not come, it calls again and continues;
+   * no line is returned twice.
    *
    * @param request names the task
    * @return the lines; close it

@@ -1,6 +1,7 @@
 package io.taskgate.client;
 
 import io.grpc.Status;
+import io.taskgate.v1.WaitTaskRequest;
 import io.taskgate.v1.WaitTaskResponse;
 import java.time.Duration;
 import java.util.Optional;
@@ -10,6 +11,12 @@ import org.jspecify.annotations.Nullable;
 final class WaitSession {
   /** How long one call may wait. Load balancers cut calls that live for hours. */
   private static final Duration LONGEST_CALL = Duration.ofMinutes(5);
+
+  /**
+   * The request's {@code max_wait} if it has none. Proxies cut calls that are silent for longer; 30
+   * s is a common limit.
+   */
+  private static final int MAX_WAIT_SECONDS = 25;
 
   /** With less time than that left there is no point in asking again. */
   private static final Duration SHORTEST_CALL = Duration.ofSeconds(1);
@@ -26,6 +33,15 @@ final class WaitSession {
   /** The latest answer. */
   Optional<WaitTaskResponse> answer() {
     return Optional.ofNullable(answer);
+  }
+
+  /** The request, bounded so that no proxy cuts it. */
+  static WaitTaskRequest bounded(WaitTaskRequest request) {
+    if (request.hasMaxWait()) {
+      return request;
+    }
+    var wait = com.google.protobuf.Duration.newBuilder().setSeconds(MAX_WAIT_SECONDS);
+    return request.toBuilder().setMaxWait(wait).build();
   }
 
   /** How long the next call may take. */

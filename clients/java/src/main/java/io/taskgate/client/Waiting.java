@@ -14,8 +14,9 @@ import org.jspecify.annotations.Nullable;
 record Waiting(TaskServiceBlockingStub tasks, Lifetime lifetime, Timing timing) {
   WaitTaskResponse forTask(WaitTaskRequest request, @Nullable Duration limit) {
     WaitSession session = new WaitSession(limit, timing.nanoTime(), new Reconnects(timing::random));
+    WaitTaskRequest bounded = WaitSession.bounded(request);
     while (true) {
-      Optional<Duration> pause = ask(request, session);
+      Optional<Duration> pause = ask(bounded, session);
       if (pause.isEmpty() && session.answer().isPresent()) {
         return session.answer().get();
       }

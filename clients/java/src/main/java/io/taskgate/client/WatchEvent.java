@@ -1,5 +1,6 @@
 package io.taskgate.client;
 
+import io.taskgate.v1.ParentStatus;
 import io.taskgate.v1.SnapshotEnd;
 import io.taskgate.v1.SnapshotReason;
 import io.taskgate.v1.Task;
@@ -74,5 +75,15 @@ public sealed interface WatchEvent {
    *
    * @param end why, and the tasks as a whole
    */
-  record WatchEnd(io.taskgate.v1.WatchEnd end) implements WatchEvent {}
+  record WatchEnd(io.taskgate.v1.WatchEnd end) implements WatchEvent {
+    /**
+     * The state of the watched parent itself, with the reason if it failed.
+     *
+     * @return the state; for a watch of named tasks that of an ended parent whose tasks can never
+     *     settle; empty if there is none, and from an older server
+     */
+    public Optional<ParentStatus> parentStatus() {
+      return end.hasParentStatus() ? Optional.of(end.getParentStatus()) : Optional.empty();
+    }
+  }
 }

@@ -70,8 +70,12 @@ final class WatchSession implements Session<WatchTasksResponse, WatchEvent> {
 
   @Override
   public Duration silence() {
-    var asked = request.getHeartbeatInterval();
-    Duration heartbeat = Duration.ofSeconds(asked.getSeconds(), asked.getNanos());
+    return silenceLimit(request.getHeartbeatInterval());
+  }
+
+  /** How long without a message means that a stream with heartbeats is dead. */
+  static Duration silenceLimit(com.google.protobuf.Duration interval) {
+    Duration heartbeat = Duration.ofSeconds(interval.getSeconds(), interval.getNanos());
     return (heartbeat.isZero() ? DEFAULT_HEARTBEAT : heartbeat).multipliedBy(SILENT_HEARTBEATS);
   }
 

@@ -5,11 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Timestamp;
+import io.taskgate.v1.LogHeartbeat;
 import io.taskgate.v1.LogLine;
 import io.taskgate.v1.LogLines;
 import io.taskgate.v1.LogSource;
 import io.taskgate.v1.StreamTaskLogsRequest;
 import io.taskgate.v1.StreamTaskLogsResponse;
+import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -79,6 +81,14 @@ class LogSessionTest {
 
   @Test
   void mayBeSilentForEver() {
-    assertEquals(null, session(true, 0).silence());
+    LogSession session = session(true, 0);
+    assertEquals(null, session.silence());
+    session.take(
+        StreamTaskLogsResponse.newBuilder()
+            .setHeartbeat(LogHeartbeat.getDefaultInstance())
+            .build());
+    assertEquals(Duration.ofSeconds(30), session.silence());
+    session.next(); // it may be to an older server
+    assertEquals(null, session.silence());
   }
 }

@@ -173,16 +173,20 @@ public final class Runner {
               .toList();
       case "list_tasks" -> list(command);
       case "summarize_tasks" -> {
-        var counts =
-            limited
-                .summarizeTasks(
-                    SummarizeTasksRequest.newBuilder().setParent(text(command, "parent")).build())
-                .getCounts();
+        var answer =
+            limited.summarizeTasks(
+                SummarizeTasksRequest.newBuilder().setParent(text(command, "parent")).build());
+        var counts = answer.getCounts();
         Map<String, Object> states = new LinkedHashMap<>();
         counts
             .getStatesList()
             .forEach(each -> states.put(Values.state(each.getStateValue()), each.getCount()));
-        yield Map.of("total", counts.getTotal(), "states", states);
+        Map<String, Object> told = told("total", counts.getTotal());
+        told.put("states", states);
+        told.put("settled", counts.getSettled());
+        told.put(
+            "parent", answer.hasParentStatus() ? Values.parent(answer.getParentStatus()) : null);
+        yield told;
       }
       case "wait_task" -> {
         WaitTaskRequest.Builder request = WaitTaskRequest.newBuilder().setName(name);
@@ -190,7 +194,11 @@ public final class Runner {
             .forEach(each -> request.addStates(TaskState.valueOf("TASK_STATE_" + each)));
         java.time.Duration limit = command.has("time_limit") ? time(command, "time_limit") : null;
         var answer = client.waitTask(request.build(), limit);
-        yield Map.of("task", Values.task(answer.getTask()), "done", answer.getDone());
+        Map<String, Object> told = told("task", Values.task(answer.getTask()));
+        told.put("done", answer.getDone());
+        told.put(
+            "parent", answer.hasParentStatus() ? Values.parent(answer.getParentStatus()) : null);
+        yield told;
       }
       case "read_log" -> log(command);
       case "get_server_info" -> {
@@ -242,8 +250,12 @@ public final class Runner {
     if (command.has("attempt")) {
       request.setAttempt(number(command, "attempt"));
     }
+    if (command.has("heartbeat_interval")) {
+      request.setHeartbeatInterval(duration(command, "heartbeat_interval"));
+    }
+    java.time.Duration limit = command.has("time_limit") ? time(command, "time_limit") : null;
     List<String> lines = new ArrayList<>();
-    try (TaskLog log = client.streamTaskLogs(request.build())) {
+    try (TaskLog log = client.streamTaskLogs(request.build(), limit)) {
       log.forEach(line -> lines.add(line.getMessage()));
     }
     return lines;

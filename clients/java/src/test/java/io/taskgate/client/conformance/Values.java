@@ -5,6 +5,7 @@ import io.taskgate.client.Name;
 import io.taskgate.client.TaskgateException;
 import io.taskgate.client.WatchEvent;
 import io.taskgate.omics.v1.UploadReadSetPartRequest;
+import io.taskgate.v1.ParentStatus;
 import io.taskgate.v1.SnapshotReason;
 import io.taskgate.v1.Task;
 import io.taskgate.v1.TaskChangeKind;
@@ -66,6 +67,17 @@ final class Values {
     };
   }
 
+  static Map<String, Object> parent(ParentStatus parent) {
+    Map<String, Object> told = Runner.told("name", parent.getName());
+    told.put("state", state(parent.getStateValue()));
+    told.put("native_state", parent.getNativeState());
+    told.put("ended", parent.getEnded());
+    told.put("lifecycle_status", parent.hasLifecycleStatus() ? parent.getLifecycleStatus() : null);
+    told.put("failure_reason", parent.hasFailureReason() ? parent.getFailureReason() : null);
+    told.put("status_message", parent.hasStatusMessage() ? parent.getStatusMessage() : null);
+    return told;
+  }
+
   static Map<String, Object> error(TaskgateException error) {
     Map<String, Object> told = Runner.told("code", error.code().name());
     told.put("message", error.description());
@@ -116,6 +128,7 @@ final class Values {
       int number = ended.end().getReasonValue();
       Map<String, Object> told = Runner.told("event", "end");
       told.put("reason", word(WatchEndReason.forNumber(number), "WATCH_END_REASON_", number));
+      told.put("parent", ended.parentStatus().map(Values::parent).orElse(null));
       return told;
     }
     return Runner.told("event", "resumed");
