@@ -120,7 +120,7 @@ def load_pipeline(settings: Settings, observation: Observation, guard: Guard | N
 def load_reflection() -> Iterable[Rpc]:
     """Return the RPCs that describe the contract; they have nothing to do with targets."""
     contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
-    return reflection.make_rpcs([*contracts, health.SERVICE, reflection.SERVICES[-1]])
+    return reflection.make_rpcs([*contracts, health.SERVICE, *reflection.SERVICES])
 
 
 def _backend(operations: Operations, spec: ServiceSpec, gateway: Gateway) -> TaskBackend:
