@@ -226,6 +226,11 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, description="Largest request message accepted."
     )
+    max_response_bytes: int = Field(
+        3584 * 1024,
+        ge=64 * 1024,
+        description="Largest response composed of many tasks. gRPC clients take 4 MiB by default.",
+    )
     stream_chunk_bytes: int = Field(
         256 * 1024,
         ge=1024,

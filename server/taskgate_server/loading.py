@@ -91,7 +91,7 @@ def load_rpcs(
     counts = {name: len(each) for name, each in operations.items()}
     yield from servicer.make_rpcs(
         [
-            Reads(backends),
+            Reads(backends, settings.max_response_bytes),
             Updates(backends, touched=hub.touched),
             logs,
             Watches(hub, settings.default_time_limit_seconds),
