@@ -62,7 +62,8 @@ class DescriptorFiles:
             KeyError: there is no such message or extension.
         """
         extended = self._pool.FindMessageTypeByName(message)
-        return self._with_imports(self._pool.FindExtensionByNumber(extended, number).file)
+        extension = self._pool.FindExtensionByNumber(extended, number)
+        return self.by_symbol(extension.full_name)
 
     def extension_numbers(self, message: str) -> list[int]:
         """Return the numbers of all extensions of a message.
@@ -89,18 +90,18 @@ class DescriptorFiles:
 
 
 def add_renamed(
-    pool: descriptor_pool.DescriptorPool, file: FileDescriptor, name: str, package: str
+    pool: descriptor_pool.DescriptorPool, source: str, name: str, package: str
 ) -> None:
     """Add a copy of a file under another name and package to the pool.
 
     Args:
-        pool: gets the copy.
-        file: the file, in which all messages that it refers to are its own.
+        pool: has the file, and gets the copy.
+        source: the path of the file, in which all messages that it refers to are its own.
         name: the copy's path.
         package: the copy's package.
     """
     proto = FileDescriptorProto()
-    file.CopyToProto(proto)
+    pool.FindFileByName(source).CopyToProto(proto)
     before, after = f".{proto.package}.", f".{package}."
     proto.name, proto.package = name, package
     for message in proto.message_type:

@@ -82,7 +82,7 @@ class Reflection:
 def make_rpcs(services: Iterable[str]) -> list[Rpc]:
     """Return the RPCs that describe these services."""
     pool = descriptor_pool.Default()
-    add_renamed(pool, reflection_pb2.DESCRIPTOR, V1_FILE, V1_PACKAGE)
+    add_renamed(pool, reflection_pb2.DESCRIPTOR.name, V1_FILE, V1_PACKAGE)
     reflection = Reflection(services, DescriptorFiles(pool))
     return [
         Rpc(
