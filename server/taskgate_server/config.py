@@ -189,6 +189,15 @@ class Settings(BaseSettings):
     max_connection_idle_seconds: Seconds = Field(
         600.0, description="After how long a connection without calls is closed."
     )
+    keepalive_seconds: Seconds = Field(
+        30.0, description="After how long without data the server pings a client."
+    )
+    keepalive_timeout_seconds: Seconds = Field(
+        10.0, description="How long a client may take to respond before its connection is closed."
+    )
+    min_ping_seconds: Seconds = Field(
+        10.0, description="Shortest interval between the pings of a client, with or without calls."
+    )
     max_streams_per_connection: int = Field(
         2000,
         ge=1,

@@ -143,7 +143,7 @@ def test_the_timeout_cuts_streams_with_rare_heartbeats(proxy: Proxy, stub: Any) 
 
 
 def post(proxy: Proxy, path: str, content_type: str, data: bytes) -> tuple[int, bytes]:
-    request = urllib.request.Request(  # noqa: S310  # our own
+    request = urllib.request.Request(  # our own
         f"http://{proxy.address}/{path}", data=data, headers={"content-type": content_type}
     )
     try:

@@ -89,9 +89,7 @@ class DescriptorFiles:
         return self._commented.get(file.name) or file.serialized_pb
 
 
-def add_renamed(
-    pool: descriptor_pool.DescriptorPool, source: str, name: str, package: str
-) -> None:
+def add_renamed(pool: descriptor_pool.DescriptorPool, source: str, name: str, package: str) -> None:
     """Add a copy of a file under another name and package to the pool.
 
     Args:
