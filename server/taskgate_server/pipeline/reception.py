@@ -17,6 +17,7 @@ from taskgate_server import errors
 from taskgate_server.calls import Call, Rpc, parse_request
 from taskgate_server.guard.limits import CallerLimits
 from taskgate_server.pipeline.idle import IdleLimit
+from taskgate_server.pipeline.response import unless_left
 from taskgate_server.pipeline.stage import Enter
 
 EOF: Final = grpc.aio.EOF
@@ -83,7 +84,7 @@ class Reception:
         if call.read is None:
             return EOF
         try:
-            return await self._idle.wait(call.read())
+            return await self._idle.wait(unless_left(call.read()))
         except TimeoutError:
             raise errors.request_idle(self._idle.seconds) from None
 
