@@ -2,7 +2,8 @@
 # With the local AWS besides: docker build --build-arg PINS=requirements.txt -t taskgate-sandbox .
 # docs/image.md has what is in it, and how two builds give one digest.
 
-# Any image with Python 3.11 or newer and certificate authorities. Name it by digest: all else is pinned below.
+# Any image with Python 3.11 or newer and certificate authorities. The default is a tag, which moves: name yours by
+# digest, as docs/image.md describes. All else is pinned below.
 ARG BASE_IMAGE=python:3.11-slim
 
 FROM ${BASE_IMAGE} AS build

@@ -120,9 +120,9 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
     def load_handlers() -> dict[str, Handler]:
         from taskgate_server import loading  # noqa: PLC0415  # it imports the contracts
 
-        operations = loading.load_operations()
+        operations, limits = loading.load_operations(), loading.stream_limits(settings)
         served = {
-            doors.target: loading.load_rpcs(settings, operations, doors, work, sources)
+            doors.target: loading.load_rpcs(settings, operations, limits, doors, work, sources)
             for doors in all_doors
         }
         pipeline = loading.load_pipeline(settings, observation, guard)

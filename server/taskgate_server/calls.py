@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from taskgate_server import errors
+from taskgate_server import errors, wire_records
 from taskgate_server.reloading import Reloading
 from taskgate_server.supervision import BackgroundTask, Supervision
 from taskgate_server.telemetry.spans import TracedCall, TraceIds
@@ -185,11 +185,15 @@ M = TypeVar("M", bound=Message)
 
 
 def parse_request(kind: type[M], data: bytes) -> M:
-    """The message that came.
+    """Return the message that was received.
 
     Raises:
-        errors.TaskgateError: INVALID_ARGUMENT, it is none of that kind.
+        errors.TaskgateError: INVALID_ARGUMENT, it is none of that kind, or has too many fields.
     """
+    descriptor: Any = kind.DESCRIPTOR
+    if wire_records.exceeds(descriptor, data):
+        fault = f"has more than {wire_records.MAX_RECORDS} fields and elements"
+        raise errors.invalid_request({"": fault}, is_complete=False)
     try:
         return kind.FromString(data)
     except DecodeError:
@@ -253,6 +257,8 @@ class Rpc:
     server_streams: bool = False
     waits: bool = False
     """Whether a call may last as long as its caller likes, although it has one response."""
+    max_request_bytes: int | None = None
+    """Longer messages are refused before they are parsed; None for the server's limit alone."""
     has_request: bool = True
     """Whether a request message is read."""
     is_public: bool = False

@@ -121,7 +121,7 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Of the traces that begin here, those that are sampled. A caller with a trace"
-        " of its own decides for it.",
+        " of its own decides for it, up to 10 traces per second.",
     )
     jwt_issuer: str | None = Field(
         None,
@@ -199,10 +199,11 @@ class Settings(BaseSettings):
         10.0, description="Shortest interval between the pings of a client, with or without calls."
     )
     max_streams_per_connection: int = Field(
-        2000,
+        10_000,
         ge=1,
         le=100_000,
-        description="Calls in flight on one connection; further ones wait in the client.",
+        description="Calls in flight on one connection. Clients hold back further ones, but a burst"
+        " of more on a new connection may fail with UNAVAILABLE.",
     )
     max_connections_per_address: int = Field(
         1000,
@@ -228,9 +229,13 @@ class Settings(BaseSettings):
     default_max_age_seconds: float = Field(
         1.0, ge=0, le=60, description="How old an answer may be when its caller does not say."
     )
-    cache_max_entries: int = Field(10_000, ge=0, description="Answers kept for each AWS service.")
+    cache_max_entries: int = Field(
+        10_000, ge=0, description="Responses cached for each AWS service."
+    )
     cache_max_bytes: int = Field(
-        64 * 1024 * 1024, ge=0, description="Bytes of answers kept for each AWS service."
+        64 * 1024 * 1024,
+        ge=0,
+        description="Memory for cached responses of each AWS service, by an estimate.",
     )
     max_request_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, description="Largest request message accepted."
@@ -250,6 +255,12 @@ class Settings(BaseSettings):
         1024 * 1024,
         ge=0,
         description="Payload from a caller kept in memory; what is more goes to a temporary file.",
+    )
+    spool_max_bytes: int = Field(
+        8 * 1024**3,
+        ge=1024,
+        description="Payloads of all uploads in progress together; one caller may have half of it."
+        " With `workers`, each has its part.",
     )
     max_upload_bytes: int = Field(
         4 * 1024**3, ge=1, description="Largest payload accepted as a stream from a caller."

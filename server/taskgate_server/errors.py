@@ -22,6 +22,8 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 
+from taskgate_server.error_texts import sanitize_response
+
 TASKGATE_DOMAIN: Final = "taskgate"
 BUG: Final = "TASKGATE_BUG"
 """The reason of errors that are Taskgate's own fault."""
@@ -30,6 +32,8 @@ SERVER_STOPPING: Final = "SERVER_STOPPING"
 
 CALLER_LIMIT: Final = "CALLER_LIMIT"
 """The reason of calls beyond the limits of one caller."""
+
+VALIDATION_STOPPED: Final = "; validation stopped there, and the request may have more faults"
 
 Response: TypeAlias = Mapping[str, Any]
 """An AWS error as botocore parsed it: `Error`, `ResponseMetadata` and the modelled members."""
@@ -183,6 +187,7 @@ _MEMBERS_TOLD_ELSEWHERE = {"Error", "ResponseMetadata", "message", "Message", "f
 
 def from_aws(response: Response, origin: Origin) -> TaskgateError:
     """An AWS error answer, by the table. A code that is not in it is UNKNOWN."""
+    response = sanitize_response(response)
     aws_code = str(response.get("Error", {}).get("Code") or "Unknown")
     rule = AWS_ERRORS.get(aws_code, Rule(code=StatusCode.UNKNOWN))
     error = TaskgateError(
@@ -243,8 +248,13 @@ def _aws_message(response: Response) -> str:
 # --- What Taskgate itself finds -------------------------------------------------------------------
 
 
-def invalid_request(faults: Mapping[str, str]) -> TaskgateError:
-    """A request with faults: field path to description. Nothing was sent to AWS."""
+def invalid_request(faults: Mapping[str, str], *, is_complete: bool = True) -> TaskgateError:
+    """Return the error of a request with faults. Nothing was sent to AWS.
+
+    Args:
+        faults: field path to description.
+        is_complete: whether the whole request was validated.
+    """
     violations = [
         error_details_pb2.BadRequest.FieldViolation(field=path, description=fault)
         for path, fault in sorted(faults.items())
@@ -253,7 +263,7 @@ def invalid_request(faults: Mapping[str, str]) -> TaskgateError:
     more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""  # noqa: PLR2004  # the details have all
     return TaskgateError(
         code=StatusCode.INVALID_ARGUMENT,
-        message=f"{first}{more}",
+        message=f"{first}{more}{'' if is_complete else VALIDATION_STOPPED}",
         reason="INVALID_REQUEST",
         details=[error_details_pb2.BadRequest(field_violations=violations)],
     )
@@ -408,6 +418,17 @@ def response_too_large(max_bytes: int) -> TaskgateError:
         " of fewer names, or with view BASIC",
         reason="RESPONSE_TOO_LARGE",
         metadata={"max_response_bytes": str(max_bytes)},
+    )
+
+
+def spool_full(limit: str) -> TaskgateError:
+    """Return the error of an upload that has no room on this server."""
+    return TaskgateError(
+        code=StatusCode.RESOURCE_EXHAUSTED,
+        message=f"uploads in progress have reached {limit}: retry when others have ended",
+        reason="SPOOL_FULL",
+        metadata={"limit": "spool_max_bytes"},
+        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(10))],
     )
 
 

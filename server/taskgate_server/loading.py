@@ -22,6 +22,7 @@ from taskgate_server.pipeline.stages import list_stages
 from taskgate_server.readiness import TASK_SERVICE
 from taskgate_server.rpc import handlers, reflection
 from taskgate_server.rpc.converter import Operation
+from taskgate_server.rpc.spool import Spool
 from taskgate_server.rpc.streams import StreamLimits
 from taskgate_server.tasks import servicer
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
@@ -48,9 +49,20 @@ def load_operations() -> Operations:
     return {spec.name: handlers.load_operations(spec) for spec in SERVICES}
 
 
-def load_rpcs(
+def stream_limits(settings: Settings) -> StreamLimits:
+    """Return the limits of uploads and downloads; all targets share the spool."""
+    return StreamLimits(
+        chunk_bytes=settings.stream_chunk_bytes,
+        spool_memory_bytes=settings.spool_memory_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+        spool=Spool(settings.spool_max_bytes // settings.workers),
+    )
+
+
+def load_rpcs(  # whatever an RPC may need
     settings: Settings,
     operations: Operations,
+    limits: StreamLimits,
     doors: Doors,
     work: Work,
     sources: Sources | None = None,
@@ -60,15 +72,11 @@ def load_rpcs(
     Args:
         settings: all of them.
         operations: all of them.
+        limits: of uploads and downloads.
         doors: the target's; their hints go to the watchers.
         work: is told of the watchers, which end with the server.
         sources: of metrics, the same; None where nobody counts.
     """
-    limits = StreamLimits(
-        chunk_bytes=settings.stream_chunk_bytes,
-        spool_memory_bytes=settings.spool_memory_bytes,
-        max_upload_bytes=settings.max_upload_bytes,
-    )
     for spec in SERVICES:
         gateway = doors.gateways[spec.name]
         yield from handlers.make_rpcs(spec, operations[spec.name], gateway, limits)

@@ -109,8 +109,9 @@ class Limits:
     """Seconds after that in which its calls may end."""
     max_connection_idle: float = 600.0
     """Seconds after which a connection without calls is closed."""
-    max_streams: int = 2000
-    """Calls in flight on one connection; further ones wait in the client."""
+    max_streams: int = 10_000
+    """Calls in flight on one connection. gRPC resets streams that exceed it before the client knows
+    the limit, so that a burst on a new connection must not exceed it."""
     keepalive: float = 30.0
     """Seconds without data after which the server pings a client."""
     keepalive_timeout: float = 10.0

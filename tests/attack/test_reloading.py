@@ -165,7 +165,7 @@ def server(started: Server) -> Server:
 
 
 def replace(file: Path, content: bytes | None) -> None:
-    """Replace a file as Kubernetes does: nobody sees a part of it."""
+    """Replace a file as Kubernetes does: no reader gets a part of it."""
     if content is None:
         file.unlink()
         return

@@ -71,6 +71,14 @@ REFUSED = {
         ["-f", SANDBOX, *setting("autoscaling.enabled=true")],
         "there can be one only",
     ),
+    "callers of anywhere": (
+        ["-f", MINIMAL, *setting("networkPolicy.callers=null")],
+        "networkPolicy.callers: which pods may call?",
+    ),
+    "metrics for anyone": (
+        ["-f", PRODUCTION, *setting("networkPolicy.prometheus=null")],
+        "networkPolicy.prometheus: which pods may read",
+    ),
     "a route to nowhere": (["-f", SANDBOX, *setting("gateway.enabled=true")], "to which Gateway"),
     "alerts without metrics": (["-f", SANDBOX, *setting("metrics.rules=true")], "metrics.enabled"),
     "a value that is none": (["-f", SANDBOX, *setting("replica=2")], "replica"),
@@ -163,6 +171,20 @@ def test_everything_is_in_its_place(tmp_path: Path) -> None:
     assert str(settings.tls_client_ca_file) == "/etc/taskgate/client-ca/callers.pem"
     assert settings.targets["lab"].aws["omics"].region == "us-east-1"
     assert settings.aws["deadline"].request_rates == {"GetLogEvents": 25}
+
+
+@pytest.mark.parametrize("file", [SANDBOX, MINIMAL, PRODUCTION, EVERYTHING], ids=lambda f: f.stem)
+def test_no_rule_of_the_network_lets_everyone_in(file: Path) -> None:
+    """In a NetworkPolicy a rule without `from`, or with an empty one, is for every address."""
+    policies = rendered("-f", file).of("NetworkPolicy")
+    assert policies
+    rules = [rule for policy in policies for rule in policy["spec"]["ingress"]]
+    assert all(rule.get("from") for rule in rules)
+
+
+def test_without_a_network_policy_no_callers_are_needed() -> None:
+    off = setting("networkPolicy.enabled=false", "networkPolicy.callers=null")
+    assert rendered("-f", MINIMAL, *off).of("NetworkPolicy") == []
 
 
 def test_names_stay_within_what_kubernetes_allows() -> None:

@@ -17,6 +17,7 @@ from google.protobuf.descriptor import Descriptor
 from taskgate_server.aws import model, naming
 from taskgate_server.rpc.to_message import AnswerCompiler
 from taskgate_server.rpc.to_params import RequestCompiler
+from taskgate_server.rpc.validation import ROOT, Validation
 from tests.codegen.buf import Module
 from tests.codegen.toy import SPEC, Version, versions
 from tests.differential import values
@@ -70,7 +71,7 @@ def test_all_of_an_answer_is_in_the_message_and_back(
         message = message_factory.GetMessageClass(descriptor)(**to_fields(body))
 
         # Answers need not keep to what the model demands of requests.
-        params = to_params.convert(message, "", {})
+        params = to_params.convert(message, ROOT, Validation())
         assert differences(judge, params, "answer") == []
         assert naming.UNRECOGNIZED_VALUES not in str(message)
     assert synthesizer.everything_seen

@@ -20,6 +20,7 @@ from grpc import StatusCode
 from grpc_status import rpc_status
 
 from taskgate_server.aws import model
+from taskgate_server.rpc.validation import MAX_KEY_CHARACTERS
 from tests.differential import mirror, patterns
 from tests.differential.exchange import (
     OPERATIONS,
@@ -245,7 +246,9 @@ def check(case: Case, exchange: Exchange) -> list[str]:
     paths = violated_fields(outcome.error)
     expected = case.spot.path
     if case.fault == KEY:
-        expected += f"[{json.dumps(next(iter(case.replacement)))}]"
+        key = next(iter(case.replacement))
+        shown = key if len(key) <= MAX_KEY_CHARACTERS else f"{key[: MAX_KEY_CHARACTERS - 3]}..."
+        expected += f"[{json.dumps(shown)}]"
     return [] if paths == [expected] else [f"{told}: {paths}"]
 
 

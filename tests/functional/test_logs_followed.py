@@ -106,7 +106,11 @@ async def log_server(story: Story, wall_clock: float) -> AsyncGenerator[LogServe
     [rpc] = [
         each
         for each in loading.load_rpcs(
-            settings, loading.load_operations(), built.doors[0], built.work
+            settings,
+            loading.load_operations(),
+            loading.stream_limits(settings),
+            built.doors[0],
+            built.work,
         )
         if each.method.endswith("/StreamTaskLogs")
     ]

@@ -171,6 +171,44 @@ def test_faults_of_an_upload(aws: Emulator, client: Client) -> None:
     assert aws.request_count == asked
 
 
+def test_uploads_share_a_spool_and_one_caller_gets_half_of_it(aws: Emulator) -> None:
+    aws.respond("omics", "UploadReadSetPart", body={"checksum": "abc"}, times=2)
+    limits = {"spool_max_bytes": 4000, "spool_memory_bytes": 0, "max_upload_bytes": 10_000}
+    with connected(aws.endpoint_url, **limits) as client:
+        half_sent, release = threading.Event(), threading.Event()
+
+        def stalled() -> Iterator[omics_pb2.UploadReadSetPartRequest]:
+            yield from upload(b"A" * 1500, 500)
+            half_sent.set()
+            release.wait(10)
+
+        first = client.omics.UploadReadSetPart.future(stalled())
+        assert half_sent.wait(10)
+
+        error = error_of(lambda: client.omics.UploadReadSetPart(upload(b"A" * 1500, 500)))
+        assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SPOOL_FULL")
+        assert error.metadata["limit"] == "spool_max_bytes"
+        assert error.retry_after_seconds
+
+        release.set()
+        assert first.result(10).checksum
+        assert client.omics.UploadReadSetPart(upload(b"A" * 1500, 500)).checksum, "it is free again"
+
+
+def test_an_upload_with_faults_is_refused_at_its_first_message(aws: Emulator) -> None:
+    with connected(aws.endpoint_url) as client:
+        release = threading.Event()
+
+        def endless() -> Iterator[omics_pb2.UploadReadSetPartRequest]:
+            yield omics_pb2.UploadReadSetPartRequest(payload=b"A")
+            release.wait(10)
+
+        error = error_of(lambda: client.omics.UploadReadSetPart(endless(), timeout=8))
+        release.set()
+
+        assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_an_upload_past_the_limit_is_refused(aws: Emulator) -> None:
     with connected(aws.endpoint_url, max_upload_bytes=1000) as client:
         error = error_of(lambda: client.omics.UploadReadSetPart(upload(b"A" * 1001, 500)))

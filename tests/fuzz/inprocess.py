@@ -246,7 +246,11 @@ class Log(logging.Handler):
             places = [str(each) for each in fields.get("places", ())]
             self.bugs.append(f"{fields.get('exception')} at {' < '.join(places[-1:-4:-1])}")
         # The exception's text would be printed with the record.
-        told = f"{vars(record)} {record.exc_info[1] if record.exc_info else ''}"
+        fields = dict(vars(record))
+        if record.getMessage() == "AWS call failed":
+            # The text of an error about permissions, credentials or quotas: it quotes no request.
+            fields.pop("text")
+        told = f"{fields} {record.exc_info[1] if record.exc_info else ''}"
         if MARKER in told:
             self.leaks.append(told)
         # pytest keeps every record, and with its exception the sockets in the frames of that.

@@ -269,7 +269,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 def test_a_redirect_out_of_tls_is_refused(tls: ssl.SSLContext) -> None:
     with (
-        web(send(b"keys of anybody")) as cleartext,
+        web(send(b"keys of a stranger")) as cleartext,
         web(redirect(cleartext), tls) as address,
         web(redirect(address), tls) as twice,
     ):
@@ -278,7 +278,7 @@ def test_a_redirect_out_of_tls_is_refused(tls: ssl.SSLContext) -> None:
                 fetch(each)
         # urllib by itself follows it.
         with urllib.request.urlopen(address) as response:  # noqa: S310  # our own
-            assert response.read() == b"keys of anybody"
+            assert response.read() == b"keys of a stranger"
 
 
 def test_a_redirect_within_tls_is_followed(tls: ssl.SSLContext) -> None:

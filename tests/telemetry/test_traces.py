@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,13 +15,17 @@ from typing import Any
 import grpc
 import pytest
 from opentelemetry.proto.trace.v1 import trace_pb2
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import Decision
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2, task_watch_pb2
 from taskgate_emulator import Emulator, seed
 from taskgate_server import app
 from taskgate_server.config import Settings, SettingsError
+from taskgate_server.telemetry.sampling import CALLER_TRACES_PER_SECOND, CallerDecisions
 from taskgate_server.telemetry.spans import parse_traceparent
+from taskgate_server.telemetry.traces import Traces
 from tests.conftest import running_server, settings_for
 from tests.faults.place import until
 from tests.telemetry.collector import Collector, collecting
@@ -121,6 +126,37 @@ def test_who_is_not_sampled_has_no_spans_and_neither_has_who_says_nothing(place:
     place.get(*SAMPLED)
     (rpcs,) = place.spans(GET)
     assert [rpc.trace_id.hex() for rpc in rpcs] == [TRACE]
+
+
+def test_callers_cannot_have_all_their_calls_traced() -> None:
+    exporter = InMemorySpanExporter()
+    traces = Traces("http://127.0.0.1:9", {}, 0.0, exporter)
+    tracer = traces.rpc(GET)
+    began = time.monotonic()
+    for number in range(1, 1001):
+        # A sampler by trace id would take all of these.
+        span = tracer.begin([("traceparent", f"00-{number:016x}{0:016x}-{PARENT}-01")])
+        tracer.end(span, grpc.StatusCode.OK, None)
+    seconds = time.monotonic() - began
+    traces.close()
+
+    burst = CALLER_TRACES_PER_SECOND
+    assert burst <= len(exporter.get_finished_spans()) <= burst * (1 + seconds) + 1
+
+
+def test_beyond_the_rate_chance_decides_about_sampled_callers() -> None:
+    now, chance = [0.0], [0.5]
+    sampler = CallerDecisions(0.1, lambda: now[0], lambda: chance[0])
+
+    def sampled(count: int) -> int:
+        results = [sampler.should_sample(None, 0, "GetTask") for _ in range(count)]
+        return sum(each.decision is Decision.RECORD_AND_SAMPLE for each in results)
+
+    assert sampled(100) == 10
+    chance[0] = 0.05
+    assert sampled(100) == 100
+    chance[0], now[0] = 0.5, 0.5
+    assert sampled(100) == 5
 
 
 def test_an_answer_that_is_kept_is_linked_to_the_call_that_brought_it(place: Place) -> None:

@@ -155,3 +155,11 @@ def test_each_command_is_in_the_docs() -> None:
     table = "".join(row[0] for row in rows(CLI.partition("\n## ")[0]))
     assert len(names) > 10
     assert [name for name in names if f"`{name}" not in table] == []
+
+
+def test_the_stages_in_the_docs_are_those_of_the_code() -> None:
+    source = (ROOT / "server/taskgate_server/pipeline/stages.py").read_text()
+    listed = source.partition("= [")[2].partition("    ]")[0]
+    stages = ["Observation", *re.findall(r"^        (\w+)\(", listed, re.MULTILINE)]
+    text = (ROOT / "docs/architecture.md").read_text()
+    assert re.findall(r"^\d+\. `(\w+)`:", text, re.MULTILINE) == stages

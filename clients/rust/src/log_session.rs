@@ -27,8 +27,8 @@ pub(crate) struct LogSession {
     same_attempt: bool,
     goes_on: bool,
     finished: bool,
-    /// Whether the present call has had any: older servers send none.
-    has_heartbeats: bool,
+    /// Set once the present call has had a heartbeat: older servers send none.
+    silence: Option<Duration>,
 }
 
 impl LogSession {
@@ -43,7 +43,7 @@ impl LogSession {
             same_attempt: true,
             goes_on: false,
             finished: false,
-            has_heartbeats: false,
+            silence: None,
         }
     }
 
@@ -92,7 +92,7 @@ impl Session for LogSession {
             }
         }
         self.skip = self.told_at_last;
-        self.has_heartbeats = false;
+        self.silence = None;
         request
     }
 
@@ -108,7 +108,9 @@ impl Session for LogSession {
                     }
                 }
             }
-            Some(Part::Heartbeat(_)) => self.has_heartbeats = true,
+            Some(Part::Heartbeat(_)) => {
+                self.silence = Some(silence_limit(self.request.heartbeat_interval));
+            }
             None => {} // of a newer server
         }
         Ok(lines)
@@ -126,6 +128,6 @@ impl Session for LogSession {
 
     /// A log may be silent for as long as its task computes, unless the server sends heartbeats.
     fn silence(&self) -> Option<Duration> {
-        self.has_heartbeats.then(|| silence_limit(self.request.heartbeat_interval))
+        self.silence
     }
 }

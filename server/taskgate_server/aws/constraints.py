@@ -20,8 +20,12 @@ Check: TypeAlias = Callable[[Any], str | None]
 
 MISSING = "is required"
 
-REMEMBERED_IDS = 1000
-"""Of each member of each operation."""
+MAX_TEXT_CHARACTERS = 4096
+"""Of a text without a maximum in the model that has a pattern, or goes into the URL or a header.
+
+A pattern may take time that grows with the square of the length: `.+/.+` takes 10 ms here, and
+hours for 4 MiB. HTTP servers refuse URLs and headers of 8 KiB and more.
+"""
 
 
 def compile_check(shape: model.Shape) -> Check | None:
@@ -29,10 +33,10 @@ def compile_check(shape: model.Shape) -> Check | None:
     checks = [
         check
         for check in (
+            _bounds_check(shape),  # first: the others take time that grows with the length
             _path_check(shape),
             _header_check(shape),
             _finite_check(shape),
-            _bounds_check(shape),
             _pattern_check(shape),
         )
         if check is not None
@@ -47,35 +51,15 @@ def compile_check(shape: model.Shape) -> Check | None:
                 return fault
         return None
 
-    return _remembering(check_all) if _is_in_path(shape) else check_all
+    return check_all
 
 
 def _is_in_path(shape: model.Shape) -> bool:
     return bool(shape.serialization.get("location") == "uri")
 
 
-def _remembering(check: Check) -> Check:
-    """The same check, that knows good ids again: those of farms and jobs come with each request.
-
-    Ids are not sensitive; other values are not kept.
-    """
-    good: set[str] = set()
-
-    def check_once(value: str) -> str | None:
-        if value in good:
-            return None
-        fault = check(value)
-        if fault is None:
-            if len(good) >= REMEMBERED_IDS:
-                good.clear()
-            good.add(value)
-        return fault
-
-    return check_once
-
-
 def _bounds_check(shape: model.Shape) -> Check | None:
-    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    low, high = shape.metadata.get("min"), _maximum(shape)
     if (low is None and high is None) or model.enum_values(shape):
         return None
     noun, size = _MEASURES[shape.type_name]
@@ -88,6 +72,14 @@ def _bounds_check(shape: model.Shape) -> Check | None:
         return None if least <= measured <= most else f"{noun} {measured}, must be {words}"
 
     return check
+
+
+def _maximum(shape: model.Shape) -> Any:
+    high = shape.metadata.get("max")
+    if high is None and shape.type_name == "string":
+        is_limited = "pattern" in shape.metadata or "location" in shape.serialization
+        return MAX_TEXT_CHARACTERS if is_limited else None
+    return high
 
 
 def _itself(value: float) -> float:
@@ -125,24 +117,31 @@ def _pattern_check(shape: model.Shape) -> Check | None:
     return check
 
 
-_UNSAFE_IN_PATH = regex.compile(r"[\p{Cc}/\\]|%2[fF]")
+_UNSAFE_IN_SEGMENT = regex.compile(r"[\p{Cc}/\\]|%2[fF]")
+_UNSAFE_IN_ARN = regex.compile(r"[\p{Cc}\\]|%2[fF]|(?:^|/)\.{1,2}(?:/|$)")
+_ARN_PREFIX = "arn:"
 
 
 def _path_check(shape: model.Shape) -> Check | None:
-    """The SDK sends an empty `taskId` as `GET …/tasks/`, and `..` as it is: other operations.
+    """Return the check of a value that becomes one segment of the URL's path.
 
-    A slash is percent-encoded by botocore, and ARNs in paths need it, so a member with a pattern
-    may have what its pattern allows.
+    botocore percent-encodes it, slashes included, but sends an empty value as nothing and `..` as
+    it is: both lead to other operations. ARNs have slashes (`farm/farm-1/queue/queue-2`), other
+    values do not, so that a proxy that decodes a path finds none in them. Which members take ARNs
+    the model does not say: Deadline Cloud's `resourceArn` is a string without a pattern.
     """
     if not _is_in_path(shape):
         return None
-    may_have_slash = "pattern" in shape.metadata
 
     def check(value: str) -> str | None:
         if value == "":
             return "must not be empty"
-        if value in (".", "..") or (not may_have_slash and _UNSAFE_IN_PATH.search(value)):
-            return "must be one segment of a path: no '.', '..', slash or control character"
+        unsafe = _UNSAFE_IN_ARN if value.startswith(_ARN_PREFIX) else _UNSAFE_IN_SEGMENT
+        if value in (".", "..") or unsafe.search(value):
+            return (
+                "must be one segment of a path, or an ARN: no '.' or '..', no control character,"
+                " and a slash in an ARN only"
+            )
         return None
 
     return check

@@ -48,7 +48,7 @@ class Reception:
         if not rpc.has_request:
             return None
         if not rpc.client_streams:
-            return self._receive
+            return self._receiving(rpc)
         counted = rpc.server_streams and self._limits is not None
 
         async def receive_first(call: Call) -> None:
@@ -63,11 +63,18 @@ class Reception:
 
         return receive_first
 
-    async def _receive(self, call: Call) -> None:
-        data = await self._next(call)
-        if data is EOF:
-            raise errors.invalid_request({"": "the call ended without a request message"})
-        call.data = data
+    def _receiving(self, rpc: Rpc) -> Enter:
+        limit = rpc.max_request_bytes
+
+        async def receive(call: Call) -> None:
+            data = await self._next(call)
+            if data is EOF:
+                raise errors.invalid_request({"": "the call ended without a request message"})
+            if limit is not None and len(data) > limit:
+                raise errors.invalid_request({"": f"must have at most {limit} bytes"})
+            call.data = data
+
+        return receive
 
     async def _all(
         self, rpc: Rpc, call: Call, first: Message, *, counted: bool

@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError, Message
 from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.rpc.to_message import AnswerCompiler
-from taskgate_server.rpc.to_params import Faults, Params, RequestCompiler, Structure
+from taskgate_server.rpc.to_params import Params, RequestCompiler, Structure, validate
+from taskgate_server.rpc.validation import DEFAULT_LIMITS, Limits
 
 UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
@@ -48,19 +49,17 @@ class Operation:
         """What botocore knows of the operation."""
         return self._find_model(self.name)
 
-    def to_params(self, request: Message) -> Params:
-        """The request as boto3 takes it.
+    def to_params(self, request: Message, limits: Limits = DEFAULT_LIMITS) -> Params:
+        """Return the request as boto3 takes it.
+
+        Args:
+            request: loses the fields that its message does not have, if there are some.
+            limits: how much of it is validated.
 
         Raises:
-            errors.TaskgateError: INVALID_ARGUMENT with every fault that the model finds.
+            errors.TaskgateError: INVALID_ARGUMENT with the faults that the model finds.
         """
-        if self._request is None:
-            return {}
-        faults: Faults = {}
-        params = self._request.convert(request, "", faults)
-        if faults:
-            raise errors.invalid_request(faults)
-        return params
+        return validate(self._request, request, limits)
 
     def check_mask(self, fields: frozenset[str], told_as: str) -> None:
         """Refuses a read mask with fields that the response does not have.
@@ -91,9 +90,9 @@ class Operation:
             raise errors.unreadable_answer(self.name) from error
 
     @cached_property
-    def _request(self) -> Structure | None:
+    def _request(self) -> Structure:
         shape = self.model.input_shape
-        return self._compilers[0].structure(shape, self._messages[0]) if shape else None
+        return self._compilers[0].structure(shape, self._messages[0]) if shape else Structure()
 
     @cached_property
     def _response(self) -> Callable[[Any], dict[str, Any]] | None:

@@ -6,14 +6,15 @@ streamed payload are in `streams`.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from taskgate_server.aws import model
 from taskgate_server.aws.services import ServiceSpec
+from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import READ_MASK_KEY, Behaviour, Call, Rpc, parse_request
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.streams import StreamLimits, download, upload
@@ -23,13 +24,18 @@ from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.question import Question
 
-KNOWN_QUESTIONS = 4096
-"""Requests of one operation that need not be converted again; the oldest is forgotten first."""
+MAX_CACHE_BYTES: Final = 16 * 1024 * 1024
+"""Of converted requests, for all operations of one AWS service of one target."""
 
-KNOWN_BYTES = 1024
-"""A longer request is not kept."""
+MAX_CACHED_REQUEST_BYTES: Final = 1024
 
-Questions: TypeAlias = "OrderedDict[bytes, Question]"
+CONVERTED_BYTES: Final = 1500
+CONVERTED_FACTOR: Final = 10
+"""The memory of a converted request: so many bytes, and so many for each byte of the message, as
+measured with GetTask and SearchJobs."""
+
+ConvertedRequests: TypeAlias = BoundedCache[tuple[str, bytes], Question]
+"""What requests mean, by operation and message: the same one is converted and checked once."""
 
 
 def load_contract(spec: ServiceSpec) -> ServiceDescriptor:
@@ -55,42 +61,52 @@ def load_operations(spec: ServiceSpec) -> dict[str, Operation]:
 def make_rpcs(
     spec: ServiceSpec, operations: dict[str, Operation], gateway: Gateway, limits: StreamLimits
 ) -> list[Rpc]:
-    """What serves the operations."""
+    """Return what serves the operations."""
+    cached: ConvertedRequests = BoundedCache(MAX_CACHE_BYTES)
     return [
-        _make_rpc(method, operations[method.name], gateway, limits)
+        _make_rpc(method, operations[method.name], _Serving(gateway, limits, cached))
         for method in load_contract(spec).methods
     ]
 
 
-def _make_rpc(
-    method: MethodDescriptor, operation: Operation, gateway: Gateway, limits: StreamLimits
-) -> Rpc:
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """What the RPCs of one AWS service share."""
+
+    gateway: Gateway
+    limits: StreamLimits
+    cached: ConvertedRequests
+
+
+def _make_rpc(method: MethodDescriptor, operation: Operation, serving: _Serving) -> Rpc:
     return Rpc(
         method=f"{method.containing_service.full_name}/{method.name}",
         request_class=operation.request_class,
         response_class=operation.response_class,
-        behaviour=_behaviour(method, operation, gateway, limits),
+        behaviour=_behaviour(method, operation, serving),
         takes_bytes=not method.client_streaming and not method.server_streaming,
         client_streams=method.client_streaming,
         server_streams=method.server_streaming,
     )
 
 
-def _behaviour(
-    method: MethodDescriptor, operation: Operation, gateway: Gateway, limits: StreamLimits
-) -> Behaviour:
+def _behaviour(method: MethodDescriptor, operation: Operation, serving: _Serving) -> Behaviour:
     if method.server_streaming:
-        return download(operation, gateway, limits)
+        return download(operation, serving.gateway, serving.limits)
     if method.client_streaming:
-        return upload(operation, gateway, limits)
-    return _unary(operation, gateway)
+        return upload(operation, serving.gateway, serving.limits)
+    return _unary(operation, serving.gateway, serving.cached)
 
 
-def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
-    known: Questions = OrderedDict()
-
+def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) -> Behaviour:
     async def serve(request: bytes, call: Call) -> bytes:
-        question = known.get(request) or _question(operation, gateway, request, known)
+        key = operation.name, request
+        question = cached.get(key)
+        if question is None:
+            message = call.message or parse_request(operation.request_class, request)
+            question = gateway.question(operation.name, operation.to_params(message))
+            if question.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
+                cached.put(key, question, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
         if call.fields is not None:
             operation.check_mask(call.fields, READ_MASK_KEY)
         answer = gateway.kept(question, call.max_age)
@@ -106,18 +122,3 @@ def _unary(operation: Operation, gateway: Gateway) -> Behaviour:
         return response
 
     return serve
-
-
-def _question(operation: Operation, gateway: Gateway, request: bytes, known: Questions) -> Question:
-    """What a request asks. The same bytes ask the same: they are converted and checked once.
-
-    Raises:
-        errors.TaskgateError: INVALID_ARGUMENT, with every fault.
-    """
-    message = parse_request(operation.request_class, request)
-    question = gateway.question(operation.name, operation.to_params(message))
-    if question.plan.is_shared and len(request) <= KNOWN_BYTES:
-        known[request] = question
-        if len(known) > KNOWN_QUESTIONS:
-            known.popitem(last=False)
-    return question

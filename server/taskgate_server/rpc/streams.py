@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import aclosing, closing
 from dataclasses import dataclass, replace
@@ -21,6 +21,8 @@ from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.calls import Behaviour, Call
 from taskgate_server.rpc.converter import Operation
+from taskgate_server.rpc.spool import Reservation, Spool
+from taskgate_server.rpc.to_params import Params
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 
@@ -35,6 +37,8 @@ class StreamLimits:
     """Payload from a caller that is kept in memory; what is more goes to a temporary file."""
     max_upload_bytes: int
     """Payload from a caller that is accepted at all."""
+    spool: Spool
+    """Bounds the payloads of all uploads together."""
 
 
 def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Behaviour:
@@ -64,11 +68,14 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
     async def serve(requests: AsyncIterator[Message], call: Call) -> Message:
         member = _member(operation.model.input_shape)
         field = _field(operation.request_class, member)
-        with SpooledTemporaryFile(limits.spool_memory_bytes) as spool:
-            gathering = _Gathering(field, spool, gateway.payload_executor, limits)
-            params = operation.to_params(await gathering.run(requests))
-            spool.seek(0)
-            params[member] = spool
+        with (
+            limits.spool.upload(call.requester) as reservation,
+            SpooledTemporaryFile(limits.spool.memory_bytes(limits.spool_memory_bytes)) as file,
+        ):
+            gathering = _Gathering(field, file, gateway.payload_executor, limits, reservation)
+            params = await gathering.run(requests, operation.to_params)
+            file.seek(0)
+            params[member] = file
             options = CallOptions.of(call)
             if options.timeout is None:
                 # A payload may take longer than a call without one; the socket's limits still hold.
@@ -85,23 +92,29 @@ class _Gathering:
     """A payload on its way into the spool."""
 
     field: str
-    spool: IO[bytes]
+    file: IO[bytes]
     executor: Executor
     limits: StreamLimits
-    size: int = 0
+    reservation: Reservation
 
-    async def run(self, requests: AsyncIterator[Message]) -> Message:
-        """Takes all messages; returns the first one, which has the parameters."""
-        first: Message | None = None
+    async def run(
+        self, requests: AsyncIterator[Message], to_params: Callable[[Message], Params]
+    ) -> Params:
+        """Read all messages; return the parameters of the first one, which are validated at once.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT; or RESOURCE_EXHAUSTED, the spool is full.
+        """
+        params: Params | None = None
         async for request in requests:
-            if first is None:
-                first = request
+            if params is None:
+                params = to_params(request)
             else:
                 self._demand_payload_only(request)
             await self._add(getattr(request, self.field))
-        if first is None:
+        if params is None:
             raise errors.invalid_request({"": "needs at least one message"})
-        return first
+        return params
 
     def _demand_payload_only(self, request: Message) -> None:
         others = [field.name for field, _ in request.ListFields() if field.name != self.field]
@@ -109,15 +122,15 @@ class _Gathering:
             raise errors.invalid_request(dict.fromkeys(others, "may be in the first message only"))
 
     async def _add(self, data: bytes) -> None:
-        self.size += len(data)
-        if self.size > self.limits.max_upload_bytes:
+        if self.reservation.size + len(data) > self.limits.max_upload_bytes:
             fault = (
                 f"is longer than the {self.limits.max_upload_bytes} bytes that this server takes"
             )
             raise errors.invalid_request({self.field: fault})
         if data:
+            self.reservation.add(len(data))
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self.executor, self.spool.write, data)
+            await loop.run_in_executor(self.executor, self.file.write, data)
 
 
 def _field(message: type[Message], member: str) -> str:

@@ -1,53 +1,96 @@
-"""Request messages as boto3 parameters, with every fault of the request found on the way.
+"""Request messages as boto3 parameters, with the faults of the request found on the way.
 
 In: a message. Out: the dict that boto3 takes, and faults under the caller's own field paths, such
 as `identifiers[3].task_id`. Presence is kept: what the caller did not set is not sent.
-Counterparts: `to_message` for answers, `aws.constraints` for what the model demands of one value.
+Counterparts: `to_message` for answers, `aws.constraints` for what the model demands of one value,
+`validation` for how much of a request is looked at. A container is measured before it is iterated.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from taskgate_server import errors
 from taskgate_server.aws import model, naming, timestamps
 from taskgate_server.aws.constraints import MISSING, NOT_FINITE, Check, compile_check
+from taskgate_server.rpc.enum_params import (
+    ConvertEnums,
+    Unrecognized,
+    enum_container,
+    unrecognized_word,
+)
 from taskgate_server.rpc.fields import element, enum_of, message_of
+from taskgate_server.rpc.validation import (
+    DEFAULT_LIMITS,
+    KEY,
+    ROOT,
+    Limits,
+    Path,
+    Validation,
+    ValidationStoppedError,
+)
 
 Params: TypeAlias = dict[str, Any]
-Faults: TypeAlias = dict[str, str]
-"""What is wrong with a request: field path to description, the first fault of each field."""
-Unrecognized: TypeAlias = dict[str, str]
-"""The enum words of one message that the contract lacks, by path; taken out as they are used."""
-Convert: TypeAlias = Callable[[Any, str, Faults], Any]
-"""Converts the value at a path, adding to the faults what is wrong with it."""
-ConvertEnums: TypeAlias = Callable[[Any, str, Unrecognized], Any]
-"""Converts enum numbers of the field of that name.
+Convert: TypeAlias = Callable[[Any, Path, Validation], Any]
+"""Converts the value at a path, and records its faults."""
 
-Raises:
-    EnumError: a number without a word, or a key that the model does not allow.
-"""
+EXACT_INTEGER: Final = 2**53
+
+MAX_UNKNOWN_BYTES: Final = 4096
+"""Of fields that the contract lacks, up to which each is named: `UnknownFieldSet` takes a
+microsecond per field, and a message of 4 MiB may have two million."""
+
+NOT_KNOWN: Final = "that this server does not know: it needs a newer Taskgate"
 
 
-class EnumError(Exception):
-    """What is wrong with one enum value, at a path within its message."""
+def validate(structure: Structure, request: Message, limits: Limits = DEFAULT_LIMITS) -> Params:
+    """Return a request as boto3 takes it.
 
-    def __init__(self, path: str, description: str) -> None:
-        super().__init__(path, description)
-        self.path = path
-        self.description = description
+    Args:
+        structure: the compiled form of its message.
+        request: loses the fields that its message does not have, if there are some.
+        limits: how much of it is validated.
+
+    Raises:
+        errors.TaskgateError: INVALID_ARGUMENT with the faults, all of them up to the limits.
+    """
+    validation = Validation(limits)
+    try:
+        params = structure.convert(request, ROOT, validation)
+        _check_unknown_fields(structure, request, validation)
+    except ValidationStoppedError:
+        raise errors.invalid_request(validation.faults, is_complete=False) from None
+    if validation.faults:
+        raise errors.invalid_request(validation.faults)
+    return params
 
 
-EXACT_INTEGER = 2**53
+def _check_unknown_fields(structure: Structure, request: Message, validation: Validation) -> None:
+    """Record fields of a newer contract: without them AWS would receive a different request.
+
+    Protobuf does not tell whether a message has any, short of building a Python object for each.
+    Discarding them is fast, so that the sizes before and after are compared.
+    """
+    data = request.SerializeToString()
+    request.DiscardUnknownFields()
+    size = len(data) - request.ByteSize()
+    if not size:
+        return
+    faults_before = len(validation.faults)
+    if size <= MAX_UNKNOWN_BYTES:
+        again = Validation(validation.limits, validation.faults, reports_unknown_fields=True)
+        structure.convert(type(request).FromString(data), ROOT, again)
+    if len(validation.faults) == faults_before:  # too many, or where no structure is
+        validation.add(ROOT, f"has {size} bytes of fields {NOT_KNOWN}")
 
 
 @dataclass(slots=True)
@@ -66,84 +109,103 @@ class Structure:
     """AWS member -> what the model demands of its size, for lists and maps."""
     is_union: bool = False
 
-    def convert(self, message: Message, path: str, faults: Faults) -> Params:
-        """The structure as boto3 takes it."""
-        prefix = f"{path}." if path else ""
+    def convert(self, message: Message, path: Path, validation: Validation) -> Params:
+        """Return the structure as boto3 takes it."""
+        fields = message.ListFields()
+        validation.count(1 + len(fields))
+        validation.descend(path)
         params: Params = {}
         numbers: dict[str, Any] = {}
-        for descriptor, value in message.ListFields():
+        for descriptor, value in fields:
             name = descriptor.name
             if name in self.plain:
                 member, convert = self.plain[name]
-                params[member] = convert(value, prefix + name, faults) if convert else value
+                params[member] = convert(value, (path, name), validation) if convert else value
             elif name in self.enums:
                 numbers[name] = value
-        self._add_own_fields(message, numbers, params, prefix, faults)
-        self._require(params, prefix, faults)
-        if self.is_union and not params and prefix + naming.UNKNOWN_MEMBER not in faults:
-            faults[path] = "needs one member set"
+        self._add_own_fields(message, numbers, params, path, validation)
+        self._require(params, path, validation)
+        validation.ascend()
         return params
 
     def _add_own_fields(
-        self, message: Any, numbers: dict[str, Any], params: Params, prefix: str, faults: Faults
+        self,
+        message: Any,
+        numbers: dict[str, Any],
+        params: Params,
+        path: Path,
+        validation: Validation,
     ) -> None:
-        """What Taskgate's own fields say, and what cannot be sent."""
+        """Add what Taskgate's own fields say, and record what cannot be sent."""
         if self.enums:
-            self._convert_enums(message, numbers, params, prefix, faults)
+            self._convert_enums(message, numbers, params, path, validation)
         if self.empty:
-            self._add_empty(message, params, prefix, faults)
-        if self.is_union and message.HasField(naming.UNKNOWN_MEMBER):
-            faults[prefix + naming.UNKNOWN_MEMBER] = "names a union member that cannot be sent"
-        unknown_fields: Any = UnknownFieldSet(message)  # its types lack the iterator
-        for unknown in unknown_fields:
-            # A field of a newer contract: without it AWS would be asked for something else.
-            where = f"{prefix}#{unknown.field_number}"
-            faults[where] = "is a field that this server does not know: it needs a newer Taskgate"
+            self._add_empty(message, params, path, validation)
+        if self.is_union:
+            self._check_union(message, params, path, validation)
+        if validation.reports_unknown_fields:
+            unknown_fields: Any = UnknownFieldSet(message)  # its types lack the iterator
+            for unknown in unknown_fields:
+                validation.add((path, f"#{unknown.field_number}"), f"is a field {NOT_KNOWN}")
+
+    def _check_union(
+        self, message: Any, params: Params, path: Path, validation: Validation
+    ) -> None:
+        if message.HasField(naming.UNKNOWN_MEMBER):
+            where = (path, naming.UNKNOWN_MEMBER)
+            validation.add(where, "names a union member that cannot be sent")
+        elif not params:
+            validation.add(path, "needs one member set")
 
     def _convert_enums(
         self,
         message: Any,
         numbers: dict[str, Any],
         params: Params,
-        prefix: str,
-        faults: Faults,
+        path: Path,
+        validation: Validation,
     ) -> None:
-        unrecognized: Unrecognized = dict(message.unrecognized_values)
+        words = message.unrecognized_values
+        validation.count(len(words))
+        unrecognized: Unrecognized = dict(words)
         for name, (member, convert) in self.enums.items():
-            try:
-                if name in numbers:
-                    params[member] = convert(numbers[name], name, unrecognized)
-                    _note(self.checks.get(member), params[member], prefix + name, faults)
-                elif name in unrecognized and name not in self.empty:
-                    params[member] = _word(unrecognized, name)
-            except EnumError as fault:
-                faults[prefix + fault.path] = fault.description
+            where = path, name
+            if name in numbers:
+                params[member] = convert(numbers[name], name, where, unrecognized, validation)
+            elif name in unrecognized and name not in self.empty:
+                params[member] = unrecognized_word(unrecognized, name, where, validation)
         for stray in unrecognized:
-            where = f"{prefix}{naming.UNRECOGNIZED_VALUES}[{json.dumps(stray)}]"
-            faults[where] = "must be the path of an enum value that is left unspecified"
+            validation.add(
+                ((path, naming.UNRECOGNIZED_VALUES), KEY, stray),
+                "must be the path of an enum value that is left unspecified",
+            )
 
-    def _add_empty(self, message: Any, params: Params, prefix: str, faults: Faults) -> None:
-        for index, name in enumerate(message.empty_members):
+    def _add_empty(self, message: Any, params: Params, path: Path, validation: Validation) -> None:
+        names = message.empty_members
+        validation.count(len(names))
+        for index, name in enumerate(names):
             if name in self.empty and self.empty[name][0] not in params:
-                self._set_empty(name, params, prefix, faults)
+                self._set_empty(name, params, path, validation)
             else:
-                where = f"{prefix}{naming.EMPTY_MEMBERS}[{index}]"
-                faults[where] = "must name a list or map field of this message that has no value"
+                validation.add(
+                    ((path, naming.EMPTY_MEMBERS), index),
+                    "must name a list or map field of this message that has no value",
+                )
 
-    def _set_empty(self, name: str, params: Params, prefix: str, faults: Faults) -> None:
+    def _set_empty(self, name: str, params: Params, path: Path, validation: Validation) -> None:
         member, make = self.empty[name]
         params[member] = make()
-        _note(self.checks.get(member), params[member], prefix + name, faults)
+        validation.check(self.checks.get(member), params[member], (path, name))
 
-    def _require(self, params: Params, prefix: str, faults: Faults) -> None:
+    def _require(self, params: Params, path: Path, validation: Validation) -> None:
         for member, name in self.required.items():
-            if member in params or prefix + name in faults:
+            if member in params:
                 continue
             if name in self.empty:
                 # An absent list is an empty one to most callers, so a required one is sent as such.
-                self._set_empty(name, params, prefix, faults)
+                self._set_empty(name, params, path, validation)
             else:
-                faults[prefix + name] = MISSING
+                validation.add((path, name), MISSING)
 
 
 class RequestCompiler:
@@ -168,7 +230,7 @@ class RequestCompiler:
             if words is None:
                 made.plain[field.name] = (member, self._value(target, field))
             else:
-                made.enums[field.name] = (member, _enum_container(target, words))
+                made.enums[field.name] = (member, enum_container(target, words))
             if model.is_required(shape, member) and not model.is_idempotency_token(target):
                 made.required[member] = field.name
             self._plan_container(made, member, field, target)
@@ -215,162 +277,99 @@ class RequestCompiler:
         if words is None:
             convert = self._container(shape, element(values))
             name = naming.WRAPPED_VALUES
-            return lambda message, path, faults: convert(message.values, f"{path}.{name}", faults)
-        return _wrapped_enums(_enum_container(shape, words), compile_check(shape))
+            return lambda message, path, validation: convert(
+                message.values, (path, name), validation
+            )
+        return _wrapped_enums(enum_container(shape, words), shape)
 
 
 def _checked(check: Check | None) -> Convert | None:
     if check is None:
         return None
 
-    def convert(value: Any, path: str, faults: Faults) -> Any:
+    def convert(value: Any, path: Path, validation: Validation) -> Any:
         fault = check(value)
         if fault is not None:
-            faults[path] = fault
+            validation.add(path, fault)
         return value
 
     return convert
 
 
 def _list(convert: Convert | None, check: Check | None) -> Convert:
-    def convert_list(values: Any, path: str, faults: Faults) -> list[Any]:
-        items = list(values)
-        _note(check, items, path, faults)
+    def convert_list(values: Any, path: Path, validation: Validation) -> list[Any]:
+        validation.measure(check, values, path)
         if convert is None:
-            return items
-        return [convert(item, f"{path}[{index}]", faults) for index, item in enumerate(items)]
+            return list(values)
+        return [convert(item, (path, index), validation) for index, item in enumerate(values)]
 
     return convert_list
 
 
 def _map(convert: Convert | None, check_key: Check | None, check: Check | None) -> Convert:
-    def convert_map(values: Mapping[str, Any], path: str, faults: Faults) -> Params:
-        _note(check, values, path, faults)
+    def convert_map(values: Mapping[str, Any], path: Path, validation: Validation) -> Params:
+        validation.measure(check, values, path)
         params: Params = {}
         for key, value in values.items():
-            where = f"{path}[{json.dumps(key)}]"
-            _note(check_key, key, where, faults, what="its key ")
-            params[key] = convert(value, where, faults) if convert else value
+            where = path, KEY, key
+            validation.check(check_key, key, where, what="its key ")
+            params[key] = convert(value, where, validation) if convert else value
         return params
 
     return convert_map
 
 
-def _note(check: Check | None, value: Any, path: str, faults: Faults, what: str = "") -> None:
-    fault = check(value) if check is not None else None
-    if fault is not None:
-        faults[path] = what + fault
-
-
-def _timestamp(value: Timestamp, path: str, faults: Faults) -> Any:
+def _timestamp(value: Timestamp, path: Path, validation: Validation) -> Any:
     try:
         return timestamps.to_datetime(value.seconds, value.nanos)
     except ValueError as error:
-        faults[path] = str(error)
+        validation.add(path, str(error))
         return None
 
 
-def _document(value: Value, path: str, faults: Faults) -> Any:
+def _document(value: Value, path: Path, validation: Validation) -> Any:
     kind = value.WhichOneof("kind")
-    if kind == "struct_value":
-        return {
-            key: _document(each, f"{path}.{key}", faults)
-            for key, each in value.struct_value.fields.items()
-        }
-    if kind == "list_value":
-        values = value.list_value.values
-        return [_document(each, f"{path}[{i}]", faults) for i, each in enumerate(values)]
+    if kind in ("struct_value", "list_value"):
+        validation.descend(path)
+        converted = _document_container(value, kind, path, validation)
+        validation.ascend()
+        return converted
     if kind == "number_value":
-        return _number(value.number_value, path, faults)
+        return _number(value.number_value, path, validation)
     return getattr(value, kind) if kind in ("bool_value", "string_value") else None
 
 
-def _number(number: float, path: str, faults: Faults) -> float:
+def _document_container(value: Value, kind: str, path: Path, validation: Validation) -> Any:
+    if kind == "struct_value":
+        fields = value.struct_value.fields
+        validation.count(len(fields))
+        return {key: _document(each, (path, key), validation) for key, each in fields.items()}
+    values = value.list_value.values
+    validation.count(len(values))
+    return [_document(each, (path, index), validation) for index, each in enumerate(values)]
+
+
+def _number(number: float, path: Path, validation: Validation) -> float:
     if not math.isfinite(number):
-        faults[path] = NOT_FINITE
+        validation.add(path, NOT_FINITE)
     # What a caller wrote as 3 comes as 3.0, and AWS tells integers from decimals. Past 2^53 a
-    # double is no longer what somebody counted, and -0.0 has no integer.
+    # double is no longer an exact count, and -0.0 has no integer.
     is_count = number.is_integer() and abs(number) <= EXACT_INTEGER and str(number) != "-0.0"
     return int(number) if is_count else number
 
 
-def _enum_container(shape: model.Shape, enum: EnumDescriptor) -> ConvertEnums:
-    if isinstance(shape, model.ListShape):
-        return _enum_list(_words(shape.member, enum))
-    if isinstance(shape, model.MapShape):
-        return _enum_map(_words(shape.value, enum), compile_check(shape.key))
-    return _enum(_words(shape, enum))
-
-
-def _wrapped_enums(convert: ConvertEnums, check: Check | None) -> Convert:
-    """A wrapper message of enum words is a structure whose only member is the list or map."""
+def _wrapped_enums(convert: ConvertEnums, shape: model.Shape) -> Convert:
+    """Convert a wrapper message of enum words: a structure whose only member is the list or map."""
     name = naming.WRAPPED_VALUES
-    wrapper = Structure(enums={name: (name, convert)}, checks={name: check} if check else {})
+    check = compile_check(shape)
+    wrapper = Structure(enums={name: (name, convert)})
+    make = list if isinstance(shape, model.ListShape) else dict
 
-    def unwrap(message: Message, path: str, faults: Faults) -> Any:
-        params = wrapper.convert(message, path, faults)
-        if name not in params and not any(where.startswith(path) for where in faults):
-            params[name] = convert({}, name, {})
-            _note(check, params[name], f"{path}.{name}", faults)
-        return params.get(name)
+    def unwrap(message: Message, path: Path, validation: Validation) -> Any:
+        params = wrapper.convert(message, path, validation)
+        if name not in params:
+            params[name] = make()
+            validation.check(check, params[name], (path, name))
+        return params[name]
 
     return unwrap
-
-
-def _words(shape: model.Shape, enum: EnumDescriptor) -> dict[int, str]:
-    """The contract's numbers to AWS's words, for the words that both know."""
-    names = {word: naming.enum_value_name(enum.name, word) for word in model.enum_values(shape)}
-    return {
-        enum.values_by_name[name].number: word
-        for word, name in names.items()
-        if name in enum.values_by_name
-    }
-
-
-def _enum(words: Mapping[int, str]) -> ConvertEnums:
-    def convert(number: int, path: str, unrecognized: Unrecognized) -> str:
-        word = words.get(number)
-        if word is not None:
-            return word
-        if number or path not in unrecognized:
-            raise EnumError(path, _no_word(number, path))
-        return _word(unrecognized, path)
-
-    return convert
-
-
-def _word(unrecognized: Unrecognized, path: str) -> str:
-    """AWS's word at a path, as the caller gave it."""
-    word = unrecognized.pop(path)
-    if not word:
-        raise EnumError(path, f"has an empty word in {naming.UNRECOGNIZED_VALUES}")
-    return word
-
-
-def _no_word(number: int, path: str) -> str:
-    if number:
-        return f"has the number {number}, which this contract has no word for"
-    return f"is unspecified: set it, or put AWS's word in {naming.UNRECOGNIZED_VALUES} at {path}"
-
-
-def _enum_list(words: Mapping[int, str]) -> ConvertEnums:
-    single = _enum(words)
-    return lambda numbers, path, unrecognized: [
-        single(number, f"{path}[{index}]", unrecognized) for index, number in enumerate(numbers)
-    ]
-
-
-def _enum_map(words: Mapping[int, str], check_key: Check | None) -> ConvertEnums:
-    single = _enum(words)
-
-    def convert(numbers: Mapping[str, int], path: str, unrecognized: Unrecognized) -> Params:
-        params: Params = {}
-        for key, number in numbers.items():
-            where = f"{path}[{json.dumps(key)}]"
-            fault = check_key(key) if check_key is not None else None
-            if fault is not None:
-                raise EnumError(where, f"its key {fault}")
-            params[key] = single(number, where, unrecognized)
-        return params
-
-    return convert

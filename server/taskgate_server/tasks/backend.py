@@ -16,10 +16,11 @@ from taskgate_server import errors
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation, Rows
 from taskgate_server.aws.services import ServiceSpec
+from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import DEFAULT_TARGET, Call
 from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.listing_pages import Page
-from taskgate_server.tasks.names import NameTemplate, Parent
+from taskgate_server.tasks.names import NameTemplate, Parent, check_length
 from taskgate_server.tasks.page_tokens import Cursor
 from taskgate_server.tasks.parent_state import ParentKind, ParentState
 from taskgate_server.tasks.states import State
@@ -35,8 +36,10 @@ ToNative: TypeAlias = Callable[[Mapping[str, Any]], Message]
 """AWS's answer as the message of its own RPC; app.py gives the converter's."""
 
 
-KNOWN_NAMES: Final = 10_000
-"""Of tasks that need not be parsed again, for each AWS service."""
+MAX_CACHE_BYTES: Final = 16 * 1024 * 1024
+"""Of parsed names of tasks, for each AWS service of each target."""
+PARSED_BYTES: Final = 2500
+"""The memory of a parsed name, beside the name twice, as measured."""
 
 METHODS_FOR_ALL: Final = frozenset(
     {
@@ -97,8 +100,8 @@ class TaskBackend(ABC):
     def __init__(self, gateway: Gateway, to_native: ToNative) -> None:
         self.gateway = gateway
         self._to_native = to_native
-        self._known: dict[str, Question] = {}
-        """What is asked for a task, by its name: parsed and checked once."""
+        self._cached: BoundedCache[str, Question] = BoundedCache(MAX_CACHE_BYTES)
+        """The request to AWS for a task, by its name, which is parsed and checked once."""
 
     @property
     def gets_in_batches(self) -> bool:
@@ -149,13 +152,11 @@ class TaskBackend(ABC):
         return response
 
     async def _answer(self, name: str, call: Call) -> Answer:
-        question = self._known.get(name)
+        question = self._cached.get(name)
         if question is None:
             params = self.names.parse(name, "name")
             question = self.gateway.question(self.names.operation, params)
-            if len(self._known) >= KNOWN_NAMES:
-                self._known.clear()
-            self._known[name] = question
+            self._cached.put(name, question, PARSED_BYTES + 2 * len(name))
         answer = self.gateway.kept(question, call.max_age)
         if answer is None:
             answer = await self.gateway.ask(question, CallOptions.of(call))
@@ -228,10 +229,10 @@ class TaskBackend(ABC):
 
         Args:
             parent: of one of the kinds in `parents`.
-            options: on whose behalf.
+            options: of the calls to AWS.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused a request or could not be reached.
         """
         return await self.root_if_final(await self._own_state(parent, options), options)
 
@@ -240,10 +241,10 @@ class TaskBackend(ABC):
 
         Args:
             state: of a parent. AWS is not called if it has ended or is a job or run itself.
-            options: on whose behalf.
+            options: of the calls to AWS.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused the request or could not be reached.
         """
         root = self.root(state.name)
         if state.ended or root.name == state.name:
@@ -335,6 +336,7 @@ class Backends:
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT that shows the forms a task's name must have.
         """
+        check_length(name, field)
         backend = self.by_service.get(name.partition("/")[0])
         if backend is None:
             forms = " or ".join(each.names.text for each in self.by_service.values())
@@ -359,6 +361,7 @@ class Backends:
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT that shows the forms a parent's name must have.
         """
+        check_length(name, field)
         backend = self.by_service.get(name.partition("/")[0])
         if backend is None:
             forms = [

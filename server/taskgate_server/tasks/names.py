@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from taskgate_server import errors
 from taskgate_server.aws import constraints, model
+
+MAX_NAME_CHARACTERS: Final = 512
+"""Of a task's or a parent's name. Those of real tasks have 250 at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class NameTemplate:
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT that shows the form a name must have.
         """
+        check_length(name, field)
         values = _match(self._segments, name)
         if values is None:
             raise errors.invalid_request({field: f"must have the form {self.text}"})
@@ -89,6 +94,7 @@ class NameTemplate:
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT that shows the forms a name must have.
         """
+        check_length(name, field)
         forms = {
             kind: form for kind, form in self.parent_forms.items() if kinds is None or kind in kinds
         }
@@ -115,6 +121,21 @@ class NameTemplate:
     def format(self, values: Mapping[str, str]) -> str:
         """The name of the task with these AWS parameters."""
         return self.text.format_map(values)
+
+
+def check_length(name: str, field: str) -> None:
+    """Refuse a name that is too long, before time is spent on it.
+
+    Args:
+        name: as the caller sent it.
+        field: the request's field that the name came in.
+
+    Raises:
+        errors.TaskgateError: INVALID_ARGUMENT.
+    """
+    if len(name) > MAX_NAME_CHARACTERS:
+        fault = f"has {len(name)} characters, must have at most {MAX_NAME_CHARACTERS}"
+        raise errors.invalid_request({field: fault})
 
 
 def _match(segments: Sequence[str], name: str) -> dict[str, str] | None:

@@ -26,6 +26,7 @@ from taskgate_server.upstream.options import CallOptions
 MOST_UPDATES: Final = 1000
 LONGEST_REQUEST_ID: Final = 64
 """Characters, as many as AWS takes in a token."""
+MAX_FAULTS: Final = 50
 
 Touched: TypeAlias = Callable[[str], None]
 """Told the name of each task that may have changed, so that whoever watches it looks again."""
@@ -207,9 +208,9 @@ def _check_batch(request: task_update_pb2.BatchUpdateTasksRequest) -> None:
     if not 1 <= len(request.updates) <= MOST_UPDATES:
         raise errors.invalid_request({"updates": f"must have 1 to {MOST_UPDATES} entries"})
     first: dict[str, int] = {}
-    faults = {}
+    faults: dict[str, str] = {}
     for index, update in enumerate(request.updates):
-        if first.setdefault(update.name, index) != index:
+        if len(faults) < MAX_FAULTS and first.setdefault(update.name, index) != index:
             faults[f"updates[{index}].name"] = f"is that of updates[{first[update.name]}], too"
     if faults:
         raise errors.invalid_request(faults)

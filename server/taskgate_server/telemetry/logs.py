@@ -1,7 +1,7 @@
 """Logs: JSON, one line for each call and for each change of the server's life.
 
-A line never has a parameter's value or an error's text from AWS: Deadline marks task parameters
-sensitive, and an error may quote them.
+A line never has a parameter's value, nor the text of an AWS error that may quote one: Deadline
+marks task parameters sensitive. `upstream.error_log` says which texts are logged.
 """
 
 from __future__ import annotations

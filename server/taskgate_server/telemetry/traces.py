@@ -31,6 +31,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from taskgate_server.telemetry.logs import LOG
+from taskgate_server.telemetry.sampling import CallerDecisions
 from taskgate_server.telemetry.spans import TracedCall, TraceIds
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class Traces:
     Args:
         endpoint: of the collector, such as `http://collector:4318/v1/traces`.
         headers: for the collector; they may be secrets.
-        ratio: of the traces that begin here, those that are sampled. Who calls with a trace of its
-            own has decided that already.
+        ratio: of the traces that begin here, those that are sampled. A caller with a trace of its
+            own has decided that already, see `sampling`.
         exporter: sends spans; by default over OTLP in protobuf.
     """
 
@@ -82,7 +83,9 @@ class Traces:
         resource = {"service.name": "taskgate", "service.version": version("taskgate")}
         self._provider = TracerProvider(
             resource=Resource.create(resource),
-            sampler=ParentBased(TraceIdRatioBased(ratio)),
+            sampler=ParentBased(
+                TraceIdRatioBased(ratio), remote_parent_sampled=CallerDecisions(ratio)
+            ),
             shutdown_on_exit=False,
         )
         self._provider.add_span_processor(self.queue)

@@ -71,11 +71,10 @@ def _cut_short(_: Any, origin: Origin) -> TaskgateError:
 
 def _unreachable(what: str) -> Callable[[Any, Origin], TaskgateError]:
     def make(_: Any, origin: Origin) -> TaskgateError:
-        at = f" at {origin.endpoint}" if origin.endpoint else ""
         return errors.unavailable(
             origin,
             "UPSTREAM_UNREACHABLE",
-            f"{origin.title}{at} {what}: check this server's region, endpoint and network",
+            f"{origin.title} {what}: check this server's region, endpoint and network",
             details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(1))],
         )
 

@@ -24,7 +24,7 @@ from taskgate_server.telemetry import spans
 from taskgate_server.upstream.batched import Batches
 from taskgate_server.upstream.batched_writes import BatchedWrites, Writes
 from taskgate_server.upstream.body import Body
-from taskgate_server.upstream.cache import AnswerCache, Entry
+from taskgate_server.upstream.cache import AnswerCache, Entry, entry_bytes
 from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal
 from taskgate_server.upstream.obstacles import obstacle
 from taskgate_server.upstream.options import CallOptions
@@ -34,6 +34,7 @@ from taskgate_server.upstream.question import (
     Params,
     Question,
     Read,
+    key_bytes,
     make_question,
     question_key,
 )
@@ -49,7 +50,7 @@ ROW = "row"
 """In the place of the operation in the key of a kept row: it has less to tell than an answer."""
 
 ERROR_BYTES = 1024
-"""What a kept error is counted as."""
+"""The body that a cached error is counted as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,7 +297,7 @@ class Gateway:
         for item, row in answer.value.items():
             told = _row_answer(answer, row)
             key = question_key(ROW, {**parent, listing.item: item})
-            self.cache.put(key, Entry(told, read.sent_at, told.size), self._clock())
+            self._remember(key, told, read.sent_at, told.size)
 
     def _not_before(self, question: Question, max_age: float | None) -> float:
         """When an answer must have been sent: late enough, and after the last write."""
@@ -337,11 +338,15 @@ class Gateway:
         if read.sent_at is None:
             return
         if isinstance(outcome, Answer):
-            self.cache.put(read.key, Entry(outcome, read.sent_at, outcome.size), self._clock())
+            self._remember(read.key, outcome, read.sent_at, outcome.size)
         # That there is no such thing is an answer; throttles and failures are not kept.
         elif isinstance(outcome, errors.TaskgateError) and outcome.code is StatusCode.NOT_FOUND:
-            news: Entry[Outcome] = Entry(outcome.with_traceback(None), read.sent_at, ERROR_BYTES)
-            self.cache.put(read.key, news, self._clock())
+            self._remember(read.key, outcome.with_traceback(None), read.sent_at, ERROR_BYTES)
+
+    def _remember(self, key: Hashable, outcome: Outcome, sent_at: float, body_bytes: int) -> None:
+        """Cache what a call ended with."""
+        size = entry_bytes(body_bytes, key_bytes(key))
+        self.cache.put(key, Entry(outcome, sent_at, size), self._clock())
 
     async def _send(self, question: Question, wait: _Wait) -> Answer:
         """Sends a write, or a read that is not shared.

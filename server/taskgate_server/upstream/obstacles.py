@@ -13,7 +13,7 @@ def obstacle(connection: Connection, paced: PacedSender) -> str | None:
         error = connection.error
         return error.message if error is not None else "the server is still starting"
     if connection.is_unreachable:
-        return f"{client.endpoint} takes no connections: check region, endpoint and network"
+        return "its endpoint takes no connections: check region, endpoint and network"
     seconds = paced.breaker.refuses_for()
     if seconds:
         return f"it failed too often; asked again in {seconds:.1f} s"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.sender import Answer
@@ -14,6 +15,9 @@ from taskgate_server.upstream.writes import Resource
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from taskgate_server.upstream.plans import OperationPlan
+
+KEY_ITEM_BYTES: Final = 150
+"""A parameter in a key: its tuple, and its place in the set."""
 
 Params: TypeAlias = Mapping[str, Any]
 Outcome: TypeAlias = Answer | TaskgateError
@@ -46,6 +50,14 @@ def make_question(operation: str, params: Params, plan: OperationPlan) -> Questi
 def question_key(operation: str, params: Params) -> Hashable:
     """Equal for equal questions, and for no others."""
     return (operation, _canonical(params))
+
+
+def key_bytes(key: Hashable) -> int:
+    """Return the memory that a key of `question_key` takes."""
+    _, params = cast("tuple[str, str | frozenset[tuple[str, object]]]", key)
+    if isinstance(params, str):
+        return sys.getsizeof(params)
+    return sum(sys.getsizeof(value) + KEY_ITEM_BYTES for _, value in params)
 
 
 def _canonical(params: Params) -> Hashable:

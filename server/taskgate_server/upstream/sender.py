@@ -15,6 +15,7 @@ from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
 from taskgate_server.upstream.clients import AwsClient, Reply
 from taskgate_server.upstream.connection import Connection
+from taskgate_server.upstream.error_log import ErrorLog
 from taskgate_server.upstream.failures import from_botocore
 from taskgate_server.upstream.retries import is_throttle
 
@@ -54,6 +55,7 @@ class Sender:
         tracer: makes spans of them; the same.
         wall_clock: seconds since 1970.
         clock: monotonic seconds.
+        error_log: gets the texts of errors that callers do not get.
     """
 
     connection: Connection
@@ -62,6 +64,7 @@ class Sender:
     tracer: AwsTracer | None = None
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
+    error_log: ErrorLog = field(default_factory=ErrorLog)
 
     async def send(
         self,
@@ -153,7 +156,9 @@ class Sender:
         return self.tracer.end(span, request_id, error_reason)
 
     def _told(self, error: Exception, operation: str, client: AwsClient) -> errors.TaskgateError:
-        told = from_botocore(error, self.origin(operation))
+        origin = self.origin(operation)
+        told = from_botocore(error, origin)
+        self.error_log.failed(told, error, origin)
         if told.credentials_refused:
             self.connection.lose(client, told)
         if told.reason == errors.BUG:

@@ -31,6 +31,12 @@
 {{- if and .Values.emulator.enabled (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) }}
 {{- fail "emulator: each pod has a local AWS of its own, so there can be one only: set replicas to 1 and leave autoscaling out" }}
 {{- end }}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.callers) }}
+{{- fail "networkPolicy.callers: which pods may call? [{podSelector: {}}] is each pod of this namespace, [{namespaceSelector: {}}] each pod of the cluster, [{ipBlock: {cidr: 0.0.0.0/0}}] every IPv4 address; or set networkPolicy.enabled to false" }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled .Values.metrics.enabled (not .Values.networkPolicy.prometheus) }}
+{{- fail "networkPolicy.prometheus: which pods may read the metrics? Such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]; or set networkPolicy.enabled to false" }}
+{{- end }}
 {{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) }}
 {{- fail "gateway.parentRefs: to which Gateway does the route belong? [{name: …, namespace: …}]" }}
 {{- end }}

@@ -8,9 +8,33 @@ node: { id: envoy, cluster: {{ include "taskgate.fullname" . }} }
 admin:
   address: { socket_address: { address: 127.0.0.1, port_value: 9901 } }
 
+overload_manager:
+  refresh_interval: 0.25s
+  resource_monitors:
+    - name: envoy.resource_monitors.fixed_heap
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
+        # Less than the memory that Envoy may have: past that the kernel ends it, and all streams.
+        max_heap_size_bytes: {{ int64 .Values.envoy.maxHeapBytes }}
+    - name: envoy.resource_monitors.global_downstream_max_connections
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
+        max_active_downstream_connections: {{ int64 .Values.envoy.maxConnections }}
+  actions:
+    - name: envoy.overload_actions.shrink_heap
+      triggers:
+        - { name: envoy.resource_monitors.fixed_heap, threshold: { value: 0.9 } }
+    - name: envoy.overload_actions.stop_accepting_requests
+      triggers:
+        - { name: envoy.resource_monitors.fixed_heap, threshold: { value: 0.95 } }
+    - name: envoy.overload_actions.stop_accepting_connections
+      triggers:
+        - { name: envoy.resource_monitors.fixed_heap, threshold: { value: 0.98 } }
+
 static_resources:
   listeners:
     - name: callers
+      per_connection_buffer_limit_bytes: 262144
       address: { socket_address: { address: 0.0.0.0, port_value: 50051 } }
       filter_chains:
         - filters:
@@ -19,8 +43,17 @@ static_resources:
                 "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
                 stat_prefix: taskgate
                 codec_type: HTTP2
-                # A watch or a followed log may be silent for as long as nothing happens.
+                # A followed log may be silent for as long as nothing happens; pings find callers that are gone.
                 stream_idle_timeout: 0s
+                request_headers_timeout: 10s
+                common_http_protocol_options: { idle_timeout: 600s }
+                http2_protocol_options:
+                  # As many as the server takes on a connection (max_streams_per_connection).
+                  max_concurrent_streams: 2000
+                  # What Envoy holds of a caller that does not read; its own defaults are many times as much.
+                  initial_stream_window_size: 262144
+                  initial_connection_window_size: 1048576
+                  connection_keepalive: { interval: 30s, timeout: 10s }
                 http_filters:
                   - name: envoy.filters.http.router
                     typed_config:
@@ -62,6 +95,8 @@ static_resources:
           {{- end }}
     # For the kubelet alone. Envoy listens once it knows which replicas serve.
     - name: health
+      ignore_global_conn_limit: true
+      bypass_overload_manager: true
       address: { socket_address: { address: 0.0.0.0, port_value: 8080 } }
       filter_chains:
         - filters:
@@ -86,6 +121,7 @@ static_resources:
       type: STRICT_DNS
       dns_refresh_rate: 2s
       connect_timeout: 1s
+      per_connection_buffer_limit_bytes: 262144
       # By address, so that all Envoys have the same ring.
       lb_policy: RING_HASH
       # A replica that does not serve gets no calls, also when no other one serves.

@@ -103,10 +103,10 @@ class LogFinder(ABC):
 
         Args:
             params: the AWS parameters in the task's name.
-            options: how AWS is asked.
+            options: of the calls to AWS.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused the request or could not be reached.
         """
         root = self.backend.root(self.backend.names.format(params))
         return (await self.backend.parent_state(root, options)).final

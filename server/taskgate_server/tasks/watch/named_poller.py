@@ -39,7 +39,8 @@ class NamedPoller(Poller):
         """The tasks of which watchers know that they can never settle."""
         self._watchers: defaultdict[str, set[Wakes]] = defaultdict(set)
         self._left_at: dict[str, float] = {}
-        """Names that nobody watches any more, and since when."""
+        """Names of known tasks without watchers, and since when. A task that was never read is not
+        kept: callers could name millions, while AWS's quota bounds how many are read."""
         self.faults: Faults = {}
         """Why a task could not be read when it last was to be, by name."""
         self.faulted_at: dict[str, float] = {}
@@ -74,9 +75,11 @@ class NamedPoller(Poller):
             watchers.discard(watcher)
             if not watchers:
                 del self._watchers[name]
-                self._left_at[name] = self._clock()
                 self.faults.pop(name, None)
-        self._awake.set()
+                self.faulted_at.pop(name, None)
+                if self.ledger.get(name) is not None:
+                    self._left_at[name] = self._clock()
+        self._end_if_unused()
 
     async def _sweep(self, *, full: bool) -> None:
         began = self._clock()

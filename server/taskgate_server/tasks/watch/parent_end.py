@@ -12,7 +12,8 @@ from typing import Final
 
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.parent_state import ParentState
-from taskgate_server.tasks.watch.sources import OPTIONS
+from taskgate_server.tasks.watch.sources import TIME_LIMIT_SECONDS
+from taskgate_server.upstream.options import POLLERS, CallOptions, Priority
 
 CHECK_SECONDS: Final = 10.0
 """Interval between checks of a parent while some of its tasks have not settled."""
@@ -34,7 +35,10 @@ class Parents:
             TaskgateError: AWS refused the request or could not be reached.
         """
         parent = self.backend.names.parse_parent(name, "name")
-        return await self.backend.parent_state(parent, OPTIONS)
+        options = CallOptions(
+            timeout=TIME_LIMIT_SECONDS, max_age=0, priority=Priority.POLLER, requester=POLLERS
+        )
+        return await self.backend.parent_state(parent, options)
 
     def root_of(self, task: str) -> str:
         """Return the name of the job or run of a task."""

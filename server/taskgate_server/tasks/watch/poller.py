@@ -101,6 +101,7 @@ class Poller:
         self._rhythm = Rhythm(means.random)
         self._full_at = NEVER
         self._news_since_full = False
+        self._running: asyncio.Task[None] | None = None
         self._waiting = 0
         self._urgent: set[str] = set()
         self._awake = asyncio.Event()
@@ -121,6 +122,7 @@ class Poller:
 
         A failure of either loop ends both. The poller has not ended then: it can be run again.
         """
+        self._running = asyncio.current_task()
         self.next_at = NEVER  # also after a sweep that a failure interrupted
         async with asyncio.TaskGroup() as group:
             urgent = group.create_task(self._serve_urgent())
@@ -139,6 +141,19 @@ class Poller:
             yield
         finally:
             self._waiting -= 1
+
+    def _end_if_unused(self) -> None:
+        """End when the last watcher has left and nothing is known that one may come back to.
+
+        A sweep that waits for its permit is cancelled: otherwise a caller could open watches and
+        leave them faster than AWS's quota allows sweeps, and each would keep a poller.
+        """
+        if self.is_watched or self.is_loaded:
+            self._awake.set()
+            return
+        self.ended = True
+        if self._running is not None:
+            self._running.cancel()
 
     def poke(self) -> None:
         """Asks AWS soon: something has changed, or somebody came who must not get what is old."""

@@ -20,6 +20,8 @@ FORM: Final = struct.Struct(">B8s12sQ")
 CHECKSUM: Final = struct.Struct(">I")
 VERSION: Final = 1
 BOOT_BYTES: Final = 8
+MAX_TOKEN_BYTES: Final = 1024
+"""Of any version: far more than one has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def parse(token: bytes, watched: bytes) -> ResumeToken | None:
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT, it is no token, or one of another watch.
     """
+    if len(token) > MAX_TOKEN_BYTES:
+        token = b""
     content, checksum = token[: -CHECKSUM.size], token[-CHECKSUM.size :]
     if len(checksum) < CHECKSUM.size or checksum != CHECKSUM.pack(zlib.crc32(content)):
         raise errors.invalid_request({"resume_token": "is not one that a watch has given"})

@@ -28,6 +28,8 @@ STATES: Final = frozenset(task_pb2.TaskState.values()) - {
     task_pb2.TASK_STATE_UNRECOGNIZED,
 }
 """What can be waited for."""
+MAX_STATES: Final = 100
+"""In a request, which may name a state more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,9 @@ class Watches:
         self, request: task_watch_pb2.WaitTaskRequest, call: Call
     ) -> task_watch_pb2.WaitTaskResponse:
         """TaskService.WaitTask."""
-        strange = [state for state in request.states if state not in STATES]
-        if strange:
+        if len(request.states) > MAX_STATES:
+            raise errors.invalid_request({"states": f"must be at most {MAX_STATES}"})
+        if not STATES.issuperset(request.states):
             raise errors.invalid_request({"states": "must be states that a task can be in"})
         backend = self.hub.backends.of(request.name, "name")
         backend.names.parse(request.name, "name")

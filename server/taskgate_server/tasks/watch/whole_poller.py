@@ -68,7 +68,7 @@ class WholePoller(Poller):
     def detach(self, watcher: Wakes) -> None:
         """Tells it no more."""
         self._watchers.discard(watcher)
-        self._awake.set()
+        self._end_if_unused()
 
     async def _sweep(self, *, full: bool) -> None:
         first = self.swept_at == NEVER

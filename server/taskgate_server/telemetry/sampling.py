@@ -1,0 +1,73 @@
+"""Which calls are traced whose caller has sampled its own trace.
+
+A caller without identity can set the sampled flag of `traceparent` on every call, and each such
+call would cost spans here and at the collector. It can choose the trace id as well, so that no
+decision may depend on that.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
+from opentelemetry.util.types import Attributes
+
+CALLER_TRACES_PER_SECOND: Final = 10.0
+"""Calls whose callers' decision is followed; a burst of as many, too."""
+
+
+class CallerDecisions(Sampler):
+    """Follows callers that have sampled their trace, up to a rate; beyond it chance decides.
+
+    Args:
+        ratio: of the calls beyond the rate, those that are sampled.
+        clock: monotonic seconds.
+        chance: returns 0 to 1 at random.
+    """
+
+    def __init__(
+        self,
+        ratio: float,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._ratio = ratio
+        self._clock = clock
+        self._chance = chance
+        self._permits = CALLER_TRACES_PER_SECOND
+        self._refilled_at = clock()
+
+    def should_sample(  # noqa: PLR0913, PLR0917  # OpenTelemetry's signature
+        self,
+        parent_context: Context | None,
+        trace_id: int,  # noqa: ARG002  # the caller chooses it
+        name: str,  # noqa: ARG002  # OpenTelemetry's signature
+        kind: SpanKind | None = None,  # noqa: ARG002  # OpenTelemetry's signature
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,  # noqa: ARG002  # OpenTelemetry's signature
+        trace_state: TraceState | None = None,  # noqa: ARG002  # the parent's is kept
+    ) -> SamplingResult:
+        """Return whether to record the span of a call."""
+        state = get_current_span(parent_context).get_span_context().trace_state
+        if self._take() or self._chance() < self._ratio:
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
+        return SamplingResult(Decision.DROP, None, state)
+
+    def get_description(self) -> str:
+        """Return the name of the sampler with what it is set to."""
+        return f"CallerDecisions{{{CALLER_TRACES_PER_SECOND:g}/s,{self._ratio:g}}}"
+
+    def _take(self) -> bool:
+        now = self._clock()
+        gained = (now - self._refilled_at) * CALLER_TRACES_PER_SECOND
+        self._permits = min(CALLER_TRACES_PER_SECOND, self._permits + gained)
+        self._refilled_at = now
+        if self._permits < 1:
+            return False
+        self._permits -= 1
+        return True
