@@ -38,6 +38,11 @@ CHART_TOOLS := checkov hadolint kubernetes
 	@$(PYTHON) tests/tools/helm/install.py .venv-tools/helm/bin
 	@test ! -e .venv-tools/helm/bin/helm || touch $@
 
+# grpcurl is written in Go. Without Go there is none, unless CI=true, which fails.
+.venv-tools/grpcurl/stamp: tests/tools/grpcurl/install.py tests/tools/grpcurl/go.mod tests/tools/grpcurl/go.sum
+	@$(PYTHON) tests/tools/grpcurl/install.py .venv-tools/grpcurl/bin
+	@test ! -e .venv-tools/grpcurl/bin/grpcurl || touch $@
+
 demo: gen/stamp ## start a local AWS and Taskgate, read both kinds of task over gRPC, stop
 	@$(BIN)/taskgate demo
 
@@ -48,7 +53,7 @@ serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 TEST_PROCESSES := 3
 # Those of make chart-test, image-test and cluster-test need more of the machine.
 HERE := not chart and not image and not cluster
-test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) ## all tests
+test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/grpcurl/stamp ## all tests
 	$(BIN)/pytest -m 'alone and $(HERE)'
 	$(BIN)/pytest -m 'not alone and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 

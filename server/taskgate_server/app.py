@@ -236,6 +236,9 @@ def _limits(settings: Settings, guard: Guard | None) -> Limits:
         max_connection_age_grace=settings.max_connection_age_grace_seconds,
         max_connection_idle=settings.max_connection_idle_seconds,
         max_streams=settings.max_streams_per_connection,
+        keepalive=settings.keepalive_seconds,
+        keepalive_timeout=settings.keepalive_timeout_seconds,
+        min_ping=settings.min_ping_seconds,
         connections=connections if guard is not None else None,
     )
 

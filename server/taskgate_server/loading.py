@@ -100,7 +100,7 @@ def load_rpcs(  # whatever an RPC may need
     counts = {name: len(each) for name, each in operations.items()}
     yield from servicer.make_rpcs(
         [
-            Reads(backends),
+            Reads(backends, settings.max_response_bytes),
             Updates(backends, touched=hub.touched),
             logs,
             Watches(hub, settings.default_time_limit_seconds),
@@ -129,7 +129,7 @@ def load_pipeline(observation: Observation, guard: Guard | None, reception: Rece
 def load_reflection() -> Iterable[Rpc]:
     """Return the RPCs that describe the contract; they have nothing to do with targets."""
     contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
-    return reflection.make_rpcs([*contracts, health.SERVICE, reflection.SERVICES[-1]])
+    return reflection.make_rpcs([*contracts, health.SERVICE, *reflection.SERVICES])
 
 
 def _backend(operations: Operations, spec: ServiceSpec, gateway: Gateway) -> TaskBackend:

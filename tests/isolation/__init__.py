@@ -1,0 +1,1 @@
+"""One caller's failure stays its own."""
