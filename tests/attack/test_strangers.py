@@ -19,6 +19,7 @@ import pytest
 from taskgate_emulator import Emulator
 from tests.attack.attacks import ATTACKS, Attack
 from tests.attack.site import ROOT, Cost, Experience, Site, experience, measure, running_site
+from tests.seeds import seeded
 
 pytestmark = pytest.mark.alone
 
@@ -113,7 +114,7 @@ WHOLE = {attack.method: attack.make() for attack in ATTACKS.values()}
 
 
 async def send(site: Site, count: int, seed: int) -> dict[str, int]:
-    random_, codes = random.Random(seed), dict[str, int]()  # noqa: S311  # no secret
+    random_, codes = seeded("strangers", seed), dict[str, int]()
     async with grpc.aio.insecure_channel(site.address) as channel:
         left = iter(range(count))
 
