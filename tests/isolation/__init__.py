@@ -1,1 +1,1 @@
-"""One caller's failure stays its own."""
+"""One operation's, task's, caller's or target's failure is noticed by nothing else."""
