@@ -7,6 +7,7 @@ is its own: `ModelledSender` stands where a thread of boto3's would make one cal
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -137,6 +138,7 @@ class ModelledSender(Sender):
         operation: str,
         params: Mapping[str, Any],
         *,
+        time_limit: float = math.inf,  # noqa: ARG002  # its AWS never hangs
         leaving: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
         causes: Sequence[Span] = (),  # noqa: ARG002  # nothing is traced

@@ -6,15 +6,13 @@ import asyncio
 import gc
 import itertools
 import os
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskgate_server import config, transport
 from taskgate_server.aws.services import SERVICES
-from taskgate_server.call_log import CallLog, LogStream
+from taskgate_server.call_log import CallLine, CallLog, LogStream, TextLines
 from taskgate_server.calls import DEFAULT_TARGET, CallsInFlight, Handler, Work
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
@@ -31,7 +29,7 @@ from taskgate_server.server import Handlers, Limits, Ports, Server
 from taskgate_server.stopping import Stopping, drain_grace_seconds
 from taskgate_server.supervision import BackgroundTask
 from taskgate_server.targets import by_target
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry import LOG, LogOutput, LogWriter
 from taskgate_server.upstream.endpoints import prefix_names
 
 if TYPE_CHECKING:
@@ -71,12 +69,15 @@ class App:
             await asyncio.to_thread(self.traces.close)
 
 
-def build(settings: Settings, log_stream: LogStream | None = None) -> App:
+def build(
+    settings: Settings, log_stream: LogStream | None = None, call_line: CallLine | None = None
+) -> App:
     """The whole server; nothing is started yet.
 
     Args:
         settings: all of them.
         log_stream: where lines about calls go; None for nowhere.
+        call_line: makes them; None for JSON.
 
     Raises:
         SettingsError: settings do not fit each other, or the files that they name cannot be used.
@@ -89,7 +90,7 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
     all_doors = [open_doors(settings, name, telemetry) for name in targets(settings)]
     queues = [queue for doors in all_doors for queue in doors.queues]
     in_flight = CallsInFlight()
-    call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None)
+    call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None, call_line)
     observation = Observation(
         in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
     )
@@ -111,12 +112,15 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
             traces=traces,
             supervision=work.supervision,
             reloading=work.reloading,
+            dropped_lines=log_stream.dropped if isinstance(log_stream, LogWriter) else {},
         )
         admin = _admin(settings, metrics, readings.Readings(sources, metrics), work)
 
     gateways = [gateway for doors in all_doors for gateway in doors.gateways.values()]
-    readiness = Readiness(gateways, work.reloading)
-    public = _public_pipeline(settings, guard)
+    readiness = Readiness(gateways, work.reloading, for_logs)
+    reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
+    work.backgrounds.append(reception)
+    public = _public_pipeline(reception, guard)
 
     def load_handlers() -> dict[str, Handler]:
         from taskgate_server import loading  # noqa: PLC0415  # it imports the contracts
@@ -126,7 +130,7 @@ def build(settings: Settings, log_stream: LogStream | None = None) -> App:
             doors.target: loading.load_rpcs(settings, operations, limits, doors, work, sources)
             for doors in all_doors
         }
-        pipeline = loading.load_pipeline(settings, observation, guard)
+        pipeline = loading.load_pipeline(observation, guard, reception)
         return loading.load_handlers(pipeline, [*by_target(served), *loading.load_reflection()])
 
     def refuse_unknown(method: str) -> Handler:
@@ -219,9 +223,8 @@ def _guard(settings: Settings, work: Work) -> Guard | None:
     return guard
 
 
-def _public_pipeline(settings: Settings, guard: Guard | None) -> Pipeline:
+def _public_pipeline(reception: Reception, guard: Guard | None) -> Pipeline:
     """Return the pipeline of health checks, which is there before the contracts are loaded."""
-    reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
     if guard is None:
         return Pipeline(stages=[reception], refusals=Refusals(None))
     from taskgate_server.pipeline.authentication import Authentication  # noqa: PLC0415  # 0.1 s
@@ -243,6 +246,9 @@ def _limits(settings: Settings, guard: Guard | None) -> Limits:
         max_connection_age_grace=settings.max_connection_age_grace_seconds,
         max_connection_idle=settings.max_connection_idle_seconds,
         max_streams=settings.max_streams_per_connection,
+        keepalive=settings.keepalive_seconds,
+        keepalive_timeout=settings.keepalive_timeout_seconds,
+        min_ping=settings.min_ping_seconds,
         connections=connections if guard is not None else None,
     )
 
@@ -288,14 +294,16 @@ def _admin(settings: Settings, metrics: Metrics, readings: Readings, work: Work)
 
 async def run(
     settings: Settings,
+    log: LogOutput,
     *,
     ready: Callable[[Address], None] | None = None,
     stopping: Stopping | None = None,
 ) -> bool:
-    """Serves until SIGTERM or SIGINT, then drains; a second one has it stop at once.
+    """Serve until a signal of `STOP_SIGNALS`, then drain; stop at once after a second one.
 
     Args:
         settings: all of them.
+        log: where lines about calls go, and how they look.
         ready: told the address once the server listens.
         stopping: says when to stop, besides signals.
 
@@ -307,11 +315,10 @@ async def run(
         SettingsError: see `build`.
     """
     gc.disable()  # a start makes no garbage, and the collector would look for it
-    app = build(settings, sys.stderr)
+    call_line = TextLines(is_colored=log.style.is_colored) if log.style.is_text else None
+    app = build(settings, log.writer, call_line)
     stopping = stopping or Stopping()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.ask)
+    stopping.listen_to_signals()
     for name in config.unknown_variables(os.environ):
         LOG.warning("this variable is no setting", extra={"variable": name})
     address = await app.server.start()

@@ -1,4 +1,4 @@
-"""The log's lines about calls: one JSON object for each, like all other lines of the log.
+"""The log's lines about calls, in the form of all other lines of the log.
 
 A call costs the server some 150 us in all, of which Python's `logging` and a JSON encoder would
 take 40. These lines have a fixed form and are written some at a time.
@@ -11,10 +11,11 @@ import json
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from taskgate_server.calls import DEFAULT_TARGET, Call
 from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.text_format import text_line
 
 FLUSH_SECONDS = 0.05
 """How long a line may wait for others."""
@@ -33,36 +34,102 @@ class LogStream(Protocol):
         """Sends them on."""
 
 
-class CallLog:
-    """Writes a line for each call that has ended.
+CallLine: TypeAlias = Callable[[Call, float], str]
+"""Makes the line of a call that took so many seconds, with its end of line."""
+
+
+class JsonLines:
+    """Makes JSON lines.
 
     Args:
-        stream: where the lines go; None for nowhere.
         clock: seconds since 1970.
         localtime: the time of day for them.
     """
 
     def __init__(
         self,
-        stream: LogStream | None,
-        *,
         clock: Callable[[], float] = time.time,
         localtime: Callable[[float], time.struct_time] = time.localtime,
     ) -> None:
-        self._stream = stream
         self._clock = clock
         self._localtime = localtime
-        self._lines: list[str] = []
-        self._unlogged = 0
-        """Refused calls since the last count in the log."""
         self._second = -1
         self._begin = ""
 
-    def ended(self, call: Call, seconds: float) -> None:
-        """A call has ended; it took so long.
+    def __call__(self, call: Call, seconds: float) -> str:
+        """Return the line of a call."""
+        now = int(self._clock())
+        if now != self._second:
+            moment = time.strftime("%Y-%m-%dT%H:%M:%S%z", self._localtime(now))
+            self._begin = (
+                f'{{"time": "{moment}", "level": "INFO", "logger": "taskgate", "message": "call"'
+            )
+            self._second = now
+        trace = (
+            ""
+            if call.trace is None
+            else f', "trace_id": "{call.trace.trace}", "span_id": "{call.trace.span}"'
+        )
+        # Method and call id are ours, and need no escapes; AWS's id may.
+        target = "" if call.target == DEFAULT_TARGET else f', "target": {json.dumps(call.target)}'
+        return (
+            f'{self._begin}, "method": "{call.method}", "code": "{call.code.name}",'
+            f' "duration_ms": {seconds * 1000:.3f}, "call_id": "{call.call_id}"{target}{trace},'
+            f' "aws_request_id": {json.dumps(call.aws_request_id)}}}\n'
+        )
 
-        Who was called, how it ended, AWS's request id; never a parameter or a message, which may
-        hold what is sensitive.
+
+class TextLines:
+    """Makes lines for people.
+
+    Args:
+        is_colored: whether the terminal shows colors.
+        localtime: the time of day.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_colored: bool,
+        localtime: Callable[[], time.struct_time] = time.localtime,
+    ) -> None:
+        self._is_colored = is_colored
+        self._localtime = localtime
+
+    def __call__(self, call: Call, seconds: float) -> str:
+        """Return the line of a call."""
+        fields = {
+            "duration_ms": seconds * 1000,
+            "call_id": call.call_id,
+            "target": "" if call.target == DEFAULT_TARGET else call.target,
+            "trace_id": "" if call.trace is None else call.trace.trace,
+            "aws_request_id": call.aws_request_id,
+        }
+        moment = time.strftime("%H:%M:%S", self._localtime())
+        message = f"{call.method} {call.code.name}"
+        return f"{text_line(moment, 'INFO', message, fields, is_colored=self._is_colored)}\n"
+
+
+class CallLog:
+    """Writes a line for each call that has ended.
+
+    Args:
+        stream: where the lines go; None for nowhere.
+        line: makes them.
+    """
+
+    def __init__(self, stream: LogStream | None, line: CallLine | None = None) -> None:
+        self._stream = stream
+        self._line = line or JsonLines()
+        self._lines: list[str] = []
+        self._unlogged = 0
+        """Refused calls since the last count in the log."""
+
+    def ended(self, call: Call, seconds: float) -> None:
+        """Log a call that took so many seconds.
+
+        The line has the method, the code and AWS's request id; never a parameter or a message,
+        which may be sensitive.
         """
         if self._stream is None:
             return
@@ -71,27 +138,9 @@ class CallLog:
                 asyncio.get_running_loop().call_later(COUNT_SECONDS, self._log_count)
             self._unlogged += 1
             return
-        now = int(self._clock())
-        if now != self._second:
-            told = time.strftime("%Y-%m-%dT%H:%M:%S%z", self._localtime(now))
-            self._begin = (
-                f'{{"time": "{told}", "level": "INFO", "logger": "taskgate", "message": "call"'
-            )
-            self._second = now
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
-        trace = (
-            ""
-            if call.trace is None
-            else f', "trace_id": "{call.trace.trace}", "span_id": "{call.trace.span}"'
-        )
-        # Method and call id are ours, and need no escapes; AWS's id may.
-        target = "" if call.target == DEFAULT_TARGET else f', "target": {json.dumps(call.target)}'
-        self._lines.append(
-            f'{self._begin}, "method": "{call.method}", "code": "{call.code.name}",'
-            f' "duration_ms": {seconds * 1000:.3f}, "call_id": "{call.call_id}"{target}{trace},'
-            f' "aws_request_id": {json.dumps(call.aws_request_id)}}}\n'
-        )
+        self._lines.append(self._line(call, seconds))
 
     def flush(self) -> None:
         """Write the lines that wait."""

@@ -257,6 +257,8 @@ class Rpc:
     server_streams: bool = False
     waits: bool = False
     """Whether a call may last as long as its caller likes, although it has one response."""
+    max_request_bytes: int | None = None
+    """Longer messages are refused before they are parsed; None for the server's limit alone."""
     has_request: bool = True
     """Whether a request message is read."""
     is_public: bool = False

@@ -108,12 +108,14 @@ class _Version(argparse.Action):
 
 
 def _stop_before_the_start() -> None:
-    """Has SIGTERM end the process, until whoever serves hears it and drains.
+    """Let SIGTERM and SIGHUP end the process until the server can drain.
 
     The kernel does so, but not for the first process of a container (pid_namespaces(7)): a signal
     that comes while it imports would be lost.
     """
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(Exit.OK))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # by nohup(1)
+            signal.signal(number, lambda *_: os._exit(Exit.OK))
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -216,11 +216,21 @@ class Settings(BaseSettings):
     max_connection_idle_seconds: Seconds = Field(
         600.0, description="After how long a connection without calls is closed."
     )
+    keepalive_seconds: Seconds = Field(
+        30.0, description="After how long without data the server pings a client."
+    )
+    keepalive_timeout_seconds: Seconds = Field(
+        10.0, description="How long a client may take to respond before its connection is closed."
+    )
+    min_ping_seconds: Seconds = Field(
+        10.0, description="Shortest interval between the pings of a client, with or without calls."
+    )
     max_streams_per_connection: int = Field(
-        2000,
+        10_000,
         ge=1,
         le=100_000,
-        description="Calls in flight on one connection; further ones wait in the client.",
+        description="Calls in flight on one connection. Clients hold back further ones, but a burst"
+        " of more on a new connection may fail with UNAVAILABLE.",
     )
     max_connections_per_address: int = Field(
         1000,
@@ -257,6 +267,11 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, description="Largest request message accepted."
     )
+    max_response_bytes: int = Field(
+        3584 * 1024,
+        ge=64 * 1024,
+        description="Largest response composed of many tasks. gRPC clients take 4 MiB by default.",
+    )
     stream_chunk_bytes: int = Field(
         256 * 1024,
         ge=1024,
@@ -280,6 +295,11 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least level logged. INFO has one line for each call."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto",
+        description="Format of the log: `json`, or `text` for people. `auto` is `text` on a"
+        " terminal and `json` elsewhere.",
     )
 
     @classmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -29,6 +30,9 @@ from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client, DeadlineTaskName, OmicsTaskName, connect, render
 from taskgate_emulator import Clock, Emulator, seed
+from taskgate_server.stopping import STOP_SIGNALS
+from taskgate_server.telemetry import LogStyle
+from taskgate_server.telemetry.text_format import text_line
 
 REGION = "us-west-2"
 READY_SECONDS = 20.0
@@ -71,19 +75,40 @@ def show() -> int:
 
 
 def keep_running() -> int:
-    """Starts both and says how to call them, until Ctrl-C."""
+    """Start both and print how to call them, until Ctrl-C or a signal to stop."""
     console = Console(soft_wrap=True)
     port = int(os.environ.get("TASKGATE_LISTEN_PORT", "50051"))
+    try:
+        _raise_at_signals()
+        return _keep_running(console, port)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _raise_at_signals() -> None:
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt once, as Ctrl-C does.
+
+    By default they end this process at once, and the server would go on without it.
+    """
+
+    def interrupt(*_: object) -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # nothing may interrupt the end
+        raise KeyboardInterrupt
+
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
+def _keep_running(console: Console, port: int) -> int:
     with Emulator() as aws, _server(aws.endpoint_url, port, log=sys.stderr) as server:
         console.print(f"Taskgate listens on {server.address}, its AWS is {aws.endpoint_url}.")
         console.print("Stop both with Ctrl-C. The same server, called in four ways:\n")
         for what, how in _ways(server.address, aws.endpoint_url):
             console.print(Text(f"# {what}", style="dim"))
             console.print(Text(how), end="\n\n")
-        try:
-            return server.process.wait()
-        except KeyboardInterrupt:
-            return 0
+        return server.process.wait()
 
 
 def _ways(address: str, aws_url: str) -> list[tuple[str, str]]:
@@ -224,6 +249,8 @@ def _server(aws_url: str, port: int, log: TextIO | None = None) -> Iterator[_Ser
         env=_environment(aws_url, port),
         stderr=subprocess.PIPE,
         text=True,
+        # Ctrl-C is for this process, which stops the server; a second signal would cut its calls.
+        start_new_session=True,
     )
     try:
         server = _Server(process, _address(process))
@@ -253,6 +280,7 @@ def _environment(aws_url: str, port: int) -> dict[str, str]:
             for kind in ("", "LOGS_")
         },
         "TASKGATE_LISTEN_PORT": str(port),
+        "TASKGATE_LOG_FORMAT": "json",
     }
 
 
@@ -268,9 +296,21 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 
 def _forward(log: TextIO, to: TextIO | None) -> None:
+    """Pass the server's log on, for people if it goes to a terminal."""
+    style = None if to is None else LogStyle.choose("auto", to, os.environ)
     for line in log:
-        if to is not None:
-            to.write(line)
+        if to is not None and style is not None:
+            to.write(_for_people(line, style) if style.is_text else line)
+
+
+def _for_people(line: str, style: LogStyle) -> str:
+    if not line.startswith("{"):
+        return line
+    fields = json.loads(line)
+    del fields["logger"]
+    moment = datetime.fromisoformat(fields.pop("time")).strftime("%H:%M:%S")
+    level, message = fields.pop("level"), fields.pop("message")
+    return f"{text_line(moment, level, message, fields, is_colored=style.is_colored)}\n"
 
 
 def _is_ready(address: str) -> bool:

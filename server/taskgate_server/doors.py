@@ -33,6 +33,7 @@ from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 from taskgate_server.upstream.sender import Sender
+from taskgate_server.upstream.slots import EXTRA_THREADS
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
     from taskgate_server.telemetry.metrics import AwsMeter, Metrics
@@ -159,7 +160,8 @@ def _sender(
     spec: ServiceSpec, aws: AwsSettings, observed: Observed, *, on_demand: bool = False
 ) -> Sender:
     """Sends calls to one AWS service, in threads of its own."""
-    executor = ThreadPoolExecutor(aws.max_concurrent_calls, thread_name_prefix=spec.name)
+    calls = aws.max_concurrent_calls
+    executor = ThreadPoolExecutor(calls + EXTRA_THREADS, thread_name_prefix=spec.name)
     make = partial(make_client, spec, aws)
     connection = Connection(spec, make, executor, on_demand=on_demand, target=observed.target)
     return Sender(connection, executor, observed.meter, observed.tracer)

@@ -2,7 +2,7 @@
 
     TaskgateError              what the RPC answers: status, message, details
       from the caller          INVALID_ARGUMENT, found before anything was sent
-      from AWS                 by `AWS_ERRORS`, the table of AWS codes
+      from AWS                 by the tables of `error_rules`
       from the way to AWS      UNAVAILABLE, DEADLINE_EXCEEDED: see `upstream.failures`
       from Taskgate            INTERNAL: a bug here, told without its insides
 
@@ -12,21 +12,36 @@ Each carries google.rpc.ErrorInfo (reason, domain, metadata) and RequestInfo; se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from botocore import xform_name
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 
+from taskgate_server.error_rules import (
+    CREDENTIALS,
+    TRANSIENT_STATUSES,
+    Origin,
+    Response,
+    Retry,
+    http_status,
+    retry_after_seconds,
+    rule_for,
+    to_duration,
+)
 from taskgate_server.error_texts import sanitize_response
+
+__all__ = ["Origin", "Retry", "to_duration"]
+"""Names of `error_rules` that callers of this module need."""
 
 TASKGATE_DOMAIN: Final = "taskgate"
 BUG: Final = "TASKGATE_BUG"
 """The reason of errors that are Taskgate's own fault."""
+TIME_LIMIT: Final = "TIME_LIMIT_EXCEEDED"
+"""The reason of calls that AWS did not answer within their callers' time."""
 SERVER_STOPPING: Final = "SERVER_STOPPING"
 """The reason for which a call is to go to another server."""
 
@@ -34,9 +49,6 @@ CALLER_LIMIT: Final = "CALLER_LIMIT"
 """The reason of calls beyond the limits of one caller."""
 
 VALIDATION_STOPPED: Final = "; validation stopped there, and the request may have more faults"
-
-Response: TypeAlias = Mapping[str, Any]
-"""An AWS error as botocore parsed it: `Error`, `ResponseMetadata` and the modelled members."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -52,146 +64,36 @@ class TaskgateError(Exception):
     aws_request_id: str = ""
     retry_after: float | None = None
     """Seconds that AWS itself asked to wait."""
+    retry: Retry = Retry.NEVER
+    """Whether the same call may succeed when it is sent again."""
     credentials_refused: bool = False
-    """Whether no call can succeed until the server has other credentials."""
+    """Whether AWS refused the server's credentials for this call."""
+    credentials_missing: bool = False
+    """Whether the server has no credentials, so that no call can succeed until it has some."""
 
     def __str__(self) -> str:
         return f"{self.code.name} {self.reason}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Which AWS call an error belongs to."""
-
-    service: str
-    title: str
-    domain: str
-    operation: str
-    resource: str = ""
-    """The resource that the request names, such as `run/7`; HealthOmics' errors name none."""
-    endpoint: str = ""
-    """The host asked, for the person who has to find out why it cannot be reached."""
-
-
 # --- What AWS answers -----------------------------------------------------------------------------
-
-Details: TypeAlias = Callable[[Response, Origin], list[Message]]
-
-
-def _bad_request(response: Response, _: Origin) -> list[Message]:
-    fields = response.get("fieldList") or []
-    violations = [
-        error_details_pb2.BadRequest.FieldViolation(
-            field=xform_name(item.get("name", "")), description=item.get("message", "")
-        )
-        for item in fields
-    ]
-    return [error_details_pb2.BadRequest(field_violations=violations)] if violations else []
-
-
-def _resource(response: Response, origin: Origin) -> list[Message]:
-    kind, name = response.get("resourceType", ""), response.get("resourceId", "")
-    info = error_details_pb2.ResourceInfo(
-        resource_type=kind or origin.title,
-        resource_name=name or origin.resource,
-    )
-    return [info]
-
-
-def _quota(response: Response, origin: Origin) -> list[Message]:
-    violation = error_details_pb2.QuotaFailure.Violation(
-        subject=response.get("serviceCode") or origin.service,
-        quota_id=response.get("quotaCode", ""),
-    )
-    return [error_details_pb2.QuotaFailure(violations=[violation])]
-
-
-def _retry(response: Response, _: Origin) -> list[Message]:
-    seconds = retry_after_seconds(response)
-    if seconds is None:
-        return []
-    return [error_details_pb2.RetryInfo(retry_delay=to_duration(seconds))]
-
-
-def _retry_always(response: Response, origin: Origin) -> list[Message]:
-    return _retry(response, origin) or [error_details_pb2.RetryInfo(retry_delay=to_duration(1))]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """What becomes of one AWS error code."""
-
-    code: StatusCode
-    details: tuple[Details, ...] = ()
-    by_reason: Mapping[str, StatusCode] = field(default_factory=dict)
-    """The codes that AWS's own `reason` leads to instead."""
-
-
-_CREDENTIALS = Rule(code=StatusCode.UNAVAILABLE)
-_THROTTLED = Rule(code=StatusCode.RESOURCE_EXHAUSTED, details=(_retry_always, _quota))
-_OVERLOADED = Rule(code=StatusCode.UNAVAILABLE, details=(_retry_always,))
-
-AWS_ERRORS: Final[Mapping[str, Rule]] = {
-    # What the two models declare.
-    "ValidationException": Rule(code=StatusCode.INVALID_ARGUMENT, details=(_bad_request,)),
-    "AccessDeniedException": Rule(code=StatusCode.PERMISSION_DENIED),
-    "ResourceNotFoundException": Rule(code=StatusCode.NOT_FOUND, details=(_resource,)),
-    "ThrottlingException": _THROTTLED,
-    "ServiceQuotaExceededException": Rule(code=StatusCode.RESOURCE_EXHAUSTED, details=(_quota,)),
-    "ConflictException": Rule(
-        code=StatusCode.FAILED_PRECONDITION,
-        details=(_resource,),
-        by_reason={
-            "RESOURCE_ALREADY_EXISTS": StatusCode.ALREADY_EXISTS,
-            "CONCURRENT_MODIFICATION": StatusCode.ABORTED,
-        },
-    ),
-    "InternalServerErrorException": Rule(code=StatusCode.INTERNAL, details=(_retry,)),
-    "InternalServerException": Rule(code=StatusCode.INTERNAL, details=(_retry,)),
-    "RequestTimeoutException": Rule(code=StatusCode.DEADLINE_EXCEEDED),
-    "NotSupportedOperationException": Rule(code=StatusCode.UNIMPLEMENTED),
-    "RangeNotSatisfiableException": Rule(code=StatusCode.OUT_OF_RANGE),
-    # What CloudWatch Logs declares besides.
-    "InvalidParameterException": Rule(code=StatusCode.INVALID_ARGUMENT),
-    # What any AWS service can answer:
-    # https://docs.aws.amazon.com/general/latest/gr/api-retries.html and the common errors pages.
-    "AccessDenied": Rule(code=StatusCode.PERMISSION_DENIED),
-    "OptInRequired": Rule(code=StatusCode.PERMISSION_DENIED),
-    "NotAuthorized": Rule(code=StatusCode.PERMISSION_DENIED),
-    "ValidationError": Rule(code=StatusCode.INVALID_ARGUMENT, details=(_bad_request,)),
-    "UnknownOperationException": Rule(code=StatusCode.UNIMPLEMENTED),
-    **dict.fromkeys(
-        ("Throttling", "ThrottledException", "TooManyRequestsException", "RequestThrottled"),
-        _THROTTLED,
-    ),
-    **dict.fromkeys(("ServiceUnavailable", "ServiceUnavailableException"), _OVERLOADED),
-    **dict.fromkeys(("502", "503", "504"), _OVERLOADED),  # an answer that was not the service's
-    **dict.fromkeys(
-        (
-            "ExpiredToken",
-            "ExpiredTokenException",
-            "IncompleteSignature",
-            "InvalidAccessKeyId",
-            "InvalidClientTokenId",
-            "InvalidSignatureException",
-            "MissingAuthenticationToken",
-            "MissingAuthenticationTokenException",
-            "RequestExpired",
-            "SignatureDoesNotMatch",
-            "UnrecognizedClientException",
-        ),
-        _CREDENTIALS,
-    ),
-}
 
 _MEMBERS_TOLD_ELSEWHERE = {"Error", "ResponseMetadata", "message", "Message", "fieldList"}
 
 
 def from_aws(response: Response, origin: Origin) -> TaskgateError:
-    """An AWS error answer, by the table. A code that is not in it is UNKNOWN."""
+    """Convert an error response of AWS by its code, or by its HTTP status if the code is unknown.
+
+    Args:
+        response: the error as botocore parsed it, or an item's error of a batch, without a status.
+        origin: the call that failed.
+    """
     response = sanitize_response(response)
     aws_code = str(response.get("Error", {}).get("Code") or "Unknown")
-    rule = AWS_ERRORS.get(aws_code, Rule(code=StatusCode.UNKNOWN))
+    status = http_status(response)
+    rule = rule_for(aws_code, status)
+    retry = rule.retry
+    if retry is Retry.NEVER and status in TRANSIENT_STATUSES:
+        retry = Retry.REPEATABLE
     error = TaskgateError(
         code=rule.by_reason.get(str(response.get("reason")), rule.code),
         message=_aws_message(response) or f"{origin.title} answered {aws_code}",
@@ -201,15 +103,17 @@ def from_aws(response: Response, origin: Origin) -> TaskgateError:
         details=[detail for make in rule.details for detail in make(response, origin)],
         aws_request_id=response.get("ResponseMetadata", {}).get("RequestId", ""),
         retry_after=retry_after_seconds(response),
+        retry=retry,
     )
-    return _credentials_refused(error, origin) if rule is _CREDENTIALS else error
+    return _credentials_refused(error, origin) if rule is CREDENTIALS else error
 
 
 def _credentials_refused(error: TaskgateError, origin: Origin) -> TaskgateError:
     """The server's own credentials are no fault of the caller's, and their details not its."""
     return replace(
         error,
-        message=f"{origin.title} refuses this server's AWS credentials: renew them",
+        message=f"{origin.title} refuses this server's AWS credentials for {origin.operation}:"
+        " renew them, or check the endpoint if other operations succeed",
         metadata=error.metadata | {"aws_code": error.reason},
         reason="UPSTREAM_CREDENTIALS",
         domain=TASKGATE_DOMAIN,
@@ -231,16 +135,6 @@ def _metadata(response: Response, origin: Origin) -> dict[str, str]:
     metadata |= {"operation": origin.operation, "service": origin.service}
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return metadata | ({"http_status": str(status)} if status is not None else {})
-
-
-def retry_after_seconds(response: Response) -> float | None:
-    """How long AWS asks to wait: Deadline models it, others have it in the HTTP header, if any."""
-    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    told = response.get("retryAfterSeconds", headers.get("retry-after"))
-    try:
-        return max(float(told), 0.0) if told is not None else None
-    except ValueError:  # the header may be a date; then there is no number to pass on
-        return None
 
 
 def _aws_message(response: Response) -> str:
@@ -276,7 +170,7 @@ def time_limit_exceeded(origin: Origin, seconds: float) -> TaskgateError:
     return TaskgateError(
         code=StatusCode.DEADLINE_EXCEEDED,
         message=f"{origin.title} did not answer {origin.operation} within {seconds:.3g} s",
-        reason="TIME_LIMIT_EXCEEDED",
+        reason=TIME_LIMIT,
         metadata={"operation": origin.operation, "service": origin.service},
     )
 
@@ -408,6 +302,21 @@ def caller_limit(limit: str, allowed: float, retry_seconds: float) -> TaskgateEr
     )
 
 
+def response_too_large(max_bytes: int) -> TaskgateError:
+    """Return the error of a task for which a batch's response has no room.
+
+    Args:
+        max_bytes: of one response.
+    """
+    return TaskgateError(
+        code=StatusCode.RESOURCE_EXHAUSTED,
+        message=f"the response would exceed {max_bytes} bytes: request this task again in a batch"
+        " of fewer names, or with view BASIC",
+        reason="RESPONSE_TOO_LARGE",
+        metadata={"max_response_bytes": str(max_bytes)},
+    )
+
+
 def internal() -> TaskgateError:
     """A bug of Taskgate's: the log has the story, the caller an id to find it by."""
     return TaskgateError(
@@ -421,9 +330,3 @@ def _upper_snake(code: str) -> str:
     """AWS's code as a reason: google.rpc.ErrorInfo has at most 63 of these characters."""
     words = re.sub(r"[^0-9A-Za-z]+", "_", code)[:63]
     return words if words.isupper() else xform_name(words).upper()[:63]
-
-
-def to_duration(seconds: float) -> Duration:
-    """Seconds as protobuf has them."""
-    whole = int(seconds)
-    return Duration(seconds=whole, nanos=round((seconds - whole) * 1_000_000_000))

@@ -26,8 +26,8 @@ SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN: Final = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
-MAX_NAME_BYTES: Final = 256
-"""A watch holds the name as long as it lasts."""
+MAX_REQUEST_BYTES: Final = 512
+"""Anyone may send these requests. A watch holds its name as long as it lasts."""
 
 
 class Health:
@@ -67,6 +67,7 @@ class Health:
                 response_class=message_factory.GetMessageClass(method.output_type),
                 behaviour=behaviours[method.name],
                 server_streams=method.server_streaming,
+                max_request_bytes=MAX_REQUEST_BYTES,
                 is_public=True,
             )
             for method in service.methods
@@ -88,8 +89,6 @@ class Health:
         self, request: health_pb2.HealthCheckRequest, _: Call
     ) -> AsyncIterator[Message]:
         name, last = request.service, None
-        if len(name.encode()) > MAX_NAME_BYTES:
-            raise errors.invalid_request({"service": f"must have at most {MAX_NAME_BYTES} bytes"})
         while not self._is_over:
             changed = self._changed
             status = self._statuses.get(name, SERVICE_UNKNOWN)

@@ -18,6 +18,7 @@ from taskgate_server.doors import Doors, aws_settings
 from taskgate_server.guard.batches import serve_allowed
 from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline
+from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.pipeline.stages import list_stages
 from taskgate_server.readiness import TASK_SERVICE
@@ -106,7 +107,7 @@ def load_rpcs(  # whatever an RPC may need
     counts = {name: len(each) for name, each in operations.items()}
     yield from servicer.make_rpcs(
         [
-            Reads(backends),
+            Reads(backends, settings.max_response_bytes),
             Updates(backends, touched=hub.touched),
             logs,
             Watches(hub, settings.default_time_limit_seconds),
@@ -120,22 +121,22 @@ def load_handlers(pipeline: Pipeline, rpcs: Iterable[Rpc]) -> dict[str, Handler]
     return {f"/{rpc.method}": pipeline.handler(serve_allowed(rpc)) for rpc in rpcs}
 
 
-def load_pipeline(settings: Settings, observation: Observation, guard: Guard | None) -> Pipeline:
+def load_pipeline(observation: Observation, guard: Guard | None, reception: Reception) -> Pipeline:
     """Return the pipeline of all RPCs but health checks.
 
     Args:
-        settings: all of them.
         observation: counts, traces and logs each call.
         guard: knows callers, limits and policy; None for none.
+        reception: reads requests.
     """
-    stages = list_stages(observation, guard, request_idle_seconds=settings.request_idle_seconds)
+    stages = list_stages(observation, guard, reception)
     return Pipeline(stages=stages, refusals=Refusals(guard.limits if guard else None))
 
 
 def load_reflection() -> Iterable[Rpc]:
     """Return the RPCs that describe the contract; they have nothing to do with targets."""
     contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
-    return reflection.make_rpcs([*contracts, health.SERVICE, reflection.SERVICES[-1]])
+    return reflection.make_rpcs([*contracts, health.SERVICE, *reflection.SERVICES])
 
 
 def _backend(operations: Operations, spec: ServiceSpec, gateway: Gateway) -> TaskBackend:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -23,7 +21,9 @@ from taskgate_server.config import Settings, SettingsError
 from taskgate_server.ports import Address, ListenError, hold, is_unix, reserve
 from taskgate_server.stopping import Stopping, drain_grace_seconds
 from taskgate_server.supervisor import Supervisor
+from taskgate_server.telemetry import LogOutput, LogStyle, LogWriter
 
+STDERR: Final = 2
 LISTENS: Final = b"listens\n"
 """What a worker writes to its standard output, once."""
 MARGIN_SECONDS: Final = 5.0
@@ -31,7 +31,7 @@ MARGIN_SECONDS: Final = 5.0
 
 
 def serve(load: Callable[[], Settings]) -> int:
-    """Serves until SIGTERM or SIGINT.
+    """Serve until SIGTERM, SIGINT or SIGHUP.
 
     Args:
         load: gives the settings.
@@ -40,32 +40,57 @@ def serve(load: Callable[[], Settings]) -> int:
         1, if it could not start; the reasons are on stderr, a line each. Else the process ends:
         with 0 if it has drained, with 1 if it had to stop at once.
     """
+    writer = _make_writer()
     try:
         settings = load()
-        telemetry.set_up_logging(settings.log_level)
+        log = _set_up_logging(settings, writer)
         if settings.workers == 1:
-            _end(_run(settings))
-        _end(asyncio.run(_supervise(settings)))
+            _end(_run(settings, log), writer)
+        _end(asyncio.run(_supervise(settings)), writer)
     except SettingsError as error:
-        return _failed(*error.faults)
+        return _failed(writer, *error.faults)
     except ListenError as error:
-        return _failed(str(error))
+        return _failed(writer, str(error))
 
 
 def work() -> int:
     """Serves as a worker: like `serve`, with what the supervisor writes to stdin."""
     given: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    writer = _make_writer()
     try:
         settings = Settings(**given["settings"])
-        telemetry.set_up_logging(settings.log_level, worker=given["worker"])
-        _end(_run(settings, is_worker=True))
+        log = _set_up_logging(settings, writer, worker=given["worker"])
+        _end(_run(settings, log, is_worker=True), writer)
     except SettingsError as error:
-        return _failed(*error.faults)
+        return _failed(writer, *error.faults)
     except ListenError as error:
-        return _failed(str(error))
+        return _failed(writer, str(error))
 
 
-def _run(settings: Settings, *, is_worker: bool = False) -> int:
+def _make_writer() -> LogWriter:
+    """Return the writer of stderr.
+
+    A process that is started without it gets /dev/null: the next file to be opened would take the
+    descriptor, and get the log.
+    """
+    try:
+        os.fstat(STDERR)
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != STDERR:
+            os.dup2(null, STDERR)
+            os.close(null)
+    return LogWriter(STDERR)
+
+
+def _set_up_logging(settings: Settings, writer: LogWriter, worker: int | None = None) -> LogOutput:
+    style = LogStyle.choose(settings.log_format, sys.stderr, os.environ)
+    log = LogOutput(writer, style)
+    telemetry.set_up_logging(settings.log_level, log, worker=worker)
+    return log
+
+
+def _run(settings: Settings, log: LogOutput, *, is_worker: bool = False) -> int:
     import uvloop  # noqa: PLC0415  # a supervisor needs neither
 
     from taskgate_server import app  # noqa: PLC0415
@@ -74,7 +99,8 @@ def _run(settings: Settings, *, is_worker: bool = False) -> int:
         stopping = Stopping()
         if is_worker:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _orphaned, stopping)
-        return await app.run(settings, ready=_say if is_worker else None, stopping=stopping)
+        ready = _say if is_worker else None
+        return await app.run(settings, log, ready=ready, stopping=stopping)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return 0 if runner.run(run()) else 1
@@ -95,9 +121,7 @@ async def _supervise(settings: Settings) -> int:
     if is_unix(settings.listen_host):
         raise SettingsError(["listen_host: a Unix socket serves one process: set workers = 1"])
     stopping = Stopping()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.ask)
+    stopping.listen_to_signals()
     with ExitStack() as ports:
         address = _kept(Address(host=settings.listen_host, port=settings.listen_port), ports)
         changed: dict[str, object] = {"listen_port": address.port}
@@ -168,16 +192,19 @@ class _Worker:
             self._process.send_signal(number)
 
 
-def _failed(*lines: str) -> int:
+def _failed(writer: LogWriter, *lines: str) -> int:
     for line in lines:
-        sys.stderr.write(f"taskgate: {line}\n")
+        writer.write(f"taskgate: {line}\n")
+    writer.close()
     return 1
 
 
-def _end(status: int) -> NoReturn:
-    """A boto3 call that hangs would keep its thread, and so the process, until its read timeout."""
-    logging.shutdown()
-    sys.stdout.flush()
+def _end(status: int, writer: LogWriter) -> NoReturn:
+    """End the process; its status does not depend on whether the log could be written.
+
+    A boto3 call that hangs would keep its thread, and so the process, until its read timeout.
+    """
+    writer.close()
     os._exit(status)
 
 

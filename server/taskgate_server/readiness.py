@@ -1,8 +1,8 @@
 """What the server tells by grpc.health.v1: what can be used now, and that it is about to go.
 
-Three things make an AWS service ready: a client with credentials, an endpoint that takes
-connections, and that AWS neither fails nor throttles all calls. None of them is found out by a call
-of AWS's API, which would spend quota; see `upstream.obstacles`.
+An AWS service is ready while `Gateway.not_ready_reason` is None: there is a client with
+credentials, AWS responds (`upstream.availability`), and it does not throttle all calls. While it is
+ready and calls succeed, nothing is sent to find that out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from taskgate_server.health import Health
 from taskgate_server.reloading import Reloading
 from taskgate_server.supervision import BackgroundTask
 from taskgate_server.telemetry import LOG
+from taskgate_server.upstream.availability import TICK_SECONDS
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.reach import Reach
 
@@ -27,9 +28,6 @@ restart of a server that lacks credentials."""
 
 TASK_SERVICE: Final = "taskgate.v1.TaskService"
 
-TELL_SECONDS: Final = 1.0
-"""How often it is looked at what becomes true by the passing of time alone."""
-
 
 class Readiness:
     """Keeps health equal to what is known of the AWS services.
@@ -41,13 +39,20 @@ class Readiness:
 
     Args:
         gateways: to the AWS services; the first of each is the default target's.
+        others: gateways without a health of their own, whose availability is followed, too.
         reloading: files and keys that are reloaded. Each has a health of its own under its name,
             NOT_SERVING while its active version is not the newest. The server as a whole still
             serves: readiness would take all replicas from their callers at once.
     """
 
-    def __init__(self, gateways: Sequence[Gateway], reloading: Sequence[Reloading] = ()) -> None:
+    def __init__(
+        self,
+        gateways: Sequence[Gateway],
+        reloading: Sequence[Reloading] = (),
+        others: Sequence[Gateway] = (),
+    ) -> None:
         self._gateways = gateways
+        self._followed = [*gateways, *others]
         self._reloading = reloading
         self._told: dict[str, bool] = {}
         self.health = Health()
@@ -67,11 +72,13 @@ class Readiness:
         return runs
 
     async def tell(self) -> None:
-        """Tells what has changed."""
+        """Report what has changed."""
+        for each in self._followed:
+            each.availability.tick()
         gateways = self._gateways
         ready: dict[str, bool] = {}
         for each in gateways:
-            ready.setdefault(each.spec.grpc_service_full_name, each.obstacle is None)
+            ready.setdefault(each.spec.grpc_service_full_name, each.not_ready_reason is None)
         any_client = any(each.connection.client is not None for each in gateways)
         current = {each.name: each.is_current for each in self._reloading}
         told = {**current, **ready, TASK_SERVICE: any_client, WHOLE: any_client, LIVE: True}
@@ -96,5 +103,5 @@ class Readiness:
 
     async def _look(self) -> None:
         while True:
-            await asyncio.sleep(TELL_SECONDS)
+            await asyncio.sleep(TICK_SECONDS)
             await self.tell()

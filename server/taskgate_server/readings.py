@@ -51,6 +51,8 @@ class Sources:
     traces: Traces | None = None
     supervision: Supervision
     reloading: Sequence[Reloading]
+    dropped_lines: Mapping[str, int] = field(default_factory=dict)
+    """Log lines that were not written, by kind."""
     hubs: dict[str, Hub] = field(default_factory=dict)
     """By target; there are none until the contracts are loaded."""
     logs: dict[str, Logs] = field(default_factory=dict)
@@ -109,6 +111,7 @@ class Readings(Collector):
             *self._spans(),
             *self._reloads(),
             self._background(),
+            self._dropped_lines(),
         ]
 
     def _server(self) -> Iterator[Metric]:
@@ -128,7 +131,7 @@ class Readings(Collector):
             "aws_ready",
             "Whether the service can be asked: there are credentials, and it does not fail.",
             ["target", "service"],
-            [(name, float(each.obstacle is None)) for name, each in gateways],
+            [(name, float(each.not_ready_reason is None)) for name, each in gateways],
         )
         yield _gauges(
             "breaker_state",
@@ -297,6 +300,14 @@ class Readings(Collector):
             "Background tasks that failed and were restarted; each is a line `bug` in the log.",
             ["task"],
             [([name], count) for name, count in self._sources.supervision.failures.items()],
+        )
+
+    def _dropped_lines(self) -> Metric:
+        return _counters(
+            "log_lines_dropped",
+            "Log lines that were not written because stderr is full, closed or fails, by kind.",
+            ["kind"],
+            [([kind], count) for kind, count in self._sources.dropped_lines.items()],
         )
 
 

@@ -30,11 +30,6 @@ through its poller's thread; several of them find more to do in each trip."""
 MAX_PENDING_CALLS = 20_000
 MAX_METADATA_BYTES = 32 * 1024
 """Of one call: a token with many groups has room in it."""
-MIN_PING_MS = 10_000
-"""Clients may ping as often; by default gRPC takes more than one ping in five minutes for an
-attack. The project's own clients ping every 30 s while a call waits."""
-KEEPALIVE_MS = 30_000
-KEEPALIVE_TIMEOUT_MS = 10_000
 HANDSHAKE_MS = 10_000
 """TLS and HTTP/2 settings; gRPC's default is two minutes."""
 LOOKAHEAD_BYTES = 1024 * 1024
@@ -114,8 +109,17 @@ class Limits:
     """Seconds after that in which its calls may end."""
     max_connection_idle: float = 600.0
     """Seconds after which a connection without calls is closed."""
-    max_streams: int = 2000
-    """Calls in flight on one connection; further ones wait in the client."""
+    max_streams: int = 10_000
+    """Calls in flight on one connection. gRPC resets streams that exceed it before the client knows
+    the limit, so that a burst on a new connection must not exceed it."""
+    keepalive: float = 30.0
+    """Seconds without data after which the server pings a client."""
+    keepalive_timeout: float = 10.0
+    """Seconds after which a connection is closed whose client has not responded to a ping."""
+    min_ping: float = 10.0
+    """Seconds between two pings of a client, at least; with or without calls. By default gRPC
+    allows one ping in five minutes, and none without calls in two hours:
+    https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md"""
     connections: ConnectionLimits | None = None
     """Of one address and of all; None for no limits."""
 
@@ -126,13 +130,13 @@ class Limits:
             ("grpc.max_connection_idle_ms", round(self.max_connection_idle * 1000)),
             ("grpc.max_concurrent_streams", self.max_streams),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
-            # A connection whose other end is gone without a word holds its calls, and their places
-            # in the limits of their caller.
-            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-            ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-            # A client may ping without calls too; by default gRPC disconnects it for that.
+            # The calls of a half-open connection count in the limits of their caller.
+            ("grpc.keepalive_time_ms", round(self.keepalive * 1000)),
+            ("grpc.keepalive_timeout_ms", round(self.keepalive_timeout * 1000)),
+            # While a keepalive ping is in flight, gRPC waits for this time, 60 s by default.
+            ("grpc.http2.ping_timeout_ms", round(self.keepalive_timeout * 1000)),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", round(self.min_ping * 1000)),
         ]
         if self.connections is not None:
             # Of one acceptor: a bound between two checks of all connections.

@@ -1,13 +1,17 @@
-"""Being asked to stop: once to drain, twice to stop at once."""
+"""Signals to stop: the first one drains the server, the second one stops it at once."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import suppress
 from typing import Final
 
 from taskgate_server.config import Settings
 from taskgate_server.ports import is_loopback
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""SIGHUP comes when the terminal is closed. Files are reloaded without a signal."""
 
 
 class Stopping:
@@ -20,6 +24,17 @@ class Stopping:
     def ask(self) -> None:
         """Somebody asks."""
         (self.at_once if self.begun.is_set() else self.begun).set()
+
+    def listen_to_signals(self) -> None:
+        """Stop at `STOP_SIGNALS` from now on; call it in the event loop.
+
+        SIGHUP stays ignored in a process that nohup(1) has started.
+        """
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            is_ignored = signal.getsignal(number) is signal.SIG_IGN
+            if number is not signal.SIGHUP or not is_ignored:
+                loop.add_signal_handler(number, self.ask)
 
     async def pause(self, seconds: float) -> None:
         """Waits, but no longer than until it is to stop at once."""

@@ -19,7 +19,7 @@ from taskgate_server.reloading import RejectedError, ReloadingFile
 
 Certificates: TypeAlias = "ReloadingFile[grpc.ServerCertificateConfiguration]"
 MakeCredentials: TypeAlias = Callable[[], grpc.ServerCredentials]
-"""Makes the credentials of one port: gRPC keeps for each what it has told it last."""
+"""Makes the credentials of one port: each remembers which certificates gRPC has got."""
 
 LAST_PORT: Final = 65535
 UNSUPPORTED: Final = (
@@ -58,7 +58,7 @@ def _token_faults(settings: Settings) -> list[str]:
     keys = urlsplit(settings.jwt_keys or "")
     if keys.scheme == "http" and not is_loopback(keys.hostname or ""):
         found.append(
-            f"jwt_keys: keys from http://{keys.hostname} can be replaced by anybody on the network:"
+            f"jwt_keys: keys from http://{keys.hostname} can be replaced on the network:"
             " use https://, or a file; http:// is accepted for this machine alone"
         )
     found += [
@@ -109,15 +109,15 @@ def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentia
     """
 
     def make() -> grpc.ServerCredentials:
-        told = certificates.changes
+        known = certificates.changes
 
         def newest() -> grpc.ServerCertificateConfiguration | None:
-            """Asked by gRPC at each handshake, in a thread of its own; None for no change."""
-            nonlocal told
+            """Return newer certificates, else None. gRPC calls it in a thread per handshake."""
+            nonlocal known
             changes = certificates.changes
-            if told == changes:
+            if known == changes:
                 return None
-            told = changes
+            known = changes
             return certificates.value
 
         return grpc.dynamic_ssl_server_credentials(

@@ -124,7 +124,7 @@ async def test_a_slow_parser_and_a_slow_disk_do_not_stall_the_event_loop(tmp_pat
         await asyncio.sleep(0)
     assert not checking.done()
     seen = [number.is_current]
-    # That nobody knows whether there is a newer version is reported, too.
+    # A check that does not end is reported, too: there may be a newer version.
     now += reloading.MAX_UNCHECKED_SECONDS + 1
     seen.append(number.is_current)
     assert seen == [True, False]
@@ -133,7 +133,7 @@ async def test_a_slow_parser_and_a_slow_disk_do_not_stall_the_event_loop(tmp_pat
     assert (number.value, number.is_current) == (2, True)
 
     file.unlink()
-    os.mkfifo(file)  # opening it blocks until somebody writes
+    os.mkfifo(file)  # opening it blocks until the first write
     checking = asyncio.ensure_future(number.check())
     for _ in range(1000):
         await asyncio.sleep(0)

@@ -116,13 +116,26 @@ class Server:
         return [line for line in lines if "was rejected" in line["message"]]
 
 
+class MemoryWriter(telemetry.LogWriter):
+    """Collects lines instead of writing them."""
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+        self.lines = io.StringIO()
+
+    def write(self, text: str, /, *, is_audit: bool = False) -> None:  # noqa: ARG002
+        self.lines.write(text)
+
+
 @contextmanager
 def logged() -> Iterator[io.StringIO]:
     """Collect the log as the server writes it."""
-    root, log = logging.getLogger(), io.StringIO()
+    root, writer = logging.getLogger(), MemoryWriter()
     before = root.handlers, root.level, telemetry.LOG.level
-    telemetry.set_up_logging("INFO", log)
-    yield log
+    telemetry.set_up_logging("INFO", telemetry.LogOutput(writer, telemetry.LogStyle()))
+    yield writer.lines
+    logging.captureWarnings(capture=False)
+    writer.close()
     root.handlers, root.level, telemetry.LOG.level = before
 
 
@@ -165,7 +178,7 @@ def server(started: Server) -> Server:
 
 
 def replace(file: Path, content: bytes | None) -> None:
-    """Replace a file as Kubernetes does: nobody sees a part of it."""
+    """Replace a file as Kubernetes does: no reader gets a part of it."""
     if content is None:
         file.unlink()
         return

@@ -204,5 +204,5 @@ def end(
         ],
         settled=True,
     )
-    told = task_watch_pb2.WatchEnd(reason=reason, counts=counts, parent_status=parent)  # type: ignore[arg-type]  # any number is a reason
-    return event(watch_end=told)
+    last = task_watch_pb2.WatchEnd(reason=reason, counts=counts, parent_status=parent)  # type: ignore[arg-type]  # any number is a reason
+    return event(watch_end=last)

@@ -104,14 +104,14 @@ def test_the_end_of_the_parent_itself_is_printed_and_gives_the_exit_code(
     case: tuple[task_pb2.ParentStatus, dict[str, int], int, str],
 ) -> None:
     parent, states, code, line = case
-    told = end(parent=parent, **states)
-    fake.script("WatchTasks", [*snapshot(), told])
+    message = end(parent=parent, **states)
+    fake.script("WatchTasks", [*snapshot(), message])
     assert run("watch", RUN, "--until-settled") == code
     assert capsys.readouterr().out.endswith(f"; {line}\n")
     assert run("watch", RUN, "--until-settled", "--json") == code
     last = json_lines(capsys.readouterr().out)[-1]
     assert last["parentStatus"] == json_format.MessageToDict(parent)
-    summary = task_service_pb2.SummarizeTasksResponse(counts=told.watch_end.counts)
+    summary = task_service_pb2.SummarizeTasksResponse(counts=message.watch_end.counts)
     summary.parent_status.CopyFrom(parent)
     fake.script("SummarizeTasks", summary)
     assert run("summary", RUN) == code

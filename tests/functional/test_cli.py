@@ -100,7 +100,10 @@ def test_watch_until_settled(server_address: str) -> None:
     assert done.returncode == 0
     first, last = done.stdout.splitlines()
     assert first.endswith("snapshot of 1 tasks: 1 SUCCEEDED")
-    assert last.endswith("all settled: 1 SUCCEEDED")
+    run_id = ENDED_RUN.rpartition("/")[2]
+    assert last.endswith(
+        f"all settled: 1 SUCCEEDED; omics run {run_id} SUCCEEDED (AWS says COMPLETED)"
+    )
     lines = run("watch", ENDED_RUN, "--until-settled", "--json", "--address", server_address)
     events = [json.loads(line)["event"] for line in lines.stdout.splitlines()]
     assert events == ["snapshot_begin", "snapshot_task", "snapshot_end", "end"]

@@ -12,13 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 pytestmark = pytest.mark.alone
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def test_the_demo_ends_with_a_job_and_a_run_in_one_picture() -> None:
@@ -75,6 +71,30 @@ def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_process_stops_its_server_too(number: int) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
+        env={**os.environ, "TASKGATE_LISTEN_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert "Taskgate listens on" in process.stdout.readline()
+        process.send_signal(number)
+        _, log = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert '"message": "stopped"' in log
+    with socket.socket() as again:
+        assert again.connect_ex(("127.0.0.1", port)), "nothing listens any more"
 
 
 def test_a_taken_port_is_told_without_a_traceback() -> None:

@@ -15,6 +15,8 @@ from taskgate_client import CallError, Client, OmicsTaskName, connect
 from taskgate_emulator import Emulator, seed
 from taskgate_server.ports import ListenError
 from tests.conftest import running_server, settings_for
+from tests.faults.place import until
+from tests.ports import free_port
 
 TASK = OmicsTaskName(seed.RUN_ID, seed.CPU_TASK_ID)
 
@@ -28,9 +30,7 @@ def connected(endpoint_url: str, **settings: object) -> Iterator[Client]:
 
 def refused_endpoint() -> str:
     """An address on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def error_of(call: Callable[[], object]) -> CallError:
@@ -41,6 +41,10 @@ def error_of(call: Callable[[], object]) -> CallError:
     except grpc.RpcError as error:
         return CallError.of(error)
     raise AssertionError("the call succeeded")
+
+
+def ready(client: Client) -> dict[str, bool]:
+    return {each.name: each.ready for each in client.get_server_info().aws_services}
 
 
 def test_missing_and_malformed_ids_are_told_all_at_once(aws: Emulator, client: Client) -> None:
@@ -96,8 +100,12 @@ def test_no_credentials(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (error.reason, error.domain) == ("UPSTREAM_CREDENTIALS", "taskgate")
         assert "credentials" in error.message
         assert not client.is_serving()
-        info = client.get_server_info()
-        assert all("credentials" in each.not_ready_reason for each in info.aws_services)
+
+        def reasons() -> list[str]:
+            return [each.not_ready_reason for each in client.get_server_info().aws_services]
+
+        # The other service's client may still be in the making.
+        assert until(lambda: all("credentials" in reason for reason in reasons()))
 
 
 def test_expired_credentials_take_only_their_service_out_of_health(aws: Emulator) -> None:
@@ -106,20 +114,20 @@ def test_expired_credentials_take_only_their_service_out_of_health(aws: Emulator
         client.deadline.GetFarm(deadline_pb2.GetFarmRequest(farm_id=seed.FARM_ID))
         body = {"message": "The security token included in the request is expired"}
         headers = {"x-amzn-ErrorType": "ExpiredTokenException"}
-        aws.respond("omics", "GetRunTask", status=403, headers=headers, body=body)
+        for operation in ("GetRunTask", "ListRuns"):
+            aws.respond("omics", operation, status=403, headers=headers, body=body)
         error = error_of(lambda: client.get_task(TASK))
         assert error.code is grpc.StatusCode.UNAVAILABLE
         assert error.reason == "UPSTREAM_CREDENTIALS"
         assert error.request_id
-        info = {each.name: each.ready for each in client.get_server_info().aws_services}
-        assert info == {"deadline": True, "omics": False}
+        assert until(lambda: ready(client) == {"deadline": True, "omics": False})
         assert client.is_serving("taskgate.deadline.v1.DeadlineService")
 
 
 def test_an_operation_that_the_emulator_lacks(client: Client) -> None:
     request = deadline_pb2.ListAvailableMeteredProductsRequest()
     error = error_of(lambda: client.deadline.ListAvailableMeteredProducts(request))
-    assert error.code is grpc.StatusCode.UNKNOWN
+    assert error.code is grpc.StatusCode.UNIMPLEMENTED
     assert "ListAvailableMeteredProducts" in error.message
 
 

@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "500":
             self._send(500, {"message": "oops"}, "InternalServerErrorException")
         elif fault == "hang":
-            self.server.over.wait(5)
+            self.server.over.wait(60)
             self.close_connection = True
         elif fault == "reset":
             self.close_connection = True

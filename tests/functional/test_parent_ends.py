@@ -1,4 +1,4 @@
-"""How a run or a job itself has ended, told alike by a watch, a summary, a wait and a log."""
+"""How a run or a job itself has ended, reported alike by a watch, a summary, a wait and a log."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def run(aws: Emulator, status: str, tasks: int = 0, tasks_are: str = "COMPLETED"
 
 def job(aws: Emulator, lifecycle: str, tasks: int = 0, tasks_are: str = "READY") -> AddedJob:
     added = aws.jobs.add([tasks] if tasks else [], status=tasks_are or "READY")
-    told = {"lifecycleStatus": lifecycle, "lifecycleStatusMessage": MESSAGE}
-    aws.edit(lambda account: account.update(JOB, (added.farm, added.queue, added.job), **told))
+    found = {"lifecycleStatus": lifecycle, "lifecycleStatusMessage": MESSAGE}
+    aws.edit(lambda account: account.update(JOB, (added.farm, added.queue, added.job), **found))
     return added
 
 
@@ -47,8 +47,8 @@ def state_of(status: task_pb2.ParentStatus) -> str:
 
 def summary_of(place: Place, parent: str) -> task_service_pb2.SummarizeTasksResponse:
     request = task_service_pb2.SummarizeTasksRequest(parent=parent, max_age=Duration())
-    answer: task_service_pb2.SummarizeTasksResponse = place.stub.SummarizeTasks(request)
-    return answer
+    response: task_service_pb2.SummarizeTasksResponse = place.stub.SummarizeTasks(request)
+    return response
 
 
 def end_of(place: Place, **request: Any) -> task_watch_pb2.WatchEnd:
@@ -78,13 +78,13 @@ def test_a_run_ends_as_itself(
 ) -> None:
     name = run_name(run(place.aws, status, tasks, tasks_are))
     end, summary = end_of(place, parent=name), summary_of(place, name)
-    for told in (end.parent_status, summary.parent_status):
-        assert (told.name, state_of(told), told.native_state) == (name, state, status)
-        assert told.ended
-        assert told.HasField("observe_time")
-        assert told.HasField("failure_reason") is told.HasField("status_message")
-        assert (told.failure_reason == REASON["failureReason"]) is (status == "FAILED")
-        assert (told.status_message == REASON["statusMessage"]) is (status == "FAILED")
+    for found in (end.parent_status, summary.parent_status):
+        assert (found.name, state_of(found), found.native_state) == (name, state, status)
+        assert found.ended
+        assert found.HasField("observe_time")
+        assert found.HasField("failure_reason") is found.HasField("status_message")
+        assert (found.failure_reason == REASON["failureReason"]) is (status == "FAILED")
+        assert (found.status_message == REASON["statusMessage"]) is (status == "FAILED")
     assert end.counts == summary.counts
     assert end.counts.total == tasks
     assert summary.counts.settled
@@ -114,10 +114,10 @@ def test_a_job_ends_as_itself(
 ) -> None:
     name = job_name(job(place.aws, lifecycle, tasks, tasks_are))
     end, summary = end_of(place, parent=name), summary_of(place, name)
-    for told in (end.parent_status, summary.parent_status):
-        assert (told.name, state_of(told), told.native_state) == (name, state, native)
-        assert (told.ended, told.lifecycle_status) == (True, lifecycle)
-        assert (told.status_message == MESSAGE) is (native == lifecycle)
+    for found in (end.parent_status, summary.parent_status):
+        assert (found.name, state_of(found), found.native_state) == (name, state, native)
+        assert (found.ended, found.lifecycle_status) == (True, lifecycle)
+        assert (found.status_message == MESSAGE) is (native == lifecycle)
     assert end.counts == summary.counts
     assert summary.counts.settled
 
@@ -145,13 +145,13 @@ def test_a_step_ends_with_its_job(place: Place) -> None:
     added = job(place.aws, "ARCHIVED", 2)
     name = step_name(added)
     end, summary = end_of(place, parent=name), summary_of(place, name)
-    for told in (end.parent_status, summary.parent_status):
-        assert (told.name, state_of(told)) == (job_name(added), "CANCELLED")
+    for found in (end.parent_status, summary.parent_status):
+        assert (found.name, state_of(found)) == (job_name(added), "CANCELLED")
     assert end.counts == summary.counts
     whole = job(place.aws, "CREATE_COMPLETE", 2, "SUCCEEDED")
     with Calls(place.aws) as calls:
-        told = end_of(place, parent=step_name(whole)).parent_status
-    assert (told.name, state_of(told)) == (step_name(whole), "SUCCEEDED")
+        found = end_of(place, parent=step_name(whole)).parent_status
+    assert (found.name, state_of(found)) == (step_name(whole), "SUCCEEDED")
     assert "GetJob" not in calls.counts
 
 
@@ -173,17 +173,17 @@ def test_a_wait_for_a_task_that_can_never_settle_ends(place: Place, service: str
     else:
         archived = job(place.aws, "ARCHIVED", 1)
         parent, name, word = job_name(archived), task_name(archived, 0), "READY"
-    answer = place.stub.WaitTask(task_watch_pb2.WaitTaskRequest(name=name), timeout=30)
-    assert answer.done
-    assert answer.task.native_state == word
-    assert (answer.parent_status.name, state_of(answer.parent_status)) == (parent, "CANCELLED")
+    response = place.stub.WaitTask(task_watch_pb2.WaitTaskRequest(name=name), timeout=30)
+    assert response.done
+    assert response.task.native_state == word
+    assert (response.parent_status.name, state_of(response.parent_status)) == (parent, "CANCELLED")
 
 
 def test_a_wait_says_nothing_of_a_parent_when_the_task_has_settled(place: Place) -> None:
     name = run_task_name(run(place.aws, "FAILED", 1), 0)
-    answer = place.stub.WaitTask(task_watch_pb2.WaitTaskRequest(name=name), timeout=30)
-    assert answer.done
-    assert not answer.HasField("parent_status")
+    response = place.stub.WaitTask(task_watch_pb2.WaitTaskRequest(name=name), timeout=30)
+    assert response.done
+    assert not response.HasField("parent_status")
 
 
 def test_a_task_that_settles_late_is_in_the_end_of_the_watch(place: Place) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import resource
 import socket
 import threading
@@ -22,6 +21,7 @@ from taskgate_client import CallError, Client, connect
 from taskgate_emulator import Emulator
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_process import serving
+from tests.seeds import seeded
 
 pytestmark = pytest.mark.alone
 
@@ -87,7 +87,7 @@ def error_of(call: Callable[[], object]) -> CallError:
 def test_a_download_arrives_whole_in_bounded_chunks(
     aws: Emulator, client: Client, size: int
 ) -> None:
-    payload = os.urandom(size)
+    payload = seeded("payload", size).randbytes(size)
     aws.respond("omics", "GetReadSet", headers={"x-amzn-RequestId": "r-7"}, body=payload)
     stream: Any = client.omics.GetReadSet(READ)
     first, *rest = list(stream)
@@ -140,7 +140,7 @@ def upload(payload: bytes, chunk: int = CHUNK) -> Iterator[omics_pb2.UploadReadS
 
 @pytest.mark.parametrize("size", [0, 1, 3 * CHUNK + 7])
 def test_an_upload_sends_what_boto3_sends(aws: Emulator, client: Client, size: int) -> None:
-    payload = os.urandom(size)
+    payload = seeded("payload", size).randbytes(size)
     aws.respond("omics", "UploadReadSetPart", body={"checksum": "abc"}, times=2)
     expected = boto3_client(aws).upload_read_set_part(
         sequenceStoreId=STORE, uploadId=STORE, partSource="SOURCE1", partNumber=1, payload=payload

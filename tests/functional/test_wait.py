@@ -107,10 +107,10 @@ def test_a_wait_for_what_is_no_state_is_refused(place: Place, state: int) -> Non
 
 def test_a_wait_returns_after_its_interval_with_the_task_as_last_seen(place: Place) -> None:
     began = time.monotonic()
-    answer = wait(place, RUNNING, max_wait=1)
+    response = wait(place, RUNNING, max_wait=1)
     assert 0.9 < time.monotonic() - began < 5
-    assert not answer.done
-    assert answer.task.native_state == "RUNNING"
+    assert not response.done
+    assert response.task.native_state == "RUNNING"
     assert wait(place, FAILED, max_wait=1).done
 
 

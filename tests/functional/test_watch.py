@@ -17,6 +17,7 @@ from taskgate_emulator import Emulator, seed
 from taskgate_emulator.clock import ManualClock
 from taskgate_server import app
 from taskgate_server.tasks import deadline
+from taskgate_server.tasks.watch.hub import Hub
 from tests.conftest import running_server, settings_for
 from tests.watch.follower import Picture
 from tests.watch.place import (
@@ -264,7 +265,7 @@ async def test_watchers_that_go_leave_nothing() -> None:
                 assert await stream.read() != grpc.aio.EOF
             for stream in streams:
                 stream.cancel()
-        hub: Any = built.work.backgrounds[0]
+        hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
 
         def is_quiet() -> bool:
             watched = any(poller.is_watched for poller in hub._whole.values())
@@ -299,7 +300,7 @@ def test_a_write_is_seen_at_once_by_a_watch_that_is_open() -> None:
                     picture.take(await stream.read())
                 began = time.monotonic()
                 aws.jobs.move(job.task(1), "READY")
-                hub: Any = built.work.backgrounds[0]
+                hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
                 hub.touched(name)
                 while native(picture, name) != "READY":
                     picture.take(await stream.read())

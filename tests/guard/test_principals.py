@@ -46,7 +46,7 @@ class Wire:
         return self._properties
 
     def peer(self) -> str:
-        raise AssertionError("nobody needs it")
+        raise AssertionError("not needed")
 
 
 async def found(**properties: list[bytes]) -> Caller:

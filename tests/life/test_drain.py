@@ -8,19 +8,24 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
 
+from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_log_pb2, task_service_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_server import app, errors
 from taskgate_server.config import Settings
+from taskgate_server.pipeline.reception import FIRST_MESSAGE_SECONDS
 from taskgate_server.ports import Address
 from taskgate_server.stopping import LOAD_BALANCER_SECONDS, Stopping, drain_grace_seconds
 from taskgate_server.tasks.logs.streams import Logs
+from taskgate_server.tasks.watch.hub import Hub
 from tests.conftest import settings_for
 from tests.life.replicas import Served, environment
 from tests.watch.follower import Picture
@@ -37,6 +42,7 @@ SERVICES = [
     "taskgate.omics.v1.OmicsService",
 ]
 INFO = task_service_pb2.GetServerInfoRequest()
+LIST_FARMS = "/taskgate.deadline.v1.DeadlineService/ListFarms"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
@@ -120,7 +126,7 @@ async def test_streams_and_waits_are_told_to_go_elsewhere() -> None:
             while not picture.is_complete:
                 picture.take(await watch.read())
             wait = tasks(channel).WaitTask(task_watch_pb2.WaitTaskRequest(name=RUNNING), timeout=60)
-            hub: Any = built.work.backgrounds[0]
+            hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
             await eventually(lambda: any(each.ledger.get(RUNNING) for each in hub._named.values()))
             assert await built.server.drain(10) == 0
             while (response := await watch.read()) is not grpc.aio.EOF:
@@ -172,10 +178,8 @@ async def test_what_is_cut_is_told_by_method(caplog: pytest.LogCaptureFixture) -
         async with started(settings_for(url)) as (built, channel, _):
             request = task_service_pb2.GetTaskRequest(name=RUNNING)
             calls = [tasks(channel).GetTask(request) for _ in range(2)]
-            method: Any = channel.stream_stream(REFLECTION)
-            stream = method()
-            await stream.write(b"\x3a\x00")  # list_services
-            assert await stream.read()
+            method: Any = channel.unary_unary(LIST_FARMS)
+            calls.append(method(b""))
             await eventually(lambda: built.server._in_flight.count == 3)
             assert await built.server.drain(0.3) == 3
             for call in calls:
@@ -185,7 +189,7 @@ async def test_what_is_cut_is_told_by_method(caplog: pytest.LogCaptureFixture) -
     assert line.cut == 3
     assert line.cut_methods == {
         "taskgate.v1.TaskService/GetTask": 2,
-        REFLECTION.lstrip("/"): 1,
+        LIST_FARMS.lstrip("/"): 1,
     }
 
 
@@ -199,6 +203,97 @@ async def test_who_watches_health_hears_it_and_does_not_hold_up_the_drain(aws: E
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await watch.read()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_a_stream_that_waits_for_its_caller_does_not_delay_the_drain(
+    aws: Emulator, *, is_open: bool
+) -> None:
+    async with started(settings_for(aws.endpoint_url)) as (built, channel, _):
+        method: Any = channel.stream_stream(REFLECTION)
+        stream = method()
+        if is_open:
+            await stream.write(b"\x3a\x00")  # list_services
+            assert await stream.read()
+        else:
+            await stream.wait_for_connection()
+        await eventually(lambda: built.server._in_flight.count == 1)
+        async with asyncio.timeout(30):
+            assert await built.server.drain(60) == 0
+        assert await stream.code() is grpc.StatusCode.UNAVAILABLE
+        status = rpc_status.from_call(await as_call(stream))
+        assert errors.SERVER_STOPPING in str(status)
+
+
+async def test_a_call_without_a_message_does_not_delay_the_drain(aws: Emulator) -> None:
+    async with started(settings_for(aws.endpoint_url)) as (built, channel, _):
+        method: Any = channel.stream_unary("/taskgate.v1.TaskService/GetServerInfo")
+        call = method()
+        await call.wait_for_connection()
+        await eventually(lambda: built.server._in_flight.count == 1)
+        async with asyncio.timeout(30):
+            assert await built.server.drain(60) == 0
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_an_upload_goes_on_while_the_server_drains(aws: Emulator) -> None:
+    async with started(settings_for(aws.endpoint_url)) as (built, channel, _):
+        method: Any = channel.stream_unary(
+            "/taskgate.omics.v1.OmicsService/UploadReadSetPart",
+            request_serializer=omics_pb2.UploadReadSetPartRequest.SerializeToString,
+            response_deserializer=omics_pb2.UploadReadSetPartResponse.FromString,
+        )
+        call = method()
+        await call.write(omics_pb2.UploadReadSetPartRequest(sequence_store_id="1", payload=b"a"))
+        await eventually(lambda: built.server._in_flight.count == 1)
+        draining = asyncio.ensure_future(built.server.drain(60))
+        await asyncio.sleep(1.5 * FIRST_MESSAGE_SECONDS)
+        assert not call.done()
+        await call.write(omics_pb2.UploadReadSetPartRequest(payload=b"b"))
+        await call.done_writing()
+        async with asyncio.timeout(30):
+            assert await draining == 0
+        # The id is not complete: what counts is that the request was read to its end.
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def as_call(stream: Any) -> Any:
+    """Return what `rpc_status.from_call` takes, which knows nothing of asyncio."""
+    code, details = await stream.code(), await stream.details()
+    metadata = await stream.trailing_metadata()
+    return SimpleNamespace(
+        code=lambda: code, details=lambda: details, trailing_metadata=lambda: metadata
+    )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sighup_drains(aws: Emulator, tmp_path: Path, workers: str) -> None:
+    variables = {"LISTEN_PORT": "0", "WORKERS": workers, "DRAIN_GRACE_SECONDS": "0"}
+    server = Served(tmp_path / "log", environment(aws, **variables))
+    try:
+        server.line("listening", int(workers))
+        assert server.stop(signal.SIGHUP) == 0
+    finally:
+        server.close()
+    assert len(server.lines("stopped")) == int(workers)
+
+
+def test_sighup_stays_ignored_under_nohup(aws: Emulator, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = Served(tmp_path / "log", environment(aws, LISTEN_PORT="0"))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    try:
+        address = server.line("listening")["address"]
+        server.process.send_signal(signal.SIGHUP)
+        with grpc.insecure_channel(address) as channel:
+            method: Any = channel.unary_unary("/taskgate.v1.TaskService/GetServerInfo")
+            method(b"", timeout=10)
+        assert not server.lines("draining")
+        assert server.stop() == 0
+    finally:
+        server.close()
 
 
 def test_a_second_signal_stops_at_once(aws: Emulator, tmp_path: Path) -> None:

@@ -26,6 +26,37 @@ PARTS = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 
+# Samples every 15 s, as promtool writes them: `1x4` is five samples of 1.
+SITUATIONS: dict[str, tuple[str, dict[str, str], bool]] = {
+    "open": ("1x4 0x60", {"open": "0x4 1x60", "half-open": "0x64"}, True),
+    "half-open": ("1x4 0x60", {"open": "0x64", "half-open": "0x4 1x60"}, True),
+    "open and half-open": (
+        "0x64",
+        {"open": "1 0 " * 32, "half-open": "0 1 " * 32},
+        True,
+    ),
+    "flapping": ("1 0 0 1 " * 16, {"open": "0 1 0 0 " * 16, "half-open": "0 0 1 0 " * 16}, True),
+    "works": ("1x64", {"open": "0x64", "half-open": "0x64"}, False),
+    "short": (
+        "1x30 0x4 1x30",
+        {"open": "0x30 1x4 0x30", "half-open": "0x64"},
+        False,
+    ),
+}
+"""taskgate_aws_ready, taskgate_breaker_state by state, and whether the alerts fire."""
+
+
+def expected(alert: str) -> list[dict[str, Any]]:
+    """Return the alert about the one service, as promtool compares it."""
+    [rule] = [each for each in ALERTS if each["alert"] == alert]
+    annotations = {
+        name: text.replace("{{ $labels.service }}", "omics")
+        for name, text in rule["annotations"].items()
+    }
+    labels = {**rule["labels"], "target": "t", "service": "omics"}
+    return [{"exp_labels": labels, "exp_annotations": annotations}]
+
+
 @pytest.fixture(scope="module")
 def observed() -> Iterator[Place]:
     with Emulator() as aws, place(aws.endpoint_url) as observed:
@@ -91,6 +122,23 @@ if shutil.which("promtool"):  # of the Debian package `prometheus`, which .ci/ru
 
     def test_prometheus_takes_the_alerts() -> None:
         subprocess.run(["promtool", "check", "rules", RULES], check=True)
+
+    @pytest.mark.parametrize("situation", SITUATIONS)
+    def test_prometheus_fires_the_alerts_of_outages(situation: str, tmp_path: Path) -> None:
+        ready, state, fires = SITUATIONS[situation]
+        labels = 'target="t",service="omics"'
+        series = [{"series": f"taskgate_aws_ready{{{labels}}}", "values": ready}]
+        for name, values in state.items():
+            metric = f'taskgate_breaker_state{{{labels},state="{name}"}}'
+            series.append({"series": metric, "values": values})
+        checks = [
+            {"eval_time": "12m", "alertname": alert, "exp_alerts": expected(alert) if fires else []}
+            for alert in ("TaskgateAwsNotReady", "TaskgateBreakerOpen")
+        ]
+        test = {"interval": "15s", "input_series": series, "alert_rule_test": checks}
+        file = tmp_path / "test.yml"
+        file.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "tests": [test]}))
+        subprocess.run(["promtool", "test", "rules", file], check=True)
 
     def test_prometheus_finds_no_fault_with_the_metrics(observed: Place) -> None:
         linted = subprocess.run(

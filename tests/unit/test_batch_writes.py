@@ -85,11 +85,12 @@ class Sender:
         operation: str,
         params: Mapping[str, Any],
         *,
+        time_limit: float,
         leaving: Callable[[], None],
         ended: Callable[[], None],
         causes: object,
     ) -> Answer:
-        del operation, params, causes
+        del operation, params, causes, time_limit
         leaving()
         if not self.answers:
             await asyncio.Event().wait()

@@ -10,7 +10,7 @@ import time
 
 import grpc
 
-from taskgate_server.call_log import FLUSH_SECONDS, CallLog
+from taskgate_server.call_log import FLUSH_SECONDS, CallLog, JsonLines
 from taskgate_server.calls import Call
 
 MOMENT = 1_700_000_000.7
@@ -27,7 +27,7 @@ def call(**more: object) -> Call:
 
 
 def log(stream: io.StringIO) -> CallLog:
-    return CallLog(stream, clock=lambda: MOMENT, localtime=time.gmtime)
+    return CallLog(stream, JsonLines(clock=lambda: MOMENT, localtime=time.gmtime))
 
 
 async def test_a_line_is_a_json_object_like_all_others() -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import grpc
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 
 from taskgate_server import errors
-from taskgate_server.aws.services import OMICS
-from taskgate_server.upstream.clients import AwsClient
+from taskgate_server.aws import model
+from taskgate_server.aws.services import LOGS, OMICS, SERVICES, SQS, ServiceSpec
+from taskgate_server.upstream.clients import AwsClient, Reply
 from taskgate_server.upstream.connection import Connection
+from taskgate_server.upstream.credential_check import CredentialCheck
 
 
 class Pauses:
@@ -42,6 +46,37 @@ def refused() -> errors.TaskgateError:
     return errors.TaskgateError(
         code=grpc.StatusCode.UNAVAILABLE, message="refused", reason="UPSTREAM_CREDENTIALS"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed(AwsClient):
+    """A client whose calls end as given, by operation."""
+
+    outcomes: dict[str, Exception]
+    called: list[str] = field(default_factory=list)
+
+    def call(self, operation: str, params: dict[str, Any], time_left: float = math.inf) -> Reply:
+        assert params == {}
+        assert time_left == 5
+        self.called.append(operation)
+        if operation in self.outcomes:
+            raise self.outcomes[operation]
+        return Reply({}, "r-1", 2)
+
+
+def probed(**outcomes: Exception) -> Probed:
+    return Probed(
+        client=cast("Any", None),
+        methods={},
+        region="us-west-2",
+        endpoint="aws.test",
+        outcomes=outcomes,
+    )
+
+
+def client_error(code: str, status: int = 403) -> ClientError:
+    response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "ListRuns")
 
 
 class Maker:
@@ -112,3 +147,111 @@ async def test_a_client_on_demand_is_made_for_the_first_who_asks() -> None:
         assert await connection.ready() == client()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for the connection's task and the executor's threads."""
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110  # the connection has no event for it
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        None,
+        client_error("AccessDeniedException"),
+        client_error("ThrottlingException", 429),
+        client_error("ServiceUnavailable", 503),
+        client_error("ExpiredToken", 503),
+        ConnectTimeoutError(endpoint_url="http://aws.test"),
+    ],
+    ids=["accepted", "not allowed", "throttled", "unavailable", "expired with 503", "unreachable"],
+)
+async def test_a_refusal_that_the_probe_does_not_confirm(outcome: Exception | None) -> None:
+    made = probed(**({} if outcome is None else {"ListRuns": outcome}))
+    with ThreadPoolExecutor(1) as executor:
+        connection, task = await running(Maker(made), Pauses(), executor)
+        await connection.ready()
+        connection.refused(made, "GetWorkflow", refused())
+        await until(lambda: "GetWorkflow" in connection._check._not_before)
+        for _ in range(20):
+            connection.refused(made, "GetWorkflow", refused())
+            assert not connection._check._suspected.is_set(), "it is explained for now"
+            assert await connection.ready() is made
+        connection.refused(made, "ListRuns", refused())
+        await until(lambda: "ListRuns" in connection._check._not_before)
+        assert made.called == ["ListRuns", "ListWorkflows"]
+        assert await connection.ready() is made
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_refusal_that_the_probe_confirms_and_its_replacement() -> None:
+    expired = probed(ListRuns=client_error("ExpiredTokenException"))
+    still, renewed, pauses = probed(ListRuns=client_error("ExpiredToken")), probed(), Pauses()
+    with ThreadPoolExecutor(1) as executor:
+        connection, task = await running(Maker(expired, still, renewed), pauses, executor)
+        assert await connection.ready() is expired
+        connection.refused(expired, "GetRun", refused())
+        await connection.changed(1)
+        with pytest.raises(errors.TaskgateError, match="refused"):
+            await connection.ready()
+        await pauses.end()  # the next client is verified before it is used
+        await connection.changed(2)
+        with pytest.raises(errors.TaskgateError, match="refuses this server's AWS credentials"):
+            await connection.ready()
+        await pauses.end()
+        await connection.changed(3)
+        assert await connection.ready() is renewed
+        assert (still.called, renewed.called) == (["ListRuns"], ["ListRuns"])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_accepted_call_outweighs_two_refused_operations() -> None:
+    made = probed(ListRuns=client_error("MissingAuthenticationTokenException"))
+    with ThreadPoolExecutor(1) as executor:
+        connection, task = await running(Maker(made), Pauses(), executor)
+        await connection.ready()
+        connection.refused(made, "GetWorkflow", refused())
+        connection.accepted(made, "GetRun")
+        await until(lambda: "GetWorkflow" in connection._check._not_before)
+        assert await connection.ready() is made
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_an_operation_that_stays_refused_is_probed_less_and_less() -> None:
+    now = 0.0
+    check = CredentialCheck(("ListRuns",), lambda: now)
+    due = []
+    for tenth in range(1200):
+        now = tenth / 10
+        check.refused("GetWorkflow", refused())
+        if check._suspected.is_set():
+            check._suspected.clear()
+            due.append(now)
+            assert check.verdict(probe_refused=False) is None
+    assert due == pytest.approx([0, 1, 3, 7, 15, 31, 61, 91], abs=0.2)
+    check.accepted("GetWorkflow")
+    check.refused("GetWorkflow", refused())
+    assert check._suspected.is_set()
+
+
+def test_without_another_operation_to_probe_two_must_be_refused() -> None:
+    check = CredentialCheck(("ListRuns",), lambda: 0.0)
+    check.refused("ListRuns", refused())
+    assert check.probe is None
+    assert check.verdict(probe_refused=None) is None
+    for operation in ("GetRun", "ListWorkflows"):
+        check.refused(operation, refused())
+    assert check.verdict(probe_refused=True) is not None
+
+
+@pytest.mark.parametrize("spec", [*SERVICES, LOGS, SQS], ids=lambda spec: spec.name)
+def test_the_probes_have_no_required_parameters(spec: ServiceSpec) -> None:
+    assert spec.credential_probes
+    for name in spec.credential_probes:
+        shape = model.load_service(spec.name).operation_model(name).input_shape
+        assert shape is None or not shape.required_members

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from taskgate_client.commands.exits import Exit
-from taskgate_server import errors
+from taskgate_server import error_rules, errors
 from taskgate_server.aws import model
 from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.cli import _parser
@@ -81,20 +81,35 @@ def test_the_docs_have_no_other_setting() -> None:
     assert len(names) == count
 
 
-def documented_codes() -> dict[str, str]:
-    table = ERRORS.partition("## What AWS answers")[2].partition("## ")[0]
+RETRY_TEXTS = {"": error_rules.Retry.NEVER} | {
+    "if repeatable": error_rules.Retry.REPEATABLE,
+    "yes, a throttle": error_rules.Retry.THROTTLE,
+}
+
+
+def documented_rules(section: str) -> dict[str, tuple[str, error_rules.Retry]]:
+    table = ERRORS.partition(f"## {section}\n")[2].partition("\n## ")[0]
     return {
-        code: row[1]
-        for row in rows(table)
-        for code in (row[0].split(", ") if "reason" not in row[0] else [])
+        key: (row[1], RETRY_TEXTS[row[2]])
+        for row in rows(table)[1:]
+        for key in (row[0].split(", ") if "reason" not in row[0] else [])
     }
 
 
+def told_rule(rule: error_rules.Rule) -> tuple[str, error_rules.Retry]:
+    return rule.code.name, rule.retry
+
+
 def test_each_aws_error_is_in_the_docs_with_its_status() -> None:
-    documented = documented_codes()
-    assert documented.pop("any other") == "UNKNOWN"
-    assert documented.pop("AWS error code") == "gRPC status"
-    assert documented == {code: rule.code.name for code, rule in errors.AWS_ERRORS.items()}
+    expected = {code: told_rule(rule) for code, rule in error_rules.AWS_ERRORS.items()}
+    assert documented_rules("What AWS answers") == expected
+
+
+def test_each_http_status_is_in_the_docs_with_its_status() -> None:
+    documented = documented_rules("Codes that are not in the table")
+    assert documented.pop("any other") == ("UNKNOWN", error_rules.Retry.NEVER)
+    expected = {str(status): told_rule(rule) for status, rule in error_rules.STATUS_RULES.items()}
+    assert documented == expected
 
 
 def test_each_reason_of_our_own_is_in_the_docs() -> None:
@@ -104,6 +119,7 @@ def test_each_reason_of_our_own_is_in_the_docs() -> None:
     own = {one or other for one, other in re.findall(form, source)} | {
         errors.BUG,
         errors.CALLER_LIMIT,
+        errors.TIME_LIMIT,
         errors.SERVER_STOPPING,
     }
     table = ERRORS.partition("## What Taskgate finds itself")[2]
@@ -114,7 +130,7 @@ def test_each_reason_of_our_own_is_in_the_docs() -> None:
 def test_every_modelled_error_is_in_the_table(spec: ServiceSpec) -> None:
     service = model.load_service(spec.name)
     codes = {shape.name for op in model.operations(service) for shape in op.error_shapes}
-    assert codes <= set(errors.AWS_ERRORS)
+    assert codes <= set(error_rules.AWS_ERRORS)
 
 
 def contract_examples() -> list[str]:

@@ -19,6 +19,7 @@ from taskgate_server.aws.services import DEADLINE, OMICS, ServiceSpec
 from taskgate_server.errors import TaskgateError
 from taskgate_server.rpc import handlers
 from taskgate_server.tasks.backend import Backends, load_backend
+from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.sender import Answer
 
 FARM, QUEUE, JOB = (f"{kind}-{'0' * 31}1" for kind in ("farm", "queue", "job"))
@@ -186,7 +187,7 @@ class Gateway:
         self.world = world
         self.spec = spec
 
-    async def call(self, operation: str, params: Mapping[str, Any], **_: Any) -> Answer:
+    async def call(self, operation: str, params: Mapping[str, Any], _: CallOptions) -> Answer:
         world = self.world
         world.calls[operation] += 1
         await asyncio.sleep(world.random.uniform(0, world.latency))

@@ -44,6 +44,9 @@ class ServiceSpec:
 
     task_parents: tuple[str, ...] = ()
     """The collections in `task_name` whose members have tasks to list: `runs`."""
+    credential_probes: tuple[str, ...] = ()
+    """Operations without required parameters, to find out whether AWS accepts the credentials. Two,
+    so that there is another one when the first is what AWS refuses."""
 
     @property
     def proto_package(self) -> str:
@@ -79,6 +82,7 @@ DEADLINE = ServiceSpec(
     batch_writes={"UpdateTask": "BatchUpdateTask"},
     task_name="deadline/farms/{farmId}/queues/{queueId}/jobs/{jobId}/steps/{stepId}/tasks/{taskId}",
     task_parents=("queues", "jobs", "steps"),
+    credential_probes=("ListFarms", "ListMonitors"),
 )
 
 # https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html and fixed-quotas.html
@@ -89,6 +93,7 @@ OMICS = ServiceSpec(
     lists={"GetRunTask": "ListRunTasks"},
     task_name="omics/runs/{id}/tasks/{taskId}",
     task_parents=("runs",),
+    credential_probes=("ListRuns", "ListWorkflows"),
     request_rates={
         **dict.fromkeys(
             (
@@ -113,8 +118,11 @@ SERVICES: tuple[ServiceSpec, ...] = (DEADLINE, OMICS)
 # the others, none to be raised:
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 LOGS = ServiceSpec(
-    name="logs", title="Amazon CloudWatch Logs", request_rates={"GetLogEvents": 10.0}
+    name="logs",
+    title="Amazon CloudWatch Logs",
+    request_rates={"GetLogEvents": 10.0},
+    credential_probes=("DescribeLogGroups",),
 )
 
 # Where events of both services come from, if they are set up to: docs/events.md.
-SQS = ServiceSpec(name="sqs", title="Amazon SQS")
+SQS = ServiceSpec(name="sqs", title="Amazon SQS", credential_probes=("ListQueues",))

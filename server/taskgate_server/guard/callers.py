@@ -1,4 +1,4 @@
-"""Who calls: by a token, by a client certificate, or nobody in particular."""
+"""The caller of a call: the holder of a token or of a client certificate, or an anonymous one."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Callers:
         """Return the holder of the connection's certificate.
 
         Raises:
-            errors.TaskgateError: UNAUTHENTICATED, a certificate that names nobody clearly.
+            errors.TaskgateError: UNAUTHENTICATED, a certificate whose name is ambiguous.
         """
         key = _fingerprint(properties)
         caller = self._holders.get(key)
@@ -125,7 +125,7 @@ def _fingerprint(properties: Properties) -> bytes:
 
 
 def _named(properties: Properties) -> Caller:
-    """Return whom a certificate names; without any name it is nobody's, though it was verified."""
+    """Return the holder that a certificate names; without any name the caller is anonymous."""
     uris = [uri.lower() for uri in properties.get(URIS, ())]
     if len(uris) > 1 and any(uri.startswith(SPIFFE.encode()) for uri in uris):
         # https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md, section 2
@@ -138,7 +138,7 @@ def _named(properties: Properties) -> Caller:
 
 
 def _checked(name: bytes) -> str:
-    """Return a name that can be told apart from any other one."""
+    """Return the name as text, if it is unambiguous."""
     try:
         text = name.decode()
     except UnicodeDecodeError:

@@ -32,8 +32,8 @@ def run_module(module: str, data: bytes, *, seconds: float) -> bytes:
         ChildError: it crashed, failed or ran out of time.
         OSError: it cannot be started, for instance since there is no memory for another process.
     """
-    # -P: nothing is imported from the working directory. Errors of a child may quote its input, so
-    # nobody reads them.
+    # -P: nothing is imported from the working directory. Errors of a child may quote its input:
+    # they are not read.
     command = [sys.executable, "-P", "-m", module]
     try:
         done = subprocess.run(  # noqa: S603  # our own module

@@ -39,8 +39,8 @@ class _FaultError(Exception):
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects that keep the transport protected.
 
-    urllib's own handler also follows a redirect from https to http, and so anybody on the network
-    could hand in keys.
+    urllib's own handler also follows a redirect from https to http, where the network
+    could replace the keys.
     """
 
     def redirect_request(

@@ -101,7 +101,7 @@ def _usable_key(entry: Any) -> jwt.PyJWK | None:
         raise
     except BaseException:  # noqa: BLE001  # pyo3's PanicException is no Exception
         return None
-    # A symmetric key in a set that anybody can read lets anybody sign.
+    # A symmetric key in a public set would let everyone sign.
     return None if key.key_type == "oct" else key
 
 
@@ -226,7 +226,7 @@ class FetchedKeys:
         finally:
             self._fetching = None
         if fault:
-            # Old keys are better than none: an issuer that is down locks nobody out.
+            # Old keys are better than none: callers get in while the issuer is down.
             self.rejected += 1
             if fault != self._fault:
                 LOG.error("keys cannot be fetched", extra={"place": self._address, "fault": fault})

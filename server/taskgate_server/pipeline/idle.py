@@ -1,4 +1,4 @@
-"""Time limits for many short waits at once.
+"""Time limits for many short waits at once, which can also be ended together.
 
 Each wait for a request message has the same limit, and nearly all end at once. A timer for each,
 as `asyncio.timeout` has, costs about 10 us, a thirtieth of a call; one timer looks at all of them.
@@ -16,6 +16,10 @@ LOOKS: int = 10
 """How often a wait is looked at within its limit: it may last a tenth longer."""
 
 
+class EndedError(Exception):
+    """The wait was ended by `IdleLimit.end`."""
+
+
 class IdleLimit:
     """Limits how long tasks wait; for one event loop.
 
@@ -27,6 +31,7 @@ class IdleLimit:
         self.seconds = seconds
         self._since: dict[asyncio.Task[object], float] = {}
         self._expired: set[asyncio.Task[object]] = set()
+        self._is_over = False
         self._is_armed = False
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
@@ -34,7 +39,10 @@ class IdleLimit:
 
         Raises:
             TimeoutError: it took longer than the limit.
+            EndedError: all waits have been ended.
         """
+        if self._is_over:
+            raise EndedError
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         if task is None:
             raise TypeError("not called in a task")
@@ -45,11 +53,24 @@ class IdleLimit:
             return await awaitable
         except asyncio.CancelledError:
             if task in self._expired and not task.uncancel():
+                if self._is_over:
+                    raise EndedError from None
                 raise TimeoutError from None
             raise
         finally:
             del self._since[task]
             self._expired.discard(task)
+
+    def end(self) -> None:
+        """End all waits, and each that begins from now on."""
+        self._is_over = True
+        for task in self._since:
+            self._expire(task)
+
+    def _expire(self, task: asyncio.Task[object]) -> None:
+        if task not in self._expired:
+            self._expired.add(task)
+            task.cancel()
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_armed = True
@@ -59,8 +80,7 @@ class IdleLimit:
         self._is_armed = False
         limit = loop.time() - self.seconds
         for task, since in self._since.items():
-            if since <= limit and task not in self._expired:
-                self._expired.add(task)
-                task.cancel()
+            if since <= limit:
+                self._expire(task)
         if self._since:
             self._arm(loop)

@@ -26,15 +26,13 @@ if TYPE_CHECKING:
     from taskgate_server.guard.assembly import Guard
 
 
-def list_stages(
-    observation: Observation, guard: Guard | None, *, request_idle_seconds: float
-) -> list[Stage]:
+def list_stages(observation: Observation, guard: Guard | None, reception: Reception) -> list[Stage]:
     """Return the stages.
 
     Args:
         observation: counts, traces and logs each call.
         guard: knows callers, limits and policy; None on this machine alone, without any.
-        request_idle_seconds: how long a caller may take to send a message.
+        reception: reads requests.
     """
     decisions = guard.decisions if guard is not None else None
     known = KnownRequests(decisions) if decisions is not None else None
@@ -45,7 +43,7 @@ def list_stages(
         LimitCallers(guard.limits) if guard else None,
         ReadMetadata(),
         AuthorizeAction(decisions) if decisions else None,
-        Reception(request_idle_seconds, guard.limits if guard else None),
+        reception,
         NameResources(known),
         AuthorizeResources(decisions, known, guard.lifetimes)
         if guard and decisions and known

@@ -232,7 +232,7 @@ class TaskBackend(ABC):
             options: of the calls to AWS.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused a request or could not be reached.
         """
         return await self.root_if_final(await self._own_state(parent, options), options)
 
@@ -244,7 +244,7 @@ class TaskBackend(ABC):
             options: of the calls to AWS.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused the request or could not be reached.
         """
         root = self.root(state.name)
         if state.ended or root.name == state.name:

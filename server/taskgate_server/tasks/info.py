@@ -33,13 +33,13 @@ class Info:
 
     def _aws_service(self, backend: TaskBackend) -> task_service_pb2.AwsService:
         spec, client = backend.gateway.spec, backend.gateway.connection.client
-        obstacle = backend.gateway.obstacle
+        reason = backend.gateway.not_ready_reason
         return task_service_pb2.AwsService(
             name=spec.name,
             title=spec.title,
             region=client.region if client else None,
-            ready=obstacle is None,
-            not_ready_reason=obstacle,
+            ready=reason is None,
+            not_ready_reason=reason,
             grpc_service=spec.grpc_service_full_name,
             operation_count=self.operation_counts[spec.name],
             task_methods=sorted(backend.methods),

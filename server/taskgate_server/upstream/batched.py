@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import closing
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from grpc import StatusCode
 
 from taskgate_server import errors
+from taskgate_server.upstream.batch_refusals import BatchRefusals, is_refusal
 from taskgate_server.upstream.batcher import LATER, Batcher, Later
 from taskgate_server.upstream.bucket import Permit
 from taskgate_server.upstream.paced import PacedSender
-from taskgate_server.upstream.question import Outcome, Read
+from taskgate_server.upstream.question import Outcome, Question, Read
 from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.sender import Answer
+from taskgate_server.upstream.slots import STUCK_SECONDS
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from taskgate_server.upstream.batches import BatchPlan
 
 Params: TypeAlias = Mapping[str, Any]
-
-REFUSED_SECONDS = 300.0
-"""How long single calls are made after AWS refused a batch operation."""
-
-REFUSALS = frozenset({StatusCode.UNIMPLEMENTED, StatusCode.PERMISSION_DENIED, StatusCode.UNKNOWN})
-"""What an endpoint answers that does not have the operation, or a policy that does not allow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +62,12 @@ class Batches:
         self._clock = clock
         self._sleep = sleep
         self._batchers: dict[str, Batcher[Read, Leave]] = {}
-        self._refused_until: dict[str, float] = {}
+        self._refusals = BatchRefusals(clock)
         self._later: set[asyncio.Task[None]] = set()
         self._seconds: dict[str, float] = {}
         """How long a call takes, by operation that is batched."""
+        self._stuck: Counter[str] = Counter()
+        """Calls that hang, by operation that is batched."""
         self.sent_singly = 0
         self.sent_in_batches = 0
         """Reads, for metrics."""
@@ -86,10 +85,9 @@ class Batches:
         for batcher in self._batchers.values():
             await batcher.close()
 
-    def can_take(self, operation: str) -> bool:
-        """Whether AWS takes batches of the operation, as far as is known."""
-        until = self._refused_until.get(operation)
-        return until is None or self._clock() >= until
+    def can_take(self, question: Question) -> bool:
+        """Return whether AWS takes the read in a batch, as far as is known."""
+        return self._refusals.takes(question.operation, question.key)
 
     def put(self, read: Read, plan: BatchPlan) -> None:
         """Has a read sent, alone or with others, and settled as the single call would have it."""
@@ -113,7 +111,8 @@ class Batches:
         async def send(reads: Sequence[Read], leave: Leave) -> Sequence[Outcome | Later]:
             began = self._clock()
             try:
-                return await self._send(operation, plan, reads, leave)
+                with self._giving_up_its_slot(operation):
+                    return await self._send(operation, plan, reads, leave)
             finally:
                 took = self._clock() - began
                 before = self._seconds.get(operation, took)
@@ -128,8 +127,25 @@ class Batches:
             sleep=self._sleep,
         )
 
+    @contextmanager
+    def _giving_up_its_slot(self, operation: str) -> Iterator[None]:
+        """Enclose a call that leaves its slot to others if it hangs."""
+        stuck: list[str] = []
+
+        def give_up() -> None:
+            stuck.append(operation)
+            self._stuck[operation] += 1
+
+        timer = asyncio.get_running_loop().call_later(STUCK_SECONDS, give_up)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._stuck.subtract(stuck)
+
     def _allowed(self, operation: str) -> int:
-        return 1 if self._seconds.get(operation, math.inf) < QUICK_SECONDS else self._slots
+        is_quick = self._seconds.get(operation, math.inf) < QUICK_SECONDS
+        return (1 if is_quick else self._slots) + self._stuck[operation]
 
     async def _send(
         self, operation: str, plan: BatchPlan, reads: Sequence[Read], leave: Leave
@@ -153,16 +169,37 @@ class Batches:
                     permit=leave.permit,
                 )
         except errors.TaskgateError as error:
-            if error.code in REFUSALS:
-                self._refused_until[operation] = self._clock() + REFUSED_SECONDS
-            elif error.code is not StatusCode.INVALID_ARGUMENT:
+            if not self._is_worth_splitting(error, reads):
                 raise
-            # One item may be what AWS does not like: each is then asked for by itself.
-            calls = (self._ask_singly(operation, read, None) for read in reads)
-            return await asyncio.gather(*calls)
+            return await self._send_singly(operation, reads, is_refused=is_refusal(error))
+        self._refusals.accepted(operation)
         return self._put_failed_again(
             operation, reads, self._split(operation, plan, params, answer)
         )
+
+    def _is_worth_splitting(self, error: errors.TaskgateError, reads: Sequence[Read]) -> bool:
+        """Return whether single calls may succeed where the batch failed.
+
+        One item may be what AWS fails at; in an outage the retry budget limits how often that is
+        tried.
+        """
+        if is_refusal(error):
+            return True
+        is_internal = error.code is StatusCode.INTERNAL and error.domain != errors.TASKGATE_DOMAIN
+        return is_internal and len(reads) > 1 and self._sender.retries.budget.withdraw()
+
+    async def _send_singly(
+        self, operation: str, reads: Sequence[Read], *, is_refused: bool
+    ) -> list[Outcome]:
+        outcomes = await asyncio.gather(
+            *(self._ask_singly(operation, read, None) for read in reads)
+        )
+        failures = [each if isinstance(each, errors.TaskgateError) else None for each in outcomes]
+        if is_refused:
+            self._refusals.refused(operation, failures)
+        keys = [read.key for read in reads]
+        self._refusals.note_odd_items(dict(zip(keys, failures, strict=True)))
+        return outcomes
 
     async def _ask_singly(self, operation: str, read: Read, permit: Permit | None) -> Outcome:
         self.sent_singly += 1

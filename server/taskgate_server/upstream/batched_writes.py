@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from grpc import StatusCode
-
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
-from taskgate_server.upstream.batched import REFUSALS, REFUSED_SECONDS
+from taskgate_server.upstream.batch_refusals import BatchRefusals, is_refusal
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.retries import is_retryable
@@ -34,10 +32,6 @@ TOKENS: Final = uuid.UUID("6f0e6c0a-9c39-4c55-8a5b-6b8c0d3c7f51")
 """The name space of derived tokens: any that is always the same."""
 
 SINGLE_CALLS_AT_ONCE: Final = 16
-
-ABSENT: Final = frozenset({StatusCode.UNIMPLEMENTED, StatusCode.UNKNOWN})
-"""What an endpoint answers that does not have the batch operation. That it is not allowed may be
-for one of the items only, since AWS has the same IAM action for single and batch."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,8 +99,7 @@ class BatchedWrites:
 
     def __init__(self, sender: PacedSender, clock: Callable[[], float]) -> None:
         self._sender = sender
-        self._clock = clock
-        self._refused_until: dict[str, float] = {}
+        self._refusals = BatchRefusals(clock)
 
     async def send(self, writes: Writes, plan: OperationPlan) -> None:
         """Sends them, as few calls as can be; each has an outcome when this ends.
@@ -114,8 +107,7 @@ class BatchedWrites:
         Cancelled, it leaves without one what AWS has not been heard about.
         """
         batch, count = plan.batch_write, len(writes.items)
-        refused = self._clock() < self._refused_until.get(writes.operation, float("-inf"))
-        if batch is None or refused or count == 1:
+        if batch is None or count == 1 or not self._refusals.takes(writes.operation):
             await self._send_singly(writes, plan, range(count))
             return
         size = batch.max_items
@@ -133,12 +125,14 @@ class BatchedWrites:
             try:
                 await self._send_batch(writes, batch, waiting, number)
             except TaskgateError as error:
-                if not self._is_refusal(error, writes.operation):
+                if not is_refusal(error):
                     writes.settle(waiting, error)
                     return
-                # The operation is not there, or one item is what AWS does not like.
                 await self._send_singly(writes, plan, waiting)
+                singly = [writes.errors.get(index) for index in waiting]
+                self._refusals.refused(writes.operation, singly)
                 return
+            self._refusals.accepted(writes.operation)
             failed = {index: writes.errors[index] for index in waiting if index in writes.errors}
             waiting = [
                 index for index, error in failed.items() if is_retryable(error, repeatable=True)
@@ -193,8 +187,3 @@ class BatchedWrites:
                     writes.settle([index])
 
         await asyncio.gather(*(send(index) for index in part))
-
-    def _is_refusal(self, error: TaskgateError, operation: str) -> bool:
-        if error.code in ABSENT:
-            self._refused_until[operation] = self._clock() + REFUSED_SECONDS
-        return error.code in {*REFUSALS, StatusCode.INVALID_ARGUMENT}

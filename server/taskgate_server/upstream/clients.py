@@ -8,6 +8,7 @@ client is made, `answers` reads what comes back.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream.answers import BODY, keep_body
 from taskgate_server.upstream.endpoints import check_ca_bundle, main_endpoint, route_by_prefix
+from taskgate_server.upstream.slots import EXTRA_THREADS
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -29,6 +31,31 @@ if TYPE_CHECKING:
 
 ROLE_PROVIDER = "assume-role"
 """botocore's name of where such credentials come from."""
+
+READ_TIMEOUT = "taskgate.read_timeout"
+"""The parameter with which a call takes its own read timeout past botocore's generated methods."""
+
+GRACE_SECONDS = 0.25
+"""A call waits so much longer for AWS than its callers do, so that it is they who report the end of
+their time, and not the socket."""
+
+
+class CallersGoneError(Exception):
+    """AWS did not respond within the time of the call's callers."""
+
+
+def take_read_timeout(
+    params: dict[str, Any], context: dict[str, Any], **_: object
+) -> dict[str, Any] | None:
+    """Hook `provide-client-params`: moves the read timeout of a call to its request's context.
+
+    There botocore's HTTP session finds it (`httpsession.URLLib3Session`); in the configuration it
+    would hold for all calls of the client. The hook has no state: it runs in many threads.
+    """
+    if READ_TIMEOUT not in params:
+        return None
+    context["read_timeout"] = params[READ_TIMEOUT]
+    return {name: value for name, value in params.items() if name != READ_TIMEOUT}
 
 
 class Reply(NamedTuple):
@@ -55,14 +82,42 @@ class AwsClient:
     """Host and port that calls connect to, most of them; None where a proxy is in between."""
     account: str = ""
     """AWS account of the credentials; empty if it is not known."""
+    read_timeout: float = math.inf
+    """Seconds that the client waits for a response at most."""
 
-    def call(self, operation: str, params: dict[str, Any]) -> Reply:
-        """Calls AWS in this thread; raises botocore's errors."""
+    def call(self, operation: str, params: dict[str, Any], time_left: float = math.inf) -> Reply:
+        """Call AWS in this thread.
+
+        Args:
+            operation: by its AWS name.
+            params: as boto3 takes them.
+            time_left: seconds until nobody waits for the response.
+
+        Raises:
+            CallersGoneError: there was no response by then.
+            Exception: botocore's errors.
+        """
+        if time_left <= 0:
+            raise CallersGoneError
+        is_shorter = time_left + GRACE_SECONDS < self.read_timeout
+        if is_shorter:
+            params = {**params, READ_TIMEOUT: time_left + GRACE_SECONDS}
         method: Callable[..., dict[str, Any]] = getattr(self.client, self.methods[operation])
-        parsed = method(**params)
+        try:
+            parsed = method(**params)
+        except Exception as error:
+            if is_shorter and _is_read_timeout(error):
+                raise CallersGoneError from error
+            raise
         metadata = parsed.pop("ResponseMetadata", {})
         body, size = parsed.pop(BODY, ({}, 0))
         return Reply({**body, **parsed}, metadata.get("RequestId", ""), size)
+
+
+def _is_read_timeout(error: Exception) -> bool:
+    from botocore.exceptions import ReadTimeoutError  # noqa: PLC0415  # see the module's docstring
+
+    return isinstance(error, ReadTimeoutError)
 
 
 def _user_agent() -> str:
@@ -170,7 +225,8 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
             **prefixing,
             connect_timeout=settings.connect_timeout_seconds,
             read_timeout=settings.read_timeout_seconds,
-            max_pool_connections=settings.max_concurrent_calls,
+            # One for each thread: calls without a response give their slot away, not their thread.
+            max_pool_connections=settings.max_concurrent_calls + EXTRA_THREADS,
             # `retries` does it, in the caller's time and without keeping a thread waiting.
             retries={"mode": "standard", "total_max_attempts": 1},
             tcp_keepalive=True,
@@ -186,6 +242,7 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         check_ca_bundle(core)
     route_by_prefix(client, urls)
     client.meta.events.register("before-parse", keep_body)
+    client.meta.events.register("provide-client-params", take_read_timeout)
     return AwsClient(
         client=client,
         methods={name: method for method, name in client.meta.method_to_api_mapping.items()},
@@ -193,6 +250,7 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         endpoint=urlsplit(client.meta.endpoint_url).netloc,
         reach=_reach(client, settings),
         account=_account(credentials, settings),
+        read_timeout=settings.read_timeout_seconds,
     )
 
 

@@ -1,6 +1,6 @@
 """What can go wrong on the way to AWS: each of botocore's exceptions as a `TaskgateError`.
 
-Counterpart: `errors.AWS_ERRORS` has what AWS itself answers.
+Counterpart: `error_rules.AWS_ERRORS` has what AWS itself answers.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _without_credentials(_: Any, origin: Origin) -> TaskgateError:
         "UPSTREAM_CREDENTIALS",
         f"this server has no AWS credentials for {origin.title}: give it some in one of the ways"
         " that boto3 knows (environment, profile, role)",
-        credentials_refused=True,
+        credentials_missing=True,
     )
 
 

@@ -21,12 +21,12 @@ from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.telemetry import spans
+from taskgate_server.upstream.availability import PROBE_SECONDS, Availability
 from taskgate_server.upstream.batched import Batches
 from taskgate_server.upstream.batched_writes import BatchedWrites, Writes
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry, entry_bytes
 from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal
-from taskgate_server.upstream.obstacles import obstacle
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.question import (
@@ -120,6 +120,7 @@ class Gateway:
             sleep=sleep,
         )
         self._batched_writes = BatchedWrites(paced, clock)
+        self.availability = Availability(self.connection, paced.breaker, self._send_probe, clock)
         self.sent_singly = 0  # shared reads that left as they are, for metrics
 
     async def call(self, operation: str, params: Params, options: CallOptions) -> Answer:
@@ -225,12 +226,22 @@ class Gateway:
         return writes.outcomes(errors.time_limit_exceeded(self._sender.origin(operation), limit))
 
     @property
-    def obstacle(self) -> str | None:
-        """Why AWS cannot be asked at present, for a person; None when it can."""
-        return obstacle(self.connection, self.paced)
+    def not_ready_reason(self) -> str | None:
+        """Why the AWS service cannot be called at present, for a person; None while it can."""
+        if self.connection.client is None:
+            error = self.connection.error
+            return error.message if error is not None else "the server is still starting"
+        if self.availability.reason is not None:
+            return self.availability.reason
+        is_throttled = self.paced.limiter.throttling.is_total
+        return "AWS throttles all calls" if is_throttled else None
+
+    async def _send_probe(self, operation: str, leaving: Callable[[], None]) -> Answer:
+        return await self._sender.send(operation, {}, time_limit=PROBE_SECONDS, leaving=leaving)
 
     async def close(self) -> None:
         """Ends what is in the air. Call it when no caller waits any more."""
+        await self.availability.close()
         await self.flights.close()
         await self.batches.close()
 
@@ -311,7 +322,7 @@ class Gateway:
         read: Read = Flight(question.key, question, self._clock, self._landed, self.flights.land)
         self.flights.launch(read)
         batch = question.plan.batch
-        if batch is not None and self.batches.can_take(question.operation):
+        if batch is not None and self.batches.can_take(question):
             self.batches.put(read, batch)
         else:
             self.flights.run(read, asyncio.ensure_future(self._fly(read)))

@@ -6,6 +6,7 @@ Each attempt takes a token of the quota and a slot of its own. The gateway and i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from taskgate_server.upstream.ratelimit import RateLimiter
 from taskgate_server.upstream.requesters import AbandonedError, Requesters
 from taskgate_server.upstream.retries import Retries, is_throttle
 from taskgate_server.upstream.sender import Answer, Sender
+from taskgate_server.upstream.slots import STUCK_SECONDS
 
 CIRCUIT_OPEN = "UPSTREAM_CIRCUIT_OPEN"
 QUOTA = "UPSTREAM_QUOTA"
@@ -62,22 +64,41 @@ class PacedSender:
         permits = [permit] if permit is not None else []
 
         async def attempt(_: int) -> Answer:
-            admitted = permits.pop() if permits else await self.admit(operation, requesters)
-            return await self._send_once(operation, params, requesters, ended, admitted)
+            while True:
+                admitted = (
+                    permits.pop() if permits else await self.admit(operation, requesters, params)
+                )
+                changes = requesters.changes
+                try:
+                    return await self._send_once(
+                        operation, params, requesters, admitted, ended=ended, is_read=repeatable
+                    )
+                except errors.TaskgateError as error:
+                    is_over = requesters.changes == changes
+                    if error.reason != errors.TIME_LIMIT or not repeatable or is_over:
+                        raise
+                    # Else another requester with more time has joined.
 
         return await self.retries.run(
             attempt, repeatable=repeatable, give_up_at=lambda: requesters.give_up_at
         )
 
-    async def admit(self, operation: str, requesters: Requesters) -> Permit:
+    async def admit(
+        self, operation: str, requesters: Requesters, params: Mapping[str, Any] | None = None
+    ) -> Permit:
         """Wait until the call may be sent.
+
+        Args:
+            operation: by its AWS name.
+            requesters: for whom; they may change meanwhile.
+            params: those of the call, as far as they are known already.
 
         Raises:
             errors.TaskgateError: it cannot be in time, or the circuit breaker is open.
             requesters.AbandonedError: no requester is left.
         """
         while True:
-            self.breaker.check(operation)  # before the call waits for nothing
+            self.breaker.check(operation, params)  # before queueing for a call that is refused
             changes = requesters.changes
             try:
                 return await self.limiter.admit(operation, requesters)
@@ -91,25 +112,33 @@ class PacedSender:
         operation: str,
         params: Mapping[str, Any],
         requesters: Requesters,
-        ended: Callable[[], None],
         permit: Permit,
+        *,
+        ended: Callable[[], None],
+        is_read: bool,
     ) -> Answer:
-        is_sent = False
-
-        def leaving() -> None:
-            nonlocal is_sent
-            is_sent = True
-            requesters.sent()
+        timer: asyncio.TimerHandle | None = None
 
         def has_ended() -> None:
             self.limiter.ended(permit)
             ended()
 
         try:
-            with self.breaker.passing(operation):
+            with self.breaker.passing(operation, params, is_read=is_read) as sent:
+
+                def leaving() -> None:
+                    nonlocal timer
+                    sent()
+                    requesters.sent()
+                    # A hanging call gives its slot to others; see `STUCK_SECONDS`.
+                    timer = self.limiter.call_later(
+                        STUCK_SECONDS, lambda: self.limiter.ended(permit)
+                    )
+
                 answer = await self.sender.send(
                     operation,
                     params,
+                    time_limit=requesters.give_up_at - self.limiter.clock(),
                     leaving=leaving,
                     ended=has_ended,
                     causes=requesters.spans,
@@ -118,8 +147,9 @@ class PacedSender:
             self._learn(error, permit)
             raise
         finally:
-            if not is_sent:  # else the thread may still work on it, also after a cancellation
-                self.limiter.ended(permit)
+            if timer is not None:
+                timer.cancel()
+            self.limiter.ended(permit)
         self.limiter.answered(permit)
         return answer
 

@@ -1,90 +1,48 @@
 """Which failed calls are sent again, when, and how many of them in all.
 
-WORTH_ANOTHER_TRY   the table: which errors pass by themselves
-RetryBudget         how many retries a service gets, so that an outage is not made worse
-Retries             the loop
+is_retryable   which errors may pass by themselves
+RetryBudget    how many retries a service gets, so that an outage is not made worse
+Retries        the loop
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeAlias, TypeVar
 
 from google.rpc import error_details_pb2
 
-from taskgate_server.errors import TASKGATE_DOMAIN, TaskgateError
+from taskgate_server.errors import TASKGATE_DOMAIN, Retry, TaskgateError
 
 T = TypeVar("T")
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
-class Safe(enum.Enum):
-    """Which calls may be sent again after an error."""
-
-    ALWAYS = enum.auto()
-    """All: AWS refused the call before it did anything."""
-    REPEATABLE = enum.auto()
-    """Reads, and writes with an idempotency token: AWS may have done what was asked."""
-
-
-THROTTLES: Final = frozenset(
-    {
-        "THROTTLING_EXCEPTION",
-        "THROTTLING",
-        "THROTTLED_EXCEPTION",
-        "TOO_MANY_REQUESTS_EXCEPTION",
-        "REQUEST_THROTTLED",
-    }
-)
-"""`ErrorInfo.reason` of AWS's throttles: the rate was too high, and nothing was done."""
-
-# The model marks ThrottlingException and InternalServer*Exception as retryable; the others are
-# botocore's own list (botocore/data/_retry.json and retries/standard.py: 500, 502, 503, 504 and
-# 408). RangeNotSatisfiableException is marked too, but the same range stays out of range.
-WORTH_ANOTHER_TRY: Final[Mapping[str, Safe]] = {
-    **dict.fromkeys(THROTTLES, Safe.ALWAYS),
-    **dict.fromkeys(
-        (
-            "INTERNAL_SERVER_ERROR_EXCEPTION",
-            "INTERNAL_SERVER_EXCEPTION",
-            "REQUEST_TIMEOUT_EXCEPTION",
-            "SERVICE_UNAVAILABLE",
-            "SERVICE_UNAVAILABLE_EXCEPTION",
-            *("500", "502", "503", "504"),
-        ),
-        Safe.REPEATABLE,
-    ),
-}
-"""`ErrorInfo.reason` of AWS's errors that may be gone at the next try."""
-
-OWN_WORTH_ANOTHER_TRY: Final[Mapping[str, Safe]] = {
-    "UPSTREAM_UNREACHABLE": Safe.REPEATABLE,
-    "UPSTREAM_ANSWER_CUT": Safe.REPEATABLE,
-}
-"""The same for Taskgate's reasons. Its own refusals are for the caller, with their RetryInfo."""
+OWN_RETRYABLE: Final = frozenset({"UPSTREAM_UNREACHABLE", "UPSTREAM_ANSWER_CUT"})
+"""Taskgate's own reasons after which repeatable calls are sent again. Its refusals are the caller's
+to repeat, after their RetryInfo."""
 
 
 def is_throttle(error: TaskgateError) -> bool:
-    """Whether AWS throttled the call, which is not Taskgate's own refusal to send it."""
-    return error.domain != TASKGATE_DOMAIN and error.reason in THROTTLES
+    """Return whether AWS throttled the call, as opposed to Taskgate's own refusal to send it."""
+    return error.retry is Retry.THROTTLE
 
 
 def is_retryable(error: TaskgateError, *, repeatable: bool) -> bool:
-    """Whether the call that failed may be sent again.
+    """Return whether the call that failed may be sent again.
 
     Args:
-        error: what it failed with.
-        repeatable: whether doing it twice is as good as once: a read, or a write with an
+        error: what it failed with; `error_rules` classifies AWS's.
+        repeatable: whether executing it twice is as good as once: a read, or a write with an
             idempotency token.
     """
-    table = OWN_WORTH_ANOTHER_TRY if error.domain == TASKGATE_DOMAIN else WORTH_ANOTHER_TRY
-    safe = table.get(error.reason)
-    return safe is Safe.ALWAYS or (safe is Safe.REPEATABLE and repeatable)
+    if error.domain == TASKGATE_DOMAIN and error.reason in OWN_RETRYABLE:
+        return repeatable
+    return is_throttle(error) or (error.retry is Retry.REPEATABLE and repeatable)
 
 
 def told_delay(error: TaskgateError) -> float:

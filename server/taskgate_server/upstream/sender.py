@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import grpc
 
 from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
-from taskgate_server.upstream.clients import AwsClient, Reply
+from taskgate_server.upstream.clients import AwsClient, CallersGoneError, Reply
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.error_log import ErrorLog
 from taskgate_server.upstream.failures import from_botocore
@@ -72,53 +73,48 @@ class Sender:
         operation: str,
         params: Mapping[str, Any],
         *,
+        time_limit: float = math.inf,
         leaving: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
         causes: Sequence[Span] = (),
     ) -> Answer:
-        """Calls an operation by its AWS name.
+        """Call an operation by its AWS name.
 
         Args:
             operation: such as `GetTask`.
             params: as boto3 takes them.
-            leaving: told in the event loop when the call goes to a thread.
-            ended: told in the event loop when AWS has been heard or given up, which may be long
-                after whoever waited for it has gone.
+            time_limit: seconds after which nobody waits for the response.
+            leaving: called in the event loop when the call goes to a thread.
+            ended: called in the event loop when AWS has responded or the call is given up, which
+                may be long after whoever waited for it has gone.
             causes: the spans of the RPCs that wait for it.
 
         Raises:
             errors.TaskgateError: whatever went wrong.
         """
         client = await self.connection.ready()
+        give_up_at = self.clock() + time_limit
         leaving()
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Reply] = loop.create_future()
-
-        def work() -> None:
-            outcome: Reply | Exception
-            try:
-                outcome = client.call(operation, dict(params))
-            except Exception as error:  # noqa: BLE001  # it is raised where the answer is awaited
-                outcome = error
-            _tell(loop, answered, outcome, ended)
-
+        answered, call = self._submit(client, operation, params, give_up_at, ended)
         began = self.clock()
         span = None
         if self.tracer is not None:
             span = self.tracer.begin(operation, causes, region=client.region)
-        call = self.executor.submit(work)
         try:
             reply = await answered
         except asyncio.CancelledError:
             if call.cancel():  # it has not left, and will not
                 ended()
+            elif self.meter is not None:
+                self.meter.ended(operation, grpc.StatusCode.CANCELLED, self.clock() - began)
             self._traced(span, "", "CANCELLED")
             raise
         except Exception as error:
-            told = self._told(error, client, self.origin(operation, params))
+            told = self._told(error, client, self.origin(operation, params), time_limit)
             self._count(operation, began, told)
             self._traced(span, told.aws_request_id, told.reason)
             raise told from error
+        self.connection.accepted(client, operation)
         self._count(operation, began)
         return Answer(
             value=reply.value,
@@ -127,6 +123,28 @@ class Sender:
             size=reply.size,
             span=self._traced(span, reply.request_id),
         )
+
+    def _submit(
+        self,
+        client: AwsClient,
+        operation: str,
+        params: Mapping[str, Any],
+        give_up_at: float,
+        ended: Callable[[], None],
+    ) -> tuple[asyncio.Future[Reply], Future[None]]:
+        """Have a thread make the call: the response to be, and the thread's work."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Reply] = loop.create_future()
+
+        def work() -> None:
+            outcome: Reply | Exception
+            try:
+                outcome = client.call(operation, dict(params), give_up_at - self.clock())
+            except Exception as error:  # noqa: BLE001  # it is raised where the answer is awaited
+                outcome = error
+            _tell(loop, answered, outcome, ended)
+
+        return answered, self.executor.submit(work)
 
     def origin(self, operation: str, params: Mapping[str, Any] | None = None) -> errors.Origin:
         """Return which call an error is of.
@@ -163,12 +181,16 @@ class Sender:
         return self.tracer.end(span, request_id, error_reason)
 
     def _told(
-        self, error: Exception, client: AwsClient, origin: errors.Origin
+        self, error: Exception, client: AwsClient, origin: errors.Origin, time_limit: float
     ) -> errors.TaskgateError:
+        if isinstance(error, CallersGoneError):
+            return errors.time_limit_exceeded(origin, time_limit)
         told = from_botocore(error, origin)
         self.error_log.failed(told, error, origin)
-        if told.credentials_refused:
+        if told.credentials_missing:
             self.connection.lose(client, told)
+        elif told.credentials_refused:
+            self.connection.refused(client, origin.operation, told)
         if told.reason == errors.BUG:
             log_bug(error, operation=origin.operation)
         return told

@@ -95,16 +95,16 @@ def list_(client: Client, screen: Screen, options: Namespace) -> Exit:
 @command
 def summary(client: Client, screen: Screen, options: Namespace) -> Exit:
     """Count the tasks of a parent; the exit code says how it has ended, if it has."""
-    told = client.summarize_tasks(
+    response = client.summarize_tasks(
         options.parent, max_age=options.max_age, time_limit=options.time_limit
     )
     if options.json:
-        write_json(as_json(told))
+        write_json(as_json(response))
     else:
-        screen.out.print(render.summary(told, options.parent))
-    if not told.parent_status.ended:
+        screen.out.print(render.summary(response, options.parent))
+    if not response.parent_status.ended:
         return Exit.OK
-    return exit_of_counts(told.counts, told.parent_status)
+    return exit_of_counts(response.counts, response.parent_status)
 
 
 def _count(shown: int, listing: TaskListing) -> str:

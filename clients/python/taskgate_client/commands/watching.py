@@ -67,11 +67,11 @@ def wait(client: Client, screen: Screen, options: Namespace) -> Exit:
             grpc.StatusCode.DEADLINE_EXCEEDED,
             f"the time is up, and the task is {render.state_word(answer.task.state)}",
         )
-    if answer.HasField("parent_status"):
-        screen.err.print(render.parent_line(answer.parent_status), soft_wrap=True)
+    parent = answer.parent_status if answer.HasField("parent_status") else None
+    if parent is not None:
+        screen.err.print(Text(render.parent_line(parent)), soft_wrap=True)
     if answer.task.state in asked:
         return Exit.OK
-    parent = answer.parent_status if answer.HasField("parent_status") else None
     return exit_of_states([answer.task.state], parent)
 
 

@@ -47,9 +47,9 @@ def _told(event: WatchEvent) -> str:  # noqa: PLR0911  # one for each kind of ev
         case Resumed():
             return "going on where it was"
         case WatchEnd():
-            told = f"{end_words(event)}{_counts(state_counts(event.counts))}"
+            line = f"{end_words(event)}{_counts(state_counts(event.counts))}"
             parent = event.parent_status
-            return told if parent is None else f"{told}; {parent_line(parent)}"
+            return line if parent is None else f"{line}; {parent_line(parent)}"
 
 
 def end_words(end: WatchEnd) -> str:

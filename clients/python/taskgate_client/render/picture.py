@@ -173,9 +173,9 @@ class WatchPicture:
 
     def _freshness(self, now: datetime) -> Text:
         if self._end is not None:
-            told = Text(end_words(self._end), style="bold")
+            text = Text(end_words(self._end), style="bold")
             parent = self._end.parent_status
-            return told if parent is None else told.append(f"\n{parent_line(parent)}")
+            return text if parent is None else text.append(f"\n{parent_line(parent)}")
         told = Text(style="dim", no_wrap=True, overflow="ellipsis")
         if self._lost is not None:
             left = (self._lost_at + timedelta(seconds=self._lost.delay) - now).total_seconds()

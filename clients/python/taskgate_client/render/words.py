@@ -106,13 +106,13 @@ def parent_words(parent: str) -> str:
 
 def parent_line(parent: task_pb2.ParentStatus) -> str:
     """Return what a run, a job or a step itself is, and why."""
-    told = f"{parent_words(parent.name)} {state_word(parent.state)}"
+    line = f"{parent_words(parent.name)} {state_word(parent.state)}"
     natives = {parent.native_state, parent.lifecycle_status if parent.ended else ""}
     unsaid = sorted(natives - {"", "CREATE_COMPLETE", state_word(parent.state)})
     if unsaid:
-        told += f" (AWS says {one_line(', '.join(unsaid))})"
+        line += f" (AWS says {one_line(', '.join(unsaid))})"
     why = [one_line(each) for each in (parent.failure_reason, parent.status_message) if each]
-    return ": ".join([told, *why])
+    return ": ".join([line, *why])
 
 
 def settled_words(counts: task_pb2.TaskCounts) -> str:

@@ -106,7 +106,7 @@ class LogFinder(ABC):
             options: of the calls to AWS.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused the request or could not be reached.
         """
         root = self.backend.root(self.backend.names.format(params))
         return (await self.backend.parent_state(root, options)).final

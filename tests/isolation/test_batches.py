@@ -1,0 +1,188 @@
+"""One item that AWS refuses in a batch, or a batch operation that it lacks: who notices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from taskgate_server import errors
+from taskgate_server.aws.services import DEADLINE
+from taskgate_server.upstream.batch_refusals import BatchRefusals
+from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.options import CallOptions
+from taskgate_server.upstream.paced import PacedSender
+from taskgate_server.upstream.ratelimit import Unlimited
+from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
+from taskgate_server.upstream.sender import Answer
+
+IDS = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s"}
+ODD = "odd"
+READS = 20
+
+REFUSALS = {
+    "denied": ("AccessDeniedException", 403),
+    "invalid": ("ValidationException", 400),
+    "unknown route": ("MissingAuthenticationTokenException", 403),
+    "not found": ("404", 404),
+    "unknown code": ("BrandNewException", 418),
+    "server error": ("InternalServerErrorException", 500),
+}
+
+
+def origin(operation: str) -> errors.Origin:
+    return errors.Origin(service="deadline", title="t", domain="d", operation=operation)
+
+
+def denied_error() -> errors.TaskgateError:
+    return errors.from_aws({"Error": {"Code": "AccessDeniedException"}}, origin("GetTask"))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Sender:
+    """An AWS that refuses what it is told to."""
+
+    connection = SimpleNamespace(spec=DEADLINE)
+    meter = None
+    executor = None
+
+    def __init__(self, refuses: Callable[[str, set[str]], str]) -> None:
+        self.refuses = refuses
+        self.calls: Counter[str] = Counter()
+
+    async def send(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        *,
+        time_limit: float,
+        leaving: Callable[[], None],
+        ended: Callable[[], None],
+        causes: object,
+    ) -> Answer:
+        del causes, time_limit
+        leaving()
+        await asyncio.sleep(0)  # as any call, so that others gather meanwhile
+        ended()
+        self.calls[operation] += 1
+        items = params.get("identifiers", [params])
+        kind = self.refuses(operation, {item["taskId"] for item in items})
+        if kind:
+            code, status = REFUSALS[kind]
+            response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise errors.from_aws(response, self.origin(operation))
+        value = {"tasks": items} if operation == "BatchGetTask" else dict(params)
+        return Answer(value=value, request_id="r", observe_time=0.0)
+
+    def origin(self, operation: str) -> errors.Origin:
+        return origin(operation)
+
+
+def gateway(sender: Sender, clock: Clock) -> Gateway:
+    retries = Retries(RetryBudget(clock=clock), Backoff(max_attempts=1), clock=clock)
+    paced = PacedSender(cast("Any", sender), Unlimited(DEADLINE), Breaker(DEADLINE), retries)
+    sharing = Sharing(
+        default_max_age=0.0,
+        longest_max_age=1.0,
+        max_entries=0,
+        max_bytes=0,
+        batch_slots=1,
+        batch_linger=0.0,
+    )
+    return Gateway(paced, sharing, default_time_limit=60.0, clock=clock)
+
+
+async def read_all(gate: Gateway, tasks: list[str]) -> dict[str, str]:
+    """Read tasks at once; their outcomes by task."""
+
+    async def read(task: str) -> str:
+        try:
+            answer = await gate.call("GetTask", {**IDS, "taskId": task}, CallOptions(timeout=10))
+        except errors.TaskgateError as error:
+            return error.reason
+        assert answer.value["taskId"] == task
+        return "OK"
+
+    outcomes = await asyncio.gather(*(read(task) for task in tasks))
+    return dict(zip(tasks, outcomes, strict=True))
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+async def test_an_item_that_aws_refuses_is_its_callers_problem_alone(kind: str) -> None:
+    clock = Clock()
+    sender = Sender(lambda _, tasks: kind if ODD in tasks else "")
+    gate = gateway(sender, clock)
+    others = [f"t{number}" for number in range(READS)]
+    for _ in range(10):
+        seen = await read_all(gate, [*others[:10], ODD, *others[10:]])
+        assert seen.pop(ODD) != "OK"
+        assert seen == dict.fromkeys(others, "OK")
+        clock.now += 1
+    assert sender.calls["BatchGetTask"] >= 10, "all others go in batches"
+    assert sender.calls["GetTask"] < 70, "the items were sent singly once"
+    clock.now += 61
+    await read_all(gate, [*others, ODD])
+    assert sender.calls["BatchGetTask"] >= 11
+
+
+@pytest.mark.parametrize("kind", REFUSALS.keys() - {"server error"})
+async def test_a_batch_operation_that_aws_refuses(kind: str) -> None:
+    clock = Clock()
+    is_refused = True
+    sender = Sender(lambda operation, _: kind if operation == "BatchGetTask" and is_refused else "")
+    gate = gateway(sender, clock)
+    tasks = [f"t{number}" for number in range(READS)]
+    refused = []
+    for _ in range(100):
+        before = sender.calls["BatchGetTask"]
+        assert set((await read_all(gate, tasks)).values()) == {"OK"}
+        refused.append(sender.calls["BatchGetTask"] - before)
+        clock.now += 1
+    assert sum(refused) <= 8, "three in a row, then one in 5, 10, 20 and 40 s"
+    assert sum(refused[-40:]) <= 1
+    is_refused = False
+    clock.now += 300
+    await read_all(gate, tasks)
+    before = sender.calls["GetTask"]
+    await read_all(gate, tasks)
+    assert sender.calls["GetTask"] - before <= 1
+
+
+def test_refusals_count_only_in_a_row_and_while_single_calls_succeed() -> None:
+    clock = Clock()
+    refusals = BatchRefusals(clock)
+    denied = denied_error()
+    for _ in range(20):
+        refusals.refused("GetTask", [None, denied, None])
+    assert refusals.takes("GetTask")
+    for _ in range(20):
+        refusals.refused("GetTask", [None, None])
+        refusals.refused("GetTask", [None, None])
+        refusals.accepted("GetTask")
+    assert refusals.takes("GetTask")
+    for _ in range(3):
+        refusals.refused("GetTask", [None, None])
+    assert not refusals.takes("GetTask")
+    assert refusals.takes("GetStep")
+
+
+def test_the_items_known_as_odd_are_bounded() -> None:
+    refusals = BatchRefusals(Clock())
+    denied = denied_error()
+    for number in range(10_000):
+        refusals.note_odd_items({number: denied})
+    assert not refusals.takes("GetTask", 9_999)
+    assert refusals.takes("GetTask", 1)
+    assert len(refusals._odd_until) < 2_000
