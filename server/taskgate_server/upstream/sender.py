@@ -18,7 +18,6 @@ from taskgate_server.upstream.clients import AwsClient, CallersGoneError, Reply
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.error_log import ErrorLog
 from taskgate_server.upstream.failures import from_botocore
-from taskgate_server.upstream.resources import resource_name
 from taskgate_server.upstream.retries import is_throttle
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
@@ -153,6 +152,8 @@ class Sender:
             operation: its AWS name.
             params: of boto3, which name the resource; None where errors have none.
         """
+        from taskgate_server.upstream.resources import resource_name  # noqa: PLC0415  # 0.1 s
+
         spec, client = self.connection.spec, self.connection.client
         return errors.Origin(
             service=spec.name,
