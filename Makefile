@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update requirements serve simulate skew soak test
+.PHONY: bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update odd-values requirements serve simulate skew soak test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,10 @@ chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOO
 
 fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
 	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
+
+SEED := 0
+odd-values: gen/stamp ## 20,000 responses of AWS with one odd value, from SEED, as boto3 and Taskgate read them
+	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/differential/test_odd_values.py
 
 bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside botocore's parser
 	$(BIN)/python -m benchmarks.converter --check

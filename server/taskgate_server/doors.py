@@ -6,7 +6,6 @@ flight, circuit breakers and events have nothing to do with those of another.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 from taskgate_server.upstream.sender import Sender
-from taskgate_server.upstream.slots import EXTRA_THREADS
+from taskgate_server.upstream.slots import EXTRA_THREADS, Slots
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
     from taskgate_server.telemetry.metrics import AwsMeter, Metrics
@@ -154,7 +153,7 @@ def _sender(
     executor = ThreadPoolExecutor(calls + EXTRA_THREADS, thread_name_prefix=spec.name)
     make = partial(make_client, spec, aws)
     connection = Connection(spec, make, executor, on_demand=on_demand, target=observed.target)
-    slots = asyncio.Semaphore(calls)
+    slots = Slots(calls)
     return Sender(connection, executor, observed.meter, observed.tracer, slots=slots)
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import grpc
 import pytest
 
+from benchmarks.simulation.clock import virtually
 from taskgate.deadline.v1 import deadline_pb2_grpc
 from taskgate_server.aws.services import DEADLINE
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream.clients import CallersGoneError, make_client
-from taskgate_server.upstream.slots import STUCK_SECONDS, Slot
+from taskgate_server.upstream.slots import STUCK_SECONDS, Slots
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_outages import Upstream, read, task_id
 
@@ -115,20 +116,23 @@ def test_service_returns_when_aws_does(
 
 
 async def test_a_slot_is_given_back_once() -> None:
-    slots = asyncio.Semaphore(1)
-    await slots.acquire()
-    slot = Slot(slots)
-    assert slots.locked()
-    slot.release()
-    slot.release()
-    await slots.acquire()
-    assert slots.locked()
+    slots = Slots(2)
+    async with slots.taken():
+        async with slots.taken():
+            assert slots.are_taken()
+        assert not slots.are_taken()
+        async with slots.taken():
+            assert slots.are_taken()
 
 
-async def test_a_call_that_hangs_does_not_keep_its_slot() -> None:
-    slots = asyncio.Semaphore(1)
-    await slots.acquire()
-    slot = Slot(slots)
-    assert 0 < slot._timer.when() - asyncio.get_running_loop().time() <= STUCK_SECONDS
-    slot._timer._run()
-    assert not slots.locked()
+async def hold(slots: Slots) -> None:
+    async with slots.taken():
+        assert slots.are_taken()
+        await asyncio.sleep(STUCK_SECONDS + 1)
+        assert not slots.are_taken()
+        async with slots.taken():
+            assert slots.are_taken()
+
+
+def test_a_call_that_hangs_does_not_keep_its_slot() -> None:
+    virtually(hold(Slots(1)))

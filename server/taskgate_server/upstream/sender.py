@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from taskgate_server.telemetry import log_bug
 from taskgate_server.upstream.clients import AwsClient, CallersGoneError, Reply
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.failures import from_botocore
+from taskgate_server.upstream.odd_values import OddValueLog
 from taskgate_server.upstream.retries import is_throttle
-from taskgate_server.upstream.slots import Slot
+from taskgate_server.upstream.slots import Slots
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
     from opentelemetry.trace import Span
@@ -57,6 +59,7 @@ class Sender:
         wall_clock: seconds since 1970.
         clock: monotonic seconds.
         slots: how many calls may be in flight; None for as many as there are threads.
+        odd_values: logs values that do not fit AWS's model.
     """
 
     connection: Connection
@@ -65,7 +68,8 @@ class Sender:
     tracer: AwsTracer | None = None
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
-    slots: asyncio.Semaphore | None = None
+    slots: Slots | None = None
+    odd_values: OddValueLog = field(default_factory=OddValueLog)
 
     async def send(
         self,
@@ -93,41 +97,42 @@ class Sender:
         """
         client = await self.connection.ready()
         give_up_at = self.clock() + time_limit
-        slot = None
-        if self.slots is not None:
-            await self.slots.acquire()
-            slot = Slot(self.slots)
-        leaving()
-        answered, call = self._submit(client, operation, params, give_up_at, ended)
-        began = self.clock()
-        span = None
-        if self.tracer is not None:
-            span = self.tracer.begin(operation, causes, region=client.region)
-        try:
-            reply = await answered
-        except asyncio.CancelledError:
-            if call.cancel():  # it has not left, and will not
-                ended()
-            elif self.meter is not None:
-                self.meter.ended(operation, grpc.StatusCode.CANCELLED, self.clock() - began)
-            self._traced(span, "", "CANCELLED")
-            raise
-        except Exception as error:
-            told = self._told(error, operation, client, time_limit)
-            self._count(operation, began, told)
-            self._traced(span, told.aws_request_id, told.reason)
-            raise told from error
-        finally:
-            if slot is not None:
-                slot.release()
+        async with self.slots.taken() if self.slots is not None else nullcontext():
+            leaving()
+            answered, call = self._submit(client, operation, params, give_up_at, ended)
+            began = self.clock()
+            span = None
+            if self.tracer is not None:
+                span = self.tracer.begin(operation, causes, region=client.region)
+            try:
+                reply = await answered
+            except asyncio.CancelledError:
+                if call.cancel():  # it has not left, and will not
+                    ended()
+                elif self.meter is not None:
+                    self.meter.ended(operation, grpc.StatusCode.CANCELLED, self.clock() - began)
+                self._traced(span, "", "CANCELLED")
+                raise
+            except Exception as error:
+                told = self._told(error, operation, client, time_limit)
+                self._count(operation, began, told)
+                self._traced(span, told.aws_request_id, told.reason)
+                raise told from error
         self.connection.accepted(client, operation)
         self._count(operation, began)
+        return self._answer(operation, reply, self._traced(span, reply.request_id))
+
+    def _answer(self, operation: str, reply: Reply, span: TracedCall | None) -> Answer:
+        if reply.odd:
+            self.odd_values.note(operation, reply.odd)
+            if self.meter is not None:
+                self.meter.odd_values(operation, len(reply.odd))
         return Answer(
             value=reply.value,
             request_id=reply.request_id,
             observe_time=self.wall_clock(),
             size=reply.size,
-            span=self._traced(span, reply.request_id),
+            span=span,
         )
 
     def _submit(

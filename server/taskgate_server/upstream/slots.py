@@ -8,6 +8,8 @@ keeps its thread until its read timeout. It gives its slot back at once, and any
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 STUCK_SECONDS: Final = 3.0
@@ -16,18 +18,35 @@ EXTRA_THREADS: Final = 64
 second, and each may hang for the 30 s of the read timeout."""
 
 
-class Slot:
-    """The slot of one call; given back once."""
+class Slots:
+    """The slots of one AWS service.
 
-    __slots__ = ("_slots", "_timer")
+    Args:
+        count: how many calls may be in flight.
+    """
 
-    def __init__(self, slots: asyncio.Semaphore) -> None:
-        self._slots: asyncio.Semaphore | None = slots
-        self._timer = asyncio.get_running_loop().call_later(STUCK_SECONDS, self.release)
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
 
-    def release(self) -> None:
-        """Give the slot back; does nothing the second time."""
-        if self._slots is not None:
-            self._timer.cancel()
-            self._slots.release()
-            self._slots = None
+    def are_taken(self) -> bool:
+        """Return whether the next call has to wait."""
+        return self._free.locked()
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it for at most `STUCK_SECONDS`."""
+        await self._free.acquire()
+        is_held = True
+
+        def release() -> None:
+            nonlocal is_held
+            if is_held:
+                is_held = False
+                self._free.release()
+
+        timer = asyncio.get_running_loop().call_later(STUCK_SECONDS, release)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            release()
