@@ -317,17 +317,6 @@ def response_too_large(max_bytes: int) -> TaskgateError:
     )
 
 
-def spool_full(limit: str) -> TaskgateError:
-    """Return the error of an upload that has no room on this server."""
-    return TaskgateError(
-        code=StatusCode.RESOURCE_EXHAUSTED,
-        message=f"uploads in progress have reached {limit}: retry when others have ended",
-        reason="SPOOL_FULL",
-        metadata={"limit": "spool_max_bytes"},
-        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(10))],
-    )
-
-
 def internal() -> TaskgateError:
     """A bug of Taskgate's: the log has the story, the caller an id to find it by."""
     return TaskgateError(

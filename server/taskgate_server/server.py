@@ -17,7 +17,7 @@ import grpc
 
 from taskgate_server.calls import CallsInFlight, Handler, Work
 from taskgate_server.connection_limits import ConnectionLimits
-from taskgate_server.ports import Address, ListenError, reserve
+from taskgate_server.ports import Address, ListenError, is_unix, reserve
 from taskgate_server.readiness import Readiness
 from taskgate_server.stopping import Stopping
 from taskgate_server.supervision import BackgroundTask
@@ -195,7 +195,9 @@ class Server:
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         )
-        self._acceptors = [grpc.aio.server(options=options) for _ in range(ACCEPTORS)]
+        # A Unix socket cannot be shared: each acceptor would replace that of the one before.
+        count = 1 if is_unix(ports.address.host) else ACCEPTORS
+        self._acceptors = [grpc.aio.server(options=options) for _ in range(count)]
         self._health_server: grpc.aio.Server | None = None
         self.health_address: Address | None = None
         """Where health alone is told, once the server has started; None for nowhere."""
@@ -238,10 +240,17 @@ class Server:
                 self._add_port(acceptor, address)
                 await acceptor.start()
         except (OSError, RuntimeError):
-            raise ListenError(
-                f"cannot listen on {wanted}: is the port taken? Choose another with"
-                " TASKGATE_LISTEN_HOST and TASKGATE_LISTEN_PORT"
-            ) from None
+            if is_unix(wanted.host):
+                hint = (
+                    "does another server listen there, or is its directory missing or not"
+                    " writable? Choose another with TASKGATE_LISTEN_HOST"
+                )
+            else:
+                hint = (
+                    "is the port taken? Choose another with TASKGATE_LISTEN_HOST and"
+                    " TASKGATE_LISTEN_PORT"
+                )
+            raise ListenError(f"cannot listen on {wanted}: {hint}") from None
         return address
 
     def _add_port(self, acceptor: grpc.aio.Server, address: Address) -> None:

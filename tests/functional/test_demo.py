@@ -111,3 +111,4 @@ def test_a_taken_port_is_told_without_a_traceback() -> None:
     assert done.returncode == 1
     assert "TASKGATE_LISTEN_PORT" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "taskgate: taskgate:" not in done.stderr

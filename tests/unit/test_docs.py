@@ -24,6 +24,7 @@ REASONS_IN = (
     "guard/callers.py",
     "guard/decisions.py",
     "guard/tokens.py",
+    "rpc/spool.py",
     "tasks/logs/places.py",
     "tasks/updates.py",
     "upstream/breaker.py",

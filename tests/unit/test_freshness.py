@@ -108,7 +108,7 @@ class Aws:
     def clock(self) -> float:
         return self.now
 
-    def origin(self, operation: str) -> Origin:
+    def origin(self, operation: str, _: object = None) -> Origin:
         return Origin(service="deadline", title="AWS", domain="aws", operation=operation)
 
     def gateway(self, max_in_flight: float = math.inf, **more: Any) -> Gateway:

@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import platform
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +28,7 @@ from taskgate_server.upstream.answers import (
     keep_body,
     response_parser_error,
 )
+from taskgate_server.upstream.endpoints import check_ca_bundle, main_endpoint, route_by_prefix
 from taskgate_server.upstream.slots import EXTRA_THREADS
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class AwsClient:
     """Host and port of the endpoint, before any prefix."""
     reach: tuple[str, int] | None = None
     """Host and port that calls connect to, most of them; None where a proxy is in between."""
-
+    account: str = ""
+    """AWS account of the credentials; empty if it is not known."""
     read_timeout: float = math.inf
     """Seconds that the client waits for a response at most."""
     fitters: Fitters | None = None
@@ -250,6 +251,8 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         timestamp_parser=lambda value: value
     )
     if settings.role_arn is not None:
+        if not (settings.sts_endpoint_url or "").startswith("http:"):
+            check_ca_bundle(core)
         role = _role_credentials(settings.role_arn, settings)
         core.register_component(
             "credential_provider", SimpleNamespace(load_credentials=lambda: role)
@@ -259,12 +262,20 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         botocore_session=core,
         region_name=_region(settings),
     )
-    if session.get_credentials() is None:
+    credentials = session.get_credentials()
+    if credentials is None:
         raise NoCredentialsError
+    # Both services prefix the host by operation (management., workflows-). An endpoint of the
+    # settings has no such names. For any other, botocore's own settings decide, such as
+    # AWS_DISABLE_HOST_PREFIX_INJECTION.
+    prefixing: dict[str, Any] = (
+        {} if settings.endpoint_url is None else {"inject_host_prefix": False}
+    )
     client = session.client(
         spec.name,
         endpoint_url=settings.endpoint_url,
         config=Config(
+            **prefixing,
             connect_timeout=settings.connect_timeout_seconds,
             read_timeout=settings.read_timeout_seconds,
             # One for each thread: calls without a response give their slot away, not their thread.
@@ -277,11 +288,12 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
             parameter_validation=False,
             # boto3 would put its own together anew twice for each request. -20 % of a GetTask.
             user_agent=_user_agent(),
-            # Both services prefix the host by operation (management., workflows-); another endpoint
-            # has no such names, and botocore would prefix it all the same.
-            inject_host_prefix=settings.endpoint_url is None,
         ),
     )
+    urls = settings.endpoint_urls
+    if any(url.startswith("https:") for url in (client.meta.endpoint_url, *urls.values())):
+        check_ca_bundle(core)
+    route_by_prefix(client, urls)
     client.meta.events.register("before-parse", keep_body)
     client.meta.events.register("provide-client-params", take_read_timeout)
     return AwsClient(
@@ -289,21 +301,30 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         methods={name: method for method, name in client.meta.method_to_api_mapping.items()},
         region=client.meta.region_name,
         endpoint=urlsplit(client.meta.endpoint_url).netloc,
-        reach=_reach(client, prefixed=settings.endpoint_url is None),
+        reach=_reach(client, settings),
+        account=_account(credentials, settings),
         read_timeout=settings.read_timeout_seconds,
         fitters=Fitters(client.meta.service_model),
     )
 
 
-def _reach(client: BaseClient, *, prefixed: bool) -> tuple[str, int] | None:
-    """What most operations connect to: the name without its prefix need not exist."""
+def _account(credentials: Any, settings: AwsSettings) -> str:
+    """Return the account of credentials, without asking AWS; empty if they do not have it."""
+    from botocore.credentials import RefreshableCredentials  # noqa: PLC0415  # see the docstring
+
+    if settings.role_arn is not None:
+        return settings.role_arn.split(":")[4]
+    # That of refreshable ones may call AWS to refresh them.
+    name = "_account_id" if isinstance(credentials, RefreshableCredentials) else "account_id"
+    return getattr(credentials, name, None) or ""
+
+
+def _reach(client: BaseClient, settings: AwsSettings) -> tuple[str, int] | None:
+    """Return the host and port that most operations connect to; None where a proxy is between."""
     from botocore.utils import get_environ_proxies  # noqa: PLC0415  # see the module's docstring
 
-    parts = urlsplit(client.meta.endpoint_url)
-    if parts.hostname is None or get_environ_proxies(client.meta.endpoint_url):
+    url, host = main_endpoint(client, settings.endpoint_urls)
+    if not host or get_environ_proxies(url):
         return None
-    model = client.meta.service_model
-    endpoints: list[Any] = [model.operation_model(name).endpoint for name in model.operation_names]
-    prefixes = Counter((each or {}).get("hostPrefix", "") for each in endpoints)
-    prefix = prefixes.most_common(1)[0][0] if prefixed else ""
-    return prefix + parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    parts = urlsplit(url)
+    return host, parts.port or (443 if parts.scheme == "https" else 80)

@@ -19,6 +19,7 @@ from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.error_log import ErrorLog
 from taskgate_server.upstream.failures import from_botocore
 from taskgate_server.upstream.odd_values import OddValueLog
+from taskgate_server.upstream.resources import resource_name
 from taskgate_server.upstream.retries import is_throttle
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
@@ -112,7 +113,7 @@ class Sender:
             self._traced(span, "", "CANCELLED")
             raise
         except Exception as error:
-            told = self._told(error, operation, client, time_limit)
+            told = self._told(error, client, self.origin(operation, params), time_limit)
             self._count(operation, began, told)
             self._traced(span, told.aws_request_id, told.reason)
             raise told from error
@@ -155,14 +156,20 @@ class Sender:
 
         return answered, self.executor.submit(work)
 
-    def origin(self, operation: str) -> errors.Origin:
-        """Whom an error of a call is from."""
+    def origin(self, operation: str, params: Mapping[str, Any] | None = None) -> errors.Origin:
+        """Return which call an error is of.
+
+        Args:
+            operation: its AWS name.
+            params: of boto3, which name the resource; None where errors have none.
+        """
         spec, client = self.connection.spec, self.connection.client
         return errors.Origin(
             service=spec.name,
             title=spec.title,
             domain=spec.error_domain,
             operation=operation,
+            resource=resource_name(spec.name, operation, params) if params else "",
             endpoint=client.endpoint if client else "",
         )
 
@@ -184,9 +191,8 @@ class Sender:
         return self.tracer.end(span, request_id, error_reason)
 
     def _told(
-        self, error: Exception, operation: str, client: AwsClient, time_limit: float
+        self, error: Exception, client: AwsClient, origin: errors.Origin, time_limit: float
     ) -> errors.TaskgateError:
-        origin = self.origin(operation)
         if isinstance(error, CallersGoneError):
             return errors.time_limit_exceeded(origin, time_limit)
         told = from_botocore(error, origin)
@@ -194,9 +200,9 @@ class Sender:
         if told.credentials_missing:
             self.connection.lose(client, told)
         elif told.credentials_refused:
-            self.connection.refused(client, operation, told)
+            self.connection.refused(client, origin.operation, told)
         if told.reason == errors.BUG:
-            log_bug(error, operation=operation)
+            log_bug(error, operation=origin.operation)
         return told
 
 
