@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: attack bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update outages requirements serve simulate skew soak test test-random
+.PHONY: attack bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update odd-values outages requirements serve simulate skew soak test test-random
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,6 +121,10 @@ outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long: what ca
 
 attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, every operation
 	ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack
+
+odd-values: SEED := $(SEED)
+odd-values: gen/stamp ## 20,000 responses of AWS with one odd value, from SEED, as boto3 and Taskgate read them
+	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/differential/test_odd_values.py
 
 bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside botocore's parser
 	$(BIN)/python -m benchmarks.converter --check

@@ -14,7 +14,8 @@ from typing import Final
 
 import pytest
 
-from tests.life.replicas import ENVOY, ROOT, free_ports, is_serving, wait_until
+from tests.life.replicas import ENVOY, ROOT, is_serving, wait_until
+from tests.ports import free_ports
 
 DOCS: Final = ROOT / "docs/proxies.md"
 DOCS_TIMEOUT: Final = "75s"

@@ -21,13 +21,22 @@ from urllib.parse import urlsplit
 
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.config import AwsSettings
-from taskgate_server.upstream.answers import BODY, keep_body
+from taskgate_server.upstream.answers import (
+    BODY,
+    InterimResponseError,
+    Parsed,
+    keep_body,
+    response_parser_error,
+)
 from taskgate_server.upstream.endpoints import check_ca_bundle, main_endpoint, route_by_prefix
 from taskgate_server.upstream.slots import EXTRA_THREADS
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
+
+    from taskgate_server.aws.fitting import FitMember
+    from taskgate_server.aws.model import ServiceModel
 
 ROLE_PROVIDER = "assume-role"
 """botocore's name of where such credentials come from."""
@@ -38,6 +47,11 @@ READ_TIMEOUT = "taskgate.read_timeout"
 GRACE_SECONDS = 0.25
 """A call waits so much longer for AWS than its callers do, so that it is they who report the end of
 their time, and not the socket."""
+
+NO_BODY = Parsed({}, 0, has_odd_text=False)
+"""Of responses whose body is a stream, or that have none."""
+ODD_TEXT = "text"
+"""In the place of a member: some text had half a surrogate pair."""
 
 
 class CallersGoneError(Exception):
@@ -66,6 +80,8 @@ class Reply(NamedTuple):
     request_id: str
     size: int
     """Bytes of the body; 0 for a stream."""
+    odd: tuple[str, ...] = ()
+    """The members with odd values, each as often as it had one: `TaskSummary.createdAt`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,8 @@ class AwsClient:
     """AWS account of the credentials; empty if it is not known."""
     read_timeout: float = math.inf
     """Seconds that the client waits for a response at most."""
+    fitters: Fitters | None = None
+    """Fit responses to the model; None where they are taken as they are."""
 
     def call(self, operation: str, params: dict[str, Any], time_left: float = math.inf) -> Reply:
         """Call AWS in this thread.
@@ -105,13 +123,24 @@ class AwsClient:
         method: Callable[..., dict[str, Any]] = getattr(self.client, self.methods[operation])
         try:
             parsed = method(**params)
+        except InterimResponseError:
+            # The final response may still come on the connection: no other call may read it.
+            self.client.close()
+            raise response_parser_error("it is an interim response") from None
         except Exception as error:
             if is_shorter and _is_read_timeout(error):
                 raise CallersGoneError from error
             raise
+        return self._reply(operation, parsed)
+
+    def _reply(self, operation: str, parsed: dict[str, Any]) -> Reply:
         metadata = parsed.pop("ResponseMetadata", {})
-        body, size = parsed.pop(BODY, ({}, 0))
-        return Reply({**body, **parsed}, metadata.get("RequestId", ""), size)
+        body: Parsed = parsed.pop(BODY, NO_BODY)
+        odd = [ODD_TEXT] if body.has_odd_text else []
+        value = {**body.value, **parsed}
+        if self.fitters is not None:
+            value = self.fitters.fit(operation, value, odd)
+        return Reply(value, metadata.get("RequestId", ""), body.size, tuple(odd))
 
 
 def _is_read_timeout(error: Exception) -> bool:
@@ -175,6 +204,30 @@ def _region(settings: AwsSettings) -> str | None:
     # Every AWS SDK but boto3 reads AWS_REGION, and EKS and Lambda set it:
     # https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
     return settings.region or os.environ.get("AWS_REGION")
+
+
+class Fitters:
+    """Fit the responses of one AWS service to its model; one for each operation, when it is used.
+
+    Args:
+        service: botocore's model of the service.
+    """
+
+    def __init__(self, service: ServiceModel) -> None:
+        from taskgate_server.aws.fitting import Fitter  # noqa: PLC0415  # imports botocore
+
+        self._service = service
+        self._fitter = Fitter()
+        self._fits: dict[str, FitMember | None] = {}
+
+    def fit(self, operation: str, value: dict[str, Any], odd: list[str]) -> dict[str, Any]:
+        """Return the value, or a copy without odd values; notes their members."""
+        if operation not in self._fits:
+            shape = self._service.operation_model(operation).output_shape
+            self._fits[operation] = self._fitter.compile(shape) if shape is not None else None
+        fit = self._fits[operation]
+        fitted: dict[str, Any] = value if fit is None else fit(value, odd)
+        return fitted
 
 
 def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
@@ -251,6 +304,7 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         reach=_reach(client, settings),
         account=_account(credentials, settings),
         read_timeout=settings.read_timeout_seconds,
+        fitters=Fitters(client.meta.service_model),
     )
 
 

@@ -18,6 +18,7 @@ from taskgate_server.upstream.clients import AwsClient, CallersGoneError, Reply
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.error_log import ErrorLog
 from taskgate_server.upstream.failures import from_botocore
+from taskgate_server.upstream.odd_values import OddValueLog
 from taskgate_server.upstream.retries import is_throttle
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
@@ -57,6 +58,7 @@ class Sender:
         wall_clock: seconds since 1970.
         clock: monotonic seconds.
         error_log: gets the texts of errors that callers do not get.
+        odd_values: logs values that do not fit AWS's model.
     """
 
     connection: Connection
@@ -66,6 +68,7 @@ class Sender:
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
     error_log: ErrorLog = field(default_factory=ErrorLog)
+    odd_values: OddValueLog = field(default_factory=OddValueLog)
 
     async def send(
         self,
@@ -115,12 +118,19 @@ class Sender:
             raise told from error
         self.connection.accepted(client, operation)
         self._count(operation, began)
+        return self._answer(operation, reply, self._traced(span, reply.request_id))
+
+    def _answer(self, operation: str, reply: Reply, span: TracedCall | None) -> Answer:
+        if reply.odd:
+            self.odd_values.note(operation, reply.odd)
+            if self.meter is not None:
+                self.meter.odd_values(operation, len(reply.odd))
         return Answer(
             value=reply.value,
             request_id=reply.request_id,
             observe_time=self.wall_clock(),
             size=reply.size,
-            span=self._traced(span, reply.request_id),
+            span=span,
         )
 
     def _submit(
