@@ -19,7 +19,6 @@ from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.error_log import ErrorLog
 from taskgate_server.upstream.failures import from_botocore
 from taskgate_server.upstream.odd_values import OddValueLog
-from taskgate_server.upstream.resources import resource_name
 from taskgate_server.upstream.retries import is_throttle
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
@@ -169,7 +168,7 @@ class Sender:
             title=spec.title,
             domain=spec.error_domain,
             operation=operation,
-            resource=resource_name(spec.name, operation, params) if params else "",
+            resource=_resource_name(spec.name, operation, params) if params else "",
             endpoint=client.endpoint if client else "",
         )
 
@@ -228,3 +227,10 @@ def _tell(
 
     if not loop.is_closed():
         loop.call_soon_threadsafe(told)
+
+
+def _resource_name(service: str, operation: str, params: Mapping[str, Any]) -> str:
+    """See `resources.resource_name`. It loads AWS's model; the server listens before that."""
+    from taskgate_server.upstream.resources import resource_name  # noqa: PLC0415  # see above
+
+    return resource_name(service, operation, params)
