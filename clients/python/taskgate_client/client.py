@@ -35,9 +35,7 @@ from taskgate_client.waiting import WaitSession
 class Client:
     """A connection to Taskgate. Use it from as many threads as you like; close it in the end.
 
-    Args:
-        channel: to the server; `taskgate_client.connect` makes one.
-        timing: where clock, sleep and chance come from.
+    `taskgate_client.connect` makes its `channel`; `timing` has clock, sleep and randomness.
     """
 
     def __init__(self, channel: grpc.Channel, timing: Timing | None = None) -> None:
