@@ -170,7 +170,7 @@ class Sender:
             title=spec.title,
             domain=spec.error_domain,
             operation=operation,
-            resource=resource_name(spec.name, operation, params) if params else "",
+            resource=_resource_name(spec.name, operation, params) if params else "",
             endpoint=client.endpoint if client else "",
         )
 
@@ -229,3 +229,10 @@ def _tell(
 
     if not loop.is_closed():
         loop.call_soon_threadsafe(told)
+
+
+def _resource_name(service: str, operation: str, params: Mapping[str, Any]) -> str:
+    """See `resources.resource_name`. It loads AWS's model; the server listens before that."""
+    from taskgate_server.upstream.resources import resource_name  # noqa: PLC0415  # see above
+
+    return resource_name(service, operation, params)
