@@ -162,8 +162,6 @@ class Sender:
             operation: its AWS name.
             params: of boto3, which name the resource; None where errors have none.
         """
-        from taskgate_server.upstream.resources import resource_name  # noqa: PLC0415  # 0.1 s
-
         spec, client = self.connection.spec, self.connection.client
         return errors.Origin(
             service=spec.name,
