@@ -73,10 +73,10 @@ def test_a_unix_socket_drains_at_once(aws: Emulator, tmp_path: Path) -> None:
         assert server.stop(signal.SIGTERM) == 0
 
 
-def test_workers_do_not_share_a_unix_socket(capsys: pytest.CaptureFixture[str]) -> None:
+def test_workers_do_not_share_a_unix_socket(capfd: pytest.CaptureFixture[str]) -> None:
     settings = Settings(listen_host="unix:/run/taskgate.sock", workers=2)
     assert process.serve(lambda: settings) == 1
-    assert "listen_host: a Unix socket serves one process" in capsys.readouterr().err
+    assert "listen_host: a Unix socket serves one process" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["unix:", "unix:relative.sock"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
+from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client
 from taskgate_emulator import Emulator
@@ -59,12 +60,8 @@ def test_an_error_of_healthomics_names_the_resource(aws: Emulator, client: Clien
 
 
 def test_the_name_that_aws_sends_wins(aws: Emulator, client: Client) -> None:
-    aws.fail(
-        "omics",
-        "GetRun",
-        "ResourceNotFoundException",
-        members={"resourceId": "of-aws", "resourceType": "run"},
-    )
+    members = {"resourceId": "of-aws", "resourceType": "farm"}
+    aws.fail("deadline", "GetFarm", "ResourceNotFoundException", members=members)
     with pytest.raises(grpc.RpcError) as raised:
-        client.omics.GetRun(omics_pb2.GetRunRequest(id="7"))
-    assert CallError.of(raised.value).resource == ("run", "of-aws")
+        client.deadline.GetFarm(deadline_pb2.GetFarmRequest(farm_id="farm-" + "0" * 32))
+    assert CallError.of(raised.value).resource == ("farm", "of-aws")
