@@ -111,7 +111,7 @@ fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
 	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
 
 attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, every operation
-	ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack
+	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack
 
 bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside botocore's parser
 	$(BIN)/python -m benchmarks.converter --check
