@@ -23,8 +23,8 @@ WATCHES: Final = 5_000
 WARM_UP_WATCHES: Final = 2_000
 SAMPLES: Final = 10
 MAX_OWN_BYTES: Final = 400
-"""For each cancelled watch, beyond what bare grpcio retains. Two hundred are seen, of native memory:
-no Python object of the server is among them. A retained stream would be several kilobytes."""
+"""For each cancelled watch, beyond what bare grpcio retains. About 200 are seen, all of them native
+memory: no Python object of the server is among them. A stream that is kept has kilobytes."""
 
 
 @pytest.fixture(scope="module")
