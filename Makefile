@@ -120,7 +120,7 @@ outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long: what ca
 	OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m alone tests/isolation/test_outages.py
 
 attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, every operation
-	ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack
+	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack
 
 odd-values: SEED := $(SEED)
 odd-values: gen/stamp ## 20,000 responses of AWS with one odd value, from SEED, as boto3 and Taskgate read them

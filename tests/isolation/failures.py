@@ -137,8 +137,14 @@ class Failure:
             aws.discard("deadline", operation)
 
 
+OWN_LIMITS: Final = ("DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
+"""The failing caller's own time and its rate limit may end its calls, too."""
+
+
 def _fails(*codes: str, **how: Any) -> Failure:
-    return Failure(repeat=how.pop("repeat", read_job), codes=frozenset(codes), **how)
+    return Failure(
+        repeat=how.pop("repeat", read_job), codes=frozenset((*codes, *OWN_LIMITS)), **how
+    )
 
 
 OPEN: Final = "UNAVAILABLE"

@@ -49,7 +49,6 @@ def aws() -> Iterator[Emulator]:
 def make_odd(account: Account) -> None:
     key = (seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, seed.FAILED_TASK_ID)
     record: Any = account.table("deadline.Task").record(key)
-    assert record is not None
     record["createdBy"] = 7
 
 

@@ -77,7 +77,7 @@ def fault_of_call(node: ast.Call, names: dict[str, str]) -> str:
     name = qualified(node.func, names)
     if name in {"random.Random", "numpy.random.default_rng"} and not node.args:
         return f"{name}() without a seed"
-    keywords = {keyword.arg or "**" for keyword in node.keywords}
+    keywords = {keyword.arg or "" for keyword in node.keywords}
     if name in {"hypothesis.settings", "hypothesis.settings.register_profile"}:
         return ", ".join(f"{each}= overrides the profile" for each in sorted(keywords & RESERVED))
     if "use_true_random" in keywords:
@@ -90,9 +90,12 @@ def faults(source: str) -> Iterator[str]:
     tree = ast.parse(source)
     names = imported_names(tree)
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call | ast.Name | ast.Attribute):
+        if isinstance(node, ast.Call):
+            found = fault_of_call(node, names)
+        elif isinstance(node, ast.Name | ast.Attribute):
+            found = fault_of(node, names)
+        else:
             continue
-        found = fault_of_call(node, names) if isinstance(node, ast.Call) else fault_of(node, names)
         if found:
             yield f"{node.lineno}: {found}"
 
