@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: attack bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update outages requirements serve simulate skew soak test
+.PHONY: attack bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update odd-values outages requirements serve simulate skew soak test test-random
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ CHART_TOOLS := checkov hadolint kubernetes
 	@$(PYTHON) tests/tools/helm/install.py .venv-tools/helm/bin
 	@test ! -e .venv-tools/helm/bin/helm || touch $@
 
+# grpcurl is written in Go. Without Go there is none, unless CI=true, which fails.
+.venv-tools/grpcurl/stamp: tests/tools/grpcurl/install.py tests/tools/grpcurl/go.mod tests/tools/grpcurl/go.sum
+	@$(PYTHON) tests/tools/grpcurl/install.py .venv-tools/grpcurl/bin
+	@test ! -e .venv-tools/grpcurl/bin/grpcurl || touch $@
+
 demo: gen/stamp ## start a local AWS and Taskgate, read both kinds of task over gRPC, stop
 	@$(BIN)/taskgate demo
 
@@ -48,9 +53,20 @@ serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 TEST_PROCESSES := 3
 # Those of make chart-test, image-test and cluster-test need more of the machine.
 HERE := not chart and not image and not cluster
-test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) ## all tests
-	$(BIN)/pytest -m 'alone and $(HERE)'
-	$(BIN)/pytest -m 'not alone and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# The order of Python's sets of strings is random, too, unless it has a seed.
+test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/grpcurl/stamp ## all tests, with the same random choices each time
+	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'alone and $(HERE)'
+	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'not alone and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+# What draws its cases: property tests, state machines, mutations and simulated callers.
+RANDOM_TESTS := tests/differential tests/emulator tests/fuzz tests/guard tests/unit tests/watch tests/functional/test_watch_at_random.py
+SEED ?= $(shell $(PYTHON) -c 'import random; print(random.randrange(1, 2**31))')
+VOLUME ?= 1
+test-random: SEED := $(SEED)
+test-random: gen/stamp ## tests with random cases, with a fresh SEED or a given one; VOLUME=n: n times as many
+	@echo "SEED=$(SEED); replay with: SEED=$(SEED) VOLUME=$(VOLUME) make test-random"
+	SEED=$(SEED) VOLUME=$(VOLUME) PYTHONHASHSEED=$(SEED) $(BIN)/pytest -m 'not alone and $(HERE)' \
+		-n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(RANDOM_TESTS)
 
 # Needs root and the Debian packages that .ci/run installs.
 image-test: gen/stamp ## build the container image twice, and run it as Kubernetes would
@@ -104,7 +120,11 @@ outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long: what ca
 	OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m alone tests/isolation/test_outages.py
 
 attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, every operation
-	ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack
+	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack
+
+odd-values: SEED := $(SEED)
+odd-values: gen/stamp ## 20,000 responses of AWS with one odd value, from SEED, as boto3 and Taskgate read them
+	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/differential/test_odd_values.py
 
 bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside botocore's parser
 	$(BIN)/python -m benchmarks.converter --check

@@ -17,6 +17,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 
+DESCRIPTORS = "taskgate/descriptors.binpb"
+"""The contract as a FileDescriptorSet with its comments. Python's generated code has none."""
+
 
 def compile_protos(protos: Path, output: Path) -> None:
     """Replaces `output` by the Python stubs of every file under `protos`.
@@ -28,7 +31,7 @@ def compile_protos(protos: Path, output: Path) -> None:
     """
     files = sorted(str(path) for path in protos.rglob("*.proto"))
     shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    (output / DESCRIPTORS).parent.mkdir(parents=True)
     bundled = resources.files("grpc_tools") / "_proto"
     includes = [str(protos), str(ROOT / "third_party/googleapis"), str(bundled)]
     plugins = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
@@ -38,6 +41,9 @@ def compile_protos(protos: Path, output: Path) -> None:
         *(f"--proto_path={path}" for path in includes),
         *(f"--{kind}_out={output}" for kind in ("python", "grpc_python")),
         *(f"--{kind}_out=quiet:{output}" for kind in ("mypy", "mypy_grpc")),
+        f"--descriptor_set_out={output / DESCRIPTORS}",
+        "--include_imports",
+        "--include_source_info",  # the comments, for reflection
         *files,
     ]
     if protoc.main(arguments) != 0:

@@ -1,4 +1,7 @@
-"""A whole Taskgate on loopback for every test that wants one: emulator, server, channel."""
+"""A whole Taskgate on loopback for every test that wants one: emulator, server, channel.
+
+Registers hypothesis' profile as well: see `tests/seeds.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import io
 import signal
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TextIO
@@ -15,6 +18,7 @@ from typing import TextIO
 import grpc
 import pytest
 from botocore.loaders import JSONFileLoader
+from hypothesis import settings as hypothesis_settings
 
 from taskgate_client import Client, connect
 from taskgate_emulator import Emulator
@@ -23,11 +27,40 @@ from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.ports import Address
 from taskgate_server.stopping import drain_grace_seconds
 from tests.emulator.judge import every_answer_fits_the_model
+from tests.seeds import IS_RANDOM_RUN, SEED, replay_hint
 
 __all__ = ["every_answer_fits_the_model"]
 """Fixtures from elsewhere: the check holds in all tests."""
 
 REGION = "us-west-2"
+
+# Examples neither depend on the clock nor on what an earlier run has stored. No deadline: how long
+# an example takes depends on the machine's load.
+hypothesis_settings.register_profile(
+    "taskgate", derandomize=not IS_RANDOM_RUN, database=None, deadline=None, print_blob=True
+)
+hypothesis_settings.load_profile("taskgate")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Seed hypothesis with `SEED`, before its plugin reads the option."""
+    if IS_RANDOM_RUN and config.getoption("--hypothesis-seed") is None:
+        config.option.hypothesis_seed = str(SEED)
+
+
+def pytest_report_header() -> str:
+    """Return the seed for the head of the report."""
+    return replay_hint()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the seed to the report of each failure."""
+    report = yield
+    if report.failed:
+        report.sections.append(("seed", replay_hint()))
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)

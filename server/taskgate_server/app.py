@@ -22,7 +22,7 @@ from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline
 from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
-from taskgate_server.ports import Address, is_loopback
+from taskgate_server.ports import Address, is_loopback, is_unix
 from taskgate_server.readiness import Readiness
 from taskgate_server.reloading import FileFaultError
 from taskgate_server.server import Handlers, Limits, Ports, Server
@@ -30,6 +30,7 @@ from taskgate_server.stopping import Stopping, drain_grace_seconds
 from taskgate_server.supervision import BackgroundTask
 from taskgate_server.targets import by_target
 from taskgate_server.telemetry import LOG, LogOutput, LogWriter
+from taskgate_server.upstream.endpoints import prefix_names
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin
@@ -160,7 +161,7 @@ def build(
 
 
 def _strangers(settings: Settings) -> list[str]:
-    """A line for each AWS service in the settings that Taskgate does not know."""
+    """Return a line for each AWS service and host prefix in the settings that does not exist."""
     known = [spec.name for spec in SERVICES]
     tables = {"aws": settings.aws}
     tables |= {f"targets.{name}.aws": each.aws for name, each in settings.targets.items()}
@@ -168,6 +169,14 @@ def _strangers(settings: Settings) -> list[str]:
         f"{table}.{name}: no such AWS service; there are {', '.join(known)}"
         for table, services in tables.items()
         for name in sorted(services.keys() - known)
+    ]
+    faults += [
+        f"{table}.{name}.endpoint_urls.{prefix}: no such host prefix; there are"
+        f" {', '.join(sorted(prefix_names(name)))}"
+        for table, services in tables.items()
+        for name, service in services.items()
+        if name in known and service.endpoint_urls  # reading the model takes 0.1 s
+        for prefix in sorted(service.endpoint_urls.keys() - set(prefix_names(name)))
     ]
     if DEFAULT_TARGET in settings.targets:
         faults.append(f"targets.{DEFAULT_TARGET}: aws describes that one; choose another name")
@@ -187,7 +196,8 @@ def _ports(settings: Settings, work: Work) -> Ports:
         mutual = settings.tls_client_ca_file is not None
         credentials = transport.credentials_of(certificates, mutual=mutual)
     if settings.health_port is not None:
-        host = settings.health_host or settings.listen_host
+        beside = "127.0.0.1" if is_unix(settings.listen_host) else settings.listen_host
+        host = settings.health_host or beside
         health = Address(host=host, port=settings.health_port)
     address = Address(host=settings.listen_host, port=settings.listen_port)
     return Ports(
@@ -236,6 +246,9 @@ def _limits(settings: Settings, guard: Guard | None) -> Limits:
         max_connection_age_grace=settings.max_connection_age_grace_seconds,
         max_connection_idle=settings.max_connection_idle_seconds,
         max_streams=settings.max_streams_per_connection,
+        keepalive=settings.keepalive_seconds,
+        keepalive_timeout=settings.keepalive_timeout_seconds,
+        min_ping=settings.min_ping_seconds,
         connections=connections if guard is not None else None,
     )
 

@@ -35,6 +35,11 @@ class AwsSettings(BaseModel):
         description="Another endpoint than AWS's own, such as the emulator's. AWS's host prefixes"
         " are then left out.",
     )
+    endpoint_urls: dict[str, Endpoint] = Field(
+        default_factory=dict,
+        description="Endpoints by host prefix, such as `workflows` or `management`, for AWS"
+        " PrivateLink without private DNS. Other prefixes go to `endpoint_url`, or to AWS's own.",
+    )
     logs_endpoint_url: Endpoint | None = Field(
         None,
         description="The same for Amazon CloudWatch Logs in this region, which has tasks' logs.",

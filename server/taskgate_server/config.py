@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
 import pydantic_settings
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -38,6 +38,21 @@ COMMAND_LINE_VARIABLES: Final = frozenset(
 PlaintextPhrase = Literal["I understand that anyone on the network can read and make calls"]
 PLAINTEXT_PHRASE: Final[str] = get_args(PlaintextPhrase)[0]
 
+
+def _without_brackets(host: str) -> str:
+    """Return an IPv6 address without the brackets that it has in URLs."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def _with_absolute_path(host: str) -> str:
+    """Return an address, of a Unix socket only with an absolute path."""
+    if host.startswith("unix:") and not host.startswith("unix:/"):
+        raise ValueError("a Unix socket needs an absolute path, such as unix:/run/taskgate.sock")
+    return host
+
+
+Host = Annotated[str, AfterValidator(_without_brackets)]
+ListenHost = Annotated[Host, AfterValidator(_with_absolute_path)]
 TracesEndpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")]
 KeysPlace = Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#]+|[^:]+$)")]
 # No symmetric one: the key that verifies would be one that signs.
@@ -56,10 +71,10 @@ class Settings(BaseSettings):
         env_prefix="TASKGATE_", env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
-    listen_host: str = Field(
+    listen_host: ListenHost = Field(
         "127.0.0.1",
-        description="Address to listen on. The default is this machine alone; any other needs TLS,"
-        " see security.md.",
+        description="Address to listen on, or `unix:/run/taskgate.sock` for a Unix socket. The"
+        " default is this machine alone; any other needs TLS, see security.md.",
     )
     listen_port: int = Field(
         50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
@@ -86,8 +101,10 @@ class Settings(BaseSettings):
         None,
         description=f"`{PLAINTEXT_PHRASE}`, in these words, lets other machines call without TLS.",
     )
-    health_host: str | None = Field(
-        None, description="Address of `health_port`. Unset: that of `listen_host`."
+    health_host: Host | None = Field(
+        None,
+        description="Address of `health_port`. Unset: that of `listen_host`, or 127.0.0.1 beside a"
+        " Unix socket.",
     )
     health_port: int | None = Field(
         None,
@@ -96,7 +113,7 @@ class Settings(BaseSettings):
         description="Another port, in plaintext, for grpc.health.v1 and nothing else: for probes"
         " that know no TLS. Unset: none.",
     )
-    admin_host: str = Field(
+    admin_host: Host = Field(
         "127.0.0.1",
         description="Address of `admin_port`. It is plaintext, and tells methods and figures, no"
         " values.",
@@ -134,6 +151,16 @@ class Settings(BaseSettings):
         None,
         description="The issuer's keys, a JSON Web Key Set: a file, or an address (`https://`)."
         " Needed with `jwt_issuer`.",
+    )
+    jwt_keys_token_file: Path | None = Field(
+        None,
+        description="File with a token for that address, such as Kubernetes' own; read at each"
+        " fetch, and not sent after a redirect. Unset: none.",
+    )
+    jwt_keys_ca_file: Path | None = Field(
+        None,
+        description="Authorities in PEM that the address's certificate must be from. Unset: those"
+        " of the system.",
     )
     jwt_algorithms: tuple[Algorithm, ...] = Field(
         ("RS256", "ES256"), min_length=1, description="How a token may be signed."
@@ -189,6 +216,15 @@ class Settings(BaseSettings):
     max_connection_idle_seconds: Seconds = Field(
         600.0, description="After how long a connection without calls is closed."
     )
+    keepalive_seconds: Seconds = Field(
+        30.0, description="After how long without data the server pings a client."
+    )
+    keepalive_timeout_seconds: Seconds = Field(
+        10.0, description="How long a client may take to respond before its connection is closed."
+    )
+    min_ping_seconds: Seconds = Field(
+        10.0, description="Shortest interval between the pings of a client, with or without calls."
+    )
     max_streams_per_connection: int = Field(
         10_000,
         ge=1,
@@ -231,6 +267,11 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, description="Largest request message accepted."
     )
+    max_response_bytes: int = Field(
+        3584 * 1024,
+        ge=64 * 1024,
+        description="Largest response composed of many tasks. gRPC clients take 4 MiB by default.",
+    )
     stream_chunk_bytes: int = Field(
         256 * 1024,
         ge=1024,
@@ -240,7 +281,8 @@ class Settings(BaseSettings):
     spool_memory_bytes: int = Field(
         1024 * 1024,
         ge=0,
-        description="Payload from a caller kept in memory; what is more goes to a temporary file.",
+        description="Payload from a caller kept in memory; what is more goes to a temporary file in"
+        " `TMPDIR`.",
     )
     spool_max_bytes: int = Field(
         8 * 1024**3,

@@ -288,10 +288,11 @@ def _address(process: subprocess.Popen[str]) -> str:
     """The address in the server's log line that says it listens."""
     lines = []
     for line in process.stderr or ():
-        lines.append(line)
+        # The command that reports it begins its own line so.
+        lines.append(line.strip().removeprefix("taskgate: "))
         if line.startswith("{") and json.loads(line)["message"] == "listening":
             return str(json.loads(line)["address"])
-    raise StartError("".join(lines).strip() or "the server said nothing and ended")
+    raise StartError("\n".join(lines).strip() or "the server said nothing and ended")
 
 
 def _forward(log: TextIO, to: TextIO | None) -> None:

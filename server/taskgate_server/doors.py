@@ -7,7 +7,7 @@ flight, circuit breakers and events have nothing to do with those of another.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +20,14 @@ from taskgate_server.daemon_threads import DaemonThreads
 from taskgate_server.upstream.breaker import Breaker, Trip
 from taskgate_server.upstream.clients import make_client
 from taskgate_server.upstream.connection import Connection
-from taskgate_server.upstream.events import EventQueue, Hint, queue_settings
+from taskgate_server.upstream.events import (
+    EventOrigin,
+    EventQueue,
+    EventReading,
+    Hint,
+    OriginOf,
+    queue_settings,
+)
 from taskgate_server.upstream.gateway import Gateway, Sharing
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.ratelimit import RateLimiter, Unlimited
@@ -130,13 +137,16 @@ def open_doors(settings: Settings, target: str, telemetry: Telemetry) -> Doors:
         aws = aws_settings(settings, target, spec.name)
         sender = _sender(spec, aws, telemetry.of(target, spec.name))
         gateways[spec.name] = _gateway(sender, aws, sharing, settings)
-        for_logs = aws.model_copy(update={"endpoint_url": aws.logs_endpoint_url})
+        for_logs = aws.model_copy(
+            update={"endpoint_url": aws.logs_endpoint_url, "endpoint_urls": {}}
+        )
         label = logs_label(spec.name)
         sender = _sender(LOGS, for_logs, telemetry.of(target, label), on_demand=True)
         logs[spec.name] = _gateway(sender, for_logs, at_once, settings)
     urls = event_queues(aws_settings(settings, target, spec.name) for spec in SERVICES)
     queues = [
-        event_queue(url, aws, hints, telemetry.of(target, SQS.name)) for url, aws in urls.items()
+        event_queue(url, aws, hints, telemetry.of(target, SQS.name), _origins(gateways))
+        for url, aws in urls.items()
     ]
     return Doors(target=target, gateways=gateways, logs=logs, hints=hints, queues=queues)
 
@@ -175,21 +185,35 @@ def event_queues(services: Iterable[AwsSettings]) -> dict[str, AwsSettings]:
 
 
 def event_queue(
-    url: str, aws: AwsSettings, hint: Hint, observed: Observed | None = None
+    url: str,
+    aws: AwsSettings,
+    hint: Hint,
+    observed: Observed | None = None,
+    origin_of: OriginOf = lambda _: EventOrigin(),
 ) -> EventQueue:
     """What takes events out of one queue."""
     threads, make = DaemonThreads("events"), partial(make_client, SQS, queue_settings(url, aws))
     # No traces: a queue is asked all the time, on nobody's behalf.
     meter = observed.meter if observed is not None else None
     sender = Sender(Connection(SQS, make, threads), threads, meter)
-    return EventQueue(sender, url, _name_in, hint)
+    return EventQueue(sender, url, _read_event, hint, origin_of=origin_of)
 
 
-def _name_in(event: str) -> str | None:
-    """See `tasks.events.name_in`. Imports the contracts, which takes 0.1 s."""
-    from taskgate_server.tasks.events import name_in  # noqa: PLC0415
+def _origins(gateways: Mapping[str, Gateway]) -> OriginOf:
+    """Return where the AWS services of a target are, once their clients exist."""
 
-    return name_in(event)
+    def origin_of(service: str) -> EventOrigin:
+        client = gateways[service].connection.client
+        return EventOrigin() if client is None else EventOrigin(client.account, client.region)
+
+    return origin_of
+
+
+def _read_event(body: str) -> EventReading:
+    """See `tasks.events.read_event`. Imports the contracts, which takes 0.1 s."""
+    from taskgate_server.tasks.events import read_event  # noqa: PLC0415
+
+    return read_event(body)
 
 
 def _paced(sender: Sender, aws: AwsSettings, workers: int) -> PacedSender:

@@ -43,6 +43,8 @@ class Origin:
     title: str
     domain: str
     operation: str
+    resource: str = ""
+    """The resource that the request names, such as `run/7`; HealthOmics' errors name none."""
     endpoint: str = ""
     """The host asked, for the person who has to find out why it cannot be reached."""
 
@@ -65,7 +67,7 @@ def _resource(response: Response, origin: Origin) -> list[Message]:
     kind, name = response.get("resourceType", ""), response.get("resourceId", "")
     info = error_details_pb2.ResourceInfo(
         resource_type=kind or origin.title,
-        resource_name=name,
+        resource_name=name or origin.resource,
     )
     return [info]
 

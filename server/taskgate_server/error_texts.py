@@ -22,7 +22,7 @@ IDENTITY: Final = "[identity]"
 ACCOUNT: Final = "[account]"
 HOST: Final = "[host]"
 
-_NAME: Final = r"""(?:[^\s"'`,;<>()\[\]{}|]|,(?=\w))"""
+_NAME: Final = r"""(?:[^\s"'`,;<>()\[\]{}|]|,(?=[\w+=,.@/-]))"""
 """A character of a name in a sentence: what follows a name is white space or punctuation. Names of
 roles and sessions may have a comma."""
 

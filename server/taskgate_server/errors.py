@@ -302,14 +302,18 @@ def caller_limit(limit: str, allowed: float, retry_seconds: float) -> TaskgateEr
     )
 
 
-def spool_full(limit: str) -> TaskgateError:
-    """Return the error of an upload that has no room on this server."""
+def response_too_large(max_bytes: int) -> TaskgateError:
+    """Return the error of a task for which a batch's response has no room.
+
+    Args:
+        max_bytes: of one response.
+    """
     return TaskgateError(
         code=StatusCode.RESOURCE_EXHAUSTED,
-        message=f"uploads in progress have reached {limit}: retry when others have ended",
-        reason="SPOOL_FULL",
-        metadata={"limit": "spool_max_bytes"},
-        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(10))],
+        message=f"the response would exceed {max_bytes} bytes: request this task again in a batch"
+        " of fewer names, or with view BASIC",
+        reason="RESPONSE_TOO_LARGE",
+        metadata={"max_response_bytes": str(max_bytes)},
     )
 
 

@@ -5,6 +5,7 @@ Importing the contracts takes 0.1 s, so this is imported when the server listens
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,7 +24,7 @@ from taskgate_server.pipeline.stages import list_stages
 from taskgate_server.readiness import TASK_SERVICE
 from taskgate_server.rpc import handlers, reflection
 from taskgate_server.rpc.converter import Operation
-from taskgate_server.rpc.spool import Spool
+from taskgate_server.rpc.spool import Spool, directory_fault
 from taskgate_server.rpc.streams import StreamLimits
 from taskgate_server.tasks import servicer
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
@@ -34,6 +35,7 @@ from taskgate_server.tasks.reads import Reads
 from taskgate_server.tasks.updates import Updates
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.service import Watches
+from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 
 if TYPE_CHECKING:  # it comes with the settings that ask for it
@@ -51,7 +53,12 @@ def load_operations() -> Operations:
 
 
 def stream_limits(settings: Settings) -> StreamLimits:
-    """Return the limits of uploads and downloads; all targets share the spool."""
+    """Return the limits of uploads and downloads; all targets share the spool.
+
+    A temporary directory that cannot be used is logged.
+    """
+    if fault := directory_fault(os.environ):
+        LOG.warning("uploads cannot be stored", extra={"fault": fault})
     return StreamLimits(
         chunk_bytes=settings.stream_chunk_bytes,
         spool_memory_bytes=settings.spool_memory_bytes,
@@ -100,7 +107,7 @@ def load_rpcs(  # whatever an RPC may need
     counts = {name: len(each) for name, each in operations.items()}
     yield from servicer.make_rpcs(
         [
-            Reads(backends),
+            Reads(backends, settings.max_response_bytes),
             Updates(backends, touched=hub.touched),
             logs,
             Watches(hub, settings.default_time_limit_seconds),
@@ -129,7 +136,7 @@ def load_pipeline(observation: Observation, guard: Guard | None, reception: Rece
 def load_reflection() -> Iterable[Rpc]:
     """Return the RPCs that describe the contract; they have nothing to do with targets."""
     contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
-    return reflection.make_rpcs([*contracts, health.SERVICE, reflection.SERVICES[-1]])
+    return reflection.make_rpcs([*contracts, health.SERVICE, *reflection.SERVICES])
 
 
 def _backend(operations: Operations, spec: ServiceSpec, gateway: Gateway) -> TaskBackend:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import socket
 from dataclasses import dataclass
+from typing import Final
 
 
 class ListenError(Exception):
@@ -20,11 +23,25 @@ class Address:
 
     def __str__(self) -> str:
         """As gRPC takes it."""
+        if is_unix(self.host):
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+UNIX: Final = "unix:"
+"""Begins the address of a Unix socket, before its path; see
+https://github.com/grpc/grpc/blob/master/doc/naming.md"""
+
+
+def is_unix(host: str) -> bool:
+    """Return whether an address is that of a Unix socket, which has no port."""
+    return host.startswith(UNIX)
 
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach the address."""
+    if is_unix(host):
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -39,8 +56,21 @@ def reserve(address: Address) -> Address:
     Raises:
         OSError: somebody listens there, or it is not this machine's.
     """
+    if is_unix(address.host):
+        _demand_unused(address.host.removeprefix(UNIX))
+        return Address(host=address.host, port=0)
     with _bound(address, socket.SO_REUSEADDR) as probe:
         return Address(host=address.host, port=probe.getsockname()[1])
+
+
+def _demand_unused(path: str) -> None:
+    """Raise OSError if a server listens on a Unix socket; gRPC would replace it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def hold(address: Address) -> socket.socket:

@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 
 from taskgate_server import telemetry
 from taskgate_server.config import Settings, SettingsError
-from taskgate_server.ports import Address, ListenError, hold, reserve
+from taskgate_server.ports import Address, ListenError, hold, is_unix, reserve
 from taskgate_server.stopping import Stopping, drain_grace_seconds
 from taskgate_server.supervisor import Supervisor
 from taskgate_server.telemetry import LogOutput, LogStyle, LogWriter
@@ -118,6 +118,8 @@ def _orphaned(stopping: Stopping) -> None:
 
 
 async def _supervise(settings: Settings) -> int:
+    if is_unix(settings.listen_host):
+        raise SettingsError(["listen_host: a Unix socket serves one process: set workers = 1"])
     stopping = Stopping()
     stopping.listen_to_signals()
     with ExitStack() as ports:

@@ -22,6 +22,7 @@ from taskgate_server.supervision import Supervision
 from taskgate_server.telemetry import BUGS
 from taskgate_server.telemetry.metrics import Metrics
 from taskgate_server.upstream.breaker import State
+from taskgate_server.upstream.events import EventUse
 from taskgate_server.upstream.gateway import Gateway
 
 if TYPE_CHECKING:  # it comes with the contracts, or with the settings that ask for it
@@ -239,10 +240,7 @@ class Readings(Collector):
 
     def _events(self) -> Iterator[Metric]:
         queues = self._sources.queues
-        counts = [
-            (["hinted"], sum(each.hinted for each in queues)),
-            (["ignored"], sum(each.ignored for each in queues)),
-        ]
+        counts = [([use.value], sum(each.uses[use] for each in queues)) for use in EventUse]
         yield _counters("events", "Events that came, by what they were good for.", ["use"], counts)
         yield SummaryMetricFamily(
             "taskgate_event_lag_seconds",

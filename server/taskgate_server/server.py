@@ -17,7 +17,7 @@ import grpc
 
 from taskgate_server.calls import CallsInFlight, Handler, Work
 from taskgate_server.connection_limits import ConnectionLimits
-from taskgate_server.ports import Address, ListenError, reserve
+from taskgate_server.ports import Address, ListenError, is_unix, reserve
 from taskgate_server.readiness import Readiness
 from taskgate_server.stopping import Stopping
 from taskgate_server.supervision import BackgroundTask
@@ -30,11 +30,6 @@ through its poller's thread; several of them find more to do in each trip."""
 MAX_PENDING_CALLS = 20_000
 MAX_METADATA_BYTES = 32 * 1024
 """Of one call: a token with many groups has room in it."""
-MIN_PING_MS = 10_000
-"""Clients may ping as often; by default gRPC takes more than one ping in five minutes for an
-attack. The project's own clients ping every 30 s while a call waits."""
-KEEPALIVE_MS = 30_000
-KEEPALIVE_TIMEOUT_MS = 10_000
 HANDSHAKE_MS = 10_000
 """TLS and HTTP/2 settings; gRPC's default is two minutes."""
 LOOKAHEAD_BYTES = 1024 * 1024
@@ -117,6 +112,14 @@ class Limits:
     max_streams: int = 10_000
     """Calls in flight on one connection. gRPC resets streams that exceed it before the client knows
     the limit, so that a burst on a new connection must not exceed it."""
+    keepalive: float = 30.0
+    """Seconds without data after which the server pings a client."""
+    keepalive_timeout: float = 10.0
+    """Seconds after which a connection is closed whose client has not responded to a ping."""
+    min_ping: float = 10.0
+    """Seconds between two pings of a client, at least; with or without calls. By default gRPC
+    allows one ping in five minutes, and none without calls in two hours:
+    https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md"""
     connections: ConnectionLimits | None = None
     """Of one address and of all; None for no limits."""
 
@@ -127,13 +130,13 @@ class Limits:
             ("grpc.max_connection_idle_ms", round(self.max_connection_idle * 1000)),
             ("grpc.max_concurrent_streams", self.max_streams),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
-            # A connection whose other end is gone without a word holds its calls, and their places
-            # in the limits of their caller.
-            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-            ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-            # A client may ping without calls too; by default gRPC disconnects it for that.
+            # The calls of a half-open connection count in the limits of their caller.
+            ("grpc.keepalive_time_ms", round(self.keepalive * 1000)),
+            ("grpc.keepalive_timeout_ms", round(self.keepalive_timeout * 1000)),
+            # While a keepalive ping is in flight, gRPC waits for this time, 60 s by default.
+            ("grpc.http2.ping_timeout_ms", round(self.keepalive_timeout * 1000)),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", round(self.min_ping * 1000)),
         ]
         if self.connections is not None:
             # Of one acceptor: a bound between two checks of all connections.
@@ -192,7 +195,9 @@ class Server:
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         )
-        self._acceptors = [grpc.aio.server(options=options) for _ in range(ACCEPTORS)]
+        # A Unix socket cannot be shared: each acceptor would replace that of the one before.
+        count = 1 if is_unix(ports.address.host) else ACCEPTORS
+        self._acceptors = [grpc.aio.server(options=options) for _ in range(count)]
         self._health_server: grpc.aio.Server | None = None
         self.health_address: Address | None = None
         """Where health alone is told, once the server has started; None for nowhere."""
@@ -235,10 +240,17 @@ class Server:
                 self._add_port(acceptor, address)
                 await acceptor.start()
         except (OSError, RuntimeError):
-            raise ListenError(
-                f"cannot listen on {wanted}: is the port taken? Choose another with"
-                " TASKGATE_LISTEN_HOST and TASKGATE_LISTEN_PORT"
-            ) from None
+            if is_unix(wanted.host):
+                hint = (
+                    "does another server listen there, or is its directory missing or not"
+                    " writable? Choose another with TASKGATE_LISTEN_HOST"
+                )
+            else:
+                hint = (
+                    "is the port taken? Choose another with TASKGATE_LISTEN_HOST and"
+                    " TASKGATE_LISTEN_PORT"
+                )
+            raise ListenError(f"cannot listen on {wanted}: {hint}") from None
         return address
 
     def _add_port(self, acceptor: grpc.aio.Server, address: Address) -> None:

@@ -61,6 +61,11 @@ def _token_faults(settings: Settings) -> list[str]:
             f"jwt_keys: keys from http://{keys.hostname} can be replaced on the network:"
             " use https://, or a file; http:// is accepted for this machine alone"
         )
+    found += [
+        f"{name}: needs an address (https://) in jwt_keys"
+        for name in ("jwt_keys_token_file", "jwt_keys_ca_file")
+        if getattr(settings, name) is not None and not keys.netloc
+    ]
     return found
 
 

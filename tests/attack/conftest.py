@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from taskgate_emulator import Emulator
 from taskgate_emulator.clock import ManualClock
+from tests.attack.site import Site, running_site
+
+Sites = Callable[..., Site]
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +19,23 @@ def aws() -> Iterator[Emulator]:
     """Yield a local AWS whose tasks stay as they are: tests take longer than tasks do."""
     with Emulator(clock=ManualClock()) as emulator:
         yield emulator
+
+
+@pytest.fixture(scope="module")
+def sites(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    """Yield a function that returns the site with some weakness and settings.
+
+    A site starts when a test first needs it, which takes seconds, and serves the other tests of
+    the module too. Each has a policy file of its own; a test that changes it restores it.
+    """
+    running: dict[tuple[tuple[str, str], ...], Site] = {}
+    with ExitStack() as stack:
+
+        def site(**options: str) -> Site:
+            key = tuple(sorted(options.items()))
+            if key not in running:
+                folder = tmp_path_factory.mktemp("site")
+                running[key] = stack.enter_context(running_site(aws, folder, **options))
+            return running[key]
+
+        yield site

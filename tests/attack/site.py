@@ -93,7 +93,7 @@ def ended(call: Callable[[], object]) -> str:
 
 @contextmanager
 def running_site(
-    aws: Emulator, folder: Path, *, weakness: str = "", **settings: str
+    aws: Emulator, folder: Path, *, weakness: str = "", rules: str = POLICY, **settings: str
 ) -> Iterator[Site]:
     """Run a server that knows its callers by token, and read its log.
 
@@ -101,10 +101,11 @@ def running_site(
         aws: its AWS.
         folder: for the policy.
         weakness: a function of `weaknesses` that turns a defence off, for the control of a test.
+        rules: its policy, in Cedar.
         settings: variables without `TASKGATE_`, in lower case.
     """
     policy = folder / "policy.cedar"
-    policy.write_text(POLICY)
+    policy.write_text(rules)
     issuer = Issuer()
     with issuer.serving() as keys:
         given = {
@@ -157,6 +158,7 @@ def _await(site: Site) -> None:
     until = time.monotonic() + SECONDS
     while not site.address:
         assert time.monotonic() < until, site.lines
+        assert site.process.poll() is None, site.lines
         for line in list(site.lines):
             found = re.search(r'"message": "listening", "address": "([^"]+)"', line)
             if found:
@@ -164,6 +166,7 @@ def _await(site: Site) -> None:
         time.sleep(0.01)
     while site.get(site.token("warm-up")) != "OK":
         assert time.monotonic() < until, site.lines
+        assert site.process.poll() is None, site.lines
 
 
 @dataclass(frozen=True)

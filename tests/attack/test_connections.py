@@ -7,18 +7,19 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from taskgate_emulator import Emulator
-from tests.attack.site import Site, ended, running_site
+from tests.attack.conftest import Sites
+from tests.attack.site import Site, ended
 
 MANY = 200
 LIMIT = 50
+LIMITS = {"max_connections_per_address": str(LIMIT), "caller_streams": "20"}
+CALLS = {"caller_streams": "20", "caller_calls_per_second": "20"}
 
 
 def surviving_connections(site: Site) -> int:
@@ -46,9 +47,9 @@ def _is_open(connection: socket.socket) -> bool:
         return False
 
 
-def test_connections_of_one_address_are_bounded(aws: Emulator, tmp_path: Path) -> None:
-    settings = {"max_connections_per_address": str(LIMIT)}
-    with running_site(aws, tmp_path, **settings) as site, site.channel() as channel:
+def test_connections_of_one_address_are_bounded(sites: Sites) -> None:
+    site = sites(**LIMITS)
+    with site.channel() as channel:
         # The test's own connection is older, so it stays.
         stub: Any = health_pb2_grpc.HealthStub(channel)
         stub.Check(health_pb2.HealthCheckRequest(service="live"), timeout=5)
@@ -57,10 +58,8 @@ def test_connections_of_one_address_are_bounded(aws: Emulator, tmp_path: Path) -
         assert any('"connections over the limit closed"' in line for line in site.lines)
 
 
-def test_without_the_defence_all_stay(aws: Emulator, tmp_path: Path) -> None:
-    settings = {"max_connections_per_address": str(LIMIT)}
-    with running_site(aws, tmp_path, weakness="unlimited_connections", **settings) as site:
-        assert surviving_connections(site) == MANY
+def test_without_the_defence_all_stay(sites: Sites) -> None:
+    assert surviving_connections(sites(weakness="unlimited_connections", **LIMITS)) == MANY
 
 
 def open_watches(site: Site, count: int) -> dict[str, int]:
@@ -78,21 +77,18 @@ def open_watches(site: Site, count: int) -> dict[str, int]:
     return codes
 
 
-def test_health_watches_count_against_the_limits_of_their_address(
-    aws: Emulator, tmp_path: Path
-) -> None:
-    with running_site(aws, tmp_path, caller_streams="20") as site:
-        assert open_watches(site, 100) == {"OK": 20, "RESOURCE_EXHAUSTED": 80}
-        assert open_watches(site, 10) == {"OK": 10}, "those that have ended count no more"
+def test_health_watches_count_against_the_limits_of_their_address(sites: Sites) -> None:
+    site = sites(**LIMITS)
+    assert open_watches(site, 100) == {"OK": 20, "RESOURCE_EXHAUSTED": 80}
+    assert open_watches(site, 10) == {"OK": 10}, "those that have ended count no more"
 
 
-def test_without_the_defence_all_are_served(aws: Emulator, tmp_path: Path) -> None:
-    with running_site(aws, tmp_path, weakness="unlimited_streams", caller_streams="20") as site:
-        assert open_watches(site, 100) == {"OK": 100}
+def test_without_the_defence_all_are_served(sites: Sites) -> None:
+    assert open_watches(sites(weakness="unlimited_streams", **CALLS), 100) == {"OK": 100}
 
 
-def test_a_watch_holds_no_long_name(aws: Emulator, tmp_path: Path) -> None:
-    with running_site(aws, tmp_path) as site, site.channel() as channel:
+def test_a_watch_holds_no_long_name(sites: Sites) -> None:
+    with sites(**LIMITS).channel() as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service="x" * 1_000_000)
         assert ended(lambda: next(stub.Watch(request, timeout=10))) == "INVALID_ARGUMENT"
@@ -119,12 +115,9 @@ def reflected(site: Site, seconds: float) -> int:
     return count
 
 
-def test_each_reflection_request_counts_as_a_call(aws: Emulator, tmp_path: Path) -> None:
-    with running_site(aws, tmp_path, caller_calls_per_second="20") as site:
-        assert reflected(site, 2) <= 20 + 2 * 20 + 5
+def test_each_reflection_request_counts_as_a_call(sites: Sites) -> None:
+    assert reflected(sites(**CALLS), 2) <= 20 + 2 * 20 + 5
 
 
-def test_without_the_defence_one_stream_answers_any_number(aws: Emulator, tmp_path: Path) -> None:
-    settings = {"caller_calls_per_second": "20"}
-    with running_site(aws, tmp_path, weakness="unlimited_streams", **settings) as site:
-        assert reflected(site, 2) > 100
+def test_without_the_defence_one_stream_answers_any_number(sites: Sites) -> None:
+    assert reflected(sites(weakness="unlimited_streams", **CALLS), 2) > 100

@@ -6,14 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2
-from taskgate_emulator import Emulator
-from tests.attack.site import Metadata, Site, ended, running_site
+from tests.attack.conftest import Sites
+from tests.attack.site import Metadata, Site, ended
 from tests.watch.place import RUNNING, STEP
 
 pytestmark = pytest.mark.alone
@@ -47,20 +46,20 @@ def long_targets(site: Site) -> tuple[Counter[str], int, int]:
     return codes, site.rss() - rss, site.log_bytes() - logged
 
 
-def test_a_long_target_is_limited_and_not_logged(aws: Emulator, tmp_path: Path) -> None:
-    with running_site(aws, tmp_path, **SLOW) as site:
-        codes, grown, logged = long_targets(site)
-        assert codes["RESOURCE_EXHAUSTED"] > 0.8 * CALLS
-        assert grown < 8 * 1024 * 1024
-        assert logged < 400 * CALLS
-        assert max(map(len, site.lines)) <= MAX_LINE
+def test_a_long_target_is_limited_and_not_logged(sites: Sites) -> None:
+    site = sites(**SLOW)
+    codes, grown, logged = long_targets(site)
+    assert codes["RESOURCE_EXHAUSTED"] > 0.8 * CALLS
+    assert grown < 8 * 1024 * 1024
+    assert logged < 400 * CALLS
+    assert max(map(len, site.lines)) <= MAX_LINE
 
 
-def test_without_the_defence_it_is_neither(aws: Emulator, tmp_path: Path) -> None:
-    with running_site(aws, tmp_path, weakness="work_before_limits", **SLOW) as site:
-        codes, _, logged = long_targets(site)
-        assert codes["RESOURCE_EXHAUSTED"] == 0
-        assert logged > 20_000 * CALLS
+def test_without_the_defence_it_is_neither(sites: Sites) -> None:
+    site = sites(weakness="work_before_limits", **SLOW)
+    codes, _, logged = long_targets(site)
+    assert codes["RESOURCE_EXHAUSTED"] == 0
+    assert logged > 20_000 * CALLS
 
 
 def invalid_tokens(site: Site) -> tuple[Counter[str], int]:
@@ -72,34 +71,33 @@ def invalid_tokens(site: Site) -> tuple[Counter[str], int]:
     return codes, site.log_bytes() - logged
 
 
-def test_few_invalid_tokens_of_an_address_are_verified(aws: Emulator, tmp_path: Path) -> None:
-    with running_site(aws, tmp_path) as site:
-        known = site.token("alice")
-        assert site.get(known) == "OK"
-        began = time.monotonic()
-        codes, logged = invalid_tokens(site)
-        allowed = 50 * (time.monotonic() - began + 1) + 5
-        assert codes["UNAUTHENTICATED"] <= min(allowed, CALLS - 1), codes
-        assert codes["UNAUTHENTICATED"] + codes["RESOURCE_EXHAUSTED"] == CALLS
-        assert logged < 800 * 60
-        assert site.get(known) == "OK", "a caller that is known is served from the same address"
+def test_few_invalid_tokens_of_an_address_are_verified(sites: Sites) -> None:
+    site = sites()
+    known = site.token("alice")
+    assert site.get(known) == "OK"
+    began = time.monotonic()
+    codes, logged = invalid_tokens(site)
+    allowed = 50 * (time.monotonic() - began + 1) + 5
+    assert codes["UNAUTHENTICATED"] <= min(allowed, CALLS - 1), codes
+    assert codes["UNAUTHENTICATED"] + codes["RESOURCE_EXHAUSTED"] == CALLS
+    assert logged < 800 * 60
+    assert site.get(known) == "OK", "a caller that is known is served from the same address"
 
 
-def test_without_the_defence_all_are_verified(aws: Emulator, tmp_path: Path) -> None:
-    with running_site(aws, tmp_path, weakness="unlimited_failures") as site:
-        assert invalid_tokens(site)[0] == {"UNAUTHENTICATED": CALLS}
+def test_without_the_defence_all_are_verified(sites: Sites) -> None:
+    site = sites(weakness="unlimited_failures")
+    assert invalid_tokens(site)[0] == {"UNAUTHENTICATED": CALLS}
 
 
-def test_the_audit_of_a_large_batch_is_complete_in_short_lines(
-    aws: Emulator, tmp_path: Path
-) -> None:
+def test_the_audit_of_a_large_batch_is_complete_in_short_lines(sites: Sites) -> None:
     names = [f"{STEP}/tasks/task-{number:032x}-0" for number in range(200)]
     updates = [
         task_update_pb2.TaskUpdate(name=name, action=task_update_pb2.TASK_ACTION_CANCEL)
         for name in names
     ]
     request = task_update_pb2.BatchUpdateTasksRequest(updates=updates, reason="\x1b\u2028" * 2000)
-    with running_site(aws, tmp_path) as site, site.channel() as channel:
+    site = sites()
+    with site.channel() as channel:
         stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
         stub.BatchUpdateTasks(request, metadata=site.token("alice", "all"), timeout=20)
         lines = [line for line in site.lines if '"taskgate.audit"' in line]

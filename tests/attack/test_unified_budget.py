@@ -56,7 +56,7 @@ def rpcs() -> dict[str, Rpc]:
         {spec.name: load_backend(spec)(cast("Any", Unreachable(spec)), Mock()) for spec in SERVICES}
     )
     hub = Hub(backends, {spec.name: 1.0 for spec in SERVICES})
-    served = [Reads(backends), Updates(backends), Watches(hub, 1.0), Mock(spec=Rest)]
+    served = [Reads(backends, 4_000_000), Updates(backends), Watches(hub, 1.0), Mock(spec=Rest)]
     return {rpc.method.rpartition("/")[2]: rpc for rpc in make_rpcs(served)}
 
 

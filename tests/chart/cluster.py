@@ -25,7 +25,8 @@ from tests.chart.pods import TASKGATE, LocalPod, write_secret
 from tests.chart.rendered import Manifests, committed
 from tests.guard.authority import Authority
 from tests.guard.issuer import Issuer
-from tests.life.replicas import ENVOY, free_ports, is_serving, wait_until
+from tests.life.replicas import ENVOY, is_serving, wait_until
+from tests.ports import free_ports
 
 REPLICAS = 3
 HOST = "taskgate-envoy.taskgate.svc"

@@ -18,7 +18,8 @@ from tests.chart.pods import TASKGATE, LocalPod, write_secret
 from tests.chart.rendered import committed
 from tests.guard.authority import Authority
 from tests.life.load import Watcher
-from tests.life.replicas import free_ports, is_serving, wait_until
+from tests.life.replicas import is_serving, wait_until
+from tests.ports import free_ports
 from tests.watch.place import RUNNING
 
 pytestmark = [pytest.mark.chart, pytest.mark.alone]

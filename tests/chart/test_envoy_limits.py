@@ -19,7 +19,8 @@ from h2.events import RemoteSettingsChanged
 from h2.settings import SettingCodes
 
 from tests.chart.rendered import ROOT, committed
-from tests.life.replicas import ENVOY, free_ports, wait_until
+from tests.life.replicas import ENVOY, wait_until
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.chart, pytest.mark.alone]
 

@@ -20,7 +20,8 @@ from taskgate_client.commands.exits import Exit
 from tests.chart.helm import needs_helm, rendered, values
 from tests.chart.pods import TASKGATE, LocalPod
 from tests.chart.rendered import ROOT, committed
-from tests.life.replicas import free_ports, wait_until
+from tests.life.replicas import wait_until
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.chart
 

@@ -154,9 +154,9 @@ class Exchange:
         try:
             result = getattr(client, methods[operation.name])(**params)
         except client.exceptions.ClientError as error:
-            return Outcome(sent=self._sent(before), error=error)
+            return Outcome(sent=self._sent(operation, before), error=error)
         assert result.pop("ResponseMetadata")["RequestId"] == REQUEST_ID
-        return Outcome(sent=self._sent(before), result=result)
+        return Outcome(sent=self._sent(operation, before), result=result)
 
     def grpc(
         self, operation: model.OperationModel, request: Message, answer: WireAnswer
@@ -173,12 +173,12 @@ class Exchange:
         try:
             response, context = call.with_call(request, timeout=TIME_LIMIT_SECONDS)
         except grpc.RpcError as error:
-            sent = self._sent(before)
+            sent = self._sent(operation, before)
             if sent is None:
                 self._use_up(operation)
             return Outcome(sent=sent, error=error)
         trailers = dict(context.trailing_metadata() or ())
-        return Outcome(sent=self._sent(before), result=response, trailers=trailers)
+        return Outcome(sent=self._sent(operation, before), result=response, trailers=trailers)
 
     def _queue(self, operation: model.OperationModel, answer: WireAnswer) -> RecordedRequest | None:
         headers = {"x-amzn-RequestId": REQUEST_ID, **answer.headers}
@@ -189,14 +189,24 @@ class Exchange:
             headers=headers,
             body=answer.body,
         )
-        return self._latest()
+        return self._latest(operation)
 
-    def _latest(self) -> RecordedRequest | None:
-        requests = self._aws.requests
-        return requests[-1] if requests else None
+    def _latest(self, operation: model.OperationModel) -> RecordedRequest | None:
+        """Return the last request of an operation; the server may have sent a probe since."""
+        key = service_of(operation), operation.name
+        return next(
+            (
+                each
+                for each in reversed(self._aws.requests)
+                if (each.service, each.operation) == key
+            ),
+            None,
+        )
 
-    def _sent(self, before: RecordedRequest | None) -> RecordedRequest | None:
-        latest = self._latest()
+    def _sent(
+        self, operation: model.OperationModel, before: RecordedRequest | None
+    ) -> RecordedRequest | None:
+        latest = self._latest(operation)
         return None if latest is before else latest
 
     def _use_up(self, operation: model.OperationModel) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import regex
 
+from tests.seeds import seeded
+
 # `sre_parse` by its present name; the old one warns, and a warning is an error here.
 _PARSER: Any = import_module("re._parser")
 
@@ -44,7 +46,7 @@ def texts(pattern: str, low: int, high: int) -> tuple[str, ...]:
     """Different texts of the pattern with `low` to `high` characters."""
     parsed = _PARSER.parse(_expand(pattern))
     judge = regex.compile(pattern, regex.VERSION0)
-    random = Random(f"{pattern} {low} {high}")  # noqa: S311  # the same texts in each run
+    random = seeded(pattern, str(low), str(high))
     found: dict[str, None] = {}
     for attempt in range(_TRIES):
         text = _Writer(random, growth=_GROWTHS[attempt % len(_GROWTHS)]).sequence(parsed)

@@ -12,6 +12,7 @@ from grpc import StatusCode
 from grpc_status import rpc_status
 
 from taskgate_server.aws import model
+from taskgate_server.error_texts import sanitize
 from tests.differential.exchange import (
     EVERY,
     OPERATIONS,
@@ -147,6 +148,8 @@ def compare_answer(
         return [f"{ours.code()} without details: {ours.details()}"]
     details = unpacked(status)
     expected = expected_details(judge.response, operation, shape)
+    if "resource" in expected and not expected["resource"][1]:
+        expected["resource"] = expected["resource"][0], resource_in_route(operation, params)
     faults = [] if type(judge).__name__ == shape.name else [f"the judge says {judge!r}"]
     if ours.code() is not expected_code(judge.response):
         faults.append(f"code {ours.code()}")
@@ -212,6 +215,21 @@ def expected_details(
         if not response.get("resourceType"):
             expected["resource"] = TITLES[service_of(operation)], response.get("resourceId", "")
     return expected
+
+
+def resource_in_route(operation: model.OperationModel, params: Mapping[str, Any]) -> str:
+    """Return the route up to its last id, with the ids of the request."""
+    route: str = operation.http["requestUri"].partition("?")[0].strip("/")
+    route = route[: route.rfind("}") + 1]
+    shape = operation.input_shape
+    for member, each in shape.members.items() if shape is not None else ():
+        label = each.serialization.get("name", member)
+        for form in (f"{{{label}}}", f"{{{label}+}}"):
+            if each.serialization.get("location") == "uri" and form in route:
+                value = str(params[member])
+                # The ARNs of these requests are random text, see tests/unit/test_error_texts.py.
+                route = route.replace(form, sanitize(value) if value.startswith("arn:") else value)
+    return route
 
 
 TITLES = {"deadline": "AWS Deadline Cloud", "omics": "AWS HealthOmics"}

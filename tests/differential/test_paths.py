@@ -149,7 +149,7 @@ def test_what_is_accepted_leads_to_its_operation(operation: model.OperationModel
     checks = {name: compile_check(shape) for name, shape in path_members(operation).items()}
     valid = Synthesizer(wire=False).params(operation, FULL)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(member=st.sampled_from(sorted(checks)), value=VALUES)
     def lead(member: str, value: str) -> None:
         check = checks[member]

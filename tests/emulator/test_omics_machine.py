@@ -170,6 +170,5 @@ TestRuns = Runs.TestCase
 TestRuns.settings = settings(
     max_examples=25,
     stateful_step_count=20,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )

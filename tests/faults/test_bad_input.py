@@ -5,7 +5,6 @@ Frames are made by hand as RFC 9113 has them; h2's own client would refuse to.
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import struct
@@ -25,6 +24,7 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from tests.faults.place import Place, placed, until
 from tests.guard.authority import LOOPBACK, Authority
 from tests.life.load import Caller
+from tests.seeds import seeded
 from tests.watch.place import RUNNING
 
 pytestmark = pytest.mark.alone
@@ -88,14 +88,15 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
+NOISE = seeded("noise").randbytes(4096)
 GARBAGE = {
     "nothing": b"",
-    "noise": os.urandom(4096),
+    "noise": NOISE,
     "zeros": bytes(65536),
     "http/1.1": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "a large http/1.1 header": b"GET / HTTP/1.1\r\nX: " + b"x" * 1_000_000,
     "half a preface": PREFACE[:10],
-    "a preface and noise": PREFACE + os.urandom(4096),
+    "a preface and noise": PREFACE + NOISE,
     "a frame longer than told": PREFACE + SETTINGS + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01",
     "data on a stream that is none": PREFACE + SETTINGS + frame(0, 0, 1, b"x"),
     "headers that are no HPACK": PREFACE + SETTINGS + frame(1, 4, 1, b"\xff" * 100),
@@ -111,7 +112,7 @@ GARBAGE = {
     "a ping flood": PREFACE + SETTINGS + frame(6, 0, 0, bytes(8)) * 20_000,
     "a settings flood": PREFACE + SETTINGS * 20_000,
     "a priority flood": PREFACE + SETTINGS + frame(2, 0, 1, b"\x00\x00\x00\x03\x10") * 20_000,
-    "tls": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + os.urandom(160),
+    "tls": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + NOISE[:160],
 }
 
 
@@ -323,7 +324,7 @@ def _no_alpn(connection: socket.socket) -> None:
 
 HANDSHAKES: dict[str, Callable[[socket.socket], object]] = {
     "plaintext http/2": lambda connection: connection.sendall(PREFACE + SETTINGS),
-    "noise": lambda connection: connection.sendall(os.urandom(4096)),
+    "noise": lambda connection: connection.sendall(NOISE),
     "a hello that is cut": lambda connection: connection.sendall(GARBAGE["tls"][:40]),
     "a hello of noise": lambda connection: connection.sendall(GARBAGE["tls"]),
     "a record that is too long": lambda connection: connection.sendall(b"\x16\x03\x01\xff\xff" * 9),

@@ -12,13 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 pytestmark = pytest.mark.alone
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def test_the_demo_ends_with_a_job_and_a_run_in_one_picture() -> None:
@@ -115,3 +111,4 @@ def test_a_taken_port_is_told_without_a_traceback() -> None:
     assert done.returncode == 1
     assert "TASKGATE_LISTEN_PORT" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "taskgate: taskgate:" not in done.stderr

@@ -20,7 +20,7 @@ from taskgate_emulator import Emulator, seed
 from taskgate_server import doors
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream import events
-from taskgate_server.upstream.events import EventQueue
+from taskgate_server.upstream.events import EventQueue, EventUse
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_faults import refused_endpoint
 from tests.functional.test_process import serving
@@ -116,7 +116,7 @@ async def test_each_event_becomes_a_hint_and_is_deleted(queue: Queue) -> None:
             [TASK, TASK, STEP, JOB, "omics/runs/2101313/tasks/8888888", "omics/runs/2101313"]
         )
         await settled(lambda: queue.left() == 0)
-        assert (consumer.hinted, consumer.ignored) == (6, 0)
+        assert consumer.uses == {EventUse.HINTED: 6}
 
 
 async def test_the_rule_leaves_out_what_is_of_no_interest(queue: Queue) -> None:
@@ -131,11 +131,11 @@ async def test_garbage_is_deleted_and_ends_nothing(queue: Queue) -> None:
     for body in bodies:
         queue.sqs.send_message(QueueUrl=queue.url, MessageBody=body)
     async with consuming(queue.url, hints) as consumer:
-        await settled(lambda: consumer.ignored == len(bodies))
+        await settled(lambda: consumer.uses[EventUse.UNREADABLE] == len(bodies))
         queue.happen("Job Run Status Change", deadline(*IDS[:3]))
         await hints.until(lambda: hints == [JOB])
         await settled(lambda: queue.left() == 0)
-        assert consumer.hinted == 1
+        assert consumer.uses[EventUse.HINTED] == 1
 
 
 async def test_whoever_takes_the_hint_may_fail(queue: Queue) -> None:

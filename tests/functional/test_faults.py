@@ -16,6 +16,7 @@ from taskgate_emulator import Emulator, seed
 from taskgate_server.ports import ListenError
 from tests.conftest import running_server, settings_for
 from tests.faults.place import until
+from tests.ports import free_port
 
 TASK = OmicsTaskName(seed.RUN_ID, seed.CPU_TASK_ID)
 
@@ -29,9 +30,7 @@ def connected(endpoint_url: str, **settings: object) -> Iterator[Client]:
 
 def refused_endpoint() -> str:
     """An address on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def error_of(call: Callable[[], object]) -> CallError:

@@ -390,33 +390,3 @@ def test_a_task_that_is_not_there(stub: task_service_pb2_grpc.TaskServiceStub) -
     error = error_of(lambda: list(stub.StreamTaskLogs(Request(name=missing))))
     assert error.code is grpc.StatusCode.NOT_FOUND
     assert error.domain == "omics.amazonaws.com"
-
-
-def test_a_followed_log_without_new_lines_sends_heartbeats(
-    aws: Emulator, logs: Logs, stub: task_service_pb2_grpc.TaskServiceStub
-) -> None:
-    logs.write(QUEUE_GROUP, SESSION, [(11, "one")])
-    running = action(3, 10, None)
-    body = {"runStatus": "RUNNING", "latestSessionActionId": running["sessionActionId"]}
-    aws.respond("deadline", "GetTask", body={"taskId": "t", **body}, times=100)
-    aws.respond("deadline", "ListSessionActions", body={"sessionActions": [running]}, times=100)
-    aws.respond("deadline", "GetSessionAction", body=running, times=100)
-    request = Request(name=TASK, follow=True)
-    request.heartbeat_interval.FromSeconds(1)
-    stream: Any = stub.StreamTaskLogs(request)
-    parts = [next(stream).WhichOneof("part") for _ in range(4)]
-    assert parts == ["source", "lines", "heartbeat", "heartbeat"]
-    logs.write(QUEUE_GROUP, SESSION, [(12, "two")])
-    part = next(each for each in stream if each.WhichOneof("part") != "heartbeat")
-    assert [line.message for line in part.lines.lines] == ["two"]
-    stream.cancel()
-
-
-@pytest.mark.parametrize("seconds", [0, 61])
-def test_a_heartbeat_interval_that_cannot_be(
-    stub: task_service_pb2_grpc.TaskServiceStub, seconds: int
-) -> None:
-    request = Request(name=TASK, follow=True)
-    request.heartbeat_interval.FromSeconds(seconds)
-    error = error_of(lambda: list(stub.StreamTaskLogs(request)))
-    assert [violation.field for violation in error.violations] == ["heartbeat_interval"]

@@ -15,7 +15,7 @@ from taskgate.v1 import task_log_pb2
 from taskgate_emulator import Emulator
 from taskgate_server import app, loading
 from taskgate_server.calls import Call
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import Origin, TaskgateError, from_aws
 from taskgate_server.tasks.logs.following import OUTAGE_SECONDS
 from taskgate_server.tasks.logs.streams import Logs as LogServer
 from tests.conftest import settings_for
@@ -314,13 +314,17 @@ class Refusing:
         return await self._gateway.call(*args, **named)
 
 
-def refusal(code: grpc.StatusCode, reason: str) -> TaskgateError:
-    return TaskgateError(code=code, message="m", reason=reason, domain="logs.amazonaws.com")
+def refusal(code: str) -> TaskgateError:
+    origin = Origin(
+        service="logs", title="logs", domain="logs.amazonaws.com", operation="GetLogEvents"
+    )
+    response: Any = {"Error": {"Code": code, "Message": "m"}, "retryAfterSeconds": 0}
+    return from_aws(response, origin)
 
 
-THROTTLE = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "THROTTLING_EXCEPTION")
-OUTAGE = refusal(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE_EXCEPTION")
-DENIED = refusal(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED_EXCEPTION")
+THROTTLE = refusal("ThrottlingException")
+OUTAGE = refusal("ServiceUnavailableException")
+DENIED = refusal("AccessDeniedException")
 
 
 async def followed_with(

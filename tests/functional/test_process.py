@@ -111,9 +111,10 @@ def test_each_call_is_one_line_without_any_value(aws: Emulator) -> None:
             bad = deadline_pb2.CreateJobRequest(farm_id=SECRET_PATH, template=SECRET_PATH)
             with pytest.raises(grpc.RpcError):
                 client.deadline.CreateJob(bad)
-            aws.respond(
-                "deadline", "GetTask", body={"parameters": {"Out": {"path": [SECRET_PATH]}}}
-            )
+            odd = {"parameters": {"Out": {"path": [SECRET_PATH]}}}
+            aws.respond("deadline", "GetTask", body=odd)
+            assert client.get_task(name).parameters["Out"].path == json.dumps([SECRET_PATH])
+            aws.respond("deadline", "GetTask", body=json.dumps([SECRET_PATH]).encode())
             with pytest.raises(CallError):
                 client.get_task(name)
         server.process.terminate()
@@ -124,6 +125,7 @@ def test_each_call_is_one_line_without_any_value(aws: Emulator) -> None:
     assert [(line["method"], line["code"]) for line in calls] == [
         ("taskgate.v1.TaskService/GetTask", "OK"),
         ("taskgate.deadline.v1.DeadlineService/CreateJob", "INVALID_ARGUMENT"),
+        ("taskgate.v1.TaskService/GetTask", "OK"),
         ("taskgate.v1.TaskService/GetTask", "UNKNOWN"),
     ]
     first = calls[0]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -20,6 +21,7 @@ from taskgate_client import CallError, Client, connect
 from taskgate_emulator import Emulator
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_process import serving
+from tests.seeds import seeded
 
 pytestmark = pytest.mark.alone
 
@@ -85,7 +87,7 @@ def error_of(call: Callable[[], object]) -> CallError:
 def test_a_download_arrives_whole_in_bounded_chunks(
     aws: Emulator, client: Client, size: int
 ) -> None:
-    payload = os.urandom(size)
+    payload = seeded("payload", size).randbytes(size)
     aws.respond("omics", "GetReadSet", headers={"x-amzn-RequestId": "r-7"}, body=payload)
     stream: Any = client.omics.GetReadSet(READ)
     first, *rest = list(stream)
@@ -138,7 +140,7 @@ def upload(payload: bytes, chunk: int = CHUNK) -> Iterator[omics_pb2.UploadReadS
 
 @pytest.mark.parametrize("size", [0, 1, 3 * CHUNK + 7])
 def test_an_upload_sends_what_boto3_sends(aws: Emulator, client: Client, size: int) -> None:
-    payload = os.urandom(size)
+    payload = seeded("payload", size).randbytes(size)
     aws.respond("omics", "UploadReadSetPart", body={"checksum": "abc"}, times=2)
     expected = boto3_client(aws).upload_read_set_part(
         sequenceStoreId=STORE, uploadId=STORE, partSource="SOURCE1", partNumber=1, payload=payload
@@ -172,7 +174,7 @@ def test_faults_of_an_upload(aws: Emulator, client: Client) -> None:
 
 
 def test_uploads_share_a_spool_and_one_caller_gets_half_of_it(aws: Emulator) -> None:
-    aws.respond("omics", "UploadReadSetPart", body={"checksum": "abc"}, times=2)
+    aws.respond("omics", "UploadReadSetPart", body={"checksum": "abc"}, times=1000)
     limits = {"spool_max_bytes": 4000, "spool_memory_bytes": 0, "max_upload_bytes": 10_000}
     with connected(aws.endpoint_url, **limits) as client:
         half_sent, release = threading.Event(), threading.Event()
@@ -185,7 +187,11 @@ def test_uploads_share_a_spool_and_one_caller_gets_half_of_it(aws: Emulator) -> 
         first = client.omics.UploadReadSetPart.future(stalled())
         assert half_sent.wait(10)
 
-        error = error_of(lambda: client.omics.UploadReadSetPart(upload(b"A" * 1500, 500)))
+        def until_refused() -> None:
+            while True:  # until the server has received what the first one has sent
+                client.omics.UploadReadSetPart(upload(b"A" * 1500, 500), timeout=10)
+
+        error = error_of(until_refused)
         assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SPOOL_FULL")
         assert error.metadata["limit"] == "spool_max_bytes"
         assert error.retry_after_seconds
@@ -193,6 +199,43 @@ def test_uploads_share_a_spool_and_one_caller_gets_half_of_it(aws: Emulator) -> 
         release.set()
         assert first.result(10).checksum
         assert client.omics.UploadReadSetPart(upload(b"A" * 1500, 500)).checksum, "it is free again"
+
+
+def failed_upload(address: str) -> CallError:
+    with connect(address) as client:
+        return error_of(lambda: client.omics.UploadReadSetPart(upload(b"A" * 4 * CHUNK)))
+
+
+def test_a_directory_that_vanishes_is_reported_to_callers(aws: Emulator, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    with serving(aws, TMPDIR=str(spool), TASKGATE_SPOOL_MEMORY_BYTES="0") as server:
+        address = str(server.line("listening")[0]["address"])
+        server.line("AWS service ready")
+        server.line("AWS service ready")
+        spool.rmdir()
+        error = failed_upload(address)
+        assert (error.code, error.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "SPOOL_UNUSABLE",
+        )
+        assert "TMPDIR" in error.message
+        assert str(tmp_path) not in error.message
+        assert server.line("uploads cannot be stored")[0]["fault"] == "No such file or directory"
+
+        spool.mkdir()
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (CHUNK, CHUNK))
+        error = failed_upload(address)
+        assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SPOOL_FULL")
+        assert error.metadata["limit"] == "TMPDIR"
+        assert error.retry_after_seconds
+
+
+def test_a_directory_that_cannot_be_used_is_reported_at_startup(
+    aws: Emulator, tmp_path: Path
+) -> None:
+    with serving(aws, TMPDIR=str(tmp_path / "missing")) as server:
+        assert "TMPDIR is missing" in str(server.line("uploads cannot be stored")[0]["fault"])
 
 
 def test_an_upload_with_faults_is_refused_at_its_first_message(aws: Emulator) -> None:

@@ -73,8 +73,8 @@ def test_a_wait_ends_on_every_settled_state(place: Place, service: str, word: st
 
 def test_a_wait_answers_before_the_time_is_up(place: Place) -> None:
     began = time.monotonic()
-    answer = wait(place, RUNNING, seconds=1.5)
-    assert time.monotonic() - began < 1.5
+    answer = wait(place, RUNNING, seconds=4)
+    assert time.monotonic() - began < 4
     assert not answer.done
     assert answer.task.native_state == "RUNNING"
 
@@ -108,7 +108,7 @@ def test_a_wait_for_what_is_no_state_is_refused(place: Place, state: int) -> Non
 def test_a_wait_returns_after_its_interval_with_the_task_as_last_seen(place: Place) -> None:
     began = time.monotonic()
     response = wait(place, RUNNING, max_wait=1)
-    assert 0.9 < time.monotonic() - began < 5
+    assert 0.9 < time.monotonic() - began < 15
     assert not response.done
     assert response.task.native_state == "RUNNING"
     assert wait(place, FAILED, max_wait=1).done

@@ -16,6 +16,7 @@ from taskgate_emulator.clock import ManualClock
 from taskgate_emulator.control import AddedJob, AddedRun
 from taskgate_server.tasks import deadline, omics
 from tests.conftest import running_server, settings_for
+from tests.seeds import seeded
 from tests.watch.follower import Picture
 
 ROUNDS = 60
@@ -123,7 +124,7 @@ class Follower:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_every_watcher_ends_with_what_is_so(seed: int) -> None:
-    random = Random(seed)  # noqa: S311  # the same each time
+    random = seeded("watch", seed)
     with (
         Emulator(clock=ManualClock(), demo=False) as aws,
         running_server(settings_for(aws.endpoint_url)) as address,
@@ -142,7 +143,7 @@ async def test_every_watcher_ends_with_what_is_so(seed: int) -> None:
                 task_watch_pb2.WatchTasksRequest(names=random.sample(names, 20)),
             ]
             followers = [
-                Follower(stub, requests[number % len(requests)], Random(number))  # noqa: S311  # see above
+                Follower(stub, requests[number % len(requests)], seeded("follower", number))
                 for number in range(WATCHERS)
             ]
             running = [asyncio.ensure_future(follower.run()) for follower in followers]

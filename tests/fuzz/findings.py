@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-SEED = os.environ.get("FUZZ_SEED", "0")
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
-ANSWERS = int(os.environ.get("FUZZ_ANSWERS", "1000"))
+from tests.seeds import SEED, VOLUME, seeded
+
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000")) * VOLUME
+ANSWERS = int(os.environ.get("FUZZ_ANSWERS", "1000")) * VOLUME
 
 ONE_IN_WIRE = 20
 """One case of this many is asked over the real wire; the others in process."""
@@ -29,7 +30,7 @@ class TooSlowError(BaseException):
 
 def random_of(kind: str, index: int) -> Random:
     """The source of a case, so that it can be made again without those before it."""
-    return Random(f"{SEED}/{kind}/{index}")  # noqa: S311  # the same case in each run
+    return seeded(kind, index)
 
 
 def shortened(value: object, limit: int = CASE_CHARACTERS) -> str:
@@ -85,7 +86,7 @@ class Findings:
         seconds, case = self.slowest
         lines = [
             f"{self.title}: {sum(self.counts.values())} cases in"
-            f" {time.monotonic() - self.started:.1f} s, FUZZ_SEED={SEED}",
+            f" {time.monotonic() - self.started:.1f} s, SEED={SEED}",
             *(f"  {count:7} {outcome}" for outcome, count in self.counts.most_common()),
             f"  slowest: {seconds:.2f} s, {case}",
         ]

@@ -1,7 +1,7 @@
 """Random and mutated requests and answers: no crash, no INTERNAL, nothing sent that is not right.
 
-`make test` runs a bounded number; `FUZZ_REQUESTS`, `FUZZ_ANSWERS` and `FUZZ_SEED` ask for more, or
-for others. A case is made again by its seed and index alone.
+`make test` runs a bounded number; `FUZZ_REQUESTS`, `FUZZ_ANSWERS` and `VOLUME` raise it, and `SEED`
+selects other cases. A seed and an index suffice to repeat a case.
 """
 
 from __future__ import annotations

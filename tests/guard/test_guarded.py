@@ -245,7 +245,7 @@ class _Told:
     metadata: dict[str, str]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ids=st.tuples(ID, ID, ID, ID, ID), exists=st.booleans())
 def test_who_is_denied_cannot_tell_what_exists(
     gate: Gate, ids: tuple[str, str, str, str, str], exists: bool

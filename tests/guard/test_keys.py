@@ -71,7 +71,7 @@ def mutated_keys(draw: st.DrawFn) -> Any:
 SETS = JSON | st.fixed_dictionaries({"keys": JSON | st.lists(mutated_keys() | JSON, max_size=4)})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(found=SETS)
 def test_no_set_does_more_than_to_be_rejected(found: Any) -> None:
     try:
@@ -83,7 +83,7 @@ def test_no_set_does_more_than_to_be_rejected(found: Any) -> None:
         assert key.key_type != "oct"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.binary(max_size=100) | st.sampled_from([b"[" * 100_000, b'{"keys":' * 50_000]))
 def test_no_bytes_do_more_than_to_be_rejected(data: bytes) -> None:
     with pytest.raises(RejectedError):

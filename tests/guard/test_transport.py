@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from taskgate_server.ports import Address
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority, Credentials
 from tests.life.load import Caller
+from tests.ports import free_port
 
 SECONDS = 10.0
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
@@ -114,12 +114,6 @@ def test_a_new_certificate_is_taken_under_load_and_no_call_fails(
             while renewed.calls < before[0] + 5 or kept.calls < before[1] + 5:
                 ask(address, authority)
     assert renewed.failures == kept.failures == []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_probes_without_tls_have_a_port_for_health_alone(tls: Settings) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate_emulator import Emulator
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "deploy/envoy/envoy.yaml"
@@ -28,15 +28,6 @@ ENVOY = ROOT / ".venv-tools/envoy/bin/envoy"
 SECONDS = 20.0
 GRACE_SECONDS = 2.2
 """Longer than an interval and a timeout of Envoy's health checks together."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:

@@ -22,7 +22,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
-from tests.life.replicas import SECONDS, environment, free_ports, is_serving, wait_until
+from tests.life.replicas import SECONDS, environment, is_serving, wait_until
+from tests.ports import free_ports
 
 CALLS = 300
 PIPE_BYTES = 4096

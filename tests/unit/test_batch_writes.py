@@ -97,7 +97,7 @@ class Sender:
         ended()
         return Answer(value=self.answers.pop(0), request_id="r", observe_time=0.0)
 
-    def origin(self, operation: str) -> Origin:
+    def origin(self, operation: str, _: object = None) -> Origin:
         return Origin(service="deadline", title="t", domain="d", operation=operation)
 
 

@@ -71,6 +71,7 @@ def test_what_tells_nothing_of_the_account_stays(text: str) -> None:
         ("java.lang.NullPointerException at com.amazon.coral.Foo /opt/amazon/x.jar",
          ["java.lang", "coral", "/opt"]),
         ("RoleSessionName = worker-7", ["worker-7"]),
+        ("arn:aws:iam::123456789012:role/Q0,.q/leak, arn:aws:sts::1:x/a,,leak", ["leak"]),
         (f"token {'aB3' * 60}", ["aB3aB3"]),
     ],
 )  # fmt: skip

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
+from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskgate_server.aws.services import OMICS
 from taskgate_server.config import AwsSettings
-from taskgate_server.tasks.events import name_in
-from taskgate_server.upstream.events import queue_settings
+from taskgate_server.tasks.events import read_event
+from taskgate_server.upstream import clients
+from taskgate_server.upstream.events import EventOrigin, EventQueue, EventUse, queue_settings
+from taskgate_server.upstream.sender import Sender
 
 FARM = "deadline/farms/farm-" + "1" * 32
 QUEUE = f"{FARM}/queues/queue-" + "2" * 32
@@ -63,7 +68,125 @@ RUN_ARN = "arn:aws:omics:us-west-2:123456789012:run/2101313"
     ],
 )
 def test_the_name_in_an_event(event: dict[str, Any], name: str | None) -> None:
-    assert name_in(json.dumps(event)) == name
+    reading = read_event(json.dumps(event))
+    assert (reading.name or None) == name
+    assert (reading.use is EventUse.HINTED) == (name is not None)
+
+
+EVENTS = [(deadline(*IDS), TASK), (omics("run/2101313", runId="1"), "omics/runs/2101313")]
+
+
+def sns(message: Any) -> dict[str, Any]:
+    topic = "arn:aws:sns:us-west-2:123456789012:t"
+    return {"Type": "Notification", "TopicArn": topic, "Message": json.dumps(message)}
+
+
+WRAPPERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "SNS": sns,
+    "SNS twice": lambda event: sns(sns(event)),
+    "detail alone": lambda event: event["detail"],
+    "detail alone by SNS": lambda event: sns(event["detail"]),
+    "detail as text": lambda event: event | {"detail": json.dumps(event["detail"])},
+    "detail alone as text": lambda event: json.dumps(event["detail"]),
+    "detail as text by SNS": lambda event: sns(event | {"detail": json.dumps(event["detail"])}),
+    "list of one": lambda event: [event],
+    "no source": lambda event: {"detail": event["detail"]},
+}
+
+
+@pytest.mark.parametrize(("event", "name"), EVENTS, ids=["deadline", "omics"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "BOM"])
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_events_are_unwrapped(wrapper: str, mark: str, event: dict[str, Any], name: str) -> None:
+    reading = read_event(mark + json.dumps(WRAPPERS[wrapper](event)))
+    assert (reading.use, reading.name) == (EventUse.HINTED, name)
+
+
+@pytest.mark.parametrize(
+    ("body", "use"),
+    [
+        ("", EventUse.UNREADABLE),
+        ('"hello"', EventUse.UNREADABLE),
+        ("[" * 100_000, EventUse.UNREADABLE),
+        ("{}", EventUse.UNREADABLE),
+        (json.dumps([deadline(*IDS)] * 2), EventUse.UNREADABLE),
+        (json.dumps({"Type": "SubscriptionConfirmation", "Token": "t"}), EventUse.UNREADABLE),
+        (json.dumps(sns("hello")), EventUse.UNREADABLE),
+        (json.dumps(deadline(*IDS) | {"detail": "text"}), EventUse.UNREADABLE),
+        (json.dumps({"source": "aws.omics", "detail": {}}), EventUse.UNREADABLE),
+        (json.dumps({"source": "aws.s3", "detail": {}}), EventUse.IGNORED),
+        (json.dumps(sns(omics("workflow/1234567"))), EventUse.IGNORED),
+        (json.dumps(deadline("farmId", budgetId="b")), EventUse.IGNORED),
+    ],
+)
+def test_what_cannot_be_read_is_told_apart_from_what_is_ignored(body: str, use: EventUse) -> None:
+    assert read_event(body).use is use
+
+
+OWN = {"account": "123456789012", "region": "us-west-2", "time": "2026-11-30T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "use"),
+    [
+        ({}, EventUse.HINTED),
+        ({"account": "999999999999"}, EventUse.FOREIGN),
+        ({"region": "eu-west-1"}, EventUse.FOREIGN),
+    ],
+)
+@pytest.mark.parametrize("event", [event for event, _ in EVENTS], ids=["deadline", "omics"])
+@pytest.mark.parametrize("wrap", [dict, sns], ids=["plain", "SNS"])
+def test_events_of_other_accounts_and_regions_are_ignored(
+    event: dict[str, Any],
+    changes: dict[str, str],
+    use: EventUse,
+    wrap: Callable[[dict[str, Any]], Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hints: list[str] = []
+    origins = {
+        each: EventOrigin(account="123456789012", region="us-west-2")
+        for each in ("deadline", "omics")
+    }
+    queue = EventQueue(
+        cast("Sender", None), "queue", read_event, hints.append, origin_of=origins.__getitem__
+    )
+    for _ in range(3):
+        queue._handle(json.dumps(wrap(event | OWN | changes)))
+    assert queue.uses == {use: 3}
+    assert len(hints) == (3 if use is EventUse.HINTED else 0)
+    assert queue.lag.count == len(hints)
+    assert len([each for each in caplog.records if "another AWS account" in each.message]) == (
+        0 if use is EventUse.HINTED else 1
+    )
+
+
+def test_an_origin_that_is_not_known_excludes_nothing() -> None:
+    reading = read_event(json.dumps(omics("run/2101313") | OWN))
+    assert EventOrigin().sends(reading)
+    assert EventOrigin(region="us-west-2").sends(reading)
+    assert not EventOrigin(region="eu-west-1").sends(reading)
+    detail = read_event(json.dumps(omics("run/2101313")["detail"]))
+    assert (detail.account, detail.region) == ("123456789012", "us-west-2"), "from the ARN"
+
+
+@pytest.mark.parametrize(
+    ("variable", "role", "account"),
+    [
+        ("", "", ""),
+        ("111122223333", "", "111122223333"),
+        ("111122223333", "arn:aws:iam::222233334444:role/r", "222233334444"),
+    ],
+)
+def test_the_account_of_a_client(
+    variable: str, role: str, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCOUNT_ID", variable)
+    monkeypatch.setattr(
+        clients, "_role_credentials", lambda *_: Credentials("a", "b", account_id="000000000000")
+    )
+    settings = AwsSettings(region="us-west-2", role_arn=role or None)
+    assert clients.make_client(OMICS, settings).account == account
 
 
 JSON = st.recursive(
@@ -81,8 +204,8 @@ JSON = st.recursive(
 def test_garbage_is_no_event(source: str | None, detail: Any, text: str) -> None:
     event = json.dumps({"source": source, "detail": detail})
     for body in (event, event[: len(text)], text, json.dumps(detail), "[" * 100_000):
-        name = name_in(body)
-        assert name is None or name.startswith(("deadline/farms/farm-", "omics/runs/"))
+        name = read_event(body).name
+        assert not name or name.startswith(("deadline/farms/farm-", "omics/runs/"))
 
 
 @pytest.mark.parametrize(

@@ -297,7 +297,7 @@ def is_sent(call: Attempt) -> bool:
     return call.task.done() and not call.task.cancelled() and call.task.exception() is None
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     st.lists(
         st.tuples(

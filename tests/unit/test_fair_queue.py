@@ -228,7 +228,7 @@ EVENTS = st.sampled_from(["add", "add", "add", "join", "leave", "remove", "take"
 PAUSES = st.sampled_from(["pause", "resume"])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(
         st.tuples(st.one_of(EVENTS, EVENTS, PAUSES), st.sampled_from(SHARES), st.integers(0, 20)),

@@ -108,7 +108,7 @@ class Aws:
     def clock(self) -> float:
         return self.now
 
-    def origin(self, operation: str) -> Origin:
+    def origin(self, operation: str, _: object = None) -> Origin:
         return Origin(service="deadline", title="AWS", domain="aws", operation=operation)
 
     def gateway(self, max_in_flight: float = math.inf, **more: Any) -> Gateway:
@@ -167,7 +167,7 @@ class Read:
     answer: asyncio.Task[Answer]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(STEPS, max_size=40))
 def test_no_answer_is_too_old_and_every_caller_sees_its_own_writes(steps: list[Any]) -> None:
     asyncio.run(play(steps))
@@ -301,7 +301,7 @@ def oracle(reads: list[tuple[float, float]]) -> int:
     return calls
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.5, 2.0]), st.sampled_from([0.0, 1.0, 5.0]))))
 def test_no_more_calls_than_one_who_knew_the_future(steps: list[tuple[float, float]]) -> None:
     async def run() -> None:

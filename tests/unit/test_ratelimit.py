@@ -374,7 +374,7 @@ class Traffic:
         max_size=40,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_happens_the_pace_holds_and_all_end(
     events: list[tuple[float, str, float]],
 ) -> None:

@@ -11,6 +11,7 @@ from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.parent_end import TASK_LAG_SECONDS
 from taskgate_server.tasks.watch.service import Watches
+from tests.seeds import varied
 from tests.watch.follower import Picture, Response
 from tests.watch.test_costs import call
 from tests.watch.world import RUN_NAME, World
@@ -66,7 +67,7 @@ class Story:
 @pytest.mark.parametrize("seed", range(12))
 def test_every_watcher_ends_with_the_last_states_and_the_reason(seed: int) -> None:
     async def main() -> None:
-        story = Story(seed * 1000)
+        story = Story(varied(seed * 1000))
         watching = [asyncio.ensure_future(story.watch()) for _ in range(5)]
         waiting = {name: asyncio.ensure_future(story.wait(name)) for name in story.tasks}
         await story.run()

@@ -19,10 +19,11 @@ from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.poller import Timing
 from taskgate_server.tasks.watch.service import Watches
+from tests.seeds import VOLUME, varied
 from tests.watch.follower import Picture, Response
 from tests.watch.world import JOB_NAME, RUN_NAME, World
 
-SEEDS = int(os.environ.get("WATCH_SEEDS", "24"))
+SEEDS = int(os.environ.get("WATCH_SEEDS", "24")) * VOLUME
 CHAOS_SECONDS = 90.0
 QUIET_SECONDS = 300.0
 WATCHERS = 14
@@ -158,6 +159,6 @@ def version(task: task_pb2.Task) -> int:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_every_watcher_ends_with_what_a_fresh_list_gives(seed: int) -> None:
     async def main() -> None:
-        await Chaos(seed * 1000).run()
+        await Chaos(varied(seed * 1000)).run()
 
     virtually(main())

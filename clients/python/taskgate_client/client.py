@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -36,9 +35,7 @@ from taskgate_client.waiting import WaitSession
 class Client:
     """A connection to Taskgate. Use it from as many threads as you like; close it in the end.
 
-    Args:
-        channel: to the server; `taskgate_client.connect` makes one.
-        timing: where clock, sleep and chance come from.
+    `taskgate_client.connect` makes its `channel`; `timing` has clock, sleep and randomness.
     """
 
     def __init__(self, channel: grpc.Channel, timing: Timing | None = None) -> None:
@@ -370,9 +367,10 @@ class Client:
         Raises:
             CallError: the server could not be asked.
         """
-        request = task_service_pb2.GetServerInfoRequest()
         with errors_told():
-            return self._tasks.GetServerInfo(request, timeout=time_limit)
+            return self._tasks.GetServerInfo(
+                task_service_pb2.GetServerInfoRequest(), timeout=time_limit
+            )
 
     def is_serving(
         self, service: str = "", *, time_limit: float = DEFAULT_TIME_LIMIT_SECONDS
@@ -388,8 +386,8 @@ class Client:
         """
         request = health_pb2.HealthCheckRequest(service=service)
         with errors_told():
-            answer = self._health.Check(request, timeout=time_limit)
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+            status = self._health.Check(request, timeout=time_limit).status
+        return bool(status == health_pb2.HealthCheckResponse.SERVING)
 
     def close(self) -> None:
         """Ends the connection and the calls in flight on it."""
@@ -398,10 +396,5 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

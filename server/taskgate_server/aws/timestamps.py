@@ -18,8 +18,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OLDEST_SECOND = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
 FIRST_SECOND = (datetime(1000, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
 LAST_SECOND = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
+SECOND = timedelta(seconds=1)
 NANOS = 1_000_000_000
+DIGITS = "0123456789"
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(.*)")
+_LEAP_SECOND = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:)60(?:[.,]\d+)?(.*)")
+_END_OF_DAY = re.compile(r"(\d{4}-\d\d-\d\d[Tt ])24(:00:00(?:[.,]0+)?.*)")
 
 
 @lru_cache(
@@ -36,15 +40,21 @@ def to_seconds_and_nanos(value: str | float) -> tuple[int, int]:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError("neither text nor a number")
         return _from_decimal(value)
+    value = value.strip()
     match = _ISO.fullmatch(value)
-    if match is not None:
-        whole, fraction, zone = match.groups()
-        moment = datetime.fromisoformat(whole.upper() + (zone or "Z").upper())
-        return (moment - EPOCH) // timedelta(seconds=1), int((fraction or "").ljust(9, "0"))
+    if match is None:
+        return _parsed_by_botocore(value)
+    whole, fraction, zone = match.groups()
+    zone = "Z" if zone.strip().upper() in ("", "UTC", "GMT") else zone.strip()
     try:
-        return _seconds_and_nanos(parse_timestamp(value))
-    except (ArithmeticError, RuntimeError, TypeError) as error:
-        raise ValueError("no timestamp") from error
+        seconds = (datetime.fromisoformat(whole.upper() + zone.upper()) - EPOCH) // SECOND
+    except ValueError:
+        return _past_the_clock(value)
+    except OverflowError as error:
+        raise ValueError("not in the years 1 to 9999") from error
+    if not OLDEST_SECOND <= seconds <= LAST_SECOND:  # in another year by its zone
+        raise ValueError("not in the years 1 to 9999")
+    return seconds, int((fraction or "").ljust(9, "0"))
 
 
 def to_datetime(seconds: int, nanos: int) -> datetime:
@@ -60,6 +70,38 @@ def to_datetime(seconds: int, nanos: int) -> datetime:
     if not FIRST_SECOND <= seconds <= LAST_SECOND:
         raise ValueError("must be in the years 1000 to 9999")
     return EPOCH + timedelta(seconds=seconds, microseconds=micros)
+
+
+def _past_the_clock(value: str) -> tuple[int, int]:
+    """Parse the times that Python's clock lacks: 24:00 and leap seconds, which are a second later.
+
+    POSIX, and so protobuf, gives a leap second the number of the one after it.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    for form, hour_or_second, later in (
+        (_LEAP_SECOND, r"\g<1>59\g<2>", timedelta(seconds=1)),
+        (_END_OF_DAY, r"\g<1>00\g<2>", timedelta(days=1)),
+    ):
+        if form.fullmatch(value):
+            seconds, _ = to_seconds_and_nanos(form.sub(hour_or_second, value))
+            seconds += later // SECOND
+            if seconds > LAST_SECOND:
+                break
+            return seconds, 0
+    raise ValueError("no timestamp")
+
+
+def _parsed_by_botocore(value: str) -> tuple[int, int]:
+    if not any(digit in value for digit in DIGITS):  # dateutil takes "now" and "Monday"
+        raise ValueError("no timestamp")
+    try:
+        moment = parse_timestamp(value)
+        # Times without a zone are UTC, as all of AWS's are; boto3 leaves that open.
+        return _seconds_and_nanos(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ArithmeticError, RuntimeError, TypeError) as error:
+        raise ValueError("no timestamp") from error
 
 
 def _seconds_and_nanos(moment: datetime) -> tuple[int, int]:

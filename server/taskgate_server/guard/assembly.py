@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from taskgate_server.config import Settings
 from taskgate_server.guard.callers import Callers
 from taskgate_server.guard.decisions import Decisions
-from taskgate_server.guard.keys import NAME, FetchedKeys, FileKeys, Keys, KeySource, read_keys
+from taskgate_server.guard.keys import (
+    NAME,
+    FetchedKeys,
+    FileKeys,
+    Keys,
+    KeySource,
+    fetch,
+    read_keys,
+)
 from taskgate_server.guard.lifetimes import Lifetimes
 from taskgate_server.guard.limits import CallerLimits, Limits
 from taskgate_server.guard.policy import Policy
@@ -63,7 +72,7 @@ def build_guard(settings: Settings) -> Guard:
         runs.append(BackgroundTask("stream_lifetimes", lifetimes.run))
         reloading.append(policy)
     if settings.jwt_issuer is not None:
-        source, keys = _keys(settings.jwt_keys or "")
+        source, keys = _keys(settings, settings.jwt_keys or "")
         runs.append(BackgroundTask(keys.name, keys.run))
         reloading.append(keys)
         tokens = Tokens(source, _rules(settings, settings.jwt_issuer))
@@ -105,10 +114,17 @@ def load_policy(files: Sequence[Path]) -> ReloadingFile[Policy]:
     return ReloadingFile("policy", files, parse)
 
 
-def _keys(place: str) -> tuple[KeySource, FetchedKeys | ReloadingFile[Keys]]:
+def _keys(settings: Settings, place: str) -> tuple[KeySource, FetchedKeys | ReloadingFile[Keys]]:
     """Return the keys at an address or in a file, and what reloads them."""
     if "://" in place:
-        fetched = FetchedKeys(place)
+        fetched = FetchedKeys(
+            place,
+            partial(
+                fetch,
+                token_file=settings.jwt_keys_token_file,
+                ca_file=settings.jwt_keys_ca_file,
+            ),
+        )
         return fetched, fetched
     file = ReloadingFile(NAME, [Path(place)], lambda contents: read_keys(contents[0]))
     return FileKeys(file), file

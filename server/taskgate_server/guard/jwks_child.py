@@ -3,25 +3,33 @@
 A timeout of a socket starts again with every byte, and name resolution has none: a server that
 sends a byte now and then would hold a thread for as long as it likes.
 
-Reads the address from its standard input, and writes `{"data": base64}` or `{"fault": str}` to its
-standard output.
+Reads `{"address": str, "token_file": str, "ca_file": str}` from its standard input, where files may
+be empty, and writes `{"data": base64}` or `{"fault": str}` to its standard output.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import ssl
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from http.client import HTTPMessage
+from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener, getproxies
 
 from taskgate_server.ports import is_loopback
 
 MAX_BYTES: Final = 1024 * 1024
 SOCKET_SECONDS: Final = 5.0
+HINTS: Final[Mapping[int, str]] = dict.fromkeys(
+    (401, 403), ": it may need a token, see jwt_keys_token_file"
+)
+"""What to do, by HTTP status."""
 
 
 class _FaultError(Exception):
@@ -53,14 +61,14 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def main() -> None:
-    """Fetch from the address of the standard input."""
+    """Fetch what the standard input names."""
     outcome: dict[str, str]
     try:
-        outcome = {"data": base64.b64encode(_fetch(sys.stdin.read())).decode()}
+        outcome = {"data": base64.b64encode(_fetch(**json.load(sys.stdin))).decode()}
     except _FaultError as fault:
         outcome = {"fault": str(fault)}
     except urllib.error.HTTPError as error:
-        outcome = {"fault": f"it responds with HTTP status {error.code}"}
+        outcome = {"fault": f"it responds with HTTP status {error.code}{HINTS.get(error.code, '')}"}
     except urllib.error.URLError as error:
         outcome = {"fault": f"it cannot be reached ({type(error.reason).__name__})"}
     except Exception as error:  # noqa: BLE001  # the type says enough for the log
@@ -68,14 +76,43 @@ def main() -> None:
     json.dump(outcome, sys.stdout)
 
 
-def _fetch(address: str) -> bytes:
-    opener = urllib.request.build_opener(_SafeRedirects)
+def _fetch(address: str, token_file: str, ca_file: str) -> bytes:
     # The address is the administrator's, https or this machine's: see `transport.faults`.
-    with opener.open(address, timeout=SOCKET_SECONDS) as response:
+    request = urllib.request.Request(address)  # noqa: S310  # see above
+    if token_file:
+        # Unredirected: another address must not get the token.
+        request.add_unredirected_header("Authorization", f"Bearer {_read_token(token_file)}")
+    # What goes to this machine in plaintext must not go to a proxy.
+    proxies = {scheme: url for scheme, url in getproxies().items() if scheme != "http"}
+    opener = build_opener(
+        _SafeRedirects, ProxyHandler(proxies), HTTPSHandler(context=_tls(ca_file))
+    )
+    with opener.open(request, timeout=SOCKET_SECONDS) as response:
         data = bytes(response.read(MAX_BYTES + 1))
     if len(data) > MAX_BYTES:
         raise _FaultError(f"it has more than {MAX_BYTES} bytes")
     return data
+
+
+def _read_token(file: str) -> str:
+    try:
+        token = Path(file).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise _FaultError(f"jwt_keys_token_file cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise _FaultError("jwt_keys_token_file has no token: it is not ASCII") from None
+    if not token or not token.isprintable() or " " in token:
+        raise _FaultError("jwt_keys_token_file has no token: it must have one word")
+    return token
+
+
+def _tls(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except ssl.SSLError:
+        raise _FaultError("jwt_keys_ca_file has no certificates in PEM") from None
+    except OSError as error:
+        raise _FaultError(f"jwt_keys_ca_file cannot be read ({error.strerror})") from None
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import base64
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
 import jwt
@@ -104,16 +105,26 @@ def _usable_key(entry: Any) -> jwt.PyJWK | None:
     return None if key.key_type == "oct" else key
 
 
-def fetch(address: str) -> bytes:
+def fetch(address: str, token_file: Path | None = None, ca_file: Path | None = None) -> bytes:
     """Return what is at an address, by GET. Blocks for up to `FETCH_SECONDS`.
+
+    Args:
+        address: `https://`, or `http://` of this machine.
+        token_file: has a token, which is sent as bearer to this address but not after a redirect.
+        ca_file: authorities in PEM, instead of those of the system.
 
     Raises:
         FetchError: it cannot be fetched.
         OSError: the process that fetches cannot be started.
     """
+    request = {
+        "address": address,
+        "token_file": str(token_file or ""),
+        "ca_file": str(ca_file or ""),
+    }
     try:
         outcome: dict[str, str] = json.loads(
-            run_module(CHILD, address.encode(), seconds=FETCH_SECONDS)
+            run_module(CHILD, json.dumps(request).encode(), seconds=FETCH_SECONDS)
         )
     except ChildError as error:
         raise FetchError(f"the fetch {error}") from None

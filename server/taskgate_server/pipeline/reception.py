@@ -18,6 +18,7 @@ from taskgate_server import errors
 from taskgate_server.calls import Call, Rpc, parse_request
 from taskgate_server.guard.limits import CallerLimits
 from taskgate_server.pipeline.idle import EndedError, IdleLimit
+from taskgate_server.pipeline.response import unless_left
 from taskgate_server.pipeline.stage import Enter
 
 EOF: Final = grpc.aio.EOF
@@ -115,7 +116,7 @@ async def _next(call: Call, waits: IdleLimit) -> Any:
     if call.read is None:
         return EOF
     try:
-        return await waits.wait(call.read())
+        return await waits.wait(unless_left(call.read()))
     except TimeoutError:
         raise errors.request_idle(waits.seconds) from None
     except EndedError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
 from grpc.aio import ServicerContext
@@ -15,6 +16,7 @@ from taskgate_server.calls import Call
 from taskgate_server.status import to_status
 
 Context: TypeAlias = "ServicerContext[Any, Any]"
+T = TypeVar("T")
 
 AWS_REQUEST_ID_KEY: Final = "taskgate-aws-request-id"
 """Trailing metadata of a successful call: AWS's id of the request that the response is from."""
@@ -42,7 +44,7 @@ async def send_source(call: Call, context: Context) -> None:
         observed = _iso(call.observe_time)
         trailers.append((OBSERVE_TIME_KEY, observed))
         if call.max_age is not None:
-            await context.send_initial_metadata(((OBSERVE_TIME_KEY, observed),))
+            await unless_left(context.send_initial_metadata(((OBSERVE_TIME_KEY, observed),)))
     if call.aws_request_id:
         trailers.append((AWS_REQUEST_ID_KEY, call.aws_request_id))
     if trailers:
@@ -50,7 +52,20 @@ async def send_source(call: Call, context: Context) -> None:
 
 
 class CallerLeftError(Exception):
-    """A response could not be written, since the caller's stream is gone."""
+    """Nothing can be sent or received any more, since the caller's stream is gone."""
+
+
+async def unless_left(operation: Awaitable[T]) -> T:
+    """Return the result of an operation on the stream of a call.
+
+    Raises:
+        CallerLeftError: the caller has left.
+    """
+    try:
+        return await operation
+    except Exception as error:
+        # gRPC raises ExecuteBatchError, UsageError or InternalError, none of them in its API.
+        raise CallerLeftError from error
 
 
 async def write(context: Context, response: bytes) -> None:
@@ -59,11 +74,7 @@ async def write(context: Context, response: bytes) -> None:
     Raises:
         CallerLeftError: the caller has left.
     """
-    try:
-        await context.write(response)
-    except Exception as error:
-        # gRPC raises ExecuteBatchError, UsageError or InternalError, none of them in its API.
-        raise CallerLeftError from error
+    await unless_left(context.write(response))
 
 
 async def send_error(call: Call, context: Context, error: errors.TaskgateError) -> NoReturn:
@@ -81,7 +92,7 @@ async def send_error(call: Call, context: Context, error: errors.TaskgateError) 
         await context.abort(error.code, status.message, tuple(trailers))
     except grpc.aio.AbortError:
         raise
-    except Exception:  # noqa: BLE001  # see `write`
+    except Exception:  # noqa: BLE001  # see `unless_left`
         raise asyncio.CancelledError from None
     raise AssertionError("abort always raises")
 

@@ -6,13 +6,28 @@ half of it.
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final, TypeAlias
+
+from google.rpc import error_details_pb2
+from grpc import StatusCode
 
 from taskgate_server import errors
+from taskgate_server.telemetry import LOG
+
+OpenFile: TypeAlias = Callable[[int], IO[bytes]]
+"""Returns a temporary file that keeps up to that many bytes in memory."""
+
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
+"""Errors of the operating system that may pass when other uploads have ended."""
 
 MAX_MEMORY_BYTES: Final = 32 * 1024 * 1024
 """Of uploads in memory; those beyond it are in files from the beginning."""
@@ -24,9 +39,11 @@ class Spool:
 
     Args:
         max_bytes: of all uploads together.
+        open_file: opens the file of one upload.
     """
 
     max_bytes: int
+    open_file: OpenFile = SpooledTemporaryFile
     size: int = 0
     """Bytes at present."""
     uploads: int = 0
@@ -55,6 +72,22 @@ class Spool:
         has_room = self.uploads * wanted <= MAX_MEMORY_BYTES
         return max(wanted, 1) if has_room else 1
 
+    @contextmanager
+    def file(self, wanted: int) -> Iterator[IO[bytes]]:
+        """Return the file of one upload, which is deleted after the block.
+
+        Args:
+            wanted: bytes that it may keep in memory, if there is room.
+        """
+        file = self.open_file(self.memory_bytes(wanted))
+        try:
+            yield file
+        finally:
+            # Closing writes what is buffered. The bytes are not needed any more, and a full disk
+            # has been reported by the write before.
+            with suppress(OSError):
+                file.close()
+
     def take(self, requester: str, size: int) -> None:
         """Count bytes of a requester.
 
@@ -63,9 +96,9 @@ class Spool:
         """
         share = self.max_bytes // 2
         if self._by_requester[requester] + size > share:
-            raise errors.spool_full(f"{share} bytes for one caller, half of spool_max_bytes")
+            raise _full(f"{share} bytes for one caller, half of spool_max_bytes")
         if self.size + size > self.max_bytes:
-            raise errors.spool_full(f"{self.max_bytes} bytes for all callers, spool_max_bytes")
+            raise _full(f"{self.max_bytes} bytes for all callers, spool_max_bytes")
         self._add(requester, size)
 
     def _add(self, requester: str, size: int) -> None:
@@ -91,3 +124,84 @@ class Reservation:
         """
         self.spool.take(self.requester, size)
         self.size += size
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise the errors of the temporary directory as errors of the call, and log them.
+
+    Raises:
+        errors.TaskgateError: RESOURCE_EXHAUSTED where there is no space, or FAILED_PRECONDITION.
+    """
+    try:
+        yield
+    except OSError as error:
+        # strerror alone: the rest has the path.
+        fault = os.strerror(error.errno) if error.errno else type(error).__name__
+        LOG.error("uploads cannot be stored", extra={"variable": "TMPDIR", "fault": fault})
+        if error.errno in NO_SPACE:
+            raise _disk_full(fault) from None
+        raise _unusable(fault) from None
+
+
+def directory_fault(environ: Mapping[str, str]) -> str:
+    """Return why uploads cannot be stored where the environment says; empty if they can.
+
+    `tempfile` tries to write to the directories in TMPDIR, TEMP and TMP, and then to others.
+    """
+    try:
+        used = tempfile.gettempdir()
+    except OSError:
+        return "no temporary directory is writable: uploads beyond spool_memory_bytes fail"
+    name = next((name for name in ("TMPDIR", "TEMP", "TMP") if environ.get(name)), None)
+    if name is None or _is_same(environ[name], used):
+        return ""
+    return f"{name} is missing, full or not writable: uploads are stored in another directory"
+
+
+def _is_same(one: str, other: str) -> bool:
+    with suppress(OSError):
+        return Path(one).samefile(other)
+    return False
+
+
+def _disk_full(fault: str) -> errors.TaskgateError:
+    """Return the error of an upload that found no space on this server's disk.
+
+    Args:
+        fault: the operating system's description.
+    """
+    return errors.TaskgateError(
+        code=StatusCode.RESOURCE_EXHAUSTED,
+        message=f"this server cannot store the upload ({fault}): retry when others have ended; the"
+        " operator can point TMPDIR to a larger directory, or lower spool_max_bytes",
+        reason="SPOOL_FULL",
+        metadata={"limit": "TMPDIR"},
+        details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(10))],
+    )
+
+
+def _unusable(fault: str) -> errors.TaskgateError:
+    """Return the error of an upload that this server has no writable directory for.
+
+    Args:
+        fault: the operating system's description.
+    """
+    return errors.TaskgateError(
+        code=StatusCode.FAILED_PRECONDITION,
+        message=f"this server cannot store uploads ({fault}): its operator must point TMPDIR to a"
+        " writable directory",
+        reason="SPOOL_UNUSABLE",
+        metadata={"variable": "TMPDIR"},
+    )
+
+
+def _full(limit: str) -> errors.TaskgateError:
+    """Return the error of an upload that has no room on this server."""
+    return errors.TaskgateError(
+        code=StatusCode.RESOURCE_EXHAUSTED,
+        message=f"uploads in progress have reached {limit}: retry when others have ended",
+        reason="SPOOL_FULL",
+        metadata={"limit": "spool_max_bytes"},
+        details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(10))],
+    )

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import aclosing, closing
 from dataclasses import dataclass, replace
-from tempfile import SpooledTemporaryFile
+from functools import partial
 from typing import IO, Any
 
 from google.protobuf.message import Message
@@ -21,7 +21,7 @@ from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.calls import Behaviour, Call
 from taskgate_server.rpc.converter import Operation
-from taskgate_server.rpc.spool import Reservation, Spool
+from taskgate_server.rpc.spool import Reservation, Spool, disk_errors
 from taskgate_server.rpc.to_params import Params
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
@@ -70,11 +70,10 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
         field = _field(operation.request_class, member)
         with (
             limits.spool.upload(call.requester) as reservation,
-            SpooledTemporaryFile(limits.spool.memory_bytes(limits.spool_memory_bytes)) as file,
+            limits.spool.file(limits.spool_memory_bytes) as file,
         ):
             gathering = _Gathering(field, file, gateway.payload_executor, limits, reservation)
             params = await gathering.run(requests, operation.to_params)
-            file.seek(0)
             params[member] = file
             options = CallOptions.of(call)
             if options.timeout is None:
@@ -103,7 +102,8 @@ class _Gathering:
         """Read all messages; return the parameters of the first one, which are validated at once.
 
         Raises:
-            errors.TaskgateError: INVALID_ARGUMENT; or RESOURCE_EXHAUSTED, the spool is full.
+            errors.TaskgateError: INVALID_ARGUMENT; RESOURCE_EXHAUSTED, the spool is full; or
+                FAILED_PRECONDITION, it cannot be written.
         """
         params: Params | None = None
         async for request in requests:
@@ -114,6 +114,7 @@ class _Gathering:
             await self._add(getattr(request, self.field))
         if params is None:
             raise errors.invalid_request({"": "needs at least one message"})
+        await self._in_thread(partial(self.file.seek, 0))  # which writes what is buffered
         return params
 
     def _demand_payload_only(self, request: Message) -> None:
@@ -129,8 +130,13 @@ class _Gathering:
             raise errors.invalid_request({self.field: fault})
         if data:
             self.reservation.add(len(data))
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self.executor, self.file.write, data)
+            await self._in_thread(partial(self.file.write, data))
+
+    async def _in_thread(self, work: Callable[[], int]) -> None:
+        """Do what may wait for a disk."""
+        loop = asyncio.get_running_loop()
+        with disk_errors():
+            await loop.run_in_executor(self.executor, work)
 
 
 def _field(message: type[Message], member: str) -> str:

@@ -1,9 +1,9 @@
 """AWS's answers as the fields of messages: one small function per shape type, chosen once.
 
 In: the JSON of AWS's body, with the members of its headers beside it (`upstream.clients` sees to
-it). Out: nested dicts for protobuf's constructor, twice as fast as setting field by field. A member
-that the contract lacks is dropped, as boto3 drops what its model lacks. What is not of its member's
-type raises TypeError or ValueError. Counterpart: `to_params`.
+it), fitted to AWS's model (`aws.fitting`). Out: nested dicts for protobuf's constructor, twice as
+fast as setting field by field. A member that the contract lacks is dropped, as boto3 drops what its
+model lacks. Counterpart: `to_params`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ Plan: TypeAlias = tuple[str, Convert | None, bool]
 Unrecognized: TypeAlias = dict[str, str]
 ConvertEnums: TypeAlias = Callable[[Any, str, Unrecognized], Any]
 """Converts enum words; those that the contract lacks go into the map under their path."""
-
-EXACT_INTEGER = 2**53
-"""A document's numbers are doubles in protobuf: integers up to here are exact."""
 
 TYPE_TAG = "__type"
 """A key beside a union's member that names its type; no member:
@@ -73,9 +70,9 @@ class AnswerCompiler:
 
     def _container(self, shape: model.Shape, element: FieldDescriptor) -> Convert:
         if isinstance(shape, model.ListShape):
-            return _list(self._single(shape.member, element), element)
+            return _list(self._single(shape.member, element))
         if isinstance(shape, model.MapShape):
-            return _map(self._single(shape.value, element), element)
+            return _map(self._single(shape.value, element))
         raise TypeError(f"{shape.name} is neither list nor map")
 
     def _single(self, shape: model.Shape, field: FieldDescriptor) -> Convert | None:
@@ -150,73 +147,21 @@ def _union(plain: Mapping[str, Plan], enums: Mapping[str, tuple[str, ConvertEnum
     return convert
 
 
-def _list(convert: Convert | None, element: FieldDescriptor) -> Convert:
-    of_messages = element.message_type is not None
-
-    def convert_list(values: Any) -> list[Any]:
-        _demand(values, list)
-        if convert is None:
-            return values  # type: ignore[no-any-return]  # it is a list
-        # A message with nothing set is all that protobuf has for null.
-        return [{} if value is None and of_messages else convert(value) for value in values]
-
-    return convert_list
+def _list(convert: Convert | None) -> Convert:
+    if convert is None:
+        return lambda values: values
+    return lambda values: [convert(value) for value in values]
 
 
-def _map(convert: Convert | None, element: FieldDescriptor) -> Convert:
-    of_messages = element.message_type is not None
-
-    def convert_map(values: Any) -> dict[str, Any]:
-        _demand(values, dict)
-        if convert is None:
-            return values  # type: ignore[no-any-return]  # it is a dict
-        return {
-            key: {} if value is None and of_messages else convert(value)
-            for key, value in values.items()
-        }
-
-    return convert_map
-
-
-def _demand(value: Any, kind: type) -> None:
-    if type(value) is not kind:
-        raise TypeError(f"{type(value).__name__} where the model has {kind.__name__}")
+def _map(convert: Convert | None) -> Convert:
+    if convert is None:
+        return lambda values: values
+    return lambda values: {key: convert(value) for key, value in values.items()}
 
 
 def _timestamp(value: str | float) -> Fields:
     seconds, nanos = timestamps.to_seconds_and_nanos(value)
     return {"seconds": seconds, "nanos": nanos}
-
-
-def _integer(value: Any) -> int:
-    """As lenient as boto3, which takes 5.0 and "5", but never rounding."""
-    if type(value) is int:  # True is an instance of int, too
-        return value
-    if type(value) is float and value.is_integer():
-        return int(value)
-    _demand(value, str)
-    return int(value)
-
-
-def _boolean(value: Any) -> bool:
-    _demand(value, bool)
-    return value  # type: ignore[no-any-return]  # just demanded
-
-
-NOT_FINITE = ("NaN", "Infinity", "-Infinity")
-"""How JSON text has what JSON numbers cannot: https://smithy.io/2.0/spec/simple-types.html#float"""
-
-
-def _double(value: Any) -> float:
-    if type(value) is float:
-        return value
-    if value in NOT_FINITE:
-        return float(value)
-    _demand(value, int)
-    number = float(value)
-    if number != value:
-        raise ValueError("an integer that a double cannot hold exactly")
-    return number
 
 
 def _blob(value: Any) -> bytes:
@@ -225,23 +170,19 @@ def _blob(value: Any) -> bytes:
 
 LEAVES: Mapping[str, Convert | None] = {
     "blob": _blob,
-    "boolean": _boolean,
-    "double": _double,
-    "float": _double,
-    "integer": _integer,
-    "long": _integer,
-    "string": None,  # protobuf itself takes nothing but text
+    "boolean": None,
+    "double": None,
+    "float": None,
+    "integer": None,
+    "long": None,
+    "string": None,
     "timestamp": _timestamp,
 }
 """How one value of each scalar shape type crosses; None where it goes as it is."""
 
 
 def to_document(value: Any) -> Value:
-    """Any JSON value as protobuf's.
-
-    Raises:
-        ValueError: an integer that a double cannot hold exactly.
-    """
+    """Convert any JSON value."""
     if value is None:
         return Value(null_value=NullValue.NULL_VALUE)
     if isinstance(value, bool):
@@ -253,8 +194,6 @@ def to_document(value: Any) -> Value:
         return Value(struct_value=Struct(fields=fields))
     if isinstance(value, list):
         return Value(list_value=ListValue(values=[to_document(each) for each in value]))
-    if isinstance(value, int) and abs(value) > EXACT_INTEGER:
-        raise ValueError("holds an integer past 2^53, which a document cannot carry exactly")
     return Value(number_value=value)
 
 

@@ -14,19 +14,85 @@ from typing import Any, Final, TypeAlias
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks import deadline, omics
 from taskgate_server.tasks.names import NameTemplate
+from taskgate_server.upstream.events import EventReading, EventUse
 
 Event: TypeAlias = Mapping[str, Any]
+
+MAX_WRAPPERS: Final = 8
+OMICS_REGION: Final = 3
+OMICS_ACCOUNT: Final = 4
+"""Parts of an ARN."""
 
 OMICS_ARN: Final = re.compile(r"arn:[^:]+:omics:[^:]*:[^:]*:(run|task)/([^/]+)")
 
 
-def name_in(body: str) -> str | None:
-    """The name of the task or parent that an event is about; None for any other event, or none."""
+def read_event(body: str) -> EventReading:
+    """Return what an event is about.
+
+    Args:
+        body: of an SQS message: the event of EventBridge, its `detail` alone (`$.detail` as input
+            path of the rule), or either of them wrapped by Amazon SNS.
+    """
     try:
-        event = json.loads(body)
-        return READERS[event["source"]](event)
+        event = _unwrap(json.loads(body.removeprefix("\ufeff")))
+        source = event.get("source") or _source_of(event["detail"])
+        if source not in READERS:
+            return EventReading(EventUse.IGNORED)
+        name = READERS[source](event)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
+        return EventReading(EventUse.UNREADABLE)
+    if name is None:
+        return EventReading(EventUse.IGNORED)
+    return EventReading(
+        EventUse.HINTED,
+        name=name,
+        service=name.partition("/")[0],
+        account=_origin(event, "account", OMICS_ACCOUNT),
+        region=_origin(event, "region", OMICS_REGION),
+        time=str(event.get("time", "")),
+    )
+
+
+def _unwrap(event: Any) -> dict[str, Any]:
+    """Return the event in an envelope of SNS, in a list of one, or in text, with `detail` parsed.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html
+    """
+    for _ in range(MAX_WRAPPERS):
+        if isinstance(event, str):
+            event = json.loads(event)
+        elif isinstance(event, list):
+            [event] = event
+        elif event.get("Type") == "Notification" and "Message" in event:
+            event = event["Message"]
+        elif isinstance(event.get("detail"), str):
+            event = {**event, "detail": json.loads(event["detail"])}
+        elif "detail" not in event and "source" not in event:
+            event = {"detail": event}
+        else:
+            break
+    return dict(event)
+
+
+def _source_of(detail: Event) -> str:
+    """Return the source of an event of which there is the detail alone.
+
+    Raises:
+        LookupError: it is of neither AWS service.
+    """
+    if "farmId" in detail:
+        return "aws.deadline"
+    if OMICS_ARN.fullmatch(detail["arn"]):
+        return "aws.omics"
+    raise LookupError
+
+
+def _origin(event: Event, member: str, part: int) -> str:
+    """Return the account or region of an event; empty if it has none."""
+    if member in event:
+        return str(event[member])
+    arn = str(event["detail"].get("arn", "")).split(":")
+    return arn[part] if len(arn) > OMICS_ACCOUNT else ""
 
 
 def _deadline_name(event: Event) -> str | None:

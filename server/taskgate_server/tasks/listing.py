@@ -20,6 +20,7 @@ from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.listing_pages import Page
 from taskgate_server.tasks.listing_request import MOST_IN_PAGE, Wanted
 from taskgate_server.tasks.page_tokens import Cursor
+from taskgate_server.tasks.response_size import count_fitting
 from taskgate_server.upstream.options import CallOptions
 
 MOST_CALLS = 20
@@ -28,8 +29,9 @@ MOST_CALLS = 20
 MOST_COMPLETED_SINGLY = 100
 """Tasks in a page where each takes a call of its own to be complete."""
 
-MOST_BYTES = 2 * 1024 * 1024
-"""No more of AWS's pages are read past this: gRPC clients take messages of 4 MiB by default."""
+ENOUGH_SHARE = 0.5
+"""No further page is read from AWS once a response has this share of its largest size: most of the
+page's rows would have no room."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,9 @@ class _Collected:
     """What has been found for one page of ours."""
 
     room: int
+    """How many tasks still have room."""
+    max_bytes: int
+    """Of the tasks together."""
     tasks: list[task_pb2.Task] = field(default_factory=list)
     calls: int = 0
     bytes: int = 0
@@ -52,30 +57,51 @@ class _Collected:
         if self.total_size is None:
             self.total_size = page.total_size
 
+    def count_fitting(self, tasks: Sequence[task_pb2.Task]) -> int:
+        """Return how many of the next tasks have room; one if there is none yet."""
+        count = count_fitting(tasks, self.max_bytes - self.bytes)
+        return max(count, 1) if tasks and not self.tasks else count
+
     @property
     def is_enough(self) -> bool:
-        return self.room <= 0 or self.calls >= MOST_CALLS or self.bytes >= MOST_BYTES
+        return (
+            self.room <= 0
+            or self.calls >= MOST_CALLS
+            or self.bytes >= self.max_bytes * ENOUGH_SHARE
+        )
 
 
 async def list_tasks(
-    wanted: Wanted, call: Call, clock: Callable[[], float] = time.monotonic
+    wanted: Wanted, call: Call, max_bytes: int, clock: Callable[[], float] = time.monotonic
 ) -> task_service_pb2.ListTasksResponse:
-    """The page that is wanted.
+    """Return the requested page.
+
+    Args:
+        wanted: the request.
+        call: the call.
+        max_bytes: of the response's tasks together. A page has one task at least.
+        clock: monotonic seconds.
 
     Raises:
         errors.TaskgateError: as AWS answers.
     """
     backend, arrived = wanted.backend, clock()
     word = wanted.filter.only_word(backend.states)
-    found = _Collected(_room(wanted))
+    found = _Collected(_room(wanted), max_bytes)
     cursor: Cursor | None = wanted.cursor
     while cursor is not None and not found.is_enough:
         options = _options(wanted, call, clock() - arrived)
         size = found.room + cursor.skip if wanted.filter.expression is None else MOST_IN_PAGE
         page = await backend.list_page(wanted.parent, cursor, size, options, word=word)
-        tasks, told = await _select(wanted, page, cursor.skip, found.room, options)
-        found.add(page, tasks)
-        cursor = page.next if told == len(page.tasks) else replace(cursor, skip=told)
+        rows, told = await _select(wanted, page, cursor.skip, found.room, options)
+        count = found.count_fitting([task for _, task in rows])
+        if count < len(rows):
+            told = rows[count][0]
+        found.add(page, [task for _, task in rows[:count]])
+        is_cut = told < len(page.tasks)
+        cursor = replace(cursor, skip=told) if is_cut else page.next
+        if count < len(rows):
+            break
     return task_service_pb2.ListTasksResponse(
         tasks=found.tasks,
         next_page_token=page_tokens.encode(cursor, wanted.identity) if cursor else "",
@@ -97,8 +123,11 @@ def _options(wanted: Wanted, call: Call, elapsed: float) -> CallOptions:
 
 async def _select(
     wanted: Wanted, page: Page, skip: int, room: int, options: CallOptions
-) -> tuple[list[task_pb2.Task], int]:
-    """The wanted tasks of a page of AWS's that have room, and how many rows are done with."""
+) -> tuple[list[tuple[int, task_pb2.Task]], int]:
+    """Return the requested tasks of a page of AWS's, and how many of its rows are done with.
+
+    Each task is returned with its row's position in the page.
+    """
     backend, matches = wanted.backend, wanted.filter.matches
     rows: list[tuple[int, task_pb2.Task]] = list(enumerate(page.tasks))[skip:]
     is_complete = not page.lacks
@@ -111,7 +140,7 @@ async def _select(
         del chosen[room:]
     if wanted.view == task_pb2.TASK_VIEW_FULL and not is_complete:
         chosen = await _completed(backend, chosen, options)
-    return [task for _, task in chosen], told
+    return chosen, told
 
 
 def _needs(wanted: Wanted, lacks: Container[str]) -> bool:

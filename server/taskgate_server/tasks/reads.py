@@ -14,6 +14,7 @@ from taskgate_server.tasks.backend import Backends, TaskBackend, TaskView
 from taskgate_server.tasks.durations import seconds_of
 from taskgate_server.tasks.listing import list_tasks
 from taskgate_server.tasks.listing_request import Faults, read_request, view_of
+from taskgate_server.tasks.response_size import fit_results
 from taskgate_server.upstream.options import CallOptions
 
 MOST_NAMES = 1000
@@ -24,6 +25,8 @@ class Reads:
     """What serves them; a method here is named after the RPC."""
 
     backends: Backends
+    max_response_bytes: int
+    """Of one response with many tasks."""
 
     async def get_task(self, request: task_service_pb2.GetTaskRequest, call: Call) -> bytes:
         """TaskService.GetTask; the response is serialized already."""
@@ -44,15 +47,17 @@ class Reads:
         faults.raise_any()
         assert view is not None  # noqa: S101  # or there was a fault
         outcomes = await self._get_many(request.names, view, CallOptions.of(call, max_age=max_age))
+        results = [_result(name, outcomes[name], call) for name in request.names]
         return task_service_pb2.BatchGetTasksResponse(
-            results=[_result(name, outcomes[name], call) for name in request.names]
+            results=fit_results(results, self.max_response_bytes, call.call_id)
         )
 
     async def list_tasks(
         self, request: task_service_pb2.ListTasksRequest, call: Call
     ) -> task_service_pb2.ListTasksResponse:
         """TaskService.ListTasks."""
-        return await list_tasks(read_request(request, self.backends), call)
+        wanted = read_request(request, self.backends)
+        return await list_tasks(wanted, call, self.max_response_bytes)
 
     async def summarize_tasks(
         self, request: task_service_pb2.SummarizeTasksRequest, call: Call

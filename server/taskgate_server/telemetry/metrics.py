@@ -57,6 +57,12 @@ class Metrics:
             ["target", "service", "operation"],
             registry=self.registry,
         )
+        self.odd_values = Counter(
+            "taskgate_aws_odd_values",
+            "Values in AWS's responses that do not fit its model.",
+            ["target", "service", "operation"],
+            registry=self.registry,
+        )
         self.batch_items = Histogram(
             "taskgate_aws_batch_items",
             "Reads or writes in one call of a batch operation.",
@@ -136,6 +142,10 @@ class AwsMeter:
     def throttled(self, operation: str) -> None:
         """AWS throttled a call."""
         self._metrics.throttles.labels(*self._labels, operation).inc()
+
+    def odd_values(self, operation: str, count: int) -> None:
+        """A response had so many values that do not fit AWS's model."""
+        self._metrics.odd_values.labels(*self._labels, operation).inc(count)
 
     def batch(self, operation: str, items: int) -> None:
         """A call of a batch operation leaves with so many items."""

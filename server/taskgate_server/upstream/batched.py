@@ -214,11 +214,11 @@ class Batches:
         self, operation: str, plan: BatchPlan, params: Sequence[Params], answer: Answer
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        origin = self._sender.sender.origin(operation)
         size = answer.size // len(params)
-        for value in plan.split(params, answer.value):
+        for item, value in zip(params, plan.split(params, answer.value), strict=True):
             if "Error" in value:
                 response = {**value, "ResponseMetadata": {"RequestId": answer.request_id}}
+                origin = self._sender.sender.origin(operation, item)
                 outcomes.append(errors.from_aws(response, origin))
             else:
                 outcomes.append(

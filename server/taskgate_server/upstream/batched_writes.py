@@ -158,10 +158,14 @@ class BatchedWrites:
             repeatable=batch.token is not None,
             ended=partial(writes.ended, part),
         )
-        origin = self._sender.sender.origin(writes.operation)
-        for index, error in zip(part, batch.split(items, answer.value), strict=True):
-            response = {**(error or {}), "ResponseMetadata": {"RequestId": answer.request_id}}
-            writes.settle([index], errors.from_aws(response, origin) if error else None)
+        splits = batch.split(items, answer.value)
+        for index, item, error in zip(part, items, splits, strict=True):
+            if error is None:
+                writes.settle([index], None)
+                continue
+            origin = self._sender.sender.origin(writes.operation, item)
+            response = {**error, "ResponseMetadata": {"RequestId": answer.request_id}}
+            writes.settle([index], errors.from_aws(response, origin))
 
     async def _send_singly(self, writes: Writes, plan: OperationPlan, part: Sequence[int]) -> None:
         places = asyncio.Semaphore(SINGLE_CALLS_AT_ONCE)

@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import platform
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +21,22 @@ from urllib.parse import urlsplit
 
 from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.config import AwsSettings
-from taskgate_server.upstream.answers import BODY, keep_body
+from taskgate_server.upstream.answers import (
+    BODY,
+    InterimResponseError,
+    Parsed,
+    keep_body,
+    response_parser_error,
+)
+from taskgate_server.upstream.endpoints import check_ca_bundle, main_endpoint, route_by_prefix
 from taskgate_server.upstream.slots import EXTRA_THREADS
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
+
+    from taskgate_server.aws.fitting import FitMember
+    from taskgate_server.aws.model import ServiceModel
 
 ROLE_PROVIDER = "assume-role"
 """botocore's name of where such credentials come from."""
@@ -38,6 +47,11 @@ READ_TIMEOUT = "taskgate.read_timeout"
 GRACE_SECONDS = 0.25
 """A call waits so much longer for AWS than its callers do, so that it is they who report the end of
 their time, and not the socket."""
+
+NO_BODY = Parsed({}, 0, has_odd_text=False)
+"""Of responses whose body is a stream, or that have none."""
+ODD_TEXT = "text"
+"""In the place of a member: some text had half a surrogate pair."""
 
 
 class CallersGoneError(Exception):
@@ -66,6 +80,8 @@ class Reply(NamedTuple):
     request_id: str
     size: int
     """Bytes of the body; 0 for a stream."""
+    odd: tuple[str, ...] = ()
+    """The members with odd values, each as often as it had one: `TaskSummary.createdAt`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +96,12 @@ class AwsClient:
     """Host and port of the endpoint, before any prefix."""
     reach: tuple[str, int] | None = None
     """Host and port that calls connect to, most of them; None where a proxy is in between."""
-
+    account: str = ""
+    """AWS account of the credentials; empty if it is not known."""
     read_timeout: float = math.inf
     """Seconds that the client waits for a response at most."""
+    fitters: Fitters | None = None
+    """Fit responses to the model; None where they are taken as they are."""
 
     def call(self, operation: str, params: dict[str, Any], time_left: float = math.inf) -> Reply:
         """Call AWS in this thread.
@@ -104,13 +123,24 @@ class AwsClient:
         method: Callable[..., dict[str, Any]] = getattr(self.client, self.methods[operation])
         try:
             parsed = method(**params)
+        except InterimResponseError:
+            # The final response may still come on the connection: no other call may read it.
+            self.client.close()
+            raise response_parser_error("it is an interim response") from None
         except Exception as error:
             if is_shorter and _is_read_timeout(error):
                 raise CallersGoneError from error
             raise
+        return self._reply(operation, parsed)
+
+    def _reply(self, operation: str, parsed: dict[str, Any]) -> Reply:
         metadata = parsed.pop("ResponseMetadata", {})
-        body, size = parsed.pop(BODY, ({}, 0))
-        return Reply({**body, **parsed}, metadata.get("RequestId", ""), size)
+        body: Parsed = parsed.pop(BODY, NO_BODY)
+        odd = [ODD_TEXT] if body.has_odd_text else []
+        value = {**body.value, **parsed}
+        if self.fitters is not None:
+            value = self.fitters.fit(operation, value, odd)
+        return Reply(value, metadata.get("RequestId", ""), body.size, tuple(odd))
 
 
 def _is_read_timeout(error: Exception) -> bool:
@@ -176,6 +206,30 @@ def _region(settings: AwsSettings) -> str | None:
     return settings.region or os.environ.get("AWS_REGION")
 
 
+class Fitters:
+    """Fit the responses of one AWS service to its model; one for each operation, when it is used.
+
+    Args:
+        service: botocore's model of the service.
+    """
+
+    def __init__(self, service: ServiceModel) -> None:
+        from taskgate_server.aws.fitting import Fitter  # noqa: PLC0415  # imports botocore
+
+        self._service = service
+        self._fitter = Fitter()
+        self._fits: dict[str, FitMember | None] = {}
+
+    def fit(self, operation: str, value: dict[str, Any], odd: list[str]) -> dict[str, Any]:
+        """Return the value, or a copy without odd values; notes their members."""
+        if operation not in self._fits:
+            shape = self._service.operation_model(operation).output_shape
+            self._fits[operation] = self._fitter.compile(shape) if shape is not None else None
+        fit = self._fits[operation]
+        fitted: dict[str, Any] = value if fit is None else fit(value, odd)
+        return fitted
+
+
 def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
     """A client with credentials, by boto3's own search for them.
 
@@ -197,6 +251,8 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         timestamp_parser=lambda value: value
     )
     if settings.role_arn is not None:
+        if not (settings.sts_endpoint_url or "").startswith("http:"):
+            check_ca_bundle(core)
         role = _role_credentials(settings.role_arn, settings)
         core.register_component(
             "credential_provider", SimpleNamespace(load_credentials=lambda: role)
@@ -206,12 +262,20 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         botocore_session=core,
         region_name=_region(settings),
     )
-    if session.get_credentials() is None:
+    credentials = session.get_credentials()
+    if credentials is None:
         raise NoCredentialsError
+    # Both services prefix the host by operation (management., workflows-). An endpoint of the
+    # settings has no such names. For any other, botocore's own settings decide, such as
+    # AWS_DISABLE_HOST_PREFIX_INJECTION.
+    prefixing: dict[str, Any] = (
+        {} if settings.endpoint_url is None else {"inject_host_prefix": False}
+    )
     client = session.client(
         spec.name,
         endpoint_url=settings.endpoint_url,
         config=Config(
+            **prefixing,
             connect_timeout=settings.connect_timeout_seconds,
             read_timeout=settings.read_timeout_seconds,
             # One for each thread: calls without a response give their slot away, not their thread.
@@ -224,11 +288,12 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
             parameter_validation=False,
             # boto3 would put its own together anew twice for each request. -20 % of a GetTask.
             user_agent=_user_agent(),
-            # Both services prefix the host by operation (management., workflows-); another endpoint
-            # has no such names, and botocore would prefix it all the same.
-            inject_host_prefix=settings.endpoint_url is None,
         ),
     )
+    urls = settings.endpoint_urls
+    if any(url.startswith("https:") for url in (client.meta.endpoint_url, *urls.values())):
+        check_ca_bundle(core)
+    route_by_prefix(client, urls)
     client.meta.events.register("before-parse", keep_body)
     client.meta.events.register("provide-client-params", take_read_timeout)
     return AwsClient(
@@ -236,20 +301,30 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         methods={name: method for method, name in client.meta.method_to_api_mapping.items()},
         region=client.meta.region_name,
         endpoint=urlsplit(client.meta.endpoint_url).netloc,
-        reach=_reach(client, prefixed=settings.endpoint_url is None),
+        reach=_reach(client, settings),
+        account=_account(credentials, settings),
         read_timeout=settings.read_timeout_seconds,
+        fitters=Fitters(client.meta.service_model),
     )
 
 
-def _reach(client: BaseClient, *, prefixed: bool) -> tuple[str, int] | None:
-    """What most operations connect to: the name without its prefix need not exist."""
+def _account(credentials: Any, settings: AwsSettings) -> str:
+    """Return the account of credentials, without asking AWS; empty if they do not have it."""
+    from botocore.credentials import RefreshableCredentials  # noqa: PLC0415  # see the docstring
+
+    if settings.role_arn is not None:
+        return settings.role_arn.split(":")[4]
+    # That of refreshable ones may call AWS to refresh them.
+    name = "_account_id" if isinstance(credentials, RefreshableCredentials) else "account_id"
+    return getattr(credentials, name, None) or ""
+
+
+def _reach(client: BaseClient, settings: AwsSettings) -> tuple[str, int] | None:
+    """Return the host and port that most operations connect to; None where a proxy is between."""
     from botocore.utils import get_environ_proxies  # noqa: PLC0415  # see the module's docstring
 
-    parts = urlsplit(client.meta.endpoint_url)
-    if parts.hostname is None or get_environ_proxies(client.meta.endpoint_url):
+    url, host = main_endpoint(client, settings.endpoint_urls)
+    if not host or get_environ_proxies(url):
         return None
-    model = client.meta.service_model
-    endpoints: list[Any] = [model.operation_model(name).endpoint for name in model.operation_names]
-    prefixes = Counter((each or {}).get("hostPrefix", "") for each in endpoints)
-    prefix = prefixes.most_common(1)[0][0] if prefixed else ""
-    return prefix + parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    parts = urlsplit(url)
+    return host, parts.port or (443 if parts.scheme == "https" else 80)

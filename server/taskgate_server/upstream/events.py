@@ -7,12 +7,13 @@ look, never news in itself. docs/events.md has how a queue gets the events.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from random import Random
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -23,8 +24,64 @@ from taskgate_server.telemetry import LOG, log_bug
 from taskgate_server.upstream.retries import Backoff, Sleep, told_delay
 from taskgate_server.upstream.sender import Sender
 
-NameIn: TypeAlias = Callable[[str], str | None]
-"""The name of the task or parent that an event, as JSON text, is about; None if there is none."""
+
+class EventUse(StrEnum):
+    """What became of an event; a label of metrics."""
+
+    HINTED = "hinted"
+    """Is about a task or a parent, and wakes its watchers."""
+    IGNORED = "ignored"
+    """Is about anything else."""
+    UNREADABLE = "unreadable"
+    """Has a form that is not known."""
+    FOREIGN = "foreign"
+    """Is of another AWS account or region than the target."""
+
+
+WARNINGS: Final = {
+    EventUse.UNREADABLE: "a message is no event of AWS Deadline Cloud or AWS HealthOmics: see the"
+    " rule's input and docs/events.md",
+    EventUse.FOREIGN: "an event is of another AWS account or region than the target: see the rule",
+}
+"""Logged at the first one."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventReading:
+    """What an event is about."""
+
+    use: EventUse
+    name: str = ""
+    """Of a task or parent, if it is HINTED."""
+    service: str = ""
+    account: str = ""
+    """Empty if the event has none; so are region and time."""
+    region: str = ""
+    time: str = ""
+    """ISO 8601, to the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventOrigin:
+    """Where an AWS service of a target is."""
+
+    account: str = ""
+    """Empty if it is not known; so is the region."""
+    region: str = ""
+
+    def sends(self, reading: EventReading) -> bool:
+        """Return whether an event is from there, as far as both are known."""
+        return all(
+            not own or not other or own == other
+            for own, other in ((self.account, reading.account), (self.region, reading.region))
+        )
+
+
+ReadEvent: TypeAlias = Callable[[str], EventReading]
+"""Reads the body of a message."""
+
+OriginOf: TypeAlias = Callable[[str], EventOrigin]
+"""Returns where an AWS service of the target is, by the service's name."""
 
 Hint: TypeAlias = Callable[[str], None]
 """Told a name that may have changed."""
@@ -47,11 +104,11 @@ class Lag:
     seconds: float = 0.0
     """Of all together."""
 
-    def note(self, event: str, now: float) -> None:
-        """An event has come, as JSON text. EventBridge tells its time to the second."""
+    def note(self, time: str, now: float) -> None:
+        """Count an event by its time, which EventBridge has to the second."""
         try:
-            happened = datetime.fromisoformat(json.loads(event)["time"]).timestamp()
-        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+            happened = datetime.fromisoformat(time).timestamp()
+        except (ValueError, OverflowError):
             return
         self.count += 1
         self.seconds += max(now - happened, 0.0)
@@ -63,8 +120,9 @@ class EventQueue:
     Args:
         sender: sends calls to SQS.
         url: the queue's.
-        name_in: what an event is about.
-        hint: told that.
+        read: returns what an event is about.
+        hint: gets the name of each task or parent.
+        origin_of: returns where the events must be from.
         sleep: waits for seconds.
         random: for jitter.
         wall_clock: seconds since 1970.
@@ -74,22 +132,22 @@ class EventQueue:
         self,
         sender: Sender,
         url: str,
-        name_in: NameIn,
+        read: ReadEvent,
         hint: Hint,
         *,
+        origin_of: OriginOf = lambda _: EventOrigin(),
         sleep: Sleep = asyncio.sleep,
         random: Random | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.lag = Lag()
-        self.hinted = 0
-        """Events so far that were about a task or a parent, for metrics."""
-        self.ignored = 0
-        """All others."""
+        self.uses: Counter[EventUse] = Counter()
+        """Events so far, for metrics."""
         self._sender = sender
         self._url = url
-        self._name_in = name_in
+        self._read = read
         self._hint = hint
+        self._origin_of = origin_of
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311  # jitter is no secret
         self._wall_clock = wall_clock
@@ -138,14 +196,18 @@ class EventQueue:
             await self._sender.send("DeleteMessageBatch", params)
 
     def _handle(self, body: Any) -> None:
-        name = self._name_in(body) if isinstance(body, str) else None
-        if name is None:
-            self.ignored += 1
+        reading = self._read(body) if isinstance(body, str) else EventReading(EventUse.UNREADABLE)
+        use = reading.use
+        if use is EventUse.HINTED and not self._origin_of(reading.service).sends(reading):
+            use = EventUse.FOREIGN
+        self.uses[use] += 1
+        if use in WARNINGS and self.uses[use] == 1:
+            LOG.warning(WARNINGS[use], extra={"queue": self._url})
+        if use is not EventUse.HINTED:
             return
-        self.hinted += 1
-        self.lag.note(body, self._wall_clock())
+        self.lag.note(reading.time, self._wall_clock())
         try:
-            self._hint(name)
+            self._hint(reading.name)
         except Exception as error:  # noqa: BLE001  # the others in the batch are not to wait for it
             log_bug(error, queue=self._url)
 
@@ -157,6 +219,7 @@ def queue_settings(url: str, aws: AwsSettings) -> AwsSettings:
     return aws.model_copy(
         update={
             "endpoint_url": f"{parts.scheme}://{parts.netloc}",
+            "endpoint_urls": {},
             "region": region[1] if region else aws.region,
             "read_timeout_seconds": READ_TIMEOUT_SECONDS,
         }

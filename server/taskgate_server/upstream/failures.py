@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 
 from taskgate_server import errors
 from taskgate_server.errors import Origin, TaskgateError
+from taskgate_server.upstream.endpoints import CaBundleError
 
 
 def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
@@ -25,6 +26,8 @@ def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
 
 def from_set_up(error: Exception, origin: Origin) -> TaskgateError:
     """A failure to make a client. ValueError is botocore's word for an endpoint that is no URL."""
+    if isinstance(error, CaBundleError):
+        return _without_ca_bundle(error, origin)
     return (
         _badly_set_up(error, origin) if type(error) is ValueError else from_botocore(error, origin)
     )
@@ -50,6 +53,15 @@ def _badly_set_up(_: Any, origin: Origin) -> TaskgateError:
         "UPSTREAM_CONFIGURATION",
         f"this server is not set up for {origin.title}: check its region"
         f" (TASKGATE_AWS__{origin.service.upper()}__REGION or AWS_REGION) and endpoint",
+    )
+
+
+def _without_ca_bundle(error: CaBundleError, origin: Origin) -> TaskgateError:
+    return errors.unavailable(
+        origin,
+        "UPSTREAM_CONFIGURATION",
+        f"this server cannot verify {origin.title}: the CA bundle of {error.setting} cannot be used"
+        f" ({error.fault}); correct its path, or unset it",
     )
 
 

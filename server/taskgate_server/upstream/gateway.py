@@ -26,7 +26,7 @@ from taskgate_server.upstream.batched import Batches
 from taskgate_server.upstream.batched_writes import BatchedWrites, Writes
 from taskgate_server.upstream.body import Body
 from taskgate_server.upstream.cache import AnswerCache, Entry, entry_bytes
-from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal
+from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal, row_answer
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.question import (
@@ -282,7 +282,7 @@ class Gateway:
         if kept is not None:
             return _told(kept.value)
         told = answer.value.get(question.params[listing.item])
-        return None if told is None else _row_answer(answer, told)
+        return None if told is None else row_answer(answer, told)
 
     def _launch_list(self, question: Question, key: Hashable, listing: ListPlan) -> Read:
         read: Read = Flight(
@@ -306,7 +306,7 @@ class Gateway:
             return
         parent = listing.parent(read.question.params)
         for item, row in answer.value.items():
-            told = _row_answer(answer, row)
+            told = row_answer(answer, row)
             key = question_key(ROW, {**parent, listing.item: item})
             self._remember(key, told, read.sent_at, told.size)
 
@@ -389,16 +389,6 @@ class Gateway:
 
             plan = self._plans[operation] = plan_operation(self.spec, operation)
         return plan
-
-
-def _row_answer(answer: Answer, row: dict[str, Any]) -> Answer:
-    return Answer(
-        value=row,
-        request_id=answer.request_id,
-        observe_time=answer.observe_time,
-        size=answer.size // len(answer.value),
-        span=answer.span,
-    )
 
 
 def _told(outcome: Answer | Exception) -> Answer:

@@ -151,3 +151,14 @@ def plan_list(operation: Any, paged: PagedOperation, field_names: Mapping[str, s
 def is_refusal(error: errors.TaskgateError) -> bool:
     """Whether the error of a list says nothing of the things in it."""
     return error.code in REFUSALS
+
+
+def row_answer(answer: Answer, row: dict[str, Any]) -> Answer:
+    """Return a row of a list as the response of a read of its own."""
+    return Answer(
+        value=row,
+        request_id=answer.request_id,
+        observe_time=answer.observe_time,
+        size=answer.size // len(answer.value),
+        span=answer.span,
+    )

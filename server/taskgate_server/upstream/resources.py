@@ -7,9 +7,11 @@ Counterpart: `writes` remembers when each was written.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from taskgate_server.aws import model
+from taskgate_server.error_texts import sanitize
 from taskgate_server.upstream.writes import Resource
 
 
@@ -35,6 +37,26 @@ def compile_resource(operation: model.OperationModel) -> Callable[[Mapping[str, 
         return tuple(str(params.get(member, "")) if member else part for member, part in plan)
 
     return resource
+
+
+def resource_name(service: str, operation: str, params: Mapping[str, Any]) -> str:
+    """Return the resource of a request for its errors, such as `run/7/task/8`.
+
+    Args:
+        service: botocore's name of the AWS service.
+        operation: such as `GetRunTask`.
+        params: of boto3.
+
+    Returns:
+        The segments of the HTTP route, without AWS accounts; empty if the route has no id.
+    """
+    segments = _compiled(service, operation)(params)
+    return "/".join(sanitize(each) if ":" in each else each for each in segments)
+
+
+@cache
+def _compiled(service: str, operation: str) -> Callable[[Mapping[str, Any]], Resource]:
+    return compile_resource(model.load_service(service).operation_model(operation))
 
 
 def _members(operation: model.OperationModel) -> Mapping[str, model.Shape]:

@@ -18,6 +18,7 @@ from taskgate_server.upstream.clients import AwsClient, CallersGoneError, Reply
 from taskgate_server.upstream.connection import Connection
 from taskgate_server.upstream.error_log import ErrorLog
 from taskgate_server.upstream.failures import from_botocore
+from taskgate_server.upstream.odd_values import OddValueLog
 from taskgate_server.upstream.retries import is_throttle
 
 if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
@@ -57,6 +58,7 @@ class Sender:
         wall_clock: seconds since 1970.
         clock: monotonic seconds.
         error_log: gets the texts of errors that callers do not get.
+        odd_values: logs values that do not fit AWS's model.
     """
 
     connection: Connection
@@ -66,6 +68,7 @@ class Sender:
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
     error_log: ErrorLog = field(default_factory=ErrorLog)
+    odd_values: OddValueLog = field(default_factory=OddValueLog)
 
     async def send(
         self,
@@ -109,18 +112,25 @@ class Sender:
             self._traced(span, "", "CANCELLED")
             raise
         except Exception as error:
-            told = self._told(error, operation, client, time_limit)
+            told = self._told(error, client, self.origin(operation, params), time_limit)
             self._count(operation, began, told)
             self._traced(span, told.aws_request_id, told.reason)
             raise told from error
         self.connection.accepted(client, operation)
         self._count(operation, began)
+        return self._answer(operation, reply, self._traced(span, reply.request_id))
+
+    def _answer(self, operation: str, reply: Reply, span: TracedCall | None) -> Answer:
+        if reply.odd:
+            self.odd_values.note(operation, reply.odd)
+            if self.meter is not None:
+                self.meter.odd_values(operation, len(reply.odd))
         return Answer(
             value=reply.value,
             request_id=reply.request_id,
             observe_time=self.wall_clock(),
             size=reply.size,
-            span=self._traced(span, reply.request_id),
+            span=span,
         )
 
     def _submit(
@@ -145,14 +155,20 @@ class Sender:
 
         return answered, self.executor.submit(work)
 
-    def origin(self, operation: str) -> errors.Origin:
-        """Whom an error of a call is from."""
+    def origin(self, operation: str, params: Mapping[str, Any] | None = None) -> errors.Origin:
+        """Return which call an error is of.
+
+        Args:
+            operation: its AWS name.
+            params: of boto3, which name the resource; None where errors have none.
+        """
         spec, client = self.connection.spec, self.connection.client
         return errors.Origin(
             service=spec.name,
             title=spec.title,
             domain=spec.error_domain,
             operation=operation,
+            resource=_resource_name(spec.name, operation, params) if params else "",
             endpoint=client.endpoint if client else "",
         )
 
@@ -174,9 +190,8 @@ class Sender:
         return self.tracer.end(span, request_id, error_reason)
 
     def _told(
-        self, error: Exception, operation: str, client: AwsClient, time_limit: float
+        self, error: Exception, client: AwsClient, origin: errors.Origin, time_limit: float
     ) -> errors.TaskgateError:
-        origin = self.origin(operation)
         if isinstance(error, CallersGoneError):
             return errors.time_limit_exceeded(origin, time_limit)
         told = from_botocore(error, origin)
@@ -184,9 +199,9 @@ class Sender:
         if told.credentials_missing:
             self.connection.lose(client, told)
         elif told.credentials_refused:
-            self.connection.refused(client, operation, told)
+            self.connection.refused(client, origin.operation, told)
         if told.reason == errors.BUG:
-            log_bug(error, operation=operation)
+            log_bug(error, operation=origin.operation)
         return told
 
 
@@ -212,3 +227,10 @@ def _tell(
 
     if not loop.is_closed():
         loop.call_soon_threadsafe(told)
+
+
+def _resource_name(service: str, operation: str, params: Mapping[str, Any]) -> str:
+    """See `resources.resource_name`. It loads AWS's model; the server listens before that."""
+    from taskgate_server.upstream.resources import resource_name  # noqa: PLC0415  # see above
+
+    return resource_name(service, operation, params)

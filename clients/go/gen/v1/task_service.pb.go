@@ -324,7 +324,9 @@ type TaskResult_Task struct {
 }
 
 type TaskResult_Error struct {
-	// The error that GetTask would have given, with its details.
+	// The error that GetTask would have given, with its details. RESOURCE_EXHAUSTED with the reason
+	// RESPONSE_TOO_LARGE for a task for which the response has no room: request it again in a batch
+	// of fewer names, or with view BASIC.
 	Error *status.Status `protobuf:"bytes,3,opt,name=error,proto3,oneof"`
 }
 

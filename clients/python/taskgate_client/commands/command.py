@@ -93,5 +93,9 @@ def error_as_json(error: CallError) -> dict[str, Any]:
 
 def write_json(value: dict[str, Any]) -> None:
     """Writes an object as one line, at once."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False)
+    if not (text.isascii() and text.isprintable()):
+        # All of them are in strings, where JSON has an escape for each.
+        text = "".join(json.dumps(each)[1:-1] if render.is_hidden(each) else each for each in text)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()

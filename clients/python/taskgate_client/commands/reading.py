@@ -48,7 +48,7 @@ def get(client: Client, screen: Screen, options: Namespace) -> Exit:
         for task in tasks:
             write_json(as_json(task))
     elif tasks:
-        screen.out.print(render.task_table(tasks, "", screen.clock()))
+        screen.out.print(render.task_table(tasks, "", screen.clock(), width=screen.out.width))
     for name, each in zip(options.names, results, strict=True):
         if isinstance(each, CallError):
             screen.err.print(Text(name, style="bold"))
@@ -79,7 +79,11 @@ def list_(client: Client, screen: Screen, options: Namespace) -> Exit:
         if shown:
             screen.out.print(
                 render.task_table(
-                    shown, options.parent, screen.clock(), parameters=options.parameters
+                    shown,
+                    options.parent,
+                    screen.clock(),
+                    width=screen.out.width,
+                    parameters=options.parameters,
                 )
             )
         screen.err.print(Text(_count(len(shown), listing), style="dim"))

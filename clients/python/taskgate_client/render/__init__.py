@@ -6,12 +6,13 @@ from taskgate_client.render.details import error, server_info, task
 from taskgate_client.render.lines import event_line
 from taskgate_client.render.picture import WatchPicture
 from taskgate_client.render.tables import summary, task_table
-from taskgate_client.render.words import parent_line, printable, state_word
+from taskgate_client.render.words import is_hidden, parent_line, printable, state_word
 
 __all__ = [
     "WatchPicture",
     "error",
     "event_line",
+    "is_hidden",
     "parent_line",
     "printable",
     "server_info",

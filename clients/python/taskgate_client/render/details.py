@@ -55,7 +55,11 @@ def server_info(message: task_service_pb2.GetServerInfoResponse) -> RenderableTy
     for heading in ("AWS service", "region", "ready", "operations", "gRPC service"):
         table.add_column(heading, overflow="fold")
     for each in message.aws_services:
-        ready = Text("yes", "green") if each.ready else Text(f"no: {each.not_ready_reason}", "red")
+        ready = (
+            Text("yes", "green")
+            if each.ready
+            else Text(f"no: {one_line(each.not_ready_reason)}", "red")
+        )
         count = str(each.operation_count)
         table.add_row(each.title, each.region or "?", ready, count, each.grpc_service)
     return Group(Text(f"Taskgate {message.version}", style="bold"), table)

@@ -27,7 +27,7 @@ def event_line(event: WatchEvent, now: datetime) -> str | None:
         event: what happened.
         now: when it was heard of.
     """
-    told = _told(event)
+    told = one_line(_told(event))
     return f"{now:%H:%M:%S} {told}" if told else None
 
 

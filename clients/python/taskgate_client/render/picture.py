@@ -115,10 +115,10 @@ class WatchPicture:
         self._next_poll = None
         if event.next_poll is not None:
             self._next_poll = now + timedelta(seconds=event.next_poll)
-        self._upstream_error = str(event.upstream_error or "")
+        self._upstream_error = one_line(str(event.upstream_error or ""))
 
     def _heading(self, now: datetime) -> Text:
-        heading = Text(parent_words(self._title), style="bold")
+        heading = Text(one_line(parent_words(self._title)), style="bold")
         return heading.append(f"  {_since(self._began, now)}", style="dim")
 
     def _progress(self, now: datetime) -> Text:
@@ -145,7 +145,7 @@ class WatchPicture:
             return []
         # Who has run longest is who people look for.
         active.sort(key=lambda task: task.start_time.ToNanoseconds() or now.timestamp() * 1e9)
-        table = _rows()
+        table = _rows(reasons=False)
         for task in active[:most]:
             table.add_row(self._name(task), state(task.state), run_time(task, now))
         return [Text("at work", style="dim"), table, *_more(len(active) - most)]
@@ -156,16 +156,17 @@ class WatchPicture:
         if not troubled:
             return []
         troubled.sort(key=lambda task: -task.end_time.ToNanoseconds())
-        table = _rows()
+        table = _rows(reasons=True)
         for task in troubled[:most]:
             ended = f"{age(task.end_time, now)} ago" if task.HasField("end_time") else ""
             why = one_line(task.failure_reason or task.status_message)
             told = state(task.state).append(f" {why}" if why else "", style="not bold")
+            told.no_wrap, told.overflow = True, "ellipsis"
             table.add_row(self._name(task), told, ended)
         return [Text("in trouble", style="dim"), table, *_more(len(troubled) - most)]
 
     def _name(self, task: task_pb2.Task) -> Text:
-        name = Text(short_name(task.name, self._title))
+        name = Text(one_line(short_name(task.name, self._title)), no_wrap=True, overflow="ellipsis")
         if task.display_name:
             name.append(f"  {one_line(task.display_name)}", style="italic")
         return name
@@ -180,7 +181,7 @@ class WatchPicture:
             left = (self._lost_at + timedelta(seconds=self._lost.delay) - now).total_seconds()
             again = f"trying again in {left:.0f} s" if left > 0 else "trying again"
             told.append(f"{again}, the server is lost: ", style="yellow not dim")
-            told.append(f"{self._lost.error} ", style="yellow not dim")
+            told.append(f"{one_line(str(self._lost.error))} ", style="yellow not dim")
         elif self._upstream_error:
             told.append(f"AWS cannot be asked: {self._upstream_error} ", style="yellow not dim")
         if self._asked is None:
@@ -193,10 +194,14 @@ class WatchPicture:
         return told
 
 
-def _rows() -> Table:
+def _rows(*, reasons: bool) -> Table:
+    """Return an empty table of tasks: name, state, perhaps with a reason, and time."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for _ in range(3):
-        table.add_column(no_wrap=True, overflow="ellipsis")
+    # Names and reasons shrink first, the wider one of both; their texts are cut, not wrapped.
+    # States and times keep their width.
+    table.add_column()
+    table.add_column(no_wrap=not reasons)
+    table.add_column(no_wrap=True, overflow="ellipsis")
     return table
 
 

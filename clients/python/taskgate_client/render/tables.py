@@ -24,6 +24,8 @@ from taskgate_client.render.words import (
 )
 
 _BAR_WIDTH = 40
+NARROW_WIDTH = 60
+"""Columns of a terminal below which a table has names and states alone."""
 
 
 def task_table(
@@ -31,24 +33,29 @@ def task_table(
     parent: str,
     now: datetime,
     *,
+    width: int,
     parameters: bool = False,
 ) -> Table:
-    """A row for each task.
+    """Return a table with a row for each task.
 
     Args:
         tasks: those to show.
         parent: their names are told from there on; empty for whole names.
         now: the present time, aware.
+        width: of the terminal, in columns; a narrow one shows names and states alone.
         parameters: whether to show what each task was given.
     """
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("task", overflow="fold", ratio=1)
-    for heading in ("state", "age", "ran", "tries"):
+    headings = ("state",) if width < NARROW_WIDTH else ("state", "age", "ran", "tries")
+    for heading in headings:
         table.add_column(heading, no_wrap=True, justify="left" if heading == "state" else "right")
     if parameters:
         table.add_column("parameters", overflow="fold")
     for task in tasks:
-        row = _row(task, parent, now)
+        row = _row(task, parent, now)[: 1 + len(headings)]
+        if width < NARROW_WIDTH:
+            row[1] = state(task.state)
         if parameters:
             row.append(Text(_parameters(task)))
         table.add_row(*row)
@@ -57,12 +64,13 @@ def task_table(
 
 def summary(message: task_service_pb2.SummarizeTasksResponse, parent: str) -> RenderableType:
     """How many tasks of a parent are in which state."""
+    parent = one_line(parent)
     heading = Text(parent, style="bold", overflow="fold")
     details = []
     if message.HasField("parent_status"):
         details.append(parent_line(message.parent_status))
     elif message.native_state:  # of an older server
-        details.append(f"AWS says {message.native_state}")
+        details.append(f"AWS says {one_line(message.native_state)}")
     if message.HasField("first_start_time"):
         details.append(f"first started {moment(message.first_start_time)}")
     if message.HasField("last_change_time"):
@@ -76,7 +84,7 @@ def summary(message: task_service_pb2.SummarizeTasksResponse, parent: str) -> Re
     parts += [Text(f"{message.counts.total} tasks, {settled_words(message.counts)}")]
     if message.failed_tasks:
         parts.append(Text("failed", style="bold red"))
-        parts += [Text(f"  {name}", overflow="fold") for name in message.failed_tasks]
+        parts += [Text(f"  {one_line(name)}", overflow="fold") for name in message.failed_tasks]
     return Group(*parts)
 
 
@@ -84,7 +92,7 @@ def bars(counts: Mapping[int, int], total: int) -> Table:
     """A bar for each state that a task is in."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
-    table.add_column(width=_BAR_WIDTH)
+    table.add_column(min_width=4, max_width=_BAR_WIDTH)  # it shrinks first
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True, style="dim")
     for each, count in counts.items():
@@ -92,7 +100,6 @@ def bars(counts: Mapping[int, int], total: int) -> Table:
         bar = ProgressBar(
             total=max(total, 1),
             completed=count,
-            width=_BAR_WIDTH,
             complete_style=style,
             finished_style=style,
         )
@@ -107,7 +114,7 @@ def state_counts(counts: task_pb2.TaskCounts) -> dict[int, int]:
 
 
 def _row(task: task_pb2.Task, parent: str, now: datetime) -> list[Text]:
-    name = Text(task.name.removeprefix(f"{parent}/") if parent else task.name)
+    name = Text(one_line(task.name.removeprefix(f"{parent}/") if parent else task.name))
     if task.display_name:
         name.append(f"  {one_line(task.display_name)}", style="italic")
     word = state(task.state)

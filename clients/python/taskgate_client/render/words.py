@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -27,9 +28,10 @@ STYLES: dict[int, str] = {
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _LONG_HEX = re.compile(r"([0-9a-f]{8})[0-9a-f]{24}")
-_CONTROLS = dict.fromkeys(
-    {*range(32), *range(127, 160)} - {ord("\t"), ord("\n")}, "\N{REPLACEMENT CHARACTER}"
-)
+_HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_HIDDEN_LETTERS = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0xE0100, 0xE01F0)}
+"""Characters without a width, or without a form, that Unicode does not count as format characters;
+see Default_Ignorable_Code_Point in https://www.unicode.org/reports/tr44/."""
 
 
 def state_word(state: int) -> str:
@@ -122,9 +124,33 @@ def settled_words(counts: task_pb2.TaskCounts) -> str:
     return "ended, with tasks that can never settle"
 
 
+def is_hidden(character: str) -> bool:
+    """Return whether a character has no form of its own: it could command, reorder or hide text."""
+    return (
+        unicodedata.category(character) in _HIDDEN_CATEGORIES or ord(character) in _HIDDEN_LETTERS
+    )
+
+
+class _Visible(dict[int, str]):
+    """For `str.translate`: what is shown for each character; computed at its first use."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        is_kept = character in "\t\n" or not is_hidden(character)
+        shown = self[code] = character if is_kept else "\N{REPLACEMENT CHARACTER}"
+        return shown
+
+
+_VISIBLE = _Visible()
+
+
 def printable(text: str) -> str:
-    """Text of strangers without what could command a terminal; tabs and line ends stay."""
-    return text.translate(_CONTROLS)
+    """Return text from others as a terminal may show it; tabs and line ends stay.
+
+    What could command the terminal, change the order of the text (U+202E) or hide in it (U+200B)
+    becomes a replacement character.
+    """
+    return text if text.isascii() and text.isprintable() else text.translate(_VISIBLE)
 
 
 def one_line(text: str) -> str:

@@ -17,7 +17,14 @@ from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.ledger import Ledger
 from taskgate_server.tasks.watch.rhythm import Pace
-from taskgate_server.tasks.watch.sources import Faults, Reader, Said, Source, raise_first
+from taskgate_server.tasks.watch.sources import (
+    Faults,
+    Reader,
+    Said,
+    Source,
+    raise_first,
+    row_id,
+)
 
 PAGE: Final = {"maxResults": 100}
 STEPS_AT_ONCE: Final = 4
@@ -119,7 +126,7 @@ class Steps(Named):
         steps: dict[str, Mapping[str, Any]] = {}
         async for said in self._reader.pages("ListSteps", self._job | PAGE, "nextToken", pace):
             for row in said.value.get("steps", ()):
-                name = f"{self._parent.name}/steps/{row['stepId']}"
+                name = f"{self._parent.name}/steps/{row_id(row, 'stepId', 'ListSteps')}"
                 steps[name] = {member: row[member] for member in ROW if member in row}
         return steps
 
@@ -187,7 +194,7 @@ def _see(ledger: Ledger, step: str, said: Said) -> list[str]:
     """Tells the ledger a page; returns the tasks' names."""
     names = []
     for row in said.value.get("tasks", ()):
-        name = f"{step}/tasks/{row['taskId']}"
+        name = f"{step}/tasks/{row_id(row, 'taskId', 'ListTasks')}"
         names.append(name)
         ledger.see(name, row, said.asked_at, said.observe_time)
     ledger.tell()

@@ -13,8 +13,9 @@ from taskgate_server.aws import model
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.ledger import Ledger
 from taskgate_server.tasks.watch.rhythm import Pace
-from taskgate_server.tasks.watch.sources import Faults, Reader, Source, raise_first
+from taskgate_server.tasks.watch.sources import Faults, Reader, Source, raise_first, row_id
 
+LIST: Final = "ListRunTasks"
 PAGE: Final = {"maxResults": 100}
 
 FEW: Final = 2
@@ -92,9 +93,10 @@ class Run:
         seen: set[str] = set()
         changed: list[str] = []
         params = self._params | PAGE
-        async for said in self._reader.pages("ListRunTasks", params, "startingToken", pace):
+        async for said in self._reader.pages(LIST, params, "startingToken", pace):
             rows = {
-                f"{self._name}/tasks/{row['taskId']}": row for row in said.value.get("items", ())
+                f"{self._name}/tasks/{row_id(row, 'taskId', LIST)}": row
+                for row in said.value.get("items", ())
             }
             seen.update(rows)
             for name, row in rows.items():

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from grpc import StatusCode
 
+from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.names import Parent
@@ -171,6 +172,18 @@ class Reader:
             await asyncio.gather(*(one(name) for name in some))
             ledger.tell()
         return faults
+
+
+def row_id(row: Mapping[str, Any], member: str, operation: str) -> str:
+    """Return the id of a list's row.
+
+    Raises:
+        TaskgateError: UNKNOWN, it has none. A watch must not leave the row out silently.
+    """
+    found = row.get(member)
+    if not found:
+        raise errors.unreadable_answer(operation)
+    return str(found)
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -1,0 +1,141 @@
+"""While one operation, task, caller or target fails, all others succeed, and as fast as before.
+
+Each row of `failures.FAILURES` is a failure on one running server. The bar for all other calls:
+100 % succeed, and their p99 stays within twice the quiet value plus 20 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytest
+
+from taskgate_emulator import Emulator, seed
+from taskgate_emulator.clock import ManualClock
+from taskgate_emulator.state import Account
+from tests.attack.site import ROOT, Site, running_site
+from tests.conftest import REGION
+from tests.isolation.bystanders import Experience, experience
+from tests.isolation.failures import FAILURES, Failure
+from tests.ports import free_port
+
+pytestmark = pytest.mark.alone
+
+ROUNDS: Final = 40
+"""Calls of each bystander in a measurement."""
+TRIES: Final = 4
+"""On a busy machine a measurement may be slow without any failure."""
+RULES: Final = """
+permit (principal, action in [Action::"read", Action::"write"], resource);
+permit (principal, action == Action::"targets/Use", resource);
+"""
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Emulator]:
+    """Yield an AWS with one task that has a number where the model says string."""
+    with Emulator(clock=ManualClock()) as emulator:
+        emulator.edit(make_odd)
+        yield emulator
+
+
+def make_odd(account: Account) -> None:
+    key = (seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, seed.FAILED_TASK_ID)
+    record: Any = account.table("deadline.Task").record(key)
+    record["createdBy"] = 7
+
+
+@pytest.fixture(scope="module")
+def site(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Yield a server with three targets, of which one is unreachable and one is refused by AWS."""
+    with Emulator() as refusing:
+        for operation in ("GetTask", "BatchGetTask", "ListFarms", "ListMonitors"):
+            refusing.respond(
+                "deadline",
+                operation,
+                status=403,
+                headers={"x-amzn-ErrorType": "UnrecognizedClientException"},
+                body={"message": "the security token is invalid"},
+                times=100_000,
+            )
+        targets = {
+            "nowhere": f"http://127.0.0.1:{free_port()}",
+            "refusing": refusing.endpoint_url,
+        }
+        settings = {
+            "targets": json.dumps(
+                {
+                    name: {
+                        "aws": {
+                            service: {"region": REGION, "endpoint_url": url}
+                            for service in ("deadline", "omics")
+                        }
+                    }
+                    for name, url in targets.items()
+                }
+            ),
+            # The bystanders call more often than HealthOmics allows.
+            "aws__omics__quotas": "off",
+        }
+        folder = tmp_path_factory.mktemp("site")
+        with running_site(aws, folder, rules=RULES, **settings) as site:
+            yield site
+
+
+def measure(site: Site) -> Experience:
+    return asyncio.run(experience(site.address, site.token("alice"), ROUNDS))
+
+
+@pytest.fixture(scope="module")
+def quiet(site: Site) -> Experience:
+    """Return how calls go without any failure."""
+    measure(site)  # what is loaded once
+    return measure(site)
+
+
+@contextmanager
+def failing(site: Site, aws: Emulator, name: str) -> Iterator[set[str]]:
+    """Let calls of another caller fail until the block ends; yield the codes they end with.
+
+    The codes are complete when the block has ended.
+    """
+    failure, codes = FAILURES[name], set[str]()
+    claims = {"exp": int(time.time()) - 3600} if failure.is_expired else {}
+    token = site.token("mallory", **claims)[0][1].removeprefix("Bearer ")
+    command = [sys.executable, "-m", "tests.isolation.failures", site.address, token, name]
+    failure.begin(aws)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()  # the first call has ended
+            yield codes
+        finally:
+            process.kill()
+            codes.update(*(line.split() for line in process.stdout))
+            failure.end(aws)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_others_do_not_notice_a_failure(
+    site: Site, aws: Emulator, quiet: Experience, name: str
+) -> None:
+    failure: Failure = FAILURES[name]
+    slow: list[str] = []
+    for _ in range(TRIES):
+        with failing(site, aws, name) as codes:
+            during = measure(site)
+        assert during.failures == []
+        assert codes, "the failing calls have not ended"
+        assert codes <= failure.codes
+        slow = during.slower_than(quiet)
+        if not slow:
+            return
+        quiet = measure(site)  # the machine may have become slower
+    raise AssertionError(slow)
