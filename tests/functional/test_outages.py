@@ -43,7 +43,7 @@ MISSING = 1_000_000
 
 
 def is_missing(task: str) -> bool:
-    return int(task.split("-")[1], 16) >= MISSING
+    return task.startswith("task-") and int(task.split("-")[1], 16) >= MISSING
 
 
 class Upstream(socketserver.ThreadingMixIn, socketserver.TCPServer):

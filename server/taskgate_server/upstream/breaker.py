@@ -202,6 +202,7 @@ class Breaker:
             params: tell its subject; without them each call counts as a subject of its own.
             is_read: whether it should be quick, unlike the upload of a file.
             is_probe: whether to send it in any state, since its purpose is to see if AWS responds.
+                Its success closes the breaker; its failure delays no probe by a caller's call.
 
         Yields:
             A function to call when the call is sent.
@@ -235,7 +236,7 @@ class Breaker:
         passage = Passage(operation, params, self._changes)
         if self._state is State.CLOSED:
             return passage
-        passage.trial = not (is_probe or self._admit(passage))
+        passage.trial = is_probe or not self._admit(passage)
         passage.probe = not passage.trial
         seconds = self._trip.trial_seconds if passage.trial else self._trip.probe_seconds
         passage.expires_at = self._clock() + seconds
