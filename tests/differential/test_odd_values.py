@@ -19,9 +19,10 @@ from tests.differential.exchange import differences
 from tests.differential.odd_values import OddResponse, odd_response, without
 from tests.fuzz import answer_run, replies
 from tests.fuzz.inprocess import REQUEST_ID, Answer, Bench, Target
+from tests.seeds import SEED
 
 RESPONSES = int(os.environ.get("ODD_RESPONSES", "600"))
-SEED = int(os.environ.get("SEED", "0"))
+
 
 REFUSED: dict[str, str] = {}
 """Reasons for which Taskgate may refuse what boto3 reads, by where; there are none."""

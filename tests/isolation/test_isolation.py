@@ -83,6 +83,7 @@ def site(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
             ),
             # The bystanders call more often than HealthOmics allows.
             "aws__omics__quotas": "off",
+            "aws__deadline__quotas": "off",
         }
         folder = tmp_path_factory.mktemp("site")
         with running_site(aws, folder, rules=RULES, **settings) as site:
