@@ -18,7 +18,7 @@ from taskgate_emulator import seed
 from tests.attack.site import Metadata
 from tests.watch.place import RUNNING
 
-SECONDS: Final = 5.0
+SECONDS: Final = 20.0
 FRESH: Final = (("taskgate-max-age", "0"),)
 """The call reaches AWS."""
 OWN_CONNECTION: Final = (("grpc.use_local_subchannel_pool", 1),)
