@@ -97,8 +97,15 @@ async def measure(address: str, warm_up: int, watches: int, samples: int) -> Non
 
 async def serve_bare(kept_bytes: int, *numbers: int) -> None:
     server = grpc.aio.server()
-    bare: Any = Bare(kept_bytes)
-    task_service_pb2_grpc.add_TaskServiceServicer_to_server(bare, server)
+    handler = grpc.unary_stream_rpc_method_handler(
+        Bare(kept_bytes).WatchTasks,
+        task_watch_pb2.WatchTasksRequest.FromString,
+        task_watch_pb2.WatchTasksResponse.SerializeToString,
+    )
+    service = grpc.method_handlers_generic_handler(
+        "taskgate.v1.TaskService", {"WatchTasks": handler}
+    )
+    server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     await measure(f"127.0.0.1:{port}", *numbers)
