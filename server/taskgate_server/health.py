@@ -89,15 +89,16 @@ class Health:
         self, request: health_pb2.HealthCheckRequest, _: Call
     ) -> AsyncIterator[Message]:
         name, last = request.service, None
-        while not self._is_over:
+        while True:
             changed = self._changed
             status = self._statuses.get(name, SERVICE_UNKNOWN)
             if status != last:
                 last = status
                 yield _response(status)
+            if self._is_over:  # after the last status, which says that the server leaves
+                raise errors.stopping()
             if not changed.is_set():
                 await changed.wait()
-        raise errors.stopping()
 
     def _notify(self) -> None:
         self._changed.set()

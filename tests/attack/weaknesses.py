@@ -79,10 +79,10 @@ def unlimited_connections() -> None:
 def endless_patience() -> None:
     """Wait for the next message of a request as long as its caller likes."""
 
-    async def receive(_: object, call: Call) -> Any:
+    async def receive(call: Call, _: object) -> Any:
         return await call.read() if call.read is not None else reception.EOF
 
-    replace(reception.Reception, "_next", receive)
+    replace(reception, "_next", receive)
 
 
 def endless_authority() -> None:

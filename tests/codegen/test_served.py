@@ -15,6 +15,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format, messag
 from google.protobuf.descriptor import Descriptor
 
 from taskgate_server.aws import model, naming
+from taskgate_server.aws.fitting import Fitter
 from taskgate_server.rpc.to_message import AnswerCompiler
 from taskgate_server.rpc.to_params import RequestCompiler
 from taskgate_server.rpc.validation import ROOT, Validation
@@ -60,6 +61,7 @@ def test_all_of_an_answer_is_in_the_message_and_back(
     shape = operation.output_shape
     assert shape is not None
     descriptor = message_type(modules[version.name].image(), version.name, f"{OPERATION}Response")
+    fit = Fitter().compile(shape)
     to_fields = AnswerCompiler().structure(shape, descriptor)
     to_params = RequestCompiler().structure(shape, descriptor)
     synthesizer = Synthesizer(wire=True)
@@ -68,7 +70,7 @@ def test_all_of_an_answer_is_in_the_message_and_back(
         assert isinstance(body, dict)
         judge = parsed(shape, body)
 
-        message = message_factory.GetMessageClass(descriptor)(**to_fields(body))
+        message = message_factory.GetMessageClass(descriptor)(**to_fields(fit(body, [])))
 
         # Answers need not keep to what the model demands of requests.
         params = to_params.convert(message, ROOT, Validation())

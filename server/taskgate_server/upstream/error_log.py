@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from grpc import StatusCode
-
 from taskgate_server.error_texts import redact_secrets
 from taskgate_server.errors import Origin, TaskgateError
 from taskgate_server.telemetry import LOG
@@ -21,8 +19,17 @@ MAX_TEXT_CHARACTERS: Final = 1500
 """So that a line stays below 2 KiB, and is written in one piece."""
 
 LOGGED_REASONS: Final = frozenset(
-    {"UPSTREAM_CREDENTIALS", "UPSTREAM_UNREACHABLE", "SERVICE_QUOTA_EXCEEDED_EXCEPTION"}
+    {
+        "ACCESS_DENIED",
+        "ACCESS_DENIED_EXCEPTION",
+        "NOT_AUTHORIZED",
+        "OPT_IN_REQUIRED",
+        "SERVICE_QUOTA_EXCEEDED_EXCEPTION",
+        "UPSTREAM_CREDENTIALS",
+        "UPSTREAM_UNREACHABLE",
+    }
 )
+"""An error with a code that is not known is none of them, whatever its HTTP status."""
 
 
 class ErrorLog:
@@ -52,7 +59,7 @@ class ErrorLog:
             cause: what boto3 raised.
             origin: the call.
         """
-        if told.code is not StatusCode.PERMISSION_DENIED and told.reason not in LOGGED_REASONS:
+        if told.reason not in LOGGED_REASONS:
             return
         if not self._take():
             self._suppressed += 1
