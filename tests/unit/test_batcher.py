@@ -289,3 +289,51 @@ async def test_a_read_that_cannot_be_settled_does_not_take_the_others_along(
     upstream.reply(1)
     assert await asyncio.wait_for(sound.answer, 10) == "a2"
     assert [each.message for each in caplog.records] == ["bug"]
+
+
+def queued(number: int) -> Question:
+    """Return a read that one requester waits for."""
+    read = Question(number)
+    read.requesters.join(SHARE, math.inf)
+    return read
+
+
+async def test_batches_that_end_together_do_not_leave_a_read_behind() -> None:
+    """There were slots for two batches, then for one: only one of the two senders may stop."""
+    upstream, slots = Upstream(), [2]
+    batcher = Batcher(
+        admit=upstream.admit,
+        send=upstream.send,
+        max_items=1,
+        slots=lambda: slots[0],
+        linger=0.0,
+        sleep=upstream.sleep,
+    )
+    upstream.max_items = 1
+    for number in range(3):
+        batcher.put(queued(number))
+    await settle()
+    assert upstream.batches == [[0], [1]]
+
+    slots[0] = 1
+    upstream.reply(0)
+    upstream.reply(1)
+    await settle()
+
+    assert upstream.batches == [[0], [1], [2]]
+    await batcher.close()
+
+
+async def test_a_read_that_comes_as_the_last_sender_stops_is_sent() -> None:
+    upstream = Upstream()
+    batcher = upstream.batcher()
+    first, second = queued(0), queued(1)
+    # Runs right after the sender has seen an empty queue, before the loop reports its end.
+    first.answer.add_done_callback(lambda _: batcher.put(second))
+    batcher.put(first)
+    await settle()
+    upstream.reply(0)
+    await settle()
+
+    assert upstream.batches == [[0], [1]]
+    await batcher.close()

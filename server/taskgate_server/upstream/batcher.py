@@ -156,10 +156,21 @@ class Batcher(Generic[I, P]):
         if len(self._runners) < self._slots():
             runner = asyncio.ensure_future(self._run())
             self._runners.add(runner)
-            runner.add_done_callback(self._runners.discard)
+            runner.add_done_callback(self._runners.discard)  # if it is cancelled before it runs
 
     async def _run(self) -> None:
-        """Send batches until no read waits."""
+        """Send batches, and stop counting as a sender in the same step as the last look."""
+        try:
+            await self._send_all()
+        finally:
+            # A callback would come a step later. Until then, a second sender that stops would
+            # count on this one, and `start` would not replace it: the queue would be left behind.
+            runner = asyncio.current_task()
+            if runner is not None:
+                self._runners.discard(runner)
+
+    async def _send_all(self) -> None:
+        """Send batches until no read waits, or enough others send them."""
         under_load = False
         while len(self.queue):
             if under_load and self._linger and len(self.queue) < self._max_items:
