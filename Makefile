@@ -116,9 +116,8 @@ fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
 	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
 
 OUTAGE_SECONDS := 3,10,60
-outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long, and floods: what others see; needs a quiet machine
+outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long; needs a quiet machine
 	OUTAGE_FAULTS=all OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m alone tests/isolation/test_outages.py
-	ISOLATION=all $(BIN)/pytest -m alone tests/isolation/test_isolation.py
 
 attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, every operation
 	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack

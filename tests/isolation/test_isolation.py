@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
@@ -124,12 +123,7 @@ def failing(site: Site, aws: Emulator, name: str) -> Iterator[set[str]]:
             failure.end(aws)
 
 
-QUIET = {"caller: flooding", "caller: cancelling"}
-"""These load all cores: bystanders, which share them, are late on a busy machine."""
-NAMES = [name for name in FAILURES if name not in QUIET or os.environ.get("ISOLATION") == "all"]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FAILURES)
 def test_others_do_not_notice_a_failure(
     site: Site, aws: Emulator, quiet: Experience, name: str
 ) -> None:
