@@ -135,6 +135,7 @@ class Batches:
         def give_up() -> None:
             stuck.append(operation)
             self._stuck[operation] += 1
+            self._batchers[operation].start()  # reads may wait for the slot
 
         timer = asyncio.get_running_loop().call_later(STUCK_SECONDS, give_up)
         try:

@@ -153,7 +153,7 @@ class Batcher(Generic[I, P]):
 
     def start(self) -> None:
         """Start to send what is queued, if not enough batches are under way."""
-        if len(self._runners) < self._slots():
+        if len(self.queue) and len(self._runners) < self._slots():
             runner = asyncio.ensure_future(self._run())
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)  # if it is cancelled before it runs
