@@ -88,6 +88,15 @@ class Truth:
             }
         return {name: self.words[name] for name in request.names if name in self.words}
 
+    def wrong(self, follower: Follower) -> dict[str, tuple[str | None, str | None]]:
+        """Return the tasks that a follower sees otherwise than they are: its state, then theirs."""
+        seen, expected = follower.words(), self.expected(follower.request)
+        return {
+            name: (seen.get(name), expected.get(name))
+            for name in seen.keys() | expected.keys()
+            if seen.get(name) != expected.get(name)
+        }
+
 
 class Follower:
     """Watches again and again, until it is right and nothing more is to come."""
@@ -156,15 +165,14 @@ async def test_every_watcher_ends_with_what_is_so(seed: int) -> None:
                 follower.is_chaos = False
             for service, operation, _ in FAULTS:
                 aws.discard(service, operation)
-            right = 0
             for _ in range(600):
                 await asyncio.sleep(0.1)
-                right = sum(each.words() == truth.expected(each.request) for each in followers)
-                if right == len(followers):
+                wrong = {str(each.request): truth.wrong(each) for each in followers}
+                if not any(wrong.values()):
                     break
             for each in running:
                 each.cancel()
             outcomes = await asyncio.gather(*running, return_exceptions=True)
         assert all(isinstance(each, asyncio.CancelledError) for each in outcomes), outcomes
-        assert right == len(followers)
+        assert not any(wrong.values()), wrong
         assert sum(follower.streams for follower in followers) > 2 * WATCHERS

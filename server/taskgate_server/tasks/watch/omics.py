@@ -91,7 +91,7 @@ class Run:
     async def _list(self, ledger: Ledger, pace: Pace, wanted: Collection[str] | None) -> set[str]:
         """Reads the list, up to where it has told all that is wanted; returns what it told."""
         seen: set[str] = set()
-        changed: list[str] = []
+        changed: dict[str, Mapping[str, Any]] = {}
         params = self._params | PAGE
         async for said in self._reader.pages(LIST, params, "startingToken", pace):
             rows = {
@@ -102,18 +102,32 @@ class Run:
             for name, row in rows.items():
                 if self._full_view:
                     if self._rows.get(name) != row:
-                        changed.append(name)
-                        self._rows[name] = row
+                        changed[name] = row
                 elif wanted is None or name in wanted:
                     ledger.see(name, row, said.asked_at, said.observe_time)
             ledger.tell()
             if wanted is not None and seen.issuperset(wanted):
                 break
         faults = await self._get_each(ledger, changed, pace)
-        for name in faults:
-            del self._rows[name]
+        self._note_rows(ledger, changed, faults)
         raise_first(faults)
         return seen
+
+    def _note_rows(
+        self, ledger: Ledger, rows: Mapping[str, Mapping[str, Any]], faults: Faults
+    ) -> None:
+        """Remember the rows of which all is known, once their tasks have been read.
+
+        A task may have changed between the list and its own read. Its row is then an old one, and
+        must not keep the task from being read again should it change back.
+        """
+        for name, row in rows.items():
+            entry = None if name in faults else ledger.get(name)
+            is_there = entry is not None and not entry.removed
+            if is_there and entry.native_state == row.get("status", ""):
+                self._rows[name] = row
+            else:
+                self._rows.pop(name, None)
 
     async def _get_each(self, ledger: Ledger, names: Collection[str], pace: Pace) -> Faults:
         return await self._reader.get_each(ledger, names, pace, self._members)
