@@ -34,6 +34,8 @@ class Service:
         self.now = 1000.0
         self.fails = False
         self.probes = 0
+        self.hold: asyncio.Event | None = None
+        """What probes wait for before they end."""
         client = SimpleNamespace(endpoint="aws.test")
         spec = SimpleNamespace(title="AWS", credential_probes=probes)
         self.connection = SimpleNamespace(
@@ -49,7 +51,10 @@ class Service:
         assert operation == "ListRuns"
         self.probes += 1
         sent()
-        if self.fails:
+        fails = self.fails
+        if self.hold is not None:
+            await self.hold.wait()
+        if fails:
             raise RESET
 
     def call(self, subject: int = 0, *, fails: bool | None = None) -> None:
@@ -128,6 +133,22 @@ async def test_calls_that_hang_are_probed() -> None:
         assert service.probes == 0
         await service.run(0.5)
     assert service.changes == [False]
+
+
+async def test_a_probe_of_the_outage_that_fails_after_the_return_is_no_new_outage() -> None:
+    service = Service()
+    service.fails = True
+    await service.run(1.0, lambda: [service.call(subject) for subject in range(3)])
+    service.hold = asyncio.Event()
+    await service.run(1.0)
+    service.fails = False
+    service.call()
+    await service.run(0.4, service.call)
+    assert service.changes == [False, True]
+    service.hold.set()
+    service.hold = None
+    await service.run(1.0)
+    assert service.changes == [False, True]
 
 
 async def test_calls_that_their_callers_give_up_early_are_probed() -> None:

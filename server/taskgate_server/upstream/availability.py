@@ -68,7 +68,8 @@ class Availability:
         self._clock = clock
         self._probing: asyncio.Task[None] | None = None
         self._probed_at = -math.inf
-        self._probe_failed_at = -math.inf
+        self._failed_probe_at = -math.inf
+        """When the latest probe was sent that failed."""
         self._lost_at = -math.inf
         self._succeeding_since: float | None = None
         self._available_at = -math.inf
@@ -100,7 +101,8 @@ class Availability:
         connection, outcomes = self._connection, self._breaker.outcomes
         if connection.is_unreachable and connection.unreachable_at > outcomes.answered_at:
             return "its endpoint takes no connections: check region, endpoint and network"
-        is_confirmed = self._probe_failed_at > outcomes.answered_at
+        # A response since the probe was sent says more than the timeout of the probe does.
+        is_confirmed = self._failed_probe_at > outcomes.prompt_at
         if self._breaker.state is not State.CLOSED or is_confirmed:
             return f"{connection.spec.title} fails or does not respond; it is being probed"
         return None
@@ -143,8 +145,8 @@ class Availability:
         except errors.TaskgateError as error:
             # Any other error shows that AWS responds, or that the probe was not sent.
             if is_outage(error) or error.reason in (errors.TIME_LIMIT, UNREADABLE):
-                self._probe_failed_at = self._clock()
+                self._failed_probe_at = self._probed_at
         except TimeoutError:
-            self._probe_failed_at = self._clock()
+            self._failed_probe_at = self._probed_at
         except Exception as error:  # noqa: BLE001  # readiness goes on without this probe
             log_bug(error, operation=operation)
