@@ -18,6 +18,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from taskgate_server import errors, wire_records
+from taskgate_server.large_requests import RunWork
 from taskgate_server.reloading import Reloading
 from taskgate_server.supervision import BackgroundTask, Supervision
 from taskgate_server.telemetry.spans import TracedCall, TraceIds
@@ -94,6 +95,9 @@ class Call:
 
     message: Message | None = None
     """The same, parsed; None while no stage has needed it."""
+
+    in_thread: RunWork | None = None
+    """Runs work on a large request beside the event loop; None for a small request."""
 
     requests: AsyncIterator[Message] | None = None
     """All messages of a client stream, the first one included."""

@@ -185,6 +185,12 @@ class Settings(BaseSettings):
     caller_streams: int = Field(
         1000, ge=1, description="Streams (watches, logs) that one caller may have open."
     )
+    caller_request_bytes_per_second: float = Field(
+        32 * 1024 * 1024,
+        gt=0,
+        description="Bytes of requests that one caller may send in a second, without uploads. A"
+        " larger request is served, and the caller's next calls are refused until then.",
+    )
     aws: dict[str, AwsSettings] = Field(
         default_factory=dict, description="One table for each AWS service: deadline, omics."
     )

@@ -295,7 +295,7 @@ def caller_limit(limit: str, allowed: float, retry_seconds: float) -> TaskgateEr
     """The caller has more going on than one caller may; `limit` is the setting that says so."""
     return TaskgateError(
         code=StatusCode.RESOURCE_EXHAUSTED,
-        message=f"one caller may have {allowed:g} {limit.replace('_', ' ')}: ask again later",
+        message=f"one caller may have {allowed:.12g} {limit.replace('_', ' ')}: ask again later",
         reason=CALLER_LIMIT,
         metadata={"limit": limit},
         details=[error_details_pb2.RetryInfo(retry_delay=to_duration(retry_seconds))],

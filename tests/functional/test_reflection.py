@@ -123,6 +123,12 @@ def test_what_does_not_exist_is_not_found(channel: grpc.Channel, request_: Reque
     assert response.original_request == request_
 
 
+def test_a_long_name_is_refused_and_not_sent_back(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        reflect(channel, Request(file_containing_symbol="x" * 10_000))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_files_and_extensions(channel: grpc.Channel) -> None:
     name = "taskgate/v1/task.proto"
     assert name in files(reflect(channel, Request(file_by_filename=name)))

@@ -12,6 +12,8 @@ from taskgate_server import errors
 from taskgate_server.guard import limits
 from taskgate_server.guard.limits import CallerLimits, Limits
 
+BYTES = 1000.0
+
 
 class Clock:
     now = 100.0
@@ -24,7 +26,13 @@ def limits_with(
     clock: Clock, rate: float = 1000, calls: int = 10, streams: int = 10
 ) -> CallerLimits:
     return CallerLimits(
-        Limits(calls_per_second=rate, concurrent_calls=calls, streams=streams), clock
+        Limits(
+            calls_per_second=rate,
+            concurrent_calls=calls,
+            streams=streams,
+            request_bytes_per_second=BYTES,
+        ),
+        clock,
     )
 
 
@@ -38,6 +46,23 @@ def refused(fair: CallerLimits, caller: str = "a", *, stream: bool = False) -> e
 def call(fair: CallerLimits, caller: str = "a", times: int = 1, *, stream: bool = False) -> None:
     for _ in range(times):
         fair.admit(caller, stream=stream)()
+
+
+def test_requests_that_are_too_large_together_are_refused_with_the_time_to_ask_again() -> None:
+    clock = Clock()
+    fair = limits_with(clock)
+    call(fair)
+    fair.count_bytes("a", 900)
+    call(fair)
+    fair.count_bytes("a", 600)
+    error = refused(fair)
+    assert error.metadata["limit"] == "request_bytes_per_second"
+    (detail,) = error.details
+    assert isinstance(detail, error_details_pb2.RetryInfo)
+    assert detail.retry_delay.ToTimedelta().total_seconds() == pytest.approx(0.5)
+    call(fair, "b")
+    clock.now += 0.5
+    call(fair)
 
 
 def test_a_flood_is_refused_with_the_time_to_ask_again() -> None:

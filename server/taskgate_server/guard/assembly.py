@@ -83,6 +83,7 @@ def build_guard(settings: Settings) -> Guard:
                 calls_per_second=settings.caller_calls_per_second,
                 concurrent_calls=settings.caller_concurrent_calls,
                 streams=settings.caller_streams,
+                request_bytes_per_second=settings.caller_request_bytes_per_second,
             )
         ),
         decisions=decisions,

@@ -26,6 +26,7 @@ class Limits:
     calls_per_second: float
     concurrent_calls: int
     streams: int
+    request_bytes_per_second: float
 
 
 REFUSALS_AT_ONCE: Final = 100
@@ -43,6 +44,8 @@ class _Usage:
     """Calls that it may begin at once."""
     at: float
     """When it had so many."""
+    request_bytes: float
+    """Bytes of requests that it may send at once; less than 0 after a request that was larger."""
     calls: int = 0
     """Calls in flight, without streams."""
     streams: int = 0
@@ -87,6 +90,10 @@ class CallerLimits:
         seconds = self._take(usage)
         if seconds:
             raise self.refusal(caller, "calls_per_second", self._limits.calls_per_second, seconds)
+        if usage.request_bytes < 0:
+            rate = self._limits.request_bytes_per_second
+            seconds = -usage.request_bytes / rate
+            raise self.refusal(caller, "request_bytes_per_second", rate, seconds)
         if not stream:
             if usage.calls >= self._limits.concurrent_calls:
                 raise self._busy(caller, "concurrent_calls", self._limits.concurrent_calls)
@@ -104,6 +111,13 @@ class CallerLimits:
             Seconds until it may be served; 0 if it was counted and may be served now.
         """
         return self._take(self._usage(caller))
+
+    def count_bytes(self, caller: str, size: int) -> None:
+        """Count the bytes of a request that has arrived: only now is its size known.
+
+        It is served. If it was more than the caller has left, the next calls are refused.
+        """
+        self._usage(caller).request_bytes -= size
 
     def refusal(
         self, caller: str, limit: str, allowed: float, seconds: float
@@ -144,6 +158,8 @@ class CallerLimits:
         elapsed = now - usage.at
         usage.tokens = min(max(rate, 1.0), usage.tokens + elapsed * rate)
         usage.at = now
+        bytes_rate = self._limits.request_bytes_per_second
+        usage.request_bytes = min(bytes_rate, usage.request_bytes + elapsed * bytes_rate)
         if usage.tokens < 1:
             return (1 - usage.tokens) / rate
         usage.tokens -= 1
@@ -152,7 +168,11 @@ class CallerLimits:
     def _usage(self, caller: str) -> _Usage:
         usage = self._usages.get(caller)
         if usage is None:
-            usage = _Usage(max(self._limits.calls_per_second, 1.0), self._clock())
+            usage = _Usage(
+                tokens=max(self._limits.calls_per_second, 1.0),
+                at=self._clock(),
+                request_bytes=self._limits.request_bytes_per_second,
+            )
             self._usages[caller] = usage
             self._evict()
         self._usages.move_to_end(caller)

@@ -10,6 +10,7 @@ Resources are named once for a request: the policy, the audit and open streams u
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 from google.protobuf.message import Message
@@ -123,7 +124,10 @@ class NameResources:
                     return
             if call.message is None:
                 call.message = parse_request(rpc.request_class, call.data)
-            name(call, call.message)
+            if call.in_thread is None:
+                name(call, call.message)
+            else:
+                await call.in_thread(partial(name, call, call.message))
             if len(call.resources) > MAX_RESOURCES:
                 raise errors.invalid_request({"": f"names more than {MAX_RESOURCES} resources"})
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -17,6 +18,7 @@ from google.protobuf.message import Message
 from taskgate_server import errors
 from taskgate_server.calls import Call, Rpc, parse_request
 from taskgate_server.guard.limits import CallerLimits
+from taskgate_server.large_requests import LargeRequests
 from taskgate_server.pipeline.idle import EndedError, IdleLimit
 from taskgate_server.pipeline.response import unless_left
 from taskgate_server.pipeline.stage import Enter
@@ -52,6 +54,7 @@ class Reception:
         of its own."""
         self._limits = limits
         self._sleep = sleep
+        self._large = LargeRequests()
 
     def stop(self) -> None:
         """End the calls that only wait for a message, so that they do not delay the shutdown."""
@@ -59,7 +62,8 @@ class Reception:
         asyncio.get_running_loop().call_later(FIRST_MESSAGE_SECONDS, self._first.end)
 
     async def close(self) -> None:
-        """Do nothing: all calls have ended."""
+        """End the thread: all calls have ended."""
+        self._large.close()
 
     def of(self, rpc: Rpc) -> Enter | None:
         """See `Stage.of`."""
@@ -76,23 +80,33 @@ class Reception:
                 call.requests = _nothing()
                 return
             call.data = first
-            call.message = parse_request(rpc.request_class, first)
+            call.message = await self._parse(rpc, call, first)
             call.requests = self._all(rpc, call, call.message, counted=counted)
 
         return receive_first
 
     def _receiving(self, rpc: Rpc) -> Enter:
-        limit = rpc.max_request_bytes
-
         async def receive(call: Call) -> None:
             data = await _next(call, self._first)
             if data is EOF:
                 raise errors.invalid_request({"": "the call ended without a request message"})
-            if limit is not None and len(data) > limit:
-                raise errors.invalid_request({"": f"must have at most {limit} bytes"})
+            _check_size(rpc, data)
             call.data = data
+            if self._limits is not None:
+                self._limits.count_bytes(call.requester, len(data))
+            call.in_thread = self._large.of(call.requester, len(data))
+            if call.in_thread is not None:
+                call.message = await call.in_thread(partial(parse_request, rpc.request_class, data))
 
         return receive
+
+    async def _parse(self, rpc: Rpc, call: Call, data: bytes) -> Message:
+        """Return a message of a stream."""
+        _check_size(rpc, data)
+        in_thread = self._large.of(call.requester, len(data))
+        if in_thread is None:
+            return parse_request(rpc.request_class, data)
+        return await in_thread(partial(parse_request, rpc.request_class, data))
 
     async def _all(
         self, rpc: Rpc, call: Call, first: Message, *, counted: bool
@@ -104,7 +118,18 @@ class Reception:
             if counted and self._limits is not None:
                 while seconds := self._limits.admit_message(call.requester):
                     await self._sleep(seconds)
-            yield parse_request(rpc.request_class, data)
+            yield await self._parse(rpc, call, data)
+
+
+def _check_size(rpc: Rpc, data: bytes) -> None:
+    """Refuse a message that is larger than any of the RPC needs to be.
+
+    Raises:
+        errors.TaskgateError: INVALID_ARGUMENT.
+    """
+    limit = rpc.max_request_bytes
+    if limit is not None and len(data) > limit:
+        raise errors.invalid_request({"": f"must have at most {limit} bytes"})
 
 
 async def _next(call: Call, waits: IdleLimit) -> Any:

@@ -7,10 +7,12 @@ streamed payload are in `streams`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Final, TypeAlias
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
 
 from taskgate_server.aws import model
 from taskgate_server.aws.services import ServiceSpec
@@ -98,13 +100,19 @@ def _behaviour(method: MethodDescriptor, operation: Operation, serving: _Serving
     return _unary(operation, serving.gateway, serving.cached)
 
 
+def _convert(operation: Operation, gateway: Gateway, message: Message) -> Question:
+    """Return the request as the gateway takes it; may be called in another thread."""
+    return gateway.question(operation.name, operation.to_params(message))
+
+
 def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) -> Behaviour:
     async def serve(request: bytes, call: Call) -> bytes:
         key = operation.name, request
         question = cached.get(key)
         if question is None:
             message = call.message or parse_request(operation.request_class, request)
-            question = gateway.question(operation.name, operation.to_params(message))
+            convert = partial(_convert, operation, gateway, message)
+            question = convert() if call.in_thread is None else await call.in_thread(convert)
             if question.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
                 cached.put(key, question, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
         if call.fields is not None:

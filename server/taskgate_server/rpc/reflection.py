@@ -16,6 +16,9 @@ from grpc_reflection.v1alpha import reflection_pb2
 from taskgate_server.calls import Call, Rpc
 from taskgate_server.rpc.descriptor_files import DescriptorFiles, add_renamed
 
+MAX_REQUEST_BYTES: Final = 4096
+"""Each response contains its request, as the protocol says."""
+
 V1_PACKAGE: Final = "grpc.reflection.v1"
 V1_FILE: Final = "grpc/reflection/v1/reflection.proto"
 SERVICES: Final = tuple(
@@ -92,6 +95,7 @@ def make_rpcs(services: Iterable[str]) -> list[Rpc]:
             behaviour=reflection.serve,
             client_streams=True,
             server_streams=True,
+            max_request_bytes=MAX_REQUEST_BYTES,
         )
         for service in SERVICES
     ]
