@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from taskgate_server import errors
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import Wire
-from taskgate_server.guard.tokens import MAX_NAME_CHARACTERS, Claims, Tokens
+from taskgate_server.guard.tokens import MAX_NAME_CHARACTERS, Claims, Tokens, check_form
 
 AUTHORIZATION_KEY = "authorization"
 SCHEME = "bearer "
@@ -86,6 +86,16 @@ class Callers:
         if value is None or self._tokens is None:
             return False
         return self._tokens.was_valid(_after_scheme(value) or "")
+
+    def check_form(self, wire: Wire) -> None:
+        """Refuse metadata without anything in it that could be a valid token.
+
+        Raises:
+            errors.TaskgateError: UNAUTHENTICATED.
+        """
+        value = self._authorization(wire)
+        if value is not None:
+            check_form(_token(value))
 
     async def find(self, wire: Wire) -> Caller:
         """Return who makes this call.

@@ -54,6 +54,8 @@ class Authentication:
 
     async def _verify(self, call: Call, wire: Wire) -> Caller:
         call.requester = address = address_of(wire.peer())
+        # What costs little does not count, so that it does not delay others at the address.
+        self._callers.check_form(wire)
         wait = self._failures.seconds_until_token(address)
         if wait and not self._callers.was_known(wire):
             raise errors.caller_limit(
