@@ -122,9 +122,13 @@ class Run:
         must not keep the task from being read again should it change back.
         """
         for name, row in rows.items():
-            entry = None if name in faults else ledger.get(name)
-            is_there = entry is not None and not entry.removed
-            if is_there and entry.native_state == row.get("status", ""):
+            entry = ledger.get(name)
+            if (
+                entry is not None
+                and not entry.removed
+                and entry.native_state == row.get("status", "")
+                and name not in faults
+            ):
                 self._rows[name] = row
             else:
                 self._rows.pop(name, None)
