@@ -1,7 +1,7 @@
 """The most expensive requests that a caller can send, as bytes, so that they cost nothing to make.
 
-`python -m tests.attack.attacks ADDRESS SECONDS NAME` sends one of them again and again, from a
-process of its own.
+`python -m tests.attack.attacks ADDRESS SECONDS NAME [TOKEN]` sends one of them again and again,
+from a process of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,15 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from taskgate.deadline.v1 import deadline_pb2
+from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2, task_update_pb2, task_watch_pb2
+from tests.watch.place import JOB
 
 TASKS = "/taskgate.v1.TaskService"
 MESSAGE_LIMIT = 4 * 1024 * 1024
 CONCURRENCY = 4
+STALLED = 200
+"""Calls that are open at a time, of an attack that stalls."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Attack:
     method: str
     make: Callable[[], bytes]
     metadata: tuple[tuple[str, str], ...] = ()
+    stalls: bool = False
+    """Whether the call stays open after its message, or without one if that is empty."""
 
 
-def _repeated(field: int, item: bytes) -> bytes:
+def _repeated(field: int, item: bytes, max_bytes: int = MESSAGE_LIMIT) -> bytes:
     """Return a field repeated until the message is as long as it may be."""
     entry = bytes([field << 3 | 2, len(item)]) + item
-    return entry * (MESSAGE_LIMIT // len(entry) - 10)
+    return entry * (max_bytes // len(entry) - 10)
 
 
 ATTACKS = {
@@ -98,29 +104,89 @@ ATTACKS = {
 }
 
 
-async def attack(address: str, seconds: float, name: str) -> None:
+CONTROL = "some empty updates"
+"""Enough to be noticed where a defence is off."""
+
+IDENTIFIED = {
+    **ATTACKS,
+    "silent calls": Attack(f"{TASKS}/GetTask", lambda: b"", stalls=True),
+    "health watches": Attack(
+        "/grpc.health.v1.Health/Watch",
+        lambda: health_pb2.HealthCheckRequest(service="live").SerializeToString(),
+        stalls=True,
+    ),
+    "reflection streams": Attack(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        lambda: reflection_pb2.ServerReflectionRequest(
+            file_by_filename="taskgate/v1/task.proto"
+        ).SerializeToString(),
+        stalls=True,
+    ),
+    "task watches": Attack(
+        f"{TASKS}/WatchTasks",
+        lambda: task_watch_pb2.WatchTasksRequest(parent=JOB).SerializeToString(),
+        stalls=True,
+    ),
+    "idle uploads": Attack(
+        "/taskgate.omics.v1.OmicsService/UploadReadSetPart",
+        lambda: omics_pb2.UploadReadSetPartRequest(
+            sequence_store_id="1234567890",
+            upload_id="1234567890",
+            part_source=omics_pb2.READ_SET_PART_SOURCE_SOURCE1,
+            part_number=1,
+            payload=b"x" * 1024 * 1024,
+        ).SerializeToString(),
+        stalls=True,
+    ),
+}
+"""Those of callers with an identity."""
+
+EVERY_ATTACK = {
+    **IDENTIFIED,
+    CONTROL: Attack(
+        f"{TASKS}/BatchUpdateTasks",
+        lambda: _repeated(
+            task_update_pb2.BatchUpdateTasksRequest.UPDATES_FIELD_NUMBER, b"\x0a\x01a", 200_000
+        ),
+    ),
+}
+
+
+async def attack(address: str, seconds: float, name: str, token: str = "") -> None:
     """Send an attack again and again for some time, from one connection."""
-    chosen, until = ATTACKS[name], time.monotonic() + seconds
+    chosen, until = EVERY_ATTACK[name], time.monotonic() + seconds
     data = chosen.make()
+    identity = (("authorization", f"Bearer {token}"),) if token else ()
     codes: dict[str, int] = {}
+
+    async def messages() -> AsyncIterator[bytes]:
+        if data or not chosen.stalls:
+            yield data
+        if chosen.stalls:
+            await asyncio.sleep(seconds)
+
     async with grpc.aio.insecure_channel(address) as channel:
-        call: Any = channel.unary_unary(chosen.method)
+        send: Any = channel.stream_stream(chosen.method)
 
         async def repeat() -> None:
             while time.monotonic() < until:
                 try:
-                    await call(data, metadata=chosen.metadata, timeout=10)
+                    metadata = (*chosen.metadata, *identity)
+                    async for _ in send(messages(), metadata=metadata, timeout=10):
+                        pass
                     code = "OK"
                 except grpc.RpcError as error:
                     code = str(error.code().name)
                 codes[code] = codes.get(code, 0) + 1
-                if sum(codes.values()) == 1:
-                    sys.stdout.write("begun\n")
-                    sys.stdout.flush()
 
-        await asyncio.gather(*(repeat() for _ in range(CONCURRENCY)))
+        calls = [repeat() for _ in range(STALLED if chosen.stalls else CONCURRENCY)]
+        running = asyncio.gather(*calls)
+        await asyncio.sleep(0.3)
+        sys.stdout.write("begun\n")
+        sys.stdout.flush()
+        await running
     sys.stdout.write(f"{codes}\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(attack(sys.argv[1], float(sys.argv[2]), sys.argv[3]))
+    asyncio.run(attack(sys.argv[1], float(sys.argv[2]), *sys.argv[3:]))

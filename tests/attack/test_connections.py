@@ -10,11 +10,14 @@ from functools import partial
 from typing import Any
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.attack.conftest import Sites
 from tests.attack.site import Site, ended
+
+pytestmark = pytest.mark.timed
 
 MANY = 200
 LIMIT = 50

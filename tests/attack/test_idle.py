@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
+import pytest
 
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from tests.attack.conftest import Sites
 from tests.attack.site import Site
+
+pytestmark = pytest.mark.timed
 
 IMPATIENT = {"request_idle_seconds": "1", "max_connection_idle_seconds": "1"}
 PATIENT = {"request_idle_seconds": "1", "max_connection_idle_seconds": "60"}

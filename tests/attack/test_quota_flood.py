@@ -22,7 +22,7 @@ from taskgate_server.upstream.options import CallOptions
 from tests.conftest import REGION, running_server, settings_for
 from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 QUOTA = 10.0
 FLOOD_CALLS = 1500

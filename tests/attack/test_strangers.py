@@ -5,41 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import grpc
 import pytest
 
-from tests.attack.attacks import ATTACKS, Attack
+from tests.attack.attacker import ROUNDS, attacked, check_others, cost_of, is_noticed
+from tests.attack.attacks import ATTACKS, CONTROL, EVERY_ATTACK
 from tests.attack.conftest import Sites
-from tests.attack.site import ROOT, Cost, Experience, Site, experience, measure
+from tests.attack.site import Experience, Site, experience
 from tests.seeds import seeded
 
 pytestmark = pytest.mark.alone
 
-CALLS = 10
 CPU_SECONDS = 0.050
 RETAINED_BYTES = 1024 * 1024
 REQUESTS = int(os.environ.get("ATTACK_REQUESTS", "5000"))
 """Mutated requests; `make attack` sends 100,000."""
-ROUNDS = 3
 FLAT_BYTES = 20 * 1024 * 1024
-
-
-def calls_of(channel: grpc.Channel, attack: Attack, times: int) -> list[Callable[[], object]]:
-    call: Any = channel.unary_unary(attack.method)
-    return [partial(call, attack.make(), metadata=attack.metadata, timeout=20)] * times
-
-
-def cost_of(site: Site, attack: Attack) -> Cost:
-    with site.channel() as channel:
-        measure(site, calls_of(channel, attack, 2))  # what is loaded once
-        return measure(site, calls_of(channel, attack, CALLS))
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +41,9 @@ def test_a_request_of_a_stranger_costs_little(site: Site, name: str) -> None:
     raise AssertionError(costs)
 
 
-@pytest.mark.parametrize("name", ["empty updates"])
-def test_without_the_defence_it_costs_too_much(sites: Sites, name: str) -> None:
-    assert cost_of(sites(weakness="work_before_permission"), ATTACKS[name]).cpu > CPU_SECONDS
-
-
-@contextmanager
-def attacked(site: Site, name: str, seconds: float = 3.0) -> Iterator[None]:
-    """Send an attack from another process until the block ends."""
-    command = [sys.executable, "-m", "tests.attack.attacks", site.address, str(seconds), name]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        yield
-        process.kill()
+def test_without_the_defence_it_costs_too_much(sites: Sites) -> None:
+    site = sites(weakness="work_before_permission")
+    assert cost_of(site, EVERY_ATTACK[CONTROL], calls=3).cpu > CPU_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -82,26 +54,16 @@ def quiet(site: Site) -> Experience:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_others_hardly_notice_an_attack(site: Site, quiet: Experience, name: str) -> None:
-    metadata = site.token("bob")
-    seen = []
-    for _ in range(ROUNDS):
-        with attacked(site, name):
-            during = asyncio.run(experience(site, metadata))
-        assert (during.failures, during.dead) == (0, 0)
-        if during.p99 < 5 * quiet.p99 + 0.020:
-            return
-        seen.append((quiet, during))
-        quiet = asyncio.run(experience(site, metadata))  # the machine may be busier than before
-    raise AssertionError(seen)
+    check_others(site, quiet, name)
 
 
 def test_they_notice_it_without_the_defence(sites: Sites) -> None:
     site = sites(weakness="work_before_permission")
     metadata = site.token("bob")
     quiet = asyncio.run(experience(site, metadata))
-    with attacked(site, "empty updates", seconds=20):
-        during: Experience = asyncio.run(experience(site, metadata, calls=20))
-    assert during.p99 > 5 * quiet.p99 + 0.020, (quiet, during)
+    with attacked(site, CONTROL, seconds=20):
+        during = asyncio.run(experience(site, metadata, calls=10))
+    assert is_noticed(quiet, during), (quiet, during)
 
 
 def mutated(random_: random.Random) -> tuple[str, bytes, tuple[tuple[str, str], ...]]:

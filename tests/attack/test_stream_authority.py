@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
+import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -14,6 +15,8 @@ from taskgate.v1 import task_log_pb2, task_pb2, task_service_pb2_grpc, task_watc
 from tests.attack.conftest import Sites
 from tests.attack.site import POLICY, SECONDS, Site
 from tests.watch.place import JOB, RUNNING
+
+pytestmark = pytest.mark.timed
 
 SETTINGS = {"jwt_leeway_seconds": "0", "stream_expiry_grace_seconds": "1"}
 KINDS = ("watch", "logs", "wait")

@@ -1,0 +1,69 @@
+"""An attack from another process, and what others experience meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from tests.attack.attacks import Attack
+from tests.attack.site import ROOT, Cost, Experience, Metadata, Site, experience, measure
+
+CALLS: Final = 10
+ROUNDS: Final = 3
+
+
+@contextmanager
+def attacked(site: Site, name: str, token: str = "", seconds: float = 3.0) -> Iterator[None]:
+    """Send an attack from another process until the block ends.
+
+    Args:
+        site: what is attacked.
+        name: of `attacks.EVERY_ATTACK`.
+        token: of the attacker; empty for a stranger.
+        seconds: after which the attack ends by itself.
+    """
+    command = [sys.executable, "-m", "tests.attack.attacks", site.address, str(seconds), name]
+    with subprocess.Popen(
+        [*command, token], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        yield
+        process.kill()
+
+
+def is_noticed(quiet: Experience, during: Experience) -> bool:
+    """Return whether another caller is served later than the bar: 5 times quiet, and 20 ms."""
+    return during.p99 >= 5 * quiet.p99 + 0.020
+
+
+def check_others(site: Site, quiet: Experience, name: str, token: str = "") -> None:
+    """Assert that another caller and the liveness probe hardly notice an attack.
+
+    On a busy machine a round may be slow without any attack, so one of some rounds decides.
+    """
+    metadata = site.token("bob")
+    seen = []
+    for _ in range(ROUNDS):
+        with attacked(site, name, token):
+            during = asyncio.run(experience(site, metadata))
+        assert (during.failures, during.dead) == (0, 0), during
+        if not is_noticed(quiet, during):
+            return
+        seen.append((quiet, during))
+        quiet = asyncio.run(experience(site, metadata))  # the machine may be busier than before
+    raise AssertionError(seen)
+
+
+def cost_of(site: Site, attack: Attack, metadata: Metadata = (), calls: int = CALLS) -> Cost:
+    """Return what an attack costs the server by the call."""
+    with site.channel() as channel:
+        call: Any = channel.unary_unary(attack.method)
+        request = partial(call, attack.make(), metadata=(*attack.metadata, *metadata), timeout=20)
+        measure(site, [request] * 2)  # what is loaded once
+        return measure(site, [request] * calls)

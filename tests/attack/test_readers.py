@@ -1,0 +1,50 @@
+"""Authorized callers: what a request of theirs costs, and what others notice of many."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.attack.attacker import ROUNDS, attacked, check_others, cost_of, is_noticed
+from tests.attack.attacks import ATTACKS, CONTROL, IDENTIFIED
+from tests.attack.conftest import Sites
+from tests.attack.site import Experience, Site, experience
+
+pytestmark = pytest.mark.alone
+
+CPU_SECONDS = 0.250
+
+
+@pytest.fixture(scope="module")
+def site(sites: Sites) -> Site:
+    return sites()
+
+
+@pytest.fixture(scope="module")
+def quiet(site: Site) -> Experience:
+    """Return what a caller experiences without any attack."""
+    return asyncio.run(experience(site, site.token("bob")))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_request_costs_little(site: Site, name: str) -> None:
+    costs = []
+    for _ in range(ROUNDS):
+        costs.append(cost_of(site, ATTACKS[name], site.token("mallory", "all"), calls=3))
+        if costs[-1].cpu < CPU_SECONDS:
+            return
+    raise AssertionError(costs)
+
+
+@pytest.mark.parametrize("name", IDENTIFIED)
+def test_others_hardly_notice_an_attack(site: Site, quiet: Experience, name: str) -> None:
+    check_others(site, quiet, name, site.issuer.sign("mallory", "all"))
+
+
+def test_they_notice_it_without_the_defence(sites: Sites) -> None:
+    site = sites(weakness="work_before_permission")
+    quiet = asyncio.run(experience(site, site.token("bob")))
+    with attacked(site, CONTROL, site.issuer.sign("mallory", "all"), seconds=20):
+        during = asyncio.run(experience(site, site.token("bob"), calls=10))
+    assert is_noticed(quiet, during), (quiet, during)
