@@ -51,12 +51,15 @@ serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
 
 # More than cores: servers that are waited for leave theirs idle.
 TEST_PROCESSES := 3
+TIMED_PROCESSES := 6
 # Those of make chart-test, image-test and cluster-test need more of the machine.
 HERE := not chart and not image and not cluster
+TIMED_TESTS = $(shell grep -rl 'mark\.timed' tests --include='*.py')
 # The order of Python's sets of strings is random, too, unless it has a seed.
 test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/grpcurl/stamp ## all tests, with the same random choices each time
 	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'alone and $(HERE)'
-	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'not alone and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'timed and $(HERE)' -n $(TIMED_PROCESSES) --dist worksteal $(TIMED_TESTS)
+	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'not alone and not timed and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # What draws its cases: property tests, state machines, mutations and simulated callers.
 RANDOM_TESTS := tests/differential tests/emulator tests/fuzz tests/guard tests/unit tests/watch tests/functional/test_watch_at_random.py
@@ -65,7 +68,7 @@ VOLUME ?= 1
 test-random: SEED := $(SEED)
 test-random: gen/stamp ## tests with random cases, with a fresh SEED or a given one; VOLUME=n: n times as many
 	@echo "SEED=$(SEED); replay with: SEED=$(SEED) VOLUME=$(VOLUME) make test-random"
-	SEED=$(SEED) VOLUME=$(VOLUME) PYTHONHASHSEED=$(SEED) $(BIN)/pytest -m 'not alone and $(HERE)' \
+	SEED=$(SEED) VOLUME=$(VOLUME) PYTHONHASHSEED=$(SEED) $(BIN)/pytest -m 'not alone and not timed and $(HERE)' \
 		-n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(RANDOM_TESTS)
 
 # Needs root and the Debian packages that .ci/run installs.
@@ -117,10 +120,10 @@ fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
 
 OUTAGE_SECONDS := 3,10,60
 outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long; needs a quiet machine
-	OUTAGE_FAULTS=all OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m alone tests/isolation/test_outages.py
+	OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m timed tests/isolation
 
 attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, every operation
-	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m 'alone or not alone' tests/attack
+	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m '$(HERE)' tests/attack
 
 odd-values: SEED := $(SEED)
 odd-values: gen/stamp ## 20,000 responses of AWS with one odd value, from SEED, as boto3 and Taskgate read them

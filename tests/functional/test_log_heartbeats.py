@@ -21,6 +21,8 @@ from tests.functional.test_logs import (
     stub,
 )
 
+pytestmark = pytest.mark.timed
+
 __all__ = ["aws", "logs", "stub"]
 """Fixtures."""
 

@@ -178,6 +178,7 @@ ALLOWED = {
 }
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("share", [0.1, 1.0])
 @pytest.mark.parametrize("fault", ["500", "hang", "reset"])
 def test_an_outage(upstream: Upstream, fault: str, share: float) -> None:
@@ -205,6 +206,7 @@ def test_an_outage(upstream: Upstream, fault: str, share: float) -> None:
 THROTTLE_RECOVERY_SECONDS = 8.0
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("share", [0.1, 1.0])
 def test_throttles(upstream: Upstream, share: float) -> None:
     before = server_threads()
@@ -235,6 +237,7 @@ def assert_nothing_left(before: set[threading.Thread]) -> None:
     assert not server_threads() - before
 
 
+@pytest.mark.timed
 def test_a_poisoned_item_is_its_own_callers_alone(upstream: Upstream) -> None:
     with channel_to(upstream, quotas="off") as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
@@ -249,6 +252,7 @@ def test_a_poisoned_item_is_its_own_callers_alone(upstream: Upstream) -> None:
     assert poisoned == {"NOT_FOUND RESOURCE_NOT_FOUND_EXCEPTION"}
 
 
+@pytest.mark.timed
 def test_callers_that_go_do_not_harm_those_that_stay(upstream: Upstream) -> None:
     with channel_to(upstream, quotas="off") as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)

@@ -23,6 +23,8 @@ from tests.functional.tasks import (
 )
 from tests.watch.place import End, Place, watch
 
+pytestmark = pytest.mark.timed
+
 MESSAGE = "the template could not be expanded"
 REASON = {"failureReason": "OUTPUT_FAILED", "statusMessage": "outputs could not be written"}
 

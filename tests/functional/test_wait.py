@@ -17,6 +17,8 @@ from taskgate_server.tasks import deadline, omics
 from taskgate_server.tasks.states import SETTLED
 from tests.watch.place import ABSENT, CANCELED, FAILED, JOB_IDS, RUNNING, SECONDS, Place
 
+pytestmark = pytest.mark.timed
+
 
 def wait(
     place: Place, name: str, *states: Any, seconds: float = SECONDS, max_wait: float | None = None

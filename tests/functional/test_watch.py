@@ -36,6 +36,8 @@ from tests.watch.place import (
     watch,
 )
 
+pytestmark = pytest.mark.timed
+
 
 def native(picture: Picture, name: str) -> str:
     return picture.tasks[name].native_state

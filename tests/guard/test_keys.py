@@ -311,7 +311,7 @@ def test_an_issuer_that_cannot_be_reached_is_reported() -> None:
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])
-@pytest.mark.alone
+@pytest.mark.timed
 async def test_a_fetch_has_a_total_limit_and_blocks_nothing(part: str) -> None:
     over = threading.Event()
 

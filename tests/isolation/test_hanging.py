@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +20,9 @@ from taskgate_server.upstream.clients import CallersGoneError, make_client
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_outages import Upstream, read, task_id
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
+OUTAGES = [float(text) for text in os.environ.get("OUTAGE_SECONDS", "3,7").split(",")]
 CALLERS = 80
 """More than there are threads."""
 RECOVERY_SECONDS = 2.0
@@ -86,7 +88,7 @@ def until_ok(stub: Any) -> list[str]:
 
 @pytest.mark.parametrize("caller_seconds", [1.5, 15.0])
 @pytest.mark.parametrize("tasks", [CALLERS, 1])
-@pytest.mark.parametrize("outage_seconds", [3.0, 7.0])
+@pytest.mark.parametrize("outage_seconds", OUTAGES)
 def test_service_returns_when_aws_does(
     upstream: Upstream, tasks: int, caller_seconds: float, outage_seconds: float
 ) -> None:

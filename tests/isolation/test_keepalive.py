@@ -18,7 +18,7 @@ from tests.conftest import running_server, settings_for
 from tests.isolation.relay import running_relay
 from tests.watch.place import JOB
 
-pytestmark = pytest.mark.alone  # pings are timed
+pytestmark = pytest.mark.timed  # pings are timed
 
 STREAMS = 5
 PING, GOAWAY = 6, 7

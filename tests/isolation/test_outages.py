@@ -30,12 +30,9 @@ from tests.isolation.fault_proxy import Fault, FaultProxy
 from tests.life.replicas import wait_until
 from tests.telemetry.scrape import Place
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 OUTAGES = [float(text) for text in os.environ.get("OUTAGE_SECONDS", "3").split(",")]
-SHORT_FAULTS = "refused,garbage"
-"""Those of `make test`. The others depend on timers, which are late on a busy machine."""
-FAULTS = os.environ.get("OUTAGE_FAULTS", SHORT_FAULTS).split(",")
 AGREE_SECONDS = 2.0
 AFTER_SECONDS = 4.0
 """How long the server is observed after the outage."""
@@ -174,9 +171,7 @@ def observed(proxy: FaultProxy) -> Iterator[Observer]:
 
 
 @pytest.mark.parametrize("seconds", OUTAGES)
-@pytest.mark.parametrize(
-    "fault", [each for each in get_args(Fault) if each in FAULTS or "all" in FAULTS]
-)
+@pytest.mark.parametrize("fault", get_args(Fault))
 def test_an_outage(
     fault: Fault, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import grpc
+import pytest
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_client import connect
@@ -15,6 +16,8 @@ from taskgate_server.tasks import deadline
 from tests.conftest import running_server, settings_for
 from tests.life.load import Caller, Watcher
 from tests.life.replicas import wait_until
+
+pytestmark = pytest.mark.timed
 
 # The grace is long, so that no call on a busy machine takes as long.
 AGE = {"max_connection_age_seconds": 0.5, "max_connection_age_grace_seconds": 1.5}

@@ -27,7 +27,7 @@ from tests.conftest import REGION, running_server, settings_for
 from tests.proxies.proxies import COMMANDS, IDLE_SECONDS, Proxy, code_blocks, running_proxy
 from tests.watch.place import ABSENT, JOB, RUNNING
 
-pytestmark = pytest.mark.alone  # timeouts are measured
+pytestmark = pytest.mark.timed  # timeouts are measured
 
 GET_TASK = "taskgate.v1.TaskService/GetTask"
 HAS_IDLE_TIMEOUT = ("nginx", "haproxy", "yaml")
@@ -87,7 +87,7 @@ def test_unary_calls_and_health(channel: grpc.Channel, stub: Any) -> None:
 
 
 def test_error_details_arrive(stub: Any) -> None:
-    """Each time: a proxy that loses the status of a response without messages does so now and then."""
+    """Each time: a proxy that loses the status of a response does so now and then."""
     for _ in range(200):
         with pytest.raises(grpc.RpcError) as caught:
             stub.GetTask(task_service_pb2.GetTaskRequest(name=ABSENT), timeout=10)

@@ -138,7 +138,9 @@ async def test_calls_that_hang_are_probed() -> None:
 async def test_a_probe_of_the_outage_that_fails_after_the_return_is_no_new_outage() -> None:
     service = Service()
     service.fails = True
-    await service.run(1.0, lambda: [service.call(subject) for subject in range(3)])
+    for subject in range(3):
+        service.call(subject)
+    await service.run(1.0, service.call)
     service.hold = asyncio.Event()
     await service.run(1.0)
     service.fails = False

@@ -23,10 +23,12 @@ async def test_a_task_that_changes_back_between_list_and_read(*, is_removed: boo
     gateway: Any = world.backends.by_service["omics"].gateway
     read = gateway._getruntask
     as_it_was: list[dict[str, Any]] = []
+    has_changed = asyncio.Event()
 
     def changes_before_it_is_read(params: Mapping[str, Any]) -> Any:
         if world.tasks[task]["status"] == "RUNNING" and not as_it_was:
             as_it_was.append(world.tasks[task])
+            has_changed.set()
             if is_removed:
                 world.remove(task)
             else:
@@ -37,8 +39,7 @@ async def test_a_task_that_changes_back_between_list_and_read(*, is_removed: boo
     request = Request(parent=RUN_NAME, view=task_pb2.TASK_VIEW_FULL)
     async with place.watchers(1, request) as [picture]:
         world.move(task, "RUNNING")
-        while not as_it_was:
-            await asyncio.sleep(0.1)
+        await has_changed.wait()
         world.tasks[task] = as_it_was[0]
         await asyncio.sleep(60)
         assert picture.tasks[task].native_state == "RUNNING"
