@@ -120,7 +120,7 @@ fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
 
 OUTAGE_SECONDS := 3,10,60
 outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long; needs a quiet machine
-	OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m timed tests/isolation
+	OUTAGE_TRIES=1 OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m timed -n 4 --dist worksteal tests/isolation
 
 attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, every operation
 	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m '$(HERE)' tests/attack

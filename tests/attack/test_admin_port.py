@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from taskgate_server import admin
 from taskgate_server.admin import MAX_CONNECTIONS, Admin
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 
 @pytest.fixture

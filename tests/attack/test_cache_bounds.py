@@ -29,8 +29,6 @@ from taskgate_server.upstream.sender import Answer
 from taskgate_server.upstream.writes import WriteLog
 from tests.watch.test_costs import Place, in_virtual_time
 
-pytestmark = pytest.mark.alone
-
 MIB: Final = 1024 * 1024
 TOLERANCE: Final = 1.5
 """Sizes are estimates."""

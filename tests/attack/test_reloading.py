@@ -37,7 +37,7 @@ from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
 from tests.telemetry.scrape import Place
 from tests.watch.place import RUNNING
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 SECONDS = 10.0
 REVOKED_SECONDS = 2.0

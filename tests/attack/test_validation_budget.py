@@ -30,7 +30,6 @@ from tests.differential import mirror
 from tests.differential.synthesis import FULL, Synthesizer
 
 LOG = logging.getLogger(__name__)
-pytestmark = pytest.mark.alone
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_SECONDS: Final = 0.250
@@ -97,6 +96,7 @@ def every_attack() -> Iterator[tuple[Operation, str, Callable[[], bytes]]]:
             yield operation, f"{service}.{name} {attack}", make
 
 
+@pytest.mark.alone
 def test_no_request_costs_more_than_its_bar() -> None:
     chosen = itertools.islice(every_attack(), 0, None, SAMPLE)
     costs = [measure(operation, name, make()) for operation, name, make in chosen]
@@ -152,6 +152,7 @@ def unbounded(shape: model.Shape, value: Any) -> Iterator[tuple[Any, Any]]:
         yield from unbounded(child, value[key])
 
 
+@pytest.mark.alone
 def test_valid_requests_of_the_largest_size_stay_within_the_bar() -> None:
     costs = [measure(*case) for case in filled_requests()]
 
@@ -170,6 +171,7 @@ def test_every_request_with_too_many_records_is_refused_before_it_is_parsed() ->
             parse_request(operation.request_class, MANY_RECORDS)
 
 
+@pytest.mark.alone
 def test_the_measurement_detects_validation_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     operation = OPERATIONS["omics", "CompleteMultipartReadSetUpload"]
     parts = operation.request_class.DESCRIPTOR.fields_by_name["parts"]

@@ -27,8 +27,6 @@ from tests.life.load import Caller
 from tests.seeds import seeded
 from tests.watch.place import RUNNING
 
-pytestmark = pytest.mark.alone
-
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 GET_TASK = "/taskgate.v1.TaskService/GetTask"

@@ -19,7 +19,7 @@ from tests.faults.place import Place, placed, told, until
 from tests.faults.test_upstream import leaks, quiet
 from tests.watch.place import FAILED, JOB
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 TASKS = 400
 WATCHER = """

@@ -14,7 +14,7 @@ import pytest
 
 from tests.ports import free_port
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 
 def test_the_demo_ends_with_a_job_and_a_run_in_one_picture() -> None:

@@ -23,8 +23,6 @@ from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_process import serving
 from tests.seeds import seeded
 
-pytestmark = pytest.mark.alone
-
 STORE = "1234567890"
 CHUNK = 256 * 1024
 MIB = 1024 * 1024
@@ -207,6 +205,7 @@ def test_uploads_share_a_spool_and_one_caller_gets_half_of_it(aws: Emulator) -> 
         release.set()
         assert stalls[-1].result(10).checksum
         assert client.omics.UploadReadSetPart(upload(b"A" * 1500, 500)).checksum, "it is free again"
+    aws.discard("omics", "UploadReadSetPart")
 
 
 def failed_upload(address: str) -> CallError:

@@ -33,6 +33,8 @@ from tests.telemetry.scrape import Place
 pytestmark = pytest.mark.timed
 
 OUTAGES = [float(text) for text in os.environ.get("OUTAGE_SECONDS", "3").split(",")]
+TRIES = int(os.environ.get("OUTAGE_TRIES", "2"))
+"""On a busy machine what is measured may be late without a fault; `make outages` tries once."""
 AGREE_SECONDS = 2.0
 AFTER_SECONDS = 4.0
 """How long the server is observed after the outage."""
@@ -175,7 +177,20 @@ def observed(proxy: FaultProxy) -> Iterator[Observer]:
 def test_an_outage(
     fault: Fault, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with proxied(fault, tmp_path, monkeypatch) as proxy, observed(proxy) as seen:
+    faults = []
+    for _ in range(TRIES):
+        found = faults_of(fault, seconds, tmp_path, monkeypatch)
+        if not found:
+            return
+        faults.append(found)
+    raise AssertionError(faults)
+
+
+def faults_of(
+    fault: Fault, seconds: float, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """Cause an outage and return what is wrong with what was observed."""
+    with proxied(fault, folder, monkeypatch) as proxy, observed(proxy) as seen:
         reports = {"health": seen.health, "metric": seen.metric, "info": seen.info}
         began = time.monotonic()
         proxy.begin(fault)
@@ -187,10 +202,15 @@ def test_an_outage(
     lost = {name: each.first_bad(began) - failed for name, each in reports.items()}
     found = {name: each.first_good(ended) - succeeded for name, each in reports.items()}
     figures = f"first success {succeeded - ended:.2f} s after; lost {lost}; found {found}"
-    assert succeeded - ended <= AGREE_SECONDS, figures
-    assert max(lost.values()) <= AGREE_SECONDS, figures
-    assert max(found.values()) <= AGREE_SECONDS, figures
-    for each in reports.values():
-        assert each.changes(began) == [False, True], figures
     late = [at for at, is_good in seen.calls.values if not is_good and at > ended + AGREE_SECONDS]
-    assert len(late) <= len(PATIENCE), "only calls that were under way may fail later"
+    changes = {name: each.changes(began) for name, each in reports.items()}
+    checks = {
+        "late success": succeeded - ended <= AGREE_SECONDS,
+        "outage reported late": max(lost.values()) <= AGREE_SECONDS,
+        "recovery reported late": max(found.values()) <= AGREE_SECONDS,
+        f"changes {changes}": all(each == [False, True] for each in changes.values()),
+        # Only calls that were under way may fail later.
+        f"{len(late)} calls failed after it": len(late) <= len(PATIENCE),
+    }
+    wrong = [name for name, is_met in checks.items() if not is_met]
+    return [*wrong, figures] if wrong else []

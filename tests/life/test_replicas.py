@@ -20,7 +20,7 @@ from taskgate_server.tasks import deadline
 from tests.life.load import Background, Caller, Watcher
 from tests.life.replicas import SECONDS, Replicas, running_replicas
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 CHANGE_SECONDS = 0.25
 TASKS = 150

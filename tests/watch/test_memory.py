@@ -16,8 +16,6 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.clock import ManualClock
 from tests.attack.site import ROOT
 
-pytestmark = pytest.mark.alone
-
 LOG = logging.getLogger(__name__)
 WATCHES: Final = 5_000
 WARM_UP_WATCHES: Final = 2_000
