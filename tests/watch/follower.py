@@ -84,7 +84,6 @@ class Picture:
         self._keep(change.task)
 
     def _heartbeat(self, beat: task_watch_pb2.Heartbeat) -> None:
-        assert not self.in_snapshot
         self.heartbeat = beat
 
     def _watch_end(self, end: task_watch_pb2.WatchEnd) -> None:

@@ -180,7 +180,7 @@ type Task struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the task is, and its identity:
 	// `deadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}/tasks/{task}` or
-	// `omics/runs/{run}/tasks/{task}`.
+	// `omics/runs/{run}/tasks/{task}`. A name in a request may have 512 characters at most.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What the task is doing, in words that both services share.
 	State TaskState `protobuf:"varint,2,opt,name=state,proto3,enum=taskgate.v1.TaskState" json:"state,omitempty"`

@@ -346,7 +346,7 @@ type ListTasksRequest struct {
 	// `page_size` and `max_age`.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Which tasks, for example `state = FAILED AND start_time > "2026-11-01T00:00:00Z"`. The grammar
-	// is that of AIP-160; docs/filters.md has the fields.
+	// is that of AIP-160; docs/filters.md has the fields. At most 2,048 characters and 100 comparisons.
 	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	// How much to tell of each. Unspecified: BASIC.
 	View TaskView `protobuf:"varint,5,opt,name=view,proto3,enum=taskgate.v1.TaskView" json:"view,omitempty"`

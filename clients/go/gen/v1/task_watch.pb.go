@@ -290,6 +290,9 @@ func (x *WatchTasksRequest) GetHeartbeatInterval() *durationpb.Duration {
 
 // What happened. The first event is `snapshot_begin`, or `resumed` for a token that is still good.
 //
+// Tasks of a snapshot are sent as they arrive from AWS, which may take minutes for a large parent:
+// heartbeats fill longer pauses, and an error may end the stream within the snapshot.
+//
 // After `snapshot_end` or `resumed` come changes. A reader that is slower than the changes gets the
 // latest state of each task, with the changes between left out; one that is very much slower gets
 // another snapshot in the middle of its stream. After `resumed` a task may be told as added that the
@@ -736,7 +739,8 @@ func (x *TaskChange) GetSequence() int64 {
 // A sign of life.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long ago AWS was last asked successfully about everything that is watched.
+	// How long ago AWS was last asked successfully about everything that is watched. Within a
+	// snapshot: how long it has been loading.
 	Staleness *durationpb.Duration `protobuf:"bytes,1,opt,name=staleness,proto3" json:"staleness,omitempty"`
 	// How long it is until AWS is asked again, if all goes well.
 	NextPoll *durationpb.Duration `protobuf:"bytes,2,opt,name=next_poll,json=nextPoll,proto3" json:"next_poll,omitempty"`
@@ -868,8 +872,8 @@ type WaitTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The task's `name`.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The states to wait for. If empty, the settled states: SUCCEEDED, FAILED, CANCELLED, SUSPENDED and
-	// BLOCKED.
+	// The states to wait for, 100 at most. If empty, the settled states: SUCCEEDED, FAILED, CANCELLED,
+	// SUSPENDED and BLOCKED.
 	States []TaskState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=taskgate.v1.TaskState" json:"states,omitempty"`
 	// How long to wait before the response says `done = false`, at least 1 s. Use it to keep calls
 	// shorter than the idle timeout of a proxy, and call again. If absent, only the deadline of the

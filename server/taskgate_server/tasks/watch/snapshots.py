@@ -72,7 +72,7 @@ class Snapshot:
     def _made(self, start: int, entries: list[Entry]) -> list[bytes]:
         made = self.made.get(start)
         if made is None or made.entries != entries:
-            made = self.made[start] = Made(entries, list(_messages(entries)))
+            made = self.made[start] = Made(entries, list(messages_of(entries)))
         return made.messages
 
 
@@ -94,13 +94,13 @@ class Snapshots:
         return Snapshot(self._ledger, self._names, self._made)
 
 
-def _messages(entries: Sequence[Entry]) -> Iterator[bytes]:
-    """The tasks, as many as fit in each message."""
+def messages_of(entries: Sequence[Entry]) -> Iterator[bytes]:
+    """The serialized WatchTasksResponses of tasks, with as many as fit in each."""
     parts: list[bytes] = []
     size = 0
     for entry in entries:
         part = wire.snapshot_part(entry.task())
-        if parts and size + len(part) > MESSAGE_BYTES:
+        if len(parts) == MESSAGE_TASKS or (parts and size + len(part) > MESSAGE_BYTES):
             yield wire.tasks(b"".join(parts))
             parts, size = [], 0
         parts.append(part)

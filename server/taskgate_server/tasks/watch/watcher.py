@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -18,10 +19,12 @@ from taskgate_server.tasks.counts import to_counts
 from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.states import all_settled
 from taskgate_server.tasks.watch import wire
+from taskgate_server.tasks.watch.early_rows import EarlyRows
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.ledger import Entry
 from taskgate_server.tasks.watch.poller import NEVER
 from taskgate_server.tasks.watch.resume import ResumeToken
+from taskgate_server.tasks.watch.snapshots import messages_of
 from taskgate_server.tasks.watch.views import View
 
 Response: TypeAlias = task_watch_pb2.WatchTasksResponse
@@ -91,11 +94,23 @@ class Attention:
             yield
 
     async def fresh(self, *, patient: bool = False) -> None:
-        """Waits until all that is in view is as of now; what is known already may be older.
+        """Wait until all that is in view is as of now; see `freshening`."""
+        async for _ in self.freshening(patient=patient):
+            pass
+
+    async def freshening(
+        self, *, patient: bool = False, pause: float | None = None
+    ) -> AsyncGenerator[float, None]:
+        """Wait until all that is in view is as of now; what is known already may be older.
 
         Args:
             patient: whether to wait as long as it takes: for what is known already, too, and when
                 AWS could not be asked, if that may pass.
+            pause: the longest time in seconds between two yields; None for any.
+
+        Yields:
+            Whenever something may have arrived: the time, by the clock, from which on AWS's answers
+            are as of now.
 
         Raises:
             errors.TaskgateError: AWS could not be asked, and nothing is known.
@@ -108,28 +123,30 @@ class Attention:
                     stack.enter_context(view.poller.awaited())
                     view.want(since)
             for view in self.views:
-                await self._fresh(view, since, old_will_do_at, patient=patient)
+                while left := self._wait_seconds(view, since, old_will_do_at, patient=patient):
+                    await self.woken(min(left, math.inf if pause is None else pause))
+                    yield since
 
-    async def _fresh(
+    def _wait_seconds(
         self, view: View, since: float, old_will_do_at: float, *, patient: bool
-    ) -> None:
-        while not view.is_fresh(since):
-            if self.hub.stopping:
-                raise errors.stopping()
-            is_known, fault = view.checked_at() > NEVER, view.fault(since)
-            if is_known and fault is not None:
-                return  # the past is told, and heartbeats tell how old it is
-            if fault is not None and not (patient and fault.code in MAY_PASS):
-                raise fault
-            can_wait = patient or self.wants_settled or not is_known
-            left = None if can_wait else old_will_do_at - self.hub.clock()
-            if not await self.woken(left):
-                return
+    ) -> float:
+        """Return how long to wait for a view to be fresh; 0 if it will do as it is."""
+        if view.is_fresh(since):
+            return 0.0
+        if self.hub.stopping:
+            raise errors.stopping()
+        is_known, fault = view.checked_at() > NEVER, view.fault(since)
+        if is_known and fault is not None:
+            return 0.0  # the past is told, and heartbeats tell how old it is
+        if fault is not None and not (patient and fault.code in MAY_PASS):
+            raise fault
+        can_wait = patient or self.wants_settled or not is_known
+        return math.inf if can_wait else max(old_will_do_at - self.hub.clock(), 0.0)
 
-    async def woken(self, seconds: float | None = None) -> bool:
+    async def woken(self, seconds: float = math.inf) -> bool:
         """Waits to be woken; False if that does not happen in time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
                 await self._woken.wait()
         was_woken = self._woken.is_set()
         self._woken.clear()
@@ -154,6 +171,10 @@ class Watch(Attention):
         self._is_told = True
         """Whether the watcher has all up to its position; not while a snapshot is told."""
         self._left_out: set[str] = set()
+        self._early = EarlyRows()
+        self._began_at = hub.clock()
+        self._is_loading = False
+        """Whether a snapshot has begun of which AWS has not told all yet."""
 
     async def responses(self) -> AsyncIterator[bytes]:
         """Serialized WatchTasksResponses, until there is nothing more to tell.
@@ -162,7 +183,9 @@ class Watch(Attention):
             errors.TaskgateError: AWS could not be asked at the beginning.
         """
         with self.paid():
-            await self.fresh()
+            async with aclosing(self._loading()) as loading:
+                async for response in loading:
+                    yield response
             for response in self._beginning():
                 yield response
             while True:
@@ -177,45 +200,88 @@ class Watch(Attention):
 
     # --- The beginning -------------------------------------------------------------------------
 
+    async def _loading(self) -> AsyncGenerator[bytes, None]:
+        """Wait until there is something to begin with; tell rows of a snapshot as they arrive."""
+        reason = self._snapshot_reason()
+        seconds = self._wish.heartbeat_seconds
+        async with aclosing(self.freshening(pause=seconds)) as freshening:
+            beat_at = self._began_at + seconds
+            async for since in freshening:
+                if reason is None:
+                    continue
+                rows, now = self._early.take(self._arrived(), since), self.hub.clock()
+                if not rows and now < beat_at:
+                    continue
+                beat_at = now + seconds
+                if not self._is_loading:
+                    self._is_loading, self._is_told = True, False
+                    yield _begin(reason)
+                for message in messages_of(rows):
+                    yield message
+                if not rows:
+                    yield self._heartbeat()
+
+    def _arrived(self) -> Iterator[Entry]:
+        """What has arrived since this was last asked."""
+        are_all = False
+        while not are_all:
+            some, are_all = self._next()
+            for entry in some:
+                self._position = entry.sequence
+                yield entry
+
+    def _snapshot_reason(self) -> Reason.ValueType | None:
+        """Return why the watch has to begin with a snapshot; None if its token will do."""
+        token = self._wish.token
+        if token is None:
+            return self._wish.reason
+        if token.boot != self.hub.boot:
+            return Reason.SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE
+        return None if self._remembers(token.position) else Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
+
     def _beginning(self) -> Iterator[bytes]:
-        token, reason = self._wish.token, self._wish.reason
-        if token is not None and token.boot != self.hub.boot:
-            reason = Reason.SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE
-        elif token is not None and self._remembers(token.position):
+        token, reason = self._wish.token, self._snapshot_reason()
+        if reason is not None:
+            yield from self._snapshot(reason)
+        elif token is not None:
             self._position = self._complete_to = token.position
             self._is_resumed = True
             yield Response(resumed=task_watch_pb2.Resumed()).SerializeToString()
-            return
-        elif token is not None:
-            reason = Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
-        yield from self._snapshot(reason)
 
     def _remembers(self, position: int) -> bool:
         known = position <= self.hub.sequence.value
         return known and all(view.remembers(position) for view in self.views)
 
     def _snapshot(self, reason: Reason.ValueType) -> Iterator[bytes]:
+        """Tell all that is there, but for the rows that have been told while they arrived."""
+        if self._early.names:
+            self._early.take(self._arrived(), math.inf)  # changes alone
         self._position = self._complete_to = position = self.hub.sequence.value
         self._added, self._is_resumed = set(), False
+        has_begun, self._is_loading = self._is_loading, False
         self._is_told, self._left_out = False, set()
-        absent = [entry for view in self.views for entry in view.entries() if entry.removed]
-        absent.sort(key=lambda entry: entry.sequence)
-        snapshots = [view.snapshot() for view in self.views]
-        begin = task_watch_pb2.SnapshotBegin(reason=reason)
-        yield Response(snapshot_begin=begin).SerializeToString()
+        early, self._early = self._early, EarlyRows()
+        absent = {each.name: each for view in self.views for each in view.entries() if each.removed}
+        later = sorted({**absent, **early.changed}.values(), key=lambda entry: entry.sequence)
+        snapshots = [early.rest_of(view.snapshot()) for view in self.views]
+        if not has_begun:
+            yield _begin(reason)
         for snapshot in snapshots:
             for message in snapshot.messages(position):
                 if self.hub.stopping:
                     return
                 yield message
             self._left_out |= snapshot.left_out
-        end = task_watch_pb2.SnapshotEnd(task_count=sum(each.count for each in snapshots))
-        observed = [each.observe_time for each in snapshots if each.observe_time is not None]
-        if observed:
-            end.observe_time.CopyFrom(to_timestamp(min(observed)))
+        end = task_watch_pb2.SnapshotEnd(
+            task_count=len(early.names) + sum(each.count for each in snapshots)
+        )
+        observed = [early.observe_time, *(each.observe_time for each in snapshots)]
+        if any(observed):
+            end.observe_time.CopyFrom(to_timestamp(min(filter(None, observed))))
         last = [Response(snapshot_end=end).SerializeToString()]
-        # Named, and not there. Only after the last one there is a place to go on from.
-        last += [entry.change(known=True) for entry in absent]
+        # Named, and not there; or told early, and another since then. Only after the last one there
+        # is a place to go on from.
+        last += [entry.change(known=True) for entry in later]
         yield from last[:-1]
         self._is_told = True
         yield self._marked(last[-1])
@@ -283,8 +349,9 @@ class Watch(Attention):
         now = self.hub.clock()
         checked_at = min(view.checked_at() for view in self.views)
         next_at = min(view.poller.next_at for view in self.views)
+        known_at = self._began_at if self._is_loading else checked_at
         beat = task_watch_pb2.Heartbeat(
-            staleness=errors.to_duration(max(now - checked_at, 0.0)),
+            staleness=errors.to_duration(max(now - known_at, 0.0)),
             next_poll=errors.to_duration(min(max(next_at - now, 0.0), 3600.0)),
         )
         fault = next(filter(None, (view.fault(checked_at) for view in self.views)), None)
@@ -324,3 +391,8 @@ class Watch(Attention):
             return response
         token = ResumeToken(self.hub.boot, self._wish.digest, self._complete_to)
         return wire.with_token(response, token.to_bytes())
+
+
+def _begin(reason: Reason.ValueType) -> bytes:
+    begin = task_watch_pb2.SnapshotBegin(reason=reason)
+    return Response(snapshot_begin=begin).SerializeToString()

@@ -116,7 +116,6 @@ class WholePoller(Poller):
         return self._has_ended and not had_ended
 
     def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
-        is_loading = self.swept_at == NEVER  # nobody is told before all of it is there
-        if all_of_them or (changed and not is_loading):
+        if all_of_them or changed:
             for watcher in self._watchers:
                 watcher.wake()
