@@ -28,8 +28,11 @@ PAGE_BYTES = 4096
 CONCURRENT = 20
 
 
+SNAPSHOT_MESSAGES = 3
+
+
 class Bare:
-    """A watch that has one message and then waits."""
+    """A watch that has as many messages as a snapshot and then waits."""
 
     def __init__(self, kept_bytes: int) -> None:
         self.kept: list[bytes] = []
@@ -38,10 +41,11 @@ class Bare:
     async def WatchTasks(  # noqa: N802  # the contract's name
         self, *_: Any
     ) -> AsyncIterator[task_watch_pb2.WatchTasksResponse]:
-        """Yield a message, then wait for the client to go."""
+        """Yield messages, then wait for the client to go."""
         if self._kept_bytes:
             self.kept.append(bytes(self._kept_bytes))
-        yield task_watch_pb2.WatchTasksResponse()
+        for _ in range(SNAPSHOT_MESSAGES):
+            yield task_watch_pb2.WatchTasksResponse()
         await asyncio.Event().wait()
 
 
