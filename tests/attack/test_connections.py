@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.attack.conftest import Sites
 from tests.attack.site import Site, ended
+from tests.life.replicas import wait_until
 
 pytestmark = pytest.mark.timed
 
@@ -58,7 +59,8 @@ def test_connections_of_one_address_are_bounded(sites: Sites) -> None:
         stub.Check(health_pb2.HealthCheckRequest(service="live"), timeout=5)
         assert surviving_connections(site) <= LIMIT
         stub.Check(health_pb2.HealthCheckRequest(service="live"), timeout=5)
-        assert any('"connections over the limit closed"' in line for line in site.lines)
+        closed = '"connections over the limit closed"'
+        wait_until(lambda: any(closed in line for line in site.lines))
 
 
 def test_without_the_defence_all_stay(sites: Sites) -> None:
