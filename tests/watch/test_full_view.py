@@ -102,12 +102,14 @@ async def test_rows_are_sent_as_they_arrive() -> None:
 
 @in_virtual_time
 async def test_heartbeats_come_while_a_snapshot_is_loading() -> None:
-    slow = Slow(tasks=2)
+    slow = Slow(tasks=3)
+    await asyncio.sleep(1.5)
     slow.seconds = 100
     await asyncio.sleep(45)
-    assert slow.picture.events == ["snapshot_begin", *["heartbeat"] * 4]
+    beginning = ["snapshot_begin", "snapshot_tasks", "snapshot_tasks"]
+    assert slow.picture.events == [*beginning, *["heartbeat"] * 4]
     assert slow.picture.heartbeat is not None
-    assert slow.picture.heartbeat.staleness.seconds >= 39
+    assert slow.picture.heartbeat.staleness.seconds >= 40
     await asyncio.sleep(200)
     assert slow.picture.is_complete
     await slow.end()

@@ -201,11 +201,14 @@ class Watch(Attention):
     # --- The beginning -------------------------------------------------------------------------
 
     async def _loading(self) -> AsyncGenerator[bytes, None]:
-        """Wait until there is something to begin with; tell rows of a snapshot as they arrive."""
+        """Wait until there is something to begin with; tell rows of a snapshot as they arrive.
+
+        It begins with the first row: an error that comes before is the call's only response.
+        """
         reason = self._snapshot_reason()
         seconds = self._wish.heartbeat_seconds
         async with aclosing(self.freshening(pause=seconds)) as freshening:
-            beat_at = self._began_at + seconds
+            beat_at = math.inf
             async for since in freshening:
                 if reason is None:
                     continue
