@@ -44,7 +44,7 @@ class Bare:
         """Yield messages, then wait for the client to go."""
         if self._kept_bytes:
             self.kept.append(bytes(self._kept_bytes))
-        for _ in range(SNAPSHOT_MESSAGES):
+        for _message in range(SNAPSHOT_MESSAGES):
             yield task_watch_pb2.WatchTasksResponse()
         await asyncio.Event().wait()
 
