@@ -76,6 +76,8 @@ def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_process_stops_its_server_too(number: int) -> None:
     port = free_port()
+    # A process inherits that SIGHUP is ignored, as in tests that nohup(1) has started.
+    inherited = signal.signal(number, signal.SIG_DFL)
     process = subprocess.Popen(
         [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
         env={**os.environ, "TASKGATE_LISTEN_PORT": str(port), "PYTHONUNBUFFERED": "1"},
@@ -84,6 +86,7 @@ def test_a_signal_to_the_process_stops_its_server_too(number: int) -> None:
         text=True,
         start_new_session=True,
     )
+    signal.signal(number, inherited)
     try:
         assert process.stdout is not None
         assert "Taskgate listens on" in process.stdout.readline()
