@@ -15,8 +15,8 @@ from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.states import State
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.ledger import Entry
+from taskgate_server.tasks.watch.subscription import Subscription
 from taskgate_server.tasks.watch.views import Some
-from taskgate_server.tasks.watch.watcher import Attention
 
 LONGEST_MARGIN_SECONDS: Final = 1.0
 SHORTEST_MARGIN_SECONDS: Final = 0.1
@@ -33,7 +33,7 @@ def end_of(seconds: float) -> float:
     return seconds - min(margin, seconds / 2)
 
 
-class Waiter(Attention):
+class Waiter(Subscription):
     """Waits for one task.
 
     Args:
@@ -65,7 +65,7 @@ class Waiter(Attention):
         """
         began = self.hub.clock()
         deadline, until = began + seconds, began + min(seconds, max_wait)
-        with self.paid():
+        with self.active():
             entry = await self._first(deadline, until)
             while True:
                 if entry.removed:

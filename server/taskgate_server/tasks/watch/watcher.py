@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, aclosing, contextmanager, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeAlias
-
-from grpc import StatusCode
 
 from taskgate.v1 import task_watch_pb2
 from taskgate_server import errors
@@ -22,32 +19,14 @@ from taskgate_server.tasks.watch import wire
 from taskgate_server.tasks.watch.early_rows import EarlyRows
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.ledger import Entry
-from taskgate_server.tasks.watch.poller import NEVER
 from taskgate_server.tasks.watch.resume import ResumeToken
 from taskgate_server.tasks.watch.snapshots import messages_of
+from taskgate_server.tasks.watch.subscription import Subscription
 from taskgate_server.tasks.watch.views import View
 
 Response: TypeAlias = task_watch_pb2.WatchTasksResponse
 Reason: TypeAlias = task_watch_pb2.SnapshotReason
 EndReason: TypeAlias = task_watch_pb2.WatchEndReason
-
-MAX_AGE_SECONDS: Final = 1.0
-"""How old what a watch begins with may be when it comes."""
-
-PATIENCE_SECONDS: Final = 2.0
-"""How long a watch waits for that where something is known: a sweep of a large job takes longer."""
-
-MAY_PASS: Final = frozenset(
-    {
-        StatusCode.ABORTED,
-        StatusCode.DEADLINE_EXCEEDED,
-        StatusCode.INTERNAL,
-        StatusCode.RESOURCE_EXHAUSTED,
-        StatusCode.UNAVAILABLE,
-        StatusCode.UNKNOWN,
-    }
-)
-"""Failures after which it is worth asking again."""
 
 AT_ONCE: Final = 64
 """Changes that a watcher takes at a time: what a slow one holds that is not the latest."""
@@ -66,94 +45,7 @@ class Wish:
     heartbeat_seconds: float = 10.0
 
 
-class Attention:
-    """Somebody who watches some views: is woken for changes, and when the server stops.
-
-    Args:
-        hub: of the pollers.
-        views: what is watched.
-        wants_settled: whether pollers find out when nothing changes until a caller acts.
-    """
-
-    def __init__(self, hub: Hub, views: Sequence[View], *, wants_settled: bool = False) -> None:
-        self.hub = hub
-        self.views = views
-        self.wants_settled = wants_settled
-        self._woken = asyncio.Event()
-        self.wake = self._woken.set
-
-    @contextmanager
-    def paid(self) -> Iterator[None]:
-        """Watches from the beginning of the block to its end."""
-        with ExitStack() as stack:
-            for view in self.views:
-                view.attach(self)
-                stack.callback(view.detach, self)
-            self.hub.at_stop(self.wake)
-            stack.callback(self.hub.forget_stop, self.wake)
-            yield
-
-    async def fresh(self, *, patient: bool = False) -> None:
-        """Wait until all that is in view is as of now; see `freshening`."""
-        async for _ in self.freshening(patient=patient):
-            pass
-
-    async def freshening(
-        self, *, patient: bool = False, pause: float | None = None
-    ) -> AsyncGenerator[float, None]:
-        """Wait until all that is in view is as of now; what is known already may be older.
-
-        Args:
-            patient: whether to wait as long as it takes: for what is known already, too, and when
-                AWS could not be asked, if that may pass.
-            pause: the longest time in seconds between two yields; None for any.
-
-        Yields:
-            Whenever something may have arrived: the time, by the clock, from which on AWS's answers
-            are as of now.
-
-        Raises:
-            errors.TaskgateError: AWS could not be asked, and nothing is known.
-        """
-        now = self.hub.clock()
-        since, old_will_do_at = now - MAX_AGE_SECONDS, now + PATIENCE_SECONDS
-        with ExitStack() as stack:
-            for view in self.views:
-                if not view.is_fresh(since):
-                    stack.enter_context(view.poller.awaited())
-                    view.want(since)
-            for view in self.views:
-                while left := self._wait_seconds(view, since, old_will_do_at, patient=patient):
-                    await self.woken(min(left, math.inf if pause is None else pause))
-                    yield since
-
-    def _wait_seconds(
-        self, view: View, since: float, old_will_do_at: float, *, patient: bool
-    ) -> float:
-        """Return how long to wait for a view to be fresh; 0 if it will do as it is."""
-        if view.is_fresh(since):
-            return 0.0
-        if self.hub.stopping:
-            raise errors.stopping()
-        is_known, fault = view.checked_at() > NEVER, view.fault(since)
-        if is_known and fault is not None:
-            return 0.0  # the past is told, and heartbeats tell how old it is
-        if fault is not None and not (patient and fault.code in MAY_PASS):
-            raise fault
-        can_wait = patient or self.wants_settled or not is_known
-        return math.inf if can_wait else max(old_will_do_at - self.hub.clock(), 0.0)
-
-    async def woken(self, seconds: float = math.inf) -> bool:
-        """Waits to be woken; False if that does not happen in time."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(None if seconds == math.inf else seconds):
-                await self._woken.wait()
-        was_woken = self._woken.is_set()
-        self._woken.clear()
-        return was_woken
-
-
-class Watch(Attention):
+class Watch(Subscription):
     """What a stream of WatchTasks tells."""
 
     def __init__(self, hub: Hub, views: Sequence[View], wish: Wish) -> None:
@@ -182,7 +74,7 @@ class Watch(Attention):
         Raises:
             errors.TaskgateError: AWS could not be asked at the beginning.
         """
-        with self.paid():
+        with self.active():
             async with aclosing(self._loading()) as loading:
                 async for response in loading:
                     yield response
