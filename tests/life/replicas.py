@@ -167,5 +167,5 @@ def running_replicas(aws: Emulator, folder: Path) -> Iterator[Replicas]:
         for index in range(3):
             replicas.wait(index)
         replicas.envoy, replicas.admin = f"127.0.0.1:{listen}", f"127.0.0.1:{admin}"
-        wait_until(lambda: is_serving(replicas.envoy) and replicas.known() == len(ports))
+        wait_until(lambda: is_serving(replicas.envoy) and replicas.known() == len(ports), 60)
         yield replicas
