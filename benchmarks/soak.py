@@ -247,6 +247,7 @@ def soak(minutes: float) -> int:
         bugs = place.metrics.value("taskgate_bugs_total")
         if bugs:
             faults.append(f"{bugs:.0f} bugs in the log")
+            faults += [line[:4000] for line in place.bugs[:4]]
         sys.stdout.write(f"{dict(load.outcomes)}\n")
         sys.stdout.write("\n".join(faults or ["flat, and nothing is left"]) + "\n")
     return 1 if faults else 0

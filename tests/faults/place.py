@@ -50,6 +50,8 @@ class Place:
 
     def __init__(self, aws: Emulator, server: Process, address: str, metrics: str) -> None:
         self.aws, self.server, self.address = aws, server, address
+        self.bugs: list[str] = []
+        """Lines of the server's log about faults of its own."""
         self.metrics = Scraped(address, metrics)
         self.channel = grpc.insecure_channel(address, (("grpc.use_local_subchannel_pool", 1),))
         self.tasks: Any = task_service_pb2_grpc.TaskServiceStub(self.channel)
@@ -102,10 +104,13 @@ def placed(**more: str) -> Iterator[Place]:
         metrics = f"http://{server.line('listening for admin')[0]['address']}/metrics"
         address: str = server.line("listening")[0]["address"]
         assert server.process.stderr is not None
-        # A pipe that nobody reads would stop who writes the log.
-        reader = threading.Thread(target=server.process.stderr.read)
-        reader.start()
         place = Place(aws, server, address, metrics)
+        log = server.process.stderr
+        # A pipe that is not read would block the server.
+        reader = threading.Thread(
+            target=lambda: place.bugs.extend(line for line in log if '"message": "bug"' in line)
+        )
+        reader.start()
         yield place
         place.channel.close()
         server.process.kill()
