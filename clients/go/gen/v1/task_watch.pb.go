@@ -739,7 +739,7 @@ func (x *TaskChange) GetSequence() int64 {
 // A sign of life.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long ago AWS was last asked successfully about everything that is watched. Within a
+	// Time since the last successful poll of everything that is watched. Within a
 	// snapshot: how long it has been loading.
 	Staleness *durationpb.Duration `protobuf:"bytes,1,opt,name=staleness,proto3" json:"staleness,omitempty"`
 	// How long it is until AWS is asked again, if all goes well.

@@ -29,7 +29,7 @@ class EarlyRows:
 
         Args:
             arrived: the latest changes of some tasks.
-            since: from when on AWS must have been asked, by the clock: a snapshot is as of now.
+            since: the earliest time, by the clock, at which the request to AWS was sent.
         """
         rows: list[Entry] = []
         for entry in arrived:

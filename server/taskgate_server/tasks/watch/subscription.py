@@ -73,7 +73,7 @@ class Subscription:
 
         Args:
             patient: whether to wait as long as it takes: for what is known already, too, and when
-                AWS could not be asked, if that may pass.
+                a call to AWS failed, if that may pass.
             pause: the longest time in seconds between two yields; None for any.
 
         Yields:
@@ -81,7 +81,7 @@ class Subscription:
             are as of now.
 
         Raises:
-            errors.TaskgateError: AWS could not be asked, and nothing is known.
+            errors.TaskgateError: a call to AWS failed, and nothing is cached.
         """
         now = self.hub.clock()
         since, old_will_do_at = now - MAX_AGE_SECONDS, now + PATIENCE_SECONDS
@@ -105,7 +105,7 @@ class Subscription:
             raise errors.stopping()
         is_known, fault = view.checked_at() > NEVER, view.fault(since)
         if is_known and fault is not None:
-            return 0.0  # the past is told, and heartbeats tell how old it is
+            return 0.0  # the cached state is sent, and heartbeats report its age
         if fault is not None and not (patient and fault.code in MAY_PASS):
             raise fault
         can_wait = patient or self.wants_settled or not is_known

@@ -66,7 +66,7 @@ class Watch(Subscription):
         self._early = EarlyRows()
         self._began_at = hub.clock()
         self._is_loading = False
-        """Whether a snapshot has begun of which AWS has not told all yet."""
+        """Whether a snapshot has begun that is not complete yet."""
 
     async def responses(self) -> AsyncIterator[bytes]:
         """Serialized WatchTasksResponses, until there is nothing more to tell.
@@ -93,7 +93,7 @@ class Watch(Subscription):
     # --- The beginning -------------------------------------------------------------------------
 
     async def _loading(self) -> AsyncGenerator[bytes, None]:
-        """Wait until there is something to begin with; tell rows of a snapshot as they arrive.
+        """Wait until the watch can begin; yield rows of a snapshot as they arrive.
 
         It begins with the first row: an error that comes before is the call's only response.
         """
@@ -117,7 +117,7 @@ class Watch(Subscription):
                     yield self._heartbeat()
 
     def _arrived(self) -> Iterator[Entry]:
-        """What has arrived since this was last asked."""
+        """Yield what has arrived since the previous call."""
         are_all = False
         while not are_all:
             some, are_all = self._next()
@@ -136,8 +136,8 @@ class Watch(Subscription):
 
     def _beginning(self) -> Iterator[bytes]:
         token, reason = self._wish.token, self._snapshot_reason()
-        if reason is not None:
-            yield from self._snapshot(reason)
+        if self._is_loading or reason is not None:
+            yield from self._snapshot(reason or self._wish.reason)
         elif token is not None:
             self._position = self._complete_to = token.position
             self._is_resumed = True
@@ -148,7 +148,7 @@ class Watch(Subscription):
         return known and all(view.remembers(position) for view in self.views)
 
     def _snapshot(self, reason: Reason.ValueType) -> Iterator[bytes]:
-        """Tell all that is there, but for the rows that have been told while they arrived."""
+        """Yield a snapshot, without the rows that were sent while it was loading."""
         if self._early.names:
             self._early.take(self._arrived(), math.inf)  # changes alone
         self._position = self._complete_to = position = self.hub.sequence.value
@@ -174,8 +174,8 @@ class Watch(Subscription):
         if any(observed):
             end.observe_time.CopyFrom(to_timestamp(min(filter(None, observed))))
         last = [Response(snapshot_end=end).SerializeToString()]
-        # Named, and not there; or told early, and another since then. Only after the last one there
-        # is a place to go on from.
+        # Tasks that were named but do not exist, and rows that have changed since they were sent.
+        # Only the last message has a resume token.
         last += [entry.change(known=True) for entry in later]
         yield from last[:-1]
         self._is_told = True
