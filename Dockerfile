@@ -21,6 +21,7 @@ RUN --mount=type=secret,id=ca \
 COPY pyproject.toml hatch_build.py README.md CHANGELOG.md LICENSE ./
 COPY protos protos
 COPY third_party third_party
+COPY emulator emulator
 COPY server server
 COPY clients/python clients/python
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . && \

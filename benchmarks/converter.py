@@ -19,9 +19,10 @@ from botocore.parsers import create_parser
 
 from taskgate_server.aws import model
 from taskgate_server.aws.fitting import Fitter
-from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.rpc.handlers import load_operations
-from taskgate_server.upstream.answers import read_json
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.upstream.aws_client.responses import read_json
 
 ROWS = 100
 ROUNDS = 7

@@ -23,7 +23,8 @@ import grpc
 from benchmarks.machine import Process, taskgate
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_service_pb2
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.guard.authority import LOOPBACK, Authority
 from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
 from tests.telemetry.collector import collecting

@@ -13,7 +13,7 @@ from benchmarks.machine import OTHER_CORE, BenchError, pinned
 
 SOURCE = Path(__file__).with_name("load.c")
 CONNECTIONS = 16
-LONGEST_RUN_SECONDS = 60.0
+MAX_RUN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Generator:
         done = subprocess.run(  # noqa: S603  # made here
             [*pinned(OTHER_CORE), *command, "http" if http else "grpc"],
             stdout=subprocess.PIPE,
-            timeout=LONGEST_RUN_SECONDS,
+            timeout=MAX_RUN_SECONDS,
             check=True,
         )
         return read(done.stdout)

@@ -29,9 +29,9 @@ from taskgate.v1 import (
     task_update_pb2,
     task_watch_pb2,
 )
-from taskgate_emulator import seed
 from taskgate_emulator.control import AddedJob
-from taskgate_server.upstream.slots import EXTRA_THREADS
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server.upstream.aws_client.threads import EXTRA_THREADS
 from tests.faults.place import Left, Place, placed, until
 
 CALLERS = 12

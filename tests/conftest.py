@@ -25,7 +25,7 @@ from taskgate_emulator import Emulator
 from taskgate_server import app
 from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.ports import Address
-from taskgate_server.stopping import drain_grace_seconds
+from taskgate_server.shutdown import drain_grace_seconds
 from tests.emulator.judge import every_answer_fits_the_model
 from tests.seeds import IS_RANDOM_RUN, SEED, replay_hint
 

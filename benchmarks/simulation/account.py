@@ -16,13 +16,13 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.simulation.world import NotThereError, World
-from taskgate_emulator.errors import AwsError
-from taskgate_emulator.quotas import Limiter, Quotas
+from taskgate_emulator.core.errors import AwsError
+from taskgate_emulator.core.quotas import Limiter, Quotas
 from taskgate_server import errors
 from taskgate_server.aws import model
-from taskgate_server.aws.services import ServiceSpec
-from taskgate_server.upstream.connection import Connection
-from taskgate_server.upstream.sender import Answer, Sender
+from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.upstream.aws_client.connection import Connection
+from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -142,7 +142,7 @@ class ModelledSender(Sender):
         leaving: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
         causes: Sequence[Span] = (),  # noqa: ARG002  # nothing is traced
-    ) -> Answer:
+    ) -> AwsResponse:
         """See `Sender.send`."""
         leaving()
         try:
@@ -152,7 +152,7 @@ class ModelledSender(Sender):
         finally:
             ended()
         rows = max((len(each) for each in value.values() if isinstance(each, list)), default=1)
-        return Answer(
+        return AwsResponse(
             value=value,
             request_id="",
             observe_time=self.wall_clock(),

@@ -22,7 +22,7 @@ from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
-from taskgate_server.upstream.question import Question
+from taskgate_server.upstream.request import AwsRequest
 from taskgate_server.upstream.retries import told_delay
 
 Response = task_watch_pb2.WatchTasksResponse
@@ -30,7 +30,7 @@ SNAPSHOT_END: Final = Response.SNAPSHOT_END_FIELD_NUMBER
 TASK_CHANGE: Final = Response.TASK_CHANGE_FIELD_NUMBER
 
 HEARTBEAT_SECONDS: Final = 60.0
-LONGEST_RETRY_SECONDS: Final = 10.0
+MAX_RETRY_SECONDS: Final = 10.0
 """How long a refused watcher waits at most, at random, on top of what it is told to wait."""
 RECONNECT_SECONDS: Final = 1.0
 """The same for one whose replica is gone, as of the clients' first try."""
@@ -117,7 +117,7 @@ class Watcher:
             await stream
         except TaskgateError as error:
             self._seen.refused_watches.append(asyncio.get_running_loop().time())
-            return told_delay(error) + self._random.uniform(0, LONGEST_RETRY_SECONDS)
+            return told_delay(error) + self._random.uniform(0, MAX_RETRY_SECONDS)
         except asyncio.CancelledError:
             if not replica.is_dead:
                 stream.cancel()
@@ -205,7 +205,7 @@ class Reader:
         self._seen.reads.append((asked, now() - asked, now() - answer.observe_time))
 
 
-async def press(gateway: Gateway, question: Question) -> None:
+async def press(gateway: Gateway, question: AwsRequest) -> None:
     """Asks all the time, never content with an old answer and however long it takes."""
     while True:
         try:

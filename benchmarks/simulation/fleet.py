@@ -136,7 +136,7 @@ class Fleet:
         pollers = {each.poller: each.replica.number for each in self.watchers if each.replica}
         tasks = [0] * len(self.replicas)
         for poller, number in pollers.items():
-            tasks[number] += len(poller.ledger) if poller is not None else 0
+            tasks[number] += len(poller.change_log) if poller is not None else 0
         return Standing(
             pollers=[len(replica.hub) for replica in self.replicas],
             streams=[len(replica.streams) for replica in self.replicas],

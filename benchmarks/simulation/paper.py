@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.simulation.account import ONE_WAY_SECONDS
+from taskgate_server.aws_connections import BATCH_LINGER_SECONDS, BATCH_SLOTS
 from taskgate_server.config import AwsSettings
-from taskgate_server.doors import BATCH_LINGER_SECONDS, BATCH_SLOTS
-from taskgate_server.tasks.watch.rhythm import BUSY_SECONDS, GROWTH, SHORTEST_SECONDS
+from taskgate_server.tasks.watch.poll_interval import BUSY_SECONDS, GROWTH, MIN_SECONDS
 
 CALL_SECONDS: Final = sum(ONE_WAY_SECONDS)
 """There and back, in the mean."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class PollInterval:
     """How a poller asks that nothing holds up."""
 
     intervals: tuple[tuple[float, float], ...]
@@ -40,12 +40,12 @@ class Rhythm:
         return low + CALL_SECONDS
 
 
-def rhythm(changes: float, sweep: float = CALL_SECONDS) -> Rhythm:
+def rhythm(changes: float, sweep: float = CALL_SECONDS) -> PollInterval:
     """The pauses of a poller whose parent changes so often in a second, at random moments.
 
     A chain: after a sweep with news the pause is the shortest, after one without it grows.
     """
-    pauses = [SHORTEST_SECONDS]
+    pauses = [MIN_SECONDS]
     while pauses[-1] < BUSY_SECONDS:
         pauses.append(min(pauses[-1] * GROWTH, BUSY_SECONDS))
     quiet = [math.exp(-changes * (pause + sweep)) for pause in pauses]
@@ -54,7 +54,7 @@ def rhythm(changes: float, sweep: float = CALL_SECONDS) -> Rhythm:
         weights.append(weights[-1] * before)
     weights[-1] /= max(1 - quiet[-1], 1e-9)  # it stays there until there is news
     total = sum(weights)
-    return Rhythm(
+    return PollInterval(
         tuple(
             (pause + sweep, weight / total) for pause, weight in zip(pauses, weights, strict=True)
         )
@@ -84,7 +84,9 @@ class Polling:
     """Median and 99th percentile of the seconds since a parent was last looked at."""
 
 
-def polling(count: float, replicas: int, pace: Rhythm, quota: float, cost: float = 1.0) -> Polling:
+def polling(
+    count: float, replicas: int, pace: PollInterval, quota: float, cost: float = 1.0
+) -> Polling:
     """What so many pollers ask of AWS.
 
     Args:

@@ -14,19 +14,24 @@ from typing import Final
 from benchmarks.simulation.account import Account, ModelledSender
 from benchmarks.simulation.clock import seeded
 from benchmarks.simulation.world import Parent, Task
-from taskgate_server.aws.services import SERVICES, ServiceSpec
+from taskgate_server.aws_connections import (
+    BATCH_LINGER_SECONDS,
+    BATCH_SLOTS,
+    MAX_MAX_AGE_SECONDS,
+)
 from taskgate_server.config import AwsSettings, Settings
-from taskgate_server.doors import BATCH_LINGER_SECONDS, BATCH_SLOTS, LONGEST_MAX_AGE_SECONDS
 from taskgate_server.rpc import handlers
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import Backends, TaskBackend, ToNative, load_backend
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.tasks.watch.service import Watches
-from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
-from taskgate_server.upstream.paced import PacedSender
-from taskgate_server.upstream.question import Question
-from taskgate_server.upstream.ratelimit import RateLimiter
+from taskgate_server.upstream.pipeline import UpstreamPipeline
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
+from taskgate_server.upstream.request import AwsRequest
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 
 PRESSED: Final = {"omics": "GetRunTask", "deadline": "ListTasks"}
@@ -44,7 +49,7 @@ def sharing(settings: Settings) -> Sharing:
     """What is shared between callers, by the settings."""
     return Sharing(
         default_max_age=settings.default_max_age_seconds,
-        longest_max_age=LONGEST_MAX_AGE_SECONDS,
+        max_max_age=MAX_MAX_AGE_SECONDS,
         max_entries=settings.cache_max_entries,
         max_bytes=settings.cache_max_bytes,
         batch_slots=BATCH_SLOTS,
@@ -83,9 +88,9 @@ class Replica:
         budget = RetryBudget(clock=clock)
         backoff = Backoff(max_attempts=aws.max_attempts)
         retries = Retries(budget, backoff, clock=clock, random=random)
-        breaker = Breaker(spec, clock=clock, random=random)
+        breaker = CircuitBreaker(spec, clock=clock, random=random)
         self.gateway = Gateway(
-            PacedSender(sender, self.limiter, breaker, retries),
+            UpstreamPipeline(sender, self.limiter, breaker, retries),
             sharing(settings),
             default_time_limit=settings.default_time_limit_seconds,
             clock=clock,
@@ -100,23 +105,23 @@ class Replica:
             random=random,
         )
         self.watches = Watches(self.hub, settings.default_time_limit_seconds, clock)
-        self._questions: dict[tuple[int, int], Question] = {}
+        self._questions: dict[tuple[int, int], AwsRequest] = {}
 
-    def question(self, parent: Parent, task: Task) -> Question:
+    def question(self, parent: Parent, task: Task) -> AwsRequest:
         """What a task is asked for with, made once as the server does."""
         key = (parent.number, task.number)
         question = self._questions.get(key)
         if question is None:
-            question = self.gateway.question(self.backend.names.operation, parent.params(task))
+            question = self.gateway.aws_request(self.backend.names.operation, parent.params(task))
             self._questions[key] = question
         return question
 
-    def own_question(self, parent: Parent) -> Question:
+    def own_question(self, parent: Parent) -> AwsRequest:
         """One that nothing batches, so that each is a call of `PRESSED`."""
         params = parent.params(parent.tasks[0])
         if self.spec.name == "deadline":
             del params["taskId"]
-        return self.gateway.question(PRESSED[self.spec.name], params)
+        return self.gateway.aws_request(PRESSED[self.spec.name], params)
 
     def poller(self, parent: str) -> Poller:
         """What asks AWS on behalf of the watchers of a parent that has some."""

@@ -15,8 +15,8 @@ from benchmarks.simulation.experiments import Dip
 from benchmarks.simulation.fleet import Scene
 from benchmarks.simulation.replica import PRESSED
 from benchmarks.simulation.routing import RING, ROBIN, ROUTERS
-from taskgate_server.aws.services import OMICS
 from taskgate_server.config import AwsSettings
+from taskgate_server.services.omics.spec import SPEC as OMICS
 
 MANY_RUNS: Final = 1_000
 WATCHERS_OF_ONE: Final = 16

@@ -25,7 +25,7 @@ from benchmarks.simulation.scenarios import (
     Results,
 )
 from benchmarks.simulation.world import MEAN_RUN_SECONDS
-from taskgate_server.aws.services import OMICS
+from taskgate_server.services.omics.spec import SPEC as OMICS
 
 QUOTA: Final = OMICS.request_rates["ListRunTasks"]
 SCENE: Final = Scene(service="omics", replicas=1, routing=RING, parents=1)

@@ -22,9 +22,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from conformance import contracts
 from conformance.relay import Relay, Rule
-from taskgate_emulator import Emulator, ManualClock, seed
+from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.control import AddedJob, AddedRun
-from taskgate_emulator.deadline_tasks import JOB as JOB_TABLE
+from taskgate_emulator.deadline.tasks import JOB as JOB_TABLE
+from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority
 from tests.guard.issuer import AUDIENCE, ISSUER, Issuer

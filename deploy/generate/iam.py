@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from taskgate.v1 import task_service_pb2
+from taskgate_server.auth.actions import action_of
+from taskgate_server.auth.authentication import Caller
+from taskgate_server.auth.policy import UNIFIED_SERVICE, Policy
 from taskgate_server.aws import model
-from taskgate_server.aws.services import LOGS, SERVICES, SQS, ServiceSpec
-from taskgate_server.guard.actions import action_of
-from taskgate_server.guard.callers import Caller
-from taskgate_server.guard.policy import UNIFIED_SERVICE, Policy
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.services.supporting import LOGS, SQS
 from taskgate_server.tasks.backend import TaskBackend, Verbs
 
 MODES = Path("deploy/helm/taskgate/files/access")
@@ -116,7 +118,7 @@ def _behind(spec: ServiceSpec, unified: set[str]) -> set[str]:
 
     Their reads make calls that every mode allows to callers themselves.
     """
-    tasks: type[TaskBackend] = import_module(f"taskgate_server.tasks.{spec.name}").Tasks
+    tasks: type[TaskBackend] = import_module(f"taskgate_server.services.{spec.name}.tasks").Tasks
     writes = {name for name in tasks.methods & unified if _writes(name)}
     return {tasks.verbs.operation} if writes and isinstance(tasks.verbs, Verbs) else set()
 

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from taskgate_server.aws.services import SERVICES
 from taskgate_server.config import Settings
+from taskgate_server.services.registry import SERVICES
 
 SCHEMA = Path("deploy/helm/taskgate/values.schema.json")
 

@@ -10,32 +10,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskgate_server import config, transport
-from taskgate_server.aws.services import SERVICES
-from taskgate_server.call_log import CallLine, CallLog, LogStream, TextLines
-from taskgate_server.calls import DEFAULT_TARGET, CallsInFlight, Handler, Work
+from taskgate_server import config
+from taskgate_server import tls as transport
+from taskgate_server.aws_connections import TargetConnections, Telemetry, open_connections, targets
+from taskgate_server.background_tasks import BackgroundTask
+from taskgate_server.calls import DEFAULT_TARGET, Handler, RpcsInFlight, Work
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
-from taskgate_server.doors import Doors, Telemetry, open_doors, targets
+from taskgate_server.health import Readiness
+from taskgate_server.pipeline.call_log import CallLine, CallLog, LogStream, TextLines
 from taskgate_server.pipeline.caller_limits import LimitCallers
 from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline
 from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback, is_unix
-from taskgate_server.readiness import Readiness
 from taskgate_server.reloading import FileFaultError
 from taskgate_server.server import Handlers, Limits, Ports, Server
-from taskgate_server.stopping import Stopping, drain_grace_seconds
-from taskgate_server.supervision import BackgroundTask
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.shutdown import Shutdown, drain_grace_seconds
 from taskgate_server.targets import by_target
 from taskgate_server.telemetry import LOG, LogOutput, LogWriter
-from taskgate_server.upstream.endpoints import prefix_names
+from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin
-    from taskgate_server.guard.assembly import Guard
-    from taskgate_server.readings import Readings
+    from taskgate_server.auth.assembly import Guard
+    from taskgate_server.metrics_collector import MetricsCollector
     from taskgate_server.telemetry.metrics import Metrics
     from taskgate_server.telemetry.traces import Traces
 
@@ -49,7 +50,7 @@ class App:
     """A server and what has to be let go of after it."""
 
     server: Server
-    doors: list[Doors]
+    connections: list[TargetConnections]
     """Of each target, the default one first."""
     call_log: CallLog
     admin: Admin | None
@@ -61,7 +62,7 @@ class App:
         """Drops the AWS calls that nobody waits for any more."""
         for background in self.work.backgrounds:
             await background.close()
-        for gateway in itertools.chain.from_iterable(each.all for each in self.doors):
+        for gateway in itertools.chain.from_iterable(each.all for each in self.connections):
             await gateway.close()
             gateway.shut_down_threads()
         self.call_log.flush()
@@ -87,14 +88,14 @@ def build(
         raise SettingsError(faults)
     metrics, traces = _metrics(settings), _traces(settings)
     telemetry = Telemetry(metrics=metrics, traces=traces)
-    all_doors = [open_doors(settings, name, telemetry) for name in targets(settings)]
-    queues = [queue for doors in all_doors for queue in doors.queues]
-    in_flight = CallsInFlight()
+    all_doors = [open_connections(settings, name, telemetry) for name in targets(settings)]
+    queues = [queue for connections in all_doors for queue in connections.queues]
+    in_flight = RpcsInFlight()
     call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None, call_line)
     observation = Observation(
         in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
     )
-    for_logs = [gateway for doors in all_doors for gateway in doors.logs.values()]
+    for_logs = [gateway for connections in all_doors for gateway in connections.logs.values()]
     work = Work(
         [BackgroundTask("aws_connection", each.connection.run) for each in for_logs]
         + [BackgroundTask("events", each.run) for each in queues]
@@ -102,11 +103,13 @@ def build(
     guard = _guard(settings, work)
     admin, sources = None, None
     if metrics is not None:
-        from taskgate_server import readings  # noqa: PLC0415  # see `_metrics`
+        from taskgate_server import metrics_collector as readings  # noqa: PLC0415  # see `_metrics`
 
         sources = readings.Sources(
             in_flight=in_flight,
-            gateways={key: each for doors in all_doors for key, each in doors.labelled()},
+            gateways={
+                key: each for connections in all_doors for key, each in connections.labelled()
+            },
             queues=queues,
             guard=guard,
             traces=traces,
@@ -114,21 +117,23 @@ def build(
             reloading=work.reloading,
             dropped_lines=log_stream.dropped if isinstance(log_stream, LogWriter) else {},
         )
-        admin = _admin(settings, metrics, readings.Readings(sources, metrics), work)
+        admin = _admin(settings, metrics, readings.MetricsCollector(sources, metrics), work)
 
-    gateways = [gateway for doors in all_doors for gateway in doors.gateways.values()]
+    gateways = [gateway for connections in all_doors for gateway in connections.gateways.values()]
     readiness = Readiness(gateways, work.reloading, for_logs)
     reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
     work.backgrounds.append(reception)
     public = _public_pipeline(reception, guard)
 
     def load_handlers() -> dict[str, Handler]:
-        from taskgate_server import loading  # noqa: PLC0415  # it imports the contracts
+        from taskgate_server import rpc_registry as loading  # noqa: PLC0415  # it imports the contracts
 
         operations, limits = loading.load_operations(), loading.stream_limits(settings)
         served = {
-            doors.target: loading.load_rpcs(settings, operations, limits, doors, work, sources)
-            for doors in all_doors
+            connections.target: loading.load_rpcs(
+                settings, operations, limits, connections, work, sources
+            )
+            for connections in all_doors
         }
         pipeline = loading.load_pipeline(observation, guard, reception)
         return loading.load_handlers(pipeline, [*by_target(served), *loading.load_reflection()])
@@ -152,7 +157,7 @@ def build(
     )
     return App(
         server=server,
-        doors=all_doors,
+        connections=all_doors,
         call_log=call_log,
         admin=admin,
         traces=traces,
@@ -212,7 +217,7 @@ def _guard(settings: Settings, work: Work) -> Guard | None:
     """What stands before the RPCs; None on this machine alone, where the settings ask for none."""
     if not transport.is_guarded(settings) and is_loopback(settings.listen_host):
         return None
-    from taskgate_server.guard.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
+    from taskgate_server.auth.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
 
     try:
         guard = build_guard(settings)
@@ -281,7 +286,7 @@ def _traces(settings: Settings) -> Traces | None:
     return Traces(settings.traces_endpoint, headers, settings.traces_ratio)
 
 
-def _admin(settings: Settings, metrics: Metrics, readings: Readings, work: Work) -> Admin:
+def _admin(settings: Settings, metrics: Metrics, readings: MetricsCollector, work: Work) -> Admin:
     """What serves the metrics."""
     from taskgate_server.admin import Admin  # noqa: PLC0415  # see `_metrics`
 
@@ -297,7 +302,7 @@ async def run(
     log: LogOutput,
     *,
     ready: Callable[[Address], None] | None = None,
-    stopping: Stopping | None = None,
+    stopping: Shutdown | None = None,
 ) -> bool:
     """Serve until a signal of `STOP_SIGNALS`, then drain; stop at once after a second one.
 
@@ -317,7 +322,7 @@ async def run(
     gc.disable()  # a start makes no garbage, and the collector would look for it
     call_line = TextLines(is_colored=log.style.is_colored) if log.style.is_text else None
     app = build(settings, log.writer, call_line)
-    stopping = stopping or Stopping()
+    stopping = stopping or Shutdown()
     stopping.listen_to_signals()
     for name in config.unknown_variables(os.environ):
         LOG.warning("this variable is no setting", extra={"variable": name})

@@ -18,9 +18,9 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from taskgate_server import errors, wire_records
+from taskgate_server.background_tasks import BackgroundTask, Supervision
 from taskgate_server.large_requests import RunWork
 from taskgate_server.reloading import Reloading
-from taskgate_server.supervision import BackgroundTask, Supervision
 from taskgate_server.telemetry.spans import TracedCall, TraceIds
 
 READ_MASK_KEY = "taskgate-read-mask"
@@ -223,7 +223,7 @@ class MethodCalls:
     count: int = 0
 
 
-class CallsInFlight:
+class RpcsInFlight:
     """The calls that are being served, by method: one count for a call, as one of all would be."""
 
     def __init__(self) -> None:

@@ -144,7 +144,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check_policy(options: argparse.Namespace) -> int:
-    from taskgate_server.guard import assembly, examples  # noqa: PLC0415
+    from taskgate_server.auth import assembly, examples  # noqa: PLC0415
     from taskgate_server.reloading import FileFaultError  # noqa: PLC0415
 
     try:

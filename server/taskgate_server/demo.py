@@ -29,8 +29,9 @@ from rich.text import Text
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client, DeadlineTaskName, OmicsTaskName, connect, render
-from taskgate_emulator import Clock, Emulator, seed
-from taskgate_server.stopping import STOP_SIGNALS
+from taskgate_emulator import Clock, Emulator
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server.shutdown import STOP_SIGNALS
 from taskgate_server.telemetry import LogStyle
 from taskgate_server.telemetry.text_format import text_line
 

@@ -175,7 +175,7 @@ def time_limit_exceeded(origin: Origin, seconds: float) -> TaskgateError:
     )
 
 
-def unreadable_answer(operation: str) -> TaskgateError:
+def unreadable_response(operation: str) -> TaskgateError:
     """AWS answered with success and something that its model does not describe."""
     return TaskgateError(
         code=StatusCode.UNKNOWN,

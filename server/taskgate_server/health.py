@@ -1,110 +1,107 @@
-"""grpc.health.v1: the serving status of each name, for probes and load balancers.
+"""What the server tells by grpc.health.v1: what can be used now, and that it is about to go.
 
-Health checks need no identity and no permission; they count against the limits of their address.
-`readiness` decides the statuses.
+An AWS service is ready while `Gateway.not_ready_reason` is None: there is a client with
+credentials, AWS responds (`upstream.availability`), and it does not throttle all calls. While it is
+ready and calls succeed, nothing is sent to find that out.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from google.protobuf import message_factory
-from google.protobuf.message import Message
-from grpc_health.v1 import health_pb2
+from taskgate_server.background_tasks import BackgroundTask
+from taskgate_server.health_service import Health
+from taskgate_server.reloading import Reloading
+from taskgate_server.telemetry import LOG
+from taskgate_server.upstream.availability import TICK_SECONDS
+from taskgate_server.upstream.aws_client.endpoint_probe import EndpointProbe
+from taskgate_server.upstream.gateway import Gateway
 
-from taskgate_server import errors
-from taskgate_server.calls import Call, Rpc
+WHOLE: Final = ""
+"""The name by which grpc.health.v1 knows the server as a whole."""
 
-SERVICE: Final = "grpc.health.v1.Health"
+LIVE: Final = "live"
+"""A name that serves as long as the process answers, whatever AWS does: nobody is helped by a
+restart of a server that lacks credentials."""
 
-_MESSAGES: Final[Any] = health_pb2
-"""The same module. Its type stubs lack `List`, which grpcio-health-checking has since 1.73."""
-
-SERVING: Final = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICE_UNKNOWN: Final = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-
-MAX_REQUEST_BYTES: Final = 512
-"""Anyone may send these requests. A watch holds its name as long as it lasts."""
+TASK_SERVICE: Final = "taskgate.v1.TaskService"
 
 
-class Health:
-    """The serving statuses, and the behaviours of the RPCs that report them."""
+class Readiness:
+    """Keeps health equal to what is known of the AWS services.
 
-    def __init__(self) -> None:
-        self._statuses: dict[str, int] = {}
-        self._changed = asyncio.Event()
-        self._is_leaving = False
-        self._is_over = False
+    One AWS service that is badly set up must not take the other from its callers: the whole serves
+    when any has a client. Nor may one target take another: a service's health is the default
+    target's. And while AWS fails, the server as a whole goes on serving: without calls nobody would
+    see it recover.
 
-    def set(self, name: str, *, serving: bool) -> None:
-        """Set the status of a name. Ignored once the server is shutting down."""
-        if not self._is_leaving:
-            self._statuses[name] = SERVING if serving else NOT_SERVING
-            self._notify()
+    Args:
+        gateways: to the AWS services; the first of each is the default target's.
+        others: gateways without a health of their own, whose availability is followed, too.
+        reloading: files and keys that are reloaded. Each has a health of its own under its name,
+            NOT_SERVING while its active version is not the newest. The server as a whole still
+            serves: readiness would take all replicas from their callers at once.
+    """
 
-    def leave(self) -> None:
-        """Set NOT_SERVING for all names, for good."""
-        self._is_leaving = True
-        self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
-        self._notify()
+    def __init__(
+        self,
+        gateways: Sequence[Gateway],
+        reloading: Sequence[Reloading] = (),
+        others: Sequence[Gateway] = (),
+    ) -> None:
+        self._gateways = gateways
+        self._followed = [*gateways, *others]
+        self._reloading = reloading
+        self._told: dict[str, bool] = {}
+        self.health = Health()
 
-    def end_watches(self) -> None:
-        """End all open watches, and each that is opened from now on."""
-        self._is_over = True
-        self._notify()
+    @property
+    def runs(self) -> list[BackgroundTask]:
+        """What follows the AWS services, until it is cancelled."""
+        runs = [BackgroundTask("readiness", self._look)]
+        for gateway in self._gateways:
+            connection, breaker = gateway.connection, gateway.paced.breaker
+            runs.append(BackgroundTask("aws_connection", connection.run))
+            runs.append(BackgroundTask("aws_reachability", EndpointProbe(connection).run))
+            runs += [
+                BackgroundTask("readiness", self._following(each.changed))
+                for each in (connection, breaker)
+            ]
+        return runs
 
-    def rpcs(self) -> list[Rpc]:
-        """Return the RPCs of the service."""
-        behaviours = {"Check": self._check, "List": self._list, "Watch": self._watch}
-        service = _MESSAGES.DESCRIPTOR.services_by_name["Health"]
-        return [
-            Rpc(
-                method=f"{service.full_name}/{method.name}",
-                request_class=message_factory.GetMessageClass(method.input_type),
-                response_class=message_factory.GetMessageClass(method.output_type),
-                behaviour=behaviours[method.name],
-                server_streams=method.server_streaming,
-                max_request_bytes=MAX_REQUEST_BYTES,
-                is_public=True,
-            )
-            for method in service.methods
-        ]
+    async def tell(self) -> None:
+        """Report what has changed."""
+        for each in self._followed:
+            each.availability.tick()
+        gateways = self._gateways
+        ready: dict[str, bool] = {}
+        for each in gateways:
+            ready.setdefault(each.spec.grpc_service_full_name, each.not_ready_reason is None)
+        any_client = any(each.connection.client is not None for each in gateways)
+        current = {each.name: each.is_current for each in self._reloading}
+        told = {**current, **ready, TASK_SERVICE: any_client, WHOLE: any_client, LIVE: True}
+        for name, serves in told.items():
+            if self._told.get(name) is serves:
+                continue
+            if name in self._told:
+                LOG.info("health", extra={"grpc_service": name, "serving": serves})
+            self._told[name] = serves
+            self.health.set(name, serving=serves)
 
-    async def _check(self, request: health_pb2.HealthCheckRequest, _: Call) -> Message:
-        status = self._statuses.get(request.service)
-        if status is None:
-            raise errors.unknown_health_name(list(self._statuses))
-        return _response(status)
+    def _following(
+        self, changed: Callable[[int], Coroutine[Any, Any, int]]
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def follow() -> None:
+            seen = 0
+            while True:
+                seen = await changed(seen)
+                await self.tell()
 
-    async def _list(self, _: Message, __: Call) -> Message:
-        response: Message = _MESSAGES.HealthListResponse(
-            statuses={name: _response(status) for name, status in self._statuses.items()}
-        )
-        return response
+        return follow
 
-    async def _watch(
-        self, request: health_pb2.HealthCheckRequest, _: Call
-    ) -> AsyncIterator[Message]:
-        name, last = request.service, None
+    async def _look(self) -> None:
         while True:
-            changed = self._changed
-            status = self._statuses.get(name, SERVICE_UNKNOWN)
-            if status != last:
-                last = status
-                yield _response(status)
-            if self._is_over:  # after the last status, which says that the server leaves
-                raise errors.stopping()
-            if not changed.is_set():
-                await changed.wait()
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-
-def _response(status: int) -> Message:
-    response: Message = _MESSAGES.HealthCheckResponse(status=status)
-    return response
+            await asyncio.sleep(TICK_SECONDS)
+            await self.tell()

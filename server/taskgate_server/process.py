@@ -19,9 +19,9 @@ from typing import Any, Final, NoReturn
 from taskgate_server import telemetry
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.ports import Address, ListenError, hold, is_unix, reserve
-from taskgate_server.stopping import Stopping, drain_grace_seconds
-from taskgate_server.supervisor import Supervisor
+from taskgate_server.shutdown import Shutdown, drain_grace_seconds
 from taskgate_server.telemetry import LogOutput, LogStyle, LogWriter
+from taskgate_server.workers import Supervisor
 
 STDERR: Final = 2
 LISTENS: Final = b"listens\n"
@@ -96,7 +96,7 @@ def _run(settings: Settings, log: LogOutput, *, is_worker: bool = False) -> int:
     from taskgate_server import app  # noqa: PLC0415
 
     async def run() -> bool:
-        stopping = Stopping()
+        stopping = Shutdown()
         if is_worker:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _orphaned, stopping)
         ready = _say if is_worker else None
@@ -110,7 +110,7 @@ def _say(_: Address) -> None:
     os.write(sys.stdout.fileno(), LISTENS)
 
 
-def _orphaned(stopping: Stopping) -> None:
+def _orphaned(stopping: Shutdown) -> None:
     """The supervisor has gone: its end of standard input is closed."""
     asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
     if not stopping.begun.is_set():
@@ -120,7 +120,7 @@ def _orphaned(stopping: Stopping) -> None:
 async def _supervise(settings: Settings) -> int:
     if is_unix(settings.listen_host):
         raise SettingsError(["listen_host: a Unix socket serves one process: set workers = 1"])
-    stopping = Stopping()
+    stopping = Shutdown()
     stopping.listen_to_signals()
     with ExitStack() as ports:
         address = _kept(Address(host=settings.listen_host, port=settings.listen_port), ports)

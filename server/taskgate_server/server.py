@@ -15,12 +15,12 @@ from typing import Any
 
 import grpc
 
-from taskgate_server.calls import CallsInFlight, Handler, Work
+from taskgate_server.background_tasks import BackgroundTask
+from taskgate_server.calls import Handler, RpcsInFlight, Work
 from taskgate_server.connection_limits import ConnectionLimits
+from taskgate_server.health import Readiness
 from taskgate_server.ports import Address, ListenError, is_unix, reserve
-from taskgate_server.readiness import Readiness
-from taskgate_server.stopping import Stopping
-from taskgate_server.supervision import BackgroundTask
+from taskgate_server.shutdown import Shutdown
 from taskgate_server.telemetry import LOG
 
 ACCEPTORS = 4
@@ -166,7 +166,7 @@ class Server:
         self,
         ports: Ports,
         handlers: Handlers,
-        in_flight: CallsInFlight,
+        in_flight: RpcsInFlight,
         readiness: Readiness,
         limits: Limits,
         work: Work,
@@ -281,7 +281,7 @@ class Server:
         LOG.info("listening for health", extra={"address": str(self.health_address)})
 
     async def drain(
-        self, limit_seconds: float, *, grace_seconds: float = 0.0, stopping: Stopping | None = None
+        self, limit_seconds: float, *, grace_seconds: float = 0.0, stopping: Shutdown | None = None
     ) -> int:
         """Stops: tells NOT_SERVING, takes no more calls, lets those end that there are, cuts them.
 
@@ -293,7 +293,7 @@ class Server:
         Returns:
             How many calls were cut.
         """
-        stopping = stopping or Stopping()
+        stopping = stopping or Shutdown()
         self._readiness.health.leave()
         told = {"in_flight": self._in_flight.count, "grace_seconds": grace_seconds}
         LOG.info("draining", extra=told)
@@ -315,7 +315,7 @@ class Server:
         return count
 
     async def _cut(
-        self, stopped: asyncio.Future[Any], limit_seconds: float, stopping: Stopping
+        self, stopped: asyncio.Future[Any], limit_seconds: float, stopping: Shutdown
     ) -> dict[str, int]:
         """Waits for the calls in flight, cuts those that are late, and counts them by method."""
         hurry = asyncio.ensure_future(stopping.at_once.wait())

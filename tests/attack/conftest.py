@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from taskgate_emulator import Emulator
-from taskgate_emulator.clock import ManualClock
+from taskgate_emulator.core.clock import ManualClock
 from tests.attack.site import Site, running_site
 
 Sites = Callable[..., Site]

@@ -21,7 +21,7 @@ from taskgate.v1 import (
 )
 from taskgate_emulator import Emulator
 from taskgate_server import errors
-from taskgate_server.guard.resources import NOTHING, compile_paths
+from taskgate_server.auth.resources import NOTHING, compile_paths
 from tests.conftest import running_server, settings_for
 
 UNIFIED = "taskgate.v1.TaskService"

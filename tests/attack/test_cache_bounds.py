@@ -15,17 +15,17 @@ from unittest.mock import Mock
 import pytest
 
 from taskgate.v1 import task_watch_pb2
-from taskgate_server.aws.services import DEADLINE
 from taskgate_server.calls import Call, Rpc
 from taskgate_server.rpc import handlers
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.tasks import backend as backends
 from taskgate_server.tasks.backend import TaskBackend, load_backend
 from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.poller import Poller
-from taskgate_server.upstream.cache import AnswerCache, Entry, entry_bytes
+from taskgate_server.upstream.aws_client.sender import AwsResponse
+from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
 from taskgate_server.upstream.plans import plan_operation
-from taskgate_server.upstream.question import key_bytes, make_question, question_key
-from taskgate_server.upstream.sender import Answer
+from taskgate_server.upstream.request import key_bytes, make_aws_request, request_key
 from taskgate_server.upstream.writes import WriteLog
 from tests.watch.test_costs import Place, in_virtual_time
 
@@ -53,10 +53,10 @@ class KnowsAll:
     spec = DEADLINE
 
     def question(self, operation: str, params: Any) -> Any:
-        return make_question(operation, params, plan_operation(DEADLINE, operation))
+        return make_aws_request(operation, params, plan_operation(DEADLINE, operation))
 
-    def kept(self, *_: object) -> Answer:
-        return Answer(value={}, request_id="", observe_time=0.0)
+    def kept(self, *_: object) -> AwsResponse:
+        return AwsResponse(value={}, request_id="", observe_time=0.0)
 
 
 # --- Requests that are converted once -------------------------------------------------------------
@@ -139,15 +139,17 @@ def test_names_of_tasks_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- Responses ------------------------------------------------------------------------------------
 
 
-def remember_many(key_counts: int) -> AnswerCache[Answer]:
-    cache: AnswerCache[Answer] = AnswerCache(max_entries=10_000, max_bytes=8 * MIB, max_age=60)
+def remember_many(key_counts: int) -> ResponseCache[AwsResponse]:
+    cache: ResponseCache[AwsResponse] = ResponseCache(
+        max_entries=10_000, max_bytes=8 * MIB, max_age=60
+    )
     for number in range(300):
         filters = {"filters": [{"value": f"{number}{'x' * 100_000}"}]}
         for key in (
-            question_key("SearchJobs", filters),
-            question_key("GetFarm", {"farmId": f"{number}{'x' * 4000}"}),
+            request_key("SearchJobs", filters),
+            request_key("GetFarm", {"farmId": f"{number}{'x' * 4000}"}),
         ):
-            answer = Answer(value={"a": "b"}, request_id="r", observe_time=0.0, size=9)
+            answer = AwsResponse(value={"a": "b"}, request_id="r", observe_time=0.0, size=9)
             size = entry_bytes(answer.size, key_counts * key_bytes(key))
             cache.put(key, Entry(answer, 0.0, size), 0.0)
     return cache

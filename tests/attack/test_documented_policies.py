@@ -15,11 +15,11 @@ from google.protobuf.message import Message
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2, task_update_pb2
+from taskgate_server.auth.actions import USE_TARGET, action_of
+from taskgate_server.auth.authentication import ANONYMOUS, Caller
+from taskgate_server.auth.policy import Policy
+from taskgate_server.auth.resources import TARGET, compile_paths
 from taskgate_server.calls import DEFAULT_TARGET
-from taskgate_server.guard.actions import USE_TARGET, action_of
-from taskgate_server.guard.callers import ANONYMOUS, Caller
-from taskgate_server.guard.policy import Policy
-from taskgate_server.guard.resources import TARGET, compile_paths
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```cedar\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -18,14 +18,16 @@ from grpc_status import rpc_status
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_update_pb2
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server.auth.actions import action_of
+from taskgate_server.auth.authentication import Caller
+from taskgate_server.auth.policy import Policy
+from taskgate_server.auth.resources import Paths, compile_paths
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES, ServiceSpec
-from taskgate_server.guard.actions import action_of
-from taskgate_server.guard.callers import Caller
-from taskgate_server.guard.policy import Policy
-from taskgate_server.guard.resources import Paths, compile_paths
 from taskgate_server.rpc.handlers import load_contract
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
 from tests.attack.identified import Named, named_places, texts
 from tests.conftest import running_server, settings_for
 

@@ -12,12 +12,12 @@ from google.protobuf.message import Message
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_service_pb2, task_watch_pb2
 from taskgate_server import errors
-from taskgate_server.guard.actions import action_of
-from taskgate_server.guard.arns import MAX_DEPTH
-from taskgate_server.guard.callers import Caller
-from taskgate_server.guard.policy import Policy
-from taskgate_server.guard.resources import Path, compile_paths, named_path
-from taskgate_server.guard.scopes import MAX_ID_LENGTH
+from taskgate_server.auth.actions import action_of
+from taskgate_server.auth.arns import MAX_DEPTH
+from taskgate_server.auth.authentication import Caller
+from taskgate_server.auth.policy import Policy
+from taskgate_server.auth.resources import Path, compile_paths, named_path
+from taskgate_server.auth.scopes import MAX_ID_LENGTH
 
 pytestmark = pytest.mark.alone
 

@@ -28,8 +28,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_server import app, telemetry
+from taskgate_server.auth.policy_child import CPU_SECONDS
 from taskgate_server.config import Settings, SettingsError
-from taskgate_server.guard.policy_child import CPU_SECONDS
 from tests.conftest import running_app, settings_for
 from tests.faults.place import until
 from tests.guard.authority import LOOPBACK, Authority, Credentials
@@ -301,7 +301,7 @@ def test_the_exception_of_an_unknown_curve_is_no_value_error() -> None:
 
 def test_the_child_limits_its_own_cpu() -> None:
     code = (
-        "from taskgate_server.guard import policy_child as child; child.CPU_SECONDS = 1;"
+        "from taskgate_server.auth import policy_child as child; child.CPU_SECONDS = 1;"
         "child._outcome = lambda given: [None for _ in iter(int, 1)]; child.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], input=b"{}", check=False, timeout=60)

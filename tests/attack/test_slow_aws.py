@@ -16,7 +16,8 @@ import pytest
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server.calls import Call
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream.options import CallOptions
@@ -118,7 +119,7 @@ def stalling() -> Iterator[tuple[str, threading.Event]]:
     """An AWS whose payloads begin and do not go on; an event that ends them."""
     end = threading.Event()
 
-    class Answer(BaseHTTPRequestHandler):
+    class AwsResponse(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             is_payload = self.path.startswith("/sequencestore")
@@ -132,7 +133,7 @@ def stalling() -> Iterator[tuple[str, threading.Event]]:
         def log_message(self, *_: object) -> None:
             """Write no log."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), AwsResponse)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

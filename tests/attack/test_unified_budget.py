@@ -18,11 +18,12 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
-from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.calls import Call, Rpc, parse_request
-from taskgate_server.tasks import filters_fields
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import Backends, load_backend
-from taskgate_server.tasks.filters import compile_filter
+from taskgate_server.tasks.filters import fields as filters_fields
+from taskgate_server.tasks.filters.filter import compile_filter
 from taskgate_server.tasks.reads import Reads
 from taskgate_server.tasks.servicer import make_rpcs
 from taskgate_server.tasks.updates import Updates
@@ -174,8 +175,8 @@ def test_a_batch_of_updates_is_counted_first() -> None:
 def test_the_measurement_detects_filters_of_any_length(
     rpcs: dict[str, Rpc], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskgate_server.tasks.filters_syntax.MOST_CHARACTERS", MAX_BYTES)
-    monkeypatch.setattr("taskgate_server.tasks.filters_syntax.MAX_COMPARISONS", MAX_BYTES)
+    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MOST_CHARACTERS", MAX_BYTES)
+    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_COMPARISONS", MAX_BYTES)
     run = record(field("ListTasks", "parent"), RUN)
     data = run + record(field("ListTasks", "filter"), b"a=b " * 200_000)
 

@@ -19,12 +19,12 @@ import pytest
 
 from taskgate_server import errors, wire_records
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES
 from taskgate_server.calls import parse_request
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.handlers import load_operations
 from taskgate_server.rpc.validation import DEFAULT_LIMITS, Limits
-from taskgate_server.upstream.question import question_key
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.upstream.request import request_key
 from tests.attack.hostile_messages import attacks, record, repeated
 from tests.differential import mirror
 from tests.differential.synthesis import FULL, Synthesizer
@@ -73,7 +73,7 @@ def _measure(operation: Operation, attack: str, data: bytes, limits: Limits) -> 
     try:
         request = parse_request(operation.request_class, data)
         parsed = time.process_time()
-        question_key(operation.name, operation.to_params(request, limits))
+        request_key(operation.name, operation.to_params(request, limits))
     except errors.TaskgateError as error:
         outcome = error.message[:100]
     ended = time.process_time()

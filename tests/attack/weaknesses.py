@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 from taskgate_server import connection_limits, large_requests, wire_records
+from taskgate_server.auth import batches, decisions, lifetimes, limits, scopes
 from taskgate_server.calls import Call
-from taskgate_server.guard import batches, decisions, lifetimes, limits, scopes
 from taskgate_server.pipeline import (
     authentication,
     authorization,

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from deploy.generate import settings_schema
-from taskgate_server import transport
+from taskgate_server import tls as transport
+from taskgate_server.auth.policy import Policy
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings, load_settings
-from taskgate_server.guard.policy import Policy
-from taskgate_server.readiness import LIVE
-from taskgate_server.stopping import drain_grace_seconds
+from taskgate_server.health import LIVE
+from taskgate_server.shutdown import drain_grace_seconds
 from tests.chart.rendered import CHART, NAMES, ROOT, Manifests, committed
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

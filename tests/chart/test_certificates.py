@@ -12,7 +12,7 @@ from cryptography import x509
 
 from taskgate_client import CallError, Client, Tls, connect
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_server.tasks import deadline
+from taskgate_server.services.deadline import tasks as deadline
 from tests.chart.cluster import Cluster, running_cluster
 from tests.chart.pods import TASKGATE, LocalPod, write_secret
 from tests.chart.rendered import committed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from taskgate_server import transport
+from taskgate_server import tls as transport
 from taskgate_server.config import PLAINTEXT_PHRASE, load_settings
 from tests.chart.helm import NAMESPACE, needs_helm, rendered, run, setting, template, values
 from tests.chart.rendered import CHART, NAMES, ROOT, Manifests

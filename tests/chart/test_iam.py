@@ -10,7 +10,7 @@ import pytest
 
 from deploy.generate import iam
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.services.registry import SERVICES
 from tests.chart.rendered import ROOT
 
 MODES = ("read-only", "operate", "full")
@@ -34,7 +34,7 @@ UNLISTED = {
     },
 }
 """Actions newer than the reference."""
-MOST_CHARACTERS = 6144
+MAX_CHARACTERS = 6144
 """Of a managed policy, without white space:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 
@@ -174,4 +174,4 @@ def test_roles_are_passed_on_by_full_alone_and_to_the_service_alone() -> None:
 
 def test_each_fits_into_a_managed_policy() -> None:
     for path in (ROOT / "deploy/iam").iterdir():
-        assert len(re.sub(r"\s", "", path.read_text())) <= MOST_CHARACTERS, path.name
+        assert len(re.sub(r"\s", "", path.read_text())) <= MAX_CHARACTERS, path.name

@@ -13,7 +13,7 @@ import pytest
 
 from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_server.tasks import deadline
+from taskgate_server.services.deadline import tasks as deadline
 from tests.chart.cluster import Cluster, running_cluster
 from tests.life.load import Background, Watcher
 from tests.life.replicas import SECONDS, wait_until

@@ -24,7 +24,7 @@ PAUSE = "localhost/pause:1"
 BASE = "localhost/base:1"
 INPUTS = (
     *("Dockerfile", "requirements*.txt", "pyproject.toml", "hatch_build.py", "README.md"),
-    *("CHANGELOG.md", "LICENSE", "protos", "third_party", "server", "clients/python"),
+    *("CHANGELOG.md", "LICENSE", "protos", "third_party", "emulator", "server", "clients/python"),
     *("deploy/image", "tests/image/debian.py", "tests/image/engine.py", "tests/cluster/images.py"),
 )
 """What the Dockerfile copies, and what builds it."""

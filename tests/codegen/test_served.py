@@ -16,8 +16,8 @@ from google.protobuf.descriptor import Descriptor
 
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.fitting import Fitter
-from taskgate_server.rpc.to_message import AnswerCompiler
-from taskgate_server.rpc.to_params import RequestCompiler
+from taskgate_server.rpc.request_converter import RequestCompiler
+from taskgate_server.rpc.response_converter import ResponseCompiler
 from taskgate_server.rpc.validation import ROOT, Validation
 from tests.codegen.buf import Module
 from tests.codegen.toy import SPEC, Version, versions
@@ -62,7 +62,7 @@ def test_all_of_an_answer_is_in_the_message_and_back(
     assert shape is not None
     descriptor = message_type(modules[version.name].image(), version.name, f"{OPERATION}Response")
     fit = Fitter().compile(shape)
-    to_fields = AnswerCompiler().structure(shape, descriptor)
+    to_fields = ResponseCompiler().structure(shape, descriptor)
     to_params = RequestCompiler().structure(shape, descriptor)
     synthesizer = Synthesizer(wire=True)
     for variant in VARIANTS:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from taskgate_server.aws import model
-from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.codegen.__main__ import generate
+from taskgate_server.services.spec import ServiceSpec
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"

@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 
 from taskgate_emulator import Emulator
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.services.registry import SERVICES
 from tests.differential.exchange import Exchange
 
 

@@ -19,9 +19,9 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from taskgate_emulator import Emulator
-from taskgate_emulator.observation import RecordedRequest
+from taskgate_emulator.core.observation import RecordedRequest
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.services.registry import SERVICES
 from tests.differential import mirror
 from tests.differential.synthesis import Synthesizer, Variant, WireAnswer
 

@@ -18,7 +18,7 @@ from tests.differential import mirror
 from tests.differential.exchange import differences
 from tests.differential.odd_values import OddResponse, odd_response, without
 from tests.fuzz import answer_run, replies
-from tests.fuzz.inprocess import REQUEST_ID, Answer, Bench, Target
+from tests.fuzz.inprocess import REQUEST_ID, AwsResponse, Bench, Target
 from tests.seeds import SEED
 
 RESPONSES = int(os.environ.get("ODD_RESPONSES", "600"))
@@ -41,7 +41,7 @@ def outcome(bench: Bench, judge: answer_run.Judge, target: Target, odd: OddRespo
         "x-amzn-RequestId": REQUEST_ID,
         "Content-Length": str(len(odd.body)),
     }
-    answer = Answer(body=odd.body, headers=list(headers.items()))
+    answer = AwsResponse(body=odd.body, headers=list(headers.items()))
     judged = judge.ask(target, answer)
     reply = bench.ask(target, answer_run.requests_of(target), answer)
     replies.check(reply, bench.log.bugs, bench.log.leaks)

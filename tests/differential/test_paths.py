@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
-from taskgate_emulator.errors import UnknownOperationError
-from taskgate_emulator.routing import Router
+from taskgate_emulator.core.errors import UnknownOperationError
+from taskgate_emulator.core.routing import Router
 from taskgate_server.aws import model
 from taskgate_server.aws.constraints import compile_check
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.services.registry import SERVICES
 from tests.differential.exchange import Exchange, operation_id, request_message
 from tests.differential.synthesis import FULL, MINIMAL, Synthesizer, WireAnswer
 

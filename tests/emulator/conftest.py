@@ -8,7 +8,7 @@ import pytest
 from botocore.config import Config
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.seed import FARM_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID
+from taskgate_emulator.seeds.ids import FARM_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID
 
 Connect = Callable[[Emulator, str], Any]
 

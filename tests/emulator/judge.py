@@ -11,10 +11,10 @@ import pytest
 from botocore.parsers import create_parser
 from multidict import CIMultiDict
 
-from taskgate_emulator.answers import HttpAnswer, error_answer
-from taskgate_emulator.dispatch import Dispatcher, HttpRequest
-from taskgate_emulator.errors import AwsError
-from taskgate_emulator.routing import Route
+from taskgate_emulator.core.dispatch import Dispatcher, HttpRequest
+from taskgate_emulator.core.errors import AwsError
+from taskgate_emulator.core.responses import HttpAnswer, error_answer
+from taskgate_emulator.core.routing import Route
 from taskgate_server.aws.model import (
     ListShape,
     MapShape,

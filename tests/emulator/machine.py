@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis.stateful import RuleBasedStateMachine
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.dispatch import HttpRequest
-from taskgate_emulator.state import Account
+from taskgate_emulator.core.dispatch import HttpRequest
+from taskgate_emulator.core.state import Account
 
 
 class Machine(RuleBasedStateMachine):

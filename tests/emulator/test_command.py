@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 
 from taskgate_emulator import Emulator, command
-from taskgate_emulator.seed import FARM_ID
+from taskgate_emulator.seeds.ids import FARM_ID
 
 pytest_plugins = ["pytester"]
 

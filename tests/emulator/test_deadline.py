@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.seed import (
+from taskgate_emulator.seeds.ids import (
     CANCELED_TASK_ID,
     COMPOSITE_STEP_ID,
     EVERY_PARAMETER_TASK_ID,

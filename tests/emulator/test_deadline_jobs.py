@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.state import CALLER
+from taskgate_emulator.core.state import CALLER
 from tests.emulator.deadline_jobs import (
     CHUNKED,
     advance,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.seed import FARM_ID, QUEUE_ID
+from taskgate_emulator.seeds.ids import FARM_ID, QUEUE_ID
 from tests.emulator.deadline_jobs import CHUNKED, counts_of
 from tests.emulator.killed import killed_emulator
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from taskgate_emulator.seed import FARM_ID, FLEET_ID, QUEUE_ID
-from taskgate_emulator.state import Account, Transition
+from taskgate_emulator.core.state import Account, Transition
+from taskgate_emulator.seeds.ids import FARM_ID, FLEET_ID, QUEUE_ID
 from tests.emulator.deadline_jobs import CHUNKED
 from tests.emulator.machine import Machine
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.seed import (
+from taskgate_emulator.seeds.ids import (
     FAILED_TASK_ID,
     FARM_ID,
     FLAKY_TASK_ID,

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock, serve
-from taskgate_emulator.seed import (
+from taskgate_emulator.seeds.ids import (
     FAILED_TASK_ID,
     FARM_ID,
     RUN_ID,

@@ -13,10 +13,13 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from multidict import CIMultiDict
 
-from taskgate_emulator import Emulator, deadline, omics, parsing
-from taskgate_emulator.answers import compile_answer
-from taskgate_emulator.parsing import RawRequest, compile_request
-from taskgate_emulator.routing import Router
+from taskgate_emulator import Emulator
+from taskgate_emulator.core import parsing
+from taskgate_emulator.core.parsing import RawRequest, compile_request
+from taskgate_emulator.core.responses import compile_answer
+from taskgate_emulator.core.routing import Router
+from taskgate_emulator.deadline import behaviour as deadline
+from taskgate_emulator.omics import behaviour as omics
 from taskgate_server.aws.model import (
     ListShape,
     MapShape,

@@ -10,10 +10,10 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator
-from taskgate_emulator.catalog import Resource, catalog_of
-from taskgate_emulator.derived import arn_of, derivable
-from taskgate_emulator.patterns import compile_pattern
-from taskgate_emulator.seed import FARM_ID, JOB_ID, QUEUE_ID
+from taskgate_emulator.core.catalog import Resource, catalog_of
+from taskgate_emulator.core.derived import arn_of, derivable
+from taskgate_emulator.core.patterns import compile_pattern
+from taskgate_emulator.seeds.ids import FARM_ID, JOB_ID, QUEUE_ID
 from taskgate_server.aws.model import (
     ListShape,
     MapShape,

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.state import ACCOUNT_ID, Account
+from taskgate_emulator.core.state import ACCOUNT_ID, Account
 
 GROUP, STREAM = "/aws/deadline/farm/queue", "session-1"
 

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.seed import (
+from taskgate_emulator.seeds.ids import (
     CACHE_HIT_TASK_ID,
     ENDED_RUN_ID,
     FAILED_RUN_TASK_ID,

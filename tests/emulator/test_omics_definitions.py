@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from taskgate_emulator.omics_definition import (
+from taskgate_emulator.omics.instances import instance_type
+from taskgate_emulator.workflows.definition import (
     Definition,
     DefinitionError,
     PlannedCall,
     open_definition,
 )
-from taskgate_emulator.omics_engines import plan_calls, template_of
-from taskgate_emulator.omics_instances import instance_type
+from taskgate_emulator.workflows.engines import plan_calls, template_of
 from tests.emulator.omics_runs import PARAMETERS, WDL, zipped
 
 SUB = """\
@@ -217,7 +217,7 @@ def test_cwl_that_cannot_run_says_why(text: str, told: str) -> None:
 def test_start_reads_no_workflow_library() -> None:
     code = "import sys; from taskgate_emulator import Emulator; Emulator(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "taskgate_emulator.omics_engines" in done.stdout.split()
+    assert "taskgate_emulator.workflows.engines" in done.stdout.split()
     assert not {"WDL", "yaml", "moto"} & set(done.stdout.split())
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from taskgate_emulator import Emulator, ManualClock, omics_runs
+from taskgate_emulator import Emulator, ManualClock
+from taskgate_emulator.omics import runs as omics_runs
 from tests.emulator.omics_runs import (
     MANY,
     PARAMETERS,

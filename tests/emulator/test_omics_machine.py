@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from taskgate_emulator.state import Account, Transition
+from taskgate_emulator.core.state import Account, Transition
 from tests.emulator.machine import Machine
 from tests.emulator.omics_runs import ENDED, PARAMETERS, ROLE, WDL, zipped
 
-MOST_RUNS, GROUP_RUNS, GROUP_CPUS = 14, 3, 9
+MAX_RUNS, GROUP_RUNS, GROUP_CPUS = 14, 3, 9
 STATIC_RUNS = 10
 PLACES = {
     "PENDING": {"STARTING", "STOPPING", "COMPLETED"},
@@ -59,7 +59,7 @@ class Runs(Machine):
 
     @rule(in_group=st.booleans(), priority=st.integers(0, 5), caches=st.booleans())
     def start_run(self, *, in_group: bool, priority: int, caches: bool) -> None:
-        if len(self.runs) >= MOST_RUNS:
+        if len(self.runs) >= MAX_RUNS:
             return
         body = {
             "workflowId": self.workflow,

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator
-from taskgate_emulator.errors import AwsError, UnknownOperationError
-from taskgate_emulator.routing import Router
+from taskgate_emulator.core.errors import AwsError, UnknownOperationError
+from taskgate_emulator.core.routing import Router
 from taskgate_server.aws.model import OperationModel, ServiceModel
 
 

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator
-from taskgate_emulator.seed import FARM_ID, FLAKY_TASK_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID
+from taskgate_emulator.seeds.ids import FARM_ID, FLAKY_TASK_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID
 
 Ids = dict[str, str]
 WHERE = {"farmId": FARM_ID, "queueIds": [QUEUE_ID]}

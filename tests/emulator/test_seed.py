@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 from botocore import xform_name
 
-from taskgate_emulator import Emulator, ManualClock, deadline, omics, parsing, seed
-from taskgate_emulator.answers import compile_answer
-from taskgate_emulator.deadline_sessions import SESSION_ACTION
-from taskgate_emulator.operations import Call
-from taskgate_emulator.state import Account
-from taskgate_emulator.validation import Violation
+from taskgate_emulator import Emulator, ManualClock
+from taskgate_emulator.core import parsing
+from taskgate_emulator.core.operations import Call
+from taskgate_emulator.core.responses import compile_answer
+from taskgate_emulator.core.state import Account
+from taskgate_emulator.core.validation import Violation
+from taskgate_emulator.deadline import behaviour as deadline
+from taskgate_emulator.deadline.sessions import SESSION_ACTION
+from taskgate_emulator.omics import behaviour as omics
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server.aws.model import StructureShape, load_service
 
 REGISTRIES = {"deadline": deadline.OPERATIONS, "omics": omics.OPERATIONS}

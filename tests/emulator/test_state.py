@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_emulator.seed import FARM_ID, QUEUE_ID, RUNNING_TASK_ID
-from taskgate_emulator.state import Account, Transition
-from taskgate_emulator.timeline import Change, planned
+from taskgate_emulator.core.state import Account, Transition
+from taskgate_emulator.core.timeline import Change, planned
+from taskgate_emulator.seeds.ids import FARM_ID, QUEUE_ID, RUNNING_TASK_ID
 
 KIND = "toy.Lamp"
 

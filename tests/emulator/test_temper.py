@@ -14,9 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, ReadTimeoutError
 
 from taskgate_emulator import Emulator, Fault, ManualClock
-from taskgate_emulator.faults import KINDS
-from taskgate_emulator.seed import EVERY_PARAMETER_TASK_ID, FARM_ID, JOB_ID, QUEUE_ID, RUN_ID
-from taskgate_emulator.seed import SIMULATE_STEP_ID as STEP_ID
+from taskgate_emulator.core.faults import KINDS
+from taskgate_emulator.seeds.ids import EVERY_PARAMETER_TASK_ID, FARM_ID, JOB_ID, QUEUE_ID, RUN_ID
+from taskgate_emulator.seeds.ids import SIMULATE_STEP_ID as STEP_ID
 
 TASK = {
     "farmId": FARM_ID,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgate_emulator import ManualClock
-from taskgate_emulator.timeline import MOMENT, Timeline, planned
+from taskgate_emulator.core.timeline import MOMENT, Timeline, planned
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PLANS = st.lists(

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from taskgate_emulator.errors import AwsError
-from taskgate_emulator.parsing import RawRequest, compile_request
-from taskgate_emulator.patterns import compile_pattern
-from taskgate_emulator.seed import FAILED_TASK_ID, FARM_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID
+from taskgate_emulator.core.errors import AwsError
+from taskgate_emulator.core.parsing import RawRequest, compile_request
+from taskgate_emulator.core.patterns import compile_pattern
+from taskgate_emulator.seeds.ids import FAILED_TASK_ID, FARM_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID
 from taskgate_server.aws.model import load_service
 
 IDS = {

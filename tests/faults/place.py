@@ -16,7 +16,8 @@ from grpc_status import rpc_status
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_log_pb2, task_service_pb2, task_service_pb2_grpc, task_watch_pb2
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.functional.test_process import Process, serving
 from tests.telemetry.scrape import Place as Scraped
 from tests.watch.place import JOB, RUNNING

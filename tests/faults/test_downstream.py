@@ -13,8 +13,8 @@ import pytest
 
 from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2
-from taskgate_emulator import seed
 from taskgate_emulator.control import AddedJob
+from taskgate_emulator.seeds import ids as seed
 from tests.faults.place import Place, placed, told, until
 from tests.faults.test_upstream import leaks, quiet
 from tests.watch.place import FAILED, JOB

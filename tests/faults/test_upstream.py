@@ -10,8 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from taskgate_emulator import seed
-from taskgate_emulator.faults import KINDS
+from taskgate_emulator.core.faults import KINDS
+from taskgate_emulator.seeds import ids as seed
 from tests.faults.place import Left, Place, placed, told, until
 from tests.watch.place import JOB_IDS
 

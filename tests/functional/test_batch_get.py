@@ -11,7 +11,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from taskgate.v1 import task_pb2, task_service_pb2
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION
 from tests.functional.tasks import (

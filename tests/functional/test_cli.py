@@ -11,7 +11,8 @@ from importlib.metadata import version
 
 import pytest
 
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
 
 RUN = f"omics/runs/{seed.RUN_ID}"

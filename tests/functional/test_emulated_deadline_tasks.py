@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskgate.v1 import task_service_pb2_grpc
-from taskgate_emulator import seed
+from taskgate_emulator.seeds import ids as seed
 from tests.functional.test_emulated_tasks import aws, stub  # noqa: F401 fixtures
 from tests.functional.test_logs import JOB, QUEUE_GROUP, Request, told
 

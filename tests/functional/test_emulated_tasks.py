@@ -9,9 +9,10 @@ import grpc
 import pytest
 
 from taskgate.v1 import task_service_pb2_grpc
-from taskgate_emulator import Emulator, seed
-from taskgate_emulator.state import ACCOUNT_ID, Account
-from taskgate_server import doors
+from taskgate_emulator import Emulator
+from taskgate_emulator.core.state import ACCOUNT_ID, Account
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server import aws_connections as doors
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_events import Hints, Queue

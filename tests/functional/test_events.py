@@ -16,11 +16,12 @@ import boto3
 import pytest
 
 from taskgate_client import connect
-from taskgate_emulator import Emulator, seed
-from taskgate_server import doors
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server import aws_connections as doors
 from taskgate_server.config import AwsSettings
-from taskgate_server.upstream import events
-from taskgate_server.upstream.events import EventQueue, EventUse
+from taskgate_server.upstream import event_queue as events
+from taskgate_server.upstream.event_queue import EventQueue, EventUse
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_faults import refused_endpoint
 from tests.functional.test_process import serving
@@ -246,4 +247,4 @@ def test_a_process_does_not_wait_for_its_long_poll(neighbours: str, aws: Emulato
         stopping = time.monotonic()
         server.process.terminate()
         assert server.process.wait(30) == 0
-    assert time.monotonic() - stopping < events.LONGEST_WAIT_SECONDS / 2
+    assert time.monotonic() - stopping < events.MAX_WAIT_SECONDS / 2

@@ -12,7 +12,8 @@ import pytest
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate_client import CallError, Client, OmicsTaskName, connect
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server.ports import ListenError
 from tests.conftest import running_server, settings_for
 from tests.faults.place import until

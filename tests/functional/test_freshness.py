@@ -14,7 +14,8 @@ from google.protobuf.duration_pb2 import Duration
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_client import CallError, connect
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
 
 IDS = {

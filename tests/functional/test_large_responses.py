@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2
 from taskgate.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_emulator.control import AddedJob
-from taskgate_emulator.deadline_tasks import TASK
+from taskgate_emulator.deadline.tasks import TASK
 from taskgate_server.config import Settings
 from taskgate_server.tasks.response_size import fit_results
 from tests.conftest import running_server, settings_for

@@ -11,7 +11,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from taskgate.v1 import task_pb2, task_service_pb2
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.functional.tasks import (
     Calls,
     Stub,

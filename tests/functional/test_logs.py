@@ -14,7 +14,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.v1 import task_log_pb2, task_service_pb2_grpc
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_faults import error_of, refused_endpoint
 

@@ -13,7 +13,8 @@ import pytest
 
 from taskgate.v1 import task_log_pb2
 from taskgate_emulator import Emulator
-from taskgate_server import app, loading
+from taskgate_server import app
+from taskgate_server import rpc_registry as loading
 from taskgate_server.calls import Call
 from taskgate_server.errors import Origin, TaskgateError, from_aws
 from taskgate_server.tasks.logs.following import OUTAGE_SECONDS
@@ -109,12 +110,12 @@ async def log_server(story: Story, wall_clock: float) -> AsyncGenerator[LogServe
             settings,
             loading.load_operations(),
             loading.stream_limits(settings),
-            built.doors[0],
+            built.connections[0],
             built.work,
         )
         if each.method.endswith("/StreamTaskLogs")
     ]
-    running = [asyncio.ensure_future(each.connection.run()) for each in built.doors[0].all]
+    running = [asyncio.ensure_future(each.connection.run()) for each in built.connections[0].all]
     served = rpc.behaviour.__self__  # type: ignore[attr-defined]  # it is a method
     try:
         yield replace(

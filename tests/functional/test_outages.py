@@ -20,7 +20,7 @@ import pytest
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate_client import CallError
-from taskgate_emulator import seed
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION, running_server, settings_for
 

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from taskgate.v1 import task_log_pb2, task_pb2, task_service_pb2, task_watch_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.control import AddedJob, AddedRun
-from taskgate_emulator.deadline_tasks import JOB
+from taskgate_emulator.deadline.tasks import JOB
 from tests.functional.tasks import (
     Calls,
     job_name,

@@ -18,7 +18,8 @@ import pytest
 
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate_client import CallError, DeadlineTaskName, connect
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 
 LISTENING_SECONDS = 0.5
 SERVING_SECONDS = 1.5

@@ -10,7 +10,8 @@ import pytest
 
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate_client import CallError
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
 from tests.functional.test_freshness import asked, count
 

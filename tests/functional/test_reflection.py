@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
 from taskgate.v1 import task_service_pb2
-from taskgate_server.guard.actions import action_of
+from taskgate_server.auth.actions import action_of
 
 Request = reflection_pb2.ServerReflectionRequest
 Response = reflection_pb2.ServerReflectionResponse

@@ -17,7 +17,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client, connect
-from taskgate_emulator import Emulator, ManualClock, seed
+from taskgate_emulator import Emulator, ManualClock
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server.aws import model
 from tests.conftest import running_server, settings_for
 

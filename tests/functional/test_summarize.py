@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2
-from taskgate_emulator import Emulator, ManualClock, seed
+from taskgate_emulator import Emulator, ManualClock
+from taskgate_emulator.seeds import ids as seed
 from tests.functional.tasks import (
     Calls,
     Stub,

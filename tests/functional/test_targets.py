@@ -16,7 +16,8 @@ import pytest
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2, task_watch_pb2
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server import app
 from taskgate_server.config import AwsSettings, Settings, SettingsError, TargetSettings
 from tests.conftest import REGION, running_server, settings_for

@@ -9,9 +9,10 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_client import CallError, Client, DeadlineTaskName, OmicsTaskName
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.services.registry import SERVICES
 from taskgate_server.tasks.backend import load_backend
 
 

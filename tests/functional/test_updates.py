@@ -13,7 +13,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc, task_update_pb2
 from taskgate_client import CallError
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
 from tests.functional.test_faults import error_of
 

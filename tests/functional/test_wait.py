@@ -12,8 +12,9 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_client import CallError
-from taskgate_emulator import seed
-from taskgate_server.tasks import deadline, omics
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server.services.deadline import tasks as deadline
+from taskgate_server.services.omics import tasks as omics
 from taskgate_server.tasks.states import SETTLED
 from tests.watch.place import ABSENT, CANCELED, FAILED, JOB_IDS, RUNNING, SECONDS, Place
 

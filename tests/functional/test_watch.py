@@ -13,10 +13,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_client import CallError
-from taskgate_emulator import Emulator, seed
-from taskgate_emulator.clock import ManualClock
+from taskgate_emulator import Emulator
+from taskgate_emulator.core.clock import ManualClock
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server import app
-from taskgate_server.tasks import deadline
+from taskgate_server.services.deadline import tasks as deadline
 from taskgate_server.tasks.watch.hub import Hub
 from tests.conftest import running_server, settings_for
 from tests.watch.follower import Picture

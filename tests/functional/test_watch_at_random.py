@@ -12,9 +12,10 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator
-from taskgate_emulator.clock import ManualClock
 from taskgate_emulator.control import AddedJob, AddedRun
-from taskgate_server.tasks import deadline, omics
+from taskgate_emulator.core.clock import ManualClock
+from taskgate_server.services.deadline import tasks as deadline
+from taskgate_server.services.omics import tasks as omics
 from tests.conftest import running_server, settings_for
 from tests.seeds import seeded
 from tests.watch.follower import Picture

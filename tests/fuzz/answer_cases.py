@@ -21,7 +21,7 @@ from tests.differential.synthesis import (
     WireAnswer,
 )
 from tests.fuzz import answer_parts as parts
-from tests.fuzz.inprocess import MARKER, Answer, Target, whole
+from tests.fuzz.inprocess import MARKER, AwsResponse, Target, whole
 
 VARIANTS = (FULL, MINIMAL, BARE, UNKNOWN, *(Variant(seed=seed) for seed in range(7, 11)))
 Slot: TypeAlias = tuple[Any, Any]
@@ -33,7 +33,7 @@ class Case:
     """What AWS answers to a valid request."""
 
     target: Target
-    answer: Answer
+    answer: AwsResponse
     how: list[str]
 
 

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.services.registry import SERVICES
 from tests.conftest import REGION
 from tests.differential import mirror
 from tests.differential.exchange import differences
@@ -22,7 +22,7 @@ from tests.differential.synthesis import MINIMAL, Synthesizer
 from tests.fuzz import fits, replies
 from tests.fuzz.answer_cases import AnswerCases, Case
 from tests.fuzz.findings import Findings, TooSlowError, bounded, random_of, shortened
-from tests.fuzz.inprocess import HOST, Answer, Bench, Reply, Target, Wire
+from tests.fuzz.inprocess import HOST, AwsResponse, Bench, Reply, Target, Wire
 from tests.fuzz.replies import Unlike
 from tests.fuzz.request_cases import messages_in
 
@@ -44,7 +44,7 @@ class Judge:
             client.meta.events.register("before-send", hook)
             self._clients[spec.name] = client
 
-    def ask(self, target: Target, answer: Answer) -> dict[str, Any] | Exception:
+    def ask(self, target: Target, answer: AwsResponse) -> dict[str, Any] | Exception:
         """What boto3 makes of an answer."""
         self._wire.answer = answer
         self._wire.sent.clear()

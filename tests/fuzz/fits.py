@@ -14,7 +14,7 @@ from taskgate_server.aws import model
 
 _EXACT = 2**53
 _FIRST, _AFTER_LAST = -62_135_596_800, 253_402_300_800
-_SHORTEST_MOMENT = len("2026-03-02T09:30:15Z")
+_MIN_MOMENT = len("2026-03-02T09:30:15Z")
 _DEEPEST = 30
 """Messages have a depth of 100 at most, and a document's every level is three of them."""
 
@@ -89,7 +89,7 @@ def _text(value: Any) -> bool:
 def _moment(value: Any) -> bool:
     """Only what nobody doubts; others may be refused."""
     if isinstance(value, str):
-        if not (value.isascii() and value.endswith("Z") and len(value) >= _SHORTEST_MOMENT):
+        if not (value.isascii() and value.endswith("Z") and len(value) >= _MIN_MOMENT):
             return False
     elif type(value) not in (int, float) or not _FIRST <= value < _AFTER_LAST:
         return False

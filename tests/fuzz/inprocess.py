@@ -20,15 +20,17 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from google.protobuf.descriptor import MethodDescriptor
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
-from taskgate_server import app, doors
+from taskgate_server import app
+from taskgate_server import aws_connections as doors
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.handlers import load_contract, load_operations
 from taskgate_server.server import Handlers
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.clients import AwsClient, make_client
-from taskgate_server.upstream.connection import Connection
+from taskgate_server.upstream.aws_client.connection import Connection
+from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
 from tests.conftest import settings_for
 from tests.differential.synthesis import WireAnswer
 
@@ -41,7 +43,7 @@ SETTINGS: dict[str, Any] = {"stream_chunk_bytes": 4096, "spool_memory_bytes": 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class AwsResponse:
     """An HTTP answer, byte for byte."""
 
     status: int = 200
@@ -154,7 +156,7 @@ class _NoServer:
 class Wire:
     """Takes boto3's HTTP requests and gives canned answers."""
 
-    answer: Answer = field(default_factory=Answer)
+    answer: AwsResponse = field(default_factory=AwsResponse)
     sent: list[Sent] = field(default_factory=list)
 
     def before_send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
@@ -317,7 +319,7 @@ class Bench:
                 handler=server.by_path[f"/{method.containing_service.full_name}/{method.name}"],
             )
 
-    def ask(self, target: Target, requests: Sequence[Any], answer: Answer) -> Reply:
+    def ask(self, target: Target, requests: Sequence[Any], answer: AwsResponse) -> Reply:
         """One call with messages or their bytes; raises what gRPC's own code would meet."""
         self.wire.answer = answer
         self.wire.sent.clear()
@@ -344,7 +346,7 @@ class Bench:
         )
 
 
-def whole(answer: WireAnswer, body: bytes) -> Answer:
+def whole(answer: WireAnswer, body: bytes) -> AwsResponse:
     """A synthesized answer with its body as bytes and AWS's usual headers."""
     headers = {
         "Content-Type": "application/json",
@@ -352,4 +354,4 @@ def whole(answer: WireAnswer, body: bytes) -> Answer:
         "Content-Length": str(len(body)),
         **answer.headers,
     }
-    return Answer(status=answer.status, headers=list(headers.items()), body=body)
+    return AwsResponse(status=answer.status, headers=list(headers.items()), body=body)

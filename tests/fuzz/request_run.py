@@ -13,7 +13,7 @@ from taskgate_server.aws import model
 from tests.differential import mirror
 from tests.fuzz import replies, rules
 from tests.fuzz.findings import Findings, TooSlowError, bounded, random_of, shortened
-from tests.fuzz.inprocess import Answer, Bench, Reply, Sent, Target
+from tests.fuzz.inprocess import AwsResponse, Bench, Reply, Sent, Target
 from tests.fuzz.replies import Unlike
 from tests.fuzz.request_cases import Case, RequestCases, messages_in
 
@@ -76,9 +76,9 @@ def undecodable(reply: Reply, sent: Sequence[Sent]) -> str:
     return "refused: no message"
 
 
-def plain_answer(target: Target) -> Answer:
+def plain_answer(target: Target) -> AwsResponse:
     """The least that AWS can answer."""
-    return Answer(status=target.model.http["responseCode"])
+    return AwsResponse(status=target.model.http["responseCode"])
 
 
 def judge(target: Target, requests: Sequence[Any], reply: Reply, sent: Sequence[Sent]) -> str:

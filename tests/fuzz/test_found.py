@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import running_server, settings_for
 from tests.fuzz import answer_run, replies, request_run, wire
 from tests.fuzz.answer_cases import Case
-from tests.fuzz.inprocess import HOST, MARKER, REQUEST_ID, Answer, Bench, Target
+from tests.fuzz.inprocess import HOST, MARKER, REQUEST_ID, AwsResponse, Bench, Target
 
 THROTTLED = b'{"__type": "ThrottlingException", "retryAfterSeconds": %s}'
 REFUSED = b'{"__type": "ValidationException", "fieldList": %s}'
@@ -20,14 +20,14 @@ DEPTH = 200
 DEEP = b"[" * DEPTH + b"]" * DEPTH
 
 
-def error(body: bytes, **headers: str) -> Answer:
+def error(body: bytes, **headers: str) -> AwsResponse:
     return answer(body, status=400, **headers)
 
 
-def answer(body: bytes, status: int = 200, **headers: str) -> Answer:
+def answer(body: bytes, status: int = 200, **headers: str) -> AwsResponse:
     named = {"x-amzn-RequestId": REQUEST_ID}
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status=status, headers=list(named.items()), body=body)
+    return AwsResponse(status=status, headers=list(named.items()), body=body)
 
 
 ANSWERS = {
@@ -93,7 +93,7 @@ def judge() -> answer_run.Judge:
     return answer_run.Judge()
 
 
-def held(bench: Bench, target: Target, answer: Answer) -> str:
+def held(bench: Bench, target: Target, answer: AwsResponse) -> str:
     case = Case(target=target, answer=answer, how=[])
     reply = bench.ask(target, answer_run.requests_of(target), answer)
     replies.check(reply, bench.log.bugs, bench.log.leaks)

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from tests.fuzz.findings import CASE_SECONDS
-from tests.fuzz.inprocess import Answer, Reply, Target
+from tests.fuzz.inprocess import AwsResponse, Reply, Target
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
@@ -124,7 +124,7 @@ class _Http:
     body: bytes
 
 
-def http(answer: Answer, random: Random, how: list[str]) -> bytes:
+def http(answer: AwsResponse, random: Random, how: list[str]) -> bytes:
     """The answer as bytes, now and then no good HTTP."""
     parts = _Http(
         start=f"HTTP/1.1 {answer.status} Some Reason".encode(),

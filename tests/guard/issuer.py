@@ -59,7 +59,7 @@ class Issuer:
         """Publishes the keys at an address."""
         issuer = self
 
-        class Answer(BaseHTTPRequestHandler):
+        class AwsResponse(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.fetches += 1
                 self.send_response(200)
@@ -69,7 +69,7 @@ class Issuer:
             def log_message(self, *_: object) -> None:
                 """Says nothing."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), AwsResponse)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -11,7 +11,8 @@ import pytest
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_watch_pb2
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
 from tests.watch.place import FAILED, JOB, RUN, RUNNING
 

@@ -24,8 +24,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from taskgate_server import app, errors
-from taskgate_server.config import Settings, SettingsError
-from taskgate_server.guard.keys import (
+from taskgate_server.auth.jwks import (
     FETCH_SECONDS,
     MAX_KEYS,
     RETRY_SECONDS,
@@ -35,7 +34,8 @@ from taskgate_server.guard.keys import (
     fetch,
     read_keys,
 )
-from taskgate_server.guard.tokens import Tokens
+from taskgate_server.auth.tokens import Tokens
+from taskgate_server.config import Settings, SettingsError
 from taskgate_server.reloading import RejectedError
 from tests.guard.authority import LOOPBACK, Authority
 from tests.guard.issuer import AUDIENCE, ISSUER, Issuer

@@ -12,8 +12,8 @@ import pytest
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_server import app
+from taskgate_server.auth.jwks import FetchError, fetch
 from taskgate_server.config import Settings, SettingsError
-from taskgate_server.guard.keys import FetchError, fetch
 from tests.conftest import running_server
 from tests.guard.authority import LOOPBACK, Authority
 from tests.guard.issuer import AUDIENCE, ISSUER, Issuer

@@ -9,8 +9,8 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.guard import limits
-from taskgate_server.guard.limits import CallerLimits, Limits
+from taskgate_server.auth import limits
+from taskgate_server.auth.limits import CallerLimits, Limits
 
 BYTES = 1000.0
 

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgate_server import cli
-from taskgate_server.guard.actions import action_of
-from taskgate_server.guard.assembly import DEFAULT_POLICY
-from taskgate_server.guard.callers import ANONYMOUS, Caller
-from taskgate_server.guard.examples import Example, failures, load_examples
-from taskgate_server.guard.policy import Policy, _question
-from taskgate_server.guard.resources import Path as ResourcePath
-from taskgate_server.guard.resources import named_path
+from taskgate_server.auth.actions import action_of
+from taskgate_server.auth.assembly import DEFAULT_POLICY
+from taskgate_server.auth.authentication import ANONYMOUS, Caller
+from taskgate_server.auth.examples import Example, failures, load_examples
+from taskgate_server.auth.policy import Policy, _question
+from taskgate_server.auth.resources import Path as ResourcePath
+from taskgate_server.auth.resources import named_path
 from taskgate_server.reloading import RejectedError
 
 FOLDER = Path(__file__).parents[2] / "docs/examples"

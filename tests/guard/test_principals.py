@@ -14,8 +14,8 @@ from grpc import StatusCode
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_server import errors
-from taskgate_server.guard.callers import ANONYMOUS, MAX_CACHE_BYTES, Caller, Callers
-from taskgate_server.guard.policy import PRINCIPALS, Policy
+from taskgate_server.auth.authentication import ANONYMOUS, MAX_CACHE_BYTES, Caller, Callers
+from taskgate_server.auth.policy import PRINCIPALS, Policy
 from taskgate_server.ports import Address
 from tests.conftest import running_server, settings_for
 from tests.guard.authority import LOOPBACK, Authority

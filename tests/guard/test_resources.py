@@ -9,11 +9,8 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.message import Message
 
 from taskgate.v1 import task_service_pb2
-from taskgate_server.aws import model
-from taskgate_server.aws.identifiers import TABLES
-from taskgate_server.aws.services import SERVICES
-from taskgate_server.guard.actions import action_of
-from taskgate_server.guard.identifiers import (
+from taskgate_server.auth.actions import action_of
+from taskgate_server.auth.identifiers import (
     RESOURCE,
     Identifier,
     NotResource,
@@ -22,14 +19,17 @@ from taskgate_server.guard.identifiers import (
     looks_like_identifier,
     places,
 )
-from taskgate_server.guard.resources import (
+from taskgate_server.auth.resources import (
     NOTHING,
     THIS_SERVER,
     compile_paths,
     parents,
     types_named,
 )
+from taskgate_server.aws import model
+from taskgate_server.aws.identifiers import TABLES
 from taskgate_server.rpc.handlers import load_contract
+from taskgate_server.services.registry import SERVICES
 
 TASKS = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
 METHODS = {

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgate_server import errors
-from taskgate_server.guard import keys
-from taskgate_server.guard import tokens as tokens_module
-from taskgate_server.guard.callers import Caller, Callers
-from taskgate_server.guard.keys import FetchedKeys, FileKeys, read_keys
-from taskgate_server.guard.tokens import TokenRules, Tokens
+from taskgate_server.auth import jwks as keys
+from taskgate_server.auth import tokens as tokens_module
+from taskgate_server.auth.authentication import Caller, Callers
+from taskgate_server.auth.jwks import FetchedKeys, FileKeys, read_keys
+from taskgate_server.auth.tokens import TokenRules, Tokens
 from taskgate_server.reloading import ReloadingFile
 from tests.guard.issuer import AUDIENCE, HOUR, ISSUER, Issuer
 

@@ -14,7 +14,7 @@ from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_client import CallError
-from taskgate_emulator import seed
+from taskgate_emulator.seeds import ids as seed
 from tests.attack.site import Metadata
 from tests.watch.place import RUNNING
 

@@ -11,15 +11,15 @@ from typing import Any, cast
 import pytest
 
 from taskgate_server import errors
-from taskgate_server.aws.services import DEADLINE
-from taskgate_server.upstream.batch_refusals import BatchRefusals
-from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.upstream.aws_client.sender import AwsResponse
+from taskgate_server.upstream.batching.refusals import BatchRefusals
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
 from taskgate_server.upstream.options import CallOptions
-from taskgate_server.upstream.paced import PacedSender
-from taskgate_server.upstream.ratelimit import Unlimited
+from taskgate_server.upstream.pipeline import UpstreamPipeline
+from taskgate_server.upstream.rate_limit.limiter import Unlimited
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
-from taskgate_server.upstream.sender import Answer
 
 IDS = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s"}
 ODD = "odd"
@@ -71,7 +71,7 @@ class Sender:
         leaving: Callable[[], None],
         ended: Callable[[], None],
         causes: object,
-    ) -> Answer:
+    ) -> AwsResponse:
         del causes, time_limit
         leaving()
         await asyncio.sleep(0)  # as any call, so that others gather meanwhile
@@ -84,7 +84,7 @@ class Sender:
             response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
             raise errors.from_aws(response, self.origin(operation))
         value = {"tasks": items} if operation == "BatchGetTask" else dict(params)
-        return Answer(value=value, request_id="r", observe_time=0.0)
+        return AwsResponse(value=value, request_id="r", observe_time=0.0)
 
     def origin(self, operation: str) -> errors.Origin:
         return origin(operation)
@@ -92,10 +92,12 @@ class Sender:
 
 def gateway(sender: Sender, clock: Clock) -> Gateway:
     retries = Retries(RetryBudget(clock=clock), Backoff(max_attempts=1), clock=clock)
-    paced = PacedSender(cast("Any", sender), Unlimited(DEADLINE), Breaker(DEADLINE), retries)
+    paced = UpstreamPipeline(
+        cast("Any", sender), Unlimited(DEADLINE), CircuitBreaker(DEADLINE), retries
+    )
     sharing = Sharing(
         default_max_age=0.0,
-        longest_max_age=1.0,
+        max_max_age=1.0,
         max_entries=0,
         max_bytes=0,
         batch_slots=1,

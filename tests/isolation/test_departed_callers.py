@@ -17,7 +17,7 @@ from google.protobuf.empty_pb2 import Empty
 from taskgate.v1 import task_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.control import AddedJob
-from taskgate_emulator.deadline_tasks import TASK
+from taskgate_emulator.deadline.tasks import TASK
 from taskgate_server import errors
 from taskgate_server.calls import Call, Rpc
 from taskgate_server.pipeline.metadata import ReadMetadata

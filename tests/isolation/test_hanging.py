@@ -14,9 +14,9 @@ import grpc
 import pytest
 
 from taskgate.deadline.v1 import deadline_pb2_grpc
-from taskgate_server.aws.services import DEADLINE
 from taskgate_server.config import AwsSettings
-from taskgate_server.upstream.clients import CallersGoneError, make_client
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.upstream.aws_client.factory import CallersGoneError, make_client
 from tests.conftest import REGION, running_server, settings_for
 from tests.functional.test_outages import Upstream, read, task_id
 

@@ -17,9 +17,10 @@ from typing import Any, Final
 
 import pytest
 
-from taskgate_emulator import Emulator, seed
-from taskgate_emulator.clock import ManualClock
-from taskgate_emulator.state import Account
+from taskgate_emulator import Emulator
+from taskgate_emulator.core.clock import ManualClock
+from taskgate_emulator.core.state import Account
+from taskgate_emulator.seeds import ids as seed
 from tests.attack.site import ROOT, Site, running_site
 from tests.conftest import REGION
 from tests.isolation.bystanders import Experience, experience

@@ -16,7 +16,8 @@ from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_client import CallError
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
 from tests.telemetry.scrape import place
 from tests.watch.place import STEP

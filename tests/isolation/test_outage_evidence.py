@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from taskgate_server import errors
-from taskgate_server.upstream.breaker import Breaker, State
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State
 from tests.unit.test_breaker import (
     ORIGIN,
     Clock,
@@ -71,7 +71,7 @@ def test_recovery_within_two_seconds_however_many_probes_hang() -> None:
     hanging.close()
 
 
-def passes(breaker: Breaker, run: str, error: errors.TaskgateError | None = None) -> bool:
+def passes(breaker: CircuitBreaker, run: str, error: errors.TaskgateError | None = None) -> bool:
     """Whether a call about a run passes; it ends with the error."""
     before = breaker.refused
     with suppress(errors.TaskgateError), breaker.passing("GetRun", {"id": run}):
@@ -122,7 +122,7 @@ def test_trials_are_bounded() -> None:
         stack.enter_context(made.passing("GetRun", {"id": "after those that hang"}))
 
 
-def abandon(breaker: Breaker, clock: Clock, seconds: float, end: BaseException) -> None:
+def abandon(breaker: CircuitBreaker, clock: Clock, seconds: float, end: BaseException) -> None:
     with suppress(type(end)), breaker.passing("GetTask") as sent:
         sent()
         clock.now += seconds
@@ -201,7 +201,7 @@ def test_reads_that_hang_count_once() -> None:
 
 
 @contextmanager
-def abandoned(breaker: Breaker) -> Iterator[None]:
+def abandoned(breaker: CircuitBreaker) -> Iterator[None]:
     with suppress(asyncio.CancelledError), breaker.passing("GetTask") as sent:
         sent()
         yield

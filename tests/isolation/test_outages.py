@@ -22,7 +22,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION, running_app, settings_for
 from tests.guard.authority import LOOPBACK, Authority

@@ -12,7 +12,7 @@ import pytest
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_client import connect
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_server.tasks import deadline
+from taskgate_server.services.deadline import tasks as deadline
 from tests.conftest import running_server, settings_for
 from tests.life.load import Caller, Watcher
 from tests.life.replicas import wait_until

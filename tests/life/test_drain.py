@@ -23,7 +23,7 @@ from taskgate_server import app, errors
 from taskgate_server.config import Settings
 from taskgate_server.pipeline.reception import FIRST_MESSAGE_SECONDS
 from taskgate_server.ports import Address
-from taskgate_server.stopping import LOAD_BALANCER_SECONDS, Stopping, drain_grace_seconds
+from taskgate_server.shutdown import LOAD_BALANCER_SECONDS, Shutdown, drain_grace_seconds
 from taskgate_server.tasks.logs.streams import Logs
 from taskgate_server.tasks.watch.hub import Hub
 from tests.conftest import settings_for
@@ -61,7 +61,7 @@ async def started(settings: Settings) -> AsyncIterator[tuple[app.App, grpc.aio.C
     address = await built.server.start()
     try:
         async with grpc.aio.insecure_channel(str(address), options=OWN) as channel:
-            for gateway in built.doors[0].gateways.values():
+            for gateway in built.connections[0].gateways.values():
                 await gateway.connection.ready()
             yield built, channel, address
     except BaseException:
@@ -95,7 +95,7 @@ async def test_in_the_grace_health_says_no_and_calls_are_answered(aws: Emulator)
     async with started(settings) as (built, channel, address):
         probes = str(built.server.health_address)
         async with grpc.aio.insecure_channel(probes, options=OWN) as probe:
-            stopping = Stopping()
+            stopping = Shutdown()
             stopping.ask()
             drain = asyncio.ensure_future(
                 built.server.drain(5, grace_seconds=60, stopping=stopping)
@@ -127,7 +127,9 @@ async def test_streams_and_waits_are_told_to_go_elsewhere() -> None:
                 picture.take(await watch.read())
             wait = tasks(channel).WaitTask(task_watch_pb2.WaitTaskRequest(name=RUNNING), timeout=60)
             hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
-            await eventually(lambda: any(each.ledger.get(RUNNING) for each in hub._named.values()))
+            await eventually(
+                lambda: any(each.change_log.get(RUNNING) for each in hub._named.values())
+            )
             assert await built.server.drain(10) == 0
             while (response := await watch.read()) is not grpc.aio.EOF:
                 picture.take(response)

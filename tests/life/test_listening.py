@@ -10,7 +10,8 @@ import pytest
 
 from taskgate_client import connect
 from taskgate_emulator import Emulator
-from taskgate_server import demo, process, transport
+from taskgate_server import demo, process
+from taskgate_server import tls as transport
 from taskgate_server.config import Settings, SettingsError, load_settings
 from taskgate_server.ports import Address, is_loopback, reserve
 from tests.conftest import running_app, running_server, settings_for

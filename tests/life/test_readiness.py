@@ -13,12 +13,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate_client import connect
 from taskgate_emulator import Emulator
-from taskgate_server.aws.services import OMICS, SERVICES
 from taskgate_server.config import AwsSettings
-from taskgate_server.upstream.clients import AwsClient, make_client
-from taskgate_server.upstream.connection import Connection
-from taskgate_server.upstream.reach import AGAIN_SECONDS, LOOK_SECONDS, Reach
-from taskgate_server.upstream.throttling import FORGET_SECONDS, Throttling
+from taskgate_server.services.omics.spec import SPEC as OMICS
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.upstream.aws_client.connection import Connection
+from taskgate_server.upstream.aws_client.endpoint_probe import (
+    AGAIN_SECONDS,
+    LOOK_SECONDS,
+    EndpointProbe,
+)
+from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
+from taskgate_server.upstream.rate_limit.throttling import FORGET_SECONDS, Throttling
 from tests.conftest import REGION, running_app, running_server, settings_for
 from tests.life.replicas import wait_until
 
@@ -73,7 +78,7 @@ def told(client: Any, name: str) -> str:
 
 def test_a_throttle_of_everything_is_told_until_something_gets_through(aws: Emulator) -> None:
     with running_app(settings_for(aws.endpoint_url)) as (built, address):
-        gateway = built.doors[0].gateways["deadline"]
+        gateway = built.connections[0].gateways["deadline"]
         wait_until(lambda: serves(address, DEADLINE_SERVICE))
         limiter = gateway.paced.limiter
         limiter.throttling = Throttling(clock := Clock())
@@ -143,7 +148,10 @@ async def test_one_failure_of_an_endpoint_that_was_there_is_none() -> None:
         connection = Connection(OMICS, client, executor)
         tasks = [
             asyncio.ensure_future(each.run())
-            for each in (connection, Reach(connection, sleep=way.sleep, connect=way.connect))
+            for each in (
+                connection,
+                EndpointProbe(connection, sleep=way.sleep, connect=way.connect),
+            )
         ]
         seen = []
         for way.is_there in (True, False, False, True):

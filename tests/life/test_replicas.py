@@ -16,7 +16,7 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2
 from taskgate_client import Client, connect
 from taskgate_client.service_config import service_config
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_server.tasks import deadline
+from taskgate_server.services.deadline import tasks as deadline
 from tests.life.load import Background, Caller, Watcher
 from tests.life.replicas import SECONDS, Replicas, running_replicas
 

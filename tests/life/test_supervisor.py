@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from taskgate_server import doors
+from taskgate_server import aws_connections as doors
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings, SettingsError, load_settings
-from taskgate_server.stopping import Stopping
-from taskgate_server.supervisor import LONG_LIFE_SECONDS, Supervisor
-from taskgate_server.transport import faults
+from taskgate_server.shutdown import Shutdown
+from taskgate_server.tls import faults
+from taskgate_server.workers import LONG_LIFE_SECONDS, Supervisor
 
 TERM, KILL = int(signal.SIGTERM), int(signal.SIGKILL)
 
@@ -56,7 +56,7 @@ class Place:
     def __init__(self, count: int = 3, limit: float = 60.0) -> None:
         self.now = 0.0
         self.is_full = False
-        self.stopping = Stopping()
+        self.stopping = Shutdown()
         self.started: dict[int, list[FakeWorker]] = defaultdict(list)
         self.supervisor = Supervisor(
             self.start, count, stopping=self.stopping, limit_seconds=limit, clock=lambda: self.now
@@ -220,7 +220,7 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
     aws = {"omics": AwsSettings(request_rates={"StartRun": 2.0})}
     rates = []
     for workers in (1, 4):
-        opened = doors.open_doors(
+        opened = doors.open_connections(
             Settings(workers=workers, aws=aws), DEFAULT_TARGET, doors.Telemetry()
         )
         limiter = opened.gateways["omics"].paced.limiter

@@ -18,9 +18,9 @@ from benchmarks.simulation.replica import Replica
 from benchmarks.simulation.routing import ROBIN, RingHash, RoundRobin
 from benchmarks.simulation.tables import TABLES, filled, markers
 from benchmarks.simulation.world import World
+from taskgate_server.aws_connections import Telemetry, open_connections
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import Settings
-from taskgate_server.doors import Telemetry, open_doors
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/scaling.md").read_text()
@@ -91,7 +91,7 @@ def test_a_replica_is_set_up_as_the_server_is(service: str) -> None:
         world = World(service, 1, 1, 60.0, seeded(1))
         replica = Replica(Account(world, {}, seeded(2)), 0, 1)
         ours = replica.gateway
-        theirs = open_doors(Settings(), DEFAULT_TARGET, Telemetry()).gateways[service]
+        theirs = open_connections(Settings(), DEFAULT_TARGET, Telemetry()).gateways[service]
         assert ours._sharing == theirs._sharing
         assert ours._default_time_limit == theirs._default_time_limit
         for mine, real in ((ours.paced, theirs.paced),):

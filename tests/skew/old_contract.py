@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, FileDescriptor, MethodDescrip
 from google.protobuf.message import Message
 
 from taskgate_server.aws import model, naming
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.services.registry import SERVICES
 from tests.differential.exchange import contract_of
 
 IMAGE = Path(__file__).with_name("contract-botocore-1.43.11.binpb.gz")

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from taskgate_emulator import Emulator
-from taskgate_emulator.observation import RecordedRequest
+from taskgate_emulator.core.observation import RecordedRequest
 from taskgate_server.aws import model
 from tests.differential.exchange import _OWN_HEADERS, TIME_LIMIT_SECONDS, request_message
 from tests.differential.synthesis import FULL, Synthesizer

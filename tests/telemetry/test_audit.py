@@ -11,12 +11,13 @@ from google.protobuf.message_factory import GetMessageClass
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_service_pb2
 from taskgate_client import CallError, Client, DeadlineTaskName, connect
-from taskgate_emulator import Emulator, seed
-from taskgate_server.aws.services import SERVICES
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server.auth import actions
+from taskgate_server.auth.actions import action_of
 from taskgate_server.calls import Call, Rpc
-from taskgate_server.guard import actions
-from taskgate_server.guard.actions import action_of
 from taskgate_server.rpc.handlers import load_contract
+from taskgate_server.services.registry import SERVICES
 from tests.conftest import running_server, settings_for
 
 NAME = DeadlineTaskName(

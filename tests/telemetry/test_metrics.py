@@ -12,9 +12,10 @@ import pytest
 
 from taskgate.v1 import task_log_pb2, task_watch_pb2
 from taskgate_client import CallError, Client, DeadlineTaskName, connect
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server.ports import ListenError
-from taskgate_server.upstream.events import Lag
+from taskgate_server.upstream.event_queue import Lag
 from tests.conftest import REGION, running_app, settings_for
 from tests.telemetry.scrape import Place, place
 

@@ -20,7 +20,8 @@ from opentelemetry.sdk.trace.sampling import Decision
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2, task_watch_pb2
-from taskgate_emulator import Emulator, seed
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
 from taskgate_server import app
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.telemetry.sampling import CALLER_TRACES_PER_SECOND, CallerDecisions

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from taskgate_emulator import ManualClock
-from taskgate_emulator.seed import FARM_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID, RETRIED_TASK_ID
+from taskgate_emulator.seeds.ids import FARM_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID, RETRIED_TASK_ID
 from tests.emulator.omics_runs import WDL, zipped
 from tests.tools.conftest import Program
 

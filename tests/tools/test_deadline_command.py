@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from taskgate_emulator.seed import FARM_ID, QUEUE_ID
+from taskgate_emulator.seeds.ids import FARM_ID, QUEUE_ID
 from tests.tools.conftest import Program
 
 BUNDLE = """

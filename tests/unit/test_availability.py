@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from taskgate_server import errors
-from taskgate_server.aws.services import OMICS
+from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.availability import (
     HOLD_SECONDS,
     MAX_HOLD_SECONDS,
@@ -21,7 +21,7 @@ from taskgate_server.upstream.availability import (
     TICK_SECONDS,
     Availability,
 )
-from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 
 ORIGIN = errors.Origin(service="omics", title=OMICS.title, domain="omics", operation="GetRun")
 RESET = errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "reset")
@@ -41,7 +41,7 @@ class Service:
         self.connection = SimpleNamespace(
             client=client, is_unreachable=False, unreachable_at=0.0, spec=spec
         )
-        self.breaker = Breaker(OMICS, clock=lambda: self.now)
+        self.breaker = CircuitBreaker(OMICS, clock=lambda: self.now)
         self.availability = Availability(
             cast("Any", self.connection), self.breaker, self.probe, lambda: self.now
         )

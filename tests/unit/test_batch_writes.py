@@ -12,18 +12,19 @@ import pytest
 from grpc import StatusCode
 
 from taskgate_server.aws import model
-from taskgate_server.aws.services import DEADLINE, SERVICES
 from taskgate_server.errors import Origin
-from taskgate_server.upstream.batched_writes import Writes
-from taskgate_server.upstream.batches import NoBatchError, plan_batch_write
-from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.upstream.aws_client.sender import AwsResponse
+from taskgate_server.upstream.batching.plan import NoBatchError, plan_batch_write
+from taskgate_server.upstream.batching.writes import Writes
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
 from taskgate_server.upstream.options import CallOptions
-from taskgate_server.upstream.paced import PacedSender
-from taskgate_server.upstream.ratelimit import Unlimited
+from taskgate_server.upstream.pipeline import UpstreamPipeline
+from taskgate_server.upstream.rate_limit.limiter import Unlimited
 from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.retries import Retries, RetryBudget
-from taskgate_server.upstream.sender import Answer
 
 BATCHES = [
     (spec.name, single, batch) for spec in SERVICES for single, batch in spec.batch_writes.items()
@@ -89,25 +90,25 @@ class Sender:
         leaving: Callable[[], None],
         ended: Callable[[], None],
         causes: object,
-    ) -> Answer:
+    ) -> AwsResponse:
         del operation, params, causes, time_limit
         leaving()
         if not self.answers:
             await asyncio.Event().wait()
         ended()
-        return Answer(value=self.answers.pop(0), request_id="r", observe_time=0.0)
+        return AwsResponse(value=self.answers.pop(0), request_id="r", observe_time=0.0)
 
     def origin(self, operation: str, _: object = None) -> Origin:
         return Origin(service="deadline", title="t", domain="d", operation=operation)
 
 
 def gateway(sender: Sender) -> Gateway:
-    paced = PacedSender(
-        cast("Any", sender), Unlimited(DEADLINE), Breaker(DEADLINE), Retries(RetryBudget())
+    paced = UpstreamPipeline(
+        cast("Any", sender), Unlimited(DEADLINE), CircuitBreaker(DEADLINE), Retries(RetryBudget())
     )
     sharing = Sharing(
         default_max_age=0.0,
-        longest_max_age=1.0,
+        max_max_age=1.0,
         max_entries=0,
         max_bytes=0,
         batch_slots=1,

@@ -11,7 +11,7 @@ import pytest
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
-from taskgate_server.upstream.batcher import Batcher
+from taskgate_server.upstream.batching.queue import Batcher
 from taskgate_server.upstream.options import Priority
 from taskgate_server.upstream.requesters import Requesters, Share
 
@@ -23,7 +23,7 @@ def error(text: str) -> TaskgateError:
 
 
 @dataclass(eq=False)
-class Question:
+class AwsRequest:
     """A read that somebody waits for."""
 
     number: int
@@ -52,7 +52,7 @@ class Upstream:
         self.gate.set()
         self.refusal: Exception | None = None
 
-    async def send(self, items: Sequence[Question], permit: int) -> Sequence[str | TaskgateError]:
+    async def send(self, items: Sequence[AwsRequest], permit: int) -> Sequence[str | TaskgateError]:
         assert permit == len(self.batches)
         self.batches.append([item.number for item in items])
         reply: asyncio.Future[Sequence[str | TaskgateError]]
@@ -74,7 +74,7 @@ class Upstream:
     def reply(self, index: int) -> None:
         self.replies[index].set_result([f"a{each}" for each in self.batches[index]])
 
-    def batcher(self, slots: int = 1, linger: float = 0.0) -> Batcher[Question, int]:
+    def batcher(self, slots: int = 1, linger: float = 0.0) -> Batcher[AwsRequest, int]:
         return Batcher(
             admit=self.admit,
             send=self.send,
@@ -90,9 +90,9 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def ask(batcher: Batcher[Question, int], *questions: int) -> list[asyncio.Task[str]]:
+def ask(batcher: Batcher[AwsRequest, int], *questions: int) -> list[asyncio.Task[str]]:
     async def one(number: int) -> str:
-        question = Question(number)
+        question = AwsRequest(number)
         question.requesters.join(SHARE, math.inf)
         batcher.put(question)
         try:
@@ -265,7 +265,7 @@ async def test_too_few_results_are_an_error_of_each_read() -> None:
             await asyncio.wait_for(read, 10)
 
 
-class Broken(Question):
+class Broken(AwsRequest):
     """A read whose outcome cannot be delivered."""
 
     def settle(self, outcome: str | Exception) -> None:
@@ -277,7 +277,7 @@ async def test_a_read_that_cannot_be_settled_does_not_take_the_others_along(
 ) -> None:
     upstream = Upstream()
     batcher = upstream.batcher()
-    broken, sound = Broken(1), Question(2)
+    broken, sound = Broken(1), AwsRequest(2)
     first = ask(batcher, 0)
     await settle()
     for question in (broken, sound):
@@ -291,9 +291,9 @@ async def test_a_read_that_cannot_be_settled_does_not_take_the_others_along(
     assert [each.message for each in caplog.records] == ["bug"]
 
 
-def queued(number: int) -> Question:
+def queued(number: int) -> AwsRequest:
     """Return a read that one requester waits for."""
-    read = Question(number)
+    read = AwsRequest(number)
     read.requesters.join(SHARE, math.inf)
     return read
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES
-from taskgate_server.upstream.batches import NoBatchError, plan_batch
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.upstream.batching.plan import NoBatchError, plan_batch
 
 BATCHES = [
     (spec.name, single, batch) for spec in SERVICES for single, batch in spec.batches.items()
@@ -23,7 +23,7 @@ def test_a_batch_tells_all_that_the_single_call_tells(
     assert plan.to_params(items) == {plan.request: items}
     answer = {
         plan.errors: [{**items[0], "code": "ThrottlingException", "message": "slow down"}],
-        plan.answers: [{**items[2], "createdBy": "me"}],
+        plan.responses: [{**items[2], "createdBy": "me"}],
     }
     error, missing, thing = plan.split(items, answer)
     assert error == {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from benchmarks.simulation.clock import seeded
 from taskgate_server import errors
-from taskgate_server.aws.services import DEADLINE
-from taskgate_server.upstream.breaker import Breaker, State, Trip, is_outage
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, Trip, is_outage
 
 ORIGIN = errors.Origin(
     service="deadline",
@@ -50,19 +50,19 @@ def unreachable() -> errors.TaskgateError:
     return errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "no route")
 
 
-def breaker(clock: Clock, **trip: float) -> Breaker:
+def breaker(clock: Clock, **trip: float) -> CircuitBreaker:
     chosen = Trip(**trip)  # type: ignore[arg-type]  # whole numbers where they are to be whole
-    return Breaker(DEADLINE, chosen, clock=clock, random=Highest())
+    return CircuitBreaker(DEADLINE, chosen, clock=clock, random=Highest())
 
 
-def call(breaker: Breaker, error: BaseException | None = None) -> None:
+def call(breaker: CircuitBreaker, error: BaseException | None = None) -> None:
     """One call that ends with the error, which is swallowed, or with success."""
     with suppress(type(error) if error else ZeroDivisionError), breaker.passing("GetTask"):
         if error is not None:
             raise error
 
 
-def refused(breaker: Breaker) -> float | None:
+def refused(breaker: CircuitBreaker) -> float | None:
     """The seconds that a refusal tells, None when the call passes (as if cancelled)."""
     ends = (asyncio.CancelledError, errors.TaskgateError)
     with pytest.raises(ends) as raised, breaker.passing("GetTask"):
@@ -77,12 +77,12 @@ def refused(breaker: Breaker) -> float | None:
     return float(wait.retry_delay.seconds + wait.retry_delay.nanos / 1e9)
 
 
-def state(breaker: Breaker) -> State:
+def state(breaker: CircuitBreaker) -> State:
     """Its state, of which mypy does not believe that it stays."""
     return breaker.state
 
 
-def opened(clock: Clock, **trip: float) -> Breaker:
+def opened(clock: Clock, **trip: float) -> CircuitBreaker:
     made = breaker(clock, **trip)
     while state(made) is State.CLOSED:
         call(made, unreachable())
@@ -178,7 +178,7 @@ def test_bugs_and_cancelled_calls_teach_nothing() -> None:
 
 
 @contextmanager
-def probing(breaker: Breaker, ends: list[errors.TaskgateError | None]) -> Iterator[None]:
+def probing(breaker: CircuitBreaker, ends: list[errors.TaskgateError | None]) -> Iterator[None]:
     """A call under way, that ends as the list says."""
     with suppress(errors.TaskgateError), breaker.passing("GetTask"):
         yield
@@ -315,7 +315,7 @@ def test_it_never_refuses_for_longer_than_the_longest(
     steps: list[tuple[float, str]], seed: int
 ) -> None:
     clock = Clock()
-    made = Breaker(DEADLINE, Trip(consecutive=2), clock=clock, random=seeded(seed))
+    made = CircuitBreaker(DEADLINE, Trip(consecutive=2), clock=clock, random=seeded(seed))
     ends = {
         "ok": None,
         "fails": unreachable(),

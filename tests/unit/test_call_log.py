@@ -10,8 +10,8 @@ import time
 
 import grpc
 
-from taskgate_server.call_log import FLUSH_SECONDS, CallLog, JsonLines
 from taskgate_server.calls import Call
+from taskgate_server.pipeline.call_log import FLUSH_SECONDS, CallLog, JsonLines
 
 MOMENT = 1_700_000_000.7
 

@@ -8,9 +8,9 @@ import math
 import pytest
 
 from benchmarks.simulation.clock import seeded
-from taskgate_server.aws.services import DEADLINE
 from taskgate_server.errors import TaskgateError
-from taskgate_server.upstream.ratelimit import Limits, RateLimiter
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.upstream.rate_limit.limiter import Limits, RateLimiter
 from taskgate_server.upstream.requesters import Requesters
 from tests.unit.test_fair_admission import GET, POLLER, A, B, C, end, flood, limiter
 from tests.unit.test_ratelimit import in_virtual_time, now, settle

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.codegen.__main__ import generate
 from taskgate_server.codegen.contract import read_contract
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
 
 PROTOS = Path(__file__).parents[2] / "protos"
 

@@ -15,10 +15,13 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsE
 
 from taskgate_server import errors
 from taskgate_server.aws import model
-from taskgate_server.aws.services import LOGS, OMICS, SERVICES, SQS, ServiceSpec
-from taskgate_server.upstream.clients import AwsClient, Reply
-from taskgate_server.upstream.connection import Connection
-from taskgate_server.upstream.credential_check import CredentialCheck
+from taskgate_server.services.omics.spec import SPEC as OMICS
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.services.supporting import LOGS, SQS
+from taskgate_server.upstream.aws_client.connection import Connection
+from taskgate_server.upstream.aws_client.credential_check import CredentialCheck
+from taskgate_server.upstream.aws_client.factory import AwsClient, Reply
 
 
 class Pauses:

@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from taskgate_client.commands.exits import Exit
 from taskgate_server import error_rules, errors
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.cli import _parser
 from taskgate_server.config import AwsSettings, Settings, TargetSettings
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
@@ -21,15 +22,15 @@ ERRORS = (ROOT / "docs/errors.md").read_text()
 CONTRACT = (ROOT / "docs/contract.md").read_text()
 REASONS_IN = (
     "errors.py",
-    "guard/callers.py",
-    "guard/decisions.py",
-    "guard/tokens.py",
+    "auth/authentication.py",
+    "auth/decisions.py",
+    "auth/tokens.py",
     "rpc/spool.py",
-    "tasks/logs/places.py",
+    "tasks/logs/finder.py",
     "tasks/updates.py",
-    "upstream/breaker.py",
-    "upstream/bucket.py",
-    "upstream/failures.py",
+    "upstream/circuit_breaker.py",
+    "upstream/rate_limit/token_bucket.py",
+    "upstream/aws_client/failures.py",
 )
 CLI = (ROOT / "docs/cli.md").read_text()
 README = (ROOT / "README.md").read_text()

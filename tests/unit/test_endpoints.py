@@ -18,11 +18,15 @@ from taskgate_client import CallError, connect
 from taskgate_emulator import Emulator
 from taskgate_server import app
 from taskgate_server.aws import model
-from taskgate_server.aws.services import DEADLINE, OMICS, SERVICES, SQS, ServiceSpec
 from taskgate_server.config import AwsSettings, Settings, SettingsError
-from taskgate_server.upstream.clients import AwsClient, make_client
-from taskgate_server.upstream.endpoints import CaBundleError, prefix_name, prefix_names
-from taskgate_server.upstream.events import queue_settings
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.services.omics.spec import SPEC as OMICS
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.services.supporting import SQS
+from taskgate_server.upstream.aws_client.endpoints import CaBundleError, prefix_name, prefix_names
+from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
+from taskgate_server.upstream.event_queue import queue_settings
 from tests.conftest import REGION, running_server
 
 LOCAL = "http://127.0.0.1:9"

@@ -8,8 +8,8 @@ from typing import Any
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from taskgate_server import errors
+from taskgate_server.upstream.aws_client.failures import from_botocore
 from taskgate_server.upstream.error_log import ErrorLog
-from taskgate_server.upstream.failures import from_botocore
 
 ORIGIN = errors.Origin(
     service="deadline",

@@ -11,12 +11,12 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskgate_server.aws.services import OMICS
 from taskgate_server.config import AwsSettings
+from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.tasks.events import read_event
-from taskgate_server.upstream import clients
-from taskgate_server.upstream.events import EventOrigin, EventQueue, EventUse, queue_settings
-from taskgate_server.upstream.sender import Sender
+from taskgate_server.upstream.aws_client import factory as clients
+from taskgate_server.upstream.aws_client.sender import Sender
+from taskgate_server.upstream.event_queue import EventOrigin, EventQueue, EventUse, queue_settings
 
 FARM = "deadline/farms/farm-" + "1" * 32
 QUEUE = f"{FARM}/queues/queue-" + "2" * 32

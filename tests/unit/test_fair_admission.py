@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.simulation.clock import seeded, virtually
-from taskgate_server.aws.services import OMICS
 from taskgate_server.errors import TaskgateError
-from taskgate_server.upstream.breaker import Breaker
-from taskgate_server.upstream.bucket import Permit
+from taskgate_server.services.omics.spec import SPEC as OMICS
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.paced import PacedSender
-from taskgate_server.upstream.ratelimit import Limits, RateLimiter
+from taskgate_server.upstream.pipeline import UpstreamPipeline
+from taskgate_server.upstream.rate_limit.limiter import Limits, RateLimiter
+from taskgate_server.upstream.rate_limit.token_bucket import Permit
 from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
 from tests.unit.test_ratelimit import in_virtual_time, now, settle
 
@@ -160,7 +160,9 @@ async def test_a_refusal_does_not_count_for_requesters_that_join_meanwhile(
 ) -> None:
     error = TaskgateError(code=StatusCode.RESOURCE_EXHAUSTED, message="late", reason="R")
     refusing = Refusing(share, give_up_at, AbandonedError() if is_abandoned else error)
-    paced = PacedSender(cast("Any", None), cast("Any", refusing), Breaker(OMICS), cast("Any", None))
+    paced = UpstreamPipeline(
+        cast("Any", None), cast("Any", refusing), CircuitBreaker(OMICS), cast("Any", None)
+    )
     requesters = Requesters.sole(A, 1.0)
     if calls == 1:
         with pytest.raises((TaskgateError, AbandonedError)):

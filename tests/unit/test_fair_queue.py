@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskgate_server.upstream.fair_queue import FairQueue
 from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.rate_limit.fair_queue import FairQueue
 from taskgate_server.upstream.requesters import Requesters, Share
 
 INTERACTIVE, POLLER = Priority.INTERACTIVE, Priority.POLLER

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from taskgate.v1 import task_pb2
-from taskgate_server.tasks.filters import compile_filter
-from taskgate_server.tasks.filters_fields import FIELDS, OPERATORS
-from taskgate_server.tasks.filters_syntax import DEEPEST, MAX_COMPARISONS, MOST_CHARACTERS
-from taskgate_server.tasks.listing import MOST_CALLS
+from taskgate_server.tasks.filters.fields import FIELDS, OPERATORS
+from taskgate_server.tasks.filters.filter import compile_filter
+from taskgate_server.tasks.filters.syntax import DEEPEST, MAX_CHARACTERS, MAX_COMPARISONS
+from taskgate_server.tasks.listing.service import MAX_CALLS
 
 DOCS = (Path(__file__).parents[2] / "docs/filters.md").read_text()
 
@@ -78,5 +78,5 @@ def test_each_field_is_told() -> None:
 def test_the_grammar_and_the_limits() -> None:
     assert all(f'"{operator}"' in DOCS for operator in OPERATORS)
     limits = f"{MAX_COMPARISONS} comparisons and {DEEPEST} open parentheses"
-    assert f"{MOST_CHARACTERS:,} characters, {limits}" in DOCS
-    assert f"at most {MOST_CALLS} calls" in DOCS
+    assert f"{MAX_CHARACTERS:,} characters, {limits}" in DOCS
+    assert f"at most {MAX_CALLS} calls" in DOCS

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from taskgate.v1 import task_pb2
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks import deadline, omics
-from taskgate_server.tasks.filters import Filter, compile_filter
-from taskgate_server.tasks.filters_fields import FIELDS, STATES
-from taskgate_server.tasks.filters_syntax import (
+from taskgate_server.services.deadline import tasks as deadline
+from taskgate_server.services.omics import tasks as omics
+from taskgate_server.tasks.filters.fields import FIELDS, STATES
+from taskgate_server.tasks.filters.filter import Filter, compile_filter
+from taskgate_server.tasks.filters.syntax import (
     DEEPEST,
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     And,
     Comparison,
     Expression,
@@ -303,7 +304,7 @@ def test_or_binds_tighter_than_and() -> None:
         ("state = FAILED OR", 18, "a comparison was expected"),
         ("FAILED", 7, "an operator was expected"),
         ("(" * (DEEPEST + 1), DEEPEST + 1, "may be open at once"),
-        (" " * (MOST_CHARACTERS + 1), MOST_CHARACTERS + 1, "characters are taken"),
+        (" " * (MAX_CHARACTERS + 1), MAX_CHARACTERS + 1, "characters are taken"),
     ],
 )
 def test_a_fault_is_told_with_its_column(text: str, column: int, told: str) -> None:

@@ -11,8 +11,9 @@ import pytest
 from taskgate_server.aws import model
 from taskgate_server.aws.fitting import Fitter
 from taskgate_server.aws.json_text import parse
-from taskgate_server.aws.services import DEADLINE, OMICS
 from taskgate_server.rpc.handlers import load_operations
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.services.omics.spec import SPEC as OMICS
 from tests.differential import mirror
 
 SHAPES = {

@@ -14,15 +14,15 @@ from grpc import StatusCode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskgate_server.aws.services import DEADLINE
 from taskgate_server.errors import Origin, TaskgateError
-from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
 from taskgate_server.upstream.options import CallOptions
-from taskgate_server.upstream.paced import PacedSender
-from taskgate_server.upstream.ratelimit import RateLimiter
+from taskgate_server.upstream.pipeline import UpstreamPipeline
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
-from taskgate_server.upstream.sender import Answer, Sender
 
 FARM = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s"}
 
@@ -66,7 +66,7 @@ class Aws:
         leaving: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
         causes: object = (),  # noqa: ARG002  # nobody traces here
-    ) -> Answer:
+    ) -> AwsResponse:
         leaving()
         self.sent.append((operation, self.now))
         reply: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -75,7 +75,7 @@ class Aws:
         await reply
         if self.failing is not None:
             raise self.failing
-        return Answer(value=self._value(call), request_id="r", observe_time=0.0, size=10)
+        return AwsResponse(value=self._value(call), request_id="r", observe_time=0.0, size=10)
 
     def _value(self, call: Call) -> dict[str, Any]:
         if call.operation == "BatchGetTask":
@@ -127,10 +127,10 @@ class Aws:
             }
         )
         clock = self.clock
-        paced = PacedSender(
+        paced = UpstreamPipeline(
             cast("Sender", self),
             RateLimiter(DEADLINE, clock=clock, max_in_flight=max_in_flight),
-            Breaker(DEADLINE, clock=clock),
+            CircuitBreaker(DEADLINE, clock=clock),
             Retries(RetryBudget(clock=clock), Backoff(max_attempts=self.max_attempts), clock=clock),
         )
         return Gateway(
@@ -164,7 +164,7 @@ class Read:
     task: str
     oldest: float
     version: int
-    answer: asyncio.Task[Answer]
+    answer: asyncio.Task[AwsResponse]
 
 
 @settings(max_examples=300)
@@ -180,7 +180,7 @@ class Play:
     aws: Aws
     gateway: Gateway
     reads: list[Read] = field(default_factory=list)
-    writes: list[asyncio.Task[Answer]] = field(default_factory=list)
+    writes: list[asyncio.Task[AwsResponse]] = field(default_factory=list)
     written: dict[str, int] = field(default_factory=dict)
 
     def read(self, task: str, age: float) -> None:
@@ -227,7 +227,7 @@ async def play(steps: list[Any]) -> None:
     await example.gateway.close()
 
 
-async def answered(aws: Aws, gateway: Gateway, operation: str, **more: Any) -> Answer:
+async def answered(aws: Aws, gateway: Gateway, operation: str, **more: Any) -> AwsResponse:
     call = gateway.call(operation, {**FARM, "taskId": "t1"}, CallOptions(**more))
     task = asyncio.create_task(call)
     await settle()
@@ -355,7 +355,7 @@ async def test_a_batch_operation_that_is_refused_three_times_is_not_tried_again_
     aws = Aws()
     gateway = aws.gateway(batch_slots=1)
 
-    async def both() -> list[Answer]:
+    async def both() -> list[AwsResponse]:
         tasks = []
         for name in ("a", "b", "c"):
             params = {**FARM, "taskId": name}

@@ -55,17 +55,17 @@ async def test_a_read_that_all_have_left_before_it_was_sent_leaves_nothing_behin
     await settle()
     impatient = ask(gateway, "t2", "t2", "t3")
     await settle()
-    assert len(gateway.flights) == 3
+    assert len(gateway.in_flight_calls) == 3
     for task in impatient:
         task.cancel()
     await settle()
-    assert len(gateway.flights) == 1
+    assert len(gateway.in_flight_calls) == 1
     late = ask(gateway, "t2")
     await settle()
     await finish_all(aws, 0.1)
     await asyncio.gather(*busy, *late)
     assert [name for name, _ in aws.sent] == ["GetTask", "GetTask"]
-    assert len(gateway.flights) == 0
+    assert len(gateway.in_flight_calls) == 0
     await gateway.close()
 
 
@@ -87,7 +87,7 @@ async def test_time_is_up_for_one_and_not_for_the_other() -> None:
 async def test_an_answer_is_made_into_bytes_once_and_kept_with_it() -> None:
     aws = Aws()
     gateway = aws.gateway()
-    question = gateway.question("GetTask", {**FARM, "taskId": "t1"})
+    question = gateway.aws_request("GetTask", {**FARM, "taskId": "t1"})
     assert gateway.kept(question, 5.0) is None
     reading = asyncio.create_task(gateway.ask(question, CallOptions(max_age=5.0)))
     await settle()
@@ -125,7 +125,7 @@ async def test_a_batch_has_equal_parts_for_its_requesters() -> None:
     assert gateway.batches.waiting()["GetTask"] == 49
     await finish_all(aws, 0.1)
     await asyncio.gather(*first, *flood[200:], *others, *shared)
-    assert (gateway.batches.waiting(), len(gateway.flights)) == ({"GetTask": 0}, 0)
+    assert (gateway.batches.waiting(), len(gateway.in_flight_calls)) == ({"GetTask": 0}, 0)
     await gateway.close()
 
 
@@ -176,7 +176,7 @@ async def test_a_read_that_failed_in_a_batch_and_that_all_have_left_is_not_sent_
     await settle()
     await asyncio.gather(*first, kept)
     assert [name for name, _ in aws.sent] == ["GetTask", "BatchGetTask"]
-    assert len(gateway.flights) == 0, "no call joins it any more"
+    assert len(gateway.in_flight_calls) == 0, "no call joins it any more"
     [late] = ask(gateway, "t2")
     await settle()
     await finish_all(aws, 0.1)

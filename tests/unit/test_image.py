@@ -18,7 +18,8 @@ from botocore.loaders import Loader
 from packaging.requirements import Requirement
 
 import trim
-from taskgate_server.aws.services import LOGS, SERVICES, SQS
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.supporting import LOGS, SQS
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

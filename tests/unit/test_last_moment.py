@@ -9,10 +9,10 @@ import pytest
 
 from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
-from taskgate_server.aws.services import OMICS
-from taskgate_server.upstream.duration import Duration
+from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.ratelimit import RateLimiter
+from taskgate_server.upstream.rate_limit.latency import Duration
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.requesters import Requesters, Share
 
 LIMIT_SECONDS = 5.0

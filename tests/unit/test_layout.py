@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LONGEST_MODULE = 400
+MAX_MODULE = 500
 SOURCES = [
     path
-    for folder in ("server", "clients/python", "tests")
+    for folder in ("server", "emulator", "clients/python", "tests")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "base", "manager", "misc"}
@@ -20,7 +20,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "base", "manager", "mis
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_are_short_and_named_for_what_they_are(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LONGEST_MODULE
+    assert len(path.read_text().splitlines()) <= MAX_MODULE
     assert path.stem not in FORBIDDEN_NAMES
 
 

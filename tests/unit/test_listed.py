@@ -5,14 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any, cast
 
-from taskgate_server.aws.services import OMICS
+from taskgate_server.services.omics.spec import SPEC as OMICS
+from taskgate_server.upstream.aws_client.sender import AwsResponse
+from taskgate_server.upstream.in_flight import InFlightCall
 from taskgate_server.upstream.listed import ListPlan, Lists
-from taskgate_server.upstream.paced import PacedSender
 from taskgate_server.upstream.plans import plan_operation
-from taskgate_server.upstream.question import Read, make_question
+from taskgate_server.upstream.request import Read, make_aws_request
 from taskgate_server.upstream.requesters import Requesters
-from taskgate_server.upstream.sender import Answer
-from taskgate_server.upstream.singleflight import Flight
 
 PARAMS = {"id": "7", "taskId": "12"}
 
@@ -26,7 +25,7 @@ class Sender:
 
     async def send(
         self, operation: str, params: dict[str, Any], requesters: Requesters, *, repeatable: bool
-    ) -> Answer:
+    ) -> AwsResponse:
         assert operation == "ListRunTasks"
         assert repeatable
         requesters.sent()
@@ -35,7 +34,7 @@ class Sender:
         value: dict[str, Any] = {"items": [{"taskId": str(2 * page + row)} for row in range(2)]}
         if page + 1 < self._pages:
             value["nextToken"] = str(page + 1)
-        return Answer(value=value, request_id="r", observe_time=0.0, size=100)
+        return AwsResponse(value=value, request_id="r", observe_time=0.0, size=100)
 
 
 def plan() -> ListPlan:
@@ -45,8 +44,8 @@ def plan() -> ListPlan:
 
 
 def make_read(moments: list[float]) -> Read:
-    question = make_question("GetRunTask", PARAMS, plan_operation(OMICS, "GetRunTask"))
-    return Flight("k", question, lambda: moments.pop(0), lambda *_: None, lambda *_: None)
+    question = make_aws_request("GetRunTask", PARAMS, plan_operation(OMICS, "GetRunTask"))
+    return InFlightCall("k", question, lambda: moments.pop(0), lambda *_: None, lambda *_: None)
 
 
 def test_a_list_tells_what_its_rows_have() -> None:
@@ -60,7 +59,7 @@ def test_a_list_tells_what_its_rows_have() -> None:
 async def test_all_pages_are_one_answer_as_old_as_the_first() -> None:
     sender = Sender(pages=3)
     read = make_read([10.0, 20.0, 30.0])
-    answer = await Lists(cast("PacedSender", sender)).read(read, plan())
+    answer = await Lists(cast("Any", sender)).read(read, plan())
     assert sorted(answer.value) == [str(number) for number in range(6)]
     assert (read.sent_at, answer.size) == (10.0, 300)
     assert [params.get("startingToken") for params in sender.asked] == [None, "1", "2"]
@@ -68,7 +67,7 @@ async def test_all_pages_are_one_answer_as_old_as_the_first() -> None:
 
 
 async def test_a_list_is_read_where_it_costs_no_more_calls() -> None:
-    lists = Lists(cast("PacedSender", Sender(pages=3)))
+    lists = Lists(cast("Any", Sender(pages=3)))
     assert lists.is_cheaper("k"), "nobody knows yet that it is long"
     await lists.read(make_read([0.0]), plan())
     with ExitStack() as reading:

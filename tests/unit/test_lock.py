@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.codegen import lock as locks
 from taskgate_server.codegen.contract import Contract, Enum, Field, Message
 from taskgate_server.codegen.render import render
+from taskgate_server.services.spec import ServiceSpec
 
 SPEC = ServiceSpec(name="toy", title="Toy", grpc_service="ToyService")
 

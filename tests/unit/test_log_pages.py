@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgate_server.errors import TaskgateError
+from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.logs import Cursor, Line, Reading, Section, read_last
 from taskgate_server.upstream.options import CallOptions
-from taskgate_server.upstream.sender import Answer
 
 SECTION = Section(group="g", stream="s")
 
@@ -36,7 +36,7 @@ class Stream:
         self.calls: list[Mapping[str, Any]] = []
         self.expired = 0
 
-    async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> Answer:
+    async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> AwsResponse:
         assert operation == "GetLogEvents"
         self.calls.append(params)
         size = self._sizes[len(self.calls) % len(self._sizes)]
@@ -48,7 +48,9 @@ class Stream:
         lines = [line for line in self.lines if params.get("startTime", 0) <= line.time]
         return self._page(lines, token, count, forwards=params["startFromHead"])
 
-    def _page(self, lines: list[Line], token: str | None, count: int, *, forwards: bool) -> Answer:
+    def _page(
+        self, lines: list[Line], token: str | None, count: int, *, forwards: bool
+    ) -> AwsResponse:
         empties = 0
         if token is None:
             place = 0 if forwards else len(lines)
@@ -63,7 +65,7 @@ class Stream:
             "nextForwardToken": f"f{first + len(page)}.{told}.{self.expired}",
             "nextBackwardToken": f"b{first}.{told}.{self.expired}",
         }
-        return Answer(value=value, request_id="r", observe_time=0.0)
+        return AwsResponse(value=value, request_id="r", observe_time=0.0)
 
 
 def reading(stream: Stream) -> Reading:
@@ -140,9 +142,9 @@ class Odd(Stream):
         super().__init__([], [1])
         self.value = value
 
-    async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> Answer:
+    async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> AwsResponse:
         del operation, params
-        return Answer(value=self.value, request_id="r", observe_time=0.0)
+        return AwsResponse(value=self.value, request_id="r", observe_time=0.0)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ async def test_half_a_surrogate_pair_does_not_reach_the_wire() -> None:
 
 async def test_a_request_that_is_invalid_without_a_token_is_told() -> None:
     class Refusing(Stream):
-        async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> Answer:
+        async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> AwsResponse:
             del operation, params
             raise TaskgateError(code=grpc.StatusCode.INVALID_ARGUMENT, message="m", reason="r")
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks import deadline, omics
+from taskgate_server.services.deadline import tasks as deadline
+from taskgate_server.services.omics import tasks as omics
 from taskgate_server.tasks.names import NameTemplate
 
 DEADLINE, OMICS = deadline.NAMES, omics.NAMES

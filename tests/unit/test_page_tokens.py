@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.listing_deadline import SEARCH_TASKS
-from taskgate_server.tasks.page_tokens import START, Cursor, decode, encode
+from taskgate_server.services.deadline.listing import SEARCH_TASKS
+from taskgate_server.tasks.listing.page_tokens import START, Cursor, decode, encode
 
 CURSORS = st.builds(
     Cursor,

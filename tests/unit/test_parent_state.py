@@ -12,11 +12,11 @@ import pytest
 from taskgate.v1 import task_pb2
 from taskgate_client import watched
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.services.deadline.tasks import JOBS, STEPS
+from taskgate_server.services.omics.tasks import RUNS
+from taskgate_server.services.registry import SERVICES
 from taskgate_server.tasks import states
 from taskgate_server.tasks.backend import load_backend
-from taskgate_server.tasks.deadline import JOBS, STEPS
-from taskgate_server.tasks.omics import RUNS
 from taskgate_server.tasks.parent_state import Lifecycle, ParentKind, ParentState
 
 PROTO = Path(__file__).parents[2] / "protos/taskgate/v1/task.proto"

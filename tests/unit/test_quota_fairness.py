@@ -16,9 +16,11 @@ from random import Random
 import pytest
 
 from benchmarks.simulation.clock import seeded, virtually
-from taskgate_server.aws.services import DEADLINE, OMICS, ServiceSpec
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.services.omics.spec import SPEC as OMICS
+from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.ratelimit import Limits, RateLimiter
+from taskgate_server.upstream.rate_limit.limiter import Limits, RateLimiter
 from taskgate_server.upstream.requesters import Requesters, Share
 
 OPERATION = "GetRunTask"

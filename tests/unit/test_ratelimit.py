@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 
 from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
-from taskgate_server.aws.services import DEADLINE, OMICS
-from taskgate_server.upstream.bucket import MAX_HOLD_SECONDS, Permit
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.ratelimit import (
+from taskgate_server.upstream.rate_limit.limiter import (
     Limits,
     RateLimiter,
 )
+from taskgate_server.upstream.rate_limit.token_bucket import MAX_HOLD_SECONDS, Permit
 from taskgate_server.upstream.requesters import Requesters, Share
 
 GET = "GetRunTask"

@@ -10,7 +10,7 @@ from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client
 from taskgate_emulator import Emulator
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES
+from taskgate_server.services.registry import SERVICES
 from taskgate_server.upstream.resources import resource_name
 
 ROUTES = [

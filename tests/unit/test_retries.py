@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.aws import model
-from taskgate_server.aws.services import OMICS, SERVICES, ServiceSpec
-from taskgate_server.upstream.breaker import Breaker
+from taskgate_server.services.omics.spec import SPEC as OMICS
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.ratelimit import RateLimiter
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.requesters import Requesters, Share
 from taskgate_server.upstream.retries import (
     Backoff,
@@ -114,7 +116,7 @@ async def test_what_passes_is_tried_again_with_growing_pauses() -> None:
 async def test_pauses_have_a_longest() -> None:
     clock = Clock()
     with pytest.raises(errors.TaskgateError):
-        await run(retries(clock, max_attempts=12, longest_seconds=1.0), Attempts(fault()))
+        await run(retries(clock, max_attempts=12, max_seconds=1.0), Attempts(fault()))
     assert max(clock.slept) == 1.0
     assert len(clock.slept) == 11
 
@@ -296,7 +298,7 @@ class Stages:
         clock = asyncio.get_running_loop().time
         self.clock, self.out = clock, out
         self.limiter = RateLimiter(OMICS, clock=clock, random=seeded(1))
-        self.breaker = Breaker(OMICS, clock=clock, random=seeded(1))
+        self.breaker = CircuitBreaker(OMICS, clock=clock, random=seeded(1))
         self.retries = Retries(RetryBudget(clock=clock), clock=clock, random=seeded(1))
         self.sent: list[float] = []
         self.served: list[float] = []

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgate_server.aws import model
-from taskgate_server.upstream.cache import AnswerCache, Entry
+from taskgate_server.upstream.cache import Entry, ResponseCache
+from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls
 from taskgate_server.upstream.options import Priority
 from taskgate_server.upstream.requesters import Share
 from taskgate_server.upstream.resources import compile_resource
-from taskgate_server.upstream.singleflight import Flight, Flights
 from taskgate_server.upstream.writes import Resource, WriteLog
 
 FOREVER = 1e9
@@ -85,9 +85,9 @@ def test_the_write_log_agrees_with_the_rule(writes: list[Resource], read: Resour
     assert log.latest(read) == expected
 
 
-def kept(**limits: float) -> AnswerCache[str]:
+def kept(**limits: float) -> ResponseCache[str]:
     values = {"max_entries": 3, "max_bytes": 100, "max_age": 10.0, **limits}
-    return AnswerCache(
+    return ResponseCache(
         max_entries=int(values["max_entries"]),
         max_bytes=int(values["max_bytes"]),
         max_age=values["max_age"],
@@ -130,28 +130,28 @@ class Calls:
     """Calls that leave and end when the test says so."""
 
     def __init__(self) -> None:
-        self.flights = Flights[None, str]()
-        self.sent: list[Flight[None, str]] = []
+        self.flights = InFlightCalls[None, str]()
+        self.sent: list[InFlightCall[None, str]] = []
         self.answers: list[asyncio.Future[str]] = []
 
     async def join(self, not_before: float) -> str:
         flight = self.flights.find("k", not_before)
         if flight is None:
-            flight = Flight(
+            flight = InFlightCall(
                 "k",
                 None,
                 lambda: 0.0,
-                lambda landed, _: self.flights.land(landed),
-                self.flights.land,
+                lambda landed, _: self.flights.finish(landed),
+                self.flights.finish,
             )
-            self.flights.launch(flight)
+            self.flights.start(flight)
             self.flights.run(flight, asyncio.create_task(self.fly(flight)))
         outcome = await flight.wait(Share(Priority.INTERACTIVE, ""), 100.0)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def fly(self, flight: Flight[None, str]) -> None:
+    async def fly(self, flight: InFlightCall[None, str]) -> None:
         self.sent.append(flight)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.answers.append(answer)
@@ -160,7 +160,7 @@ class Calls:
         except RuntimeError as error:
             flight.settle(error)
         except asyncio.CancelledError:
-            self.flights.land(flight)
+            self.flights.finish(flight)
             raise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taskgate_server.supervision import (
+from taskgate_server.background_tasks import (
     FIRST_PAUSE_SECONDS,
     HEALTHY_SECONDS,
     MAX_PAUSE_SECONDS,

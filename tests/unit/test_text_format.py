@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from taskgate_server.call_log import TextLines
+from taskgate_server.pipeline.call_log import TextLines
 from taskgate_server.telemetry.text_format import TextFormatter, escape, text_line
 from tests.unit.test_call_log import call
 

@@ -10,8 +10,9 @@ from typing import Any
 import grpc
 
 from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
-from taskgate_emulator import Emulator, seed
-from taskgate_emulator.clock import ManualClock
+from taskgate_emulator import Emulator
+from taskgate_emulator.core.clock import ManualClock
+from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
 from tests.watch.follower import Picture
 

@@ -14,9 +14,9 @@ from grpc import StatusCode
 
 from benchmarks.simulation.clock import seeded, virtually
 from taskgate.v1 import task_pb2, task_watch_pb2
+from taskgate_server.background_tasks import Supervision
 from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
-from taskgate_server.supervision import Supervision
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.parent_end import CHECK_SECONDS
 from taskgate_server.tasks.watch.poller import Poller

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.durations import to_timestamp
-from taskgate_server.tasks.watch import resume, wire
-from taskgate_server.tasks.watch.ledger import Ledger, Sequence
+from taskgate_server.tasks.watch import messages as wire
+from taskgate_server.tasks.watch import resume
+from taskgate_server.tasks.watch.change_log import ChangeLog, Sequence
 from taskgate_server.tasks.watch.snapshots import MESSAGE_BYTES, Snapshots
 
 Response = task_watch_pb2.WatchTasksResponse
@@ -30,16 +31,16 @@ def name_of(number: int) -> str:
     return f"omics/runs/1/tasks/{number}"
 
 
-def see(ledger: Ledger, number: int, state: int, at: float = 1.0, **more: Any) -> None:
-    ledger.see(name_of(number), {"state": state, **more}, at, at)
+def see(change_log: ChangeLog, number: int, state: int, at: float = 1.0, **more: Any) -> None:
+    change_log.see(name_of(number), {"state": state, **more}, at, at)
 
 
-def ledger(**more: Any) -> Ledger:
-    return Ledger(make_task, Sequence(), **more)
+def change_log(**more: Any) -> ChangeLog:
+    return ChangeLog(make_task, Sequence(), **more)
 
 
 def test_what_was_asked_earlier_than_what_is_known_changes_nothing() -> None:
-    known = ledger()
+    known = change_log()
     see(known, 1, task_pb2.TASK_STATE_RUNNING, at=5.0)
     see(known, 1, task_pb2.TASK_STATE_QUEUED, at=4.0)
     known.lose(name_of(1), 4.0)
@@ -49,7 +50,7 @@ def test_what_was_asked_earlier_than_what_is_known_changes_nothing() -> None:
 
 
 def test_an_answer_that_tells_nothing_new_is_no_change() -> None:
-    known = ledger()
+    known = change_log()
     see(known, 1, task_pb2.TASK_STATE_RUNNING, at=1.0)
     before = known.latest
     see(known, 1, task_pb2.TASK_STATE_RUNNING, at=2.0)
@@ -67,7 +68,7 @@ def test_an_answer_that_tells_nothing_new_is_no_change() -> None:
 def test_a_reader_of_any_pace_gets_the_latest_of_each(
     changes: list[tuple[int, int]], limit: int
 ) -> None:
-    known, seen, position = ledger(), {}, 0
+    known, seen, position = change_log(), {}, 0
     for index, (number, state) in enumerate(changes):
         if state == 9:
             known.lose(name_of(number), float(index))
@@ -88,7 +89,7 @@ def test_a_reader_of_any_pace_gets_the_latest_of_each(
 
 
 def test_removed_tasks_are_forgotten_and_the_horizon_moves() -> None:
-    known = ledger(most_removed=3)
+    known = change_log(most_removed=3)
     known.begin()
     for number in range(6):
         see(known, number, task_pb2.TASK_STATE_RUNNING)
@@ -100,7 +101,7 @@ def test_removed_tasks_are_forgotten_and_the_horizon_moves() -> None:
 
 
 def test_what_is_put_together_is_what_protobuf_reads() -> None:
-    known = ledger()
+    known = change_log()
     see(known, 1, task_pb2.TASK_STATE_QUEUED, at=1.0)
     see(known, 1, task_pb2.TASK_STATE_RUNNING, at=2.5)
     entry = known.get(name_of(1))
@@ -117,7 +118,7 @@ def test_what_is_put_together_is_what_protobuf_reads() -> None:
 
 
 def test_a_snapshot_is_made_once_and_in_pieces() -> None:
-    known = ledger()
+    known = change_log()
     text = "x" * 9_000
     for number in range(250):
         see(known, number, task_pb2.TASK_STATE_RUNNING, text=text)
@@ -132,7 +133,7 @@ def test_a_snapshot_is_made_once_and_in_pieces() -> None:
 
 
 def test_a_snapshot_being_told_has_what_is_and_leaves_out_what_went_or_came() -> None:
-    known = ledger()
+    known = change_log()
     for number in range(300):
         see(known, number, task_pb2.TASK_STATE_QUEUED)
     snapshot, position = Snapshots(known).take(), known.latest

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from taskgate_emulator import Emulator
-from taskgate_emulator.clock import ManualClock
+from taskgate_emulator.core.clock import ManualClock
 from tests.attack.site import ROOT
 
 LOG = logging.getLogger(__name__)

@@ -15,12 +15,14 @@ from typing import Any
 from grpc import StatusCode
 
 from taskgate.v1 import task_pb2
-from taskgate_server.aws.services import DEADLINE, OMICS, ServiceSpec
 from taskgate_server.errors import TaskgateError
 from taskgate_server.rpc import handlers
+from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.services.omics.spec import SPEC as OMICS
+from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import Backends, load_backend
+from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.options import CallOptions
-from taskgate_server.upstream.sender import Answer
 
 FARM, QUEUE, JOB = (f"{kind}-{'0' * 31}1" for kind in ("farm", "queue", "job"))
 JOB_NAME = f"deadline/farms/{FARM}/queues/{QUEUE}/jobs/{JOB}"
@@ -187,7 +189,7 @@ class Gateway:
         self.world = world
         self.spec = spec
 
-    async def call(self, operation: str, params: Mapping[str, Any], _: CallOptions) -> Answer:
+    async def call(self, operation: str, params: Mapping[str, Any], _: CallOptions) -> AwsResponse:
         world = self.world
         world.calls[operation] += 1
         await asyncio.sleep(world.random.uniform(0, world.latency))
@@ -196,7 +198,9 @@ class Gateway:
             raise failure(world.random.choice(codes))
         value = getattr(self, f"_{operation.lower()}")(params)
         await asyncio.sleep(world.random.uniform(0, world.latency))
-        return Answer(value=value, request_id="", observe_time=asyncio.get_running_loop().time())
+        return AwsResponse(
+            value=value, request_id="", observe_time=asyncio.get_running_loop().time()
+        )
 
     def _exists(self, name: str) -> None:
         if name not in self.world.parents and name not in self.world.steps:

@@ -10,7 +10,7 @@ import grpc
 from taskgate_client.errors import CallError
 
 FIRST_DELAY_SECONDS = 1.0
-LONGEST_DELAY_SECONDS = 10.0
+MAX_DELAY_SECONDS = 10.0
 PATIENCE_SECONDS = 300.0
 
 SERVER_STOPPING = "SERVER_STOPPING"
@@ -70,7 +70,7 @@ class Reconnects:
             return 0.0
         # 2.0 to the power of 1024 would be too large for a float.
         longest = FIRST_DELAY_SECONDS * 2.0 ** min(self.failures - 1, 10)
-        delay = self._random() * min(longest, LONGEST_DELAY_SECONDS)
+        delay = self._random() * min(longest, MAX_DELAY_SECONDS)
         return max(delay, error.retry_after_seconds or 0.0)
 
 

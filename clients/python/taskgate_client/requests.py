@@ -21,7 +21,7 @@ State: TypeAlias = task_pb2.TaskState.ValueType
 View: TypeAlias = task_pb2.TaskView.ValueType
 Action: TypeAlias = task_update_pb2.TaskAction.ValueType
 
-MOST_NAMES = 1_000
+MAX_NAMES = 1_000
 """How many tasks one request may name."""
 
 
@@ -33,13 +33,13 @@ def get_task(name: str | TaskName, max_age: float | None) -> task_service_pb2.Ge
 def batch_get_tasks(
     names: Iterable[str | TaskName], view: View, max_age: float | None
 ) -> list[task_service_pb2.BatchGetTasksRequest]:
-    """Any number of tasks, `MOST_NAMES` in each request."""
+    """Any number of tasks, `MAX_NAMES` in each request."""
     texts = [str(name) for name in names]
     return [
         task_service_pb2.BatchGetTasksRequest(
-            names=texts[start : start + MOST_NAMES], view=view, max_age=duration(max_age)
+            names=texts[start : start + MAX_NAMES], view=view, max_age=duration(max_age)
         )
-        for start in range(0, len(texts), MOST_NAMES)
+        for start in range(0, len(texts), MAX_NAMES)
     ]
 
 

@@ -8,11 +8,11 @@ from taskgate.v1 import task_watch_pb2
 from taskgate_client.errors import CallError
 from taskgate_client.reconnects import Reconnects
 
-LONGEST_CALL_SECONDS = 300.0
+MAX_CALL_SECONDS = 300.0
 """How long one call may wait. Load balancers cut calls that live for hours."""
 MAX_WAIT_SECONDS = 25
 """`max_wait` of each call. Proxies cut calls that are silent for longer; 30 s is a common limit."""
-SHORTEST_CALL_SECONDS = 1.0
+MIN_CALL_SECONDS = 1.0
 """With less time than that left there is no point in asking again."""
 
 
@@ -46,8 +46,8 @@ class WaitSession:
     def request(self, now: float) -> tuple[task_watch_pb2.WaitTaskRequest, float]:
         """What to send, and how many seconds the call may take."""
         self._asked = now
-        left = LONGEST_CALL_SECONDS if self._end is None else max(self._end - now, 0.0)
-        return self._request, min(left, LONGEST_CALL_SECONDS)
+        left = MAX_CALL_SECONDS if self._end is None else max(self._end - now, 0.0)
+        return self._request, min(left, MAX_CALL_SECONDS)
 
     def take(self, answer: task_watch_pb2.WaitTaskResponse, now: float) -> float | None:
         """Keeps an answer.
@@ -60,8 +60,8 @@ class WaitSession:
         if answer.done or self._is_late(now):
             return None
         # A server that stops answers early, and would be asked over and over.
-        early = now - self._asked < SHORTEST_CALL_SECONDS
-        return SHORTEST_CALL_SECONDS if early else 0.0
+        early = now - self._asked < MIN_CALL_SECONDS
+        return MIN_CALL_SECONDS if early else 0.0
 
     def failed(self, error: CallError, now: float) -> float | None:
         """As `take`, for a call that failed.
@@ -73,7 +73,7 @@ class WaitSession:
             if self._answer is not None and error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return None
             raise error
-        if now - self._asked > SHORTEST_CALL_SECONDS:
+        if now - self._asked > MIN_CALL_SECONDS:
             self._reconnects.reached(self._asked)  # nobody refuses a connection that slowly
         return self._reconnects.delay_after(error, now)
 
@@ -84,4 +84,4 @@ class WaitSession:
         return self._answer
 
     def _is_late(self, now: float) -> bool:
-        return self._end is not None and self._end - now < SHORTEST_CALL_SECONDS
+        return self._end is not None and self._end - now < MIN_CALL_SECONDS

@@ -17,7 +17,7 @@ class Rows:
     rows: Sequence[Mapping[str, Any]]
     next_token: str
     """Empty after the last page."""
-    answer: Mapping[str, Any]
+    response: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +81,16 @@ class PagedOperation:
         """The greatest number that the model has for a member of the answer."""
         return int(self._outputs[member].metadata["max"])
 
-    def read(self, answer: Mapping[str, Any]) -> Rows:
+    def read(self, response: Mapping[str, Any]) -> Rows:
         """The page in an answer.
 
         Raises:
             errors.TaskgateError: UNKNOWN, the answer does not fit the model.
         """
-        rows, token = answer.get(self.paging.rows) or [], answer.get(self.paging.next_token)
+        rows, token = response.get(self.paging.rows) or [], response.get(self.paging.next_token)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise errors.unreadable_answer(self.operation)
-        return Rows(rows=rows, next_token="" if token is None else str(token), answer=answer)
+            raise errors.unreadable_response(self.operation)
+        return Rows(rows=rows, next_token="" if token is None else str(token), response=response)
 
 
 def _offset(token: str) -> int:

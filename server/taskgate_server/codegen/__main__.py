@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from taskgate_server.aws import model
-from taskgate_server.aws.services import SERVICES, ServiceSpec
 from taskgate_server.codegen import collisions, update
 from taskgate_server.codegen import lock as locks
 from taskgate_server.codegen.contract import read_contract
 from taskgate_server.codegen.history import continued
 from taskgate_server.codegen.render import render
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
 
 SOURCE = f"botocore {model.BOTOCORE_VERSION}"
 

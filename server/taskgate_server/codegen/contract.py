@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from taskgate_server.aws import model, naming
-from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.codegen import facts
+from taskgate_server.services.spec import ServiceSpec
 
 TIMESTAMP = "google.protobuf.Timestamp"
 DOCUMENT = "google.protobuf.Value"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from taskgate_server.aws import model
-from taskgate_server.aws.services import ServiceSpec
+from taskgate_server.services.spec import ServiceSpec
 
 
 def operation(

@@ -14,8 +14,8 @@ from typing import Any, Final
 from grpc import StatusCode
 
 from taskgate_server import errors
+from taskgate_server.auth.actions import SPECS, Action, action_of, is_read
 from taskgate_server.calls import Call, ResourcePath, Rpc
-from taskgate_server.guard.actions import SPECS, Action, action_of, is_read
 from taskgate_server.pipeline.stage import Enter
 from taskgate_server.telemetry import AUDIT, quotable
 

@@ -12,10 +12,10 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server import errors
+from taskgate_server.auth.addresses import address_of
+from taskgate_server.auth.authentication import ANONYMOUS, Caller, Callers
+from taskgate_server.auth.token_buckets import TokenBuckets
 from taskgate_server.calls import Call, Rpc, Wire, wire_of
-from taskgate_server.guard.addresses import address_of
-from taskgate_server.guard.callers import ANONYMOUS, Caller, Callers
-from taskgate_server.guard.token_buckets import TokenBuckets
 from taskgate_server.pipeline.stage import Enter
 
 FAILURES_PER_SECOND: Final = 50.0

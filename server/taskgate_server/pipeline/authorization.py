@@ -16,13 +16,13 @@ from typing import Final, TypeAlias
 from google.protobuf.message import Message
 
 from taskgate_server import errors
+from taskgate_server.auth import batches
+from taskgate_server.auth.actions import USE_TARGET, Action, action_of, is_read
+from taskgate_server.auth.decisions import Decisions
+from taskgate_server.auth.lifetimes import Lifetimes
+from taskgate_server.auth.resources import TARGET, compile_paths
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import DEFAULT_TARGET, Call, ResourcePath, Rpc, parse_request
-from taskgate_server.guard import batches
-from taskgate_server.guard.actions import USE_TARGET, Action, action_of, is_read
-from taskgate_server.guard.decisions import Decisions
-from taskgate_server.guard.lifetimes import Lifetimes
-from taskgate_server.guard.resources import TARGET, compile_paths
 from taskgate_server.pipeline.stage import Enter
 
 MAX_RESOURCES: Final = 1000

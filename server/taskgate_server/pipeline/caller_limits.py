@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from taskgate_server.auth.limits import CallerLimits
 from taskgate_server.calls import Call, Rpc
-from taskgate_server.guard.limits import CallerLimits
 from taskgate_server.pipeline.stage import Enter
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from taskgate_server.call_log import CallLog
-from taskgate_server.calls import Call, CallsInFlight, MethodCalls, Rpc
+from taskgate_server.calls import Call, MethodCalls, Rpc, RpcsInFlight
+from taskgate_server.pipeline.call_log import CallLog
 from taskgate_server.pipeline.stage import Enter
 from taskgate_server.telemetry.spans import CURRENT, parse_traceparent
 
@@ -33,7 +33,7 @@ class Observation:
         clock: monotonic seconds.
     """
 
-    in_flight: CallsInFlight
+    in_flight: RpcsInFlight
     call_log: CallLog
     metrics: Metrics | None = None
     traces: Traces | None = None

@@ -16,8 +16,8 @@ import grpc
 from google.protobuf.message import Message
 
 from taskgate_server import errors
+from taskgate_server.auth.limits import CallerLimits
 from taskgate_server.calls import Call, Rpc, parse_request
-from taskgate_server.guard.limits import CallerLimits
 from taskgate_server.large_requests import LargeRequests
 from taskgate_server.pipeline.idle import EndedError, IdleLimit
 from taskgate_server.pipeline.response import unless_left

@@ -12,9 +12,9 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server import errors
+from taskgate_server.auth.limits import CallerLimits
+from taskgate_server.auth.token_buckets import TokenBuckets
 from taskgate_server.calls import Call
-from taskgate_server.guard.limits import CallerLimits
-from taskgate_server.guard.token_buckets import TokenBuckets
 
 LINES_PER_SECOND: Final = 10.0
 """Refusals of one requester with lines of their own in the log."""

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError, Message
 
 from taskgate_server import errors
 from taskgate_server.aws import model
-from taskgate_server.rpc.to_message import AnswerCompiler
-from taskgate_server.rpc.to_params import Params, RequestCompiler, Structure, validate
+from taskgate_server.rpc.request_converter import Params, RequestCompiler, Structure, validate
+from taskgate_server.rpc.response_converter import ResponseCompiler
 from taskgate_server.rpc.validation import DEFAULT_LIMITS, Limits
 
 UNREADABLE = (
@@ -35,7 +35,7 @@ class Operation:
         self,
         method: MethodDescriptor,
         find_model: Callable[[str], model.OperationModel],
-        compilers: tuple[RequestCompiler, AnswerCompiler],
+        compilers: tuple[RequestCompiler, ResponseCompiler],
     ) -> None:
         self.name: str = method.name
         self.request_class = message_factory.GetMessageClass(method.input_type)
@@ -76,7 +76,7 @@ class Operation:
             name = self._messages[1].full_name
             raise errors.invalid_request({told_as: f"must name fields of {name} only"})
 
-    def to_message(self, answer: Mapping[str, Any]) -> Message:
+    def to_message(self, response: Mapping[str, Any]) -> Message:
         """AWS's answer as the response message.
 
         Raises:
@@ -85,9 +85,9 @@ class Operation:
         if self._response is None:
             return self.response_class()
         try:
-            return self.response_class(**self._response(answer))
+            return self.response_class(**self._response(response))
         except UNREADABLE as error:
-            raise errors.unreadable_answer(self.name) from error
+            raise errors.unreadable_response(self.name) from error
 
     @cached_property
     def _request(self) -> Structure:

@@ -15,16 +15,16 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from taskgate_server.aws import model
-from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import READ_MASK_KEY, Behaviour, Call, Rpc, parse_request
 from taskgate_server.rpc.converter import Operation
+from taskgate_server.rpc.request_converter import RequestCompiler
+from taskgate_server.rpc.response_converter import ResponseCompiler
 from taskgate_server.rpc.streams import StreamLimits, download, upload
-from taskgate_server.rpc.to_message import AnswerCompiler
-from taskgate_server.rpc.to_params import RequestCompiler
+from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
-from taskgate_server.upstream.question import Question
+from taskgate_server.upstream.request import AwsRequest
 
 MAX_CACHE_BYTES: Final = 16 * 1024 * 1024
 """Of converted requests, for all operations of one AWS service of one target."""
@@ -36,7 +36,7 @@ CONVERTED_FACTOR: Final = 10
 """The memory of a converted request: so many bytes, and so many for each byte of the message, as
 measured with GetTask and SearchJobs."""
 
-ConvertedRequests: TypeAlias = BoundedCache[tuple[str, bytes], Question]
+ConvertedRequests: TypeAlias = BoundedCache[tuple[str, bytes], AwsRequest]
 """What requests mean, by operation and message: the same one is converted and checked once."""
 
 
@@ -49,7 +49,7 @@ def load_contract(spec: ServiceSpec) -> ServiceDescriptor:
 
 def load_operations(spec: ServiceSpec) -> dict[str, Operation]:
     """Every operation of the contract, by name; none is compiled yet."""
-    compilers = RequestCompiler(), AnswerCompiler()
+    compilers = RequestCompiler(), ResponseCompiler()
 
     def find_model(name: str) -> model.OperationModel:
         return model.load_service(spec.name).operation_model(name)
@@ -100,33 +100,33 @@ def _behaviour(method: MethodDescriptor, operation: Operation, serving: _Serving
     return _unary(operation, serving.gateway, serving.cached)
 
 
-def _convert(operation: Operation, gateway: Gateway, message: Message) -> Question:
+def _convert(operation: Operation, gateway: Gateway, message: Message) -> AwsRequest:
     """Return the request as the gateway takes it; may be called in another thread."""
-    return gateway.question(operation.name, operation.to_params(message))
+    return gateway.aws_request(operation.name, operation.to_params(message))
 
 
 def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) -> Behaviour:
     async def serve(request: bytes, call: Call) -> bytes:
         key = operation.name, request
-        question = cached.get(key)
-        if question is None:
+        aws_request = cached.get(key)
+        if aws_request is None:
             message = call.message or parse_request(operation.request_class, request)
             convert = partial(_convert, operation, gateway, message)
-            question = convert() if call.in_thread is None else await call.in_thread(convert)
-            if question.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
-                cached.put(key, question, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
+            aws_request = convert() if call.in_thread is None else await call.in_thread(convert)
+            if aws_request.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
+                cached.put(key, aws_request, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
         if call.fields is not None:
             operation.check_mask(call.fields, READ_MASK_KEY)
-        answer = gateway.kept(question, call.max_age)
-        if answer is None:
-            answer = await gateway.ask(question, CallOptions.of(call), fields=call.fields)
-        call.aws_request_id, call.aws_span = answer.request_id, answer.span
-        call.observe_time = answer.observe_time
-        response = answer.forms.get(operation.name)
+        aws_response = gateway.kept(aws_request, call.max_age)
+        if aws_response is None:
+            aws_response = await gateway.ask(aws_request, CallOptions.of(call), fields=call.fields)
+        call.aws_request_id, call.aws_span = aws_response.request_id, aws_response.span
+        call.observe_time = aws_response.observe_time
+        response = aws_response.forms.get(operation.name)
         if response is None:
-            response = operation.to_message(answer.value).SerializeToString()
-            if question.plan.is_shared:
-                answer.forms[operation.name] = response
+            response = operation.to_message(aws_response.value).SerializeToString()
+            if aws_request.plan.is_shared:
+                aws_response.forms[operation.name] = response
         return response
 
     return serve

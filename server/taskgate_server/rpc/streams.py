@@ -21,8 +21,8 @@ from taskgate_server import errors
 from taskgate_server.aws import model
 from taskgate_server.calls import Behaviour, Call
 from taskgate_server.rpc.converter import Operation
+from taskgate_server.rpc.request_converter import Params
 from taskgate_server.rpc.spool import Reservation, Spool, disk_errors
-from taskgate_server.rpc.to_params import Params
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 
@@ -46,12 +46,12 @@ def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Be
 
     async def serve(request: Message, call: Call) -> AsyncIterator[Message]:
         params = operation.to_params(request)
-        answer = await gateway.call(operation.name, params, CallOptions.of(call))
-        call.aws_request_id, call.aws_span = answer.request_id, answer.span
+        response = await gateway.call(operation.name, params, CallOptions.of(call))
+        call.aws_request_id, call.aws_span = response.request_id, response.span
         member = _member(operation.model.output_shape)
         field = _field(operation.response_class, member)
-        with closing(gateway.body(operation.name, answer.value.pop(member))) as body:
-            yield operation.to_message(answer.value)
+        with closing(gateway.body(operation.name, response.value.pop(member))) as body:
+            yield operation.to_message(response.value)
             async with aclosing(body.chunks(limits.chunk_bytes)) as chunks:
                 async for chunk in chunks:
                     yield operation.response_class(**{field: chunk})
@@ -79,9 +79,9 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
             if options.timeout is None:
                 # A payload may take longer than a call without one; the socket's limits still hold.
                 options = replace(options, timeout=math.inf)
-            answer = await gateway.call(operation.name, params, options)
-        call.aws_request_id, call.aws_span = answer.request_id, answer.span
-        return operation.to_message(answer.value)
+            response = await gateway.call(operation.name, params, options)
+        call.aws_request_id, call.aws_span = response.request_id, response.span
+        return operation.to_message(response.value)
 
     return serve
 

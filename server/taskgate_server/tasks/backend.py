@@ -15,19 +15,19 @@ from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation, Rows
-from taskgate_server.aws.services import ServiceSpec
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import DEFAULT_TARGET, Call
+from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.durations import to_timestamp
-from taskgate_server.tasks.listing_pages import Page
+from taskgate_server.tasks.listing.page import Page
+from taskgate_server.tasks.listing.page_tokens import Cursor
 from taskgate_server.tasks.names import NameTemplate, Parent, check_length
-from taskgate_server.tasks.page_tokens import Cursor
 from taskgate_server.tasks.parent_state import ParentKind, ParentState
 from taskgate_server.tasks.states import State
+from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
-from taskgate_server.upstream.question import Question
-from taskgate_server.upstream.sender import Answer
+from taskgate_server.upstream.request import AwsRequest
 
 TaskView: TypeAlias = "task_pb2.TaskView.ValueType"
 Action: TypeAlias = "task_update_pb2.TaskAction.ValueType"
@@ -100,7 +100,7 @@ class TaskBackend(ABC):
     def __init__(self, gateway: Gateway, to_native: ToNative) -> None:
         self.gateway = gateway
         self._to_native = to_native
-        self._cached: BoundedCache[str, Question] = BoundedCache(MAX_CACHE_BYTES)
+        self._cached: BoundedCache[str, AwsRequest] = BoundedCache(MAX_CACHE_BYTES)
         """The request to AWS for a task, by its name, which is parsed and checked once."""
 
     @property
@@ -108,11 +108,13 @@ class TaskBackend(ABC):
         """Whether reading many tasks takes far fewer calls than there are tasks."""
         return self.names.operation in self.gateway.spec.batches
 
-    async def ask(self, operation: str, params: Mapping[str, Any], options: CallOptions) -> Answer:
+    async def ask(
+        self, operation: str, params: Mapping[str, Any], options: CallOptions
+    ) -> AwsResponse:
         """Call an operation, see `Gateway.call`."""
         return await self.gateway.call(operation, params, options)
 
-    async def ask_page(
+    async def fetch_page(
         self,
         paged: PagedOperation,
         params: Mapping[str, Any],
@@ -129,8 +131,10 @@ class TaskBackend(ABC):
             size: how many rows are wanted; AWS's limit holds.
             options: of the calls to AWS.
         """
-        answer = await self.ask(paged.operation, {**params, **paged.params(token, size)}, options)
-        return paged.read(answer.value), answer.observe_time
+        aws_response = await self.ask(
+            paged.operation, {**params, **paged.params(token, size)}, options
+        )
+        return paged.read(aws_response.value), aws_response.observe_time
 
     async def get(self, name: str, call: Call) -> task_pb2.Task:
         """The task of that name.
@@ -138,30 +142,30 @@ class TaskBackend(ABC):
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT for a malformed name, else as AWS answers.
         """
-        answer = await self._answer(name, call)
-        return self.task(name, answer.value, answer.observe_time)
+        aws_response = await self._answer(name, call)
+        return self.task(name, aws_response.value, aws_response.observe_time)
 
     async def get_response(self, name: str, call: Call) -> bytes:
         """The same as a serialized GetTaskResponse, which is made once for all who share it."""
-        answer = await self._answer(name, call)
-        response = answer.forms.get(name)
+        aws_response = await self._answer(name, call)
+        response = aws_response.forms.get(name)
         if response is None:
-            task = self.task(name, answer.value, answer.observe_time)
+            task = self.task(name, aws_response.value, aws_response.observe_time)
             response = task_service_pb2.GetTaskResponse(task=task).SerializeToString()
-            answer.forms[name] = response
+            aws_response.forms[name] = response
         return response
 
-    async def _answer(self, name: str, call: Call) -> Answer:
-        question = self._cached.get(name)
-        if question is None:
+    async def _answer(self, name: str, call: Call) -> AwsResponse:
+        aws_request = self._cached.get(name)
+        if aws_request is None:
             params = self.names.parse(name, "name")
-            question = self.gateway.question(self.names.operation, params)
-            self._cached.put(name, question, PARSED_BYTES + 2 * len(name))
-        answer = self.gateway.kept(question, call.max_age)
-        if answer is None:
-            answer = await self.gateway.ask(question, CallOptions.of(call))
-        call.aws_request_id, call.aws_span = answer.request_id, answer.span
-        return answer
+            aws_request = self.gateway.aws_request(self.names.operation, params)
+            self._cached.put(name, aws_request, PARSED_BYTES + 2 * len(name))
+        aws_response = self.gateway.kept(aws_request, call.max_age)
+        if aws_response is None:
+            aws_response = await self.gateway.ask(aws_request, CallOptions.of(call))
+        call.aws_request_id, call.aws_span = aws_response.request_id, aws_response.span
+        return aws_response
 
     async def get_many(
         self,
@@ -254,8 +258,8 @@ class TaskBackend(ABC):
 
     async def _own_state(self, parent: Parent, options: CallOptions) -> ParentState:
         kind = self.parents[parent.kind]
-        answer = await self.ask(kind.operation, parent.params, options)
-        return kind.read(parent.name, answer.value, answer.observe_time)
+        aws_response = await self.ask(kind.operation, parent.params, options)
+        return kind.read(parent.name, aws_response.value, aws_response.observe_time)
 
     def row_task(
         self, ids: Mapping[str, str], row: Mapping[str, Any], observe_time: float
@@ -272,7 +276,7 @@ class TaskBackend(ABC):
         """
         values = {name: str(ids.get(name) or row.get(name) or "") for name in self.names.parameters}
         if not all(values.values()):
-            raise errors.unreadable_answer(self.names.operation)
+            raise errors.unreadable_response(self.names.operation)
         return self.task(self.names.format(values), row, observe_time)
 
     def lacks(self, paged: PagedOperation) -> frozenset[str]:
@@ -287,33 +291,35 @@ class TaskBackend(ABC):
     ) -> task_pb2.Task | errors.TaskgateError:
         try:
             params = self.names.parse(name, "name")
-            answer = await self.ask(self.names.operation, params, options)
-            return self.task(name, answer.value, answer.observe_time)
+            aws_response = await self.ask(self.names.operation, params, options)
+            return self.task(name, aws_response.value, aws_response.observe_time)
         except errors.TaskgateError as error:
             return error
 
-    def task(self, name: str, answer: Mapping[str, Any], observe_time: float) -> task_pb2.Task:
+    def task(
+        self, name: str, aws_response: Mapping[str, Any], observe_time: float
+    ) -> task_pb2.Task:
         """The task of that name, as AWS told it, alone or among others.
 
         Args:
             name: the task's name.
-            answer: AWS's JSON, with the members that the operation for one task has.
+            aws_response: AWS's JSON, with the members that the operation for one task has.
             observe_time: when AWS gave the answer, in seconds since 1970.
 
         Raises:
             errors.TaskgateError: UNKNOWN, the answer does not fit the model.
         """
-        task = self.to_task(answer, self._to_native(answer))
+        task = self.to_task(aws_response, self._to_native(aws_response))
         task.name = name
         task.observe_time.CopyFrom(to_timestamp(observe_time))
         return task
 
     @abstractmethod
-    def to_task(self, answer: Mapping[str, Any], native: Message) -> task_pb2.Task:
+    def to_task(self, aws_response: Mapping[str, Any], native: Message) -> task_pb2.Task:
         """All of Task that AWS's answer tells.
 
         Args:
-            answer: as boto3 has it, with AWS's own enum words.
+            aws_response: as boto3 has it, with AWS's own enum words.
             native: the same as the message of AWS's own RPC.
         """
 
@@ -376,7 +382,7 @@ class Backends:
 
 def load_backend(spec: ServiceSpec) -> type[TaskBackend]:
     """The class `Tasks` of the module here that is named after the AWS service."""
-    backend: type[TaskBackend] = import_module(f"taskgate_server.tasks.{spec.name}").Tasks
+    backend: type[TaskBackend] = import_module(f"taskgate_server.services.{spec.name}.tasks").Tasks
     return backend
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks import deadline, omics
+from taskgate_server.services.deadline import tasks as deadline
+from taskgate_server.services.omics import tasks as omics
 from taskgate_server.tasks.names import NameTemplate
-from taskgate_server.upstream.events import EventReading, EventUse
+from taskgate_server.upstream.event_queue import EventReading, EventUse
 
 Event: TypeAlias = Mapping[str, Any]
 

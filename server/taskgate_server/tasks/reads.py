@@ -12,12 +12,12 @@ from taskgate_server.calls import Call
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Backends, TaskBackend, TaskView
 from taskgate_server.tasks.durations import seconds_of
-from taskgate_server.tasks.listing import list_tasks
-from taskgate_server.tasks.listing_request import Faults, read_request, view_of
+from taskgate_server.tasks.listing.request import Faults, read_request, view_of
+from taskgate_server.tasks.listing.service import list_tasks
 from taskgate_server.tasks.response_size import fit_results
 from taskgate_server.upstream.options import CallOptions
 
-MOST_NAMES = 1000
+MAX_NAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +86,17 @@ class Reads:
                 outcomes[name] = error
             else:
                 by_backend.setdefault(backend, []).append(name)
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(backend.get_many(some, view, options) for backend, some in by_backend.items())
         )
-        for some, tasks in zip(by_backend.values(), answers, strict=True):
+        for some, tasks in zip(by_backend.values(), responses, strict=True):
             outcomes.update(zip(some, tasks, strict=True))
         return outcomes
 
 
 def _check_count(count: int) -> None:
-    if not 1 <= count <= MOST_NAMES:
-        raise errors.invalid_request(
-            {"names": f"has item count {count}, must be 1 to {MOST_NAMES}"}
-        )
+    if not 1 <= count <= MAX_NAMES:
+        raise errors.invalid_request({"names": f"has item count {count}, must be 1 to {MAX_NAMES}"})
 
 
 def _result(

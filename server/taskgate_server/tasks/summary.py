@@ -14,7 +14,7 @@ from taskgate_server.tasks.counts import to_counts
 from taskgate_server.tasks.parent_state import ParentState
 from taskgate_server.tasks.states import State, all_settled, state_of
 
-MOST_FAILED_TASKS: Final = 100
+MAX_FAILED_TASKS: Final = 100
 
 
 def count_words(
@@ -33,7 +33,7 @@ def count_words(
 
 
 def moments(
-    answers: Iterable[Mapping[str, Any]], members: Iterable[str], operation: str
+    responses: Iterable[Mapping[str, Any]], members: Iterable[str], operation: str
 ) -> list[tuple[int, int]]:
     """All moments that the members of the answers tell, as seconds since 1970 and nanoseconds.
 
@@ -43,13 +43,13 @@ def moments(
     members = tuple(members)
     try:
         return [
-            timestamps.to_seconds_and_nanos(answer[member])
-            for answer in answers
+            timestamps.to_seconds_and_nanos(response[member])
+            for response in responses
             for member in members
-            if answer.get(member) is not None
+            if response.get(member) is not None
         ]
     except (TypeError, ValueError):
-        raise errors.unreadable_answer(operation) from None
+        raise errors.unreadable_response(operation) from None
 
 
 def to_timestamp(moment: tuple[int, int] | None) -> Timestamp | None:

@@ -23,8 +23,8 @@ from taskgate_server.tasks.backend import Action, Backends, NoVerbs, TaskBackend
 from taskgate_server.telemetry import quotable
 from taskgate_server.upstream.options import CallOptions
 
-MOST_UPDATES: Final = 1000
-LONGEST_REQUEST_ID: Final = 64
+MAX_UPDATES: Final = 1000
+MAX_REQUEST_ID: Final = 64
 """Characters, as many as AWS takes in a token."""
 MAX_FAULTS: Final = 50
 
@@ -186,15 +186,15 @@ class Updates:
 def _note(updates: Sequence[Update], request_id: str, reason: str, call: Call) -> None:
     """Who is asked to do what, and why, for the audit."""
     call.audit |= {
-        "request_id": request_id[:LONGEST_REQUEST_ID],
+        "request_id": request_id[:MAX_REQUEST_ID],
         "reason": quotable(reason),
         "actions": Counter(update.action for update in updates),
     }
 
 
 def _check_request_id(request_id: str) -> None:
-    if len(request_id) > LONGEST_REQUEST_ID:
-        told = f"must have 1 to {LONGEST_REQUEST_ID} characters"
+    if len(request_id) > MAX_REQUEST_ID:
+        told = f"must have 1 to {MAX_REQUEST_ID} characters"
         raise errors.invalid_request({"request_id": told})
 
 
@@ -205,8 +205,8 @@ def _check_batch(request: task_update_pb2.BatchUpdateTasksRequest) -> None:
         errors.TaskgateError: INVALID_ARGUMENT.
     """
     _check_request_id(request.request_id)
-    if not 1 <= len(request.updates) <= MOST_UPDATES:
-        raise errors.invalid_request({"updates": f"must have 1 to {MOST_UPDATES} entries"})
+    if not 1 <= len(request.updates) <= MAX_UPDATES:
+        raise errors.invalid_request({"updates": f"must have 1 to {MAX_UPDATES} entries"})
     first: dict[str, int] = {}
     faults: dict[str, str] = {}
     for index, update in enumerate(request.updates):

@@ -37,13 +37,13 @@ from taskgate_server.telemetry.spans import TracedCall, TraceIds
 if TYPE_CHECKING:
     import grpc
 
-MOST_WAITING: Final = 4096
+MAX_WAITING: Final = 4096
 """Spans that wait to be sent; what comes then is dropped, and counted."""
 
 EXPORT_SECONDS: Final = 5.0
 """How long one message to the collector may take, and all that is left in the end."""
 
-MOST_LINKS: Final = 128
+MAX_LINKS: Final = 128
 """OpenTelemetry's default limit: https://opentelemetry.io/docs/specs/otel/trace/sdk/#span-limits"""
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
@@ -166,7 +166,7 @@ class AwsTracer:
             causes: the spans of the RPCs that wait for it; those that have ended do not count.
             region: AWS's name of it.
         """
-        waiting = [span for span in causes if span.is_recording()][: MOST_LINKS + 1]
+        waiting = [span for span in causes if span.is_recording()][: MAX_LINKS + 1]
         return self._tracer.start_span(
             f"{self._service}/{operation}",
             context=set_span_in_context(waiting[0]) if waiting else None,
@@ -244,7 +244,7 @@ class _Bounded(BatchSpanProcessor):
     """Keeps a bounded number of spans, and counts those that had no room."""
 
     def __init__(self, exports: _Watched) -> None:
-        super().__init__(exports, max_queue_size=MOST_WAITING)
+        super().__init__(exports, max_queue_size=MAX_WAITING)
         self.dropped = 0
         self._taken = 0
         self._exports = exports
@@ -252,7 +252,7 @@ class _Bounded(BatchSpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         if span.context is None or not span.context.trace_flags.sampled:
             return
-        if self._taken - self._exports.exported - self._exports.failed >= MOST_WAITING:
+        if self._taken - self._exports.exported - self._exports.failed >= MAX_WAITING:
             self.dropped += 1
             return
         self._taken += 1

@@ -19,8 +19,8 @@ from typing import Any, Final, TypeAlias
 
 from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
-from taskgate_server.upstream.breaker import Breaker, State, is_outage
-from taskgate_server.upstream.connection import Connection
+from taskgate_server.upstream.aws_client.connection import Connection
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, is_outage
 
 TICK_SECONDS: Final = 0.1
 """The interval between calls of `tick`."""
@@ -56,7 +56,7 @@ class Availability:
     def __init__(
         self,
         connection: Connection,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         send_probe: SendProbe,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -99,7 +99,7 @@ class Availability:
     def _evidence(self) -> str | None:
         """Return why the service does not respond now; None without evidence of that."""
         connection, outcomes = self._connection, self._breaker.outcomes
-        if connection.is_unreachable and connection.unreachable_at > outcomes.answered_at:
+        if connection.is_unreachable and connection.unreachable_at > outcomes.responded_at:
             return "its endpoint takes no connections: check region, endpoint and network"
         # A response since the probe was sent says more than the timeout of the probe does.
         is_confirmed = self._failed_probe_at > outcomes.prompt_at
@@ -111,7 +111,7 @@ class Availability:
         outcomes, oldest = self._breaker.outcomes, self._breaker.oldest_read
         if outcomes.failures >= SUSPICIOUS_FAILURES:
             return True
-        return now - oldest >= SUSPICIOUS_SECONDS and outcomes.answered_at < oldest
+        return now - oldest >= SUSPICIOUS_SECONDS and outcomes.responded_at < oldest
 
     def _lose(self, now: float, reason: str) -> None:
         is_relapse = now - self._available_at < RELAPSE_SECONDS

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 ENTRY_BYTES: Final = 1500
-"""The overhead of an entry: its key, its `Entry` and `Answer`, and their places in dictionaries."""
+"""The overhead of an entry: its key, its `Entry` and `AwsResponse`, and their dictionary slots."""
 
 VALUE_FACTOR: Final = 6
 """Bytes of memory for a byte of a response's body: 3.5 to 5 for its JSON as Python has it, as
@@ -40,7 +40,7 @@ class Entry(Generic[T]):
     """Bytes of memory, the key's included."""
 
 
-class AnswerCache(Generic[T]):
+class ResponseCache(Generic[T]):
     """What was answered, by what was asked.
 
     Args:

@@ -22,25 +22,25 @@ from grpc import StatusCode
 from taskgate_server import errors
 from taskgate_server.telemetry import spans
 from taskgate_server.upstream.availability import PROBE_SECONDS, Availability
-from taskgate_server.upstream.batched import Batches
-from taskgate_server.upstream.batched_writes import BatchedWrites, Writes
-from taskgate_server.upstream.body import Body
-from taskgate_server.upstream.cache import AnswerCache, Entry, entry_bytes
+from taskgate_server.upstream.aws_client.body import Body
+from taskgate_server.upstream.aws_client.sender import AwsResponse
+from taskgate_server.upstream.batching.reads import Batches
+from taskgate_server.upstream.batching.writes import BatchedWrites, Writes
+from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
+from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls
 from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal, row_answer
 from taskgate_server.upstream.options import CallOptions
-from taskgate_server.upstream.paced import PacedSender
-from taskgate_server.upstream.question import (
+from taskgate_server.upstream.pipeline import UpstreamPipeline
+from taskgate_server.upstream.request import (
+    AwsRequest,
     Outcome,
     Params,
-    Question,
     Read,
     key_bytes,
-    make_question,
-    question_key,
+    make_aws_request,
+    request_key,
 )
 from taskgate_server.upstream.requesters import Requesters, Share
-from taskgate_server.upstream.sender import Answer
-from taskgate_server.upstream.singleflight import Flight, Flights
 from taskgate_server.upstream.writes import WriteLog
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
@@ -59,7 +59,7 @@ class Sharing:
 
     default_max_age: float
     """Seconds that an answer may be old when the caller does not say."""
-    longest_max_age: float
+    max_max_age: float
     """Seconds after which no answer is kept."""
     max_entries: int
     max_bytes: int
@@ -84,7 +84,7 @@ class Gateway:
 
     def __init__(
         self,
-        paced: PacedSender,
+        paced: UpstreamPipeline,
         sharing: Sharing,
         *,
         default_time_limit: float,
@@ -104,13 +104,13 @@ class Gateway:
         self._default_time_limit = default_time_limit
         self._clock = clock
         self._plans: dict[str, OperationPlan] = {}
-        self.cache: AnswerCache[Outcome] = AnswerCache(
+        self.cache: ResponseCache[Outcome] = ResponseCache(
             max_entries=sharing.max_entries,
             max_bytes=sharing.max_bytes,
-            max_age=sharing.longest_max_age,
+            max_age=sharing.max_max_age,
         )
-        self.flights: Flights[Question, Answer] = Flights()
-        self._writes = WriteLog(sharing.longest_max_age)
+        self.in_flight_calls: InFlightCalls[AwsRequest, AwsResponse] = InFlightCalls()
+        self._writes = WriteLog(sharing.max_max_age)
         self.lists = Lists(paced)
         self.batches = Batches(
             paced,
@@ -123,7 +123,7 @@ class Gateway:
         self.availability = Availability(self.connection, paced.breaker, self._send_probe, clock)
         self.sent_singly = 0  # shared reads that left as they are, for metrics
 
-    async def call(self, operation: str, params: Params, options: CallOptions) -> Answer:
+    async def call(self, operation: str, params: Params, options: CallOptions) -> AwsResponse:
         """Call an operation by its AWS name, or share a call that is fresh enough.
 
         Args:
@@ -134,34 +134,34 @@ class Gateway:
         Raises:
             errors.TaskgateError: whatever went wrong, see `errors`.
         """
-        return await self.ask(self.question(operation, params), options)
+        return await self.ask(self.aws_request(operation, params), options)
 
-    def question(self, operation: str, params: Params) -> Question:
+    def aws_request(self, operation: str, params: Params) -> AwsRequest:
         """A call in the form that `ask` and `kept` take, to be used again for the same call."""
-        return make_question(operation, params, self._plan(operation))
+        return make_aws_request(operation, params, self._plan(operation))
 
-    def kept(self, question: Question, max_age: float | None) -> Answer | None:
+    def kept(self, aws_request: AwsRequest, max_age: float | None) -> AwsResponse | None:
         """What is known without asking AWS: for a caller that has no time to wait for anything.
 
         Raises:
             errors.TaskgateError: NOT_FOUND, that there is no such thing is what is known.
         """
-        if not question.plan.is_shared:
+        if not aws_request.plan.is_shared:
             return None
-        kept = self.cache.get(question.key, self._not_before(question, max_age))
+        kept = self.cache.get(aws_request.key, self._not_before(aws_request, max_age))
         return _told(kept.value) if kept is not None else None
 
     async def ask(
         self,
-        question: Question,
+        aws_request: AwsRequest,
         options: CallOptions,
         *,
         fields: frozenset[str] | None = None,
-    ) -> Answer:
+    ) -> AwsResponse:
         """Do the same as `call`.
 
         Args:
-            question: what to call.
+            aws_request: what to call.
             options: see `call`.
             fields: those of the response that the caller needs, so that the row of a list may be
                 the response; None for all.
@@ -170,25 +170,25 @@ class Gateway:
         wait = _Wait(
             share=Share(options.priority, options.requester),
             give_up_at=self._clock() + timeout,
-            not_before=self._not_before(question, options.max_age),
+            not_before=self._not_before(aws_request, options.max_age),
         )
         try:
-            if not question.plan.is_shared:
+            if not aws_request.plan.is_shared:
                 async with asyncio.timeout(None if timeout == math.inf else timeout):
-                    return await self._send(question, wait)
-            kept = self.cache.get(question.key, wait.not_before)
+                    return await self._send(aws_request, wait)
+            kept = self.cache.get(aws_request.key, wait.not_before)
             if kept is not None:
                 return _told(kept.value)
-            listing = question.plan.listing
+            listing = aws_request.plan.listing
             if fields is not None and listing is not None and fields <= listing.fields:
-                row = await self._from_list(question, listing, wait)
+                row = await self._from_list(aws_request, listing, wait)
                 if row is not None:
                     return row
-                with self.lists.reading_singly(listing.key(question.params)):
-                    return await self._join(question, wait)
-            return await self._join(question, wait)
+                with self.lists.reading_singly(listing.key(aws_request.params)):
+                    return await self._join(aws_request, wait)
+            return await self._join(aws_request, wait)
         except TimeoutError:
-            origin = self._sender.origin(question.operation)
+            origin = self._sender.origin(aws_request.operation)
             raise errors.time_limit_exceeded(origin, timeout) from None
 
     async def write_many(
@@ -236,13 +236,13 @@ class Gateway:
         is_throttled = self.paced.limiter.throttling.is_total
         return "AWS throttles all calls" if is_throttled else None
 
-    async def _send_probe(self, operation: str, leaving: Callable[[], None]) -> Answer:
+    async def _send_probe(self, operation: str, leaving: Callable[[], None]) -> AwsResponse:
         return await self._sender.send(operation, {}, time_limit=PROBE_SECONDS, leaving=leaving)
 
     async def close(self) -> None:
         """Ends what is in the air. Call it when no caller waits any more."""
         await self.availability.close()
-        await self.flights.close()
+        await self.in_flight_calls.close()
         await self.batches.close()
 
     def shut_down_threads(self) -> None:
@@ -257,43 +257,53 @@ class Gateway:
     def _timeout(self, options: CallOptions) -> float:
         return self._default_time_limit if options.timeout is None else options.timeout
 
-    async def _join(self, question: Question, wait: _Wait) -> Answer:
+    async def _join(self, aws_request: AwsRequest, wait: _Wait) -> AwsResponse:
         """A call of the operation itself: one in the air, or a new one."""
-        read = self.flights.join(question.key, wait.not_before) or self._launch(question)
+        read = self.in_flight_calls.join(aws_request.key, wait.not_before) or self._launch(
+            aws_request
+        )
         return _told(await read.wait(wait.share, wait.give_up_at))
 
-    async def _from_list(self, question: Question, listing: ListPlan, wait: _Wait) -> Answer | None:
+    async def _from_list(
+        self, aws_request: AwsRequest, listing: ListPlan, wait: _Wait
+    ) -> AwsResponse | None:
         """The row of the list that has it; None where a single call is cheaper, or must decide."""
-        row = question_key(ROW, question.params)
+        row = request_key(ROW, aws_request.params)
         kept = self.cache.get(row, wait.not_before)
         if kept is not None:
             return _told(kept.value)
-        key = listing.key(question.params)
-        read = self.flights.find(key, wait.not_before)
+        key = listing.key(aws_request.params)
+        read = self.in_flight_calls.find(key, wait.not_before)
         if read is None:
-            if self.flights.find(question.key, wait.not_before) or not self.lists.is_cheaper(key):
+            if self.in_flight_calls.find(
+                aws_request.key, wait.not_before
+            ) or not self.lists.is_cheaper(key):
                 return None
-            read = self._launch_list(question, key, listing)
+            read = self._launch_list(aws_request, key, listing)
         outcome = await read.wait(wait.share, wait.give_up_at)
         if isinstance(outcome, errors.TaskgateError) and is_refusal(outcome):
             return None
-        answer = _told(outcome)
+        response = _told(outcome)
         kept = self.cache.get(row, wait.not_before)
         if kept is not None:
             return _told(kept.value)
-        told = answer.value.get(question.params[listing.item])
-        return None if told is None else row_answer(answer, told)
+        told = response.value.get(aws_request.params[listing.item])
+        return None if told is None else row_answer(response, told)
 
-    def _launch_list(self, question: Question, key: Hashable, listing: ListPlan) -> Read:
-        read: Read = Flight(
-            key, question, self._clock, lambda read, _: self.flights.land(read), self.flights.land
+    def _launch_list(self, aws_request: AwsRequest, key: Hashable, listing: ListPlan) -> Read:
+        read: Read = InFlightCall(
+            key,
+            aws_request,
+            self._clock,
+            lambda read, _: self.in_flight_calls.finish(read),
+            self.in_flight_calls.finish,
         )
-        self.flights.launch(read)
-        self.flights.run(read, asyncio.ensure_future(self._fly_list(read, listing)))
+        self.in_flight_calls.start(read)
+        self.in_flight_calls.run(read, asyncio.ensure_future(self._fly_list(read, listing)))
         return read
 
     async def _fly_list(self, read: Read, listing: ListPlan) -> None:
-        outcome: Answer | Exception
+        outcome: AwsResponse | Exception
         try:
             outcome = await self.lists.read(read, listing)
             self._keep_rows(read, listing, outcome)
@@ -301,54 +311,56 @@ class Gateway:
             outcome = error
         read.settle(outcome)
 
-    def _keep_rows(self, read: Read, listing: ListPlan, answer: Answer) -> None:
+    def _keep_rows(self, read: Read, listing: ListPlan, response: AwsResponse) -> None:
         if read.sent_at is None:
             return
-        parent = listing.parent(read.question.params)
-        for item, row in answer.value.items():
-            told = row_answer(answer, row)
-            key = question_key(ROW, {**parent, listing.item: item})
+        parent = listing.parent(read.aws_request.params)
+        for item, row in response.value.items():
+            told = row_answer(response, row)
+            key = request_key(ROW, {**parent, listing.item: item})
             self._remember(key, told, read.sent_at, told.size)
 
-    def _not_before(self, question: Question, max_age: float | None) -> float:
+    def _not_before(self, aws_request: AwsRequest, max_age: float | None) -> float:
         """When an answer must have been sent: late enough, and after the last write."""
         age = self._sharing.default_max_age if max_age is None else max_age
         # After the write, not at the same reading of the clock.
-        written = math.nextafter(self._writes.latest(question.resource), math.inf)
+        written = math.nextafter(self._writes.latest(aws_request.resource), math.inf)
         return max(self._clock() - age, written)
 
-    def _launch(self, question: Question) -> Read:
+    def _launch(self, aws_request: AwsRequest) -> Read:
         """Asks AWS, in a batch where there is one."""
-        read: Read = Flight(question.key, question, self._clock, self._landed, self.flights.land)
-        self.flights.launch(read)
-        batch = question.plan.batch
-        if batch is not None and self.batches.can_take(question):
+        read: Read = InFlightCall(
+            aws_request.key, aws_request, self._clock, self._landed, self.in_flight_calls.finish
+        )
+        self.in_flight_calls.start(read)
+        batch = aws_request.plan.batch
+        if batch is not None and self.batches.can_take(aws_request):
             self.batches.put(read, batch)
         else:
-            self.flights.run(read, asyncio.ensure_future(self._fly(read)))
+            self.in_flight_calls.run(read, asyncio.ensure_future(self._fly(read)))
         return read
 
     async def _fly(self, read: Read) -> None:
-        outcome: Answer | Exception
+        outcome: AwsResponse | Exception
         try:
-            question = read.question
+            aws_request = read.aws_request
             self.sent_singly += 1
             outcome = await self.paced.send(
-                question.operation, question.params, read.requesters, repeatable=True
+                aws_request.operation, aws_request.params, read.requesters, repeatable=True
             )
         except asyncio.CancelledError:
-            self.flights.land(read)
+            self.in_flight_calls.finish(read)
             raise
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait are told
             outcome = error
         read.settle(outcome)
 
-    def _landed(self, read: Read, outcome: Answer | Exception) -> None:
+    def _landed(self, read: Read, outcome: AwsResponse | Exception) -> None:
         """Keeps what is worth keeping of a call that has ended."""
-        self.flights.land(read)
+        self.in_flight_calls.finish(read)
         if read.sent_at is None:
             return
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, AwsResponse):
             self._remember(read.key, outcome, read.sent_at, outcome.size)
         # That there is no such thing is an answer; throttles and failures are not kept.
         elif isinstance(outcome, errors.TaskgateError) and outcome.code is StatusCode.NOT_FOUND:
@@ -359,23 +371,23 @@ class Gateway:
         size = entry_bytes(body_bytes, key_bytes(key))
         self.cache.put(key, Entry(outcome, sent_at, size), self._clock())
 
-    async def _send(self, question: Question, wait: _Wait) -> Answer:
+    async def _send(self, aws_request: AwsRequest, wait: _Wait) -> AwsResponse:
         """Sends a write, or a read that is not shared.
 
         What was read of a write's resource before it ended is too old from then on.
         """
-        plan, params = question.plan, question.params
+        plan, params = aws_request.plan, aws_request.params
 
         def ended() -> None:
             if not plan.is_read:
-                self._writes.note(question.resource, self._clock())
+                self._writes.note(aws_request.resource, self._clock())
 
         token = plan.token
         if token is not None and token not in params:
             # boto3 would make a new one at each attempt, and AWS would do the same thing twice.
             params = {**params, token: str(uuid.uuid4())}
         return await self.paced.send(
-            question.operation,
+            aws_request.operation,
             params,
             Requesters.sole(wait.share, wait.give_up_at, spans.current()),
             repeatable=plan.is_read or token is not None,
@@ -391,8 +403,8 @@ class Gateway:
         return plan
 
 
-def _told(outcome: Answer | Exception) -> Answer:
-    if isinstance(outcome, Answer):
+def _told(outcome: AwsResponse | Exception) -> AwsResponse:
+    if isinstance(outcome, AwsResponse):
         return outcome
     if isinstance(outcome, errors.TaskgateError):
         raise replace(outcome)  # a copy: each caller's error gets a traceback of its own

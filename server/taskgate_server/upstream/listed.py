@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.upstream.paced import PacedSender
-from taskgate_server.upstream.question import Read
+from taskgate_server.upstream.aws_client.sender import AwsResponse
+from taskgate_server.upstream.pipeline import UpstreamPipeline
+from taskgate_server.upstream.request import Read
 from taskgate_server.upstream.requesters import Requesters
-from taskgate_server.upstream.sender import Answer
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ class Lists:
         sender: of the AWS service.
     """
 
-    def __init__(self, sender: PacedSender) -> None:
+    def __init__(self, sender: UpstreamPipeline) -> None:
         self._sender = sender
         self._pages: OrderedDict[Hashable, int] = OrderedDict()
         """How many pages a list had, when last read."""
@@ -91,7 +91,7 @@ class Lists:
             if not self._single[key]:
                 del self._single[key]
 
-    async def read(self, read: Read, plan: ListPlan) -> Answer:
+    async def read(self, read: Read, plan: ListPlan) -> AwsResponse:
         """The whole list; its answer's value are the rows by item.
 
         Raises:
@@ -99,7 +99,7 @@ class Lists:
         """
         rows: dict[str, Any] = {}
         self.reads += 1
-        parent, token, pages, size = plan.parent(read.question.params), "", 0, 0
+        parent, token, pages, size = plan.parent(read.aws_request.params), "", 0, 0
 
         def sent() -> None:
             if read.sent_at is None:  # the list is as old as its first page
@@ -107,22 +107,22 @@ class Lists:
 
         with closing(Requesters.of_all([read.requesters], sent)) as requesters:
             while True:
-                answer = await self._sender.send(
+                response = await self._sender.send(
                     plan.paged.operation,
                     {**parent, **plan.paged.params(token, plan.paged.max_size)},
                     requesters,
                     repeatable=True,
                 )
-                page = plan.paged.read(answer.value)
-                pages, size, token = pages + 1, size + answer.size, page.next_token
+                page = plan.paged.read(response.value)
+                pages, size, token = pages + 1, size + response.size, page.next_token
                 rows |= {str(row.get(plan.item)): row for row in page.rows}
                 if not token:
                     break
         self._pages[read.key] = pages
         if len(self._pages) > LISTS_REMEMBERED:
             self._pages.popitem(last=False)
-        answer.value, answer.size = rows, size
-        return answer
+        response.value, response.size = rows, size
+        return response
 
 
 def plan_list(operation: Any, paged: PagedOperation, field_names: Mapping[str, str]) -> ListPlan:
@@ -153,12 +153,12 @@ def is_refusal(error: errors.TaskgateError) -> bool:
     return error.code in REFUSALS
 
 
-def row_answer(answer: Answer, row: dict[str, Any]) -> Answer:
+def row_answer(response: AwsResponse, row: dict[str, Any]) -> AwsResponse:
     """Return a row of a list as the response of a read of its own."""
-    return Answer(
+    return AwsResponse(
         value=row,
-        request_id=answer.request_id,
-        observe_time=answer.observe_time,
-        size=answer.size // len(answer.value),
-        span=answer.span,
+        request_id=response.request_id,
+        observe_time=response.observe_time,
+        size=response.size // len(response.value),
+        span=response.span,
     )

@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 from grpc import StatusCode
 
 from taskgate_server import errors
+from taskgate_server.upstream.aws_client.sanitizer import clean
 from taskgate_server.upstream.gateway import Gateway
-from taskgate_server.upstream.mending import clean
 from taskgate_server.upstream.options import CallOptions
 
-MOST_LINES_IN_PAGE: Final = 10_000
+MAX_LINES_IN_PAGE: Final = 10_000
 OPERATION: Final = "GetLogEvents"
 
 
@@ -73,18 +73,18 @@ class Reading:
             errors.TaskgateError: as AWS answers.
         """
         try:
-            answer = await self.gateway.call(
+            response = await self.gateway.call(
                 OPERATION, {**section.to_params(), **more}, self.options
             )
         except errors.TaskgateError as error:
             if error.code is not StatusCode.NOT_FOUND:
                 raise
             return Page([], forward=None, backward=None)
-        value = answer.value
+        value = response.value
         try:
             lines = [_line(event) for event in value.get("events") or ()]
         except (KeyError, TypeError, AttributeError):
-            raise errors.unreadable_answer(OPERATION) from None
+            raise errors.unreadable_response(OPERATION) from None
         return Page(
             [line for line in lines if section.has(line)],
             forward=value.get("nextForwardToken"),
@@ -133,7 +133,7 @@ class Cursor:
         more: dict[str, Any] = {"startFromHead": True}
         if self._token is not None:
             more["nextToken"] = self._token
-        if limit is not None and limit + self._skip < MOST_LINES_IN_PAGE:
+        if limit is not None and limit + self._skip < MAX_LINES_IN_PAGE:
             more["limit"] = limit + self._skip
         try:
             page = await reading.page(self._section, more)
@@ -171,12 +171,12 @@ async def read_last(reading: Reading, section: Section, count: int) -> tuple[lis
     Raises:
         errors.TaskgateError: as AWS answers.
     """
-    more: dict[str, Any] = {"startFromHead": False, "limit": min(count, MOST_LINES_IN_PAGE)}
+    more: dict[str, Any] = {"startFromHead": False, "limit": min(count, MAX_LINES_IN_PAGE)}
     page = await reading.page(section, more)
     cursor, lines, sent = Cursor(section, page.forward), page.lines, None
     while len(lines) < count and page.backward not in {None, sent}:
         sent = page.backward
-        more = {**more, "nextToken": sent, "limit": min(count - len(lines), MOST_LINES_IN_PAGE)}
+        more = {**more, "nextToken": sent, "limit": min(count - len(lines), MAX_LINES_IN_PAGE)}
         page = await reading.page(section, more)
         lines = page.lines + lines
     return lines[-count:], cursor

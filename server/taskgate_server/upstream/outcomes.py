@@ -17,7 +17,7 @@ class Outcomes:
 
     failures: int = 0
     """Calls without a usable response since the last usable one."""
-    answered_at: float = -math.inf
+    responded_at: float = -math.inf
     """When the last usable response came."""
     prompt_at: float = -math.inf
     """When the last one came that was prompt."""
@@ -29,6 +29,6 @@ class Outcomes:
     def answered(self, now: float, seconds: float) -> None:
         """Note a usable response, also an error that is about the call, after so many seconds."""
         self.failures = 0
-        self.answered_at = now
+        self.responded_at = now
         if seconds <= PROMPT_SECONDS:
             self.prompt_at = now

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation
-from taskgate_server.aws.services import ServiceSpec
-from taskgate_server.upstream.batches import (
+from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.upstream.batching.plan import (
     BatchPlan,
     BatchWritePlan,
     NoBatchError,

@@ -108,7 +108,7 @@ class Backoff:
     max_attempts: int = 4
     first_seconds: float = 0.1
     """The most before the second try; it doubles with each."""
-    longest_seconds: float = 5.0
+    max_seconds: float = 5.0
 
     def pause(self, attempt: int, floor: float, random: Random) -> float:
         """Seconds after try number `attempt`, from 1.
@@ -118,7 +118,7 @@ class Backoff:
         wait that AWS asks for, before which nothing is sent.
         """
         return floor + random.uniform(
-            0, min(self.first_seconds * 2.0 ** (attempt - 1), self.longest_seconds)
+            0, min(self.first_seconds * 2.0 ** (attempt - 1), self.max_seconds)
         )
 
 

@@ -20,7 +20,7 @@ from taskgate_client.commands.command import (
 )
 from taskgate_client.commands.exits import Exit
 from taskgate_client.errors import CallError
-from taskgate_client.requests import MOST_NAMES
+from taskgate_client.requests import MAX_NAMES
 
 
 @command
@@ -49,9 +49,9 @@ def act(client: Client, screen: Screen, options: Namespace) -> Exit:
 def _update(client: Client, names: list[str], options: Namespace) -> dict[str, CallError | None]:
     action = task_update_pb2.TaskAction.Value(f"TASK_ACTION_{options.action.upper()}")
     done: dict[str, CallError | None] = {}
-    for start in range(0, len(names), MOST_NAMES):
+    for start in range(0, len(names), MAX_NAMES):
         done |= client.batch_update_tasks(
-            dict.fromkeys(names[start : start + MOST_NAMES], action),
+            dict.fromkeys(names[start : start + MAX_NAMES], action),
             reason=options.reason,
             request_id=str(uuid4()),
             time_limit=options.time_limit,

@@ -15,18 +15,18 @@ from typing import Final, TypeVar
 
 from taskgate.v1 import task_log_pb2
 from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.logs.finder import LogFinder, LogPlace
 from taskgate_server.tasks.logs.messages import to_messages
-from taskgate_server.tasks.logs.places import LogFinder, LogPlace
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.logs import Cursor, Line, Reading, Section, read_last
 from taskgate_server.upstream.options import CallOptions, Priority
-from taskgate_server.upstream.paced import CIRCUIT_OPEN, QUOTA
+from taskgate_server.upstream.pipeline import CIRCUIT_OPEN, QUOTA
 from taskgate_server.upstream.retries import Sleep, is_retryable, is_throttle, told_delay
 
 T = TypeVar("T")
 
-SHORTEST_PERIOD_SECONDS: Final = 1.0
-LONGEST_PERIOD_SECONDS: Final = 5.0
+MIN_PERIOD_SECONDS: Final = 1.0
+MAX_PERIOD_SECONDS: Final = 5.0
 PERIOD_GROWTH: Final = 1.5
 """A log that goes on is read each second while lines come, and ever more seldom while not."""
 
@@ -78,7 +78,7 @@ class Patience:
         Raises:
             errors.TaskgateError: one that does not pass.
         """
-        began, pause = math.inf, SHORTEST_PERIOD_SECONDS
+        began, pause = math.inf, MIN_PERIOD_SECONDS
         while True:
             try:
                 return await ask()
@@ -89,7 +89,7 @@ class Patience:
                     raise
                 seconds = max(told_delay(error), pause)
             await self.sleep(seconds)
-            pause = min(pause * 2, LONGEST_PERIOD_SECONDS)
+            pause = min(pause * 2, MAX_PERIOD_SECONDS)
 
     def _may_pass(self, error: TaskgateError, seconds: float) -> bool:
         if is_throttle(error) or error.reason == QUOTA:
@@ -127,7 +127,7 @@ class Following:
     """What has been read backwards and not told."""
     _left: int | None = field(init=False, default=None)
     """How many lines may still be told; None for any number."""
-    _period: float = field(init=False, default=SHORTEST_PERIOD_SECONDS)
+    _period: float = field(init=False, default=MIN_PERIOD_SECONDS)
     _had_lines: bool = field(init=False, default=False)
     """Whether there have been some since the last pause."""
     _over_since: float = field(init=False, default=math.inf)
@@ -264,8 +264,8 @@ class Following:
         return quiet_for >= QUIET_SECONDS or now - self._over_since >= GRACE_SECONDS
 
     async def _pause(self) -> None:
-        grown = min(self._period * PERIOD_GROWTH, LONGEST_PERIOD_SECONDS)
-        self._period = SHORTEST_PERIOD_SECONDS if self._had_lines else grown
+        grown = min(self._period * PERIOD_GROWTH, MAX_PERIOD_SECONDS)
+        self._period = MIN_PERIOD_SECONDS if self._had_lines else grown
         self._had_lines = False
         await self.patience.sleep(self._period)
 

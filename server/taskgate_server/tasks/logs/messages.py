@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskgate.v1 import task_log_pb2
 from taskgate_server.upstream.logs import Line
 
-MOST_LINES: Final = 1000
-MOST_BYTES: Final = 256 * 1024
+MAX_LINES: Final = 1000
+MAX_BYTES: Final = 256 * 1024
 LINE_OVERHEAD_BYTES: Final = 32
 """What a line takes besides its text: its time, tags and lengths."""
 
@@ -25,7 +25,7 @@ def to_messages(lines: Iterable[Line]) -> Iterator[task_log_pb2.StreamTaskLogsRe
     size = 0
     for line in lines:
         added = len(line.message.encode()) + LINE_OVERHEAD_BYTES
-        if part and (len(part) == MOST_LINES or size + added > MOST_BYTES):
+        if part and (len(part) == MAX_LINES or size + added > MAX_BYTES):
             yield _message(part)
             part, size = [], 0
         part.append(_line(line))

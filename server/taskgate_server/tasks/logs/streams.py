@@ -14,8 +14,8 @@ from taskgate_server import errors
 from taskgate_server.calls import Call
 from taskgate_server.tasks.backend import Backends
 from taskgate_server.tasks.durations import heartbeat_seconds
+from taskgate_server.tasks.logs.finder import LogFinder
 from taskgate_server.tasks.logs.following import Following, Patience, Wanted
-from taskgate_server.tasks.logs.places import LogFinder
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.retries import Sleep
 
@@ -24,7 +24,7 @@ Parts: TypeAlias = AsyncGenerator[Part, None]
 
 HEARTBEAT: Final = Part(heartbeat=task_log_pb2.LogHeartbeat())
 
-LONGEST_TAIL: Final = 10_000
+MAX_TAIL: Final = 10_000
 """Lines; they are read backwards, and so are held in memory."""
 
 
@@ -125,8 +125,8 @@ def _wanted(request: task_log_pb2.StreamTaskLogsRequest) -> Wanted:
     faults = {
         field: "must not be negative" for field in ("limit", "tail") if getattr(request, field) < 0
     }
-    if request.tail > LONGEST_TAIL:
-        faults["tail"] = f"must be at most {LONGEST_TAIL}: use since for more"
+    if request.tail > MAX_TAIL:
+        faults["tail"] = f"must be at most {MAX_TAIL}: use since for more"
     if request.HasField("attempt") and request.attempt < 1:
         faults["attempt"] = "must be 1 or more"
     if faults:

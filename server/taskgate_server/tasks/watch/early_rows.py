@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from taskgate_server.tasks.watch.ledger import Entry
+from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.snapshots import Snapshot
 
 
@@ -35,7 +35,7 @@ class EarlyRows:
         for entry in arrived:
             if entry.name in self.names:
                 self.changed[entry.name] = entry
-            elif not entry.removed and entry.asked_at >= since:
+            elif not entry.removed and entry.sent_at >= since:
                 self.names.add(entry.name)
                 rows.append(entry)
         times = [entry.observe_time for entry in rows if entry.observe_time is not None]
@@ -48,4 +48,4 @@ class EarlyRows:
         if not self.names:
             return snapshot
         rest = [name for name in snapshot.names if name not in self.names]
-        return Snapshot(snapshot.ledger, rest)
+        return Snapshot(snapshot.change_log, rest)

@@ -12,15 +12,15 @@ from functools import partial
 from random import Random
 from typing import Final, TypeVar
 
-from taskgate_server.supervision import BackgroundTask, Supervision
+from taskgate_server.background_tasks import BackgroundTask, Supervision
 from taskgate_server.tasks.backend import Backends, TaskBackend
 from taskgate_server.tasks.names import Parent
-from taskgate_server.tasks.watch.ledger import Ledger, Sequence
+from taskgate_server.tasks.watch.change_log import ChangeLog, Sequence
 from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.parent_end import Parents
+from taskgate_server.tasks.watch.poll_interval import Budget
 from taskgate_server.tasks.watch.poller import Means, Poller, Timing
 from taskgate_server.tasks.watch.resume import BOOT_BYTES
-from taskgate_server.tasks.watch.rhythm import Budget
 from taskgate_server.tasks.watch.sources import Watching, load_watching
 from taskgate_server.tasks.watch.whole_poller import WholePoller
 
@@ -99,10 +99,10 @@ class Hub:
         poller = self._whole.get(key)
         if poller is None or poller.gone or poller.ended:
             source = service.whole(parent, full_view=key.full_view)
-            ledger = Ledger(backend.task, self.sequence)
+            change_log = ChangeLog(backend.task, self.sequence)
             read_parent = partial(Parents(backend).read, parent.name)
             means = self._means[backend.gateway.spec.name]
-            poller = WholePoller(source, ledger, means, read_parent)
+            poller = WholePoller(source, change_log, means, read_parent)
             self._start(self._whole, key, poller)
         return poller
 
@@ -113,9 +113,9 @@ class Hub:
         poller = self._named.get(key)
         if poller is None or poller.ended:
             source = service.named(key.name, full_view=key.full_view)
-            ledger = Ledger(backend.task, self.sequence, tells_absent=True)
+            change_log = ChangeLog(backend.task, self.sequence, tells_absent=True)
             means = self._means[backend.gateway.spec.name]
-            poller = NamedPoller(source, ledger, means, Parents(backend))
+            poller = NamedPoller(source, change_log, means, Parents(backend))
             self._start(self._named, key, poller)
         return poller
 

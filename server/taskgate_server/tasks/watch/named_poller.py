@@ -10,10 +10,10 @@ from typing import Final
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.parent_state import ParentState
-from taskgate_server.tasks.watch.ledger import Entry, Ledger
+from taskgate_server.tasks.watch.change_log import ChangeLog, Entry
 from taskgate_server.tasks.watch.parent_end import ParentEnd, Parents
+from taskgate_server.tasks.watch.poll_interval import MIN_SECONDS, AtOnce
 from taskgate_server.tasks.watch.poller import NEVER, Means, Poller, Wakes
-from taskgate_server.tasks.watch.rhythm import SHORTEST_SECONDS, AtOnce
 from taskgate_server.tasks.watch.sources import Faults, Source, raise_first
 
 ROOTS_PER_SWEEP: Final = 2
@@ -25,13 +25,15 @@ class NamedPoller(Poller):
 
     Args:
         source: see `Poller`.
-        ledger: see `Poller`.
+        change_log: see `Poller`.
         means: see `Poller`.
         parents: reads the states of the tasks' jobs or runs.
     """
 
-    def __init__(self, source: Source, ledger: Ledger, means: Means, parents: Parents) -> None:
-        super().__init__(source, ledger, means)
+    def __init__(
+        self, source: Source, change_log: ChangeLog, means: Means, parents: Parents
+    ) -> None:
+        super().__init__(source, change_log, means)
         self._parents = parents
         self._roots: dict[str, ParentEnd] = {}
         """Jobs and runs of watched tasks that have not settled, by name."""
@@ -45,7 +47,7 @@ class NamedPoller(Poller):
         """Why a task could not be read when it last was to be, by name."""
         self.faulted_at: dict[str, float] = {}
         """When that was."""
-        self.next_at = self._clock() + SHORTEST_SECONDS  # whoever comes touches its tasks
+        self.next_at = self._clock() + MIN_SECONDS  # whoever comes touches its tasks
 
     @property
     def is_watched(self) -> bool:
@@ -77,7 +79,7 @@ class NamedPoller(Poller):
                 del self._watchers[name]
                 self.faults.pop(name, None)
                 self.faulted_at.pop(name, None)
-                if self.ledger.get(name) is not None:
+                if self.change_log.get(name) is not None:
                     self._left_at[name] = self._clock()
         self._end_if_unused()
 
@@ -86,13 +88,13 @@ class NamedPoller(Poller):
         self._forget_left(began)
         settled_before = began - self._timing.settled_by_name
         names = [name for name in self._watchers if full or self._is_due(name, settled_before)]
-        self._note(names, await self._source.read(self.ledger, names, self._budget), began)
+        self._note(names, await self._source.read(self.change_log, names, self._budget), began)
 
     async def _read(self, names: Collection[str]) -> None:
         names = [name for name in names if name in self._watchers]
         began, pace = self._clock(), AtOnce(self._budget)
         try:
-            self._note(names, await self._source.read(self.ledger, names, pace), began)
+            self._note(names, await self._source.read(self.change_log, names, pace), began)
         finally:
             self._wake_for(names, all_of_them=False)
 
@@ -107,8 +109,8 @@ class NamedPoller(Poller):
             raise_first(faults)
 
     def _is_due(self, name: str, settled_before: float) -> bool:
-        entry = self.ledger.get(name)
-        return entry is None or not entry.settled or entry.asked_at <= settled_before
+        entry = self.change_log.get(name)
+        return entry is None or not entry.settled or entry.sent_at <= settled_before
 
     def _moving(self) -> bool:
         return any(self._is_due(name, NEVER) for name in self._watchers)
@@ -116,7 +118,7 @@ class NamedPoller(Poller):
     def _forget_left(self, now: float) -> None:
         old = [name for name, at in self._left_at.items() if now - at > self._timing.linger]
         for name in old:
-            self.ledger.forget(name)
+            self.change_log.forget(name)
             del self._left_at[name]
 
     def ended_parent(self, entry: Entry) -> ParentState | None:
@@ -124,7 +126,7 @@ class NamedPoller(Poller):
         if entry.settled or not self._roots:
             return None
         root = self._roots.get(self._parents.root_of(entry.name))
-        if root is None or not root.is_conclusive(entry.asked_at, all_settled=False):
+        if root is None or not root.is_conclusive(entry.sent_at, all_settled=False):
             return None
         return root.state
 
@@ -139,7 +141,7 @@ class NamedPoller(Poller):
         new, self._stuck = stuck - self._stuck, stuck
         self._wake_for(new, all_of_them=False)
         reads = [self._next_read(entry) for entry in unsettled if entry.name not in stuck]
-        self._sweep_again(min(reads, default=math.inf), pause=SHORTEST_SECONDS)
+        self._sweep_again(min(reads, default=math.inf), pause=MIN_SECONDS)
         return False
 
     def _unsettled(self) -> list[Entry]:
@@ -148,7 +150,7 @@ class NamedPoller(Poller):
             entry
             for name, watchers in self._watchers.items()
             if any(watcher.wants_settled for watcher in watchers)
-            and (entry := self.ledger.get(name)) is not None
+            and (entry := self.change_log.get(name)) is not None
             and not entry.settled
         ]
 

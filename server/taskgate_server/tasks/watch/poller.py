@@ -19,8 +19,8 @@ from typing import Protocol
 
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.watch.ledger import Ledger
-from taskgate_server.tasks.watch.rhythm import Budget, Rhythm
+from taskgate_server.tasks.watch.change_log import ChangeLog
+from taskgate_server.tasks.watch.poll_interval import Budget, PollInterval
 from taskgate_server.tasks.watch.sources import Source
 from taskgate_server.telemetry import log_bug
 
@@ -73,12 +73,12 @@ class Poller:
 
     Args:
         source: reads the tasks.
-        ledger: has what was read.
+        change_log: has what was read.
         means: that it shares with others.
     """
 
-    def __init__(self, source: Source, ledger: Ledger, means: Means) -> None:
-        self.ledger = ledger
+    def __init__(self, source: Source, change_log: ChangeLog, means: Means) -> None:
+        self.change_log = change_log
         self.gone = False
         """AWS has the parent no longer."""
         self.ended = False
@@ -94,11 +94,11 @@ class Poller:
         self.next_at = NEVER
         """When AWS is to be asked again."""
         self._source = source
-        ledger.tell = self._publish
+        change_log.tell = self._publish
         self._budget = means.budget
         self._clock = means.clock
         self._timing = means.timing
-        self._rhythm = Rhythm(means.random)
+        self._rhythm = PollInterval(means.random)
         self._full_at = NEVER
         self._news_since_full = False
         self._running: asyncio.Task[None] | None = None
@@ -193,7 +193,7 @@ class Poller:
         raise NotImplementedError
 
     def _moving(self) -> bool:
-        return not self.ledger.all_settled
+        return not self.change_log.all_settled
 
     # --- The loops -----------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class Poller:
         self.next_at = self._clock() + self._rhythm.after_failure()
 
     def _publish(self, *, all_of_them: bool = False) -> None:
-        changed = self.ledger.take_changed()
+        changed = self.change_log.take_changed()
         self._news_since_full |= bool(changed)
         self._wake_for(changed, all_of_them=all_of_them)
 
@@ -245,7 +245,7 @@ class Poller:
         began = self.began_at = self._clock()
         # While it lasts, whoever wants a fresher one sets `next_at` anew.
         self.next_at = float("inf")
-        number = self.ledger.latest
+        number = self.change_log.latest
         pause = self._timing.full_after_news if self._news_since_full else self._timing.full
         full = began >= self._full_at + pause
         await self._sweep(full=full)
@@ -253,12 +253,12 @@ class Poller:
             self._full_at, self._news_since_full = began, False
         self.swept_at, self.error = began, None
         has_ended = await self._find_end(began)
-        news = self.ledger.latest != number
+        news = self.change_log.latest != number
         pause = self._rhythm.after(news=news, moving=self._moving())
         self.next_at = min(self.next_at, self._clock() + pause)
         self._publish(all_of_them=has_ended or bool(self._waiting))
-        if self.ledger.fault is not None:
-            fault, self.ledger.fault = self.ledger.fault, None
+        if self.change_log.fault is not None:
+            fault, self.change_log.fault = self.change_log.fault, None
             raise fault
 
     def _sweep_again(self, at: float, *, pause: float) -> None:

@@ -19,7 +19,7 @@ from taskgate_server.tasks.watch.views import Some, View, Whole
 from taskgate_server.tasks.watch.wait import Waiter, end_of
 from taskgate_server.tasks.watch.watcher import Reason, Watch, Wish
 
-MOST_NAMES: Final = 1_000
+MAX_NAMES: Final = 1_000
 MIN_WAIT_SECONDS: Final = 1.0
 """The shortest `max_wait`, so that callers in a loop do not call all the time."""
 
@@ -82,7 +82,7 @@ class Watches:
         seconds = end_of(self.default_time_limit if left is None else left)
         view = Some(self.hub.named(backend, request.name, full_view=False), [request.name])
         waiter = Waiter(self.hub, view, request.name, request.states)
-        return await waiter.answer(seconds, max_wait)
+        return await waiter.aws_response(seconds, max_wait)
 
     def _views(self, request: task_watch_pb2.WatchTasksRequest, *, full_view: bool) -> list[View]:
         """What the request watches.
@@ -94,8 +94,8 @@ class Watches:
             raise errors.invalid_request({"parent": "exactly one of parent and names is required"})
         if request.parent:
             return [self._parent(request.parent, full_view=full_view)]
-        if len(request.names) > MOST_NAMES:
-            raise errors.invalid_request({"names": f"must be {MOST_NAMES} at most"})
+        if len(request.names) > MAX_NAMES:
+            raise errors.invalid_request({"names": f"must be {MAX_NAMES} at most"})
         pollers: dict[NamedPoller, list[str]] = {}
         names = dict.fromkeys(request.names)
         for index, name in enumerate(names):

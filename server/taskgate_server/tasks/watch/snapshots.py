@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from taskgate_server.tasks.watch import wire
-from taskgate_server.tasks.watch.ledger import Entry, Ledger
+from taskgate_server.tasks.watch import messages as wire
+from taskgate_server.tasks.watch.change_log import ChangeLog, Entry
 
 MESSAGE_TASKS: Final = 100
 MESSAGE_BYTES: Final = 256 * 1024
@@ -34,7 +34,7 @@ class Made:
 class Snapshot:
     """A snapshot being told to one watcher."""
 
-    ledger: Ledger
+    change_log: ChangeLog
     names: Sequence[str]
     """The tasks at the beginning."""
     made: dict[int, Made] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Snapshot:
         for start in range(0, len(self.names), MESSAGE_TASKS):
             entries = []
             for name in self.names[start : start + MESSAGE_TASKS]:
-                entry = self.ledger.get(name)
+                entry = self.change_log.get(name)
                 if entry is None or entry.removed or entry.added > position:
                     self.left_out.add(name)
                 else:
@@ -79,8 +79,8 @@ class Snapshot:
 class Snapshots:
     """The snapshots of all tasks of a ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, change_log: ChangeLog) -> None:
+        self._ledger = change_log
         self._membership = -1
         self._names: tuple[str, ...] = ()
         self._made: dict[int, Made] = {}

@@ -17,8 +17,8 @@ from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.names import Parent
-from taskgate_server.tasks.watch.ledger import Ledger
-from taskgate_server.tasks.watch.rhythm import Pace
+from taskgate_server.tasks.watch.change_log import ChangeLog
+from taskgate_server.tasks.watch.poll_interval import Pace
 from taskgate_server.upstream.options import POLLERS, CallOptions, Priority
 from taskgate_server.upstream.plans import plan_operation
 
@@ -37,11 +37,11 @@ Faults: TypeAlias = dict[str, TaskgateError]
 class Source(Protocol):
     """Reads the tasks of one parent, or any of a service, into a ledger."""
 
-    async def sweep(self, ledger: Ledger, pace: Pace, *, full: bool) -> None:
+    async def sweep(self, change_log: ChangeLog, pace: Pace, *, full: bool) -> None:
         """Brings the ledger up to date with AWS.
 
         Args:
-            ledger: what is known so far.
+            change_log: what is known so far.
             pace: asked before each call.
             full: whether all is to be read, also what seems not to have changed.
 
@@ -49,7 +49,7 @@ class Source(Protocol):
             TaskgateError: AWS could not be asked; NOT_FOUND if it has no such parent.
         """
 
-    async def read(self, ledger: Ledger, names: Collection[str], pace: Pace) -> Faults:
+    async def read(self, change_log: ChangeLog, names: Collection[str], pace: Pace) -> Faults:
         """Brings some tasks up to date; what could not be read is in what it returns."""
 
 
@@ -76,7 +76,7 @@ class Watching(Protocol):
 
 def load_watching(backend: TaskBackend, clock: Callable[[], float]) -> Watching:
     """The `Watching` of a backend's service."""
-    module = import_module(f"taskgate_server.tasks.watch.{backend.gateway.spec.name}")
+    module = import_module(f"taskgate_server.services.{backend.gateway.spec.name}.watch")
     watching: Watching = module.Watching(Reader(backend, clock))
     return watching
 
@@ -86,7 +86,7 @@ class Said:
     """An answer of AWS's."""
 
     value: Mapping[str, Any]
-    asked_at: float
+    sent_at: float
     """When AWS was asked, by the clock: what it says may be as old as that."""
     observe_time: float
     """When the answer came, in seconds since 1970."""
@@ -105,9 +105,9 @@ class Reader:
         Raises:
             TaskgateError: as AWS answers.
         """
-        asked_at = self.clock()
-        answer = await self.backend.gateway.call(operation, params, OPTIONS)
-        return Said(value=answer.value, asked_at=asked_at, observe_time=answer.observe_time)
+        sent_at = self.clock()
+        response = await self.backend.gateway.call(operation, params, OPTIONS)
+        return Said(value=response.value, sent_at=sent_at, observe_time=response.observe_time)
 
     async def pages(
         self, operation: str, params: Mapping[str, Any], token: str, pace: Pace
@@ -131,7 +131,7 @@ class Reader:
 
     async def get_each(
         self,
-        ledger: Ledger,
+        change_log: ChangeLog,
         names: Collection[str],
         pace: Pace,
         members: Collection[str] | None = None,
@@ -139,7 +139,7 @@ class Reader:
         """Reads tasks by name, as many in one call as the service allows.
 
         Args:
-            ledger: told what AWS says.
+            change_log: told what AWS says.
             names: the tasks'.
             pace: asked before each call.
             members: those of AWS's answer that count; all if None.
@@ -150,27 +150,27 @@ class Reader:
         faults: Faults = {}
 
         async def one(name: str) -> None:
-            asked_at = self.clock()
+            sent_at = self.clock()
             try:
                 said = await self.ask(operation, self.backend.names.parse(name, "name"))
             except TaskgateError as error:
                 if error.code is StatusCode.NOT_FOUND:
-                    ledger.lose(name, asked_at)
+                    change_log.lose(name, sent_at)
                 else:
                     faults[name] = error
                 return
-            answer = {
+            response = {
                 member: value
                 for member, value in said.value.items()
                 if members is None or member in members
             }
-            ledger.see(name, answer, said.asked_at, said.observe_time)
+            change_log.see(name, response, said.sent_at, said.observe_time)
 
         for some in batched(list(names), size):
             await pace.take()
             # Together: the gateway makes one call of them.
             await asyncio.gather(*(one(name) for name in some))
-            ledger.tell()
+            change_log.tell()
         return faults
 
 
@@ -182,7 +182,7 @@ def row_id(row: Mapping[str, Any], member: str, operation: str) -> str:
     """
     found = row.get(member)
     if not found:
-        raise errors.unreadable_answer(operation)
+        raise errors.unreadable_response(operation)
     return str(found)
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.parent_state import ParentState
-from taskgate_server.tasks.watch.ledger import Entry
+from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.poller import NEVER, Poller, Wakes
 from taskgate_server.tasks.watch.snapshots import Snapshot
@@ -46,7 +46,7 @@ class View(Protocol):
         """What is known of them."""
 
     def since(self, position: int, limit: int) -> list[Entry]:
-        """The changes after a position, as `Ledger.since`."""
+        """The changes after a position, as `ChangeLog.since`."""
 
     def remembers(self, position: int) -> bool:
         """Whether all is known that has happened since a watcher came as far as that."""
@@ -69,7 +69,7 @@ class Whole:
 
     def __init__(self, poller: WholePoller) -> None:
         self.poller = poller
-        self._ledger = poller.ledger
+        self._ledger = poller.change_log
 
     def attach(self, watcher: Wakes) -> None:
         """See `View`."""
@@ -142,7 +142,7 @@ class Some:
     def __init__(self, poller: NamedPoller, names: Collection[str]) -> None:
         self.poller: NamedPoller = poller
         self._names = tuple(names)
-        self._ledger = poller.ledger
+        self._ledger = poller.change_log
 
     def attach(self, watcher: Wakes) -> None:
         """See `View`."""
@@ -215,4 +215,4 @@ class Some:
 
     def _asked_at(self, name: str) -> float:
         entry = self._ledger.get(name)
-        return NEVER if entry is None else entry.asked_at
+        return NEVER if entry is None else entry.sent_at

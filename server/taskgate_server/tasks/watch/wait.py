@@ -13,13 +13,13 @@ from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.states import State
+from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.hub import Hub
-from taskgate_server.tasks.watch.ledger import Entry
 from taskgate_server.tasks.watch.subscription import Subscription
 from taskgate_server.tasks.watch.views import Some
 
-LONGEST_MARGIN_SECONDS: Final = 1.0
-SHORTEST_MARGIN_SECONDS: Final = 0.1
+MAX_MARGIN_SECONDS: Final = 1.0
+MIN_MARGIN_SECONDS: Final = 0.1
 MARGIN: Final = 0.1
 """The part of the caller's time that is left for the answer to travel."""
 
@@ -29,7 +29,7 @@ RECENT_SECONDS: Final = 10.0
 
 def end_of(seconds: float) -> float:
     """Seconds until a caller is to be answered that waits for so many."""
-    margin = min(max(seconds * MARGIN, SHORTEST_MARGIN_SECONDS), LONGEST_MARGIN_SECONDS)
+    margin = min(max(seconds * MARGIN, MIN_MARGIN_SECONDS), MAX_MARGIN_SECONDS)
     return seconds - min(margin, seconds / 2)
 
 
@@ -49,7 +49,7 @@ class Waiter(Subscription):
         self._name = name
         self._states = frozenset(states)
 
-    async def answer(
+    async def aws_response(
         self, seconds: float, max_wait: float = math.inf
     ) -> task_watch_pb2.WaitTaskResponse:
         """Return the task when the wait is over.
@@ -98,7 +98,7 @@ class Waiter(Subscription):
 
         A caller that waits for long calls again and again, and must not cost an AWS call each time.
         """
-        is_recent = now - entry.asked_at <= RECENT_SECONDS
+        is_recent = now - entry.sent_at <= RECENT_SECONDS
         return is_recent and not entry.removed and not self._response(entry).done
 
     def _response(self, entry: Entry) -> task_watch_pb2.WaitTaskResponse:

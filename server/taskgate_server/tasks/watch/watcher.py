@@ -15,10 +15,10 @@ from taskgate_server.status import to_status
 from taskgate_server.tasks.counts import to_counts
 from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.states import all_settled
-from taskgate_server.tasks.watch import wire
+from taskgate_server.tasks.watch import messages as wire
+from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.early_rows import EarlyRows
 from taskgate_server.tasks.watch.hub import Hub
-from taskgate_server.tasks.watch.ledger import Entry
 from taskgate_server.tasks.watch.resume import ResumeToken
 from taskgate_server.tasks.watch.snapshots import messages_of
 from taskgate_server.tasks.watch.subscription import Subscription

@@ -9,10 +9,10 @@ from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.parent_state import ParentState
-from taskgate_server.tasks.watch.ledger import Ledger
+from taskgate_server.tasks.watch.change_log import ChangeLog
 from taskgate_server.tasks.watch.parent_end import ParentEnd
+from taskgate_server.tasks.watch.poll_interval import AtOnce
 from taskgate_server.tasks.watch.poller import NEVER, Means, Poller, Wakes
-from taskgate_server.tasks.watch.rhythm import AtOnce
 from taskgate_server.tasks.watch.snapshots import Snapshots
 from taskgate_server.tasks.watch.sources import Source, raise_first
 
@@ -22,7 +22,7 @@ class WholePoller(Poller):
 
     Args:
         source: see `Poller`.
-        ledger: see `Poller`.
+        change_log: see `Poller`.
         means: see `Poller`.
         read_parent: reads the state of the parent itself.
     """
@@ -30,16 +30,16 @@ class WholePoller(Poller):
     def __init__(
         self,
         source: Source,
-        ledger: Ledger,
+        change_log: ChangeLog,
         means: Means,
         read_parent: Callable[[], Awaitable[ParentState]],
     ) -> None:
-        super().__init__(source, ledger, means)
+        super().__init__(source, change_log, means)
         self._read_parent = read_parent
         self._parent = ParentEnd()
         self._has_ended = False
         """Whether the latest sweep was conclusive. False if no watcher wants to know."""
-        self.snapshots = Snapshots(self.ledger)
+        self.snapshots = Snapshots(self.change_log)
         self._watchers: set[Wakes] = set()
         self._not_found = 0
 
@@ -57,7 +57,7 @@ class WholePoller(Poller):
     def settled(self) -> bool:
         """Whether nothing changes until a caller acts; False if no watcher wants to know."""
         state = self._parent.state
-        still = state is not None and state.settles(all_settled=self.ledger.all_settled)
+        still = state is not None and state.settles(all_settled=self.change_log.all_settled)
         return self._has_ended and still
 
     def attach(self, watcher: Wakes) -> None:
@@ -75,7 +75,7 @@ class WholePoller(Poller):
         # Watchers wait for the first one, which may be long, and others must not pay for it.
         pace = AtOnce() if first else self._budget
         try:
-            await self._source.sweep(self.ledger, pace, full=full or first)
+            await self._source.sweep(self.change_log, pace, full=full or first)
         except TaskgateError as error:
             self._not_found = self._not_found + 1 if error.code is StatusCode.NOT_FOUND else 0
             # AWS has to say so twice of what it had before.
@@ -85,15 +85,15 @@ class WholePoller(Poller):
         else:
             self._not_found = 0
         if first:
-            self.ledger.begin()
-        self.ledger.trim()
+            self.change_log.begin()
+        self.change_log.trim()
 
     async def _read(self, names: Collection[str]) -> None:
-        raise_first(await self._source.read(self.ledger, names, AtOnce(self._budget)))
+        raise_first(await self._source.read(self.change_log, names, AtOnce(self._budget)))
 
     def _lose_all(self) -> None:
-        for entry in list(self.ledger.entries()):
-            self.ledger.lose(entry.name, self._clock())
+        for entry in list(self.change_log.entries()):
+            self.change_log.lose(entry.name, self._clock())
         self.gone = True
 
     async def _find_end(self, swept_at: float) -> bool:
@@ -101,14 +101,14 @@ class WholePoller(Poller):
         had_ended, self._has_ended = self._has_ended, False
         if not any(watcher.wants_settled for watcher in self._watchers):
             return False
-        if self.ledger.all_settled:
+        if self.change_log.all_settled:
             self._parent.update(await self._read_parent(), self._clock())
         elif self._parent.is_due(self._clock()):
             self._budget.spend()
             self._parent.checked_at = self._clock()
             with suppress(TaskgateError):  # the tasks are known, and the next check is soon
                 self._parent.update(await self._read_parent(), self._clock())
-        settled = self.ledger.all_settled
+        settled = self.change_log.all_settled
         self._has_ended = self._parent.is_conclusive(swept_at, all_settled=settled)
         if not self._has_ended:
             at = self._parent.next_read(all_settled=settled)

@@ -1,0 +1,94 @@
+"""`taskgate emulate`: its options, and the serving until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from taskgate_emulator.core.registry import Settings, World
+from taskgate_emulator.core.server import serve_until
+
+__all__ = ["run"]
+
+_PORT = 4580
+_WAYS = {
+    "behaviour": "does what AWS does",
+    "generic": "a plain resource, from the model",
+    "501": "not emulated",
+}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command. Returns 0, or 1 for a failure that is told on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.list:
+            _list(World(Settings(seed="empty")))
+            return 0
+        asyncio.run(_serve(options))
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"taskgate: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="taskgate emulate",
+        description="A local AWS: Deadline Cloud, HealthOmics, Logs, EventBridge, SQS and STS.",
+        epilog="FILEs are TOML, JSON or YAML; docs/emulator.md says what is in them.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument(
+        "--port", type=int, default=_PORT, help="0 for a free one; default: %(default)s"
+    )
+    parser.add_argument(
+        "--seed", default="demo", metavar="NAME|FILE", help="demo (default), empty or a file"
+    )
+    parser.add_argument("--speed", type=float, default=1.0, help="how fast time goes; default: 1")
+    parser.add_argument(
+        "--quotas", default="off", metavar="aws|off|FILE", help="what AWS allows; default: off"
+    )
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="what goes wrong, by rule")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keeps everything, in SQLite")
+    parser.add_argument(
+        "--list", action="store_true", help="tell how each operation is emulated, and exit"
+    )
+    return parser
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    world = World(
+        Settings(
+            speed=options.speed,
+            seed=options.seed,
+            quotas=options.quotas,
+            faults=options.faults or (),
+            state=options.state,
+        )
+    )
+
+    def ready(url: str) -> None:
+        what = f"the {options.seed} seed" if options.state is None else f"state in {options.state}"
+        sys.stdout.write(f"A local AWS at {url}: Deadline Cloud and HealthOmics, {what}.\n")
+        sys.stdout.flush()
+
+    serving = asyncio.ensure_future(
+        serve_until(asyncio.Event(), world, options.host, options.port, ready)
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+def _list(world: World) -> None:
+    for service, operations in world.dispatcher.ways().items():
+        for way, meaning in _WAYS.items():
+            names = sorted(name for name, each in operations.items() if each == way)
+            sys.stdout.write(f"{service} {way} ({meaning}): {len(names)}\n")
+            sys.stdout.writelines(f"  {name}\n" for name in names)

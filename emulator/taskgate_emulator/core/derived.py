@@ -1,0 +1,221 @@
+"""What a resource has that its creator did not say: ids, ARNs, moments, statuses, zeros."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from taskgate_emulator.core.catalog import Resource
+from taskgate_emulator.core.patterns import compile_pattern
+from taskgate_emulator.core.state import ACCOUNT_ID, CALLER, REGION, Account, Key
+from taskgate_server.aws.model import (
+    ListShape,
+    MapShape,
+    Shape,
+    StructureShape,
+    enum_values,
+    is_union,
+)
+
+__all__ = ["UnderivedError", "arn_of", "complete", "derivable", "kebab", "new_id"]
+
+_READY = ("ACTIVE", "READY", "IDLE", "CREATED", "AVAILABLE", "ENABLED", "NONE")
+"""Words for a thing that is as it should be, the better first."""
+
+_STATUS = frozenset({"status", "state", "lifecycleStatus"})
+_CREATED = frozenset({"createdAt", "creationTime"})
+_UPDATED = frozenset({"updatedAt", "updateTime"})
+_OWN_ARN = frozenset({"arn", "storeArn", "versionArn"})
+_ALWAYS = _STATUS | _CREATED | _OWN_ARN | {"createdBy", "id", "uuid", "tags", "storeId"}
+"""Members that are there even where the model does not require them."""
+
+
+class UnderivedError(Exception):
+    """A member that must be there, and of which nothing is known."""
+
+
+def complete(
+    resource: Resource, record: dict[str, Any], params: Mapping[str, Any], account: Account
+) -> None:
+    """Give a new record all the members that its answers require, and the usual others.
+
+    Raises:
+        UnderivedError: one of them is not known.
+    """
+    for shape in _answers(resource):
+        for name, member in shape.members.items():
+            if record.get(name) is not None:
+                continue
+            if name in shape.required_members or name in _ALWAYS or _special(resource, name):
+                record[name] = _derive(resource, name, member, record, params, account)
+
+
+def derivable(resource: Resource) -> bool:
+    """Whether a record of the resource can be complete when its creator says all there is."""
+    create = resource.operations.get("Create") or resource.operations.get("Put")
+    create = create or resource.operations.get("Associate")
+    if create is None or create.input_shape is None or not _answers(resource):
+        return False
+    given = {*create.input_shape.members, *resource.labels}
+    return all(
+        name in given or _special(resource, name) or _is_known(name, shape.members[name])
+        for shape in _answers(resource)
+        for name in shape.required_members
+    )
+
+
+def new_id(shape: Shape, noun: str, random: Random) -> str:
+    """An id that the model's pattern allows: the service's usual form first."""
+    hexadecimal = f"{random.getrandbits(128):032x}"
+    candidates = [
+        f"{noun.lower()}-{hexadecimal}",
+        f"{kebab(noun).replace('-', '')}-{hexadecimal}",
+        f"{kebab(noun).split('-')[0]}-{hexadecimal}",
+        *(f"{prefix}-{hexadecimal}" for prefix in _prefixes(shape)),
+        str(random.randrange(10**9, 10**10)),
+        str(random.randrange(10**6, 10**7)),
+        str(UUID(int=random.getrandbits(128), version=4)),
+        hexadecimal,
+    ]
+    pattern = shape.metadata.get("pattern")
+    if pattern is None:
+        return hexadecimal
+    matches = compile_pattern(pattern)
+    for candidate in candidates:
+        if matches(candidate):
+            return candidate
+    raise UnderivedError(shape.name)
+
+
+def arn_of(resource: Resource, key: Key) -> str:
+    """The ARN of a resource."""
+    parts = []
+    chain = (*resource.outer, resource)
+    for position, part in enumerate(chain):
+        word = part.noun
+        if position:
+            word = word.removeprefix(chain[position - 1].noun)
+        name = kebab(word) if resource.service == "deadline" else word[0].lower() + word[1:]
+        parts.append(f"{name}/{key[len(part.labels) - 1 if part is not resource else -1]}")
+    path = "/".join(parts)
+    return f"arn:aws:{resource.service}:{REGION}:{ACCOUNT_ID}:{path}"
+
+
+def kebab(noun: str) -> str:
+    """`LicenseEndpoint` as `license-endpoint`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", noun).lower()
+
+
+def _answers(resource: Resource) -> list[StructureShape]:
+    create = resource.operations.get("Create")
+    created = create.output_shape if create else None
+    return [shape for shape in (created, resource.got, resource.row) if shape is not None]
+
+
+def _derive(
+    resource: Resource,
+    name: str,
+    shape: Shape,
+    record: Mapping[str, Any],
+    params: Mapping[str, Any],
+    account: Account,
+) -> Any:
+    special = _special(resource, name)
+    if special:
+        return special(record, params)
+    if name in _CREATED | _UPDATED:
+        return account.now
+    if name == "createdBy":
+        return CALLER
+    if name in _OWN_ARN:
+        return arn_of(resource, resource.key(record))
+    if name in {"id", "storeId", "uuid"}:
+        return new_id(shape, resource.noun, account.random)
+    if not _is_known(name, shape):
+        raise UnderivedError(name)
+    return _zero(shape)
+
+
+def _is_known(name: str, shape: Shape) -> bool:
+    if name in _ALWAYS or name in _UPDATED:
+        return True
+    if isinstance(shape, StructureShape):
+        return not is_union(shape) and all(
+            _is_known(inner, shape.members[inner]) for inner in shape.required_members
+        )
+    if isinstance(shape, (ListShape, MapShape)):
+        return True
+    if shape.type_name == "string":
+        return bool(enum_values(shape)) or name in {"description", "statusMessage"}
+    return shape.type_name != "timestamp"
+
+
+def _zero(shape: Shape) -> Any:
+    if isinstance(shape, StructureShape):
+        return {name: _zero(shape.members[name]) for name in shape.required_members}
+    if isinstance(shape, ListShape):
+        return []
+    if isinstance(shape, MapShape):
+        return {}
+    words = enum_values(shape)
+    if words:
+        return next((word for word in _READY if word in words), words[0])
+    zeros: Mapping[str, Any] = {"string": "", "boolean": False, "float": 0.0, "double": 0.0}
+    return zeros.get(shape.type_name, 0)
+
+
+def _prefixes(shape: Shape) -> list[str]:
+    found = re.match(r"\^?([a-z]+)-", shape.metadata.get("pattern", ""))
+    return [found[1]] if found else []
+
+
+def _special(resource: Resource, name: str) -> Any:
+    return _SPECIAL.get((resource.kind, name))
+
+
+def _environment_name(record: Mapping[str, Any], _params: Mapping[str, Any]) -> str:
+    """An Open Job Description environment template says its own name."""
+    template = record["template"]
+    try:
+        if record["templateType"] == "JSON":
+            document = json.loads(template)
+        else:
+            import yaml  # noqa: PLC0415 most starts read no YAML
+
+            document = yaml.safe_load(template)
+        return str(document["environment"]["name"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnderivedError("name") from error
+
+
+_SPECIAL: Mapping[tuple[str, str], Any] = {
+    # The scale factor's default, as its documentation says.
+    ("deadline.Farm", "costScaleFactor"): lambda _record, _params: 1.0,
+    ("deadline.Monitor", "url"): lambda record, _params: (
+        f"https://{record['subdomain']}.{REGION}.deadlinecloud.amazonaws.com/"
+    ),
+    ("deadline.Monitor", "identityCenterApplicationArn"): lambda record, _params: (
+        f"arn:aws:sso::{ACCOUNT_ID}:application/"
+        f"{record['identityCenterInstanceArn'].rpartition('/')[2]}/apl-{record['monitorId'][-16:]}"
+    ),
+    ("deadline.QueueEnvironment", "name"): _environment_name,
+    ("omics.RunCache", "cacheS3Uri"): lambda _record, params: params["cacheS3Location"],
+    ("omics.Share", "status"): lambda _record, _params: "PENDING",
+    ("omics.Workflow", "type"): lambda _record, _params: "PRIVATE",
+    ("omics.WorkflowVersion", "type"): lambda _record, _params: "PRIVATE",
+}
+"""The few members that no rule gives."""
+
+
+def moment_of(record: Mapping[str, Any]) -> datetime | None:
+    """When a record was made."""
+    for name in _CREATED:
+        if name in record:
+            moment: datetime = record[name]
+            return moment
+    return None

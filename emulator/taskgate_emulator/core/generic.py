@@ -1,0 +1,315 @@
+"""Plain resources: what is created can be read, listed, changed, tagged and deleted.
+
+Each function here makes the behaviour of one operation from its place in the catalog. An operation
+gets none when its answer could not be true: such a call says 501.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from taskgate_emulator.core.catalog import Resource, catalog_of, rows_member
+from taskgate_emulator.core.derived import UnderivedError, complete, derivable, moment_of, new_id
+from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError, conflict, not_found
+from taskgate_emulator.core.operations import Behaviour, Call
+from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.state import CALLER, Account, Key, Record
+from taskgate_server.aws.model import OperationModel, StructureShape, enum_values
+
+__all__ = ["existing_row", "generic_behaviour"]
+
+_PAGING = frozenset({"maxResults", "maxItems", "nextToken", "startingToken"})
+_IGNORED_FILTERS = frozenset({"principalId", "type", "workflowOwnerId"})
+"""Memberships do not matter here, and all that is here is the caller's own."""
+_TOKENS = frozenset({"clientToken", "requestId"})
+
+_Find = Callable[[str], Behaviour | None]
+
+
+def generic_behaviour(operation: OperationModel, find: _Find) -> Behaviour | None:
+    """What a plain operation does, or None when it cannot be answered truthfully.
+
+    Args:
+        operation: of a service.
+        find: gives the behaviour of another operation of the service, whoever wrote it.
+    """
+    found = catalog_of(operation.service_model.service_name).verbs.get(operation.name)
+    if found is None:
+        return None
+    verb, resource = found
+    if verb == "BatchGet":
+        return _batch_get(resource, find)
+    if verb in _READS:
+        return _READS[verb](resource, operation)
+    return _WRITES[verb](resource, operation) if derivable(resource) else None
+
+
+def existing_row(account: Account, resource: Resource, params: Mapping[str, Any]) -> Record:
+    """The record of a resource.
+
+    Raises:
+        AwsError: it does not exist; the error names the outermost that is missing.
+    """
+    operation = resource.operations.get("Get") or next(iter(resource.operations.values()))
+    key = resource.key(params, _labels_in(operation, resource))
+    record = account.table(resource.kind).record(key)
+    if record is None:
+        _require_outer(account, resource, key)
+        raise not_found(_word(resource), key[-1])
+    return record
+
+
+def _create(resource: Resource, operation: OperationModel) -> Behaviour:
+    replaces = operation.name.startswith(("Put", "Associate"))
+
+    def create(call: Call) -> Record:
+        account = call.account
+        ids = _new_ids(resource, operation, call)
+        key = resource.key(ids)
+        _require_outer(account, resource, key)
+        _require_linked(account, resource, ids)
+        if not replaces:
+            if account.table(resource.kind).record(key) is not None:
+                raise conflict(_word(resource), key[-1], _EXISTS, "RESOURCE_ALREADY_EXISTS")
+            account.admit(account, resource.kind, key)
+        given = {name: value for name, value in call.params.items() if name not in _TOKENS}
+        if "tags" in given and "tags" not in (resource.got.members if resource.got else ()):
+            given["_tags"] = given.pop("tags")
+        record: dict[str, Any] = {**given, **ids}
+        try:
+            complete(resource, record, call.params, account)
+        except UnderivedError as error:
+            raise OperationNotEmulatedError(
+                resource.service, f"{operation.name} without {error}"
+            ) from error
+        account.put(resource.kind, key, record)
+        return record
+
+    return create
+
+
+_EXISTS = "It exists already"
+
+
+def _new_ids(resource: Resource, operation: OperationModel, call: Call) -> dict[str, str]:
+    """The ids of a new resource: those that the call gives, and one of its own."""
+    given = _labels_in(operation, resource)
+    ids = {
+        label: call.params[name]
+        for label, name in zip(resource.labels, given, strict=False)
+        if name in call.params
+    }
+    own = resource.id_label
+    if own not in ids:
+        output = operation.output_shape
+        shape = output.members.get(own) if output else None
+        if own in call.params:
+            ids[own] = call.params[own]
+        elif shape is not None:
+            ids[own] = new_id(shape, resource.noun, call.account.random)
+    return ids
+
+
+def _get(resource: Resource, operation: OperationModel) -> Behaviour | None:
+    wrapper = resource.wrapper
+
+    def get(call: Call) -> Record:
+        record = existing_row(call.account, resource, call.params)
+        return {wrapper: record} if wrapper else record
+
+    return get if operation.output_shape is not None else None
+
+
+def _list(resource: Resource, operation: OperationModel) -> Behaviour | None:
+    found = rows_member(operation)
+    labels = _path_labels(operation)
+    if found is None or len(labels) != resource.scope_size:
+        return None
+    member = found[0]
+
+    def list_rows(call: Call) -> Record:
+        scope = tuple(call.params[label] for label in labels)
+        if scope:
+            _require_outer(call.account, resource, (*scope, ""))
+        fits = _filter(call, labels)
+
+        def rows_after(number: int) -> Iterator[tuple[int, Record]]:
+            for _, row in call.account.table(resource.kind).after(number, *scope):
+                record = row.timeline.record
+                if fits(record):
+                    yield row.number, record
+
+        rows, token = page_of(call.operation, call.params, rows_after)
+        return {member: rows, "nextToken": token}
+
+    return list_rows
+
+
+def _filter(call: Call, labels: tuple[str, ...]) -> Callable[[Record], bool]:
+    """What the params of a list leave in.
+
+    Raises:
+        AwsError: one of them asks for what the rows do not say.
+    """
+    wanted = {
+        name: value
+        for name, value in call.params.items()
+        if name not in {*labels, *_PAGING, *_IGNORED_FILTERS}
+    }
+    wanted |= wanted.pop("filter", {})
+
+    def fits(record: Record) -> bool:
+        return all(_fits(record, name, value, call) for name, value in wanted.items())
+
+    return fits
+
+
+def _fits(record: Record, name: str, value: Any, call: Call) -> bool:
+    if name == "ids":
+        return record.get("id") in value
+    if name == "resourceOwner":  # nobody else is here to share with the caller
+        return bool(value == "SELF")
+    if name in {"createdAfter", "createdBefore"}:
+        moment = moment_of(record)
+        return moment is not None and (moment > value if name == "createdAfter" else moment < value)
+    if name not in record:
+        raise OperationNotEmulatedError(
+            call.operation.service_model.service_name, f"{call.operation.name} by {name}"
+        )
+    return bool(record[name] == value)
+
+
+def _update(resource: Resource, operation: OperationModel) -> Behaviour:
+    shape = resource.got or resource.row
+    known: Mapping[str, Any] = shape.members if shape is not None else {}
+
+    def update(call: Call) -> Record:
+        record = dict(existing_row(call.account, resource, call.params))
+        for name, value in call.params.items():
+            if name.endswith("ToAdd"):
+                base = name.removesuffix("ToAdd")
+                record[base] = [*record.get(base, ()), *value]
+            elif name.endswith("ToRemove"):
+                base = name.removesuffix("ToRemove")
+                record[base] = [each for each in record.get(base, ()) if each not in value]
+            elif name in known and name not in resource.labels:
+                record[name] = value
+        touched = {"updatedAt": call.now, "updateTime": call.now, "updatedBy": CALLER}
+        record |= {name: value for name, value in touched.items() if name in known}
+        key = resource.key(call.params, _labels_in(operation, resource))
+        call.account.put(resource.kind, key, record)
+        return record
+
+    return update
+
+
+def _delete(resource: Resource, operation: OperationModel) -> Behaviour:
+    def delete(call: Call) -> Record:
+        account = call.account
+        record = existing_row(account, resource, call.params)
+        key = resource.key(call.params, _labels_in(operation, resource))
+        inside = list(_inside(account, resource, key))
+        if inside and not call.params.get("force"):
+            message = f"There is still {inside[0][0].partition('.')[2]} {inside[0][1][-1]} in it"
+            raise conflict(_word(resource), key[-1], message, "RESOURCE_IN_USE")
+        for kind, inner in inside:
+            account.delete(kind, inner)
+        account.delete(resource.kind, key)
+        return {**record, "status": _deleting(operation)}
+
+    return delete
+
+
+def _inside(account: Account, resource: Resource, key: Key) -> Iterator[tuple[str, Key]]:
+    for other in catalog_of(resource.service).resources.values():
+        if resource in other.outer:
+            for inner in account.table(other.kind):
+                if inner[: len(key)] == key:
+                    yield other.kind, inner
+
+
+def _deleting(operation: OperationModel) -> str | None:
+    output = operation.output_shape
+    if output is None or "status" not in output.members:
+        return None
+    words = enum_values(output.members["status"])
+    return next((word for word in words if word.startswith("DELET")), words[0])
+
+
+def _batch_get(resource: Resource, find: _Find) -> Behaviour | None:
+    """Many of what Get gives one of; each that cannot be had is an error of its own."""
+    operation = resource.operations["BatchGet"]
+    get, found = find(f"Get{resource.noun}"), rows_member(operation)
+    if get is None or found is None:
+        return None
+    member, one = found[0], resource.operations["Get"]
+
+    def batch_get(call: Call) -> Record:
+        rows, errors = [], []
+        for ids in call.params["identifiers"]:
+            single = Call(account=call.account, operation=one, params=ids, now=call.now)
+            try:
+                rows.append({**ids, **get(single)})
+            except AwsError as error:
+                errors.append({**ids, "code": error.code, "message": error.message})
+        return {member: rows, "errors": errors}
+
+    return batch_get
+
+
+_READS: Mapping[str, Callable[[Resource, OperationModel], Behaviour | None]] = {
+    "Get": _get,
+    "List": _list,
+}
+_WRITES: Mapping[str, Callable[[Resource, OperationModel], Behaviour | None]] = {
+    "Create": _create,
+    "Put": _create,
+    "Associate": _create,
+    "Update": _update,
+    "Delete": _delete,
+    "Disassociate": _delete,
+}
+
+
+def _labels_in(operation: OperationModel, resource: Resource) -> tuple[str, ...]:
+    """The names that an operation gives the resource's ids: its labels, else the resource's."""
+    labels = _path_labels(operation)
+    return labels + resource.labels[len(labels) :]
+
+
+def _path_labels(operation: OperationModel) -> tuple[str, ...]:
+    shape = operation.input_shape
+    if not isinstance(shape, StructureShape):
+        return ()
+    names = {
+        member.serialization.get("name", name): name
+        for name, member in shape.members.items()
+        if member.serialization.get("location") == "uri"
+    }
+    path: str = operation.http["requestUri"]
+    found = sorted((path.index(f"{{{wire}"), name) for wire, name in names.items())
+    return tuple(name for _, name in found)
+
+
+def _require_outer(account: Account, resource: Resource, key: Key) -> None:
+    for outer in resource.outer:
+        outer_key = key[: len(outer.labels)]
+        if account.table(outer.kind).record(outer_key) is None:
+            raise not_found(_word(outer), outer_key[-1])
+
+
+def _require_linked(account: Account, resource: Resource, ids: Mapping[str, str]) -> None:
+    """Hold a link, which has several ids of its own, to things that exist."""
+    size = resource.scope_size
+    scope, linked = resource.labels[:size], resource.labels[size:]
+    for label in linked if len(linked) > 1 else ():
+        for other in catalog_of(resource.service).resources.values():
+            key = other.key(ids) if other.labels == (*scope, label) else None
+            if key and account.table(other.kind).record(key) is None:
+                raise not_found(_word(other), key[-1])
+
+
+def _word(resource: Resource) -> str:
+    """The resource type that errors name."""
+    return resource.noun[0].lower() + resource.noun[1:]

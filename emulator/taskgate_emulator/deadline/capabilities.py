@@ -1,0 +1,99 @@
+"""Whether a fleet is what a step asks for: its host requirements against the fleet's capabilities.
+
+AWS's developer guide, "Schedule jobs in Deadline Cloud" and "Create resource limits for jobs": what
+counts is what the fleet as a whole says of itself, and an amount may be a limit of the queue's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from taskgate_emulator.core.state import Account, Key
+from taskgate_emulator.deadline.fleets import FLEET, fleets_of
+from taskgate_emulator.deadline.tasks import STEP
+
+__all__ = ["fits", "is_compatible"]
+
+_LIMIT, _LIMITED_QUEUE = "deadline.Limit", "deadline.QueueLimitAssociation"
+_AMOUNTS = {
+    "amount.worker.vcpu": "vCpuCount",
+    "amount.worker.memory": "memoryMiB",
+    "amount.worker.gpu": "acceleratorCount",
+}
+_ATTRIBUTES = {
+    "attr.worker.os.family": "osFamily",
+    "attr.worker.cpu.arch": "cpuArchitectureType",
+}
+"""Names of the Open Job Description specification, and what a fleet has for them."""
+_STANDARD = ("amount.worker.", "attr.worker.")
+"""A fleet that says nothing of one of these takes whatever instances there are."""
+
+_Members = Mapping[str, Any]
+
+
+def is_compatible(account: Account, step: Key) -> bool:
+    """Whether a fleet of the queue can run the tasks of a step, or is still to come."""
+    fleets = fleets_of(account, step[:2])
+    return not fleets or any(fits(account, step, fleet) for fleet in fleets)
+
+
+def fits(account: Account, step: Key, fleet: Key) -> bool:
+    """Whether a fleet can run the tasks of a step."""
+    wanted: _Members = (account.table(STEP).record(step) or {}).get("requiredCapabilities") or {}
+    if not wanted:
+        return True
+    has = _capabilities((account.table(FLEET).record(fleet) or {}).get("configuration") or {})
+    return all(
+        _is_limit(account, step[:2], amount["name"]) or _has_amount(has, amount)
+        for amount in wanted.get("amounts", ())
+    ) and all(_has_attribute(has, attribute) for attribute in wanted.get("attributes", ()))
+
+
+def _capabilities(configuration: _Members) -> _Members:
+    own = configuration.get("customerManaged", {}).get("workerCapabilities")
+    service = configuration.get("serviceManagedEc2", {}).get("instanceCapabilities")
+    found: _Members = own or service or {}
+    accelerators = found.get("acceleratorCapabilities", {}).get("count")
+    return {"acceleratorCount": accelerators, **found} if accelerators else found
+
+
+def _is_limit(account: Account, queue: Key, name: str) -> bool:
+    """Whether an amount is a limit that the queue may draw on."""
+    limits = account.table(_LIMIT)
+    return any(
+        limit["amountRequirementName"] == name
+        and any(
+            (link["queueId"], link["limitId"]) == (queue[1], limit_id)
+            for _, link in account.table(_LIMITED_QUEUE).records(queue[0])
+        )
+        for limit_id, limit in limits.records(queue[0])
+    )
+
+
+def _has_amount(has: _Members, wanted: _Members) -> bool:
+    """Whether all hosts that the fleet may have are within what is wanted."""
+    name = wanted["name"]
+    known = has.get(_AMOUNTS.get(name, "")) or _named(has.get("customAmounts", ()), name)
+    if known is None:
+        return bool(name.startswith(_STANDARD))
+    most = wanted.get("max")
+    return known.get("min", 0) >= (wanted.get("min") or 0) and (
+        most is None or known.get("max", most + 1) <= most
+    )
+
+
+def _has_attribute(has: _Members, wanted: _Members) -> bool:
+    name = wanted["name"]
+    known = has.get(_ATTRIBUTES.get(name, ""))
+    custom = _named(has.get("customAttributes", ()), name)
+    if known is None and custom is None:
+        return bool(name.startswith(_STANDARD))
+    values = {str(value).lower() for value in (custom["values"] if custom else [known])}
+    some = {value.lower() for value in wanted.get("anyOf") or values}
+    every = {value.lower() for value in wanted.get("allOf") or ()}
+    return bool(values & some) and every <= values
+
+
+def _named(items: Iterable[_Members], name: str) -> _Members | None:
+    return next((item for item in items if item["name"] == name), None)

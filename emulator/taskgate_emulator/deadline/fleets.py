@@ -1,0 +1,116 @@
+"""Fleets of Deadline Cloud and the workers that they start.
+
+A fleet starts workers when its queues have tasks for them, up to its `maxWorkerCount`, as AWS's
+auto scaling does; it never stops one. Which fleet works for which queue is what
+CreateQueueFleetAssociation says.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from taskgate_emulator.core.state import CALLER, Account, Key, Record
+from taskgate_emulator.deadline.tasks import hex_id
+
+__all__ = [
+    "ASSOCIATION",
+    "FLEET",
+    "WORKER",
+    "WorkerBook",
+    "fleets_of",
+    "idle_worker",
+    "queues_of",
+    "some_worker",
+]
+
+FLEET, WORKER = "deadline.Fleet", "deadline.Worker"
+"""The kinds of rows; `_task` of a worker is the key of the task that it has."""
+ASSOCIATION = "deadline.QueueFleetAssociation"
+
+
+class WorkerBook:
+    """Which workers of each fleet have nothing to do: an index of the workers."""
+
+    def __init__(self) -> None:
+        self._idle: defaultdict[Key, dict[str, None]] = defaultdict(dict)
+
+    def idle(self, fleet: Key) -> str | None:
+        """The worker that has been idle for longest."""
+        return next(iter(self._idle.get(fleet, ())), None)
+
+    def follow(self, key: Key, _before: Record | None, after: Record | None) -> None:
+        """Learn of a worker that came, changed or went."""
+        idle = self._idle[key[:-1]]
+        if after is not None and after.get("_task") is None:
+            idle[key[-1]] = None
+        else:
+            idle.pop(key[-1], None)
+
+
+def fleets_of(account: Account, queue: Key) -> list[Key]:
+    """The fleets that work for a queue."""
+    return [(queue[0], fleet) for each, fleet in _links(account, queue[0]) if each == queue[1]]
+
+
+def queues_of(account: Account, fleet: Key) -> list[Key]:
+    """The queues that a fleet works for."""
+    return [(fleet[0], queue) for queue, each in _links(account, fleet[0]) if each == fleet[1]]
+
+
+def idle_worker(account: Account, fleet: Key) -> Key | None:
+    """A worker that has nothing to do; it is started when there may be one more."""
+    worker = account.index(WorkerBook).idle(fleet)
+    if worker is not None:
+        return (*fleet, worker)
+    return _start_worker(account, fleet)
+
+
+def some_worker(account: Account, fleet: Key, number: int) -> Key | None:
+    """One of a fleet's workers, whatever it does: the same for the same number."""
+    most = (account.table(FLEET).record(fleet) or {}).get("maxWorkerCount", 0)
+    while account.table(WORKER).size(*fleet) <= number % max(most, 1):
+        if _start_worker(account, fleet) is None:
+            return None
+    return (*fleet, account.table(WORKER).ids(*fleet)[number % most])
+
+
+def _links(account: Account, farm: str) -> list[tuple[str, str]]:
+    return [
+        (record["queueId"], record["fleetId"])
+        for _, record in account.table(ASSOCIATION).records(farm)
+        if record["status"] == "ACTIVE"
+    ]
+
+
+def _start_worker(account: Account, fleet: Key) -> Key | None:
+    record = account.table(FLEET).record(fleet)
+    number = account.table(WORKER).size(*fleet)
+    if record is None or number >= record["maxWorkerCount"]:
+        return None
+    worker = f"worker-{hex_id(account.random)}"
+    host = f"render-{number + 1:03}"
+    account.put(
+        WORKER,
+        (*fleet, worker),
+        {
+            "farmId": fleet[0],
+            "fleetId": fleet[1],
+            "workerId": worker,
+            "status": "IDLE",
+            "hostProperties": {
+                "hostName": host,
+                "ipAddresses": {"ipV4Addresses": [f"10.0.{number // 250}.{number % 250 + 1}"]},
+            },
+            "log": {
+                "logDriver": "awslogs",
+                "options": {
+                    "logGroupName": f"/aws/deadline/{fleet[0]}/{fleet[1]}",
+                    "logStreamName": worker,
+                },
+            },
+            "createdAt": account.now,
+            "createdBy": CALLER,
+        },
+    )
+    account.update(FLEET, fleet, workerCount=number + 1)
+    return (*fleet, worker)

@@ -1,0 +1,57 @@
+"""What follows from a change in Deadline Cloud, in this order: events, sessions, steps, workers.
+
+The order matters: what a later one does changes rows again, and of that nobody may hear before he
+has heard of its cause.
+"""
+
+from __future__ import annotations
+
+from taskgate_emulator.core.state import Account, Transition
+from taskgate_emulator.deadline import events as deadline_events
+from taskgate_emulator.deadline import sessions as deadline_sessions
+from taskgate_emulator.deadline import steps as deadline_steps
+from taskgate_emulator.deadline import workers as deadline_workers
+from taskgate_emulator.deadline.behaviour import OPERATIONS
+from taskgate_emulator.deadline.fleets import (
+    ASSOCIATION,
+    FLEET,
+    WORKER,
+    WorkerBook,
+    queues_of,
+)
+from taskgate_emulator.deadline.tasks import JOB, STEP, TASK
+
+OPERATIONS.index(WORKER, WorkerBook)
+OPERATIONS.on_wake(deadline_steps.CREATED)(deadline_steps.check_job)
+OPERATIONS.on_wake(deadline_steps.READY)(deadline_steps.free_tasks)
+OPERATIONS.on_wake(deadline_workers.FINISH)(deadline_workers.finish)
+OPERATIONS.on_wake(deadline_sessions.PROGRESS)(deadline_sessions.write_progress)
+OPERATIONS.on_change(JOB, history=True)(deadline_events.announce_lifecycle)
+OPERATIONS.on_change(STEP, history=True)(deadline_events.announce_lifecycle)
+
+
+@OPERATIONS.on_change(TASK, history=True)
+def task_changed(account: Account, transition: Transition) -> None:
+    """Let all else follow a task."""
+    deadline_events.announce_task(account, transition)
+    deadline_sessions.follow_task(account, transition)
+    deadline_steps.follow_task(account, transition)
+    deadline_workers.follow_task(account, transition)
+
+
+@OPERATIONS.on_change(ASSOCIATION)
+def association_changed(account: Account, transition: Transition) -> None:
+    """Let a fleet begin with a queue that it has come to."""
+    after = transition.after
+    if after is not None and after["status"] == "ACTIVE":
+        farm = transition.key[0]
+        deadline_workers.dispatch(account, (farm, after["queueId"]), transition.at)
+
+
+@OPERATIONS.on_change(FLEET)
+def fleet_changed(account: Account, transition: Transition) -> None:
+    """Let a fleet start more workers when it may have more."""
+    before, after = transition.before, transition.after
+    if before and after and after["maxWorkerCount"] > before["maxWorkerCount"]:
+        for queue in queues_of(account, transition.key):
+            deadline_workers.dispatch(account, queue, transition.at)

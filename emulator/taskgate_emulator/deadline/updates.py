@@ -1,0 +1,88 @@
+"""UpdateTask, UpdateStep and UpdateJob of Deadline Cloud, alone and in batches.
+
+What each target does to the tasks of a step or job is in AWS's developer guide, "Modify a job in
+Deadline Cloud": it reaches all tasks but those whose status it leaves as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from taskgate_emulator.core.errors import AwsError
+from taskgate_emulator.core.operations import Call
+from taskgate_emulator.core.state import CALLER
+from taskgate_emulator.deadline.behaviour import OPERATIONS, existing, item_error, key_of
+from taskgate_emulator.deadline.tasks import JOB, STEP, TASK, update_task, update_tasks
+from taskgate_emulator.deadline.workers import dispatch
+
+_Answer = dict[str, Any]
+_Ids = Mapping[str, Any]
+
+_NO_SETTINGS = frozenset({"farmId", "queueId", "jobId", "clientToken", "targetTaskRunStatus"})
+
+
+@OPERATIONS.register("UpdateTask")
+def update_one_task(call: Call) -> _Answer:
+    """Send a task towards another status."""
+    _update_task(call, call.params)
+    return {}
+
+
+@OPERATIONS.register("BatchUpdateTask")
+def batch_update_task(call: Call) -> _Answer:
+    """Send many tasks towards other statuses."""
+    return _batch(call, "tasks", _update_task)
+
+
+@OPERATIONS.register("UpdateStep")
+def update_step(call: Call) -> _Answer:
+    """Send the tasks of a step towards another status."""
+    existing(call.account, STEP, call.params)
+    key, target = key_of(STEP, call.params), call.params["targetTaskRunStatus"]
+    touched = {"updatedAt": call.now, "updatedBy": CALLER, "_target": target}
+    call.account.update(STEP, key, **touched)
+    update_tasks(call.account, [key], target, call.now)
+    return {}
+
+
+@OPERATIONS.register("UpdateJob")
+def update_one_job(call: Call) -> _Answer:
+    """Change a job's settings, and send its tasks towards another status."""
+    _update_job(call, call.params)
+    return {}
+
+
+@OPERATIONS.register("BatchUpdateJob")
+def batch_update_job(call: Call) -> _Answer:
+    """Change many jobs."""
+    return _batch(call, "jobs", _update_job)
+
+
+def _batch(call: Call, member: str, update: Callable[[Call, _Ids], None]) -> _Answer:
+    """Update each item for itself; one that cannot be is an error of its own."""
+    errors = []
+    for item in call.params[member]:
+        try:
+            update(call, item)
+        except AwsError as error:
+            errors.append(item_error(item, error))
+    return {"errors": errors}
+
+
+def _update_task(call: Call, item: _Ids) -> None:
+    existing(call.account, TASK, item)
+    update_task(call.account, key_of(TASK, item), item["targetRunStatus"], call.now)
+
+
+def _update_job(call: Call, item: _Ids) -> None:
+    account = call.account
+    existing(account, JOB, item)
+    key, target = key_of(JOB, item), item.get("targetTaskRunStatus")
+    settings = {name: value for name, value in item.items() if name not in _NO_SETTINGS}
+    touched = {"updatedAt": call.now, "updatedBy": CALLER, "_target": target}
+    account.update(JOB, key, **settings, **touched)
+    if target is not None:
+        steps = [(*key, step) for step in account.table(STEP).ids(*key)]
+        update_tasks(account, steps, target, call.now)
+    dispatch(account, key[:2], call.now)

@@ -1,0 +1,247 @@
+"""StartRun and DeleteRun of HealthOmics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from taskgate_emulator.core.errors import AwsError, conflict, not_found
+from taskgate_emulator.core.operations import Call
+from taskgate_emulator.core.state import ACCOUNT_ID, CALLER, REGION, Account, Key, Record
+from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, RUN_TASK
+from taskgate_emulator.omics.cache import RUN_CACHE
+from taskgate_emulator.omics.execution import LOG_GROUP_ARN, submit
+from taskgate_emulator.omics.failures import ask_by_tags
+from taskgate_emulator.omics.workflows import WORKFLOW, WORKFLOW_VERSION, definition_of
+from taskgate_emulator.workflows.definition import DefinitionError, PlannedCall
+from taskgate_emulator.workflows.engines import plan_calls
+
+__all__ = ["delete_ended_run", "start"]
+
+_RUNS_KEPT = 100_000
+"""https://docs.aws.amazon.com/omics/latest/dev/service-quotas.html: L-C9679DBC"""
+_STATIC_GIBIBYTES = 1_200
+"""The least static storage: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-types.html"""
+
+_KEPT = (
+    "workflowId",
+    "workflowType",
+    "workflowVersionName",
+    "workflowOwnerId",
+    "roleArn",
+    "name",
+    "cacheId",
+    "cacheBehavior",
+    "runGroupId",
+    "batchId",
+    "priority",
+    "parameters",
+    "outputUri",
+    "logLevel",
+    "retentionMode",
+    "storageType",
+    "storageCapacity",
+    "networkingMode",
+    "scratchStorageMode",
+    "engineSettings",
+    "sessionPolicy",
+    "outputUriPrefixMode",
+    "configuration",
+)
+"""What a run has from its caller, and what another run is started with as well from its id."""
+_ANSWERED = ("arn", "id", "status", "tags", "uuid", "runOutputUri", "configuration")
+
+
+@OPERATIONS.register("StartRun")
+def start_run(call: Call) -> Record:
+    """Start a run of a workflow, or another one like a run that is there."""
+    params: dict[str, Any] = {}
+    if "runId" in call.params:
+        earlier = call.account.table(RUN).record((call.params["runId"],))
+        if earlier is None:
+            raise not_found("run", call.params["runId"])
+        params = {name: earlier[name] for name in _KEPT if name in earlier}
+    run = start(call.account, {**params, **call.params})
+    return {
+        **{name: run[name] for name in _ANSWERED if name in run},
+        "networkingMode": run["networkingMode"],
+    }
+
+
+@OPERATIONS.register("DeleteRun")
+def delete_run(call: Call) -> Record:
+    """Forget a run that has ended; its log streams stay."""
+    delete_ended_run(call.account, call.params["id"])
+    return {}
+
+
+def delete_ended_run(account: Account, run_id: str) -> None:
+    """Forget a run.
+
+    Raises:
+        AwsError: there is no such run, or it has not ended.
+    """
+    run = account.table(RUN).record((run_id,))
+    if run is None:
+        raise not_found("run", run_id)
+    if run["status"] not in ENDED:
+        raise conflict("run", run_id, f"A run that is {run['status']} cannot be deleted")
+    account.update(RUN, (run_id,), status="DELETED")
+    for task_id in account.table(RUN_TASK).ids(run_id):
+        account.delete(RUN_TASK, (run_id, task_id))
+    account.delete(RUN, (run_id,))
+
+
+def start(account: Account, params: Mapping[str, Any]) -> Record:
+    """Start a run.
+
+    Args:
+        account: whose it will be.
+        params: as of StartRun, complete; `batchId` too where a batch starts it.
+
+    Returns:
+        What GetRun says of it.
+
+    Raises:
+        AwsError: there is no such workflow, group or cache, or the parameters do not fit.
+    """
+    workflow = _workflow(account, params)
+    for member, kind, word in (
+        ("runGroupId", "omics.RunGroup", "runGroup"),
+        ("cacheId", RUN_CACHE, "runCache"),
+        ("configurationName", "omics.Configuration", "configuration"),
+    ):
+        if member in params and account.table(kind).record((params[member],)) is None:
+            raise not_found(word, params[member])
+    _check_parameters(workflow, params.get("parameters", {}))
+    _make_room(account)
+    run_id = _free_id(account)
+    record = _record(account, run_id, workflow, params)
+    ask_by_tags(account, run_id, record["tags"])
+    calls: list[PlannedCall] = []
+    try:
+        version = params.get("workflowVersionName")
+        definition = definition_of(account, params["workflowId"], version)
+        calls = plan_calls(definition, record.get("parameters", {}))
+    except DefinitionError as error:
+        # Its engine finds out when it runs.
+        record["_failure"] = str(error)[:1_000]
+    submit(account, run_id, record, calls)
+    return record
+
+
+def _workflow(account: Account, params: Mapping[str, Any]) -> Record:
+    if "workflowId" not in params:
+        message = "One of workflowId and runId is required"
+        raise AwsError("ValidationException", message)
+    key: Key = (params["workflowId"],)
+    kind, version = WORKFLOW, params.get("workflowVersionName")
+    found = account.table(kind).record(key)
+    if found is None:
+        raise not_found("workflow", key[0])
+    if version is not None:
+        kind, key = WORKFLOW_VERSION, (*key, version)
+        own = account.table(kind).record(key)
+        if own is None:
+            raise not_found("workflowVersion", version)
+        found = {**found, **own}
+    if found["status"] != "ACTIVE":
+        message = f"A workflow that is {found['status']} cannot run"
+        raise conflict(kind.partition(".")[2], key[-1], message)
+    return found
+
+
+def _check_parameters(workflow: Record, parameters: Any) -> None:
+    """Hold the parameters of a run to the template of its workflow.
+
+    Where the template was deduced from the definition, further parameters are the engine's matter.
+    """
+    if not isinstance(parameters, Mapping):
+        raise AwsError("ValidationException", "parameters must be a JSON object")
+    template: Mapping[str, Mapping[str, Any]] = workflow.get("parameterTemplate") or {}
+    given = {*parameters, *(name.rpartition(".")[2] for name in parameters)}
+    missing = [
+        name for name, each in template.items() if not each.get("optional") and name not in given
+    ]
+    if missing:
+        message = f"Missing required parameters: {', '.join(sorted(missing))}"
+        raise AwsError("ValidationException", message)
+    unknown = sorted(parameters.keys() - template.keys()) if workflow["_templateGiven"] else []
+    if unknown:
+        message = f"Parameters that the parameter template does not have: {', '.join(unknown)}"
+        raise AwsError("ValidationException", message)
+
+
+def _make_room(account: Account) -> None:
+    """Let the oldest run go that may, when there are as many as are kept.
+
+    https://docs.aws.amazon.com/omics/latest/dev/run-retention.html
+    """
+    table = account.table(RUN)
+    if table.size() < _RUNS_KEPT:
+        return
+    for run_id, run in table.records():
+        if run["status"] in ENDED and run.get("retentionMode") == "REMOVE":
+            delete_ended_run(account, run_id)
+            return
+    message = f"There are {_RUNS_KEPT} runs already, and none with the retention mode REMOVE"
+    raise AwsError("ServiceQuotaExceededException", message)
+
+
+def _record(
+    account: Account, run_id: str, workflow: Record, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    uuid = str(UUID(int=account.random.getrandbits(128), version=4))
+    output = str(params.get("outputUri", "")).rstrip("/")
+    whole = params.get("outputUriPrefixMode") == "NONE_WITH_OVERWRITE"
+    stream = f"{LOG_GROUP_ARN}:log-stream:run/{run_id}"
+    record: dict[str, Any] = {
+        "logLevel": "ALL",
+        "retentionMode": "RETAIN",
+        "workflowType": "PRIVATE",
+        "networkingMode": "RESTRICTED",
+        "storageType": workflow.get("storageType", "STATIC"),
+        **{name: params[name] for name in _KEPT if name in params},
+        "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:run/{run_id}",
+        "id": run_id,
+        "uuid": uuid,
+        "status": "PENDING",
+        "creationTime": account.now,
+        "startedBy": CALLER,
+        "tags": dict(params.get("tags", {})),
+        "runOutputUri": output if whole else f"{output}/{run_id}",
+        "digest": workflow["digest"],
+        "workflowUuid": workflow["uuid"],
+        "workflowName": workflow.get("name", ""),
+        "_engine": workflow.get("engine"),
+    }
+    if "runId" in params:
+        record["runId"] = params["runId"]
+    if "accelerators" in workflow:
+        record["accelerators"] = workflow["accelerators"]
+    if "cacheId" in record:
+        cache = account.table(RUN_CACHE).record((record["cacheId"],)) or {}
+        record.setdefault("cacheBehavior", cache.get("cacheBehavior", "CACHE_ON_FAILURE"))
+    if "configurationName" in params:
+        record["configuration"] = _configuration(account, params["configurationName"])
+    if record["storageType"] == "DYNAMIC":
+        record.pop("storageCapacity", None)
+    else:
+        least = workflow.get("storageCapacity", _STATIC_GIBIBYTES)
+        record.setdefault("storageCapacity", least)
+    if record["logLevel"] != "OFF":
+        record["logLocation"] = {"engineLogStream": f"{stream}/engine", "runLogStream": stream}
+    return record
+
+
+def _configuration(account: Account, name: str) -> dict[str, Any]:
+    found = account.table("omics.Configuration").record((name,)) or {}
+    return {member: found[member] for member in ("name", "arn", "uuid") if member in found}
+
+
+def _free_id(account: Account) -> str:
+    while True:
+        run_id = str(account.random.randrange(10**6, 10**7))
+        if account.table(RUN).record((run_id,)) is None:
+            return run_id

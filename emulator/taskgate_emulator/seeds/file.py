@@ -1,0 +1,105 @@
+"""A seed from a file: calls of AWS's own operations, so that there is no second vocabulary.
+
+    [[call]]
+    service = "deadline"
+    operation = "CreateFarm"
+    as = "farm"
+    params = { displayName = "Mine" }
+
+    [[call]]
+    service = "deadline"
+    operation = "CreateQueue"
+    params = { farmId = "${farm.farmId}", displayName = "Beauty" }
+
+`extends = "demo"` puts the demo there first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from botocore.exceptions import ParamValidationError
+from botocore.serialize import create_serializer
+from multidict import CIMultiDict
+
+from taskgate_emulator.core.dispatch import Dispatcher, HttpRequest
+from taskgate_emulator.core.documents import read_document, refuse_unknown
+from taskgate_emulator.core.responses import HttpAnswer
+
+__all__ = ["sow_file"]
+
+_REFERENCE = re.compile(r"\$\{(\w+)\.(\w+)\}")
+_FIRST_ERROR = 300
+
+
+def sow_file(path: Path, dispatcher: Dispatcher, sow_demo: Callable[[], None]) -> None:
+    """Make the calls of a file.
+
+    Raises:
+        ValueError: the file is not a seed, or a call was refused; the message says which.
+    """
+    document = read_document(path)
+    refuse_unknown(str(path), document, ["call", "extends"])
+    extends = document.get("extends", "empty")
+    if extends not in {"demo", "empty"}:
+        raise ValueError(f"{path}: extends must be demo or empty")
+    if extends == "demo":
+        sow_demo()
+    answers: dict[str, Mapping[str, Any]] = {}
+    for position, call in enumerate(document.get("call", ()), start=1):
+        where = f"{path}: call {position}"
+        refuse_unknown(where, call, ["service", "operation", "as", "params"])
+        answer = _make(where, call, dispatcher, answers)
+        if "as" in call:
+            answers[call["as"]] = answer
+
+
+def _make(
+    where: str,
+    call: Mapping[str, Any],
+    dispatcher: Dispatcher,
+    answers: Mapping[str, Mapping[str, Any]],
+) -> Mapping[str, Any]:
+    try:
+        operation = dispatcher.operation(call["service"], call["operation"])
+        params = _resolved(call.get("params", {}), answers)
+        request = create_serializer("rest-json").serialize_to_request(params, operation)
+    except KeyError as error:
+        raise ValueError(f"{where}: {error.args[0]!r} is missing") from error
+    except (ValueError, ParamValidationError) as error:
+        raise ValueError(f"{where}: {error}") from error
+    answer = dispatcher.answer(_http(request))
+    if answer.status >= _FIRST_ERROR:
+        raise ValueError(f"{where}: {operation.name} was refused: {answer.body.decode()}")
+    return _document(answer)
+
+
+def _http(request: Mapping[str, Any]) -> HttpRequest:
+    body = request["body"]
+    return HttpRequest(
+        method=request["method"],
+        raw_path=request["url_path"],
+        query=urlencode(request["query_string"], doseq=True),
+        headers=CIMultiDict({**request["headers"], "Authorization": "seed"}),
+        body=body if isinstance(body, bytes) else str(body).encode(),
+    )
+
+
+def _document(answer: HttpAnswer) -> Mapping[str, Any]:
+    document = json.loads(answer.body) if answer.body else {}
+    return document if isinstance(document, dict) else {}
+
+
+def _resolved(value: Any, answers: Mapping[str, Mapping[str, Any]]) -> Any:
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda found: str(answers[found[1]][found[2]]), value)
+    if isinstance(value, list):
+        return [_resolved(inner, answers) for inner in value]
+    if isinstance(value, dict):
+        return {name: _resolved(inner, answers) for name, inner in value.items()}
+    return value

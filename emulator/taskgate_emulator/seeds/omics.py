@@ -1,0 +1,255 @@
+"""The genome of the demo: a germline run under way, and one that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account
+from taskgate_emulator.core.timeline import MOMENT, Plan, Timeline, planned
+from taskgate_emulator.omics.behaviour import RUN, RUN_TASK, attempt_plan
+from taskgate_emulator.seeds.workflow import (
+    CACHE_ID,
+    CACHE_URI,
+    WORKFLOW_ID,
+    WORKFLOW_NAME,
+    seed_workflow,
+)
+
+RUN_ID = "4721906"
+"""Is at work for the first four minutes; then it is COMPLETED."""
+ENDED_RUN_ID = "4688213"
+"""Was COMPLETED yesterday: CancelRun is refused."""
+
+CACHE_HIT_TASK_ID = "6657061"
+"""COMPLETED without running: its result was in the run cache."""
+CPU_TASK_ID = "6657062"
+"""COMPLETED on CPUs."""
+FAILED_RUN_TASK_ID = "6657063"
+"""FAILED on a GPU by a fault of the service; every member of GetRunTask's answer is there."""
+GPU_TASK_ID = "6657064"
+"""The retry of the failed one, a task of its own: RUNNING, COMPLETED after 94 seconds."""
+PENDING_RUN_TASK_ID = "6657066"
+"""PENDING for the first 100 seconds, with as few members as a task can have."""
+LATER_TASK_ID = "6657067"
+"""Is not there until the engine creates it, after 120 seconds."""
+
+_STARTING_TASK_ID = "6657065"
+_ENDED_TASK_ID = "6640110"
+
+_LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:/aws/omics/WorkflowLog:log-stream"
+_CACHE = f"{CACHE_URI}/{CACHE_ID}/0f6b5c1e"
+_REGISTRY = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com"
+
+_CPU: Mapping[str, Any] = {"instanceType": "omics.r.4xlarge"}
+_GPU: Mapping[str, Any] = {"instanceType": "omics.g5.4xlarge"}
+
+_STOPPING: Mapping[str, Any] = {"status": "STOPPING"}
+
+_Members = Mapping[str, Any]
+
+
+def seed_omics(account: Account) -> None:
+    """Put the workflow and its runs into an account."""
+    seed_workflow(account)
+    _germline(account)
+    _ended(account)
+
+
+def _germline(account: Account) -> None:
+    created = {"creationTime": account.clock() - timedelta(seconds=1_560)}
+    record = {**run_record(RUN_ID, "NA12878 germline", account), **created}
+    plan = attempt_plan(start=-1_520, seconds=1_514 + 240)
+    _put(account, RUN_ID, record, plan, _germline_tasks(account))
+
+
+def _put(
+    account: Account, run_id: str, record: _Members, plan: Plan, tasks: list[tuple[str, Timeline]]
+) -> None:
+    account.put(RUN, (run_id,), record, planned(account.clock(), account.speed, plan))
+    for task_id, timeline in tasks:
+        account.put(RUN_TASK, (run_id, task_id), timeline.record, timeline.changes)
+
+
+def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
+    cached = {
+        "status": "COMPLETED",
+        "cacheHit": True,
+        "cacheS3Uri": f"{_CACHE}/{CACHE_HIT_TASK_ID}",
+        "stopTime": MOMENT,
+    }
+    failed = {
+        "status": "FAILED",
+        "failureReason": "SERVICE_ERROR",
+        "statusMessage": "The instance stopped answering. The task is tried again as a new task.",
+    }
+    return [
+        _task(
+            account,
+            CACHE_HIT_TASK_ID,
+            "FastQC",
+            _made(2, 8),
+            -1_480,
+            [(-1_479, _STOPPING), (-1_478, cached)],
+        ),
+        _task(
+            account,
+            CPU_TASK_ID,
+            "BwaMem2",
+            {**_made(16, 128), **_cache(CPU_TASK_ID)},
+            -1_470,
+            attempt_plan(start=-1_440, seconds=600, at_start=_known(CPU_TASK_ID, "bwa-mem2", _CPU)),
+        ),
+        _task(
+            account,
+            FAILED_RUN_TASK_ID,
+            "DeepVariant",
+            {**_made(16, 64, gpus=1), **_cache(FAILED_RUN_TASK_ID)},
+            -800,
+            attempt_plan(
+                start=-760,
+                seconds=300,
+                at_start=_known(FAILED_RUN_TASK_ID, "deepvariant", _GPU),
+                at_end=failed,
+            ),
+        ),
+        _task(
+            account,
+            GPU_TASK_ID,
+            "DeepVariant",
+            {**_made(16, 64, gpus=1), **_cache(GPU_TASK_ID)},
+            -440,
+            attempt_plan(
+                start=-400, seconds=394 + 90, at_start=_known(GPU_TASK_ID, "deepvariant", _GPU)
+            ),
+        ),
+        _task(
+            account,
+            _STARTING_TASK_ID,
+            "HaplotypeCaller-chr20",
+            {**_made(8, 32), **_cache(_STARTING_TASK_ID)},
+            -30,
+            attempt_plan(start=5, seconds=70, at_start=_known(_STARTING_TASK_ID, "gatk", _CPU)),
+        ),
+        _task(
+            account,
+            PENDING_RUN_TASK_ID,
+            "MultiQC",
+            {},
+            -10,
+            attempt_plan(
+                start=100,
+                seconds=40,
+                at_start=_known(PENDING_RUN_TASK_ID, "multiqc", {**_CPU, **_made(4, 16)}),
+            ),
+        ),
+        _task(
+            account,
+            LATER_TASK_ID,
+            "MergeVcfs",
+            _made(4, 16),
+            120,
+            attempt_plan(start=135, seconds=60, at_start=_known(LATER_TASK_ID, "gatk", _CPU)),
+        ),
+    ]
+
+
+def _ended(account: Account) -> None:
+    day = 86_400.0
+    created = {"creationTime": account.clock() - timedelta(days=1)}
+    record = {**run_record(ENDED_RUN_ID, "NA12877 germline", account), **created}
+    plan = attempt_plan(start=40 - day, seconds=5_000)
+    task = _task(
+        account,
+        _ENDED_TASK_ID,
+        "BwaMem2",
+        _made(16, 128),
+        90 - day,
+        attempt_plan(
+            start=120 - day,
+            seconds=4_000,
+            at_start=_known(_ENDED_TASK_ID, "bwa-mem2", _CPU, ENDED_RUN_ID),
+        ),
+    )
+    _put(account, ENDED_RUN_ID, record, plan, [task])
+
+
+def _task(
+    account: Account, task_id: str, name: str, members: _Members, created: float, plan: Plan
+) -> tuple[str, Timeline]:
+    """A task that the engine creates at a second of the demo; before 0 it is history."""
+    seconds = created / account.speed if created > 0 else created
+    record = {
+        "taskId": task_id,
+        "status": "PENDING",
+        "name": name,
+        "creationTime": account.clock() + timedelta(seconds=seconds),
+        **members,
+    }
+    return task_id, Timeline(record, planned(account.clock(), account.speed, plan))
+
+
+def _known(task_id: str, tool: str, instance: _Members, run_id: str = RUN_ID) -> _Members:
+    """What a task has once there is an instance for it."""
+    return {
+        **instance,
+        "uuid": str(UUID(bytes=sha256(task_id.encode()).digest()[:16], version=4)),
+        "logStream": f"{_LOG_GROUP}:run/{run_id}/task/{task_id}",
+        "imageDetails": {
+            "image": f"{_REGISTRY}/quay/biocontainers/{tool}:2.2.1",
+            "imageDigest": f"sha256:{sha256(tool.encode()).hexdigest()}",
+            "sourceImage": f"quay.io/biocontainers/{tool}:2.2.1",
+        },
+    }
+
+
+def _made(cpus: int, memory: int, gpus: int = 0) -> dict[str, Any]:
+    return {"cpus": cpus, "memory": memory, "gpus": gpus}
+
+
+def _cache(task_id: str) -> dict[str, Any]:
+    """Not found in the run cache, and written there for the next run."""
+    return {"cacheHit": False, "cacheS3Uri": f"{_CACHE}/{task_id}"}
+
+
+def run_record(run_id: str, name: str, account: Account) -> _Members:
+    """What GetRun says of a run that is PENDING."""
+    uuid = str(UUID(int=account.random.getrandbits(128), version=4))
+    output = "s3://northlight-genomics/runs"
+    return {
+        "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:run/{run_id}",
+        "id": run_id,
+        "runId": run_id,
+        "uuid": uuid,
+        "name": name,
+        "status": "PENDING",
+        "cacheId": CACHE_ID,
+        "cacheBehavior": "CACHE_ALWAYS",
+        "workflowId": WORKFLOW_ID,
+        "workflowName": WORKFLOW_NAME,
+        "workflowType": "PRIVATE",
+        "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/NorthlightOmics",
+        "priority": 10,
+        "digest": "sha256:5f1d8a0c7b3e49261f0d5c8ab47e2f90",
+        "parameters": {
+            "sample": name.split(maxsplit=1)[0],
+            "coverage": 30,
+            "intervals": ["chr20", "chr21"],
+        },
+        "outputUri": output,
+        "runOutputUri": f"{output}/{run_id}",
+        "logLevel": "ALL",
+        "logLocation": {
+            "engineLogStream": f"{_LOG_GROUP}:run/{run_id}/engine",
+            "runLogStream": f"{_LOG_GROUP}:run/{run_id}",
+        },
+        "startedBy": f"arn:aws:iam::{ACCOUNT_ID}:user/ines",
+        "tags": {"study": "platinum"},
+        "accelerators": "GPU",
+        "retentionMode": "RETAIN",
+        "storageType": "DYNAMIC",
+        "networkingMode": "RESTRICTED",
+    }

@@ -1,0 +1,91 @@
+"""Nextflow definitions, by a simple rule: each process is one task, one after the other.
+
+Nextflow is Groovy, and what a script does is known only when it runs. So the rule is: the processes
+of the main file in their order, then those of the other `.nf` files in the order of their paths.
+Each is called once, after the one before it. The directives `cpus`, `memory`, `accelerator` and
+`container` count where their value is written out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from taskgate_emulator.workflows.definition import Definition, DefinitionError, PlannedCall
+
+__all__ = ["plan", "template"]
+
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_PROCESS = re.compile(r"^[ \t]*process\s+(?P<name>\w+)\s*\{", re.MULTILINE)
+_SCRIPT = re.compile(r"^\s*(?:script|shell|exec|stub)\s*:", re.MULTILINE)
+_UNITS = {"KB": 2**-20, "MB": 2**-10, "GB": 1.0, "TB": 2.0**10}
+_PARAMETER = re.compile(r"^\s*params\.(?P<name>\w+)\s*=", re.MULTILINE)
+
+
+def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedCall]:
+    """The calls of a run; see the top of this module for the rule.
+
+    Raises:
+        DefinitionError: there is no process.
+    """
+    told = json.dumps(parameters, sort_keys=True, default=str)
+    calls: list[PlannedCall] = []
+    for name, body in _processes(definition):
+        after = (len(calls) - 1,) if calls else ()
+        calls.append(
+            PlannedCall(
+                name=name,
+                cpus=int(_directive(body, "cpus", r"(\d+)") or 1),
+                memory=_memory(body),
+                gpus=int(_directive(body, "accelerator", r"(\d+)") or 0),
+                image=_directive(body, "container", r"['\"]([^'\"$]+)['\"]"),
+                after=after,
+                content=body + told,
+            )
+        )
+    return calls
+
+
+def template(definition: Definition) -> dict[str, Any]:
+    """The parameters that the main file sets, which may therefore be left out."""
+    names = _PARAMETER.findall(_COMMENT.sub("", definition.text))
+    return {name: {"optional": True} for name in names}
+
+
+def _processes(definition: Definition) -> list[tuple[str, str]]:
+    others = sorted(path for path in definition.files if path.endswith(".nf"))
+    paths = [definition.main, *(path for path in others if path != definition.main)]
+    found = [each for path in paths for each in _blocks(definition.files[path])]
+    if not found:
+        raise DefinitionError("The definition has no process")
+    return found
+
+
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    """The names and bodies of the processes of a file; a body ends with its brace."""
+    bare = _COMMENT.sub("", text)
+    for found in _PROCESS.finditer(bare):
+        depth, end = 1, found.end()
+        while end < len(bare) and depth:
+            depth += {"{": 1, "}": -1}.get(bare[end], 0)
+            end += 1
+        yield found["name"], bare[found.end() : end - 1]
+
+
+def _directive(body: str, name: str, value: str) -> str | None:
+    # Directives come before the script, which may hold the same words.
+    script = _SCRIPT.search(body)
+    head = body[: script.start()] if script else body
+    found = re.search(rf"^\s*{name}\s*[ (=]\s*{value}", head, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _memory(body: str) -> int:
+    text = _directive(body, "memory", r"['\"]?(\d+(?:\.\d+)?[ .]?[KMGT]B)")
+    if text is None:
+        return 1
+    number, unit = text[:-2].rstrip(" ."), text[-2:]
+    return max(1, math.ceil(float(number) * _UNITS[unit]))

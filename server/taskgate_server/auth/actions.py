@@ -1,0 +1,92 @@
+"""RPCs as actions of the policy: `deadline/GetJob`, in the group `read`.
+
+Which group an RPC belongs to follows from AWS's model and from names, never from a list of RPCs.
+What cannot be told is a write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from taskgate_server.aws import model
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import ServiceSpec
+
+Group = Literal["read", "write", "delete", "credentials", "target"]
+
+TASKS: Final = "tasks"
+"""The service word of the unified RPCs."""
+
+UNIFIED_READS = ("Get", "BatchGet", "List", "Summarize", "Watch", "Wait", "Stream")
+"""What the names of TaskService's reads begin with."""
+
+SPECS = {spec.grpc_service_full_name: spec for spec in SERVICES}
+
+SECRET = "secretAccessKey"  # noqa: S105  # the name of a member
+"""A member of what hands out AWS credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a caller wants to do."""
+
+    name: str
+    group: Group
+
+    @property
+    def must_be_named(self) -> bool:
+        """Whether a policy for all actions is not enough."""
+        return self.group in ("delete", "credentials", "target")
+
+
+USE_TARGET: Final = Action("targets/Use", "target")
+"""To have calls go to another AWS account or region than the default one."""
+
+
+def action_of(method: str) -> Action:
+    """The action of an RPC.
+
+    Args:
+        method: its full name, such as `taskgate.v1.TaskService/GetTask`.
+    """
+    service, _, name = method.rpartition("/")
+    spec = SPECS.get(service)
+    if spec is not None:
+        return Action(f"{spec.name}/{name}", _aws_group(spec, name))
+    if service.startswith("grpc.reflection."):
+        return Action(f"reflection/{name}", "read")
+    return Action(f"{TASKS}/{name}", "read" if name.startswith(UNIFIED_READS) else "write")
+
+
+def is_read(method: str) -> bool:
+    """Return whether an RPC is in the group `read`, by its name alone: AWS's model is not loaded.
+
+    Args:
+        method: its full name, such as `taskgate.v1.TaskService/GetTask`.
+    """
+    service, _, name = method.rpartition("/")
+    spec = SPECS.get(service)
+    reads = UNIFIED_READS if spec is None else tuple(spec.shared_reads)
+    return name.startswith(reads) or service.startswith("grpc.reflection.")
+
+
+def _aws_group(spec: ServiceSpec, name: str) -> Group:
+    operation = model.load_service(spec.name).operation_model(name)
+    if name.startswith("Assume") or _has_secret(operation.output_shape):
+        return "credentials"
+    if operation.http["method"] == "DELETE" or "Delete" in name:
+        return "delete"
+    return "read" if name.startswith(spec.shared_reads) else "write"
+
+
+def _has_secret(shape: model.Shape | None, seen: frozenset[str] = frozenset()) -> bool:
+    """Whether there are AWS credentials anywhere in an answer of this shape."""
+    if shape is None or shape.name in seen:
+        return False
+    seen |= {shape.name}
+    if isinstance(shape, model.StructureShape):
+        return SECRET in shape.members or any(_has_secret(m, seen) for m in shape.members.values())
+    if isinstance(shape, model.ListShape):
+        return _has_secret(shape.member, seen)
+    return isinstance(shape, model.MapShape) and _has_secret(shape.value, seen)

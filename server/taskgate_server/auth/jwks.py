@@ -1,0 +1,253 @@
+"""The public keys that tokens are verified with: a JSON Web Key Set (RFC 7517).
+
+FileKeys      out of a file, which is reloaded when it changes
+FetchedKeys   from an address, fetched regularly and when a token names an unknown key
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+
+import jwt
+
+from taskgate_server.auth.child_process import ChildError, run_module
+from taskgate_server.daemon_threads import DaemonThreads
+from taskgate_server.reloading import RejectedError, ReloadingFile
+from taskgate_server.telemetry import LOG
+
+NAME: Final = "jwt_keys"
+"""For logs, metrics and health."""
+
+CHILD: Final = "taskgate_server.auth.jwks_child"
+
+REFRESH_SECONDS: Final = 300.0
+"""Interval between two fetches. A key that is withdrawn is trusted for this time."""
+
+RETRY_SECONDS: Final = 10.0
+"""Interval between two fetches after a failure, and the least time before one for an unknown key:
+tokens with made-up keys must not make this server flood the issuer."""
+
+FETCH_SECONDS: Final = 5.0
+"""Limit for a whole fetch, from the start of the child process to the last byte."""
+
+MAX_KEYS: Final = 1000
+
+Keys: TypeAlias = Mapping[str | None, jwt.PyJWK]
+NO_KEYS: Final[Keys] = {}
+
+
+class KeysError(Exception):
+    """There are no keys to verify a token with."""
+
+
+class FetchError(Exception):
+    """A key set cannot be fetched; the text has nothing from it."""
+
+
+class KeySource(Protocol):
+    """Where the keys are."""
+
+    async def find(self, key_id: str | None) -> jwt.PyJWK | None:
+        """Return the key with that id; None if the issuer has none.
+
+        Raises:
+            KeysError: there have never been any keys.
+        """
+
+
+def read_keys(data: bytes) -> Keys:
+    """Return the public keys of a set by key id; a set of one key has it under None, too.
+
+    Keys that this server cannot use are skipped, as RFC 7517 section 5 recommends: other types and
+    malformed ones, and keys for another purpose than to verify signatures.
+
+    Raises:
+        RejectedError: it is no key set, or has no key that can be used.
+    """
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise RejectedError("is no JSON Web Key Set: it is not JSON") from None
+    entries = found.get("keys") if isinstance(found, dict) else None
+    if not isinstance(entries, list):
+        raise RejectedError("is no JSON Web Key Set: it has no list `keys`")
+    if len(entries) > MAX_KEYS:
+        raise RejectedError(f"has more than {MAX_KEYS} keys")
+    usable = [key for entry in entries if (key := _usable_key(entry)) is not None]
+    if not usable:
+        raise RejectedError("has no public key that verifies signatures")
+    public: dict[str | None, jwt.PyJWK] = {key.key_id: key for key in usable}
+    return public | ({None: usable[0]} if len(public) == 1 else {})
+
+
+def _usable_key(entry: Any) -> jwt.PyJWK | None:
+    """Return an asymmetric key that may verify signatures; None for anything else."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str | None):
+        return None
+    # RFC 7517 sections 4.2 and 4.3.
+    operations = entry.get("key_ops")
+    verifies = operations is None or (isinstance(operations, list) and "verify" in operations)
+    if entry.get("use") not in (None, "sig") or not verifies:
+        return None
+    try:
+        key = jwt.PyJWK(entry)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001  # pyo3's PanicException is no Exception
+        return None
+    # A symmetric key in a public set would let everyone sign.
+    return None if key.key_type == "oct" else key
+
+
+def fetch(address: str, token_file: Path | None = None, ca_file: Path | None = None) -> bytes:
+    """Return what is at an address, by GET. Blocks for up to `FETCH_SECONDS`.
+
+    Args:
+        address: `https://`, or `http://` of this machine.
+        token_file: has a token, which is sent as bearer to this address but not after a redirect.
+        ca_file: authorities in PEM, instead of those of the system.
+
+    Raises:
+        FetchError: it cannot be fetched.
+        OSError: the process that fetches cannot be started.
+    """
+    request = {
+        "address": address,
+        "token_file": str(token_file or ""),
+        "ca_file": str(ca_file or ""),
+    }
+    try:
+        outcome: dict[str, str] = json.loads(
+            run_module(CHILD, json.dumps(request).encode(), seconds=FETCH_SECONDS)
+        )
+    except ChildError as error:
+        raise FetchError(f"the fetch {error}") from None
+    if "fault" in outcome:
+        raise FetchError(outcome["fault"])
+    return base64.b64decode(outcome["data"])
+
+
+class FileKeys:
+    """Keys out of a file.
+
+    Args:
+        file: parsed by `read_keys`.
+    """
+
+    def __init__(self, file: ReloadingFile[Keys]) -> None:
+        self._file = file
+
+    async def find(self, key_id: str | None) -> jwt.PyJWK | None:
+        """See `KeySource`."""
+        return self._file.value.get(key_id)
+
+
+class FetchedKeys:
+    """Keys from an address; a `reloading.Reloading`.
+
+    A caller whose key is known never waits. There is one fetch at a time, for all who wait.
+
+    Args:
+        address: for the log, and for `load`.
+        load: returns the key set from there; may block. Any exception is a failure.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        load: Callable[[str], bytes] = fetch,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = NAME
+        self.changes = 0
+        self.rejected = 0
+        self._address = address
+        self._load = load
+        self._clock = clock
+        self._threads = DaemonThreads(NAME)
+        self._keys: Keys = NO_KEYS
+        self._data = b""
+        self._fault = ""
+        self._loaded_at = clock()
+        self._tried_at = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the latest fetch has succeeded, not long ago."""
+        is_recent = self.active_seconds <= REFRESH_SECONDS + 2 * RETRY_SECONDS
+        return bool(self._keys) and not self._fault and is_recent
+
+    @property
+    def active_seconds(self) -> float:
+        """The time since the latest fetch that succeeded, or since the start without any."""
+        return self._clock() - self._loaded_at
+
+    async def find(self, key_id: str | None) -> jwt.PyJWK | None:
+        """See `KeySource`."""
+        key = self._keys.get(key_id)
+        if key is not None:
+            return key
+        if self._fetching is not None or self._clock() - self._tried_at >= RETRY_SECONDS:
+            await self.refresh()
+        if not self._keys:
+            raise KeysError(self._address)
+        return self._keys.get(key_id)
+
+    async def refresh(self) -> None:
+        """Fetch the keys, or wait for the fetch that is in progress. Never raises."""
+        if self._fetching is None:
+            self._fetching = asyncio.ensure_future(self._renew())
+        # The cancellation of one who waits must not cancel the fetch of the others.
+        await asyncio.wait({self._fetching})
+
+    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Fetch the keys regularly until cancelled."""
+        try:
+            while True:
+                await self.refresh()
+                await sleep(RETRY_SECONDS if self._fault else REFRESH_SECONDS)
+        finally:
+            if self._fetching is not None:
+                self._fetching.cancel()
+
+    async def _renew(self) -> None:
+        self._tried_at = self._clock()
+        loop = asyncio.get_running_loop()
+        try:
+            data, keys, fault = await loop.run_in_executor(self._threads, self._attempt)
+        finally:
+            self._fetching = None
+        if fault:
+            # Old keys are better than none: callers get in while the issuer is down.
+            self.rejected += 1
+            if fault != self._fault:
+                LOG.error("keys cannot be fetched", extra={"place": self._address, "fault": fault})
+            self._fault = fault
+            return
+        self._fault = ""
+        self._loaded_at = self._clock()
+        if data != self._data:
+            self.changes += 1
+        self._data, self._keys = data, keys
+
+    def _attempt(self) -> tuple[bytes, Keys, str]:
+        """Return the key set, its keys and why there are none. Runs in a thread."""
+        try:
+            data = self._load(self._address)
+            return data, read_keys(data), ""
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except RejectedError as error:
+            return b"", NO_KEYS, error.summary
+        except FetchError as error:
+            return b"", NO_KEYS, str(error)
+        except BaseException as error:  # noqa: BLE001  # pyo3's PanicException is no Exception
+            return b"", NO_KEYS, type(error).__name__
