@@ -62,7 +62,7 @@ test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/grpcurl/stamp ## all 
 	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'not alone and not timed and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # What draws its cases: property tests, state machines, mutations and simulated callers.
-RANDOM_TESTS := tests/differential tests/emulator tests/fuzz tests/guard tests/unit tests/watch tests/functional/test_watch_at_random.py
+RANDOM_TESTS := tests/auth tests/aws tests/differential tests/emulator tests/fuzz tests/server tests/tasks tests/upstream
 SEED ?= $(shell $(PYTHON) -c 'import random; print(random.randrange(1, 2**31))')
 VOLUME ?= 1
 test-random: SEED := $(SEED)
@@ -73,14 +73,14 @@ test-random: gen/stamp ## tests with random cases, with a fresh SEED or a given 
 
 # Needs root and the Debian packages that .ci/run installs.
 image-test: gen/stamp ## build the container image twice, and run it as Kubernetes would
-	$(BIN)/pytest -m image tests/image
+	$(BIN)/pytest -m image tests/deploy/image
 
 # Needs root that may mount, and Debian: golang-go rsync jq gcc etcd-server containerd runc containernetworking-plugins
 # dnsmasq-base iptables conntrack, and what image-test needs. Kubernetes is compiled by the first run alone.
 cluster-test: gen/stamp .venv-tools/helm/stamp ## install the chart in a real Kubernetes, compiled here, by the docs' commands
-	tests/cluster/build-kubernetes build/cluster/kubernetes
+	tests/deploy/cluster/build-kubernetes build/cluster/kubernetes
 	$(BIN)/python -m tests.cluster.images build/cluster/images build/cluster/kubernetes/bin/pause
-	tests/cluster/apart $(BIN)/pytest -m cluster tests/cluster
+	tests/deploy/cluster/apart $(BIN)/pytest -m cluster tests/deploy/cluster
 
 check: gen/stamp ## formatting, lint, types, layers, contract
 	$(BIN)/ruff format --check .
@@ -113,7 +113,7 @@ chart: gen/stamp .venv-tools/helm/stamp ## deploy/: IAM policies, the chart's sc
 	$(BIN)/python -m deploy.generate
 
 chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOOLS:%=.venv-tools/%/stamp) ## lint, validate and run what deploy/ has for Kubernetes
-	$(BIN)/pytest tests/chart
+	$(BIN)/pytest tests/deploy/chart
 
 fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
 	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz

@@ -25,9 +25,9 @@ from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_service_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.guard.authority import LOOPBACK, Authority
-from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
-from tests.telemetry.collector import collecting
+from tests.support.authority import LOOPBACK, Authority
+from tests.support.collector import collecting
+from tests.support.issuer import AUDIENCE, ISSUER, Issuer
 
 BAR = 0.6
 """What must be left of the calls a second."""

@@ -32,7 +32,7 @@ from taskgate.v1 import (
 from taskgate_emulator.control import AddedJob
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.upstream.aws_client.threads import EXTRA_THREADS
-from tests.faults.place import Left, Place, placed, until
+from tests.support.place import Left, Place, placed, until
 
 CALLERS = 12
 OMICS_SHARE = 0.2

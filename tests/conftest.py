@@ -1,6 +1,6 @@
 """A whole Taskgate on loopback for every test that wants one: emulator, server, channel.
 
-Registers hypothesis' profile as well: see `tests/seeds.py`.
+Registers hypothesis' profile as well: see `tests/support/seeds.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.ports import Address
 from taskgate_server.shutdown import drain_grace_seconds
 from tests.emulator.judge import every_answer_fits_the_model
-from tests.seeds import IS_RANDOM_RUN, SEED, replay_hint
+from tests.support.seeds import IS_RANDOM_RUN, SEED, replay_hint
 
 __all__ = ["every_answer_fits_the_model"]
 """Fixtures from elsewhere: the check holds in all tests."""

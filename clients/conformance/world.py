@@ -27,8 +27,8 @@ from taskgate_emulator.control import AddedJob, AddedRun
 from taskgate_emulator.deadline.tasks import JOB as JOB_TABLE
 from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
-from tests.guard.authority import LOOPBACK, Authority
-from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.authority import LOOPBACK, Authority
+from tests.support.issuer import AUDIENCE, ISSUER, Issuer
 
 SECONDS = 20.0
 JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"

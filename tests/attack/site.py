@@ -21,9 +21,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
-from tests.functional.test_process import cpu_seconds
-from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
-from tests.watch.place import RUNNING
+from tests.lifecycle.test_process import cpu_seconds
+from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.watch_place import RUNNING
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20.0

@@ -27,7 +27,7 @@ from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
 from taskgate_server.upstream.plans import plan_operation
 from taskgate_server.upstream.request import key_bytes, make_aws_request, request_key
 from taskgate_server.upstream.writes import WriteLog
-from tests.watch.test_costs import Place, in_virtual_time
+from tests.tasks.watch.test_costs import Place, in_virtual_time
 
 MIB: Final = 1024 * 1024
 TOLERANCE: Final = 1.5

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.attack.conftest import Sites
 from tests.attack.site import Site, ended
-from tests.life.replicas import wait_until
+from tests.support.replicas import wait_until
 
 pytestmark = pytest.mark.timed
 

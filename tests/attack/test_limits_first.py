@@ -13,8 +13,8 @@ import pytest
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2
 from tests.attack.conftest import Sites
 from tests.attack.site import Metadata, Site, ended
-from tests.life.replicas import wait_until
-from tests.watch.place import RUNNING, STEP
+from tests.support.replicas import wait_until
+from tests.support.watch_place import RUNNING, STEP
 
 pytestmark = pytest.mark.alone
 

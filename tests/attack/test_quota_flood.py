@@ -21,7 +21,7 @@ from taskgate_server.calls import Call
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream.options import CallOptions
 from tests.conftest import REGION, running_server, settings_for
-from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.issuer import AUDIENCE, ISSUER, Issuer
 
 pytestmark = pytest.mark.timed
 

@@ -31,11 +31,11 @@ from taskgate_server import app, telemetry
 from taskgate_server.auth.policy_child import CPU_SECONDS
 from taskgate_server.config import Settings, SettingsError
 from tests.conftest import running_app, settings_for
-from tests.faults.place import until
-from tests.guard.authority import LOOPBACK, Authority, Credentials
-from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
-from tests.telemetry.scrape import Place
-from tests.watch.place import RUNNING
+from tests.support.authority import LOOPBACK, Authority, Credentials
+from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.place import until
+from tests.support.scrape import Place
+from tests.support.watch_place import RUNNING
 
 pytestmark = pytest.mark.timed
 

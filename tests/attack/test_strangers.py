@@ -14,7 +14,7 @@ from tests.attack.attacker import ROUNDS, attacked, check_others, cost_of, is_no
 from tests.attack.attacks import ATTACKS, CONTROL, EVERY_ATTACK
 from tests.attack.conftest import Sites
 from tests.attack.site import Experience, Site, experience
-from tests.seeds import seeded
+from tests.support.seeds import seeded
 
 pytestmark = pytest.mark.alone
 

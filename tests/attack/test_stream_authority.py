@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 from taskgate.v1 import task_log_pb2, task_pb2, task_service_pb2_grpc, task_watch_pb2
 from tests.attack.conftest import Sites
 from tests.attack.site import POLICY, SECONDS, Site
-from tests.watch.place import JOB, RUNNING
+from tests.support.watch_place import JOB, RUNNING
 
 pytestmark = pytest.mark.timed
 

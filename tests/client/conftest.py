@@ -9,7 +9,7 @@ import pytest
 
 from taskgate_client import Client, Timing, connect
 from taskgate_server.cli import main
-from tests.client.fake_service import FakeTaskService, serving
+from tests.support.fake_service import FakeTaskService, serving
 
 Run = Callable[..., int]
 """Runs `taskgate` with arguments and gives its exit code."""

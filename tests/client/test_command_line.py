@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.client.conftest import Run
-from tests.client.fake_service import (
+from tests.support.fake_service import (
     RUN,
     FakeTaskService,
     Silence,

@@ -12,7 +12,7 @@ from taskgate.v1 import (
     task_update_pb2,
 )
 from tests.client.conftest import Run, json_lines
-from tests.client.fake_service import (
+from tests.support.fake_service import (
     RUN,
     FakeTaskService,
     page,

@@ -14,7 +14,7 @@ from taskgate.v1 import (
     task_watch_pb2,
 )
 from tests.client.conftest import Run, json_lines
-from tests.client.fake_service import (
+from tests.support.fake_service import (
     RUN,
     Failure,
     FakeTaskService,

@@ -15,9 +15,9 @@ from taskgate_emulator import Emulator
 from taskgate_server.cli import main
 from taskgate_server.config import COMMAND_LINE_VARIABLES
 from tests.conftest import running_server, settings_for
-from tests.guard.authority import LOOPBACK, Authority
-from tests.guard.issuer import AUDIENCE, ISSUER, Issuer
-from tests.watch.place import FAILED
+from tests.support.authority import LOOPBACK, Authority
+from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.watch_place import FAILED
 
 
 class Place(NamedTuple):

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.v1 import task_log_pb2
 from taskgate_client import CallError, Client
-from tests.client.fake_service import RUN, Failure, FakeTaskService, Silence
+from tests.support.fake_service import RUN, Failure, FakeTaskService, Silence
 
 NAME = f"{RUN}/tasks/1"
 HEARTBEAT = task_log_pb2.StreamTaskLogsResponse(heartbeat=task_log_pb2.LogHeartbeat())

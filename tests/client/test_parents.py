@@ -9,7 +9,7 @@ import pytest
 from taskgate.v1 import task_service_pb2, task_update_pb2, task_watch_pb2
 from taskgate_client import Client, aio, connect
 from taskgate_client.parents import PARENT_KEY, parent_of, shared_parent
-from tests.client.fake_service import FakeTaskService, end, page, snapshot, task
+from tests.support.fake_service import FakeTaskService, end, page, snapshot, task
 
 JOB = "deadline/farms/farm-1/queues/queue-2/jobs/job-3"
 RUN = "omics/runs/1234567"

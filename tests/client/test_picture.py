@@ -23,7 +23,7 @@ from taskgate_client import (
 )
 from taskgate_client.render import WatchPicture
 from taskgate_client.render.words import printable, short_name, span
-from tests.client.fake_service import RUN, task
+from tests.support.fake_service import RUN, task
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 JOB = "deadline/farms/f/queues/q/jobs/j"

@@ -10,7 +10,7 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_client import CallError, Client, OmicsRunName, OmicsTaskName
-from tests.client.fake_service import RUN, Failure, FakeTaskService, bad_field, page, status, task
+from tests.support.fake_service import RUN, Failure, FakeTaskService, bad_field, page, status, task
 
 
 def result(name: str) -> task_service_pb2.TaskResult:

@@ -12,7 +12,7 @@ import pytest
 from taskgate.v1 import task_service_pb2, task_update_pb2
 from taskgate_client import CallError, Client, connect
 from taskgate_client.service_config import service_config
-from tests.client.fake_service import RUN, Failure, FakeTaskService, serving, task
+from tests.support.fake_service import RUN, Failure, FakeTaskService, serving, task
 
 NAME = f"{RUN}/tasks/1"
 GONE = Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")

@@ -17,7 +17,7 @@ from taskgate_client import Snapshot, TaskChange
 from taskgate_client.commands.command import write_json
 from taskgate_client.render import WatchPicture, event_line, printable, summary, task, task_table
 from taskgate_client.render.words import STYLES, state_word
-from tests.client.fake_service import RUN
+from tests.support.fake_service import RUN
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 MARK = "\N{REPLACEMENT CHARACTER}"

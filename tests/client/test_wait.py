@@ -8,7 +8,7 @@ import pytest
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_client import CallError, Client, Timing, connect
 from taskgate_client.waiting import MAX_WAIT_SECONDS
-from tests.client.fake_service import RUN, Failure, FakeTaskService, task
+from tests.support.fake_service import RUN, Failure, FakeTaskService, task
 
 NAME = f"{RUN}/tasks/1"
 RUNNING = task_watch_pb2.WaitTaskResponse(task=task(1))

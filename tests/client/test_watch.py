@@ -25,7 +25,7 @@ from taskgate_client import (
     WatchEnd,
     connect,
 )
-from tests.client.fake_service import (
+from tests.support.fake_service import (
     RUN,
     Failure,
     FakeTaskService,

@@ -14,7 +14,7 @@ from typing import Any
 
 import regex
 
-from tests.seeds import seeded
+from tests.support.seeds import seeded
 
 # `sre_parse` by its present name; the old one warns, and a warning is an error here.
 _PARSER: Any = import_module("re._parser")

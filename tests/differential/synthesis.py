@@ -17,7 +17,7 @@ from typing import Any
 
 from taskgate_server.aws import model
 from tests.differential import values
-from tests.seeds import VOLUME, seeded, varied
+from tests.support.seeds import VOLUME, seeded, varied
 
 RECURSION_LIMIT = 3
 """How many structures of one name may be inside each other."""

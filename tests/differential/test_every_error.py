@@ -227,7 +227,7 @@ def resource_in_route(operation: model.OperationModel, params: Mapping[str, Any]
         for form in (f"{{{label}}}", f"{{{label}+}}"):
             if each.serialization.get("location") == "uri" and form in route:
                 value = str(params[member])
-                # The ARNs of these requests are random text, see tests/unit/test_error_texts.py.
+                # The ARNs of these requests are random text, see tests/server/test_error_texts.py.
                 route = route.replace(form, sanitize(value) if value.startswith("arn:") else value)
     return route
 

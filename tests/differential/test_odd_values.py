@@ -19,7 +19,7 @@ from tests.differential.exchange import differences
 from tests.differential.odd_values import OddResponse, odd_response, without
 from tests.fuzz import answer_run, replies
 from tests.fuzz.inprocess import REQUEST_ID, AwsResponse, Bench, Target
-from tests.seeds import SEED
+from tests.support.seeds import SEED
 
 RESPONSES = int(os.environ.get("ODD_RESPONSES", "600"))
 

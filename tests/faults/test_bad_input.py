@@ -21,11 +21,11 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamReset, TrailersReceived
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
-from tests.faults.place import Place, placed, until
-from tests.guard.authority import LOOPBACK, Authority
-from tests.life.load import Caller
-from tests.seeds import seeded
-from tests.watch.place import RUNNING
+from tests.support.authority import LOOPBACK, Authority
+from tests.support.load import Caller
+from tests.support.place import Place, placed, until
+from tests.support.seeds import seeded
+from tests.support.watch_place import RUNNING
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"

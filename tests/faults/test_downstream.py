@@ -15,9 +15,9 @@ from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2
 from taskgate_emulator.control import AddedJob
 from taskgate_emulator.seeds import ids as seed
-from tests.faults.place import Place, placed, told, until
 from tests.faults.test_upstream import leaks, quiet
-from tests.watch.place import FAILED, JOB
+from tests.support.place import Place, placed, told, until
+from tests.support.watch_place import FAILED, JOB
 
 pytestmark = pytest.mark.timed
 

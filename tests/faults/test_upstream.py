@@ -12,8 +12,8 @@ import pytest
 
 from taskgate_emulator.core.faults import KINDS
 from taskgate_emulator.seeds import ids as seed
-from tests.faults.place import Left, Place, placed, told, until
-from tests.watch.place import JOB_IDS
+from tests.support.place import Left, Place, placed, told, until
+from tests.support.watch_place import JOB_IDS
 
 DOCS = Path(__file__).parents[2] / "docs/faults.md"
 CALLS = ("read", "write", "log")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.seeds import SEED, VOLUME, seeded
+from tests.support.seeds import SEED, VOLUME, seeded
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000")) * VOLUME
 ANSWERS = int(os.environ.get("FUZZ_ANSWERS", "1000")) * VOLUME

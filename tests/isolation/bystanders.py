@@ -16,7 +16,7 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_client import CallError
 from taskgate_emulator.seeds import ids as seed
 from tests.attack.site import Metadata
-from tests.watch.place import RUNNING
+from tests.support.watch_place import RUNNING
 
 SECONDS: Final = 20.0
 FRESH: Final = (("taskgate-max-age", "0"),)

@@ -14,7 +14,7 @@ from taskgate_client import CallError, Client, connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
-from tests.faults.place import until
+from tests.support.place import until
 
 CODES = (
     "MissingAuthenticationTokenException",

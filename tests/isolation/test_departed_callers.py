@@ -26,8 +26,8 @@ from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.pipeline.stage import Stage
 from tests.conftest import running_server, settings_for
-from tests.functional.tasks import job_name
 from tests.isolation.relay import running_relay
+from tests.support.tasks import job_name
 
 TASKS = 200
 PARAMETERS = {f"Param{number:02}": {"string": "x" * 1000} for number in range(16)}

@@ -18,7 +18,7 @@ from taskgate_server.config import AwsSettings
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.upstream.aws_client.factory import CallersGoneError, make_client
 from tests.conftest import REGION, running_server, settings_for
-from tests.functional.test_outages import Upstream, read, task_id
+from tests.upstream.test_outages import Upstream, read, task_id
 
 pytestmark = pytest.mark.timed
 

@@ -25,7 +25,7 @@ from tests.attack.site import ROOT, Site, running_site
 from tests.conftest import REGION
 from tests.isolation.bystanders import Experience, experience
 from tests.isolation.failures import FAILURES, Failure
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.alone
 

@@ -16,7 +16,7 @@ from taskgate_emulator import Emulator
 from taskgate_server.config import Settings
 from tests.conftest import running_server, settings_for
 from tests.isolation.relay import running_relay
-from tests.watch.place import JOB
+from tests.support.watch_place import JOB
 
 pytestmark = pytest.mark.timed  # pings are timed
 

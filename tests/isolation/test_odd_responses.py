@@ -19,8 +19,8 @@ from taskgate_client import CallError
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
-from tests.telemetry.scrape import place
-from tests.watch.place import STEP
+from tests.support.scrape import place
+from tests.support.watch_place import STEP
 
 ROWS = 5
 ODD_ROW = 2

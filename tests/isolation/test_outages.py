@@ -26,10 +26,10 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION, running_app, settings_for
-from tests.guard.authority import LOOPBACK, Authority
 from tests.isolation.fault_proxy import Fault, FaultProxy
-from tests.life.replicas import wait_until
-from tests.telemetry.scrape import Place
+from tests.support.authority import LOOPBACK, Authority
+from tests.support.replicas import wait_until
+from tests.support.scrape import Place
 
 pytestmark = pytest.mark.timed
 

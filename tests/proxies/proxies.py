@@ -14,8 +14,8 @@ from typing import Final
 
 import pytest
 
-from tests.life.replicas import ENVOY, ROOT, is_serving, wait_until
-from tests.ports import free_ports
+from tests.support.ports import free_ports
+from tests.support.replicas import ENVOY, ROOT, is_serving, wait_until
 
 DOCS: Final = ROOT / "docs/proxies.md"
 DOCS_TIMEOUT: Final = "75s"

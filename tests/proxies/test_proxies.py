@@ -25,7 +25,7 @@ from taskgate.v1 import (
 from taskgate_emulator import Emulator, ManualClock
 from tests.conftest import REGION, running_server, settings_for
 from tests.proxies.proxies import COMMANDS, IDLE_SECONDS, Proxy, code_blocks, running_proxy
-from tests.watch.place import ABSENT, JOB, RUNNING
+from tests.support.watch_place import ABSENT, JOB, RUNNING
 
 pytestmark = pytest.mark.timed  # timeouts are measured
 

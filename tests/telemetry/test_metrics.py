@@ -17,7 +17,7 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server.ports import ListenError
 from taskgate_server.upstream.event_queue import Lag
 from tests.conftest import REGION, running_app, settings_for
-from tests.telemetry.scrape import Place, place
+from tests.support.scrape import Place, place
 
 NAME = DeadlineTaskName(
     seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, seed.RUNNING_TASK_ID

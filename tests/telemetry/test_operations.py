@@ -15,7 +15,7 @@ import yaml
 
 from taskgate_client import connect
 from taskgate_emulator import Emulator
-from tests.telemetry.scrape import OWN, Place, place
+from tests.support.scrape import OWN, Place, place
 from tests.telemetry.test_metrics import NAME
 
 ROOT = Path(__file__).parents[2]

@@ -21,8 +21,8 @@ import yaml
 
 from taskgate_client import CallError, connect
 from taskgate_emulator import Emulator
-from tests.faults.place import until
-from tests.telemetry.scrape import Place, place
+from tests.support.place import until
+from tests.support.scrape import Place, place
 from tests.telemetry.test_metrics import NAME
 from tests.telemetry.test_operations import RULES, expressions
 

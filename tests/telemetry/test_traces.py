@@ -28,8 +28,8 @@ from taskgate_server.telemetry.sampling import CALLER_TRACES_PER_SECOND, CallerD
 from taskgate_server.telemetry.spans import parse_traceparent
 from taskgate_server.telemetry.traces import Traces
 from tests.conftest import running_server, settings_for
-from tests.faults.place import until
-from tests.telemetry.collector import Collector, collecting
+from tests.support.collector import Collector, collecting
+from tests.support.place import until
 
 SECONDS = 10.0
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -2,7 +2,7 @@
 
 Nobody tells a replica who else uses a quota, so it finds its part as TCP does: additive increase
 and multiplicative decrease make all parts equal (Chiu and Jain 1989). For the figures see
-tests/unit/test_quota_fairness.py.
+tests/upstream/rate_limit/test_quota_fairness.py.
 """
 
 from __future__ import annotations

@@ -1,0 +1,384 @@
+"""A whole server with callers who are told apart: tokens of a real issuer, policies in files."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from google.rpc import error_details_pb2, status_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+from grpc_status import rpc_status
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
+from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2, task_watch_pb2
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server import app
+from taskgate_server.config import PLAINTEXT_PHRASE, SettingsError
+from taskgate_server.ports import Address
+from tests.conftest import running_server, settings_for
+from tests.support.authority import LOOPBACK, Authority
+from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.watch_place import FAILED, JOB, RUN, RUNNING, STEP
+
+SECONDS = 10.0
+DENIED, UNKNOWN = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
+POLICY = f"""
+permit (principal in Group::"render", action in Action::"read", resource in Job::"{seed.JOB_ID}");
+permit (principal in Group::"render", action == Action::"tasks/RetryTask",
+  resource in Queue::"{seed.QUEUE_ID}");
+permit (principal in Group::"all", action in [Action::"read", Action::"write"], resource);
+permit (principal is Anonymous, action == Action::"tasks/GetServerInfo", resource);
+permit (principal == Certificate::"spiffe://studio.example/render", action in Action::"read",
+  resource);
+"""
+IDS = {"farm_id": seed.FARM_ID, "queue_id": seed.QUEUE_ID}
+
+
+@dataclass
+class Gate:
+    """A server, and ways to ask it as somebody."""
+
+    channel: grpc.Channel
+    issuer: Issuer
+    policy: Path
+    aws: Emulator
+    log: io.StringIO
+
+    def __post_init__(self) -> None:
+        self.tasks: Any = task_service_pb2_grpc.TaskServiceStub(self.channel)
+        self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(self.channel)
+
+    def token(self, *groups: str, **claims: Any) -> list[tuple[str, str]]:
+        """The metadata of alice, who is in the groups."""
+        return [("authorization", f"Bearer {self.issuer.sign('alice', *groups, **claims)}")]
+
+    def get(self, name: str, *groups: str) -> str:
+        """How a read of a task ends for somebody of the groups."""
+        return ended(
+            lambda: self.tasks.GetTask(
+                task_service_pb2.GetTaskRequest(name=name),
+                metadata=self.token(*groups),
+                timeout=SECONDS,
+            )
+        )
+
+
+def ended(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    return "OK"
+
+
+def detail(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it is a call, too
+    assert status is not None
+    info = error_details_pb2.ErrorInfo()
+    status.details[0].Unpack(info)
+    return info
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    policy = tmp_path_factory.mktemp("policy") / "policy.cedar"
+    policy.write_text(POLICY)
+    issuer, log = Issuer(), io.StringIO()
+    with (
+        Emulator() as aws,  # tasks are retried here
+        issuer.serving() as keys,
+        running_server(
+            settings_for(
+                aws.endpoint_url,
+                jwt_issuer=ISSUER,
+                jwt_audience=AUDIENCE,
+                jwt_keys=keys,
+                policy_files=[policy],
+                caller_streams=3,
+            ),
+            log,
+        ) as address,
+        grpc.insecure_channel(str(address)) as channel,
+    ):
+        yield Gate(channel, issuer, policy, aws, log)
+
+
+def test_the_policy_says_who_may_read(gate: Gate) -> None:
+    assert gate.get(RUNNING, "render") == "OK"
+    assert gate.get(RUNNING, "lighting") == "PERMISSION_DENIED"
+    assert gate.get(f"{RUN}/tasks/7654321", "render") == "PERMISSION_DENIED"
+
+
+def test_one_line_lets_a_team_retry_in_its_queue_and_nothing_else(gate: Gate) -> None:
+    def act(method: str) -> str:
+        request = getattr(task_update_pb2, f"{method}Request")(name=FAILED)
+        rpc = getattr(gate.tasks, method)
+        return ended(lambda: rpc(request, metadata=gate.token("render"), timeout=SECONDS))
+
+    assert act("RetryTask") == "OK"
+    assert act("SuspendTask") == "PERMISSION_DENIED"
+
+
+def test_aws_rpcs_are_under_the_same_policy(gate: Gate) -> None:
+    def ask(method: str, *groups: str, **ids: str) -> str:
+        request = getattr(deadline_pb2, f"{method}Request")(**ids)
+        rpc = getattr(gate.deadline, method)
+        return ended(lambda: rpc(request, metadata=gate.token(*groups), timeout=SECONDS))
+
+    assert ask("GetJob", "render", **IDS, job_id=seed.JOB_ID) == "OK"
+    assert ask("GetQueue", "render", **IDS) == "PERMISSION_DENIED"
+    assert ask("GetQueue", "all", **IDS) == "OK"
+    assert ask("DeleteQueue", "all", **IDS) == "PERMISSION_DENIED"
+    assert ask("AssumeQueueRoleForRead", "all", **IDS) == "PERMISSION_DENIED"
+
+
+def test_streams_are_under_the_same_policy(gate: Gate) -> None:
+    def watch(name: str) -> str:
+        request = task_watch_pb2.WatchTasksRequest(names=[name])
+        metadata = gate.token("render")
+        stream = gate.tasks.WatchTasks(request, metadata=metadata, timeout=SECONDS)
+        told = ended(lambda: next(stream))
+        stream.cancel()
+        return told
+
+    assert watch(RUNNING) == "OK"
+    assert watch(f"{RUN}/tasks/7654321") == "PERMISSION_DENIED"
+
+
+def test_a_batch_is_answered_task_by_task(gate: Gate) -> None:
+    foreign = f"{RUN}/tasks/7654321"
+    names = [foreign, RUNNING, foreign, f"{STEP}/tasks/task-{'0' * 32}-0"]
+    response = gate.tasks.BatchGetTasks(
+        task_service_pb2.BatchGetTasksRequest(names=names),
+        metadata=gate.token("render"),
+        timeout=SECONDS,
+    )
+    assert [each.name for each in response.results] == names
+    codes = [each.error.code for each in response.results]
+    denied, missing = DENIED.value[0], grpc.StatusCode.NOT_FOUND.value[0]
+    assert codes == [denied, 0, denied, missing]
+    assert response.results[1].task.name == RUNNING
+
+
+def test_a_batch_of_denials_asks_nobody(gate: Gate) -> None:
+    updates = [task_update_pb2.TaskUpdate(name=RUNNING, action=task_update_pb2.TASK_ACTION_CANCEL)]
+    response = gate.tasks.BatchUpdateTasks(
+        task_update_pb2.BatchUpdateTasksRequest(updates=updates),
+        metadata=gate.token("lighting"),
+        timeout=SECONDS,
+    )
+    assert [each.error.code for each in response.results] == [DENIED.value[0]]
+
+
+def test_who_is_unknown_is_told_to_bring_a_token(gate: Gate) -> None:
+    assert gate.tasks.GetServerInfo(task_service_pb2.GetServerInfoRequest(), timeout=SECONDS)
+    with pytest.raises(grpc.RpcError) as caught:
+        gate.tasks.GetTask(task_service_pb2.GetTaskRequest(name=RUNNING), timeout=SECONDS)
+    assert caught.value.code() is UNKNOWN
+    assert detail(caught.value).reason == "IDENTITY_MISSING"
+
+
+def test_a_bad_token_is_refused_and_never_logged(gate: Gate) -> None:
+    metadata = gate.token("render", exp=1)
+    with pytest.raises(grpc.RpcError) as caught:
+        gate.tasks.GetTask(
+            task_service_pb2.GetTaskRequest(name=RUNNING), metadata=metadata, timeout=SECONDS
+        )
+    assert caught.value.code() is UNKNOWN
+    assert detail(caught.value).reason == "TOKEN_EXPIRED"
+    signature = metadata[0][1].rpartition(".")[2]
+    assert signature not in str(caught.value)
+    assert signature not in gate.log.getvalue()
+
+
+def test_reflection_is_under_the_policy(gate: Gate) -> None:
+    services = ProtoReflectionDescriptorDatabase(
+        grpc.intercept_channel(gate.channel, _WithMetadata(gate.token("all")))
+    ).get_services()
+    assert "taskgate.v1.TaskService" in services
+    assert ended(ProtoReflectionDescriptorDatabase(gate.channel).get_services) == "UNAUTHENTICATED"
+
+
+class _WithMetadata(grpc.StreamStreamClientInterceptor):
+    def __init__(self, metadata: list[tuple[str, str]]) -> None:
+        self._metadata = metadata
+
+    def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
+        return continuation(details._replace(metadata=self._metadata), requests)
+
+
+def test_more_streams_than_one_caller_may_have_are_refused_at_once(gate: Gate) -> None:
+    def watch(*groups: str) -> Any:
+        request = task_watch_pb2.WatchTasksRequest(parent=JOB)
+        return gate.tasks.WatchTasks(request, metadata=gate.token(*groups), timeout=SECONDS)
+
+    streams = [watch("all") for _ in range(3)]
+    assert [ended(each.__next__) for each in streams] == ["OK"] * 3
+    with pytest.raises(grpc.RpcError) as caught:
+        next(watch("all"))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert detail(caught.value).metadata["limit"] == "streams"
+    for each in streams:
+        each.cancel()
+
+
+ID = st.text("0123456789abcdef", min_size=32, max_size=32)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """All that a caller can tell two answers apart by."""
+
+    code: str
+    message: str
+    metadata: dict[str, str]
+
+
+@settings(max_examples=60)
+@given(ids=st.tuples(ID, ID, ID, ID, ID), exists=st.booleans())
+def test_who_is_denied_cannot_tell_what_exists(
+    gate: Gate, ids: tuple[str, str, str, str, str], exists: bool
+) -> None:
+    farm, queue, job, step, task = ids
+    name = (
+        RUNNING
+        if exists
+        else f"deadline/farms/farm-{farm}/queues/queue-{queue}/jobs/job-{job}"
+        f"/steps/step-{step}/tasks/task-{task}-0"
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        gate.tasks.GetTask(
+            task_service_pb2.GetTaskRequest(name=name),
+            metadata=gate.token("lighting"),
+            timeout=SECONDS,
+        )
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # it is a call, too
+    assert isinstance(status, status_pb2.Status)
+    info = detail(caught.value)
+    resource = name.replace("deadline/farms/", "deadline/")
+    for collection in ("queues", "jobs", "steps", "tasks"):
+        resource = resource.replace(f"/{collection}/", "/")
+    told = _Told(caught.value.code().name, status.message, dict(info.metadata))
+    assert told == _Told(
+        "PERMISSION_DENIED",
+        f"the policy of this server does not allow User alice to do tasks/GetTask on {resource}",
+        {"caller": "User alice", "action": "tasks/GetTask", "resource": resource},
+    )
+    if not exists:
+        assert not any(f"farm-{farm}" in str(each) for each in gate.aws.requests)
+
+
+def test_a_policy_that_changes_is_read_again_and_a_bad_one_is_not_taken(gate: Gate) -> None:
+    assert gate.get(RUNNING, "lighting") == "PERMISSION_DENIED"
+    gate.policy.write_text(POLICY.replace('"render"', '"lighting"'))
+    while gate.get(RUNNING, "lighting") != "OK":
+        pass
+    assert gate.get(RUNNING, "render") == "PERMISSION_DENIED"
+    gate.policy.write_text("permit (all);")
+    assert gate.get(RUNNING, "lighting") == "OK"
+    gate.policy.write_text(POLICY)
+    while gate.get(RUNNING, "render") != "OK":
+        pass
+
+
+def test_a_policy_that_is_none_does_not_start(aws: Emulator, tmp_path: Path) -> None:
+    file = tmp_path / "policy.cedar"
+    file.write_text("permit (all);")
+    with pytest.raises(SettingsError, match=r"policy\.cedar"):
+        app.build(settings_for(aws.endpoint_url, policy_files=[file]))
+
+
+def test_tokens_need_an_audience_and_keys(aws: Emulator) -> None:
+    with pytest.raises(SettingsError, match="jwt_audience and jwt_keys"):
+        app.build(settings_for(aws.endpoint_url, jwt_issuer=ISSUER))
+
+
+def test_tls_alone_tells_nobody_apart(aws: Emulator, tmp_path: Path) -> None:
+    certificate, key = Authority().issue("server", *LOOPBACK).write(tmp_path)
+    wanted = settings_for(
+        aws.endpoint_url,
+        listen_host="::",
+        tls_certificate_file=certificate,
+        tls_key_file=key,
+    )
+    with pytest.raises(SettingsError, match="does not tell who calls"):
+        app.build(wanted)
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        ([x509.UniformResourceIdentifier("spiffe://studio.example/render")], "OK"),
+        ([x509.DNSName("render.studio.example")], "PERMISSION_DENIED"),
+        ([], "PERMISSION_DENIED"),
+    ],
+)
+def test_a_client_certificate_says_who_calls(
+    aws: Emulator, tmp_path: Path, names: list[x509.GeneralName], code: str
+) -> None:
+    authority = Authority()
+    certificate, key = authority.issue("server", *LOOPBACK).write(tmp_path)
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
+    (tmp_path / "policy.cedar").write_text(POLICY)
+    client = authority.issue("render", *names)
+    with (
+        running_server(
+            settings_for(
+                aws.endpoint_url,
+                tls_certificate_file=certificate,
+                tls_key_file=key,
+                tls_client_ca_file=tmp_path / "ca.crt",
+                policy_files=[tmp_path / "policy.cedar"],
+            )
+        ) as address,
+        grpc.secure_channel(
+            str(address),
+            grpc.ssl_channel_credentials(authority.certificate, client.key, client.certificate),
+        ) as channel,
+    ):
+        stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+        request = task_service_pb2.GetTaskRequest(name=RUNNING)
+        for _ in range(2):  # the second time the certificate is known
+            assert ended(lambda: stub.GetTask(request, timeout=SECONDS)) == code
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.CancelTask(task_update_pb2.CancelTaskRequest(name=RUNNING), timeout=SECONDS)
+    holder = names[0].value if names else "render"
+    assert detail(caught.value).metadata["caller"] == f"Certificate {holder}"
+
+
+def test_the_log_of_calls_is_json(gate: Gate) -> None:
+    gate.get(RUNNING, "render")
+    for line in gate.log.getvalue().splitlines():
+        json.loads(line)
+
+
+def test_whoever_is_not_told_apart_is_limited_by_address(aws: Emulator) -> None:
+    wanted = settings_for(
+        aws.endpoint_url,
+        listen_host="0.0.0.0",  # noqa: S104  # this is about servers that everybody can reach
+        plaintext_to_everyone=PLAINTEXT_PHRASE,
+        caller_calls_per_second=0.01,
+    )
+
+    def get(address: Address) -> str:
+        """On a connection of its own, so from another port."""
+        own = (("grpc.use_local_subchannel_pool", 1),)
+        with grpc.insecure_channel(f"127.0.0.1:{address.port}", options=own) as channel:
+            stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+            request = task_service_pb2.GetTaskRequest(name=RUNNING)
+            return ended(lambda: stub.GetTask(request, timeout=SECONDS))
+
+    with running_server(wanted) as address:
+        assert [get(address), get(address)] == ["OK", "RESOURCE_EXHAUSTED"]

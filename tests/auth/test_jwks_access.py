@@ -1,0 +1,156 @@
+"""Key sets from an address that requires a token, or has a private authority."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import grpc
+import pytest
+
+from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
+from taskgate_server import app
+from taskgate_server.auth.jwks import FetchError, fetch
+from taskgate_server.config import Settings, SettingsError
+from tests.auth.test_jwks import redirect, send, web
+from tests.conftest import running_server
+from tests.support.authority import LOOPBACK, Authority
+from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+
+
+def guarded(token: str, seen: list[str | None]) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Send keys to whoever has the token, as Kubernetes does; `seen` gets all tokens."""
+
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        seen.append(request.headers["Authorization"])
+        if seen[-1] != f"Bearer {token}":
+            request.send_error(401)
+        else:
+            send(b"keys")(request)
+
+    return handle
+
+
+def test_a_token_is_read_at_each_fetch_and_sent(tmp_path: Path) -> None:
+    file, seen = tmp_path / "token", list[str | None]()
+    with web(guarded("second", seen)) as address:
+        with pytest.raises(FetchError, match=r"HTTP status 401: .* see jwt_keys_token_file"):
+            fetch(address)
+        file.write_text("first\n")
+        with pytest.raises(FetchError, match="HTTP status 401"):
+            fetch(address, file)
+        file.write_text("second\n")
+        assert fetch(address, file) == b"keys"
+    assert seen == [None, "Bearer first", "Bearer second"]
+
+
+def private_tls(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return a certificate for a web server here, and the file of its authority."""
+    authority, file = Authority(), folder / "own.crt"
+    file.write_bytes(authority.certificate)
+    certificate, key = authority.issue("issuer", *LOOPBACK).write(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, file
+
+
+def test_a_redirect_does_not_take_the_token_along(tmp_path: Path) -> None:
+    file, seen = tmp_path / "token", list[str | None]()
+    file.write_text("secret")
+    tls, own = private_tls(tmp_path)
+    with web(guarded("secret", seen), tls) as other, web(redirect(other), tls) as address:
+        with pytest.raises(FetchError, match="HTTP status 401"):
+            fetch(address, file, own)
+        assert fetch(other, file, own) == b"keys"
+    assert seen == [None, "Bearer secret"]
+
+
+def test_a_token_for_this_machine_does_not_go_to_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, seen = tmp_path / "token", list[str | None]()
+    file.write_text("secret")
+    with web(guarded("other", seen)) as proxy, web(guarded("secret", [])) as address:
+        monkeypatch.setenv("http_proxy", proxy.removesuffix("/keys"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert fetch(address, file) == b"keys"
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, r"jwt_keys_token_file cannot be read \(No such file"),
+        (b"", "jwt_keys_token_file has no token"),
+        (b"se cret", "jwt_keys_token_file has no token"),
+        (b"secret\r\nX-Other: 1", "jwt_keys_token_file has no token"),
+        (b"secret\xff", "jwt_keys_token_file has no token"),
+    ],
+)
+def test_a_file_without_a_token_is_reported(
+    content: bytes | None, fault: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with web(send(b"keys")) as address, pytest.raises(FetchError, match=fault) as raised:
+        fetch(address, file)
+    assert "secret" not in str(raised.value)
+
+
+def test_an_authority_of_its_own(tmp_path: Path) -> None:
+    context, own = private_tls(tmp_path)
+    with web(send(b"keys"), context) as address:
+        assert fetch(address, ca_file=own) == b"keys"
+        with pytest.raises(FetchError, match="cannot be reached"):
+            fetch(address)
+        with pytest.raises(FetchError, match=r"jwt_keys_ca_file cannot be read \(No such file"):
+            fetch(address, ca_file=tmp_path / "missing")
+        own.write_text("none")
+        with pytest.raises(FetchError, match="jwt_keys_ca_file has no certificates"):
+            fetch(address, ca_file=own)
+
+
+def test_a_server_trusts_an_issuer_that_wants_a_token(tmp_path: Path) -> None:
+    issuer, file = Issuer(), tmp_path / "token"
+    file.write_text("service-account-token")
+
+    def publish(request: BaseHTTPRequestHandler) -> None:
+        if request.headers["Authorization"] == "Bearer service-account-token":
+            send(issuer.published())(request)
+        else:
+            request.send_error(401)
+
+    with (
+        web(publish) as address,
+        running_server(
+            Settings(
+                listen_port=0,
+                drain_seconds=1,
+                jwt_issuer=ISSUER,
+                jwt_audience=AUDIENCE,
+                jwt_keys=address,
+                jwt_keys_token_file=file,
+            )
+        ) as server,
+        grpc.insecure_channel(str(server)) as channel,
+    ):
+        stub = task_service_pb2_grpc.TaskServiceStub(channel)
+        metadata = (("authorization", f"Bearer {issuer.sign()}"),)
+        request = task_service_pb2.GetServerInfoRequest()
+        assert stub.GetServerInfo(request, metadata=metadata).version
+
+
+@pytest.mark.parametrize("name", ["jwt_keys_token_file", "jwt_keys_ca_file"])
+def test_a_file_of_keys_needs_no_token_and_no_authority(name: str, tmp_path: Path) -> None:
+    values = {
+        "jwt_issuer": ISSUER,
+        "jwt_audience": AUDIENCE,
+        "jwt_keys": str(tmp_path / "keys.json"),
+        name: tmp_path / "file",
+    }
+    with pytest.raises(SettingsError, match=f"{name}: needs an address"):
+        app.build(Settings.model_validate(values))

@@ -1,0 +1,145 @@
+"""How the container starts and stops, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import statistics
+import time
+from contextlib import suppress
+
+import pytest
+
+from taskgate_server.config import PLAINTEXT_PHRASE
+from tests.deploy.image.caller import ADDRESS
+from tests.deploy.image.pod import EMULATOR, LOCAL_AWS, MUTUAL_TLS, SETTINGS, Pod, seconds_to_ready
+
+pytestmark = pytest.mark.image
+
+READY_SECONDS = 3.0
+STARTS = 5
+HEALTH = ("taskgate", "health", "--address", "127.0.0.1:50052")
+PLAINTEXT = {**LOCAL_AWS, "TASKGATE_PLAINTEXT_TO_EVERYONE": PLAINTEXT_PHRASE}
+QUICK = {"TASKGATE_DRAIN_GRACE_SECONDS": "1"}
+
+
+def starts(pod: Pod, *options: str) -> list[float]:
+    """How long the server takes to be ready, some times."""
+    taken = []
+    for _ in range(STARTS):
+        with pod.caller("ready", 30) as told:
+            assert next(told) == {"waits": True}
+            with pod.serving(SETTINGS, *options) as server:
+                taken.append(seconds_to_ready(told, server))
+    return taken
+
+
+def test_it_is_ready_soon(pod: Pod, figures: list[str]) -> None:
+    taken = starts(pod)
+    figures.append(
+        f"seconds to ready: median {statistics.median(taken):.2f}, most {max(taken):.2f}"
+    )
+    assert statistics.median(taken) < READY_SECONDS
+
+
+def test_it_is_ready_soon_on_half_a_core(pod: Pod, figures: list[str]) -> None:
+    taken = starts(pod, "--cpus", "0.5")
+    median, most = statistics.median(taken), max(taken)
+    figures.append(f"seconds to ready on half a core: median {median:.2f}, most {most:.2f}")
+    assert median < READY_SECONDS
+
+
+def test_a_start_compiles_nothing(pod: Pod) -> None:
+    with pod.serving({**SETTINGS, "PYTHONVERBOSE": "1"}) as server:
+        pod.ready(server)
+        told = server.engine.logs(server.name)
+    assert re.findall(r"^# code object from '(.*\.py)'$", told, re.MULTILINE) == []
+    assert len(re.findall(r"^# code object from '(.*\.pyc)'$", told, re.MULTILINE)) > 500
+
+
+def test_without_credentials_it_is_not_healthy(pod: Pod) -> None:
+    nothing = {**MUTUAL_TLS, "AWS_REGION": "us-west-2", "AWS_EC2_METADATA_DISABLED": "true"}
+    with pod.serving(nothing) as server:
+        end = time.monotonic() + 20
+        live = ("--service", "live")
+        while server.engine.run("exec", server.name, *HEALTH, *live, fails=None) != "SERVING\n":
+            assert time.monotonic() < end, server.log()
+        server.engine.run("healthcheck", "run", server.name, fails=True)
+
+
+def test_it_drains(pod: Pod, figures: list[str]) -> None:
+    with pod.serving({**SETTINGS, **QUICK}) as server:
+        pod.ready(server)
+        with pod.caller("watch", pod.certificates) as told:
+            assert next(told)["tasks"] > 10
+            began = time.monotonic()
+            status = server.stop()
+            took = time.monotonic() - began
+            assert next(told) == {"end": "WATCH_END_REASON_SERVER_STOPPING"}
+        stopped = [line for line in server.log() if line["message"] == "stopped"]
+    figures.append(f"seconds to drain with an open watch and 1 s of grace: {took:.2f}")
+    assert status == 0
+    assert [line["cut"] for line in stopped] == [0]
+
+
+def test_it_hears_a_signal_while_it_starts(pod: Pod) -> None:
+    with pod.serving(SETTINGS) as server:
+        process = server.pid
+        with suppress(ProcessLookupError):  # it has ended
+            while True:
+                os.kill(process, signal.SIGTERM)
+                time.sleep(0.01)
+        assert server.engine.run("wait", server.name).strip() == "0"
+        assert server.log() == []
+
+
+def test_workers_drain_with_it(pod: Pod) -> None:
+    with pod.serving({**SETTINGS, **QUICK, "TASKGATE_WORKERS": "2"}) as server:
+        pod.ready(server)
+        assert len(server.engine.run("top", server.name, "pid").split()) == 4
+        assert server.stop() == 0
+
+
+def test_a_role_is_assumed(pod: Pod) -> None:
+    """botocore's models for AWS STS are in the image."""
+    role = {"TASKGATE_AWS__DEADLINE__ROLE_ARN": "arn:aws:iam::123456789012:role/Taskgate"}
+    with pod.serving({**PLAINTEXT, **role}) as server:
+        pod.ready(server)
+        service = ("--service", "taskgate.deadline.v1.DeadlineService")
+        end = time.monotonic() + 20
+        while server.engine.run("exec", server.name, *HEALTH, *service, fails=None) != "SERVING\n":
+            assert time.monotonic() < end, server.log()
+
+
+def test_what_is_uploaded_is_kept_in_tmp(pod: Pod) -> None:
+    """It is the one folder that the chart lets it write to."""
+    folder = ("--tmpfs", "/tmp:rw,size=16m,mode=1777")  # noqa: S108  # the container's own
+    spooled = {**PLAINTEXT, "TASKGATE_SPOOL_MEMORY_BYTES": "1000"}
+    with pod.serving(spooled, *folder) as server:
+        pod.ready(server)
+        with pod.caller("upload", ADDRESS) as told:
+            # So it has been asked.
+            assert "the emulator does not have" in next(told)["says"], server.log()
+
+
+def test_it_refuses_to_start_without_tls(pod: Pod) -> None:
+    with pod.serving(LOCAL_AWS) as server:
+        assert server.engine.run("wait", server.name).strip() == "1"
+        assert server.engine.logs(server.name).splitlines() == [
+            "taskgate: listen_host: 0.0.0.0 can be reached from other machines: set "
+            "tls_certificate_file and tls_key_file, or, where calls may travel in plaintext, "
+            f'plaintext_to_everyone = "{PLAINTEXT_PHRASE}"'
+        ]
+
+
+def test_the_emulator_is_in_the_other_image_only(pod: Pod) -> None:
+    with pod.serving({}, command=("emulate",)) as server:
+        assert server.engine.run("wait", server.name).strip() == "1"
+        assert "taskgate[emulator]" in server.engine.logs(server.name)
+    assert EMULATOR in pod.engine.logs(pod.aws.name)
+
+
+def test_the_emulator_stops(pod: Pod) -> None:
+    with pod.emulating() as emulator:
+        assert emulator.stop() == 0

@@ -1,0 +1,106 @@
+"""Addresses to listen on: IPv6 with brackets, and Unix sockets."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from taskgate_client import connect
+from taskgate_emulator import Emulator
+from taskgate_server import demo, process
+from taskgate_server import tls as transport
+from taskgate_server.config import Settings, SettingsError, load_settings
+from taskgate_server.ports import Address, is_loopback, reserve
+from tests.conftest import running_app, running_server, settings_for
+from tests.lifecycle.test_process import serving
+
+
+@pytest.mark.parametrize("host", ["[::1]", "::1"])
+def test_ipv6_with_and_without_brackets(aws: Emulator, host: str) -> None:
+    settings = settings_for(aws.endpoint_url, listen_host=host, health_host=host, admin_host=host)
+    assert (settings.listen_host, settings.health_host, settings.admin_host) == ("::1",) * 3
+    assert transport.faults(settings) == []
+    with running_server(settings) as address, connect(str(address)) as client:
+        assert str(address).startswith("[::1]:")
+        assert client.get_server_info().version
+
+
+def test_a_unix_socket(aws: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "taskgate.sock"
+    settings = settings_for(aws.endpoint_url, listen_host=f"unix:{path}", health_port=0)
+    assert transport.faults(settings) == []
+    for _ in range(2):  # the second one finds what the first one has left, if anything
+        with running_app(settings) as (app, address):
+            assert str(address) == f"unix:{path}"
+            assert path.is_socket()
+            with connect(str(address)) as client:
+                assert client.get_server_info().version
+            health = app.server.health_address
+            assert health is not None
+            assert health.host == "127.0.0.1"
+
+
+def test_a_socket_that_a_killed_server_left_is_replaced(aws: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "taskgate.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    with (
+        running_server(settings_for(aws.endpoint_url, listen_host=f"unix:{path}")) as address,
+        connect(str(address)) as client,
+    ):
+        assert client.get_server_info().version
+
+
+def test_a_socket_of_another_server_is_not_taken(aws: Emulator, tmp_path: Path) -> None:
+    host = f"unix:{tmp_path}/taskgate.sock"
+    with running_server(settings_for(aws.endpoint_url, listen_host=host)) as address:
+        with pytest.raises(OSError, match="in use"):
+            reserve(Address(host=host, port=0))
+        with serving(aws, TASKGATE_LISTEN_HOST=host) as second:
+            assert second.process.wait(20) == 1
+            assert second.process.stderr is not None
+            lines = second.process.stderr.read().splitlines()
+        assert lines[-1].startswith(f"taskgate: cannot listen on {host}: does another server")
+        with connect(str(address)) as client:
+            assert client.get_server_info().version, "the first one goes on"
+
+
+def test_a_unix_socket_drains_at_once(aws: Emulator, tmp_path: Path) -> None:
+    with serving(aws, TASKGATE_LISTEN_HOST=f"unix:{tmp_path}/taskgate.sock") as server:
+        server.line("listening")
+        assert server.stop(signal.SIGTERM) == 0
+
+
+def test_workers_do_not_share_a_unix_socket(capfd: pytest.CaptureFixture[str]) -> None:
+    settings = Settings(listen_host="unix:/run/taskgate.sock", workers=2)
+    assert process.serve(lambda: settings) == 1
+    assert "listen_host: a Unix socket serves one process" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["unix:", "unix:relative.sock"])
+def test_a_unix_socket_has_an_absolute_path(host: str) -> None:
+    with pytest.raises(SettingsError, match="listen_host"):
+        load_settings(listen_host=host)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("unix:/run/x.sock", True), ("::1", True), ("192.0.2.1", False), ("::", False)],
+)
+def test_who_reaches_an_address(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+class _Ended:
+    """A process that wrote this and ended."""
+
+    stderr = ("taskgate: cannot listen on 127.0.0.1:1: is the port taken?\n",)
+
+
+def test_a_demo_that_cannot_start_has_one_prefix() -> None:
+    with pytest.raises(demo.StartError) as raised:
+        demo._address(_Ended())  # type: ignore[arg-type]  # it reads its stderr alone
+    assert str(raised.value) == "cannot listen on 127.0.0.1:1: is the port taken?"

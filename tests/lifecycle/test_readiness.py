@@ -1,0 +1,189 @@
+"""Readiness is true of each AWS service, and costs no call of its API while that works."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from taskgate_client import connect
+from taskgate_emulator import Emulator
+from taskgate_server.config import AwsSettings
+from taskgate_server.services.omics.spec import SPEC as OMICS
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.upstream.aws_client.connection import Connection
+from taskgate_server.upstream.aws_client.endpoint_probe import (
+    AGAIN_SECONDS,
+    LOOK_SECONDS,
+    EndpointProbe,
+)
+from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
+from taskgate_server.upstream.rate_limit.throttling import FORGET_SECONDS, Throttling
+from tests.conftest import REGION, running_app, running_server, settings_for
+from tests.support.replicas import wait_until
+
+DEADLINE_SERVICE = "taskgate.deadline.v1.DeadlineService"
+
+
+def serves(address: object, service: str) -> bool:
+    with grpc.insecure_channel(str(address)) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def test_an_endpoint_that_takes_no_connections_is_told_and_its_return_too() -> None:
+    with socket.socket() as lost, Emulator() as aws:
+        lost.bind(("127.0.0.1", 0))  # bound, so that nobody else gets it; nobody listens
+        nowhere = f"http://127.0.0.1:{lost.getsockname()[1]}"
+        there = AwsSettings(region=REGION, endpoint_url=aws.endpoint_url)
+        settings = settings_for(
+            nowhere,
+            aws={"deadline": AwsSettings(region=REGION, endpoint_url=nowhere), "omics": there},
+        )
+        with running_server(settings) as address, connect(str(address)) as client:
+            wait_until(lambda: serves(address, "taskgate.omics.v1.OmicsService"))
+            wait_until(lambda: not serves(address, DEADLINE_SERVICE))
+            assert serves(address, "taskgate.v1.TaskService")
+            wait_until(lambda: "no connections" in told(client, "deadline"))
+            assert told(client, "omics") == ""
+            port = lost.getsockname()[1]
+            lost.close()
+            with Emulator(port=port):
+                wait_until(lambda: serves(address, DEADLINE_SERVICE))
+                assert told(client, "deadline") == ""
+        assert aws.request_count == 0
+
+
+def test_a_server_without_credentials_lives_and_is_not_ready(
+    aws: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with running_server(settings_for(aws.endpoint_url)) as address, connect(str(address)) as client:
+        wait_until(lambda: "no AWS credentials" in told(client, "deadline"))
+        assert not serves(address, "")
+        assert serves(address, "live")
+
+
+def told(client: Any, name: str) -> str:
+    services = {each.name: each for each in client.get_server_info().aws_services}
+    return str(services[name].not_ready_reason)
+
+
+def test_a_throttle_of_everything_is_told_until_something_gets_through(aws: Emulator) -> None:
+    with running_app(settings_for(aws.endpoint_url)) as (built, address):
+        gateway = built.connections[0].gateways["deadline"]
+        wait_until(lambda: serves(address, DEADLINE_SERVICE))
+        limiter = gateway.paced.limiter
+        limiter.throttling = Throttling(clock := Clock())
+        for _ in range(20):
+            limiter.throttling.throttled()
+            clock.now += 1
+        wait_until(lambda: not serves(address, DEADLINE_SERVICE))
+        assert serves(address, "")
+        limiter.throttling.answered()
+        wait_until(lambda: serves(address, DEADLINE_SERVICE))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_throttles_are_total_when_they_last_and_nothing_gets_through() -> None:
+    clock = Clock()
+    throttling = Throttling(clock)
+
+    def is_total_after(throttles: int, seconds: float) -> bool:
+        for _ in range(throttles):
+            throttling.throttled()
+            clock.now += seconds
+        return throttling.is_total
+
+    assert not is_total_after(50, 0), "a burst"
+    clock.now += 5
+    assert is_total_after(1, 0)
+    throttling.answered()
+    assert not is_total_after(9, 1), "few"
+    assert is_total_after(1, 0)
+    clock.now += FORGET_SECONDS
+    assert not is_total_after(0, 0), "nobody knows any more"
+
+
+class Way:
+    """Connections that can be made or not, and a sleep that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.is_there = True
+        self.tried: list[tuple[str, int]] = []
+        self.pauses: asyncio.Queue[tuple[float, asyncio.Event]] = asyncio.Queue()
+
+    async def connect(self, host: str, port: int) -> None:
+        self.tried.append((host, port))
+        if not self.is_there:
+            raise OSError
+
+    async def sleep(self, seconds: float) -> None:
+        over = asyncio.Event()
+        self.pauses.put_nowait((seconds, over))
+        await over.wait()
+
+
+def client(reach: tuple[str, int] | None = ("aws.test", 443)) -> AwsClient:
+    return AwsClient(cast("Any", None), {}, "us-west-2", "aws.test", reach)
+
+
+async def test_one_failure_of_an_endpoint_that_was_there_is_none() -> None:
+    way = Way()
+    with ThreadPoolExecutor(1) as executor:
+        connection = Connection(OMICS, client, executor)
+        tasks = [
+            asyncio.ensure_future(each.run())
+            for each in (
+                connection,
+                EndpointProbe(connection, sleep=way.sleep, connect=way.connect),
+            )
+        ]
+        seen = []
+        for way.is_there in (True, False, False, True):
+            seconds, over = await way.pauses.get()
+            seen.append((seconds, connection.is_unreachable))
+            over.set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert seen == [
+        (LOOK_SECONDS, False),
+        (AGAIN_SECONDS, False),
+        (AGAIN_SECONDS, True),
+        (LOOK_SECONDS, False),
+    ]
+    assert set(way.tried) == {("aws.test", 443)}
+
+
+@pytest.mark.parametrize(
+    ("service", "host"),
+    [("deadline", f"management.deadline.{REGION}.amazonaws.com"), ("omics", "")],
+)
+def test_what_is_tried_is_where_calls_go(
+    service: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    spec = next(each for each in SERVICES if each.name == service)
+    made = make_client(spec, AwsSettings(region=REGION)).reach
+    assert made == (host or f"workflows-omics.{REGION}.amazonaws.com", 443)
+    made = make_client(spec, AwsSettings(region=REGION, endpoint_url="http://127.0.0.1:9")).reach
+    assert made == ("127.0.0.1", 9)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:8")
+    assert make_client(spec, AwsSettings(region=REGION)).reach is None, "a proxy is in between"

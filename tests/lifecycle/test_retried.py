@@ -1,0 +1,22 @@
+"""What Taskgate itself answers is not tried again by callers that have a retry policy."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from taskgate_client import CallError, connect
+from tests.conftest import running_server, settings_for
+from tests.support.watch_place import RUNNING
+
+
+def test_an_error_of_aws_is_asked_for_once() -> None:
+    log = io.StringIO()
+    settings = settings_for("http://127.0.0.1:9")  # nobody listens there
+    with running_server(settings, log) as address, connect(str(address)) as client:
+        with pytest.raises(CallError) as caught:
+            client.get_task(RUNNING)
+        assert caught.value.reason == "UPSTREAM_UNREACHABLE"
+    lines = [line for line in log.getvalue().splitlines() if "TaskService/GetTask" in line]
+    assert len(lines) == 1

@@ -1,0 +1,117 @@
+"""`make serve`: the demo kept running, and the calls that it prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.timed
+
+
+def test_the_demo_ends_with_a_job_and_a_run_in_one_picture() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "taskgate_server.cli", "demo"],
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    _, _, picture = done.stdout.partition("The job and the run, watched for")
+    job, run = re.split(r"^omics run \d+", picture, flags=re.MULTILINE)
+    assert "deadline job job-" in job
+    for part in (job, run):
+        # There is a rate only where a task has settled while it was watched.
+        assert re.search(r"^\d+ of \d+ settled, [\d.]+ a minute", part, re.MULTILINE)
+        assert re.search(r"^SUCCEEDED +━", part, re.MULTILINE)
+        assert "AWS was asked" in part
+
+
+def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
+        env={**os.environ, "TASKGATE_LISTEN_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "get-run-task" in line:
+                break
+        curls = re.findall(r"^(buf curl .*)$", "".join(lines), re.MULTILINE)
+        assert len(curls) == 2
+        for command in curls:
+            binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            answer = subprocess.run(
+                ["sh", "-c", command],
+                env={**os.environ, "PATH": binaries},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
+            assert "taskId" in answer.stdout
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_process_stops_its_server_too(number: int) -> None:
+    port = free_port()
+    # A process inherits that SIGHUP is ignored, as in tests that nohup(1) has started.
+    inherited = signal.signal(number, signal.SIG_DFL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
+        env={**os.environ, "TASKGATE_LISTEN_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    signal.signal(number, inherited)
+    try:
+        assert process.stdout is not None
+        assert "Taskgate listens on" in process.stdout.readline()
+        process.send_signal(number)
+        _, log = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert '"message": "stopped"' in log
+    with socket.socket() as again:
+        assert again.connect_ex(("127.0.0.1", port)), "nothing listens any more"
+
+
+def test_a_taken_port_is_told_without_a_traceback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
+            env={**os.environ, "TASKGATE_LISTEN_PORT": str(port)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "TASKGATE_LISTEN_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "taskgate: taskgate:" not in done.stderr

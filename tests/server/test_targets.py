@@ -1,0 +1,314 @@
+"""Two AWS accounts behind one server: each a local AWS of its own, with equal ids."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import grpc
+import pytest
+
+from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
+from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2, task_watch_pb2
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server import app
+from taskgate_server.config import AwsSettings, Settings, SettingsError, TargetSettings
+from tests.conftest import REGION, running_server, settings_for
+from tests.support.place import until
+
+SECONDS = 10.0
+ROLE = "arn:aws:iam::222233334444:role/Taskgate"
+STUDIO = (("taskgate-target", "studio"),)
+JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
+TASK = f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks/{seed.RUNNING_TASK_ID}"
+POLICY = """
+permit (principal, action in [Action::"read", Action::"write"], resource);
+permit (principal, action == Action::"targets/Use", resource == Target::"studio");
+forbid (principal, action in Action::"write", resource) when { context.target == "studio" };
+"""
+
+Target = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Two:
+    """A server with the targets `default` and `studio`."""
+
+    main: Emulator
+    studio: Emulator
+    channel: grpc.Channel
+
+    def __post_init__(self) -> None:
+        self.tasks: Any = task_service_pb2_grpc.TaskServiceStub(self.channel)
+        self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(self.channel)
+
+    def words(self, target: Target = (), age: float = 60) -> str:
+        """AWS's word for the state of the demo's running task."""
+        request = task_service_pb2.GetTaskRequest(name=TASK)
+        request.max_age.FromTimedelta(timedelta(seconds=age))
+        answer = self.tasks.GetTask(request, metadata=target, timeout=SECONDS)
+        return str(answer.task.native_state)
+
+
+@dataclass
+class Sts:
+    """Says whom it gave a role to; knows nothing but AssumeRole."""
+
+    asked: list[dict[str, str]] = field(default_factory=list)
+    refuses: bool = False
+    seconds: float = 3600.0
+    """How long what it gives is good."""
+
+    def answer(self, form: dict[str, str]) -> tuple[int, str]:
+        self.asked.append(form)
+        if self.refuses:
+            error = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+            return 403, f"<ErrorResponse>{error}</ErrorResponse>"
+        expires = datetime.now(UTC) + timedelta(seconds=self.seconds)
+        given = (
+            f"<AccessKeyId>ASIASTUDIO{len(self.asked)}</AccessKeyId>"
+            "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
+            f"<Expiration>{expires:%Y-%m-%dT%H:%M:%SZ}</Expiration>"
+        )
+        result = f"<AssumeRoleResult><Credentials>{given}</Credentials></AssumeRoleResult>"
+        return 200, f"<AssumeRoleResponse>{result}</AssumeRoleResponse>"
+
+
+@pytest.fixture
+def sts() -> Iterator[tuple[Sts, str]]:
+    service = Sts()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # the library's name
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            form = {name: values[0] for name, values in parse_qs(body).items()}
+            status, text = service.answer(form)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield service, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def target_at(endpoint: str, **more: Any) -> TargetSettings:
+    aws = settings_for(endpoint).aws["deadline"].model_copy(update=more)
+    return TargetSettings(aws={"deadline": aws, "omics": aws})
+
+
+@pytest.fixture
+def two() -> Iterator[Two]:
+    with (
+        Emulator() as main,
+        Emulator() as studio,
+        running_server(
+            settings_for(main.endpoint_url, targets={"studio": target_at(studio.endpoint_url)})
+        ) as address,
+        grpc.insecure_channel(str(address)) as channel,
+    ):
+        yield Two(main, studio, channel)
+
+
+def error_of(call: Callable[[], object]) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as raised:
+        call()
+    return raised.value
+
+
+def test_equal_names_are_two_tasks_and_share_nothing(two: Two) -> None:
+    ids = {
+        "farmId": seed.FARM_ID,
+        "queueId": seed.QUEUE_ID,
+        "jobId": seed.JOB_ID,
+        "stepId": seed.RENDER_STEP_ID,
+        "taskId": seed.RUNNING_TASK_ID,
+    }
+    two.studio.jobs.move(ids, "FAILED")
+    assert [two.words(), two.words(STUDIO)] == ["RUNNING", "FAILED"]
+    calls = two.main.request_count, two.studio.request_count
+    assert [two.words(), two.words(STUDIO)] == ["RUNNING", "FAILED"]  # from two caches
+    assert (two.main.request_count, two.studio.request_count) == calls
+    assert two.words((("taskgate-target", "default"),)) == "RUNNING"
+
+
+def test_a_write_goes_where_it_is_sent_and_makes_nothing_older_elsewhere(two: Two) -> None:
+    assert [two.words(), two.words(STUDIO)] == ["RUNNING", "RUNNING"]
+    calls = two.main.request_count
+    request = task_update_pb2.CancelTaskRequest(name=TASK)
+    two.tasks.CancelTask(request, metadata=STUDIO, timeout=SECONDS)
+    assert two.words(STUDIO) == "INTERRUPTING"
+    assert two.words() == "RUNNING"
+    assert two.main.request_count == calls
+
+
+def test_a_watch_is_of_its_target(two: Two) -> None:
+    ids = {"farmId": seed.FARM_ID, "queueId": seed.QUEUE_ID, "jobId": seed.JOB_ID}
+    two.studio.jobs.remove({**ids, "stepId": seed.RENDER_STEP_ID, "taskId": seed.RUNNING_TASK_ID})
+    request = task_watch_pb2.WatchTasksRequest(parent=JOB)
+    counts, tokens = [], []
+    for target in ((), STUDIO):
+        events = two.tasks.WatchTasks(request, metadata=target, timeout=SECONDS)
+        for event in events:
+            if event.HasField("snapshot_end"):
+                counts.append(event.snapshot_end.task_count)
+                tokens.append(event.resume_token)
+                break
+        events.cancel()
+    assert counts[0] == counts[1] + 1
+    resumed = task_watch_pb2.WatchTasksRequest(parent=JOB, resume_token=tokens[1])
+    error = error_of(lambda: next(two.tasks.WatchTasks(resumed, timeout=SECONDS)))
+    assert "target must be the same" in str(error)
+
+
+def test_a_page_token_is_of_its_target(two: Two) -> None:
+    request = task_service_pb2.ListTasksRequest(parent=JOB, page_size=2)
+    first = two.tasks.ListTasks(request, metadata=STUDIO, timeout=SECONDS)
+    request.page_token = first.next_page_token
+    assert len(two.tasks.ListTasks(request, metadata=STUDIO, timeout=SECONDS).tasks) == 2
+    error = error_of(lambda: two.tasks.ListTasks(request, timeout=SECONDS))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_one_that_is_down_leaves_the_other_alone(two: Two) -> None:
+    two.studio.faults.add(kind="throttle", service="deadline", operation="*")
+    error = error_of(lambda: two.words(STUDIO, age=0))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert two.words(age=0) == "RUNNING"
+
+
+def test_an_unknown_one_is_told_with_those_that_there_are(two: Two) -> None:
+    error = error_of(lambda: two.words((("taskgate-target", "stduio"),)))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "there are default, studio" in str(error.details())
+
+
+def test_aws_operations_and_server_info_are_of_the_target(two: Two) -> None:
+    two.studio.edit(
+        lambda account: account.update("deadline.Farm", (seed.FARM_ID,), displayName="B")
+    )
+    request = deadline_pb2.GetFarmRequest(farm_id=seed.FARM_ID)
+    names = [
+        two.deadline.GetFarm(request, metadata=target, timeout=SECONDS).display_name
+        for target in ((), STUDIO)
+    ]
+    assert names == ["Northlight Pictures", "B"]
+
+    def ready() -> list[bool]:
+        info = two.tasks.GetServerInfo(
+            task_service_pb2.GetServerInfoRequest(), metadata=STUDIO, timeout=SECONDS
+        )
+        return [service.ready for service in info.aws_services]
+
+    # A server that has just begun has yet to look whether AWS can be reached.
+    assert until(lambda: ready() == [True, True]), ready()
+
+
+def test_the_policy_says_who_may_use_one(two: Two, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.cedar"
+    policy.write_text(POLICY)
+    targets = {name: target_at(two.studio.endpoint_url) for name in ("studio", "lab")}
+    settings = settings_for(two.main.endpoint_url, targets=targets, policy_files=[policy])
+    with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
+        guarded = Two(two.main, two.studio, channel)
+        assert [guarded.words(), guarded.words(STUDIO)] == ["RUNNING", "RUNNING"]
+        denied = [
+            error_of(lambda name=name: guarded.words((("taskgate-target", name),)))  # type: ignore[misc]  # a default is no argument here
+            for name in ("lab", "none")
+        ]
+        told = [(error.code(), str(error.details()).replace("none", "lab")) for error in denied]
+        assert told[0] == told[1]  # whether there is one is not told
+        assert told[0][0] is grpc.StatusCode.PERMISSION_DENIED
+        cancel = task_update_pb2.CancelTaskRequest(name=TASK)
+        error = error_of(lambda: guarded.tasks.CancelTask(cancel, metadata=STUDIO, timeout=SECONDS))
+        assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+        guarded.tasks.CancelTask(cancel, timeout=SECONDS)
+
+
+def test_a_role_is_assumed_for_one(two: Two, sts: tuple[Sts, str]) -> None:
+    service, url = sts
+    # Region and role are said once for both services.
+    aws = AwsSettings(endpoint_url=two.studio.endpoint_url, sts_endpoint_url=url)
+    studio = TargetSettings(
+        region=REGION,
+        role_arn=ROLE,
+        role_external_id="studio-7",
+        aws={"deadline": aws, "omics": aws},
+    )
+    settings = settings_for(two.main.endpoint_url, targets={"studio": studio})
+    with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
+        assert Two(two.main, two.studio, channel).words(STUDIO) == "RUNNING"
+        assert Two(two.main, two.studio, channel).words() == "RUNNING"
+    assert {each["RoleArn"] for each in service.asked} == {ROLE}
+    assert {each["ExternalId"] for each in service.asked} == {"studio-7"}
+    signed = [
+        request.headers["Authorization"]
+        for aws in (two.studio, two.main)
+        for request in aws.requests[-1:]
+    ]
+    assert ["ASIASTUDIO" in each for each in signed] == [True, False]
+
+
+def test_a_role_that_is_refused_takes_its_target_alone(two: Two, sts: tuple[Sts, str]) -> None:
+    service, url = sts
+    service.refuses = True
+    studio = target_at(two.studio.endpoint_url, sts_endpoint_url=url, role_arn=ROLE)
+    settings = settings_for(two.main.endpoint_url, targets={"studio": studio})
+    with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
+        server = Two(two.main, two.studio, channel)
+        error = error_of(lambda: server.words(STUDIO))
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert "no AWS credentials" in str(error.details())
+        assert server.words() == "RUNNING"
+
+
+def test_a_role_is_assumed_anew_before_it_expires(two: Two, sts: tuple[Sts, str]) -> None:
+    service, url = sts
+    service.seconds = 60  # botocore renews what is good for less than 10 minutes
+    studio = target_at(two.studio.endpoint_url, sts_endpoint_url=url, role_arn=ROLE)
+    settings = settings_for(two.main.endpoint_url, targets={"studio": studio})
+    with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
+        server, keys = Two(two.main, two.studio, channel), []
+        for _ in range(2):
+            assert server.words(STUDIO, age=0) == "RUNNING"
+            keys.append(two.studio.requests[-1].headers["Authorization"].partition("/")[0])
+        assert keys[0] != keys[1]
+        service.refuses = True
+        assert "no AWS credentials" in str(error_of(lambda: server.words(STUDIO, age=0)).details())
+        assert server.words(age=0) == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("targets", "told"),
+    [
+        ({"default": TargetSettings()}, "targets.default: aws describes that one"),
+        ({"a": TargetSettings(aws={"omcis": AwsSettings()})}, "targets.a.aws.omcis: no such"),
+    ],
+)
+async def test_a_bad_one_stops_the_start(targets: dict[str, TargetSettings], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        app.build(Settings(listen_port=0, targets=targets))
+
+
+def test_they_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKGATE_TARGETS__STUDIO_B__ROLE_ARN", ROLE)
+    monkeypatch.setenv("TASKGATE_TARGETS__STUDIO_B__AWS__OMICS__REGION", "us-east-1")
+    studio = Settings().targets["studio_b"]
+    assert (studio.role_arn, studio.aws["omics"].region) == (ROLE, "us-east-1")
+    with pytest.raises(ValueError, match="role_arn"):
+        TargetSettings(role_arn="Taskgate")

@@ -1,0 +1,171 @@
+"""Three replicas of the real command, and the Envoy of deploy/envoy in front of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import grpc
+import yaml
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from taskgate_emulator import Emulator
+from tests.support.ports import free_ports
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "deploy/envoy/envoy.yaml"
+ENVOY = ROOT / ".venv-tools/envoy/bin/envoy"
+SECONDS = 20.0
+GRACE_SECONDS = 2.2
+"""Longer than an interval and a timeout of Envoy's health checks together."""
+
+
+def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, condition
+        time.sleep(0.02)
+
+
+def environment(aws: Emulator, **variables: str) -> dict[str, str]:
+    """That of a server whose AWS is the emulator."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKGATE_")}
+    kept |= {"AWS_REGION": "us-west-2"}
+    for service in ("DEADLINE", "OMICS"):
+        kept[f"TASKGATE_AWS__{service}__ENDPOINT_URL"] = aws.endpoint_url
+        kept[f"TASKGATE_AWS__{service}__QUOTAS"] = "off"
+    return kept | {f"TASKGATE_{name}": value for name, value in variables.items()}
+
+
+class Served:
+    """A `taskgate serve` of this environment; its log goes to a file."""
+
+    def __init__(self, log: Path, environment: dict[str, str], *arguments: str) -> None:
+        self.log = log
+        self._file: TextIO = log.open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "taskgate_server.cli", "serve", *arguments],
+            env=environment,
+            stderr=self._file,
+        )
+
+    def lines(self, message: str) -> list[dict[str, Any]]:
+        """The log's lines so far with that message."""
+        whole = self.log.read_text().rpartition("\n")[0].splitlines()
+        entries = [json.loads(line) for line in whole]
+        return [entry for entry in entries if entry["message"] == message]
+
+    def line(self, message: str, count: int = 1) -> dict[str, Any]:
+        """The last one, when there are so many."""
+        wait_until(lambda: len(self.lines(message)) >= count or self.process.poll() is not None)
+        return self.lines(message)[-1]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Sends a signal; returns the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(SECONDS)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._file.close()
+
+
+def is_serving(address: str) -> bool:
+    with grpc.insecure_channel(address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@dataclass
+class Replicas:
+    """Servers that can be started anew, each on the port that it had."""
+
+    aws: Emulator
+    folder: Path
+    ports: list[int]
+    served: list[Served]
+    envoy: str = ""
+    """Where Envoy listens."""
+    admin: str = ""
+    """Where Envoy tells of itself."""
+
+    @property
+    def addresses(self) -> str:
+        """All of them, as gRPC takes them."""
+        return "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
+
+    def start(self, index: int) -> Served:
+        """Starts one; it need not serve yet."""
+        variables = {
+            "LISTEN_PORT": str(self.ports[index]),
+            "DRAIN_GRACE_SECONDS": str(GRACE_SECONDS),
+            "DEFAULT_MAX_AGE_SECONDS": "0.1",
+        }
+        log = self.folder / f"{index}-{time.monotonic_ns()}.log"
+        return Served(log, environment(self.aws, **variables))
+
+    def wait(self, index: int) -> None:
+        """Waits until it serves."""
+        wait_until(lambda: is_serving(f"127.0.0.1:{self.ports[index]}"))
+
+    def close(self) -> None:
+        """Ends them all."""
+        for each in self.served:
+            each.close()
+
+    def known(self) -> int:
+        """How many Envoy has found to serve."""
+        url = f"http://{self.admin}/stats?format=json&filter=cluster.taskgate.membership_healthy"
+        with urllib.request.urlopen(url) as answer:
+            return int(json.load(answer)["stats"][0]["value"])
+
+
+def envoy_config(ports: list[int], listen: int, admin: int) -> dict[str, Any]:
+    """The file of deploy/ with other ports."""
+    config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
+    config["admin"]["address"]["socket_address"]["port_value"] = admin
+    resources = config["static_resources"]
+    resources["listeners"][0]["address"]["socket_address"]["port_value"] = listen
+    endpoints = resources["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert len(endpoints) == len(ports)
+    for each, port in zip(endpoints, ports, strict=True):
+        each["endpoint"]["address"]["socket_address"]["port_value"] = port
+    return config
+
+
+@contextmanager
+def running_replicas(aws: Emulator, folder: Path) -> Iterator[Replicas]:
+    """Three of them and Envoy, all ready."""
+    *ports, listen, admin = free_ports(5)
+    replicas = Replicas(aws, folder, ports, [])
+    file = folder / "envoy.yaml"
+    file.write_text(yaml.safe_dump(envoy_config(ports, listen, admin)))
+    assert ENVOY.exists(), "make .venv-tools/envoy/stamp installs Envoy"
+    with ExitStack() as stack:
+        replicas.served = [replicas.start(index) for index in range(3)]
+        stack.callback(replicas.close)
+        log = stack.enter_context((folder / "envoy.log").open("w"))
+        command = [str(ENVOY), "-c", str(file), "--concurrency", "1", "--log-level", "warning"]
+        envoy = subprocess.Popen(command, stderr=log)
+        stack.callback(envoy.wait)
+        stack.callback(envoy.kill)
+        for index in range(3):
+            replicas.wait(index)
+        replicas.envoy, replicas.admin = f"127.0.0.1:{listen}", f"127.0.0.1:{admin}"
+        wait_until(lambda: is_serving(replicas.envoy) and replicas.known() == len(ports), 60)
+        yield replicas

@@ -1,0 +1,250 @@
+"""From an event to a hint: EventBridge and SQS by moto's server, set up as docs/events.md says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+
+from taskgate_client import connect
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server import aws_connections as doors
+from taskgate_server.config import AwsSettings
+from taskgate_server.upstream import event_queue as events
+from taskgate_server.upstream.event_queue import EventQueue, EventUse
+from tests.conftest import REGION, running_server, settings_for
+from tests.emulator.test_faults_served import refused_endpoint
+from tests.lifecycle.test_process import serving
+from tests.tasks.test_events import JOB, RUN_ARN, STEP, TASK, deadline, omics
+
+DOCS = (Path(__file__).parents[2] / "docs/events.md").read_text()
+PATTERN, POLICY, _ = re.findall(r"```json\n(.*?)```", DOCS, re.DOTALL)
+ACCOUNT = "123456789012"
+IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
+
+
+class Queue:
+    """A queue that gets the events of a rule."""
+
+    def __init__(self, endpoint_url: str, account: str = ACCOUNT) -> None:
+        self.sqs: Any = boto3.client("sqs", region_name=REGION, endpoint_url=endpoint_url)
+        self.events: Any = boto3.client("events", region_name=REGION, endpoint_url=endpoint_url)
+        self.url: str = self.sqs.create_queue(QueueName="taskgate-events")["QueueUrl"]
+        policy = POLICY.replace("111122223333", account)
+        self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"Policy": policy})
+        self.events.put_rule(Name="taskgate-events", EventPattern=PATTERN)
+        [statement] = json.loads(policy)["Statement"]
+        target = {"Id": "taskgate", "Arn": statement["Resource"]}
+        self.events.put_targets(Rule="taskgate-events", Targets=[target])
+
+    def happen(self, kind: str, event: dict[str, Any]) -> None:
+        entry = {
+            "Source": event["source"],
+            "DetailType": kind,
+            "Detail": json.dumps(event["detail"]),
+            "Resources": event["resources"],
+        }
+        assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
+
+    def left(self) -> int:
+        """How many messages there are, those in somebody's hands included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        told = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
+        return sum(int(value) for value in told["Attributes"].values())
+
+
+@pytest.fixture
+def queue(neighbours: str, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    # Nobody waits for the last long poll of a consumer, but for the thread of moto that serves it.
+    monkeypatch.setattr(events, "LONGEST_WAIT_SECONDS", 1)
+    return Queue(neighbours)
+
+
+class Hints(list[str]):
+    """What was hinted at, and somebody who waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = asyncio.Event()
+
+    def __call__(self, name: str) -> None:
+        self.append(name)
+        self._more.set()
+
+    async def until(self, is_enough: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not is_enough():
+                self._more.clear()
+                await self._more.wait()
+
+
+@asynccontextmanager
+async def consuming(
+    url: str, hint: Callable[[str], None], **more: Any
+) -> AsyncGenerator[EventQueue, None]:
+    consumer = doors.event_queue(url, AwsSettings(region=REGION), hint)
+    for name, value in more.items():
+        setattr(consumer, name, value)
+    running = asyncio.ensure_future(consumer.run())
+    try:
+        yield consumer
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_each_event_becomes_a_hint_and_is_deleted(queue: Queue) -> None:
+    hints = Hints()
+    async with consuming(queue.url, hints) as consumer:
+        queue.happen("Task Run Status Change", deadline(*IDS, runStatus="READY"))
+        queue.happen("Task Run Status Change", deadline(*IDS, source="aws.aws.deadline"))
+        queue.happen("Step Run Status Change", deadline(*IDS[:4]))
+        queue.happen("Job Lifecycle Status Change", deadline(*IDS[:3]))
+        queue.happen("Task Status Change", omics("task/8888888", runArn=RUN_ARN, runId="1"))
+        queue.happen("Run Status Change", omics("run/2101313"))
+        await hints.until(lambda: len(hints) == 6)
+        assert sorted(hints) == sorted(
+            [TASK, TASK, STEP, JOB, "omics/runs/2101313/tasks/8888888", "omics/runs/2101313"]
+        )
+        await settled(lambda: queue.left() == 0)
+        assert consumer.uses == {EventUse.HINTED: 6}
+
+
+async def test_the_rule_leaves_out_what_is_of_no_interest(queue: Queue) -> None:
+    queue.happen("Budget Threshold Reached", deadline("farmId", budgetId="b"))
+    queue.happen("Task Run Status Change", {"source": "mine", "resources": [], "detail": {}})
+    assert queue.left() == 0
+
+
+async def test_garbage_is_deleted_and_ends_nothing(queue: Queue) -> None:
+    hints = Hints()
+    bodies = ["garbage", "[]", "{}", "null", json.dumps({"source": "aws.omics"}), "[" * 50_000]
+    for body in bodies:
+        queue.sqs.send_message(QueueUrl=queue.url, MessageBody=body)
+    async with consuming(queue.url, hints) as consumer:
+        await settled(lambda: consumer.uses[EventUse.UNREADABLE] == len(bodies))
+        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+        await hints.until(lambda: hints == [JOB])
+        await settled(lambda: queue.left() == 0)
+        assert consumer.uses[EventUse.HINTED] == 1
+
+
+async def test_whoever_takes_the_hint_may_fail(queue: Queue) -> None:
+    hints = Hints()
+
+    def failing(name: str) -> None:
+        hints(name)
+        raise RuntimeError
+
+    async with consuming(queue.url, failing):
+        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+        queue.happen("Step Run Status Change", deadline(*IDS[:4]))
+        await hints.until(lambda: len(hints) == 2)
+        await settled(lambda: queue.left() == 0)
+
+
+async def test_an_answer_that_makes_no_sense_ends_nothing(queue: Queue) -> None:
+    hints, pauses = Hints(), list[float]()
+
+    class Odd:
+        """A sender whose first answers are no SQS's."""
+
+        def __init__(self, sender: Any) -> None:
+            self.connection = sender.connection
+            self._sender = sender
+            self._answers: list[Any] = [{"Messages": 5}, {"Messages": [None]}, {"Messages": [{}]}]
+
+        async def send(self, operation: str, params: dict[str, Any]) -> Any:
+            if self._answers:
+                return SimpleNamespace(value=self._answers.pop(0))
+            return await self._sender.send(operation, params)
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    consumer = doors.event_queue(queue.url, AwsSettings(region=REGION), hints)
+    async with consuming(queue.url, hints, _sender=Odd(consumer._sender), _sleep=pause):
+        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+        await hints.until(lambda: hints == [JOB])
+    assert len(pauses) == 3
+
+
+async def test_a_queue_that_is_not_there_yet(queue: Queue) -> None:
+    hints, pauses = Hints(), list[float]()
+    queue.sqs.delete_queue(QueueUrl=queue.url)
+
+    async def made_meanwhile(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            Queue(queue.sqs.meta.endpoint_url)
+            queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+
+    async with consuming(queue.url, hints, _sleep=made_meanwhile):
+        await hints.until(lambda: hints == [JOB])
+    assert len(pauses) == 3
+    assert all(seconds <= 4 for seconds in pauses)
+
+
+async def settled(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not await asyncio.to_thread(is_so):  # noqa: ASYNC110  # SQS sends no news of it
+            await asyncio.sleep(0.02)
+
+
+def test_a_server_takes_events_and_stops_at_once(queue: Queue, aws: Emulator) -> None:
+    endpoint = settings_for(aws.endpoint_url).aws["deadline"]
+    both = endpoint.model_copy(update={"events_queue_url": queue.url})
+    settings = settings_for(aws.endpoint_url, aws={"deadline": both, "omics": both})
+    with running_server(settings) as address, connect(str(address)) as client:
+        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+        give_up_at = time.monotonic() + 30
+        while queue.left() and time.monotonic() < give_up_at:
+            time.sleep(0.02)  # the consumer is in another thread
+        assert queue.left() == 0
+        assert client.get_server_info().version
+        stopping = time.monotonic()
+    assert time.monotonic() - stopping < 10
+
+
+def test_a_server_without_its_queue_serves(aws: Emulator) -> None:
+    endpoint = settings_for(aws.endpoint_url).aws["deadline"]
+    lost = endpoint.model_copy(update={"events_queue_url": f"{refused_endpoint()}/1/q"})
+    settings = settings_for(aws.endpoint_url, aws={"deadline": lost, "omics": endpoint})
+    with running_server(settings) as address, connect(str(address)) as client:
+        assert client.get_task(f"omics/runs/{seed.RUN_ID}/tasks/{seed.CPU_TASK_ID}").name
+
+
+def test_queues_that_are_one_have_one_reader() -> None:
+    one = AwsSettings(events_queue_url="https://sqs.us-west-2.amazonaws.com/1/q")
+    other = AwsSettings(events_queue_url="https://sqs.us-west-2.amazonaws.com/1/r")
+
+    def count(**aws: AwsSettings) -> int:
+        return len(doors.event_queues(aws.values()))
+
+    assert count(deadline=one, omics=one) == 1
+    assert count(deadline=one, omics=other) == 2
+    assert count(deadline=AwsSettings()) == 0
+
+
+def test_a_process_does_not_wait_for_its_long_poll(neighbours: str, aws: Emulator) -> None:
+    queue = Queue(neighbours)
+    with serving(aws, TASKGATE_AWS__OMICS__EVENTS_QUEUE_URL=queue.url) as server:
+        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+        give_up_at = time.monotonic() + 30
+        while queue.left() and time.monotonic() < give_up_at:
+            time.sleep(0.02)  # the consumer is in another process
+        assert queue.left() == 0
+        stopping = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+    assert time.monotonic() - stopping < events.MAX_WAIT_SECONDS / 2

@@ -1,0 +1,334 @@
+"""What AWS is asked, however many watch; and what pollers do when it cannot be asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import wraps
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from grpc import StatusCode
+
+from benchmarks.simulation.clock import seeded, virtually
+from taskgate.v1 import task_pb2, task_watch_pb2
+from taskgate_server.background_tasks import Supervision
+from taskgate_server.calls import Call
+from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.parent_end import CHECK_SECONDS
+from taskgate_server.tasks.watch.poller import Poller
+from taskgate_server.tasks.watch.service import Watches
+from tests.support.aws_in_memory import JOB_NAME, RUN_NAME, World
+from tests.support.follower import Picture, Response
+
+Request = task_watch_pb2.WatchTasksRequest
+RATE = 6.0
+
+
+def in_virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    @wraps(test)
+    def run(**arguments: object) -> None:
+        async def main() -> None:
+            await test(**arguments)
+
+        virtually(main())
+
+    return run
+
+
+class Place:
+    """A world, a hub, and watches of it."""
+
+    def __init__(self, tasks: int = 0, page: int = 100) -> None:
+        self.world = World(seeded(1), page=page)
+        self.step = self.world.add_step()
+        self.tasks = [self.world.add_task(self.step, "READY") for _ in range(tasks)]
+        loop = asyncio.get_running_loop()
+        self.supervision = Supervision(clock=loop.time)
+        self.hub = Hub(
+            self.world.backends,
+            {"deadline": RATE, "omics": RATE},
+            clock=loop.time,
+            random=seeded(2),
+            supervision=self.supervision,
+        )
+        self.watches = Watches(self.hub, 60.0)
+
+    async def follow(self, request: Request, picture: Picture) -> None:
+        picture.connect()
+        async for response in self.watches.watch_tasks(request, call()):
+            picture.take(Response.FromString(response))
+
+    @asynccontextmanager
+    async def watchers(self, count: int, request: Request) -> AsyncIterator[list[Picture]]:
+        pictures = [Picture() for _ in range(count)]
+        running = [asyncio.ensure_future(self.follow(request, picture)) for picture in pictures]
+        while not all(picture.is_complete for picture in pictures):
+            await asyncio.sleep(0.01)
+            for each in running:
+                if each.done():
+                    each.result()
+        yield pictures
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self.hub.close()
+
+    async def wait(
+        self, name: str, seconds: float, max_wait: int | None = None
+    ) -> task_watch_pb2.WaitTaskResponse:
+        request = task_watch_pb2.WaitTaskRequest(name=name)
+        if max_wait is not None:
+            request.max_wait.FromSeconds(max_wait)
+        return await self.watches.wait_task(request, call(seconds))
+
+
+def call(seconds: float | None = None) -> Call:
+    return Call(method="", call_id="", time_remaining=lambda: seconds)
+
+
+async def calls_of(watchers: int) -> Counter[str]:
+    place = Place(1_000)
+    async with place.watchers(watchers, Request(parent=JOB_NAME)) as pictures:
+        for name in place.tasks[:20]:
+            await asyncio.sleep(3)
+            place.world.move(name, "RUNNING")
+        await asyncio.sleep(30)
+        for picture in pictures:
+            assert picture.tasks == place.world.fresh(JOB_NAME)
+    return place.world.calls
+
+
+@in_virtual_time
+async def test_many_watchers_cost_what_one_costs() -> None:
+    one, many = await calls_of(1), await calls_of(200)
+    assert many.total() <= one.total() * 1.1
+    assert many["ListTasks"] == one["ListTasks"] == 10, "only the beginning lists the tasks"
+
+
+@in_virtual_time
+async def test_waiters_on_as_many_tasks_stay_within_the_budget() -> None:
+    place = Place(2_000)
+    waiting = [asyncio.ensure_future(place.wait(name, 120)) for name in place.tasks]
+    await asyncio.sleep(10)
+    place.world.calls.clear()
+    for name in place.tasks[:100]:
+        place.world.move(name, "SUCCEEDED")
+    await asyncio.sleep(30)
+    # The gateway makes one call of a hundred.
+    assert place.world.calls["GetTask"] / 100 / 30 < 10
+    assert set(place.world.calls) == {"GetTask", "GetJob"}
+    assert place.world.calls["GetJob"] <= 30 / CHECK_SECONDS + 1, "one job, whose end would end all"
+    assert all(each.done() for each in waiting[:100])
+    answers = await asyncio.gather(*waiting)
+    assert sum(answer.done for answer in answers) == 100
+    await place.hub.close()
+
+
+async def calls_of_waiters(max_wait: int | None) -> Counter[str]:
+    place = Place(1_000)
+
+    async def wait(name: str, delay: float) -> None:
+        await asyncio.sleep(delay)
+        while not (await place.wait(name, 600, max_wait)).done:
+            pass
+
+    delays = (number / 100 for number in range(1_000))
+    waiting = [asyncio.ensure_future(wait(*each)) for each in zip(place.tasks, delays, strict=True)]
+    await asyncio.sleep(30)
+    place.world.calls.clear()
+    await asyncio.sleep(120)
+    calls = Counter(place.world.calls)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await place.hub.close()
+    return calls
+
+
+@in_virtual_time
+async def test_waits_that_are_renewed_cost_no_more_than_long_ones() -> None:
+    long, renewed = await calls_of_waiters(None), await calls_of_waiters(20)
+    assert renewed.total() <= long.total() * 1.05
+
+
+@in_virtual_time
+async def test_the_end_of_a_parent_is_looked_for_now_and_then() -> None:
+    place = Place()
+    for _ in range(3):
+        place.world.add_task(RUN_NAME, "RUNNING")
+    async with place.watchers(5, Request(parent=RUN_NAME, until_settled=True)):
+        await asyncio.sleep(60)
+        assert 4 <= place.world.calls["GetRun"] <= 60 / CHECK_SECONDS + 1
+    place = Place()
+    place.world.add_task(RUN_NAME, "RUNNING")
+    async with place.watchers(5, Request(parent=RUN_NAME)):
+        await asyncio.sleep(60)
+        assert not place.world.calls["GetRun"], "no watcher wants to know"
+
+
+@in_virtual_time
+async def test_nothing_is_asked_when_nobody_watches_and_all_ends_in_the_end() -> None:
+    place = Place(5)
+    running = asyncio.ensure_future(place.follow(Request(parent=JOB_NAME), Picture()))
+    await asyncio.sleep(5)
+    running.cancel()
+    await asyncio.sleep(1)
+    before = place.world.calls.total()
+    assert len(place.hub) == 1
+    await asyncio.sleep(50)
+    assert place.world.calls.total() == before
+    await asyncio.sleep(20)
+    assert len(place.hub) == 0
+    assert len(asyncio.all_tasks()) == 1
+
+
+@in_virtual_time
+async def test_pauses_grow_while_nothing_happens() -> None:
+    place = Place(2_000)
+    for name in place.tasks:
+        place.world.tasks[name]["runStatus"] = "SUCCEEDED"
+    async with place.watchers(1, Request(parent=JOB_NAME)):
+        await asyncio.sleep(100)
+        place.world.calls.clear()
+        await asyncio.sleep(300)
+        assert 8 <= place.world.calls["ListSteps"] <= 14
+        assert place.world.calls.total() == place.world.calls["ListSteps"]
+
+
+@in_virtual_time
+async def test_two_tasks_that_change_places_are_found() -> None:
+    place = Place(300)
+    place.world.move(place.tasks[7], "SUCCEEDED")
+    async with place.watchers(1, Request(parent=JOB_NAME)) as pictures:
+        step = dict(place.world.steps[place.step])
+        place.world.move(place.tasks[7], "READY")
+        place.world.move(place.tasks[250], "SUCCEEDED")
+        place.world.steps[place.step] = step  # AWS need not tell that there was something
+        await asyncio.sleep(700)
+        assert pictures[0].tasks == place.world.fresh(JOB_NAME)
+
+
+@in_virtual_time
+async def test_the_full_view_asks_for_each_task_that_changes() -> None:
+    place = Place()
+    names = [place.world.add_task(RUN_NAME, "RUNNING") for _ in range(150)]
+    request = Request(parent=RUN_NAME, view=task_pb2.TASK_VIEW_FULL)
+    async with place.watchers(5, request) as pictures:
+        assert place.world.calls["GetRunTask"] == 150
+        place.world.move(names[3], "STOPPING")
+        await asyncio.sleep(30)
+        assert place.world.calls["GetRunTask"] == 151
+        assert pictures[0].tasks[names[3]].status_message == "is STOPPING"
+        basic = Picture()
+        running = asyncio.ensure_future(place.follow(Request(parent=RUN_NAME), basic))
+        await asyncio.sleep(5)
+        assert not basic.tasks[names[3]].HasField("status_message")
+        running.cancel()
+
+
+@in_virtual_time
+async def test_a_task_by_name_is_the_same_however_it_is_read() -> None:
+    place = Place()
+    names = [place.world.add_task(RUN_NAME, "RUNNING") for _ in range(9)]
+    async with (
+        place.watchers(1, Request(names=names)) as many,
+        place.watchers(1, Request(names=names[:1])) as one,
+    ):
+        assert one[0].tasks[names[0]] == many[0].tasks[names[0]]
+        await asyncio.sleep(20)
+        assert "task_change" not in [*one[0].events, *many[0].events]
+
+
+@in_virtual_time
+async def test_an_outage_is_asked_into_ever_more_seldom() -> None:
+    place = Place(10)
+    request = Request(parent=JOB_NAME, heartbeat_interval=Duration(seconds=1))
+    async with place.watchers(1, request) as pictures:
+        place.world.fault_share = 1.0
+        await asyncio.sleep(60)
+        place.world.calls.clear()
+        await asyncio.sleep(120)
+        assert place.world.calls.total() <= 16
+        beat = pictures[0].heartbeat
+        assert beat is not None
+        assert beat.HasField("upstream_error")
+        assert beat.staleness.seconds >= 120
+        place.world.fault_share = 0.0
+        await asyncio.sleep(40)
+        beat = pictures[0].heartbeat
+        assert beat is not None
+        assert not beat.HasField("upstream_error")
+
+
+@in_virtual_time
+async def test_a_wait_outlasts_an_outage_and_tells_of_one_that_does_not_end() -> None:
+    place = Place(1)
+    place.world.fault_share = 1.0
+    waiting = asyncio.ensure_future(place.wait(place.tasks[0], 40))
+    await asyncio.sleep(5)
+    place.world.fault_share = 0.0
+    place.world.move(place.tasks[0], "SUCCEEDED")
+    assert (await waiting).done
+    place.world.fault_share = 1.0
+    other = place.world.add_task(place.step)
+    with pytest.raises(TaskgateError) as raised:
+        await place.wait(other, 20)
+    assert raised.value.code in {
+        StatusCode.UNAVAILABLE,
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.INTERNAL,
+    }
+    await place.hub.close()
+
+
+@in_virtual_time
+async def test_an_event_wakes_exactly_the_poller_that_it_concerns() -> None:
+    place = Place(2_000)
+    place.world.add_task(RUN_NAME, "COMPLETED")
+    async with (
+        place.watchers(1, Request(parent=RUN_NAME)),
+        place.watchers(1, Request(parent=JOB_NAME)) as pictures,
+    ):
+        await asyncio.sleep(60)
+        place.world.calls.clear()
+        place.world.move(place.tasks[1_999], "RUNNING")
+        place.hub.hint(place.tasks[1_999])
+        await asyncio.sleep(0.3)
+        assert place.world.calls == {"GetTask": 1}
+        assert pictures[0].tasks == place.world.fresh(JOB_NAME)
+        place.world.calls.clear()
+        place.hub.hint(JOB_NAME)
+        place.hub.hint("omics/runs/1")
+        await asyncio.sleep(0.15)
+        assert place.world.calls["ListSteps"] == 1
+        assert not place.world.calls["ListRunTasks"]
+        place.hub.hint("nonsense")
+        place.hub.hint(f"{JOB_NAME}/steps/x/tasks/none")
+
+
+@pytest.mark.parametrize("loop", ["_until_due", "_serve_urgent"])
+@in_virtual_time
+async def test_a_poller_that_fails_is_restarted_for_the_same_watchers(loop: str) -> None:
+    place, failures = Place(5), 0
+    with pytest.MonkeyPatch.context() as patch:
+        whole = getattr(Poller, loop)
+
+        async def fails_twice(poller: Poller) -> None:
+            nonlocal failures
+            if failures < 2:
+                failures += 1
+                raise ZeroDivisionError
+            await whole(poller)
+
+        patch.setattr(Poller, loop, fails_twice)
+        async with place.watchers(3, Request(parent=JOB_NAME)) as pictures:
+            place.world.move(place.tasks[0], "RUNNING")
+            await asyncio.sleep(30)
+            assert len(place.hub) == 1
+            for picture in pictures:
+                assert picture.tasks == place.world.fresh(JOB_NAME)
+    assert place.supervision.failures == {"poller": 2}

@@ -1,0 +1,113 @@
+"""Retries, quotas and the circuit breaker, over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import pytest
+
+from taskgate.deadline.v1 import deadline_pb2
+from taskgate.omics.v1 import omics_pb2
+from taskgate_client import CallError, Client, OmicsTaskName, connect
+from taskgate_emulator import Emulator
+from taskgate_emulator.seeds import ids as seed
+from taskgate_server.config import AwsSettings
+from tests.conftest import REGION, running_server, settings_for
+from tests.emulator.test_faults_served import error_of, refused_endpoint
+
+TASK = OmicsTaskName(seed.RUN_ID, seed.CPU_TASK_ID)
+
+
+@contextmanager
+def connected(
+    endpoint_url: str, deadline: AwsSettings | None = None, **more: Any
+) -> Iterator[Client]:
+    aws = AwsSettings(region=REGION, endpoint_url=endpoint_url, **more)
+    settings = settings_for(endpoint_url, aws={"deadline": deadline or aws, "omics": aws})
+    with running_server(settings) as address, connect(str(address)) as client:
+        yield client
+
+
+def test_a_read_that_failed_is_tried_again(aws: Emulator) -> None:
+    with connected(aws.endpoint_url) as client:
+        aws.fail("omics", "GetRunTask", "InternalServerException")
+        before = aws.request_count
+        assert client.get_task(TASK).omics.task_id == TASK.task
+        assert aws.request_count == before + 2
+
+
+def test_a_read_is_not_tried_for_ever(aws: Emulator) -> None:
+    with connected(aws.endpoint_url, max_attempts=2) as client:
+        aws.fail("omics", "GetRunTask", "InternalServerException", times=2)
+        assert error_of(lambda: client.get_task(TASK)).code is grpc.StatusCode.INTERNAL
+
+
+def test_a_write_without_a_token_is_sent_once(aws: Emulator) -> None:
+    with connected(aws.endpoint_url) as client:
+        aws.fail("omics", "CancelRun", "InternalServerException")
+        before = aws.request_count
+        request = omics_pb2.CancelRunRequest(id=seed.RUN_ID)
+        error = error_of(lambda: client.omics.CancelRun(request))
+        assert error.code is grpc.StatusCode.INTERNAL
+        assert aws.request_count == before + 1
+
+
+def test_a_write_with_a_token_is_tried_again_with_the_same_one(aws: Emulator) -> None:
+    update = deadline_pb2.UpdateTaskRequest(
+        farm_id=seed.FARM_ID,
+        queue_id=seed.QUEUE_ID,
+        job_id=seed.JOB_ID,
+        step_id=seed.RENDER_STEP_ID,
+        task_id=seed.CANCELED_TASK_ID,
+        target_run_status=deadline_pb2.TASK_TARGET_RUN_STATUS_CANCELED,
+    )
+    with connected(aws.endpoint_url) as client:
+        aws.fail("deadline", "UpdateTask", "InternalServerErrorException")
+        before = aws.request_count
+        client.deadline.UpdateTask(update)
+        first, second = aws.requests[before - aws.request_count :]
+        assert first.headers["x-amz-client-token"] == second.headers["x-amz-client-token"]
+
+
+def test_what_the_quota_has_no_room_for_in_time_is_refused_at_once(aws: Emulator) -> None:
+    with connected(aws.endpoint_url, request_rates={"GetRunTask": 0.1}) as client:
+        before = aws.request_count
+        client.get_task(TASK)
+        error = error_of(lambda: client.get_task(TASK, time_limit=1.0))
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (error.reason, error.domain) == ("UPSTREAM_QUOTA", "taskgate")
+        assert error.retry_after_seconds is not None
+        assert 1.0 < error.retry_after_seconds <= 11
+        assert aws.request_count == before + 1
+        # An older answer costs no quota.
+        assert client.get_task(TASK, max_age=60).omics.task_id == TASK.task
+
+
+def test_a_service_that_fails_all_the_time_is_left_alone_and_health_says_so(aws: Emulator) -> None:
+    good = AwsSettings(region=REGION, endpoint_url=aws.endpoint_url)
+    with connected(refused_endpoint(), deadline=good, max_attempts=1) as client:
+        reasons = [error_of(lambda: client.get_task(TASK)).reason for _ in range(12)]
+        assert reasons[0] == "UPSTREAM_UNREACHABLE"
+        assert reasons[-1] == "UPSTREAM_CIRCUIT_OPEN"
+        # Callers of the other AWS service, and the server as a whole, are not concerned.
+        assert client.is_serving()
+        ready = {each.name: each.ready for each in client.get_server_info().aws_services}
+        assert ready["deadline"]
+
+
+def test_a_throttle_is_told_with_its_wait(aws: Emulator) -> None:
+    with connected(aws.endpoint_url, max_attempts=1) as client:
+        members = {"retryAfterSeconds": 7, "quotaCode": "L-1", "serviceCode": "deadline"}
+        aws.fail("deadline", "GetFarm", "ThrottlingException", members=members)
+        request = deadline_pb2.GetFarmRequest(farm_id=seed.FARM_ID)
+        with pytest.raises(grpc.RpcError) as raised:
+            client.deadline.GetFarm(request)
+        error = CallError.of(raised.value)
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (error.retry_after_seconds, error.quota) == (7, "L-1")
+        # Nothing of that operation is sent before.
+        again = error_of(lambda: client.deadline.GetFarm(request, timeout=2))
+        assert again.reason == "UPSTREAM_QUOTA"
