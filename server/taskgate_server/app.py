@@ -18,7 +18,7 @@ from taskgate_server.calls import DEFAULT_TARGET, Handler, RpcsInFlight, Work
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
-from taskgate_server.pipeline.call_log import CallLine, CallLog, LogStream, TextLines
+from taskgate_server.pipeline.call_log import CallLog, LogStream
 from taskgate_server.pipeline.caller_limits import LimitCallers
 from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline
@@ -30,7 +30,8 @@ from taskgate_server.server import Handlers, Limits, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
 from taskgate_server.targets import by_target
-from taskgate_server.telemetry import LOG, LogOutput, LogWriter
+from taskgate_server.telemetry import LOG, LineFormat, LogOutput, LogWriter
+from taskgate_server.telemetry.json_format import JsonLines
 from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
 if TYPE_CHECKING:
@@ -71,14 +72,16 @@ class App:
 
 
 def build(
-    settings: Settings, log_stream: LogStream | None = None, call_line: CallLine | None = None
+    settings: Settings,
+    log_stream: LogStream | None = None,
+    line_format: LineFormat | None = None,
 ) -> App:
     """The whole server; nothing is started yet.
 
     Args:
         settings: all of them.
         log_stream: where lines about calls go; None for nowhere.
-        call_line: makes them; None for JSON.
+        line_format: the format of lines; None for JSON.
 
     Raises:
         SettingsError: settings do not fit each other, or the files that they name cannot be used.
@@ -91,7 +94,8 @@ def build(
     all_doors = [open_connections(settings, name, telemetry) for name in targets(settings)]
     queues = [queue for connections in all_doors for queue in connections.queues]
     in_flight = RpcsInFlight()
-    call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None, call_line)
+    logs_calls = settings.log_level in ("DEBUG", "INFO")
+    call_log = CallLog(log_stream if logs_calls else None, line_format or JsonLines())
     observation = Observation(
         in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
     )
@@ -320,8 +324,7 @@ async def run(
         SettingsError: see `build`.
     """
     gc.disable()  # a start makes no garbage, and the collector would look for it
-    call_line = TextLines(is_colored=log.style.is_colored) if log.style.is_text else None
-    app = build(settings, log.writer, call_line)
+    app = build(settings, log.writer, log.format)
     stopping = stopping or Shutdown()
     stopping.listen_to_signals()
     for name in config.unknown_variables(os.environ):

@@ -11,7 +11,8 @@ import time
 import grpc
 
 from taskgate_server.calls import Call
-from taskgate_server.pipeline.call_log import FLUSH_SECONDS, CallLog, JsonLines
+from taskgate_server.pipeline.call_log import FLUSH_SECONDS, CallLog
+from taskgate_server.telemetry.json_format import JsonLines
 
 MOMENT = 1_700_000_000.7
 
@@ -27,7 +28,7 @@ def call(**more: object) -> Call:
 
 
 def log(stream: io.StringIO) -> CallLog:
-    return CallLog(stream, JsonLines(clock=lambda: MOMENT, localtime=time.gmtime))
+    return CallLog(stream, JsonLines(time.gmtime), clock=lambda: MOMENT)
 
 
 async def test_a_line_is_a_json_object_like_all_others() -> None:
@@ -56,8 +57,9 @@ async def test_lines_do_not_wait_long() -> None:
     written = asyncio.Event()
 
     class Stream(io.StringIO):
-        def flush(self) -> None:
+        def write(self, text: str, /) -> int:
             written.set()
+            return super().write(text)
 
     stream = Stream()
     log(stream).ended(call(), 0.1)
@@ -66,7 +68,7 @@ async def test_lines_do_not_wait_long() -> None:
 
 
 async def test_without_a_stream_nothing_is_kept() -> None:
-    lines = CallLog(None)
+    lines = CallLog(None, JsonLines())
     lines.ended(call(), 0.1)
     lines.flush()
     assert not lines._lines
