@@ -161,8 +161,9 @@ def _checked(name: bytes) -> str:
 
 
 def _ambiguous(fault: str) -> errors.TaskgateError:
-    return errors.unauthenticated(
-        "CERTIFICATE_INVALID", f"the client certificate {fault}: have another one issued"
+    return errors.OwnError(
+        errors.Reason.CERTIFICATE_INVALID,
+        f"the client certificate {fault}: have another one issued",
     )
 
 
@@ -175,8 +176,8 @@ def _after_scheme(value: str | bytes) -> str | None:
 def _token(value: str | bytes) -> str:
     token = _after_scheme(value)
     if token is None:
-        raise errors.unauthenticated(
-            "TOKEN_INVALID", "the metadata `authorization` must be `Bearer` and a token"
+        raise errors.OwnError(
+            errors.Reason.TOKEN_INVALID, "the metadata `authorization` must be `Bearer` and a token"
         )
     return token
 

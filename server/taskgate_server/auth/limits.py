@@ -132,7 +132,7 @@ class CallerLimits:
         """
         self.refused += 1
         self.count_refusal(caller)
-        return errors.caller_limit(limit, allowed, seconds)
+        return errors.CallerLimitError(limit, allowed, seconds)
 
     def count_refusal(self, caller: str) -> None:
         """Count a call that was refused for another reason, such as an invalid token."""

@@ -145,16 +145,17 @@ class Tokens:
         algorithm = header.get("alg")
         if algorithm not in self._rules.algorithms:
             allowed = ", ".join(self._rules.algorithms)
-            raise errors.unauthenticated(
-                "TOKEN_INVALID", f"the token must be signed by one of these: {allowed}"
+            raise errors.OwnError(
+                errors.Reason.TOKEN_INVALID, f"the token must be signed by one of these: {allowed}"
             )
         try:
             key = await self._keys.find(header.get("kid"))
         except KeysError:
             raise errors.keys_unavailable() from None
         if key is None or key.algorithm_name != algorithm:
-            raise errors.unauthenticated(
-                "TOKEN_INVALID", f"the token is signed by no key of its issuer's: {FRESH}"
+            raise errors.OwnError(
+                errors.Reason.TOKEN_INVALID,
+                f"the token is signed by no key of its issuer's: {FRESH}",
             )
         return key
 
@@ -166,8 +167,9 @@ def check_form(token: str) -> None:
         errors.TaskgateError: UNAUTHENTICATED.
     """
     if len(token) > MAX_TOKEN_CHARACTERS:
-        raise errors.unauthenticated(
-            "TOKEN_INVALID", f"the token has more than {MAX_TOKEN_CHARACTERS} characters"
+        raise errors.OwnError(
+            errors.Reason.TOKEN_INVALID,
+            f"the token has more than {MAX_TOKEN_CHARACTERS} characters",
         )
     if token.count(".") != SEPARATORS:
         raise _invalid()
@@ -190,7 +192,7 @@ def _bounded(claims: Claims) -> Claims:
         fault = f"each of the token's groups may have {MAX_NAME_CHARACTERS} characters at most"
     else:
         return claims
-    raise errors.unauthenticated("TOKEN_INVALID", fault)
+    raise errors.OwnError(errors.Reason.TOKEN_INVALID, fault)
 
 
 def _digest(token: str) -> bytes:
@@ -204,28 +206,30 @@ def _size(claims: Claims) -> int:
 
 
 def _invalid() -> errors.TaskgateError:
-    return errors.unauthenticated("TOKEN_INVALID", f"this is no valid token: {FRESH}")
+    return errors.OwnError(errors.Reason.TOKEN_INVALID, f"this is no valid token: {FRESH}")
 
 
 def _refused(error: jwt.PyJWTError, rules: TokenRules) -> errors.TaskgateError:
     """PyJWT's fault in our words: its own may quote claims."""
     if isinstance(error, jwt.ExpiredSignatureError):
-        return errors.unauthenticated("TOKEN_EXPIRED", f"the token has expired: {FRESH}")
+        return errors.OwnError(errors.Reason.TOKEN_EXPIRED, f"the token has expired: {FRESH}")
     if isinstance(error, jwt.ImmatureSignatureError):
-        return errors.unauthenticated(
-            "TOKEN_INVALID", "the token is not valid yet: wait, or set the clocks right"
+        return errors.OwnError(
+            errors.Reason.TOKEN_INVALID, "the token is not valid yet: wait, or set the clocks right"
         )
     if isinstance(error, jwt.InvalidAudienceError):
-        return errors.unauthenticated(
-            "TOKEN_INVALID", f"the token is for another audience: get one for {rules.audience}"
+        return errors.OwnError(
+            errors.Reason.TOKEN_INVALID,
+            f"the token is for another audience: get one for {rules.audience}",
         )
     if isinstance(error, jwt.InvalidIssuerError):
-        return errors.unauthenticated(
-            "TOKEN_INVALID", f"the token is of another issuer: get one of {rules.issuer}"
+        return errors.OwnError(
+            errors.Reason.TOKEN_INVALID,
+            f"the token is of another issuer: get one of {rules.issuer}",
         )
     if isinstance(error, jwt.MissingRequiredClaimError):
-        return errors.unauthenticated(
-            "TOKEN_INVALID", "the token must have the claims exp, sub, iss and aud"
+        return errors.OwnError(
+            errors.Reason.TOKEN_INVALID, "the token must have the claims exp, sub, iss and aud"
         )
     return _invalid()
 

@@ -58,7 +58,7 @@ class Authentication:
         self._callers.check_form(wire)
         wait = self._failures.seconds_until_token(address)
         if wait and not self._callers.was_known(wire):
-            raise errors.caller_limit(
+            raise errors.CallerLimitError(
                 "failed_authentications_per_second", FAILURES_PER_SECOND, wait
             )
         try:

@@ -167,7 +167,7 @@ class Pipeline:
         else:
             trace = {} if call.trace is None else {"trace_id": call.trace.trace}
             log_bug(error, method=call.method, call_id=call.call_id, **trace)
-            failure = errors.internal()
+            failure = errors.BugError()
         call.error, call.code = failure, failure.code
         _forget_request(call)
         _forget_frames(error)

@@ -49,7 +49,7 @@ def moments(
             if response.get(member) is not None
         ]
     except (TypeError, ValueError):
-        raise errors.unreadable_response(operation) from None
+        raise errors.UnreadableResponseError(operation) from None
 
 
 def to_timestamp(moment: tuple[int, int] | None) -> Timestamp | None:

@@ -12,12 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
-from grpc import StatusCode
-
 from taskgate.v1 import task_pb2, task_update_pb2
 from taskgate_server import errors
 from taskgate_server.calls import Call
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import OwnError, Reason, TaskgateError
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Action, Backends, NoVerbs, TaskBackend
 from taskgate_server.telemetry import quotable
@@ -230,10 +228,9 @@ def _result(name: str, error: TaskgateError | None, call: Call) -> task_update_p
 
 def _no_such_verb(backend: TaskBackend, verbs: NoVerbs) -> TaskgateError:
     spec = backend.gateway.spec
-    return TaskgateError(
-        code=StatusCode.FAILED_PRECONDITION,
-        message=f"{spec.title} can do this to no single task:"
-        f" call {spec.grpc_service_full_name}/{verbs.alternative} for all of its run",
-        reason="VERB_NOT_IN_SERVICE",
+    return OwnError(
+        Reason.VERB_NOT_IN_SERVICE,
+        f"{spec.title} cannot do this to a single task:"
+        f" call {spec.grpc_service_full_name}/{verbs.alternative} for its whole run",
         metadata={"service": spec.name, "alternative": verbs.alternative},
     )

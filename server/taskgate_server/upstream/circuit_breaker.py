@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from google.rpc import error_details_pb2
-
 from taskgate_server import errors
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.upstream.failure_tally import FailureTally
@@ -82,7 +80,7 @@ def is_outage(error: errors.TaskgateError) -> bool:
     Throttles, refused credentials and all that is the caller's fault are answers: AWS is there.
     """
     if error.domain == errors.TASKGATE_DOMAIN:
-        return error.reason == "UPSTREAM_UNREACHABLE"
+        return isinstance(error, errors.UnreachableError)
     if error.retry is errors.Retry.THROTTLE:  # some services throttle with 503
         return False
     status = error.metadata.get("http_status", "")
@@ -287,7 +285,7 @@ class CircuitBreaker:
         if isinstance(error, errors.TaskgateError) and _is_from_aws(error):
             self._learn(passage, failed=is_outage(error))
             return
-        is_given_up = isinstance(error, asyncio.CancelledError) or error.reason == errors.TIME_LIMIT
+        is_given_up = isinstance(error, asyncio.CancelledError | errors.TimeLimitError)
         if is_given_up and self._is_abandoned(passage):
             self._learn(passage, failed=True)
         elif passage.sent_at is not None:
@@ -373,10 +371,9 @@ class CircuitBreaker:
         # While a probe is under way nobody knows: its answer takes about as long as a first wait.
         left = self._open_until - self._clock()
         seconds = left if left > 0 else self._trip.first_open_seconds
-        return errors.unavailable(
+        return errors.CircuitOpenError(
             origin,
-            "UPSTREAM_CIRCUIT_OPEN",
-            f"{spec.title} has failed too often just now, so it was not asked: ask again in"
+            f"{spec.title} has failed too often just now, so it was not called: retry in"
             f" {seconds:.1f} s; if it stays, see AWS's health dashboard and this server's network",
-            details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(seconds))],
+            details=[errors.retry_info(seconds)],
         )

@@ -20,9 +20,6 @@ from taskgate_server.upstream.rate_limit.token_bucket import Permit
 from taskgate_server.upstream.requesters import AbandonedError, Requesters
 from taskgate_server.upstream.retries import Retries, is_throttle
 
-CIRCUIT_OPEN = "UPSTREAM_CIRCUIT_OPEN"
-QUOTA = "UPSTREAM_QUOTA"
-
 
 def _nothing() -> None:
     pass
@@ -73,9 +70,8 @@ class UpstreamPipeline:
                     return await self._send_once(
                         operation, params, requesters, admitted, ended=ended, is_read=repeatable
                     )
-                except errors.TaskgateError as error:
-                    is_over = requesters.changes == changes
-                    if error.reason != errors.TIME_LIMIT or not repeatable or is_over:
+                except errors.TimeLimitError:
+                    if not repeatable or requesters.changes == changes:
                         raise
                     # Else another requester with more time has joined.
 
@@ -156,7 +152,7 @@ class UpstreamPipeline:
     def _learn(self, error: errors.TaskgateError, permit: Permit) -> None:
         if is_throttle(error):
             self.limiter.throttled(permit, error.retry_after)
-        elif error.reason == CIRCUIT_OPEN:
+        elif isinstance(error, errors.CircuitOpenError):
             self.limiter.unused(permit)
         elif error.domain != errors.TASKGATE_DOMAIN:
             self.limiter.answered(permit)

@@ -24,6 +24,7 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 30.0
+CREDENTIAL_ERRORS = (errors.CredentialsMissingError, errors.CredentialsRefusedError)
 PROBE_SECONDS = 5.0
 """How long a check of the credentials may take."""
 
@@ -82,7 +83,7 @@ class Connection:
         self._wanted.set()
         await self._tried.wait()
         if self._client is None:
-            raise self._error or errors.internal()
+            raise self._error or errors.BugError()
         return self._client
 
     def lose(self, client: AwsClient | None, error: errors.TaskgateError) -> None:
@@ -175,7 +176,7 @@ class Connection:
             await loop.run_in_executor(self._executor, client.call, operation, {}, PROBE_SECONDS)
         except Exception as error:  # noqa: BLE001  # any other error is no evidence
             told = from_botocore(error, self._origin(operation))
-            return told if told.credentials_refused or told.credentials_missing else None
+            return told if isinstance(told, CREDENTIAL_ERRORS) else None
         return None
 
     async def _tell(self) -> None:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from google.rpc import error_details_pb2
-
 from taskgate_server import errors
 from taskgate_server.errors import Origin, TaskgateError
 from taskgate_server.upstream.aws_client.endpoints import CaBundleError
@@ -21,7 +19,7 @@ def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
     for kinds, make in _botocore_errors():
         if isinstance(error, kinds):
             return make(error, origin)
-    return errors.internal()
+    return errors.BugError()
 
 
 def from_set_up(error: Exception, origin: Origin) -> TaskgateError:
@@ -38,28 +36,24 @@ def _answered(error: Any, origin: Origin) -> TaskgateError:
 
 
 def _without_credentials(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+    return errors.CredentialsMissingError(
         origin,
-        "UPSTREAM_CREDENTIALS",
         f"this server has no AWS credentials for {origin.title}: give it some in one of the ways"
         " that boto3 knows (environment, profile, role)",
-        credentials_missing=True,
     )
 
 
 def _badly_set_up(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+    return errors.ConfigurationError(
         origin,
-        "UPSTREAM_CONFIGURATION",
         f"this server is not set up for {origin.title}: check its region"
         f" (TASKGATE_AWS__{origin.service.upper()}__REGION or AWS_REGION) and endpoint",
     )
 
 
 def _without_ca_bundle(error: CaBundleError, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+    return errors.ConfigurationError(
         origin,
-        "UPSTREAM_CONFIGURATION",
         f"this server cannot verify {origin.title}: the CA bundle of {error.setting} cannot be used"
         f" ({error.fault}); correct its path, or unset it",
     )
@@ -70,24 +64,22 @@ def _refused_by_sdk(*_: Any) -> TaskgateError:
 
 
 def _garbled(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unreadable_response(origin.operation)
+    return errors.UnreadableResponseError(origin.operation)
 
 
 def _cut_short(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+    return errors.ResponseCutError(
         origin,
-        "UPSTREAM_ANSWER_CUT",
-        f"{origin.title} ended its answer to {origin.operation} early: ask again",
+        f"{origin.title} ended its response to {origin.operation} early: retry",
     )
 
 
 def _unreachable(what: str) -> Callable[[Any, Origin], TaskgateError]:
     def make(_: Any, origin: Origin) -> TaskgateError:
-        return errors.unavailable(
+        return errors.UnreachableError(
             origin,
-            "UPSTREAM_UNREACHABLE",
             f"{origin.title} {what}: check this server's region, endpoint and network",
-            details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(1))],
+            details=[errors.retry_info(1)],
         )
 
     return make
@@ -134,7 +126,7 @@ def _botocore_errors() -> Rules:
         ((ResponseParserError,), _garbled),
         ((aws.IncompleteReadError, aws.ResponseStreamingError), _cut_short),
         ((urllib3.exceptions.HTTPError,), _cut_short),  # of an error's body, botocore wraps none
-        ((aws.ReadTimeoutError,), _unreachable("does not answer in time")),
+        ((aws.ReadTimeoutError,), _unreachable("does not respond in time")),
         ((aws.ConnectTimeoutError,), _unreachable("does not accept connections in time")),
         ((aws.ConnectionClosedError,), _unreachable("closed the connection")),
         ((aws.SSLError,), _unreachable("has a certificate that this server does not trust")),

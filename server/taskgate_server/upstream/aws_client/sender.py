@@ -193,14 +193,14 @@ class Sender:
         self, error: Exception, client: AwsClient, origin: errors.Origin, time_limit: float
     ) -> errors.TaskgateError:
         if isinstance(error, CallersGoneError):
-            return errors.time_limit_exceeded(origin, time_limit)
+            return errors.TimeLimitError(origin, time_limit)
         told = from_botocore(error, origin)
         self.error_log.failed(told, error, origin)
-        if told.credentials_missing:
+        if isinstance(told, errors.CredentialsMissingError):
             self.connection.lose(client, told)
-        elif told.credentials_refused:
+        elif isinstance(told, errors.CredentialsRefusedError):
             self.connection.refused(client, origin.operation, told)
-        if told.reason == errors.BUG:
+        if isinstance(told, errors.BugError):
             log_bug(error, operation=origin.operation)
         return told
 

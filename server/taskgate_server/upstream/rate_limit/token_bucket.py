@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import grpc
 from google.rpc import error_details_pb2
 
 from taskgate_server import errors
@@ -350,13 +349,17 @@ class Bucket:
             description=message,
             api_service=spec.error_domain,
         )
-        return errors.TaskgateError(
-            code=grpc.StatusCode.RESOURCE_EXHAUSTED,
-            message=message,
-            reason="UPSTREAM_QUOTA",
-            metadata={"operation": self._operation, "service": spec.name},
+        origin = errors.Origin(
+            service=spec.name,
+            title=spec.title,
+            domain=spec.error_domain,
+            operation=self._operation,
+        )
+        return errors.QuotaError(
+            origin,
+            message,
             details=[
-                error_details_pb2.RetryInfo(retry_delay=errors.to_duration(seconds)),
+                errors.retry_info(seconds),
                 error_details_pb2.QuotaFailure(violations=[violation]),
             ],
         )
