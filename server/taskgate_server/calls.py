@@ -108,8 +108,8 @@ class Call:
     is_known: bool = False
     """Whether the same request of the same caller was allowed before, by the same policy."""
 
-    items: Sequence[ResourcePath | None] = ()
-    """The resource of each item of a batch that is authorized item by item; None for a malformed
+    items: Sequence[ResourcePath] = ()
+    """The resource of each item of a batch that is authorized item by item; NOTHING for a malformed
     name, which the behaviour refuses."""
 
     refused_items: Sequence[errors.TaskgateError | None] = ()

@@ -20,7 +20,7 @@ from taskgate_server.auth import batches
 from taskgate_server.auth.actions import USE_TARGET, Action, action_of, is_read
 from taskgate_server.auth.decisions import Decisions
 from taskgate_server.auth.lifetimes import Lifetimes
-from taskgate_server.auth.resources import TARGET, compile_paths
+from taskgate_server.auth.resources import NOTHING, TARGET, compile_paths
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import DEFAULT_TARGET, Call, ResourcePath, Rpc, parse_request
 from taskgate_server.pipeline.stage import Enter
@@ -136,18 +136,16 @@ class NameResources:
 
 def _naming(rpc: Rpc) -> Callable[[Call, Message], None]:
     """Return the function that sets the resources of a call from its request message."""
-    items = batches.find_items(rpc)
-
-    def name_items(call: Call, message: Message) -> None:
-        call.items = batches.name_items(message, items or "")
-        call.resources = [path for path in call.items if path is not None]
-
     paths = compile_paths(rpc.method, rpc.request_class)
+    has_items = batches.find_items(rpc) is not None
 
     def name(call: Call, message: Message) -> None:
         call.resources = paths(message)
+        if has_items:
+            call.items = call.resources
+            call.resources = [path for path in call.items if path is not NOTHING]
 
-    return name if items is None else name_items
+    return name
 
 
 class AuthorizeResources:
@@ -198,7 +196,7 @@ class AuthorizeResources:
     def _authorize_items(self, call: Call, action: Action) -> None:
         refused = [
             None
-            if path is None
+            if path is NOTHING
             else self._decisions.refusal(call.principal, action, path, call.target)
             for path in call.items
         ]
