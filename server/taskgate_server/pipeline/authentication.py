@@ -44,7 +44,7 @@ class Authentication:
 
     async def _authenticate(self, call: Call) -> None:
         wire = wire_of(call)
-        caller = self._callers.known(wire)
+        caller = self._callers.find_verified(wire)
         if caller is None:
             caller = await self._verify(call, wire)
         call.principal = caller
@@ -57,12 +57,12 @@ class Authentication:
         # What costs little does not count, so that it does not delay others at the address.
         self._callers.check_form(wire)
         wait = self._failures.seconds_until_token(address)
-        if wait and not self._callers.was_known(wire):
+        if wait and not self._callers.was_verified(wire):
             raise errors.caller_limit(
                 "failed_authentications_per_second", FAILURES_PER_SECOND, wait
             )
         try:
-            return await self._callers.find(wire)
+            return await self._callers.verify(wire)
         except errors.TaskgateError as error:
             if error.code is StatusCode.UNAUTHENTICATED:
                 self._failures.take(address)
