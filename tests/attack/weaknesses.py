@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from taskgate_server import connection_limits, large_requests, wire_records
-from taskgate_server.auth import batches, decisions, lifetimes, limits, scopes
+from taskgate_server.auth import decisions, lifetimes, limits, scopes
 from taskgate_server.calls import CallContext
 from taskgate_server.pipeline import (
     authentication,
@@ -33,7 +33,6 @@ def none() -> None:
 def work_before_permission() -> None:
     """Read, parse and name the request of a caller that no policy permits anything."""
     replace(decisions.Decisions, "may_permit", lambda *_: True)
-    replace(batches, "MAX_ITEMS", UNLIMITED)
     replace(authorization, "MAX_RESOURCES", UNLIMITED)
     replace(scopes, "MAX_RESOURCES", UNLIMITED)
     replace(wire_records, "exceeds", lambda *_: False)

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from taskgate_server import app, errors
+from taskgate_server.auth.authentication import Tokens
 from taskgate_server.auth.jwks import (
     FETCH_SECONDS,
     MAX_KEYS,
@@ -34,7 +35,6 @@ from taskgate_server.auth.jwks import (
     fetch,
     read_keys,
 )
-from taskgate_server.auth.tokens import Tokens
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.reloading import RejectedError
 from tests.auth.test_tokens import RULES
@@ -123,7 +123,7 @@ async def test_a_token_signed_by_a_key_for_encryption_is_rejected(change: dict[s
     issuer = Issuer()
     published = json.loads(issuer.published())
     tokens = Tokens(FetchedKeys("keys", lambda _: json.dumps(published).encode()), RULES)
-    assert (await tokens.verify(issuer.sign())).subject == "alice"
+    assert (await tokens.verify(issuer.sign())).id == "alice"
     # A decoy, so that the set as a whole can be used.
     published["keys"] = [published["keys"][0] | change, EC_KEY | {"kid": "decoy"}]
     tokens = Tokens(FetchedKeys("keys", lambda _: json.dumps(published).encode()), RULES)

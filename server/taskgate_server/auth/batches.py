@@ -11,18 +11,13 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from taskgate_server import errors
-from taskgate_server.auth.resources import task_path
-from taskgate_server.calls import CallContext, ResourcePath, Rpc
+from taskgate_server.calls import CallContext, Rpc
 from taskgate_server.status import to_status
 
 RESULTS: Final = "results"
 """The field of the response with the results: messages with `name` and `error`."""
 
 ITEM_FIELDS: Final = ("names", "updates")
-
-MAX_ITEMS: Final = 1000
-"""As many as these RPCs take. A decision takes some 0.1 ms."""
 
 
 def find_items(rpc: Rpc) -> str | None:
@@ -34,20 +29,6 @@ def find_items(rpc: Rpc) -> str | None:
     if not {"name", "error"} <= set(results.message_type.fields_by_name):
         return None
     return next((field for field in ITEM_FIELDS if field in fields), None)
-
-
-def name_items(request: Message, field: str) -> list[ResourcePath | None]:
-    """Return the resource of each item; None for an item with a malformed name.
-
-    Raises:
-        errors.TaskgateError: INVALID_ARGUMENT for more than `MAX_ITEMS`, before any is looked at.
-    """
-    items = getattr(request, field)
-    if len(items) > MAX_ITEMS:
-        raise errors.invalid_request(
-            {field: f"has item count {len(items)}, must be 1 to {MAX_ITEMS}"}
-        )
-    return [_path(_name(item)) for item in items]
 
 
 def serve_allowed(rpc: Rpc) -> Rpc:
@@ -91,10 +72,3 @@ async def _serve_rest(rpc: Rpc, field: str, request: Message, call: CallContext)
 
 def _name(item: Any) -> str:
     return item if isinstance(item, str) else str(item.name)
-
-
-def _path(name: str) -> ResourcePath | None:
-    try:
-        return task_path(name, "name")
-    except errors.TaskgateError:
-        return None

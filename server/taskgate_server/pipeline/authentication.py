@@ -36,7 +36,7 @@ class Authentication:
 
     async def enter(self, call: CallContext) -> CallContext:
         """See `Stage.enter`."""
-        caller = self._callers.known(call.wire)
+        caller = self._callers.find_verified(call.wire)
         if caller is None:
             caller = await self._verify(call)
         name = str(caller)
@@ -53,12 +53,12 @@ class Authentication:
         self._callers.check_form(wire)
         address = address_of(wire.peer())
         wait = self._failures.seconds_until_token(address)
-        if wait and not self._callers.was_known(wire):
+        if wait and not self._callers.was_verified(wire):
             raise errors.caller_limit(
                 "failed_authentications_per_second", FAILURES_PER_SECOND, wait
             )
         try:
-            return await self._callers.find(wire)
+            return await self._callers.verify(wire)
         except errors.TaskgateError as error:
             if error.code is StatusCode.UNAUTHENTICATED:
                 self._failures.take(address)

@@ -20,7 +20,7 @@ from taskgate_server.auth import batches
 from taskgate_server.auth.actions import USE_TARGET, action_of, is_read
 from taskgate_server.auth.decisions import Decisions
 from taskgate_server.auth.lifetimes import Lifetimes
-from taskgate_server.auth.resources import TARGET, compile_paths
+from taskgate_server.auth.resources import NOTHING, TARGET, compile_paths
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import (
     DEFAULT_TARGET,
@@ -144,14 +144,13 @@ class NameResources:
 
 
 def _compile(rpc: Rpc) -> Name:
-    items = batches.find_items(rpc)
-    if items is None:
-        paths = compile_paths(rpc.method, rpc.request_class)
+    paths = compile_paths(rpc.method, rpc.request_class)
+    if batches.find_items(rpc) is None:
         return lambda call, message: call._replace(resources=paths(message))
 
     def name_items(call: CallContext, message: Message) -> CallContext:
-        named = batches.name_items(message, items)
-        return call._replace(items=named, resources=[path for path in named if path is not None])
+        items = paths(message)
+        return call._replace(items=items, resources=[path for path in items if path is not NOTHING])
 
     return name_items
 
@@ -196,7 +195,7 @@ class AuthorizeResources:
         action = action_of(call.rpc.method)
         refused = [
             None
-            if path is None
+            if path is NOTHING
             else self._decisions.refusal(call.principal, action, path, call.target)
             for path in call.items
         ]
