@@ -125,7 +125,7 @@ def test_it_stops_within_the_time_that_it_has(sandbox: Sandbox) -> None:
 def test_the_readme_has_the_same_installation() -> None:
     readme = (ROOT / "README.md").read_text()
     lines = set(re.findall(r"^(?:docker|kind|helm|  --).*$", DOCS, re.MULTILINE))
-    section = readme.partition("## In Kubernetes")[2].partition("\n## ")[0]
+    section = readme.partition("## Run it in Kubernetes")[2].partition("\n## ")[0]
     told = re.findall(r"^(?:docker|kind|helm|  --).*$", section, re.MULTILINE)
     assert len(told) >= 4
     assert set(told) <= lines
