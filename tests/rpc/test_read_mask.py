@@ -12,8 +12,8 @@ from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate_client import CallError
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.conftest import running_server, settings_for
-from tests.upstream.test_freshness import asked, count
+from tests.support.aws_requests import operations_since
+from tests.support.running_server import running_server, settings_for
 
 MASK = ("taskgate-read-mask", "task_id, status,name")
 TASK = omics_pb2.GetRunTaskRequest(id=seed.RUN_ID, task_id=seed.FAILED_RUN_TASK_ID)
@@ -39,7 +39,7 @@ def test_one_list_answers_for_all_tasks_of_a_run(
 ) -> None:
     ids = task_ids(omics)
     assert len(ids) > 2
-    since = count(aws)
+    since = aws.request_count
 
     def get(task_id: str) -> omics_pb2.GetRunTaskResponse:
         request = omics_pb2.GetRunTaskRequest(id=seed.RUN_ID, task_id=task_id)
@@ -49,31 +49,31 @@ def test_one_list_answers_for_all_tasks_of_a_run(
         answers = list(pool.map(get, ids))
     assert [answer.task_id for answer in answers] == ids
     assert all(answer.name and answer.status for answer in answers)
-    assert asked(aws, since) == ["ListRunTasks"]
+    assert operations_since(aws, since) == ["ListRunTasks"]
 
 
 def test_who_needs_more_than_the_list_has_gets_the_task_itself(
     aws: Emulator, omics: omics_pb2_grpc.OmicsServiceStub
 ) -> None:
-    since = count(aws)
+    since = aws.request_count
     assert not omics.GetRunTask(TASK, metadata=(MASK,)).failure_reason
     mask = ("taskgate-read-mask", "status,failure_reason")
     assert omics.GetRunTask(TASK, metadata=(mask,)).failure_reason
-    assert asked(aws, since) == ["ListRunTasks", "GetRunTask"]
+    assert operations_since(aws, since) == ["ListRunTasks", "GetRunTask"]
     # And once the whole is known, it is what a part is taken from.
     assert omics.GetRunTask(TASK, metadata=(MASK,)).failure_reason
-    assert len(asked(aws, since)) == 2
+    assert len(operations_since(aws, since)) == 2
 
 
 def test_a_task_that_the_list_lacks_is_asked_for_by_itself(
     aws: Emulator, omics: omics_pb2_grpc.OmicsServiceStub
 ) -> None:
-    since = count(aws)
+    since = aws.request_count
     request = omics_pb2.GetRunTaskRequest(id=seed.RUN_ID, task_id="404")
     with pytest.raises(grpc.RpcError) as raised:
         omics.GetRunTask(request, metadata=(MASK,))
     assert CallError.of(raised.value).code is grpc.StatusCode.NOT_FOUND
-    assert asked(aws, since) == ["ListRunTasks", "GetRunTask"]
+    assert operations_since(aws, since) == ["ListRunTasks", "GetRunTask"]
 
 
 def test_a_list_that_is_forbidden_leaves_the_single_call(
@@ -110,13 +110,13 @@ def test_a_long_list_is_not_read_for_one_task_again(
 
     for page in pages:
         aws.respond("omics", "ListRunTasks", body=page)
-    since = count(aws)
+    since = aws.request_count
     assert get(12) == "12"
-    assert asked(aws, since) == ["ListRunTasks"] * 3
+    assert operations_since(aws, since) == ["ListRunTasks"] * 3
     aws.respond("omics", "GetRunTask", body=_row(12))
-    since = count(aws)
+    since = aws.request_count
     assert get(12) == "12"
-    assert asked(aws, since) == ["GetRunTask"], "now it is known how long the list is"
+    assert operations_since(aws, since) == ["GetRunTask"], "now it is known how long the list is"
 
 
 def _row(number: int) -> dict[str, object]:
