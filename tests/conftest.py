@@ -20,11 +20,14 @@ from taskgate_client import Client, connect
 from taskgate_emulator import Emulator
 from tests.support.model_check import every_answer_fits_the_model
 from tests.support.running_server import running_server, settings_for
-from tests.support.seeds import IS_RANDOM_RUN, SEED, replay_hint
+from tests.support.seeds import IS_LARGE_VOLUME, IS_RANDOM_RUN, SEED, replay_hint
 
 __all__ = ["every_answer_fits_the_model"]
 """Fixtures from elsewhere: the check holds in all tests."""
 
+
+SLOW_MARKERS = ("chart", "cluster", "image")
+SLOW_TIMEOUT_SECONDS = 3600
 
 # Examples neither depend on the clock nor on what an earlier run has stored. No deadline: how long
 # an example takes depends on the machine's load.
@@ -53,6 +56,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.failed:
         report.sections.append(("seed", replay_hint()))
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow more time to tests that build or install something, and to larger volumes."""
+    for item in items:
+        if item.get_closest_marker("timeout") is not None:
+            continue
+        if IS_LARGE_VOLUME or any(map(item.get_closest_marker, SLOW_MARKERS)):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_SECONDS))
 
 
 @pytest.fixture(scope="session", autouse=True)
