@@ -127,7 +127,7 @@ attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, ev
 
 odd-values: SEED := $(SEED)
 odd-values: gen/stamp ## 20,000 responses of AWS with one odd value, from SEED, as boto3 and Taskgate read them
-	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/differential/test_odd_values.py
+	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/fuzz/test_odd_values.py
 
 bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside botocore's parser
 	$(BIN)/python -m benchmarks.converter --check

@@ -28,7 +28,8 @@ from taskgate_server.upstream.plans import plan_operation
 from taskgate_server.upstream.request import key_bytes, make_aws_request, request_key
 from taskgate_server.upstream.writes import WriteLog
 from tests.support.calls import make_call
-from tests.tasks.watch.test_costs import Place, in_virtual_time
+from tests.support.event_loop import in_virtual_time
+from tests.support.watch_hub import WatchHub
 
 MIB: Final = 1024 * 1024
 TOLERANCE: Final = 1.5
@@ -191,7 +192,7 @@ def test_no_write_is_forgotten_when_the_log_is_full() -> None:
 # --- Watches --------------------------------------------------------------------------------------
 
 
-async def watch_and_leave(place: Place, **request: Any) -> None:
+async def watch_and_leave(place: WatchHub, **request: Any) -> None:
     """Begin a watch, and leave while AWS is being called."""
     call = make_call("WatchTasks")
     stream: Any = place.watches.watch_tasks(task_watch_pb2.WatchTasksRequest(**request), call)
@@ -204,7 +205,7 @@ async def watch_and_leave(place: Place, **request: Any) -> None:
 
 async def pollers_left() -> int:
     """How many pollers there are after watches of many names and parents have been left."""
-    place = Place()
+    place = WatchHub()
     for number in range(5):
         runs = [f"omics/runs/{number}{index:06}" for index in range(100)]
         await watch_and_leave(place, names=[f"{run}/tasks/1" for run in runs])

@@ -20,8 +20,8 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server.calls import CallContext
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream.options import CallOptions
-from tests.conftest import REGION, running_server, settings_for
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.running_server import REGION, running_server, settings_for
 
 pytestmark = pytest.mark.timed
 

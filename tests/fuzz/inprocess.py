@@ -30,8 +30,8 @@ from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
-from tests.conftest import settings_for
-from tests.differential.synthesis import WireAnswer
+from tests.support.contract.synthesis import WireAnswer
+from tests.support.running_server import settings_for
 
 HOST = "aws.test"
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
