@@ -133,7 +133,7 @@ attack: gen/stamp ## run the attack suite at full size: 100,000 mutated requests
 
 odd-values: SEED := $(SEED)
 odd-values: gen/stamp ## compare how boto3 and Taskgate read 20,000 responses with one odd value, from SEED
-	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/differential/test_odd_values.py
+	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/fuzz/test_odd_values.py
 
 bench-converter: gen/stamp ## convert a page of 100 tasks, compared with botocore's parser
 	$(BIN)/python -m benchmarks.converter --check

@@ -20,8 +20,8 @@ from taskgate_client.commands.exits import Exit
 from tests.deploy.chart.helm import needs_helm, rendered, values
 from tests.deploy.chart.pods import TASKGATE, LocalPod
 from tests.deploy.chart.rendered import ROOT, committed
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import wait_until
 
 pytestmark = pytest.mark.chart
 

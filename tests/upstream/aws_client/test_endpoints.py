@@ -27,7 +27,7 @@ from taskgate_server.services.supporting import SQS
 from taskgate_server.upstream.aws_client.endpoints import CaBundleError, prefix_name, prefix_names
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
 from taskgate_server.upstream.event_queue import queue_settings
-from tests.conftest import REGION, running_server
+from tests.support.running_server import REGION, running_server
 
 LOCAL = "http://127.0.0.1:9"
 PRIVATE = "https://vpce-1.example:8443"
