@@ -23,11 +23,11 @@ callers behind one proxy share an address."""
 
 
 class Authentication:
-    """Finds out the caller of each call.
+    """Identifies the caller of each call.
 
     Args:
         callers: verifies credentials.
-        failures: what each address may fail.
+        failures: limits the failed verifications of each address.
     """
 
     def __init__(self, callers: Callers, failures: TokenBuckets | None = None) -> None:
@@ -49,7 +49,7 @@ class Authentication:
 
     async def _verify(self, call: CallContext) -> Caller:
         wire = call.wire
-        # What costs little does not count, so that it does not delay others at the address.
+        # Cheap failures do not count: they must not delay others at the address.
         self._callers.check_form(wire)
         address = address_of(wire.peer())
         wait = self._failures.seconds_until_token(address)

@@ -1,7 +1,7 @@
-"""The log's lines about calls, in the form of all other lines of the log.
+"""Log lines of calls, in the format of all other log lines.
 
-A call costs the server some 150 us in all, of which Python's `logging` and a JSON encoder would
-take 40. These lines have a fixed form and are written some at a time.
+A call costs the server some 150 us, of which Python's `logging` and a JSON encoder would take 40.
+So these lines have a fixed form, and are written several at a time.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from taskgate_server.telemetry import LOG
 from taskgate_server.telemetry.text_format import text_line
 
 FLUSH_SECONDS = 0.05
-"""How long a line may wait for others."""
+"""How long a line may wait to be written with others."""
 
 COUNT_SECONDS = 1.0
-"""How often the number of refused calls that have no line is logged."""
+"""Interval between log lines with the number of refused calls that have no line."""
 
 
 class LogStream(Protocol):
-    """What a text stream has that lines are written to."""
+    """A text stream for log lines."""
 
     def write(self, text: str, /) -> object:
-        """Takes some lines."""
+        """Write lines."""
 
     def flush(self) -> object:
-        """Sends them on."""
+        """Send the buffer."""
 
 
 CallLine: TypeAlias = Callable[[CallContext, float], str]
-"""Makes the line of a call that took so many seconds, with its end of line."""
+"""Returns the line of a call that took some seconds, with its end of line."""
 
 
 class JsonLines:
@@ -71,7 +71,7 @@ class JsonLines:
             if record.trace is None
             else f', "trace_id": "{record.trace.trace}", "span_id": "{record.trace.span}"'
         )
-        # Method and call id are ours, and need no escapes; AWS's id may.
+        # Method and call id are Taskgate's and need no escapes; AWS's id may.
         target = "" if call.target == DEFAULT_TARGET else f', "target": {json.dumps(call.target)}'
         return (
             f'{self._begin}, "method": "{call.rpc.method}", "code": "{record.code.name}",'
@@ -145,7 +145,7 @@ class CallLog:
         self._lines.append(self._line(call, seconds))
 
     def flush(self) -> None:
-        """Write the lines that wait."""
+        """Write the buffered lines."""
         if self._lines and self._stream is not None:
             for text in _together(self._lines):
                 self._stream.write(text)
@@ -158,7 +158,7 @@ class CallLog:
 
 
 def _together(lines: Iterable[str]) -> Iterator[str]:
-    """Lines joined to as much as the system writes in one piece: workers share a pipe."""
+    """Yield lines joined up to the size that the system writes atomically: workers share a pipe."""
     joined: list[str] = []
     length = 0
     for line in lines:

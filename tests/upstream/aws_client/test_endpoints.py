@@ -116,7 +116,7 @@ def test_an_unknown_host_prefix_is_a_fault_of_the_settings() -> None:
     with pytest.raises(SettingsError) as raised:
         app.build(Settings(aws=aws, targets={"far": {"aws": aws}}))
     assert raised.value.faults == [
-        f"{table}.omics.endpoint_urls.workflow-: no such host prefix; there are"
+        f"{table}.omics.endpoint_urls.workflow-: unknown host prefix; known are"
         " analytics, control-storage, storage, tags, workflows"
         for table in ("aws", "targets.far.aws")
     ]
