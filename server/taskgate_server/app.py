@@ -35,7 +35,7 @@ from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin
-    from taskgate_server.auth.assembly import Guard
+    from taskgate_server.auth.guard import Guard
     from taskgate_server.metrics_collector import MetricsCollector
     from taskgate_server.telemetry.metrics import Metrics
     from taskgate_server.telemetry.traces import Traces
@@ -217,7 +217,7 @@ def _guard(settings: Settings, work: Work) -> Guard | None:
     """What stands before the RPCs; None on this machine alone, where the settings ask for none."""
     if not transport.is_guarded(settings) and is_loopback(settings.listen_host):
         return None
-    from taskgate_server.auth.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
+    from taskgate_server.auth.guard import build_guard  # noqa: PLC0415  # takes 0.3 s
 
     try:
         guard = build_guard(settings)

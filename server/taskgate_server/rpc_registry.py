@@ -40,7 +40,7 @@ from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 
 if TYPE_CHECKING:  # it comes with the settings that ask for it
-    from taskgate_server.auth.assembly import Guard
+    from taskgate_server.auth.guard import Guard
     from taskgate_server.metrics_collector import Sources
 
 

@@ -60,10 +60,10 @@ class AuthorizeAction:
         async def enter(call: Call) -> None:
             caller = call.principal
             if not decisions.may_permit(caller, action):
-                raise decisions.denial(caller, action, "")
+                raise decisions.deny(caller, action, "")
             # A caller that may not use a target must not find out whether there is one of the name.
             if call.target != DEFAULT_TARGET:
-                refused = decisions.refusal(caller, USE_TARGET, ((TARGET, call.target),))
+                refused = decisions.decide(caller, USE_TARGET, ((TARGET, call.target),))
                 if refused is not None:
                     raise refused
 
@@ -188,7 +188,7 @@ class AuthorizeResources:
 
     def _refusal(self, call: Call, action: Action) -> errors.TaskgateError | None:
         for resource in call.resources:
-            refused = self._decisions.refusal(call.principal, action, resource, call.target)
+            refused = self._decisions.decide(call.principal, action, resource, call.target)
             if refused is not None:
                 return refused
         return None
@@ -197,7 +197,7 @@ class AuthorizeResources:
         refused = [
             None
             if path is NOTHING
-            else self._decisions.refusal(call.principal, action, path, call.target)
+            else self._decisions.decide(call.principal, action, path, call.target)
             for path in call.items
         ]
         count = sum(each is not None for each in refused)
