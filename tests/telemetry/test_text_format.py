@@ -12,7 +12,7 @@ import pytest
 from taskgate_server.pipeline.call_log import CallLog
 from taskgate_server.telemetry.logs import RecordFormatter
 from taskgate_server.telemetry.text_format import TextLines, escape
-from tests.pipeline.test_call_log import call
+from tests.support.calls import make_call
 
 
 def line_of(message: str, fields: dict[str, object]) -> str:
@@ -61,7 +61,7 @@ def test_a_traceback_is_indented_and_escaped() -> None:
 async def test_a_call() -> None:
     stream = io.StringIO()
     lines = CallLog(stream, TextLines(is_colored=False, localtime=time.gmtime), clock=lambda: 0)
-    lines.ended(call(), 0.0123)
+    lines.ended(make_call(), 0.0123)
     lines.flush()
     assert stream.getvalue() == (
         "00:00:00 INFO    taskgate.v1.TaskService/GetTask OK duration_ms=12.3 call_id=a1b2\n"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
-from taskgate_server.calls import DEFAULT_TARGET, Call
+from taskgate_server.calls import DEFAULT_TARGET, CallContext
 from taskgate_server.telemetry import LOG, LineFormat
 
 FLUSH_SECONDS: Final = 0.05
@@ -47,7 +47,7 @@ class CallLog:
         self._unlogged = 0
         """Refused calls since the last line about them."""
 
-    def ended(self, call: Call, seconds: float) -> None:
+    def ended(self, call: CallContext, seconds: float) -> None:
         """Log a call that took so many seconds.
 
         The line has the method, the code and AWS's request id; never a parameter or a message,
@@ -55,7 +55,7 @@ class CallLog:
         """
         if self._stream is None:
             return
-        if not call.is_logged:
+        if not call.record.is_logged:
             if not self._unlogged:
                 asyncio.get_running_loop().call_later(COUNT_SECONDS, self._log_count)
             self._unlogged += 1
@@ -71,20 +71,21 @@ class CallLog:
                 self._stream.write(text)
         self._lines.clear()
 
-    def _line(self, call: Call, seconds: float) -> str:
+    def _line(self, call: CallContext, seconds: float) -> str:
+        record, method, code = call.record, call.rpc.method, call.record.code.name
         message = "call"
-        fields: dict[str, object] = {"method": call.method, "code": call.code.name}
+        fields: dict[str, object] = {"method": method, "code": code}
         if self._format.is_text:
-            message, fields = f"{call.method} {call.code.name}", {}
+            message, fields = f"{method} {code}", {}
         fields["duration_ms"] = round(seconds * 1000, 3)
         fields["call_id"] = call.call_id
         if call.target != DEFAULT_TARGET:
             fields["target"] = call.target
-        if call.trace is not None:
-            fields["trace_id"] = call.trace.trace
+        if record.trace is not None:
+            fields["trace_id"] = record.trace.trace
             if not self._format.is_text:
-                fields["span_id"] = call.trace.span
-        fields["aws_request_id"] = call.aws_request_id
+                fields["span_id"] = record.trace.span
+        fields["aws_request_id"] = record.aws_request_id
         return f"{self._format.line(self._clock(), 'INFO', LOG.name, message, fields)}\n"
 
     def _log_count(self) -> None:
