@@ -23,10 +23,6 @@ from taskgate_server.large_requests import RunWork
 from taskgate_server.reloading import Reloading
 from taskgate_server.telemetry.spans import TracedCall, TraceIds
 
-READ_MASK_KEY = "taskgate-read-mask"
-"""Metadata of a caller: the fields of an AWS RPC's response that it needs, separated by commas.
-Others may be absent from the answer, which may then be the row of a list."""
-
 TARGET_KEY = "taskgate-target"
 """Metadata of a caller: the AWS account and region that the call is for, by the name that the
 server's settings give them."""
@@ -130,9 +126,6 @@ class Call:
 
     max_age: float | None = None
     """Seconds that what the caller reads may be old; None for the server's default."""
-
-    fields: frozenset[str] | None = None
-    """The fields of the response that the caller needs; None for all."""
 
     audit: dict[str, Any] = field(default_factory=dict)
     """What the audit's line of a call that writes says besides who, what and how it ended."""

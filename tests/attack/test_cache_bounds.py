@@ -15,6 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from taskgate.v1 import task_watch_pb2
+from taskgate.v1.task_pb2 import TASK_VIEW_FULL
 from taskgate_server.calls import Call, Rpc
 from taskgate_server.rpc import handlers
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
@@ -52,7 +53,7 @@ class KnowsAll:
 
     spec = DEADLINE
 
-    def question(self, operation: str, params: Any) -> Any:
+    def aws_request(self, operation: str, params: Any) -> Any:
         return make_aws_request(operation, params, plan_operation(DEADLINE, operation))
 
     def kept(self, *_: object) -> AwsResponse:
@@ -122,7 +123,7 @@ def parse_many() -> TaskBackend:
             }
             name = tasks.names.format(ids | {"taskId": f"task-{number:032x}-4294967295"})
             call = Call(method="GetTask", call_id="1", time_remaining=lambda: None)
-            await tasks._answer(name, call)
+            await tasks.get_response(name, TASK_VIEW_FULL, call)
 
     asyncio.run(get())
     return tasks

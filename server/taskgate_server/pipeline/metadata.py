@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from taskgate_server import errors
-from taskgate_server.calls import READ_MASK_KEY, TARGET_KEY, Call, Rpc
+from taskgate_server.calls import TARGET_KEY, Call, Rpc
 from taskgate_server.pipeline.stage import Enter
 
 MAX_AGE_KEY: Final = "taskgate-max-age"
@@ -35,8 +35,6 @@ async def _read(call: Call) -> None:
     for key, value in call.wire.invocation_metadata() or ():
         if key == MAX_AGE_KEY:
             call.max_age = _seconds(value)
-        elif key == READ_MASK_KEY:
-            call.fields = frozenset(name.strip() for name in _text(value).split(","))
         elif key == TARGET_KEY:
             call.target = _target(_text(value))
 

@@ -61,21 +61,6 @@ class Operation:
         """
         return validate(self._request, request, limits)
 
-    def check_mask(self, fields: frozenset[str], told_as: str) -> None:
-        """Refuses a read mask with fields that the response does not have.
-
-        Args:
-            fields: their names.
-            told_as: what the caller knows the mask by.
-
-        Raises:
-            errors.TaskgateError: INVALID_ARGUMENT.
-        """
-        strangers = fields - set(self._messages[1].fields_by_name)
-        if strangers:
-            name = self._messages[1].full_name
-            raise errors.invalid_request({told_as: f"must name fields of {name} only"})
-
     def to_message(self, response: Mapping[str, Any]) -> Message:
         """AWS's answer as the response message.
 

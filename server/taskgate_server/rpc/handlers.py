@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from taskgate_server.aws import model
 from taskgate_server.bounded_cache import BoundedCache
-from taskgate_server.calls import READ_MASK_KEY, Behaviour, Call, Rpc, parse_request
+from taskgate_server.calls import Behaviour, Call, Rpc, parse_request
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.request_converter import RequestCompiler
 from taskgate_server.rpc.response_converter import ResponseCompiler
@@ -115,11 +115,9 @@ def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) ->
             aws_request = convert() if call.in_thread is None else await call.in_thread(convert)
             if aws_request.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
                 cached.put(key, aws_request, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
-        if call.fields is not None:
-            operation.check_mask(call.fields, READ_MASK_KEY)
         aws_response = gateway.kept(aws_request, call.max_age)
         if aws_response is None:
-            aws_response = await gateway.ask(aws_request, CallOptions.of(call), fields=call.fields)
+            aws_response = await gateway.ask(aws_request, CallOptions.of(call))
         call.aws_request_id, call.aws_span = aws_response.request_id, aws_response.span
         call.observe_time = aws_response.observe_time
         response = aws_response.forms.get(operation.name)

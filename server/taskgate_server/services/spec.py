@@ -30,9 +30,6 @@ class ServiceSpec:
     batches: Mapping[str, str] = field(default_factory=dict)
     """Operation that reads one thing -> operation that reads many of it."""
 
-    lists: Mapping[str, str] = field(default_factory=dict)
-    """Operation that reads one thing -> operation that lists it among others, for callers who need
-    no more than its rows tell."""
     batch_writes: Mapping[str, str] = field(default_factory=dict)
     """Operation that writes one thing -> operation that writes many of it."""
 

@@ -9,7 +9,6 @@ SPEC = ServiceSpec(
     name="omics",
     title="AWS HealthOmics",
     grpc_service="OmicsService",
-    lists={"GetRunTask": "ListRunTasks"},
     task_name="omics/runs/{id}/tasks/{taskId}",
     task_parents=("runs",),
     credential_probes=("ListRuns", "ListWorkflows"),
