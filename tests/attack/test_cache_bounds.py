@@ -15,8 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from taskgate.v1 import task_watch_pb2
-from taskgate.v1.task_pb2 import TASK_VIEW_FULL
-from taskgate_server.calls import Call, Rpc
+from taskgate_server.calls import Rpc
 from taskgate_server.rpc import handlers
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.tasks import backend as backends
@@ -28,6 +27,7 @@ from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
 from taskgate_server.upstream.plans import plan_operation
 from taskgate_server.upstream.request import key_bytes, make_aws_request, request_key
 from taskgate_server.upstream.writes import WriteLog
+from tests.support.calls import make_call
 from tests.tasks.watch.test_costs import Place, in_virtual_time
 
 MIB: Final = 1024 * 1024
@@ -93,7 +93,7 @@ def convert_many() -> list[Rpc]:
         for number in range(1500):
             for name in SEARCHES:
                 data = search(name, operations[name].request_class, number)
-                call = Call(method=name, call_id="1", time_remaining=lambda: None)
+                call = make_call(name)
                 await rpcs[name].behaviour(data, call)
 
     asyncio.run(serve())
@@ -116,16 +116,9 @@ def test_converted_requests_of_all_operations_share_a_bound(
 def parse_many() -> TaskBackend:
     tasks = load_backend(DEADLINE)(cast("Any", KnowsAll()), Mock())
 
-    async def get() -> None:
-        for number in range(10_000):
-            ids = {
-                name: f"{name.removesuffix('Id')}-{number:032x}" for name in tasks.names.parameters
-            }
-            name = tasks.names.format(ids | {"taskId": f"task-{number:032x}-4294967295"})
-            call = Call(method="GetTask", call_id="1", time_remaining=lambda: None)
-            await tasks.get_response(name, TASK_VIEW_FULL, call)
-
-    asyncio.run(get())
+    for number in range(10_000):
+        ids = {name: f"{name.removesuffix('Id')}-{number:032x}" for name in tasks.names.parameters}
+        tasks.aws_request(tasks.names.format(ids | {"taskId": f"task-{number:032x}-4294967295"}))
     return tasks
 
 
@@ -193,7 +186,7 @@ def test_no_write_is_forgotten_when_the_log_is_full() -> None:
 
 async def watch_and_leave(place: Place, **request: Any) -> None:
     """Begin a watch, and leave while AWS is being called."""
-    call = Call(method="WatchTasks", call_id="1", time_remaining=lambda: None)
+    call = make_call("WatchTasks")
     stream: Any = place.watches.watch_tasks(task_watch_pb2.WatchTasksRequest(**request), call)
     reading = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0.001)

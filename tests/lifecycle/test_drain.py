@@ -126,7 +126,7 @@ async def test_streams_and_waits_are_told_to_go_elsewhere() -> None:
             while not picture.is_complete:
                 picture.take(await watch.read())
             wait = tasks(channel).WaitTask(task_watch_pb2.WaitTaskRequest(name=RUNNING), timeout=60)
-            hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
+            hub: Any = next(each for each in built.backgrounds() if isinstance(each, Hub))
             await eventually(
                 lambda: any(each.change_log.get(RUNNING) for each in hub._named.values())
             )

@@ -10,20 +10,18 @@ import time
 
 import grpc
 
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.pipeline.call_log import FLUSH_SECONDS, CallLog, JsonLines
+from tests.support.calls import make_call
 
 MOMENT = 1_700_000_000.7
 
 
-def call(**more: object) -> Call:
-    told = {
-        "method": "taskgate.v1.TaskService/GetTask",
-        "call_id": "a1b2",
-        "time_remaining": lambda: None,
-        **more,
-    }
-    return Call(**told)  # type: ignore[arg-type]  # of all kinds
+def call(**outcome: object) -> CallContext:
+    made = make_call("taskgate.v1.TaskService/GetTask")._replace(call_id="a1b2")
+    for name, value in outcome.items():
+        setattr(made.record, name, value)
+    return made
 
 
 def log(stream: io.StringIO) -> CallLog:

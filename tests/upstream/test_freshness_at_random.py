@@ -118,7 +118,7 @@ class Aws:
         sharing = Sharing(
             **{
                 "default_max_age": 1.0,
-                "longest_max_age": 100.0,
+                "max_cache_age": 100.0,
                 "max_entries": 1000,
                 "max_bytes": 100_000,
                 "batch_slots": 2,

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from taskgate_server import errors
 from taskgate_server.auth.tokens import MAX_NAME_CHARACTERS, Claims, Tokens, check_form
 from taskgate_server.bounded_cache import BoundedCache
-from taskgate_server.calls import Wire
+from taskgate_server.calls import Peer
 
 AUTHORIZATION_KEY = "authorization"
 SCHEME = "bearer "
@@ -70,7 +70,7 @@ class Callers:
         self._certificates = certificates
         self._holders: BoundedCache[bytes, Caller] = BoundedCache(MAX_CACHE_BYTES)
 
-    def known(self, wire: Wire) -> Caller | None:
+    def known(self, wire: Peer) -> Caller | None:
         """Return the caller if no credential has to be verified for it; else None."""
         value = self._authorization(wire)
         if value is not None and self._tokens is not None:
@@ -80,14 +80,14 @@ class Callers:
             return ANONYMOUS
         return self._holders.get(_fingerprint(wire.auth_context()))
 
-    def was_known(self, wire: Wire) -> bool:
+    def was_known(self, wire: Peer) -> bool:
         """Return whether the caller's token was valid before and has not expired since."""
         value = self._authorization(wire)
         if value is None or self._tokens is None:
             return False
         return self._tokens.was_valid(_after_scheme(value) or "")
 
-    def check_form(self, wire: Wire) -> None:
+    def check_form(self, wire: Peer) -> None:
         """Refuse metadata without anything in it that could be a valid token.
 
         Raises:
@@ -97,7 +97,7 @@ class Callers:
         if value is not None:
             check_form(_token(value))
 
-    async def find(self, wire: Wire) -> Caller:
+    async def find(self, wire: Peer) -> Caller:
         """Return who makes this call.
 
         Raises:
@@ -109,7 +109,7 @@ class Callers:
             return _bearer(await self._tokens.verify(_token(value)))
         return self._holder(wire.auth_context()) if self._certificates else ANONYMOUS
 
-    def _authorization(self, wire: Wire) -> str | bytes | None:
+    def _authorization(self, wire: Peer) -> str | bytes | None:
         """Return the metadata with a token; None if there is none, or tokens mean nothing."""
         if self._tokens is None:
             return None

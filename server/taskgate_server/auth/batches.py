@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from taskgate_server import errors
 from taskgate_server.auth.resources import task_path
-from taskgate_server.calls import Call, ResourcePath, Rpc
+from taskgate_server.calls import CallContext, ResourcePath, Rpc
 from taskgate_server.status import to_status
 
 RESULTS: Final = "results"
@@ -51,12 +51,12 @@ def name_items(request: Message, field: str) -> list[ResourcePath | None]:
 
 
 def serve_allowed(rpc: Rpc) -> Rpc:
-    """Return the RPC with a behaviour that leaves out the items of `Call.refused_items`."""
+    """Return the RPC with a behaviour that leaves out the items of `CallContext.refused_items`."""
     field = find_items(rpc)
     if field is None:
         return rpc
 
-    async def serve(request: Message, call: Call) -> Any:
+    async def serve(request: Message, call: CallContext) -> Any:
         if not call.refused_items:
             return await rpc.behaviour(request, call)
         names = [_name(item) for item in getattr(request, field)]
@@ -73,7 +73,7 @@ def serve_allowed(rpc: Rpc) -> Rpc:
     return replace(rpc, behaviour=serve)
 
 
-async def _serve_rest(rpc: Rpc, field: str, request: Message, call: Call) -> list[Message]:
+async def _serve_rest(rpc: Rpc, field: str, request: Message, call: CallContext) -> list[Message]:
     """Return the results of the items that are not refused."""
     rest = type(request)()
     rest.CopyFrom(request)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias
 
-from taskgate_server.calls import DEFAULT_TARGET, Call
+from taskgate_server.calls import DEFAULT_TARGET, CallContext
 from taskgate_server.telemetry import LOG
 from taskgate_server.telemetry.text_format import text_line
 
@@ -34,7 +34,7 @@ class LogStream(Protocol):
         """Sends them on."""
 
 
-CallLine: TypeAlias = Callable[[Call, float], str]
+CallLine: TypeAlias = Callable[[CallContext, float], str]
 """Makes the line of a call that took so many seconds, with its end of line."""
 
 
@@ -56,8 +56,9 @@ class JsonLines:
         self._second = -1
         self._begin = ""
 
-    def __call__(self, call: Call, seconds: float) -> str:
+    def __call__(self, call: CallContext, seconds: float) -> str:
         """Return the line of a call."""
+        record = call.record
         now = int(self._clock())
         if now != self._second:
             moment = time.strftime("%Y-%m-%dT%H:%M:%S%z", self._localtime(now))
@@ -67,15 +68,15 @@ class JsonLines:
             self._second = now
         trace = (
             ""
-            if call.trace is None
-            else f', "trace_id": "{call.trace.trace}", "span_id": "{call.trace.span}"'
+            if record.trace is None
+            else f', "trace_id": "{record.trace.trace}", "span_id": "{record.trace.span}"'
         )
         # Method and call id are ours, and need no escapes; AWS's id may.
         target = "" if call.target == DEFAULT_TARGET else f', "target": {json.dumps(call.target)}'
         return (
-            f'{self._begin}, "method": "{call.method}", "code": "{call.code.name}",'
+            f'{self._begin}, "method": "{call.rpc.method}", "code": "{record.code.name}",'
             f' "duration_ms": {seconds * 1000:.3f}, "call_id": "{call.call_id}"{target}{trace},'
-            f' "aws_request_id": {json.dumps(call.aws_request_id)}}}\n'
+            f' "aws_request_id": {json.dumps(record.aws_request_id)}}}\n'
         )
 
 
@@ -96,17 +97,18 @@ class TextLines:
         self._is_colored = is_colored
         self._localtime = localtime
 
-    def __call__(self, call: Call, seconds: float) -> str:
+    def __call__(self, call: CallContext, seconds: float) -> str:
         """Return the line of a call."""
+        record = call.record
         fields = {
             "duration_ms": seconds * 1000,
             "call_id": call.call_id,
             "target": "" if call.target == DEFAULT_TARGET else call.target,
-            "trace_id": "" if call.trace is None else call.trace.trace,
-            "aws_request_id": call.aws_request_id,
+            "trace_id": "" if record.trace is None else record.trace.trace,
+            "aws_request_id": record.aws_request_id,
         }
         moment = time.strftime("%H:%M:%S", self._localtime())
-        message = f"{call.method} {call.code.name}"
+        message = f"{call.rpc.method} {record.code.name}"
         return f"{text_line(moment, 'INFO', message, fields, is_colored=self._is_colored)}\n"
 
 
@@ -125,7 +127,7 @@ class CallLog:
         self._unlogged = 0
         """Refused calls since the last count in the log."""
 
-    def ended(self, call: Call, seconds: float) -> None:
+    def ended(self, call: CallContext, seconds: float) -> None:
         """Log a call that took so many seconds.
 
         The line has the method, the code and AWS's request id; never a parameter or a message,
@@ -133,7 +135,7 @@ class CallLog:
         """
         if self._stream is None:
             return
-        if not call.is_logged:
+        if not call.record.is_logged:
             if not self._unlogged:
                 asyncio.get_running_loop().call_later(COUNT_SECONDS, self._log_count)
             self._unlogged += 1

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from taskgate_server.aws import model
 from taskgate_server.bounded_cache import BoundedCache
-from taskgate_server.calls import Behaviour, Call, Rpc, parse_request
+from taskgate_server.calls import Behaviour, CallContext, Rpc, parse_request
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.request_converter import RequestCompiler
 from taskgate_server.rpc.response_converter import ResponseCompiler
@@ -106,20 +106,27 @@ def _convert(operation: Operation, gateway: Gateway, message: Message) -> AwsReq
 
 
 def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) -> Behaviour:
-    async def serve(request: bytes, call: Call) -> bytes:
+    async def serve(request: bytes, call: CallContext) -> bytes:
         key = operation.name, request
         aws_request = cached.get(key)
         if aws_request is None:
-            message = call.message or parse_request(operation.request_class, request)
+            message = call.request.message or parse_request(operation.request_class, request)
             convert = partial(_convert, operation, gateway, message)
-            aws_request = convert() if call.in_thread is None else await call.in_thread(convert)
+            aws_request = (
+                convert()
+                if call.request.in_thread is None
+                else await call.request.in_thread(convert)
+            )
             if aws_request.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
                 cached.put(key, aws_request, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
         aws_response = gateway.kept(aws_request, call.max_age)
         if aws_response is None:
             aws_response = await gateway.ask(aws_request, CallOptions.of(call))
-        call.aws_request_id, call.aws_span = aws_response.request_id, aws_response.span
-        call.observe_time = aws_response.observe_time
+        call.record.aws_request_id, call.record.aws_span = (
+            aws_response.request_id,
+            aws_response.span,
+        )
+        call.record.observe_time = aws_response.observe_time
         response = aws_response.forms.get(operation.name)
         if response is None:
             response = operation.to_message(aws_response.value).SerializeToString()

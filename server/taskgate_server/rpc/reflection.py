@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pool
 from grpc import StatusCode
 from grpc_reflection.v1alpha import reflection_pb2
 
-from taskgate_server.calls import Call, Rpc
+from taskgate_server.calls import CallContext, Rpc
 from taskgate_server.rpc.descriptor_files import DescriptorFiles, add_renamed
 
 MAX_REQUEST_BYTES: Final = 4096
@@ -41,7 +41,9 @@ class Reflection:
         self._services = sorted(services)
         self._files = files
 
-    async def serve(self, requests: AsyncIterator[Request], _: Call) -> AsyncIterator[Response]:
+    async def serve(
+        self, requests: AsyncIterator[Request], _: CallContext
+    ) -> AsyncIterator[Response]:
         """ServerReflection.ServerReflectionInfo."""
         async for request in requests:
             yield self._respond(request)

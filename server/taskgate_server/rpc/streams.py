@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 
 from taskgate_server import errors
 from taskgate_server.aws import model
-from taskgate_server.calls import Behaviour, Call
+from taskgate_server.calls import Behaviour, CallContext
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.request_converter import Params
 from taskgate_server.rpc.spool import Reservation, Spool, disk_errors
@@ -44,10 +44,10 @@ class StreamLimits:
 def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Behaviour:
     """Serves an operation whose answer is a stream."""
 
-    async def serve(request: Message, call: Call) -> AsyncIterator[Message]:
+    async def serve(request: Message, call: CallContext) -> AsyncIterator[Message]:
         params = operation.to_params(request)
         response = await gateway.call(operation.name, params, CallOptions.of(call))
-        call.aws_request_id, call.aws_span = response.request_id, response.span
+        call.record.aws_request_id, call.record.aws_span = response.request_id, response.span
         member = _member(operation.model.output_shape)
         field = _field(operation.response_class, member)
         with closing(gateway.body(operation.name, response.value.pop(member))) as body:
@@ -65,7 +65,7 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
     boto3 needs the length before it sends, to sign it, so the payload is gathered first.
     """
 
-    async def serve(requests: AsyncIterator[Message], call: Call) -> Message:
+    async def serve(requests: AsyncIterator[Message], call: CallContext) -> Message:
         member = _member(operation.model.input_shape)
         field = _field(operation.request_class, member)
         with (
@@ -80,7 +80,7 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
                 # A payload may take longer than a call without one; the socket's limits still hold.
                 options = replace(options, timeout=math.inf)
             response = await gateway.call(operation.name, params, options)
-        call.aws_request_id, call.aws_span = response.request_id, response.span
+        call.record.aws_request_id, call.record.aws_span = response.request_id, response.span
         return operation.to_message(response.value)
 
     return serve

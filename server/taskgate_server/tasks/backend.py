@@ -19,7 +19,7 @@ from taskgate_server import errors
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation, Rows
 from taskgate_server.bounded_cache import BoundedCache
-from taskgate_server.calls import DEFAULT_TARGET, Call
+from taskgate_server.calls import DEFAULT_TARGET, CallContext
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.listing.pages import Cursor, Page
@@ -133,7 +133,7 @@ class TaskBackend(ABC):
         self,
         name: str,
         view: TaskView,  # noqa: ARG002  # AWS's response is complete anyway
-        call: Call,
+        call: CallContext,
     ) -> bytes:
         """Return a serialized GetTaskResponse, which is made once for all who share the response.
 
@@ -149,7 +149,8 @@ class TaskBackend(ABC):
         aws_response = self.gateway.kept(aws_request, call.max_age)
         if aws_response is None:
             aws_response = await self.gateway.ask(aws_request, CallOptions.of(call))
-        call.aws_request_id, call.aws_span = aws_response.request_id, aws_response.span
+        record = call.record
+        record.aws_request_id, record.aws_span = aws_response.request_id, aws_response.span
         response = aws_response.forms.get(name)
         if response is None:
             task = self.task(name, aws_response.value, aws_response.observe_time)

@@ -9,7 +9,7 @@ from typing import Final
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Backends, TaskBackend, TaskView
 from taskgate_server.tasks.durations import seconds_of
@@ -33,17 +33,17 @@ class Reads:
     operation_counts: Mapping[str, int]
     """The number of operations in the contract of each AWS service."""
 
-    async def get_task(self, request: task_service_pb2.GetTaskRequest, call: Call) -> bytes:
+    async def get_task(self, request: task_service_pb2.GetTaskRequest, call: CallContext) -> bytes:
         """Return the serialized response of GetTask."""
         backend = self.backends.of(request.name, "name")
         view = view_of(request, task_pb2.TASK_VIEW_FULL)
         max_age = seconds_of(request, "max_age")
         if max_age is not None:
-            call.max_age = max_age
+            call = call._replace(max_age=max_age)
         return await backend.get_response(request.name, view, call)
 
     async def batch_get_tasks(
-        self, request: task_service_pb2.BatchGetTasksRequest, call: Call
+        self, request: task_service_pb2.BatchGetTasksRequest, call: CallContext
     ) -> task_service_pb2.BatchGetTasksResponse:
         """Return the response of BatchGetTasks."""
         faults = Faults()
@@ -59,7 +59,7 @@ class Reads:
         )
 
     async def list_tasks(
-        self, request: task_service_pb2.ListTasksRequest, call: Call
+        self, request: task_service_pb2.ListTasksRequest, call: CallContext
     ) -> task_service_pb2.ListTasksResponse:
         """Return the response of ListTasks."""
         return await list_tasks(
@@ -67,7 +67,7 @@ class Reads:
         )
 
     async def summarize_tasks(
-        self, request: task_service_pb2.SummarizeTasksRequest, call: Call
+        self, request: task_service_pb2.SummarizeTasksRequest, call: CallContext
     ) -> task_service_pb2.SummarizeTasksResponse:
         """Return the response of SummarizeTasks."""
         backends = self.backends.by_service.values()
@@ -83,7 +83,7 @@ class Reads:
     async def get_server_info(
         self,
         request: task_service_pb2.GetServerInfoRequest,  # noqa: ARG002  # it is empty
-        call: Call,  # noqa: ARG002  # AWS is not called
+        call: CallContext,  # noqa: ARG002  # AWS is not called
     ) -> task_service_pb2.GetServerInfoResponse:
         """Return the response of GetServerInfo."""
         backends = self.backends.by_service
@@ -134,7 +134,7 @@ def _check_count(count: int) -> None:
 
 
 def _result(
-    name: str, outcome: task_pb2.Task | errors.TaskgateError, call: Call
+    name: str, outcome: task_pb2.Task | errors.TaskgateError, call: CallContext
 ) -> task_service_pb2.TaskResult:
     if isinstance(outcome, errors.TaskgateError):
         return task_service_pb2.TaskResult(name=name, error=to_status(outcome, call.call_id))

@@ -15,13 +15,14 @@ from grpc import StatusCode
 from benchmarks.simulation.clock import seeded, virtually
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.background_tasks import Supervision
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.parent_end import CHECK_SECONDS
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.tasks.watch.service import Watches
 from tests.support.aws_in_memory import JOB_NAME, RUN_NAME, World
+from tests.support.calls import make_call
 from tests.support.follower import Picture, Response
 
 Request = task_watch_pb2.WatchTasksRequest
@@ -86,8 +87,8 @@ class Place:
         return await self.watches.wait_task(request, call(seconds))
 
 
-def call(seconds: float | None = None) -> Call:
-    return Call(method="", call_id="", time_remaining=lambda: seconds)
+def call(seconds: float | None = None) -> CallContext:
+    return make_call(seconds=seconds)
 
 
 async def calls_of(watchers: int) -> Counter[str]:

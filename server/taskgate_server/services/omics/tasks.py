@@ -11,7 +11,7 @@ from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
 from taskgate_server.aws.paging import PagedOperation
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.services.omics import summary
 from taskgate_server.services.omics.lookup import ListLookup
 from taskgate_server.services.omics.spec import SPEC
@@ -83,7 +83,7 @@ class Tasks(TaskBackend):
         super().__init__(gateway, to_native)
         self._lookup = ListLookup(self, LIST_TASKS)
 
-    async def get_response(self, name: str, view: TaskView, call: Call) -> bytes:
+    async def get_response(self, name: str, view: TaskView, call: CallContext) -> bytes:
         """See `TaskBackend.get_response`; reads BASIC from the run's list where that is cheaper."""
         if view != task_pb2.TASK_VIEW_BASIC:
             return await super().get_response(name, view, call)

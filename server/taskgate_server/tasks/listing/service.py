@@ -16,7 +16,7 @@ from grpc import StatusCode
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.listing import pages
 from taskgate_server.tasks.listing.pages import Cursor, Page
@@ -76,7 +76,10 @@ class _Response:
 
 
 async def list_tasks(
-    request: ListRequest, call: Call, max_bytes: int, clock: Callable[[], float] = time.monotonic
+    request: ListRequest,
+    call: CallContext,
+    max_bytes: int,
+    clock: Callable[[], float] = time.monotonic,
 ) -> task_service_pb2.ListTasksResponse:
     """Return the requested page.
 
@@ -123,7 +126,7 @@ def _max_tasks(request: ListRequest) -> int:
     return request.page_size
 
 
-def _options(request: ListRequest, call: Call, elapsed: float) -> CallOptions:
+def _options(request: ListRequest, call: CallContext, elapsed: float) -> CallOptions:
     # A response of AWS that was requested after the RPC arrived is fresh enough for all of it.
     max_age = call.max_age if request.max_age is None else request.max_age
     return CallOptions.of(call, max_age=None if max_age is None else max_age + elapsed)
