@@ -1,6 +1,6 @@
 """Which members of AWS requests identify resources, and of which type.
 
-Derived from botocore's model by rules; `aws.identifiers` lists the exceptions:
+Derived from botocore's model by rules; `ServiceSpec.identifiers` lists the exceptions:
 
     route    `/farms/{farmId}/queues/{queueId}`: a Queue in a Farm. A label `id` or `name` gets the
              noun of the operation that reads what is there: `GetReadSet` -> ReadSet
@@ -20,7 +20,10 @@ from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
 from taskgate_server.aws import model
-from taskgate_server.aws.identifiers import TABLES, IdentifierTable
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import IdentifierTable
+
+_TABLES: Final = {spec.name: spec.identifiers for spec in SERVICES}
 
 SERVICE: Final = "AwsService"
 RESOURCE: Final = "Resource"
@@ -87,7 +90,7 @@ class ServiceIdentifiers:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.table = TABLES.get(name, IdentifierTable())
+        self.table = _TABLES.get(name, IdentifierTable())
         self._service = model.load_service(name)
         self._routes: dict[str, list[list[Label]]] = {}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from taskgate_server import errors
 from taskgate_server.aws import constraints, model
@@ -122,6 +122,23 @@ class NameTemplate:
         ]
         if faults:
             raise errors.invalid_request({field: f"{'; '.join(faults)}, in {form}"})
+
+    def fill(self, form: str, values: Mapping[str, Any]) -> str | None:
+        """Return a name with these values; None if they are incomplete or invalid.
+
+        Args:
+            form: `text` or one of `parent_forms`.
+            values: AWS parameters; others are ignored.
+        """
+        try:
+            name = form.format_map(values)
+            if form == self.text:
+                self.parse(name, "")
+            else:
+                self.parse_parent(name, "")
+        except (LookupError, errors.TaskgateError):
+            return None
+        return name
 
     def format(self, values: Mapping[str, str]) -> str:
         """Return the name of the task with these AWS parameters."""

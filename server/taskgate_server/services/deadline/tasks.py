@@ -11,11 +11,11 @@ from google.protobuf.message import Message
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server.services.deadline import listing, summary
+from taskgate_server.services.deadline.parents import LifecycleKind
 from taskgate_server.services.deadline.spec import SPEC
 from taskgate_server.tasks.backend import COMMON_METHODS, Actions, TaskBackend, set_fields
 from taskgate_server.tasks.listing.pages import Cursor, Page
 from taskgate_server.tasks.names import NameTemplate, Parent
-from taskgate_server.tasks.parent_state import Lifecycle, ParentKind
 from taskgate_server.tasks.states import State, state_of
 from taskgate_server.upstream.options import CallOptions
 
@@ -38,9 +38,7 @@ STATES: Final[Mapping[str, State]] = {
     "NOT_COMPATIBLE": task_pb2.TASK_STATE_BLOCKED,
 }
 
-JOBS: Final = ParentKind(
-    operation="GetJob", status="taskRunStatus", states=STATES, lifecycle=Lifecycle()
-)
+JOBS: Final = LifecycleKind(operation="GetJob", status="taskRunStatus", states=STATES)
 STEPS: Final = replace(JOBS, operation="GetStep")
 
 NATIVE_FIELDS: Final = {
