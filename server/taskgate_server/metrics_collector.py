@@ -188,7 +188,6 @@ class MetricsCollector(Collector):
                 for by, count in (
                     ("kept", each.cache.hits),
                     ("joined", each.in_flight_calls.joined),
-                    ("listed", each.lists.reads),
                     ("batched", each.batches.sent_in_batches),
                     ("sent", each.sent_singly + each.batches.sent_singly),
                 )
