@@ -92,7 +92,7 @@ class Replica:
         self.gateway = Gateway(
             UpstreamPipeline(sender, self.limiter, breaker, retries),
             sharing(settings),
-            default_time_limit=settings.default_time_limit_seconds,
+            default_timeout=settings.default_time_limit_seconds,
             clock=clock,
         )
         self.backend: TaskBackend = load_backend(self.spec)(
@@ -112,7 +112,7 @@ class Replica:
         key = (parent.number, task.number)
         question = self._questions.get(key)
         if question is None:
-            question = self.gateway.aws_request(self.backend.names.operation, parent.params(task))
+            question = self.gateway.make_request(self.backend.names.operation, parent.params(task))
             self._questions[key] = question
         return question
 
@@ -121,7 +121,7 @@ class Replica:
         params = parent.params(parent.tasks[0])
         if self.spec.name == "deadline":
             del params["taskId"]
-        return self.gateway.aws_request(PRESSED[self.spec.name], params)
+        return self.gateway.make_request(PRESSED[self.spec.name], params)
 
     def poller(self, parent: str) -> Poller:
         """What asks AWS on behalf of the watchers of a parent that has some."""

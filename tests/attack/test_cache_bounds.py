@@ -24,9 +24,13 @@ from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
-from taskgate_server.upstream.plans import plan_operation
-from taskgate_server.upstream.request import key_bytes, make_aws_request, request_key
-from taskgate_server.upstream.writes import WriteLog
+from taskgate_server.upstream.request import (
+    key_bytes,
+    make_aws_request,
+    plan_operation,
+    request_key,
+)
+from taskgate_server.upstream.resources import WriteLog
 from tests.tasks.watch.test_costs import Place, in_virtual_time
 
 MIB: Final = 1024 * 1024
@@ -52,10 +56,10 @@ class KnowsAll:
 
     spec = DEADLINE
 
-    def question(self, operation: str, params: Any) -> Any:
+    def make_request(self, operation: str, params: Any) -> Any:
         return make_aws_request(operation, params, plan_operation(DEADLINE, operation))
 
-    def kept(self, *_: object) -> AwsResponse:
+    def cached_response(self, *_: object) -> AwsResponse:
         return AwsResponse(value={}, request_id="", observe_time=0.0)
 
 
@@ -166,8 +170,8 @@ def test_cached_responses_count_the_requests_that_they_are_for() -> None:
 def note_many(max_bytes: int) -> WriteLog:
     log = WriteLog(60.0, max_bytes)
     for number in range(4000):
-        log.note(("annotationStore", f"{number}{'x' * 4000}"), 1.0)
-        log.note(("farms", f"farm-{number}", "queues", "q", "jobs", "j", "steps", "s"), 1.0)
+        log.record(("annotationStore", f"{number}{'x' * 4000}"), 1.0)
+        log.record(("farms", f"farm-{number}", "queues", "q", "jobs", "j", "steps", "s"), 1.0)
     return log
 
 
@@ -181,7 +185,7 @@ def test_no_write_is_forgotten_when_the_log_is_full() -> None:
     written = [("run", str(number)) for number in range(100)]
 
     for moment, resource in enumerate(written):
-        log.note(resource, float(moment))
+        log.record(resource, float(moment))
 
     assert all(log.latest(resource) >= moment for moment, resource in enumerate(written))
     assert log.latest(("run", "never written")) < 99, "the log began anew, and goes on"

@@ -92,7 +92,7 @@ class Hints(list[str]):
 async def consuming(
     url: str, hint: Callable[[str], None], **more: Any
 ) -> AsyncGenerator[EventQueue, None]:
-    consumer = doors.event_queue(url, AwsSettings(region=REGION), hint)
+    consumer = doors.make_event_queue(url, AwsSettings(region=REGION), hint)
     for name, value in more.items():
         setattr(consumer, name, value)
     running = asyncio.ensure_future(consumer.run())
@@ -172,7 +172,7 @@ async def test_an_answer_that_makes_no_sense_ends_nothing(queue: Queue) -> None:
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    consumer = doors.event_queue(queue.url, AwsSettings(region=REGION), hints)
+    consumer = doors.make_event_queue(queue.url, AwsSettings(region=REGION), hints)
     async with consuming(queue.url, hints, _sender=Odd(consumer._sender), _sleep=pause):
         queue.happen("Job Run Status Change", deadline(*IDS[:3]))
         await hints.until(lambda: hints == [JOB])

@@ -9,8 +9,7 @@ from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.in_flight import InFlightCall
 from taskgate_server.upstream.listed import ListPlan, Lists
-from taskgate_server.upstream.plans import plan_operation
-from taskgate_server.upstream.request import Read, make_aws_request
+from taskgate_server.upstream.request import Read, make_aws_request, plan_operation
 from taskgate_server.upstream.requesters import Requesters
 
 PARAMS = {"id": "7", "taskId": "12"}
@@ -28,7 +27,7 @@ class Sender:
     ) -> AwsResponse:
         assert operation == "ListRunTasks"
         assert repeatable
-        requesters.sent()
+        requesters.on_sent()
         self.asked.append(params)
         page = int(params.get("startingToken", "0"))
         value: dict[str, Any] = {"items": [{"taskId": str(2 * page + row)} for row in range(2)]}

@@ -102,7 +102,7 @@ def _behaviour(method: MethodDescriptor, operation: Operation, serving: _Serving
 
 def _convert(operation: Operation, gateway: Gateway, message: Message) -> AwsRequest:
     """Return the request as the gateway takes it; may be called in another thread."""
-    return gateway.aws_request(operation.name, operation.to_params(message))
+    return gateway.make_request(operation.name, operation.to_params(message))
 
 
 def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) -> Behaviour:
@@ -117,9 +117,11 @@ def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) ->
                 cached.put(key, aws_request, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
         if call.fields is not None:
             operation.check_mask(call.fields, READ_MASK_KEY)
-        aws_response = gateway.kept(aws_request, call.max_age)
+        aws_response = gateway.cached_response(aws_request, call.max_age)
         if aws_response is None:
-            aws_response = await gateway.ask(aws_request, CallOptions.of(call), fields=call.fields)
+            aws_response = await gateway.fetch(
+                aws_request, CallOptions.of(call), fields=call.fields
+            )
         call.aws_request_id, call.aws_span = aws_response.request_id, aws_response.span
         call.observe_time = aws_response.observe_time
         response = aws_response.forms.get(operation.name)

@@ -159,11 +159,11 @@ class TaskBackend(ABC):
         aws_request = self._cached.get(name)
         if aws_request is None:
             params = self.names.parse(name, "name")
-            aws_request = self.gateway.aws_request(self.names.operation, params)
+            aws_request = self.gateway.make_request(self.names.operation, params)
             self._cached.put(name, aws_request, PARSED_BYTES + 2 * len(name))
-        aws_response = self.gateway.kept(aws_request, call.max_age)
+        aws_response = self.gateway.cached_response(aws_request, call.max_age)
         if aws_response is None:
-            aws_response = await self.gateway.ask(aws_request, CallOptions.of(call))
+            aws_response = await self.gateway.fetch(aws_request, CallOptions.of(call))
         call.aws_request_id, call.aws_span = aws_response.request_id, aws_response.span
         return aws_response
 

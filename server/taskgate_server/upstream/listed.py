@@ -103,9 +103,9 @@ class Lists:
 
         def sent() -> None:
             if read.sent_at is None:  # the list is as old as its first page
-                read.leaving()
+                read.mark_sent()
 
-        with closing(Requesters.of_all([read.requesters], sent)) as requesters:
+        with closing(Requesters.merge([read.requesters], sent)) as requesters:
             while True:
                 response = await self._sender.send(
                     plan.paged.operation,
