@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # their libraries are imported only if metrics and traces are
     from taskgate_server.telemetry.metrics import AwsMeter, Metrics
     from taskgate_server.telemetry.traces import AwsTracer, Traces
 
-MAX_MAX_AGE_SECONDS = 300.0
+MAX_CACHE_AGE_SECONDS = 300.0
 """Older responses are not cached, whatever `max_age` callers accept."""
 
 ALWAYS_CLOSED = Thresholds(consecutive_failures=sys.maxsize, min_failures=sys.maxsize)
@@ -124,7 +124,7 @@ def open_connections(settings: Settings, target: str, telemetry: Telemetry) -> T
     """Return the gateways of one target, without calling AWS."""
     sharing = Sharing(
         default_max_age=settings.default_max_age_seconds,
-        max_max_age=MAX_MAX_AGE_SECONDS,
+        max_cache_age=MAX_CACHE_AGE_SECONDS,
         max_entries=settings.cache_max_entries,
         max_bytes=settings.cache_max_bytes,
         batch_slots=BATCH_SLOTS,

@@ -7,6 +7,7 @@ What cannot be told is a write.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from taskgate_server.aws import model
@@ -44,6 +45,7 @@ USE_TARGET: Final = Action("targets/Use", "target")
 """To have calls go to another AWS account or region than the default one."""
 
 
+@cache  # it looks through AWS's model
 def action_of(method: str) -> Action:
     """The action of an RPC.
 
@@ -59,6 +61,7 @@ def action_of(method: str) -> Action:
     return Action(f"{TASKS}/{name}", "read" if name.startswith(UNIFIED_READS) else "write")
 
 
+@cache
 def is_read(method: str) -> bool:
     """Return whether an RPC is in the group `read`, by its name alone: AWS's model is not loaded.
 

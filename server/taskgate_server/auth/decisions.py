@@ -9,7 +9,6 @@ from taskgate_server.auth.actions import Action
 from taskgate_server.auth.authentication import ANONYMOUS, Caller
 from taskgate_server.auth.permits import may_permit_anonymous
 from taskgate_server.auth.policy import Policy
-from taskgate_server.auth.resources import told
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import DEFAULT_TARGET, ResourcePath
 from taskgate_server.reloading import ReloadingFile
@@ -69,7 +68,7 @@ class Decisions:
         """Return the error of a caller that may not do the action on the resource; else None."""
         if self._allows(caller, action, resource, target):
             return None
-        return self.denial(caller, action, told(resource))
+        return self.denial(caller, action, "/".join(key for _, key in resource))
 
     def denial(self, caller: Caller, action: Action, resource: str) -> errors.TaskgateError:
         """Count a denial and return its error.

@@ -58,7 +58,7 @@ class Sharing:
 
     default_max_age: float
     """Maximum age of a response in seconds, if the caller sets none."""
-    max_max_age: float
+    max_cache_age: float
     """Responses older than these seconds are not cached."""
     max_entries: int
     max_bytes: int
@@ -115,10 +115,10 @@ class Gateway:
         self.cache: ResponseCache[Outcome] = ResponseCache(
             max_entries=sharing.max_entries,
             max_bytes=sharing.max_bytes,
-            max_age=sharing.max_max_age,
+            max_age=sharing.max_cache_age,
         )
         self.in_flight_calls: InFlightCalls[AwsRequest, AwsResponse] = InFlightCalls()
-        self._write_log = WriteLog(sharing.max_max_age)
+        self._write_log = WriteLog(sharing.max_cache_age)
         self.lists = Lists(pipeline)
         self.batched_reads = BatchedReads(
             pipeline,

@@ -21,6 +21,7 @@ from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.services.supporting import LOGS, SQS
 from taskgate_server.upstream.aws_client.connection import Connection, CredentialCheck
 from taskgate_server.upstream.aws_client.factory import AwsClient, ClientResponse
+from tests.support.polling import wait_until_async
 
 
 class Pauses:
@@ -153,13 +154,6 @@ async def test_a_client_on_demand_is_made_for_the_first_who_asks() -> None:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for the connection's task and the executor's threads."""
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110  # the connection has no event for it
-            await asyncio.sleep(0.001)
-
-
 @pytest.mark.parametrize(
     "outcome",
     [
@@ -178,13 +172,13 @@ async def test_a_refusal_that_the_probe_does_not_confirm(outcome: Exception | No
         connection, task = await running(Maker(made), Pauses(), executor)
         await connection.get_client()
         connection.record_refused(made, "GetWorkflow", refused())
-        await until(lambda: "GetWorkflow" in connection._check._paused_until)
+        await wait_until_async(lambda: "GetWorkflow" in connection._check._paused_until)
         for _ in range(20):
             connection.record_refused(made, "GetWorkflow", refused())
             assert not connection._check._suspected.is_set(), "it is explained for now"
             assert await connection.get_client() is made
         connection.record_refused(made, "ListRuns", refused())
-        await until(lambda: "ListRuns" in connection._check._paused_until)
+        await wait_until_async(lambda: "ListRuns" in connection._check._paused_until)
         assert made.called == ["ListRuns", "ListWorkflows"]
         assert await connection.get_client() is made
         task.cancel()
@@ -220,7 +214,7 @@ async def test_an_accepted_call_outweighs_two_refused_operations() -> None:
         await connection.get_client()
         connection.record_refused(made, "GetWorkflow", refused())
         connection.record_accepted(made, "GetRun")
-        await until(lambda: "GetWorkflow" in connection._check._paused_until)
+        await wait_until_async(lambda: "GetWorkflow" in connection._check._paused_until)
         assert await connection.get_client() is made
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
