@@ -26,7 +26,7 @@ from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.services.supporting import LOGS, SQS
-from taskgate_server.tasks.backend import TaskBackend, Verbs
+from taskgate_server.tasks.backend import Actions, TaskBackend
 
 MODES = Path("deploy/helm/taskgate/files/access")
 FOLDER = Path("deploy/iam")
@@ -121,7 +121,7 @@ def _behind(spec: ServiceSpec, unified: set[str]) -> set[str]:
     """
     tasks: type[TaskBackend] = import_module(f"taskgate_server.services.{spec.name}.tasks").Tasks
     writes = {name for name in tasks.methods & unified if _writes(name)}
-    return {tasks.verbs.operation} if writes and isinstance(tasks.verbs, Verbs) else set()
+    return {tasks.actions.operation} if writes and isinstance(tasks.actions, Actions) else set()
 
 
 def _writes(unified: str) -> bool:

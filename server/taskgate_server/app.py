@@ -35,7 +35,7 @@ from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin
-    from taskgate_server.auth.assembly import Guard
+    from taskgate_server.auth.guard import Guard
     from taskgate_server.rpc_registry import ServedTarget
     from taskgate_server.telemetry.metrics import Metrics
     from taskgate_server.telemetry.traces import Traces
@@ -232,7 +232,7 @@ def _guard(settings: Settings) -> Guard | None:
     """Return what authenticates and authorizes; None on loopback with no such settings."""
     if not tls.is_guarded(settings) and is_loopback(settings.listen_host):
         return None
-    from taskgate_server.auth.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
+    from taskgate_server.auth.guard import build_guard  # noqa: PLC0415  # takes 0.3 s
 
     try:
         return build_guard(settings)

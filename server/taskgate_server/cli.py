@@ -144,15 +144,15 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check_policy(options: argparse.Namespace) -> int:
-    from taskgate_server.auth import assembly, examples  # noqa: PLC0415
+    from taskgate_server.auth import examples, guard  # noqa: PLC0415
     from taskgate_server.reloading import FileFaultError  # noqa: PLC0415
 
     try:
-        policy = assembly.load_policy(options.files).value
+        policy = guard.load_policy(options.files).value
         wanted = examples.load_examples(options.examples) if options.examples else []
     except FileFaultError as error:
         return _fail(str(error))
-    failures = examples.failures(policy, wanted)
+    failures = examples.find_failures(policy, wanted)
     if failures:
         return _fail(*failures)
     sys.stdout.write(f"the policy can be used; {len(wanted)} examples are decided as they say\n")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from taskgate_server.auth.addresses import network_of
+from taskgate_server.auth.limits import network_of
 from taskgate_server.telemetry import LOG
 
 CHECK_SECONDS: Final = 1.0

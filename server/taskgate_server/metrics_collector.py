@@ -26,7 +26,7 @@ from taskgate_server.upstream.event_queue import EventUse
 from taskgate_server.upstream.gateway import Gateway
 
 if TYPE_CHECKING:  # it comes with the contracts, or with the settings that ask for it
-    from taskgate_server.auth.assembly import Guard
+    from taskgate_server.auth.guard import Guard
     from taskgate_server.tasks.logs.streams import Logs
     from taskgate_server.tasks.watch.hub import Hub
     from taskgate_server.telemetry.traces import Traces
@@ -188,7 +188,6 @@ class MetricsCollector(Collector):
                 for by, count in (
                     ("kept", each.cache.hits),
                     ("joined", each.in_flight_calls.joined),
-                    ("listed", each.lists.reads),
                     ("batched", each.batches.sent_in_batches),
                     ("sent", each.sent_singly + each.batches.sent_singly),
                 )

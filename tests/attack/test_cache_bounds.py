@@ -117,16 +117,9 @@ def test_converted_requests_of_all_operations_share_a_bound(
 def parse_many() -> TaskBackend:
     tasks = load_backend(DEADLINE)(cast("Any", KnowsAll()), Mock())
 
-    async def get() -> None:
-        for number in range(10_000):
-            ids = {
-                name: f"{name.removesuffix('Id')}-{number:032x}" for name in tasks.names.parameters
-            }
-            name = tasks.names.format(ids | {"taskId": f"task-{number:032x}-4294967295"})
-            call = make_call("GetTask")
-            await tasks._answer(name, call)
-
-    asyncio.run(get())
+    for number in range(10_000):
+        ids = {name: f"{name.removesuffix('Id')}-{number:032x}" for name in tasks.names.parameters}
+        tasks.aws_request(tasks.names.format(ids | {"taskId": f"task-{number:032x}-4294967295"}))
     return tasks
 
 

@@ -232,7 +232,7 @@ def test_a_redirect_out_of_tls_is_refused(tls: ssl.SSLContext) -> None:
         web(redirect(address), tls) as twice,
     ):
         for each in (address, twice):
-            with pytest.raises(FetchError, match="redirects to an address without TLS"):
+            with pytest.raises(FetchError, match="redirects to one without TLS"):
                 fetch(each)
         # urllib by itself follows it.
         with urllib.request.urlopen(address) as response:  # noqa: S310  # our own
@@ -320,5 +320,5 @@ def test_a_key_file_that_cannot_be_used_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"keys\.json: No such file"):
         app.build(wanted)
     file.write_text("[]")
-    with pytest.raises(SettingsError, match=r"keys\.json: is no JSON Web Key Set"):
+    with pytest.raises(SettingsError, match=r"keys\.json: is not a JSON Web Key Set"):
         app.build(wanted)

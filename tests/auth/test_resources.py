@@ -27,7 +27,6 @@ from taskgate_server.auth.resources import (
     types_named,
 )
 from taskgate_server.aws import model
-from taskgate_server.aws.identifiers import TABLES
 from taskgate_server.rpc.handlers import load_contract
 from taskgate_server.services.registry import SERVICES
 
@@ -277,7 +276,7 @@ def every_place() -> Iterator[tuple[str, model.OperationModel, Place]]:
 
 
 def test_each_member_that_looks_like_an_identifier_is_classified() -> None:
-    """A new one needs an entry in aws/identifiers.py: its type, or why it is no resource."""
+    """A new one needs an entry in the spec of the service: its type, or why it is no resource."""
     unclassified = set()
     for service, operation, place in every_place():
         identifiers = identifiers_of(service)
@@ -300,9 +299,10 @@ def test_each_entry_of_the_tables_is_of_use() -> None:
         members.setdefault(service, set()).update(
             {place.member, f"{operation.name}.{place.member}"}
         )
-    for service, table in TABLES.items():
+    for spec in SERVICES:
+        table = spec.identifiers
         entries = {*table.types, *table.labelled, *table.not_resources}
-        assert entries - members[service] == set()
+        assert entries - members[spec.name] == set()
 
 
 @pytest.mark.parametrize(
@@ -317,9 +317,9 @@ def test_an_identifier_of_an_unknown_kind_counts(path: tuple[str, ...], kind: st
 
 def filters() -> list[tuple[str, str, str]]:
     return [
-        (service, operation, member)
-        for service, table in TABLES.items()
-        for operation, members in table.filters.items()
+        (spec.name, operation, member)
+        for spec in SERVICES
+        for operation, members in spec.identifiers.filters.items()
         for member in members
     ]
 

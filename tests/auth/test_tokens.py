@@ -22,7 +22,6 @@ from taskgate_server.auth import authentication
 from taskgate_server.auth import jwks as keys
 from taskgate_server.auth.authentication import Caller, Callers, TokenRules, Tokens
 from taskgate_server.auth.jwks import FetchedKeys, FileKeys, read_keys
-from taskgate_server.reloading import ReloadingFile
 from tests.auth.token_rules import RULES
 from tests.support.issuer import AUDIENCE, HOUR, ISSUER, Issuer
 
@@ -277,12 +276,12 @@ async def test_keys_on_the_web_may_rotate() -> None:
 async def test_keys_in_a_file_may_rotate(tmp_path: Path) -> None:
     issuer, file = Issuer(), tmp_path / "keys.json"
     file.write_bytes(issuer.published())
-    reloading = ReloadingFile("jwt_keys", [file], lambda contents: read_keys(contents[0]))
-    tokens = Tokens(FileKeys(reloading), RULES)
+    source = FileKeys(file)
+    tokens = Tokens(source, RULES)
     assert (await tokens.verify(issuer.sign("alice"))).id == "alice"
     issuer.rotate()
     file.write_bytes(issuer.published())
-    await reloading.check()
+    await source.check()
     assert (await tokens.verify(issuer.sign("bob"))).id == "bob"
 
 

@@ -1,7 +1,7 @@
-"""Unified RPCs with many tasks in a request: each item is allowed or refused for itself.
+"""Unified RPCs with many tasks in a request: each item is authorized separately.
 
-The behaviour gets a request without the refused items; its results and their errors come back
-together in the caller's order.
+The behaviour receives a request without the refused items. The response has its results and the
+errors of the refused items, in the order of the request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ITEM_FIELDS: Final = ("names", "updates")
 
 
 def find_items(rpc: Rpc) -> str | None:
-    """Return the field that has the items of a request; None for an RPC without items."""
+    """Return the field with the items of a request; None for an RPC without items."""
     fields = rpc.request_class.DESCRIPTOR.fields_by_name
     results = rpc.response_class.DESCRIPTOR.fields_by_name.get(RESULTS)
     if results is None or results.message_type is None:
@@ -41,12 +41,12 @@ def serve_allowed(rpc: Rpc) -> Rpc:
         if not call.refused_items:
             return await rpc.behaviour(request, call)
         names = [_name(item) for item in getattr(request, field)]
-        allowed = iter(await _serve_rest(rpc, field, request, call))
+        served = iter(await _serve_rest(rpc, field, request, call))
         response = rpc.response_class()
         results: Any = getattr(response, RESULTS)
         for name, error in zip(names, call.refused_items, strict=True):
             if error is None:
-                results.append(next(allowed))
+                results.append(next(served))
             else:
                 results.add(name=name, error=to_status(error, call.call_id))
         return response

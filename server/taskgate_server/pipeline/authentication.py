@@ -12,9 +12,8 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.auth.addresses import address_of
 from taskgate_server.auth.authentication import ANONYMOUS, Caller, Callers
-from taskgate_server.auth.token_buckets import TokenBuckets
+from taskgate_server.auth.limits import TokenBuckets, address_of
 from taskgate_server.calls import CallContext
 
 FAILURES_PER_SECOND: Final = 50.0

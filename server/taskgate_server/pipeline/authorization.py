@@ -61,11 +61,11 @@ class AuthorizeAction:
         """See `Stage.enter`."""
         action = action_of(call.rpc.method)
         if not self._decisions.may_permit(call.principal, action):
-            raise self._decisions.denial(call.principal, action, "")
+            raise self._decisions.deny(call.principal, action, "")
         # A caller that may not use a target must not learn whether a target of the name exists.
         if call.target != DEFAULT_TARGET:
             target = ((TARGET, call.target),)
-            refused = self._decisions.refusal(call.principal, USE_TARGET, target)
+            refused = self._decisions.decide(call.principal, USE_TARGET, target)
             if refused is not None:
                 raise refused
         return call
@@ -186,7 +186,7 @@ class AuthorizeResources:
     def _refusal(self, call: CallContext) -> errors.TaskgateError | None:
         action = action_of(call.rpc.method)
         for resource in call.resources:
-            refused = self._decisions.refusal(call.principal, action, resource, call.target)
+            refused = self._decisions.decide(call.principal, action, resource, call.target)
             if refused is not None:
                 return refused
         return None
@@ -196,7 +196,7 @@ class AuthorizeResources:
         refused = [
             None
             if path is NOTHING
-            else self._decisions.refusal(call.principal, action, path, call.target)
+            else self._decisions.decide(call.principal, action, path, call.target)
             for path in call.items
         ]
         count = sum(each is not None for each in refused)

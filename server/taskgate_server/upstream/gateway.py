@@ -28,7 +28,6 @@ from taskgate_server.upstream.batching.reads import Batches
 from taskgate_server.upstream.batching.writes import BatchedWrites, Writes
 from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
 from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls
-from taskgate_server.upstream.listed import ListPlan, Lists, is_refusal, row_answer
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.request import (
@@ -38,16 +37,12 @@ from taskgate_server.upstream.request import (
     Read,
     key_bytes,
     make_aws_request,
-    request_key,
 )
 from taskgate_server.upstream.requesters import Requesters, Share
 from taskgate_server.upstream.writes import WriteLog
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
     from taskgate_server.upstream.plans import OperationPlan
-
-ROW = "row"
-"""In the place of the operation in the key of a kept row: it has less to tell than an answer."""
 
 ERROR_BYTES = 1024
 """The body that a cached error is counted as."""
@@ -111,7 +106,6 @@ class Gateway:
         )
         self.in_flight_calls: InFlightCalls[AwsRequest, AwsResponse] = InFlightCalls()
         self._writes = WriteLog(sharing.max_cache_age)
-        self.lists = Lists(paced)
         self.batches = Batches(
             paced,
             slots=sharing.batch_slots,
@@ -151,20 +145,12 @@ class Gateway:
         kept = self.cache.get(aws_request.key, self._not_before(aws_request, max_age))
         return _told(kept.value) if kept is not None else None
 
-    async def ask(
-        self,
-        aws_request: AwsRequest,
-        options: CallOptions,
-        *,
-        fields: frozenset[str] | None = None,
-    ) -> AwsResponse:
+    async def ask(self, aws_request: AwsRequest, options: CallOptions) -> AwsResponse:
         """Do the same as `call`.
 
         Args:
             aws_request: what to call.
             options: see `call`.
-            fields: those of the response that the caller needs, so that the row of a list may be
-                the response; None for all.
         """
         timeout = self._timeout(options)
         wait = _Wait(
@@ -179,13 +165,6 @@ class Gateway:
             kept = self.cache.get(aws_request.key, wait.not_before)
             if kept is not None:
                 return _told(kept.value)
-            listing = aws_request.plan.listing
-            if fields is not None and listing is not None and fields <= listing.fields:
-                row = await self._from_list(aws_request, listing, wait)
-                if row is not None:
-                    return row
-                with self.lists.reading_singly(listing.key(aws_request.params)):
-                    return await self._join(aws_request, wait)
             return await self._join(aws_request, wait)
         except TimeoutError:
             origin = self._sender.origin(aws_request.operation)
@@ -263,62 +242,6 @@ class Gateway:
             aws_request
         )
         return _told(await read.wait(wait.share, wait.give_up_at))
-
-    async def _from_list(
-        self, aws_request: AwsRequest, listing: ListPlan, wait: _Wait
-    ) -> AwsResponse | None:
-        """The row of the list that has it; None where a single call is cheaper, or must decide."""
-        row = request_key(ROW, aws_request.params)
-        kept = self.cache.get(row, wait.not_before)
-        if kept is not None:
-            return _told(kept.value)
-        key = listing.key(aws_request.params)
-        read = self.in_flight_calls.find(key, wait.not_before)
-        if read is None:
-            if self.in_flight_calls.find(
-                aws_request.key, wait.not_before
-            ) or not self.lists.is_cheaper(key):
-                return None
-            read = self._launch_list(aws_request, key, listing)
-        outcome = await read.wait(wait.share, wait.give_up_at)
-        if isinstance(outcome, errors.TaskgateError) and is_refusal(outcome):
-            return None
-        response = _told(outcome)
-        kept = self.cache.get(row, wait.not_before)
-        if kept is not None:
-            return _told(kept.value)
-        told = response.value.get(aws_request.params[listing.item])
-        return None if told is None else row_answer(response, told)
-
-    def _launch_list(self, aws_request: AwsRequest, key: Hashable, listing: ListPlan) -> Read:
-        read: Read = InFlightCall(
-            key,
-            aws_request,
-            self._clock,
-            lambda read, _: self.in_flight_calls.finish(read),
-            self.in_flight_calls.finish,
-        )
-        self.in_flight_calls.start(read)
-        self.in_flight_calls.run(read, asyncio.ensure_future(self._fly_list(read, listing)))
-        return read
-
-    async def _fly_list(self, read: Read, listing: ListPlan) -> None:
-        outcome: AwsResponse | Exception
-        try:
-            outcome = await self.lists.read(read, listing)
-            self._keep_rows(read, listing, outcome)
-        except Exception as error:  # noqa: BLE001  # whatever it was, those who wait are told
-            outcome = error
-        read.settle(outcome)
-
-    def _keep_rows(self, read: Read, listing: ListPlan, response: AwsResponse) -> None:
-        if read.sent_at is None:
-            return
-        parent = listing.parent(read.aws_request.params)
-        for item, row in response.value.items():
-            told = row_answer(response, row)
-            key = request_key(ROW, {**parent, listing.item: item})
-            self._remember(key, told, read.sent_at, told.size)
 
     def _not_before(self, aws_request: AwsRequest, max_age: float | None) -> float:
         """When an answer must have been sent: late enough, and after the last write."""

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from taskgate_server.aws import model, naming
-from taskgate_server.aws.paging import PagedOperation
+from taskgate_server.aws import model
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.upstream.batching.plan import (
     BatchPlan,
@@ -16,7 +15,6 @@ from taskgate_server.upstream.batching.plan import (
     plan_batch,
     plan_batch_write,
 )
-from taskgate_server.upstream.listed import ListPlan, plan_list
 from taskgate_server.upstream.resources import compile_resource
 from taskgate_server.upstream.writes import Resource
 
@@ -36,8 +34,6 @@ class OperationPlan:
     """The member that makes a write safe to repeat, if it has one."""
     batch: BatchPlan | None
     """The operation that reads many of what this one reads."""
-    listing: ListPlan | None
-    """The operation that lists what this one reads."""
     batch_write: BatchWritePlan | None
     """The operation that writes many of what this one writes."""
 
@@ -53,7 +49,6 @@ def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
         is_shared=is_read and not streams,
         resource=compile_resource(operation),
         token=next(iter(operation.idempotent_members), None),
-        listing=_listing(spec, operation),
         batch=_batch(plan_batch, service, name, spec.batches),
         batch_write=_batch(plan_batch_write, service, name, spec.batch_writes),
     )
@@ -72,11 +67,3 @@ def _batch(
         return plan(service, name, batch)
     except NoBatchError:  # an older botocore: batch operations came in April 2026
         return None
-
-
-def _listing(spec: ServiceSpec, operation: model.OperationModel) -> ListPlan | None:
-    lists = spec.lists.get(operation.name)
-    if lists is None or operation.output_shape is None:
-        return None
-    names = {member: naming.field_name(member) for member in operation.output_shape.members}
-    return plan_list(operation, PagedOperation(spec.name, lists), names)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.errors import TaskgateError
 from taskgate_server.services.deadline.listing import SEARCH_TASKS
-from taskgate_server.tasks.listing.page_tokens import START, Cursor, decode, encode
+from taskgate_server.tasks.listing.pages import START, Cursor, decode, encode
 
 CURSORS = st.builds(
     Cursor,
@@ -46,12 +46,12 @@ def test_a_token_of_another_request(cursor: Cursor, one: list[str], other: list[
     if one == other:
         assert decode(token, other) == cursor
     else:
-        assert "another request" in refusal(token, other)
+        assert "different request" in refusal(token, other)
 
 
 @given(st.text(min_size=1))
 def test_text_is_no_token(text: str) -> None:
-    assert "no next_page_token" in refusal(text, ["p", "", "BASIC"])
+    assert "not a next_page_token" in refusal(text, ["p", "", "BASIC"])
 
 
 @given(st.binary(min_size=1))
