@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskgate_server import config
-from taskgate_server import tls as transport
+from taskgate_server import config, tls
 from taskgate_server.aws_connections import TargetConnections, Telemetry, open_connections, targets
 from taskgate_server.background_tasks import BackgroundTask
 from taskgate_server.calls import DEFAULT_TARGET, Handler, RpcsInFlight, Work
@@ -29,7 +28,7 @@ from taskgate_server.reloading import FileFaultError
 from taskgate_server.server import Handlers, Limits, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
-from taskgate_server.targets import by_target
+from taskgate_server.targets import select_by_target
 from taskgate_server.telemetry import LOG, LogOutput, LogWriter
 from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
@@ -83,7 +82,7 @@ def build(
     Raises:
         SettingsError: settings do not fit each other, or the files that they name cannot be used.
     """
-    faults = [*_strangers(settings), *transport.faults(settings)]
+    faults = [*_strangers(settings), *tls.find_faults(settings)]
     if faults:
         raise SettingsError(faults)
     metrics, traces = _metrics(settings), _traces(settings)
@@ -136,7 +135,9 @@ def build(
             for connections in all_doors
         }
         pipeline = loading.load_pipeline(observation, guard, reception)
-        return loading.load_handlers(pipeline, [*by_target(served), *loading.load_reflection()])
+        return loading.load_handlers(
+            pipeline, [*select_by_target(served), *loading.load_reflection()]
+        )
 
     def refuse_unknown(method: str) -> Handler:
         if metrics is not None:
@@ -191,7 +192,7 @@ def _strangers(settings: Settings) -> list[str]:
 def _ports(settings: Settings, work: Work) -> Ports:
     """Where to listen; certificates are looked at while the server serves."""
     try:
-        certificates = transport.load_certificates(settings)
+        certificates = tls.load_certificates(settings)
     except FileFaultError as fault:
         raise SettingsError([str(fault)]) from None
     credentials, health = None, None
@@ -199,7 +200,7 @@ def _ports(settings: Settings, work: Work) -> Ports:
         work.runs.append(BackgroundTask(certificates.name, certificates.run))
         work.reloading.append(certificates)
         mutual = settings.tls_client_ca_file is not None
-        credentials = transport.credentials_of(certificates, mutual=mutual)
+        credentials = tls.credentials_of(certificates, mutual=mutual)
     if settings.health_port is not None:
         beside = "127.0.0.1" if is_unix(settings.listen_host) else settings.listen_host
         host = settings.health_host or beside
@@ -215,7 +216,7 @@ def _ports(settings: Settings, work: Work) -> Ports:
 
 def _guard(settings: Settings, work: Work) -> Guard | None:
     """What stands before the RPCs; None on this machine alone, where the settings ask for none."""
-    if not transport.is_guarded(settings) and is_loopback(settings.listen_host):
+    if not tls.is_guarded(settings) and is_loopback(settings.listen_host):
         return None
     from taskgate_server.auth.guard import build_guard  # noqa: PLC0415  # takes 0.3 s
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from taskgate_server import tls as transport
+from taskgate_server import tls
 from taskgate_server.config import PLAINTEXT_PHRASE, load_settings
 from tests.deploy.chart.helm import NAMESPACE, needs_helm, rendered, run, setting, template, values
 from tests.deploy.chart.rendered import CHART, NAMES, ROOT, Manifests
@@ -166,7 +166,7 @@ def test_everything_is_in_its_place(tmp_path: Path) -> None:
     (config,) = manifests.of("ConfigMap")
     file.write_text(config["data"]["settings.toml"])
     settings = load_settings(file)
-    assert transport.faults(settings) == []
+    assert tls.find_faults(settings) == []
     assert [path.name for path in settings.policy_files] == ["a.cedar", "b.cedar"]
     assert str(settings.tls_client_ca_file) == "/etc/taskgate/client-ca/callers.pem"
     assert settings.targets["lab"].aws["omics"].region == "us-east-1"
