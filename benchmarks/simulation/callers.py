@@ -17,13 +17,13 @@ from google.protobuf.duration_pb2 import Duration
 from benchmarks.simulation.replica import Replica
 from benchmarks.simulation.world import Parent, Task, World
 from taskgate.v1 import task_watch_pb2
-from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.request import AwsRequest
 from taskgate_server.upstream.retries import told_delay
+from tests.support.calls import make_call
 
 Response = task_watch_pb2.WatchTasksResponse
 SNAPSHOT_END: Final = Response.SNAPSHOT_END_FIELD_NUMBER
@@ -133,7 +133,7 @@ class Watcher:
         request = task_watch_pb2.WatchTasksRequest(
             parent=self.parent.name, heartbeat_interval=Duration(seconds=int(HEARTBEAT_SECONDS))
         )
-        call = Call(method="", call_id="", time_remaining=lambda: None)
+        call = make_call()
         now: Callable[[], float] = asyncio.get_running_loop().time
         is_new = not self.told
         async for message in replica.watches.watch_tasks(request, call):

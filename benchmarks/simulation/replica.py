@@ -17,7 +17,7 @@ from benchmarks.simulation.world import Parent, Task
 from taskgate_server.aws_connections import (
     BATCH_LINGER_SECONDS,
     BATCH_SLOTS,
-    MAX_MAX_AGE_SECONDS,
+    MAX_CACHE_AGE_SECONDS,
 )
 from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.rpc import handlers
@@ -49,7 +49,7 @@ def sharing(settings: Settings) -> Sharing:
     """What is shared between callers, by the settings."""
     return Sharing(
         default_max_age=settings.default_max_age_seconds,
-        max_max_age=MAX_MAX_AGE_SECONDS,
+        max_cache_age=MAX_CACHE_AGE_SECONDS,
         max_entries=settings.cache_max_entries,
         max_bytes=settings.cache_max_bytes,
         batch_slots=BATCH_SLOTS,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries im
     from taskgate_server.telemetry.metrics import AwsMeter, Metrics
     from taskgate_server.telemetry.traces import AwsTracer, Traces
 
-MAX_MAX_AGE_SECONDS = 300.0
+MAX_CACHE_AGE_SECONDS = 300.0
 """Answers older than this are not kept, however old a caller would take them."""
 
 NEVER = Trip(consecutive=sys.maxsize, least_failures=sys.maxsize)
@@ -125,7 +125,7 @@ def open_connections(settings: Settings, target: str, telemetry: Telemetry) -> T
     """The doors of one target; no call is made yet."""
     sharing = Sharing(
         default_max_age=settings.default_max_age_seconds,
-        max_max_age=MAX_MAX_AGE_SECONDS,
+        max_cache_age=MAX_CACHE_AGE_SECONDS,
         max_entries=settings.cache_max_entries,
         max_bytes=settings.cache_max_bytes,
         batch_slots=BATCH_SLOTS,

@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from taskgate_server.background_tasks import Supervision
-from taskgate_server.calls import RpcsInFlight
 from taskgate_server.reloading import Reloading
+from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.telemetry import BUGS
 from taskgate_server.telemetry.metrics import Metrics
 from taskgate_server.upstream.circuit_breaker import State
@@ -39,6 +39,22 @@ Sample: TypeAlias = tuple[Sequence[str], float]
 """The values of labels, and the metric's."""
 
 
+class Served(Protocol):
+    """What serves a target, as `rpc_registry.ServedTarget` has it."""
+
+    @property
+    def target(self) -> str:
+        """Its name."""
+
+    @property
+    def hub(self) -> Hub:
+        """Its watches and waits."""
+
+    @property
+    def logs(self) -> Logs:
+        """Its followed logs."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Sources:
     """What is read."""
@@ -53,10 +69,8 @@ class Sources:
     reloading: Sequence[Reloading]
     dropped_lines: Mapping[str, int] = field(default_factory=dict)
     """Log lines that were not written, by kind."""
-    hubs: dict[str, Hub] = field(default_factory=dict)
-    """By target; there are none until the contracts are loaded."""
-    logs: dict[str, Logs] = field(default_factory=dict)
-    """The same."""
+    served: Callable[[], Sequence[Served]]
+    """Returns what serves each target."""
 
 
 class MetricsCollector(Collector):
@@ -222,7 +236,9 @@ class MetricsCollector(Collector):
             )
 
     def _watching(self) -> Iterator[Metric]:
-        hubs, logs = self._sources.hubs.items(), self._sources.logs.items()
+        served = self._sources.served()
+        hubs = [(each.target, each.hub) for each in served]
+        logs = [(each.target, each.logs) for each in served]
         for metric, told, samples in (
             (
                 "pollers",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from taskgate_server import errors
-from taskgate_server.calls import TARGET_KEY, Behaviour, Call, Rpc
+from taskgate_server.calls import TARGET_KEY, Behaviour, CallContext, Rpc
 
 
 def select_by_target(rpcs: Mapping[str, Iterable[Rpc]]) -> list[Rpc]:
@@ -34,7 +34,7 @@ def select_by_target(rpcs: Mapping[str, Iterable[Rpc]]) -> list[Rpc]:
 
 def _selecting(behaviours: Mapping[str, Behaviour], targets: Sequence[str]) -> Behaviour:
     # Not a coroutine: it returns the behaviour's awaitable or iterator.
-    def serve(request: Any, call: Call) -> Any:
+    def serve(request: Any, call: CallContext) -> Any:
         behaviour = behaviours.get(call.target)
         if behaviour is None:
             names = ", ".join(targets)

@@ -11,14 +11,24 @@ from functools import partial
 from typing import Any, Final
 
 from tests.attack.attacks import Attack
-from tests.attack.site import ROOT, Cost, Experience, Metadata, Site, experience, measure
+from tests.support.guarded_process import (
+    ROOT,
+    Cost,
+    Experience,
+    GuardedServer,
+    Metadata,
+    experience,
+    measure,
+)
 
 CALLS: Final = 10
 ROUNDS: Final = 3
 
 
 @contextmanager
-def attacked(site: Site, name: str, token: str = "", seconds: float = 3.0) -> Iterator[None]:
+def attacked(
+    site: GuardedServer, name: str, token: str = "", seconds: float = 3.0
+) -> Iterator[None]:
     """Send an attack from another process until the block ends.
 
     Args:
@@ -42,7 +52,7 @@ def is_noticed(quiet: Experience, during: Experience) -> bool:
     return during.p99 >= 5 * quiet.p99 + 0.020
 
 
-def check_others(site: Site, quiet: Experience, name: str, token: str = "") -> None:
+def check_others(site: GuardedServer, quiet: Experience, name: str, token: str = "") -> None:
     """Assert that another caller and the liveness probe hardly notice an attack.
 
     On a busy machine a round may be slow without any attack, so one of some rounds decides.
@@ -60,7 +70,9 @@ def check_others(site: Site, quiet: Experience, name: str, token: str = "") -> N
     raise AssertionError(seen)
 
 
-def cost_of(site: Site, attack: Attack, metadata: Metadata = (), calls: int = CALLS) -> Cost:
+def cost_of(
+    site: GuardedServer, attack: Attack, metadata: Metadata = (), calls: int = CALLS
+) -> Cost:
     """Return what an attack costs the server by the call."""
     with site.channel() as channel:
         call: Any = channel.unary_unary(attack.method)

@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2, task_update_pb2, task_watch_pb2
-from tests.support.watch_place import JOB
+from tests.support.demo_names import JOB
 
 TASKS = "/taskgate.v1.TaskService"
 MESSAGE_LIMIT = 4 * 1024 * 1024

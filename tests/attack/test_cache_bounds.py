@@ -15,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from taskgate.v1 import task_watch_pb2
-from taskgate_server.calls import Call, Rpc
+from taskgate_server.calls import Rpc
 from taskgate_server.rpc import handlers
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.tasks import backend as backends
@@ -27,7 +27,9 @@ from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
 from taskgate_server.upstream.plans import plan_operation
 from taskgate_server.upstream.request import key_bytes, make_aws_request, request_key
 from taskgate_server.upstream.writes import WriteLog
-from tests.tasks.watch.test_costs import Place, in_virtual_time
+from tests.support.calls import make_call
+from tests.support.event_loop import in_virtual_time
+from tests.support.watch_hub import WatchHub
 
 MIB: Final = 1024 * 1024
 TOLERANCE: Final = 1.5
@@ -52,7 +54,7 @@ class KnowsAll:
 
     spec = DEADLINE
 
-    def question(self, operation: str, params: Any) -> Any:
+    def aws_request(self, operation: str, params: Any) -> Any:
         return make_aws_request(operation, params, plan_operation(DEADLINE, operation))
 
     def kept(self, *_: object) -> AwsResponse:
@@ -92,7 +94,7 @@ def convert_many() -> list[Rpc]:
         for number in range(1500):
             for name in SEARCHES:
                 data = search(name, operations[name].request_class, number)
-                call = Call(method=name, call_id="1", time_remaining=lambda: None)
+                call = make_call(name)
                 await rpcs[name].behaviour(data, call)
 
     asyncio.run(serve())
@@ -121,7 +123,7 @@ def parse_many() -> TaskBackend:
                 name: f"{name.removesuffix('Id')}-{number:032x}" for name in tasks.names.parameters
             }
             name = tasks.names.format(ids | {"taskId": f"task-{number:032x}-4294967295"})
-            call = Call(method="GetTask", call_id="1", time_remaining=lambda: None)
+            call = make_call("GetTask")
             await tasks._answer(name, call)
 
     asyncio.run(get())
@@ -190,9 +192,9 @@ def test_no_write_is_forgotten_when_the_log_is_full() -> None:
 # --- Watches --------------------------------------------------------------------------------------
 
 
-async def watch_and_leave(place: Place, **request: Any) -> None:
+async def watch_and_leave(place: WatchHub, **request: Any) -> None:
     """Begin a watch, and leave while AWS is being called."""
-    call = Call(method="WatchTasks", call_id="1", time_remaining=lambda: None)
+    call = make_call("WatchTasks")
     stream: Any = place.watches.watch_tasks(task_watch_pb2.WatchTasksRequest(**request), call)
     reading = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0.001)
@@ -203,7 +205,7 @@ async def watch_and_leave(place: Place, **request: Any) -> None:
 
 async def pollers_left() -> int:
     """How many pollers there are after watches of many names and parents have been left."""
-    place = Place()
+    place = WatchHub()
     for number in range(5):
         runs = [f"omics/runs/{number}{index:06}" for index in range(100)]
         await watch_and_leave(place, names=[f"{run}/tasks/1" for run in runs])

@@ -9,9 +9,8 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,8 @@ from taskgate_server.auth.jwks import (
 )
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.reloading import RejectedError
-from tests.auth.test_tokens import RULES
+from tests.auth.token_rules import RULES
+from tests.auth.web_server import redirect, send, web
 from tests.support.authority import LOOPBACK, Authority
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
 
@@ -211,48 +211,6 @@ async def test_a_known_key_is_found_at_once_during_a_fetch_and_there_is_one_fetc
 
 
 # --- Where keys come from -------------------------------------------------------------------------
-
-
-@contextmanager
-def web(
-    handle: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None
-) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            handle(self)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/keys"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def send(body: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
-    def handle(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(body)
-
-    return handle
-
-
-def redirect(address: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    def handle(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(302)
-        request.send_header("Location", address)
-        request.end_headers()
-
-    return handle
 
 
 @pytest.fixture

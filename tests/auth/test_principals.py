@@ -14,14 +14,15 @@ from grpc import StatusCode
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_server import errors
+from taskgate_server.auth.actions import action_of
 from taskgate_server.auth.authentication import ANONYMOUS, Caller, Callers
 from taskgate_server.auth.policy import PRINCIPALS, Policy
+from taskgate_server.auth.resources import named_path
 from taskgate_server.ports import Address
-from tests.auth.test_guarded import detail
-from tests.auth.test_policy import READ, TASK
-from tests.conftest import running_server, settings_for
 from tests.support.authority import LOOPBACK, Authority
-from tests.support.watch_place import RUNNING
+from tests.support.call_errors import error_info
+from tests.support.demo_names import RUNNING
+from tests.support.running_server import running_server, settings_for
 
 SECONDS = 10.0
 RENDER, OTHER = "spiffe://studio.example/render", "spiffe://studio.example/other"
@@ -31,6 +32,9 @@ permit (principal == Certificate::"{RENDER}", action in Action::"read", resource
 permit (principal == Service::"{ACCOUNT}", action in Action::"read", resource);
 permit (principal == User::"{ACCOUNT}", action in Action::"read", resource);
 """
+
+READ = action_of("taskgate.v1.TaskService/GetTask")
+TASK = named_path("deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t")
 
 
 class Wire:
@@ -157,7 +161,7 @@ def refused(
         try:
             stub.GetTask(task_service_pb2.GetTaskRequest(name=RUNNING), timeout=SECONDS)
         except grpc.RpcError as error:
-            return error.code(), detail(error).reason
+            return error.code(), error_info(error).reason
     return None
 
 

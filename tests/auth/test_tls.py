@@ -16,10 +16,10 @@ from taskgate_emulator import Emulator
 from taskgate_server import app
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings, SettingsError, load_settings
 from taskgate_server.ports import Address
-from tests.conftest import running_server, settings_for
 from tests.support.authority import LOOPBACK, Authority, Credentials
-from tests.support.load import Caller
+from tests.support.background_callers import Caller
 from tests.support.ports import free_port
+from tests.support.running_server import running_server, settings_for
 
 SECONDS = 10.0
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)

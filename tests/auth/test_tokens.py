@@ -22,11 +22,8 @@ from taskgate_server.auth import authentication
 from taskgate_server.auth import jwks as keys
 from taskgate_server.auth.authentication import Caller, Callers, TokenRules, Tokens
 from taskgate_server.auth.jwks import FetchedKeys, FileKeys, read_keys
+from tests.auth.token_rules import RULES
 from tests.support.issuer import AUDIENCE, HOUR, ISSUER, Issuer
-
-RULES = TokenRules(
-    issuer=ISSUER, audience=AUDIENCE, algorithms=("ES256",), leeway=30, groups_claim="groups"
-)
 
 
 class Clock:

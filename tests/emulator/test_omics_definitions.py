@@ -16,7 +16,7 @@ from taskgate_emulator.workflows.definition import (
     open_definition,
 )
 from taskgate_emulator.workflows.engines import plan_calls, template_of
-from tests.emulator.omics_runs import PARAMETERS, WDL, zipped
+from tests.support.omics_runs import PARAMETERS, WDL, zipped
 
 SUB = """\
 version 1.0

@@ -21,8 +21,8 @@ from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
+from tests.support.demo_names import ABSENT, FAILED, JOB, RUNNING
 from tests.support.seeds import seeded
-from tests.support.watch_place import ABSENT, FAILED, JOB, RUNNING
 
 Metadata = tuple[tuple[str, str], ...]
 CALLERS: Final = 8

@@ -13,8 +13,8 @@ from taskgate_emulator import Emulator
 from taskgate_server import demo, process, tls
 from taskgate_server.config import Settings, SettingsError, load_settings
 from taskgate_server.ports import Address, is_loopback, reserve
-from tests.conftest import running_app, running_server, settings_for
-from tests.lifecycle.test_process import serving
+from tests.support.running_server import running_app, running_server, settings_for
+from tests.support.server_process import running_process
 
 
 @pytest.mark.parametrize("host", ["[::1]", "::1"])
@@ -58,7 +58,7 @@ def test_a_socket_of_another_server_is_not_taken(aws: Emulator, tmp_path: Path) 
     with running_server(settings_for(aws.endpoint_url, listen_host=host)) as address:
         with pytest.raises(OSError, match="in use"):
             reserve(Address(host=host, port=0))
-        with serving(aws, TASKGATE_LISTEN_HOST=host) as second:
+        with running_process(aws, TASKGATE_LISTEN_HOST=host) as second:
             assert second.process.wait(20) == 1
             assert second.process.stderr is not None
             lines = second.process.stderr.read().splitlines()
@@ -68,7 +68,7 @@ def test_a_socket_of_another_server_is_not_taken(aws: Emulator, tmp_path: Path) 
 
 
 def test_a_unix_socket_drains_at_once(aws: Emulator, tmp_path: Path) -> None:
-    with serving(aws, TASKGATE_LISTEN_HOST=f"unix:{tmp_path}/taskgate.sock") as server:
+    with running_process(aws, TASKGATE_LISTEN_HOST=f"unix:{tmp_path}/taskgate.sock") as server:
         server.line("listening")
         assert server.stop(signal.SIGTERM) == 0
 

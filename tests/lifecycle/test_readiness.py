@@ -24,8 +24,8 @@ from taskgate_server.upstream.aws_client.endpoint_probe import (
 )
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
 from taskgate_server.upstream.rate_limit.throttling import FORGET_SECONDS, Throttling
-from tests.conftest import REGION, running_app, running_server, settings_for
-from tests.support.replicas import wait_until
+from tests.support.polling import wait_until
+from tests.support.running_server import REGION, running_app, running_server, settings_for
 
 DEADLINE_SERVICE = "taskgate.deadline.v1.DeadlineService"
 

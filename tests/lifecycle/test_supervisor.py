@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskgate_server import aws_connections as doors
+from taskgate_server import aws_connections
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings, SettingsError, load_settings
 from taskgate_server.shutdown import Shutdown
@@ -220,8 +220,8 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
     aws = {"omics": AwsSettings(request_rates={"StartRun": 2.0})}
     rates = []
     for workers in (1, 4):
-        opened = doors.open_connections(
-            Settings(workers=workers, aws=aws), DEFAULT_TARGET, doors.Telemetry()
+        opened = aws_connections.open_connections(
+            Settings(workers=workers, aws=aws), DEFAULT_TARGET, aws_connections.Telemetry()
         )
         limiter = opened.gateways["omics"].paced.limiter
         more = opened.logs["deadline"].paced.limiter.rate("GetLogEvents")

@@ -10,20 +10,10 @@ import time
 
 import grpc
 
-from taskgate_server.calls import Call
 from taskgate_server.pipeline.call_log import FLUSH_SECONDS, CallLog, JsonLines
+from tests.support.calls import make_call
 
 MOMENT = 1_700_000_000.7
-
-
-def call(**more: object) -> Call:
-    told = {
-        "method": "taskgate.v1.TaskService/GetTask",
-        "call_id": "a1b2",
-        "time_remaining": lambda: None,
-        **more,
-    }
-    return Call(**told)  # type: ignore[arg-type]  # of all kinds
 
 
 def log(stream: io.StringIO) -> CallLog:
@@ -33,8 +23,8 @@ def log(stream: io.StringIO) -> CallLog:
 async def test_a_line_is_a_json_object_like_all_others() -> None:
     stream = io.StringIO()
     lines = log(stream)
-    lines.ended(call(aws_request_id='odd"one\\', code=grpc.StatusCode.NOT_FOUND), 0.0123456)
-    lines.ended(call(), 2.0)
+    lines.ended(make_call(aws_request_id='odd"one\\', code=grpc.StatusCode.NOT_FOUND), 0.0123456)
+    lines.ended(make_call(), 2.0)
     assert stream.getvalue() == "", "they wait for each other"
     lines.flush()
     first, second = map(json.loads, stream.getvalue().splitlines())
@@ -60,14 +50,14 @@ async def test_lines_do_not_wait_long() -> None:
             written.set()
 
     stream = Stream()
-    log(stream).ended(call(), 0.1)
+    log(stream).ended(make_call(), 0.1)
     await asyncio.wait_for(written.wait(), 100 * FLUSH_SECONDS)
     assert stream.getvalue().count("\n") == 1
 
 
 async def test_without_a_stream_nothing_is_kept() -> None:
     lines = CallLog(None)
-    lines.ended(call(), 0.1)
+    lines.ended(make_call(), 0.1)
     lines.flush()
     assert not lines._lines
 
@@ -82,7 +72,7 @@ async def test_many_lines_are_written_in_pieces_that_nobody_else_can_break() -> 
 
     lines = log(Stream())
     for number in range(100):
-        lines.ended(call(call_id=f"{number:04}"), 1.0)
+        lines.ended(make_call(call_id=f"{number:04}"), 1.0)
     lines.flush()
     assert 1 < len(pieces) < 50
     assert max(map(len, pieces)) <= select.PIPE_BUF

@@ -24,7 +24,6 @@ REASONS_IN = (
     "errors.py",
     "auth/authentication.py",
     "auth/decisions.py",
-    "auth/tokens.py",
     "rpc/spool.py",
     "tasks/logs/finder.py",
     "tasks/updates.py",

@@ -10,7 +10,7 @@ import pytest
 
 from taskgate_server.pipeline.call_log import TextLines
 from taskgate_server.telemetry.text_format import TextFormatter, escape, text_line
-from tests.pipeline.test_call_log import call
+from tests.support.calls import make_call
 
 
 def test_a_line_has_time_level_message_and_fields() -> None:
@@ -55,7 +55,7 @@ def test_a_traceback_is_indented_and_escaped() -> None:
 
 
 def test_a_call() -> None:
-    line = TextLines(is_colored=False, localtime=lambda: time.gmtime(0))(call(), 0.0123)
+    line = TextLines(is_colored=False, localtime=lambda: time.gmtime(0))(make_call(), 0.0123)
     assert line == (
         "00:00:00 INFO    taskgate.v1.TaskService/GetTask OK duration_ms=12.3 call_id=a1b2\n"
     )

@@ -12,7 +12,8 @@ from grpc import StatusCode
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
-from tests.upstream.test_freshness_at_random import FARM, Aws, settle
+from tests.support.event_loop import settle
+from tests.upstream.versioned_aws import FARM, Aws
 
 
 def ask(gateway: Gateway, *names: str, **more: Any) -> list[asyncio.Task[Any]]:

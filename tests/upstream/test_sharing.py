@@ -15,6 +15,7 @@ from taskgate_server.upstream.options import Priority
 from taskgate_server.upstream.requesters import Share
 from taskgate_server.upstream.resources import compile_resource
 from taskgate_server.upstream.writes import Resource, WriteLog
+from tests.support.event_loop import settle
 
 FOREVER = 1e9
 
@@ -162,11 +163,6 @@ class Calls:
         except asyncio.CancelledError:
             self.flights.finish(flight)
             raise
-
-
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_equal_questions_share_a_call_that_is_fresh_enough() -> None:

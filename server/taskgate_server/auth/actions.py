@@ -7,6 +7,7 @@ matches no rule is a write.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from taskgate_server.aws import model
@@ -44,6 +45,7 @@ USE_TARGET: Final = Action("targets/Use", "target")
 """The use of another AWS account or region than the default one."""
 
 
+@cache  # it searches the response shape in AWS's model
 def action_of(method: str) -> Action:
     """Return the action of an RPC.
 
@@ -59,6 +61,7 @@ def action_of(method: str) -> Action:
     return Action(f"{TASKS}/{name}", "read" if name.startswith(UNIFIED_READS) else "write")
 
 
+@cache
 def is_read(method: str) -> bool:
     """Return whether an RPC is in the group `read`, without loading AWS's model.
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from taskgate_server.calls import Call, Rpc
+from taskgate_server.calls import CallContext, Rpc
 from taskgate_server.status import to_status
 
 RESULTS: Final = "results"
@@ -32,12 +32,12 @@ def find_items(rpc: Rpc) -> str | None:
 
 
 def serve_allowed(rpc: Rpc) -> Rpc:
-    """Return the RPC with a behaviour that serves all but `Call.refused_items`."""
+    """Return the RPC with a behaviour that serves all but `CallContext.refused_items`."""
     field = find_items(rpc)
     if field is None:
         return rpc
 
-    async def serve(request: Message, call: Call) -> Any:
+    async def serve(request: Message, call: CallContext) -> Any:
         if not call.refused_items:
             return await rpc.behaviour(request, call)
         names = [_name(item) for item in getattr(request, field)]
@@ -54,7 +54,7 @@ def serve_allowed(rpc: Rpc) -> Rpc:
     return replace(rpc, behaviour=serve)
 
 
-async def _serve_rest(rpc: Rpc, field: str, request: Message, call: Call) -> list[Message]:
+async def _serve_rest(rpc: Rpc, field: str, request: Message, call: CallContext) -> list[Message]:
     """Return the results of the items that are not refused."""
     rest = type(request)()
     rest.CopyFrom(request)

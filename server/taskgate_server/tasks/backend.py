@@ -16,7 +16,7 @@ from taskgate_server import errors
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation, Rows
 from taskgate_server.bounded_cache import BoundedCache
-from taskgate_server.calls import DEFAULT_TARGET, Call
+from taskgate_server.calls import DEFAULT_TARGET, CallContext
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.listing.page import Page
@@ -111,7 +111,7 @@ class TaskBackend(ABC):
     async def ask(
         self, operation: str, params: Mapping[str, Any], options: CallOptions
     ) -> AwsResponse:
-        """Call an operation, see `Gateway.call`."""
+        """CallContext an operation, see `Gateway.call`."""
         return await self.gateway.call(operation, params, options)
 
     async def fetch_page(
@@ -136,7 +136,7 @@ class TaskBackend(ABC):
         )
         return paged.read(aws_response.value), aws_response.observe_time
 
-    async def get(self, name: str, call: Call) -> task_pb2.Task:
+    async def get(self, name: str, call: CallContext) -> task_pb2.Task:
         """The task of that name.
 
         Raises:
@@ -145,7 +145,7 @@ class TaskBackend(ABC):
         aws_response = await self._answer(name, call)
         return self.task(name, aws_response.value, aws_response.observe_time)
 
-    async def get_response(self, name: str, call: Call) -> bytes:
+    async def get_response(self, name: str, call: CallContext) -> bytes:
         """The same as a serialized GetTaskResponse, which is made once for all who share it."""
         aws_response = await self._answer(name, call)
         response = aws_response.forms.get(name)
@@ -155,7 +155,7 @@ class TaskBackend(ABC):
             aws_response.forms[name] = response
         return response
 
-    async def _answer(self, name: str, call: Call) -> AwsResponse:
+    async def _answer(self, name: str, call: CallContext) -> AwsResponse:
         aws_request = self._cached.get(name)
         if aws_request is None:
             params = self.names.parse(name, "name")
@@ -164,7 +164,10 @@ class TaskBackend(ABC):
         aws_response = self.gateway.kept(aws_request, call.max_age)
         if aws_response is None:
             aws_response = await self.gateway.ask(aws_request, CallOptions.of(call))
-        call.aws_request_id, call.aws_span = aws_response.request_id, aws_response.span
+        call.record.aws_request_id, call.record.aws_span = (
+            aws_response.request_id,
+            aws_response.span,
+        )
         return aws_response
 
     async def get_many(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from taskgate.v1 import task_service_pb2
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.tasks.backend import Backends, TaskBackend
 
 
@@ -22,7 +22,7 @@ class Info:
     async def get_server_info(
         self,
         request: task_service_pb2.GetServerInfoRequest,  # noqa: ARG002  # it is empty
-        call: Call,  # noqa: ARG002  # AWS is not asked
+        call: CallContext,  # noqa: ARG002  # AWS is not asked
     ) -> task_service_pb2.GetServerInfoResponse:
         """TaskService.GetServerInfo."""
         backends = self.backends.by_service

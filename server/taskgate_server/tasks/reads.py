@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Backends, TaskBackend, TaskView
 from taskgate_server.tasks.durations import seconds_of
@@ -28,16 +28,16 @@ class Reads:
     max_response_bytes: int
     """Of one response with many tasks."""
 
-    async def get_task(self, request: task_service_pb2.GetTaskRequest, call: Call) -> bytes:
+    async def get_task(self, request: task_service_pb2.GetTaskRequest, call: CallContext) -> bytes:
         """TaskService.GetTask; the response is serialized already."""
         backend = self.backends.of(request.name, "name")
         max_age = seconds_of(request, "max_age")
         if max_age is not None:
-            call.max_age = max_age
+            call = call._replace(max_age=max_age)
         return await backend.get_response(request.name, call)
 
     async def batch_get_tasks(
-        self, request: task_service_pb2.BatchGetTasksRequest, call: Call
+        self, request: task_service_pb2.BatchGetTasksRequest, call: CallContext
     ) -> task_service_pb2.BatchGetTasksResponse:
         """TaskService.BatchGetTasks."""
         faults = Faults()
@@ -53,14 +53,14 @@ class Reads:
         )
 
     async def list_tasks(
-        self, request: task_service_pb2.ListTasksRequest, call: Call
+        self, request: task_service_pb2.ListTasksRequest, call: CallContext
     ) -> task_service_pb2.ListTasksResponse:
         """TaskService.ListTasks."""
         wanted = read_request(request, self.backends)
         return await list_tasks(wanted, call, self.max_response_bytes)
 
     async def summarize_tasks(
-        self, request: task_service_pb2.SummarizeTasksRequest, call: Call
+        self, request: task_service_pb2.SummarizeTasksRequest, call: CallContext
     ) -> task_service_pb2.SummarizeTasksResponse:
         """TaskService.SummarizeTasks."""
         kinds = {kind for each in self.backends.by_service.values() for kind in each.summarized}
@@ -100,7 +100,7 @@ def _check_count(count: int) -> None:
 
 
 def _result(
-    name: str, outcome: task_pb2.Task | errors.TaskgateError, call: Call
+    name: str, outcome: task_pb2.Task | errors.TaskgateError, call: CallContext
 ) -> task_service_pb2.TaskResult:
     if isinstance(outcome, errors.TaskgateError):
         return task_service_pb2.TaskResult(name=name, error=to_status(outcome, call.call_id))

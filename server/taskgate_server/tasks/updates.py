@@ -16,7 +16,7 @@ from grpc import StatusCode
 
 from taskgate.v1 import task_pb2, task_update_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.errors import TaskgateError
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Action, Backends, NoVerbs, TaskBackend
@@ -77,28 +77,28 @@ class Updates:
     make_request_id: Callable[[], str] = _make_request_id
 
     async def cancel_task(
-        self, request: task_update_pb2.CancelTaskRequest, call: Call
+        self, request: task_update_pb2.CancelTaskRequest, call: CallContext
     ) -> task_update_pb2.CancelTaskResponse:
         """TaskService.CancelTask."""
         task = await self._update(request, task_update_pb2.TASK_ACTION_CANCEL, call)
         return task_update_pb2.CancelTaskResponse(task=task)
 
     async def retry_task(
-        self, request: task_update_pb2.RetryTaskRequest, call: Call
+        self, request: task_update_pb2.RetryTaskRequest, call: CallContext
     ) -> task_update_pb2.RetryTaskResponse:
         """TaskService.RetryTask."""
         task = await self._update(request, task_update_pb2.TASK_ACTION_RETRY, call)
         return task_update_pb2.RetryTaskResponse(task=task)
 
     async def suspend_task(
-        self, request: task_update_pb2.SuspendTaskRequest, call: Call
+        self, request: task_update_pb2.SuspendTaskRequest, call: CallContext
     ) -> task_update_pb2.SuspendTaskResponse:
         """TaskService.SuspendTask."""
         task = await self._update(request, task_update_pb2.TASK_ACTION_SUSPEND, call)
         return task_update_pb2.SuspendTaskResponse(task=task)
 
     async def batch_update_tasks(
-        self, request: task_update_pb2.BatchUpdateTasksRequest, call: Call
+        self, request: task_update_pb2.BatchUpdateTasksRequest, call: CallContext
     ) -> task_update_pb2.BatchUpdateTasksResponse:
         """TaskService.BatchUpdateTasks."""
         _check_batch(request)
@@ -114,14 +114,16 @@ class Updates:
             _note(updates, request_id, request.reason, call)
         for backend, group in _by_backend(updates):
             outcomes |= await self._write(backend, group, request_id, call)
-        call.audit["failed_count"] = sum(error is not None for error in outcomes.values())
+        call.record.audit["failed_count"] = sum(error is not None for error in outcomes.values())
         return task_update_pb2.BatchUpdateTasksResponse(
             results=[
                 _result(update.name, outcomes[update.name], call) for update in request.updates
             ]
         )
 
-    async def _update(self, request: UpdateRequest, action: Action, call: Call) -> task_pb2.Task:
+    async def _update(
+        self, request: UpdateRequest, action: Action, call: CallContext
+    ) -> task_pb2.Task:
         """Does it, and reads what became of the task."""
         update = self._plan(request.name, action, request.request_id)
         request_id = request.request_id or self.make_request_id()
@@ -130,11 +132,10 @@ class Updates:
         error = outcomes[update.name]
         if error is not None:
             raise error
-        call.max_age = 0.0
-        return await update.backend.get(update.name, call)
+        return await update.backend.get(update.name, call._replace(max_age=0.0))
 
     async def _write(
-        self, backend: TaskBackend, updates: Sequence[Update], request_id: str, call: Call
+        self, backend: TaskBackend, updates: Sequence[Update], request_id: str, call: CallContext
     ) -> dict[str, TaskgateError | None]:
         """The outcome of each by its task's name; all are of one backend."""
         try:
@@ -183,9 +184,9 @@ class Updates:
         )
 
 
-def _note(updates: Sequence[Update], request_id: str, reason: str, call: Call) -> None:
+def _note(updates: Sequence[Update], request_id: str, reason: str, call: CallContext) -> None:
     """Who is asked to do what, and why, for the audit."""
-    call.audit |= {
+    call.record.audit |= {
         "request_id": request_id[:MAX_REQUEST_ID],
         "reason": quotable(reason),
         "actions": Counter(update.action for update in updates),
@@ -223,7 +224,9 @@ def _by_backend(updates: Sequence[Update]) -> list[tuple[TaskBackend, list[Updat
     return [(group[0].backend, group) for group in groups.values()]
 
 
-def _result(name: str, error: TaskgateError | None, call: Call) -> task_update_pb2.TaskUpdateResult:
+def _result(
+    name: str, error: TaskgateError | None, call: CallContext
+) -> task_update_pb2.TaskUpdateResult:
     told = to_status(error, call.call_id) if error is not None else None
     return task_update_pb2.TaskUpdateResult(name=name, error=told)
 

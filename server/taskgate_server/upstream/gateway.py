@@ -59,7 +59,7 @@ class Sharing:
 
     default_max_age: float
     """Seconds that an answer may be old when the caller does not say."""
-    max_max_age: float
+    max_cache_age: float
     """Seconds after which no answer is kept."""
     max_entries: int
     max_bytes: int
@@ -107,10 +107,10 @@ class Gateway:
         self.cache: ResponseCache[Outcome] = ResponseCache(
             max_entries=sharing.max_entries,
             max_bytes=sharing.max_bytes,
-            max_age=sharing.max_max_age,
+            max_age=sharing.max_cache_age,
         )
         self.in_flight_calls: InFlightCalls[AwsRequest, AwsResponse] = InFlightCalls()
-        self._writes = WriteLog(sharing.max_max_age)
+        self._writes = WriteLog(sharing.max_cache_age)
         self.lists = Lists(paced)
         self.batches = Batches(
             paced,

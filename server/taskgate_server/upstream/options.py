@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 
 POLLERS: Final = "pollers"
 """The requester of all background pollers. Names of authenticated callers begin with their kind,
@@ -33,10 +33,10 @@ class CallOptions:
     sent."""
     priority: Priority = Priority.INTERACTIVE
     requester: str = ""
-    """Whose share of the quota the call uses: `Call.requester`, or `POLLERS`."""
+    """Whose share of the quota the call uses: `CallContext.requester`, or `POLLERS`."""
 
     @classmethod
-    def of(cls, call: Call, *, max_age: float | None = None) -> CallOptions:
+    def of(cls, call: CallContext, *, max_age: float | None = None) -> CallOptions:
         """Return the options of the AWS calls that serve an RPC.
 
         Args:

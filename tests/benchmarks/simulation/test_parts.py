@@ -13,32 +13,21 @@ import pytest
 from benchmarks.simulation import experiments, memory, paper
 from benchmarks.simulation.account import Account
 from benchmarks.simulation.clock import seeded, virtually
-from benchmarks.simulation.fleet import Scene
 from benchmarks.simulation.replica import Replica
-from benchmarks.simulation.routing import ROBIN, RingHash, RoundRobin
+from benchmarks.simulation.routing import RingHash, RoundRobin
 from benchmarks.simulation.tables import TABLES, filled, markers
 from benchmarks.simulation.world import World
 from taskgate_server.aws_connections import Telemetry, open_connections
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import Settings
+from tests.benchmarks.simulation.scene import SCENE
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs/scaling.md").read_text()
 NAMES = [f"omics/runs/{number}" for number in range(2_000)]
-SCENE = Scene(
-    service="omics",
-    replicas=3,
-    routing=ROBIN,
-    parents=9,
-    watchers=60,
-    readers=400,
-    ramp=10.0,
-    warm_up=20.0,
-    seconds=30.0,
-)
 SCRIPT = """
 from benchmarks.simulation import experiments
-from tests.benchmarks.simulation.test_parts import SCENE
+from tests.benchmarks.simulation.scene import SCENE
 print(experiments.watched(SCENE))
 """
 

@@ -22,6 +22,7 @@ from taskgate_server.services.supporting import LOGS, SQS
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.credential_check import CredentialCheck
 from taskgate_server.upstream.aws_client.factory import AwsClient, Reply
+from tests.support.polling import wait_until_async
 
 
 class Pauses:
@@ -152,13 +153,6 @@ async def test_a_client_on_demand_is_made_for_the_first_who_asks() -> None:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for the connection's task and the executor's threads."""
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110  # the connection has no event for it
-            await asyncio.sleep(0.001)
-
-
 @pytest.mark.parametrize(
     "outcome",
     [
@@ -177,13 +171,13 @@ async def test_a_refusal_that_the_probe_does_not_confirm(outcome: Exception | No
         connection, task = await running(Maker(made), Pauses(), executor)
         await connection.ready()
         connection.refused(made, "GetWorkflow", refused())
-        await until(lambda: "GetWorkflow" in connection._check._not_before)
+        await wait_until_async(lambda: "GetWorkflow" in connection._check._not_before)
         for _ in range(20):
             connection.refused(made, "GetWorkflow", refused())
             assert not connection._check._suspected.is_set(), "it is explained for now"
             assert await connection.ready() is made
         connection.refused(made, "ListRuns", refused())
-        await until(lambda: "ListRuns" in connection._check._not_before)
+        await wait_until_async(lambda: "ListRuns" in connection._check._not_before)
         assert made.called == ["ListRuns", "ListWorkflows"]
         assert await connection.ready() is made
         task.cancel()
@@ -219,7 +213,7 @@ async def test_an_accepted_call_outweighs_two_refused_operations() -> None:
         await connection.ready()
         connection.refused(made, "GetWorkflow", refused())
         connection.accepted(made, "GetRun")
-        await until(lambda: "GetWorkflow" in connection._check._not_before)
+        await wait_until_async(lambda: "GetWorkflow" in connection._check._not_before)
         assert await connection.ready() is made
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

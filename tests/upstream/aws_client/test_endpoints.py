@@ -27,7 +27,7 @@ from taskgate_server.services.supporting import SQS
 from taskgate_server.upstream.aws_client.endpoints import CaBundleError, prefix_name, prefix_names
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
 from taskgate_server.upstream.event_queue import queue_settings
-from tests.conftest import REGION, running_server
+from tests.support.running_server import REGION, running_server
 
 LOCAL = "http://127.0.0.1:9"
 PRIVATE = "https://vpce-1.example:8443"
@@ -116,7 +116,7 @@ def test_an_unknown_host_prefix_is_a_fault_of_the_settings() -> None:
     with pytest.raises(SettingsError) as raised:
         app.build(Settings(aws=aws, targets={"far": {"aws": aws}}))
     assert raised.value.faults == [
-        f"{table}.omics.endpoint_urls.workflow-: no such host prefix; there are"
+        f"{table}.omics.endpoint_urls.workflow-: unknown host prefix; known are"
         " analytics, control-storage, storage, tags, workflows"
         for table in ("aws", "targets.far.aws")
     ]

@@ -14,6 +14,7 @@ from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.batching.queue import Batcher
 from taskgate_server.upstream.options import Priority
 from taskgate_server.upstream.requesters import Requesters, Share
+from tests.support.event_loop import settle
 
 SHARE = Share(Priority.INTERACTIVE, "alice")
 
@@ -83,11 +84,6 @@ class Upstream:
             linger=linger,
             sleep=self.sleep,
         )
-
-
-async def settle() -> None:
-    for _ in range(8):
-        await asyncio.sleep(0)
 
 
 def ask(batcher: Batcher[AwsRequest, int], *questions: int) -> list[asyncio.Task[str]]:

@@ -108,7 +108,7 @@ def gateway(sender: Sender) -> Gateway:
     )
     sharing = Sharing(
         default_max_age=0.0,
-        max_max_age=1.0,
+        max_cache_age=1.0,
         max_entries=0,
         max_bytes=0,
         batch_slots=1,

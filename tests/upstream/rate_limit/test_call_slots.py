@@ -12,8 +12,8 @@ from taskgate_server.errors import TaskgateError
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.upstream.rate_limit.limiter import Limits, RateLimiter
 from taskgate_server.upstream.requesters import Requesters
-from tests.upstream.rate_limit.test_fair_admission import GET, POLLER, A, B, C, end, flood, limiter
-from tests.upstream.rate_limit.test_limiter import in_virtual_time, now, settle
+from tests.support.event_loop import in_virtual_time, now, settle
+from tests.upstream.rate_limit.admission import GET, POLLER, A, B, C, end, flood, limiter
 
 
 def unlimited(max_in_flight: float) -> RateLimiter:

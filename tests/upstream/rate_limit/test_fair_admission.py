@@ -24,38 +24,20 @@ from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.rate_limit.limiter import Limits, RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import Permit
 from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
-from tests.upstream.rate_limit.test_limiter import in_virtual_time, now, settle
-
-GET = "GetRun"
-SPACING = 1 / 9.6
-A, B, C = (Share(Priority.INTERACTIVE, name) for name in "abc")
-POLLER = Share(Priority.POLLER, "p")
-SHARES = [A, B, C, POLLER]
-
-
-def limiter(*, max_in_flight: float = math.inf, **limits: Any) -> RateLimiter:
-    """A limiter of 9.6 calls per second."""
-    return RateLimiter(
-        OMICS, Limits(**limits), clock=now, random=seeded(1), max_in_flight=max_in_flight
-    )
-
-
-async def admitted(
-    limit: RateLimiter, share: Share, give_up_at: float = math.inf, operation: str = GET
-) -> float:
-    """Wait for a permit; return when it came."""
-    await limit.admit(operation, Requesters.sole(share, give_up_at))
-    return now()
-
-
-def flood(limit: RateLimiter, share: Share, count: int, **more: Any) -> list[asyncio.Task[float]]:
-    return [asyncio.create_task(admitted(limit, share, **more)) for _ in range(count)]
-
-
-async def end(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+from tests.support.event_loop import in_virtual_time, now, settle
+from tests.upstream.rate_limit.admission import (
+    GET,
+    POLLER,
+    SHARES,
+    SPACING,
+    A,
+    B,
+    C,
+    admitted,
+    end,
+    flood,
+    limiter,
+)
 
 
 @in_virtual_time

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,14 +27,11 @@ from taskgate_server.upstream.rate_limit.limiter import (
 )
 from taskgate_server.upstream.rate_limit.token_bucket import MAX_HOLD_SECONDS, Permit
 from taskgate_server.upstream.requesters import Requesters, Share
+from tests.support.event_loop import in_virtual_time, now, settle
 
 GET = "GetRunTask"
 SPACING = 1 / 9.6
 INTERACTIVE, POLLER = Priority.INTERACTIVE, Priority.POLLER
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def limiter(**limits: Any) -> RateLimiter:
@@ -52,22 +49,6 @@ async def admitted(
 ) -> tuple[float, Permit]:
     permit = await limiter.admit(GET, Requesters.sole(Share(priority, ""), give_up_at))
     return now(), permit
-
-
-async def settle() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
-def in_virtual_time(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    def run() -> None:
-        async def main() -> None:
-            await test()
-
-        virtually(main())
-
-    run.__name__ = getattr(test, "__name__", "run")
-    return run
 
 
 @in_virtual_time

@@ -14,7 +14,7 @@ from grpc import StatusCode
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.listing import page_tokens
 from taskgate_server.tasks.listing.page import Page
@@ -70,7 +70,7 @@ class _Collected:
 
 
 async def list_tasks(
-    wanted: Wanted, call: Call, max_bytes: int, clock: Callable[[], float] = time.monotonic
+    wanted: Wanted, call: CallContext, max_bytes: int, clock: Callable[[], float] = time.monotonic
 ) -> task_service_pb2.ListTasksResponse:
     """Return the requested page.
 
@@ -113,7 +113,7 @@ def _room(wanted: Wanted) -> int:
     return min(wanted.page_size, MAX_COMPLETED_SINGLY) if completed_singly else wanted.page_size
 
 
-def _options(wanted: Wanted, call: Call, elapsed: float) -> CallOptions:
+def _options(wanted: Wanted, call: CallContext, elapsed: float) -> CallOptions:
     # What was asked of AWS after the request arrived is fresh enough for the rest of it.
     max_age = call.max_age if wanted.max_age is None else wanted.max_age
     return CallOptions.of(call, max_age=None if max_age is None else max_age + elapsed)

@@ -10,7 +10,7 @@ import pytest
 
 from taskgate_server import errors
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State
-from tests.upstream.test_circuit_breaker import (
+from tests.upstream.breakers import (
     ORIGIN,
     Clock,
     aws_error,

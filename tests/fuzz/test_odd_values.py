@@ -14,11 +14,11 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.differential import mirror
-from tests.differential.exchange import differences
-from tests.differential.odd_values import OddResponse, odd_response, without
 from tests.fuzz import answer_run, replies
 from tests.fuzz.inprocess import REQUEST_ID, AwsResponse, Bench, Target
+from tests.fuzz.odd_values import OddResponse, odd_response, without
+from tests.support.contract import mirror
+from tests.support.contract.exchange import differences
 from tests.support.seeds import SEED
 
 RESPONSES = int(os.environ.get("ODD_RESPONSES", "600"))

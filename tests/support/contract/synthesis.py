@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from taskgate_server.aws import model
-from tests.differential import values
+from tests.support.contract import values
 from tests.support.seeds import VOLUME, seeded, varied
 
 RECURSION_LIMIT = 3

@@ -22,8 +22,8 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.core.observation import RecordedRequest
 from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
-from tests.differential import mirror
-from tests.differential.synthesis import Synthesizer, Variant, WireAnswer
+from tests.support.contract import mirror
+from tests.support.contract.synthesis import Synthesizer, Variant, WireAnswer
 
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 TIME_LIMIT_SECONDS = 20

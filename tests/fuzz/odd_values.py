@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from taskgate_server.aws import model
-from tests.differential.synthesis import FULL, Synthesizer, Variant
+from tests.support.contract.synthesis import FULL, Synthesizer, Variant
 
 Key: TypeAlias = str | int
 

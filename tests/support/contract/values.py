@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from taskgate_server.aws import model
-from tests.differential import patterns
+from tests.support.contract import patterns
 
 _LONGEST = 120
 """Longer texts than this are made only where the model asks for them."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
-from taskgate_client import CallError
 from taskgate_emulator import Emulator
 from taskgate_emulator.control import AddedJob, AddedRun
-from tests.conftest import running_server, settings_for
+from tests.support.running_server import running_server, settings_for
 
 Stub = task_service_pb2_grpc.TaskServiceStub
 
@@ -51,23 +49,6 @@ def stub_of(emulator: Emulator, **settings: Any) -> Iterator[Stub]:
         yield Stub(channel)
 
 
-class Calls:
-    """The AWS operations that were called in a `with` block."""
-
-    def __init__(self, aws: Emulator) -> None:
-        self._aws = aws
-        self.counts: Mapping[str, int] = {}
-
-    def __enter__(self) -> Calls:
-        self._since = self._aws.request_count
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        new = self._aws.request_count - self._since
-        recorded = self._aws.requests[-new:] if new else []
-        self.counts = Counter(str(request.operation) for request in recorded)
-
-
 def every_page(
     stub: Stub, request: task_service_pb2.ListTasksRequest
 ) -> Iterator[task_service_pb2.ListTasksResponse]:
@@ -82,11 +63,3 @@ def every_page(
 def every_task(stub: Stub, **request: Any) -> list[task_pb2.Task]:
     pages = every_page(stub, task_service_pb2.ListTasksRequest(**request))
     return [task for page in pages for task in page.tasks]
-
-
-def refusal(rpc: Any, request: Any) -> CallError:
-    try:
-        rpc(request)
-    except grpc.RpcError as error:
-        return CallError.of(error)
-    raise AssertionError("the call succeeded")

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import running_app, settings_for
+from tests.support.running_server import running_app, settings_for
 
-OWN = "taskgate_"
+METRIC_PREFIX = "taskgate_"
 
 
 @dataclass(frozen=True)
-class Place:
+class MeteredServer:
     """Where a server with metrics is."""
 
     address: str
@@ -41,8 +41,8 @@ class Place:
 
 
 @contextmanager
-def place(endpoint_url: str, **more: object) -> Iterator[Place]:
+def metered_server(endpoint_url: str, **more: object) -> Iterator[MeteredServer]:
     settings = settings_for(endpoint_url, admin_port=0, **more)
     with running_app(settings) as (app, address):
         assert app.admin is not None
-        yield Place(str(address), f"http://127.0.0.1:{app.admin.port}/metrics")
+        yield MeteredServer(str(address), f"http://127.0.0.1:{app.admin.port}/metrics")

@@ -12,26 +12,16 @@ import grpc
 from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.core.clock import ManualClock
-from taskgate_emulator.seeds import ids as seed
-from tests.conftest import running_server, settings_for
 from tests.support.follower import Picture
+from tests.support.running_server import running_server, settings_for
 
-JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
-JOB_IDS = {"farmId": seed.FARM_ID, "queueId": seed.QUEUE_ID, "jobId": seed.JOB_ID}
-STEP = f"{JOB}/steps/{seed.RENDER_STEP_ID}"
-RUN = f"omics/runs/{seed.RUN_ID}"
-ENDED_RUN = f"omics/runs/{seed.ENDED_RUN_ID}"
-RUNNING = f"{STEP}/tasks/{seed.RUNNING_TASK_ID}"
-FAILED = f"{STEP}/tasks/{seed.FAILED_TASK_ID}"
-CANCELED = f"{STEP}/tasks/{seed.CANCELED_TASK_ID}"
-ABSENT = f"{STEP}/tasks/task-{'0' * 32}-0"
 Request = task_watch_pb2.WatchTasksRequest
 End = task_watch_pb2
 SECONDS = 15.0
 
 
 @dataclass
-class Place:
+class ManualClockServer:
     """An emulator, a server, and a way to ask it."""
 
     aws: Emulator
@@ -41,18 +31,22 @@ class Place:
 
 
 @contextmanager
-def running_place() -> Iterator[Place]:
+def manual_clock_server() -> Iterator[ManualClockServer]:
     clock = ManualClock()
     with (
         Emulator(clock=clock) as aws,
         running_server(settings_for(aws.endpoint_url)) as address,
         grpc.insecure_channel(str(address)) as channel,
     ):
-        yield Place(aws, clock, task_service_pb2_grpc.TaskServiceStub(channel), str(address))
+        yield ManualClockServer(
+            aws, clock, task_service_pb2_grpc.TaskServiceStub(channel), str(address)
+        )
 
 
 @contextmanager
-def watch(place: Place, **request: Any) -> Iterator[tuple[Picture, Callable[..., None]]]:
+def watch(
+    place: ManualClockServer, **request: Any
+) -> Iterator[tuple[Picture, Callable[..., None]]]:
     """A watch, and a way to read on until something is so."""
     picture = Picture()
     stream = place.stub.WatchTasks(Request(**request), timeout=SECONDS)

@@ -7,7 +7,6 @@ import gc
 import os
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,9 +20,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
-from tests.lifecycle.test_process import cpu_seconds
+from tests.support.demo_names import RUNNING
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
-from tests.support.watch_place import RUNNING
+from tests.support.server_process import COMMAND, cpu_seconds
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20.0
@@ -35,7 +34,7 @@ permit (principal in Group::"all", action in [Action::"read", Action::"write"], 
 
 
 @dataclass
-class Site:
+class GuardedServer:
     """The server, its log so far, and its issuer of tokens."""
 
     process: subprocess.Popen[str]
@@ -92,15 +91,20 @@ def ended(call: Callable[[], object]) -> str:
 
 
 @contextmanager
-def running_site(
-    aws: Emulator, folder: Path, *, weakness: str = "", rules: str = POLICY, **settings: str
-) -> Iterator[Site]:
+def guarded_server(
+    aws: Emulator,
+    folder: Path,
+    *,
+    command: Sequence[str] = COMMAND,
+    rules: str = POLICY,
+    **settings: str,
+) -> Iterator[GuardedServer]:
     """Run a server that knows its callers by token, and read its log.
 
     Args:
         aws: its AWS.
         folder: for the policy.
-        weakness: a function of `weaknesses` that turns a defence off, for the control of a test.
+        command: the command that serves.
         rules: its policy, in Cedar.
         settings: variables without `TASKGATE_`, in lower case.
     """
@@ -125,13 +129,13 @@ def running_site(
             **{f"TASKGATE_{name.upper()}": value for name, value in given.items()},
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.attack.weakened", weakness or "none", "serve"],
+            command,
             cwd=ROOT,
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
         )
-        site = Site(process, issuer, policy)
+        site = GuardedServer(process, issuer, policy)
         reader = _read_log(site)
         try:
             _await(site)
@@ -144,7 +148,7 @@ def running_site(
             process.stderr.close()
 
 
-def _read_log(site: Site) -> threading.Thread:
+def _read_log(site: GuardedServer) -> threading.Thread:
     """Read the log in a thread, so that the server never waits for it."""
     assert site.process.stderr is not None
     stream = site.process.stderr
@@ -153,7 +157,7 @@ def _read_log(site: Site) -> threading.Thread:
     return reader
 
 
-def _await(site: Site) -> None:
+def _await(site: GuardedServer) -> None:
     """Wait until the server serves; its first calls load what is loaded once."""
     until = time.monotonic() + SECONDS
     while not site.address:
@@ -180,7 +184,7 @@ class Cost:
     codes: Mapping[str, int]
 
 
-def measure(site: Site, calls: Sequence[Callable[[], object]]) -> Cost:
+def measure(site: GuardedServer, calls: Sequence[Callable[[], object]]) -> Cost:
     """Return what some calls cost, one after the other."""
     gc.collect()
     cpu, rss = site.cpu(), site.rss()
@@ -202,7 +206,7 @@ class Experience:
     """Failed checks of `live`."""
 
 
-async def experience(site: Site, metadata: Metadata, calls: int = 150) -> Experience:
+async def experience(site: GuardedServer, metadata: Metadata, calls: int = 150) -> Experience:
     """Read a cached task now and then, as a quiet caller does."""
     own = (("grpc.use_local_subchannel_pool", 1),)
     took, failures, dead = [], 0, 0

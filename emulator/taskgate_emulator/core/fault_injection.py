@@ -12,8 +12,8 @@ from typing import Any
 
 from taskgate_emulator.core.errors import AwsError
 from taskgate_emulator.core.faults import Fault, Faults
-from taskgate_emulator.core.quotas import Limiter, throttled
-from taskgate_emulator.core.responses import HttpAnswer, json_body
+from taskgate_emulator.core.quotas import Limiter, throttling_error
+from taskgate_emulator.core.responses import HttpResponse, json_body
 from taskgate_server.aws.model import (
     ListShape,
     MapShape,
@@ -25,7 +25,7 @@ from taskgate_server.aws.model import (
     is_union,
 )
 
-__all__ = ["ValidationStyle"]
+__all__ = ["FaultInjector"]
 
 UNKNOWN_WORD = "EMULATED_UNKNOWN_WORD"
 UNKNOWN_MEMBER = "emulatedUnknownMember"
@@ -36,7 +36,7 @@ _SKEW_ALLOWED = timedelta(minutes=5)
 _DELIVERIES = frozenset({"hang", "reset", "cut", "latency"})
 
 
-class ValidationStyle:
+class FaultInjector:
     """Lets calls go wrong, by quota and by fault.
 
     Args:
@@ -50,13 +50,13 @@ class ValidationStyle:
         self._faults = faults
         self._wall = wall
 
-    def answer(
+    def response(
         self,
         operation: OperationModel,
         now: datetime,
         headers: Mapping[str, str],
-        perform: Callable[[], HttpAnswer],
-    ) -> HttpAnswer:
+        perform: Callable[[], HttpResponse],
+    ) -> HttpResponse:
         """The answer of a call, with all that comes between.
 
         Args:
@@ -75,12 +75,12 @@ class ValidationStyle:
         if fault is not None and fault.kind == "clock_skew":
             return self._skewed(fault, headers, perform)
         self._limiter.admit(service, operation.name, now)
-        answer = perform()
-        return answer if fault is None else _spoilt(answer, operation, fault)
+        response = perform()
+        return response if fault is None else _spoilt(response, operation, fault)
 
     def _skewed(
-        self, fault: Fault, headers: Mapping[str, str], perform: Callable[[], HttpAnswer]
-    ) -> HttpAnswer:
+        self, fault: Fault, headers: Mapping[str, str], perform: Callable[[], HttpResponse]
+    ) -> HttpResponse:
         moment = self._wall() + timedelta(seconds=fault.seconds)
         date = {"Date": format_datetime(moment, usegmt=True)}
         signed = _signing_time(headers)
@@ -89,13 +89,13 @@ class ValidationStyle:
             message = (
                 f"Signature expired: {signed:%Y%m%dT%H%M%SZ} is not near {moment:%Y%m%dT%H%M%SZ}"
             )
-            return HttpAnswer(
+            return HttpResponse(
                 status=HTTPStatus.FORBIDDEN,
                 headers={**date, "Content-Type": "application/json", "x-amzn-ErrorType": code},
                 body=json_body({"message": message}),
             )
-        answer = perform()
-        return replace(answer, headers={**answer.headers, **date})
+        response = perform()
+        return replace(response, headers={**response.headers, **date})
 
 
 def _signing_time(headers: Mapping[str, str]) -> datetime | None:
@@ -108,7 +108,7 @@ def _signing_time(headers: Mapping[str, str]) -> datetime | None:
 
 
 def _throttle(operation: OperationModel, fault: Fault) -> AwsError:
-    return throttled(operation.service_model.service_name, seconds=fault.seconds)
+    return throttling_error(operation.service_model.service_name, seconds=fault.seconds)
 
 
 def _quota(operation: OperationModel, _fault: Fault) -> AwsError:
@@ -137,16 +137,16 @@ _REFUSALS: Mapping[str, Callable[[OperationModel, Fault], AwsError]] = {
 }
 
 
-def _spoilt(answer: HttpAnswer, operation: OperationModel, fault: Fault) -> HttpAnswer:
+def _spoilt(response: HttpResponse, operation: OperationModel, fault: Fault) -> HttpResponse:
     if fault.kind in _DELIVERIES:
-        return replace(answer, delivery=fault.kind, delay=fault.seconds)
+        return replace(response, delivery=fault.kind, delay=fault.seconds)
     if fault.kind == "garbage":
-        return replace(answer, body=b"<html><body>this is no JSON</body></html>")
-    if not answer.body or operation.output_shape is None:
-        return answer
+        return replace(response, body=b"<html><body>this is no JSON</body></html>")
+    if not response.body or operation.output_shape is None:
+        return response
     spoil = _unknown_word if fault.kind == "unknown_enum" else _unknown_member
-    document = _walk(json.loads(answer.body), operation.output_shape, spoil)
-    return replace(answer, body=json_body(document))
+    document = _walk(json.loads(response.body), operation.output_shape, spoil)
+    return replace(response, body=json_body(document))
 
 
 def _unknown_word(value: Any, shape: Shape) -> Any:

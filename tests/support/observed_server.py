@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_log_pb2, task_service_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.lifecycle.test_process import Process, serving
-from tests.support.scrape import Place as Scraped
-from tests.support.watch_place import JOB, RUNNING
+from tests.support.demo_names import JOB, RUNNING
+from tests.support.metered_server import MeteredServer as Scraped
+from tests.support.server_process import ServerProcess, running_process
 
 SECONDS = 4.0
 SETTINGS = {
@@ -33,8 +30,12 @@ SETTINGS = {
 }
 
 
+POOLS = 6
+"""Threads and connections that may be there for the next calls to AWS."""
+
+
 @dataclass(frozen=True)
-class Left:
+class OpenResources:
     """What a server has open. Nothing of it may be left of a fault."""
 
     threads: int
@@ -46,10 +47,10 @@ class Left:
     waiting: int
 
 
-class Place:
+class ObservedServer:
     """Asks a server, and looks at it."""
 
-    def __init__(self, aws: Emulator, server: Process, address: str, metrics: str) -> None:
+    def __init__(self, aws: Emulator, server: ServerProcess, address: str, metrics: str) -> None:
         self.aws, self.server, self.address = aws, server, address
         self.bugs: list[str] = []
         """Lines of the server's log about faults of its own."""
@@ -79,14 +80,14 @@ class Place:
         request.heartbeat_interval.FromSeconds(1)
         return self.tasks.WatchTasks(request, timeout=seconds)
 
-    def left(self) -> Left:
+    def left(self) -> OpenResources:
         pid = self.server.process.pid
         families = self.metrics.families()
 
         def value(name: str) -> int:
             return int(sum(sample.value for sample in families[name].samples))
 
-        return Left(
+        return OpenResources(
             threads=len(list(Path(f"/proc/{pid}/task").iterdir())),
             files=len(list(Path(f"/proc/{pid}/fd").iterdir())),
             tasks=value("taskgate_event_loop_tasks"),
@@ -98,14 +99,14 @@ class Place:
 
 
 @contextmanager
-def placed(**more: str) -> Iterator[Place]:
+def observed_server(**more: str) -> Iterator[ObservedServer]:
     with Emulator() as aws, ExitStack() as stack:
         logs = {"TASKGATE_AWS__DEADLINE__LOGS_ENDPOINT_URL": aws.endpoint_url}
-        server = stack.enter_context(serving(aws, **{**SETTINGS, **logs, **more}))
+        server = stack.enter_context(running_process(aws, **{**SETTINGS, **logs, **more}))
         metrics = f"http://{server.line('listening for admin')[0]['address']}/metrics"
         address: str = server.line("listening")[0]["address"]
         assert server.process.stderr is not None
-        place = Place(aws, server, address, metrics)
+        place = ObservedServer(aws, server, address, metrics)
         log = server.process.stderr
         # A pipe that is not read would block the server.
         reader = threading.Thread(
@@ -118,28 +119,17 @@ def placed(**more: str) -> Iterator[Place]:
         reader.join()
 
 
-def told(call: Callable[[], object]) -> str:
-    """How a call ended: the status, the reason, and whether it says how long to wait."""
-    try:
-        call()
-    except grpc.RpcError as error:
-        status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it is a call, too
-        words = [str(error.code().name)]
-        for detail in status.details if status is not None else ():
-            info, wait = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-            if detail.Unpack(info):
-                words.append(info.reason)
-            elif detail.Unpack(wait):
-                words.append("wait")
-        return ", ".join(words)
-    return "OK"
+def quiet(place: ObservedServer) -> bool:
+    """Whether nobody has anything going on; a poller stays a minute for who may come back."""
+    left = place.left()
+    return (left.rpcs, left.watchers, left.waiting) == (0, 0, 0)
 
 
-def until(true: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Whether it becomes so in time."""
-    give_up_at = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > give_up_at:
-            return False
-        time.sleep(0.02)  # the server is another process
-    return True
+def leaks(before: OpenResources, after: OpenResources) -> list[str]:
+    """What is left, in words."""
+    exact = ["rpcs", "pollers", "watchers", "waiting", "tasks"]
+    pooled = ["threads", "files"]
+    return [
+        *(name for name in exact if getattr(after, name) > getattr(before, name)),
+        *(name for name in pooled if getattr(after, name) > getattr(before, name) + POOLS),
+    ]
