@@ -13,7 +13,7 @@ from taskgate_server import aws_connections
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings, SettingsError, load_settings
 from taskgate_server.shutdown import Shutdown
-from taskgate_server.tls import faults
+from taskgate_server.tls import find_faults
 from taskgate_server.workers import LONG_LIFE_SECONDS, Supervisor
 
 TERM, KILL = int(signal.SIGTERM), int(signal.SIGKILL)
@@ -238,6 +238,6 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
     ],
 )
 def test_admin_ports_must_all_be_there(settings: dict[str, int]) -> None:
-    [fault] = faults(Settings(workers=3, **settings))  # type: ignore[arg-type]  # as above
+    [fault] = find_faults(Settings(workers=3, **settings))  # type: ignore[arg-type]  # as above
     assert fault.startswith("admin_port: 3 workers need ports")
-    assert not faults(Settings(workers=1, **settings))  # type: ignore[arg-type]  # as above
+    assert not find_faults(Settings(workers=1, **settings))  # type: ignore[arg-type]  # as above
