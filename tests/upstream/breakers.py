@@ -44,7 +44,7 @@ def aws_error(code: str, status: int) -> errors.TaskgateError:
 
 
 def unreachable() -> errors.TaskgateError:
-    return errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "no route")
+    return errors.UnreachableError(ORIGIN, "no route")
 
 
 def breaker(clock: Clock, **trip: float) -> CircuitBreaker:

@@ -24,7 +24,7 @@ from taskgate_server.upstream.availability import (
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 
 ORIGIN = errors.Origin(service="omics", title=OMICS.title, domain="omics", operation="GetRun")
-RESET = errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "reset")
+RESET = errors.UnreachableError(ORIGIN, "reset")
 
 
 class Service:

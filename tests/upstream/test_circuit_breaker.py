@@ -89,8 +89,8 @@ def test_old_failures_do_not_count() -> None:
         (aws_error("ValidationException", 400), False),
         (aws_error("RequestTimeoutException", 408), False),
         (aws_error("ExpiredTokenException", 403), False),
-        (errors.time_limit_exceeded(ORIGIN, 1), False),
-        (errors.internal(), False),
+        (errors.TimeLimitError(ORIGIN, 1), False),
+        (errors.BugError(), False),
     ],
     ids=lambda value: value.reason if isinstance(value, errors.TaskgateError) else "",
 )
@@ -109,7 +109,7 @@ def test_bugs_and_cancelled_calls_teach_nothing() -> None:
     call(made, unreachable())
     call(made, asyncio.CancelledError())
     call(made, RuntimeError("a bug"))
-    call(made, errors.internal())
+    call(made, errors.BugError())
     assert state(made) is State.CLOSED
     call(made, unreachable())
     assert state(made) is State.OPEN

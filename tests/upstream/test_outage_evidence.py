@@ -130,7 +130,7 @@ def abandon(breaker: CircuitBreaker, clock: Clock, seconds: float, end: BaseExce
 
 
 @pytest.mark.parametrize(
-    "end", [asyncio.CancelledError(), errors.time_limit_exceeded(ORIGIN, 1)], ids=["left", "over"]
+    "end", [asyncio.CancelledError(), errors.TimeLimitError(ORIGIN, 1)], ids=["left", "over"]
 )
 def test_calls_that_their_callers_gave_up(end: BaseException) -> None:
     clock = Clock()

@@ -84,7 +84,7 @@ def aws_error(code: str, **members: object) -> errors.TaskgateError:
 
 
 def unreachable() -> errors.TaskgateError:
-    return errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "no route")
+    return errors.UnreachableError(ORIGIN, "no route")
 
 
 def fault() -> errors.TaskgateError:
@@ -139,19 +139,13 @@ async def test_pauses_have_a_longest() -> None:
         (aws_error("RangeNotSatisfiableException"), False, False),
         (aws_error("ExpiredTokenException"), False, False),
         (aws_error("SomethingNew"), False, False),
-        (errors.internal(), False, False),
+        (errors.BugError(), False, False),
         (errors.invalid_request({"taskId": "empty"}), False, False),
-        (errors.time_limit_exceeded(ORIGIN, 1), False, False),
-        (errors.unavailable(ORIGIN, "UPSTREAM_CIRCUIT_OPEN", "no"), False, False),
-        (errors.unavailable(ORIGIN, "UPSTREAM_CREDENTIALS", "no"), False, False),
-        (errors.unavailable(ORIGIN, "UPSTREAM_CONFIGURATION", "no"), False, False),
-        (
-            errors.TaskgateError(
-                code=grpc.StatusCode.RESOURCE_EXHAUSTED, message="", reason="UPSTREAM_QUOTA"
-            ),
-            False,
-            False,
-        ),
+        (errors.TimeLimitError(ORIGIN, 1), False, False),
+        (errors.CircuitOpenError(ORIGIN, "no"), False, False),
+        (errors.CredentialsMissingError(ORIGIN, "no"), False, False),
+        (errors.ConfigurationError(ORIGIN, "no"), False, False),
+        (errors.QuotaError(ORIGIN, ""), False, False),
     ],
     ids=lambda value: value.reason if isinstance(value, errors.TaskgateError) else "",
 )

@@ -14,14 +14,12 @@ from functools import partial
 from typing import Final, TypeVar
 
 from taskgate.v1 import task_log_pb2
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import CircuitOpenError, QuotaError, TaskgateError
 from taskgate_server.tasks.logs.finder import LogFinder, LogPlace
 from taskgate_server.tasks.logs.messages import to_messages
-from taskgate_server.upstream.circuit_breaker import CIRCUIT_OPEN
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.logs import Cursor, Line, LogReader, Section, read_last
 from taskgate_server.upstream.options import CallOptions, Priority
-from taskgate_server.upstream.rate_limit.token_bucket import QUOTA
 from taskgate_server.upstream.retries import Sleep, is_retryable, is_throttle, retry_info_seconds
 
 T = TypeVar("T")
@@ -93,9 +91,9 @@ class Patience:
             pause = min(pause * 2, MAX_PERIOD_SECONDS)
 
     def _may_pass(self, error: TaskgateError, seconds: float) -> bool:
-        if is_throttle(error) or error.reason == QUOTA:
+        if is_throttle(error) or isinstance(error, QuotaError):
             return True
-        passing = error.reason == CIRCUIT_OPEN or is_retryable(error, repeatable=True)
+        passing = isinstance(error, CircuitOpenError) or is_retryable(error, repeatable=True)
         return self.is_endless and passing and seconds < OUTAGE_SECONDS
 
 

@@ -182,7 +182,7 @@ def row_id(row: Mapping[str, Any], member: str, operation: str) -> str:
     """
     found = row.get(member)
     if not found:
-        raise errors.unreadable_response(operation)
+        raise errors.UnreadableResponseError(operation)
     return str(found)
 
 
