@@ -23,8 +23,8 @@ from taskgate_server.config import AwsSettings
 from taskgate_server.upstream import event_queue as events
 from taskgate_server.upstream.event_queue import EventQueue, EventUse
 from tests.conftest import REGION, running_server, settings_for
-from tests.emulator.test_faults_served import refused_endpoint
 from tests.lifecycle.test_process import serving
+from tests.server.test_aws_faults import refused_endpoint
 from tests.tasks.test_events import JOB, RUN_ARN, STEP, TASK, deadline, omics
 
 DOCS = (Path(__file__).parents[2] / "docs/events.md").read_text()

@@ -16,7 +16,7 @@ from taskgate_client import CallError
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from tests.conftest import running_server, settings_for
-from tests.emulator.test_faults_served import error_of
+from tests.server.test_aws_faults import error_of
 
 JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
 RENDER = f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks"

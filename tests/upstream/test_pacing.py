@@ -16,7 +16,7 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION, running_server, settings_for
-from tests.emulator.test_faults_served import error_of, refused_endpoint
+from tests.server.test_aws_faults import error_of, refused_endpoint
 
 TASK = OmicsTaskName(seed.RUN_ID, seed.CPU_TASK_ID)
 

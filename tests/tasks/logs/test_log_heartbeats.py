@@ -8,7 +8,7 @@ import pytest
 
 from taskgate.v1 import task_service_pb2_grpc
 from taskgate_emulator import Emulator
-from tests.emulator.test_faults_served import error_of
+from tests.server.test_aws_faults import error_of
 from tests.tasks.logs.test_logs import (
     QUEUE_GROUP,
     SESSION,

@@ -17,7 +17,7 @@ from taskgate.v1 import task_log_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from tests.conftest import REGION, running_server, settings_for
-from tests.emulator.test_faults_served import error_of, refused_endpoint
+from tests.server.test_aws_faults import error_of, refused_endpoint
 
 JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
 TASK = f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks/{seed.FAILED_TASK_ID}"
