@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
 from taskgate_server.calls import CallContext
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import OwnError, Reason, TaskgateError
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Action, Backends, NoActions, TaskBackend
 from taskgate_server.telemetry import quotable
