@@ -175,7 +175,7 @@ def test_a_batch_of_updates_is_counted_first() -> None:
 def test_the_measurement_detects_filters_of_any_length(
     rpcs: dict[str, Rpc], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MOST_CHARACTERS", MAX_BYTES)
+    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_CHARACTERS", MAX_BYTES)
     monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_COMPARISONS", MAX_BYTES)
     run = record(field("ListTasks", "parent"), RUN)
     data = run + record(field("ListTasks", "filter"), b"a=b " * 200_000)
