@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from taskgate_emulator.core.registry import Settings, World
+from taskgate_emulator.core.registry import Registry, Settings
 from taskgate_emulator.core.server import serve_until
 
 __all__ = ["run"]
 
 _PORT = 4580
-_WAYS = {
+_COVERAGE = {
     "behaviour": "does what AWS does",
     "generic": "a plain resource, from the model",
     "501": "not emulated",
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.list:
-            _list(World(Settings(seed="empty")))
+            _list(Registry(Settings(seed="empty")))
             return 0
         asyncio.run(_serve(options))
     except (OSError, ValueError) as error:
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    world = World(
+    registry = Registry(
         Settings(
             speed=options.speed,
             seed=options.seed,
@@ -79,16 +79,16 @@ async def _serve(options: argparse.Namespace) -> None:
         sys.stdout.flush()
 
     serving = asyncio.ensure_future(
-        serve_until(asyncio.Event(), world, options.host, options.port, ready)
+        serve_until(asyncio.Event(), registry, options.host, options.port, ready)
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     with suppress(asyncio.CancelledError):
         await serving
 
 
-def _list(world: World) -> None:
-    for service, operations in world.dispatcher.ways().items():
-        for way, meaning in _WAYS.items():
-            names = sorted(name for name, each in operations.items() if each == way)
-            sys.stdout.write(f"{service} {way} ({meaning}): {len(names)}\n")
+def _list(registry: Registry) -> None:
+    for service, operations in registry.dispatcher.coverage().items():
+        for support, meaning in _COVERAGE.items():
+            names = sorted(name for name, each in operations.items() if each == support)
+            sys.stdout.write(f"{service} {support} ({meaning}): {len(names)}\n")
             sys.stdout.writelines(f"  {name}\n" for name in names)

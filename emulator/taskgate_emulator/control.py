@@ -19,12 +19,12 @@ from taskgate_emulator.deadline.tasks import (
     QUEUE,
     STEP,
     TASK,
-    hex_id,
+    new_hex_id,
     run_plan,
     update_task,
 )
 from taskgate_emulator.omics.behaviour import RUN, RUN_TASK
-from taskgate_emulator.omics.failures import ANY_RUN, SERVICE_ERROR, ask_for_failure
+from taskgate_emulator.omics.failures import ANY_RUN, SERVICE_ERROR, schedule_failure
 from taskgate_emulator.seeds import deadline as demo
 from taskgate_emulator.seeds.omics import run_record
 
@@ -97,13 +97,13 @@ class JobControl:
 
         def add(account: Account) -> AddedJob:
             _make_parents(account, farm, queue)
-            job = f"job-{hex_id(account.random)}"
+            job = f"job-{new_hex_id(account.random)}"
             created = {"createdAt": account.now, "createdBy": CALLER}
             record = {**_JOB, **created, "jobId": job, **(members or {})}
             account.put(JOB, (farm, queue, job), record)
             names = []
             for position, size in enumerate(steps, start=1):
-                step = f"step-{hex_id(account.random)}"
+                step = f"step-{new_hex_id(account.random)}"
                 names.append(step)
                 key = (farm, queue, job, step)
                 record = {**_STEP, **created, "stepId": step, "name": f"Step {position}"}
@@ -219,7 +219,7 @@ class RunControl:
         """
         scope = run or ANY_RUN
         self._edit(
-            lambda account: ask_for_failure(
+            lambda account: schedule_failure(
                 account, task, run_id=scope, reason=reason, message=message, times=times
             )
         )
@@ -296,7 +296,11 @@ def _add_tasks(
             "createdBy": CALLER,
             "parameters": {"Frame": {"int": str(position)}},
         }
-        plan = run_plan(f"sessionaction-{hex_id(account.random)}-0", waits=position) if runs else ()
+        plan = (
+            run_plan(f"sessionaction-{new_hex_id(account.random)}-0", waits=position)
+            if runs
+            else ()
+        )
         account.put(TASK, (*step, task), record, planned(account.now, account.speed, plan))
 
 

@@ -30,8 +30,8 @@ from taskgate_emulator.core.errors import AwsError
 from taskgate_emulator.core.event_sinks import Event
 from taskgate_emulator.core.faults import Fault, Faults
 from taskgate_emulator.core.observation import RecordedRequest
-from taskgate_emulator.core.registry import Settings, World
-from taskgate_emulator.core.responses import HttpAnswer, error_answer, json_body
+from taskgate_emulator.core.registry import Registry, Settings
+from taskgate_emulator.core.responses import HttpResponse, error_response, json_body
 from taskgate_emulator.core.server import serve_until
 from taskgate_emulator.core.state import REGION, Account
 
@@ -77,7 +77,7 @@ class Emulator:
         state: str | Path | None = None,
     ) -> None:
         self._host, self._port = host, port
-        self._world = World(
+        self._registry = Registry(
             Settings(
                 clock=clock,
                 speed=speed,
@@ -88,7 +88,7 @@ class Emulator:
                 state=state,
             )
         )
-        self.faults: Faults = self._world.faults
+        self.faults: Faults = self._registry.faults
         self.jobs = JobControl(self.edit)
         self.runs = RunControl(self.edit)
         self._url: str | None = None
@@ -159,9 +159,9 @@ class Emulator:
         }
 
     @property
-    def ways(self) -> Mapping[str, Mapping[str, str]]:
+    def coverage(self) -> Mapping[str, Mapping[str, str]]:
         """Service to operation to how it is emulated: `behaviour`, `generic` or `501`."""
-        return self._world.dispatcher.ways()
+        return self._registry.dispatcher.coverage()
 
     @property
     def events(self) -> list[Event]:
@@ -171,12 +171,12 @@ class Emulator:
     @property
     def requests(self) -> list[RecordedRequest]:
         """The latest requests, oldest first; a bounded number is kept."""
-        return self._world.recorder.snapshot()
+        return self._registry.recorder.snapshot()
 
     @property
     def request_count(self) -> int:
         """How many requests have come, those no longer kept included."""
-        return self._world.recorder.count
+        return self._registry.recorder.count
 
     def respond(
         self,
@@ -198,15 +198,15 @@ class Emulator:
             body: JSON, or bytes that are sent as they are.
             times: how many calls.
         """
-        self._world.dispatcher.operation(service, operation)
+        self._registry.dispatcher.operation(service, operation)
         content = body if isinstance(body, bytes) else json_body(body)
         merged = {"Content-Type": "application/json", **(headers or {})}
-        answer = HttpAnswer(status=status, headers=merged, body=content)
-        self._world.canned.add(service, operation, answer, times)
+        response = HttpResponse(status=status, headers=merged, body=content)
+        self._registry.canned.add(service, operation, response, times)
 
     def discard(self, service: str, operation: str) -> None:
         """Take back all answers that `respond` and `fail` have put there and nobody has had."""
-        while self._world.canned.take(service, operation) is not None:
+        while self._registry.canned.take(service, operation) is not None:
             pass
 
     def fail(
@@ -230,15 +230,15 @@ class Emulator:
             members: further members, such as `retryAfterSeconds` or `resourceId`.
             times: how many calls.
         """
-        model = self._world.dispatcher.operation(service, operation)
-        answer = error_answer(AwsError(code, message, members), model.service_model)
-        self._world.canned.add(service, operation, answer, times)
+        model = self._registry.dispatcher.operation(service, operation)
+        response = error_response(AwsError(code, message, members), model.service_model)
+        self._registry.canned.add(service, operation, response, times)
 
     def edit(self, change: Callable[[Account], _T]) -> _T:
         """Look at the state, or change it, between two requests; returns what `change` does."""
 
         def make() -> _T:
-            account = self._world.account
+            account = self._registry.account
             account.advance(account.clock())
             try:
                 return change(account)
@@ -265,7 +265,7 @@ class Emulator:
     async def _serve(self, ready: Callable[[str], None]) -> None:
         stop = asyncio.Event()
         self._loop, self._stop = asyncio.get_running_loop(), stop.set
-        await serve_until(stop, self._world, self._host, self._port, ready)
+        await serve_until(stop, self._registry, self._host, self._port, ready)
 
     def _join(self) -> None:
         if self._thread is not None:
@@ -293,4 +293,6 @@ async def serve(
     Raises:
         OSError: the address is in use or not ours.
     """
-    await serve_until(asyncio.Event(), World(Settings(clock=clock, speed=speed)), host, port, ready)
+    await serve_until(
+        asyncio.Event(), Registry(Settings(clock=clock, speed=speed)), host, port, ready
+    )

@@ -201,13 +201,13 @@ def _show_watch(console: Console, client: Client, clock: Clock) -> None:
     speed = f"{WATCH_SPEED:g} times as fast as usual"
     _heading(console, f"The job and the run, watched for {WATCH_SECONDS:g} s, {speed}")
     parents = (str(DEADLINE_TASK.job_name), str(OMICS_TASK.run_name))
-    pictures = {parent: render.WatchPicture(parent, clock()) for parent in parents}
+    pictures = {parent: render.WatchDisplay(parent, clock()) for parent in parents}
     drawing = threading.Lock()  # rich draws in a thread of its own
 
     def follow(parent: str) -> None:
         # A client's watch ends by itself only when all has settled, or with its time.
         try:
-            for event in client.watch_tasks(parent, heartbeat_interval=1, time_limit=WATCH_SECONDS):
+            for event in client.watch_tasks(parent, heartbeat_interval=1, timeout=WATCH_SECONDS):
                 with drawing:
                     pictures[parent].apply(event, clock())
         except CallError as error:

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from taskgate_server import app, errors
+from taskgate_server.auth.authentication import Tokens
 from taskgate_server.auth.jwks import (
     FETCH_SECONDS,
     MAX_KEYS,
@@ -33,7 +34,6 @@ from taskgate_server.auth.jwks import (
     fetch,
     read_keys,
 )
-from taskgate_server.auth.tokens import Tokens
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.reloading import RejectedError
 from tests.auth.token_rules import RULES
@@ -123,7 +123,7 @@ async def test_a_token_signed_by_a_key_for_encryption_is_rejected(change: dict[s
     issuer = Issuer()
     published = json.loads(issuer.published())
     tokens = Tokens(FetchedKeys("keys", lambda _: json.dumps(published).encode()), RULES)
-    assert (await tokens.verify(issuer.sign())).subject == "alice"
+    assert (await tokens.verify(issuer.sign())).id == "alice"
     # A decoy, so that the set as a whole can be used.
     published["keys"] = [published["keys"][0] | change, EC_KEY | {"kid": "decoy"}]
     tokens = Tokens(FetchedKeys("keys", lambda _: json.dumps(published).encode()), RULES)
@@ -232,7 +232,7 @@ def test_a_redirect_out_of_tls_is_refused(tls: ssl.SSLContext) -> None:
         web(redirect(address), tls) as twice,
     ):
         for each in (address, twice):
-            with pytest.raises(FetchError, match="redirects to an address without TLS"):
+            with pytest.raises(FetchError, match="redirects to one without TLS"):
                 fetch(each)
         # urllib by itself follows it.
         with urllib.request.urlopen(address) as response:  # noqa: S310  # our own
@@ -320,5 +320,5 @@ def test_a_key_file_that_cannot_be_used_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"keys\.json: No such file"):
         app.build(wanted)
     file.write_text("[]")
-    with pytest.raises(SettingsError, match=r"keys\.json: is no JSON Web Key Set"):
+    with pytest.raises(SettingsError, match=r"keys\.json: is not a JSON Web Key Set"):
         app.build(wanted)

@@ -15,7 +15,7 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_server import errors
 from taskgate_server.auth.actions import action_of
-from taskgate_server.auth.authentication import ANONYMOUS, MAX_CACHE_BYTES, Caller, Callers
+from taskgate_server.auth.authentication import ANONYMOUS, Caller, Callers
 from taskgate_server.auth.policy import PRINCIPALS, Policy
 from taskgate_server.auth.resources import named_path
 from taskgate_server.ports import Address
@@ -54,7 +54,7 @@ class Wire:
 
 
 async def found(**properties: list[bytes]) -> Caller:
-    return await Callers(None, certificates=True).find(Wire(**properties))
+    return await Callers(None, certificates=True).verify(Wire(**properties))
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,13 @@ async def test_a_certificate_names_its_holder(
     assert await found(**properties) == Caller("Certificate", name)
 
 
-async def test_a_holder_is_known_once_its_certificate_was_seen() -> None:
+async def test_the_holder_of_a_certificate_needs_no_verification_after_the_handshake() -> None:
     callers = Callers(None, certificates=True)
     wire = Wire(x509_pem_cert=[b"a"], x509_common_name=[b"render"])
-    assert callers.known(wire) is None
-    assert await callers.find(wire) == callers.known(wire) == Caller("Certificate", "render")
-    assert Callers(None, certificates=False).known(wire) is ANONYMOUS
+    assert (
+        await callers.verify(wire) == callers.find_verified(wire) == Caller("Certificate", "render")
+    )
+    assert Callers(None, certificates=False).find_verified(wire) is ANONYMOUS
 
 
 @pytest.mark.parametrize("properties", [{}, {"x509_common_name": [b""]}])
@@ -105,19 +106,10 @@ async def test_an_ambiguous_name_is_rejected(
     callers = Callers(None, certificates=True)
     for _ in range(2):  # the second time, too
         with pytest.raises(errors.TaskgateError, match=words) as caught:
-            await callers.find(Wire(x509_pem_cert=[b"same"], **properties))
-        assert callers.known(Wire(x509_pem_cert=[b"same"], **properties)) is None
+            await callers.verify(Wire(x509_pem_cert=[b"same"], **properties))
+        assert callers.find_verified(Wire(x509_pem_cert=[b"same"], **properties)) is None
         assert caught.value.code is StatusCode.UNAUTHENTICATED
         assert caught.value.reason == "CERTIFICATE_INVALID"
-
-
-async def test_the_cache_of_certificates_is_bounded_in_bytes() -> None:
-    callers = Callers(None, certificates=True)
-    for number in range(10_000):
-        name = f"{'n' * 240}{number}".encode()
-        await callers.find(Wire(x509_pem_cert=[name * 10], x509_common_name=[name]))
-    assert 0 < callers._holders.size <= MAX_CACHE_BYTES
-    assert len(callers._holders) < 10_000
 
 
 def test_a_policy_tells_all_principals_of_the_same_name_apart() -> None:

@@ -12,7 +12,7 @@ from taskgate.v1 import task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_emulator.core.state import ACCOUNT_ID, Account
 from taskgate_emulator.seeds import ids as seed
-from taskgate_server import aws_connections as doors
+from taskgate_server import aws_connections
 from taskgate_server.config import AwsSettings
 from tests.support.demo_names import CANCELED
 from tests.support.event_queue import Hints, RuleQueue
@@ -53,7 +53,7 @@ def test_the_log_of_a_run_task(
 
 async def test_an_event_becomes_a_hint(aws: Emulator) -> None:
     hints, queue = Hints(), await asyncio.to_thread(RuleQueue, aws.endpoint_url, ACCOUNT_ID)
-    consumer = doors.event_queue(queue.url, AwsSettings(region=REGION), hints)
+    consumer = aws_connections.make_event_queue(queue.url, AwsSettings(region=REGION), hints)
     running = asyncio.ensure_future(consumer.run())
 
     def emit(account: Account) -> None:

@@ -104,9 +104,9 @@ class Runs(Machine):
             seen, token = [], ""
             while True:
                 query = f"maxResults={size}" + (f"&startingToken={token}" if token else "")
-                answer = self.call("GET", f"/run/{run}/task", query=query)
-                seen += [task["taskId"] for task in answer["items"]]
-                token = answer.get("nextToken", "").replace("=", "%3D")
+                response = self.call("GET", f"/run/{run}/task", query=query)
+                seen += [task["taskId"] for task in response["items"]]
+                token = response.get("nextToken", "").replace("=", "%3D")
                 if not token:
                     break
                 self.clock.advance(seconds)

@@ -10,7 +10,7 @@ from botocore import xform_name
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.core import parsing
 from taskgate_emulator.core.operations import Call
-from taskgate_emulator.core.responses import compile_answer
+from taskgate_emulator.core.responses import compile_response
 from taskgate_emulator.core.state import Account
 from taskgate_emulator.core.validation import Violation
 from taskgate_emulator.deadline import behaviour as deadline
@@ -67,9 +67,9 @@ def test_every_answer_fits_the_model(service: str, operation: str, seconds: floa
     account.settle()
     read = parsing._Compiler().reader(model.output_shape)  # type: ignore[arg-type]  # all reads have one
     for params in params_for(service, operation, account):
-        answer = behave(Call(account=account, operation=model, params=params, now=clock()))
+        response = behave(Call(account=account, operation=model, params=params, now=clock()))
         violations: list[Violation] = []
-        read(parsing._json_object(compile_answer(model)(answer).body), "answer", violations)
+        read(parsing._json_object(compile_response(model)(response).body), "answer", violations)
         assert violations == []
 
 

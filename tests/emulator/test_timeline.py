@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgate_emulator import ManualClock
-from taskgate_emulator.core.timeline import MOMENT, Timeline, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Timeline, planned
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PLANS = st.lists(
@@ -26,7 +26,7 @@ def after(seconds: float) -> datetime:
 
 def test_changes_come_at_their_moments() -> None:
     plan: list[tuple[float, dict[str, Any]]] = [
-        (20, {"status": "DONE", "ended": MOMENT, "worker": None}),
+        (20, {"status": "DONE", "ended": CHANGE_TIME, "worker": None}),
         (10, {"status": "RUNNING", "worker": "w"}),
     ]
     timeline = Timeline({"status": "READY", "id": 1}, planned(START, 1.0, plan))

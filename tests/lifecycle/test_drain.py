@@ -63,7 +63,7 @@ async def started(settings: Settings) -> AsyncIterator[tuple[app.App, grpc.aio.C
     try:
         async with grpc.aio.insecure_channel(str(address), options=OWN) as channel:
             for gateway in built.connections[0].gateways.values():
-                await gateway.connection.ready()
+                await gateway.connection.get_client()
             yield built, channel, address
     except BaseException:
         await built.server.drain(0.1)  # or the failed test would hang
@@ -127,7 +127,7 @@ async def test_streams_and_waits_are_told_to_go_elsewhere() -> None:
             while not picture.is_complete:
                 picture.take(await watch.read())
             wait = tasks(channel).WaitTask(task_watch_pb2.WaitTaskRequest(name=RUNNING), timeout=60)
-            hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
+            hub: Any = next(each for each in built.backgrounds() if isinstance(each, Hub))
             await eventually(
                 lambda: any(each.change_log.get(RUNNING) for each in hub._named.values())
             )

@@ -109,7 +109,7 @@ def test_an_unknown_aws_service_stops_the_start(tmp_path: Path) -> None:
     with running_process(None, "--config", str(file)) as server:
         _, stderr = server.process.communicate(timeout=20)
         assert server.process.returncode == 1
-    assert "aws.omix: no such AWS service; there are deadline, omics" in stderr
+    assert "aws.omix: unknown AWS service; known are deadline, omics" in stderr
 
 
 def test_the_file_is_read_and_the_environment_wins(aws: Emulator, tmp_path: Path) -> None:
@@ -125,5 +125,5 @@ def test_the_file_is_read_and_the_environment_wins(aws: Emulator, tmp_path: Path
 def test_a_misspelt_variable_is_told(aws: Emulator) -> None:
     variables = {"TASKGATE_PROT": "1", "TASKGATE_PORT": "tcp://10.0.0.1:50051"}
     with running_process(aws, **variables) as server:
-        assert server.line("this variable is no setting")[0]["variable"] == "TASKGATE_PROT"
+        assert server.line("unknown environment variable")[0]["variable"] == "TASKGATE_PROT"
         server.line("listening")

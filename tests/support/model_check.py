@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from taskgate_emulator.core.dispatch import Dispatcher, HttpRequest
 from taskgate_emulator.core.errors import AwsError
-from taskgate_emulator.core.responses import HttpAnswer, error_answer
+from taskgate_emulator.core.responses import HttpResponse, error_response
 from taskgate_emulator.core.routing import Route
 from taskgate_server.aws.model import (
     ListShape,
@@ -45,53 +45,53 @@ def every_answer_fits_the_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     found: list[str] = []
     perform = Dispatcher._perform
 
-    def judged(self: Dispatcher, route: Route, request: HttpRequest) -> HttpAnswer:
+    def judged(self: Dispatcher, route: Route, request: HttpRequest) -> HttpResponse:
         try:
-            answer = perform(self, route, request)
+            response = perform(self, route, request)
         except AwsError as error:
-            refusal = error_answer(error, route.operation.service_model)
+            refusal = error_response(error, route.operation.service_model)
             found.extend(faults_of(route.operation, refusal))
             raise
-        found.extend(faults_of(route.operation, answer))
-        return answer
+        found.extend(faults_of(route.operation, response))
+        return response
 
     monkeypatch.setattr(Dispatcher, "_perform", judged)
     yield
     assert found == []
 
 
-def faults_of(operation: OperationModel, answer: HttpAnswer) -> list[str]:
+def faults_of(operation: OperationModel, response: HttpResponse) -> list[str]:
     """What is wrong with an answer; empty when nothing is."""
-    shape = _shape_of(operation, answer)
+    shape = _shape_of(operation, response)
     if shape is None:
         return []
-    found = list(_parsed(operation, answer))
+    found = list(_parsed(operation, response))
     if streaming_member(shape) is None:
         payload = shape.serialization.get("payload")
-        document = json.loads(answer.body)
+        document = json.loads(response.body)
         top = shape.members[payload] if payload else shape
-        found += _walk(document, top, operation.name, answer.headers)
+        found += _walk(document, top, operation.name, response.headers)
     return found
 
 
-def _shape_of(operation: OperationModel, answer: HttpAnswer) -> StructureShape | None:
-    if answer.status < 300:
+def _shape_of(operation: OperationModel, response: HttpResponse) -> StructureShape | None:
+    if response.status < 300:
         return operation.output_shape
-    code = answer.headers.get("x-amzn-ErrorType")
+    code = response.headers.get("x-amzn-ErrorType")
     for shape in operation.service_model.error_shapes:
         if shape.name == code and isinstance(shape, StructureShape):
             return shape
     return None
 
 
-def _parsed(operation: OperationModel, answer: HttpAnswer) -> Iterator[str]:
-    stream = streaming_member(operation.output_shape) if answer.status < 300 else None
+def _parsed(operation: OperationModel, response: HttpResponse) -> Iterator[str]:
+    stream = streaming_member(operation.output_shape) if response.status < 300 else None
     try:
         create_parser("rest-json").parse(
             {
-                "status_code": answer.status,
-                "headers": CIMultiDict(answer.headers),
-                "body": BytesIO(answer.body) if stream else answer.body,
+                "status_code": response.status,
+                "headers": CIMultiDict(response.headers),
+                "body": BytesIO(response.body) if stream else response.body,
                 "context": {"operation_name": operation.name},
             },
             cast(Shape, operation.output_shape),

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from benchmarks.simulation.clock import seeded
 from taskgate.v1 import task_watch_pb2
 from taskgate_server.background_tasks import Supervision
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.service import Watches
 from tests.support.aws_in_memory import World
+from tests.support.calls import make_call
 from tests.support.follower import Picture, Response
 
 Request = task_watch_pb2.WatchTasksRequest
@@ -68,5 +69,5 @@ class WatchHub:
         return await self.watches.wait_task(request, call(seconds))
 
 
-def call(seconds: float | None = None) -> Call:
-    return Call(method="", call_id="", time_remaining=lambda: seconds)
+def call(seconds: float | None = None) -> CallContext:
+    return make_call(seconds=seconds)

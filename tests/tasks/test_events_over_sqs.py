@@ -15,7 +15,7 @@ import pytest
 from taskgate_client import connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from taskgate_server import aws_connections as doors
+from taskgate_server import aws_connections
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream import event_queue as events
 from taskgate_server.upstream.event_queue import EventQueue, EventUse
@@ -32,7 +32,7 @@ IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
 @pytest.fixture
 def queue(neighbours: str, monkeypatch: pytest.MonkeyPatch) -> RuleQueue:
     # Nobody waits for the last long poll of a consumer, but for the thread of moto that serves it.
-    monkeypatch.setattr(events, "LONGEST_WAIT_SECONDS", 1)
+    monkeypatch.setattr(events, "MAX_WAIT_SECONDS", 1)
     return RuleQueue(neighbours)
 
 
@@ -40,7 +40,7 @@ def queue(neighbours: str, monkeypatch: pytest.MonkeyPatch) -> RuleQueue:
 async def consuming(
     url: str, hint: Callable[[str], None], **more: Any
 ) -> AsyncGenerator[EventQueue, None]:
-    consumer = doors.event_queue(url, AwsSettings(region=REGION), hint)
+    consumer = aws_connections.make_event_queue(url, AwsSettings(region=REGION), hint)
     for name, value in more.items():
         setattr(consumer, name, value)
     running = asyncio.ensure_future(consumer.run())
@@ -120,7 +120,7 @@ async def test_an_answer_that_makes_no_sense_ends_nothing(queue: RuleQueue) -> N
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    consumer = doors.event_queue(queue.url, AwsSettings(region=REGION), hints)
+    consumer = aws_connections.make_event_queue(queue.url, AwsSettings(region=REGION), hints)
     async with consuming(queue.url, hints, _sender=Odd(consumer._sender), _sleep=pause):
         queue.emit("Job Run Status Change", deadline_event(*IDS[:3]))
         await hints.wait_until(lambda: hints == [JOB])
@@ -171,7 +171,7 @@ def test_queues_that_are_one_have_one_reader() -> None:
     other = AwsSettings(events_queue_url="https://sqs.us-west-2.amazonaws.com/1/r")
 
     def count(**aws: AwsSettings) -> int:
-        return len(doors.event_queues(aws.values()))
+        return len(aws_connections.event_queues(aws.values()))
 
     assert count(deadline=one, omics=one) == 1
     assert count(deadline=one, omics=other) == 2

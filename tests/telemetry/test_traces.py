@@ -301,8 +301,8 @@ async def test_headers_that_are_none_stop_the_start(tmp_path: Path, text: str | 
 
 def test_who_does_not_trace_has_nothing_of_it_loaded() -> None:
     program = (
-        "import sys, asyncio; from taskgate_server import app, loading; from taskgate_server.config"
-        " import Settings\n"
+        "import sys, asyncio; from taskgate_server import app, rpc_registry\n"
+        "from taskgate_server.config import Settings\n"
         "async def main(): app.build(Settings(listen_port=0))\n"
         "asyncio.run(main()); print([name for name in sys.modules if 'opentelemetry' in name])"
     )

@@ -24,7 +24,7 @@ from taskgate_server.aws.model import (
     streaming_member,
 )
 
-__all__ = ["Catalog", "Resource", "catalog_of"]
+__all__ = ["Catalog", "Resource", "load_catalog"]
 
 _LABEL = re.compile(r"\{(?P<name>[^}+]+)\+?\}")
 _ITEM_VERBS = {
@@ -157,7 +157,7 @@ class Catalog:
 
 
 @cache
-def catalog_of(service: str) -> Catalog:
+def load_catalog(service: str) -> Catalog:
     """The catalog of a service."""
     return Catalog(service)
 

@@ -22,7 +22,7 @@ from taskgate_server.aws.model import (
     is_union,
 )
 
-__all__ = ["UnderivedError", "arn_of", "complete", "derivable", "kebab", "new_id"]
+__all__ = ["UnderivedError", "build_arn", "complete", "is_derivable", "new_id", "to_kebab_case"]
 
 _READY = ("ACTIVE", "READY", "IDLE", "CREATED", "AVAILABLE", "ENABLED", "NONE")
 """Words for a thing that is as it should be, the better first."""
@@ -47,7 +47,7 @@ def complete(
     Raises:
         UnderivedError: one of them is not known.
     """
-    for shape in _answers(resource):
+    for shape in _response_shapes(resource):
         for name, member in shape.members.items():
             if record.get(name) is not None:
                 continue
@@ -55,16 +55,16 @@ def complete(
                 record[name] = _derive(resource, name, member, record, params, account)
 
 
-def derivable(resource: Resource) -> bool:
+def is_derivable(resource: Resource) -> bool:
     """Whether a record of the resource can be complete when its creator says all there is."""
     create = resource.operations.get("Create") or resource.operations.get("Put")
     create = create or resource.operations.get("Associate")
-    if create is None or create.input_shape is None or not _answers(resource):
+    if create is None or create.input_shape is None or not _response_shapes(resource):
         return False
     given = {*create.input_shape.members, *resource.labels}
     return all(
         name in given or _special(resource, name) or _is_known(name, shape.members[name])
-        for shape in _answers(resource)
+        for shape in _response_shapes(resource)
         for name in shape.required_members
     )
 
@@ -74,8 +74,8 @@ def new_id(shape: Shape, noun: str, random: Random) -> str:
     hexadecimal = f"{random.getrandbits(128):032x}"
     candidates = [
         f"{noun.lower()}-{hexadecimal}",
-        f"{kebab(noun).replace('-', '')}-{hexadecimal}",
-        f"{kebab(noun).split('-')[0]}-{hexadecimal}",
+        f"{to_kebab_case(noun).replace('-', '')}-{hexadecimal}",
+        f"{to_kebab_case(noun).split('-')[0]}-{hexadecimal}",
         *(f"{prefix}-{hexadecimal}" for prefix in _prefixes(shape)),
         str(random.randrange(10**9, 10**10)),
         str(random.randrange(10**6, 10**7)),
@@ -92,7 +92,7 @@ def new_id(shape: Shape, noun: str, random: Random) -> str:
     raise UnderivedError(shape.name)
 
 
-def arn_of(resource: Resource, key: Key) -> str:
+def build_arn(resource: Resource, key: Key) -> str:
     """The ARN of a resource."""
     parts = []
     chain = (*resource.outer, resource)
@@ -100,18 +100,18 @@ def arn_of(resource: Resource, key: Key) -> str:
         word = part.noun
         if position:
             word = word.removeprefix(chain[position - 1].noun)
-        name = kebab(word) if resource.service == "deadline" else word[0].lower() + word[1:]
+        name = to_kebab_case(word) if resource.service == "deadline" else word[0].lower() + word[1:]
         parts.append(f"{name}/{key[len(part.labels) - 1 if part is not resource else -1]}")
     path = "/".join(parts)
     return f"arn:aws:{resource.service}:{REGION}:{ACCOUNT_ID}:{path}"
 
 
-def kebab(noun: str) -> str:
+def to_kebab_case(noun: str) -> str:
     """`LicenseEndpoint` as `license-endpoint`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", noun).lower()
 
 
-def _answers(resource: Resource) -> list[StructureShape]:
+def _response_shapes(resource: Resource) -> list[StructureShape]:
     create = resource.operations.get("Create")
     created = create.output_shape if create else None
     return [shape for shape in (created, resource.got, resource.row) if shape is not None]
@@ -133,7 +133,7 @@ def _derive(
     if name == "createdBy":
         return CALLER
     if name in _OWN_ARN:
-        return arn_of(resource, resource.key(record))
+        return build_arn(resource, resource.key(record))
     if name in {"id", "storeId", "uuid"}:
         return new_id(shape, resource.noun, account.random)
     if not _is_known(name, shape):
@@ -212,7 +212,7 @@ _SPECIAL: Mapping[tuple[str, str], Any] = {
 """The few members that no rule gives."""
 
 
-def moment_of(record: Mapping[str, Any]) -> datetime | None:
+def creation_time(record: Mapping[str, Any]) -> datetime | None:
     """When a record was made."""
     for name in _CREATED:
         if name in record:

@@ -18,16 +18,16 @@ from taskgate_emulator.core.errors import (
     MissingAuthenticationError,
     OperationNotEmulatedError,
 )
+from taskgate_emulator.core.fault_injection import FaultInjector
 from taskgate_emulator.core.generic import generic_behaviour
 from taskgate_emulator.core.idempotency import once
-from taskgate_emulator.core.observation import CannedAnswers, RecordedRequest, Recorder
+from taskgate_emulator.core.observation import CannedResponses, RecordedRequest, Recorder
 from taskgate_emulator.core.operations import Behaviour, Call, Operations
 from taskgate_emulator.core.parsing import Params, RawRequest, compile_request
-from taskgate_emulator.core.responses import HttpAnswer, compile_answer, error_answer
+from taskgate_emulator.core.responses import HttpResponse, compile_response, error_response
 from taskgate_emulator.core.routing import Route, Router
 from taskgate_emulator.core.state import Account
 from taskgate_emulator.core.tagging import TAGGING
-from taskgate_emulator.core.validation_style import ValidationStyle
 from taskgate_server.aws.model import (
     OperationModel,
     ServiceModel,
@@ -57,7 +57,7 @@ class _Compiled:
 
     read: Callable[[RawRequest], Params]
     behave: Behaviour
-    write: Callable[[Mapping[str, Any]], HttpAnswer]
+    write: Callable[[Mapping[str, Any]], HttpResponse]
 
 
 class Dispatcher:
@@ -79,14 +79,14 @@ class Dispatcher:
         account: Account,
         registries: Iterable[Operations],
         recorder: Recorder,
-        canned: CannedAnswers,
-        temper: ValidationStyle,
+        canned: CannedResponses,
+        fault_injector: FaultInjector,
     ) -> None:
         self._account = account
         self._registries = {registry.service: registry for registry in registries}
         self._recorder = recorder
         self._canned = canned
-        self._temper = temper
+        self._fault_injector = fault_injector
         self._compiled: dict[tuple[str, str], _Compiled] = {}
         self._services = {name: load_service(name) for name in self._registries}
         for name, registry in self._registries.items():
@@ -108,30 +108,30 @@ class Dispatcher:
             raise ValueError(f"there is no operation {name} of {service}")
         return model.operation_model(name)
 
-    def answer(self, request: HttpRequest) -> HttpAnswer:
+    def response(self, request: HttpRequest) -> HttpResponse:
         """Answer a request; whatever happens, there is an answer in AWS's form."""
         operation: OperationModel | None = None
         try:
             route = self._route(request)
             operation = route.operation
             self._authenticate(request)
-            answer = self._take_canned(operation) or self._temper.answer(
+            response = self._take_canned_response(operation) or self._fault_injector.response(
                 operation,
                 self._account.clock(),
                 request.headers,
                 lambda: self._perform(route, request),
             )
         except AwsError as error:
-            answer = _refusal(error, operation)
+            response = _error_response(error, operation)
         except Exception:  # noqa: BLE001 the program's edge: a caller gets no traceback
             _log.exception("the emulator failed at %s %s", request.method, request.raw_path)
             failure = AwsError("InternalFailure", "The emulator failed; its log says why")
-            answer = _refusal(failure, operation)
-        return self._identified(answer)
+            response = _error_response(failure, operation)
+        return self._with_request_id(response)
 
-    def refuse(self, error: AwsError) -> HttpAnswer:
+    def reject(self, error: AwsError) -> HttpResponse:
         """The answer to a request that HTTP itself could not bring here."""
-        return self._identified(error_answer(error, None))
+        return self._with_request_id(error_response(error, None))
 
     def _route(self, request: HttpRequest) -> Route:
         route: Route | None = None
@@ -159,10 +159,10 @@ class Dispatcher:
             return
         raise MissingAuthenticationError
 
-    def _take_canned(self, operation: OperationModel) -> HttpAnswer | None:
+    def _take_canned_response(self, operation: OperationModel) -> HttpResponse | None:
         return self._canned.take(_service_of(operation).service_name, operation.name)
 
-    def _perform(self, route: Route, request: HttpRequest) -> HttpAnswer:
+    def _perform(self, route: Route, request: HttpRequest) -> HttpResponse:
         operation = route.operation
         compiled = self._compile(operation)
         params = compiled.read(
@@ -202,7 +202,7 @@ class Dispatcher:
         plain = TAGGING.get(operation.name) or generic_behaviour(operation, find)
         return ("501", None) if plain is None else ("generic", plain)
 
-    def ways(self) -> dict[str, dict[str, str]]:
+    def coverage(self) -> dict[str, dict[str, str]]:
         """Service to operation to how it is emulated; see `behaviour`."""
         return {
             name: {each.name: self.behaviour(each)[0] for each in operations(service)}
@@ -217,18 +217,18 @@ class Dispatcher:
             _, behave = self.behaviour(operation)
             if behave is None:
                 raise OperationNotEmulatedError(service, operation.name)
-            compiled = _Compiled(compile_request(operation), behave, compile_answer(operation))
+            compiled = _Compiled(compile_request(operation), behave, compile_response(operation))
             self._compiled[key] = compiled
         return compiled
 
-    def _identified(self, answer: HttpAnswer) -> HttpAnswer:
+    def _with_request_id(self, response: HttpResponse) -> HttpResponse:
         request_id = uuid.UUID(int=self._account.random.getrandbits(128), version=4)
-        return replace(answer, headers={"x-amzn-RequestId": str(request_id), **answer.headers})
+        return replace(response, headers={"x-amzn-RequestId": str(request_id), **response.headers})
 
 
 def _service_of(operation: OperationModel) -> ServiceModel:
     return operation.service_model
 
 
-def _refusal(error: AwsError, operation: OperationModel | None) -> HttpAnswer:
-    return error_answer(error, _service_of(operation) if operation else None)
+def _error_response(error: AwsError, operation: OperationModel | None) -> HttpResponse:
+    return error_response(error, _service_of(operation) if operation else None)

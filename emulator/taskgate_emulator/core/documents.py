@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_document", "refuse_unknown"]
+__all__ = ["read_document", "reject_unknown_keys"]
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def read_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def refuse_unknown(where: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
+def reject_unknown_keys(where: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
     """Hold a table to the names that it may have.
 
     Raises:

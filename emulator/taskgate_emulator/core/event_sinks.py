@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-__all__ = ["Event", "EventOutlet", "LogLine", "LogOutlet"]
+__all__ = ["Event", "EventSink", "LogLine", "LogSink"]
 
-_LINES_KEPT = 200_000
-_EVENTS_KEPT = 10_000
+_MAX_LOG_LINES = 200_000
+_MAX_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class LogLine:
     message: str
 
 
-class LogOutlet:
+class LogSink:
     """Log lines on their way to CloudWatch Logs; beyond a number the oldest are dropped."""
 
     def __init__(self) -> None:
-        self._waiting: deque[LogLine] = deque(maxlen=_LINES_KEPT)
+        self._waiting: deque[LogLine] = deque(maxlen=_MAX_LOG_LINES)
         self._unsaved: list[LogLine] = []
         self.saving = False
         """Whether lines are kept for `take_unsaved` as well."""
@@ -71,7 +71,7 @@ class Event:
     resources: tuple[str, ...]
 
 
-class EventOutlet:
+class EventSink:
     """Events on their way to EventBridge.
 
     Args:
@@ -81,7 +81,7 @@ class EventOutlet:
 
     def __init__(self, account_id: str, region: str) -> None:
         self.account_id, self.region = account_id, region
-        self.latest: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self.latest: deque[Event] = deque(maxlen=_MAX_EVENTS)
         """The latest events, oldest first; for tests."""
         self.receiver: Callable[[Event], None] | None = None
         """EventBridge, once anybody has used it: before that no rule can be there."""

@@ -15,7 +15,7 @@ from random import Random
 from threading import Lock
 from typing import Any
 
-from taskgate_emulator.core.documents import read_document, refuse_unknown
+from taskgate_emulator.core.documents import read_document, reject_unknown_keys
 
 __all__ = ["KINDS", "Fault", "Faults", "load_faults"]
 
@@ -81,12 +81,12 @@ def load_faults(choice: str | Path | Iterable[Fault]) -> list[Fault]:
     if not isinstance(choice, (str, Path)):
         return list(choice)
     document = read_document(Path(choice))
-    refuse_unknown(str(choice), document, ["fault"])
+    reject_unknown_keys(str(choice), document, ["fault"])
     known = [each.name for each in fields(Fault)]
     rules = []
     for position, table in enumerate(document.get("fault", ()), start=1):
         where = f"{choice}: fault {position}"
-        refuse_unknown(where, table, known)
+        reject_unknown_keys(where, table, known)
         try:
             rules.append(Fault(**table))
         except (TypeError, ValueError) as error:

@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from taskgate_emulator.core.catalog import Resource, catalog_of, rows_member
-from taskgate_emulator.core.derived import UnderivedError, complete, derivable, moment_of, new_id
+from taskgate_emulator.core.catalog import Resource, load_catalog, rows_member
+from taskgate_emulator.core.derived import (
+    UnderivedError,
+    complete,
+    creation_time,
+    is_derivable,
+    new_id,
+)
 from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError, conflict, not_found
 from taskgate_emulator.core.operations import Behaviour, Call
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import paginate
 from taskgate_emulator.core.state import CALLER, Account, Key, Record
 from taskgate_server.aws.model import OperationModel, StructureShape, enum_values
 
-__all__ = ["existing_row", "generic_behaviour"]
+__all__ = ["generic_behaviour", "require_resource"]
 
 _PAGING = frozenset({"maxResults", "maxItems", "nextToken", "startingToken"})
 _IGNORED_FILTERS = frozenset({"principalId", "type", "workflowOwnerId"})
@@ -34,7 +40,7 @@ def generic_behaviour(operation: OperationModel, find: _Find) -> Behaviour | Non
         operation: of a service.
         find: gives the behaviour of another operation of the service, whoever wrote it.
     """
-    found = catalog_of(operation.service_model.service_name).verbs.get(operation.name)
+    found = load_catalog(operation.service_model.service_name).verbs.get(operation.name)
     if found is None:
         return None
     verb, resource = found
@@ -42,10 +48,10 @@ def generic_behaviour(operation: OperationModel, find: _Find) -> Behaviour | Non
         return _batch_get(resource, find)
     if verb in _READS:
         return _READS[verb](resource, operation)
-    return _WRITES[verb](resource, operation) if derivable(resource) else None
+    return _WRITES[verb](resource, operation) if is_derivable(resource) else None
 
 
-def existing_row(account: Account, resource: Resource, params: Mapping[str, Any]) -> Record:
+def require_resource(account: Account, resource: Resource, params: Mapping[str, Any]) -> Record:
     """The record of a resource.
 
     Raises:
@@ -115,7 +121,7 @@ def _get(resource: Resource, operation: OperationModel) -> Behaviour | None:
     wrapper = resource.wrapper
 
     def get(call: Call) -> Record:
-        record = existing_row(call.account, resource, call.params)
+        record = require_resource(call.account, resource, call.params)
         return {wrapper: record} if wrapper else record
 
     return get if operation.output_shape is not None else None
@@ -140,7 +146,7 @@ def _list(resource: Resource, operation: OperationModel) -> Behaviour | None:
                 if fits(record):
                     yield row.number, record
 
-        rows, token = page_of(call.operation, call.params, rows_after)
+        rows, token = paginate(call.operation, call.params, rows_after)
         return {member: rows, "nextToken": token}
 
     return list_rows
@@ -171,7 +177,7 @@ def _fits(record: Record, name: str, value: Any, call: Call) -> bool:
     if name == "resourceOwner":  # nobody else is here to share with the caller
         return bool(value == "SELF")
     if name in {"createdAfter", "createdBefore"}:
-        moment = moment_of(record)
+        moment = creation_time(record)
         return moment is not None and (moment > value if name == "createdAfter" else moment < value)
     if name not in record:
         raise OperationNotEmulatedError(
@@ -185,7 +191,7 @@ def _update(resource: Resource, operation: OperationModel) -> Behaviour:
     known: Mapping[str, Any] = shape.members if shape is not None else {}
 
     def update(call: Call) -> Record:
-        record = dict(existing_row(call.account, resource, call.params))
+        record = dict(require_resource(call.account, resource, call.params))
         for name, value in call.params.items():
             if name.endswith("ToAdd"):
                 base = name.removesuffix("ToAdd")
@@ -195,8 +201,8 @@ def _update(resource: Resource, operation: OperationModel) -> Behaviour:
                 record[base] = [each for each in record.get(base, ()) if each not in value]
             elif name in known and name not in resource.labels:
                 record[name] = value
-        touched = {"updatedAt": call.now, "updateTime": call.now, "updatedBy": CALLER}
-        record |= {name: value for name, value in touched.items() if name in known}
+        changed = {"updatedAt": call.now, "updateTime": call.now, "updatedBy": CALLER}
+        record |= {name: value for name, value in changed.items() if name in known}
         key = resource.key(call.params, _labels_in(operation, resource))
         call.account.put(resource.kind, key, record)
         return record
@@ -207,7 +213,7 @@ def _update(resource: Resource, operation: OperationModel) -> Behaviour:
 def _delete(resource: Resource, operation: OperationModel) -> Behaviour:
     def delete(call: Call) -> Record:
         account = call.account
-        record = existing_row(account, resource, call.params)
+        record = require_resource(account, resource, call.params)
         key = resource.key(call.params, _labels_in(operation, resource))
         inside = list(_inside(account, resource, key))
         if inside and not call.params.get("force"):
@@ -222,7 +228,7 @@ def _delete(resource: Resource, operation: OperationModel) -> Behaviour:
 
 
 def _inside(account: Account, resource: Resource, key: Key) -> Iterator[tuple[str, Key]]:
-    for other in catalog_of(resource.service).resources.values():
+    for other in load_catalog(resource.service).resources.values():
         if resource in other.outer:
             for inner in account.table(other.kind):
                 if inner[: len(key)] == key:
@@ -304,7 +310,7 @@ def _require_linked(account: Account, resource: Resource, ids: Mapping[str, str]
     size = resource.scope_size
     scope, linked = resource.labels[:size], resource.labels[size:]
     for label in linked if len(linked) > 1 else ():
-        for other in catalog_of(resource.service).resources.values():
+        for other in load_catalog(resource.service).resources.values():
             key = other.key(ids) if other.labels == (*scope, label) else None
             if key and account.table(other.kind).record(key) is None:
                 raise not_found(_word(other), key[-1])

@@ -41,11 +41,11 @@ def once(
         if known["params"] != params:
             message = "The client token was used before with other parameters"
             raise AwsError("ValidationException", message, {"reason": "OTHER"})
-        answer: _Result = known["answer"]
-        return answer
-    answer = happen()
-    account.put(_KIND, key, {"params": params, "answer": answer})
+        response: _Result = known["answer"]
+        return response
+    response = happen()
+    account.put(_KIND, key, {"params": params, "answer": response})
     oldest = table.first()
     if table.size() > _REMEMBERED and oldest is not None:
         account.delete(_KIND, (oldest,))
-    return answer
+    return response

@@ -93,12 +93,12 @@ class Journal:
 
     def save(self, account: Account) -> None:
         """Write all that has changed since this was last called, as one transaction."""
-        touched = account.take_touched()
+        changed = account.take_changed()
         lines = account.logs.take_unsaved()
-        if not touched and not lines:
+        if not changed and not lines:
             return
         kept, gone = [], []
-        for kind, key in touched:
+        for kind, key in changed:
             row = account.table(kind).row(key)
             if row is None:
                 gone.append((kind, json.dumps(key)))
@@ -122,13 +122,15 @@ class Journal:
 def _row(key: Key, number: int, timeline: Timeline) -> tuple[str, int, str, str | None]:
     changes = None
     if timeline.changes:
-        changes = _encode([[change.at, change.members, change.wake] for change in timeline.changes])
+        changes = _encode(
+            [[change.at, change.members, change.timer] for change in timeline.changes]
+        )
     return json.dumps(key), number, _encode(timeline.record), changes
 
 
 def _changes(text: str | None) -> Iterator[Change]:
-    for at, members, wake in _decode(text) if text else ():
-        yield Change(at, members, wake)
+    for at, members, timer in _decode(text) if text else ():
+        yield Change(at, members, timer)
 
 
 def _encode(value: object) -> str:

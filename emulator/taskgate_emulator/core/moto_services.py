@@ -28,11 +28,11 @@ from uuid import UUID
 
 from taskgate_emulator.core.event_sinks import Event, LogLine
 from taskgate_emulator.core.faults import Fault, Faults
-from taskgate_emulator.core.responses import HttpAnswer, json_body
+from taskgate_emulator.core.responses import HttpResponse, json_body
 from taskgate_emulator.core.state import Account
 from taskgate_emulator.omics import price_list
 
-__all__ = ["NAMES", "Neighbours", "signed_service"]
+__all__ = ["NAMES", "MotoServices", "signed_service"]
 
 _MOTO = frozenset({"events", "logs", "sqs", "sts"})
 NAMES = _MOTO | {price_list.NAME}
@@ -49,7 +49,7 @@ def signed_service(authorization: str) -> str | None:
     return found["service"] if found else None
 
 
-class Neighbours:
+class MotoServices:
     """The other services of an account.
 
     Args:
@@ -72,9 +72,9 @@ class Neighbours:
         if service == "logs":
             moto.write_lines(self._account.logs.take_waiting())
 
-    def answer(
+    def response(
         self, service: str, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         """Answer a request, in any thread: a long poll of SQS waits here.
 
         Args:
@@ -88,15 +88,15 @@ class Neighbours:
         if fault is not None and fault.kind in _ERRORS:
             return _error(fault)
         if service in _MOTO:
-            answer = self._loaded().answer(method, target, headers, body)
+            response = self._loaded().response(method, target, headers, body)
         else:
-            answer = price_list.answer(operation_of(headers, body))
+            response = price_list.response(operation_of(headers, body))
         if fault is None:
-            return answer
-        return HttpAnswer(
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.body,
+            return response
+        return HttpResponse(
+            status=response.status,
+            headers=response.headers,
+            body=response.body,
             delivery=fault.kind,
             delay=fault.seconds,
         )
@@ -126,9 +126,9 @@ _ERRORS = {
 """As the JSON protocols of these services have them."""
 
 
-def _error(fault: Fault) -> HttpAnswer:
+def _error(fault: Fault) -> HttpResponse:
     code, status = _ERRORS[fault.kind]
-    return HttpAnswer(
+    return HttpResponse(
         status=status,
         headers={"Content-Type": "application/x-amz-json-1.1"},
         body=json_body({"__type": code, "message": "Asked for by a rule"}),
@@ -155,9 +155,9 @@ class _Moto:
         self._sqs = get_backend("sqs")[account_id][region]
         self._events = get_backend("events")[account_id][region]
 
-    def answer(
+    def response(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         """What moto answers."""
         response = self._client.open(
             target,
@@ -167,7 +167,7 @@ class _Moto:
             data=body,
         )
         kept = {name: value for name, value in response.headers if name.lower() not in _HOP_BY_HOP}
-        return HttpAnswer(status=response.status_code, headers=kept, body=response.get_data())
+        return HttpResponse(status=response.status_code, headers=kept, body=response.get_data())
 
     def write_lines(self, lines: Iterable[LogLine]) -> None:
         """Put lines into their streams, whatever their age: moto's own check asks the real time."""

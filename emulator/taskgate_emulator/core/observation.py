@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 
-from taskgate_emulator.core.responses import HttpAnswer
+from taskgate_emulator.core.responses import HttpResponse
 
-__all__ = ["CannedAnswers", "RecordedRequest", "Recorder"]
+__all__ = ["CannedResponses", "RecordedRequest", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +67,19 @@ class Recorder:
             return list(self._requests)
 
 
-class CannedAnswers:
+class CannedResponses:
     """Answers that a test has put in the way of an operation, each for some calls."""
 
     def __init__(self) -> None:
         self._mutex = Lock()
-        self._queues: defaultdict[tuple[str, str], deque[HttpAnswer]] = defaultdict(deque)
+        self._queues: defaultdict[tuple[str, str], deque[HttpResponse]] = defaultdict(deque)
 
-    def add(self, service: str, operation: str, answer: HttpAnswer, times: int) -> None:
+    def add(self, service: str, operation: str, response: HttpResponse, times: int) -> None:
         """Queue an answer for the next calls that no earlier canned answer takes."""
         with self._mutex:
-            self._queues[service, operation].extend([answer] * times)
+            self._queues[service, operation].extend([response] * times)
 
-    def take(self, service: str, operation: str) -> HttpAnswer | None:
+    def take(self, service: str, operation: str) -> HttpResponse | None:
         """The canned answer of this call, if there is one; it is used up."""
         with self._mutex:
             queue = self._queues.get((service, operation))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from taskgate_emulator.core.state import Account, Index, Listener, Wake
+from taskgate_emulator.core.state import Account, Index, Listener, TimerHandler
 from taskgate_server.aws.model import OperationModel
 
 __all__ = ["Behaviour", "Call", "Operations"]
@@ -45,7 +45,7 @@ class Operations:
         self._behaviours: dict[str, Behaviour] = {}
         self._listeners: list[tuple[str, Listener, bool]] = []
         self._indexes: list[tuple[str, Callable[[], Index]]] = []
-        self._wakes: dict[str, Wake] = {}
+        self._timers: dict[str, TimerHandler] = {}
 
     def register(self, name: str) -> Callable[[Behaviour], Behaviour]:
         """Declare the decorated function to be what the operation does."""
@@ -78,14 +78,14 @@ class Operations:
         """Keep an index of the rows of a kind in each account; `Account.index` gives it."""
         self._indexes.append((kind, make))
 
-    def on_wake(self, name: str) -> Callable[[Wake], Wake]:
+    def on_timer(self, name: str) -> Callable[[TimerHandler], TimerHandler]:
         """Declare the decorated function to be what a `Change` with this `wake` calls."""
 
-        def keep(wake: Wake) -> Wake:
-            if name in self._wakes:
+        def keep(timer: TimerHandler) -> TimerHandler:
+            if name in self._timers:
                 raise ValueError(f"{self.service} has two wakes {name}")
-            self._wakes[name] = wake
-            return wake
+            self._timers[name] = timer
+            return timer
 
         return keep
 
@@ -95,8 +95,8 @@ class Operations:
             account.add_index(kind, make())
         for kind, listener, history in self._listeners:
             account.listen(kind, listener, history=history)
-        for name, wake in self._wakes.items():
-            account.on_wake(name, wake)
+        for name, timer in self._timers.items():
+            account.on_timer(name, timer)
 
     def behaviour(self, name: str) -> Behaviour | None:
         """What the operation does, if the emulator has it."""

@@ -17,7 +17,7 @@ from typing import Any
 from taskgate_emulator.core.validation import Violation, rejection
 from taskgate_server.aws.model import OperationModel
 
-__all__ = ["page_of"]
+__all__ = ["paginate"]
 
 _LIMITS = ("maxResults", "maxItems")
 _MOST = 100
@@ -26,7 +26,7 @@ _TOKENS = ("nextToken", "startingToken")
 """Deadline's name of the token in a request, and HealthOmics'; answers say `nextToken` in both."""
 
 
-def page_of(
+def paginate(
     operation: OperationModel,
     params: Mapping[str, Any],
     rows_after: Callable[[int], Iterable[tuple[int, Mapping[str, Any]]]],
@@ -46,8 +46,8 @@ def page_of(
         raise ValueError(f"{operation.name} takes no params, so it has no pages")
     token_name = next(name for name in _TOKENS if name in input_shape.members)
     limit_name = next(name for name in _LIMITS if name in input_shape.members)
-    most = input_shape.members[limit_name].metadata.get("max", _MOST)
-    limit = params.get(limit_name, most)
+    maximum = input_shape.members[limit_name].metadata.get("max", _MOST)
+    limit = params.get(limit_name, maximum)
     digest = _digest(operation.name, params)
     token = params.get(token_name)
     start = 0 if token is None else _position(token, digest, token_name)

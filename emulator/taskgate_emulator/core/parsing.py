@@ -146,7 +146,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        document = json.loads(body, parse_constant=_refuse_constant)
+        document = json.loads(body, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise unparsable("The request body is not valid JSON") from error
     if not isinstance(document, dict):
@@ -154,7 +154,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _refuse_constant(word: str) -> None:
+def _reject_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 

@@ -17,7 +17,7 @@ __all__ = ["compile_pattern"]
 _CATEGORY = re.compile(r"\\p\{([A-Z][a-z]?)\}")
 _BARS = re.compile(r"\|{2,}")
 _ASCII = "".join(map(chr, range(0x80)))
-_NOBODY = "\\U0010ffff"
+_NO_CHARACTER = "\\U0010ffff"
 """Stands for a category without characters, where a class may not be empty: no character at all."""
 
 
@@ -46,7 +46,7 @@ def _expand(pattern: str, more: str) -> re.Pattern[str]:
 
     def members(found: re.Match[str]) -> str:
         inside = (c for c in characters if unicodedata.category(c).startswith(found[1]))
-        return "".join(map(re.escape, inside)) or _NOBODY
+        return "".join(map(re.escape, inside)) or _NO_CHARACTER
 
     # `||` between the categories is a literal bar, listed many times over. One stays: Python
     # warns of more as a set operation to come.

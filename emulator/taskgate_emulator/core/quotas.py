@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from taskgate_emulator.core.documents import read_document, refuse_unknown
+from taskgate_emulator.core.documents import read_document, reject_unknown_keys
 from taskgate_emulator.core.errors import AwsError
 from taskgate_emulator.core.state import Account, Key
 from taskgate_server.aws.model import load_service
@@ -80,7 +80,7 @@ def load_quotas(choice: str | Path | Mapping[str, Any]) -> Quotas:
     where = "quotas" if isinstance(choice, Mapping) else str(choice)
     document = choice if isinstance(choice, Mapping) else read_document(Path(choice))
     names = [spec.name for spec in SERVICES]
-    refuse_unknown(where, document, [*names, "burst_seconds", "resources"])
+    reject_unknown_keys(where, document, [*names, "burst_seconds", "resources"])
     rates = {name: _rates(where, name, document[name]) for name in names if name in document}
     return Quotas(
         rates=rates,
@@ -92,7 +92,7 @@ def load_quotas(choice: str | Path | Mapping[str, Any]) -> Quotas:
 def _rates(where: str, service: str, table: Any) -> dict[str, float]:
     if not isinstance(table, Mapping):
         raise ValueError(f"{where}: {service} must be a table of operations")  # noqa: TRY004 a file
-    refuse_unknown(f"{where}: {service}", table, [*load_service(service).operation_names, ANY])
+    reject_unknown_keys(f"{where}: {service}", table, [*load_service(service).operation_names, ANY])
     return {name: _positive(where, name, rate) for name, rate in table.items()}
 
 
@@ -134,7 +134,7 @@ class Limiter:
         elapsed = max(0.0, (now - bucket.at).total_seconds())
         bucket.tokens, bucket.at = min(size, bucket.tokens + elapsed * rate), now
         if bucket.tokens < 1.0:
-            raise throttled(service, seconds=(1.0 - bucket.tokens) / rate)
+            raise throttling_error(service, seconds=(1.0 - bucket.tokens) / rate)
         bucket.tokens -= 1.0
 
     def admit_resource(self, account: Account, kind: str, key: Key) -> None:
@@ -145,12 +145,12 @@ class Limiter:
         """
         if kind not in self.quotas.resources:
             return
-        most, code = self.quotas.resources[kind]
+        maximum, code = self.quotas.resources[kind]
         farm = key[:1] if len(key) > 1 else ()
-        if sum(other[: len(farm)] == farm for other in account.table(kind)) < most:
+        if sum(other[: len(farm)] == farm for other in account.table(kind)) < maximum:
             return
         service, _, noun = kind.partition(".")
-        message = f"There are {most} of type {noun.lower()} already"
+        message = f"There are {maximum} of type {noun.lower()} already"
         raise _exceeded(service, noun.lower(), code, message)
 
     def admit_number(self, what: str, number: int) -> None:
@@ -159,10 +159,10 @@ class Limiter:
         Raises:
             AwsError: it has.
         """
-        most, code = JOB_LIMITS[what]
-        if self.quotas.resources and number > most:
+        maximum, code = JOB_LIMITS[what]
+        if self.quotas.resources and number > maximum:
             resource_type = "job" if what.endswith("job") else "step"
-            message = f"There may be {most} {what}, and the template makes {number}"
+            message = f"There may be {maximum} {what}, and the template makes {number}"
             raise _exceeded("deadline", resource_type, code, message)
 
 
@@ -176,7 +176,7 @@ def _exceeded(service: str, resource_type: str, code: str, message: str) -> AwsE
     return AwsError("ServiceQuotaExceededException", message, members)
 
 
-def throttled(service: str, *, seconds: float) -> AwsError:
+def throttling_error(service: str, *, seconds: float) -> AwsError:
     """The error of a call that is one too many; the wait is told in whole seconds."""
     return AwsError(
         "ThrottlingException",

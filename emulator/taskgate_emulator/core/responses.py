@@ -29,14 +29,14 @@ from taskgate_server.aws.model import (
     is_document,
 )
 
-__all__ = ["HttpAnswer", "compile_answer", "error_answer", "json_body"]
+__all__ = ["HttpResponse", "compile_response", "error_response", "json_body"]
 
 _CONTENT_TYPE = "Content-Type"
 _JSON_TYPE = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
+class HttpResponse:
     """An answer, ready for HTTP."""
 
     status: int
@@ -55,17 +55,17 @@ class IncompleteResponseError(Exception):
 _Writer = Callable[[Any], Any]
 
 
-def compile_answer(operation: OperationModel) -> Callable[[Mapping[str, Any]], HttpAnswer]:
+def compile_response(operation: OperationModel) -> Callable[[Mapping[str, Any]], HttpResponse]:
     """The function that writes this operation's answers."""
     status = operation.http.get("responseCode", HTTPStatus.OK)
     if operation.output_shape is None:
         # CancelRun is such a one: 202 and nothing else.
-        return lambda _result: HttpAnswer(status=status)
+        return lambda _result: HttpResponse(status=status)
     write = _compile_output(operation.output_shape)
     return lambda result: write(result, status)
 
 
-def error_answer(error: AwsError, service: ServiceModel | None) -> HttpAnswer:
+def error_response(error: AwsError, service: ServiceModel | None) -> HttpResponse:
     """The answer that botocore raises the error from.
 
     Args:
@@ -77,10 +77,12 @@ def error_answer(error: AwsError, service: ServiceModel | None) -> HttpAnswer:
     if shape is None:
         body = {"message": error.message, **error.members}
         headers = {_CONTENT_TYPE: _JSON_TYPE, **told}
-        return HttpAnswer(status=error.status, headers=headers, body=json_body(body))
+        return HttpResponse(status=error.status, headers=headers, body=json_body(body))
     members = {**_required(shape), **error.members, "message": error.message}
-    answer = _compile_output(shape)(members, shape.metadata["error"]["httpStatusCode"])
-    return HttpAnswer(status=answer.status, headers={**answer.headers, **told}, body=answer.body)
+    response = _compile_output(shape)(members, shape.metadata["error"]["httpStatusCode"])
+    return HttpResponse(
+        status=response.status, headers={**response.headers, **told}, body=response.body
+    )
 
 
 def json_body(document: object) -> bytes:
@@ -104,7 +106,7 @@ def _required(shape: StructureShape) -> dict[str, object]:
     }
 
 
-def _compile_output(shape: StructureShape) -> Callable[[Mapping[str, Any], int], HttpAnswer]:
+def _compile_output(shape: StructureShape) -> Callable[[Mapping[str, Any], int], HttpResponse]:
     compiler = _Compiler()
     payload: str | None = shape.serialization.get("payload")
     located = {
@@ -113,7 +115,7 @@ def _compile_output(shape: StructureShape) -> Callable[[Mapping[str, Any], int],
     write_headers = [_header_writer(name, member) for name, member in located.items()]
     write_body = compiler.members(shape, leave_out=frozenset(located))
 
-    def write(result: Mapping[str, Any], status: int) -> HttpAnswer:
+    def write(result: Mapping[str, Any], status: int) -> HttpResponse:
         headers = {_CONTENT_TYPE: _JSON_TYPE}
         for write_header in write_headers:
             headers.update(write_header(result))
@@ -123,7 +125,7 @@ def _compile_output(shape: StructureShape) -> Callable[[Mapping[str, Any], int],
             body = result[payload]
         else:
             body = json_body(write_body(result).get(payload, {}))
-        return HttpAnswer(status=_status(located, result) or status, headers=headers, body=body)
+        return HttpResponse(status=_status(located, result) or status, headers=headers, body=body)
 
     return write
 

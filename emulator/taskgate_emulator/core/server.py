@@ -16,23 +16,23 @@ from aiohttp import web
 
 from taskgate_emulator.core.dispatch import Dispatcher, HttpRequest
 from taskgate_emulator.core.errors import RequestTooLargeError
-from taskgate_emulator.core.moto_services import NAMES as NEIGHBOURS
+from taskgate_emulator.core.moto_services import NAMES as MOTO_SERVICES
 from taskgate_emulator.core.moto_services import signed_service
-from taskgate_emulator.core.registry import World
-from taskgate_emulator.core.responses import HttpAnswer
+from taskgate_emulator.core.registry import Registry
+from taskgate_emulator.core.responses import HttpResponse
 from taskgate_emulator.core.state import Account
 
 __all__ = ["serve_until"]
 
 _MOVE_SECONDS = 0.05
-_NEIGHBOUR_THREADS = 64
+_MOTO_THREADS = 64
 _DRAIN_SECONDS = 1.0
 """How long answers under way may take once the emulator is asked to stop; all are immediate."""
 
 
 async def serve_until(
     stop: asyncio.Event,
-    world: World,
+    registry: Registry,
     host: str,
     port: int,
     ready: Callable[[str], None],
@@ -41,7 +41,7 @@ async def serve_until(
 
     Args:
         stop: ends the serving.
-        world: answers the requests, and moves on between them.
+        registry: the emulated AWS to serve.
         host: the address to listen on.
         port: 0 takes any that is free.
         ready: is told the URL of the endpoint, once it can be called.
@@ -50,15 +50,15 @@ async def serve_until(
         OSError: the address is in use or not ours.
     """
     # A long poll holds its thread; threads are made as they are needed.
-    pool = ThreadPoolExecutor(_NEIGHBOUR_THREADS, "taskgate-emulator-moto")
+    pool = ThreadPoolExecutor(_MOTO_THREADS, "taskgate-emulator-moto")
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         service = signed_service(request.headers.get("Authorization", ""))
-        if service in NEIGHBOURS:
-            answer = await _ask_neighbour(world, pool, service, request)
+        if service in MOTO_SERVICES:
+            response = await _handle_moto_request(registry, pool, service, request)
         else:
-            answer = await _answer(world.dispatcher, request)
-        return await _deliver(request, answer)
+            response = await _handle_aws_request(registry.dispatcher, request)
+        return await _deliver(request, response)
 
     runner = web.ServerRunner(
         web.Server(handle), access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS
@@ -68,7 +68,7 @@ async def serve_until(
         site = web.TCPSite(runner, host, port)
         await site.start()
         ready(_url(host, runner))
-        moving = asyncio.create_task(_move(world.account))
+        moving = asyncio.create_task(_move(registry.account))
         try:
             await stop.wait()
         finally:
@@ -76,18 +76,18 @@ async def serve_until(
     finally:
         await runner.cleanup()
         pool.shutdown(wait=False, cancel_futures=True)
-        world.close()
+        registry.close()
 
 
-async def _ask_neighbour(
-    world: World, pool: ThreadPoolExecutor, service: str, request: web.BaseRequest
-) -> HttpAnswer:
+async def _handle_moto_request(
+    registry: Registry, pool: ThreadPoolExecutor, service: str, request: web.BaseRequest
+) -> HttpResponse:
     body = await request.read()
-    world.record_neighbour(service, request.method, request.raw_path, request.headers, body)
-    world.neighbours.prepare(service)
+    registry.record_moto_request(service, request.method, request.raw_path, request.headers, body)
+    registry.moto_services.prepare(service)
     return await asyncio.get_running_loop().run_in_executor(
         pool,
-        world.neighbours.answer,
+        registry.moto_services.response,
         service,
         request.method,
         request.raw_path,
@@ -106,7 +106,7 @@ async def _move(account: Account) -> None:
         await asyncio.sleep(_MOVE_SECONDS)
 
 
-async def _answer(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpAnswer:
+async def _handle_aws_request(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpResponse:
     if request.headers.get("Expect", "").lower() == "100-continue":
         # botocore holds the body of every PUT back until it is asked for. aiohttp asks only in
         # its router, which is not here.
@@ -117,8 +117,8 @@ async def _answer(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpAnswe
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        return dispatcher.refuse(RequestTooLargeError())
-    return dispatcher.answer(
+        return dispatcher.reject(RequestTooLargeError())
+    return dispatcher.response(
         HttpRequest(
             method=request.method,
             raw_path=raw_path,
@@ -129,26 +129,26 @@ async def _answer(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpAnswe
     )
 
 
-async def _deliver(request: web.BaseRequest, answer: HttpAnswer) -> web.StreamResponse:
+async def _deliver(request: web.BaseRequest, response: HttpResponse) -> web.StreamResponse:
     """Send an answer the way it is to go, faults included."""
-    if answer.delivery == "latency":
-        await asyncio.sleep(answer.delay)
-    elif answer.delivery == "hang":
+    if response.delivery == "latency":
+        await asyncio.sleep(response.delay)
+    elif response.delivery == "hang":
         await asyncio.Event().wait()  # until the caller has gone, or the emulator stops
-    elif answer.delivery in {"reset", "cut"}:
-        await _break_off(request, answer)
-    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+    elif response.delivery in {"reset", "cut"}:
+        await _break_off(request, response)
+    return web.Response(status=response.status, headers=response.headers, body=response.body)
 
 
-async def _break_off(request: web.BaseRequest, answer: HttpAnswer) -> None:
+async def _break_off(request: web.BaseRequest, response: HttpResponse) -> None:
     transport = request.transport
     if transport is None:
         return
-    if answer.delivery == "cut":
+    if response.delivery == "cut":
         # A length that is not reached, so that no client takes the half for the whole.
-        head = f"HTTP/1.1 {answer.status} OK\r\nContent-Length: {len(answer.body) + 1}\r\n"
-        lines = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-        half = answer.body[: len(answer.body) // 2]
+        head = f"HTTP/1.1 {response.status} OK\r\nContent-Length: {len(response.body) + 1}\r\n"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+        half = response.body[: len(response.body) // 2]
         transport.write(f"{head}{lines}\r\n".encode() + half)
         transport.close()
     else:

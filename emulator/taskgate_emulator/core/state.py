@@ -21,7 +21,7 @@ from random import Random
 from typing import Any, Protocol, TypeVar, cast
 
 from taskgate_emulator.core.clock import Clock
-from taskgate_emulator.core.event_sinks import EventOutlet, LogOutlet
+from taskgate_emulator.core.event_sinks import EventSink, LogSink
 from taskgate_emulator.core.table import Key, Record, Table
 from taskgate_emulator.core.timeline import Change, Timeline
 
@@ -35,8 +35,8 @@ __all__ = [
     "Listener",
     "Record",
     "Table",
+    "TimerHandler",
     "Transition",
-    "Wake",
 ]
 
 ACCOUNT_ID = "111122223333"
@@ -64,13 +64,13 @@ Listener = Callable[["Account", Transition], None]
 class Index(Protocol):
     """What is known of the rows of a kind together, kept up to date with each change of one."""
 
-    def follow(self, key: Key, before: Record | None, after: Record | None) -> None:
+    def update(self, key: Key, before: Record | None, after: Record | None) -> None:
         """Learn of a row that came, changed or went."""
         ...
 
 
 _I = TypeVar("_I", bound=Index)
-Wake = Callable[["Account", Key, datetime], None]
+TimerHandler = Callable[["Account", Key, datetime], None]
 _Due = tuple[datetime, int, str, Key]
 
 
@@ -87,8 +87,8 @@ class Account:
         self.clock = clock
         self.random = random
         self.speed = speed
-        self.logs = LogOutlet()
-        self.events = EventOutlet(ACCOUNT_ID, REGION)
+        self.logs = LogSink()
+        self.events = EventSink(ACCOUNT_ID, REGION)
         self.admit: Callable[[Account, str, Key], None] = lambda _account, _kind, _key: None
         """Raises when a quota lets no further resource of a kind be made at a key."""
         self.admit_number: Callable[[str, int], None] = lambda _what, _number: None
@@ -101,10 +101,10 @@ class Account:
         self._listeners: defaultdict[str, list[tuple[Listener, bool]]] = defaultdict(list)
         self._indexes: dict[type[Any], Index] = {}
         self._indexes_of: defaultdict[str, list[Index]] = defaultdict(list)
-        self._wakes: dict[str, Wake] = {}
-        self._touched: dict[tuple[str, Key], None] = {}
+        self._timers: dict[str, TimerHandler] = {}
+        self._changed: dict[tuple[str, Key], None] = {}
         self._save: Callable[[Account], None] | None = None
-        self._quiet = False
+        self._loading_history = False
 
     @property
     def now(self) -> datetime:
@@ -141,9 +141,9 @@ class Account:
         """The index of a class."""
         return cast(_I, self._indexes[which])
 
-    def on_wake(self, name: str, wake: Wake) -> None:
+    def on_timer(self, name: str, timer: TimerHandler) -> None:
         """Say what a `Change.wake` of this name calls."""
-        self._wakes[name] = wake
+        self._timers[name] = timer
 
     def put(self, kind: str, key: Key, record: Record, changes: tuple[Change, ...] = ()) -> None:
         """Write a row: its record as of now, and what will come to it.
@@ -154,7 +154,7 @@ class Account:
         table = self.table(kind)
         row = table.row(key)
         if row is not None and row.timeline.changes:
-            self._happen(kind, key, self._now)
+            self._apply_due(kind, key, self._now)
             row = table.row(key)
         before = None if row is None else row.timeline.record
         if row is None:
@@ -162,11 +162,11 @@ class Account:
         else:
             row.timeline = Timeline(record, changes)
         self._schedule(kind, key, changes)
-        self._tell(kind, key, before, record, self._now)
+        self._notify(kind, key, before, record, self._now)
 
-    def catch_up(self, kind: str, key: Key) -> None:
+    def apply_due(self, kind: str, key: Key) -> None:
         """Let happen what is due of a row by now, before somebody reads it to write it."""
-        self._happen(kind, key, self._now)
+        self._apply_due(kind, key, self._now)
 
     def update(self, kind: str, key: Key, **members: Any) -> None:
         """Change members of a row now, and leave its future as it is.
@@ -174,7 +174,7 @@ class Account:
         Raises:
             KeyError: there is no such row.
         """
-        self.catch_up(kind, key)
+        self.apply_due(kind, key)
         timeline = self.table(kind).timeline(key)
         if timeline is None:
             raise KeyError(key)
@@ -184,14 +184,14 @@ class Account:
         """Remove a row, with its future; nothing happens when there is none."""
         row = self.table(kind).remove(key)
         if row is not None:
-            self._tell(kind, key, row.timeline.record, None, self._now)
+            self._notify(kind, key, row.timeline.record, None, self._now)
 
     def advance(self, moment: datetime) -> None:
         """Let everything happen that is due by a moment. Time never goes backwards."""
         while self._due and self._due[0][0] <= moment:
             at, _, kind, key = heapq.heappop(self._due)
             self._now = max(self._now, at)
-            self._happen(kind, key, at)
+            self._apply_due(kind, key, at)
         self._now = max(self._now, moment)
 
     def settle(self) -> None:
@@ -210,13 +210,13 @@ class Account:
         self.logs.saving = True
 
     @contextmanager
-    def quietly(self) -> Iterator[None]:
+    def loading_history(self) -> Iterator[None]:
         """What happens in the block is history, older than the account: few listen to that."""
-        self._quiet = True
+        self._loading_history = True
         try:
             yield
         finally:
-            self._quiet = False
+            self._loading_history = False
 
     def emit_event(
         self,
@@ -236,28 +236,28 @@ class Account:
             at: the event's time.
             resources: ARNs.
         """
-        if not self._quiet:
+        if not self._loading_history:
             self.events.send(source, detail_type, detail, at=at, resources=resources)
 
     def write_log(self, group: str, stream: str, timestamp: datetime, message: str) -> None:
         """Put a line into CloudWatch Logs; group and stream come into being with their first."""
         self.logs.write(group, stream, timestamp, message)
 
-    def take_touched(self) -> list[tuple[str, Key]]:
+    def take_changed(self) -> list[tuple[str, Key]]:
         """The rows written or removed since this was last asked, each once."""
-        touched, self._touched = list(self._touched), {}
-        return touched
+        changed, self._changed = list(self._changed), {}
+        return changed
 
     def restore(self, kind: str, key: Key, number: int, timeline: Timeline) -> None:
         """Put back a row as it was kept; rows come in the order of their numbers."""
         self.table(kind).add(key, number, timeline)
         for index in self._indexes_of.get(kind, ()):
-            index.follow(key, None, timeline.record)
+            index.update(key, None, timeline.record)
         self._numbers = count(number + 1)
         for change in timeline.changes:
             heapq.heappush(self._due, (change.at, next(self._order), kind, key))
 
-    def _happen(self, kind: str, key: Key, moment: datetime) -> None:
+    def _apply_due(self, kind: str, key: Key, moment: datetime) -> None:
         """Apply the changes of a row that are due; stale entries of the heap find none."""
         row = self.table(kind).row(key)
         while row is not None and row.timeline.changes and row.timeline.changes[0].at <= moment:
@@ -265,26 +265,26 @@ class Account:
             before = row.timeline.record
             after = {**before, **change.members}
             row.timeline = Timeline(after, tuple(rest))
-            self._tell(kind, key, before, after, change.at)
-            if change.wake is not None:
-                self._wakes[change.wake](self, key, change.at)
+            self._notify(kind, key, before, after, change.at)
+            if change.timer is not None:
+                self._timers[change.timer](self, key, change.at)
             row = self.table(kind).row(key)
 
     def _schedule(self, kind: str, key: Key, changes: tuple[Change, ...]) -> None:
         for change in changes:
             heapq.heappush(self._due, (change.at, next(self._order), kind, key))
 
-    def _tell(
+    def _notify(
         self, kind: str, key: Key, before: Record | None, after: Record | None, at: datetime
     ) -> None:
         if self._save is not None:
-            self._touched[kind, key] = None
+            self._changed[kind, key] = None
         for index in self._indexes_of.get(kind, ()):
-            index.follow(key, before, after)
+            index.update(key, before, after)
         listeners = self._listeners.get(kind)
         if listeners is None:
             return
         transition = Transition(kind, key, before, after, at)
         for listener, history in listeners:
-            if history or not self._quiet:
+            if history or not self._loading_history:
                 listener(self, transition)

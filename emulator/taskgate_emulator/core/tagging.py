@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskgate_emulator.core.catalog import Catalog, Resource, catalog_of
-from taskgate_emulator.core.derived import kebab
+from taskgate_emulator.core.catalog import Catalog, Resource, load_catalog
+from taskgate_emulator.core.derived import to_kebab_case
 from taskgate_emulator.core.errors import AwsError, not_found
 from taskgate_emulator.core.operations import Behaviour, Call
 from taskgate_emulator.core.state import Account, Key, Record
@@ -63,7 +63,7 @@ def _member(resource: Resource) -> str:
 def _find(call: Call) -> tuple[Resource, Key]:
     service = call.operation.service_model.service_name
     arn: str = call.params["resourceArn"]
-    found = _parse(catalog_of(service), service, arn)
+    found = _parse(load_catalog(service), service, arn)
     if found is None or not _exists(call.account, *found):
         raise not_found("resource", arn)
     return found
@@ -80,7 +80,7 @@ def _parse(catalog: Catalog, service: str, arn: str) -> tuple[Resource, Key] | N
     last = _plain(names[-1])
     nested = _plain("".join(names[-2:]))
     for resource in catalog.resources.values():
-        noun = _plain(kebab(resource.noun))
+        noun = _plain(to_kebab_case(resource.noun))
         # A batch is a `runBatch` in its path and in its ARN.
         path = _plain("".join(segment for segment in resource.template if segment != "{}"))
         if len(resource.labels) == len(ids) and {noun, path} & {last, nested}:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-__all__ = ["MOMENT", "Change", "Plan", "Timeline", "planned"]
+__all__ = ["CHANGE_TIME", "Change", "Plan", "Timeline", "planned"]
 
-MOMENT = object()
+CHANGE_TIME = object()
 """In a plan, stands for the moment at which the change comes."""
 
 Plan = Iterable[tuple[float, Mapping[str, Any]]]
@@ -30,7 +30,7 @@ class Change:
 
     at: datetime
     members: Mapping[str, Any]
-    wake: str | None = None
+    timer: str | None = None
     """The handler that is called once the members have changed; see `Operations.on_wake`."""
 
 
@@ -83,6 +83,6 @@ def planned(start: datetime, speed: float, plan: Plan) -> tuple[Change, ...]:
     changes = []
     for seconds, members in sorted(plan, key=lambda step: step[0]):
         at = start + timedelta(seconds=seconds / speed if seconds > 0 else seconds)
-        resolved = {name: at if value is MOMENT else value for name, value in members.items()}
+        resolved = {name: at if value is CHANGE_TIME else value for name, value in members.items()}
         changes.append(Change(at, resolved))
     return tuple(changes)

@@ -7,9 +7,9 @@ from typing import Any
 
 from taskgate_emulator.core.errors import AwsError, not_found
 from taskgate_emulator.core.operations import Call, Operations
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import paginate
 from taskgate_emulator.core.state import Account, Key, Record
-from taskgate_emulator.deadline.counts import CountRegistry, outcome, sums
+from taskgate_emulator.deadline.counts import TaskCountIndex, outcome, summarize_tasks
 from taskgate_emulator.deadline.tasks import (
     FARM,
     JOB,
@@ -18,12 +18,12 @@ from taskgate_emulator.deadline.tasks import (
     TASK,
 )
 
-__all__ = ["OPERATIONS", "existing", "item_error", "job_record", "key_of", "step_record"]
+__all__ = ["OPERATIONS", "build_key", "item_error", "job_record", "require_record", "step_record"]
 
 OPERATIONS = Operations("deadline")
-OPERATIONS.index(TASK, CountRegistry)
+OPERATIONS.index(TASK, TaskCountIndex)
 
-_Answer = dict[str, Any]
+_Response = dict[str, Any]
 _Ids = Mapping[str, Any]
 
 _CHAIN = (FARM, QUEUE, JOB, STEP, TASK)
@@ -34,11 +34,11 @@ _LABELS = {kind: _IDS[: position + 1] for position, kind in enumerate(_CHAIN)}
 @OPERATIONS.register("GetFarm")
 def get_farm(call: Call) -> Record:
     """One farm."""
-    return existing(call.account, FARM, call.params)
+    return require_record(call.account, FARM, call.params)
 
 
 @OPERATIONS.register("ListFarms")
-def list_farms(call: Call) -> _Answer:
+def list_farms(call: Call) -> _Response:
     """Every farm; memberships do not matter here, so `principalId` leaves none out."""
     return _page(call, "farms", FARM)
 
@@ -46,11 +46,11 @@ def list_farms(call: Call) -> _Answer:
 @OPERATIONS.register("GetQueue")
 def get_queue(call: Call) -> Record:
     """One queue."""
-    return existing(call.account, QUEUE, call.params)
+    return require_record(call.account, QUEUE, call.params)
 
 
 @OPERATIONS.register("ListQueues")
-def list_queues(call: Call) -> _Answer:
+def list_queues(call: Call) -> _Response:
     """The queues of a farm."""
     wanted = call.params.get("status")
     return _page(
@@ -59,27 +59,27 @@ def list_queues(call: Call) -> _Answer:
 
 
 @OPERATIONS.register("GetJob")
-def get_job(call: Call) -> _Answer:
+def get_job(call: Call) -> _Response:
     """One job, with the sums of its tasks."""
-    record = existing(call.account, JOB, call.params)
-    return job_record(call.account, key_of(JOB, call.params), record)
+    record = require_record(call.account, JOB, call.params)
+    return job_record(call.account, build_key(JOB, call.params), record)
 
 
 @OPERATIONS.register("ListJobs")
-def list_jobs(call: Call) -> _Answer:
+def list_jobs(call: Call) -> _Response:
     """The jobs of a queue."""
     return _page(call, "jobs", JOB, lambda key, row: job_record(call.account, key, row))
 
 
 @OPERATIONS.register("GetStep")
-def get_step(call: Call) -> _Answer:
+def get_step(call: Call) -> _Response:
     """One step, with the sums of its tasks."""
-    record = existing(call.account, STEP, call.params)
-    return step_record(call.account, key_of(STEP, call.params), record)
+    record = require_record(call.account, STEP, call.params)
+    return step_record(call.account, build_key(STEP, call.params), record)
 
 
 @OPERATIONS.register("ListSteps")
-def list_steps(call: Call) -> _Answer:
+def list_steps(call: Call) -> _Response:
     """The steps of a job."""
     return _page(call, "steps", STEP, lambda key, row: step_record(call.account, key, row))
 
@@ -87,40 +87,40 @@ def list_steps(call: Call) -> _Answer:
 @OPERATIONS.register("GetTask")
 def get_task(call: Call) -> Record:
     """One task."""
-    return existing(call.account, TASK, call.params)
+    return require_record(call.account, TASK, call.params)
 
 
 @OPERATIONS.register("ListTasks")
-def list_tasks(call: Call) -> _Answer:
+def list_tasks(call: Call) -> _Response:
     """The tasks of a step."""
     return _page(call, "tasks", TASK)
 
 
 @OPERATIONS.register("BatchGetTask")
-def batch_get_task(call: Call) -> _Answer:
+def batch_get_task(call: Call) -> _Response:
     """Many tasks; each that cannot be had is an error of its own among the others."""
     tasks, errors = [], []
     for ids in call.params["identifiers"]:
         try:
-            tasks.append({**ids, **existing(call.account, TASK, ids)})
+            tasks.append({**ids, **require_record(call.account, TASK, ids)})
         except AwsError as error:
             errors.append(item_error(ids, error))
     return {"tasks": tasks, "errors": errors}
 
 
-def key_of(kind: str, ids: _Ids, *, inside: bool = True) -> Key:
+def build_key(kind: str, ids: _Ids, *, inside: bool = True) -> Key:
     """The key of a farm, queue, job, step or task; or of its parent, with `inside` False."""
     labels = _LABELS[kind] if inside else _LABELS[kind][:-1]
     return tuple([ids[label] for label in labels])
 
 
-def job_record(account: Account, key: Key, record: Record) -> _Answer:
+def job_record(account: Account, key: Key, record: Record) -> _Response:
     """A job with the sums of its tasks."""
     steps = [(*key, step) for step in account.table(STEP).ids(*key)]
-    return _with_sums(record, sums(account, key, steps))
+    return _with_sums(record, summarize_tasks(account, key, steps))
 
 
-def step_record(account: Account, key: Key, record: Record) -> _Answer:
+def step_record(account: Account, key: Key, record: Record) -> _Response:
     """A step with the sums of its tasks, and of the steps that it waits for and that wait."""
     job, step_id = key[:-1], key[-1]
     needs = [outcome(account, (*job, needed)) == "SUCCEEDED" for needed in record["_dependsOn"]]
@@ -129,7 +129,7 @@ def step_record(account: Account, key: Key, record: Record) -> _Answer:
     )
     succeeded = outcome(account, key) == "SUCCEEDED"
     return {
-        **_with_sums(record, sums(account, key, [key])),
+        **_with_sums(record, summarize_tasks(account, key, [key])),
         "dependencyCounts": {
             "dependenciesResolved": needs.count(True),
             "dependenciesUnresolved": needs.count(False),
@@ -139,7 +139,7 @@ def step_record(account: Account, key: Key, record: Record) -> _Answer:
     }
 
 
-def _with_sums(record: Record, sums_of_tasks: _Answer) -> _Answer:
+def _with_sums(record: Record, sums_of_tasks: _Response) -> _Response:
     """A record with the sums; its target shows while a task is still on its way there."""
     moments = [record.get("updatedAt"), sums_of_tasks["updatedAt"]]
     updated = max([moment for moment in moments if moment is not None], default=None)
@@ -148,22 +148,22 @@ def _with_sums(record: Record, sums_of_tasks: _Answer) -> _Answer:
     return {**record, **sums_of_tasks, "updatedAt": updated, "targetTaskRunStatus": target}
 
 
-def item_error(ids: _Ids, error: AwsError) -> _Answer:
+def item_error(ids: _Ids, error: AwsError) -> _Response:
     """What a batch says of an item that went wrong."""
     return {**ids, "code": error.code, "message": error.message}
 
 
-def existing(account: Account, kind: str, ids: _Ids) -> Record:
+def require_record(account: Account, kind: str, ids: _Ids) -> Record:
     """The record of a resource.
 
     Raises:
         AwsError: it does not exist; the error names the outermost that is missing.
     """
-    record = account.table(kind).record(key_of(kind, ids))
+    record = account.table(kind).record(build_key(kind, ids))
     if record is not None:
         return record
     for outer in _CHAIN[: _CHAIN.index(kind)]:
-        key = key_of(outer, ids)
+        key = build_key(outer, ids)
         if account.table(outer).record(key) is None:
             raise not_found(_LABELS[outer][-1].removesuffix("Id"), key[-1])
     raise not_found(_LABELS[kind][-1].removesuffix("Id"), ids[_LABELS[kind][-1]])
@@ -174,10 +174,10 @@ def _page(
     member: str,
     kind: str,
     row_of: Callable[[Key, Record], Record | None] = lambda _, record: record,
-) -> _Answer:
-    scope = key_of(kind, call.params, inside=False)
+) -> _Response:
+    scope = build_key(kind, call.params, inside=False)
     if scope:
-        existing(call.account, _CHAIN[len(scope) - 1], call.params)
+        require_record(call.account, _CHAIN[len(scope) - 1], call.params)
 
     def rows_after(number: int) -> Iterator[tuple[int, Record]]:
         for name, row in call.account.table(kind).after(number, *scope):
@@ -185,5 +185,5 @@ def _page(
             if shown is not None:
                 yield row.number, shown
 
-    rows, token = page_of(call.operation, call.params, rows_after)
+    rows, token = paginate(call.operation, call.params, rows_after)
     return {member: rows, "nextToken": token}

@@ -77,9 +77,9 @@ def _has_amount(has: _Members, wanted: _Members) -> bool:
     known = has.get(_AMOUNTS.get(name, "")) or _named(has.get("customAmounts", ()), name)
     if known is None:
         return bool(name.startswith(_STANDARD))
-    most = wanted.get("max")
+    maximum = wanted.get("max")
     return known.get("min", 0) >= (wanted.get("min") or 0) and (
-        most is None or known.get("max", most + 1) <= most
+        maximum is None or known.get("max", maximum + 1) <= maximum
     )
 
 

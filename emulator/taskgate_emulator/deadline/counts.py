@@ -16,7 +16,7 @@ from taskgate_emulator.core.state import Account, Key, Record, Transition
 from taskgate_emulator.deadline.tasks import SETTLED, TASK
 from taskgate_server.aws.model import enum_values, load_service
 
-__all__ = ["CountRegistry", "Tally", "outcome", "sums"]
+__all__ = ["TaskCountIndex", "TaskCounts", "outcome", "summarize_tasks"]
 
 _STATUS_PRECEDENCE = (
     "RUNNING",
@@ -68,7 +68,7 @@ class _Edge:
             self.replace(None, moment)
 
 
-class Tally:
+class TaskCounts:
     """The sums of the tasks of one step, or of all steps of one job."""
 
     __slots__ = ("counts", "ended", "pending", "retries", "started", "updated", "waiting")
@@ -111,33 +111,33 @@ class Tally:
             self.retries += sign * (record.get("failureRetryCount") or 0)
 
 
-class CountRegistry:
+class TaskCountIndex:
     """The tallies of all steps and jobs of an account: an index of the tasks."""
 
     def __init__(self) -> None:
-        self._steps: defaultdict[Key, Tally] = defaultdict(Tally)
-        self._jobs: defaultdict[Key, Tally] = defaultdict(Tally)
+        self._steps: defaultdict[Key, TaskCounts] = defaultdict(TaskCounts)
+        self._jobs: defaultdict[Key, TaskCounts] = defaultdict(TaskCounts)
         self._waiting: defaultdict[Key, dict[Key, None]] = defaultdict(dict)
 
-    def step(self, key: Key) -> Tally:
+    def step(self, key: Key) -> TaskCounts:
         """The tally of a step."""
-        return self._steps.get(key) or Tally()
+        return self._steps.get(key) or TaskCounts()
 
-    def job(self, key: Key) -> Tally:
+    def job(self, key: Key) -> TaskCounts:
         """The tally of a job; it has no moments and no lists of tasks."""
-        return self._jobs.get(key) or Tally()
+        return self._jobs.get(key) or TaskCounts()
 
     def waiting_steps(self, queue: Key) -> list[Key]:
         """The steps of a queue that have tasks for the first worker that comes."""
         return list(self._waiting.get(queue, ()))
 
-    def follow(self, key: Key, before: Record | None, after: Record | None) -> None:
+    def update(self, key: Key, before: Record | None, after: Record | None) -> None:
         """Learn of a task that came, changed or went."""
         step_key, task = key[:-1], key[-1]
         step, job = self._steps[step_key], self._jobs[key[:3]]
-        for tally in (step, job):
-            tally.add(before, -1)
-            tally.add(after, 1)
+        for counts in (step, job):
+            counts.add(before, -1)
+            counts.add(after, 1)
         old, new = before or {}, after or {}
         step.started.replace(old.get("startedAt"), new.get("startedAt"))
         step.ended.replace(old.get("endedAt"), new.get("endedAt"))
@@ -155,7 +155,7 @@ def _list(names: dict[Any, None], name: Any, *, belongs: bool) -> None:
         names.pop(name, None)
 
 
-def sums(account: Account, key: Key, steps: list[Key]) -> dict[str, Any]:
+def summarize_tasks(account: Account, key: Key, steps: list[Key]) -> dict[str, Any]:
     """What a step or job says of its tasks.
 
     Args:
@@ -163,9 +163,9 @@ def sums(account: Account, key: Key, steps: list[Key]) -> dict[str, Any]:
         key: of the step or job.
         steps: its steps; a step itself.
     """
-    book = account.index(CountRegistry)
+    index = account.index(TaskCountIndex)
     parts = [_exact(account, step) for step in steps]
-    whole = parts[0] if steps == [key] else book.job(key)
+    whole = parts[0] if steps == [key] else index.job(key)
     ended = bool(+whole.counts) and whole.settled
     return {
         "taskRunStatus": whole.status,
@@ -182,21 +182,21 @@ def outcome(account: Account, step: Key) -> str | None:
 
     A suspended task keeps it open: somebody means to go on with it.
     """
-    counts = +account.index(CountRegistry).step(step).counts
+    counts = +account.index(TaskCountIndex).step(step).counts
     if counts.keys() <= {"SUCCEEDED"}:
         return "SUCCEEDED"
     return "FAILED" if counts.keys() <= SETTLED - {"SUSPENDED"} else None
 
 
-def _exact(account: Account, step: Key) -> Tally:
-    tally = account.index(CountRegistry).step(step)
-    edges = {"startedAt": tally.started, "endedAt": tally.ended, "updatedAt": tally.updated}
+def _exact(account: Account, step: Key) -> TaskCounts:
+    counts = account.index(TaskCountIndex).step(step)
+    edges = {"startedAt": counts.started, "endedAt": counts.ended, "updatedAt": counts.updated}
     for member, edge in edges.items():
         if edge.lost:
             tasks = account.table(TASK).records(*step)
             found = [moment for _, task in tasks if (moment := task.get(member)) is not None]
             edge.find_again(found)
-    return tally
+    return counts
 
 
 def _moments(edges: list[_Edge]) -> list[datetime]:

@@ -11,27 +11,27 @@ from datetime import datetime
 from typing import Any
 
 from taskgate_emulator.core.state import Account, Key, Transition
-from taskgate_emulator.deadline.counts import CountRegistry, Tally
+from taskgate_emulator.deadline.counts import TaskCountIndex, TaskCounts
 
-__all__ = ["announce_lifecycle", "announce_task"]
+__all__ = ["send_lifecycle_event", "send_task_events"]
 
 _IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
 
 
-def announce_task(account: Account, transition: Transition) -> None:
+def send_task_events(account: Account, transition: Transition) -> None:
     """Tell of a task that has another status, and of its step and job if theirs have changed."""
     before, after = transition.before, transition.after
     if before is None or after is None or before["runStatus"] == after["runStatus"]:
         return
-    key, book = transition.key, account.index(CountRegistry)
+    key, index = transition.key, account.index(TaskCountIndex)
     statuses = {"previousRunStatus": before["runStatus"], "runStatus": after["runStatus"]}
     _send(account, "Task Run Status Change", key, statuses, transition.at)
-    tallies = {"Step": (key[:-1], book.step(key[:-1])), "Job": (key[:3], book.job(key[:3]))}
-    for word, (whole, tally) in tallies.items():
-        _announce_tally(account, word, whole, tally, transition)
+    tallies = {"Step": (key[:-1], index.step(key[:-1])), "Job": (key[:3], index.job(key[:3]))}
+    for word, (whole, counts) in tallies.items():
+        _send_status_event(account, word, whole, counts, transition)
 
 
-def announce_lifecycle(account: Account, transition: Transition) -> None:
+def send_lifecycle_event(account: Account, transition: Transition) -> None:
     """Tell of a job or step that was made, or whose making has gone on."""
     before, after = transition.before or {}, transition.after
     previous = before.get("lifecycleStatus")
@@ -43,15 +43,15 @@ def announce_lifecycle(account: Account, transition: Transition) -> None:
     _send(account, f"{noun} Lifecycle Status Change", transition.key, statuses, transition.at)
 
 
-def _announce_tally(
-    account: Account, word: str, key: Key, tally: Tally, transition: Transition
+def _send_status_event(
+    account: Account, word: str, key: Key, counts: TaskCounts, transition: Transition
 ) -> None:
-    previous, status = tally.status_before(transition), tally.status
+    previous, status = counts.status_before(transition), counts.status
     if previous != status:
         statuses = {
             "previousTaskRunStatus": previous,
             "taskRunStatus": status,
-            "taskRunStatusCounts": tally.by_status(),
+            "taskRunStatusCounts": counts.by_status(),
         }
         _send(account, f"{word} Run Status Change", key, statuses, transition.at)
 

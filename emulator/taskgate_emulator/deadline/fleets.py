@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 
 from taskgate_emulator.core.state import CALLER, Account, Key, Record
-from taskgate_emulator.deadline.tasks import hex_id
+from taskgate_emulator.deadline.tasks import new_hex_id
 
 __all__ = [
     "ASSOCIATION",
     "FLEET",
     "WORKER",
-    "WorkerBook",
+    "IdleWorkerIndex",
     "fleets_of",
     "idle_worker",
     "queues_of",
@@ -28,7 +28,7 @@ FLEET, WORKER = "deadline.Fleet", "deadline.Worker"
 ASSOCIATION = "deadline.QueueFleetAssociation"
 
 
-class WorkerBook:
+class IdleWorkerIndex:
     """Which workers of each fleet have nothing to do: an index of the workers."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class WorkerBook:
         """The worker that has been idle for longest."""
         return next(iter(self._idle.get(fleet, ())), None)
 
-    def follow(self, key: Key, _before: Record | None, after: Record | None) -> None:
+    def update(self, key: Key, _before: Record | None, after: Record | None) -> None:
         """Learn of a worker that came, changed or went."""
         idle = self._idle[key[:-1]]
         if after is not None and after.get("_task") is None:
@@ -59,7 +59,7 @@ def queues_of(account: Account, fleet: Key) -> list[Key]:
 
 def idle_worker(account: Account, fleet: Key) -> Key | None:
     """A worker that has nothing to do; it is started when there may be one more."""
-    worker = account.index(WorkerBook).idle(fleet)
+    worker = account.index(IdleWorkerIndex).idle(fleet)
     if worker is not None:
         return (*fleet, worker)
     return _start_worker(account, fleet)
@@ -67,11 +67,11 @@ def idle_worker(account: Account, fleet: Key) -> Key | None:
 
 def some_worker(account: Account, fleet: Key, number: int) -> Key | None:
     """One of a fleet's workers, whatever it does: the same for the same number."""
-    most = (account.table(FLEET).record(fleet) or {}).get("maxWorkerCount", 0)
-    while account.table(WORKER).size(*fleet) <= number % max(most, 1):
+    maximum = (account.table(FLEET).record(fleet) or {}).get("maxWorkerCount", 0)
+    while account.table(WORKER).size(*fleet) <= number % max(maximum, 1):
         if _start_worker(account, fleet) is None:
             return None
-    return (*fleet, account.table(WORKER).ids(*fleet)[number % most])
+    return (*fleet, account.table(WORKER).ids(*fleet)[number % maximum])
 
 
 def _links(account: Account, farm: str) -> list[tuple[str, str]]:
@@ -87,7 +87,7 @@ def _start_worker(account: Account, fleet: Key) -> Key | None:
     number = account.table(WORKER).size(*fleet)
     if record is None or number >= record["maxWorkerCount"]:
         return None
-    worker = f"worker-{hex_id(account.random)}"
+    worker = f"worker-{new_hex_id(account.random)}"
     host = f"render-{number + 1:03}"
     account.put(
         WORKER,

@@ -14,17 +14,17 @@ from datetime import timedelta
 from typing import Any
 
 from taskgate_emulator.core.operations import Call
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import paginate
 from taskgate_emulator.core.state import CALLER, Key, Record
 from taskgate_emulator.core.timeline import planned
 from taskgate_emulator.core.validation import Violation, rejection
-from taskgate_emulator.deadline.behaviour import OPERATIONS, existing, key_of
+from taskgate_emulator.deadline.behaviour import OPERATIONS, build_key, require_record
 from taskgate_emulator.deadline.counts import outcome
 from taskgate_emulator.deadline.steps import CREATED, wake_step
-from taskgate_emulator.deadline.tasks import JOB, QUEUE, STEP, TASK, hex_id
+from taskgate_emulator.deadline.tasks import JOB, QUEUE, STEP, TASK, new_hex_id
 from taskgate_emulator.deadline.templates import ExpandedJob, TemplateError, expand
 
-_Answer = dict[str, Any]
+_Response = dict[str, Any]
 
 _CREATION_SECONDS = 1.0
 _DEFAULTS: Mapping[str, Any] = {
@@ -37,13 +37,13 @@ _KEPT = (*_DEFAULTS, "priority", "attachments", "storageProfileId", "sourceJobId
 
 
 @OPERATIONS.register("CreateJob")
-def create_job(call: Call) -> _Answer:
+def create_job(call: Call) -> _Response:
     """Make a job out of a template, or out of another job's."""
     params, account = call.params, call.account
-    existing(account, QUEUE, params)
+    require_record(account, QUEUE, params)
     given = _given(call)
     job = _expanded(given)
-    key = (params["farmId"], params["queueId"], f"job-{hex_id(account.random)}")
+    key = (params["farmId"], params["queueId"], f"job-{new_hex_id(account.random)}")
     _admit(call, key, job)
     plan = [(_CREATION_SECONDS, _lifecycle("CREATE_COMPLETE", "Job creation completed"))]
     record = {
@@ -61,33 +61,33 @@ def create_job(call: Call) -> _Answer:
         "_given": given,
     }
     (created,) = planned(call.now, account.speed, plan)
-    account.put(JOB, key, record, (replace(created, wake=CREATED),))
+    account.put(JOB, key, record, (replace(created, timer=CREATED),))
     _make_steps(call, key, job)
     return {"jobId": key[-1]}
 
 
 @OPERATIONS.register("ListStepDependencies")
-def list_step_dependencies(call: Call) -> _Answer:
+def list_step_dependencies(call: Call) -> _Response:
     """The steps that a step depends on."""
-    record = existing(call.account, STEP, call.params)
-    return _neighbours(call, "dependencies", lambda name, _: name in record["_dependsOn"])
+    record = require_record(call.account, STEP, call.params)
+    return _list_related_steps(call, "dependencies", lambda name, _: name in record["_dependsOn"])
 
 
 @OPERATIONS.register("ListStepConsumers")
-def list_step_consumers(call: Call) -> _Answer:
+def list_step_consumers(call: Call) -> _Response:
     """The steps that depend on a step."""
-    existing(call.account, STEP, call.params)
+    require_record(call.account, STEP, call.params)
     step = call.params["stepId"]
-    return _neighbours(call, "consumers", lambda _, record: step in record["_dependsOn"])
+    return _list_related_steps(call, "consumers", lambda _, record: step in record["_dependsOn"])
 
 
-def _given(call: Call) -> _Answer:
+def _given(call: Call) -> _Response:
     """What the job is made from; a job made from another one may have other parameters."""
     params = call.params
     source: Record = {}
     if "sourceJobId" in params:
         ids = {**params, "jobId": params["sourceJobId"]}
-        source = existing(call.account, JOB, ids).get("_given") or {}
+        source = require_record(call.account, JOB, ids).get("_given") or {}
     template = params.get("template", source.get("template"))
     if template is None:
         raise rejection([Violation("template", "Member must not be null")])
@@ -98,7 +98,7 @@ def _given(call: Call) -> _Answer:
     }
 
 
-def _expanded(given: _Answer) -> ExpandedJob:
+def _expanded(given: _Response) -> ExpandedJob:
     try:
         return expand(given["template"], given["templateType"], given["parameters"])
     except TemplateError as error:
@@ -121,7 +121,7 @@ def _admit(call: Call, key: Key, job: ExpandedJob) -> None:
 def _make_steps(call: Call, job: Key, expanded: ExpandedJob) -> None:
     account = call.account
     suspended = call.params.get("targetTaskRunStatus") == "SUSPENDED"
-    ids = {step.name: f"step-{hex_id(account.random)}" for step in expanded.steps}
+    ids = {step.name: f"step-{new_hex_id(account.random)}" for step in expanded.steps}
     created = {"createdAt": call.now, "createdBy": CALLER}
     start = call.now + timedelta(seconds=_CREATION_SECONDS / account.speed)
     for step in expanded.steps:
@@ -145,11 +145,11 @@ def _make_steps(call: Call, job: Key, expanded: ExpandedJob) -> None:
         wake_step(account, key, start)
 
 
-def _lifecycle(status: str, message: str) -> _Answer:
+def _lifecycle(status: str, message: str) -> _Response:
     return {"lifecycleStatus": status, "lifecycleStatusMessage": message}
 
 
-def _simulation(tags: Mapping[str, str]) -> _Answer:
+def _simulation(tags: Mapping[str, str]) -> _Response:
     try:
         return {
             "_failures": int(tags.get("taskgate:failures", 0)),
@@ -159,10 +159,12 @@ def _simulation(tags: Mapping[str, str]) -> _Answer:
         raise rejection([Violation("tags", str(error))]) from error
 
 
-def _neighbours(call: Call, member: str, belongs: Callable[[str, Record], bool]) -> _Answer:
+def _list_related_steps(
+    call: Call, member: str, belongs: Callable[[str, Record], bool]
+) -> _Response:
     """The steps of the job that a test holds of, by id and record."""
-    account, job = call.account, key_of(STEP, call.params, inside=False)
-    this = outcome(account, key_of(STEP, call.params)) == "SUCCEEDED"
+    account, job = call.account, build_key(STEP, call.params, inside=False)
+    this = outcome(account, build_key(STEP, call.params)) == "SUCCEEDED"
 
     def rows_after(number: int) -> Iterator[tuple[int, Record]]:
         for name, row in account.table(STEP).after(number, *job):
@@ -172,7 +174,7 @@ def _neighbours(call: Call, member: str, belongs: Callable[[str, Record], bool])
                 resolved = this if member == "consumers" else other
                 yield row.number, {"stepId": name, "status": _RESOLUTIONS[resolved]}
 
-    rows, token = page_of(call.operation, call.params, rows_after)
+    rows, token = paginate(call.operation, call.params, rows_after)
     return {member: rows, "nextToken": token}
 
 

@@ -16,27 +16,27 @@ from taskgate_emulator.deadline.fleets import (
     ASSOCIATION,
     FLEET,
     WORKER,
-    WorkerBook,
+    IdleWorkerIndex,
     queues_of,
 )
 from taskgate_emulator.deadline.tasks import JOB, STEP, TASK
 
-OPERATIONS.index(WORKER, WorkerBook)
-OPERATIONS.on_wake(deadline_steps.CREATED)(deadline_steps.check_job)
-OPERATIONS.on_wake(deadline_steps.READY)(deadline_steps.free_tasks)
-OPERATIONS.on_wake(deadline_workers.FINISH)(deadline_workers.finish)
-OPERATIONS.on_wake(deadline_sessions.PROGRESS)(deadline_sessions.write_progress)
-OPERATIONS.on_change(JOB, history=True)(deadline_events.announce_lifecycle)
-OPERATIONS.on_change(STEP, history=True)(deadline_events.announce_lifecycle)
+OPERATIONS.index(WORKER, IdleWorkerIndex)
+OPERATIONS.on_timer(deadline_steps.CREATED)(deadline_steps.check_job)
+OPERATIONS.on_timer(deadline_steps.READY)(deadline_steps.free_tasks)
+OPERATIONS.on_timer(deadline_workers.FINISH)(deadline_workers.finish)
+OPERATIONS.on_timer(deadline_sessions.PROGRESS)(deadline_sessions.write_progress)
+OPERATIONS.on_change(JOB, history=True)(deadline_events.send_lifecycle_event)
+OPERATIONS.on_change(STEP, history=True)(deadline_events.send_lifecycle_event)
 
 
 @OPERATIONS.on_change(TASK, history=True)
 def task_changed(account: Account, transition: Transition) -> None:
     """Let all else follow a task."""
-    deadline_events.announce_task(account, transition)
-    deadline_sessions.follow_task(account, transition)
-    deadline_steps.follow_task(account, transition)
-    deadline_workers.follow_task(account, transition)
+    deadline_events.send_task_events(account, transition)
+    deadline_sessions.on_task_change(account, transition)
+    deadline_steps.on_task_change(account, transition)
+    deadline_workers.on_task_change(account, transition)
 
 
 @OPERATIONS.on_change(ASSOCIATION)

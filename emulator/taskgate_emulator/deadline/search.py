@@ -8,7 +8,7 @@ from typing import Any
 from taskgate_emulator.core.operations import Call
 from taskgate_emulator.core.search import search
 from taskgate_emulator.core.state import Key, Record
-from taskgate_emulator.deadline.behaviour import OPERATIONS, existing, job_record, step_record
+from taskgate_emulator.deadline.behaviour import OPERATIONS, job_record, require_record, step_record
 from taskgate_emulator.deadline.tasks import FARM, JOB, QUEUE, STEP, TASK
 
 _WORKER = "deadline.Worker"
@@ -59,7 +59,7 @@ def search_tasks(call: Call) -> dict[str, Any]:
 @OPERATIONS.register("SearchWorkers")
 def search_workers(call: Call) -> dict[str, Any]:
     """Workers of some fleets."""
-    existing(call.account, FARM, call.params)
+    require_record(call.account, FARM, call.params)
     farm = call.params["farmId"]
     rows = (
         {**record, "fleetId": fleet}
@@ -77,7 +77,7 @@ def _jobs(call: Call) -> Iterator[tuple[Key, Record]]:
     """
     farm, wanted = call.params["farmId"], call.params.get("jobId")
     for queue in call.params["queueIds"]:
-        existing(call.account, QUEUE, {"farmId": farm, "queueId": queue})
+        require_record(call.account, QUEUE, {"farmId": farm, "queueId": queue})
     for queue in call.params["queueIds"]:
         for job, record in call.account.table(JOB).records(farm, queue):
             if wanted in {None, job}:

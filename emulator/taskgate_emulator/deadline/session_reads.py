@@ -7,9 +7,9 @@ from typing import Any
 
 from taskgate_emulator.core.errors import not_found
 from taskgate_emulator.core.operations import Call
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import paginate
 from taskgate_emulator.core.state import Record
-from taskgate_emulator.deadline.behaviour import OPERATIONS, existing
+from taskgate_emulator.deadline.behaviour import OPERATIONS, require_record
 from taskgate_emulator.deadline.fleets import FLEET, WORKER
 from taskgate_emulator.deadline.sessions import SESSION
 from taskgate_emulator.deadline.tasks import FARM
@@ -19,7 +19,7 @@ from taskgate_emulator.deadline.tasks import FARM
 def list_sessions_for_worker(call: Call) -> dict[str, Any]:
     """The sessions that a worker has had, of whatever job."""
     account, params = call.account, call.params
-    existing(account, FARM, params)
+    require_record(account, FARM, params)
     worker = (params["farmId"], params["fleetId"], params["workerId"])
     if account.table(FLEET).record(worker[:2]) is None:
         raise not_found("fleet", worker[1])
@@ -37,5 +37,5 @@ def list_sessions_for_worker(call: Call) -> dict[str, Any]:
     def rows_after(number: int) -> Iterator[tuple[int, Record]]:
         return (numbered for numbered in found if numbered[0] > number)
 
-    rows, token = page_of(call.operation, params, rows_after)
+    rows, token = paginate(call.operation, params, rows_after)
     return {"sessions": rows, "nextToken": token}

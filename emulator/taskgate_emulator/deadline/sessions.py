@@ -20,7 +20,7 @@ __all__ = [
     "SESSION",
     "SESSION_ACTION",
     "end_session",
-    "follow_task",
+    "on_task_change",
     "session_of",
     "start_session",
     "write_progress",
@@ -75,7 +75,7 @@ def end_session(account: Account, session: Key, at: datetime) -> None:
         account.update(SESSION, session, lifecycleStatus="ENDED", endedAt=at, updatedAt=at)
 
 
-def follow_task(account: Account, transition: Transition) -> None:
+def on_task_change(account: Account, transition: Transition) -> None:
     """Let a task's session action do what the task does."""
     before, after = transition.before or {}, transition.after or {}
     action = after.get("latestSessionActionId")

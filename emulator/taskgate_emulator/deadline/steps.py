@@ -13,10 +13,10 @@ from typing import Any
 from taskgate_emulator.core.state import Account, Key, Transition
 from taskgate_emulator.core.timeline import Change
 from taskgate_emulator.deadline.capabilities import is_compatible
-from taskgate_emulator.deadline.counts import CountRegistry, outcome
+from taskgate_emulator.deadline.counts import TaskCountIndex, outcome
 from taskgate_emulator.deadline.tasks import SETTLED, STEP, TASK, update_tasks
 
-__all__ = ["CREATED", "READY", "check_job", "follow_task", "free_tasks", "wake_step"]
+__all__ = ["CREATED", "READY", "check_job", "free_tasks", "on_task_change", "wake_step"]
 
 CREATED = "deadline.created"
 """The wake of a job whose creation is complete."""
@@ -28,7 +28,7 @@ _QUEUEING_SECONDS = 1.0
 """How long a task that was requeued stays PENDING."""
 
 
-def follow_task(account: Account, transition: Transition) -> None:
+def on_task_change(account: Account, transition: Transition) -> None:
     """Wake the step of a task that became PENDING, and those that wait for one that has ended."""
     before, after = transition.before, transition.after
     if before is None or after is None or before["runStatus"] == after["runStatus"]:
@@ -79,7 +79,7 @@ def free_tasks(account: Account, step: Key, at: datetime) -> None:
 def _move(account: Account, step: Key, members: dict[str, Any]) -> None:
     """Set members of the PENDING tasks of a step."""
     tasks = account.table(TASK)
-    for name in list(account.index(CountRegistry).step(step).pending):
+    for name in list(account.index(TaskCountIndex).step(step).pending):
         timeline = tasks.timeline((*step, name))
         # A task with a future of its own knows what it waits for.
         if timeline is not None and not timeline.changes:

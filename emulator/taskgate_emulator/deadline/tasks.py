@@ -14,7 +14,7 @@ from typing import Any
 
 from taskgate_emulator.core.errors import AwsError, conflict
 from taskgate_emulator.core.state import CALLER, Account, Key, Record
-from taskgate_emulator.core.timeline import MOMENT, Change, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Change, planned
 
 __all__ = [
     "FARM",
@@ -25,9 +25,9 @@ __all__ = [
     "SETTLED",
     "STEP",
     "TASK",
-    "hex_id",
-    "now_is",
+    "new_hex_id",
     "run_plan",
+    "status_members",
     "update_task",
     "update_tasks",
 ]
@@ -52,7 +52,7 @@ _UNTOUCHED: Mapping[str, frozenset[str]] = {
 """The statuses that a target leaves as they are; SUCCEEDED leaves none."""
 
 
-def hex_id(random: Random) -> str:
+def new_hex_id(random: Random) -> str:
     """The part that makes an id of Deadline Cloud unique."""
     return f"{random.getrandbits(128):032x}"
 
@@ -77,11 +77,11 @@ def run_plan(
     assigned = ready + waits
     running = assigned + 5
     return [
-        (ready, now_is("READY", targetRunStatus=None)),
-        (assigned, now_is("ASSIGNED")),
-        (assigned + 2, now_is("STARTING", latestSessionActionId=session_action_id)),
-        (running, now_is("RUNNING", startedAt=MOMENT)),
-        (running + seconds, {**now_is("SUCCEEDED", endedAt=MOMENT), **(end or {})}),
+        (ready, status_members("READY", targetRunStatus=None)),
+        (assigned, status_members("ASSIGNED")),
+        (assigned + 2, status_members("STARTING", latestSessionActionId=session_action_id)),
+        (running, status_members("RUNNING", startedAt=CHANGE_TIME)),
+        (running + seconds, {**status_members("SUCCEEDED", endedAt=CHANGE_TIME), **(end or {})}),
     ]
 
 
@@ -97,25 +97,28 @@ def update_task(account: Account, key: Key, target: str, now: datetime) -> None:
     Raises:
         AwsError: the task's status does not allow the target.
     """
-    account.catch_up(TASK, key)
+    account.apply_due(TASK, key)
     record = account.table(TASK).record(key)
     if record is None:
         raise KeyError(key)
     status = record["runStatus"]
     if _is_on_its_way(record, target):
         return
-    _refuse(account.table(JOB).record(key[:-2]) or {}, key[-1], record, target)
+    _check_transition(account.table(JOB).record(key[:-2]) or {}, key[-1], record, target)
 
-    touched = {"updatedBy": CALLER, "targetRunStatus": target, "_waits": None}
-    arrival: dict[str, Any] = {**now_is("PENDING" if target in _REQUEUE else target), **touched}
+    changed = {"updatedBy": CALLER, "targetRunStatus": target, "_waits": None}
+    arrival: dict[str, Any] = {
+        **status_members("PENDING" if target in _REQUEUE else target),
+        **changed,
+    }
     if target in _REQUEUE:
         arrival.update(startedAt=None, endedAt=None)
     elif record.get("startedAt") is not None and record.get("endedAt") is None:
-        arrival["endedAt"] = MOMENT
+        arrival["endedAt"] = CHANGE_TIME
     first = arrival
     changes: tuple[Change, ...] = ()
     if status in ON_WORKER:
-        first = {**now_is("INTERRUPTING"), **touched}
+        first = {**status_members("INTERRUPTING"), **changed}
         changes = planned(now, account.speed, [(_INTERRUPT_SECONDS, arrival)])
     (begun,) = planned(now, account.speed, [(0.0, first)])
     account.put(TASK, key, {**record, **begun.members}, changes)
@@ -152,17 +155,17 @@ def _is_on_its_way(record: Mapping[str, Any], target: str) -> bool:
     return status == target or (target in _REQUEUE and status in _REQUEUE)
 
 
-def _refuse(job: Record, task_id: str, record: Mapping[str, Any], target: str) -> None:
+def _check_transition(job: Record, task_id: str, record: Mapping[str, Any], target: str) -> None:
     status = record["runStatus"]
     if status in _UNTOUCHED.get(target, ()):
         raise conflict("task", task_id, f"A task that is {status} cannot become {target}")
-    retries, most = record.get("failureRetryCount", 0), job["maxRetriesPerTask"]
-    if target in _REQUEUE and status == "FAILED" and retries >= most:
+    retries, maximum = record.get("failureRetryCount", 0), job["maxRetriesPerTask"]
+    if target in _REQUEUE and status == "FAILED" and retries >= maximum:
         # "A task that has reached the maximum number of retries can't be requeued until this
         # value is increased", as the guide says of maxRetriesPerTask.
-        raise conflict("task", task_id, f"The task has used all of its {most} retries")
+        raise conflict("task", task_id, f"The task has used all of its {maximum} retries")
 
 
-def now_is(status: str, **members: Any) -> dict[str, Any]:
+def status_members(status: str, **members: Any) -> dict[str, Any]:
     """The members of a plan that give a task a status."""
-    return {"runStatus": status, "updatedAt": MOMENT, **members}
+    return {"runStatus": status, "updatedAt": CHANGE_TIME, **members}

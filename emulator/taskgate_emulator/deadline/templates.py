@@ -107,7 +107,7 @@ def expand(template: str, template_type: str, parameters: Mapping[str, Any]) -> 
 def _step(step: Step) -> ExpandedStep:
     from openjd.model import StepParameterSpaceIterator  # noqa: PLC0415 see above
 
-    _refuse_long_chunks(step)
+    _reject_long_chunks(step)
     space = StepParameterSpaceIterator(space=step.parameterSpace)
     if len(space) > _MAX_TASKS:
         raise TemplateError(f"step {step.name} has {len(space)} tasks, and there is no more room")
@@ -125,7 +125,7 @@ def _step(step: Step) -> ExpandedStep:
     )
 
 
-def _refuse_long_chunks(step: Step) -> None:
+def _reject_long_chunks(step: Step) -> None:
     definitions = step.parameterSpace.taskParameterDefinitions if step.parameterSpace else {}
     for name, definition in definitions.items():
         chunks = getattr(definition, "chunks", None)

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from taskgate_emulator.core.state import Account, Key, Transition
-from taskgate_emulator.core.timeline import MOMENT, Change, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Change, planned
 from taskgate_emulator.deadline.capabilities import fits
-from taskgate_emulator.deadline.counts import CountRegistry
+from taskgate_emulator.deadline.counts import TaskCountIndex
 from taskgate_emulator.deadline.fleets import WORKER, fleets_of, idle_worker, queues_of
 from taskgate_emulator.deadline.sessions import SESSION, end_session, start_session
 from taskgate_emulator.deadline.tasks import (
@@ -22,12 +22,12 @@ from taskgate_emulator.deadline.tasks import (
     RUN_SECONDS,
     STEP,
     TASK,
-    hex_id,
-    now_is,
+    new_hex_id,
+    status_members,
     update_tasks,
 )
 
-__all__ = ["FINISH", "dispatch", "finish", "follow_task"]
+__all__ = ["FINISH", "dispatch", "finish", "on_task_change"]
 
 FINISH = "deadline.finish"
 """The wake of a task whose run is over."""
@@ -37,7 +37,7 @@ _RUNNING_SECONDS = 5.0
 """From when a worker takes a task to when it is STARTING and RUNNING."""
 
 
-def follow_task(account: Account, transition: Transition) -> None:
+def on_task_change(account: Account, transition: Transition) -> None:
     """Give a task that waits to a worker, and a worker whose task has gone another one."""
     before, after = transition.before or {}, transition.after or {}
     if after.get("_waits"):
@@ -78,7 +78,7 @@ def finish(account: Account, key: Key, at: datetime) -> None:
         return
     # So many failures stop the job, as the model says of maxFailedTasksCount. The rest is stopped
     # first: the worker of this task must not take another one of them.
-    count = account.index(CountRegistry).job(key[:3]).counts["FAILED"] + 1
+    count = account.index(TaskCountIndex).job(key[:3]).counts["FAILED"] + 1
     if count >= job["maxFailedTasksCount"]:
         steps = [(*key[:3], step) for step in account.table(STEP).ids(*key[:3])]
         update_tasks(account, steps, "CANCELED", at, but=key)
@@ -100,22 +100,24 @@ def _planned(account: Account, task: Key, member: str, default: Any) -> Any:
 
 def _next_task(account: Account, queue: Key, fleet: Key) -> Key | None:
     """The task that the next worker of a fleet takes."""
-    book = account.index(CountRegistry)
+    index = account.index(TaskCountIndex)
     best: tuple[int, Key] | None = None
-    for step in book.waiting_steps(queue):
+    for step in index.waiting_steps(queue):
         job = account.table(JOB).record(step[:3])
         if job is None or job["lifecycleStatus"] == "ARCHIVED":
             continue
         if best is not None and job["priority"] <= best[0]:
             continue
-        if not _is_full(book, step[:3], job.get("maxWorkerCount")) and fits(account, step, fleet):
+        if not _is_full(index, step[:3], job.get("maxWorkerCount")) and fits(account, step, fleet):
             best = (job["priority"], step)
-    return None if best is None else (*best[1], next(iter(book.step(best[1]).waiting)))
+    return None if best is None else (*best[1], next(iter(index.step(best[1]).waiting)))
 
 
-def _is_full(book: CountRegistry, job: Key, most: int | None) -> bool:
-    counts = book.job(job).counts
-    return most is not None and 0 <= most <= sum(counts[word] for word in {*ON_WORKER, "ASSIGNED"})
+def _is_full(index: TaskCountIndex, job: Key, maximum: int | None) -> bool:
+    counts = index.job(job).counts
+    return maximum is not None and 0 <= maximum <= sum(
+        counts[word] for word in {*ON_WORKER, "ASSIGNED"}
+    )
 
 
 def _assign(account: Account, worker: Key, task: Key, at: datetime) -> None:
@@ -126,8 +128,8 @@ def _assign(account: Account, worker: Key, task: Key, at: datetime) -> None:
     action = f"sessionaction-{session[-1].removeprefix('session-')}-{number}"
     seconds = _planned(account, task, "_seconds", RUN_SECONDS)
     plan = [
-        (_STARTING_SECONDS, now_is("STARTING", latestSessionActionId=action)),
-        (_RUNNING_SECONDS, now_is("RUNNING", startedAt=MOMENT)),
+        (_STARTING_SECONDS, status_members("STARTING", latestSessionActionId=action)),
+        (_RUNNING_SECONDS, status_members("RUNNING", startedAt=CHANGE_TIME)),
     ]
     end = at + timedelta(seconds=(_RUNNING_SECONDS + seconds) / account.speed)
     changes = (*planned(at, account.speed, plan), Change(end, {}, FINISH))
@@ -143,7 +145,7 @@ def _session_for(account: Account, worker: Key, job: Key, at: datetime) -> Key:
         return tuple(current)
     if current is not None:
         end_session(account, tuple(current), at)
-    session = (*job, f"session-{hex_id(account.random)}")
+    session = (*job, f"session-{new_hex_id(account.random)}")
     start_session(account, job, session[-1], worker, at)
     return session
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError, conflict, not_found
 from taskgate_emulator.core.operations import Call
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import paginate
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account, Key, Record, Transition
 from taskgate_emulator.core.timeline import Change, planned
 from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, stop_run
@@ -30,7 +30,9 @@ _MEMBER = "omics.BatchMember"
 
 _SUBMITTING_SECONDS = 1.0
 _SUBMITTED_SECONDS = 2.0
-_OVER = frozenset({"CANCELLED", "FAILED", "PROCESSED", "RUNS_DELETED", "RUNS_DELETE_FAILED"})
+_FINAL_STATUSES = frozenset(
+    {"CANCELLED", "FAILED", "PROCESSED", "RUNS_DELETED", "RUNS_DELETE_FAILED"}
+)
 _RENAMED = {"runTags": "tags"}
 
 
@@ -72,8 +74,8 @@ def start_run_batch(call: Call) -> Record:
     return record
 
 
-@OPERATIONS.on_wake("omics.batch_submits")
-def batch_submits(account: Account, key: Key, at: datetime) -> None:
+@OPERATIONS.on_timer("omics.batch_submits")
+def submit_batch(account: Account, key: Key, at: datetime) -> None:
     """Start the runs of a batch."""
     batch = account.table(BATCH).record(key)
     if batch is None:
@@ -165,7 +167,7 @@ def list_batch(call: Call) -> Record:
                 workflow = {"workflowId": batch["defaultRunSetting"]["workflowId"]}
                 yield row.number, {**batch, **extra, **workflow}
 
-    rows, token = page_of(call.operation, params, rows_after)
+    rows, token = paginate(call.operation, params, rows_after)
     return {"items": rows, "nextToken": token}
 
 
@@ -182,7 +184,7 @@ def list_runs_in_batch(call: Call) -> Record:
             if all(member.get(name) == value for name, value in wanted.items()):
                 yield row.number, member
 
-    rows, token = page_of(call.operation, call.params, rows_after)
+    rows, token = paginate(call.operation, call.params, rows_after)
     return {"runs": rows, "nextToken": token}
 
 
@@ -190,7 +192,7 @@ def list_runs_in_batch(call: Call) -> Record:
 def cancel_run_batch(call: Call) -> Record:
     """Cancel all runs of a batch that have not ended."""
     account, batch = call.account, _batch(call)
-    if batch["status"] in _OVER:
+    if batch["status"] in _FINAL_STATUSES:
         raise conflict("batch", batch["id"], f"A batch that is {batch['status']} has no more to do")
     account.put(BATCH, (batch["id"],), {**batch, "status": "STOPPING"})
 
@@ -201,7 +203,7 @@ def cancel_run_batch(call: Call) -> Record:
         stop_run(account, run_id, {"status": "CANCELLED"})
         return True
 
-    _each_run(account, batch["id"], "CANCEL", cancel)
+    _apply_to_runs(account, batch["id"], "CANCEL", cancel)
     _settle(account, batch["id"])
     return {}
 
@@ -210,7 +212,7 @@ def cancel_run_batch(call: Call) -> Record:
 def delete_run_batch(call: Call) -> Record:
     """Delete all runs of a batch."""
     account, batch = call.account, _batch(call)
-    if batch["status"] not in _OVER:
+    if batch["status"] not in _FINAL_STATUSES:
         raise conflict("batch", batch["id"], f"A batch that is {batch['status']} has runs to end")
 
     def delete(run_id: str) -> bool:
@@ -220,7 +222,7 @@ def delete_run_batch(call: Call) -> Record:
             return False
         return True
 
-    whole = _each_run(account, batch["id"], "DELETE", delete)
+    whole = _apply_to_runs(account, batch["id"], "DELETE", delete)
     status = "RUNS_DELETED" if whole else "RUNS_DELETE_FAILED"
     changes = planned(account.now, account.speed, [(_SUBMITTING_SECONDS, {"status": status})])
     account.put(BATCH, (batch["id"],), {**batch, "status": "RUNS_DELETING"}, changes)
@@ -231,7 +233,7 @@ def delete_run_batch(call: Call) -> Record:
 def delete_batch(call: Call) -> Record:
     """Forget a batch that is over; its runs stay."""
     account, batch = call.account, _batch(call)
-    if batch["status"] not in _OVER:
+    if batch["status"] not in _FINAL_STATUSES:
         message = f"A batch that is {batch['status']} cannot be deleted"
         raise conflict("batch", batch["id"], message)
     for name in account.table(_MEMBER).ids(batch["id"]):
@@ -259,7 +261,7 @@ def _settings(batch_id: str, default: Mapping[str, Any], own: Mapping[str, Any])
     return {**params, "batchId": batch_id}
 
 
-def _each_run(account: Account, batch_id: str, verb: str, act: Callable[[str], bool]) -> bool:
+def _apply_to_runs(account: Account, batch_id: str, verb: str, act: Callable[[str], bool]) -> bool:
     """Do something to each run of a batch; returns whether all went well."""
     whole = True
     for name, member in list(account.table(_MEMBER).records(batch_id)):

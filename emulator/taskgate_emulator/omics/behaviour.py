@@ -12,9 +12,9 @@ from typing import Any
 
 from taskgate_emulator.core.errors import conflict, not_found
 from taskgate_emulator.core.operations import Call, Operations
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import paginate
 from taskgate_emulator.core.state import Account, Key, Record
-from taskgate_emulator.core.timeline import MOMENT, Timeline, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Timeline, planned
 
 __all__ = [
     "ENDED",
@@ -40,7 +40,7 @@ STOPPING_SECONDS = 4.0
 
 _RUN_FILTERS = ("name", "runGroupId", "batchId", "status")
 
-_Answer = dict[str, Any]
+_Response = dict[str, Any]
 
 
 def attempt_plan(
@@ -62,11 +62,11 @@ def attempt_plan(
     stopping = running + seconds
     return [
         (start, {"status": "STARTING", **(at_start or {})}),
-        (running, {"status": "RUNNING", "startTime": MOMENT}),
+        (running, {"status": "RUNNING", "startTime": CHANGE_TIME}),
         (stopping, {"status": "STOPPING"}),
         (
             stopping + STOPPING_SECONDS,
-            {"status": "COMPLETED", "stopTime": MOMENT, **(at_end or {})},
+            {"status": "COMPLETED", "stopTime": CHANGE_TIME, **(at_end or {})},
         ),
     ]
 
@@ -78,7 +78,7 @@ def get_run(call: Call) -> Record:
 
 
 @OPERATIONS.register("ListRuns")
-def list_runs(call: Call) -> _Answer:
+def list_runs(call: Call) -> _Response:
     """Every run, those that fit the filters."""
     wanted = {name: call.params[name] for name in _RUN_FILTERS if name in call.params}
 
@@ -88,7 +88,7 @@ def list_runs(call: Call) -> _Answer:
             if all(record.get(name) == value for name, value in wanted.items()):
                 yield row.number, record
 
-    rows, token = page_of(call.operation, call.params, rows_after)
+    rows, token = paginate(call.operation, call.params, rows_after)
     return {"items": rows, "nextToken": token}
 
 
@@ -104,7 +104,7 @@ def get_run_task(call: Call) -> Record:
 
 
 @OPERATIONS.register("ListRunTasks")
-def list_run_tasks(call: Call) -> _Answer:
+def list_run_tasks(call: Call) -> _Response:
     """The tasks of a run, those that exist by now; the engine makes others as it goes on."""
     _run(call)
     wanted = call.params.get("status")
@@ -115,12 +115,12 @@ def list_run_tasks(call: Call) -> _Answer:
             if record["creationTime"] <= call.now and wanted in {None, record["status"]}:
                 yield row.number, record
 
-    rows, token = page_of(call.operation, call.params, rows_after)
+    rows, token = paginate(call.operation, call.params, rows_after)
     return {"items": rows, "nextToken": token}
 
 
 @OPERATIONS.register("CancelRun")
-def cancel_run(call: Call) -> _Answer:
+def cancel_run(call: Call) -> _Response:
     """Stop a run and every task of it that has not ended."""
     account, run_id = call.account, call.params["id"]
     status = _run(call)["status"]
@@ -165,7 +165,7 @@ def _run(call: Call) -> Record:
 
 def _stop(account: Account, kind: str, key: Key, end: Mapping[str, Any]) -> None:
     record = {**(account.table(kind).record(key) or {}), "status": "STOPPING"}
-    plan = [(STOPPING_SECONDS, {"stopTime": MOMENT, **end})]
+    plan = [(STOPPING_SECONDS, {"stopTime": CHANGE_TIME, **end})]
     account.put(kind, key, record, planned(account.now, account.speed, plan))
 
 

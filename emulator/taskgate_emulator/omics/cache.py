@@ -31,10 +31,10 @@ def new_uri(account: Account, run: Record, task_id: str) -> str:
 
 
 @OPERATIONS.on_change(RUN)
-def keep_results(account: Account, transition: Transition) -> None:
+def store_results(account: Account, transition: Transition) -> None:
     """Keep what the tasks of a run have made, when it has ended."""
     before, run = transition.before, transition.after
-    if run is None or "cacheId" not in run or not _keeps(run):
+    if run is None or "cacheId" not in run or not _stores_results(run):
         return
     if before is not None and before["status"] == run["status"]:
         return
@@ -44,14 +44,14 @@ def keep_results(account: Account, transition: Transition) -> None:
             account.put(_ENTRY, key, {"uri": task["cacheS3Uri"]})
 
 
-def _keeps(run: Record) -> bool:
+def _stores_results(run: Record) -> bool:
     if run["status"] == "FAILED":
         return bool(run.get("failureReason") != "RUN_TIMED_OUT")
     return bool(run["status"] == "COMPLETED" and run.get("cacheBehavior") == "CACHE_ALWAYS")
 
 
 @OPERATIONS.on_change(RUN_CACHE)
-def forget_results(account: Account, transition: Transition) -> None:
+def delete_results(account: Account, transition: Transition) -> None:
     """Drop the entries of a cache that is deleted."""
     if transition.after is None:
         for digest in account.table(_ENTRY).ids(*transition.key):

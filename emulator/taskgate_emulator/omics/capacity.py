@@ -46,8 +46,8 @@ def run_fits(account: Account, run: Record) -> bool:
     if sum(other["storage"] == storage for _, other in active) >= _ACTIVE_RUNS[storage]:
         return False
     group = _group(account, run["group"])
-    most = group.get("maxRuns")
-    return most is None or sum(other["group"] == run["group"] for _, other in active) < most
+    maximum = group.get("maxRuns")
+    return maximum is None or sum(other["group"] == run["group"] for _, other in active) < maximum
 
 
 def task_fits(account: Account, run_id: str, task: Record) -> bool:
@@ -57,14 +57,14 @@ def task_fits(account: Account, run_id: str, task: Record) -> bool:
     run = account.table(ACTIVE_RUN).record((run_id,))
     group = _group(account, run["group"] if run else None)
     for member, limit in (("cpus", "maxCpus"), ("gpus", "maxGpus")):
-        most = group.get(limit)
-        if most is not None and run is not None:
+        maximum = group.get(limit)
+        if maximum is not None and run is not None:
             used = sum(
                 other[member]
                 for each in group_runs(account, run["group"])
                 for _, other in account.table(ACTIVE_TASK).records(each)
             )
-            if used + task[member] > most:
+            if used + task[member] > maximum:
                 return False
     return True
 

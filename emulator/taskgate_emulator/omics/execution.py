@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account, Key, Record, Transition
-from taskgate_emulator.core.timeline import MOMENT, Change, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Change, planned
 from taskgate_emulator.omics import events as omics_events
 from taskgate_emulator.omics import logs as omics_logs
 from taskgate_emulator.omics.behaviour import (
@@ -41,17 +41,17 @@ from taskgate_emulator.omics.capacity import (
 from taskgate_emulator.omics.failures import (
     SECONDS_TAG,
     SERVICE_ERROR,
-    forget_failures,
+    delete_failures,
     take,
 )
 from taskgate_emulator.omics.instances import instance_type
 from taskgate_emulator.workflows.definition import PlannedCall
 
-__all__ = ["LOG_GROUP_ARN", "TOLD_FIRST", "submit"]
+__all__ = ["LOG_GROUP_ARN", "REGISTERED_FIRST", "submit"]
 
 LOG_GROUP_ARN = f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:/aws/omics/WorkflowLog"
 
-TOLD_FIRST = (omics_events, omics_logs)
+REGISTERED_FIRST = (omics_events, omics_logs)
 """Listeners hear in the order of their registration: these tell of a change before its effects."""
 
 _CALL = "omics.RunCall"
@@ -97,8 +97,8 @@ def submit(account: Account, run_id: str, record: Record, calls: Sequence[Planne
     account.put(RUN, (run_id,), record, (Change(moment, {}, "omics.run_waits"),))
 
 
-@OPERATIONS.on_wake("omics.run_waits")
-def run_waits(account: Account, key: Key, _at: datetime) -> None:
+@OPERATIONS.on_timer("omics.run_waits")
+def queue_run(account: Account, key: Key, _at: datetime) -> None:
     """A run is checked and waits for capacity."""
     run = account.table(RUN).record(key)
     if run is not None:
@@ -111,8 +111,8 @@ def run_waits(account: Account, key: Key, _at: datetime) -> None:
     _start_runs(account)
 
 
-@OPERATIONS.on_wake("omics.run_runs")
-def run_runs(account: Account, key: Key, at: datetime) -> None:
+@OPERATIONS.on_timer("omics.run_runs")
+def run_started(account: Account, key: Key, at: datetime) -> None:
     """A run is RUNNING: its engine starts."""
     run = account.table(RUN).record(key)
     if run is None:
@@ -125,12 +125,12 @@ def run_runs(account: Account, key: Key, at: datetime) -> None:
     account.put(RUN, key, run, (Change(at + limit, {}, "omics.run_is_late"),))
     for position, call in list(account.table(_CALL).records(run_id)):
         if not call["waits"]:
-            _make_task(account, run_id, position, call)
-    _go_on(account, run_id)
+            _create_task(account, run_id, position, call)
+    _continue_run(account, run_id)
 
 
-@OPERATIONS.on_wake("omics.run_is_late")
-def run_is_late(account: Account, key: Key, _at: datetime) -> None:
+@OPERATIONS.on_timer("omics.run_is_late")
+def time_out_run(account: Account, key: Key, _at: datetime) -> None:
     """A run has taken as long as it may."""
     run = account.table(RUN).record(key)
     if run is not None and run["status"] == "RUNNING":
@@ -154,8 +154,8 @@ def task_changed(account: Account, transition: Transition) -> None:
     if after["status"] == "COMPLETED":
         _complete(account, key[0], after["_call"])
     else:
-        _try_again(account, key[0], run, after)
-    _go_on(account, key[0])
+        _retry_or_fail(account, key[0], run, after)
+    _continue_run(account, key[0])
 
 
 @OPERATIONS.on_change(RUN)
@@ -170,7 +170,7 @@ def run_changed(account: Account, transition: Transition) -> None:
         for name in account.table(kind).ids(run_id):
             account.delete(kind, (run_id, name))
     if after is None or after["status"] in ENDED:
-        forget_failures(account, run_id)
+        delete_failures(account, run_id)
         active = account.table(ACTIVE_RUN).record(key)
         for name in account.table(ACTIVE_TASK).ids(run_id):
             account.delete(ACTIVE_TASK, (run_id, name))
@@ -193,14 +193,14 @@ def _start_runs(account: Account) -> None:
             account.speed,
             [
                 (0.0, {"status": "STARTING"}),
-                (STARTING_SECONDS, {"status": "RUNNING", "startTime": MOMENT}),
+                (STARTING_SECONDS, {"status": "RUNNING", "startTime": CHANGE_TIME}),
             ],
         )
-        changes = (starting, replace(running, wake="omics.run_runs"))
+        changes = (starting, replace(running, timer="omics.run_runs"))
         account.put(RUN, key, account.table(RUN).record(key) or {}, changes)
 
 
-def _make_task(account: Account, run_id: str, position: str, call: Record) -> None:
+def _create_task(account: Account, run_id: str, position: str, call: Record) -> None:
     """Make a task for a call: PENDING, or found in the run cache."""
     run = account.table(RUN).record((run_id,)) or {}
     task_id = _free_task_id(account)
@@ -217,7 +217,12 @@ def _make_task(account: Account, run_id: str, position: str, call: Record) -> No
     }
     uri = cached_uri(account, run, call["digest"])
     if uri is not None:
-        found = {"status": "COMPLETED", "cacheHit": True, "cacheS3Uri": uri, "stopTime": MOMENT}
+        found = {
+            "status": "COMPLETED",
+            "cacheHit": True,
+            "cacheS3Uri": uri,
+            "stopTime": CHANGE_TIME,
+        }
         changes = planned(account.now, account.speed, [(1.0, {"status": "STOPPING"}), (2.0, found)])
         account.put(RUN_TASK, (run_id, task_id), record, changes)
         return
@@ -228,7 +233,7 @@ def _make_task(account: Account, run_id: str, position: str, call: Record) -> No
     account.put(WAITING_TASK, (run_id, task_id), waiting)
 
 
-def _go_on(account: Account, run_id: str) -> None:
+def _continue_run(account: Account, run_id: str) -> None:
     run = account.table(RUN).record((run_id,))
     if run is None or run["status"] != "RUNNING":
         return
@@ -269,13 +274,15 @@ def _run_task(account: Account, key: Key) -> None:
     plan = attempt_plan(
         start=0.0,
         seconds=float(run.get("tags", {}).get(SECONDS_TAG, _TASK_SECONDS)),
-        at_start=_known(key, run, call.get("image"), instance),
+        at_start=_capacity_members(key, run, call.get("image"), instance),
         at_end=end,
     )
     account.put(RUN_TASK, key, record, planned(account.now, account.speed, plan))
 
 
-def _known(key: Key, run: Record, image: str | None, instance: str | None) -> dict[str, Any]:
+def _capacity_members(
+    key: Key, run: Record, image: str | None, instance: str | None
+) -> dict[str, Any]:
     """What a task has once there is an instance for it."""
     run_id, task_id = key
     name = f"{run.get('uuid')} {task_id}".encode()
@@ -299,10 +306,10 @@ def _complete(account: Account, run_id: str, position: str) -> None:
         if other is not None:
             account.update(_CALL, (run_id, dependent), waits=other["waits"] - 1)
             if other["waits"] == 1:
-                _make_task(account, run_id, dependent, other)
+                _create_task(account, run_id, dependent, other)
 
 
-def _try_again(account: Account, run_id: str, run: Record, task: Record) -> None:
+def _retry_or_fail(account: Account, run_id: str, run: Record, task: Record) -> None:
     position = task["_call"]
     call = account.table(_CALL).record((run_id, position))
     if call is None:
@@ -310,7 +317,7 @@ def _try_again(account: Account, run_id: str, run: Record, task: Record) -> None
     retries = _RETRIES.get(run.get("_engine", ""), 2)
     if task.get("failureReason") == SERVICE_ERROR and call["attempts"] < retries:
         account.update(_CALL, (run_id, position), attempts=call["attempts"] + 1)
-        _make_task(account, run_id, position, call)
+        _create_task(account, run_id, position, call)
         return
     message = f"Run failed because task {task['name']} ({task['taskId']}) failed."
     _fail(account, run_id, "RUN_TASK_FAILED", message)

@@ -19,9 +19,9 @@ __all__ = [
     "FAIL_TAG",
     "SECONDS_TAG",
     "SERVICE_ERROR",
-    "ask_by_tags",
-    "ask_for_failure",
-    "forget_failures",
+    "delete_failures",
+    "schedule_failure",
+    "schedule_tagged_failures",
     "take",
 ]
 
@@ -35,7 +35,7 @@ ANY_RUN = ""
 _MESSAGES = {SERVICE_ERROR: "A transient error happened in the service."}
 
 
-def ask_for_failure(
+def schedule_failure(
     account: Account,
     name: str,
     *,
@@ -60,7 +60,7 @@ def ask_for_failure(
     account.put(_FAILURE, (run_id, number), record)
 
 
-def ask_by_tags(account: Account, run_id: str, tags: Mapping[str, str]) -> None:
+def schedule_tagged_failures(account: Account, run_id: str, tags: Mapping[str, str]) -> None:
     """Do what the tags of a run ask for.
 
     Raises:
@@ -72,7 +72,7 @@ def ask_by_tags(account: Account, run_id: str, tags: Mapping[str, str]) -> None:
         reason, _, times = rest.partition(":")
         if times and not times.isdecimal():
             raise AwsError("ValidationException", f"{FAIL_TAG} is NAME:REASON:TIMES")
-        ask_for_failure(
+        schedule_failure(
             account, name, run_id=run_id, reason=reason or SERVICE_ERROR, times=int(times or 1)
         )
     seconds = tags.get(SECONDS_TAG)
@@ -80,7 +80,7 @@ def ask_by_tags(account: Account, run_id: str, tags: Mapping[str, str]) -> None:
         raise AwsError("ValidationException", f"{SECONDS_TAG} is a whole number of seconds")
 
 
-def forget_failures(account: Account, run_id: str) -> None:
+def delete_failures(account: Account, run_id: str) -> None:
     """Drop what was asked for a run that is over."""
     for number in account.table(_FAILURE).ids(run_id):
         account.delete(_FAILURE, (run_id, number))

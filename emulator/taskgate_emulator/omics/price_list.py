@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from taskgate_emulator.core.responses import HttpAnswer, json_body
+from taskgate_emulator.core.responses import HttpResponse, json_body
 
-__all__ = ["NAME", "answer"]
+__all__ = ["NAME", "response"]
 
 NAME = "pricing"
 """What signatures call the service."""
 
 _HEADERS = {"Content-Type": "application/x-amz-json-1.1"}
-_ANSWERS: Mapping[str, Mapping[str, Any]] = {
+_RESPONSES: Mapping[str, Mapping[str, Any]] = {
     "DescribeServices": {
         "FormatVersion": "aws_v1",
         "Services": [
@@ -29,11 +29,11 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def answer(operation: str) -> HttpAnswer:
+def response(operation: str) -> HttpResponse:
     """Answer a request, whatever its parameters are."""
-    body = _ANSWERS.get(operation)
+    body = _RESPONSES.get(operation)
     if body is None:
         error = {"__type": "NotImplemented", "message": f"{operation} of {NAME} is not emulated"}
         status = HTTPStatus.NOT_IMPLEMENTED
-        return HttpAnswer(status=status, headers=_HEADERS, body=json_body(error))
-    return HttpAnswer(status=HTTPStatus.OK, headers=_HEADERS, body=json_body(body))
+        return HttpResponse(status=status, headers=_HEADERS, body=json_body(error))
+    return HttpResponse(status=HTTPStatus.OK, headers=_HEADERS, body=json_body(body))

@@ -12,14 +12,14 @@ from taskgate_emulator.core.state import ACCOUNT_ID, CALLER, REGION, Account, Ke
 from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, RUN_TASK
 from taskgate_emulator.omics.cache import RUN_CACHE
 from taskgate_emulator.omics.execution import LOG_GROUP_ARN, submit
-from taskgate_emulator.omics.failures import ask_by_tags
-from taskgate_emulator.omics.workflows import WORKFLOW, WORKFLOW_VERSION, definition_of
+from taskgate_emulator.omics.failures import schedule_tagged_failures
+from taskgate_emulator.omics.workflows import WORKFLOW, WORKFLOW_VERSION, load_definition
 from taskgate_emulator.workflows.definition import DefinitionError, PlannedCall
 from taskgate_emulator.workflows.engines import plan_calls
 
 __all__ = ["delete_ended_run", "start"]
 
-_RUNS_KEPT = 100_000
+_MAX_RUNS = 100_000
 """https://docs.aws.amazon.com/omics/latest/dev/service-quotas.html: L-C9679DBC"""
 _STATIC_GIBIBYTES = 1_200
 """The least static storage: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-types.html"""
@@ -50,7 +50,7 @@ _KEPT = (
     "configuration",
 )
 """What a run has from its caller, and what another run is started with as well from its id."""
-_ANSWERED = ("arn", "id", "status", "tags", "uuid", "runOutputUri", "configuration")
+_RESPONSE_MEMBERS = ("arn", "id", "status", "tags", "uuid", "runOutputUri", "configuration")
 
 
 @OPERATIONS.register("StartRun")
@@ -64,7 +64,7 @@ def start_run(call: Call) -> Record:
         params = {name: earlier[name] for name in _KEPT if name in earlier}
     run = start(call.account, {**params, **call.params})
     return {
-        **{name: run[name] for name in _ANSWERED if name in run},
+        **{name: run[name] for name in _RESPONSE_MEMBERS if name in run},
         "networkingMode": run["networkingMode"],
     }
 
@@ -115,14 +115,14 @@ def start(account: Account, params: Mapping[str, Any]) -> Record:
         if member in params and account.table(kind).record((params[member],)) is None:
             raise not_found(word, params[member])
     _check_parameters(workflow, params.get("parameters", {}))
-    _make_room(account)
+    _evict_oldest_run(account)
     run_id = _free_id(account)
     record = _record(account, run_id, workflow, params)
-    ask_by_tags(account, run_id, record["tags"])
+    schedule_tagged_failures(account, run_id, record["tags"])
     calls: list[PlannedCall] = []
     try:
         version = params.get("workflowVersionName")
-        definition = definition_of(account, params["workflowId"], version)
+        definition = load_definition(account, params["workflowId"], version)
         calls = plan_calls(definition, record.get("parameters", {}))
     except DefinitionError as error:
         # Its engine finds out when it runs.
@@ -173,19 +173,19 @@ def _check_parameters(workflow: Record, parameters: Any) -> None:
         raise AwsError("ValidationException", message)
 
 
-def _make_room(account: Account) -> None:
+def _evict_oldest_run(account: Account) -> None:
     """Let the oldest run go that may, when there are as many as are kept.
 
     https://docs.aws.amazon.com/omics/latest/dev/run-retention.html
     """
     table = account.table(RUN)
-    if table.size() < _RUNS_KEPT:
+    if table.size() < _MAX_RUNS:
         return
     for run_id, run in table.records():
         if run["status"] in ENDED and run.get("retentionMode") == "REMOVE":
             delete_ended_run(account, run_id)
             return
-    message = f"There are {_RUNS_KEPT} runs already, and none with the retention mode REMOVE"
+    message = f"There are {_MAX_RUNS} runs already, and none with the retention mode REMOVE"
     raise AwsError("ServiceQuotaExceededException", message)
 
 

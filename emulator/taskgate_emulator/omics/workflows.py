@@ -20,14 +20,14 @@ from taskgate_emulator.omics.behaviour import OPERATIONS
 from taskgate_emulator.workflows.definition import Definition, DefinitionError, open_definition
 from taskgate_emulator.workflows.engines import template_of
 
-__all__ = ["WORKFLOW", "WORKFLOW_VERSION", "definition_of", "keep_definition"]
+__all__ = ["WORKFLOW", "WORKFLOW_VERSION", "load_definition", "store_definition"]
 
 WORKFLOW, WORKFLOW_VERSION = "omics.Workflow", "omics.WorkflowVersion"
 _DEFINITION = "omics.Definition"
 """The zips, apart from the rows that are read all the time: workflow id, version name or ``."""
 
 _CREATING_SECONDS = 3.0
-_ELSEWHERE = (
+_UNSUPPORTED_SOURCES = (
     "definitionRepository",
     "definitionUri",
     "containerRegistryMapUri",
@@ -62,7 +62,7 @@ def get_workflow_version(call: Call) -> Record:
     return _get(call)
 
 
-def definition_of(account: Account, workflow_id: str, version: str | None) -> Definition:
+def load_definition(account: Account, workflow_id: str, version: str | None) -> Definition:
     """The definition that a workflow or a version of it was made with.
 
     Raises:
@@ -74,7 +74,7 @@ def definition_of(account: Account, workflow_id: str, version: str | None) -> De
     return open_definition(kept["content"], kept.get("engine"), kept.get("main"))
 
 
-def keep_definition(
+def store_definition(
     account: Account, key: Key, content: bytes, *, engine: str | None, main: str | None
 ) -> None:
     """Keep the zip of a workflow or of a version of one.
@@ -92,7 +92,7 @@ def keep_definition(
 
 @OPERATIONS.on_change(WORKFLOW)
 @OPERATIONS.on_change(WORKFLOW_VERSION)
-def forget_definition(account: Account, transition: Transition) -> None:
+def delete_definition(account: Account, transition: Transition) -> None:
     """Drop the zip of what is deleted."""
     if transition.after is None:
         account.delete(_DEFINITION, _definition_key(transition.key))
@@ -100,27 +100,29 @@ def forget_definition(account: Account, transition: Transition) -> None:
 
 def _create(call: Call, kind: str) -> Record:
     params, account = call.params, call.account
-    for name in _ELSEWHERE:
+    for name in _UNSUPPORTED_SOURCES:
         if name in params:
             raise OperationNotEmulatedError("omics", f"{call.operation.name} by {name}")
     if "definitionZip" not in params:
         message = "One of definitionZip, definitionUri and definitionRepository is required"
         raise AwsError("ValidationException", message)
     content: bytes = params["definitionZip"]
-    members, outcome = _judge(content, params)
+    members, outcome = _inspect_definition(content, params)
     plain = generic_behaviour(call.operation, lambda _name: None)
     if plain is None:
         raise OperationNotEmulatedError("omics", call.operation.name)
     given = {name: value for name, value in params.items() if name != "definitionZip"}
     record = plain(replace(call, params={**given, **members, "status": "CREATING"}))
     key = (record["id"],) if kind == WORKFLOW else (record["workflowId"], record["versionName"])
-    keep_definition(account, key, content, engine=params.get("engine"), main=params.get("main"))
+    store_definition(account, key, content, engine=params.get("engine"), main=params.get("main"))
     plan = [(_CREATING_SECONDS, outcome)]
     account.put(kind, key, record, planned(account.now, account.speed, plan))
     return record
 
 
-def _judge(content: bytes, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _inspect_definition(
+    content: bytes, params: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a definition tells at once, and what becomes of the workflow."""
     # As long as the model lets a digest be, which is less than the whole.
     members: dict[str, Any] = {

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from taskgate_emulator.core.state import Account
-from taskgate_emulator.core.timeline import MOMENT, Plan, Timeline, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Plan, Timeline, planned
 from taskgate_emulator.deadline.fleets import ASSOCIATION, FLEET
-from taskgate_emulator.deadline.tasks import FARM, JOB, QUEUE, STEP, TASK, hex_id, run_plan
+from taskgate_emulator.deadline.tasks import FARM, JOB, QUEUE, STEP, TASK, new_hex_id, run_plan
 
 FARM_ID = "farm-3f1c5a7e9b2d4068a1c3e5f708192a3b"
 QUEUE_ID = "queue-7d2e4f60819a3b5c7d9e0f1a2b3c4d5e"
@@ -175,7 +175,7 @@ def _task(account: Account, task_id: str, record: _Members, plan: Plan) -> tuple
 
 
 def _attempt(account: Account, *, ready: float, seconds: float, waits: float = 2.0) -> Plan:
-    action = f"sessionaction-{hex_id(account.random)}-0"
+    action = f"sessionaction-{new_hex_id(account.random)}-0"
     return run_plan(action, ready=ready, waits=waits, seconds=seconds)
 
 
@@ -187,7 +187,7 @@ def _two_attempts(
     second_seconds: float,
     waits: float = 2.0,
 ) -> Plan:
-    session = f"sessionaction-{hex_id(account.random)}"
+    session = f"sessionaction-{new_hex_id(account.random)}"
     failed = {"runStatus": "READY", "failureRetryCount": 1, "startedAt": None, "endedAt": None}
     first = run_plan(f"{session}-0", ready=ready, waits=waits, seconds=first_seconds, end=failed)
     again = first[-1][0]
@@ -197,7 +197,7 @@ def _two_attempts(
 def _stopped(plan: Plan, seconds: float, status: str) -> Plan:
     """The plan without its end: somebody ends the running task before."""
     before = [step for step in plan if step[0] < seconds]
-    return [*before, (seconds, {**_told(status), "endedAt": MOMENT})]
+    return [*before, (seconds, {**_told(status), "endedAt": CHANGE_TIME})]
 
 
 def _told(status: str) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _told(status: str) -> dict[str, Any]:
 
 
 def _status(status: str) -> dict[str, Any]:
-    return {"runStatus": status, "updatedAt": MOMENT}
+    return {"runStatus": status, "updatedAt": CHANGE_TIME}
 
 
 def farm_record(start: datetime) -> _Members:

@@ -75,7 +75,7 @@ def seed_demo(account: Account) -> None:
     # All of it is told from one moment, however long the telling takes.
     moment, clock = account.clock(), account.clock
     account.clock = lambda: moment
-    with account.quietly():
+    with account.loading_history():
         seed_deadline(account)
         seed_omics(account)
         account.advance(moment)

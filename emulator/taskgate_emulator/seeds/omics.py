@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account
-from taskgate_emulator.core.timeline import MOMENT, Plan, Timeline, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Plan, Timeline, planned
 from taskgate_emulator.omics.behaviour import RUN, RUN_TASK, attempt_plan
 from taskgate_emulator.seeds.workflow import (
     CACHE_ID,
@@ -79,7 +79,7 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
         "status": "COMPLETED",
         "cacheHit": True,
         "cacheS3Uri": f"{_CACHE}/{CACHE_HIT_TASK_ID}",
-        "stopTime": MOMENT,
+        "stopTime": CHANGE_TIME,
     }
     failed = {
         "status": "FAILED",
@@ -101,7 +101,9 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
             "BwaMem2",
             {**_made(16, 128), **_cache(CPU_TASK_ID)},
             -1_470,
-            attempt_plan(start=-1_440, seconds=600, at_start=_known(CPU_TASK_ID, "bwa-mem2", _CPU)),
+            attempt_plan(
+                start=-1_440, seconds=600, at_start=_capacity_members(CPU_TASK_ID, "bwa-mem2", _CPU)
+            ),
         ),
         _task(
             account,
@@ -112,7 +114,7 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
             attempt_plan(
                 start=-760,
                 seconds=300,
-                at_start=_known(FAILED_RUN_TASK_ID, "deepvariant", _GPU),
+                at_start=_capacity_members(FAILED_RUN_TASK_ID, "deepvariant", _GPU),
                 at_end=failed,
             ),
         ),
@@ -123,7 +125,9 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
             {**_made(16, 64, gpus=1), **_cache(GPU_TASK_ID)},
             -440,
             attempt_plan(
-                start=-400, seconds=394 + 90, at_start=_known(GPU_TASK_ID, "deepvariant", _GPU)
+                start=-400,
+                seconds=394 + 90,
+                at_start=_capacity_members(GPU_TASK_ID, "deepvariant", _GPU),
             ),
         ),
         _task(
@@ -132,7 +136,9 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
             "HaplotypeCaller-chr20",
             {**_made(8, 32), **_cache(_STARTING_TASK_ID)},
             -30,
-            attempt_plan(start=5, seconds=70, at_start=_known(_STARTING_TASK_ID, "gatk", _CPU)),
+            attempt_plan(
+                start=5, seconds=70, at_start=_capacity_members(_STARTING_TASK_ID, "gatk", _CPU)
+            ),
         ),
         _task(
             account,
@@ -143,7 +149,9 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
             attempt_plan(
                 start=100,
                 seconds=40,
-                at_start=_known(PENDING_RUN_TASK_ID, "multiqc", {**_CPU, **_made(4, 16)}),
+                at_start=_capacity_members(
+                    PENDING_RUN_TASK_ID, "multiqc", {**_CPU, **_made(4, 16)}
+                ),
             ),
         ),
         _task(
@@ -152,7 +160,9 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
             "MergeVcfs",
             _made(4, 16),
             120,
-            attempt_plan(start=135, seconds=60, at_start=_known(LATER_TASK_ID, "gatk", _CPU)),
+            attempt_plan(
+                start=135, seconds=60, at_start=_capacity_members(LATER_TASK_ID, "gatk", _CPU)
+            ),
         ),
     ]
 
@@ -171,7 +181,7 @@ def _ended(account: Account) -> None:
         attempt_plan(
             start=120 - day,
             seconds=4_000,
-            at_start=_known(_ENDED_TASK_ID, "bwa-mem2", _CPU, ENDED_RUN_ID),
+            at_start=_capacity_members(_ENDED_TASK_ID, "bwa-mem2", _CPU, ENDED_RUN_ID),
         ),
     )
     _put(account, ENDED_RUN_ID, record, plan, [task])
@@ -192,7 +202,9 @@ def _task(
     return task_id, Timeline(record, planned(account.clock(), account.speed, plan))
 
 
-def _known(task_id: str, tool: str, instance: _Members, run_id: str = RUN_ID) -> _Members:
+def _capacity_members(
+    task_id: str, tool: str, instance: _Members, run_id: str = RUN_ID
+) -> _Members:
     """What a task has once there is an instance for it."""
     return {
         **instance,

@@ -9,7 +9,7 @@ from io import BytesIO
 
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account
 from taskgate_emulator.omics.cache import RUN_CACHE
-from taskgate_emulator.omics.workflows import WORKFLOW, keep_definition
+from taskgate_emulator.omics.workflows import WORKFLOW, store_definition
 
 __all__ = ["CACHE_ID", "CACHE_URI", "WORKFLOW_ID", "WORKFLOW_NAME", "seed_workflow"]
 
@@ -83,7 +83,7 @@ def seed_workflow(account: Account) -> None:
     content = _zipped(_DEFINITION)
     created = account.clock() - timedelta(days=30)
     arn = f"arn:aws:omics:{REGION}:{ACCOUNT_ID}"
-    keep_definition(account, (WORKFLOW_ID,), content, engine="WDL", main="main.wdl")
+    store_definition(account, (WORKFLOW_ID,), content, engine="WDL", main="main.wdl")
     account.put(
         WORKFLOW,
         (WORKFLOW_ID,),

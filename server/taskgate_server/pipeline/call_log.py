@@ -1,7 +1,7 @@
-"""The log's lines about calls, in the form of all other lines of the log.
+"""Log lines of calls, in the format of all other log lines.
 
-A call costs the server some 150 us in all, of which Python's `logging` and a JSON encoder would
-take 40. These lines have a fixed form and are written some at a time.
+A call costs the server some 150 us, of which Python's `logging` and a JSON encoder would take 40.
+So these lines have a fixed form, and are written several at a time.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias
 
-from taskgate_server.calls import DEFAULT_TARGET, Call
+from taskgate_server.calls import DEFAULT_TARGET, CallContext
 from taskgate_server.telemetry import LOG
 from taskgate_server.telemetry.text_format import text_line
 
 FLUSH_SECONDS = 0.05
-"""How long a line may wait for others."""
+"""How long a line may wait to be written with others."""
 
 COUNT_SECONDS = 1.0
-"""How often the number of refused calls that have no line is logged."""
+"""Interval between log lines with the number of refused calls that have no line."""
 
 
 class LogStream(Protocol):
-    """What a text stream has that lines are written to."""
+    """A text stream for log lines."""
 
     def write(self, text: str, /) -> object:
-        """Takes some lines."""
+        """Write lines."""
 
     def flush(self) -> object:
-        """Sends them on."""
+        """Send the buffer."""
 
 
-CallLine: TypeAlias = Callable[[Call, float], str]
-"""Makes the line of a call that took so many seconds, with its end of line."""
+CallLine: TypeAlias = Callable[[CallContext, float], str]
+"""Returns the line of a call that took some seconds, with its end of line."""
 
 
 class JsonLines:
@@ -56,8 +56,9 @@ class JsonLines:
         self._second = -1
         self._begin = ""
 
-    def __call__(self, call: Call, seconds: float) -> str:
+    def __call__(self, call: CallContext, seconds: float) -> str:
         """Return the line of a call."""
+        record = call.record
         now = int(self._clock())
         if now != self._second:
             moment = time.strftime("%Y-%m-%dT%H:%M:%S%z", self._localtime(now))
@@ -67,15 +68,15 @@ class JsonLines:
             self._second = now
         trace = (
             ""
-            if call.trace is None
-            else f', "trace_id": "{call.trace.trace}", "span_id": "{call.trace.span}"'
+            if record.trace is None
+            else f', "trace_id": "{record.trace.trace}", "span_id": "{record.trace.span}"'
         )
-        # Method and call id are ours, and need no escapes; AWS's id may.
+        # Method and call id are Taskgate's and need no escapes; AWS's id may.
         target = "" if call.target == DEFAULT_TARGET else f', "target": {json.dumps(call.target)}'
         return (
-            f'{self._begin}, "method": "{call.method}", "code": "{call.code.name}",'
+            f'{self._begin}, "method": "{call.rpc.method}", "code": "{record.code.name}",'
             f' "duration_ms": {seconds * 1000:.3f}, "call_id": "{call.call_id}"{target}{trace},'
-            f' "aws_request_id": {json.dumps(call.aws_request_id)}}}\n'
+            f' "aws_request_id": {json.dumps(record.aws_request_id)}}}\n'
         )
 
 
@@ -96,17 +97,18 @@ class TextLines:
         self._is_colored = is_colored
         self._localtime = localtime
 
-    def __call__(self, call: Call, seconds: float) -> str:
+    def __call__(self, call: CallContext, seconds: float) -> str:
         """Return the line of a call."""
+        record = call.record
         fields = {
             "duration_ms": seconds * 1000,
             "call_id": call.call_id,
             "target": "" if call.target == DEFAULT_TARGET else call.target,
-            "trace_id": "" if call.trace is None else call.trace.trace,
-            "aws_request_id": call.aws_request_id,
+            "trace_id": "" if record.trace is None else record.trace.trace,
+            "aws_request_id": record.aws_request_id,
         }
         moment = time.strftime("%H:%M:%S", self._localtime())
-        message = f"{call.method} {call.code.name}"
+        message = f"{call.rpc.method} {record.code.name}"
         return f"{text_line(moment, 'INFO', message, fields, is_colored=self._is_colored)}\n"
 
 
@@ -125,7 +127,7 @@ class CallLog:
         self._unlogged = 0
         """Refused calls since the last count in the log."""
 
-    def ended(self, call: Call, seconds: float) -> None:
+    def ended(self, call: CallContext, seconds: float) -> None:
         """Log a call that took so many seconds.
 
         The line has the method, the code and AWS's request id; never a parameter or a message,
@@ -133,7 +135,7 @@ class CallLog:
         """
         if self._stream is None:
             return
-        if not call.is_logged:
+        if not call.record.is_logged:
             if not self._unlogged:
                 asyncio.get_running_loop().call_later(COUNT_SECONDS, self._log_count)
             self._unlogged += 1
@@ -143,7 +145,7 @@ class CallLog:
         self._lines.append(self._line(call, seconds))
 
     def flush(self) -> None:
-        """Write the lines that wait."""
+        """Write the buffered lines."""
         if self._lines and self._stream is not None:
             for text in _together(self._lines):
                 self._stream.write(text)
@@ -156,7 +158,7 @@ class CallLog:
 
 
 def _together(lines: Iterable[str]) -> Iterator[str]:
-    """Lines joined to as much as the system writes in one piece: workers share a pipe."""
+    """Yield lines joined up to the size that the system writes atomically: workers share a pipe."""
     joined: list[str] = []
     length = 0
     for line in lines:

@@ -1,4 +1,4 @@
-"""The spool: bytes of uploads that wait to be sent to AWS, in memory and in temporary files.
+"""The spool: uploads that wait to be sent to AWS, in memory and in temporary files.
 
 All uploads of a server share its disk, so that their sum has a bound, and one caller gets at most
 half of it.
@@ -24,7 +24,7 @@ from taskgate_server import errors
 from taskgate_server.telemetry import LOG
 
 OpenFile: TypeAlias = Callable[[int], IO[bytes]]
-"""Returns a temporary file that keeps up to that many bytes in memory."""
+"""Returns a temporary file that buffers up to that many bytes in memory."""
 
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
 """Errors of the operating system that may pass when other uploads have ended."""
@@ -67,7 +67,7 @@ class Spool:
             wanted: bytes.
 
         Returns:
-            1 where there is no room: 0 means all of it to `SpooledTemporaryFile`.
+            1 if there is no room: 0 means no limit to `SpooledTemporaryFile`.
         """
         has_room = self.uploads * wanted <= MAX_MEMORY_BYTES
         return max(wanted, 1) if has_room else 1
@@ -83,8 +83,8 @@ class Spool:
         try:
             yield file
         finally:
-            # Closing writes what is buffered. The bytes are not needed any more, and a full disk
-            # has been reported by the write before.
+            # Closing writes the buffer. Its bytes are no longer needed, and the write before has
+            # reported a full disk.
             with suppress(OSError):
                 file.close()
 

@@ -261,7 +261,7 @@ async def test_watchers_that_go_leave_nothing() -> None:
                 assert await stream.read() != grpc.aio.EOF
             for stream in streams:
                 stream.cancel()
-        hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
+        hub: Any = next(each for each in built.backgrounds() if isinstance(each, Hub))
 
         def is_quiet() -> bool:
             watched = any(poller.is_watched for poller in hub._whole.values())
@@ -296,7 +296,7 @@ def test_a_write_is_seen_at_once_by_a_watch_that_is_open() -> None:
                     picture.take(await stream.read())
                 began = time.monotonic()
                 aws.jobs.move(job.task(1), "READY")
-                hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
+                hub: Any = next(each for each in built.backgrounds() if isinstance(each, Hub))
                 hub.touched(name)
                 while native(picture, name) != "READY":
                     picture.take(await stream.read())
