@@ -155,7 +155,7 @@ def _check_policy(options: argparse.Namespace) -> int:
     failures = examples.find_failures(policy, wanted)
     if failures:
         return _fail(*failures)
-    sys.stdout.write(f"the policy can be used; {len(wanted)} examples are decided as they say\n")
+    sys.stdout.write(f"the policy is valid; {len(wanted)} examples checked\n")
     return 0
 
 
