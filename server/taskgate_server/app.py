@@ -85,7 +85,7 @@ def build(
     Raises:
         SettingsError: settings contradict each other, or a file that they name cannot be used.
     """
-    faults = [*_unknown_names(settings), *tls.faults(settings)]
+    faults = [*_unknown_names(settings), *tls.find_faults(settings)]
     if faults:
         raise SettingsError(faults)
     metrics, traces = _metrics(settings), _traces(settings)

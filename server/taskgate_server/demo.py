@@ -197,13 +197,13 @@ def _show_watch(console: Console, client: Client, clock: Clock) -> None:
     speed = f"at {WATCH_SPEED:g} times the usual speed"
     _heading(console, f"The job and the run, watched for {WATCH_SECONDS:g} s, {speed}")
     parents = (str(DEADLINE_TASK.job_name), str(OMICS_TASK.run_name))
-    pictures = {parent: render.WatchPicture(parent, clock()) for parent in parents}
+    pictures = {parent: render.WatchDisplay(parent, clock()) for parent in parents}
     drawing = threading.Lock()  # rich draws in a thread of its own
 
     def watch(parent: str) -> None:
         # The watch ends when all tasks have settled, or with its time limit.
         try:
-            for event in client.watch_tasks(parent, heartbeat_interval=1, time_limit=WATCH_SECONDS):
+            for event in client.watch_tasks(parent, heartbeat_interval=1, timeout=WATCH_SECONDS):
                 with drawing:
                     pictures[parent].apply(event, clock())
         except CallError as error:

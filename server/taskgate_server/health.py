@@ -15,8 +15,7 @@ from taskgate_server.background_tasks import BackgroundTask
 from taskgate_server.health_service import Health
 from taskgate_server.reloading import Reloading
 from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.availability import TICK_SECONDS
-from taskgate_server.upstream.aws_client.endpoint_probe import EndpointProbe
+from taskgate_server.upstream.availability import TICK_SECONDS, EndpointProbe
 from taskgate_server.upstream.gateway import Gateway
 
 SERVER: Final = ""
@@ -61,12 +60,12 @@ class Readiness:
         """The background tasks that keep the health up to date."""
         tasks = [BackgroundTask("readiness", self._update_periodically)]
         for gateway in self._gateways:
-            connection, breaker = gateway.connection, gateway.paced.breaker
+            connection, breaker = gateway.connection, gateway.pipeline.breaker
             tasks += [
                 BackgroundTask("aws_connection", connection.run),
                 BackgroundTask("aws_reachability", EndpointProbe(connection).run),
-                BackgroundTask("readiness", self._update_after(connection.changed)),
-                BackgroundTask("readiness", self._update_after(breaker.changed)),
+                BackgroundTask("readiness", self._update_after(connection.wait_for_change)),
+                BackgroundTask("readiness", self._update_after(breaker.wait_for_change)),
             ]
         return tasks
 

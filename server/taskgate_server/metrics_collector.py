@@ -166,23 +166,23 @@ class MetricsCollector(Collector):
         yield gauges(
             "breaker_state",
             "1 for the state of the circuit breaker.",
-            lambda each: {state.value: each.paced.breaker.state is state for state in State},
+            lambda each: {state.value: each.pipeline.breaker.state is state for state in State},
             "state",
         )
         yield counters(
             "breaker_refused",
             "Calls that the circuit breaker refused.",
-            lambda each: {"": each.paced.breaker.refused},
+            lambda each: {"": each.pipeline.breaker.refused},
         )
         yield counters(
             "aws_retries",
             "Calls to AWS that were sent again.",
-            lambda each: {"": each.paced.retries.made},
+            lambda each: {"": each.pipeline.retries.count},
         )
         yield gauges(
             "aws_retry_budget",
             "Retries that may be sent now.",
-            lambda each: {"": each.paced.retries.budget.left},
+            lambda each: {"": each.pipeline.retries.budget.left},
         )
         yield counters(
             "reads",
@@ -202,7 +202,7 @@ class MetricsCollector(Collector):
         yield gauges(
             "batch_waiting",
             "Reads that wait to be sent in a batch.",
-            lambda each: each.batches.waiting(),
+            lambda each: each.batched_reads.waiting(),
             "operation",
         )
         for name, description, read in (
@@ -303,14 +303,13 @@ def _reads(gateway: Gateway) -> Mapping[str, float]:
     return {
         "kept": gateway.cache.hits,
         "joined": gateway.in_flight_calls.joined,
-        "listed": gateway.lists.reads,
-        "batched": gateway.batches.sent_in_batches,
-        "sent": gateway.sent_singly + gateway.batches.sent_singly,
+        "batched": gateway.batched_reads.sent_in_batches,
+        "sent": gateway.sent_singly + gateway.batched_reads.sent_singly,
     }
 
 
 def _by_operation(read: Callable[[RateLimiter, str], float], gateway: Gateway) -> dict[str, float]:
-    limiter = gateway.paced.limiter
+    limiter = gateway.pipeline.limiter
     return {operation: read(limiter, operation) for operation in limiter.operations}
 
 

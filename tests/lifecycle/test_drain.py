@@ -63,7 +63,7 @@ async def started(settings: Settings) -> AsyncIterator[tuple[app.App, grpc.aio.C
     try:
         async with grpc.aio.insecure_channel(str(address), options=OWN) as channel:
             for gateway in built.connections[0].gateways.values():
-                await gateway.connection.ready()
+                await gateway.connection.get_client()
             yield built, channel, address
     except BaseException:
         await built.server.drain(0.1)  # or the failed test would hang

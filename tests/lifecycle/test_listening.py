@@ -21,7 +21,7 @@ from tests.support.server_process import running_process
 def test_ipv6_with_and_without_brackets(aws: Emulator, host: str) -> None:
     settings = settings_for(aws.endpoint_url, listen_host=host, health_host=host, admin_host=host)
     assert (settings.listen_host, settings.health_host, settings.admin_host) == ("::1",) * 3
-    assert tls.faults(settings) == []
+    assert tls.find_faults(settings) == []
     with running_server(settings) as address, connect(str(address)) as client:
         assert str(address).startswith("[::1]:")
         assert client.get_server_info().version
@@ -30,7 +30,7 @@ def test_ipv6_with_and_without_brackets(aws: Emulator, host: str) -> None:
 def test_a_unix_socket(aws: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "taskgate.sock"
     settings = settings_for(aws.endpoint_url, listen_host=f"unix:{path}", health_port=0)
-    assert tls.faults(settings) == []
+    assert tls.find_faults(settings) == []
     for _ in range(2):  # the second one finds what the first one has left, if anything
         with running_app(settings) as (app, address):
             assert str(address) == f"unix:{path}"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.exit_codes import ExitCode
+from taskgate_client.commands.main import build_parser
 from taskgate_server import error_rules, errors
 from taskgate_server.aws import model
-from taskgate_server.cli import _parser
 from taskgate_server.config import AwsSettings, Settings, TargetSettings
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
@@ -145,11 +145,11 @@ def test_the_readme_counts_as_the_model_does() -> None:
 
 def test_each_exit_code_is_in_the_docs() -> None:
     table = CLI.partition("## Exit codes")[2].partition("\n## ")[0]
-    assert [row[0] for row in rows(table)[1:]] == [str(int(each)) for each in Exit]
+    assert [row[0] for row in rows(table)[1:]] == [str(int(each)) for each in ExitCode]
 
 
 def test_each_command_is_in_the_docs() -> None:
-    names = re.findall(r"^    ([a-z]+)", _parser().format_help(), re.MULTILINE)
+    names = re.findall(r"^    ([a-z]+)", build_parser().format_help(), re.MULTILINE)
     table = "".join(row[0] for row in rows(CLI.partition("\n## ")[0]))
     assert len(names) > 10
     assert [name for name in names if f"`{name}" not in table] == []

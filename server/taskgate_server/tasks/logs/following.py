@@ -18,9 +18,9 @@ from taskgate_server.errors import CircuitOpenError, QuotaError, TaskgateError
 from taskgate_server.tasks.logs.finder import LogFinder, LogPlace
 from taskgate_server.tasks.logs.messages import to_messages
 from taskgate_server.upstream.gateway import Gateway
-from taskgate_server.upstream.logs import Cursor, Line, Reading, Section, read_last
+from taskgate_server.upstream.logs import Cursor, Line, LogReader, Section, read_last
 from taskgate_server.upstream.options import CallOptions, Priority
-from taskgate_server.upstream.retries import Sleep, is_retryable, is_throttle, told_delay
+from taskgate_server.upstream.retries import Sleep, is_retryable, is_throttle, retry_info_seconds
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class Patience:
                 began = min(began, now)
                 if not self._may_pass(error, now - began):
                     raise
-                seconds = max(told_delay(error), pause)
+                seconds = max(retry_info_seconds(error), pause)
             await self.sleep(seconds)
             pause = min(pause * 2, MAX_PERIOD_SECONDS)
 
@@ -268,14 +268,14 @@ class Following:
         self._had_lines = False
         await self.patience.sleep(self._period)
 
-    def _reading(self) -> Reading:
+    def _reading(self) -> LogReader:
         options = CallOptions(
             timeout=self.time_remaining(),
             max_age=0.0,
             priority=self._priority,
             requester=self.requester,
         )
-        return Reading(gateway=self.gateway, options=options)
+        return LogReader(gateway=self.gateway, options=options)
 
     @property
     def _priority(self) -> Priority:

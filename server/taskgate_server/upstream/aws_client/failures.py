@@ -1,12 +1,11 @@
-"""What can go wrong on the way to AWS: each of botocore's exceptions as a `TaskgateError`.
+"""Failures of calls to AWS: converts botocore's exceptions to `TaskgateError`.
 
-Counterpart: `error_rules.AWS_ERRORS` has what AWS itself answers.
+`error_rules.AWS_ERRORS` has the errors that AWS itself returns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, TypeAlias
 
 from taskgate_server import errors
@@ -15,35 +14,33 @@ from taskgate_server.upstream.aws_client.endpoints import CaBundleError
 
 
 def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
-    """A failure of a boto3 call, whatever it was. An unexpected one is a bug."""
-    for kinds, make in _botocore_errors():
+    """Convert any failure of a boto3 call. An unexpected one is a bug."""
+    for kinds, convert in _rules():
         if isinstance(error, kinds):
-            return make(error, origin)
+            return convert(error, origin)
     return errors.BugError()
 
 
 def from_set_up(error: Exception, origin: Origin) -> TaskgateError:
-    """A failure to make a client. ValueError is botocore's word for an endpoint that is no URL."""
+    """Convert a failure to make a client; botocore raises ValueError for an invalid endpoint."""
     if isinstance(error, CaBundleError):
-        return _without_ca_bundle(error, origin)
-    return (
-        _badly_set_up(error, origin) if type(error) is ValueError else from_botocore(error, origin)
-    )
+        return _bad_ca_bundle(error, origin)
+    return _bad_set_up(error, origin) if type(error) is ValueError else from_botocore(error, origin)
 
 
-def _answered(error: Any, origin: Origin) -> TaskgateError:
+def _client_error(error: Any, origin: Origin) -> TaskgateError:
     return errors.from_aws(error.response, origin)
 
 
-def _without_credentials(_: Any, origin: Origin) -> TaskgateError:
+def _no_credentials(_: Any, origin: Origin) -> TaskgateError:
     return errors.CredentialsMissingError(
         origin,
-        f"this server has no AWS credentials for {origin.title}: give it some in one of the ways"
-        " that boto3 knows (environment, profile, role)",
+        f"this server has no AWS credentials for {origin.title}: provide them in one of boto3's"
+        " ways (environment, profile, role)",
     )
 
 
-def _badly_set_up(_: Any, origin: Origin) -> TaskgateError:
+def _bad_set_up(_: Any, origin: Origin) -> TaskgateError:
     return errors.ConfigurationError(
         origin,
         f"this server is not set up for {origin.title}: check its region"
@@ -51,7 +48,7 @@ def _badly_set_up(_: Any, origin: Origin) -> TaskgateError:
     )
 
 
-def _without_ca_bundle(error: CaBundleError, origin: Origin) -> TaskgateError:
+def _bad_ca_bundle(error: CaBundleError, origin: Origin) -> TaskgateError:
     return errors.ConfigurationError(
         origin,
         f"this server cannot verify {origin.title}: the CA bundle of {error.setting} cannot be used"
@@ -59,30 +56,30 @@ def _without_ca_bundle(error: CaBundleError, origin: Origin) -> TaskgateError:
     )
 
 
-def _refused_by_sdk(*_: Any) -> TaskgateError:
-    return errors.invalid_request({"": "breaks a rule of AWS's model"})
+def _invalid_params(*_: Any) -> TaskgateError:
+    return errors.invalid_request({"": "violates a constraint of AWS's model"})
 
 
-def _garbled(_: Any, origin: Origin) -> TaskgateError:
+def _unreadable(_: Any, origin: Origin) -> TaskgateError:
     return errors.UnreadableResponseError(origin.operation)
 
 
-def _cut_short(_: Any, origin: Origin) -> TaskgateError:
+def _incomplete(_: Any, origin: Origin) -> TaskgateError:
     return errors.ResponseCutError(
         origin,
-        f"{origin.title} ended its response to {origin.operation} early: retry",
+        f"the response of {origin.title} to {origin.operation} ended early; retry",
     )
 
 
-def _unreachable(what: str) -> Callable[[Any, Origin], TaskgateError]:
-    def make(_: Any, origin: Origin) -> TaskgateError:
+def _unreachable(problem: str) -> Callable[[Any, Origin], TaskgateError]:
+    def convert(_: Any, origin: Origin) -> TaskgateError:
         return errors.UnreachableError(
             origin,
-            f"{origin.title} {what}: check this server's region, endpoint and network",
+            f"{origin.title} {problem}: check this server's region, endpoint and network",
             details=[errors.retry_info(1)],
         )
 
-    return make
+    return convert
 
 
 Rules: TypeAlias = Sequence[
@@ -90,15 +87,14 @@ Rules: TypeAlias = Sequence[
 ]
 
 
-@cache
-def _botocore_errors() -> Rules:
-    """The table of botocore's exceptions; loaded late, since importing them takes 0.2 s."""
+def _rules() -> Rules:
+    """Return the conversions of botocore's exceptions, whose import takes 0.2 s."""
     import botocore.exceptions as aws  # noqa: PLC0415
     import urllib3.exceptions  # noqa: PLC0415
     from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
     return (
-        ((aws.ClientError,), _answered),
+        ((aws.ClientError,), _client_error),
         (
             (
                 aws.NoCredentialsError,
@@ -110,7 +106,7 @@ def _botocore_errors() -> Rules:
                 aws.ProfileNotFound,
                 aws.ConfigParseError,
             ),
-            _without_credentials,
+            _no_credentials,
         ),
         (
             (
@@ -120,12 +116,12 @@ def _botocore_errors() -> Rules:
                 aws.UnknownServiceError,
                 aws.InvalidEndpointConfigurationError,
             ),
-            _badly_set_up,
+            _bad_set_up,
         ),
-        ((aws.ParamValidationError,), _refused_by_sdk),
-        ((ResponseParserError,), _garbled),
-        ((aws.IncompleteReadError, aws.ResponseStreamingError), _cut_short),
-        ((urllib3.exceptions.HTTPError,), _cut_short),  # of an error's body, botocore wraps none
+        ((aws.ParamValidationError,), _invalid_params),
+        ((ResponseParserError,), _unreadable),
+        ((aws.IncompleteReadError, aws.ResponseStreamingError), _incomplete),
+        ((urllib3.exceptions.HTTPError,), _incomplete),  # botocore wraps none for an error's body
         ((aws.ReadTimeoutError,), _unreachable("does not respond in time")),
         ((aws.ConnectTimeoutError,), _unreachable("does not accept connections in time")),
         ((aws.ConnectionClosedError,), _unreachable("closed the connection")),
