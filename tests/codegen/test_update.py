@@ -56,7 +56,7 @@ def test_each_kind_of_change_has_its_sign() -> None:
 
 
 def test_the_same_is_nothing_new() -> None:
-    assert report("Toy", golden("2-added"), golden("2-added")) == ["Toy:", "  nothing new"]
+    assert report("Toy", golden("2-added"), golden("2-added")) == ["Toy:", "  no changes"]
 
 
 def test_a_first_contract_is_new_as_a_whole(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_removed_members_and_words_are_told() -> None:
     assert "    - Ping" in lines
     assert "    - Tag" in lines
     assert "    - Nested.first: optional string first = 7" in lines
-    assert "  enum values without a word of AWS's:" in lines
+    assert "  deprecated enum values:" in lines
     assert "    + KIND_LOWER" in lines
 
 
