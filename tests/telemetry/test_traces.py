@@ -265,8 +265,8 @@ def test_a_collector_that_fails_hurts_nobody_and_is_told_of_once(
     place.collector.status = 500
     for _ in range(3):
         place.get(*SAMPLED)
-    assert becomes_true(lambda: "traces are not taken" in caplog.messages)
-    assert caplog.messages.count("traces are not taken") == 1
+    assert becomes_true(lambda: "traces cannot be exported" in caplog.messages)
+    assert caplog.messages.count("traces cannot be exported") == 1
     assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
 
 
