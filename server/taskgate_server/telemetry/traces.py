@@ -3,7 +3,7 @@
 Names and attributes follow OpenTelemetry's conventions for RPCs and AWS SDKs
 (https://opentelemetry.io/docs/specs/semconv/rpc/). Spans have no values of requests or responses,
 and no error texts. A call to AWS for which several RPCs wait is in the trace of the first one, with
-links to the others; an RPC that received the response of another RPC's call has a link to that call.
+links to the others; an RPC that shares the response of another RPC's call has a link to that call.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Traces:
         ratio: float,
         exporter: SpanExporter | None = None,
     ) -> None:
-        # OpenTelemetry logs each failure with a traceback; `_CountingExporter` logs changes in a line.
+        # OpenTelemetry logs each failure with a traceback; `_CountingExporter` logs a line instead.
         for name in ("opentelemetry.exporter", "opentelemetry.sdk"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         exporter = exporter or OTLPSpanExporter(
@@ -176,7 +176,7 @@ class AwsTracer:
         )
 
     def end(self, span: Span, request_id: str, error_reason: str = "") -> TracedCall | None:
-        """End the span of an attempt; return what RPCs with its response link to, if it is sampled."""
+        """End the span of an attempt; return the link for RPCs with its response, if sampled."""
         if not isinstance(span, ReadableSpan) or not span.is_recording():
             span.end()
             return None
