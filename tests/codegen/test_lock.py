@@ -55,7 +55,7 @@ def test_a_retyped_member_is_a_new_number_under_a_new_name() -> None:
     assert 'optional int32 a_v2 = 2 [json_name = "a"];' in text
 
 
-def test_a_member_that_comes_back_is_new() -> None:
+def test_returning_member_is_a_new_entry() -> None:
     lock = locks.Lock()
     lock.update(contract(a="string", b="string"))
     lock.update(contract(a="string"))
@@ -63,7 +63,7 @@ def test_a_member_that_comes_back_is_new() -> None:
     assert numbers(lock) == {"a": 1, "b_v2": 3}
 
 
-def test_a_message_that_comes_back_is_the_old_one() -> None:
+def test_returning_message_keeps_its_numbers() -> None:
     lock = locks.Lock()
     lock.update(contract(a="string", b="string"))
     lock.update(Contract(spec=SPEC))

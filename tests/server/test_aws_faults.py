@@ -34,8 +34,8 @@ def ready(client: Client) -> dict[str, bool]:
     return {each.name: each.ready for each in client.get_server_info().aws_services}
 
 
-def test_missing_and_malformed_ids_are_told_all_at_once(aws: Emulator, client: Client) -> None:
-    asked = aws.request_count
+def test_all_missing_and_malformed_ids_are_reported(aws: Emulator, client: Client) -> None:
+    count = aws.request_count
     request = deadline_pb2.GetTaskRequest(farm_id="farm-1", queue_id=seed.QUEUE_ID, task_id="")
     error = error_of(lambda: client.deadline.GetTask(request))
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -46,7 +46,7 @@ def test_missing_and_malformed_ids_are_told_all_at_once(aws: Emulator, client: C
         "task_id",
     }
     assert "farm_id: must match the pattern farm-[0-9a-f]{32}" in error.message
-    assert aws.request_count == asked
+    assert aws.request_count == count
 
 
 def test_aws_refuses_the_connection() -> None:
@@ -118,14 +118,14 @@ def test_an_operation_that_the_emulator_lacks(client: Client) -> None:
     assert "ListAvailableMeteredProducts" in error.message
 
 
-def test_an_answer_that_is_no_json(aws: Emulator, client: Client) -> None:
+def test_response_that_is_not_json(aws: Emulator, client: Client) -> None:
     aws.respond("omics", "GetRunTask", body=b"{")
     error = error_of(lambda: client.get_task(TASK))
     assert error.code is grpc.StatusCode.UNKNOWN
     assert error.reason == "UPSTREAM_ANSWER_UNREADABLE"
 
 
-def test_a_call_to_aws_that_hangs_ends_with_the_callers_time_or_the_servers_limit() -> None:
+def test_hanging_aws_call_ends_at_the_callers_deadline_or_the_servers_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         settings = settings_for(url, default_time_limit_seconds=0.1)
