@@ -116,7 +116,7 @@ chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOO
 	$(BIN)/pytest tests/deploy/chart
 
 fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
-	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
+	FUZZ_REQUESTS=100000 FUZZ_RESPONSES=20000 $(BIN)/pytest tests/fuzz
 
 OUTAGE_SECONDS := 3,10,60
 outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long; needs a quiet machine

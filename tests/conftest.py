@@ -26,10 +26,10 @@ from taskgate_server import app
 from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.ports import Address
 from taskgate_server.shutdown import drain_grace_seconds
-from tests.emulator.judge import every_answer_fits_the_model
+from tests.emulator.model_checks import every_response_satisfies_the_model
 from tests.support.seeds import IS_RANDOM_RUN, SEED, replay_hint
 
-__all__ = ["every_answer_fits_the_model"]
+__all__ = ["every_response_satisfies_the_model"]
 """Fixtures from elsewhere: the check holds in all tests."""
 
 REGION = "us-west-2"

@@ -1,4 +1,4 @@
-"""Logs of the demo's own Deadline Cloud tasks, through all of Taskgate."""
+"""Logs of the demo's Deadline Cloud tasks, through Taskgate."""
 
 from __future__ import annotations
 
