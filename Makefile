@@ -122,7 +122,7 @@ chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOO
 	$(BIN)/pytest tests/deploy/chart
 
 fuzz: gen/stamp ## run 100,000 mutated requests and 20,000 mutated AWS responses
-	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
+	FUZZ_REQUESTS=100000 FUZZ_RESPONSES=20000 $(BIN)/pytest tests/fuzz
 
 OUTAGE_SECONDS := 3,10,60
 outages: gen/stamp ## simulate AWS outages of every kind for OUTAGE_SECONDS; needs an idle machine
