@@ -28,7 +28,6 @@ from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.targets import select_by_target
 from taskgate_server.tasks import servicer
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
-from taskgate_server.tasks.info import Info
 from taskgate_server.tasks.logs.finder import load_finder
 from taskgate_server.tasks.logs.streams import Logs
 from taskgate_server.tasks.reads import Reads
@@ -95,15 +94,15 @@ def _load_target(
     logs = Logs(backends=backends, finders=finders, gateways=connections.logs)
     unified = servicer.make_rpcs(
         [
-            Reads(backends, settings.max_response_bytes),
-            Updates(backends, touched=hub.touched),
+            Reads(
+                backends=backends,
+                max_response_bytes=settings.max_response_bytes,
+                version=version("taskgate"),
+                operation_counts={name: len(each) for name, each in operations.items()},
+            ),
+            Updates(backends, hub.touched),
             logs,
             Watches(hub, settings.default_time_limit_seconds),
-            Info(
-                version("taskgate"),
-                backends,
-                {name: len(each) for name, each in operations.items()},
-            ),
         ],
     )
     native = [

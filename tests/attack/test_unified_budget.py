@@ -58,18 +58,21 @@ def rpcs() -> dict[str, Rpc]:
         {spec.name: load_backend(spec)(cast("Any", Unreachable(spec)), Mock()) for spec in SERVICES}
     )
     hub = Hub(backends, {spec.name: 1.0 for spec in SERVICES})
-    served = [Reads(backends, 4_000_000), Updates(backends), Watches(hub, 1.0), Mock(spec=Rest)]
+    reads = Reads(
+        backends=backends,
+        max_response_bytes=4_000_000,
+        version="0",
+        operation_counts={spec.name: 0 for spec in SERVICES},
+    )
+    served = [reads, Updates(backends, hub.touched), Watches(hub, 1.0), Mock(spec=Rest)]
     return {rpc.method.rpartition("/")[2]: rpc for rpc in make_rpcs(served)}
 
 
 class Rest:
-    """A stand-in for parts that the measured RPCs do not need."""
+    """The RPC that needs CloudWatch Logs."""
 
     def stream_task_logs(self) -> None:
-        """In its place."""
-
-    def get_server_info(self) -> None:
-        """In its place."""
+        """Do nothing."""
 
 
 def field(method: str, name: str) -> int:
@@ -176,7 +179,7 @@ def test_a_batch_of_updates_is_counted_first() -> None:
 def test_the_measurement_detects_filters_of_any_length(
     rpcs: dict[str, Rpc], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MOST_CHARACTERS", MAX_BYTES)
+    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_CHARACTERS", MAX_BYTES)
     monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_COMPARISONS", MAX_BYTES)
     run = record(field("ListTasks", "parent"), RUN)
     data = run + record(field("ListTasks", "filter"), b"a=b " * 200_000)

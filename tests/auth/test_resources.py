@@ -27,7 +27,6 @@ from taskgate_server.auth.resources import (
     types_named,
 )
 from taskgate_server.aws import model
-from taskgate_server.aws.identifiers import TABLES
 from taskgate_server.rpc.handlers import load_contract
 from taskgate_server.services.registry import SERVICES
 
@@ -277,7 +276,7 @@ def every_place() -> Iterator[tuple[str, model.OperationModel, Place]]:
 
 
 def test_each_member_that_looks_like_an_identifier_is_classified() -> None:
-    """A new one needs an entry in aws/identifiers.py: its type, or why it is not a resource."""
+    """A new one needs an entry in the service's spec: its type, or why it is not a resource."""
     unclassified = set()
     for service, operation, place in every_place():
         identifiers = identifiers_of(service)
@@ -300,9 +299,10 @@ def test_tables_have_no_unused_entries() -> None:
         members.setdefault(service, set()).update(
             {place.member, f"{operation.name}.{place.member}"}
         )
-    for service, table in TABLES.items():
+    for spec in SERVICES:
+        table = spec.identifiers
         entries = {*table.types, *table.labelled, *table.not_resources}
-        assert entries - members[service] == set()
+        assert entries - members[spec.name] == set()
 
 
 @pytest.mark.parametrize(
@@ -317,9 +317,9 @@ def test_unknown_identifier_identifies_a_resource(path: tuple[str, ...], kind: s
 
 def filters() -> list[tuple[str, str, str]]:
     return [
-        (service, operation, member)
-        for service, table in TABLES.items()
-        for operation, members in table.filters.items()
+        (spec.name, operation, member)
+        for spec in SERVICES
+        for operation, members in spec.identifiers.filters.items()
         for member in members
     ]
 

@@ -223,8 +223,8 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
         opened = aws_connections.open_connections(
             Settings(workers=workers, aws=aws), DEFAULT_TARGET, aws_connections.Telemetry()
         )
-        limiter = opened.gateways["omics"].paced.limiter
-        more = opened.logs["deadline"].paced.limiter.rate("GetLogEvents")
+        limiter = opened.gateways["omics"].pipeline.limiter
+        more = opened.logs["deadline"].pipeline.limiter.rate("GetLogEvents")
         rates.append([limiter.rate("GetRun"), limiter.rate("StartRun"), more])
     assert [one / four for one, four in zip(*rates, strict=True)] == [4, 4, 4]
 

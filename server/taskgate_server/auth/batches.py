@@ -32,7 +32,7 @@ def find_items(rpc: Rpc) -> str | None:
 
 
 def serve_allowed(rpc: Rpc) -> Rpc:
-    """Return the RPC with a behaviour that serves all but `CallContext.refused_items`."""
+    """Return the RPC with a behaviour that leaves out the items of `CallContext.refused_items`."""
     field = find_items(rpc)
     if field is None:
         return rpc

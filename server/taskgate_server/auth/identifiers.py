@@ -1,6 +1,6 @@
 """Which members of AWS requests identify resources, and of which type.
 
-Derived from botocore's model by rules; `aws.identifiers` lists the exceptions:
+Derived from botocore's model by rules; `ServiceSpec.identifiers` lists the exceptions:
 
     route    `/farms/{farmId}/queues/{queueId}`: a Queue in a Farm. A label `id` or `name` takes the
              noun of the `Get…` operation with the same route: `GetReadSet` -> ReadSet
@@ -21,7 +21,10 @@ from itertools import pairwise
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from taskgate_server.aws import model
-from taskgate_server.aws.identifiers import TABLES, IdentifierTable
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.spec import IdentifierTable
+
+_TABLES: Final = {spec.name: spec.identifiers for spec in SERVICES}
 
 SERVICE: Final = "AwsService"
 RESOURCE: Final = "Resource"
@@ -111,7 +114,7 @@ class ServiceIdentifiers:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.table = TABLES.get(name, IdentifierTable())
+        self.table = _TABLES.get(name, IdentifierTable())
         self._service = model.load_service(name)
 
     @cached_property
@@ -243,7 +246,7 @@ class ServiceIdentifiers:
         """Return what the string at a place identifies; None if it is no identifier.
 
         A member that is named like an identifier and matches no rule identifies a resource of a
-        type of its own, so that policies consider it until `aws.identifiers` has an entry for it.
+        type of its own, so that policies consider it until the table has an entry for it.
         """
         if not place.is_key:
             listed = self._listed(operation, place)

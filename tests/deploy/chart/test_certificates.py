@@ -79,7 +79,7 @@ def test_who_has_a_certificate_may_read_and_nothing_else(minimal: Minimal) -> No
 
 def test_a_certificate_of_somebody_else_gets_no_connection(minimal: Minimal) -> None:
     with minimal.client(Authority("others")) as client, pytest.raises(CallError) as refused:
-        client.get_task(RUNNING, time_limit=3)
+        client.get_task(RUNNING, timeout=3)
     assert refused.value.code is grpc.StatusCode.UNAVAILABLE
 
 
@@ -104,7 +104,7 @@ def test_new_certificates_are_taken_by_server_and_envoy_without_a_break(tmp_path
 def answers(cluster: Cluster) -> bool:
     with cluster.client() as client:
         try:
-            client.get_server_info(time_limit=2)
+            client.get_server_info(timeout=2)
         except CallError:
             return False
         return True

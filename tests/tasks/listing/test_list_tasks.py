@@ -326,7 +326,7 @@ def test_a_token_of_another_request(aws: Emulator, stub: Stub) -> None:
             error = error_of(stub.ListTasks, other)
         assert error.code is grpc.StatusCode.INVALID_ARGUMENT
         assert [violation.field for violation in error.violations] == ["page_token"]
-        assert "another request" in error.message
+        assert "different request" in error.message
         assert not calls.counts
     # Unspecified is BASIC.
     request.page_token, request.view = token, task_pb2.TASK_VIEW_BASIC

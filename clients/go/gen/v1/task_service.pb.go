@@ -31,9 +31,13 @@ type GetTaskRequest struct {
 	// Required. The resource name of the task.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The maximum age of the response when the request arrives. Zero requires a response that AWS
-	// sends after that time. If absent, the server's `default_max_age` applies, which is one second
-	// unless configured otherwise.
-	MaxAge        *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// sends after that time. If absent, the server's `default_max_age_seconds` applies, which is one
+	// second unless configured otherwise.
+	MaxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// The fields that the caller needs. `TASK_VIEW_UNSPECIFIED` means `TASK_VIEW_FULL`. With
+	// `TASK_VIEW_BASIC`, the response may come from a list of tasks, which saves AWS calls if many
+	// callers request tasks of the same HealthOmics run.
+	View          TaskView `protobuf:"varint,3,opt,name=view,proto3,enum=taskgate.v1.TaskView" json:"view,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -80,6 +84,13 @@ func (x *GetTaskRequest) GetMaxAge() *durationpb.Duration {
 		return x.MaxAge
 	}
 	return nil
+}
+
+func (x *GetTaskRequest) GetView() TaskView {
+	if x != nil {
+		return x.View
+	}
+	return TaskView_TASK_VIEW_UNSPECIFIED
 }
 
 // Response message for `GetTask`.
@@ -878,11 +889,12 @@ var File_taskgate_v1_task_service_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1etaskgate/v1/task_service.proto\x12\vtaskgate.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16taskgate/v1/task.proto\x1a\x1ataskgate/v1/task_log.proto\x1a\x1dtaskgate/v1/task_update.proto\x1a\x1ctaskgate/v1/task_watch.proto\"w\n" +
+	"\x1etaskgate/v1/task_service.proto\x12\vtaskgate.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16taskgate/v1/task.proto\x1a\x1ataskgate/v1/task_log.proto\x1a\x1dtaskgate/v1/task_update.proto\x1a\x1ctaskgate/v1/task_watch.proto\"\xa7\x01\n" +
 	"\x0eGetTaskRequest\x12,\n" +
 	"\x04name\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\n" +
 	"\x10taskgate.io/TaskR\x04name\x127\n" +
-	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x01R\x06maxAge\"8\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x01R\x06maxAge\x12.\n" +
+	"\x04view\x18\x03 \x01(\x0e2\x15.taskgate.v1.TaskViewB\x03\xe0A\x01R\x04view\"8\n" +
 	"\x0fGetTaskResponse\x12%\n" +
 	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\"\xaf\x01\n" +
 	"\x14BatchGetTasksRequest\x12.\n" +
@@ -989,8 +1001,8 @@ var file_taskgate_v1_task_service_proto_goTypes = []any{
 	(*GetServerInfoResponse)(nil),    // 10: taskgate.v1.GetServerInfoResponse
 	(*AwsService)(nil),               // 11: taskgate.v1.AwsService
 	(*durationpb.Duration)(nil),      // 12: google.protobuf.Duration
-	(*Task)(nil),                     // 13: taskgate.v1.Task
-	(TaskView)(0),                    // 14: taskgate.v1.TaskView
+	(TaskView)(0),                    // 13: taskgate.v1.TaskView
+	(*Task)(nil),                     // 14: taskgate.v1.Task
 	(*status.Status)(nil),            // 15: google.rpc.Status
 	(*TaskCounts)(nil),               // 16: taskgate.v1.TaskCounts
 	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
@@ -1012,51 +1024,52 @@ var file_taskgate_v1_task_service_proto_goTypes = []any{
 }
 var file_taskgate_v1_task_service_proto_depIdxs = []int32{
 	12, // 0: taskgate.v1.GetTaskRequest.max_age:type_name -> google.protobuf.Duration
-	13, // 1: taskgate.v1.GetTaskResponse.task:type_name -> taskgate.v1.Task
-	14, // 2: taskgate.v1.BatchGetTasksRequest.view:type_name -> taskgate.v1.TaskView
-	12, // 3: taskgate.v1.BatchGetTasksRequest.max_age:type_name -> google.protobuf.Duration
-	4,  // 4: taskgate.v1.BatchGetTasksResponse.results:type_name -> taskgate.v1.TaskResult
-	13, // 5: taskgate.v1.TaskResult.task:type_name -> taskgate.v1.Task
-	15, // 6: taskgate.v1.TaskResult.error:type_name -> google.rpc.Status
-	14, // 7: taskgate.v1.ListTasksRequest.view:type_name -> taskgate.v1.TaskView
-	12, // 8: taskgate.v1.ListTasksRequest.max_age:type_name -> google.protobuf.Duration
-	13, // 9: taskgate.v1.ListTasksResponse.tasks:type_name -> taskgate.v1.Task
-	12, // 10: taskgate.v1.SummarizeTasksRequest.max_age:type_name -> google.protobuf.Duration
-	16, // 11: taskgate.v1.SummarizeTasksResponse.counts:type_name -> taskgate.v1.TaskCounts
-	17, // 12: taskgate.v1.SummarizeTasksResponse.first_start_time:type_name -> google.protobuf.Timestamp
-	17, // 13: taskgate.v1.SummarizeTasksResponse.last_change_time:type_name -> google.protobuf.Timestamp
-	17, // 14: taskgate.v1.SummarizeTasksResponse.observe_time:type_name -> google.protobuf.Timestamp
-	18, // 15: taskgate.v1.SummarizeTasksResponse.parent_status:type_name -> taskgate.v1.ParentStatus
-	11, // 16: taskgate.v1.GetServerInfoResponse.aws_services:type_name -> taskgate.v1.AwsService
-	0,  // 17: taskgate.v1.TaskService.GetTask:input_type -> taskgate.v1.GetTaskRequest
-	2,  // 18: taskgate.v1.TaskService.BatchGetTasks:input_type -> taskgate.v1.BatchGetTasksRequest
-	5,  // 19: taskgate.v1.TaskService.ListTasks:input_type -> taskgate.v1.ListTasksRequest
-	7,  // 20: taskgate.v1.TaskService.SummarizeTasks:input_type -> taskgate.v1.SummarizeTasksRequest
-	19, // 21: taskgate.v1.TaskService.WatchTasks:input_type -> taskgate.v1.WatchTasksRequest
-	20, // 22: taskgate.v1.TaskService.WaitTask:input_type -> taskgate.v1.WaitTaskRequest
-	21, // 23: taskgate.v1.TaskService.CancelTask:input_type -> taskgate.v1.CancelTaskRequest
-	22, // 24: taskgate.v1.TaskService.RetryTask:input_type -> taskgate.v1.RetryTaskRequest
-	23, // 25: taskgate.v1.TaskService.SuspendTask:input_type -> taskgate.v1.SuspendTaskRequest
-	24, // 26: taskgate.v1.TaskService.BatchUpdateTasks:input_type -> taskgate.v1.BatchUpdateTasksRequest
-	25, // 27: taskgate.v1.TaskService.StreamTaskLogs:input_type -> taskgate.v1.StreamTaskLogsRequest
-	9,  // 28: taskgate.v1.TaskService.GetServerInfo:input_type -> taskgate.v1.GetServerInfoRequest
-	1,  // 29: taskgate.v1.TaskService.GetTask:output_type -> taskgate.v1.GetTaskResponse
-	3,  // 30: taskgate.v1.TaskService.BatchGetTasks:output_type -> taskgate.v1.BatchGetTasksResponse
-	6,  // 31: taskgate.v1.TaskService.ListTasks:output_type -> taskgate.v1.ListTasksResponse
-	8,  // 32: taskgate.v1.TaskService.SummarizeTasks:output_type -> taskgate.v1.SummarizeTasksResponse
-	26, // 33: taskgate.v1.TaskService.WatchTasks:output_type -> taskgate.v1.WatchTasksResponse
-	27, // 34: taskgate.v1.TaskService.WaitTask:output_type -> taskgate.v1.WaitTaskResponse
-	28, // 35: taskgate.v1.TaskService.CancelTask:output_type -> taskgate.v1.CancelTaskResponse
-	29, // 36: taskgate.v1.TaskService.RetryTask:output_type -> taskgate.v1.RetryTaskResponse
-	30, // 37: taskgate.v1.TaskService.SuspendTask:output_type -> taskgate.v1.SuspendTaskResponse
-	31, // 38: taskgate.v1.TaskService.BatchUpdateTasks:output_type -> taskgate.v1.BatchUpdateTasksResponse
-	32, // 39: taskgate.v1.TaskService.StreamTaskLogs:output_type -> taskgate.v1.StreamTaskLogsResponse
-	10, // 40: taskgate.v1.TaskService.GetServerInfo:output_type -> taskgate.v1.GetServerInfoResponse
-	29, // [29:41] is the sub-list for method output_type
-	17, // [17:29] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	13, // 1: taskgate.v1.GetTaskRequest.view:type_name -> taskgate.v1.TaskView
+	14, // 2: taskgate.v1.GetTaskResponse.task:type_name -> taskgate.v1.Task
+	13, // 3: taskgate.v1.BatchGetTasksRequest.view:type_name -> taskgate.v1.TaskView
+	12, // 4: taskgate.v1.BatchGetTasksRequest.max_age:type_name -> google.protobuf.Duration
+	4,  // 5: taskgate.v1.BatchGetTasksResponse.results:type_name -> taskgate.v1.TaskResult
+	14, // 6: taskgate.v1.TaskResult.task:type_name -> taskgate.v1.Task
+	15, // 7: taskgate.v1.TaskResult.error:type_name -> google.rpc.Status
+	13, // 8: taskgate.v1.ListTasksRequest.view:type_name -> taskgate.v1.TaskView
+	12, // 9: taskgate.v1.ListTasksRequest.max_age:type_name -> google.protobuf.Duration
+	14, // 10: taskgate.v1.ListTasksResponse.tasks:type_name -> taskgate.v1.Task
+	12, // 11: taskgate.v1.SummarizeTasksRequest.max_age:type_name -> google.protobuf.Duration
+	16, // 12: taskgate.v1.SummarizeTasksResponse.counts:type_name -> taskgate.v1.TaskCounts
+	17, // 13: taskgate.v1.SummarizeTasksResponse.first_start_time:type_name -> google.protobuf.Timestamp
+	17, // 14: taskgate.v1.SummarizeTasksResponse.last_change_time:type_name -> google.protobuf.Timestamp
+	17, // 15: taskgate.v1.SummarizeTasksResponse.observe_time:type_name -> google.protobuf.Timestamp
+	18, // 16: taskgate.v1.SummarizeTasksResponse.parent_status:type_name -> taskgate.v1.ParentStatus
+	11, // 17: taskgate.v1.GetServerInfoResponse.aws_services:type_name -> taskgate.v1.AwsService
+	0,  // 18: taskgate.v1.TaskService.GetTask:input_type -> taskgate.v1.GetTaskRequest
+	2,  // 19: taskgate.v1.TaskService.BatchGetTasks:input_type -> taskgate.v1.BatchGetTasksRequest
+	5,  // 20: taskgate.v1.TaskService.ListTasks:input_type -> taskgate.v1.ListTasksRequest
+	7,  // 21: taskgate.v1.TaskService.SummarizeTasks:input_type -> taskgate.v1.SummarizeTasksRequest
+	19, // 22: taskgate.v1.TaskService.WatchTasks:input_type -> taskgate.v1.WatchTasksRequest
+	20, // 23: taskgate.v1.TaskService.WaitTask:input_type -> taskgate.v1.WaitTaskRequest
+	21, // 24: taskgate.v1.TaskService.CancelTask:input_type -> taskgate.v1.CancelTaskRequest
+	22, // 25: taskgate.v1.TaskService.RetryTask:input_type -> taskgate.v1.RetryTaskRequest
+	23, // 26: taskgate.v1.TaskService.SuspendTask:input_type -> taskgate.v1.SuspendTaskRequest
+	24, // 27: taskgate.v1.TaskService.BatchUpdateTasks:input_type -> taskgate.v1.BatchUpdateTasksRequest
+	25, // 28: taskgate.v1.TaskService.StreamTaskLogs:input_type -> taskgate.v1.StreamTaskLogsRequest
+	9,  // 29: taskgate.v1.TaskService.GetServerInfo:input_type -> taskgate.v1.GetServerInfoRequest
+	1,  // 30: taskgate.v1.TaskService.GetTask:output_type -> taskgate.v1.GetTaskResponse
+	3,  // 31: taskgate.v1.TaskService.BatchGetTasks:output_type -> taskgate.v1.BatchGetTasksResponse
+	6,  // 32: taskgate.v1.TaskService.ListTasks:output_type -> taskgate.v1.ListTasksResponse
+	8,  // 33: taskgate.v1.TaskService.SummarizeTasks:output_type -> taskgate.v1.SummarizeTasksResponse
+	26, // 34: taskgate.v1.TaskService.WatchTasks:output_type -> taskgate.v1.WatchTasksResponse
+	27, // 35: taskgate.v1.TaskService.WaitTask:output_type -> taskgate.v1.WaitTaskResponse
+	28, // 36: taskgate.v1.TaskService.CancelTask:output_type -> taskgate.v1.CancelTaskResponse
+	29, // 37: taskgate.v1.TaskService.RetryTask:output_type -> taskgate.v1.RetryTaskResponse
+	30, // 38: taskgate.v1.TaskService.SuspendTask:output_type -> taskgate.v1.SuspendTaskResponse
+	31, // 39: taskgate.v1.TaskService.BatchUpdateTasks:output_type -> taskgate.v1.BatchUpdateTasksResponse
+	32, // 40: taskgate.v1.TaskService.StreamTaskLogs:output_type -> taskgate.v1.StreamTaskLogsResponse
+	10, // 41: taskgate.v1.TaskService.GetServerInfo:output_type -> taskgate.v1.GetServerInfoResponse
+	30, // [30:42] is the sub-list for method output_type
+	18, // [18:30] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_taskgate_v1_task_service_proto_init() }
