@@ -114,15 +114,15 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check_policy(options: argparse.Namespace) -> int:
-    from taskgate_server.auth import assembly, examples  # noqa: PLC0415
+    from taskgate_server.auth import examples, guard  # noqa: PLC0415
     from taskgate_server.reloading import FileFaultError  # noqa: PLC0415
 
     try:
-        policy = assembly.load_policy(options.files).value
+        policy = guard.load_policy(options.files).value
         expected = examples.load_examples(options.examples) if options.examples else []
     except FileFaultError as error:
         return _fail(str(error))
-    failures = examples.failures(policy, expected)
+    failures = examples.find_failures(policy, expected)
     if failures:
         return _fail(*failures)
     sys.stdout.write(f"the policy is valid; {len(expected)} examples pass\n")

@@ -22,7 +22,7 @@ from taskgate.v1 import (
 from taskgate_emulator import Emulator
 from taskgate_server import errors
 from taskgate_server.auth.resources import NOTHING, compile_paths
-from tests.conftest import running_server, settings_for
+from tests.support.running_server import running_server, settings_for
 
 UNIFIED = "taskgate.v1.TaskService"
 DEADLINE = "taskgate.deadline.v1.DeadlineService"

@@ -13,7 +13,7 @@ import pytest
 
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from tests.attack.conftest import Sites
-from tests.attack.site import Site
+from tests.support.guarded_process import GuardedServer
 
 pytestmark = pytest.mark.timed
 
@@ -28,7 +28,7 @@ UPLOAD = omics_pb2.UploadReadSetPartRequest(
 )
 
 
-def stalled_upload(site: Site, seconds: float) -> str:
+def stalled_upload(site: GuardedServer, seconds: float) -> str:
     """Return the code of an upload that stalls after its first message."""
     stop = threading.Event()
 
@@ -47,7 +47,7 @@ def stalled_upload(site: Site, seconds: float) -> str:
     return "OK"
 
 
-def silent_call(site: Site, seconds: float, metadata: Any) -> str:
+def silent_call(site: GuardedServer, seconds: float, metadata: Any) -> str:
     """Return code and message of a call whose message never arrives."""
     stop = threading.Event()
 
@@ -85,7 +85,7 @@ def test_without_the_defence_it_waits(sites: Sites) -> None:
     assert "no request message" not in silent_call(site, 3, site.token())
 
 
-def idle_connection(site: Site, seconds: float) -> bool:
+def idle_connection(site: GuardedServer, seconds: float) -> bool:
     """Return whether a connection without calls is closed within some seconds."""
     host, port = site.address.rsplit(":", 1)
     with socket.create_connection((host, int(port))) as connection:

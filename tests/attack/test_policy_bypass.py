@@ -29,7 +29,7 @@ from taskgate_server.rpc.handlers import load_contract
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from tests.attack.identified import Named, named_places, texts
-from tests.conftest import running_server, settings_for
+from tests.support.running_server import running_server, settings_for
 
 MALLORY = Caller("User", "mallory")
 EVERYTHING = """

@@ -13,8 +13,8 @@ from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_service_pb2, task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.auth.actions import action_of
-from taskgate_server.auth.arns import MAX_DEPTH
 from taskgate_server.auth.authentication import Caller
+from taskgate_server.auth.identifiers import MAX_ARN_DEPTH
 from taskgate_server.auth.policy import Policy
 from taskgate_server.auth.resources import Path, compile_paths, named_path
 from taskgate_server.auth.scopes import MAX_ID_LENGTH
@@ -89,7 +89,7 @@ def decide(path: Path) -> float:
 def test_a_decision_on_the_longest_path_takes_less_than_a_millisecond() -> None:
     key = "x" * MAX_ID_LENGTH
     kinds = ("Farm", "Queue", "Job", "Step", "Task", "Run", "Workflow", "Session")
-    assert len(kinds) >= MAX_DEPTH
+    assert len(kinds) >= MAX_ARN_DEPTH
     path: Path = (("AwsService", "deadline"), *((kind, key) for kind in kinds), ("Resource", key))
     assert decide(path) < 0.001
 

@@ -17,11 +17,11 @@ import pytest
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream.options import CallOptions
-from tests.conftest import REGION, running_server, settings_for
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.running_server import REGION, running_server, settings_for
 
 pytestmark = pytest.mark.timed
 
@@ -128,7 +128,7 @@ def test_another_callers_call_has_the_next_turn_but_one() -> None:
 def test_without_fairness_the_flood_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     of = CallOptions.of
 
-    def of_one_requester(call: Call, *, max_age: float | None = None) -> CallOptions:
+    def of_one_requester(call: CallContext, *, max_age: float | None = None) -> CallOptions:
         return replace(of(call, max_age=max_age), requester="")
 
     monkeypatch.setattr(CallOptions, "of", of_one_requester)

@@ -30,12 +30,13 @@ from taskgate_emulator import Emulator
 from taskgate_server import app, telemetry
 from taskgate_server.auth.policy_child import CPU_SECONDS
 from taskgate_server.config import Settings, SettingsError
-from tests.conftest import running_app, settings_for
+from taskgate_server.telemetry.json_format import JsonLines
 from tests.support.authority import LOOPBACK, Authority, Credentials
+from tests.support.demo_names import RUNNING
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
-from tests.support.place import until
-from tests.support.scrape import Place
-from tests.support.watch_place import RUNNING
+from tests.support.metered_server import MeteredServer
+from tests.support.polling import becomes_true
+from tests.support.running_server import running_app, settings_for
 
 pytestmark = pytest.mark.timed
 
@@ -77,7 +78,7 @@ class Server:
     issuer: Issuer
     authority: Authority
     policy: Path
-    metrics: Place
+    metrics: MeteredServer
     log: io.StringIO
 
     def __post_init__(self) -> None:
@@ -132,7 +133,7 @@ def logged() -> Iterator[io.StringIO]:
     """Collect the log as the server writes it."""
     root, writer = logging.getLogger(), MemoryWriter()
     before = root.handlers, root.level, telemetry.LOG.level
-    telemetry.set_up_logging("INFO", telemetry.LogOutput(writer, telemetry.LogStyle()))
+    telemetry.set_up_logging("INFO", telemetry.LogOutput(writer, JsonLines()))
     yield writer.lines
     logging.captureWarnings(capture=False)
     writer.close()
@@ -159,9 +160,9 @@ def started(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         )
         with running_app(settings) as (running, address):
             assert running.admin is not None
-            metrics = Place(str(address), f"http://127.0.0.1:{running.admin.port}/metrics")
+            metrics = MeteredServer(str(address), f"http://127.0.0.1:{running.admin.port}/metrics")
             made = Server(str(address), settings, issuer, authority, policy, metrics, log)
-            assert until(lambda: made.is_serving(""), SECONDS)
+            assert becomes_true(lambda: made.is_serving(""), SECONDS)
             yield made
             made.channel.close()
 
@@ -170,8 +171,8 @@ def started(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def server(started: Server) -> Server:
     """The server with the good policy, and nothing in its log."""
     replace(started.policy, GOOD.encode())
-    assert until(lambda: started.read_as_alice() is grpc.StatusCode.OK, SECONDS)
-    assert until(lambda: started.is_serving("policy"), SECONDS)
+    assert becomes_true(lambda: started.read_as_alice() is grpc.StatusCode.OK, SECONDS)
+    assert becomes_true(lambda: started.is_serving("policy"), SECONDS)
     started.log.seek(0)
     started.log.truncate()
     return started
@@ -192,10 +193,10 @@ def test_a_revocation_is_effective_after_any_bad_version(server: Server, what: s
     assert server.outdated("policy") == 0
     before = server.rejected("policy")
     replace(server.policy, BAD_POLICIES[what])
-    assert until(lambda: server.rejected("policy") == before + 1, SECONDS)
+    assert becomes_true(lambda: server.rejected("policy") == before + 1, SECONDS)
     # The previous version stays active, and everybody can see that it is not the newest.
     assert server.outdated("policy") == 1
-    assert until(lambda: not server.is_serving("policy"), SECONDS)
+    assert becomes_true(lambda: not server.is_serving("policy"), SECONDS)
     assert server.is_serving("")
     assert server.is_serving("live")
     assert server.read_as_alice() is grpc.StatusCode.OK
@@ -208,7 +209,7 @@ def test_a_revocation_is_effective_after_any_bad_version(server: Server, what: s
     while server.read_as_alice() is grpc.StatusCode.OK:
         assert time.monotonic() - began < REVOKED_SECONDS
     assert server.read_as_alice() is grpc.StatusCode.PERMISSION_DENIED
-    assert until(lambda: server.is_serving("policy"), SECONDS)
+    assert becomes_true(lambda: server.is_serving("policy"), SECONDS)
     assert server.outdated("policy") == 0
     assert server.metrics.value("taskgate_reload_active_age_seconds", file="policy") < SECONDS
 
@@ -278,8 +279,8 @@ def test_a_renewal_is_served_after_any_bad_certificate(server: Server, what: str
     bad = bad_certificates(server.authority)[what]
     replace(key, bad.key)
     replace(file, bad.certificate)
-    assert until(lambda: server.outdated("certificates") == 1, SECONDS)
-    assert until(lambda: not server.is_serving("certificates"), SECONDS)
+    assert becomes_true(lambda: server.outdated("certificates") == 1, SECONDS)
+    assert becomes_true(lambda: not server.is_serving("certificates"), SECONDS)
     assert server.is_serving("")
     assert server.shown_certificate() == before
     assert MARKER not in server.log.getvalue()
@@ -287,9 +288,9 @@ def test_a_renewal_is_served_after_any_bad_certificate(server: Server, what: str
     renewed = server.authority.issue("server", *LOOPBACK)
     replace(key, renewed.key)
     replace(file, renewed.certificate)
-    assert until(lambda: server.outdated("certificates") == 0, SECONDS)
-    assert until(lambda: server.shown_certificate() == renewed.certificate, SECONDS)
-    assert until(lambda: server.is_serving("certificates"), SECONDS)
+    assert becomes_true(lambda: server.outdated("certificates") == 0, SECONDS)
+    assert becomes_true(lambda: server.shown_certificate() == renewed.certificate, SECONDS)
+    assert becomes_true(lambda: server.is_serving("certificates"), SECONDS)
 
 
 def test_the_exception_of_an_unknown_curve_is_no_value_error() -> None:

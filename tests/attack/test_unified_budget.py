@@ -18,7 +18,7 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call, Rpc, parse_request
+from taskgate_server.calls import Rpc, parse_request
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import Backends, load_backend
@@ -31,6 +31,7 @@ from taskgate_server.tasks.updates import _check_batch as check_batch
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.service import Watches
 from tests.attack.hostile_messages import record, repeated
+from tests.support.calls import make_call
 
 pytestmark = pytest.mark.alone
 
@@ -57,18 +58,21 @@ def rpcs() -> dict[str, Rpc]:
         {spec.name: load_backend(spec)(cast("Any", Unreachable(spec)), Mock()) for spec in SERVICES}
     )
     hub = Hub(backends, {spec.name: 1.0 for spec in SERVICES})
-    served = [Reads(backends, 4_000_000), Updates(backends), Watches(hub, 1.0), Mock(spec=Rest)]
+    reads = Reads(
+        backends=backends,
+        max_response_bytes=4_000_000,
+        version="0",
+        operation_counts={spec.name: 0 for spec in SERVICES},
+    )
+    served = [reads, Updates(backends, hub.touched), Watches(hub, 1.0), Mock(spec=Rest)]
     return {rpc.method.rpartition("/")[2]: rpc for rpc in make_rpcs(served)}
 
 
 class Rest:
-    """What needs CloudWatch Logs, or no request."""
+    """The RPC that needs CloudWatch Logs."""
 
     def stream_task_logs(self) -> None:
-        """In its place."""
-
-    def get_server_info(self) -> None:
-        """In its place."""
+        """Do nothing."""
 
 
 def field(method: str, name: str) -> int:
@@ -80,7 +84,7 @@ def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
     assert len(data) <= MAX_BYTES
 
     async def respond() -> Any:
-        call = Call(method=rpc.method, call_id="1", time_remaining=lambda: 1.0)
+        call = make_call(seconds=1.0, rpc=rpc)
         try:
             served = rpc.behaviour(parse_request(rpc.request_class, data), call)
             if rpc.server_streams:
@@ -175,7 +179,7 @@ def test_a_batch_of_updates_is_counted_first() -> None:
 def test_the_measurement_detects_filters_of_any_length(
     rpcs: dict[str, Rpc], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MOST_CHARACTERS", MAX_BYTES)
+    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_CHARACTERS", MAX_BYTES)
     monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_COMPARISONS", MAX_BYTES)
     run = record(field("ListTasks", "parent"), RUN)
     data = run + record(field("ListTasks", "filter"), b"a=b " * 200_000)

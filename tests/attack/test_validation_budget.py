@@ -26,8 +26,8 @@ from taskgate_server.rpc.validation import DEFAULT_LIMITS, Limits
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.upstream.request import request_key
 from tests.attack.hostile_messages import attacks, record, repeated
-from tests.differential import mirror
-from tests.differential.synthesis import FULL, Synthesizer
+from tests.support.contract import mirror
+from tests.support.contract.synthesis import FULL, Synthesizer
 
 LOG = logging.getLogger(__name__)
 

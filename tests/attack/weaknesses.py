@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 from taskgate_server import connection_limits, large_requests, wire_records
-from taskgate_server.auth import batches, decisions, lifetimes, limits, scopes
-from taskgate_server.calls import Call
+from taskgate_server.auth import decisions, lifetimes, limits, scopes
+from taskgate_server.calls import CallContext
 from taskgate_server.pipeline import (
     authentication,
     authorization,
@@ -33,7 +33,6 @@ def none() -> None:
 def work_before_permission() -> None:
     """Read, parse and name the request of a caller that no policy permits anything."""
     replace(decisions.Decisions, "may_permit", lambda *_: True)
-    replace(batches, "MAX_ITEMS", UNLIMITED)
     replace(authorization, "MAX_RESOURCES", UNLIMITED)
     replace(scopes, "MAX_RESOURCES", UNLIMITED)
     replace(wire_records, "exceeds", lambda *_: False)
@@ -43,7 +42,11 @@ def work_before_permission() -> None:
 def work_before_limits() -> None:
     """Take any text for a target, and do all the rest before the rate limits."""
     replace(metadata, "_target", lambda name: name)
-    replace(caller_limits.LimitCallers, "of", lambda *_: None)
+
+    async def enter(_: object, call: CallContext) -> CallContext:
+        return call
+
+    replace(caller_limits.LimitCallers, "enter", enter)
     unsampled_refusals()
 
 
@@ -80,8 +83,8 @@ def unlimited_connections() -> None:
 def endless_patience() -> None:
     """Wait for the next message of a request as long as its caller likes."""
 
-    async def receive(call: Call, _: object) -> Any:
-        return await call.read() if call.read is not None else reception.EOF
+    async def receive(call: CallContext, _: object) -> Any:
+        return await call.wire.read()
 
     replace(reception, "_next", receive)
 

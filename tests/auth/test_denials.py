@@ -13,8 +13,8 @@ from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.conftest import running_server, settings_for
-from tests.support.watch_place import FAILED, JOB, RUN, RUNNING
+from tests.support.demo_names import FAILED, JOB, RUN, RUNNING
+from tests.support.running_server import running_server, settings_for
 
 POLICY = f"""
 permit (principal, action in [Action::"read", Action::"write"], resource in Job::"{seed.JOB_ID}");

@@ -15,9 +15,9 @@ import pytest
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
-from tests.lifecycle.test_process import Process, serving
+from tests.support.demo_names import RUNNING
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
-from tests.support.watch_place import RUNNING
+from tests.support.server_process import ServerProcess, running_process
 
 pytestmark = pytest.mark.alone
 
@@ -47,7 +47,7 @@ REQUEST = task_service_pb2.GetTaskRequest(name=RUNNING)
 
 
 @contextmanager
-def listening(server: Process) -> Iterator[str]:
+def listening(server: ServerProcess) -> Iterator[str]:
     """Where the server listens; its log, which a flood makes long, is read along."""
     address: str = server.line("listening")[0]["address"]
     assert server.process.stderr is not None
@@ -82,7 +82,7 @@ def test_a_flood_is_refused_at_once_and_leaves_the_others_alone(aws: Emulator) -
     issuer = Issuer()
     with (
         issuer.serving() as keys,
-        serving(
+        running_process(
             aws,
             TASKGATE_JWT_ISSUER=ISSUER,
             TASKGATE_JWT_AUDIENCE=AUDIENCE,

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from cryptography import x509
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -27,10 +27,11 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server import app
 from taskgate_server.config import PLAINTEXT_PHRASE, SettingsError
 from taskgate_server.ports import Address
-from tests.conftest import running_server, settings_for
 from tests.support.authority import LOOPBACK, Authority
+from tests.support.call_errors import error_info
+from tests.support.demo_names import FAILED, JOB, RUN, RUNNING, STEP
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
-from tests.support.watch_place import FAILED, JOB, RUN, RUNNING, STEP
+from tests.support.running_server import running_server, settings_for
 
 SECONDS = 10.0
 DENIED, UNKNOWN = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
@@ -81,14 +82,6 @@ def ended(call: Callable[[], object]) -> str:
     except grpc.RpcError as error:
         return str(error.code().name)
     return "OK"
-
-
-def detail(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it is a call, too
-    assert status is not None
-    info = error_details_pb2.ErrorInfo()
-    status.details[0].Unpack(info)
-    return info
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +180,7 @@ def test_who_is_unknown_is_told_to_bring_a_token(gate: Gate) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         gate.tasks.GetTask(task_service_pb2.GetTaskRequest(name=RUNNING), timeout=SECONDS)
     assert caught.value.code() is UNKNOWN
-    assert detail(caught.value).reason == "IDENTITY_MISSING"
+    assert error_info(caught.value).reason == "IDENTITY_MISSING"
 
 
 def test_a_bad_token_is_refused_and_never_logged(gate: Gate) -> None:
@@ -197,7 +190,7 @@ def test_a_bad_token_is_refused_and_never_logged(gate: Gate) -> None:
             task_service_pb2.GetTaskRequest(name=RUNNING), metadata=metadata, timeout=SECONDS
         )
     assert caught.value.code() is UNKNOWN
-    assert detail(caught.value).reason == "TOKEN_EXPIRED"
+    assert error_info(caught.value).reason == "TOKEN_EXPIRED"
     signature = metadata[0][1].rpartition(".")[2]
     assert signature not in str(caught.value)
     assert signature not in gate.log.getvalue()
@@ -229,7 +222,7 @@ def test_more_streams_than_one_caller_may_have_are_refused_at_once(gate: Gate) -
     with pytest.raises(grpc.RpcError) as caught:
         next(watch("all"))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert detail(caught.value).metadata["limit"] == "streams"
+    assert error_info(caught.value).metadata["limit"] == "streams"
     for each in streams:
         each.cancel()
 
@@ -266,7 +259,7 @@ def test_who_is_denied_cannot_tell_what_exists(
         )
     status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # it is a call, too
     assert isinstance(status, status_pb2.Status)
-    info = detail(caught.value)
+    info = error_info(caught.value)
     resource = name.replace("deadline/farms/", "deadline/")
     for collection in ("queues", "jobs", "steps", "tasks"):
         resource = resource.replace(f"/{collection}/", "/")
@@ -313,7 +306,7 @@ def test_tls_alone_tells_nobody_apart(aws: Emulator, tmp_path: Path) -> None:
         tls_certificate_file=certificate,
         tls_key_file=key,
     )
-    with pytest.raises(SettingsError, match="does not tell who calls"):
+    with pytest.raises(SettingsError, match="does not identify callers"):
         app.build(wanted)
 
 
@@ -355,7 +348,7 @@ def test_a_client_certificate_says_who_calls(
         with pytest.raises(grpc.RpcError) as caught:
             stub.CancelTask(task_update_pb2.CancelTaskRequest(name=RUNNING), timeout=SECONDS)
     holder = names[0].value if names else "render"
-    assert detail(caught.value).metadata["caller"] == f"Certificate {holder}"
+    assert error_info(caught.value).metadata["caller"] == f"Certificate {holder}"
 
 
 def test_the_log_of_calls_is_json(gate: Gate) -> None:

@@ -9,9 +9,8 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from taskgate_server import app, errors
+from taskgate_server.auth.authentication import Tokens
 from taskgate_server.auth.jwks import (
     FETCH_SECONDS,
     MAX_KEYS,
@@ -34,10 +34,10 @@ from taskgate_server.auth.jwks import (
     fetch,
     read_keys,
 )
-from taskgate_server.auth.tokens import Tokens
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.reloading import RejectedError
-from tests.auth.test_tokens import RULES
+from tests.auth.token_rules import RULES
+from tests.auth.web_server import redirect, send, web
 from tests.support.authority import LOOPBACK, Authority
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
 
@@ -123,7 +123,7 @@ async def test_a_token_signed_by_a_key_for_encryption_is_rejected(change: dict[s
     issuer = Issuer()
     published = json.loads(issuer.published())
     tokens = Tokens(FetchedKeys("keys", lambda _: json.dumps(published).encode()), RULES)
-    assert (await tokens.verify(issuer.sign())).subject == "alice"
+    assert (await tokens.verify(issuer.sign())).id == "alice"
     # A decoy, so that the set as a whole can be used.
     published["keys"] = [published["keys"][0] | change, EC_KEY | {"kid": "decoy"}]
     tokens = Tokens(FetchedKeys("keys", lambda _: json.dumps(published).encode()), RULES)
@@ -213,48 +213,6 @@ async def test_a_known_key_is_found_at_once_during_a_fetch_and_there_is_one_fetc
 # --- Where keys come from -------------------------------------------------------------------------
 
 
-@contextmanager
-def web(
-    handle: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None
-) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            handle(self)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/keys"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def send(body: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
-    def handle(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(body)
-
-    return handle
-
-
-def redirect(address: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    def handle(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(302)
-        request.send_header("Location", address)
-        request.end_headers()
-
-    return handle
-
-
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """A certificate for a web server here, of an authority that OpenSSL trusts."""
@@ -274,7 +232,7 @@ def test_a_redirect_out_of_tls_is_refused(tls: ssl.SSLContext) -> None:
         web(redirect(address), tls) as twice,
     ):
         for each in (address, twice):
-            with pytest.raises(FetchError, match="redirects to an address without TLS"):
+            with pytest.raises(FetchError, match="redirects to one without TLS"):
                 fetch(each)
         # urllib by itself follows it.
         with urllib.request.urlopen(address) as response:  # noqa: S310  # our own
@@ -362,5 +320,5 @@ def test_a_key_file_that_cannot_be_used_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"keys\.json: No such file"):
         app.build(wanted)
     file.write_text("[]")
-    with pytest.raises(SettingsError, match=r"keys\.json: is no JSON Web Key Set"):
+    with pytest.raises(SettingsError, match=r"keys\.json: is not a JSON Web Key Set"):
         app.build(wanted)

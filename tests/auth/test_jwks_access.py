@@ -14,10 +14,10 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_server import app
 from taskgate_server.auth.jwks import FetchError, fetch
 from taskgate_server.config import Settings, SettingsError
-from tests.auth.test_jwks import redirect, send, web
-from tests.conftest import running_server
+from tests.auth.web_server import redirect, send, web
 from tests.support.authority import LOOPBACK, Authority
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.running_server import running_server
 
 
 def guarded(token: str, seen: list[str | None]) -> Callable[[BaseHTTPRequestHandler], None]:

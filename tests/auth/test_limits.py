@@ -138,7 +138,7 @@ def test_calls_and_streams_have_room_of_their_own(stream: bool, limit: str) -> N
 def test_memory_is_bounded_and_who_has_something_going_on_is_not_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "KNOWN_CALLERS", 10)
+    monkeypatch.setattr(limits, "MAX_CALLERS", 10)
     fair = limits_with(Clock(), calls=1)
     fair.admit("busy", stream=False)
     for number in range(100):

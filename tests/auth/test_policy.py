@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from taskgate_client.commands import main
 from taskgate_server.auth.actions import action_of
-from taskgate_server.auth.assembly import DEFAULT_POLICY
 from taskgate_server.auth.authentication import ANONYMOUS, Caller
-from taskgate_server.auth.examples import Example, failures, load_examples
-from taskgate_server.auth.policy import Policy, _question
+from taskgate_server.auth.examples import Example, find_failures, load_examples
+from taskgate_server.auth.guard import DEFAULT_POLICY
+from taskgate_server.auth.policy import Policy, _cedar_request
 from taskgate_server.auth.resources import Path as ResourcePath
 from taskgate_server.auth.resources import named_path
 from taskgate_server.reloading import RejectedError
@@ -40,13 +40,13 @@ def allowed(text: str, caller: Caller = ALICE, path: ResourcePath = TASK) -> lis
 
 @pytest.mark.parametrize("example", load_examples(EXAMPLES), ids=str)
 def test_the_examples_of_the_docs_are_decided_as_they_say(example: Example) -> None:
-    assert failures(Policy([("policy", POLICY.read_text())]), [example]) == []
+    assert find_failures(Policy([("policy", POLICY.read_text())]), [example]) == []
 
 
 def test_an_example_that_is_wrong_is_told() -> None:
     wrong = Example(principal="User::x", action="tasks/GetTask", resource="omics", decision="allow")
     unknown = wrong.model_copy(update={"action": "tasks/GetTaks"})
-    told = failures(Policy([("policy", POLICY.read_text())]), [wrong, unknown])
+    told = find_failures(Policy([("policy", POLICY.read_text())]), [wrong, unknown])
     assert ["the policy says deny" in told[0], "no action" in told[1]] == [True, True]
 
 
@@ -140,7 +140,7 @@ def test_the_command_says_that_a_policy_is_good(capsys: pytest.CaptureFixture[st
 
 
 BAD_EXAMPLES: Sequence[tuple[str, str]] = [
-    ("- {", "is no YAML"),
+    ("- {", "is not YAML"),
     ("- principal: alice", "examples.yaml: 0.principal"),
     (EXAMPLES.read_text().replace("decision: allow", "decision: deny"), "example 1: User::alice"),
 ]
@@ -201,7 +201,7 @@ def test_a_forbid_that_cannot_be_evaluated_denies() -> None:
     bob = Caller("User", "bob")
     assert [policy.allows(each, READ, TASK) for each in (bob, ALICE)] == [True, False]
     # Cedar by itself skips the policy, and allows.
-    request, entities = _question(ALICE, READ, TASK, "default")
+    request, entities = _cedar_request(ALICE, READ, TASK, "default")
     assert cedarpy.is_authorized(request, policy._all, entities).allowed
 
 

@@ -27,7 +27,6 @@ from taskgate_server.auth.resources import (
     types_named,
 )
 from taskgate_server.aws import model
-from taskgate_server.aws.identifiers import TABLES
 from taskgate_server.rpc.handlers import load_contract
 from taskgate_server.services.registry import SERVICES
 
@@ -277,7 +276,7 @@ def every_place() -> Iterator[tuple[str, model.OperationModel, Place]]:
 
 
 def test_each_member_that_looks_like_an_identifier_is_classified() -> None:
-    """A new one needs an entry in aws/identifiers.py: its type, or why it is no resource."""
+    """A new one needs an entry in the spec of the service: its type, or why it is no resource."""
     unclassified = set()
     for service, operation, place in every_place():
         identifiers = identifiers_of(service)
@@ -287,7 +286,7 @@ def test_each_member_that_looks_like_an_identifier_is_classified() -> None:
             RESOURCE,
             "",  # an ARN, or labelled: the value has the type
         }
-        found = identifiers.classify(operation, place)
+        found = identifiers.classify(operation.name, place)
         is_known = found is not None and (isinstance(found, NotResource) or found.type in known)
         if looks_like_identifier(place) and not is_known:
             unclassified.add(f"{service} {operation.name}.{'.'.join(place.path)}")
@@ -300,27 +299,27 @@ def test_each_entry_of_the_tables_is_of_use() -> None:
         members.setdefault(service, set()).update(
             {place.member, f"{operation.name}.{place.member}"}
         )
-    for service, table in TABLES.items():
+    for spec in SERVICES:
+        table = spec.identifiers
         entries = {*table.types, *table.labelled, *table.not_resources}
-        assert entries - members[service] == set()
+        assert entries - members[spec.name] == set()
 
 
 @pytest.mark.parametrize(
     ("path", "kind"), [(("gizmoId",), "Gizmo"), (("box", "[]", "ids", "[]"), "Job")]
 )
 def test_an_identifier_of_an_unknown_kind_counts(path: tuple[str, ...], kind: str) -> None:
-    service = model.load_service("deadline")
     place = Place(path=path, shape=model.StringShape("String", {"type": "string"}))
-    found = identifiers_of("deadline").classify(service.operation_model("GetJob"), place)
+    found = identifiers_of("deadline").classify("GetJob", place)
     assert isinstance(found, Identifier)
     assert found.type == kind
 
 
 def filters() -> list[tuple[str, str, str]]:
     return [
-        (service, operation, member)
-        for service, table in TABLES.items()
-        for operation, members in table.filters.items()
+        (spec.name, operation, member)
+        for spec in SERVICES
+        for operation, members in spec.identifiers.filters.items()
         for member in members
     ]
 

@@ -16,10 +16,10 @@ from taskgate_emulator import Emulator
 from taskgate_server import app
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings, SettingsError, load_settings
 from taskgate_server.ports import Address
-from tests.conftest import running_server, settings_for
 from tests.support.authority import LOOPBACK, Authority, Credentials
-from tests.support.load import Caller
+from tests.support.background_callers import Caller
 from tests.support.ports import free_port
+from tests.support.running_server import running_server, settings_for
 
 SECONDS = 10.0
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
@@ -156,7 +156,7 @@ async def test_plaintext_on_this_machine_alone_starts(host: str) -> None:
         ({"tls_key_file": None}, "needs both"),
         ({"tls_certificate_file": None, "tls_key_file": None, "tls_client_ca_file": "x"}, "needs"),
         ({"tls_certificate_file": Path("/nonexistent")}, "/nonexistent: No such file"),
-        ({"tls_certificate_file": Path(__file__)}, "no PEM certificates"),
+        ({"tls_certificate_file": Path(__file__)}, "must be PEM certificates"),
     ],
 )
 def test_certificates_that_cannot_be_used_do_not_start(

@@ -18,17 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgate_server import errors
+from taskgate_server.auth import authentication
 from taskgate_server.auth import jwks as keys
-from taskgate_server.auth import tokens as tokens_module
-from taskgate_server.auth.authentication import Caller, Callers
+from taskgate_server.auth.authentication import Caller, Callers, TokenRules, Tokens
 from taskgate_server.auth.jwks import FetchedKeys, FileKeys, read_keys
-from taskgate_server.auth.tokens import TokenRules, Tokens
-from taskgate_server.reloading import ReloadingFile
+from tests.auth.token_rules import RULES
 from tests.support.issuer import AUDIENCE, HOUR, ISSUER, Issuer
-
-RULES = TokenRules(
-    issuer=ISSUER, audience=AUDIENCE, algorithms=("ES256",), leeway=30, groups_claim="groups"
-)
 
 
 class Clock:
@@ -100,7 +95,7 @@ async def test_wrong_claims_are_refused_with_what_to_do(
 async def test_clocks_may_differ_a_little(issuer: Issuer) -> None:
     now = int(time.time())
     for token in (issuer.sign(exp=now - 10), issuer.sign(nbf=now + 10)):
-        assert (await tokens_of(issuer).verify(token)).subject == "alice"
+        assert (await tokens_of(issuer).verify(token)).id == "alice"
 
 
 def forged(issuer: Issuer) -> dict[str, str]:
@@ -209,7 +204,7 @@ async def test_an_issuer_that_is_down_locks_nobody_out_and_is_reported(
     is_down = True
     clock.now += keys.REFRESH_SECONDS
     await source.refresh()
-    assert (await tokens.verify(issuer.sign("bob"))).subject == "bob"
+    assert (await tokens.verify(issuer.sign("bob"))).id == "bob"
     assert (source.is_current, source.rejected) == (False, 1)
     assert source.active_seconds == keys.REFRESH_SECONDS
     await source.refresh()
@@ -250,44 +245,44 @@ async def test_groups_are_found(
         issuer=ISSUER, audience=AUDIENCE, algorithms=("ES256",), leeway=30, groups_claim=claim
     )
     callers = Callers(tokens_of(issuer, rules), certificates=False)
-    found = await callers.find(Wire(f"Bearer {issuer.sign(**claims)}"))
+    found = await callers.verify(Wire(f"Bearer {issuer.sign(**claims)}"))
     assert found == Caller("User", "alice", groups)
 
 
 async def test_kubernetes_accounts_are_services(issuer: Issuer) -> None:
     callers = Callers(tokens_of(issuer), certificates=False)
     token = issuer.sign("system:serviceaccount:render:submitter")
-    found = await callers.find(Wire(f"bearer {token}"))
+    found = await callers.verify(Wire(f"bearer {token}"))
     assert found == Caller("Service", "system:serviceaccount:render:submitter")
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Basic abc", "token"])
 async def test_other_schemes_are_told_the_right_one(issuer: Issuer, value: str) -> None:
     with pytest.raises(errors.TaskgateError, match="Bearer"):
-        await Callers(tokens_of(issuer), certificates=False).find(Wire(value))
+        await Callers(tokens_of(issuer), certificates=False).verify(Wire(value))
 
 
 async def test_keys_on_the_web_may_rotate() -> None:
     issuer, clock = Issuer(), Clock()
     with issuer.serving() as address:
         tokens = Tokens(FetchedKeys(address, clock=clock), RULES, clock)
-        assert (await tokens.verify(issuer.sign("alice"))).subject == "alice"
+        assert (await tokens.verify(issuer.sign("alice"))).id == "alice"
         issuer.rotate()
         clock.now += keys.RETRY_SECONDS
-        assert (await tokens.verify(issuer.sign("bob"))).subject == "bob"
+        assert (await tokens.verify(issuer.sign("bob"))).id == "bob"
         assert issuer.fetches == 2
 
 
 async def test_keys_in_a_file_may_rotate(tmp_path: Path) -> None:
     issuer, file = Issuer(), tmp_path / "keys.json"
     file.write_bytes(issuer.published())
-    reloading = ReloadingFile("jwt_keys", [file], lambda contents: read_keys(contents[0]))
-    tokens = Tokens(FileKeys(reloading), RULES)
-    assert (await tokens.verify(issuer.sign("alice"))).subject == "alice"
+    source = FileKeys(file)
+    tokens = Tokens(source, RULES)
+    assert (await tokens.verify(issuer.sign("alice"))).id == "alice"
     issuer.rotate()
     file.write_bytes(issuer.published())
-    await reloading.check()
-    assert (await tokens.verify(issuer.sign("bob"))).subject == "bob"
+    await source.check()
+    assert (await tokens.verify(issuer.sign("bob"))).id == "bob"
 
 
 @pytest.mark.parametrize(
@@ -345,7 +340,7 @@ def test_no_token_does_more_than_to_be_rejected(header: bytes) -> None:
 async def test_the_cache_of_verified_tokens_is_bounded_in_bytes_and_has_no_token(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens_module, "MAX_CACHE_BYTES", 100_000)
+    monkeypatch.setattr(authentication, "MAX_CACHE_BYTES", 100_000)
     tokens = tokens_of(issuer)
     groups = [f"{'g' * 100}{number}" for number in range(80)]
     many = [issuer.sign(f"user-{number}", *groups) for number in range(30)]
@@ -370,7 +365,7 @@ async def test_a_caller_has_the_expiry_of_its_token_and_is_the_same_with_another
     now = int(time.time())
     callers = Callers(tokens_of(issuer), certificates=False)
     first, second = [
-        await callers.find(Wire(f"Bearer {issuer.sign('alice', 'render', exp=now + seconds)}"))
+        await callers.verify(Wire(f"Bearer {issuer.sign('alice', 'render', exp=now + seconds)}"))
         for seconds in (60, 120)
     ]
     assert (first.expires_at, second.expires_at) == (now + 60, now + 120)
@@ -383,17 +378,17 @@ async def test_the_cache_still_knows_the_expiry(issuer: Issuer) -> None:
     exp = int(time.time()) + 60
     callers = Callers(tokens_of(issuer), certificates=False)
     wire = Wire(f"Bearer {issuer.sign(exp=exp)}")
-    assert [(await callers.find(wire)).expires_at for _ in range(2)] == [exp, exp]
+    assert [(await callers.verify(wire)).expires_at for _ in range(2)] == [exp, exp]
 
 
 async def test_a_caller_is_known_once_its_token_was_verified(issuer: Issuer) -> None:
     clock = Clock()
     callers = Callers(tokens_of(issuer, clock=clock), certificates=False)
     wire = Wire(f"Bearer {issuer.sign()}")
-    assert callers.known(wire) is None
-    found = await callers.find(wire)
-    assert callers.known(wire) == found
-    clock.now += tokens_module.MAX_CACHED_SECONDS
-    assert callers.known(wire) is None
+    assert callers.find_verified(wire) is None
+    found = await callers.verify(wire)
+    assert callers.find_verified(wire) == found
+    clock.now += authentication.MAX_CACHED_SECONDS
+    assert callers.find_verified(wire) is None
     for other in ("Basic abc", "", f"Bearer {'a' * 20_000}"):
-        assert callers.known(Wire(other)) is None
+        assert callers.find_verified(Wire(other)) is None

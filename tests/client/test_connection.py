@@ -14,10 +14,10 @@ from taskgate_client.commands.connection import VARIABLES
 from taskgate_client.commands.main import main
 from taskgate_emulator import Emulator
 from taskgate_server.config import COMMAND_LINE_VARIABLES
-from tests.conftest import running_server, settings_for
 from tests.support.authority import LOOPBACK, Authority
+from tests.support.demo_names import FAILED
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
-from tests.support.watch_place import FAILED
+from tests.support.running_server import running_server, settings_for
 
 
 class Servers(NamedTuple):

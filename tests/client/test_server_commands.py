@@ -13,7 +13,7 @@ import pytest
 
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.conftest import running_server, settings_for
+from tests.support.running_server import running_server, settings_for
 
 RUN = f"omics/runs/{seed.RUN_ID}"
 ENDED_RUN = f"omics/runs/{seed.ENDED_RUN_ID}"

@@ -29,7 +29,7 @@ def test_list_tells_each_operation_once(capsys: pytest.CaptureFixture[str], aws:
     assert command.run(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     named = sorted(line.strip() for line in lines if line.startswith("  "))
-    assert named == sorted(name for operations in aws.ways.values() for name in operations)
+    assert named == sorted(name for operations in aws.coverage.values() for name in operations)
     assert sum(line.startswith(("deadline ", "omics ")) for line in lines) == 6
 
 

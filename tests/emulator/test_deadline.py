@@ -36,8 +36,8 @@ def members_of(name: str) -> StructureShape:
     return shape
 
 
-def members_in(answer: dict[str, Any]) -> set[str]:
-    return set(answer) - {"ResponseMetadata"}
+def members_in(response: dict[str, Any]) -> set[str]:
+    return set(response) - {"ResponseMetadata"}
 
 
 def code_of(caught: pytest.ExceptionInfo[ClientError]) -> str:
@@ -119,9 +119,9 @@ def test_counts_add_up_at_every_moment(deadline: Any, job: Ids, clock: ManualClo
             one = deadline.get_step(**job, stepId=step["stepId"])
             assert one["taskRunStatusCounts"] == step["taskRunStatusCounts"]
             total += counts
-        answer = deadline.get_job(**job)
-        assert +Counter(answer["taskRunStatusCounts"]) == total
-        assert answer["taskRunStatus"] in total
+        response = deadline.get_job(**job)
+        assert +Counter(response["taskRunStatusCounts"]) == total
+        assert response["taskRunStatus"] in total
         clock.advance(31)
 
 
@@ -180,10 +180,10 @@ def test_token_of_another_list_is_refused(deadline: Any, job: Ids, render: Ids) 
 
 def test_batch_get_answers_each_item(deadline: Any, render: Ids) -> None:
     wanted = [FAILED_TASK_ID, ABSENT_TASK_ID, RUNNING_TASK_ID]
-    answer = deadline.batch_get_task(identifiers=[{**render, "taskId": t} for t in wanted])
-    assert [task["taskId"] for task in answer["tasks"]] == [FAILED_TASK_ID, RUNNING_TASK_ID]
-    assert set(answer["tasks"][0]) == set(members_of("BatchGetTaskItem").members)
-    (error,) = answer["errors"]
+    response = deadline.batch_get_task(identifiers=[{**render, "taskId": t} for t in wanted])
+    assert [task["taskId"] for task in response["tasks"]] == [FAILED_TASK_ID, RUNNING_TASK_ID]
+    assert set(response["tasks"][0]) == set(members_of("BatchGetTaskItem").members)
+    (error,) = response["errors"]
     assert error["code"] == "ResourceNotFoundException"
     assert {name: error[name] for name in (*render, "taskId")} == {
         **render,
@@ -272,14 +272,14 @@ def test_task_without_retries_left_is_not_requeued(
         account.update("deadline.Job", (FARM_ID, QUEUE_ID, JOB_ID), maxRetriesPerTask=1)
 
     aws.edit(use_up)
-    answer = deadline.batch_update_task(
+    response = deadline.batch_update_task(
         tasks=[
             {**render, "taskId": FAILED_TASK_ID, "targetRunStatus": "PENDING"},
             {**render, "taskId": SUSPENDED_TASK_ID, "targetRunStatus": "PENDING"},
             {**render, "taskId": ABSENT_TASK_ID, "targetRunStatus": "PENDING"},
         ]
     )
-    assert [error["code"] for error in answer["errors"]] == [
+    assert [error["code"] for error in response["errors"]] == [
         "ConflictException",
         "ResourceNotFoundException",
     ]

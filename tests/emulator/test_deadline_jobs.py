@@ -169,13 +169,13 @@ def test_job_is_suspended_requeued_changed_and_cancelled(
     got = deadline.get_job(**job)
     assert (got["priority"], got["name"], got["updatedBy"]) == (70, "Renamed", CALLER)
     assert counts_of(got) == {"RUNNING": 2, "READY": 2, "PENDING": 1}
-    answer = deadline.batch_update_job(
+    response = deadline.batch_update_job(
         jobs=[
             {**job, "targetTaskRunStatus": "CANCELED"},
             {**job, "jobId": "job-" + "0" * 32, "priority": 1},
         ]
     )
-    assert [error["code"] for error in answer["errors"]] == ["ResourceNotFoundException"]
+    assert [error["code"] for error in response["errors"]] == ["ResourceNotFoundException"]
     got = deadline.get_job(**job)
     assert counts_of(got) == {"INTERRUPTING": 2, "CANCELED": 3}
     assert got["targetTaskRunStatus"] == "CANCELED"

@@ -98,9 +98,9 @@ class Farm(Machine):
         path, seen, token = f"{JOBS}/{job}/steps/{step}/tasks", [], ""
         while True:
             query = f"maxResults={size}" + (f"&nextToken={token}" if token else "")
-            answer = self.call("GET", path, query=query)
-            seen += [task["taskId"] for task in answer["tasks"]]
-            token = answer.get("nextToken", "").replace("=", "%3D")
+            response = self.call("GET", path, query=query)
+            seen += [task["taskId"] for task in response["tasks"]]
+            token = response.get("nextToken", "").replace("=", "%3D")
             if not token:
                 break
             self.clock.advance(seconds)

@@ -10,8 +10,8 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator
-from taskgate_emulator.core.catalog import Resource, catalog_of
-from taskgate_emulator.core.derived import arn_of, derivable
+from taskgate_emulator.core.catalog import Resource, load_catalog
+from taskgate_emulator.core.derived import build_arn, is_derivable
 from taskgate_emulator.core.patterns import compile_pattern
 from taskgate_emulator.seeds.ids import FARM_ID, JOB_ID, QUEUE_ID
 from taskgate_server.aws.model import (
@@ -27,8 +27,8 @@ from taskgate_server.aws.model import (
 CREATABLE = [
     pytest.param(resource, id=resource.kind)
     for service in ("deadline", "omics")
-    for resource in catalog_of(service).resources.values()
-    if derivable(resource)
+    for resource in load_catalog(service).resources.values()
+    if is_derivable(resource)
 ]
 WORDS = [
     "word",
@@ -104,11 +104,11 @@ class Maker:
             return {"farmId": FARM_ID, "queueId": QUEUE_ID, "jobId": JOB_ID}, {}
         ids: dict[str, Any] = {}
         if resource.outer:
-            outer, answer = self.make(resource.outer[-1])
+            outer, response = self.make(resource.outer[-1])
             ids = dict(zip(resource.labels, outer.values(), strict=False))
-            del answer
+            del response
         for label in resource.labels[resource.scope_size :]:
-            linked = catalog_of(resource.service).resources.get(label[0].upper() + label[1:-2])
+            linked = load_catalog(resource.service).resources.get(label[0].upper() + label[1:-2])
             if linked is not None and linked is not resource:
                 ids[label] = self.make_in(linked, ids)
         operation = next(
@@ -127,10 +127,10 @@ class Maker:
         params.pop("clientToken", None)
         if "definitionZip" in shape.members:
             params["definitionZip"] = b"no zip, so the workflow will be FAILED"
-        answer = self.call(operation.name, **params)
+        response = self.call(operation.name, **params)
         for label in resource.labels:
-            ids.setdefault(label, answer.get(label) or params.get(label))
-        return {label: ids[label] for label in resource.labels}, answer
+            ids.setdefault(label, response.get(label) or params.get(label))
+        return {label: ids[label] for label in resource.labels}, response
 
     def make_in(self, resource: Resource, ids: Mapping[str, Any]) -> str:
         operation = resource.operations["Create"]
@@ -142,8 +142,8 @@ class Maker:
         return made
 
     def call(self, operation: str, **params: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = getattr(self.client, xform_name(operation))(**params)
-        return answer
+        response: dict[str, Any] = getattr(self.client, xform_name(operation))(**params)
+        return response
 
 
 def named(resource: Resource, verb: str, ids: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,10 +214,10 @@ def update(maker: Maker, resource: Resource, ids: Mapping[str, Any]) -> None:
 )
 def test_tags_are_kept_by_arn(aws: Emulator, connect: Any, kind: str) -> None:
     service, noun = kind.split(".")
-    resource = catalog_of(service).resources[noun]
+    resource = load_catalog(service).resources[noun]
     maker = Maker(connect(aws, service))
     ids, _ = maker.make(resource)
-    arn = arn_of(resource, tuple(ids.values()))
+    arn = build_arn(resource, tuple(ids.values()))
     before = maker.call("ListTagsForResource", resourceArn=arn)["tags"]
     maker.call("TagResource", resourceArn=arn, tags={"a": "1", "b": "2"})
     maker.call("UntagResource", resourceArn=arn, tagKeys=["a"])
@@ -261,9 +261,9 @@ def test_what_is_in_nothing_is_not_made(aws: Emulator, connect: Any) -> None:
 def test_batch_get_is_get_many_times(aws: Emulator, connect: Any, job: dict[str, str]) -> None:
     deadline = connect(aws, "deadline")
     absent = {**job, "jobId": "job-" + "0" * 32}
-    answer = deadline.batch_get_job(identifiers=[job, absent])
-    assert [row["jobId"] for row in answer["jobs"]] == [job["jobId"]]
-    assert [row["code"] for row in answer["errors"]] == ["ResourceNotFoundException"]
+    response = deadline.batch_get_job(identifiers=[job, absent])
+    assert [row["jobId"] for row in response["jobs"]] == [job["jobId"]]
+    assert [row["code"] for row in response["errors"]] == ["ResourceNotFoundException"]
 
 
 def test_one_token_makes_one_resource(aws: Emulator, connect: Any) -> None:

@@ -85,9 +85,9 @@ def test_cancel_stops_the_run_and_its_open_tasks(
     aws: Emulator, omics: Any, clock: ManualClock
 ) -> None:
     before = statuses(omics)
-    answer = omics.cancel_run(id=RUN_ID)
-    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 202
-    assert answer["ResponseMetadata"]["HTTPHeaders"]["content-length"] == "0"
+    response = omics.cancel_run(id=RUN_ID)
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert response["ResponseMetadata"]["HTTPHeaders"]["content-length"] == "0"
 
     ended = {"COMPLETED", "FAILED"}
     assert omics.get_run(id=RUN_ID)["status"] == "STOPPING"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskgate_emulator import ManualClock
-from tests.emulator.omics_runs import MANY, make_workflow, names, run_to_end, start_run, tasks_of
+from tests.support.omics_runs import MANY, make_workflow, names, run_to_end, start_run, tasks_of
 
 
 @pytest.fixture
@@ -21,12 +21,14 @@ def test_no_more_than_25_tasks_of_a_run_have_capacity(
     run = start_run(omics, workflow, parameters=MANY)
     clock.advance(15)
     assert len(names(omics, run, "PENDING")) == 5
-    most = 0
+    maximum = 0
     for _ in range(60):
         counts = [task["status"] for task in tasks_of(omics, run)]
-        most = max(most, sum(status in {"STARTING", "RUNNING", "STOPPING"} for status in counts))
+        maximum = max(
+            maximum, sum(status in {"STARTING", "RUNNING", "STOPPING"} for status in counts)
+        )
         clock.advance(3)
-    assert most == 25
+    assert maximum == 25
     assert run_to_end(omics, clock, run)["status"] == "COMPLETED"
     assert len(names(omics, run, "COMPLETED")) == 31
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.omics import runs as omics_runs
-from tests.emulator.omics_runs import (
+from tests.support.omics_runs import (
     MANY,
     PARAMETERS,
     WDL,
@@ -43,8 +43,8 @@ def told(aws: Emulator, detail_type: str) -> dict[str, list[str]]:
 
 def lines(aws: Emulator, connect: Any, stream: str) -> list[str]:
     logs = connect(aws, "logs")
-    answer = logs.get_log_events(logGroupName="/aws/omics/WorkflowLog", logStreamName=stream)
-    return [event["message"] for event in answer["events"]]
+    response = logs.get_log_events(logGroupName="/aws/omics/WorkflowLog", logStreamName=stream)
+    return [event["message"] for event in response["events"]]
 
 
 def test_run_and_its_tasks_go_through_all_statuses(
@@ -244,8 +244,8 @@ def test_run_is_cancelled_in_any_status(
     run_id = start_run(omics, workflow)
     clock.advance(seconds)
     assert omics.get_run(id=run_id)["status"] == status
-    answer = omics.cancel_run(id=run_id)["ResponseMetadata"]
-    assert (answer["HTTPStatusCode"], answer["HTTPHeaders"]["content-length"]) == (202, "0")
+    response = omics.cancel_run(id=run_id)["ResponseMetadata"]
+    assert (response["HTTPStatusCode"], response["HTTPHeaders"]["content-length"]) == (202, "0")
     assert omics.get_run(id=run_id)["status"] == "STOPPING"
     omics.cancel_run(id=run_id)
     clock.advance(4)
@@ -275,7 +275,7 @@ def test_run_that_has_ended_is_deleted(
 def test_oldest_run_that_may_go_makes_room(
     omics: Any, clock: ManualClock, workflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(omics_runs, "_RUNS_KEPT", 4)  # the demo has two
+    monkeypatch.setattr(omics_runs, "_MAX_RUNS", 4)  # the demo has two
     kept = start_run(omics, workflow)
     oldest = start_run(omics, workflow, retentionMode="REMOVE")
     with pytest.raises(ClientError, match="ServiceQuotaExceededException"):

@@ -13,7 +13,7 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from taskgate_emulator.core.state import Account, Transition
 from tests.emulator.machine import Machine
-from tests.emulator.omics_runs import ENDED, PARAMETERS, ROLE, WDL, zipped
+from tests.support.omics_runs import ENDED, PARAMETERS, ROLE, WDL, zipped
 
 MAX_RUNS, GROUP_RUNS, GROUP_CPUS = 14, 3, 9
 STATIC_RUNS = 10
@@ -104,9 +104,9 @@ class Runs(Machine):
             seen, token = [], ""
             while True:
                 query = f"maxResults={size}" + (f"&startingToken={token}" if token else "")
-                answer = self.call("GET", f"/run/{run}/task", query=query)
-                seen += [task["taskId"] for task in answer["items"]]
-                token = answer.get("nextToken", "").replace("=", "%3D")
+                response = self.call("GET", f"/run/{run}/task", query=query)
+                seen += [task["taskId"] for task in response["items"]]
+                token = response.get("nextToken", "").replace("=", "%3D")
                 if not token:
                     break
                 self.clock.advance(seconds)

@@ -16,20 +16,20 @@ def string_filter(name: str, value: str, operator: str = "EQUAL") -> dict[str, A
     return {"stringFilter": {"name": name, "operator": operator, "value": value}}
 
 
-def ids_of(answer: Any) -> list[str]:
-    return [task["taskId"] for task in answer["tasks"]]
+def ids_of(response: Any) -> list[str]:
+    return [task["taskId"] for task in response["tasks"]]
 
 
 def test_tasks_are_found_by_status(deadline: Any) -> None:
     wanted = string_filter("RUN_STATUS", "READY")
-    answer = deadline.search_tasks(
+    response = deadline.search_tasks(
         **WHERE, itemOffset=0, filterExpressions={"filters": [wanted], "operator": "AND"}
     )
-    assert answer["totalResults"] == len(answer["tasks"]) > 1
-    assert {task["runStatus"] for task in answer["tasks"]} == {"READY"}
-    row = answer["tasks"][0]
+    assert response["totalResults"] == len(response["tasks"]) > 1
+    assert {task["runStatus"] for task in response["tasks"]} == {"READY"}
+    row = response["tasks"][0]
     assert (row["queueId"], row["jobId"], row["stepId"]) == (QUEUE_ID, JOB_ID, RENDER_STEP_ID)
-    assert "nextItemOffset" not in answer
+    assert "nextItemOffset" not in response
 
 
 def test_groups_combine(deadline: Any) -> None:
@@ -40,10 +40,10 @@ def test_groups_combine(deadline: Any) -> None:
         }
     }
     in_render = string_filter("STEP_ID", RENDER_STEP_ID)
-    answer = deadline.search_tasks(
+    response = deadline.search_tasks(
         **WHERE, itemOffset=0, filterExpressions={"filters": [either, in_render], "operator": "AND"}
     )
-    assert sorted(task["runStatus"] for task in answer["tasks"]) == ["FAILED", "SUSPENDED"]
+    assert sorted(task["runStatus"] for task in response["tasks"]) == ["FAILED", "SUSPENDED"]
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,16 @@ def test_groups_combine(deadline: Any) -> None:
 )
 def test_every_filter_filters(deadline: Any, expression: Any, total: int) -> None:
     filters = {"filters": [expression], "operator": "AND"}
-    answer = deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)
-    assert answer["totalResults"] == total
+    response = deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)
+    assert response["totalResults"] == total
 
 
 def test_moments_are_compared(deadline: Any, clock: Any) -> None:
     def ended(operator: str) -> int:
         moment = {"name": "ENDED_AT", "operator": operator, "dateTime": clock()}
         filters = {"filters": [{"dateTimeFilter": moment}], "operator": "AND"}
-        answer = deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)
-        return int(answer["totalResults"])
+        response = deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)
+        return int(response["totalResults"])
 
     assert ended("LESS_THAN") > 3
     assert ended("GREATER_THAN") == 0

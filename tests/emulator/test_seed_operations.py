@@ -20,7 +20,7 @@ from taskgate_client import CallError, Client, connect
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.aws import model
-from tests.conftest import running_server, settings_for
+from tests.support.running_server import running_server, settings_for
 
 DEADLINE_IDS = {"farmId": seed.FARM_ID, "queueId": seed.QUEUE_ID, "jobId": seed.JOB_ID}
 STEPS = {
@@ -96,7 +96,7 @@ def plain(field: Any, value: Any) -> Any:
     return value
 
 
-def judged(service: str, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
+def judged(service: str, operation: str, response: dict[str, Any]) -> dict[str, Any]:
     """boto3's answer with enum words spelt as the contract's names."""
     shape = model.load_service(service).operation_model(operation).output_shape
     assert shape is not None
@@ -107,16 +107,16 @@ def judged(service: str, operation: str, answer: dict[str, Any]) -> dict[str, An
     }
     return {
         member: prefixes[member] + value if member in prefixes else value
-        for member, value in answer.items()
+        for member, value in response.items()
         if member != "ResponseMetadata"
     }
 
 
 @pytest.mark.parametrize("task", STEPS)
 def test_get_task_arrives_as_boto3_gives_it(aws: Emulator, client: Client, task: str) -> None:
-    answer = boto3_client("deadline", aws).get_task(**deadline_params(task))
+    response = boto3_client("deadline", aws).get_task(**deadline_params(task))
     message = client.deadline.GetTask(deadline_request(task))
-    assert told(message) == judged("deadline", "GetTask", answer)
+    assert told(message) == judged("deadline", "GetTask", response)
 
 
 def test_get_task_has_every_member_and_every_parameter_kind(client: Client) -> None:
@@ -137,20 +137,20 @@ def test_numbers_keep_every_digit(client: Client) -> None:
 
 @pytest.mark.parametrize("task", OMICS_TASKS)
 def test_get_run_task_arrives_as_boto3_gives_it(aws: Emulator, client: Client, task: str) -> None:
-    answer = boto3_client("omics", aws).get_run_task(id=seed.RUN_ID, taskId=task)
+    response = boto3_client("omics", aws).get_run_task(id=seed.RUN_ID, taskId=task)
     request = omics_pb2.GetRunTaskRequest(id=seed.RUN_ID, task_id=task)
-    assert told(client.omics.GetRunTask(request)) == judged("omics", "GetRunTask", answer)
+    assert told(client.omics.GetRunTask(request)) == judged("omics", "GetRunTask", response)
 
 
 def test_get_run_task_has_every_member_and_all_image_details(client: Client) -> None:
     shape = model.load_service("omics").operation_model("GetRunTask").output_shape
     assert shape is not None
     request = omics_pb2.GetRunTaskRequest(id=seed.RUN_ID, task_id=seed.FAILED_RUN_TASK_ID)
-    answer = told(client.omics.GetRunTask(request))
-    assert set(answer) == set(shape.members)
+    response = told(client.omics.GetRunTask(request))
+    assert set(response) == set(shape.members)
     details = shape.members["imageDetails"]
     assert isinstance(details, model.StructureShape)
-    assert set(answer["imageDetails"]) == set(details.members)
+    assert set(response["imageDetails"]) == set(details.members)
 
 
 def test_absent_members_stay_absent(client: Client) -> None:

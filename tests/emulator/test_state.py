@@ -61,7 +61,7 @@ def test_a_wake_may_plan_the_next(account: Account, clock: ManualClock) -> None:
         later = Change(at + timedelta(seconds=10), {"on": record["on"] + 1}, "blink")
         account.put(KIND, key, record, (later,))
 
-    account.on_wake("blink", blink)
+    account.on_timer("blink", blink)
     account.put(KIND, ("a",), {"on": 0}, (Change(account.now, {}, "blink"),))
     clock.advance(35)
     account.settle()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgate_emulator import ManualClock
-from taskgate_emulator.core.timeline import MOMENT, Timeline, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Timeline, planned
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PLANS = st.lists(
@@ -26,7 +26,7 @@ def after(seconds: float) -> datetime:
 
 def test_changes_come_at_their_moments() -> None:
     plan: list[tuple[float, dict[str, Any]]] = [
-        (20, {"status": "DONE", "ended": MOMENT, "worker": None}),
+        (20, {"status": "DONE", "ended": CHANGE_TIME, "worker": None}),
         (10, {"status": "RUNNING", "worker": "w"}),
     ]
     timeline = Timeline({"status": "READY", "id": 1}, planned(START, 1.0, plan))
@@ -50,17 +50,6 @@ def test_one_member_is_what_the_whole_record_says(plan: Any, seconds: float) -> 
     timeline = Timeline({"a": 0}, planned(START, 1.0, plan))
     for member in "abc":
         assert timeline.value(member, after(seconds)) == timeline.at(after(seconds)).get(member)
-
-
-@given(PLANS, PLANS, st.floats(0, 500), st.floats(0, 2_000))
-def test_rewriting_keeps_the_past(first: Any, second: Any, when: float, later: float) -> None:
-    timeline = Timeline({"a": 0}, planned(START, 1.0, first))
-    moment = after(when)
-    rewritten = timeline.rewritten(moment, ())
-    assert rewritten.at(moment + timedelta(seconds=later)) == timeline.at(moment)
-    again = timeline.rewritten(moment, planned(moment, 2.0, second))
-    expected = Timeline(timeline.at(moment), planned(moment, 2.0, second))
-    assert again == expected
 
 
 def test_manual_clock_only_goes_forward() -> None:

@@ -15,16 +15,16 @@ from botocore.exceptions import ClientError
 
 from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
-from tests.conftest import REGION
-from tests.differential import mirror
-from tests.differential.exchange import differences
-from tests.differential.synthesis import MINIMAL, Synthesizer
 from tests.fuzz import fits, replies
 from tests.fuzz.answer_cases import AnswerCases, Case
 from tests.fuzz.findings import Findings, TooSlowError, bounded, random_of, shortened
 from tests.fuzz.inprocess import HOST, AwsResponse, Bench, Reply, Target, Wire
 from tests.fuzz.replies import Unlike
 from tests.fuzz.request_cases import messages_in
+from tests.support.contract import mirror
+from tests.support.contract.exchange import differences
+from tests.support.contract.synthesis import MINIMAL, Synthesizer
+from tests.support.running_server import REGION
 
 KIND = "answer"
 _FIRST_MOMENT, _AFTER_LAST_MOMENT = -62_135_596_800, 253_402_300_800
@@ -151,7 +151,7 @@ def _like_boto3(case: Case, responses: list[Any], judged: dict[str, Any]) -> str
             return _loose_json(case)
     found = differences(known(judged, shape), ours, "answer")
     if found and not _fits(case, shape):
-        return "answered, odd values"  # tests/differential/test_odd_values.py compares the rest
+        return "answered, odd values"  # tests/fuzz/test_odd_values.py compares the rest
     if found:
         raise Unlike(f"not boto3's answer: {found[0][:200]}")
     return "answered"

@@ -10,12 +10,12 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from taskgate_server.aws import model
-from tests.differential import mirror
 from tests.fuzz import replies, rules
 from tests.fuzz.findings import Findings, TooSlowError, bounded, random_of, shortened
 from tests.fuzz.inprocess import AwsResponse, Bench, Reply, Sent, Target
 from tests.fuzz.replies import Unlike
 from tests.fuzz.request_cases import Case, RequestCases, messages_in
+from tests.support.contract import mirror
 
 KIND = "request"
 

@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.conftest import running_server, settings_for
 from tests.fuzz import answer_run, replies, request_run, wire
 from tests.fuzz.answer_cases import Case
 from tests.fuzz.inprocess import HOST, MARKER, REQUEST_ID, AwsResponse, Bench, Target
+from tests.support.running_server import running_server, settings_for
 
 THROTTLED = b'{"__type": "ThrottlingException", "retryAfterSeconds": %s}'
 REFUSED = b'{"__type": "ValidationException", "fieldList": %s}'

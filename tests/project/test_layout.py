@@ -37,7 +37,6 @@ SERVER_ONLY = {
     "pydantic",
     "aiohttp",
     "regex",
-    "pythonjsonlogger",
 }
 
 

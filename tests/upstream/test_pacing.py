@@ -15,8 +15,9 @@ from taskgate_client import CallError, Client, OmicsTaskName, connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
-from tests.conftest import REGION, running_server, settings_for
-from tests.emulator.test_faults_served import error_of, refused_endpoint
+from tests.support.call_errors import error_of
+from tests.support.ports import refused_endpoint
+from tests.support.running_server import REGION, running_server, settings_for
 
 TASK = OmicsTaskName(seed.RUN_ID, seed.CPU_TASK_ID)
 

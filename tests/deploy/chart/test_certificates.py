@@ -17,10 +17,11 @@ from tests.deploy.chart.cluster import Cluster, running_cluster
 from tests.deploy.chart.pods import TASKGATE, LocalPod, write_secret
 from tests.deploy.chart.rendered import committed
 from tests.support.authority import Authority
-from tests.support.load import Watcher
+from tests.support.background_callers import Watcher
+from tests.support.demo_names import RUNNING
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import is_serving, wait_until
-from tests.support.watch_place import RUNNING
+from tests.support.server_process import is_serving
 
 pytestmark = [pytest.mark.chart, pytest.mark.alone]
 

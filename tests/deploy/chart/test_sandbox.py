@@ -20,8 +20,8 @@ from taskgate_client.commands.exit_codes import ExitCode
 from tests.deploy.chart.helm import needs_helm, rendered, values
 from tests.deploy.chart.pods import TASKGATE, LocalPod
 from tests.deploy.chart.rendered import ROOT, committed
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import wait_until
 
 pytestmark = pytest.mark.chart
 
@@ -125,7 +125,7 @@ def test_it_stops_within_the_time_that_it_has(sandbox: Sandbox) -> None:
 def test_the_readme_has_the_same_installation() -> None:
     readme = (ROOT / "README.md").read_text()
     lines = set(re.findall(r"^(?:docker|kind|helm|  --).*$", DOCS, re.MULTILINE))
-    section = readme.partition("## In Kubernetes")[2].partition("\n## ")[0]
+    section = readme.partition("## Run it in Kubernetes")[2].partition("\n## ")[0]
     told = re.findall(r"^(?:docker|kind|helm|  --).*$", section, re.MULTILINE)
     assert len(told) >= 4
     assert set(told) <= lines
