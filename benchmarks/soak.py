@@ -31,7 +31,7 @@ from taskgate.v1 import (
 )
 from taskgate_emulator.control import AddedJob
 from taskgate_emulator.seeds import ids as seed
-from taskgate_server.upstream.aws_client.threads import EXTRA_THREADS
+from taskgate_server.upstream.aws_client.factory import EXTRA_THREADS
 from tests.support.observed_server import ObservedServer, OpenResources, observed_server
 from tests.support.polling import becomes_true
 

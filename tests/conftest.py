@@ -10,6 +10,7 @@ import signal
 import urllib.request
 from collections.abc import Generator, Iterator
 from functools import cache
+from pathlib import Path
 
 import grpc
 import pytest
@@ -26,6 +27,8 @@ __all__ = ["every_answer_fits_the_model"]
 """Fixtures from elsewhere: the check holds in all tests."""
 
 
+TESTS = Path(__file__).parent
+UNMEASURED = {"attack", "benchmarks", "differential", "emulator", "fuzz", "skew"}
 SLOW_MARKERS = ("chart", "cluster", "image")
 SLOW_TIMEOUT_SECONDS = 3600
 
@@ -59,8 +62,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allow more time to tests that build or install something, and to larger volumes."""
+    """Allow more time to tests that build or install something, and to larger volumes.
+
+    Tests that spend their time on generated cases run without the tracer of coverage, which
+    would slow them down and find little that the other tests do not reach.
+    """
     for item in items:
+        if any(item.path.is_relative_to(TESTS / folder) for folder in UNMEASURED):
+            item.add_marker(pytest.mark.no_cover)
         if item.get_closest_marker("timeout") is not None:
             continue
         if IS_LARGE_VOLUME or any(map(item.get_closest_marker, SLOW_MARKERS)):

@@ -95,7 +95,7 @@ class Health:
                 last = status
                 yield _response(status)
             if self._is_over:  # after the last status, which says that the server leaves
-                raise errors.stopping()
+                raise errors.ServerStoppingError()
             if not changed.is_set():
                 await changed.wait()
 

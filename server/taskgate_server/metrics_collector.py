@@ -152,7 +152,7 @@ class MetricsCollector(Collector):
             "1 for the state that the circuit breaker is in.",
             ["target", "service", "state"],
             [
-                ([*name, state.value], float(each.paced.breaker.state is state))
+                ([*name, state.value], float(each.pipeline.breaker.state is state))
                 for name, each in gateways
                 for state in State
             ],
@@ -161,19 +161,19 @@ class MetricsCollector(Collector):
             "breaker_refused",
             "Calls that the circuit breaker refused.",
             ["target", "service"],
-            [(name, each.paced.breaker.refused) for name, each in gateways],
+            [(name, each.pipeline.breaker.refused) for name, each in gateways],
         )
         yield _counters(
             "aws_retries",
             "Calls to AWS that were made again.",
             ["target", "service"],
-            [(name, each.paced.retries.made) for name, each in gateways],
+            [(name, each.pipeline.retries.count) for name, each in gateways],
         )
         yield _gauges(
             "aws_retry_budget",
             "Retries that may be made now.",
             ["target", "service"],
-            [(name, each.paced.retries.budget.left) for name, each in gateways],
+            [(name, each.pipeline.retries.budget.left) for name, each in gateways],
         )
 
     def _sharing(self) -> Iterator[Metric]:
@@ -188,8 +188,8 @@ class MetricsCollector(Collector):
                 for by, count in (
                     ("kept", each.cache.hits),
                     ("joined", each.in_flight_calls.joined),
-                    ("batched", each.batches.sent_in_batches),
-                    ("sent", each.sent_singly + each.batches.sent_singly),
+                    ("batched", each.batched_reads.sent_in_batches),
+                    ("sent", each.sent_singly + each.batched_reads.sent_singly),
                 )
             ],
         )
@@ -212,12 +212,12 @@ class MetricsCollector(Collector):
             [
                 ([*name, operation], count)
                 for name, each in gateways
-                for operation, count in each.batches.waiting().items()
+                for operation, count in each.batched_reads.waiting().items()
             ],
         )
 
     def _pace(self) -> Iterator[Metric]:
-        limiters = [(name, each.paced.limiter) for name, each in self._sources.gateways.items()]
+        limiters = [(name, each.pipeline.limiter) for name, each in self._sources.gateways.items()]
         for metric, told, read in (
             ("quota_rate", "Calls per second that may leave.", "rate"),
             ("quota_tokens", "Calls that may leave at once.", "tokens_left"),

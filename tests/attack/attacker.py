@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
+from tests.attack import attacks
 from tests.attack.attacks import Attack
+from tests.support.forked import forked
 from tests.support.guarded_process import (
-    ROOT,
     Cost,
     Experience,
     GuardedServer,
@@ -37,14 +36,9 @@ def attacked(
         token: of the attacker; empty for a stranger.
         seconds: after which the attack ends by itself.
     """
-    command = [sys.executable, "-m", "tests.attack.attacks", site.address, str(seconds), name]
-    with subprocess.Popen(
-        [*command, token], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
+    with forked(attacks.run, site.address, seconds, name, token) as messages:
+        assert messages.recv() == "begun"
         yield
-        process.kill()
 
 
 def is_noticed(quiet: Experience, during: Experience) -> bool:

@@ -43,7 +43,7 @@ def scrape(server: Admin) -> float:
 
 
 def request_threads() -> int:
-    return sum(each.name == "admin-request" for each in threading.enumerate())
+    return sum("process_request_thread" in each.name for each in threading.enumerate())
 
 
 def until(is_so: object, seconds: float = 10) -> None:
@@ -91,7 +91,7 @@ def test_without_the_bound_each_connection_has_a_thread(
 def test_a_request_that_comes_byte_by_byte_ends(
     served: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin._HttpServer, "request_seconds", 1.0)
+    monkeypatch.setattr(admin._Server, "request_seconds", 1.0)
     with connected(served) as connection:
         began = time.monotonic()
 

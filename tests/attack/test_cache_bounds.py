@@ -24,9 +24,13 @@ from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
-from taskgate_server.upstream.plans import plan_operation
-from taskgate_server.upstream.request import key_bytes, make_aws_request, request_key
-from taskgate_server.upstream.writes import WriteLog
+from taskgate_server.upstream.request import (
+    key_bytes,
+    make_aws_request,
+    plan_operation,
+    request_key,
+)
+from taskgate_server.upstream.resources import WriteLog
 from tests.support.calls import make_call
 from tests.support.event_loop import in_virtual_time
 from tests.support.watch_hub import WatchHub
@@ -54,10 +58,10 @@ class KnowsAll:
 
     spec = DEADLINE
 
-    def aws_request(self, operation: str, params: Any) -> Any:
+    def make_request(self, operation: str, params: Any) -> Any:
         return make_aws_request(operation, params, plan_operation(DEADLINE, operation))
 
-    def kept(self, *_: object) -> AwsResponse:
+    def cached_response(self, *_: object) -> AwsResponse:
         return AwsResponse(value={}, request_id="", observe_time=0.0)
 
 
@@ -161,8 +165,8 @@ def test_cached_responses_count_the_requests_that_they_are_for() -> None:
 def note_many(max_bytes: int) -> WriteLog:
     log = WriteLog(60.0, max_bytes)
     for number in range(4000):
-        log.note(("annotationStore", f"{number}{'x' * 4000}"), 1.0)
-        log.note(("farms", f"farm-{number}", "queues", "q", "jobs", "j", "steps", "s"), 1.0)
+        log.record(("annotationStore", f"{number}{'x' * 4000}"), 1.0)
+        log.record(("farms", f"farm-{number}", "queues", "q", "jobs", "j", "steps", "s"), 1.0)
     return log
 
 
@@ -176,7 +180,7 @@ def test_no_write_is_forgotten_when_the_log_is_full() -> None:
     written = [("run", str(number)) for number in range(100)]
 
     for moment, resource in enumerate(written):
-        log.note(resource, float(moment))
+        log.record(resource, float(moment))
 
     assert all(log.latest(resource) >= moment for moment, resource in enumerate(written))
     assert log.latest(("run", "never written")) < 99, "the log began anew, and goes on"

@@ -30,6 +30,7 @@ from taskgate_emulator import Emulator
 from taskgate_server import app, telemetry
 from taskgate_server.auth.policy_child import CPU_SECONDS
 from taskgate_server.config import Settings, SettingsError
+from taskgate_server.telemetry.json_format import JsonLines
 from tests.support.authority import LOOPBACK, Authority, Credentials
 from tests.support.demo_names import RUNNING
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
@@ -132,7 +133,7 @@ def logged() -> Iterator[io.StringIO]:
     """Collect the log as the server writes it."""
     root, writer = logging.getLogger(), MemoryWriter()
     before = root.handlers, root.level, telemetry.LOG.level
-    telemetry.set_up_logging("INFO", telemetry.LogOutput(writer, telemetry.LogStyle()))
+    telemetry.set_up_logging("INFO", telemetry.LogOutput(writer, JsonLines()))
     yield writer.lines
     logging.captureWarnings(capture=False)
     writer.close()

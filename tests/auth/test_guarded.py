@@ -306,7 +306,7 @@ def test_tls_alone_tells_nobody_apart(aws: Emulator, tmp_path: Path) -> None:
         tls_certificate_file=certificate,
         tls_key_file=key,
     )
-    with pytest.raises(SettingsError, match="does not tell who calls"):
+    with pytest.raises(SettingsError, match="does not identify callers"):
         app.build(wanted)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskgate_server import cli
+from taskgate_client.commands import main
 from taskgate_server.auth.actions import action_of
 from taskgate_server.auth.authentication import ANONYMOUS, Caller
 from taskgate_server.auth.examples import Example, find_failures, load_examples
@@ -131,7 +131,7 @@ def test_no_name_without_the_queue_is_in_it(name: str) -> None:
 
 
 def check(*arguments: object) -> int:
-    return cli.main(["policy", "check", *(str(each) for each in arguments)])
+    return main.main(["policy", "check", *(str(each) for each in arguments)])
 
 
 def test_the_command_says_that_a_policy_is_good(capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,7 +156,7 @@ async def test_plaintext_on_this_machine_alone_starts(host: str) -> None:
         ({"tls_key_file": None}, "needs both"),
         ({"tls_certificate_file": None, "tls_key_file": None, "tls_client_ca_file": "x"}, "needs"),
         ({"tls_certificate_file": Path("/nonexistent")}, "/nonexistent: No such file"),
-        ({"tls_certificate_file": Path(__file__)}, "no PEM certificates"),
+        ({"tls_certificate_file": Path(__file__)}, "must be PEM certificates"),
     ],
 )
 def test_certificates_that_cannot_be_used_do_not_start(

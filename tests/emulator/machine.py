@@ -24,7 +24,7 @@ class Machine(RuleBasedStateMachine):
 
     def call(self, method: str, path: str, body: Any = None, query: str = "") -> dict[str, Any]:
         """The answer; a conflict is one, too, as calls come in any order."""
-        response = self.emulator._registry.dispatcher.response(
+        response = self.emulator._registry.dispatcher.handle(
             HttpRequest(
                 method=method,
                 raw_path=path,

@@ -53,7 +53,7 @@ def test_the_log_of_a_run_task(
 
 async def test_an_event_becomes_a_hint(aws: Emulator) -> None:
     hints, queue = Hints(), await asyncio.to_thread(RuleQueue, aws.endpoint_url, ACCOUNT_ID)
-    consumer = aws_connections.event_queue(queue.url, AwsSettings(region=REGION), hints)
+    consumer = aws_connections.make_event_queue(queue.url, AwsSettings(region=REGION), hints)
     running = asyncio.ensure_future(consumer.run())
 
     def emit(account: Account) -> None:

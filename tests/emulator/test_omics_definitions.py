@@ -15,7 +15,6 @@ from taskgate_emulator.workflows.definition import (
     PlannedCall,
     open_definition,
 )
-from taskgate_emulator.workflows.engines import plan_calls, template_of
 from tests.support.omics_runs import PARAMETERS, WDL, zipped
 
 SUB = """\
@@ -93,7 +92,7 @@ def after(calls: list[PlannedCall]) -> list[tuple[str, list[str]]]:
 
 
 def test_wdl_calls_have_their_resources_and_come_after_what_they_need() -> None:
-    calls = plan_calls(wdl(WDL), PARAMETERS)
+    calls = wdl(WDL).plan_calls(PARAMETERS)
     assert after(calls) == [
         ("Align-0-0", []),
         ("Align-0-1", []),
@@ -105,16 +104,16 @@ def test_wdl_calls_have_their_resources_and_come_after_what_they_need() -> None:
 
 def test_wdl_inputs_may_have_the_workflow_s_name_before_them() -> None:
     prefixed = {f"W.{name}": value for name, value in PARAMETERS.items()}
-    assert plan_calls(wdl(WDL), prefixed) == plan_calls(wdl(WDL), PARAMETERS)
+    assert wdl(WDL).plan_calls(prefixed) == wdl(WDL).plan_calls(PARAMETERS)
 
 
 def test_wdl_condition_that_is_known_not_to_hold_makes_no_call() -> None:
-    calls = plan_calls(wdl(WDL), {**PARAMETERS, "merges": False})
+    calls = wdl(WDL).plan_calls({**PARAMETERS, "merges": False})
     assert [call.name for call in calls] == ["Align-0-0", "Align-0-1"]
 
 
 def test_wdl_workflow_that_another_calls_is_part_of_the_run() -> None:
-    calls = plan_calls(wdl(SUB, **{"lib/part.wdl": PART}), {})
+    calls = wdl(SUB, **{"lib/part.wdl": PART}).plan_calls({})
     ordered = after(calls)
     assert [name for name, _ in ordered] == [
         *(f"{each}-0-{index}" for index in range(3) for each in ("First", "Second")),
@@ -126,13 +125,13 @@ def test_wdl_workflow_that_another_calls_is_part_of_the_run() -> None:
 
 
 def test_wdl_scatter_over_what_a_task_gives_is_one_call() -> None:
-    calls = plan_calls(wdl(UNKNOWN_ARRAY), {})
+    calls = wdl(UNKNOWN_ARRAY).plan_calls({})
     assert after(calls) == [("Split", []), ("Use-0-0", ["Split"]), ("After", ["Split", "Use-0-0"])]
 
 
 def test_wdl_input_decides_the_digest() -> None:
     def digests(**changed: Any) -> list[str]:
-        return [call.digest() for call in plan_calls(wdl(WDL), {**PARAMETERS, **changed})]
+        return [call.digest() for call in wdl(WDL).plan_calls({**PARAMETERS, **changed})]
 
     first, same = digests(), digests()
     assert first == same
@@ -155,13 +154,13 @@ def test_wdl_input_decides_the_digest() -> None:
 )
 def test_wdl_that_cannot_run_says_why(text: str, parameters: dict[str, Any], told: str) -> None:
     with pytest.raises(DefinitionError, match=told):
-        plan_calls(wdl(text), parameters)
+        wdl(text).plan_calls(parameters)
 
 
 def test_nextflow_processes_are_tasks_one_after_the_other() -> None:
     files = {"main.nf": NEXTFLOW, "modules/z.nf": "process LAST { script: 'x' }"}
     definition = Definition(engine="NEXTFLOW", main="main.nf", files=files)
-    calls = plan_calls(definition, {})
+    calls = definition.plan_calls({})
     assert after(calls) == [
         ("FASTQC", []),
         ("DEEPVARIANT", ["FASTQC"]),
@@ -169,18 +168,18 @@ def test_nextflow_processes_are_tasks_one_after_the_other() -> None:
     ]
     told = [(call.cpus, call.memory, call.gpus, call.image) for call in calls]
     assert told == [(4, 8, 0, "quay.io/fastqc:1"), (1, 16, 1, None), (1, 1, 0, None)]
-    assert template_of(definition) == {"reads": {"optional": True}}
+    assert definition.parameter_template() == {"reads": {"optional": True}}
 
 
 def test_nextflow_without_a_process_cannot_run() -> None:
     with pytest.raises(DefinitionError, match="no process"):
-        plan_calls(Definition(engine="NEXTFLOW", main="m.nf", files={"m.nf": "workflow {}"}), {})
+        Definition(engine="NEXTFLOW", main="m.nf", files={"m.nf": "workflow {}"}).plan_calls({})
 
 
 def test_cwl_steps_follow_their_sources() -> None:
     files = {"main.cwl": CWL, "tools/align.cwl": ALIGN}
     definition = Definition(engine="CWL", main="main.cwl", files=files)
-    calls = plan_calls(definition, {"reads": ["a", "b"]})
+    calls = definition.plan_calls({"reads": ["a", "b"]})
     assert after(calls) == [
         ("align", []),
         ("align_2", []),
@@ -190,7 +189,7 @@ def test_cwl_steps_follow_their_sources() -> None:
         (1, 1, "bwa:1"),
         (4, 8, None),
     ]
-    assert template_of(definition) == {
+    assert definition.parameter_template() == {
         "reads": {"optional": False},
         "reference": {"optional": True, "description": "Reference"},
     }
@@ -211,13 +210,13 @@ def test_cwl_steps_follow_their_sources() -> None:
 )
 def test_cwl_that_cannot_run_says_why(text: str, told: str) -> None:
     with pytest.raises(DefinitionError, match=told):
-        plan_calls(Definition(engine="CWL", main="m.cwl", files={"m.cwl": text}), {})
+        Definition(engine="CWL", main="m.cwl", files={"m.cwl": text}).plan_calls({})
 
 
 def test_start_reads_no_workflow_library() -> None:
     code = "import sys; from taskgate_emulator import Emulator; Emulator(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "taskgate_emulator.workflows.engines" in done.stdout.split()
+    assert "taskgate_emulator.workflows.definition" in done.stdout.split()
     assert not {"WDL", "yaml", "moto"} & set(done.stdout.split())
 
 

@@ -52,17 +52,6 @@ def test_one_member_is_what_the_whole_record_says(plan: Any, seconds: float) -> 
         assert timeline.value(member, after(seconds)) == timeline.at(after(seconds)).get(member)
 
 
-@given(PLANS, PLANS, st.floats(0, 500), st.floats(0, 2_000))
-def test_rewriting_keeps_the_past(first: Any, second: Any, when: float, later: float) -> None:
-    timeline = Timeline({"a": 0}, planned(START, 1.0, first))
-    moment = after(when)
-    rewritten = timeline.rewritten(moment, ())
-    assert rewritten.at(moment + timedelta(seconds=later)) == timeline.at(moment)
-    again = timeline.rewritten(moment, planned(moment, 2.0, second))
-    expected = Timeline(timeline.at(moment), planned(moment, 2.0, second))
-    assert again == expected
-
-
 def test_manual_clock_only_goes_forward() -> None:
     clock = ManualClock(START)
     clock.advance(1.5)

@@ -136,10 +136,10 @@ class _Connected(Connection):
         self, spec: ServiceSpec, make: Callable[[], AwsClient], *_: object, **__: object
     ) -> None:
         super().__init__(spec, make, _Inline())
-        self._client = make()
-        self._tried.set()
+        self.client = make()
+        self._attempted.set()
 
-    def lose(self, *_: object) -> None:
+    def discard(self, *_: object) -> None:
         """Nothing: the next case wants the client, too."""
 
 

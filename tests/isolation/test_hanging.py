@@ -16,7 +16,7 @@ import pytest
 from taskgate.deadline.v1 import deadline_pb2_grpc
 from taskgate_server.config import AwsSettings
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
-from taskgate_server.upstream.aws_client.factory import CallersGoneError, make_client
+from taskgate_server.upstream.aws_client.factory import CallTimeoutError, make_client
 from tests.support.failing_upstream import FailingUpstream, read, task_id
 from tests.support.running_server import REGION, running_server, settings_for
 
@@ -69,11 +69,11 @@ def test_the_read_timeout_of_a_call_is_its_callers_time(upstream: FailingUpstrea
         hang(upstream)
 
         def call() -> None:
-            with pytest.raises(CallersGoneError):
+            with pytest.raises(CallTimeoutError):
                 client.call("GetTask", params, 0.25)
 
         assert 0.25 <= took(call) < 2
-        with pytest.raises(CallersGoneError):
+        with pytest.raises(CallTimeoutError):
             client.call("GetTask", params, -1.0)
 
 

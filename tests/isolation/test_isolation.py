@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +20,9 @@ from taskgate_emulator.core.clock import ManualClock
 from taskgate_emulator.core.state import Account
 from taskgate_emulator.seeds import ids as seed
 from tests.isolation.bystanders import Experience, experience
-from tests.isolation.failures import FAILURES, Failure
-from tests.support.guarded_process import ROOT, GuardedServer, guarded_server
+from tests.isolation.failures import FAILURES, Failure, run
+from tests.support.forked import forked
+from tests.support.guarded_process import GuardedServer, guarded_server
 from tests.support.ports import free_port
 from tests.support.running_server import REGION
 
@@ -110,17 +109,15 @@ def failing(site: GuardedServer, aws: Emulator, name: str) -> Iterator[set[str]]
     """
     failure, codes = FAILURES[name], set[str]()
     claims = {"exp": int(time.time()) - 3600} if failure.is_expired else {}
-    token = site.token("mallory", **claims)[0][1].removeprefix("Bearer ")
-    command = [sys.executable, "-m", "tests.isolation.failures", site.address, token, name]
+    metadata = site.token("mallory", **claims)
     failure.begin(aws)
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with forked(run, site.address, metadata, name) as messages:
         try:
-            process.stdout.readline()  # the first call has ended
+            codes |= messages.recv()  # the first call has ended
             yield codes
         finally:
-            process.kill()
-            codes.update(*(line.split() for line in process.stdout))
+            while messages.poll():
+                codes |= messages.recv()
             failure.end(aws)
 
 

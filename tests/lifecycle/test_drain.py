@@ -63,7 +63,7 @@ async def started(settings: Settings) -> AsyncIterator[tuple[app.App, grpc.aio.C
     try:
         async with grpc.aio.insecure_channel(str(address), options=OWN) as channel:
             for gateway in built.connections[0].gateways.values():
-                await gateway.connection.ready()
+                await gateway.connection.get_client()
             yield built, channel, address
     except BaseException:
         await built.server.drain(0.1)  # or the failed test would hang
@@ -225,7 +225,7 @@ async def test_a_stream_that_waits_for_its_caller_does_not_delay_the_drain(
             assert await built.server.drain(60) == 0
         assert await stream.code() is grpc.StatusCode.UNAVAILABLE
         status = rpc_status.from_call(await as_call(stream))
-        assert errors.SERVER_STOPPING in str(status)
+        assert errors.Reason.SERVER_STOPPING in str(status)
 
 
 async def test_a_call_without_a_message_does_not_delay_the_drain(aws: Emulator) -> None:

@@ -195,7 +195,7 @@ def test_one_that_is_down_leaves_the_other_alone(two: Two) -> None:
 def test_an_unknown_one_is_told_with_those_that_there_are(two: Two) -> None:
     error = error_of(lambda: two.words((("taskgate-target", "stduio"),)))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "there are default, studio" in str(error.details())
+    assert "use one of default, studio" in str(error.details())
 
 
 def test_aws_operations_and_server_info_are_of_the_target(two: Two) -> None:
@@ -297,7 +297,10 @@ def test_a_role_is_assumed_anew_before_it_expires(two: Two, sts: tuple[Sts, str]
     ("targets", "told"),
     [
         ({"default": TargetSettings()}, "targets.default: aws describes that one"),
-        ({"a": TargetSettings(aws={"omcis": AwsSettings()})}, "targets.a.aws.omcis: no such"),
+        (
+            {"a": TargetSettings(aws={"omcis": AwsSettings()})},
+            "targets.a.aws.omcis: unknown AWS service",
+        ),
     ],
 )
 async def test_a_bad_one_stops_the_start(targets: dict[str, TargetSettings], told: str) -> None:

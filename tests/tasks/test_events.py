@@ -151,9 +151,9 @@ def test_events_of_other_accounts_and_regions_are_ignored(
 
 def test_an_origin_that_is_not_known_excludes_nothing() -> None:
     reading = read_event(json.dumps(omics_event("run/2101313") | OWN))
-    assert EventOrigin().sends(reading)
-    assert EventOrigin(region="us-west-2").sends(reading)
-    assert not EventOrigin(region="eu-west-1").sends(reading)
+    assert EventOrigin().matches(reading)
+    assert EventOrigin(region="us-west-2").matches(reading)
+    assert not EventOrigin(region="eu-west-1").matches(reading)
     detail = read_event(json.dumps(omics_event("run/2101313")["detail"]))
     assert (detail.account, detail.region) == ("123456789012", "us-west-2"), "from the ARN"
 

@@ -40,7 +40,7 @@ def queue(neighbours: str, monkeypatch: pytest.MonkeyPatch) -> RuleQueue:
 async def consuming(
     url: str, hint: Callable[[str], None], **more: Any
 ) -> AsyncGenerator[EventQueue, None]:
-    consumer = aws_connections.event_queue(url, AwsSettings(region=REGION), hint)
+    consumer = aws_connections.make_event_queue(url, AwsSettings(region=REGION), hint)
     for name, value in more.items():
         setattr(consumer, name, value)
     running = asyncio.ensure_future(consumer.run())
@@ -120,7 +120,7 @@ async def test_an_answer_that_makes_no_sense_ends_nothing(queue: RuleQueue) -> N
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    consumer = aws_connections.event_queue(queue.url, AwsSettings(region=REGION), hints)
+    consumer = aws_connections.make_event_queue(queue.url, AwsSettings(region=REGION), hints)
     async with consuming(queue.url, hints, _sender=Odd(consumer._sender), _sleep=pause):
         queue.emit("Job Run Status Change", deadline_event(*IDS[:3]))
         await hints.wait_until(lambda: hints == [JOB])

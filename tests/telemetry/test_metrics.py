@@ -205,8 +205,8 @@ def test_without_a_port_nothing_listens(upstream: Emulator) -> None:
 
 def test_an_events_lag_is_from_its_own_time() -> None:
     lag = Lag()
-    lag.note("2023-11-14T22:13:20Z", 1_700_000_003.5)
-    lag.note("2023-11-14T22:13:20Z", 1_699_999_999.0)
+    lag.record("2023-11-14T22:13:20Z", 1_700_000_003.5)
+    lag.record("2023-11-14T22:13:20Z", 1_699_999_999.0)
     for odd in ("", "x", "1", "0001-01-01T00:00:00"):
-        lag.note(odd, 0.0)
+        lag.record(odd, 0.0)
     assert (lag.count, lag.seconds) == (2, 3.5)

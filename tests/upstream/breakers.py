@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2
 
 from taskgate_server import errors
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
-from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, Trip
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, Thresholds
 
 ORIGIN = errors.Origin(
     service="deadline",
@@ -44,17 +44,17 @@ def aws_error(code: str, status: int) -> errors.TaskgateError:
 
 
 def unreachable() -> errors.TaskgateError:
-    return errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "no route")
+    return errors.UnreachableError(ORIGIN, "no route")
 
 
 def breaker(clock: Clock, **trip: float) -> CircuitBreaker:
-    chosen = Trip(**trip)  # type: ignore[arg-type]  # whole numbers where they are to be whole
+    chosen = Thresholds(**trip)  # type: ignore[arg-type]  # whole numbers where they are to be whole
     return CircuitBreaker(DEADLINE, chosen, clock=clock, random=Highest())
 
 
 def call(breaker: CircuitBreaker, error: BaseException | None = None) -> None:
     """One call that ends with the error, which is swallowed, or with success."""
-    with suppress(type(error) if error else ZeroDivisionError), breaker.passing("GetTask"):
+    with suppress(type(error) if error else ZeroDivisionError), breaker.track("GetTask"):
         if error is not None:
             raise error
 
@@ -62,7 +62,7 @@ def call(breaker: CircuitBreaker, error: BaseException | None = None) -> None:
 def refused(breaker: CircuitBreaker) -> float | None:
     """The seconds that a refusal tells, None when the call passes (as if cancelled)."""
     ends = (asyncio.CancelledError, errors.TaskgateError)
-    with pytest.raises(ends) as raised, breaker.passing("GetTask"):
+    with pytest.raises(ends) as raised, breaker.track("GetTask"):
         raise asyncio.CancelledError
     error = raised.value
     if not isinstance(error, errors.TaskgateError):
@@ -89,7 +89,7 @@ def opened(clock: Clock, **trip: float) -> CircuitBreaker:
 @contextmanager
 def probing(breaker: CircuitBreaker, ends: list[errors.TaskgateError | None]) -> Iterator[None]:
     """A call under way, that ends as the list says."""
-    with suppress(errors.TaskgateError), breaker.passing("GetTask"):
+    with suppress(errors.TaskgateError), breaker.track("GetTask"):
         yield
         if ends and ends[0] is not None:
             raise ends[0]

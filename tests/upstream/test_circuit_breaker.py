@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.simulation.clock import seeded
 from taskgate_server import errors
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
-from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, Trip, is_outage
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, Thresholds, is_outage
 from tests.upstream.breakers import (
     ORIGIN,
     Clock,
@@ -70,7 +70,7 @@ def test_it_stays_closed_while_most_calls_succeed(failing: float) -> None:
 
 def test_old_failures_do_not_count() -> None:
     clock = Clock()
-    made = breaker(clock, consecutive=1000)
+    made = breaker(clock, consecutive_failures=1000)
     for _ in range(200):
         clock.now += 10
         call(made, unreachable())
@@ -89,8 +89,8 @@ def test_old_failures_do_not_count() -> None:
         (aws_error("ValidationException", 400), False),
         (aws_error("RequestTimeoutException", 408), False),
         (aws_error("ExpiredTokenException", 403), False),
-        (errors.time_limit_exceeded(ORIGIN, 1), False),
-        (errors.internal(), False),
+        (errors.TimeLimitError(ORIGIN, 1), False),
+        (errors.BugError(), False),
     ],
     ids=lambda value: value.reason if isinstance(value, errors.TaskgateError) else "",
 )
@@ -105,11 +105,11 @@ def test_only_outages_open_it(error: errors.TaskgateError, is_one: bool) -> None
 
 
 def test_bugs_and_cancelled_calls_teach_nothing() -> None:
-    made = breaker(Clock(), consecutive=2)
+    made = breaker(Clock(), consecutive_failures=2)
     call(made, unreachable())
     call(made, asyncio.CancelledError())
     call(made, RuntimeError("a bug"))
-    call(made, errors.internal())
+    call(made, errors.BugError())
     assert state(made) is State.CLOSED
     call(made, unreachable())
     assert state(made) is State.OPEN
@@ -158,7 +158,7 @@ def test_probes_that_fail_make_it_longer_up_to_a_second() -> None:
 
 def test_the_number_of_probes_is_bounded() -> None:
     clock = Clock()
-    made = opened(clock, probes=2)
+    made = opened(clock, max_probes=2)
     clock.now += 1
     with probing(made, [unreachable()]):
         with probing(made, [unreachable()]):
@@ -215,7 +215,7 @@ async def test_changes_can_be_followed() -> None:
     async def follow() -> None:
         count = 0
         while len(seen) < 3:
-            count = await made.changed(count)
+            count = await made.wait_for_change(count)
             seen.append(state(made))
 
     task = asyncio.create_task(follow())
@@ -230,7 +230,7 @@ async def test_changes_can_be_followed() -> None:
         await asyncio.sleep(0)
     await task
     assert seen == [State.OPEN, State.HALF_OPEN, State.CLOSED]
-    assert await made.changed(0) == 3, "what was missed is told at once"
+    assert await made.wait_for_change(0) == 3, "what was missed is told at once"
 
 
 @given(
@@ -244,7 +244,9 @@ def test_it_never_refuses_for_longer_than_the_longest(
     steps: list[tuple[float, str]], seed: int
 ) -> None:
     clock = Clock()
-    made = CircuitBreaker(DEADLINE, Trip(consecutive=2), clock=clock, random=seeded(seed))
+    made = CircuitBreaker(
+        DEADLINE, Thresholds(consecutive_failures=2), clock=clock, random=seeded(seed)
+    )
     ends = {
         "ok": None,
         "fails": unreachable(),

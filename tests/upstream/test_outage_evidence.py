@@ -61,7 +61,7 @@ def test_recovery_within_two_seconds_however_many_probes_hang() -> None:
     for _ in range(300):  # 30 s with a call each tenth of a second, and each probe hangs
         clock.now += 0.1
         with suppress(errors.TaskgateError):
-            hanging.enter_context(made.passing("GetTask"))
+            hanging.enter_context(made.track("GetTask"))
     recovered = clock.now
     while state(made) is not State.CLOSED:
         clock.now += 0.1
@@ -74,7 +74,7 @@ def test_recovery_within_two_seconds_however_many_probes_hang() -> None:
 def passes(breaker: CircuitBreaker, run: str, error: errors.TaskgateError | None = None) -> bool:
     """Whether a call about a run passes; it ends with the error."""
     before = breaker.refused
-    with suppress(errors.TaskgateError), breaker.passing("GetRun", {"id": run}):
+    with suppress(errors.TaskgateError), breaker.track("GetRun", {"id": run}):
         if error is not None:
             raise error
     return breaker.refused == before
@@ -113,24 +113,24 @@ def test_trials_are_bounded() -> None:
         passes(made, str(number), unreachable())
     with ExitStack() as stack:
         for number in range(4):
-            stack.enter_context(made.passing("GetRun", {"id": f"new {number}"}))
+            stack.enter_context(made.track("GetRun", {"id": f"new {number}"}))
         assert not passes(made, "one more")
         clock.now += 7.9
         call(made, unreachable())  # a probe is due
         assert not passes(made, "one more")
         clock.now += 0.2
-        stack.enter_context(made.passing("GetRun", {"id": "after those that hang"}))
+        stack.enter_context(made.track("GetRun", {"id": "after those that hang"}))
 
 
 def abandon(breaker: CircuitBreaker, clock: Clock, seconds: float, end: BaseException) -> None:
-    with suppress(type(end)), breaker.passing("GetTask") as sent:
+    with suppress(type(end)), breaker.track("GetTask") as sent:
         sent()
         clock.now += seconds
         raise end
 
 
 @pytest.mark.parametrize(
-    "end", [asyncio.CancelledError(), errors.time_limit_exceeded(ORIGIN, 1)], ids=["left", "over"]
+    "end", [asyncio.CancelledError(), errors.TimeLimitError(ORIGIN, 1)], ids=["left", "over"]
 )
 def test_calls_that_their_callers_gave_up(end: BaseException) -> None:
     clock = Clock()
@@ -147,7 +147,7 @@ def test_a_call_that_was_not_sent_yet_says_nothing_about_aws() -> None:
     clock = Clock()
     made = breaker(clock)
     for _ in range(100):
-        with suppress(asyncio.CancelledError), made.passing("GetTask"):
+        with suppress(asyncio.CancelledError), made.track("GetTask"):
             clock.now += 5
             raise asyncio.CancelledError
     assert state(made) is State.CLOSED
@@ -158,7 +158,7 @@ def test_reads_that_aws_does_not_answer_open_it_before_their_callers_leave() -> 
     made = breaker(clock)
     with ExitStack() as hanging:
         for _ in range(10):
-            hanging.enter_context(made.passing("GetTask"))()
+            hanging.enter_context(made.track("GetTask"))()
         clock.now += 2.9
         made.check("GetTask")
         clock.now += 0.2
@@ -173,16 +173,16 @@ def test_calls_that_take_long_by_nature_are_no_outage() -> None:
     made = breaker(clock)
     with ExitStack() as uploads:
         for _ in range(10):
-            uploads.enter_context(made.passing("UploadReadSetPart", is_read=False))()
+            uploads.enter_context(made.track("UploadReadSetPart", is_read=False))()
         clock.now += 60
         made.check("GetTask")
     for _ in range(20):
-        with made.passing("GetTask") as sent:
+        with made.track("GetTask") as sent:
             sent()
             clock.now += 2.5
     with ExitStack() as slow:
         for _ in range(10):
-            slow.enter_context(made.passing("GetTask"))()
+            slow.enter_context(made.track("GetTask"))()
         clock.now += 4
         made.check("GetTask")
     assert state(made) is State.CLOSED
@@ -190,19 +190,19 @@ def test_calls_that_take_long_by_nature_are_no_outage() -> None:
 
 def test_reads_that_hang_count_once() -> None:
     clock = Clock()
-    made = breaker(clock, consecutive=20, least_failures=20)
+    made = breaker(clock, consecutive_failures=20, min_failures=20)
     hanging = ExitStack()
     for _ in range(10):
         hanging.enter_context(abandoned(made))
     clock.now += 5
     made.check("GetTask")
     hanging.close()
-    assert made._tally.in_a_row == 10
+    assert made._counts.consecutive == 10
 
 
 @contextmanager
 def abandoned(breaker: CircuitBreaker) -> Iterator[None]:
-    with suppress(asyncio.CancelledError), breaker.passing("GetTask") as sent:
+    with suppress(asyncio.CancelledError), breaker.track("GetTask") as sent:
         sent()
         yield
         raise asyncio.CancelledError

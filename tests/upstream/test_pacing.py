@@ -77,7 +77,7 @@ def test_what_the_quota_has_no_room_for_in_time_is_refused_at_once(aws: Emulator
     with connected(aws.endpoint_url, request_rates={"GetRunTask": 0.1}) as client:
         before = aws.request_count
         client.get_task(TASK)
-        error = error_of(lambda: client.get_task(TASK, time_limit=1.0))
+        error = error_of(lambda: client.get_task(TASK, timeout=1.0))
         assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert (error.reason, error.domain) == ("UPSTREAM_QUOTA", "taskgate")
         assert error.retry_after_seconds is not None

@@ -56,15 +56,15 @@ class Aws:
         operation: str,
         params: Mapping[str, Any],
         *,
-        time_limit: float = math.inf,  # noqa: ARG002  # it answers when the test says so
-        leaving: Callable[[], None] = lambda: None,
-        ended: Callable[[], None] = lambda: None,
-        causes: object = (),  # noqa: ARG002  # nobody traces here
+        timeout: float = math.inf,  # noqa: ARG002, ASYNC109  # it answers when the test says so
+        on_sent: Callable[[], None] = lambda: None,
+        on_ended: Callable[[], None] = lambda: None,
+        spans: object = (),  # noqa: ARG002  # nobody traces here
     ) -> AwsResponse:
-        leaving()
+        on_sent()
         self.sent.append((operation, self.now))
         reply: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        call = Call(operation, params, self.now, dict(self.versions), reply, ended)
+        call = Call(operation, params, self.now, dict(self.versions), reply, on_ended)
         self.calls.append(call)
         await reply
         if self.failing is not None:
@@ -130,7 +130,7 @@ class Aws:
         return Gateway(
             paced,
             sharing,
-            default_time_limit=1e6,
+            default_timeout=1e6,
             clock=clock,
             sleep=sleep,
         )

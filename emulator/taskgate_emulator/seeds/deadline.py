@@ -1,4 +1,4 @@
-"""The render farm of the demo: one job of three steps, each waiting for the one before."""
+"""The Deadline Cloud part of the demo: one job with three steps, each dependent on the last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from taskgate_emulator.core.state import Account
 from taskgate_emulator.core.timeline import CHANGE_TIME, Plan, Timeline, planned
 from taskgate_emulator.deadline.fleets import ASSOCIATION, FLEET
-from taskgate_emulator.deadline.tasks import FARM, JOB, QUEUE, STEP, TASK, new_hex_id, run_plan
+from taskgate_emulator.deadline.tasks import FARM, JOB, QUEUE, STEP, TASK, run_plan
 
 FARM_ID = "farm-3f1c5a7e9b2d4068a1c3e5f708192a3b"
 QUEUE_ID = "queue-7d2e4f60819a3b5c7d9e0f1a2b3c4d5e"
@@ -18,11 +18,11 @@ FLEET_ID = "fleet-9c1d2e3f405162738495a6b7c8d9eaf0"
 JOB_ID = "job-042b1e5c8d7f4a93b60e2d4c6f8a0b1d"
 
 SIMULATE_STEP_ID = "step-1a6c3e5f708b4d2c9e1f3a5b7c9d0e2f"
-"""Has succeeded."""
+"""SUCCEEDED."""
 RENDER_STEP_ID = "step-2b7d4f60819c5e3daf204b6c8d0e1f30"
-"""Is at work; three of its tasks need somebody's decision."""
+"""In progress; three of its tasks wait for a user."""
 COMPOSITE_STEP_ID = "step-3c8e50719a2d6f4eb0315c7d9e1f2041"
-"""Waits for the render; starts by itself once every render task has succeeded."""
+"""Waits for the render, and starts once every render task has succeeded."""
 
 _SIMULATE_TASK = "task-4d9f6182ab3e705fc1426d8eaf203152-{}"
 _RENDER_TASK = "task-5ea07293bc4f8160d2537e9fb0314263-{}"
@@ -31,25 +31,25 @@ _COMPOSITE_TASK = "task-6fb183a4cd509271e3648fa0c1425374-{}"
 EVERY_PARAMETER_TASK_ID = _SIMULATE_TASK.format(0)
 """SUCCEEDED, with all five kinds of parameter."""
 GREAT_NUMBERS_TASK_ID = _SIMULATE_TASK.format(1)
-"""SUCCEEDED; an int beyond 64 bits with sign, and a float with more digits than a double has."""
+"""SUCCEEDED; an int beyond 64 bits, and a float with more digits than a double has."""
 RETRIED_TASK_ID = _RENDER_TASK.format(1)
 """SUCCEEDED at the second attempt."""
 FAILED_TASK_ID = _RENDER_TASK.format(2)
-"""FAILED after a retry, marked so by a user; every member of GetTask's answer is there."""
+"""FAILED after a retry, set by a user; it has every member of GetTask's response."""
 SUSPENDED_TASK_ID = _RENDER_TASK.format(3)
-"""SUSPENDED by a user while it was running."""
+"""SUSPENDED by a user while RUNNING."""
 CANCELED_TASK_ID = _RENDER_TASK.format(4)
-"""CANCELED by a user before it ever started."""
+"""CANCELED by a user before it started."""
 RUNNING_TASK_ID = _RENDER_TASK.format(5)
 """RUNNING at the start, SUCCEEDED 45 seconds later."""
 FLAKY_TASK_ID = _RENDER_TASK.format(7)
 """READY at the start; its first attempt fails, the service retries it, and it succeeds."""
 PENDING_TASK_ID = _COMPOSITE_TASK.format(0)
-"""PENDING; only the required members of GetTask's answer are there."""
+"""PENDING; it has only the required members of GetTask's response."""
 
 _CREATED_SECONDS = -2_400.0
 _READY_SECONDS = -1_550.0
-"""When the simulation was done and the render tasks became READY."""
+"""When the simulation ended and the render tasks became READY."""
 _ARTIST = "arn:aws:sts::111122223333:assumed-role/Artists/mara"
 _WRANGLER = "arn:aws:sts::111122223333:assumed-role/Wranglers/jonas"
 _WAITING_RENDERS = (8, 9, 10, 11)
@@ -58,7 +58,7 @@ _Members = Mapping[str, Any]
 
 
 def seed_deadline(account: Account) -> None:
-    """Put the render farm into an account."""
+    """Load the render farm into an account."""
     start = account.clock()
     created = {
         "createdAt": start + timedelta(seconds=_CREATED_SECONDS),
@@ -175,7 +175,7 @@ def _task(account: Account, task_id: str, record: _Members, plan: Plan) -> tuple
 
 
 def _attempt(account: Account, *, ready: float, seconds: float, waits: float = 2.0) -> Plan:
-    action = f"sessionaction-{new_hex_id(account.random)}-0"
+    action = f"sessionaction-{account.new_hex_id()}-0"
     return run_plan(action, ready=ready, waits=waits, seconds=seconds)
 
 
@@ -187,7 +187,7 @@ def _two_attempts(
     second_seconds: float,
     waits: float = 2.0,
 ) -> Plan:
-    session = f"sessionaction-{new_hex_id(account.random)}"
+    session = f"sessionaction-{account.new_hex_id()}"
     failed = {"runStatus": "READY", "failureRetryCount": 1, "startedAt": None, "endedAt": None}
     first = run_plan(f"{session}-0", ready=ready, waits=waits, seconds=first_seconds, end=failed)
     again = first[-1][0]
@@ -195,7 +195,7 @@ def _two_attempts(
 
 
 def _stopped(plan: Plan, seconds: float, status: str) -> Plan:
-    """The plan without its end: somebody ends the running task before."""
+    """Return the plan up to a time at which a user sets the final status."""
     before = [step for step in plan if step[0] < seconds]
     return [*before, (seconds, {**_told(status), "endedAt": CHANGE_TIME})]
 
@@ -209,7 +209,7 @@ def _status(status: str) -> dict[str, Any]:
 
 
 def farm_record(start: datetime) -> _Members:
-    """What GetFarm says."""
+    """Return the farm as GetFarm returns it."""
     return {
         "farmId": FARM_ID,
         "displayName": "Northlight Pictures",
@@ -224,7 +224,7 @@ def farm_record(start: datetime) -> _Members:
 
 
 def queue_record(start: datetime) -> _Members:
-    """What GetQueue says."""
+    """Return the queue as GetQueue returns it."""
     return {
         "farmId": FARM_ID,
         "queueId": QUEUE_ID,
@@ -244,7 +244,7 @@ def queue_record(start: datetime) -> _Members:
 
 
 def fleet_record(start: datetime) -> _Members:
-    """What GetFleet says."""
+    """Return the fleet as GetFleet returns it."""
     return {
         "farmId": FARM_ID,
         "fleetId": FLEET_ID,
@@ -272,7 +272,7 @@ def fleet_record(start: datetime) -> _Members:
 
 
 def association_record(start: datetime) -> _Members:
-    """What GetQueueFleetAssociation says."""
+    """Return the association as GetQueueFleetAssociation returns it."""
     return {
         "queueId": QUEUE_ID,
         "fleetId": FLEET_ID,

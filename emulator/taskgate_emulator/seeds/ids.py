@@ -1,8 +1,8 @@
-"""The demo that a fresh emulator holds: a render farm at work and a genome being sequenced.
+"""The demo of a fresh emulator: a render farm at work and a genome being sequenced.
 
-Ids are fixed, so that a README can quote them. What is called history has happened before the
-emulator started; the rest moves in its first minutes and then settles. What each id shows is said
-beside it, in `seed_deadline.py` and `seed_omics.py`.
+Ids are fixed, so that documentation can quote them. History happened before the emulator started;
+the rest progresses in the first minutes and then settles. `deadline.py` and `omics.py` describe
+what each id shows.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ __all__ = [
 
 
 def seed_demo(account: Account) -> None:
-    """Put the demo into an account."""
-    # All of it is told from one moment, however long the telling takes.
-    moment, clock = account.clock(), account.clock
-    account.clock = lambda: moment
+    """Load the demo into an account."""
+    # The clock stands still meanwhile, so that all times of the demo are relative to one time.
+    now, clock = account.clock(), account.clock
+    account.clock = lambda: now
     with account.loading_history():
         seed_deadline(account)
         seed_omics(account)
-        account.advance(moment)
+        account.advance(now)
     account.clock = clock

@@ -1,4 +1,4 @@
-"""The genome of the demo: a germline run under way, and one that has ended."""
+"""The HealthOmics part of the demo: a germline run in progress, and one that has ended."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from taskgate_emulator.seeds.workflow import (
 )
 
 RUN_ID = "4721906"
-"""Is at work for the first four minutes; then it is COMPLETED."""
+"""RUNNING for the first four minutes, then COMPLETED."""
 ENDED_RUN_ID = "4688213"
-"""Was COMPLETED yesterday: CancelRun is refused."""
+"""COMPLETED a day before the start: CancelRun is rejected."""
 
 CACHE_HIT_TASK_ID = "6657061"
 """COMPLETED without running: its result was in the run cache."""
 CPU_TASK_ID = "6657062"
 """COMPLETED on CPUs."""
 FAILED_RUN_TASK_ID = "6657063"
-"""FAILED on a GPU by a fault of the service; every member of GetRunTask's answer is there."""
+"""FAILED on a GPU with SERVICE_ERROR; it has every member of GetRunTask's response."""
 GPU_TASK_ID = "6657064"
-"""The retry of the failed one, a task of its own: RUNNING, COMPLETED after 94 seconds."""
+"""The retry of the failed task, as a new task: RUNNING, COMPLETED after 94 seconds."""
 PENDING_RUN_TASK_ID = "6657066"
 """PENDING for the first 100 seconds, with as few members as a task can have."""
 LATER_TASK_ID = "6657067"
-"""Is not there until the engine creates it, after 120 seconds."""
+"""Does not exist until the engine creates it, after 120 seconds."""
 
 _STARTING_TASK_ID = "6657065"
 _ENDED_TASK_ID = "6640110"
@@ -53,7 +53,7 @@ _Members = Mapping[str, Any]
 
 
 def seed_omics(account: Account) -> None:
-    """Put the workflow and its runs into an account."""
+    """Load the workflow and its runs into an account."""
     seed_workflow(account)
     _germline(account)
     _ended(account)
@@ -190,7 +190,7 @@ def _ended(account: Account) -> None:
 def _task(
     account: Account, task_id: str, name: str, members: _Members, created: float, plan: Plan
 ) -> tuple[str, Timeline]:
-    """A task that the engine creates at a second of the demo; before 0 it is history."""
+    """Return a task that the engine creates at a second of the demo; history is negative."""
     seconds = created / account.speed if created > 0 else created
     record = {
         "taskId": task_id,
@@ -205,7 +205,7 @@ def _task(
 def _capacity_members(
     task_id: str, tool: str, instance: _Members, run_id: str = RUN_ID
 ) -> _Members:
-    """What a task has once there is an instance for it."""
+    """Return the members that a task gets with its instance."""
     return {
         **instance,
         "uuid": str(UUID(bytes=sha256(task_id.encode()).digest()[:16], version=4)),
@@ -223,13 +223,13 @@ def _made(cpus: int, memory: int, gpus: int = 0) -> dict[str, Any]:
 
 
 def _cache(task_id: str) -> dict[str, Any]:
-    """Not found in the run cache, and written there for the next run."""
+    """Return the members of a cache miss, whose result the next run can reuse."""
     return {"cacheHit": False, "cacheS3Uri": f"{_CACHE}/{task_id}"}
 
 
 def run_record(run_id: str, name: str, account: Account) -> _Members:
-    """What GetRun says of a run that is PENDING."""
-    uuid = str(UUID(int=account.random.getrandbits(128), version=4))
+    """Return a PENDING run as GetRun returns it."""
+    uuid = account.new_uuid()
     output = "s3://northlight-genomics/runs"
     return {
         "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:run/{run_id}",

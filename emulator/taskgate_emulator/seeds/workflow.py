@@ -1,4 +1,4 @@
-"""The workflow of the demo, whose runs anybody may start, and its run cache."""
+"""The workflow of the demo and its run cache."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ workflow Germline {
 
 
 def seed_workflow(account: Account) -> None:
-    """Put the workflow and the cache into an account."""
+    """Load the workflow and the cache into an account."""
     content = _zipped(_DEFINITION)
     created = account.clock() - timedelta(days=30)
     arn = f"arn:aws:omics:{REGION}:{ACCOUNT_ID}"
@@ -128,6 +128,6 @@ def seed_workflow(account: Account) -> None:
 def _zipped(text: str) -> bytes:
     stream = BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        # An entry with no time of its own: every start makes the same zip.
+        # The entry has a fixed time, so that every start makes the same zip.
         archive.writestr(zipfile.ZipInfo("main.wdl"), text)
     return stream.getvalue()

@@ -45,7 +45,7 @@ USE_TARGET: Final = Action("targets/Use", "target")
 """The use of another AWS account or region than the default one."""
 
 
-@cache  # it looks through AWS's model
+@cache  # it searches the response shape in AWS's model
 def action_of(method: str) -> Action:
     """Return the action of an RPC.
 

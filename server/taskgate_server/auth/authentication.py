@@ -84,54 +84,54 @@ class Callers:
         self._tokens = tokens
         self._certificates = certificates
 
-    def find_verified(self, wire: Peer) -> Caller | None:
+    def find_verified(self, peer: Peer) -> Caller | None:
         """Return the caller if no signature has to be verified for it; else None."""
-        value = self._authorization(wire)
+        value = self._authorization(peer)
         if value is not None and self._tokens is not None:
             return self._tokens.find_verified(_token_in(value) or "")
         try:
-            return self._holder(wire)
+            return self._holder(peer)
         except errors.TaskgateError:
             return None
 
-    def was_verified(self, wire: Peer) -> bool:
+    def was_verified(self, peer: Peer) -> bool:
         """Return whether the caller's token was verified before and has not expired since."""
-        value = self._authorization(wire)
+        value = self._authorization(peer)
         if value is None or self._tokens is None:
             return False
         return self._tokens.was_verified(_token_in(value) or "")
 
-    def check_form(self, wire: Peer) -> None:
+    def check_form(self, peer: Peer) -> None:
         """Refuse metadata that cannot have a valid token.
 
         Raises:
             errors.TaskgateError: UNAUTHENTICATED.
         """
-        value = self._authorization(wire)
+        value = self._authorization(peer)
         if value is not None:
             _check_form(_require_token(value))
 
-    async def verify(self, wire: Peer) -> Caller:
+    async def verify(self, peer: Peer) -> Caller:
         """Return the caller of a call.
 
         Raises:
             errors.TaskgateError: UNAUTHENTICATED, the token or the certificate is not accepted;
                 UNAVAILABLE, there are no keys to verify a token with.
         """
-        value = self._authorization(wire)
+        value = self._authorization(peer)
         if value is not None and self._tokens is not None:
             return await self._tokens.verify(_require_token(value))
-        return self._holder(wire)
+        return self._holder(peer)
 
-    def _authorization(self, wire: Peer) -> str | bytes | None:
+    def _authorization(self, peer: Peer) -> str | bytes | None:
         """Return the metadata `authorization`; None if there is none, or if tokens are ignored."""
         if self._tokens is None:
             return None
-        metadata = wire.invocation_metadata() or ()
+        metadata = peer.invocation_metadata() or ()
         return next((value for key, value in metadata if key == AUTHORIZATION_KEY), None)
 
-    def _holder(self, wire: Peer) -> Caller:
-        return _holder_of(wire.auth_context()) if self._certificates else ANONYMOUS
+    def _holder(self, peer: Peer) -> Caller:
+        return _holder_of(peer.auth_context()) if self._certificates else ANONYMOUS
 
 
 def _token_in(value: str | bytes) -> str | None:
@@ -297,15 +297,15 @@ def _digest(token: str) -> bytes:
 def _invalid_token(
     fault: str = f"the token is not valid: {GET_NEW_TOKEN}",
 ) -> errors.TaskgateError:
-    return errors.unauthenticated("TOKEN_INVALID", fault)
+    return errors.OwnError(errors.Reason.TOKEN_INVALID, fault)
 
 
 def _refusal(error: jwt.PyJWTError, rules: TokenRules) -> errors.TaskgateError:
     """Return the error for one of PyJWT, whose own text may quote claims."""
     match error:
         case jwt.ExpiredSignatureError():
-            return errors.unauthenticated(
-                "TOKEN_EXPIRED", f"the token has expired: {GET_NEW_TOKEN}"
+            return errors.OwnError(
+                errors.Reason.TOKEN_EXPIRED, f"the token has expired: {GET_NEW_TOKEN}"
             )
         case jwt.ImmatureSignatureError():
             return _invalid_token("the token is not valid yet: wait, or correct the clocks")
@@ -370,6 +370,6 @@ def _checked(name: bytes) -> str:
 
 
 def _ambiguous(fault: str) -> errors.TaskgateError:
-    return errors.unauthenticated(
-        "CERTIFICATE_INVALID", f"the client certificate {fault}: get a new certificate"
+    return errors.OwnError(
+        errors.Reason.CERTIFICATE_INVALID, f"the client certificate {fault}: get a new certificate"
     )

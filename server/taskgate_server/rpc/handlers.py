@@ -102,7 +102,7 @@ def _behaviour(method: MethodDescriptor, operation: Operation, serving: _Serving
 
 def _convert(operation: Operation, gateway: Gateway, message: Message) -> AwsRequest:
     """Return the request for the gateway; may be called in another thread."""
-    return gateway.aws_request(operation.name, operation.to_params(message))
+    return gateway.make_request(operation.name, operation.to_params(message))
 
 
 def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) -> Behaviour:
@@ -119,9 +119,9 @@ def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) ->
             )
             if aws_request.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
                 cached.put(key, aws_request, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
-        aws_response = gateway.kept(aws_request, call.max_age)
+        aws_response = gateway.cached_response(aws_request, call.max_age)
         if aws_response is None:
-            aws_response = await gateway.ask(aws_request, CallOptions.of(call))
+            aws_response = await gateway.fetch(aws_request, CallOptions.of(call))
         call.record.aws_request_id, call.record.aws_span = (
             aws_response.request_id,
             aws_response.span,

@@ -50,7 +50,7 @@ def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Be
         call.record.aws_request_id, call.record.aws_span = response.request_id, response.span
         member = _member(operation.model.output_shape)
         field = _field(operation.response_class, member)
-        with closing(gateway.body(operation.name, response.value.pop(member))) as body:
+        with closing(gateway.streamed_body(operation.name, response.value.pop(member))) as body:
             yield operation.to_message(response.value)
             async with aclosing(body.chunks(limits.chunk_bytes)) as chunks:
                 async for chunk in chunks:

@@ -82,15 +82,15 @@ def test_a_replica_is_set_up_as_the_server_is(service: str) -> None:
         ours = replica.gateway
         theirs = open_connections(Settings(), DEFAULT_TARGET, Telemetry()).gateways[service]
         assert ours._sharing == theirs._sharing
-        assert ours._default_time_limit == theirs._default_time_limit
-        for mine, real in ((ours.paced, theirs.paced),):
+        assert ours._default_timeout == theirs._default_timeout
+        for mine, real in ((ours.pipeline, theirs.pipeline),):
             assert mine.limiter.spec == real.limiter.spec
             assert mine.limiter.limits == real.limiter.limits
-            assert mine.breaker._trip == real.breaker._trip
+            assert mine.breaker._thresholds == real.breaker._thresholds
             assert mine.retries._backoff == real.retries._backoff
             assert mine.retries.budget._share == real.retries.budget._share
-        assert ours.batches._slots == theirs.batches._slots
-        assert ours.batches._linger == theirs.batches._linger
+        assert ours.batched_reads._slots == theirs.batched_reads._slots
+        assert ours.batched_reads._linger == theirs.batched_reads._linger
 
     virtually(main())
 

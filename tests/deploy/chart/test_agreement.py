@@ -41,7 +41,7 @@ def ports(container: dict[str, Any]) -> dict[str, int]:
 
 
 def test_the_server_accepts_the_settings(settings: Settings) -> None:
-    assert tls.faults(settings) == []
+    assert tls.find_faults(settings) == []
 
 
 def test_container_ports_are_those_of_the_settings(

@@ -79,7 +79,7 @@ def test_a_client_certificate_permits_only_reads(minimal: Minimal) -> None:
 
 def test_a_certificate_of_another_authority_is_rejected(minimal: Minimal) -> None:
     with minimal.client(Authority("others")) as client, pytest.raises(CallError) as refused:
-        client.get_task(RUNNING, time_limit=3)
+        client.get_task(RUNNING, timeout=3)
     assert refused.value.code is grpc.StatusCode.UNAVAILABLE
 
 
@@ -104,7 +104,7 @@ def test_server_and_envoy_reload_certificates_without_interruption(tmp_path: Pat
 def answers(cluster: Cluster) -> bool:
     with cluster.client() as client:
         try:
-            client.get_server_info(time_limit=2)
+            client.get_server_info(timeout=2)
         except CallError:
             return False
         return True

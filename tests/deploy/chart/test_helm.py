@@ -172,7 +172,7 @@ def test_all_values_together_render(tmp_path: Path) -> None:
     (config,) = manifests.of("ConfigMap")
     file.write_text(config["data"]["settings.toml"])
     settings = load_settings(file)
-    assert tls.faults(settings) == []
+    assert tls.find_faults(settings) == []
     assert [path.name for path in settings.policy_files] == ["a.cedar", "b.cedar"]
     assert str(settings.tls_client_ca_file) == "/etc/taskgate/client-ca/callers.pem"
     assert settings.targets["lab"].aws["omics"].region == "us-east-1"

@@ -16,7 +16,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.exit_codes import ExitCode
 from tests.deploy.chart.helm import needs_helm, rendered, values
 from tests.deploy.chart.pods import TASKGATE, LocalPod
 from tests.deploy.chart.rendered import ROOT, committed
@@ -99,7 +99,7 @@ def test_the_first_calls_of_the_docs_succeed(sandbox: Sandbox, command: str) -> 
         if "Ctrl-C" in remark:
             process.send_signal(signal.SIGINT)
         process.stdout.read()
-    assert process.returncode == (Exit.INTERRUPTED if "Ctrl-C" in remark else Exit.OK)
+    assert process.returncode == (ExitCode.INTERRUPTED if "Ctrl-C" in remark else ExitCode.OK)
 
 
 @needs_helm
@@ -109,7 +109,7 @@ def test_helm_test_succeeds(sandbox: Sandbox) -> None:
     there = next(arg for arg in container["args"] if ":" in arg)
     assert there == "taskgate-headless.taskgate.svc:50052"
     args = [sandbox.health_address if arg == there else arg for arg in container["args"]]
-    assert subprocess.run([*TASKGATE, *args], check=False).returncode == Exit.OK
+    assert subprocess.run([*TASKGATE, *args], check=False).returncode == ExitCode.OK
 
 
 def test_the_sandbox_stops_within_the_grace_period(sandbox: Sandbox) -> None:

@@ -99,9 +99,9 @@ def test_each_host_prefix_can_have_an_endpoint(
 
 def test_the_endpoint_of_the_most_common_prefix_is_probed() -> None:
     settings = AwsSettings(region=REGION, endpoint_urls={"workflows": PRIVATE})
-    assert make_client(OMICS, settings).reach == ("vpce-1.example", 8443)
+    assert make_client(OMICS, settings).address == ("vpce-1.example", 8443)
     settings = AwsSettings(region=REGION, endpoint_urls={"tags": PRIVATE})
-    assert make_client(OMICS, settings).reach == (f"workflows-omics.{REGION}.amazonaws.com", 443)
+    assert make_client(OMICS, settings).address == (f"workflows-omics.{REGION}.amazonaws.com", 443)
 
 
 def test_a_queue_has_no_host_prefixes() -> None:
@@ -133,7 +133,7 @@ def test_the_variables_of_aws_sdks_apply(
     client = make_client(DEADLINE, AwsSettings(region=REGION))
     prefix = "" if disabled else "management."
     assert host_of(client, "ListFarms") == f"{prefix}127.0.0.1:9"
-    assert client.reach == (f"{prefix}127.0.0.1", 9)
+    assert client.address == (f"{prefix}127.0.0.1", 9)
 
 
 def test_the_settings_win_over_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from benchmarks.simulation.clock import seeded
 from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.rate_limit.limiter import Limits, RateLimiter
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
+from taskgate_server.upstream.rate_limit.token_bucket import Limits
 from taskgate_server.upstream.requesters import Requesters, Share
 from tests.support.event_loop import now
 
@@ -31,7 +32,7 @@ async def admitted(
     limit: RateLimiter, share: Share, give_up_at: float = math.inf, operation: str = GET
 ) -> float:
     """Wait for a permit; return when it came."""
-    await limit.admit(operation, Requesters.sole(share, give_up_at))
+    await limit.admit(operation, Requesters.single(share, give_up_at))
     return now()
 
 

@@ -1,4 +1,4 @@
-"""Commands call servers with TLS, client certificates, tokens and targets."""
+"""Commands that call servers with TLS, client certificates, tokens and targets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from taskgate_client.commands.connecting import VARIABLES
+from taskgate_client.commands.connection import VARIABLES
+from taskgate_client.commands.main import main
 from taskgate_emulator import Emulator
-from taskgate_server.cli import main
 from taskgate_server.config import COMMAND_LINE_VARIABLES
 from tests.support.authority import LOOPBACK, Authority
 from tests.support.demo_names import FAILED
@@ -20,8 +20,8 @@ from tests.support.issuer import AUDIENCE, ISSUER, Issuer
 from tests.support.running_server import running_server, settings_for
 
 
-class Place(NamedTuple):
-    """Two servers, one that wants tokens and one that wants certificates, and the files."""
+class Servers(NamedTuple):
+    """A server that requires tokens, one that requires client certificates, and the files."""
 
     tokens: str
     certificates: str
@@ -32,8 +32,8 @@ class Place(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def place(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("place")
+def servers(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("servers")
     authority, issuer = Authority(), Issuer()
     ca = folder / "ca.pem"
     ca.write_bytes(authority.certificate)
@@ -47,35 +47,35 @@ def place(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     token.write_text(issuer.sign("alice") + "\n")
     tls = {"tls_certificate_file": str(certificate), "tls_key_file": str(key)}
     with issuer.serving() as keys:
-        wants_tokens = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_keys": keys}
-        wants_certificates = {"tls_client_ca_file": str(ca)}
+        token_settings = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_keys": keys}
+        certificate_settings = {"tls_client_ca_file": str(ca)}
         with (
             running_server(
-                settings_for(aws.endpoint_url, **tls, **wants_tokens), io.StringIO()
+                settings_for(aws.endpoint_url, **tls, **token_settings), io.StringIO()
             ) as first,
             running_server(
-                settings_for(aws.endpoint_url, **tls, **wants_certificates), io.StringIO()
+                settings_for(aws.endpoint_url, **tls, **certificate_settings), io.StringIO()
             ) as second,
         ):
             cert, own_key = paths["client"]
-            yield Place(str(first), str(second), str(ca), str(cert), str(own_key), str(token))
+            yield Servers(str(first), str(second), str(ca), str(cert), str(own_key), str(token))
 
 
-def test_a_token_over_tls(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--address", place.tokens, "--ca-file", place.ca, "--token-file", place.token]
+def test_a_token_is_sent_over_tls(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--address", servers.tokens, "--ca-file", servers.ca, "--token-file", servers.token]
     assert main(["get", FAILED, "--json", *options]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == FAILED
     assert main(["health", *options]) == 0
 
 
-def test_variables_say_the_same(
-    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_variables_replace_options(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in {
-        "TASKGATE_ADDRESS": place.certificates,
-        "TASKGATE_CA_FILE": place.ca,
-        "TASKGATE_CERT_FILE": place.cert,
-        "TASKGATE_KEY_FILE": place.key,
+        "TASKGATE_ADDRESS": servers.certificates,
+        "TASKGATE_CA_FILE": servers.ca,
+        "TASKGATE_CERT_FILE": servers.cert,
+        "TASKGATE_KEY_FILE": servers.key,
         "TASKGATE_TLS": "1",
     }.items():
         monkeypatch.setenv(name, value)
@@ -83,31 +83,33 @@ def test_variables_say_the_same(
     assert json.loads(capsys.readouterr().out)["name"] == FAILED
 
 
-def test_who_has_no_token_is_told_so(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["get", FAILED, "--address", place.tokens, "--ca-file", place.ca]) == 1
+def test_a_call_without_a_token_prints_the_reason(
+    servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["get", FAILED, "--address", servers.tokens, "--ca-file", servers.ca]) == 1
     assert "IDENTITY_MISSING" in capsys.readouterr().err
 
 
-def test_a_target_is_sent(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--address", place.certificates, "--ca-file", place.ca, "--target", "studio"]
-    own = ["--cert-file", place.cert, "--key-file", place.key]
+def test_a_target_is_sent(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--address", servers.certificates, "--ca-file", servers.ca, "--target", "studio"]
+    own = ["--cert-file", servers.cert, "--key-file", servers.key]
     assert main(["get", FAILED, *options, *own]) == 1
     assert "studio" in capsys.readouterr().err
 
 
-def test_what_does_not_fit_together_is_told_before_anything_is_sent(
-    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_contradicting_options_fail_before_a_call(
+    servers: Servers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     absent = str(tmp_path / "absent.pem")
     for options, word in (
-        (["--token-file", place.token], "TLS"),
-        (["--cert-file", place.cert], "key"),
+        (["--token-file", servers.token], "TLS"),
+        (["--cert-file", servers.cert], "key"),
         (["--ca-file", absent], absent),
         (["--tls", "--token-file", absent], absent),
     ):
-        assert main(["info", "--address", place.tokens, *options]) == 2
+        assert main(["info", "--address", servers.tokens, *options]) == 2
         assert word in capsys.readouterr().err
 
 
-def test_the_server_knows_the_variables_of_the_command_line() -> None:
+def test_the_server_accepts_the_variables_of_the_command_line() -> None:
     assert set(VARIABLES) == COMMAND_LINE_VARIABLES

@@ -136,7 +136,7 @@ def test_a_call_to_aws_that_hangs_ends_with_the_callers_time_or_the_servers_limi
             assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
             assert error.reason == "TIME_LIMIT_EXCEEDED"
             client = Client(channel)
-            error = error_of(lambda: client.get_task(TASK, time_limit=0.3))
+            error = error_of(lambda: client.get_task(TASK, timeout=0.3))
             assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 

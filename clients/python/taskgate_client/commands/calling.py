@@ -1,4 +1,4 @@
-"""What commands that call a server have in common: connection, consoles, errors, exit codes."""
+"""What commands that call a server share: the connection, output, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -19,83 +19,83 @@ from rich.console import Console
 from taskgate.v1 import task_pb2
 from taskgate_client import render
 from taskgate_client.client import Client
-from taskgate_client.commands.connecting import connected
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.connection import connect_from
+from taskgate_client.commands.exit_codes import ExitCode
 from taskgate_client.errors import CallError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Screen:
-    """Where a command writes, and where its time comes from."""
+class Output:
+    """Where a command prints, and its clock."""
 
     out: Console = field(default_factory=Console)
     err: Console = field(default_factory=lambda: Console(stderr=True))
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def tell(self, error: CallError) -> Exit:
-        """Writes an error to stderr and gives the exit code for it."""
+    def print_error(self, error: CallError) -> ExitCode:
+        """Print an error to stderr and return its exit code."""
         self.err.print(render.error(error))
-        return exit_of(error)
+        return exit_code_of(error)
 
 
-Act = Callable[[Client, Screen, Namespace], Exit]
+Body = Callable[[Client, Output, Namespace], ExitCode]
 
 
-def command(act: Act) -> Callable[[Namespace], int]:
-    """A command, of what it does with a client."""
+def command(body: Body) -> Callable[[Namespace], int]:
+    """Decorate the body of a command: connect a client, run the body, and print its errors."""
 
-    @wraps(act)
+    @wraps(body)
     def run(options: Namespace) -> int:
-        screen = Screen()
+        output = Output()
         try:
-            connection = connected(options)
+            connection = connect_from(options)
         except (OSError, ValueError) as error:
             sys.stderr.write(f"taskgate: {error}\n")
-            return Exit.USAGE
+            return ExitCode.USAGE
         with connection as client:
             try:
-                return act(client, screen, options)
+                return body(client, output, options)
             except CallError as error:
-                return screen.tell(error)
+                return output.print_error(error)
 
     return run
 
 
-def exit_of(error: CallError) -> Exit:
-    """The exit code for an error."""
+def exit_code_of(error: CallError) -> ExitCode:
+    """Return the exit code for an error."""
     if error.code is grpc.StatusCode.NOT_FOUND:
-        return Exit.NOT_FOUND
+        return ExitCode.NOT_FOUND
     if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return Exit.TIME_UP
-    return Exit.FAILURE
+        return ExitCode.TIMED_OUT
+    return ExitCode.FAILURE
 
 
-def exit_of_all(errors: Iterable[CallError]) -> Exit:
-    """The exit code for some errors of one command: theirs, if it is one and the same."""
-    codes = {exit_of(error) for error in errors}
-    return codes.pop() if len(codes) == 1 else Exit.FAILURE if codes else Exit.OK
+def exit_code_of_all(errors: Iterable[CallError]) -> ExitCode:
+    """Return the exit code that the errors have in common, else FAILURE; OK without errors."""
+    codes = {exit_code_of(error) for error in errors}
+    return codes.pop() if len(codes) == 1 else ExitCode.FAILURE if codes else ExitCode.OK
 
 
 def view_of(options: Namespace) -> task_pb2.TaskView.ValueType:
-    """The view that was asked for."""
+    """Return the view that `--view` selects."""
     return task_pb2.TaskView.Value(f"TASK_VIEW_{options.view.upper()}")
 
 
 def as_json(message: Message) -> dict[str, Any]:
-    """A message as protobuf's JSON, which has AWS's and AIP's camelCase names."""
+    """Convert a message to protobuf's JSON form, whose names are in camelCase."""
     return json_format.MessageToDict(message)
 
 
 def error_as_json(error: CallError) -> dict[str, Any]:
-    """An error as JSON."""
+    """Convert an error to a JSON object."""
     return {"code": error.code.name, "message": error.message, "reason": error.reason}
 
 
 def write_json(value: dict[str, Any]) -> None:
-    """Writes an object as one line, at once."""
+    """Write an object as one line to stdout and flush."""
     text = json.dumps(value, ensure_ascii=False)
     if not (text.isascii() and text.isprintable()):
-        # All of them are in strings, where JSON has an escape for each.
+        # Such characters occur only inside strings, where JSON has an escape for each.
         text = "".join(json.dumps(each)[1:-1] if render.is_hidden(each) else each for each in text)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`taskgate watch`, `wait` and `logs`: what they print, and their exit codes."""
+"""Output and exit codes of `taskgate watch`, `wait` and `logs`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NAME = f"{RUN}/tasks/1"
         ({}, task_watch_pb2.WATCH_END_REASON_GONE, 5),
     ],
 )
-def test_watch_ends_with_a_code_for_what_became_of_the_tasks(
+def test_watch_exits_with_the_code_of_the_tasks(
     run: Run, fake: FakeTaskService, states: dict[str, int], reason: int, code: int
 ) -> None:
     fake.script("WatchTasks", [*snapshot(), end(reason, None, **states)])
@@ -69,7 +69,7 @@ PARENTS: list[tuple[task_pb2.ParentStatus, dict[str, int], int, str]] = [
         parent_status("CANCELLED", "DELETED"),
         {"SUCCEEDED": 1},
         4,
-        "omics run 1234567 CANCELLED (AWS says DELETED)",
+        "omics run 1234567 CANCELLED (AWS: DELETED)",
     ),
     (
         parent_status(
@@ -79,7 +79,7 @@ PARENTS: list[tuple[task_pb2.ParentStatus, dict[str, int], int, str]] = [
         ),
         {},
         3,
-        "omics run 1234567 FAILED (AWS says CREATE_FAILED): the template could not be expanded",
+        "omics run 1234567 FAILED (AWS: CREATE_FAILED): the template could not be expanded",
     ),
     (
         parent_status("SUCCEEDED", "SUCCEEDED", lifecycle_status="CREATE_COMPLETE"),
@@ -91,13 +91,13 @@ PARENTS: list[tuple[task_pb2.ParentStatus, dict[str, int], int, str]] = [
         parent_status("SUCCEEDED", "SUCCEEDED", lifecycle_status="ARCHIVED"),
         {"QUEUED": 1},
         4,
-        "omics run 1234567 SUCCEEDED (AWS says ARCHIVED)",
+        "omics run 1234567 SUCCEEDED (AWS: ARCHIVED)",
     ),
 ]
 
 
 @pytest.mark.parametrize("case", PARENTS)
-def test_the_end_of_the_parent_itself_is_printed_and_gives_the_exit_code(
+def test_an_ended_parent_is_printed_and_sets_the_exit_code(
     run: Run,
     fake: FakeTaskService,
     capsys: pytest.CaptureFixture[str],
@@ -125,7 +125,7 @@ def test_the_end_of_the_parent_itself_is_printed_and_gives_the_exit_code(
     assert line in " ".join(capsys.readouterr().err.split())
 
 
-def test_tasks_that_can_never_settle_are_not_called_settled(
+def test_watch_reports_tasks_that_can_never_settle(
     run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parent = parent_status("CANCELLED", "CANCELLED")
@@ -134,7 +134,7 @@ def test_tasks_that_can_never_settle_are_not_called_settled(
     assert "ended, with tasks that can never settle: 2 PENDING; " in capsys.readouterr().out
 
 
-def test_watch_as_lines(
+def test_watch_prints_lines(
     run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = task(1, task_pb2.TASK_STATE_FAILED, failure_reason="SERVICE_ERROR")
@@ -154,19 +154,23 @@ def test_watch_as_lines(
     assert run("watch", RUN) == 3
     lines = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
     lost = lines.pop(5)
-    assert lost.startswith("lost the server (UNAVAILABLE: the server stops); trying again in ")
+    assert lost.startswith(
+        "connection lost (UNAVAILABLE: the server is shutting down); reconnecting in "
+    )
     assert lines == [
         "snapshot of 2 tasks: 2 RUNNING",
         f"{RUN}/tasks/1 RUNNING -> FAILED: SERVICE_ERROR",
-        f"{RUN}/tasks/3 is new: RUNNING",
-        f"{RUN}/tasks/2 is gone, was RUNNING",
-        f"{RUN}/tasks/3 still RUNNING, AWS says WORD_4",
-        "going on where it was",
+        f"{RUN}/tasks/3 added: RUNNING",
+        f"{RUN}/tasks/2 removed, was RUNNING",
+        f"{RUN}/tasks/3 still RUNNING, AWS: WORD_4",
+        "resumed",
         "all settled: 1 SUCCEEDED, 1 FAILED",
     ]
 
 
-def test_watch_as_json(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]) -> None:
+def test_watch_prints_json(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
     beat = task_watch_pb2.Heartbeat(upstream_error=status(grpc.StatusCode.UNAVAILABLE, "AWS"))
     beat.staleness.FromSeconds(2)
     fake.script(
@@ -181,11 +185,11 @@ def test_watch_as_json(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFi
     )
     assert run("watch", NAME, f"{RUN}/tasks/2", "--json") == 0
     assert list(fake.requests["WatchTasks"][0].names) == [NAME, f"{RUN}/tasks/2"]
-    begin, told, ended, changed, heartbeat, lost, resumed, last = json_lines(
+    begin, listed, ended, changed, heartbeat, lost, resumed, last = json_lines(
         capsys.readouterr().out
     )
     assert begin == {"event": "snapshot_begin", "reason": "SNAPSHOT_REASON_NEW_WATCH"}
-    assert told["event"] == "snapshot_task"
+    assert listed["event"] == "snapshot_task"
     assert ended == {"event": "snapshot_end", "taskCount": 1}
     assert changed["event"] == "change"
     assert changed["kind"] == 78
@@ -219,22 +223,24 @@ def test_watch_as_json(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFi
         (task_pb2.TASK_STATE_FAILED, ["--state", "RUNNING"], 3),
     ],
 )
-def test_wait(run: Run, fake: FakeTaskService, state: int, arguments: list[str], code: int) -> None:
+def test_wait_exits_with_the_code_of_the_state(
+    run: Run, fake: FakeTaskService, state: int, arguments: list[str], code: int
+) -> None:
     fake.script("WaitTask", task_watch_pb2.WaitTaskResponse(task=task(1, state), done=True))
     assert run("wait", NAME, *arguments) == code
     assert len(fake.requests["WaitTask"][0].states) == len(arguments) // 2
 
 
-def test_wait_until_the_time_is_up(
+def test_wait_times_out(
     run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake.script("WaitTask", task_watch_pb2.WaitTaskResponse(task=task(1)))
-    assert run("wait", NAME, "--time-limit", "0.5s", "--json") == 124
-    told = capsys.readouterr()
-    (answer,) = json_lines(told.out)
-    assert isinstance(answer["task"], dict)
-    assert answer["task"]["name"] == NAME
-    assert "the time is up, and the task is RUNNING" in told.err
+    assert run("wait", NAME, "--timeout", "0.5s", "--json") == 124
+    printed = capsys.readouterr()
+    (response,) = json_lines(printed.out)
+    assert isinstance(response["task"], dict)
+    assert response["task"]["name"] == NAME
+    assert "timed out while the task is RUNNING" in printed.err
 
 
 def log(*messages: str, attempts: int = 1) -> list[task_log_pb2.StreamTaskLogsResponse]:
@@ -249,7 +255,9 @@ def log(*messages: str, attempts: int = 1) -> list[task_log_pb2.StreamTaskLogsRe
     ]
 
 
-def test_logs(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_prints_lines(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
+) -> None:
     fake.script("StreamTaskLogs", log("frame 7\n", "\x1b[1mdone\x1b[0m"))
     arguments = ["-f", "--tail", "5", "--limit", "9", "--since", "10m", "--attempt", "1"]
     assert run("logs", NAME, *arguments) == 0
@@ -267,11 +275,11 @@ def test_logs(run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str
     }
 
 
-def test_logs_of_a_task_that_never_ran(
+def test_logs_reports_a_task_that_never_ran(
     run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake.script("StreamTaskLogs", log(attempts=0))
     assert run("logs", NAME) == 0
-    told = capsys.readouterr()
-    assert not told.out
-    assert "never run" in told.err
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert "never run" in printed.err

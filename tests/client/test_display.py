@@ -1,4 +1,4 @@
-"""The picture of a watch, as a terminal of fixed size shows it."""
+"""The live display of a watch on a terminal of fixed size."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from taskgate_client import (
     WatchEnd,
     WatchEvent,
 )
-from taskgate_client.render import WatchPicture
-from taskgate_client.render.words import printable, short_name, span
+from taskgate_client.render import WatchDisplay
+from taskgate_client.render.text import printable, short_name, span
 from tests.support.fake_service import RUN, task
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -43,10 +43,10 @@ def stamp(seconds: float) -> Timestamp:
     return message
 
 
-def shown(picture: WatchPicture, seconds: float, height: int = 24) -> list[str]:
+def shown(display: WatchDisplay, seconds: float, height: int = 24) -> list[str]:
     console = Console(width=80, height=height, record=True, file=None, quiet=False)
     with console.capture() as captured:
-        console.print(picture.render(at(seconds), height))
+        console.print(display.render(at(seconds), height))
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
@@ -54,14 +54,14 @@ def changed(now: task_pb2.Task, before: task_pb2.TaskState.ValueType) -> TaskCha
     return TaskChange(task=now, kind=UPDATED, previous_state=before)
 
 
-def picture_of(*events: tuple[float, WatchEvent]) -> WatchPicture:
-    picture = WatchPicture(RUN, START)
+def display_of(*events: tuple[float, WatchEvent]) -> WatchDisplay:
+    display = WatchDisplay(RUN, START)
     for seconds, event in events:
-        picture.apply(event, at(seconds))
-    return picture
+        display.apply(event, at(seconds))
+    return display
 
 
-def test_a_run_at_work() -> None:
+def test_a_run_with_active_and_failed_tasks() -> None:
     tasks = (
         task(1, SUCCEEDED),
         task(2, RUNNING, start_time=stamp(-65), display_name="BwaMem2"),
@@ -69,84 +69,84 @@ def test_a_run_at_work() -> None:
         task(4, task_pb2.TASK_STATE_PENDING),
     )
     failed = task(3, FAILED, end_time=stamp(28), failure_reason="SERVICE_ERROR")
-    picture = picture_of(
+    display = display_of(
         (0, Snapshot(tasks=tasks, reason=NEW)),
         (30, changed(failed, RUNNING)),
         (58, Heartbeat(staleness=1.0, next_poll=5)),
     )
-    assert shown(picture, 60) == [
+    assert shown(display, 60) == [
         "omics run 1234567  1m00s",
         "PENDING    ━━━━━━━━━━                                1  25%",
         "RUNNING    ━━━━━━━━━━                                1  25%",
         "SUCCEEDED  ━━━━━━━━━━                                1  25%",
         "FAILED     ━━━━━━━━━━                                1  25%",
-        "2 of 4 settled, 1.0 a minute, at that pace 2m00s to go",
-        "at work",
+        "2 of 4 settled, 1.0 per minute, about 2m00s left",
+        "active",
         "2  BwaMem2  RUNNING  2m05s",
-        "in trouble",
+        "failed or blocked",
         "3  FAILED SERVICE_ERROR  32s ago",
-        "AWS was asked 3s ago, next in 3s",
+        "AWS polled 3s ago, next poll in 3s",
     ]
 
 
-def test_nothing_yet() -> None:
-    assert shown(picture_of(), 3) == ["omics run 1234567  3s", "waiting for the first answer"]
+def test_a_display_without_events() -> None:
+    assert shown(display_of(), 3) == ["omics run 1234567  3s", "waiting for the first response"]
 
 
-def test_a_lost_server_and_one_that_is_back() -> None:
+def test_a_lost_connection_and_one_that_is_back() -> None:
     lost = Reconnecting(
         error=CallError(grpc.StatusCode.UNAVAILABLE, "Socket closed"), delay=4, failures=1
     )
-    picture = picture_of((0, Snapshot(tasks=(), reason=NEW)), (10, lost))
-    assert shown(picture, 11)[-1] == (
-        "trying again in 3 s, the server is lost: UNAVAILABLE: Socket closed AWS was ask…"
+    display = display_of((0, Snapshot(tasks=(), reason=NEW)), (10, lost))
+    assert shown(display, 11)[-1] == (
+        "reconnecting in 3 s, connection lost: UNAVAILABLE: Socket closed AWS polled 11s…"
     )
-    assert shown(picture, 15)[-1].startswith("trying again, the server is lost")
-    picture.apply(Resumed(), at(16))
-    assert shown(picture, 20)[-1] == "AWS was asked 20s ago, reconnected 1x"
-    picture.apply(changed(task(1, SUCCEEDED), RUNNING), at(21))
-    assert shown(picture, 22)[-1] == "AWS was asked 1s ago, reconnected 1x"
+    assert shown(display, 15)[-1].startswith("reconnecting, connection lost")
+    display.apply(Resumed(), at(16))
+    assert shown(display, 20)[-1] == "AWS polled 20s ago, reconnected 1x"
+    display.apply(changed(task(1, SUCCEEDED), RUNNING), at(21))
+    assert shown(display, 22)[-1] == "AWS polled 1s ago, reconnected 1x"
 
 
-def test_aws_that_cannot_be_asked() -> None:
+def test_a_failed_poll_of_aws() -> None:
     error = CallError(grpc.StatusCode.UNAVAILABLE, "no route")
-    picture = picture_of((0, Heartbeat(staleness=90, upstream_error=error)))
-    assert shown(picture, 1)[-1] == (
-        "AWS cannot be asked: UNAVAILABLE: no route AWS was asked 1m31s ago"
+    display = display_of((0, Heartbeat(staleness=90, upstream_error=error)))
+    assert shown(display, 1)[-1] == (
+        "polling AWS failed: UNAVAILABLE: no route AWS polled 1m31s ago"
     )
 
 
-def test_the_end() -> None:
+def test_the_end_of_a_watch() -> None:
     end = WatchEnd(
         reason=task_watch_pb2.WATCH_END_REASON_SETTLED, counts=task_pb2.TaskCounts(settled=True)
     )
-    picture = picture_of((0, Snapshot(tasks=(task(1, SUCCEEDED),), reason=NEW)), (5, end))
-    assert shown(picture, 9)[-1] == "all settled"
+    display = display_of((0, Snapshot(tasks=(task(1, SUCCEEDED),), reason=NEW)), (5, end))
+    assert shown(display, 9)[-1] == "all settled"
     failed = task_pb2.ParentStatus(
         name="omics/runs/1", state=FAILED, native_state="FAILED", ended=True, failure_reason="X"
     )
-    picture = picture_of(
+    display = display_of(
         (0, Snapshot(tasks=(), reason=NEW)), (5, replace(end, parent_status=failed))
     )
-    assert shown(picture, 9)[-2:] == ["all settled", "omics run 1 FAILED: X"]
+    assert shown(display, 9)[-2:] == ["all settled", "omics run 1 FAILED: X"]
 
 
 def test_long_lists_are_cut_to_the_terminal() -> None:
     running = tuple(task(number, RUNNING) for number in range(500))
     failed = tuple(task(number, FAILED) for number in range(500, 1_000))
-    picture = picture_of((0, Snapshot(tasks=running + failed, reason=NEW)))
+    display = display_of((0, Snapshot(tasks=running + failed, reason=NEW)))
     for height in (12, 24, 50):
-        lines = shown(picture, 1, height)
+        lines = shown(display, 1, height)
         assert len(lines) <= max(height, 14)
         assert sum(line.startswith("and ") for line in lines) == 2
 
 
-def test_a_state_of_a_newer_server_has_a_bar_too() -> None:
-    picture = picture_of((0, Snapshot(tasks=(task(1, 77),), reason=NEW)))
-    assert shown(picture, 1)[1].startswith("state 77  ━━━━")
+def test_an_unknown_state_has_a_bar() -> None:
+    display = display_of((0, Snapshot(tasks=(task(1, 77),), reason=NEW)))
+    assert shown(display, 1)[1].startswith("state 77  ━━━━")
 
 
-def test_watched_tasks_keep_what_the_events_say() -> None:
+def test_watched_tasks_follow_the_events() -> None:
     watched = WatchedTasks()
     watched.apply(Snapshot(tasks=(task(1), task(2)), reason=NEW))
     watched.apply(changed(task(1, SUCCEEDED), RUNNING))
@@ -161,7 +161,7 @@ def test_watched_tasks_keep_what_the_events_say() -> None:
     assert watched.counts == {RUNNING: 1}
 
 
-def test_words() -> None:
+def test_durations_and_names_are_short() -> None:
     assert [span(seconds) for seconds in (-1, 8.9, 185, 8_040, 273_600)] == [
         "0s",
         "8s",

@@ -24,7 +24,7 @@ from tests.support.fake_service import (
 def updated(*refused: str) -> Callable[..., task_update_pb2.BatchUpdateTasksResponse]:
     forbidden = status(grpc.StatusCode.FAILED_PRECONDITION, "its state forbids it")
 
-    def answer(
+    def respond(
         request: task_update_pb2.BatchUpdateTasksRequest,
     ) -> task_update_pb2.BatchUpdateTasksResponse:
         return task_update_pb2.BatchUpdateTasksResponse(
@@ -36,32 +36,32 @@ def updated(*refused: str) -> Callable[..., task_update_pb2.BatchUpdateTasksResp
             ]
         )
 
-    return answer
+    return respond
 
 
-@pytest.mark.parametrize("verb", ["cancel", "retry", "suspend"])
-def test_verbs(
-    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str], verb: str
+@pytest.mark.parametrize("action", ["cancel", "retry", "suspend"])
+def test_update_commands_send_one_batch_and_print_each_result(
+    run: Run, fake: FakeTaskService, capsys: pytest.CaptureFixture[str], action: str
 ) -> None:
     fake.script("BatchUpdateTasks", updated("b"))
-    assert run(verb, "a", "a", "--reason", "wrong camera") == 0
-    assert capsys.readouterr().out == f"{verb}: a\n"
+    assert run(action, "a", "a", "--reason", "wrong camera") == 0
+    assert capsys.readouterr().out == f"{action}: a\n"
     (request,) = fake.requests["BatchUpdateTasks"]
-    action = task_update_pb2.TaskAction.Value(f"TASK_ACTION_{verb.upper()}")
-    assert [(each.name, each.action) for each in request.updates] == [("a", action)]
+    value = task_update_pb2.TaskAction.Value(f"TASK_ACTION_{action.upper()}")
+    assert [(each.name, each.action) for each in request.updates] == [("a", value)]
     assert request.reason == "wrong camera"
     assert request.request_id
-    assert run(verb, "a", "b") == 1
-    told = capsys.readouterr()
-    assert "its state forbids it" in told.err
-    assert run(verb, "a", "b", "--json") == 1
-    fine, refused = json_lines(capsys.readouterr().out)
-    assert fine == {"name": "a", "error": None}
+    assert run(action, "a", "b") == 1
+    printed = capsys.readouterr()
+    assert "its state forbids it" in printed.err
+    assert run(action, "a", "b", "--json") == 1
+    accepted, refused = json_lines(capsys.readouterr().out)
+    assert accepted == {"name": "a", "error": None}
     assert isinstance(refused["error"], dict)
     assert refused["error"]["code"] == "FAILED_PRECONDITION"
 
 
-def test_a_verb_for_all_of_a_parent_asks_first(
+def test_an_update_of_a_parent_needs_confirmation(
     run: Run,
     fake: FakeTaskService,
     capsys: pytest.CaptureFixture[str],
@@ -72,7 +72,7 @@ def test_a_verb_for_all_of_a_parent_asks_first(
     arguments = ("retry", "--parent", RUN, "--filter", "state = FAILED")
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # no terminal
     assert run(*arguments) == 2
-    assert "--yes is missing; it would be 1001 tasks" in capsys.readouterr().err
+    assert "this affects 1001 tasks; confirm with --yes" in capsys.readouterr().err
     assert not fake.requests["BatchUpdateTasks"]
     assert run(*arguments, "--yes") == 0
     assert [len(each.updates) for each in fake.requests["BatchUpdateTasks"]] == [1_000, 1]
