@@ -62,7 +62,7 @@ def test_they_notice_it_without_the_defence(sites: Sites) -> None:
     metadata = site.token("bob")
     quiet = asyncio.run(experience(site, metadata))
     with attacked(site, CONTROL, seconds=20):
-        during = asyncio.run(experience(site, metadata, calls=10))
+        during = asyncio.run(experience(site, metadata, calls=3))
     assert is_noticed(quiet, during), (quiet, during)
 
 
