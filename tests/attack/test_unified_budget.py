@@ -78,7 +78,7 @@ def field(method: str, name: str) -> int:
 
 
 def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
-    """The response or error of a request, and its CPU seconds: the faster of two calls if need be."""
+    """Return the response or error of a request, and its CPU seconds."""
     assert len(data) <= MAX_BYTES
 
     async def respond() -> Any:

@@ -41,7 +41,7 @@ _PYTHON: dict[str, type | tuple[type, ...]] = {
 
 @pytest.fixture(autouse=True)
 def every_answer_fits_the_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Judges each answer that an emulator makes in this process; canned ones are the test's own."""
+    """Check each response of an emulator in this process; those that a test sets are its own."""
     found: list[str] = []
     perform = Dispatcher._perform
 
