@@ -64,7 +64,7 @@ def rpcs() -> dict[str, Rpc]:
         version="0",
         operation_counts={spec.name: 0 for spec in SERVICES},
     )
-    served = [reads, Updates(backends, hub.touched), Watches(hub, 1.0), Mock(spec=Rest)]
+    served = [reads, Updates(backends, hub.refresh), Watches(hub, 1.0), Mock(spec=Rest)]
     return {rpc.method.rpartition("/")[2]: rpc for rpc in make_rpcs(served)}
 
 
