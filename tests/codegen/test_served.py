@@ -66,7 +66,7 @@ def test_response_survives_a_round_trip(
     to_params = RequestCompiler().structure(shape, descriptor)
     synthesizer = Synthesizer(wire=True)
     for variant in VARIANTS:
-        body = synthesizer.answer(operation, variant).body
+        body = synthesizer.response(operation, variant).body
         assert isinstance(body, dict)
         judge = parsed(shape, body)
 
@@ -76,4 +76,4 @@ def test_response_survives_a_round_trip(
         params = to_params.convert(message, ROOT, Validation())
         assert differences(judge, params, "answer") == []
         assert naming.UNRECOGNIZED_VALUES not in str(message)
-    assert synthesizer.everything_seen
+    assert synthesizer.everything_used
