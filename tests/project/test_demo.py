@@ -32,7 +32,7 @@ def test_the_demo_ends_with_a_summary_of_a_job_and_a_run() -> None:
     assert "deadline job job-" in job
     for part in (job, run):
         # There is a rate only where a task has settled while it was watched.
-        assert re.search(r"^\d+ of \d+ settled, [\d.]+ a minute", part, re.MULTILINE)
+        assert re.search(r"^\d+ of \d+ settled, [\d.]+ per minute", part, re.MULTILINE)
         assert re.search(r"^SUCCEEDED +━", part, re.MULTILINE)
         assert "AWS polled" in part
 
