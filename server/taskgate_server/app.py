@@ -27,7 +27,7 @@ from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback, is_unix
 from taskgate_server.reloading import FileFaultError, Reloading
 from taskgate_server.rpcs_in_flight import RpcsInFlight
-from taskgate_server.server import BackgroundWork, Handlers, Limits, Ports, Server
+from taskgate_server.server import BackgroundWork, Handlers, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
 from taskgate_server.telemetry import LOG, LineFormat, LogOutput, LogWriter
@@ -153,7 +153,7 @@ def build(
         return [reception, *([admin] if admin is not None else []), *loaded]
 
     server = Server(
-        _ports(settings, certificates),
+        _ports(settings, certificates, guard),
         Handlers(
             {f"/{rpc.method}": public.handler(rpc) for rpc in readiness.health.rpcs()},
             load_handlers,
@@ -161,7 +161,7 @@ def build(
         ),
         in_flight,
         readiness,
-        _limits(settings, guard),
+        settings,
         BackgroundWork(
             supervision=supervision,
             tasks=[
@@ -215,8 +215,8 @@ def _certificates(settings: Settings) -> tls.Certificates | None:
         raise SettingsError([str(fault)]) from None
 
 
-def _ports(settings: Settings, certificates: tls.Certificates | None) -> Ports:
-    """Return the addresses to listen on."""
+def _ports(settings: Settings, certificates: tls.Certificates | None, guard: Guard | None) -> Ports:
+    """Return the ports to listen on. On loopback, connections are unlimited."""
     credentials, health = None, None
     if certificates is not None:
         mutual = settings.tls_client_ca_file is not None
@@ -229,6 +229,11 @@ def _ports(settings: Settings, certificates: tls.Certificates | None) -> Ports:
         credentials=credentials,
         health=health,
         are_shared=settings.workers > 1,
+        connection_limits=None
+        if guard is None
+        else ConnectionLimits(
+            per_address=settings.max_connections_per_address, total=settings.max_connections
+        ),
     )
 
 
@@ -253,24 +258,6 @@ def _public_stages(guard: Guard | None, reception: Reception) -> list[Stage]:
 
 def _refusals(guard: Guard | None) -> Refusals:
     return Refusals(guard.limits if guard is not None else None)
-
-
-def _limits(settings: Settings, guard: Guard | None) -> Limits:
-    """Return the limits of messages and connections. On loopback, connections are unlimited."""
-    connections = ConnectionLimits(
-        per_address=settings.max_connections_per_address, total=settings.max_connections
-    )
-    return Limits(
-        max_request_bytes=settings.max_request_bytes,
-        max_connection_age=settings.max_connection_age_seconds,
-        max_connection_age_grace=settings.max_connection_age_grace_seconds,
-        max_connection_idle=settings.max_connection_idle_seconds,
-        max_streams=settings.max_streams_per_connection,
-        keepalive=settings.keepalive_seconds,
-        keepalive_timeout=settings.keepalive_timeout_seconds,
-        min_ping=settings.min_ping_seconds,
-        connections=connections if guard is not None else None,
-    )
 
 
 def _metrics(settings: Settings) -> Metrics | None:

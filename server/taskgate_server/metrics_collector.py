@@ -157,96 +157,80 @@ class MetricsCollector(Collector):
 
     def _gateways(self) -> Iterator[Metric]:
         """Yield the metrics of each AWS service of each target."""
-        gauges, counters, now = self._gateway_gauges, self._gateway_counters, self._clock()
-        yield gauges(
+        read, now = self._per_gateway, self._clock()
+        yield _gauges(
             "aws_ready",
             "1 if the service can be called: there are credentials, and it does not fail.",
-            lambda each: {"": each.not_ready_reason is None},
+            *read(lambda each: {"": each.not_ready_reason is None}),
         )
-        yield gauges(
+        yield _gauges(
             "breaker_state",
             "1 for the state of the circuit breaker.",
-            lambda each: {state.value: each.pipeline.breaker.state is state for state in State},
-            "state",
+            *read(
+                lambda each: {state.value: each.pipeline.breaker.state is state for state in State},
+                "state",
+            ),
         )
-        yield counters(
+        yield _counters(
             "breaker_refused",
             "Calls that the circuit breaker refused.",
-            lambda each: {"": each.pipeline.breaker.refused},
+            *read(lambda each: {"": each.pipeline.breaker.refused}),
         )
-        yield counters(
+        yield _counters(
             "aws_retries",
             "Calls to AWS that were sent again.",
-            lambda each: {"": each.pipeline.retries.count},
+            *read(lambda each: {"": each.pipeline.retries.count}),
         )
-        yield gauges(
+        yield _gauges(
             "aws_retry_budget",
             "Retries that may be sent now.",
-            lambda each: {"": each.pipeline.retries.budget.left},
+            *read(lambda each: {"": each.pipeline.retries.budget.left}),
         )
-        yield counters(
+        yield _counters(
             "reads",
             "Reads that may be shared, by the origin of the response: see operations.md.",
-            _reads,
-            "by",
+            *read(_reads, "by"),
         )
-        yield gauges("cache_entries", "Cached responses.", lambda each: {"": len(each.cache)})
-        yield gauges(
-            "cache_bytes", "Bytes of cached responses.", lambda each: {"": each.cache.size}
+        yield _gauges(
+            "cache_entries", "Cached responses.", *read(lambda each: {"": len(each.cache)})
         )
-        yield gauges(
+        yield _gauges(
+            "cache_bytes", "Bytes of cached responses.", *read(lambda each: {"": each.cache.size})
+        )
+        yield _gauges(
             "cache_oldest_seconds",
             "Age of the oldest cached response; 0 without any.",
-            lambda each: {"": 0 if each.cache.oldest is None else now - each.cache.oldest},
+            *read(lambda each: {"": 0 if each.cache.oldest is None else now - each.cache.oldest}),
         )
-        yield gauges(
+        yield _gauges(
             "batch_waiting",
             "Reads that wait to be sent in a batch.",
-            lambda each: each.batched_reads.waiting(),
-            "operation",
+            *read(lambda each: each.batched_reads.waiting(), "operation"),
         )
-        for name, description, read in (
+        for name, description, rate in (
             ("quota_rate", "Calls per second that may be sent.", RateLimiter.rate),
             ("quota_tokens", "Calls that may be sent at once.", RateLimiter.tokens_left),
             ("quota_waiting", "Calls that wait for their turn.", RateLimiter.waiting),
         ):
-            yield gauges(name, description, partial(_by_operation, read), "operation")
+            yield _gauges(name, description, *read(partial(_by_operation, rate), "operation"))
 
-    def _gateway_gauges(
-        self, name: str, description: str, read: Read, label: str | None = None
-    ) -> Metric:
-        return _gauges(name, description, *self._gateway_samples(read, label))
-
-    def _gateway_counters(
-        self, name: str, description: str, read: Read, label: str | None = None
-    ) -> Metric:
-        return _counters(name, description, *self._gateway_samples(read, label))
-
-    def _gateway_samples(self, read: Read, label: str | None) -> tuple[list[str], list[Sample]]:
+    def _per_gateway(self, read: Read, *label: str) -> tuple[list[str], list[Sample]]:
         """Return the labels and samples of a metric; `read` returns values by the last label."""
         samples: list[Sample] = [
-            ([*key, value] if label else key, float(number))
+            ([*key, value] if label else key, number)
             for key, gateway in self._sources.gateways.items()
             for value, number in read(gateway).items()
         ]
-        return ["target", "service", *([label] if label else [])], samples
+        return ["target", "service", *label], samples
 
     def _watches(self) -> Iterator[Metric]:
         served = self._sources.served()
-        for name, description, samples in (
-            ("pollers", "Shared pollers.", [([each.target], len(each.hub)) for each in served]),
-            (
-                "watchers",
-                "Watches and waits.",
-                [([each.target], each.hub.watchers) for each in served],
-            ),
-            (
-                "log_followers",
-                "Followed logs.",
-                [([each.target], len(each.logs.followed)) for each in served],
-            ),
-        ):
-            yield _gauges(name, description, ["target"], samples)
+        pollers = [([each.target], len(each.hub)) for each in served]
+        watchers = [([each.target], each.hub.watchers) for each in served]
+        followers = [([each.target], len(each.logs.followed)) for each in served]
+        yield _gauges("pollers", "Shared pollers.", ["target"], pollers)
+        yield _gauges("watchers", "Watches and waits.", ["target"], watchers)
+        yield _gauges("log_followers", "Followed logs.", ["target"], followers)
 
     def _events(self) -> Iterator[Metric]:
         queues = self._sources.queues
@@ -313,27 +297,27 @@ def _by_operation(read: Callable[[RateLimiter, str], float], gateway: Gateway) -
     return {operation: read(limiter, operation) for operation in limiter.operations}
 
 
-def _gauge(name: str, description: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"taskgate_{name}", description, value=value)
-
-
-def _counter(name: str, description: str, value: float) -> Metric:
-    return CounterMetricFamily(f"taskgate_{name}", description, value=value)
-
-
 def _gauges(
     name: str, description: str, labels: Sequence[str], samples: Iterable[Sample]
 ) -> Metric:
-    family = GaugeMetricFamily(f"taskgate_{name}", description, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
+    return _add(GaugeMetricFamily(f"taskgate_{name}", description, labels=labels), samples)
 
 
 def _counters(
     name: str, description: str, labels: Sequence[str], samples: Iterable[Sample]
 ) -> Metric:
-    family = CounterMetricFamily(f"taskgate_{name}", description, labels=labels)
+    return _add(CounterMetricFamily(f"taskgate_{name}", description, labels=labels), samples)
+
+
+def _add(family: GaugeMetricFamily | CounterMetricFamily, samples: Iterable[Sample]) -> Metric:
     for values, value in samples:
-        family.add_metric(values, value)
+        family.add_metric(values, float(value))
     return family
+
+
+def _gauge(name: str, description: str, value: float) -> Metric:
+    return _gauges(name, description, [], [([], value)])
+
+
+def _counter(name: str, description: str, value: float) -> Metric:
+    return _counters(name, description, [], [([], value)])

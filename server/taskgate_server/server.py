@@ -18,6 +18,7 @@ import grpc
 
 from taskgate_server.background_tasks import Background, BackgroundTask, Supervision
 from taskgate_server.calls import Handler
+from taskgate_server.config import Settings
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
 from taskgate_server.ports import Address, ListenError, is_unix, reserve
@@ -78,6 +79,8 @@ class Ports:
     """The plaintext port that serves health checks only; None for no such port."""
     are_shared: bool = False
     """Whether other workers listen there, too. Then the supervisor has reserved the ports."""
+    connection_limits: ConnectionLimits | None = None
+    """The limits of connections, per address and in total; None for no limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,59 +96,36 @@ class BackgroundWork:
     """Returns what is stopped when the server begins to shut down."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Limits of messages, connections and their streams; times are in seconds."""
-
-    max_request_bytes: int
-    """Of one message."""
-    max_connection_age: float | None = None
-    """The age at which a connection accepts no more calls, so that its caller makes another one,
-    with another replica if there is one. gRPC varies it at random by up to a tenth:
-    https://github.com/grpc/proposal/blob/master/A9-server-side-conn-mgt.md"""
-    max_connection_age_grace: float = 300.0
-    """The time after that in which its calls may end."""
-    max_connection_idle: float = 600.0
-    """The time after which a connection without calls is closed."""
-    max_streams: int = 10_000
-    """Calls in flight on one connection. gRPC resets streams that exceed it before the client knows
-    the limit, so that a burst on a new connection must not exceed it."""
-    keepalive: float = 30.0
-    """The time without data after which the server pings a client."""
-    keepalive_timeout: float = 10.0
-    """The time after which a connection is closed whose client has not responded to a ping."""
-    min_ping: float = 10.0
-    """The shortest interval between pings of a client, with or without calls. By default gRPC
-    allows one ping in five minutes, and none without calls in two hours:
-    https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md"""
-    connections: ConnectionLimits | None = None
-    """The limits of connections, per address and in total; None for no limits."""
-
-    def options(self) -> list[tuple[str, int]]:
-        """Return the limits as gRPC channel arguments."""
-        options = [
-            ("grpc.max_receive_message_length", self.max_request_bytes),
-            ("grpc.max_connection_idle_ms", round(self.max_connection_idle * 1000)),
-            ("grpc.max_concurrent_streams", self.max_streams),
-            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
-            # Until then, calls on a half-open connection count against their caller's limits.
-            ("grpc.keepalive_time_ms", round(self.keepalive * 1000)),
-            ("grpc.keepalive_timeout_ms", round(self.keepalive_timeout * 1000)),
-            # While a keepalive ping is in flight, gRPC waits for this time, 60 s by default.
-            ("grpc.http2.ping_timeout_ms", round(self.keepalive_timeout * 1000)),
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_ping_interval_without_data_ms", round(self.min_ping * 1000)),
+def channel_options(settings: Settings) -> list[tuple[str, int]]:
+    """Return the channel arguments of gRPC that depend on settings."""
+    options = [
+        ("grpc.max_receive_message_length", settings.max_request_bytes),
+        ("grpc.max_connection_idle_ms", round(settings.max_connection_idle_seconds * 1000)),
+        # gRPC resets streams that exceed this limit before the client knows it, so that a burst on
+        # a new connection must not exceed it.
+        ("grpc.max_concurrent_streams", settings.max_streams_per_connection),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        # Without pings, calls on a half-open connection count against their caller's limits.
+        ("grpc.keepalive_time_ms", round(settings.keepalive_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", round(settings.keepalive_timeout_seconds * 1000)),
+        # While a keepalive ping is in flight, gRPC waits for this time, 60 s by default.
+        ("grpc.http2.ping_timeout_ms", round(settings.keepalive_timeout_seconds * 1000)),
+        # By default gRPC allows one ping in five minutes, and none without calls in two hours:
+        # https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md
+        ("grpc.keepalive_permit_without_calls", 1),
+        (
+            "grpc.http2.min_ping_interval_without_data_ms",
+            round(settings.min_ping_seconds * 1000),
+        ),
+    ]
+    if settings.max_connection_age_seconds is not None:
+        # https://github.com/grpc/proposal/blob/master/A9-server-side-conn-mgt.md
+        grace = round(settings.max_connection_age_grace_seconds * 1000)
+        options += [
+            ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
+            ("grpc.max_connection_age_grace_ms", grace),
         ]
-        if self.connections is not None:
-            # The limit of one acceptor; it holds between two checks of all connections.
-            options.append(("grpc.max_allowed_incoming_connections", self.connections.total))
-        if self.max_connection_age is not None:
-            grace = round(self.max_connection_age_grace * 1000)
-            options += [
-                ("grpc.max_connection_age_ms", round(self.max_connection_age * 1000)),
-                ("grpc.max_connection_age_grace_ms", grace),
-            ]
-        return options
+    return options
 
 
 class Server:
@@ -156,7 +136,7 @@ class Server:
         handlers: the handlers of all RPCs.
         in_flight: counts the calls being served.
         readiness: the health that is reported.
-        limits: the limits of messages and connections.
+        settings: the limits of messages, streams and connections.
         work: what the server does besides serving calls.
     """
 
@@ -166,7 +146,7 @@ class Server:
         handlers: Handlers,
         in_flight: RpcsInFlight,
         readiness: Readiness,
-        limits: Limits,
+        settings: Settings,
         work: BackgroundWork,
     ) -> None:
         self._work = work
@@ -174,10 +154,9 @@ class Server:
         self._handlers = handlers
         self._in_flight = in_flight
         self._readiness = readiness
-        self._limits = limits
         self._background: set[asyncio.Task[None]] = set()
-        options = (
-            *limits.options(),
+        options = [
+            *channel_options(settings),
             # For the acceptors, which share the port; see `reserve`.
             ("grpc.so_reuseport", 1),
             # A fixed flow control window for each stream. By default gRPC lets the window grow with
@@ -192,7 +171,11 @@ class Server:
             # gRPC refuses some calls with more than the first, and all with more than the second.
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-        )
+        ]
+        if ports.connection_limits is not None:
+            # The limit of one acceptor; it holds between two checks of all connections.
+            total = ports.connection_limits.total
+            options.append(("grpc.max_allowed_incoming_connections", total))
         # A Unix socket cannot be shared: each acceptor would replace the previous one's.
         count = 1 if is_unix(ports.address.host) else ACCEPTORS
         self._acceptors = [grpc.aio.server(options=options) for _ in range(count)]
@@ -221,8 +204,8 @@ class Server:
             ) from None
         LOG.info("listening", extra={"address": str(address)})
         tasks = [*self._readiness.tasks, *self._work.tasks]
-        if self._limits.connections is not None:
-            enforce = partial(self._limits.connections.run, address.port)
+        if self._ports.connection_limits is not None:
+            enforce = partial(self._ports.connection_limits.run, address.port)
             tasks.append(BackgroundTask("connection_limits", enforce))
         for task in tasks:
             running = self._work.supervision.keep_running(task)
