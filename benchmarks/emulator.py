@@ -49,7 +49,7 @@ def main() -> int:
         [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     if process.stdout is None:
-        raise RuntimeError("it was asked for")
+        raise RuntimeError("caused by the benchmark")
     url, farm, queue, job, step, task = process.stdout.readline().split()
     start = time.monotonic() - started
     cores = sorted(os.sched_getaffinity(0))

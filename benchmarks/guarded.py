@@ -71,7 +71,7 @@ class Side:
     metadata: tuple[tuple[str, str], ...]
 
 
-async def ask(side: Side, method: str, request: bytes, calls: int) -> None:
+async def call(side: Side, method: str, request: bytes, calls: int) -> None:
     """So many calls by all callers together."""
     channels = [side.channel() for _ in range(CHANNELS)]
     numbers = iter(range(calls))
@@ -88,9 +88,9 @@ async def ask(side: Side, method: str, request: bytes, calls: int) -> None:
 
 def cost(side: Side, method: str, request: bytes, calls: int) -> float:
     """CPU of one call, in microseconds."""
-    asyncio.run(ask(side, method, request, CALLERS))
+    asyncio.run(call(side, method, request, CALLERS))
     before = side.process.cpu_seconds
-    asyncio.run(ask(side, method, request, calls))
+    asyncio.run(call(side, method, request, calls))
     return (side.process.cpu_seconds - before) / calls * 1e6
 
 

@@ -81,12 +81,12 @@ class Generator:
 
 def read(output: bytes) -> Load:
     """What `load.c` and the direct peer print."""
-    told: dict[str, Any] = json.loads(output)
+    report: dict[str, Any] = json.loads(output)
     return Load(
-        rate=told["answered"] / told["seconds"],
-        p50_ms=told["p50_ms"],
-        p99_ms=told["p99_ms"],
-        total=told["total"],
-        refused=told["refused"],
-        lost=told["lost"],
+        rate=report["answered"] / report["seconds"],
+        p50_ms=report["p50_ms"],
+        p99_ms=report["p99_ms"],
+        total=report["total"],
+        refused=report["refused"],
+        lost=report["lost"],
     )

@@ -139,7 +139,7 @@ def peer(
     return process(command, SERVER_CORE, stubs)
 
 
-def ask_stub(url: str, what: str) -> dict[str, int]:
+def query_stub(url: str, what: str) -> dict[str, int]:
     """The stub's control path: `reset?latency_ms=30` or `counts`."""
     with urllib.request.urlopen(f"{url}/_/{what}", timeout=10) as answer:  # noqa: S310  # it is ours
         counts: dict[str, int] = json.load(answer)

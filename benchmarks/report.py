@@ -121,7 +121,7 @@ def growth_table(growth: Sequence[Growth]) -> str:
 def quota_table(quota: Mapping[str, Quota]) -> str:
     """The quota scenario: one column for each server."""
     lines: dict[str, Callable[[Quota], str]] = {
-        "asked": lambda each: f"{each.asked:,}",
+        "calls": lambda each: f"{each.calls:,}",
         "answered": lambda each: f"{each.answered:,}",
         "fresh": lambda each: f"{each.fresh:.1%}",
         "refused": lambda each: (

@@ -46,7 +46,7 @@ class Bar:
 
 @dataclass(slots=True)
 class Results:
-    """Everything that was measured; what was not asked for is empty."""
+    """All measurements; those that were not chosen are empty."""
 
     machine: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 A real server process on a local AWS. Its memory, threads, files, asyncio tasks, pollers and
 watchers are looked at each second; in the end they must be what they were in the second third, and
-with nobody calling any more, nothing may be left. A status that no fault explains ends it at once.
+when the calls have ended, nothing may be left. A status that no fault explains ends it at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ EXPLAINED = {
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.CANCELLED,
 }
-"""By the faults; that none of them is a bug of ours, the server's own count of bugs tells."""
+"""By the faults; the server's own count of bugs shows that none of them is a bug."""
 
 RSS_SHARE, RSS_BYTES = 0.05, 8 * 2**20
 POOLED = {"threads": 2 * (32 + EXTRA_THREADS + 32), "files": 2 * (32 + EXTRA_THREADS)}
@@ -254,7 +254,7 @@ def soak(minutes: float) -> int:
         faults = [*load.strange[:10], *faults_of(samples)]
         idle = becomes_true(lambda: (place.left().rpcs, place.left().watchers) == (0, 0))
         if not idle:
-            faults.append(f"with nobody calling there is {place.left()}")
+            faults.append(f"after the last call there is {place.left()}")
         bugs = place.metrics.value("taskgate_bugs_total")
         if bugs:
             faults.append(f"{bugs:.0f} bugs in the log")

@@ -83,7 +83,7 @@ def server(url: str) -> Iterator[tuple[int, str]]:
             ready += entry["message"] == "AWS service ready"
             if ready == 2:  # noqa: PLR2004  # both
                 break
-        # Nobody reads the log any more; a full pipe would stop the server.
+        # The log is not read any more, and a full pipe would stop the server.
         threading.Thread(target=process.communicate, daemon=True).start()
         yield process.pid, address
     finally:

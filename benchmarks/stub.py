@@ -1,4 +1,4 @@
-"""The upstream that all peers ask: four AWS operations over HTTP/1.1, as fast as Python can.
+"""The upstream of all peers: four AWS operations over HTTP/1.1, as fast as Python can.
 
 Written by hand on asyncio.Protocol, with answers made of prebuilt bytes, since an HTTP framework
 would cost more than what is measured. Run as a process of its own; it prints its URL. Control:
@@ -37,7 +37,7 @@ RUN_TASK = (
     '"creationTime":"2026-11-20T08:00:00.123Z","startTime":"{}","instanceType":"omics.c.xlarge"{}}}'
 )
 ONLY_SINGLE = ',"logStream":"run/1234567/task/7654321"'
-"""What GetRunTask tells and ListRunTasks does not."""
+"""What GetRunTask returns in addition to ListRunTasks."""
 
 TASKS_OF_A_RUN = 50
 FIRST_TASK_ID = 1000
@@ -119,7 +119,7 @@ def _batch(body: bytes) -> bytes:
 
 
 def _run_task(task_id: str, more: str) -> str:
-    # `startTime` is the moment of the answer: whoever gets it can tell how old it is.
+    # `startTime` is the time of the response, so that its age can be measured.
     return RUN_TASK.format(task_id, datetime.now(UTC).isoformat(), more)
 
 

@@ -1,4 +1,4 @@
-"""What is asked: request files for `load.c`, for gRPC and for HTTP/1.1.
+"""Requests of the load: files for `load.c`, for gRPC and for HTTP/1.1.
 
 A file is a sequence of records, each a big-endian length of four bytes and what is sent: a gRPC
 frame, or a whole HTTP/1.1 request.
@@ -17,7 +17,7 @@ IDS = {"farmId": "farm", "queueId": "queue", "jobId": "job", "stepId": "step"}
 PARENTS = {member: f"{prefix}-{'0123456789abcdef' * 2}" for member, prefix in IDS.items()}
 
 DISTINCT_TASKS = 100_000
-"""More than there are callers, so that no two of them ask for the same task at one time."""
+"""More than there are callers, so that no two of them request the same task at one time."""
 
 
 def task_params(number: int) -> dict[str, str]:

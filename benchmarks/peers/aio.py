@@ -39,12 +39,12 @@ async def serve(url: str) -> None:
     ) as client:
         server = grpc.aio.server(options=(("grpc.server.max_pending_requests", 100_000),))
         deadline_pb2_grpc.add_DeadlineServiceServicer_to_server(
-            Deadline(client),  # type: ignore[abstract]  # the rest is not asked for
+            Deadline(client),  # type: ignore[abstract]  # the benchmark calls no other method
             server,
         )
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        upstream.tell(port)
+        upstream.print_port(port)
         await server.wait_for_termination()
 
 

@@ -45,7 +45,7 @@ async def serve() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    upstream.tell(port)
+    upstream.print_port(port)
     await server.wait_for_termination()
 
 

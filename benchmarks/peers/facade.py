@@ -54,7 +54,7 @@ def main() -> None:
     url = upstream.upstream_url()
     server = grpc.server(ThreadPoolExecutor(THREADS))
     deadline_pb2_grpc.add_DeadlineServiceServicer_to_server(
-        Deadline(upstream.make_client("deadline", url, THREADS)),  # type: ignore[abstract]  # the rest is not asked for
+        Deadline(upstream.make_client("deadline", url, THREADS)),  # type: ignore[abstract]  # the benchmark calls no other method
         server,
     )
     omics_pb2_grpc.add_OmicsServiceServicer_to_server(
@@ -63,7 +63,7 @@ def main() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    upstream.tell(port)
+    upstream.print_port(port)
     server.wait_for_termination()
 
 

@@ -35,6 +35,6 @@ def make_client(service: str, url: str, connections: int) -> Any:
     )
 
 
-def tell(port: int) -> None:
-    """Tells the benchmark where this peer listens."""
+def print_port(port: int) -> None:
+    """Print the port of this peer for the benchmark."""
     print(f"127.0.0.1:{port}", flush=True)  # noqa: T201  # for the parent

@@ -39,7 +39,7 @@ def main() -> None:
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", access_log=False, log_level="warning", backlog=4096
     )
-    upstream.tell(listener.getsockname()[1])
+    upstream.print_port(listener.getsockname()[1])
     server = uvicorn.Server(config)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[listener]))

@@ -38,13 +38,13 @@ def main() -> int:
         return 2
     work, began, done = all_work(Sizes(), options.seed), time.monotonic(), 0
 
-    def told(key: Key) -> None:
+    def report(key: Key) -> None:
         nonlocal done
         done += 1
         took = time.monotonic() - began
         print(f"{took:4.0f} s  {done}/{len(work)}  {key.group}, {key.size:g}", flush=True)  # noqa: T201
 
-    results = run_all(work, told)
+    results = run_all(work, report)
     DOCUMENT.write_text(
         filled(DOCUMENT.read_text(), {name: make(results) for name, make in TABLES.items()})
     )

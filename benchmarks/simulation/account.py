@@ -104,8 +104,8 @@ class Account:
             shapes: Any = model.load_service(self.world.service).operation_model(operation)
             members_of = {shape.name: shape.members for shape in shapes.error_shapes}
             known = self._known_members[code] = frozenset(members_of.get(code, ()))
-        told = {name: value for name, value in members.items() if name in known}
-        return {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {}, **told}
+        details = {name: value for name, value in members.items() if name in known}
+        return {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {}, **details}
 
 
 class RefusedError(Exception):
@@ -161,4 +161,4 @@ class ModelledSender(Sender):
 
 
 def _no_client() -> Any:
-    raise AssertionError("nobody asks for it")
+    raise AssertionError("the simulation does not read it")

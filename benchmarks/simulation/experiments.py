@@ -162,7 +162,7 @@ def _behind(fleet: Fleet) -> list[bool]:
     """For each watcher and task, whether it has not heard of what happened a while ago."""
     then, words = fleet.scene.until - LOST_AFTER_SECONDS, WORDS[fleet.scene.service]
     return [
-        watcher.told.get(watcher.parent.task_name(task)) != words[task.stage(then)]
+        watcher.states.get(watcher.parent.task_name(task)) != words[task.stage(then)]
         for watcher in fleet.watchers
         for task in watcher.parent.tasks
         if task.stage(then) == task.stage(fleet.scene.until)

@@ -26,10 +26,10 @@ class Figures:
     shares: list[float]
     """Each replica's part of the calls that AWS answered."""
     age: Pair
-    """Seconds since the sweep began that a watcher's state is from, as heartbeats tell it; inf
+    """Seconds since the sweep began that a watcher's state is from, as reported by heartbeats; inf
     without a snapshot."""
     delay: Pair
-    """Seconds from a change to a watcher that is told."""
+    """Seconds from a change to a watcher that receives it."""
     without: float
     """The part of the watchers that had nothing at the end."""
     first: Pair
@@ -86,7 +86,7 @@ def figures(fleet: Fleet, since: float | None = None, until: float | None = None
     reads = [read for read in seen.reads if begin <= read[0] < end]
     refused = sum(begin <= at < end for at in seen.refused_reads)
     watches = sum(begin <= at < end for at in seen.refused_watches)
-    busy = [replica.asked for replica in fleet.replicas] if reads else standing.streams
+    busy = [replica.reads for replica in fleet.replicas] if reads else standing.streams
     return Figures(
         calls=len(sent) / seconds,
         by_operation=_per_second((each.operation for each in sent), seconds),

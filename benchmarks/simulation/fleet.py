@@ -36,7 +36,7 @@ class Scene:
     period: float = 5.0
     """Seconds between two reads of one reader, in the mean."""
     pressing: int = 0
-    """Readers of each replica that ask all the time, each of another parent."""
+    """Readers of each replica that read all the time, each of another parent."""
     warm_up: float = 120.0
     """Seconds that do not count."""
     seconds: float = 120.0
@@ -59,7 +59,7 @@ class Sample:
 
     at: float
     ages: list[float]
-    """For each watcher the age of what it has been told, inf for one without a snapshot."""
+    """For each watcher the age of its state, inf for one without a snapshot."""
     rates: dict[str, list[float]]
     """For each operation what each replica's limiter allows."""
 
@@ -159,7 +159,7 @@ class Fleet:
             self._go(reader.run(scene.period))
         for replica in self.replicas:
             for number in range(scene.pressing):
-                question = replica.own_question(world.parents[number % scene.parents])
+                question = replica.unbatched_request(world.parents[number % scene.parents])
                 self._go(press(replica.gateway, question))
         self._go(self._look())
 

@@ -68,7 +68,7 @@ def _ages(results: Results) -> Panel:
             points = [(key.size, results[key].delay[index]) for key in keys]
             lines.append(line(f"{routing}, {label}", points, style + kind))
     return {
-        "title": "seconds until a change is told, 4 replicas",
+        "title": "seconds until a change is seen, 4 replicas",
         "x": "runs watched",
         "log": "xy",
         "lines": lines,

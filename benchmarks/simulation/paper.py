@@ -20,7 +20,7 @@ CALL_SECONDS: Final = sum(ONE_WAY_SECONDS)
 
 @dataclass(frozen=True, slots=True)
 class PollInterval:
-    """How a poller asks that nothing holds up."""
+    """How a poller polls without any delay."""
 
     intervals: tuple[tuple[float, float], ...]
     """Seconds between two sweeps, and which part of the sweeps has them."""
@@ -74,7 +74,7 @@ def pollers(parents: int, watchers: int, replicas: int, *, ring: bool) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """What pollers ask of AWS."""
+    """The calls of pollers to AWS."""
 
     wanted: float
     """Calls in a second if nothing held them up."""
@@ -87,7 +87,7 @@ class Polling:
 def polling(
     count: float, replicas: int, pace: PollInterval, quota: float, cost: float = 1.0
 ) -> Polling:
-    """What so many pollers ask of AWS.
+    """Return the calls of so many pollers to AWS.
 
     Args:
         count: of pollers, in all replicas.
@@ -105,7 +105,7 @@ def polling(
     return Polling(wanted, calls, (interval / 2 + CALL_SECONDS, interval * 0.99 + CALL_SECONDS))
 
 
-def asked_for(things: int, readers: float) -> float:
+def request_rate(things: int, readers: float) -> float:
     """How many things are read at all, where each reader has chosen one at random."""
     return things * (1 - math.pow(1 - 1 / things, readers))
 
@@ -114,7 +114,7 @@ def misses(rate: float, things: float, max_age: float, replicas: int, *, ring: b
     """Reads in a second that no kept answer serves.
 
     Each thing is read `rate / things` times a second. Its answer is good for `max_age`, and then
-    the next reader has it asked for anew: so often as an interval and one wait go into a second.
+    the next reader causes another call: so often as an interval and one wait go into a second.
     Without ring-hash each replica does so for itself, with its part of the readers.
     """
     caches = 1 if ring else replicas

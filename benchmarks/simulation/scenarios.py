@@ -65,7 +65,7 @@ def all_work(sizes: Sizes, seed: int) -> dict[Key, Work]:
     }
 
 
-def run_all(work: Mapping[Key, Work], told: Callable[[Key], None]) -> dict[Key, Any]:
+def run_all(work: Mapping[Key, Work], report: Callable[[Key], None]) -> dict[Key, Any]:
     """Does it, the longest first, in as many processes as there are cores."""
     order = sorted(work, key=_cost, reverse=True)
     # Not forked: a process that has event loops and locks is a bad parent.
@@ -74,7 +74,7 @@ def run_all(work: Mapping[Key, Work], told: Callable[[Key], None]) -> dict[Key, 
         results = {}
         for key, each in running.items():
             results[key] = each.result()
-            told(key)
+            report(key)
     return results
 
 
@@ -121,7 +121,7 @@ def _watch_runs(sizes: Sizes, seed: int) -> Iterator[tuple[Key, Work]]:
 
 
 def _many_runs(_: Sizes, seed: int) -> Iterator[tuple[Key, Work]]:
-    """A thousand runs, by the quota that AWS allows, which the settings are then told."""
+    """A thousand runs, by the quota that AWS allows, which the settings then contain."""
     published = OMICS.request_rates["ListRunTasks"]
     cases = [(published, 1, RING), (published, 4, ROBIN), (published, 4, RING)]
     cases += [(published * 3, 1, RING), (published * 10, 2, RING)]

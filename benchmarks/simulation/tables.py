@@ -34,7 +34,7 @@ CHANGES: Final = 2 * SCENE.tasks / (SCENE.spread + MEAN_RUN_SECONDS)
 
 
 def seconds(value: float) -> str:
-    """Seconds, as few digits as tell something; inf is what nobody got."""
+    """Format seconds with two significant digits; inf means never."""
     if value == math.inf:
         return "never"
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"  # noqa: PLR2004
@@ -46,7 +46,7 @@ def both(value: Pair) -> str:
 
 
 def on_paper(key: Key) -> tuple[float, Polling]:
-    """Pollers of runs, and what they ask."""
+    """Pollers of runs, and their calls."""
     ring = key.routing == RING
     count = paper.pollers(int(key.size), WATCHERS_OF_ONE, key.replicas, ring=ring)
     return count, paper.polling(count, key.replicas, paper.rhythm(CHANGES), QUOTA)
@@ -76,8 +76,8 @@ def watch_calls(results: Results) -> str:
         row = [f"{keys[1].size:g}", str(keys[1].replicas)]
         for key in keys:
             seen: Figures = results[key]
-            count, asked = on_paper(key)
-            row += [str(seen.pollers), f"{count:.0f}", f"{seen.calls:.1f}", f"{asked.calls:.1f}"]
+            count, expected = on_paper(key)
+            row += [str(seen.pollers), f"{count:.0f}", f"{seen.calls:.1f}", f"{expected.calls:.1f}"]
             row.append(f"{seen.throttled:.1%}")
         rows.append(row)
     return table(heads, rows)
@@ -87,7 +87,7 @@ def watch_ages(results: Results) -> str:
     """What watchers see."""
     heads = ["runs", "replicas"]
     for routing in (ROBIN, RING):
-        heads += [f"{routing}: told after", "on paper", "age told", "no answer yet"]
+        heads += [f"{routing}: seen after", "on paper", "age seen", "no answer yet"]
     rows = []
     for keys in pairs(results, "watch runs"):
         row = [f"{keys[1].size:g}", str(keys[1].replicas)]
@@ -116,7 +116,7 @@ def many_runs(results: Results) -> str:
                 f"{seen.without:.1%}",
             ]
         )
-    heads = ["quota", "replicas", "routing", "calls/s", "throttled", "told after"]
+    heads = ["quota", "replicas", "routing", "calls/s", "throttled", "seen after"]
     return table([*heads, "first answer after", "no answer yet"], rows)
 
 
@@ -124,7 +124,7 @@ def watch_jobs(results: Results) -> str:
     """Jobs of Deadline Cloud."""
     heads = ["jobs", "replicas"]
     for routing in (ROBIN, RING):
-        heads += [f"{routing}: calls/s", "told after", "age told"]
+        heads += [f"{routing}: calls/s", "seen after", "age seen"]
     rows = []
     for keys in pairs(results, "watch jobs"):
         row = [f"{keys[1].size:g}", str(keys[1].replicas)]
@@ -148,7 +148,7 @@ def watchers(results: Results) -> str:
     return table(heads, rows)
 
 
-_WATCHED: Final = ("calls/s", "told after", "most on a replica")
+_WATCHED: Final = ("calls/s", "seen after", "most on a replica")
 
 
 def missed(key: Key) -> float:
@@ -156,9 +156,9 @@ def missed(key: Key) -> float:
     is_runs = key.group == "read runs"
     things = READ_RUNS if is_runs else READ_JOBS * SCENE.tasks
     ring = key.routing == RING
-    asked = paper.asked_for(things, key.size)
+    expected = paper.request_rate(things, key.size)
     rate = key.size / SCENE.period
-    wanted = paper.misses(rate, asked, MAX_AGE_SECONDS, key.replicas, ring=ring)
+    wanted = paper.misses(rate, expected, MAX_AGE_SECONDS, key.replicas, ring=ring)
     return min(wanted, QUOTA) if is_runs else paper.batched_calls(wanted, key.replicas)
 
 
@@ -256,7 +256,7 @@ def deaths(results: Results) -> str:
         )
     heads = ["routing", "watches cut", "runs that it polled", "watches of others moved"]
     heads += ["others' names that now belong elsewhere"]
-    heads += ["calls/s before", "after", "until told again: median / longest", "changes lost"]
+    heads += ["calls/s before", "after", "until seen again: median / longest", "changes lost"]
     return table(heads, rows)
 
 

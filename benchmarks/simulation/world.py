@@ -1,6 +1,6 @@
 """What there is to be read: runs and jobs whose tasks start and end at moments drawn beforehand.
 
-What AWS answers is a function of the time alone, so nothing has to happen while nobody asks. The
+What AWS returns is a function of the time alone, so nothing has to happen between calls. The
 operations are those that the server uses; their answers have AWS's members.
 """
 
@@ -81,7 +81,7 @@ class Parent:
         return f"{self.name}/steps/{_step_id(self.number)}/tasks/{_task_id(task.number)}"
 
     def params(self, task: Task) -> dict[str, str]:
-        """What the task is asked for with."""
+        """The parameters of a request for the task."""
         if self.service == "omics":
             return {"id": str(FIRST_RUN + self.number), "taskId": str(FIRST_TASK + task.number)}
         return {
@@ -129,18 +129,18 @@ class World:
         parent = self._parent(params.get("id") or params["jobId"])
         match operation:
             case "GetTask" | "GetRunTask":
-                told = self._row(self._task(parent, params["taskId"]), now)
+                value = self._row(self._task(parent, params["taskId"]), now)
             case "ListRunTasks":
-                told = self._page("items", parent, params.get("startingToken"), now)
+                value = self._page("items", parent, params.get("startingToken"), now)
             case "ListTasks":
-                told = self._page("tasks", parent, params.get("nextToken"), now)
+                value = self._page("tasks", parent, params.get("nextToken"), now)
             case "ListSteps":
-                told = {"steps": [self._step(parent, now)]}
+                value = {"steps": [self._step(parent, now)]}
             case "GetStep":
-                told = self._step(parent, now)
+                value = self._step(parent, now)
             case _:  # GetRun, GetJob
-                told = {"status": "RUNNING", "taskRunStatus": "RUNNING"}
-        return told
+                value = {"status": "RUNNING", "taskRunStatus": "RUNNING"}
+        return value
 
     def _parent(self, own_id: str) -> Parent:
         parent = self._by_id.get(own_id)
@@ -162,11 +162,11 @@ class World:
         return row
 
     def _batch(self, items: Sequence[Mapping[str, Any]], now: float) -> dict[str, Any]:
-        told = []
+        rows = []
         for item in items:
             parent = self._parent(item["jobId"])
-            told.append({**item, **self._row(self._task(parent, item["taskId"]), now)})
-        return {"tasks": told, "errors": []}
+            rows.append({**item, **self._row(self._task(parent, item["taskId"]), now)})
+        return {"tasks": rows, "errors": []}
 
     def _page(self, member: str, parent: Parent, token: str | None, now: float) -> dict[str, Any]:
         start = int(token or 0)
