@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: attack bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test \
+.PHONY: attack bench bench-caches bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test \
 	check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-requirements image-test \
 	model-update odd-values outages release requirements serve simulate skew soak test test-random
 
@@ -130,7 +130,7 @@ chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOO
 	$(BIN)/pytest tests/deploy/chart
 
 fuzz: gen/stamp ## run 100,000 mutated requests and 20,000 mutated AWS responses
-	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
+	FUZZ_REQUESTS=100000 FUZZ_RESPONSES=20000 $(BIN)/pytest tests/fuzz
 
 OUTAGE_SECONDS := 3,10,60
 outages: gen/stamp ## simulate AWS outages of every kind for OUTAGE_SECONDS; needs an idle machine
@@ -142,6 +142,9 @@ attack: gen/stamp ## run the attack suite at full size: 100,000 mutated requests
 odd-values: SEED := $(SEED)
 odd-values: gen/stamp ## compare how boto3 and Taskgate read 20,000 responses with one odd value, from SEED
 	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/fuzz/test_odd_values.py
+
+bench-caches: gen/stamp ## what each cache on the path of a read saves
+	$(BIN)/python -m benchmarks.caches
 
 bench-converter: gen/stamp ## convert a page of 100 tasks, compared with botocore's parser
 	$(BIN)/python -m benchmarks.converter --check

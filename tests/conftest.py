@@ -19,11 +19,11 @@ from hypothesis import settings as hypothesis_settings
 
 from taskgate_client import Client, connect
 from taskgate_emulator import Emulator
-from tests.support.model_check import every_answer_fits_the_model
+from tests.support.model_check import every_response_satisfies_the_model
 from tests.support.running_server import running_server, settings_for
 from tests.support.seeds import IS_LARGE_VOLUME, IS_RANDOM_RUN, SEED, replay_hint
 
-__all__ = ["every_answer_fits_the_model"]
+__all__ = ["every_response_satisfies_the_model"]
 """Fixtures from elsewhere: the check holds in all tests."""
 
 

@@ -116,7 +116,7 @@ class Replica:
     def poller(self, parent: str) -> Poller:
         """Return the poller of a parent that has watchers."""
         backend, found = self.hub.backends.parent(parent, "parent", {"jobs", "runs"})
-        return self.hub.whole(backend, found, full_view=False)
+        return self.hub.poll_parent(backend, found, full_view=False)
 
     async def die(self) -> None:
         """End without closing anything, as a killed process does."""

@@ -18,7 +18,7 @@ from taskgate_server.calls import DEFAULT_TARGET, Handler
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
-from taskgate_server.pipeline.call_log import CallLine, CallLog, LogStream, TextLines
+from taskgate_server.pipeline.call_log import CallLog, LogStream
 from taskgate_server.pipeline.caller_limits import IdentifyAddress, LimitCallers
 from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline, Stage
@@ -30,7 +30,8 @@ from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.server import BackgroundWork, Handlers, Limits, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
-from taskgate_server.telemetry import LOG, LogOutput, LogWriter
+from taskgate_server.telemetry import LOG, LineFormat, LogOutput, LogWriter
+from taskgate_server.telemetry.json_format import JsonLines
 from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
 if TYPE_CHECKING:
@@ -70,14 +71,16 @@ class App:
 
 
 def build(
-    settings: Settings, log_stream: LogStream | None = None, call_line: CallLine | None = None
+    settings: Settings,
+    log_stream: LogStream | None = None,
+    line_format: LineFormat | None = None,
 ) -> App:
     """Return the whole server; nothing is started yet.
 
     Args:
         settings: all of them.
         log_stream: gets the lines about calls; None for no lines.
-        call_line: formats them; None for JSON.
+        line_format: the format of lines; None for JSON.
 
     Raises:
         SettingsError: settings contradict each other, or a file that they name cannot be used.
@@ -98,7 +101,8 @@ def build(
     ]
     readiness = Readiness(gateways, reloading, log_gateways)
     supervision, in_flight = Supervision(), RpcsInFlight()
-    call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None, call_line)
+    logs_calls = settings.log_level in ("DEBUG", "INFO")
+    call_log = CallLog(log_stream if logs_calls else None, line_format or JsonLines())
     reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
     public = Pipeline(stages=_public_stages(guard, reception), refusals=_refusals(guard))
     observation = Observation(
@@ -320,8 +324,7 @@ async def run(
         SettingsError: see `build`.
     """
     gc.disable()  # starting makes no garbage to collect
-    call_line = TextLines(is_colored=log.style.is_colored) if log.style.is_text else None
-    app = build(settings, log.writer, call_line)
+    app = build(settings, log.writer, log.format)
     stopping = stopping or Shutdown()
     stopping.listen_to_signals()
     for name in config.unknown_variables(os.environ):

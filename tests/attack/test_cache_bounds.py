@@ -215,7 +215,7 @@ async def pollers_left() -> int:
 
 
 @in_virtual_time
-async def test_watches_that_are_left_keep_no_pollers() -> None:
+async def test_cancelled_watches_stop_their_pollers() -> None:
     assert await pollers_left() == 0
 
 

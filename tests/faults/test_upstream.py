@@ -36,7 +36,7 @@ TASK = {**JOB_IDS, "stepId": seed.RENDER_STEP_ID, "taskId": seed.PENDING_TASK_ID
 
 
 def documented() -> dict[str, list[str]]:
-    table = DOCS.read_text().partition("## AWS has it")[2].partition("\n## ")[0]
+    table = DOCS.read_text().partition("## AWS fails")[2].partition("\n## ")[0]
     rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")]
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[1:]}
 
@@ -68,7 +68,7 @@ def clear(place: ObservedServer) -> None:
 
 
 def watched(place: ObservedServer, fault: str) -> str:
-    """What a watch makes of the fault: `goes on`, or the status that ends it."""
+    """What a watch makes of the fault: `stays open`, or the status that ends it."""
     events = place.watch(20)
     try:
         for event in events:
@@ -84,7 +84,7 @@ def watched(place: ObservedServer, fault: str) -> str:
         # Changes during the fault are reported after it.
         for event in events:
             if event.HasField("task_change"):
-                return "goes on"
+                return "stays open"
     except grpc.RpcError as error:
         return str(error.code().name)
     finally:

@@ -97,7 +97,7 @@ async def test_in_the_grace_health_says_no_and_calls_are_answered(aws: Emulator)
         probes = str(built.server.health_address)
         async with grpc.aio.insecure_channel(probes, options=OWN) as probe:
             stopping = Shutdown()
-            stopping.ask()
+            stopping.request()
             drain = asyncio.ensure_future(
                 built.server.drain(5, grace_seconds=60, stopping=stopping)
             )
@@ -111,7 +111,7 @@ async def test_in_the_grace_health_says_no_and_calls_are_answered(aws: Emulator)
             async with grpc.aio.insecure_channel(str(address), options=OWN) as other:
                 assert (await tasks(other).GetServerInfo(INFO)).version
                 assert not drain.done()
-                stopping.ask()  # enough of the grace
+                stopping.request()  # enough of the grace
                 assert await drain == 0
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await tasks(other).GetServerInfo(INFO)
@@ -225,7 +225,7 @@ async def test_a_stream_that_waits_for_its_caller_does_not_delay_the_drain(
             assert await built.server.drain(60) == 0
         assert await stream.code() is grpc.StatusCode.UNAVAILABLE
         status = rpc_status.from_call(await as_call(stream))
-        assert errors.SERVER_STOPPING in str(status)
+        assert errors.Reason.SERVER_STOPPING in str(status)
 
 
 async def test_a_call_without_a_message_does_not_delay_the_drain(aws: Emulator) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from taskgate_client import connect
 from taskgate_emulator import Emulator
-from taskgate_server import demo, process, tls
+from taskgate_server import process, tls
 from taskgate_server.config import Settings, SettingsError, load_settings
 from taskgate_server.ports import Address, is_loopback, reserve
 from tests.support.running_server import running_app, running_server, settings_for
@@ -91,15 +91,3 @@ def test_a_unix_socket_has_an_absolute_path(host: str) -> None:
 )
 def test_who_reaches_an_address(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
-
-
-class _Ended:
-    """A process that wrote this and ended."""
-
-    stderr = ("taskgate: cannot listen on 127.0.0.1:1: is the port taken?\n",)
-
-
-def test_a_demo_that_cannot_start_has_one_prefix() -> None:
-    with pytest.raises(demo.StartError) as raised:
-        demo._address(_Ended())  # type: ignore[arg-type]  # it reads its stderr alone
-    assert str(raised.value) == "cannot listen on 127.0.0.1:1: is the port taken?"

@@ -10,14 +10,15 @@ import time
 
 import grpc
 
-from taskgate_server.pipeline.call_log import FLUSH_SECONDS, CallLog, JsonLines
+from taskgate_server.pipeline.call_log import FLUSH_SECONDS, CallLog
+from taskgate_server.telemetry.json_format import JsonLines
 from tests.support.calls import make_call
 
 MOMENT = 1_700_000_000.7
 
 
 def log(stream: io.StringIO) -> CallLog:
-    return CallLog(stream, JsonLines(clock=lambda: MOMENT, localtime=time.gmtime))
+    return CallLog(stream, JsonLines(time.gmtime), clock=lambda: MOMENT)
 
 
 async def test_a_line_is_a_json_object_like_all_others() -> None:
@@ -46,8 +47,9 @@ async def test_lines_do_not_wait_long() -> None:
     written = asyncio.Event()
 
     class Stream(io.StringIO):
-        def flush(self) -> None:
+        def write(self, text: str, /) -> int:
             written.set()
+            return super().write(text)
 
     stream = Stream()
     log(stream).ended(make_call(), 0.1)
@@ -56,7 +58,7 @@ async def test_lines_do_not_wait_long() -> None:
 
 
 async def test_nothing_is_buffered_without_a_stream() -> None:
-    lines = CallLog(None)
+    lines = CallLog(None, JsonLines())
     lines.ended(make_call(), 0.1)
     lines.flush()
     assert not lines._lines

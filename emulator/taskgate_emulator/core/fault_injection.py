@@ -1,4 +1,4 @@
-"""AWS's temper: what comes between a call and its answer when AWS is not at its best."""
+"""Applies request rates and faults to calls."""
 
 from __future__ import annotations
 
@@ -27,67 +27,68 @@ from taskgate_server.aws.model import (
 
 __all__ = ["FaultInjector"]
 
-UNKNOWN_WORD = "EMULATED_UNKNOWN_WORD"
-UNKNOWN_MEMBER = "emulatedUnknownMember"
-
-_SKEW_ALLOWED = timedelta(minutes=5)
-"""How far a signature's time may be off (AWS's general reference, "Signature Version 4")."""
-
+_UNKNOWN_ENUM_VALUE = "EMULATED_UNKNOWN_WORD"
+_UNKNOWN_UNION_MEMBER = "emulatedUnknownMember"
+_MAX_SKEW = timedelta(minutes=5)
+"""How much the time of a signature may differ (AWS's general reference, "Signature Version 4")."""
 _DELIVERIES = frozenset({"hang", "reset", "cut", "latency"})
 
 
 class FaultInjector:
-    """Lets calls go wrong, by quota and by fault.
+    """Rejects calls beyond a request rate, and makes calls fail by rule.
 
     Args:
-        limiter: the quotas.
+        limiter: the request rates.
         faults: the rules.
-        wall: the real time, which signatures are made with.
+        wall_clock: returns the real time, which signatures contain.
     """
 
-    def __init__(self, limiter: Limiter, faults: Faults, wall: Callable[[], datetime]) -> None:
+    def __init__(
+        self, limiter: Limiter, faults: Faults, wall_clock: Callable[[], datetime]
+    ) -> None:
         self._limiter = limiter
         self._faults = faults
-        self._wall = wall
+        self._wall_clock = wall_clock
 
-    def response(
+    def handle(
         self,
         operation: OperationModel,
         now: datetime,
         headers: Mapping[str, str],
         perform: Callable[[], HttpResponse],
     ) -> HttpResponse:
-        """The answer of a call, with all that comes between.
+        """Return the response to a call, changed by the fault that applies to it.
 
         Args:
             operation: that is called.
             now: the emulator's time.
             headers: of the request.
-            perform: does what was asked.
+            perform: performs the call.
 
         Raises:
-            AwsError: the call is refused.
+            AwsError: the call is rejected.
         """
         service = operation.service_model.service_name
         fault = self._faults.choose(service, operation.name)
-        if fault is not None and fault.kind in _REFUSALS:
-            raise _REFUSALS[fault.kind](operation, fault)
+        error = None if fault is None else _error(operation, fault)
+        if error is not None:
+            raise error
         if fault is not None and fault.kind == "clock_skew":
-            return self._skewed(fault, headers, perform)
+            return self._skew_clock(fault, headers, perform)
         self._limiter.admit(service, operation.name, now)
         response = perform()
-        return response if fault is None else _spoilt(response, operation, fault)
+        return response if fault is None else _change(response, operation, fault)
 
-    def _skewed(
+    def _skew_clock(
         self, fault: Fault, headers: Mapping[str, str], perform: Callable[[], HttpResponse]
     ) -> HttpResponse:
-        moment = self._wall() + timedelta(seconds=fault.seconds)
-        date = {"Date": format_datetime(moment, usegmt=True)}
+        time = self._wall_clock() + timedelta(seconds=fault.seconds)
+        date = {"Date": format_datetime(time, usegmt=True)}
         signed = _signing_time(headers)
-        if signed is not None and abs(moment - signed) > _SKEW_ALLOWED:
+        if signed is not None and abs(time - signed) > _MAX_SKEW:
             code = "InvalidSignatureException"
             message = (
-                f"Signature expired: {signed:%Y%m%dT%H%M%SZ} is not near {moment:%Y%m%dT%H%M%SZ}"
+                f"Signature expired: {signed:%Y%m%dT%H%M%SZ} is not near {time:%Y%m%dT%H%M%SZ}"
             )
             return HttpResponse(
                 status=HTTPStatus.FORBIDDEN,
@@ -107,69 +108,62 @@ def _signing_time(headers: Mapping[str, str]) -> datetime | None:
         return None
 
 
-def _throttle(operation: OperationModel, fault: Fault) -> AwsError:
-    return throttling_error(operation.service_model.service_name, seconds=fault.seconds)
-
-
-def _quota(operation: OperationModel, _fault: Fault) -> AwsError:
-    members = {"serviceCode": operation.service_model.service_name, "quotaCode": "L-00000000"}
-    return AwsError("ServiceQuotaExceededException", "A quota is used up", members)
-
-
-def _internal(operation: OperationModel, _fault: Fault) -> AwsError:
-    for shape in operation.service_model.error_shapes:
-        error = shape.metadata.get("error", {})
-        if error.get("httpStatusCode") == HTTPStatus.INTERNAL_SERVER_ERROR:
+def _error(operation: OperationModel, fault: Fault) -> AwsError | None:
+    """Return the error of a fault, if its kind is an error."""
+    model = operation.service_model
+    service = model.service_name
+    if fault.kind == "throttle":
+        return throttling_error(service, seconds=fault.seconds)
+    if fault.kind == "quota":
+        members = {"serviceCode": service, "quotaCode": "L-00000000"}
+        return AwsError("ServiceQuotaExceededException", "A quota is used up", members)
+    if fault.kind == "unavailable":
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        return AwsError("ServiceUnavailable", "Service is unavailable, by rule", status=status)
+    if fault.kind != "internal":
+        return None
+    for shape in model.error_shapes:
+        status = shape.metadata.get("error", {}).get("httpStatusCode")
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return AwsError(shape.name, "An internal error, by rule")
     return AwsError("InternalFailure", "An internal error, by rule")
 
 
-def _unavailable(_operation: OperationModel, _fault: Fault) -> AwsError:
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    return AwsError("ServiceUnavailable", "Service is unavailable, by rule", status=status)
-
-
-_REFUSALS: Mapping[str, Callable[[OperationModel, Fault], AwsError]] = {
-    "throttle": _throttle,
-    "quota": _quota,
-    "internal": _internal,
-    "unavailable": _unavailable,
-}
-
-
-def _spoilt(response: HttpResponse, operation: OperationModel, fault: Fault) -> HttpResponse:
+def _change(response: HttpResponse, operation: OperationModel, fault: Fault) -> HttpResponse:
     if fault.kind in _DELIVERIES:
         return replace(response, delivery=fault.kind, delay=fault.seconds)
     if fault.kind == "garbage":
         return replace(response, body=b"<html><body>this is no JSON</body></html>")
     if not response.body or operation.output_shape is None:
         return response
-    spoil = _unknown_word if fault.kind == "unknown_enum" else _unknown_member
-    document = _walk(json.loads(response.body), operation.output_shape, spoil)
+    replace_value = _unknown_enum_value if fault.kind == "unknown_enum" else _unknown_union_member
+    document = _replace_values(json.loads(response.body), operation.output_shape, replace_value)
     return replace(response, body=json_body(document))
 
 
-def _unknown_word(value: Any, shape: Shape) -> Any:
-    return UNKNOWN_WORD if enum_values(shape) else value
+def _unknown_enum_value(value: Any, shape: Shape) -> Any:
+    return _UNKNOWN_ENUM_VALUE if enum_values(shape) else value
 
 
-def _unknown_member(value: Any, shape: Shape) -> Any:
-    return {UNKNOWN_MEMBER: {}} if is_union(shape) else value
+def _unknown_union_member(value: Any, shape: Shape) -> Any:
+    return {_UNKNOWN_UNION_MEMBER: {}} if is_union(shape) else value
 
 
-def _walk(value: Any, shape: Shape, spoil: Callable[[Any, Shape], Any]) -> Any:
+def _replace_values(value: Any, shape: Shape, replace_value: Callable[[Any, Shape], Any]) -> Any:
     if value is None or is_document(shape):
         return value
     if isinstance(shape, ListShape) and isinstance(value, list):
-        value = [_walk(inner, shape.member, spoil) for inner in value]
+        value = [_replace_values(inner, shape.member, replace_value) for inner in value]
     elif isinstance(shape, MapShape) and isinstance(value, dict):
-        value = {key: _walk(inner, shape.value, spoil) for key, inner in value.items()}
+        value = {
+            key: _replace_values(inner, shape.value, replace_value) for key, inner in value.items()
+        }
     elif isinstance(shape, StructureShape) and isinstance(value, dict):
         names = {
             member.serialization.get("name", name): member for name, member in shape.members.items()
         }
         value = {
-            name: _walk(inner, names[name], spoil) if name in names else inner
+            name: _replace_values(inner, names[name], replace_value) if name in names else inner
             for name, inner in value.items()
         }
-    return spoil(value, shape)
+    return replace_value(value, shape)

@@ -1,4 +1,4 @@
-"""Tags of any resource, by its ARN."""
+"""Tags of resources, by ARN."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from taskgate_emulator.core.state import Account, Key, Record
 
 __all__ = ["TAGGING"]
 
-_MOST = 50
-"""Tags on a resource: https://docs.aws.amazon.com/tag-editor/latest/userguide/tagging.html"""
+_MAX_TAGS = 50
+"""Tags per resource: https://docs.aws.amazon.com/tag-editor/latest/userguide/tagging.html"""
 
 
 def _tag(call: Call) -> Record:
     tags = {**_tags(call), **call.params.get("tags", {})}
-    if len(tags) > _MOST:
-        raise AwsError("ValidationException", f"More than {_MOST} tags", {"reason": "OTHER"})
+    if len(tags) > _MAX_TAGS:
+        raise AwsError("ValidationException", f"More than {_MAX_TAGS} tags", {"reason": "OTHER"})
     _write(call, tags)
     return {}
 
@@ -39,7 +39,7 @@ TAGGING: dict[str, Behaviour] = {
     "UntagResource": _untag,
     "ListTagsForResource": _list_tags,
 }
-"""By the names that both services have."""
+"""By operation; the names are the same in both services."""
 
 
 def _tags(call: Call) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _write(call: Call, tags: dict[str, str]) -> None:
 
 
 def _member(resource: Resource) -> str:
-    """Where the tags are: a record whose answers show none keeps them to itself."""
+    """Return the member that has the tags; it is internal if responses do not include them."""
     shown = resource.got.members if resource.got is not None else ()
     return "tags" if "tags" in shown else "_tags"
 

@@ -1,7 +1,7 @@
-"""UpdateTask, UpdateStep and UpdateJob of Deadline Cloud, alone and in batches.
+"""UpdateTask, UpdateStep and UpdateJob of Deadline Cloud, and their batches.
 
-What each target does to the tasks of a step or job is in AWS's developer guide, "Modify a job in
-Deadline Cloud": it reaches all tasks but those whose status it leaves as it is.
+AWS's developer guide, "Modify a job in Deadline Cloud", defines each target: it applies to all
+tasks of a step or job except those whose status it does not change.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from taskgate_emulator.core.operations import Call
 from taskgate_emulator.core.state import CALLER
 from taskgate_emulator.deadline.behaviour import OPERATIONS, build_key, item_error, require_record
 from taskgate_emulator.deadline.tasks import JOB, STEP, TASK, update_task, update_tasks
-from taskgate_emulator.deadline.workers import dispatch
+from taskgate_emulator.deadline.workers import assign_tasks
 
 _Response = dict[str, Any]
 _Ids = Mapping[str, Any]
@@ -24,20 +24,20 @@ _NO_SETTINGS = frozenset({"farmId", "queueId", "jobId", "clientToken", "targetTa
 
 @OPERATIONS.register("UpdateTask")
 def update_one_task(call: Call) -> _Response:
-    """Send a task towards another status."""
+    """Update a task."""
     _update_task(call, call.params)
     return {}
 
 
 @OPERATIONS.register("BatchUpdateTask")
 def batch_update_task(call: Call) -> _Response:
-    """Send many tasks towards other statuses."""
+    """Update many tasks."""
     return _batch(call, "tasks", _update_task)
 
 
 @OPERATIONS.register("UpdateStep")
 def update_step(call: Call) -> _Response:
-    """Send the tasks of a step towards another status."""
+    """Update the tasks of a step."""
     require_record(call.account, STEP, call.params)
     key, target = build_key(STEP, call.params), call.params["targetTaskRunStatus"]
     changed = {"updatedAt": call.now, "updatedBy": CALLER, "_target": target}
@@ -48,19 +48,19 @@ def update_step(call: Call) -> _Response:
 
 @OPERATIONS.register("UpdateJob")
 def update_one_job(call: Call) -> _Response:
-    """Change a job's settings, and send its tasks towards another status."""
+    """Update a job's settings, and its tasks if there is a target."""
     _update_job(call, call.params)
     return {}
 
 
 @OPERATIONS.register("BatchUpdateJob")
 def batch_update_job(call: Call) -> _Response:
-    """Change many jobs."""
+    """Update many jobs."""
     return _batch(call, "jobs", _update_job)
 
 
 def _batch(call: Call, member: str, update: Callable[[Call, _Ids], None]) -> _Response:
-    """Update each item for itself; one that cannot be is an error of its own."""
+    """Update each item; a failed item becomes one of `errors`."""
     errors = []
     for item in call.params[member]:
         try:
@@ -85,4 +85,4 @@ def _update_job(call: Call, item: _Ids) -> None:
     if target is not None:
         steps = [(*key, step) for step in account.table(STEP).ids(*key)]
         update_tasks(account, steps, target, call.now)
-    dispatch(account, key[:2], call.now)
+    assign_tasks(account, key[:2], call.now)

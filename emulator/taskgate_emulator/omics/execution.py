@@ -1,8 +1,8 @@
-"""The engine of a run: it makes tasks when what they need is done, and ends the run.
+"""The engine of a run: it creates tasks when their dependencies are COMPLETED, and ends the run.
 
 A call of the workflow is a row until it is COMPLETED, with the number of calls that it still waits
-for; a run whose calls are all gone has succeeded. Nothing is planned further ahead than the attempt
-that runs, so that a test, CancelRun or a time limit may step in anywhere.
+for; a run without remaining calls has succeeded. Only the current attempt is scheduled, so a test,
+CancelRun or a timeout may intervene at any point.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from taskgate_emulator.omics.failures import (
     SECONDS_TAG,
     SERVICE_ERROR,
     delete_failures,
-    take,
+    take_failure,
 )
 from taskgate_emulator.omics.instances import instance_type
 from taskgate_emulator.workflows.definition import PlannedCall
@@ -52,14 +52,14 @@ __all__ = ["LOG_GROUP_ARN", "REGISTERED_FIRST", "submit"]
 LOG_GROUP_ARN = f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:/aws/omics/WorkflowLog"
 
 REGISTERED_FIRST = (omics_events, omics_logs)
-"""Listeners hear in the order of their registration: these tell of a change before its effects."""
+"""Listeners run in the order of their registration: these report a change before its effects."""
 
 _CALL = "omics.RunCall"
 _PENDING_SECONDS = 2.0
 _TASK_SECONDS = 60.0
-"""How long a task is RUNNING; nothing in a definition says it."""
+"""How long a task is RUNNING; definitions have no duration."""
 _RETRIES = {"NEXTFLOW": 0}
-"""Retries after an error of the service; 2 where none are named.
+"""Retries after SERVICE_ERROR by engine; the default is 2.
 
 https://docs.aws.amazon.com/omics/latest/dev/workflow-run-tasks.html
 """
@@ -68,13 +68,13 @@ _MAX_SECONDS = 604_800
 
 
 def submit(account: Account, run_id: str, record: Record, calls: Sequence[PlannedCall]) -> None:
-    """Put a new run into the account, PENDING.
+    """Create a run, PENDING.
 
     Args:
-        account: whose it is.
-        run_id: its id, which is free.
-        record: what GetRun says of it.
-        calls: what it will do.
+        account: that will have the run.
+        run_id: an unused id.
+        record: the run as GetRun returns it.
+        calls: the calls that it will make.
     """
     dependents: dict[int, list[str]] = {}
     for position, call in enumerate(calls):
@@ -99,7 +99,7 @@ def submit(account: Account, run_id: str, record: Record, calls: Sequence[Planne
 
 @OPERATIONS.on_timer("omics.run_waits")
 def queue_run(account: Account, key: Key, _at: datetime) -> None:
-    """A run is checked and waits for capacity."""
+    """Queue a run for capacity."""
     run = account.table(RUN).record(key)
     if run is not None:
         waiting = {
@@ -113,7 +113,7 @@ def queue_run(account: Account, key: Key, _at: datetime) -> None:
 
 @OPERATIONS.on_timer("omics.run_runs")
 def run_started(account: Account, key: Key, at: datetime) -> None:
-    """A run is RUNNING: its engine starts."""
+    """Start the engine of a run that is RUNNING."""
     run = account.table(RUN).record(key)
     if run is None:
         return
@@ -131,7 +131,7 @@ def run_started(account: Account, key: Key, at: datetime) -> None:
 
 @OPERATIONS.on_timer("omics.run_is_late")
 def time_out_run(account: Account, key: Key, _at: datetime) -> None:
-    """A run has taken as long as it may."""
+    """Fail a run that has exceeded its maximum duration."""
     run = account.table(RUN).record(key)
     if run is not None and run["status"] == "RUNNING":
         minutes = round(_seconds_allowed(account, run) / 60)
@@ -140,7 +140,7 @@ def time_out_run(account: Account, key: Key, _at: datetime) -> None:
 
 @OPERATIONS.on_change(RUN_TASK)
 def task_changed(account: Account, transition: Transition) -> None:
-    """Go on with a run when a task of it has ended."""
+    """Continue a run when one of its tasks has ended."""
     before, after, key = transition.before, transition.after, transition.key
     if after is None or after["status"] not in ENDED or "_call" not in after:
         return
@@ -160,7 +160,7 @@ def task_changed(account: Account, transition: Transition) -> None:
 
 @OPERATIONS.on_change(RUN)
 def run_changed(account: Account, transition: Transition) -> None:
-    """Take the capacity back from a run that stops."""
+    """Release the capacity of a run that stops."""
     after, key = transition.after, transition.key
     if after is not None and after["status"] not in ENDED | {"STOPPING"}:
         return
@@ -201,7 +201,7 @@ def _start_runs(account: Account) -> None:
 
 
 def _create_task(account: Account, run_id: str, position: str, call: Record) -> None:
-    """Make a task for a call: PENDING, or found in the run cache."""
+    """Create the task of a call: PENDING, or a cache hit."""
     run = account.table(RUN).record((run_id,)) or {}
     task_id = _free_task_id(account)
     record: dict[str, Any] = {
@@ -246,7 +246,7 @@ def _continue_run(account: Account, run_id: str) -> None:
 
 
 def _start_tasks(account: Account, run_id: str) -> None:
-    """Give capacity to the tasks of a run that wait, the oldest first."""
+    """Give capacity to the waiting tasks of a run, the oldest first."""
     queue = account.table(WAITING_TASK)
     while (task_id := queue.first(run_id)) is not None:
         key = (run_id, task_id)
@@ -270,7 +270,7 @@ def _run_task(account: Account, key: Key) -> None:
             "statusMessage": "No instance has as many CPUs, GPUs or as much memory.",
         }
     else:
-        end = take(account, key[0], record["name"])
+        end = take_failure(account, key[0], record["name"])
     plan = attempt_plan(
         start=0.0,
         seconds=float(run.get("tags", {}).get(SECONDS_TAG, _TASK_SECONDS)),
@@ -283,7 +283,7 @@ def _run_task(account: Account, key: Key) -> None:
 def _capacity_members(
     key: Key, run: Record, image: str | None, instance: str | None
 ) -> dict[str, Any]:
-    """What a task has once there is an instance for it."""
+    """Return the members that a task gets with its instance."""
     run_id, task_id = key
     name = f"{run.get('uuid')} {task_id}".encode()
     known: dict[str, Any] = {"uuid": str(UUID(bytes=sha256(name).digest()[:16], version=4))}
@@ -298,7 +298,7 @@ def _capacity_members(
 
 
 def _complete(account: Account, run_id: str, position: str) -> None:
-    """Forget a call that is done, and make the tasks that it was the last to hold up."""
+    """Delete a completed call, and create the tasks that waited for it last."""
     call = account.table(_CALL).record((run_id, position)) or {}
     account.delete(_CALL, (run_id, position))
     for dependent in call.get("dependents", ()):
@@ -335,5 +335,5 @@ def _seconds_allowed(account: Account, run: Record) -> float:
 
 
 def _free_task_id(account: Account) -> str:
-    # Long enough that chance alone keeps them apart.
+    # Long enough to make collisions improbable.
     return str(account.random.randrange(10**9, 10**10))

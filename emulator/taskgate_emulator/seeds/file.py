@@ -1,4 +1,4 @@
-"""A seed from a file: calls of AWS's own operations, so that there is no second vocabulary.
+"""Seed files: calls of AWS's own operations.
 
     [[call]]
     service = "deadline"
@@ -11,7 +11,7 @@
     operation = "CreateQueue"
     params = { farmId = "${farm.farmId}", displayName = "Beauty" }
 
-`extends = "demo"` puts the demo there first.
+`extends = "demo"` loads the demo first.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _FIRST_ERROR = 300
 
 
 def load_seed_file(path: Path, dispatcher: Dispatcher, load_demo: Callable[[], None]) -> None:
-    """Make the calls of a file.
+    """Perform the calls of a seed file.
 
     Raises:
-        ValueError: the file is not a seed, or a call was refused; the message says which.
+        ValueError: the file is not a seed, or a call failed; the message says which.
     """
     document = read_document(path)
     reject_unknown_keys(str(path), document, ["call", "extends"])
@@ -73,7 +73,7 @@ def _make(
         raise ValueError(f"{where}: {error.args[0]!r} is missing") from error
     except (ValueError, ParamValidationError) as error:
         raise ValueError(f"{where}: {error}") from error
-    response = dispatcher.response(_http(request))
+    response = dispatcher.handle(_http(request))
     if response.status >= _FIRST_ERROR:
         raise ValueError(f"{where}: {operation.name} was refused: {response.body.decode()}")
     return _document(response)

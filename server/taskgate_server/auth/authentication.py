@@ -297,15 +297,15 @@ def _digest(token: str) -> bytes:
 def _invalid_token(
     fault: str = f"the token is not valid: {GET_NEW_TOKEN}",
 ) -> errors.TaskgateError:
-    return errors.unauthenticated("TOKEN_INVALID", fault)
+    return errors.OwnError(errors.Reason.TOKEN_INVALID, fault)
 
 
 def _refusal(error: jwt.PyJWTError, rules: TokenRules) -> errors.TaskgateError:
     """Return the error for one of PyJWT, whose own text may quote claims."""
     match error:
         case jwt.ExpiredSignatureError():
-            return errors.unauthenticated(
-                "TOKEN_EXPIRED", f"the token has expired: {GET_NEW_TOKEN}"
+            return errors.OwnError(
+                errors.Reason.TOKEN_EXPIRED, f"the token has expired: {GET_NEW_TOKEN}"
             )
         case jwt.ImmatureSignatureError():
             return _invalid_token("the token is not valid yet: wait, or correct the clocks")
@@ -370,6 +370,6 @@ def _checked(name: bytes) -> str:
 
 
 def _ambiguous(fault: str) -> errors.TaskgateError:
-    return errors.unauthenticated(
-        "CERTIFICATE_INVALID", f"the client certificate {fault}: get a new certificate"
+    return errors.OwnError(
+        errors.Reason.CERTIFICATE_INVALID, f"the client certificate {fault}: get a new certificate"
     )

@@ -71,8 +71,8 @@ class Decisions:
         """
         self.denied += 1
         if caller == ANONYMOUS and self._accepts_tokens:
-            return errors.unauthenticated(
-                "IDENTITY_MISSING",
+            return errors.OwnError(
+                errors.Reason.IDENTITY_MISSING,
                 "this call needs a token in the metadata: `authorization: Bearer` and the token",
             )
         return errors.policy_denied(str(caller), action.name, resource)

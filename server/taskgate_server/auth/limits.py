@@ -157,7 +157,7 @@ class CallerLimits:
         """
         self.refused += 1
         self.count_refusal(caller)
-        return errors.caller_limit(limit, allowed, seconds)
+        return errors.CallerLimitError(limit, allowed, seconds)
 
     def _take(self, usage: _Usage) -> float:
         """Take a token of the caller's bucket, which holds those of one second.

@@ -53,7 +53,7 @@ class Authentication:
         address = address_of(wire.peer())
         wait = self._failures.seconds_until_token(address)
         if wait and not self._callers.was_verified(wire):
-            raise errors.caller_limit(
+            raise errors.CallerLimitError(
                 "failed_authentications_per_second", FAILURES_PER_SECOND, wait
             )
         try:

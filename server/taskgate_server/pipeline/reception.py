@@ -136,7 +136,7 @@ async def _next(call: CallContext, waits: IdleLimit) -> Any:
     except TimeoutError:
         raise errors.request_idle(waits.seconds) from None
     except EndedError:
-        raise errors.stopping() from None
+        raise errors.ServerStoppingError() from None
 
 
 async def _nothing() -> AsyncIterator[Message]:

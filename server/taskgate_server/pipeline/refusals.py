@@ -56,4 +56,4 @@ class Refusals:
 
 
 def _is_refusal(error: errors.TaskgateError) -> bool:
-    return error.code is StatusCode.UNAUTHENTICATED or error.reason == errors.CALLER_LIMIT
+    return error.code is StatusCode.UNAUTHENTICATED or isinstance(error, errors.CallerLimitError)

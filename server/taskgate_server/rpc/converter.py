@@ -71,7 +71,7 @@ class Operation:
         try:
             return self.response_class(**self._response(response))
         except UNREADABLE as error:
-            raise errors.unreadable_response(self.name) from error
+            raise errors.UnreadableResponseError(self.name) from error
 
     @cached_property
     def _request(self) -> Structure:

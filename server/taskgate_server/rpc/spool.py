@@ -17,9 +17,6 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final, TypeAlias
 
-from google.rpc import error_details_pb2
-from grpc import StatusCode
-
 from taskgate_server import errors
 from taskgate_server.telemetry import LOG
 
@@ -171,13 +168,12 @@ def _disk_full(fault: str) -> errors.TaskgateError:
     Args:
         fault: the operating system's description.
     """
-    return errors.TaskgateError(
-        code=StatusCode.RESOURCE_EXHAUSTED,
-        message=f"this server cannot store the upload ({fault}): retry when others have ended; the"
+    return errors.OwnError(
+        errors.Reason.SPOOL_FULL,
+        f"this server cannot store the upload ({fault}): retry when others have ended; the"
         " operator can point TMPDIR to a larger directory, or lower spool_max_bytes",
-        reason="SPOOL_FULL",
         metadata={"limit": "TMPDIR"},
-        details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(10))],
+        details=[errors.retry_info(10)],
     )
 
 
@@ -187,21 +183,19 @@ def _unusable(fault: str) -> errors.TaskgateError:
     Args:
         fault: the operating system's description.
     """
-    return errors.TaskgateError(
-        code=StatusCode.FAILED_PRECONDITION,
-        message=f"this server cannot store uploads ({fault}): its operator must point TMPDIR to a"
-        " writable directory",
-        reason="SPOOL_UNUSABLE",
+    return errors.OwnError(
+        errors.Reason.SPOOL_UNUSABLE,
+        f"this server cannot store uploads ({fault}): its operator must point TMPDIR to a writable"
+        " directory",
         metadata={"variable": "TMPDIR"},
     )
 
 
 def _full(limit: str) -> errors.TaskgateError:
     """Return the error of an upload that has no room on this server."""
-    return errors.TaskgateError(
-        code=StatusCode.RESOURCE_EXHAUSTED,
-        message=f"uploads in progress have reached {limit}: retry when others have ended",
-        reason="SPOOL_FULL",
+    return errors.OwnError(
+        errors.Reason.SPOOL_FULL,
+        f"uploads in progress have reached {limit}: retry when others have ended",
         metadata={"limit": "spool_max_bytes"},
-        details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(10))],
+        details=[errors.retry_info(10)],
     )

@@ -289,7 +289,7 @@ class TaskBackend(ABC):
         """
         values = {name: str(ids.get(name) or row.get(name) or "") for name in self.names.parameters}
         if not all(values.values()):
-            raise errors.unreadable_response(self.names.operation)
+            raise errors.UnreadableResponseError(self.names.operation)
         return self.task(self.names.format(values), row, observe_time)
 
     def missing_fields(self, paged: PagedOperation) -> frozenset[str]:

@@ -39,7 +39,8 @@ MAX_HOLD_SECONDS: Final = 8.0
 """How long a service has to succeed until it is available; doubles with each relapse up to this."""
 RELAPSE_SECONDS: Final = 10.0
 """A service that fails within this time after it became available relapses."""
-UNREADABLE: Final = "UPSTREAM_ANSWER_UNREADABLE"
+NO_RESPONSE: Final = (errors.TimeLimitError, errors.UnreadableResponseError)
+"""Errors of a probe that do not show a working service, besides an outage."""
 
 CONNECT_INTERVAL_SECONDS: Final = 10.0
 RECONNECT_INTERVAL_SECONDS: Final = 2.0
@@ -157,7 +158,7 @@ class Availability:
                     await self._send_probe(operation, mark_sent)
         except errors.TaskgateError as error:
             # Any other error shows that AWS responds, or that the probe was not sent.
-            if is_outage(error) or error.reason in (errors.TIME_LIMIT, UNREADABLE):
+            if is_outage(error) or isinstance(error, NO_RESPONSE):
                 self._failed_probe_at = self._probed_at
         except TimeoutError:
             self._failed_probe_at = self._probed_at

@@ -22,14 +22,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from google.rpc import error_details_pb2
-
 from taskgate_server import errors
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.upstream.rate_limit.latency import LatencyEstimator
 
-CIRCUIT_OPEN: Final = "UPSTREAM_CIRCUIT_OPEN"
-"""The reason of refusals."""
 FIRST_OUTAGE_STATUS: Final = 500
 MAX_SUBJECTS: Final = 1000
 """Bounds the failing subjects that are known; the oldest is forgotten first."""
@@ -87,7 +83,7 @@ def is_outage(error: errors.TaskgateError) -> bool:
     Throttles, refused credentials and invalid requests are responses: AWS works.
     """
     if error.domain == errors.TASKGATE_DOMAIN:
-        return error.reason == "UPSTREAM_UNREACHABLE"
+        return isinstance(error, errors.UnreachableError)
     if error.retry is errors.Retry.THROTTLE:  # some services throttle with 503
         return False
     status = error.metadata.get("http_status", "")
@@ -344,7 +340,7 @@ class CircuitBreaker:
             if error.domain != errors.TASKGATE_DOMAIN or is_outage(error):
                 self._record(call, failed=is_outage(error))
                 return
-            is_abandoned = error.reason == errors.TIME_LIMIT
+            is_abandoned = isinstance(error, errors.TimeLimitError)
         if call.sent_at is None:
             return
         if is_abandoned and self._clock() - call.sent_at >= self._thresholds.abandoned_seconds:
@@ -427,11 +423,10 @@ class CircuitBreaker:
         # A probe in flight takes about as long as the first pause.
         remaining = self._open_until - self._clock()
         seconds = remaining if remaining > 0 else self._thresholds.first_open_seconds
-        return errors.unavailable(
+        return errors.CircuitOpenError(
             origin,
-            CIRCUIT_OPEN,
             f"{spec.title} has failed too often recently, so the call was not sent; retry in"
             f" {seconds:.1f} s; if this persists, check the AWS Health Dashboard and this server's"
             " network",
-            details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(seconds))],
+            details=[errors.retry_info(seconds)],
         )

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from grpc import StatusCode
@@ -177,7 +177,7 @@ class Gateway:
             return await self._join(aws_request, wait)
         except TimeoutError:
             origin = self._sender.origin(aws_request.operation)
-            raise errors.time_limit_exceeded(origin, timeout) from None
+            raise errors.TimeLimitError(origin, timeout) from None
 
     async def write_many(
         self, operation: str, items: Sequence[Params], *, token: str, options: CallOptions
@@ -211,7 +211,7 @@ class Gateway:
         with suppress(TimeoutError):
             async with asyncio.timeout(None if timeout == math.inf else timeout):
                 await self._batched_writes.send(writes, plan)
-        return writes.outcomes(errors.time_limit_exceeded(self._sender.origin(operation), timeout))
+        return writes.outcomes(errors.TimeLimitError(self._sender.origin(operation), timeout))
 
     @property
     def not_ready_reason(self) -> str | None:
@@ -337,5 +337,5 @@ def _response(outcome: AwsResponse | Exception) -> AwsResponse:
     if isinstance(outcome, AwsResponse):
         return outcome
     if isinstance(outcome, errors.TaskgateError):
-        raise replace(outcome)  # a copy, so that each caller's error has its own traceback
+        raise outcome.copy()
     raise outcome

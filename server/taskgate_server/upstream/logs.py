@@ -96,7 +96,7 @@ class LogReader:
         try:
             lines = [_line(event) for event in value.get("events") or ()]
         except (KeyError, TypeError, AttributeError):
-            raise errors.unreadable_response(OPERATION) from None
+            raise errors.UnreadableResponseError(OPERATION) from None
         return Page(
             [line for line in lines if section.has(line)],
             forward=value.get("nextForwardToken"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from taskgate_server import errors
 from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
-from taskgate_server.upstream.circuit_breaker import CIRCUIT_OPEN, CircuitBreaker
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import STUCK_SECONDS, Permit
 from taskgate_server.upstream.requesters import AbandonedError, Requesters
@@ -65,9 +65,8 @@ class UpstreamPipeline:
                     return await self._send_once(
                         operation, params, requesters, admitted, is_read=repeatable, ended=on_ended
                     )
-                except errors.TaskgateError as error:
-                    is_over = requesters.changes == changes
-                    if error.reason != errors.TIME_LIMIT or not repeatable or is_over:
+                except errors.TimeLimitError:
+                    if not repeatable or requesters.changes == changes:
                         raise
                     # Otherwise a requester with a later deadline has joined.
 
@@ -146,7 +145,7 @@ class UpstreamPipeline:
     def _record_error(self, error: errors.TaskgateError, permit: Permit) -> None:
         if is_throttle(error):
             self.limiter.record_throttle(permit, error.retry_after)
-        elif error.reason == CIRCUIT_OPEN:
+        elif isinstance(error, errors.CircuitOpenError):
             self.limiter.return_permit(permit)
         elif error.domain != errors.TASKGATE_DOMAIN:
             self.limiter.record_response(permit)

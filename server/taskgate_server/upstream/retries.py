@@ -11,14 +11,14 @@ from typing import Final, TypeAlias, TypeVar
 
 from google.rpc import error_details_pb2
 
-from taskgate_server.errors import TASKGATE_DOMAIN, Retry, TaskgateError
+from taskgate_server.errors import ResponseCutError, Retry, TaskgateError, UnreachableError
 
 T = TypeVar("T")
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
-OWN_RETRYABLE: Final = frozenset({"UPSTREAM_UNREACHABLE", "UPSTREAM_ANSWER_CUT"})
-"""Taskgate's own reasons after which repeatable calls are retried. Its refusals are retried by
+OWN_RETRYABLE: Final = (UnreachableError, ResponseCutError)
+"""Taskgate's own errors after which repeatable calls are retried. Its refusals are retried by
 callers, after their RetryInfo."""
 
 
@@ -35,7 +35,7 @@ def is_retryable(error: TaskgateError, *, repeatable: bool) -> bool:
         repeatable: whether AWS may execute the call twice: a read, or a write with an idempotency
             token.
     """
-    if error.domain == TASKGATE_DOMAIN and error.reason in OWN_RETRYABLE:
+    if isinstance(error, OWN_RETRYABLE):
         return repeatable
     return is_throttle(error) or (error.retry is Retry.REPEATABLE and repeatable)
 

@@ -136,7 +136,7 @@ class Follower:
 async def test_every_watcher_ends_with_what_is_so(seed: int) -> None:
     random = seeded("watch", seed)
     with (
-        Emulator(clock=ManualClock(), demo=False) as aws,
+        Emulator(clock=ManualClock(), seed="empty") as aws,
         running_server(settings_for(aws.endpoint_url)) as address,
     ):
         truth = Truth(aws, random)

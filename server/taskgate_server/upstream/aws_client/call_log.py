@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from taskgate_server.error_texts import redact_secrets
-from taskgate_server.errors import Origin, TaskgateError
+from taskgate_server.errors import Origin, Reason, TaskgateError
 from taskgate_server.telemetry import LOG
 
 LINES_PER_SECOND: Final = 10.0
@@ -27,8 +27,8 @@ LOGGED_REASONS: Final = frozenset(
         "NOT_AUTHORIZED",
         "OPT_IN_REQUIRED",
         "SERVICE_QUOTA_EXCEEDED_EXCEPTION",
-        "UPSTREAM_CREDENTIALS",
-        "UPSTREAM_UNREACHABLE",
+        Reason.UPSTREAM_CREDENTIALS,
+        Reason.UPSTREAM_UNREACHABLE,
     }
 )
 """Errors with unknown codes are never logged, whatever their HTTP status."""

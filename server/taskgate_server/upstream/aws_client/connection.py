@@ -29,6 +29,7 @@ from taskgate_server.upstream.retries import Sleep
 FIRST_RETRY_SECONDS: Final = 1.0
 MAX_RETRY_SECONDS: Final = 30.0
 """Pauses between attempts to make a client."""
+CREDENTIAL_ERRORS: Final = (errors.CredentialsMissingError, errors.CredentialsRefusedError)
 PROBE_SECONDS: Final = 5.0
 """The timeout of a probe."""
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -162,7 +163,7 @@ class Connection:
         self._needed.set()
         await self._attempted.wait()
         if self.client is None:
-            raise self.error or errors.internal()
+            raise self.error or errors.BugError()
         return self.client
 
     def discard(self, client: AwsClient, error: errors.TaskgateError) -> None:
@@ -261,7 +262,7 @@ class Connection:
             await loop.run_in_executor(self._executor, client.call, operation, {}, PROBE_SECONDS)
         except Exception as cause:  # noqa: BLE001  # any other error is no evidence
             error = from_botocore(cause, self._origin(operation))
-            return error if error.credentials_refused or error.credentials_missing else None
+            return error if isinstance(error, CREDENTIAL_ERRORS) else None
         return None
 
     async def _report_change(self) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from google.rpc import error_details_pb2
-
 from taskgate_server import errors
 from taskgate_server.errors import Origin, TaskgateError
 from taskgate_server.upstream.aws_client.endpoints import CaBundleError
@@ -20,7 +18,7 @@ def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
     for kinds, convert in _rules():
         if isinstance(error, kinds):
             return convert(error, origin)
-    return errors.internal()
+    return errors.BugError()
 
 
 def from_set_up(error: Exception, origin: Origin) -> TaskgateError:
@@ -35,28 +33,24 @@ def _client_error(error: Any, origin: Origin) -> TaskgateError:
 
 
 def _no_credentials(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+    return errors.CredentialsMissingError(
         origin,
-        "UPSTREAM_CREDENTIALS",
         f"this server has no AWS credentials for {origin.title}: provide them in one of boto3's"
         " ways (environment, profile, role)",
-        credentials_missing=True,
     )
 
 
 def _bad_set_up(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+    return errors.ConfigurationError(
         origin,
-        "UPSTREAM_CONFIGURATION",
         f"this server is not set up for {origin.title}: check its region"
         f" (TASKGATE_AWS__{origin.service.upper()}__REGION or AWS_REGION) and endpoint",
     )
 
 
 def _bad_ca_bundle(error: CaBundleError, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+    return errors.ConfigurationError(
         origin,
-        "UPSTREAM_CONFIGURATION",
         f"this server cannot verify {origin.title}: the CA bundle of {error.setting} cannot be used"
         f" ({error.fault}); correct its path, or unset it",
     )
@@ -67,24 +61,22 @@ def _invalid_params(*_: Any) -> TaskgateError:
 
 
 def _unreadable(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unreadable_response(origin.operation)
+    return errors.UnreadableResponseError(origin.operation)
 
 
 def _incomplete(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+    return errors.ResponseCutError(
         origin,
-        "UPSTREAM_ANSWER_CUT",
         f"the response of {origin.title} to {origin.operation} ended early; retry",
     )
 
 
 def _unreachable(problem: str) -> Callable[[Any, Origin], TaskgateError]:
     def convert(_: Any, origin: Origin) -> TaskgateError:
-        return errors.unavailable(
+        return errors.UnreachableError(
             origin,
-            "UPSTREAM_UNREACHABLE",
             f"{origin.title} {problem}: check this server's region, endpoint and network",
-            details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(1))],
+            details=[errors.retry_info(1)],
         )
 
     return convert

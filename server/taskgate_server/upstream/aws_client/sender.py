@@ -209,13 +209,13 @@ class Sender:
         self, cause: Exception, client: AwsClient, origin: errors.Origin, timeout: float
     ) -> errors.TaskgateError:
         if isinstance(cause, CallTimeoutError):
-            return errors.time_limit_exceeded(origin, timeout)
+            return errors.TimeLimitError(origin, timeout)
         error = from_botocore(cause, origin)
         self.call_log.log_error(error, cause, origin)
-        if error.credentials_missing:
+        if isinstance(error, errors.CredentialsMissingError):
             self.connection.discard(client, error)
-        elif error.credentials_refused:
+        elif isinstance(error, errors.CredentialsRefusedError):
             self.connection.record_refused(client, origin.operation, error)
-        if error.reason == errors.BUG:
+        if isinstance(error, errors.BugError):
             log_bug(cause, operation=origin.operation)
         return error

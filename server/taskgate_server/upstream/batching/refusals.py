@@ -14,7 +14,7 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server.bounded_cache import BoundedCache
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import CredentialsRefusedError, TaskgateError
 
 MIN_REFUSALS: Final = 3
 """Batching stops after so many refused batches in a row whose items succeeded in single calls."""
@@ -54,7 +54,7 @@ def is_refusal(error: TaskgateError) -> bool:
 
     API Gateway reports an unknown route as missing credentials.
     """
-    return error.code in REFUSALS or error.credentials_refused
+    return error.code in REFUSALS or isinstance(error, CredentialsRefusedError)
 
 
 class BatchRefusals:

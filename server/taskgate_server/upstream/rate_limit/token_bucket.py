@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeAlias
 
-import grpc
 from google.rpc import error_details_pb2
 
 from taskgate_server import errors
@@ -26,9 +25,6 @@ from taskgate_server.upstream.requesters import AbandonedError, Requesters, Shar
 
 CallLater: TypeAlias = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 """The event loop's `call_later`: seconds, and what to call then."""
-
-QUOTA: Final = "UPSTREAM_QUOTA"
-"""The reason of refusals."""
 
 MAX_HOLD_SECONDS: Final = 900.0
 """A longer Retry-After is reduced to this: one call in 15 minutes does no harm."""
@@ -442,13 +438,17 @@ class TokenBucket:
             description=message,
             api_service=spec.error_domain,
         )
-        return errors.TaskgateError(
-            code=grpc.StatusCode.RESOURCE_EXHAUSTED,
-            message=message,
-            reason=QUOTA,
-            metadata={"operation": self._operation, "service": spec.name},
+        origin = errors.Origin(
+            service=spec.name,
+            title=spec.title,
+            domain=spec.error_domain,
+            operation=self._operation,
+        )
+        return errors.QuotaError(
+            origin,
+            message,
             details=[
-                error_details_pb2.RetryInfo(retry_delay=errors.to_duration(seconds)),
+                errors.retry_info(seconds),
                 error_details_pb2.QuotaFailure(violations=[violation]),
             ],
         )
