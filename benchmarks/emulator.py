@@ -39,7 +39,7 @@ with Emulator() as aws:
 
 
 def main() -> int:
-    """Measures; with --check returns 1 when a bar is missed."""
+    """Run the command line; return 1 if a bar is missed and --check was given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--check", action="store_true")

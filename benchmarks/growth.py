@@ -31,7 +31,7 @@ class Growth:
 
 
 def measure(bench: Bench, rounds: int) -> list[Growth]:
-    """All sizes, interleaved."""
+    """Measure all sizes, interleaved."""
     runs: dict[int, list[tuple[Run, int]]] = {callers: [] for callers in CALLERS}
     for _ in range(rounds):
         for callers in CALLERS:

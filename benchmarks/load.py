@@ -33,7 +33,7 @@ class Load:
 
 
 def build(directory: Path) -> Path:
-    """Compiles the generator.
+    """Compile the load generator.
 
     Raises:
         BenchError: there is no C compiler.
@@ -58,7 +58,7 @@ class Generator:
     def run(
         self, address: str, callers: int, requests: Path, path: str, *, http: bool = False
     ) -> Load:
-        """Loads a server.
+        """Run the load generator against a server.
 
         Args:
             address: host and port.
@@ -80,7 +80,7 @@ class Generator:
 
 
 def read(output: bytes) -> Load:
-    """What `load.c` and the direct peer print."""
+    """Parse what `load.c` and the direct peer print."""
     report: dict[str, Any] = json.loads(output)
     return Load(
         rate=report["answered"] / report["seconds"],

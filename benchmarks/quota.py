@@ -220,7 +220,7 @@ def _summarize(record: Record) -> Quota:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seconds", type=float, default=60.0, help="default: %(default)s")
     results = run(arguments.parse_args().seconds)

@@ -108,7 +108,7 @@ class Bench:
         self._distinct_http = write(home / "distinct-http", numbers, workload.http_record)
 
     def run(self, scenario: Scenario, peer: str) -> Run:
-        """One run of a peer."""
+        """Run a scenario once with a peer."""
         reset = f"reset?latency_ms={scenario.latency_ms}"
         if peer.startswith("direct-"):
             machine.query_stub(self.upstream, reset)
@@ -134,7 +134,7 @@ class Bench:
         return Run(load=seen, aws_calls=1000 * calls / total, cpu_us=1e6 * cpu / total)
 
     def measure(self, server: Process, callers: int) -> Run:
-        """One run of distinct tasks on any server, for `growth`."""
+        """Run a load of distinct tasks on any server, for `growth`."""
         machine.query_stub(self.upstream, "reset?latency_ms=30")
         run, path = self.generator.run, workload.GET_TASK
         return self._measured(lambda: run(server.address, callers, self.distinct, path), server)
@@ -173,7 +173,7 @@ class Bench:
 
 @contextmanager
 def bench(warmup: float, seconds: float) -> Iterator[Bench]:
-    """All that runs need; everything ends with it."""
+    """Start all processes that runs need; stop them at the end."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         generator = Generator(build(home), warmup, seconds)

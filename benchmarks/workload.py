@@ -21,12 +21,12 @@ DISTINCT_TASKS = 100_000
 
 
 def task_params(number: int) -> dict[str, str]:
-    """boto3's parameters of GetTask for one of many tasks."""
+    """Return boto3's parameters of GetTask for one of many tasks."""
     return {**PARENTS, "taskId": f"task-{'fedcba9876543210' * 2}-{number}"}
 
 
 def grpc_record(number: int) -> bytes:
-    """The request for a task as a gRPC frame: not compressed, length, message."""
+    """Return the request for a task as a gRPC frame: not compressed, length, message."""
     params = task_params(number)
     message = deadline_pb2.GetTaskRequest(
         farm_id=params["farmId"],
@@ -39,14 +39,14 @@ def grpc_record(number: int) -> bytes:
 
 
 def http_record(number: int) -> bytes:
-    """The request for a task as the FastAPI peer takes it."""
+    """Return the request for a task for the FastAPI peer."""
     params = task_params(number)
     path = "/farms/{farmId}/queues/{queueId}/jobs/{jobId}/steps/{stepId}/tasks/{taskId}"
     return f"GET {path.format(**params)} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
 
 
 def write_records(path: Path, numbers: Iterable[int], record: Callable[[int], bytes]) -> Path:
-    """Writes a request file."""
+    """Write a request file."""
     with path.open("wb") as file:
         for number in numbers:
             request = record(number)

@@ -27,12 +27,12 @@ class Deadline(deadline_pb2_grpc.DeadlineServiceServicer):
         request: deadline_pb2.GetTaskRequest,
         context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's signature
     ) -> deadline_pb2.GetTaskResponse:
-        """One task."""
+        """Return one task."""
         return messages.task_message(await self._client.get_task(**messages.task_params(request)))
 
 
 async def serve(url: str) -> None:
-    """Serves until it is killed."""
+    """Serve until killed."""
     config = AioConfig(**upstream.options(CONNECTIONS))
     async with get_session().create_client(
         "deadline", endpoint_url=url, config=config, **upstream.CREDENTIALS

@@ -31,12 +31,12 @@ ANSWER = messages.task_message(
 
 
 async def get_task(_request: bytes, _context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-    """One task, always the same."""
+    """Return the same task each time."""
     return ANSWER
 
 
 async def serve() -> None:
-    """Serves until it is killed."""
+    """Serve until killed."""
     server = grpc.aio.server(options=(("grpc.server.max_pending_requests", 100_000),))
     _, service, method = workload.GET_TASK.split("/")
     handler: Any = grpc.unary_unary_rpc_method_handler(get_task)

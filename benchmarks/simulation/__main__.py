@@ -20,7 +20,7 @@ FIGURE = ROOT / "docs/scaling.svg"
 
 
 def draw(results: Results, path: Path) -> None:
-    """Has the plots drawn where matplotlib is."""
+    """Draw the plots in the environment that has matplotlib."""
     with tempfile.TemporaryDirectory() as home:
         data = Path(home, "panels.json")
         data.write_text(json.dumps(all_panels(results)))
@@ -29,7 +29,7 @@ def draw(results: Results, path: Path) -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of all chance; default: %(default)s")
     options = parser.parse_args()

@@ -65,12 +65,12 @@ class Account:
         self.allow(self.rates)
 
     def allow(self, rates: Mapping[str, float]) -> None:
-        """Sets the quotas anew."""
+        """Change the quotas."""
         self.rates = rates
         self.limiter.quotas = Quotas(rates={self.world.service: rates})
 
     async def call(self, operation: str, params: Mapping[str, Any], replica: int) -> dict[str, Any]:
-        """What AWS answers, after the way there and back.
+        """Return AWS's response, after the latency of the network.
 
         Raises:
             RefusedError: AWS throttles, or has no such thing.
@@ -95,7 +95,7 @@ class Account:
         return value
 
     def _response(self, operation: str, code: str, members: Mapping[str, Any]) -> dict[str, Any]:
-        """As botocore parses it: without members that the service's model lacks.
+        """Return an error as botocore parses it: without members that the model lacks.
 
         HealthOmics has no `retryAfterSeconds` there, so its throttles name no wait.
         """

@@ -43,7 +43,7 @@ class Route(Protocol):
     """How a call finds its replica."""
 
     def __call__(self, parent: str) -> Replica:
-        """The replica for a call about that parent."""
+        """Return the replica for a call about that parent."""
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Watcher:
         self._random = random
 
     async def run(self, arrives: float) -> None:
-        """Watches until it is cancelled."""
+        """Watch until cancelled."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(arrives)
         first = loop.time()
@@ -102,13 +102,13 @@ class Watcher:
             await asyncio.sleep(pause)
 
     def age(self, now: float) -> float:
-        """The seconds since AWS returned its state; inf while it has none."""
+        """Return the seconds since AWS returned its state; inf while it has none."""
         if self.replica is None or self.poller is None:
             return math.inf
         return now - self.poller.swept_at
 
     async def _connect(self, replica: Replica, first: float) -> float:
-        """One stream, to its end; returns the seconds until the next is to be tried."""
+        """Read one stream to its end; return the seconds until the next attempt."""
         stream = asyncio.ensure_future(self._follow(replica, first))
         replica.streams.add(stream)
         try:

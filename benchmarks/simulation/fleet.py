@@ -49,7 +49,7 @@ class Scene:
 
     @property
     def until(self) -> float:
-        """When it ends."""
+        """Return the time of the end."""
         return self.warm_up + self.seconds
 
 
@@ -108,7 +108,7 @@ class Fleet:
         self.router = ROUTERS[scene.routing](numbers)
 
     async def run(self, *meanwhile: Coroutine[Any, Any, None]) -> None:
-        """Runs the scene from its beginning to its end.
+        """Run the scene from its beginning to its end.
 
         Args:
             meanwhile: what else happens.
@@ -125,7 +125,7 @@ class Fleet:
             await replica.close()
 
     async def kill(self, number: int) -> None:
-        """A replica dies; calls go to the others from now on."""
+        """Kill a replica; calls go to the others from now on."""
         self.router.lose(number)
         await self.replicas[number].die()
 
@@ -167,7 +167,7 @@ class Fleet:
         self._running.append(asyncio.ensure_future(each))
 
     async def _look(self) -> None:
-        """Looks at how things stand, at moments that fall into no rhythm."""
+        """Sample the state at random moments."""
         random = seeded(f"looks {self.scene.seed}")
         now = asyncio.get_running_loop().time
         while True:

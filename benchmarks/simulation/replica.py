@@ -46,7 +46,7 @@ def _to_native(service: str) -> ToNative:
 
 
 def sharing(settings: Settings) -> Sharing:
-    """What is shared between callers, by the settings."""
+    """Return the settings of sharing between callers."""
     return Sharing(
         default_max_age=settings.default_max_age_seconds,
         max_cache_age=MAX_CACHE_AGE_SECONDS,

@@ -46,7 +46,7 @@ class Task:
     """AWS's JSON by how far the task is, made once."""
 
     def stage(self, now: float) -> int:
-        """How far it is: 0, 1 or 2."""
+        """Return the stage: 0, 1 or 2."""
         return (now >= self.begins) + (now >= self.ends)
 
 
@@ -62,26 +62,26 @@ class Parent:
 
     @property
     def name(self) -> str:
-        """As in the names of its tasks."""
+        """Return the name, as in the names of its tasks."""
         if self.service == "omics":
             return f"omics/runs/{FIRST_RUN + self.number}"
         farm, queue = _FARM.values()
         return f"deadline/farms/{farm}/queues/{queue}/jobs/{_job_id(self.number)}"
 
     def counts(self, now: float) -> dict[str, int]:
-        """How many tasks are in which state."""
+        """Return the number of tasks in each state."""
         begun, ended = bisect_right(self.begins, now), bisect_right(self.ends, now)
         words = WORDS[self.service]
         return dict(zip(words, (len(self.tasks) - begun, begun - ended, ended), strict=True))
 
     def task_name(self, task: Task) -> str:
-        """The task's name."""
+        """Return the task's name."""
         if self.service == "omics":
             return f"{self.name}/tasks/{FIRST_TASK + task.number}"
         return f"{self.name}/steps/{_step_id(self.number)}/tasks/{_task_id(task.number)}"
 
     def params(self, task: Task) -> dict[str, str]:
-        """The parameters of a request for the task."""
+        """Return the parameters of a request for the task."""
         if self.service == "omics":
             return {"id": str(FIRST_RUN + self.number), "taskId": str(FIRST_TASK + task.number)}
         return {
@@ -111,7 +111,7 @@ class World:
         self._by_id = {_own_id(service, number): each for number, each in enumerate(self.parents)}
 
     def changed_at(self, name: str, word: str) -> float:
-        """When a task came into the state that AWS has this word for."""
+        """Return when a task entered a native state."""
         parts = name.split("/")
         parent_id = parts[2] if self.service == "omics" else parts[6]
         task = self._task(self._parent(parent_id), parts[-1])
@@ -119,7 +119,7 @@ class World:
         return moments[WORDS[self.service].index(word)]
 
     def answer(self, operation: str, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-        """What AWS says at that moment.
+        """Return AWS's response at that time.
 
         Raises:
             NotThereError: it has no such thing.
