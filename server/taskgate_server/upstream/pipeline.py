@@ -112,7 +112,7 @@ class UpstreamPipeline:
         timer: asyncio.TimerHandle | None = None
 
         def on_ended() -> None:
-            limiter.release_slot(permit)
+            permit.release_slot()
             ended()
 
         try:
@@ -122,7 +122,7 @@ class UpstreamPipeline:
                     nonlocal timer
                     mark_sent()
                     requesters.on_sent()
-                    timer = limiter.call_later(STUCK_SECONDS, lambda: limiter.release_slot(permit))
+                    timer = limiter.call_later(STUCK_SECONDS, permit.release_slot)
 
                 response = await self.sender.send(
                     operation,
@@ -138,7 +138,7 @@ class UpstreamPipeline:
         finally:
             if timer is not None:
                 timer.cancel()
-            limiter.release_slot(permit)
+            permit.release_slot()
         limiter.record_response(permit)
         return response
 
@@ -146,6 +146,6 @@ class UpstreamPipeline:
         if is_throttle(error):
             self.limiter.record_throttle(permit, error.retry_after)
         elif isinstance(error, errors.CircuitOpenError):
-            self.limiter.return_permit(permit)
+            permit.return_unused()
         elif error.domain != errors.TASKGATE_DOMAIN:
             self.limiter.record_response(permit)

@@ -155,7 +155,7 @@ class BatchedReads:
         self, operation: str, plan: BatchPlan, reads: Sequence[Read], permit: BatchPermit
     ) -> Sequence[Outcome | Requeued]:
         if not reads:
-            self._pipeline.limiter.return_permit(permit.permit)
+            permit.permit.return_unused()
             return []
         if permit.is_single:
             return [await self._send_single(operation, reads[0], permit.permit)]
