@@ -120,7 +120,7 @@ class UpstreamPipeline:
         timer: asyncio.TimerHandle | None = None
 
         def ended() -> None:
-            limiter.release_slot(permit)
+            permit.release_slot()
             on_ended()
 
         try:
@@ -130,7 +130,7 @@ class UpstreamPipeline:
                     nonlocal timer
                     mark_sent()
                     requesters.on_sent()
-                    timer = limiter.call_later(STUCK_SECONDS, lambda: limiter.release_slot(permit))
+                    timer = limiter.call_later(STUCK_SECONDS, permit.release_slot)
 
                 yield sent, ended
         except errors.TaskgateError as error:
@@ -139,13 +139,13 @@ class UpstreamPipeline:
         finally:
             if timer is not None:
                 timer.cancel()
-            limiter.release_slot(permit)
+            permit.release_slot()
         limiter.record_response(permit)
 
     def _record_error(self, error: errors.TaskgateError, permit: Permit) -> None:
         if is_throttle(error):
             self.limiter.record_throttle(permit, error.retry_after)
         elif isinstance(error, errors.CircuitOpenError):
-            self.limiter.return_permit(permit)
+            permit.return_unused()
         elif error.domain != errors.TASKGATE_DOMAIN:
             self.limiter.record_response(permit)

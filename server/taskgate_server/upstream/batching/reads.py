@@ -172,7 +172,7 @@ class BatchedReads:
         self, operation: str, plan: BatchPlan, reads: Sequence[Read], permit: Permit
     ) -> Sequence[Outcome | Requeued]:
         if not reads:
-            self._pipeline.limiter.return_permit(permit)
+            permit.return_unused()
             return []
         params = [read.aws_request.params for read in reads]
         self.sent_in_batches += len(reads)
