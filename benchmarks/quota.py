@@ -15,14 +15,19 @@ import random
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final, TypeAlias
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from benchmarks import machine
 from benchmarks.stub import FIRST_TASK_ID, TASKS_OF_A_RUN
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
+from taskgate.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 
 CALLERS = 1000
 RUNS = 4
@@ -33,6 +38,40 @@ STALENESS_SECONDS = 1.0
 OMICS_RATE = 10
 CHANNELS = 4
 OPERATIONS = ("GetRunTask", "ListRunTasks")
+
+ReadTask: TypeAlias = Callable[[int, int], Awaitable[Timestamp]]
+"""Returns the `start_time` of a task. Arguments: the ids of run and task."""
+
+
+def unified(channel: grpc.aio.Channel) -> ReadTask:
+    """Return a reader that sends GetTask with view BASIC."""
+    stub = task_service_pb2_grpc.TaskServiceStub(channel)
+    max_age = Duration()
+    max_age.FromNanoseconds(int(MAX_AGE_SECONDS * 1e9))
+
+    async def read(run_id: int, task_id: int) -> Timestamp:
+        request = task_service_pb2.GetTaskRequest(
+            name=f"omics/runs/{run_id}/tasks/{task_id}",
+            max_age=max_age,
+            view=task_pb2.TASK_VIEW_BASIC,
+        )
+        return (await stub.GetTask(request, timeout=PERIOD_SECONDS)).task.start_time
+
+    return read
+
+
+def native(channel: grpc.aio.Channel) -> ReadTask:
+    """Return a reader that sends GetRunTask, the only RPC that the facade has."""
+    stub = omics_pb2_grpc.OmicsServiceStub(channel)
+
+    async def read(run_id: int, task_id: int) -> Timestamp:
+        request = omics_pb2.GetRunTaskRequest(id=str(run_id), task_id=str(task_id))
+        return (await stub.GetRunTask(request, timeout=PERIOD_SECONDS)).start_time
+
+    return read
+
+
+READERS: Final = {"taskgate": unified, "facade": native}
 
 
 @dataclass(slots=True)
@@ -84,26 +123,34 @@ def run(seconds: float) -> dict[str, Quota]:
         machine.taskgate(one.address, Path(home, "log")) as taskgate,
         machine.peer("facade", other.address) as facade,
     ):
-        return asyncio.run(_both(seconds, (taskgate.address, one), (facade.address, other)))
+        servers = {"taskgate": (taskgate.address, one), "facade": (facade.address, other)}
+        return asyncio.run(_all(seconds, servers))
 
 
-async def _both(seconds: float, *servers: tuple[str, machine.Process]) -> dict[str, Quota]:
-    seen = await asyncio.gather(*(_load(seconds, *server) for server in servers))
-    return dict(zip(("taskgate", "facade"), map(_summed, seen), strict=True))
+async def _all(seconds: float, servers: dict[str, tuple[str, machine.Process]]) -> dict[str, Quota]:
+    seen = await asyncio.gather(
+        *(_load(seconds, READERS[name], *server) for name, server in servers.items())
+    )
+    return dict(zip(servers, map(_summed, seen), strict=True))
 
 
-async def _load(seconds: float, address: str, stub: machine.Process) -> Seen:
+async def _load(
+    seconds: float,
+    make_reader: Callable[[grpc.aio.Channel], ReadTask],
+    address: str,
+    stub: machine.Process,
+) -> Seen:
     seen = Seen()
     # Channels with the same arguments would share one connection.
     channels = [
         grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
         for _ in range(CHANNELS)
     ]
-    stubs = [omics_pb2_grpc.OmicsServiceStub(channel) for channel in channels]
+    readers = [make_reader(channel) for channel in channels]
     await asyncio.to_thread(machine.ask_stub, stub.address, "reset?latency_ms=30")
     watching = asyncio.ensure_future(_watch(stub.address, seen))
     callers = (
-        _caller(stubs[number % CHANNELS], number, time.monotonic() + seconds, seen)
+        _caller(readers[number % CHANNELS], number, time.monotonic() + seconds, seen)
         for number in range(CALLERS)
     )
     await asyncio.gather(*callers)
@@ -131,16 +178,11 @@ async def _watch(url: str, seen: Seen) -> None:
         before = counts
 
 
-async def _caller(
-    stub: omics_pb2_grpc.OmicsServiceAsyncStub, number: int, end: float, seen: Seen
-) -> None:
+async def _caller(read: ReadTask, number: int, end: float, seen: Seen) -> None:
     """Wants its task every period, first at a moment of its own."""
     chance = random.Random(number)  # noqa: S311  # the same load each time
     task = chance.randrange(RUNS * TASKS_OF_A_RUN)
     run_id, index = divmod(task, TASKS_OF_A_RUN)
-    request = omics_pb2.GetRunTaskRequest(
-        id=str(1_000_000 + run_id), task_id=str(FIRST_TASK_ID + index)
-    )
     due = time.monotonic() + chance.random() * PERIOD_SECONDS
     while due < end:
         await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -148,21 +190,13 @@ async def _caller(
         seen.asked += 1
         sent = time.monotonic()
         try:
-            answer = await stub.GetRunTask(
-                request,
-                timeout=PERIOD_SECONDS,
-                metadata=(
-                    ("taskgate-max-age", str(MAX_AGE_SECONDS)),
-                    ("taskgate-read-mask", "task_id,status,start_time"),
-                ),
-            )
+            start_time = await read(1_000_000 + run_id, FIRST_TASK_ID + index)
         except grpc.aio.AioRpcError as error:
             seen.refused[error.code().name] += 1
             continue
         seen.answered += 1
         seen.waits.append(time.monotonic() - sent)
-        told = answer.start_time
-        seen.ages.append(time.time() - told.seconds - told.nanos / 1e9)
+        seen.ages.append(time.time() - start_time.seconds - start_time.nanos / 1e9)
 
 
 def _summed(seen: Seen) -> Quota:

@@ -16,14 +16,14 @@ from google.protobuf.duration_pb2 import Duration
 
 from benchmarks.simulation.replica import Replica
 from benchmarks.simulation.world import Parent, Task, World
-from taskgate.v1 import task_watch_pb2
-from taskgate_server.calls import Call
+from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.request import AwsRequest
-from taskgate_server.upstream.retries import told_delay
+from taskgate_server.upstream.retries import retry_info_seconds
+from tests.support.calls import make_call
 
 Response = task_watch_pb2.WatchTasksResponse
 SNAPSHOT_END: Final = Response.SNAPSHOT_END_FIELD_NUMBER
@@ -37,8 +37,6 @@ RECONNECT_SECONDS: Final = 1.0
 
 MAX_AGE_SECONDS: Final = 1.0
 READ_LIMIT_SECONDS: Final = 5.0
-ROW_FIELDS: Final = frozenset({"task_id", "status", "start_time"})
-"""What readers of HealthOmics need: rows of a list have it."""
 
 
 class Route(Protocol):
@@ -117,7 +115,7 @@ class Watcher:
             await stream
         except TaskgateError as error:
             self._seen.refused_watches.append(asyncio.get_running_loop().time())
-            return told_delay(error) + self._random.uniform(0, MAX_RETRY_SECONDS)
+            return retry_info_seconds(error) + self._random.uniform(0, MAX_RETRY_SECONDS)
         except asyncio.CancelledError:
             if not replica.is_dead:
                 stream.cancel()
@@ -133,7 +131,7 @@ class Watcher:
         request = task_watch_pb2.WatchTasksRequest(
             parent=self.parent.name, heartbeat_interval=Duration(seconds=int(HEARTBEAT_SECONDS))
         )
-        call = Call(method="", call_id="", time_remaining=lambda: None)
+        call = make_call()
         now: Callable[[], float] = asyncio.get_running_loop().time
         is_new = not self.told
         async for message in replica.watches.watch_tasks(request, call):
@@ -192,23 +190,20 @@ class Reader:
     async def _ask(self, now: Callable[[], float]) -> None:
         replica, asked = self._route(self._parent.name), now()
         replica.asked += 1
-        question = replica.question(self._parent, self._task)
-        try:
-            answer = await replica.gateway.ask(
-                question,
-                CallOptions(timeout=READ_LIMIT_SECONDS, max_age=MAX_AGE_SECONDS),
-                fields=ROW_FIELDS,
-            )
-        except TaskgateError:
+        name = self._parent.task_name(self._task)
+        options = CallOptions(timeout=READ_LIMIT_SECONDS, max_age=MAX_AGE_SECONDS)
+        (task,) = await replica.backend.get_many([name], task_pb2.TASK_VIEW_BASIC, options)
+        if isinstance(task, TaskgateError):
             self._seen.refused_reads.append(asked)
             return
-        self._seen.reads.append((asked, now() - asked, now() - answer.observe_time))
+        age = now() - task.observe_time.ToNanoseconds() / 1e9
+        self._seen.reads.append((asked, now() - asked, age))
 
 
 async def press(gateway: Gateway, question: AwsRequest) -> None:
     """Asks all the time, never content with an old answer and however long it takes."""
     while True:
         try:
-            await gateway.ask(question, CallOptions(timeout=math.inf, max_age=0))
+            await gateway.fetch(question, CallOptions(timeout=math.inf, max_age=0))
         except TaskgateError as error:
-            await asyncio.sleep(max(told_delay(error), 0.05))
+            await asyncio.sleep(max(retry_info_seconds(error), 0.05))

@@ -13,11 +13,11 @@ from typing import Final
 
 from benchmarks.simulation.account import Account, ModelledSender
 from benchmarks.simulation.clock import seeded
-from benchmarks.simulation.world import Parent, Task
+from benchmarks.simulation.world import Parent
 from taskgate_server.aws_connections import (
     BATCH_LINGER_SECONDS,
     BATCH_SLOTS,
-    MAX_MAX_AGE_SECONDS,
+    MAX_CACHE_AGE_SECONDS,
 )
 from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.rpc import handlers
@@ -49,7 +49,7 @@ def sharing(settings: Settings) -> Sharing:
     """What is shared between callers, by the settings."""
     return Sharing(
         default_max_age=settings.default_max_age_seconds,
-        max_max_age=MAX_MAX_AGE_SECONDS,
+        max_cache_age=MAX_CACHE_AGE_SECONDS,
         max_entries=settings.cache_max_entries,
         max_bytes=settings.cache_max_bytes,
         batch_slots=BATCH_SLOTS,
@@ -92,7 +92,7 @@ class Replica:
         self.gateway = Gateway(
             UpstreamPipeline(sender, self.limiter, breaker, retries),
             sharing(settings),
-            default_time_limit=settings.default_time_limit_seconds,
+            default_timeout=settings.default_time_limit_seconds,
             clock=clock,
         )
         self.backend: TaskBackend = load_backend(self.spec)(
@@ -105,23 +105,13 @@ class Replica:
             random=random,
         )
         self.watches = Watches(self.hub, settings.default_time_limit_seconds, clock)
-        self._questions: dict[tuple[int, int], AwsRequest] = {}
-
-    def question(self, parent: Parent, task: Task) -> AwsRequest:
-        """What a task is asked for with, made once as the server does."""
-        key = (parent.number, task.number)
-        question = self._questions.get(key)
-        if question is None:
-            question = self.gateway.aws_request(self.backend.names.operation, parent.params(task))
-            self._questions[key] = question
-        return question
 
     def own_question(self, parent: Parent) -> AwsRequest:
         """One that nothing batches, so that each is a call of `PRESSED`."""
         params = parent.params(parent.tasks[0])
         if self.spec.name == "deadline":
             del params["taskId"]
-        return self.gateway.aws_request(PRESSED[self.spec.name], params)
+        return self.gateway.make_request(PRESSED[self.spec.name], params)
 
     def poller(self, parent: str) -> Poller:
         """What asks AWS on behalf of the watchers of a parent that has some."""

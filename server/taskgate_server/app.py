@@ -1,4 +1,4 @@
-"""Puts the server together from its settings, in reading order, and runs it until a signal."""
+"""Composition of the server from its settings, and its run until a signal."""
 
 from __future__ import annotations
 
@@ -6,48 +6,49 @@ import asyncio
 import gc
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
-from taskgate_server import config
-from taskgate_server import tls as transport
+from taskgate_server import config, tls
 from taskgate_server.aws_connections import TargetConnections, Telemetry, open_connections, targets
-from taskgate_server.background_tasks import BackgroundTask
-from taskgate_server.calls import DEFAULT_TARGET, Handler, RpcsInFlight, Work
+from taskgate_server.background_tasks import Background, BackgroundTask, Supervision
+from taskgate_server.calls import DEFAULT_TARGET, Handler
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
-from taskgate_server.pipeline.call_log import CallLine, CallLog, LogStream, TextLines
-from taskgate_server.pipeline.caller_limits import LimitCallers
+from taskgate_server.pipeline.call_log import CallLog, LogStream
+from taskgate_server.pipeline.caller_limits import IdentifyAddress, LimitCallers
 from taskgate_server.pipeline.observation import Observation
-from taskgate_server.pipeline.pipeline import Pipeline
+from taskgate_server.pipeline.pipeline import Pipeline, Stage
 from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback, is_unix
-from taskgate_server.reloading import FileFaultError
-from taskgate_server.server import Handlers, Limits, Ports, Server
+from taskgate_server.reloading import FileFaultError, Reloading
+from taskgate_server.rpcs_in_flight import RpcsInFlight
+from taskgate_server.server import BackgroundWork, Handlers, Limits, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
-from taskgate_server.targets import by_target
-from taskgate_server.telemetry import LOG, LogOutput, LogWriter
+from taskgate_server.telemetry import LOG, LineFormat, LogOutput, LogWriter
+from taskgate_server.telemetry.json_format import JsonLines
 from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin
-    from taskgate_server.auth.assembly import Guard
-    from taskgate_server.metrics_collector import MetricsCollector
+    from taskgate_server.auth.guard import Guard
+    from taskgate_server.rpc_registry import ServedTarget
     from taskgate_server.telemetry.metrics import Metrics
     from taskgate_server.telemetry.traces import Traces
 
 YOUNG_OBJECTS = 10_000
-"""How many new objects make the garbage collector look. By default 700 do, and a thousand calls in
-flight have it look all the time: that took a tenth of the CPU."""
+"""New objects between two collections of the youngest generation. By default, after 700, a
+thousand in-flight calls keep the garbage collector running: it took a tenth of the CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """A server and what has to be let go of after it."""
+    """A server, and what has to be closed after it."""
 
     server: Server
     connections: list[TargetConnections]
@@ -55,12 +56,11 @@ class App:
     call_log: CallLog
     admin: Admin | None
     traces: Traces | None
-    work: Work
-    """Its backgrounds are known when the contracts are loaded."""
+    backgrounds: Callable[[], Sequence[Background]]
 
     async def close(self) -> None:
-        """Drops the AWS calls that nobody waits for any more."""
-        for background in self.work.backgrounds:
+        """End background work and drop the AWS calls that no caller waits for."""
+        for background in self.backgrounds():
             await background.close()
         for gateway in itertools.chain.from_iterable(each.all for each in self.connections):
             await gateway.close()
@@ -71,80 +71,89 @@ class App:
 
 
 def build(
-    settings: Settings, log_stream: LogStream | None = None, call_line: CallLine | None = None
+    settings: Settings,
+    log_stream: LogStream | None = None,
+    line_format: LineFormat | None = None,
 ) -> App:
-    """The whole server; nothing is started yet.
+    """Return the whole server; nothing is started yet.
 
     Args:
         settings: all of them.
-        log_stream: where lines about calls go; None for nowhere.
-        call_line: makes them; None for JSON.
+        log_stream: gets the lines about calls; None for no lines.
+        line_format: the format of lines; None for JSON.
 
     Raises:
-        SettingsError: settings do not fit each other, or the files that they name cannot be used.
+        SettingsError: settings contradict each other, or a file that they name cannot be used.
     """
-    faults = [*_strangers(settings), *transport.faults(settings)]
+    faults = [*_unknown_names(settings), *tls.find_faults(settings)]
     if faults:
         raise SettingsError(faults)
     metrics, traces = _metrics(settings), _traces(settings)
     telemetry = Telemetry(metrics=metrics, traces=traces)
-    all_doors = [open_connections(settings, name, telemetry) for name in targets(settings)]
-    queues = [queue for connections in all_doors for queue in connections.queues]
-    in_flight = RpcsInFlight()
-    call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None, call_line)
+    connections = [open_connections(settings, name, telemetry) for name in targets(settings)]
+    queues = [queue for each in connections for queue in each.queues]
+    gateways = [gateway for each in connections for gateway in each.gateways.values()]
+    log_gateways = [gateway for each in connections for gateway in each.logs.values()]
+    guard, certificates = _guard(settings), _certificates(settings)
+    reloading: list[Reloading] = [
+        *([certificates] if certificates is not None else []),
+        *(guard.reloading if guard is not None else []),
+    ]
+    readiness = Readiness(gateways, reloading, log_gateways)
+    supervision, in_flight = Supervision(), RpcsInFlight()
+    logs_calls = settings.log_level in ("DEBUG", "INFO")
+    call_log = CallLog(log_stream if logs_calls else None, line_format or JsonLines())
+    reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
+    public = Pipeline(stages=_public_stages(guard, reception), refusals=_refusals(guard))
     observation = Observation(
         in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
     )
-    for_logs = [gateway for connections in all_doors for gateway in connections.logs.values()]
-    work = Work(
-        [BackgroundTask("aws_connection", each.connection.run) for each in for_logs]
-        + [BackgroundTask("events", each.run) for each in queues]
-    )
-    guard = _guard(settings, work)
-    admin, sources = None, None
-    if metrics is not None:
-        from taskgate_server import metrics_collector as readings  # noqa: PLC0415  # see `_metrics`
 
-        sources = readings.Sources(
-            in_flight=in_flight,
-            gateways={
-                key: each for connections in all_doors for key, each in connections.labelled()
-            },
-            queues=queues,
-            guard=guard,
-            traces=traces,
-            supervision=work.supervision,
-            reloading=work.reloading,
-            dropped_lines=log_stream.dropped if isinstance(log_stream, LogWriter) else {},
-        )
-        admin = _admin(settings, metrics, readings.MetricsCollector(sources, metrics), work)
+    @cache
+    def served() -> Sequence[ServedTarget]:
+        from taskgate_server import rpc_registry  # noqa: PLC0415  # 0.1 s: it imports the contracts
 
-    gateways = [gateway for connections in all_doors for gateway in connections.gateways.values()]
-    readiness = Readiness(gateways, work.reloading, for_logs)
-    reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
-    work.backgrounds.append(reception)
-    public = _public_pipeline(reception, guard)
+        return rpc_registry.load_targets(settings, connections, supervision)
 
     def load_handlers() -> dict[str, Handler]:
-        from taskgate_server import rpc_registry as loading  # noqa: PLC0415  # it imports the contracts
+        from taskgate_server import rpc_registry  # noqa: PLC0415  # see `served`
+        from taskgate_server.pipeline.stages import list_stages  # noqa: PLC0415  # 0.1 s
 
-        operations, limits = loading.load_operations(), loading.stream_limits(settings)
-        served = {
-            connections.target: loading.load_rpcs(
-                settings, operations, limits, connections, work, sources
-            )
-            for connections in all_doors
-        }
-        pipeline = loading.load_pipeline(observation, guard, reception)
-        return loading.load_handlers(pipeline, [*by_target(served), *loading.load_reflection()])
+        stages = list_stages(observation, guard, reception)
+        pipeline = Pipeline(stages=stages, refusals=_refusals(guard))
+        return rpc_registry.load_handlers(pipeline, served())
 
     def refuse_unknown(method: str) -> Handler:
         if metrics is not None:
             metrics.unknown_called()
         return public.unknown_handler(method)
 
+    collector, admin = None, None
+    if metrics is not None:
+        from taskgate_server import metrics_collector  # noqa: PLC0415  # see `_metrics`
+        from taskgate_server.admin import Admin  # noqa: PLC0415
+
+        sources = metrics_collector.Sources(
+            in_flight=in_flight,
+            gateways={key: each for target in connections for key, each in target.labelled()},
+            queues=queues,
+            guard=guard,
+            traces=traces,
+            supervision=supervision,
+            reloading=reloading,
+            dropped_lines=log_stream.dropped if isinstance(log_stream, LogWriter) else {},
+            served=served,
+        )
+        collector = metrics_collector.MetricsCollector(sources, metrics)
+        metrics.registry.register(collector)
+        admin = Admin(settings.admin_host, settings.admin_port or 0, metrics.registry)
+
+    def backgrounds() -> list[Background]:
+        loaded = [each for target in served() for each in (target.hub, target.logs)]
+        return [reception, *([admin] if admin is not None else []), *loaded]
+
     server = Server(
-        _ports(settings, work),
+        _ports(settings, certificates),
         Handlers(
             {f"/{rpc.method}": public.handler(rpc) for rpc in readiness.health.rpcs()},
             load_handlers,
@@ -153,30 +162,40 @@ def build(
         in_flight,
         readiness,
         _limits(settings, guard),
-        work,
+        BackgroundWork(
+            supervision=supervision,
+            tasks=[
+                *(BackgroundTask("aws_connection", each.connection.run) for each in log_gateways),
+                *(BackgroundTask("events", each.run) for each in queues),
+                *(BackgroundTask(each.name, each.run) for each in [certificates] if each),
+                *(guard.runs if guard is not None else []),
+            ],
+            starts=[] if collector is None or admin is None else [collector.begin, admin.start],
+            backgrounds=backgrounds,
+        ),
     )
     return App(
         server=server,
-        connections=all_doors,
+        connections=connections,
         call_log=call_log,
         admin=admin,
         traces=traces,
-        work=work,
+        backgrounds=backgrounds,
     )
 
 
-def _strangers(settings: Settings) -> list[str]:
+def _unknown_names(settings: Settings) -> list[str]:
     """Return a line for each AWS service and host prefix in the settings that does not exist."""
     known = [spec.name for spec in SERVICES]
     tables = {"aws": settings.aws}
     tables |= {f"targets.{name}.aws": each.aws for name, each in settings.targets.items()}
     faults = [
-        f"{table}.{name}: no such AWS service; there are {', '.join(known)}"
+        f"{table}.{name}: unknown AWS service; known are {', '.join(known)}"
         for table, services in tables.items()
         for name in sorted(services.keys() - known)
     ]
     faults += [
-        f"{table}.{name}.endpoint_urls.{prefix}: no such host prefix; there are"
+        f"{table}.{name}.endpoint_urls.{prefix}: unknown host prefix; known are"
         f" {', '.join(sorted(prefix_names(name)))}"
         for table, services in tables.items()
         for name, service in services.items()
@@ -188,60 +207,56 @@ def _strangers(settings: Settings) -> list[str]:
     return faults
 
 
-def _ports(settings: Settings, work: Work) -> Ports:
-    """Where to listen; certificates are looked at while the server serves."""
+def _certificates(settings: Settings) -> tls.Certificates | None:
+    """Return the certificate files, which are reloaded when they change; None for plaintext."""
     try:
-        certificates = transport.load_certificates(settings)
+        return tls.load_certificates(settings)
     except FileFaultError as fault:
         raise SettingsError([str(fault)]) from None
+
+
+def _ports(settings: Settings, certificates: tls.Certificates | None) -> Ports:
+    """Return the addresses to listen on."""
     credentials, health = None, None
     if certificates is not None:
-        work.runs.append(BackgroundTask(certificates.name, certificates.run))
-        work.reloading.append(certificates)
         mutual = settings.tls_client_ca_file is not None
-        credentials = transport.credentials_of(certificates, mutual=mutual)
+        credentials = tls.credentials_of(certificates, mutual=mutual)
     if settings.health_port is not None:
         beside = "127.0.0.1" if is_unix(settings.listen_host) else settings.listen_host
-        host = settings.health_host or beside
-        health = Address(host=host, port=settings.health_port)
-    address = Address(host=settings.listen_host, port=settings.listen_port)
+        health = Address(host=settings.health_host or beside, port=settings.health_port)
     return Ports(
-        address=address,
+        address=Address(host=settings.listen_host, port=settings.listen_port),
         credentials=credentials,
         health=health,
         are_shared=settings.workers > 1,
     )
 
 
-def _guard(settings: Settings, work: Work) -> Guard | None:
-    """What stands before the RPCs; None on this machine alone, where the settings ask for none."""
-    if not transport.is_guarded(settings) and is_loopback(settings.listen_host):
+def _guard(settings: Settings) -> Guard | None:
+    """Return what authenticates and authorizes; None on loopback with no such settings."""
+    if not tls.is_guarded(settings) and is_loopback(settings.listen_host):
         return None
-    from taskgate_server.auth.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
+    from taskgate_server.auth.guard import build_guard  # noqa: PLC0415  # takes 0.3 s
 
     try:
-        guard = build_guard(settings)
+        return build_guard(settings)
     except FileFaultError as fault:
         raise SettingsError([str(fault)]) from None
-    work.runs.extend(guard.runs)
-    work.reloading.extend(guard.reloading)
-    return guard
 
 
-def _public_pipeline(reception: Reception, guard: Guard | None) -> Pipeline:
-    """Return the pipeline of health checks, which is there before the contracts are loaded."""
+def _public_stages(guard: Guard | None, reception: Reception) -> list[Stage]:
+    """Return the stages of health checks, which need no authentication and have no log lines."""
     if guard is None:
-        return Pipeline(stages=[reception], refusals=Refusals(None))
-    from taskgate_server.pipeline.authentication import Authentication  # noqa: PLC0415  # 0.1 s
+        return [reception]
+    return [IdentifyAddress(), LimitCallers(guard.limits), reception]
 
-    return Pipeline(
-        stages=[Authentication(guard.callers), LimitCallers(guard.limits), reception],
-        refusals=Refusals(guard.limits),
-    )
+
+def _refusals(guard: Guard | None) -> Refusals:
+    return Refusals(guard.limits if guard is not None else None)
 
 
 def _limits(settings: Settings, guard: Guard | None) -> Limits:
-    """Return the limits of messages and connections. On this machine alone, any number may be."""
+    """Return the limits of messages and connections. On loopback, connections are unlimited."""
     connections = ConnectionLimits(
         per_address=settings.max_connections_per_address, total=settings.max_connections
     )
@@ -259,7 +274,7 @@ def _limits(settings: Settings, guard: Guard | None) -> Limits:
 
 
 def _metrics(settings: Settings) -> Metrics | None:
-    """What counts, if anybody is to be told."""
+    """Return the metrics; None without an admin port to scrape them from."""
     if settings.admin_port is None:
         return None
     from taskgate_server.telemetry.metrics import Metrics  # noqa: PLC0415  # takes 0.1 s
@@ -268,7 +283,7 @@ def _metrics(settings: Settings) -> Metrics | None:
 
 
 def _traces(settings: Settings) -> Traces | None:
-    """What traces, if anybody is to be told."""
+    """Return the tracing; None without an endpoint for the traces."""
     if settings.traces_endpoint is None:
         return None
     try:
@@ -286,17 +301,6 @@ def _traces(settings: Settings) -> Traces | None:
     return Traces(settings.traces_endpoint, headers, settings.traces_ratio)
 
 
-def _admin(settings: Settings, metrics: Metrics, readings: MetricsCollector, work: Work) -> Admin:
-    """What serves the metrics."""
-    from taskgate_server.admin import Admin  # noqa: PLC0415  # see `_metrics`
-
-    metrics.registry.register(readings)
-    admin = Admin(settings.admin_host, settings.admin_port or 0, metrics.registry)
-    work.starts.extend([readings.begin, admin.start])
-    work.backgrounds.append(admin)
-    return admin
-
-
 async def run(
     settings: Settings,
     log: LogOutput,
@@ -304,30 +308,29 @@ async def run(
     ready: Callable[[Address], None] | None = None,
     stopping: Shutdown | None = None,
 ) -> bool:
-    """Serve until a signal of `STOP_SIGNALS`, then drain; stop at once after a second one.
+    """Serve until a signal of `STOP_SIGNALS`, then drain; stop immediately at a second one.
 
     Args:
         settings: all of them.
-        log: where lines about calls go, and how they look.
-        ready: told the address once the server listens.
-        stopping: says when to stop, besides signals.
+        log: the stream and the format of log lines.
+        ready: called with the address when the server listens.
+        stopping: requests the shutdown, as signals do.
 
     Returns:
-        Whether it has drained; False if it had to stop at once.
+        Whether it has drained; False if it had to stop immediately.
 
     Raises:
-        server.ListenError: the address cannot be listened on.
+        server.ListenError: the server cannot listen on the address.
         SettingsError: see `build`.
     """
-    gc.disable()  # a start makes no garbage, and the collector would look for it
-    call_line = TextLines(is_colored=log.style.is_colored) if log.style.is_text else None
-    app = build(settings, log.writer, call_line)
+    gc.disable()  # starting makes no garbage to collect
+    app = build(settings, log.writer, log.format)
     stopping = stopping or Shutdown()
     stopping.listen_to_signals()
     for name in config.unknown_variables(os.environ):
-        LOG.warning("this variable is no setting", extra={"variable": name})
+        LOG.warning("unknown environment variable", extra={"variable": name})
     address = await app.server.start()
-    # What was loaded to start stays for good: the collector need not look at it again.
+    # The objects of the start are never freed: the collector need not examine them again.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
     gc.enable()

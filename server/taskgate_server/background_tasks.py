@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from taskgate_server.telemetry import log_bug
 
@@ -25,6 +25,16 @@ class BackgroundTask:
     """For logs and metrics. Tasks of the same kind share it."""
     run: Callable[[], Coroutine[Any, Any, None]]
     """Makes the coroutine; called again after a failure. It may also return, when all is done."""
+
+
+class Background(Protocol):
+    """Work that goes on between calls and ends with the server."""
+
+    def stop(self) -> None:
+        """End long calls soon. Called when the server begins to shut down."""
+
+    async def close(self) -> None:
+        """End the work. Called when no call is served any more."""
 
 
 class Supervision:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+from taskgate_server.services.registry import SERVICES
+
 Replace: TypeAlias = str | Callable[[re.Match[str]], str]
 Rules: TypeAlias = tuple[tuple[re.Pattern[str], Replace], ...]
 
@@ -56,7 +58,7 @@ _SECRETS: Final[Rules] = (
     ),
 )
 
-_SERVED: Final = frozenset({"deadline", "omics"})
+_SERVED: Final = frozenset(spec.name for spec in SERVICES)
 """AWS services whose resources callers name themselves: of their ARNs the resource stays."""
 
 _ARN: Final = re.compile(

@@ -15,8 +15,7 @@ from taskgate_server.background_tasks import BackgroundTask
 from taskgate_server.health_service import Health
 from taskgate_server.reloading import Reloading
 from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.availability import TICK_SECONDS
-from taskgate_server.upstream.aws_client.endpoint_probe import EndpointProbe
+from taskgate_server.upstream.availability import TICK_SECONDS, EndpointProbe
 from taskgate_server.upstream.gateway import Gateway
 
 WHOLE: Final = ""
@@ -62,11 +61,11 @@ class Readiness:
         """What follows the AWS services, until it is cancelled."""
         runs = [BackgroundTask("readiness", self._look)]
         for gateway in self._gateways:
-            connection, breaker = gateway.connection, gateway.paced.breaker
+            connection, breaker = gateway.connection, gateway.pipeline.breaker
             runs.append(BackgroundTask("aws_connection", connection.run))
             runs.append(BackgroundTask("aws_reachability", EndpointProbe(connection).run))
             runs += [
-                BackgroundTask("readiness", self._following(each.changed))
+                BackgroundTask("readiness", self._following(each.wait_for_change))
                 for each in (connection, breaker)
             ]
         return runs

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
 from taskgate_server import errors
-from taskgate_server.calls import Call, Rpc
+from taskgate_server.calls import CallContext, Rpc
 
 SERVICE: Final = "grpc.health.v1.Health"
 
@@ -68,25 +68,24 @@ class Health:
                 behaviour=behaviours[method.name],
                 server_streams=method.server_streaming,
                 max_request_bytes=MAX_REQUEST_BYTES,
-                is_public=True,
             )
             for method in service.methods
         ]
 
-    async def _check(self, request: health_pb2.HealthCheckRequest, _: Call) -> Message:
+    async def _check(self, request: health_pb2.HealthCheckRequest, _: CallContext) -> Message:
         status = self._statuses.get(request.service)
         if status is None:
             raise errors.unknown_health_name(list(self._statuses))
         return _response(status)
 
-    async def _list(self, _: Message, __: Call) -> Message:
+    async def _list(self, _: Message, __: CallContext) -> Message:
         response: Message = _MESSAGES.HealthListResponse(
             statuses={name: _response(status) for name, status in self._statuses.items()}
         )
         return response
 
     async def _watch(
-        self, request: health_pb2.HealthCheckRequest, _: Call
+        self, request: health_pb2.HealthCheckRequest, _: CallContext
     ) -> AsyncIterator[Message]:
         name, last = request.service, None
         while True:
@@ -96,7 +95,7 @@ class Health:
                 last = status
                 yield _response(status)
             if self._is_over:  # after the last status, which says that the server leaves
-                raise errors.stopping()
+                raise errors.ServerStoppingError()
             if not changed.is_set():
                 await changed.wait()
 

@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from taskgate_server.background_tasks import Supervision
-from taskgate_server.calls import RpcsInFlight
 from taskgate_server.reloading import Reloading
+from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.telemetry import BUGS
 from taskgate_server.telemetry.metrics import Metrics
 from taskgate_server.upstream.circuit_breaker import State
@@ -26,7 +26,7 @@ from taskgate_server.upstream.event_queue import EventUse
 from taskgate_server.upstream.gateway import Gateway
 
 if TYPE_CHECKING:  # it comes with the contracts, or with the settings that ask for it
-    from taskgate_server.auth.assembly import Guard
+    from taskgate_server.auth.guard import Guard
     from taskgate_server.tasks.logs.streams import Logs
     from taskgate_server.tasks.watch.hub import Hub
     from taskgate_server.telemetry.traces import Traces
@@ -37,6 +37,22 @@ MAX_WAIT_SECONDS: Final = 5.0
 
 Sample: TypeAlias = tuple[Sequence[str], float]
 """The values of labels, and the metric's."""
+
+
+class Served(Protocol):
+    """What serves a target, as `rpc_registry.ServedTarget` has it."""
+
+    @property
+    def target(self) -> str:
+        """Its name."""
+
+    @property
+    def hub(self) -> Hub:
+        """Its watches and waits."""
+
+    @property
+    def logs(self) -> Logs:
+        """Its followed logs."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,10 +69,8 @@ class Sources:
     reloading: Sequence[Reloading]
     dropped_lines: Mapping[str, int] = field(default_factory=dict)
     """Log lines that were not written, by kind."""
-    hubs: dict[str, Hub] = field(default_factory=dict)
-    """By target; there are none until the contracts are loaded."""
-    logs: dict[str, Logs] = field(default_factory=dict)
-    """The same."""
+    served: Callable[[], Sequence[Served]]
+    """Returns what serves each target."""
 
 
 class MetricsCollector(Collector):
@@ -138,7 +152,7 @@ class MetricsCollector(Collector):
             "1 for the state that the circuit breaker is in.",
             ["target", "service", "state"],
             [
-                ([*name, state.value], float(each.paced.breaker.state is state))
+                ([*name, state.value], float(each.pipeline.breaker.state is state))
                 for name, each in gateways
                 for state in State
             ],
@@ -147,19 +161,19 @@ class MetricsCollector(Collector):
             "breaker_refused",
             "Calls that the circuit breaker refused.",
             ["target", "service"],
-            [(name, each.paced.breaker.refused) for name, each in gateways],
+            [(name, each.pipeline.breaker.refused) for name, each in gateways],
         )
         yield _counters(
             "aws_retries",
             "Calls to AWS that were made again.",
             ["target", "service"],
-            [(name, each.paced.retries.made) for name, each in gateways],
+            [(name, each.pipeline.retries.count) for name, each in gateways],
         )
         yield _gauges(
             "aws_retry_budget",
             "Retries that may be made now.",
             ["target", "service"],
-            [(name, each.paced.retries.budget.left) for name, each in gateways],
+            [(name, each.pipeline.retries.budget.left) for name, each in gateways],
         )
 
     def _sharing(self) -> Iterator[Metric]:
@@ -174,9 +188,8 @@ class MetricsCollector(Collector):
                 for by, count in (
                     ("kept", each.cache.hits),
                     ("joined", each.in_flight_calls.joined),
-                    ("listed", each.lists.reads),
-                    ("batched", each.batches.sent_in_batches),
-                    ("sent", each.sent_singly + each.batches.sent_singly),
+                    ("batched", each.batched_reads.sent_in_batches),
+                    ("sent", each.sent_singly + each.batched_reads.sent_singly),
                 )
             ],
         )
@@ -199,12 +212,12 @@ class MetricsCollector(Collector):
             [
                 ([*name, operation], count)
                 for name, each in gateways
-                for operation, count in each.batches.waiting().items()
+                for operation, count in each.batched_reads.waiting().items()
             ],
         )
 
     def _pace(self) -> Iterator[Metric]:
-        limiters = [(name, each.paced.limiter) for name, each in self._sources.gateways.items()]
+        limiters = [(name, each.pipeline.limiter) for name, each in self._sources.gateways.items()]
         for metric, told, read in (
             ("quota_rate", "Calls per second that may leave.", "rate"),
             ("quota_tokens", "Calls that may leave at once.", "tokens_left"),
@@ -222,7 +235,9 @@ class MetricsCollector(Collector):
             )
 
     def _watching(self) -> Iterator[Metric]:
-        hubs, logs = self._sources.hubs.items(), self._sources.logs.items()
+        served = self._sources.served()
+        hubs = [(each.target, each.hub) for each in served]
+        logs = [(each.target, each.logs) for each in served]
         for metric, told, samples in (
             (
                 "pollers",

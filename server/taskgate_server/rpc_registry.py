@@ -1,4 +1,4 @@
-"""Every RPC that the server has, for one target.
+"""Every RPC that the server has.
 
 Importing the contracts takes 0.1 s, so this is imported when the server listens.
 """
@@ -6,30 +6,28 @@ Importing the contracts takes 0.1 s, so this is imported when the server listens
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from taskgate_server import health_service as health
 from taskgate_server.auth.batches import serve_allowed
 from taskgate_server.aws_connections import TargetConnections, aws_settings
-from taskgate_server.calls import Handler, Rpc, Work
+from taskgate_server.background_tasks import Supervision
+from taskgate_server.calls import Handler, Rpc
 from taskgate_server.config import Settings
 from taskgate_server.health import TASK_SERVICE
-from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline
-from taskgate_server.pipeline.reception import Reception
-from taskgate_server.pipeline.refusals import Refusals
-from taskgate_server.pipeline.stages import list_stages
 from taskgate_server.rpc import handlers, reflection
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.spool import Spool, directory_fault
 from taskgate_server.rpc.streams import StreamLimits
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.targets import select_by_target
 from taskgate_server.tasks import servicer
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
-from taskgate_server.tasks.info import Info
 from taskgate_server.tasks.logs.finder import load_finder
 from taskgate_server.tasks.logs.streams import Logs
 from taskgate_server.tasks.reads import Reads
@@ -39,21 +37,83 @@ from taskgate_server.tasks.watch.service import Watches
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.gateway import Gateway
 
-if TYPE_CHECKING:  # it comes with the settings that ask for it
-    from taskgate_server.auth.assembly import Guard
-    from taskgate_server.metrics_collector import Sources
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedTarget:
+    """What serves the calls for one target."""
+
+    target: str
+    rpcs: Sequence[Rpc]
+    hub: Hub
+    logs: Logs
 
 
 Operations: TypeAlias = Mapping[str, dict[str, Operation]]
 """By AWS service and name."""
 
 
-def load_operations() -> Operations:
-    """All there are; each is compiled once, whatever the number of targets."""
-    return {spec.name: handlers.load_operations(spec) for spec in SERVICES}
+def load_targets(
+    settings: Settings, connections: Iterable[TargetConnections], supervision: Supervision
+) -> list[ServedTarget]:
+    """Return what serves each target. The operations are compiled once for all targets.
+
+    Args:
+        settings: all of them.
+        connections: to AWS, of each target; their events go to the hub of the target.
+        supervision: runs the pollers.
+    """
+    operations = {spec.name: handlers.load_operations(spec) for spec in SERVICES}
+    limits = _stream_limits(settings)
+    return [_load_target(settings, operations, limits, each, supervision) for each in connections]
 
 
-def stream_limits(settings: Settings) -> StreamLimits:
+def load_handlers(pipeline: Pipeline, targets: Iterable[ServedTarget]) -> dict[str, Handler]:
+    """Return the gRPC handlers of all RPCs but health checks, by method path."""
+    rpcs = [*select_by_target({each.target: each.rpcs for each in targets}), *_reflection()]
+    return {f"/{rpc.method}": pipeline.handler(serve_allowed(rpc)) for rpc in rpcs}
+
+
+def _load_target(
+    settings: Settings,
+    operations: Operations,
+    limits: StreamLimits,
+    connections: TargetConnections,
+    supervision: Supervision,
+) -> ServedTarget:
+    gateways = connections.gateways
+    by_service = {spec.name: _backend(operations, spec, gateways[spec.name]) for spec in SERVICES}
+    backends = Backends(by_service, connections.target)
+    rates = {
+        spec.name: aws_settings(settings, connections.target, spec.name).watch_calls_per_second
+        / settings.workers
+        for spec in SERVICES
+    }
+    hub = Hub(backends, rates, supervision=supervision)
+    connections.hints.watcher = hub.hint
+    finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in SERVICES}
+    logs = Logs(backends=backends, finders=finders, gateways=connections.logs)
+    unified = servicer.make_rpcs(
+        [
+            Reads(
+                backends=backends,
+                max_response_bytes=settings.max_response_bytes,
+                version=version("taskgate"),
+                operation_counts={name: len(each) for name, each in operations.items()},
+            ),
+            Updates(backends, hub.touched),
+            logs,
+            Watches(hub, settings.default_time_limit_seconds),
+        ],
+    )
+    native = [
+        rpc
+        for spec in SERVICES
+        for rpc in handlers.make_rpcs(spec, operations[spec.name], gateways[spec.name], limits)
+    ]
+    return ServedTarget(target=connections.target, rpcs=[*native, *unified], hub=hub, logs=logs)
+
+
+def _stream_limits(settings: Settings) -> StreamLimits:
     """Return the limits of uploads and downloads; all targets share the spool.
 
     A temporary directory that cannot be used is logged.
@@ -68,74 +128,8 @@ def stream_limits(settings: Settings) -> StreamLimits:
     )
 
 
-def load_rpcs(  # whatever an RPC may need
-    settings: Settings,
-    operations: Operations,
-    limits: StreamLimits,
-    connections: TargetConnections,
-    work: Work,
-    sources: Sources | None = None,
-) -> Iterator[Rpc]:
-    """Every RPC of a target.
-
-    Args:
-        settings: all of them.
-        operations: all of them.
-        limits: of uploads and downloads.
-        connections: the target's; their hints go to the watchers.
-        work: is told of the watchers, which end with the server.
-        sources: of metrics, the same; None where nobody counts.
-    """
-    for spec in SERVICES:
-        gateway = connections.gateways[spec.name]
-        yield from handlers.make_rpcs(spec, operations[spec.name], gateway, limits)
-    by_service = {
-        spec.name: _backend(operations, spec, connections.gateways[spec.name]) for spec in SERVICES
-    }
-    backends = Backends(by_service, connections.target)
-    rates = {
-        spec.name: aws_settings(settings, connections.target, spec.name).watch_calls_per_second
-        / settings.workers
-        for spec in SERVICES
-    }
-    hub = Hub(backends, rates, supervision=work.supervision)
-    connections.hints.watcher = hub.hint
-    finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in SERVICES}
-    logs = Logs(backends=backends, finders=finders, gateways=connections.logs)
-    work.backgrounds.extend([hub, logs])
-    if sources is not None:
-        sources.hubs[connections.target], sources.logs[connections.target] = hub, logs
-    counts = {name: len(each) for name, each in operations.items()}
-    yield from servicer.make_rpcs(
-        [
-            Reads(backends, settings.max_response_bytes),
-            Updates(backends, touched=hub.touched),
-            logs,
-            Watches(hub, settings.default_time_limit_seconds),
-            Info(version("taskgate"), backends, counts),
-        ],
-    )
-
-
-def load_handlers(pipeline: Pipeline, rpcs: Iterable[Rpc]) -> dict[str, Handler]:
-    """Return the gRPC handlers of RPCs by method path."""
-    return {f"/{rpc.method}": pipeline.handler(serve_allowed(rpc)) for rpc in rpcs}
-
-
-def load_pipeline(observation: Observation, guard: Guard | None, reception: Reception) -> Pipeline:
-    """Return the pipeline of all RPCs but health checks.
-
-    Args:
-        observation: counts, traces and logs each call.
-        guard: knows callers, limits and policy; None for none.
-        reception: reads requests.
-    """
-    stages = list_stages(observation, guard, reception)
-    return Pipeline(stages=stages, refusals=Refusals(guard.limits if guard else None))
-
-
-def load_reflection() -> Iterable[Rpc]:
-    """Return the RPCs that describe the contract; they have nothing to do with targets."""
+def _reflection() -> Iterable[Rpc]:
+    """Return the RPCs that describe the contract, which are the same for all targets."""
     contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
     return reflection.make_rpcs([*contracts, health.SERVICE, *reflection.SERVICES])
 

@@ -8,18 +8,19 @@ the streams so that their callers reconnect elsewhere, let calls in flight end, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import grpc
 
-from taskgate_server.background_tasks import BackgroundTask
-from taskgate_server.calls import Handler, RpcsInFlight, Work
+from taskgate_server.background_tasks import Background, BackgroundTask, Supervision
+from taskgate_server.calls import Handler
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
 from taskgate_server.ports import Address, ListenError, is_unix, reserve
+from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.shutdown import Shutdown
 from taskgate_server.telemetry import LOG
 
@@ -96,6 +97,19 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackgroundWork:
+    """What the server does beside serving calls."""
+
+    supervision: Supervision
+    tasks: Sequence[BackgroundTask]
+    """Run while the server serves; cancelled at its end."""
+    starts: Sequence[Callable[[], None]]
+    """Called when the server listens. They raise OSError if they cannot listen themselves."""
+    backgrounds: Callable[[], Sequence[Background]]
+    """Returns what is stopped when the server begins to shut down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Of messages, connections and their streams."""
 
@@ -159,7 +173,7 @@ class Server:
         in_flight: counts the calls being served.
         readiness: decides the health that is reported.
         limits: of messages and connections.
-        work: what else runs in the background until the server stops.
+        work: what the server does beside serving calls.
     """
 
     def __init__(
@@ -169,7 +183,7 @@ class Server:
         in_flight: RpcsInFlight,
         readiness: Readiness,
         limits: Limits,
-        work: Work,
+        work: BackgroundWork,
     ) -> None:
         self._work = work
         self._ports = ports
@@ -222,7 +236,7 @@ class Server:
                 " TASKGATE_ADMIN_HOST and TASKGATE_ADMIN_PORT"
             ) from None
         LOG.info("listening", extra={"address": str(address)})
-        tasks = [*self._readiness.runs, *self._work.runs]
+        tasks = [*self._readiness.runs, *self._work.tasks]
         if self._limits.connections is not None:
             watch = partial(self._limits.connections.run, address.port)
             tasks.append(BackgroundTask("connection_limits", watch))
@@ -301,7 +315,7 @@ class Server:
         stops = [asyncio.ensure_future(each.stop(limit_seconds)) for each in self._acceptors]
         # GOAWAY leaves first, so that the streams that end now come back on another connection.
         await asyncio.sleep(0)
-        for background in self._work.backgrounds:
+        for background in self._work.backgrounds():
             background.stop()
         self._readiness.health.end_watches()
         cut = await self._cut(asyncio.gather(*stops), limit_seconds, stopping)

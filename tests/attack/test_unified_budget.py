@@ -18,7 +18,7 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call, Rpc, parse_request
+from taskgate_server.calls import Rpc, parse_request
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import Backends, load_backend
@@ -31,6 +31,7 @@ from taskgate_server.tasks.updates import _check_batch as check_batch
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.service import Watches
 from tests.attack.hostile_messages import record, repeated
+from tests.support.calls import make_call
 
 pytestmark = pytest.mark.alone
 
@@ -45,7 +46,7 @@ RUN: Final = b"omics/runs/1234567"
 
 @dataclass(frozen=True)
 class Unreachable:
-    """In the place of a gateway: knows its service, and fails when it is called."""
+    """A stand-in for a gateway that fails when it is called."""
 
     spec: ServiceSpec
 
@@ -57,18 +58,21 @@ def rpcs() -> dict[str, Rpc]:
         {spec.name: load_backend(spec)(cast("Any", Unreachable(spec)), Mock()) for spec in SERVICES}
     )
     hub = Hub(backends, {spec.name: 1.0 for spec in SERVICES})
-    served = [Reads(backends, 4_000_000), Updates(backends), Watches(hub, 1.0), Mock(spec=Rest)]
+    reads = Reads(
+        backends=backends,
+        max_response_bytes=4_000_000,
+        version="0",
+        operation_counts={spec.name: 0 for spec in SERVICES},
+    )
+    served = [reads, Updates(backends, hub.touched), Watches(hub, 1.0), Mock(spec=Rest)]
     return {rpc.method.rpartition("/")[2]: rpc for rpc in make_rpcs(served)}
 
 
 class Rest:
-    """What needs CloudWatch Logs, or no request."""
+    """The RPC that needs CloudWatch Logs."""
 
     def stream_task_logs(self) -> None:
-        """In its place."""
-
-    def get_server_info(self) -> None:
-        """In its place."""
+        """Do nothing."""
 
 
 def field(method: str, name: str) -> int:
@@ -80,7 +84,7 @@ def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
     assert len(data) <= MAX_BYTES
 
     async def respond() -> Any:
-        call = Call(method=rpc.method, call_id="1", time_remaining=lambda: 1.0)
+        call = make_call(seconds=1.0, rpc=rpc)
         try:
             served = rpc.behaviour(parse_request(rpc.request_class, data), call)
             if rpc.server_streams:
@@ -98,7 +102,7 @@ def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
 
 
 def requests() -> Iterator[tuple[str, str, bytes]]:
-    """Method, what is expensive about it, and the request."""
+    """Yield a method, what is expensive about the request, and the request."""
     for method in SERVICE.methods:
         if method.name in NOT_SERVED:
             continue
@@ -150,7 +154,7 @@ REQUESTS: Final = list(requests())
     ("method", "data"),
     [pytest.param(method, data, id=f"{method} {what}") for method, what, data in REQUESTS],
 )
-def test_no_request_costs_more_than_its_bar(rpcs: dict[str, Rpc], method: str, data: bytes) -> None:
+def test_requests_stay_within_the_cpu_limit(rpcs: dict[str, Rpc], method: str, data: bytes) -> None:
     response, seconds = serve(rpcs[method], data)
 
     if isinstance(response, errors.TaskgateError):
@@ -175,7 +179,7 @@ def test_a_batch_of_updates_is_counted_first() -> None:
 def test_the_measurement_detects_filters_of_any_length(
     rpcs: dict[str, Rpc], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MOST_CHARACTERS", MAX_BYTES)
+    monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_CHARACTERS", MAX_BYTES)
     monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_COMPARISONS", MAX_BYTES)
     run = record(field("ListTasks", "parent"), RUN)
     data = run + record(field("ListTasks", "filter"), b"a=b " * 200_000)
@@ -194,7 +198,7 @@ def test_a_number_in_a_filter_is_recognized_in_linear_time() -> None:
     assert time.process_time() - began < MAX_SECONDS
 
 
-def test_the_largest_filter_is_evaluated_for_2000_tasks_within_the_bar() -> None:
+def test_largest_filter_over_2000_tasks_stays_within_the_cpu_limit() -> None:
     terms = [f"parameters.a != {n}" for n in range(100)]
     matches = compile_filter(" ".join(terms)).matches
     task = task_pb2.Task()

@@ -21,9 +21,9 @@ from taskgate_server.rpc.response_converter import ResponseCompiler
 from taskgate_server.rpc.validation import ROOT, Validation
 from tests.codegen.buf import Module
 from tests.codegen.toy import SPEC, Version, versions
-from tests.differential import values
-from tests.differential.exchange import differences
-from tests.differential.synthesis import FULL, RANDOM, Synthesizer, Variant
+from tests.support.contract import values
+from tests.support.contract.exchange import differences
+from tests.support.contract.synthesis import FULL, RANDOM, Synthesizer, Variant
 
 OPERATION = "GetThing"
 VARIANTS = (FULL, *RANDOM, *(Variant(seed=seed, members="all") for seed in range(100, 120)))

@@ -44,7 +44,7 @@ def clients_made_by(source: str) -> Iterator[str]:
 
 
 def test_the_models_that_stay_are_those_that_the_server_asks() -> None:
-    assert set(trim.ASKED) == {spec.name for spec in (*SERVICES, LOGS, SQS)}
+    assert set(trim.CALLED) == {spec.name for spec in (*SERVICES, LOGS, SQS)}
 
 
 def test_the_models_that_stay_are_those_that_botocore_asks_for_credentials() -> None:

@@ -16,16 +16,16 @@ from grpc import StatusCode
 from grpc_status import rpc_status
 
 from taskgate_server.aws import model
-from tests.differential import mirror
-from tests.differential.exchange import (
+from tests.support.contract import mirror
+from tests.support.contract.exchange import (
     OPERATIONS,
     Exchange,
     Outcome,
     errors_of,
     request_message,
 )
-from tests.differential.synthesis import FULL, Synthesizer, WireResponse
-from tests.differential.values import TIMESTAMP_TEXTS
+from tests.support.contract.synthesis import FULL, Synthesizer, WireResponse
+from tests.support.contract.values import TIMESTAMP_TEXTS
 
 METADATA_LIMIT = 8192
 """gRPC clients' default limit on metadata in bytes, summed as HTTP/2 does.

@@ -21,15 +21,15 @@ from grpc_status import rpc_status
 
 from taskgate_server.aws import model
 from taskgate_server.rpc.validation import MAX_KEY_CHARACTERS
-from tests.differential import mirror, patterns
-from tests.differential.exchange import (
+from tests.support.contract import mirror, patterns
+from tests.support.contract.exchange import (
     OPERATIONS,
     Exchange,
     method_of,
     operation_id,
     request_message,
 )
-from tests.differential.synthesis import FULL, Synthesizer, WireResponse
+from tests.support.contract.synthesis import FULL, Synthesizer, WireResponse
 
 MISSING = object()
 KEY = "key"

@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 
 from taskgate_server.aws import model
 from taskgate_server.error_texts import sanitize
-from tests.differential.exchange import (
+from tests.support.contract.exchange import (
     EVERY,
     OPERATIONS,
     REQUEST_ID,
@@ -23,7 +23,7 @@ from tests.differential.exchange import (
     request_message,
     service_of,
 )
-from tests.differential.synthesis import (
+from tests.support.contract.synthesis import (
     BARE,
     FULL,
     MINIMAL,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from taskgate_server.aws import model
-from tests.differential.exchange import EVERY, Exchange
-from tests.differential.synthesis import BARE, FULL, MINIMAL, RANDOM, Synthesizer, Variant
+from tests.support.contract.exchange import EVERY, Exchange
+from tests.support.contract.synthesis import BARE, FULL, MINIMAL, RANDOM, Synthesizer, Variant
 
 FURTHER = 40
 """More variants than any operation needs to use all its enum values."""

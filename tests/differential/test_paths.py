@@ -21,8 +21,8 @@ from taskgate_emulator.core.routing import Router
 from taskgate_server.aws import model
 from taskgate_server.aws.constraints import compile_check
 from taskgate_server.services.registry import SERVICES
-from tests.differential.exchange import Exchange, operation_id, request_message
-from tests.differential.synthesis import FULL, MINIMAL, Synthesizer, WireResponse
+from tests.support.contract.exchange import Exchange, operation_id, request_message
+from tests.support.contract.synthesis import FULL, MINIMAL, Synthesizer, WireResponse
 
 EVERY: Final = [
     operation for spec in SERVICES for operation in model.operations(model.load_service(spec.name))

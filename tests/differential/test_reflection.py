@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
-from tests.differential.exchange import contract_of
+from tests.support.contract.exchange import contract_of
 
 EVERY_SERVICE = [pytest.param(spec, id=spec.name) for spec in SERVICES]
 

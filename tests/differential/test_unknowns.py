@@ -15,8 +15,8 @@ from grpc import StatusCode
 from grpc_status import rpc_status
 
 from taskgate_server.aws import model
-from tests.differential import mirror
-from tests.differential.exchange import (
+from tests.support.contract import mirror
+from tests.support.contract.exchange import (
     EVERY,
     OPERATIONS,
     Exchange,
@@ -24,7 +24,7 @@ from tests.differential.exchange import (
     request_message,
     service_of,
 )
-from tests.differential.synthesis import (
+from tests.support.contract.synthesis import (
     FULL,
     MINIMAL,
     UNKNOWN,

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import ManualClock
-from tests.emulator.omics_runs import PARAMETERS, ROLE, make_workflow
+from tests.support.omics_runs import PARAMETERS, ROLE, make_workflow
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskgate_emulator import ManualClock
-from tests.emulator.omics_runs import MANY, make_workflow, names, run_to_end, start_run, tasks_of
+from tests.support.omics_runs import MANY, make_workflow, names, run_to_end, start_run, tasks_of
 
 
 @pytest.fixture

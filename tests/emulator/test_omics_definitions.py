@@ -15,7 +15,7 @@ from taskgate_emulator.workflows.definition import (
     PlannedCall,
     open_definition,
 )
-from tests.emulator.omics_runs import PARAMETERS, WDL, zipped
+from tests.support.omics_runs import PARAMETERS, WDL, zipped
 
 SUB = """\
 version 1.0

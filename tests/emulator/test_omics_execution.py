@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.omics import runs as omics_runs
-from tests.emulator.omics_runs import (
+from tests.support.omics_runs import (
     MANY,
     PARAMETERS,
     WDL,

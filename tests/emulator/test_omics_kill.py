@@ -8,7 +8,7 @@ from typing import Any
 
 from taskgate_emulator import Emulator, ManualClock
 from tests.emulator.killed import killed_emulator
-from tests.emulator.omics_runs import WDL, run_to_end, start_run, tasks_of, zipped
+from tests.support.omics_runs import WDL, run_to_end, start_run, tasks_of, zipped
 
 
 def test_runs_continue_after_a_kill(tmp_path: Path, connect: Any) -> None:

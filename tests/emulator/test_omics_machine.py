@@ -13,7 +13,7 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from taskgate_emulator.core.state import Account, Transition
 from tests.emulator.machine import Machine
-from tests.emulator.omics_runs import ENDED, PARAMETERS, ROLE, WDL, zipped
+from tests.support.omics_runs import ENDED, PARAMETERS, ROLE, WDL, zipped
 
 MAX_RUNS, GROUP_RUNS, GROUP_CPUS = 14, 3, 9
 STATIC_RUNS = 10

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator, ManualClock
-from tests.emulator.omics_runs import PARAMETERS, WDL, make_workflow, start_run, tasks_of, zipped
+from tests.support.omics_runs import PARAMETERS, WDL, make_workflow, start_run, tasks_of, zipped
 
 
 class TickingClock:

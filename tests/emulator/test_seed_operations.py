@@ -20,7 +20,7 @@ from taskgate_client import CallError, Client, connect
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.aws import model
-from tests.conftest import running_server, settings_for
+from tests.support.running_server import running_server, settings_for
 
 DEADLINE_IDS = {"farmId": seed.FARM_ID, "queueId": seed.QUEUE_ID, "jobId": seed.JOB_ID}
 STEPS = {

@@ -20,8 +20,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from google.protobuf.descriptor import MethodDescriptor
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
-from taskgate_server import app
-from taskgate_server import aws_connections as doors
+from taskgate_server import app, aws_connections
 from taskgate_server.aws import model
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.handlers import load_contract, load_operations
@@ -31,8 +30,8 @@ from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
-from tests.conftest import settings_for
-from tests.differential.synthesis import WireResponse
+from tests.support.contract.synthesis import WireResponse
+from tests.support.running_server import settings_for
 
 HOST = "aws.test"
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
@@ -137,10 +136,10 @@ class _Connected(Connection):
         self, spec: ServiceSpec, make: Callable[[], AwsClient], *_: object, **__: object
     ) -> None:
         super().__init__(spec, make, _Inline())
-        self._client = make()
-        self._tried.set()
+        self.client = make()
+        self._attempted.set()
 
-    def lose(self, *_: object) -> None:
+    def discard(self, *_: object) -> None:
         """Do nothing: the next case needs the client, too."""
 
 
@@ -298,7 +297,7 @@ class InProcessServer:
             "ThreadPoolExecutor": _Inline,
             "make_client": self._make_client,
         }
-        with patch.object(app, "Server", _NoServer), patch.multiple(doors, **ends):
+        with patch.object(app, "Server", _NoServer), patch.multiple(aws_connections, **ends):
             return app.build(settings_for(f"http://{HOST}", **SETTINGS), self.log)
 
     def _make_client(self, *args: Any) -> AwsClient:

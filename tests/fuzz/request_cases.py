@@ -17,11 +17,11 @@ from typing import Any, TypeAlias
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from tests.differential import mirror
-from tests.differential.synthesis import FULL, MINIMAL, UNKNOWN, Synthesizer, Variant
-from tests.fuzz import wireformat
 from tests.fuzz.inprocess import Target
 from tests.fuzz.texts import DOUBLES, INTEGERS, PATH_TRICKS, odd_text
+from tests.support import wire_format
+from tests.support.contract import mirror
+from tests.support.contract.synthesis import FULL, MINIMAL, UNKNOWN, Synthesizer, Variant
 
 VARIANTS = (
     *(FULL, MINIMAL, Variant(seed=3), UNKNOWN),
@@ -86,7 +86,7 @@ class RequestCases:
             data = _changed_bytes(data, random, donor.SerializeToString(), how)
         deep = _recursion(target.operation.request_class.DESCRIPTOR)
         if deep is not None and random.random() < 0.3:
-            data += wireformat.dump([(deep[0], wireformat.BYTES, _nested(deep[1], random))])
+            data += wire_format.dump([(deep[0], wire_format.BYTES, _nested(deep[1], random))])
             how.append("deep")
         messages = [data]
         if target.method.client_streaming:
@@ -111,10 +111,10 @@ def _changed_bytes(data: bytes, random: Random, donor: bytes, how: list[str]) ->
     if kind < 0.7:
         how.append("records")
         for _ in range(random.choice((1, 1, 2, 3))):
-            data = wireformat.mutate(data, random, donor)
+            data = wire_format.mutate(data, random, donor)
         return data
     change = random.choices(
-        (wireformat.flip_bits, wireformat.truncate, wireformat.garbage), (6, 3, 1)
+        (wire_format.flip_bits, wire_format.truncate, wire_format.garbage), (6, 3, 1)
     )[0]
     how.append(change.__name__)
     return change(data, random)
@@ -150,7 +150,7 @@ def _field_path(
 
 
 def _nested(path_to_it: list[int], random: Random) -> bytes:
-    return wireformat.wrapped(path_to_it, random.choice(_DEPTHS), b"")
+    return wire_format.wrapped(path_to_it, random.choice(_DEPTHS), b"")
 
 
 # --- Changes of a message -------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from random import Random
 from typing import Any, TypeAlias
 
 from taskgate_server.aws import model
-from tests.differential.exchange import errors_of
-from tests.differential.synthesis import (
+from tests.fuzz import response_parts as parts
+from tests.fuzz.inprocess import MARKER, AwsResponse, Target, to_aws_response
+from tests.support.contract.exchange import errors_of
+from tests.support.contract.synthesis import (
     BARE,
     FULL,
     MINIMAL,
@@ -20,8 +22,6 @@ from tests.differential.synthesis import (
     Variant,
     WireResponse,
 )
-from tests.fuzz import response_parts as parts
-from tests.fuzz.inprocess import MARKER, AwsResponse, Target, to_aws_response
 
 VARIANTS = (FULL, MINIMAL, BARE, UNKNOWN, *(Variant(seed=seed) for seed in range(7, 11)))
 Slot: TypeAlias = tuple[Any, Any]

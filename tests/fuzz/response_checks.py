@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from taskgate_server.errors import BUG
+from taskgate_server.errors import Reason
 from taskgate_server.pipeline.response import STATUS_KEY
 from tests.fuzz.inprocess import GrpcResponse
 
@@ -63,7 +63,7 @@ def check(response: GrpcResponse, bugs: Sequence[str], leaks: Sequence[str]) -> 
             raise Mismatch("OK without a response")
         return
     info = info_of(response)
-    if info.reason == BUG:
+    if info.reason == Reason.TASKGATE_BUG:
         raise Mismatch("TASKGATE_BUG")
 
 

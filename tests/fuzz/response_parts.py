@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from tests.fuzz.inprocess import MARKER
-from tests.fuzz.wireformat import flip_bits, truncate
+from tests.support.wire_format import flip_bits, truncate
 
 STATUSES = (
     *(200, 201, 202, 204, 206, 299, 300, 301, 302, 304, 307, 308, 399),

@@ -15,16 +15,16 @@ from botocore.exceptions import ClientError
 
 from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
-from tests.conftest import REGION
-from tests.differential import mirror
-from tests.differential.exchange import differences
-from tests.differential.synthesis import MINIMAL, Synthesizer
 from tests.fuzz import json_types, response_checks
 from tests.fuzz.findings import Findings, TooSlowError, random_for, shortened, time_limit
 from tests.fuzz.inprocess import HOST, AwsResponse, GrpcResponse, InProcessServer, Target, Wire
 from tests.fuzz.request_cases import messages_in
 from tests.fuzz.response_cases import Case, ResponseCases
 from tests.fuzz.response_checks import Mismatch
+from tests.support.contract import mirror
+from tests.support.contract.exchange import differences
+from tests.support.contract.synthesis import MINIMAL, Synthesizer
+from tests.support.running_server import REGION
 
 KIND = "answer"
 _FIRST_MOMENT, _AFTER_LAST_MOMENT = -62_135_596_800, 253_402_300_800
@@ -153,7 +153,7 @@ def _compare_results(case: Case, responses: list[Any], oracle_result: dict[str, 
             return _lenient_json(case)
     found = differences(known(oracle_result, shape), actual, "response")
     if found and not _matches_model(case, shape):
-        return "returned, odd values"  # tests/differential/test_odd_values.py compares the rest
+        return "returned, odd values"  # tests/fuzz/test_odd_values.py compares the rest
     if found:
         raise Mismatch(f"not boto3's response: {found[0][:200]}")
     return "returned"

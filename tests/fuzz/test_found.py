@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.conftest import running_server, settings_for
 from tests.fuzz import request_run, response_checks, response_run, wire
 from tests.fuzz.inprocess import HOST, MARKER, REQUEST_ID, AwsResponse, InProcessServer, Target
 from tests.fuzz.response_cases import Case
+from tests.support.running_server import running_server, settings_for
 
 THROTTLED = b'{"__type": "ThrottlingException", "retryAfterSeconds": %s}'
 REFUSED = b'{"__type": "ValidationException", "fieldList": %s}'

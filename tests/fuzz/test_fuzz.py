@@ -11,10 +11,10 @@ import gc
 import pytest
 
 from taskgate_emulator import Emulator
-from tests.conftest import running_server, settings_for
 from tests.fuzz import request_run, response_run, wire, wire_run
 from tests.fuzz.findings import ONE_IN_WIRE, REQUESTS, RESPONSES, Findings
 from tests.fuzz.inprocess import InProcessServer
+from tests.support.running_server import running_server, settings_for
 
 
 def passes(findings: Findings) -> None:

@@ -19,15 +19,14 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.control import AddedJob
 from taskgate_emulator.deadline.tasks import TASK
 from taskgate_server import errors
-from taskgate_server.calls import Call, Rpc
+from taskgate_server.calls import CallContext, Rpc
 from taskgate_server.pipeline.metadata import ReadMetadata
-from taskgate_server.pipeline.pipeline import Pipeline
+from taskgate_server.pipeline.pipeline import Pipeline, Stage
 from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
-from taskgate_server.pipeline.stage import Stage
-from tests.conftest import running_server, settings_for
 from tests.isolation.relay import running_relay
-from tests.support.tasks import job_name
+from tests.support.running_server import running_server, settings_for
+from tests.support.task_service import job_name
 
 TASKS = 200
 PARAMETERS = {f"Param{number:02}": {"string": "x" * 1000} for number in range(16)}
@@ -128,24 +127,23 @@ class DepartedContext:
         return [("taskgate-max-age", "1")]
 
 
-async def respond(_: object, call: Call) -> Empty:
-    call.observe_time = 1.0
+async def respond(_: object, call: CallContext) -> Empty:
+    call.record.observe_time = 1.0
     return Empty()
 
 
-async def stream(_: object, call: Call) -> AsyncIterator[Empty]:
-    call.observe_time = 1.0
+async def stream(_: object, call: CallContext) -> AsyncIterator[Empty]:
+    call.record.observe_time = 1.0
     yield Empty()
 
 
-async def upload(_: object, call: Call) -> Empty:
-    assert call.requests is not None
-    async for _ in call.requests:
+async def upload(requests: AsyncIterator[Empty], _: CallContext) -> Empty:
+    async for _request in requests:
         pass
     return Empty()
 
 
-async def refuse(_: object, __: Call) -> Empty:
+async def refuse(_: object, __: CallContext) -> Empty:
     raise errors.unknown_method("x")
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from taskgate_server import aws_connections as doors
+from taskgate_server import aws_connections
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings, SettingsError, load_settings
 from taskgate_server.shutdown import Shutdown
-from taskgate_server.tls import faults
+from taskgate_server.tls import find_faults
 from taskgate_server.workers import LONG_LIFE_SECONDS, Supervisor
 
 TERM, KILL = int(signal.SIGTERM), int(signal.SIGKILL)
@@ -220,11 +220,11 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
     aws = {"omics": AwsSettings(request_rates={"StartRun": 2.0})}
     rates = []
     for workers in (1, 4):
-        opened = doors.open_connections(
-            Settings(workers=workers, aws=aws), DEFAULT_TARGET, doors.Telemetry()
+        opened = aws_connections.open_connections(
+            Settings(workers=workers, aws=aws), DEFAULT_TARGET, aws_connections.Telemetry()
         )
-        limiter = opened.gateways["omics"].paced.limiter
-        more = opened.logs["deadline"].paced.limiter.rate("GetLogEvents")
+        limiter = opened.gateways["omics"].pipeline.limiter
+        more = opened.logs["deadline"].pipeline.limiter.rate("GetLogEvents")
         rates.append([limiter.rate("GetRun"), limiter.rate("StartRun"), more])
     assert [one / four for one, four in zip(*rates, strict=True)] == [4, 4, 4]
 
@@ -238,6 +238,6 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
     ],
 )
 def test_admin_ports_must_all_be_there(settings: dict[str, int]) -> None:
-    [fault] = faults(Settings(workers=3, **settings))  # type: ignore[arg-type]  # as above
+    [fault] = find_faults(Settings(workers=3, **settings))  # type: ignore[arg-type]  # as above
     assert fault.startswith("admin_port: 3 workers need ports")
-    assert not faults(Settings(workers=1, **settings))  # type: ignore[arg-type]  # as above
+    assert not find_faults(Settings(workers=1, **settings))  # type: ignore[arg-type]  # as above

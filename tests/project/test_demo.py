@@ -34,7 +34,7 @@ def test_the_demo_ends_with_a_job_and_a_run_in_one_picture() -> None:
         # There is a rate only where a task has settled while it was watched.
         assert re.search(r"^\d+ of \d+ settled, [\d.]+ a minute", part, re.MULTILINE)
         assert re.search(r"^SUCCEEDED +━", part, re.MULTILINE)
-        assert "AWS was asked" in part
+        assert "AWS polled" in part
 
 
 def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:

@@ -37,7 +37,6 @@ SERVER_ONLY = {
     "pydantic",
     "aiohttp",
     "regex",
-    "pythonjsonlogger",
 }
 
 
@@ -51,7 +50,9 @@ def test_the_client_and_its_command_need_the_base_install_only() -> None:
 
 def test_help_needs_nothing_heavy() -> None:
     heavy = {"grpc", "google.protobuf", "rich", "shtab", "boto3", "taskgate.v1.task_pb2"}
-    loaded = imported_by("from taskgate_server import cli\ncli._parser().format_help()")
+    loaded = imported_by(
+        "from taskgate_client.commands import main\nmain.build_parser().format_help()"
+    )
     assert not loaded & (SERVER_ONLY | heavy)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import grpc
@@ -11,13 +11,14 @@ import pytest
 
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
-from taskgate_client import CallError, Client, OmicsTaskName, connect
+from taskgate_client import Client, OmicsTaskName, connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.ports import ListenError
-from tests.conftest import running_server, settings_for
-from tests.support.place import until
-from tests.support.ports import free_port
+from tests.support.call_errors import error_of
+from tests.support.polling import becomes_true
+from tests.support.ports import refused_endpoint
+from tests.support.running_server import running_server, settings_for
 
 TASK = OmicsTaskName(seed.RUN_ID, seed.CPU_TASK_ID)
 
@@ -27,21 +28,6 @@ def connected(endpoint_url: str, **settings: object) -> Iterator[Client]:
     with ExitStack() as stack:
         address = stack.enter_context(running_server(settings_for(endpoint_url, **settings)))
         yield stack.enter_context(connect(str(address)))
-
-
-def refused_endpoint() -> str:
-    """Return the URL of a closed port."""
-    return f"http://127.0.0.1:{free_port()}"
-
-
-def error_of(call: Callable[[], object]) -> CallError:
-    try:
-        call()
-    except CallError as error:
-        return error
-    except grpc.RpcError as error:
-        return CallError.of(error)
-    raise AssertionError("the call succeeded")
 
 
 def ready(client: Client) -> dict[str, bool]:
@@ -106,7 +92,7 @@ def test_no_credentials(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
             return [each.not_ready_reason for each in client.get_server_info().aws_services]
 
         # The other service's client may still be in the making.
-        assert until(lambda: all("credentials" in reason for reason in reasons()))
+        assert becomes_true(lambda: all("credentials" in reason for reason in reasons()))
 
 
 def test_expired_credentials_take_only_their_service_out_of_health(aws: Emulator) -> None:
@@ -121,7 +107,7 @@ def test_expired_credentials_take_only_their_service_out_of_health(aws: Emulator
         assert error.code is grpc.StatusCode.UNAVAILABLE
         assert error.reason == "UPSTREAM_CREDENTIALS"
         assert error.request_id
-        assert until(lambda: ready(client) == {"deadline": True, "omics": False})
+        assert becomes_true(lambda: ready(client) == {"deadline": True, "omics": False})
         assert client.is_serving("taskgate.deadline.v1.DeadlineService")
 
 
@@ -150,7 +136,7 @@ def test_hanging_call_ends_at_the_deadline_of_caller_or_server() -> None:
             assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
             assert error.reason == "TIME_LIMIT_EXCEEDED"
             client = Client(channel)
-            error = error_of(lambda: client.get_task(TASK, time_limit=0.3))
+            error = error_of(lambda: client.get_task(TASK, timeout=0.3))
             assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 

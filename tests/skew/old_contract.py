@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from taskgate_server.aws import model, naming
 from taskgate_server.services.registry import SERVICES
-from tests.differential.exchange import contract_of
+from tests.support.contract.exchange import contract_of
 
 IMAGE = Path(__file__).with_name("contract-botocore-1.43.11.binpb.gz")
 

@@ -10,24 +10,20 @@ import botocore.session
 import pytest
 
 from taskgate.v1 import task_pb2
-from taskgate_client import watched
+from taskgate_client import events
 from taskgate_server.aws import model
+from taskgate_server.services.deadline import parents
 from taskgate_server.services.deadline.tasks import JOBS, STEPS
 from taskgate_server.services.omics.tasks import RUNS
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.tasks import states
 from taskgate_server.tasks.backend import load_backend
-from taskgate_server.tasks.parent_state import Lifecycle, ParentKind, ParentState
+from taskgate_server.tasks.parent_state import ParentKind, ParentState
 
 PROTO = Path(__file__).parents[2] / "protos/taskgate/v1/task.proto"
 KINDS = [kind for spec in SERVICES for kind in load_backend(spec).parents.values()]
-LIFECYCLE = Lifecycle()
-STAGES = {
-    *LIFECYCLE.failed,
-    *LIFECYCLE.closed,
-    *LIFECYCLE.in_progress,
-    *LIFECYCLE.neutral,
-}
+GROUPS = [parents.FAILED, parents.CLOSED, parents.IN_PROGRESS, parents.NEUTRAL]
+STAGES = {stage for group in GROUPS for stage in group}
 
 
 def enum_of(kind: ParentKind, member: str) -> list[str]:
@@ -63,23 +59,22 @@ def test_the_contract_the_server_and_the_client_agree_on_what_is_settled() -> No
     [sentence] = re.findall(r"// ([A-Z, ]+ and [A-Z]+) are settled", comment)
     documented = set(re.findall(r"[A-Z]{2,}", sentence))
     assert {words(state) for state in states.SETTLED} == documented
-    assert watched.SETTLED == states.SETTLED
+    assert events.SETTLED_STATES == states.SETTLED
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.operation))
 def test_every_status_of_the_model_has_a_meaning(kind: ParentKind) -> None:
     assert set(kind.states) == set(enum_of(kind, kind.status))
-    if kind.lifecycle is not None:
-        assert set(enum_of(kind, kind.lifecycle.status)) <= STAGES
+    if isinstance(kind, parents.LifecycleKind):
+        assert set(enum_of(kind, parents.STATUS)) <= STAGES
     for member in filter(None, (kind.failure_reason, kind.status_message)):
         shape: Any = model.load_service("omics").operation_model(kind.operation).output_shape
         assert member in shape.members
 
 
 def test_every_lifecycle_status_of_a_job_is_in_one_group() -> None:
-    groups = [LIFECYCLE.failed, LIFECYCLE.closed, LIFECYCLE.in_progress, LIFECYCLE.neutral]
     assert sorted(enum_of(JOBS, "lifecycleStatus")) == sorted(
-        each for one in groups for each in one
+        stage for group in GROUPS for stage in group
     )
 
 
@@ -97,7 +92,7 @@ def test_a_job_ends_nowhere_else_but_where_its_creation_fails() -> None:
             fails = stage in {"CREATE_FAILED", "UPLOAD_FAILED"}
             assert not fails or ("lifecycleStatus", stage) in created
             stops = ("lifecycleStatus", stage) in complete or ("taskRunStatus", value) in complete
-            assert state.ended == (fails or (stops and stage not in LIFECYCLE.in_progress))
+            assert state.ended == (fails or (stops and stage not in parents.IN_PROGRESS))
             assert state.final == (fails or stage == "ARCHIVED")
 
 

@@ -15,10 +15,11 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.auth import actions
 from taskgate_server.auth.actions import action_of
-from taskgate_server.calls import Call, Rpc
+from taskgate_server.calls import CallContext, Rpc
 from taskgate_server.rpc.handlers import load_contract
 from taskgate_server.services.registry import SERVICES
-from tests.conftest import running_server, settings_for
+from tests.support.calls import make_call
+from tests.support.running_server import running_server, settings_for
 
 NAME = DeadlineTaskName(
     seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, seed.FAILED_TASK_ID
@@ -53,7 +54,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [vars(line) for line in caplog.records if line.msg == "audit"]
 
 
-async def nothing(request: Any, call: Call) -> Any:
+async def nothing(request: Any, call: CallContext) -> Any:
     del call
     return request
 
@@ -66,12 +67,9 @@ async def test_exactly_the_methods_that_the_policy_does_not_count_as_reads_are_a
 
     kind = METHODS[method]
     rpc = Rpc(method=method, request_class=kind, response_class=kind, behaviour=nothing)
-    call = Call(method=method, call_id="1", time_remaining=lambda: None)
-    enter = Audit().of(rpc)
-    assert enter is not None
-    await enter(call)
-    for end in call.ends:
-        end()
+    call = await Audit().enter(make_call(rpc=rpc))
+    for end in call.record.ends:
+        end(call)
     is_read = action_of(method).group == "read"
     assert (told(caplog) == []) == is_read
     assert actions.is_read(method) == is_read

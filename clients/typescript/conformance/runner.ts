@@ -35,7 +35,7 @@ interface Command {
   readonly attempt?: number;
   readonly follow?: boolean;
   readonly max_age?: number;
-  readonly time_limit?: number;
+  readonly timeout?: number;
   readonly cancel_after?: number;
   readonly states?: string[];
   readonly request_id?: string;
@@ -134,7 +134,7 @@ const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown>
     ]);
     return Object.fromEntries(told) as unknown;
   },
-  watch: ({ parent, names, until_settled, heartbeat_interval, time_limit }) => {
+  watch: ({ parent, names, until_settled, heartbeat_interval, timeout }) => {
     watch?.close();
     watch = client().watchTasks(
       {
@@ -145,7 +145,7 @@ const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown>
           ? {}
           : { heartbeatInterval: durationFromMs(heartbeat_interval * 1000) }),
       },
-      time_limit === undefined ? {} : { timeoutMs: time_limit * 1000 },
+      timeout === undefined ? {} : { timeoutMs: timeout * 1000 },
     );
     return {};
   },
@@ -215,7 +215,7 @@ function tokenOf(command: Command): Token | undefined {
 }
 
 async function run(command: Command): Promise<unknown> {
-  const { cancel_after: after, time_limit: limit } = command;
+  const { cancel_after: after, timeout: limit } = command;
   const signal = after === undefined ? undefined : AbortSignal.timeout(after * 1000);
   try {
     const deed = DEEDS[command.do];

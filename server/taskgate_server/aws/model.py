@@ -22,6 +22,8 @@ from botocore.model import (
     StructureShape,
 )
 
+from taskgate_server.services.registry import SERVICES
+
 __all__ = [
     "BOTOCORE_VERSION",
     "ListShape",
@@ -46,12 +48,7 @@ __all__ = [
 BOTOCORE_VERSION = botocore.__version__
 
 
-UNTRUE_PATTERNS = frozenset({("omics", "Range")})
-"""Patterns (service, shape) of the model's that cannot be meant, and so are not held to.
-
-`Range` becomes the HTTP header of that name, whose every value has a `=` (`bytes=0-499`, RFC 9110
-section 14.1), which the pattern does not allow.
-"""
+IGNORED_PATTERNS = {spec.name: spec.ignored_patterns for spec in SERVICES}
 
 
 @cache
@@ -62,9 +59,8 @@ def load_service(name: str) -> ServiceModel:
         botocore.exceptions.UnknownServiceError: the installed botocore has no such service.
     """
     description = Loader().load_service_model(name, "service-2")
-    for service, shape in UNTRUE_PATTERNS:
-        if service == name:
-            description["shapes"][shape].pop("pattern", None)
+    for shape in IGNORED_PATTERNS.get(name, ()):
+        description["shapes"][shape].pop("pattern", None)
     return ServiceModel(description, name)
 
 

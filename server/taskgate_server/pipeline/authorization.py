@@ -1,7 +1,7 @@
-"""Authorization: the policy decides whether the caller may do this, on all that the request names.
+"""Authorization: the policy decides whether the caller may call the RPC on what the request names.
 
-    AuthorizeAction      before the message is read: can the caller be allowed this at all
-    NameResources        which resources the request names; their number and lengths are bounded
+    AuthorizeAction      before the message is read: can the caller be allowed the RPC at all
+    NameResources        the resources that the request names; their number and lengths are bounded
     AuthorizeResources   each of them
 
 Resources are named once for a request: the policy, the audit and open streams use the same ones.
@@ -17,13 +17,19 @@ from google.protobuf.message import Message
 
 from taskgate_server import errors
 from taskgate_server.auth import batches
-from taskgate_server.auth.actions import USE_TARGET, Action, action_of, is_read
+from taskgate_server.auth.actions import USE_TARGET, action_of, is_read
 from taskgate_server.auth.decisions import Decisions
 from taskgate_server.auth.lifetimes import Lifetimes
-from taskgate_server.auth.resources import TARGET, compile_paths
+from taskgate_server.auth.resources import NOTHING, TARGET, compile_paths
 from taskgate_server.bounded_cache import BoundedCache
-from taskgate_server.calls import DEFAULT_TARGET, Call, ResourcePath, Rpc, parse_request
-from taskgate_server.pipeline.stage import Enter
+from taskgate_server.calls import (
+    DEFAULT_TARGET,
+    CallContext,
+    CallRequest,
+    ResourcePath,
+    Rpc,
+    parse_request,
+)
 
 MAX_RESOURCES: Final = 1000
 """Resources of one request: as many as BatchGetTasks takes names. A decision takes some 0.1 ms."""
@@ -51,23 +57,18 @@ class AuthorizeAction:
     def __init__(self, decisions: Decisions) -> None:
         self._decisions = decisions
 
-    def of(self, rpc: Rpc) -> Enter | None:
-        """See `Stage.of`."""
-        if rpc.is_public:
-            return None
-        action, decisions = action_of(rpc.method), self._decisions
-
-        async def enter(call: Call) -> None:
-            caller = call.principal
-            if not decisions.may_permit(caller, action):
-                raise decisions.denial(caller, action, "")
-            # A caller that may not use a target must not find out whether there is one of the name.
-            if call.target != DEFAULT_TARGET:
-                refused = decisions.refusal(caller, USE_TARGET, ((TARGET, call.target),))
-                if refused is not None:
-                    raise refused
-
-        return enter
+    async def enter(self, call: CallContext) -> CallContext:
+        """See `Stage.enter`."""
+        action = action_of(call.rpc.method)
+        if not self._decisions.may_permit(call.principal, action):
+            raise self._decisions.deny(call.principal, action, "")
+        # A caller that may not use a target must not learn whether a target of the name exists.
+        if call.target != DEFAULT_TARGET:
+            target = ((TARGET, call.target),)
+            refused = self._decisions.decide(call.principal, USE_TARGET, target)
+            if refused is not None:
+                raise refused
+        return call
 
 
 class KnownRequests:
@@ -85,73 +86,77 @@ class KnownRequests:
         self._decisions = decisions
         self._cache: BoundedCache[Hashable, tuple[int, Resources]] = BoundedCache(max_bytes)
 
-    def find(self, call: Call) -> Resources | None:
+    def find(self, call: CallContext) -> Resources | None:
         """Return the resources of a request that is known to be allowed; None for another one."""
-        known = self._cache.get((call.principal, call.target, call.method, call.data))
+        known = self._cache.get(_key(call))
         return known[1] if known is not None and known[0] == self._decisions.version else None
 
-    def add(self, call: Call) -> None:
+    def add(self, call: CallContext) -> None:
         """Remember that a request is allowed, if it is short and names few resources."""
-        size = len(call.data) + sum(len(text) for path in call.resources for _, text in path)
+        data = call.request.data
+        size = len(data) + sum(len(text) for path in call.resources for _, text in path)
         if len(call.resources) <= MAX_KNOWN_RESOURCES and size <= MAX_KNOWN_REQUEST_BYTES:
-            key = call.principal, call.target, call.method, call.data
             size += KNOWN_ENTRY_BYTES + len(call.caller)
-            self._cache.put(key, (self._decisions.version, call.resources), size)
+            self._cache.put(_key(call), (self._decisions.version, call.resources), size)
+
+
+def _key(call: CallContext) -> Hashable:
+    return call.principal, call.target, call.rpc.method, call.request.data
+
+
+Name: TypeAlias = Callable[[CallContext, Message], CallContext]
+"""Returns a call with the resources that its request message names."""
 
 
 class NameResources:
     """Finds the resources that a request names, within bounds.
 
     Args:
-        known: requests that need not be looked at again; None without a policy. Then resources are
+        known: requests that are known to be allowed; None without a policy. Then resources are
             found only for the audit, of RPCs that write.
     """
 
     def __init__(self, known: KnownRequests | None) -> None:
         self._known = known
+        self._names: dict[str, Name] = {}
 
-    def of(self, rpc: Rpc) -> Enter | None:
-        """See `Stage.of`."""
-        if rpc.is_public or (self._known is None and is_read(rpc.method)):
-            return None
-        known, name = self._known, _naming(rpc)
+    async def enter(self, call: CallContext) -> CallContext:
+        """See `Stage.enter`."""
+        rpc, request = call.rpc, call.request
+        if self._known is None and is_read(rpc.method):
+            return call
+        if self._known is not None and not rpc.client_streams:
+            resources = self._known.find(call)
+            if resources is not None:
+                return call._replace(resources=resources, is_known=True)
+        message = request.message or parse_request(rpc.request_class, request.data)
+        name = partial(self._namer(rpc), call, message)
+        call = name() if request.in_thread is None else await request.in_thread(name)
+        if len(call.resources) > MAX_RESOURCES:
+            raise errors.invalid_request({"": f"names more than {MAX_RESOURCES} resources"})
+        return call._replace(request=request._replace(message=message))
 
-        async def enter(call: Call) -> None:
-            if known is not None and not rpc.client_streams:
-                resources = known.find(call)
-                if resources is not None:
-                    call.resources, call.is_known = resources, True
-                    return
-            if call.message is None:
-                call.message = parse_request(rpc.request_class, call.data)
-            if call.in_thread is None:
-                name(call, call.message)
-            else:
-                await call.in_thread(partial(name, call, call.message))
-            if len(call.resources) > MAX_RESOURCES:
-                raise errors.invalid_request({"": f"names more than {MAX_RESOURCES} resources"})
-
-        return enter
+    def _namer(self, rpc: Rpc) -> Name:
+        name = self._names.get(rpc.method)
+        if name is None:
+            name = self._names[rpc.method] = _compile(rpc)
+        return name
 
 
-def _naming(rpc: Rpc) -> Callable[[Call, Message], None]:
-    """Return the function that sets the resources of a call from its request message."""
-    items = batches.find_items(rpc)
-
-    def name_items(call: Call, message: Message) -> None:
-        call.items = batches.name_items(message, items or "")
-        call.resources = [path for path in call.items if path is not None]
-
+def _compile(rpc: Rpc) -> Name:
     paths = compile_paths(rpc.method, rpc.request_class)
+    if batches.find_items(rpc) is None:
+        return lambda call, message: call._replace(resources=paths(message))
 
-    def name(call: Call, message: Message) -> None:
-        call.resources = paths(message)
+    def name_items(call: CallContext, message: Message) -> CallContext:
+        items = paths(message)
+        return call._replace(items=items, resources=[path for path in items if path is not NOTHING])
 
-    return name if items is None else name_items
+    return name_items
 
 
 class AuthorizeResources:
-    """Refuses a call unless its caller may do it on all resources that the request names.
+    """Refuses a call unless its caller may call the RPC on all resources that the request names.
 
     The items of a unified batch are decided one by one: those that are refused have errors in the
     response. Long calls are decided again when the policy changes.
@@ -167,47 +172,42 @@ class AuthorizeResources:
         self._known = known
         self._lifetimes = lifetimes
 
-    def of(self, rpc: Rpc) -> Enter | None:
-        """See `Stage.of`."""
-        if rpc.is_public:
-            return None
-        action = action_of(rpc.method)
-        has_items = batches.find_items(rpc) is not None
+    async def enter(self, call: CallContext) -> CallContext:
+        """See `Stage.enter`."""
+        if call.items:
+            return self._authorize_items(call)
+        if not call.is_known:
+            refused = self._refusal(call)
+            if refused is not None:
+                raise refused
+            self._known.add(call)
+        return self._begin(call) if call.rpc.is_long else call
 
-        async def enter(call: Call) -> None:
-            if has_items:
-                self._authorize_items(call, action)
-                return
-            if not call.is_known:
-                refused = self._refusal(call, action)
-                if refused is not None:
-                    raise refused
-                self._known.add(call)
-            if rpc.is_long:
-                self._begin(call, action)
-
-        return enter
-
-    def _refusal(self, call: Call, action: Action) -> errors.TaskgateError | None:
+    def _refusal(self, call: CallContext) -> errors.TaskgateError | None:
+        action = action_of(call.rpc.method)
         for resource in call.resources:
-            refused = self._decisions.refusal(call.principal, action, resource, call.target)
+            refused = self._decisions.decide(call.principal, action, resource, call.target)
             if refused is not None:
                 return refused
         return None
 
-    def _authorize_items(self, call: Call, action: Action) -> None:
+    def _authorize_items(self, call: CallContext) -> CallContext:
+        action = action_of(call.rpc.method)
         refused = [
             None
-            if path is None
-            else self._decisions.refusal(call.principal, action, path, call.target)
+            if path is NOTHING
+            else self._decisions.decide(call.principal, action, path, call.target)
             for path in call.items
         ]
         count = sum(each is not None for each in refused)
-        if count:
-            call.refused_items = refused
-            call.audit["denied_count"] = count
+        if not count:
+            return call
+        call.record.audit["denied_count"] = count
+        return call._replace(refused_items=refused)
 
-    def _begin(self, call: Call, action: Action) -> None:
-        lifetime = self._lifetimes.begin(lambda: self._refusal(call, action), call.expires_at)
-        call.lifetime = lifetime
-        call.ends.append(lambda: self._lifetimes.finish(lifetime))
+    def _begin(self, call: CallContext) -> CallContext:
+        """Return a long call that ends with its caller's authority."""
+        watched = call._replace(request=CallRequest())  # without its message, maybe megabytes
+        lifetime = self._lifetimes.begin(lambda: self._refusal(watched), call.expires_at)
+        call.record.ends.append(lambda _: self._lifetimes.finish(lifetime))
+        return call._replace(lifetime=lifetime)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from taskgate_server.auth.limits import CallerLimits
-from taskgate_server.calls import Call, Rpc
-from taskgate_server.pipeline.stage import Enter
+from taskgate_server.auth.limits import CallerLimits, address_of
+from taskgate_server.calls import CallContext
 
 
 class LimitCallers:
@@ -17,12 +16,16 @@ class LimitCallers:
     def __init__(self, limits: CallerLimits) -> None:
         self._limits = limits
 
-    def of(self, rpc: Rpc) -> Enter | None:
-        """See `Stage.of`."""
-        is_stream = rpc.client_streams or rpc.server_streams
-        admit = self._limits.admit
+    async def enter(self, call: CallContext) -> CallContext:
+        """See `Stage.enter`."""
+        finish = self._limits.admit(call.requester, stream=call.rpc.is_stream)
+        call.record.ends.append(lambda _: finish())
+        return call
 
-        async def enter(call: Call) -> None:
-            call.ends.append(admit(call.requester, stream=is_stream))
 
-        return enter
+class IdentifyAddress:
+    """Makes the address of a call its requester, for RPCs that need no authentication."""
+
+    async def enter(self, call: CallContext) -> CallContext:
+        """See `Stage.enter`."""
+        return call._replace(requester=address_of(call.wire.peer()))

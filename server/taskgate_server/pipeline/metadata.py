@@ -1,4 +1,4 @@
-"""The metadata of a call that say which AWS account is meant, and how old a response may be."""
+"""Request metadata: the target of a call, and the maximum age of its response."""
 
 from __future__ import annotations
 
@@ -6,39 +6,30 @@ import re
 from typing import Final
 
 from taskgate_server import errors
-from taskgate_server.calls import READ_MASK_KEY, TARGET_KEY, Call, Rpc
-from taskgate_server.pipeline.stage import Enter
+from taskgate_server.calls import TARGET_KEY, CallContext
 
 MAX_AGE_KEY: Final = "taskgate-max-age"
-"""Request metadata: seconds, fractions allowed, that the response of an AWS RPC may be old."""
+"""Request metadata: the maximum age of the response of an AWS RPC in seconds."""
 
 TARGET_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 """What the settings allow as the name of a target; see `config.TargetName`."""
 
 
 class ReadMetadata:
-    """Reads the metadata of each call that concern its content."""
+    """Reads the metadata that concern the content of a call."""
 
-    def of(self, rpc: Rpc) -> Enter | None:
-        """See `Stage.of`."""
-        return None if rpc.is_public else _read
+    async def enter(self, call: CallContext) -> CallContext:
+        """See `Stage.enter`.
 
-
-async def _read(call: Call) -> None:
-    """Read them in one pass.
-
-    Raises:
-        errors.TaskgateError: INVALID_ARGUMENT for a value that cannot be valid. It quotes none.
-    """
-    if call.wire is None:
-        return
-    for key, value in call.wire.invocation_metadata() or ():
-        if key == MAX_AGE_KEY:
-            call.max_age = _seconds(value)
-        elif key == READ_MASK_KEY:
-            call.fields = frozenset(name.strip() for name in _text(value).split(","))
-        elif key == TARGET_KEY:
-            call.target = _target(_text(value))
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT for an invalid value, which it does not quote.
+        """
+        for key, value in call.wire.invocation_metadata() or ():
+            if key == MAX_AGE_KEY:
+                call = call._replace(max_age=_seconds(value))
+            elif key == TARGET_KEY:
+                call = call._replace(target=_target(_text(value)))
+        return call
 
 
 def _text(value: str | bytes) -> str:

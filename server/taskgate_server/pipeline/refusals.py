@@ -1,6 +1,6 @@
-"""Refused calls cost as little as possible: their errors are held back, their log lines sampled.
+"""Refused calls: their errors are delayed and their log lines sampled.
 
-A caller that ignores refusals could otherwise take all of the server's time, and fill its log.
+A caller that ignores refusals could otherwise use all of the server's time and fill its log.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.auth.limits import CallerLimits
-from taskgate_server.auth.token_buckets import TokenBuckets
-from taskgate_server.calls import Call
+from taskgate_server.auth.limits import CallerLimits, TokenBuckets, address_of
+from taskgate_server.calls import CallContext
 
 LINES_PER_SECOND: Final = 10.0
-"""Refusals of one requester with lines of their own in the log."""
+"""Refusals of one requester that have log lines of their own."""
 
 ALL_LINES_PER_SECOND: Final = 100.0
-"""The same of all requesters together."""
+"""Refusals of all requesters that have log lines of their own."""
 
 ALL: Final = ""
 
 
 class Refusals:
-    """What happens to a call that is refused: no identity, no permission, or too many calls.
+    """Delays the errors of unauthenticated calls and of calls over a limit.
 
     Args:
-        limits: count the refusals of each requester; None if there are no limits.
+        limits: counts the refusals of each requester; None for no limits.
         sleep: waits for seconds.
     """
 
@@ -43,17 +42,18 @@ class Refusals:
         self._lines = TokenBuckets(LINES_PER_SECOND)
         self._all_lines = TokenBuckets(ALL_LINES_PER_SECOND)
 
-    async def hold(self, call: Call, error: errors.TaskgateError) -> None:
+    async def hold(self, call: CallContext, error: errors.TaskgateError) -> None:
         """Decide whether a refused call is logged, and wait before its error is sent."""
         if self._limits is None or not _is_refusal(error):
             return
+        requester = call.requester or address_of(call.wire.peer())
         if error.code is StatusCode.UNAUTHENTICATED:
-            self._limits.count_refusal(call.requester)
-        call.is_logged = self._lines.take(call.requester) and self._all_lines.take(ALL)
-        seconds = self._limits.hold_seconds(call.requester)
+            self._limits.count_refusal(requester)
+        call.record.is_logged = self._lines.take(requester) and self._all_lines.take(ALL)
+        seconds = self._limits.hold_seconds(requester)
         if seconds:
             await self._sleep(seconds)
 
 
 def _is_refusal(error: errors.TaskgateError) -> bool:
-    return error.code is StatusCode.UNAUTHENTICATED or error.reason == errors.CALLER_LIMIT
+    return error.code is StatusCode.UNAUTHENTICATED or isinstance(error, errors.CallerLimitError)

@@ -1,4 +1,4 @@
-"""What a call ends with: google.rpc.Status for an error, trailing metadata for a response."""
+"""The end of a call on the wire: google.rpc.Status for an error, metadata for a response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import grpc
 from grpc.aio import ServicerContext
 
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.status import to_status
 
 Context: TypeAlias = "ServicerContext[Any, Any]"
@@ -33,20 +33,21 @@ NO_RETRY: Final = ("grpc-retry-pushback-ms", "-1")
 already. https://github.com/grpc/proposal/blob/master/A6-client-retries.md"""
 
 
-async def send_source(call: Call, context: Context) -> None:
-    """Set the metadata that say when AWS sent the response, and under which id.
+async def send_source(call: CallContext, context: Context) -> None:
+    """Set the metadata that report when AWS sent the response, and AWS's id of the request.
 
     Both are in the trailing metadata, which cost nothing. Initial metadata are a message of their
     own, a quarter of the CPU of a call: only callers that limit the age of a response get them.
     """
     trailers = []
-    if call.observe_time is not None:
-        observed = _iso(call.observe_time)
+    record = call.record
+    if record.observe_time is not None:
+        observed = _iso(record.observe_time)
         trailers.append((OBSERVE_TIME_KEY, observed))
         if call.max_age is not None:
             await unless_left(context.send_initial_metadata(((OBSERVE_TIME_KEY, observed),)))
-    if call.aws_request_id:
-        trailers.append((AWS_REQUEST_ID_KEY, call.aws_request_id))
+    if record.aws_request_id:
+        trailers.append((AWS_REQUEST_ID_KEY, record.aws_request_id))
     if trailers:
         context.set_trailing_metadata(tuple(trailers))
 
@@ -77,7 +78,7 @@ async def write(context: Context, response: bytes) -> None:
     await unless_left(context.write(response))
 
 
-async def send_error(call: Call, context: Context, error: errors.TaskgateError) -> NoReturn:
+async def send_error(call: CallContext, context: Context, error: errors.TaskgateError) -> NoReturn:
     """End the call with an error and its details.
 
     Raises:
@@ -86,7 +87,7 @@ async def send_error(call: Call, context: Context, error: errors.TaskgateError) 
     """
     status = to_status(error, call.call_id)
     trailers = [(STATUS_KEY, status.SerializeToString())]
-    if error.reason != errors.SERVER_STOPPING:
+    if not isinstance(error, errors.ServerStoppingError):
         trailers.append(NO_RETRY)
     try:
         await context.abort(error.code, status.message, tuple(trailers))

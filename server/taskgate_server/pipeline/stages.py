@@ -19,11 +19,11 @@ from taskgate_server.pipeline.authorization import (
 from taskgate_server.pipeline.caller_limits import LimitCallers
 from taskgate_server.pipeline.metadata import ReadMetadata
 from taskgate_server.pipeline.observation import Observation
+from taskgate_server.pipeline.pipeline import Stage
 from taskgate_server.pipeline.reception import Reception
-from taskgate_server.pipeline.stage import Stage
 
 if TYPE_CHECKING:
-    from taskgate_server.auth.assembly import Guard
+    from taskgate_server.auth.guard import Guard
 
 
 def list_stages(observation: Observation, guard: Guard | None, reception: Reception) -> list[Stage]:
@@ -31,7 +31,7 @@ def list_stages(observation: Observation, guard: Guard | None, reception: Recept
 
     Args:
         observation: counts, traces and logs each call.
-        guard: knows callers, limits and policy; None on this machine alone, without any.
+        guard: knows callers, limits and policy; None without any, on loopback only.
         reception: reads requests.
     """
     decisions = guard.decisions if guard is not None else None

@@ -1,4 +1,4 @@
-"""gRPC's server reflection, by which tools read the contract, as `Rpc`s like all others.
+"""gRPC's server reflection, with which tools read the contract.
 
 https://github.com/grpc/grpc/blob/master/doc/server-reflection.md. v1 and v1alpha have the same
 messages in two packages; grpcio-reflection has v1alpha alone.
@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pool
 from grpc import StatusCode
 from grpc_reflection.v1alpha import reflection_pb2
 
-from taskgate_server.calls import Call, Rpc
+from taskgate_server.calls import CallContext, Rpc
 from taskgate_server.rpc.descriptor_files import DescriptorFiles, add_renamed
 
 MAX_REQUEST_BYTES: Final = 4096
@@ -30,7 +30,7 @@ Response = reflection_pb2.ServerReflectionResponse
 
 
 class Reflection:
-    """Answers reflection requests.
+    """Serves reflection requests.
 
     Args:
         services: the full names that `list_services` returns.
@@ -41,7 +41,9 @@ class Reflection:
         self._services = sorted(services)
         self._files = files
 
-    async def serve(self, requests: AsyncIterator[Request], _: Call) -> AsyncIterator[Response]:
+    async def serve(
+        self, requests: AsyncIterator[Request], _: CallContext
+    ) -> AsyncIterator[Response]:
         """ServerReflection.ServerReflectionInfo."""
         async for request in requests:
             yield self._respond(request)

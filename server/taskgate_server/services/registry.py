@@ -1,4 +1,4 @@
-"""The AWS services that Taskgate serves: the folders beside this file."""
+"""The AWS services that Taskgate serves: one for each folder in this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts about an AWS service that botocore's model does not have."""
+"""`ServiceSpec`: the facts about an AWS service that botocore's model does not have."""
 
 from __future__ import annotations
 
@@ -7,43 +7,75 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifierTable:
+    """What the policy cannot derive from the model about the identifiers in requests.
+
+    `auth.identifiers` derives the resource type of a member from its name, its shape and its
+    operation. This table has the exceptions. Keys are names of members, or `Operation.member` where
+    a name has several meanings.
+    """
+
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Member -> the type of the resource that it identifies."""
+
+    labelled: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Member whose values are `LABEL:id:rest` -> the type for each label."""
+
+    not_resources: Mapping[str, str] = field(default_factory=dict)
+    """Member that looks like an identifier -> why the policy does not consider it."""
+
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Read -> members that restrict its rows to those of the resources they name.
+
+    Such a resource replaces the resource of the route: the caller needs permission for the rows
+    that it receives, not for all rows. Listed only where AWS documents the member as a filter and
+    the resource is inside that of the route.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
-    """What Taskgate must be told of one AWS service; all else is in botocore's model."""
+    """The facts about one AWS service."""
 
     name: str
-    """botocore's service name, also the last part but one of the proto package: `deadline`."""
+    """botocore's service name, also part of the proto package: `deadline`."""
 
     title: str
-    """The name that AWS uses in its documents: `AWS Deadline Cloud`."""
+    """The name in AWS's documentation: `AWS Deadline Cloud`."""
 
     grpc_service: str = ""
     """The unqualified name of the generated gRPC service: `DeadlineService`. Empty for a service
-    that only Taskgate itself asks."""
+    that only Taskgate itself calls."""
 
     request_rates: Mapping[str, float] = field(default_factory=dict)
-    """Published default quotas: operation to calls per second, for each account and region."""
+    """Published default quotas: operation -> calls per second, for each account and region."""
 
     shared_reads: tuple[str, ...] = ("Get", "List", "Search", "BatchGet")
-    """What the names of reads begin with whose answers several callers may share. All else is sent
-    each time and taken for a write; so are `Assume…` operations, which hand out credentials."""
+    """Prefixes of the operations that read, whose responses several callers may share. All other
+    operations count as writes and are always sent; so are `Assume…` operations, which return
+    credentials."""
 
     batches: Mapping[str, str] = field(default_factory=dict)
-    """Operation that reads one thing -> operation that reads many of it."""
+    """Operation that reads one resource -> operation that reads many of them."""
 
-    lists: Mapping[str, str] = field(default_factory=dict)
-    """Operation that reads one thing -> operation that lists it among others, for callers who need
-    no more than its rows tell."""
     batch_writes: Mapping[str, str] = field(default_factory=dict)
-    """Operation that writes one thing -> operation that writes many of it."""
+    """Operation that writes one resource -> operation that writes many of them."""
 
     task_name: str = ""
-    """The form of its tasks' names, with AWS's parameters: `omics/runs/{id}/tasks/{taskId}`."""
+    """The form of task names, with AWS's parameters: `omics/runs/{id}/tasks/{taskId}`."""
 
     task_parents: tuple[str, ...] = ()
-    """The collections in `task_name` whose members have tasks to list: `runs`."""
+    """The collections in `task_name` whose members contain tasks that can be listed: `runs`."""
+
     credential_probes: tuple[str, ...] = ()
-    """Operations without required parameters, to find out whether AWS accepts the credentials. Two,
-    so that there is another one when the first is what AWS refuses."""
+    """Operations without required parameters, to check whether AWS accepts the credentials. There
+    is more than one, in case AWS denies the first one."""
+
+    identifiers: IdentifierTable = field(default_factory=IdentifierTable)
+    """Exceptions to the rules by which the policy finds the resources in requests."""
+
+    ignored_patterns: tuple[str, ...] = ()
+    """Shapes whose pattern in AWS's model is wrong, and is not applied."""
 
     @property
     def proto_package(self) -> str:
@@ -52,15 +84,15 @@ class ServiceSpec:
 
     @property
     def grpc_service_full_name(self) -> str:
-        """The name under which health, reflection and the wire know the service."""
+        """The name of the gRPC service in health checks, reflection and method paths."""
         return f"{self.proto_package}.{self.grpc_service}"
 
     @property
     def contract_module(self) -> str:
-        """The Python module of the generated contract's messages."""
+        """The Python module with the messages of the generated contract."""
         return f"taskgate.{self.name}.v1.{self.name}_pb2"
 
     @property
     def error_domain(self) -> str:
-        """`google.rpc.ErrorInfo.domain` of the errors that this service gave."""
+        """`google.rpc.ErrorInfo.domain` of errors that the AWS service returned."""
         return f"{self.name}.amazonaws.com"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from taskgate_server.services.spec import ServiceSpec
 
-# What tasks write to their logs. AWS publishes 10 calls per second for some regions, 25 or 30 for
-# the others, none to be raised:
+# The logs of tasks. The quota is 10 calls per second in some regions and 25 or 30 in others, and
+# cannot be raised:
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 LOGS = ServiceSpec(
     name="logs",
@@ -14,5 +14,5 @@ LOGS = ServiceSpec(
     credential_probes=("DescribeLogGroups",),
 )
 
-# Where events of both services come from, if they are set up to: docs/events.md.
+# Queues with the events of all AWS services, see docs/events.md.
 SQS = ServiceSpec(name="sqs", title="Amazon SQS", credential_probes=("ListQueues",))

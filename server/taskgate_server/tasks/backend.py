@@ -1,4 +1,7 @@
-"""What TaskService needs of an AWS service: `TaskBackend`, which one module here extends each."""
+"""The tasks of one AWS service, as TaskService needs them: `TaskBackend`.
+
+`services/<name>/tasks.py` has the class `Tasks` of each AWS service.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,13 @@ from taskgate_server import errors
 from taskgate_server.aws import model, naming
 from taskgate_server.aws.paging import PagedOperation, Rows
 from taskgate_server.bounded_cache import BoundedCache
-from taskgate_server.calls import DEFAULT_TARGET, Call
+from taskgate_server.calls import DEFAULT_TARGET, CallContext
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.durations import to_timestamp
-from taskgate_server.tasks.listing.page import Page
-from taskgate_server.tasks.listing.page_tokens import Cursor
+from taskgate_server.tasks.listing.pages import Cursor, Page
 from taskgate_server.tasks.names import NameTemplate, Parent, check_length
 from taskgate_server.tasks.parent_state import ParentKind, ParentState
 from taskgate_server.tasks.states import State
-from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.request import AwsRequest
@@ -33,86 +34,79 @@ TaskView: TypeAlias = "task_pb2.TaskView.ValueType"
 Action: TypeAlias = "task_update_pb2.TaskAction.ValueType"
 
 ToNative: TypeAlias = Callable[[Mapping[str, Any]], Message]
-"""AWS's answer as the message of its own RPC; app.py gives the converter's."""
-
+"""Converts AWS's response to the response message of the AWS RPC."""
 
 MAX_CACHE_BYTES: Final = 16 * 1024 * 1024
-"""Of parsed names of tasks, for each AWS service of each target."""
+"""Size of the cache of parsed names, for each AWS service of each target."""
 PARSED_BYTES: Final = 2500
-"""The memory of a parsed name, beside the name twice, as measured."""
+"""Measured memory of a parsed name, without the two copies of the name itself."""
 
-METHODS_FOR_ALL: Final = frozenset(
+COMMON_METHODS: Final = frozenset(
     {
         *("GetTask", "BatchGetTasks", "ListTasks", "SummarizeTasks"),
         *("WatchTasks", "WaitTask", "StreamTaskLogs"),
     }
 )
-"""The methods of TaskService that work on tasks of every AWS service."""
+"""The methods of TaskService that work on the tasks of every AWS service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verbs:
-    """What an AWS service lets callers do to its tasks."""
+class Actions:
+    """How an AWS service cancels, retries and suspends a task."""
 
     operation: str
-    """The AWS operation that does it; its other parameters are those in a task's name."""
+    """The AWS operation. The name of the task contains its other parameters."""
     parameter: str
-    """Its parameter that says what is to become of the task."""
+    """The parameter that takes the target state."""
     targets: Mapping[Action, str]
-    """AWS's word for each action."""
+    """AWS's target state for each action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoVerbs:
-    """An AWS service that has nothing of the kind for single tasks."""
+class NoActions:
+    """An AWS service that cannot change a single task."""
 
     alternative: str
-    """The AWS operation that comes nearest."""
+    """The AWS operation that comes closest."""
 
 
 class TaskBackend(ABC):
-    """The tasks of one AWS service; a subclass says what is particular to it."""
+    """The tasks of one AWS service."""
 
     names: ClassVar[NameTemplate]
-    """The form of its task names; also names the AWS operation that gets one task."""
+    """The form of the task names, with the AWS operation that reads one task."""
 
-    summarized: ClassVar[tuple[str, ...]]
-    """The kinds of parents that `summarize` takes."""
+    summarized_kinds: ClassVar[tuple[str, ...]]
+    """The kinds of parents that `summarize` accepts."""
 
     parents: ClassVar[Mapping[str, ParentKind]]
     """How each kind of parent that can end reports its state."""
 
     root_kind: ClassVar[str]
-    """The kind of parent with which all that it contains ends for good."""
+    """The kind of parent that ends for good together with everything it contains."""
 
     states: ClassVar[Mapping[str, State]]
-    """AWS's words for a task's state, those that are known, and what they mean."""
+    """The known AWS values of a task's state, and what they mean."""
 
-    same: ClassVar[Mapping[str, str]]
-    """Fields of Task that are a field of AWS's answer: ours to AWS's."""
+    native_fields: ClassVar[Mapping[str, str]]
+    """Fields of Task that are copied from a field of AWS's response, by name."""
 
-    methods: ClassVar[frozenset[str]] = METHODS_FOR_ALL
-    """The methods of TaskService that work on its tasks."""
+    methods: ClassVar[frozenset[str]] = COMMON_METHODS
+    """The methods of TaskService that work on the tasks."""
 
-    verbs: ClassVar[Verbs | NoVerbs]
-    """What can be done to its tasks."""
+    actions: ClassVar[Actions | NoActions]
+    """How tasks are changed."""
 
     def __init__(self, gateway: Gateway, to_native: ToNative) -> None:
         self.gateway = gateway
         self._to_native = to_native
-        self._cached: BoundedCache[str, AwsRequest] = BoundedCache(MAX_CACHE_BYTES)
-        """The request to AWS for a task, by its name, which is parsed and checked once."""
+        self._aws_requests: BoundedCache[str, AwsRequest] = BoundedCache(MAX_CACHE_BYTES)
+        """By the name of the task. Parsing and checking a name takes 20 to 45 µs."""
 
     @property
     def gets_in_batches(self) -> bool:
-        """Whether reading many tasks takes far fewer calls than there are tasks."""
+        """Whether many tasks can be read in few AWS calls."""
         return self.names.operation in self.gateway.spec.batches
-
-    async def ask(
-        self, operation: str, params: Mapping[str, Any], options: CallOptions
-    ) -> AwsResponse:
-        """Call an operation, see `Gateway.call`."""
-        return await self.gateway.call(operation, params, options)
 
     async def fetch_page(
         self,
@@ -122,32 +116,41 @@ class TaskBackend(ABC):
         size: int,
         options: CallOptions,
     ) -> tuple[Rows, float]:
-        """A page of an AWS list, and when AWS gave it, in seconds since 1970.
+        """Return a page of an AWS list, and when AWS sent it, in seconds since 1970.
 
         Args:
             paged: the operation.
-            params: what is listed.
-            token: AWS's, empty for the first page.
-            size: how many rows are wanted; AWS's limit holds.
+            params: its parameters without those of paging.
+            token: AWS's page token; empty for the first page.
+            size: the number of rows to request, limited to AWS's maximum.
             options: of the calls to AWS.
         """
-        aws_response = await self.ask(
-            paged.operation, {**params, **paged.params(token, size)}, options
-        )
-        return paged.read(aws_response.value), aws_response.observe_time
+        params = {**params, **paged.params(token, size)}
+        response = await self.gateway.call(paged.operation, params, options)
+        return paged.read(response.value), response.observe_time
 
-    async def get(self, name: str, call: Call) -> task_pb2.Task:
-        """The task of that name.
+    async def get_response(
+        self,
+        name: str,
+        view: TaskView,  # noqa: ARG002  # AWS's response is complete anyway
+        call: CallContext,
+    ) -> bytes:
+        """Return a serialized GetTaskResponse, which is made once for all who share the response.
+
+        Args:
+            name: of the task, as the caller sent it.
+            view: the fields that the caller needs.
+            call: the RPC.
 
         Raises:
-            errors.TaskgateError: INVALID_ARGUMENT for a malformed name, else as AWS answers.
+            errors.TaskgateError: INVALID_ARGUMENT for a malformed name, or the error of AWS.
         """
-        aws_response = await self._answer(name, call)
-        return self.task(name, aws_response.value, aws_response.observe_time)
-
-    async def get_response(self, name: str, call: Call) -> bytes:
-        """The same as a serialized GetTaskResponse, which is made once for all who share it."""
-        aws_response = await self._answer(name, call)
+        aws_request = self.aws_request(name)
+        aws_response = self.gateway.cached_response(aws_request, call.max_age)
+        if aws_response is None:
+            aws_response = await self.gateway.fetch(aws_request, CallOptions.of(call))
+        record = call.record
+        record.aws_request_id, record.aws_span = aws_response.request_id, aws_response.span
         response = aws_response.forms.get(name)
         if response is None:
             task = self.task(name, aws_response.value, aws_response.observe_time)
@@ -155,32 +158,42 @@ class TaskBackend(ABC):
             aws_response.forms[name] = response
         return response
 
-    async def _answer(self, name: str, call: Call) -> AwsResponse:
-        aws_request = self._cached.get(name)
+    def aws_request(self, name: str) -> AwsRequest:
+        """Return the AWS request that reads a task.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT for a malformed name.
+        """
+        aws_request = self._aws_requests.get(name)
         if aws_request is None:
             params = self.names.parse(name, "name")
-            aws_request = self.gateway.aws_request(self.names.operation, params)
-            self._cached.put(name, aws_request, PARSED_BYTES + 2 * len(name))
-        aws_response = self.gateway.kept(aws_request, call.max_age)
-        if aws_response is None:
-            aws_response = await self.gateway.ask(aws_request, CallOptions.of(call))
-        call.aws_request_id, call.aws_span = aws_response.request_id, aws_response.span
-        return aws_response
+            aws_request = self.gateway.make_request(self.names.operation, params)
+            self._aws_requests.put(name, aws_request, PARSED_BYTES + 2 * len(name))
+        return aws_request
 
     async def get_many(
         self,
         names: Sequence[str],
-        view: TaskView,  # noqa: ARG002  # where AWS has one operation only, it tells all
+        view: TaskView,  # noqa: ARG002  # AWS's responses are complete anyway
         options: CallOptions,
     ) -> list[task_pb2.Task | errors.TaskgateError]:
-        """Many tasks, each one or the error that it alone has, in the order of the names.
+        """Return many tasks in the order of the names, or the error of each.
 
         Args:
-            names: of tasks of this AWS service, well-formed.
-            view: how much to tell of each.
+            names: well-formed names of tasks of this AWS service.
+            view: the fields that the caller needs.
             options: of the calls to AWS.
         """
-        return list(await asyncio.gather(*(self._outcome(name, options) for name in names)))
+        return list(await asyncio.gather(*(self._get_outcome(name, options) for name in names)))
+
+    async def _get_outcome(
+        self, name: str, options: CallOptions
+    ) -> task_pb2.Task | errors.TaskgateError:
+        try:
+            aws_response = await self.gateway.fetch(self.aws_request(name), options)
+            return self.task(name, aws_response.value, aws_response.observe_time)
+        except errors.TaskgateError as error:
+            return error
 
     @abstractmethod
     async def list_page(
@@ -190,34 +203,34 @@ class TaskBackend(ABC):
         size: int,
         options: CallOptions,
         *,
-        word: str | None = None,
+        native_state: str | None = None,
     ) -> Page:
-        """A page of a parent's tasks.
+        """Return a page of a parent's tasks.
 
         Args:
             parent: of one of the kinds in `names`.
-            cursor: where it begins; `skip` is the caller's business.
-            size: how many tasks are wanted; there may be fewer or more.
+            cursor: where the page begins. The caller skips the first `cursor.skip` tasks.
+            size: the preferred number of tasks; the page may have fewer or more.
             options: of the calls to AWS.
-            word: AWS's word for the state that is wanted; where AWS can select, it need not tell
-                of other tasks.
+            native_state: the AWS value of the requested tasks' state. Where AWS can filter by it,
+                the page may leave out other tasks.
 
         Raises:
-            errors.TaskgateError: INVALID_ARGUMENT for a cursor that cannot be, else as AWS answers.
+            errors.TaskgateError: INVALID_ARGUMENT for an invalid cursor, or the error of AWS.
         """
 
     @abstractmethod
     async def summarize(
         self, parent: Parent, options: CallOptions
     ) -> task_service_pb2.SummarizeTasksResponse:
-        """The tasks of a parent, counted.
+        """Return the counts of a parent's tasks.
 
         Args:
-            parent: of one of the kinds in `summarized`.
+            parent: of one of the kinds in `summarized_kinds`.
             options: of the calls to AWS.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused a request or could not be reached.
         """
 
     def root(self, name: str) -> Parent:
@@ -258,56 +271,46 @@ class TaskBackend(ABC):
 
     async def _own_state(self, parent: Parent, options: CallOptions) -> ParentState:
         kind = self.parents[parent.kind]
-        aws_response = await self.ask(kind.operation, parent.params, options)
-        return kind.read(parent.name, aws_response.value, aws_response.observe_time)
+        response = await self.gateway.call(kind.operation, parent.params, options)
+        return kind.read(parent.name, response.value, response.observe_time)
 
     def row_task(
         self, ids: Mapping[str, str], row: Mapping[str, Any], observe_time: float
     ) -> task_pb2.Task:
-        """The task of a list's row.
+        """Return the task in a row of an AWS list.
 
         Args:
-            ids: the AWS parameters of the name that are known without the row.
-            row: has the rest of them.
-            observe_time: when AWS gave the list, in seconds since 1970.
+            ids: the AWS parameters of the task's name that the request for the list contained.
+            row: contains the other parameters.
+            observe_time: when AWS sent the list, in seconds since 1970.
 
         Raises:
             errors.TaskgateError: UNKNOWN, the row does not fit the model.
         """
         values = {name: str(ids.get(name) or row.get(name) or "") for name in self.names.parameters}
         if not all(values.values()):
-            raise errors.unreadable_response(self.names.operation)
+            raise errors.UnreadableResponseError(self.names.operation)
         return self.task(self.names.format(values), row, observe_time)
 
-    def lacks(self, paged: PagedOperation) -> frozenset[str]:
-        """The native fields that a list's rows lack and the operation for one task tells."""
+    def missing_fields(self, paged: PagedOperation) -> frozenset[str]:
+        """Return the native fields of a task that the rows of a list do not have."""
         service = model.load_service(self.names.service)
         shape = service.operation_model(self.names.operation).output_shape
         members = frozenset(shape.members) if shape else frozenset()
         return frozenset(naming.field_name(member) for member in members - paged.members)
 
-    async def _outcome(
-        self, name: str, options: CallOptions
-    ) -> task_pb2.Task | errors.TaskgateError:
-        try:
-            params = self.names.parse(name, "name")
-            aws_response = await self.ask(self.names.operation, params, options)
-            return self.task(name, aws_response.value, aws_response.observe_time)
-        except errors.TaskgateError as error:
-            return error
-
     def task(
         self, name: str, aws_response: Mapping[str, Any], observe_time: float
     ) -> task_pb2.Task:
-        """The task of that name, as AWS told it, alone or among others.
+        """Return the task in a response of AWS.
 
         Args:
-            name: the task's name.
-            aws_response: AWS's JSON, with the members that the operation for one task has.
-            observe_time: when AWS gave the answer, in seconds since 1970.
+            name: of the task.
+            aws_response: AWS's JSON, a response of `names.operation` or a row of a list.
+            observe_time: when AWS sent it, in seconds since 1970.
 
         Raises:
-            errors.TaskgateError: UNKNOWN, the answer does not fit the model.
+            errors.TaskgateError: UNKNOWN, the response does not fit the model.
         """
         task = self.to_task(aws_response, self._to_native(aws_response))
         task.name = name
@@ -316,31 +319,31 @@ class TaskBackend(ABC):
 
     @abstractmethod
     def to_task(self, aws_response: Mapping[str, Any], native: Message) -> task_pb2.Task:
-        """All of Task that AWS's answer tells.
+        """Convert AWS's response to a Task without name and time.
 
         Args:
-            aws_response: as boto3 has it, with AWS's own enum words.
-            native: the same as the message of AWS's own RPC.
+            aws_response: as boto3 returns it, with AWS's own enum values.
+            native: the same as the response message of the AWS RPC.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """The backends of all AWS services, by the first segment of their task names."""
+    """The backends of one target, by the first segment of their task names."""
 
     by_service: Mapping[str, TaskBackend]
     target: str = DEFAULT_TARGET
-    """The AWS account and region that they ask."""
+    """The AWS account and region, by its name in the settings."""
 
     def of(self, name: str, field: str) -> TaskBackend:
-        """The backend of a task's or a parent's name.
+        """Return the backend for the name of a task or a parent.
 
         Args:
-            name: as the caller gave it.
-            field: the request's field that the name came in.
+            name: as the caller sent it.
+            field: the field of the request that contains the name.
 
         Raises:
-            errors.TaskgateError: INVALID_ARGUMENT that shows the forms a task's name must have.
+            errors.TaskgateError: INVALID_ARGUMENT with the possible forms of a task's name.
         """
         check_length(name, field)
         backend = self.by_service.get(name.partition("/")[0])
@@ -351,21 +354,21 @@ class Backends:
 
     @property
     def scope(self) -> tuple[str, ...]:
-        """What a token of theirs is bound to, beside its request: nothing for the default one."""
+        """What tokens are bound to besides their request: nothing for the default target."""
         return () if self.target == DEFAULT_TARGET else (self.target,)
 
     def parent(
         self, name: str, field: str, kinds: Container[str] | None = None
     ) -> tuple[TaskBackend, Parent]:
-        """The backend of a parent's name, and what the name says.
+        """Return the backend for the name of a parent, and the parsed name.
 
         Args:
-            name: as the caller gave it.
-            field: the request's field that the name came in.
-            kinds: those of `NameTemplate.parent_kinds` that will do; all if None.
+            name: as the caller sent it.
+            field: the field of the request that contains the name.
+            kinds: the accepted kinds of `NameTemplate.parent_kinds`; all if None.
 
         Raises:
-            errors.TaskgateError: INVALID_ARGUMENT that shows the forms a parent's name must have.
+            errors.TaskgateError: INVALID_ARGUMENT with the possible forms of a parent's name.
         """
         check_length(name, field)
         backend = self.by_service.get(name.partition("/")[0])
@@ -381,17 +384,17 @@ class Backends:
 
 
 def load_backend(spec: ServiceSpec) -> type[TaskBackend]:
-    """The class `Tasks` of the module here that is named after the AWS service."""
+    """Return the class `Tasks` of an AWS service."""
     backend: type[TaskBackend] = import_module(f"taskgate_server.services.{spec.name}.tasks").Tasks
     return backend
 
 
-def present(native: Message, fields: Mapping[str, str]) -> dict[str, Any]:
-    """The native fields that are set, under their names in Task.
+def set_fields(native: Message, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the native fields that are set, by their names in Task.
 
     Args:
-        native: AWS's answer.
-        fields: field of Task -> field of `native`, both of one type.
+        native: AWS's response.
+        fields: names of fields of Task, and of fields of `native` with the same type.
     """
     return {
         field: getattr(native, source)

@@ -16,7 +16,7 @@ DEFAULT_HEARTBEAT_SECONDS: Final = 10.0
 
 
 def seconds_of(request: Message, field: str) -> float | None:
-    """The seconds of a request's duration; None if it is absent.
+    """Return the seconds of a duration in a request; None if it is absent.
 
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT, it is negative.

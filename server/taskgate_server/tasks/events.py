@@ -1,34 +1,47 @@
-"""What an event of EventBridge is about: the name of a task, or of a step, job or run.
+"""Reads events of EventBridge: which task, or which step, job or run has changed.
 
-https://docs.aws.amazon.com/deadline-cloud/latest/developerguide/events-detail-reference.html and
-https://docs.aws.amazon.com/omics/latest/dev/eventbridge.html
+`services/<name>/events.py` has the sources of each AWS service, and finds the name in an event.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final, Protocol, TypeAlias, cast
 
-from taskgate_server.errors import TaskgateError
-from taskgate_server.services.deadline import tasks as deadline
-from taskgate_server.services.omics import tasks as omics
-from taskgate_server.tasks.names import NameTemplate
+from taskgate_server.services.registry import SERVICES
 from taskgate_server.upstream.event_queue import EventReading, EventUse
 
 Event: TypeAlias = Mapping[str, Any]
 
 MAX_WRAPPERS: Final = 8
-OMICS_REGION: Final = 3
-OMICS_ACCOUNT: Final = 4
-"""Parts of an ARN."""
+ARN_REGION: Final = 3
+ARN_ACCOUNT: Final = 4
+"""Positions of the parts of an ARN."""
 
-OMICS_ARN: Final = re.compile(r"arn:[^:]+:omics:[^:]*:[^:]*:(run|task)/([^/]+)")
+
+class ServiceEvents(Protocol):
+    """The module `events` of an AWS service."""
+
+    SOURCES: tuple[str, ...]
+    """The values of `source` in its events."""
+
+    def is_own(self, detail: Event) -> bool:
+        """Return whether the detail of an event without a source is of this AWS service."""
+
+    def read_name(self, detail: Event) -> str | None:
+        """Return the name of the task or parent of an event; None for other events."""
+
+
+READERS: Final = [
+    cast("ServiceEvents", import_module(f"taskgate_server.services.{spec.name}.events"))
+    for spec in SERVICES
+]
 
 
 def read_event(body: str) -> EventReading:
-    """Return what an event is about.
+    """Return what an event refers to.
 
     Args:
         body: of an SQS message: the event of EventBridge, its `detail` alone (`$.detail` as input
@@ -36,10 +49,8 @@ def read_event(body: str) -> EventReading:
     """
     try:
         event = _unwrap(json.loads(body.removeprefix("\ufeff")))
-        source = event.get("source") or _source_of(event["detail"])
-        if source not in READERS:
-            return EventReading(EventUse.IGNORED)
-        name = READERS[source](event)
+        reader = _reader_of(event)
+        name = reader.read_name(event["detail"]) if reader is not None else None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return EventReading(EventUse.UNREADABLE)
     if name is None:
@@ -48,8 +59,8 @@ def read_event(body: str) -> EventReading:
         EventUse.HINTED,
         name=name,
         service=name.partition("/")[0],
-        account=_origin(event, "account", OMICS_ACCOUNT),
-        region=_origin(event, "region", OMICS_REGION),
+        account=_origin(event, "account", ARN_ACCOUNT),
+        region=_origin(event, "region", ARN_REGION),
         time=str(event.get("time", "")),
     )
 
@@ -75,16 +86,18 @@ def _unwrap(event: Any) -> dict[str, Any]:
     return dict(event)
 
 
-def _source_of(detail: Event) -> str:
-    """Return the source of an event of which there is the detail alone.
+def _reader_of(event: Event) -> ServiceEvents | None:
+    """Return the module that reads an event; None for an event of another source.
 
     Raises:
-        LookupError: it is of neither AWS service.
+        LookupError: the event has no source, and no AWS service recognizes its detail.
     """
-    if "farmId" in detail:
-        return "aws.deadline"
-    if OMICS_ARN.fullmatch(detail["arn"]):
-        return "aws.omics"
+    source = event.get("source")
+    if source:
+        return next((each for each in READERS if source in each.SOURCES), None)
+    for reader in READERS:
+        if reader.is_own(event["detail"]):
+            return reader
     raise LookupError
 
 
@@ -93,50 +106,4 @@ def _origin(event: Event, member: str, part: int) -> str:
     if member in event:
         return str(event[member])
     arn = str(event["detail"].get("arn", "")).split(":")
-    return arn[part] if len(arn) > OMICS_ACCOUNT else ""
-
-
-def _deadline_name(event: Event) -> str | None:
-    """All ids are in the detail, down to what the event is about."""
-    detail, names = event["detail"], deadline.NAMES
-    forms = [names.text, *(names.parent_forms[kind] for kind in ("steps", "jobs"))]
-    return next((name for form in forms if (name := _filled(names, form, detail))), None)
-
-
-def _omics_name(event: Event) -> str | None:
-    """The task's id is in its ARN only.
-
-    The run's is in `runArn`, and in `runId` too; AWS's example has another one there.
-    """
-    detail, names = event["detail"], omics.NAMES
-    found = OMICS_ARN.fullmatch(detail["arn"])
-    if found is None:
-        return None
-    kind, own_id = found.groups()
-    if kind == "run":
-        return _filled(names, names.parent_forms["runs"], {"id": own_id})
-    run = OMICS_ARN.fullmatch(detail.get("runArn") or "")
-    run_id = run[2] if run and run[1] == "run" else detail["runId"]
-    return _filled(names, names.text, {"id": run_id, "taskId": own_id})
-
-
-def _filled(names: NameTemplate, form: str, values: Event) -> str | None:
-    """A name of that form, if the values have what it needs and it is a good one."""
-    try:
-        name = form.format_map(values)
-        if form == names.text:
-            names.parse(name, "")
-        else:
-            names.parse_parent(name, "")
-    except (LookupError, TaskgateError):
-        return None
-    return name
-
-
-READERS: Final[Mapping[str, Callable[[Event], str | None]]] = {
-    "aws.deadline": _deadline_name,
-    # So it is in AWS's example of a task's event.
-    "aws.aws.deadline": _deadline_name,
-    "aws.omics": _omics_name,
-}
-"""By `source`."""
+    return arn[part] if len(arn) > ARN_ACCOUNT else ""

@@ -1,7 +1,7 @@
-"""Names: one string for each task, such as `omics/runs/1234567/tasks/7654321`, and for what has it.
+"""Names of tasks, such as `omics/runs/1234567/tasks/7654321`, and of their parents.
 
-A template holds AWS's own parameter names, so parsing a name gives the parameters of the AWS
-operation, checked against its model.
+A template consists of AWS's own parameter names: parsing a name returns the parameters of the AWS
+operation, checked against AWS's model.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from taskgate_server import errors
 from taskgate_server.aws import constraints, model
 
 MAX_NAME_CHARACTERS: Final = 512
-"""Of a task's or a parent's name. Those of real tasks have 250 at most."""
+"""The limit for names of tasks and parents. Names of real tasks have up to 250 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:
-    """What has tasks: a step, a job, a queue, a run."""
+    """A resource that contains tasks: a step, a job, a queue or a run."""
 
     kind: str
-    """Its collection in the name: `jobs`, `runs`."""
+    """The collection that contains it: `jobs`, `runs`."""
     name: str
     """Such as `omics/runs/1234567`."""
     params: Mapping[str, str]
@@ -32,17 +32,17 @@ class Parent:
 
 @dataclass(frozen=True)
 class NameTemplate:
-    """The form of one AWS service's task names."""
+    """The form of the task names of one AWS service."""
 
     text: str
-    """Such as `omics/runs/{id}/tasks/{taskId}`: literal segments and AWS parameters."""
+    """Literal segments and AWS parameters, such as `omics/runs/{id}/tasks/{taskId}`."""
 
     service: str
     operation: str
-    """The AWS operation whose model says what an id looks like."""
+    """The AWS operation that reads one task. Its model defines the form of ids."""
 
     parent_kinds: tuple[str, ...]
-    """The collections in the text whose members have tasks to be listed: `jobs`."""
+    """The collections in the text whose members contain tasks that can be listed: `jobs`."""
 
     @cached_property
     def _segments(self) -> list[str]:
@@ -67,14 +67,14 @@ class NameTemplate:
         return {kind: "/".join(self._segments[:end]) for kind, end in ends.items()}
 
     def parse(self, name: str, field: str) -> dict[str, str]:
-        """The AWS parameters in a task name.
+        """Return the AWS parameters in the name of a task.
 
         Args:
-            name: as the caller gave it.
-            field: the request's field that the name came in.
+            name: as the caller sent it.
+            field: the field of the request that contains the name.
 
         Raises:
-            errors.TaskgateError: INVALID_ARGUMENT that shows the form a name must have.
+            errors.TaskgateError: INVALID_ARGUMENT with the required form.
         """
         check_length(name, field)
         values = _match(self._segments, name)
@@ -84,15 +84,15 @@ class NameTemplate:
         return values
 
     def parse_parent(self, name: str, field: str, kinds: Container[str] | None = None) -> Parent:
-        """What a parent's name says.
+        """Return the parent with this name.
 
         Args:
-            name: as the caller gave it.
-            field: the request's field that the name came in.
-            kinds: those that will do; all if None.
+            name: as the caller sent it.
+            field: the field of the request that contains the name.
+            kinds: the accepted kinds; all if None.
 
         Raises:
-            errors.TaskgateError: INVALID_ARGUMENT that shows the forms a name must have.
+            errors.TaskgateError: INVALID_ARGUMENT with the possible forms.
         """
         check_length(name, field)
         forms = {
@@ -106,7 +106,12 @@ class NameTemplate:
         raise errors.invalid_request({field: f"must have the form {' or '.join(forms.values())}"})
 
     def parent_of(self, name: str, kind: str) -> str:
-        """The name of the parent of that kind in a well-formed task name."""
+        """Return the name of a task's parent of that kind.
+
+        Args:
+            name: of the task, well-formed.
+            kind: of the parent.
+        """
         return "/".join(name.split("/")[: self._segments.index(kind) + 2])
 
     def _check(self, values: Mapping[str, str], field: str, form: str) -> None:
@@ -118,17 +123,34 @@ class NameTemplate:
         if faults:
             raise errors.invalid_request({field: f"{'; '.join(faults)}, in {form}"})
 
+    def fill(self, form: str, values: Mapping[str, Any]) -> str | None:
+        """Return a name with these values; None if they are incomplete or invalid.
+
+        Args:
+            form: `text` or one of `parent_forms`.
+            values: AWS parameters; others are ignored.
+        """
+        try:
+            name = form.format_map(values)
+            if form == self.text:
+                self.parse(name, "")
+            else:
+                self.parse_parent(name, "")
+        except (LookupError, errors.TaskgateError):
+            return None
+        return name
+
     def format(self, values: Mapping[str, str]) -> str:
-        """The name of the task with these AWS parameters."""
+        """Return the name of the task with these AWS parameters."""
         return self.text.format_map(values)
 
 
 def check_length(name: str, field: str) -> None:
-    """Refuse a name that is too long, before time is spent on it.
+    """Refuse a name that is too long, before parsing it.
 
     Args:
         name: as the caller sent it.
-        field: the request's field that the name came in.
+        field: the field of the request that contains the name.
 
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT.
@@ -139,11 +161,11 @@ def check_length(name: str, field: str) -> None:
 
 
 def _match(segments: Sequence[str], name: str) -> dict[str, str] | None:
-    """The parameters in a name of this form; None if it has another one."""
-    given = name.split("/")
-    if len(given) != len(segments):
+    """Return the parameters in a name; None if it does not have this form."""
+    values = name.split("/")
+    if len(values) != len(segments):
         return None
-    pairs = list(zip(segments, given, strict=True))
-    if any(want != have for want, have in pairs if not want.startswith("{")):
+    pairs = list(zip(segments, values, strict=True))
+    if any(segment != value for segment, value in pairs if not segment.startswith("{")):
         return None
-    return {want[1:-1]: have for want, have in pairs if want.startswith("{")}
+    return {segment[1:-1]: value for segment, value in pairs if segment.startswith("{")}

@@ -1,7 +1,7 @@
 """The state of a parent itself: when a run, a job or a step has ended, and how.
 
 The server's only definition; the contract documents it at `ParentStatus`. Each AWS service declares
-its kinds of parents as `ParentKind`s, and this module reads them.
+its kinds of parents as `ParentKind`s.
 """
 
 from __future__ import annotations
@@ -56,28 +56,6 @@ class ParentState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lifecycle:
-    """What the lifecycle status of a Deadline Cloud job or step means, beside its task run status.
-
-    Sources: the waiters `JobCreateComplete` and `JobComplete` of botocore, and the description of
-    `UpdateJob`, by which an archived job cannot be scheduled any more.
-    """
-
-    status: str = "lifecycleStatus"
-    message: str = "lifecycleStatusMessage"
-    failed: frozenset[str] = frozenset({"CREATE_FAILED", "UPLOAD_FAILED"})
-    """AWS has created no tasks, or not all of them, and never will."""
-    closed: frozenset[str] = frozenset({"ARCHIVED"})
-    """AWS schedules no task any more."""
-    in_progress: frozenset[str] = frozenset(
-        {"CREATE_IN_PROGRESS", "UPLOAD_IN_PROGRESS", "UPDATE_IN_PROGRESS"}
-    )
-    """AWS may add tasks."""
-    neutral: frozenset[str] = frozenset({"CREATE_COMPLETE", "UPDATE_FAILED", "UPDATE_SUCCEEDED"})
-    """The task run status alone decides, as it does for a value that this version does not know."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ParentKind:
     """How one kind of parent reports its state."""
 
@@ -87,8 +65,6 @@ class ParentKind:
     """The member of the response that has the status."""
     states: Mapping[str, State] = field(repr=False)
     """The known values of the status, and what they mean."""
-    lifecycle: Lifecycle | None = None
-    """What a further status means; None if the kind has none."""
     failure_reason: str = ""
     """The member that says why it failed; empty if there is none."""
     status_message: str = ""
@@ -102,8 +78,6 @@ class ParentKind:
             response: of `operation`.
             observe_time: when AWS sent it, in seconds since 1970.
         """
-        if self.lifecycle is not None:
-            return _read_lifecycle(self, self.lifecycle, name, response, observe_time)
         native = response.get(self.status)
         state = state_of(native, self.states)
         return ParentState(
@@ -116,35 +90,3 @@ class ParentKind:
             status_message=response.get(self.status_message),
             observe_time=observe_time,
         )
-
-
-def _read_lifecycle(
-    kind: ParentKind,
-    lifecycle: Lifecycle,
-    name: str,
-    response: Mapping[str, Any],
-    observe_time: float,
-) -> ParentState:
-    """Return the state of a job or a step, to which the lifecycle status contributes."""
-    native, stage = response.get(kind.status), response.get(lifecycle.status)
-    state = state_of(native, kind.states)
-    ended, final = state in SETTLED and stage not in lifecycle.in_progress, False
-    decides = native is None
-    if stage in lifecycle.failed:
-        state, ended, final, decides = task_pb2.TASK_STATE_FAILED, True, True, True
-    elif stage in lifecycle.closed:
-        decides = state not in SETTLED
-        state = task_pb2.TASK_STATE_CANCELLED if decides else state
-        ended, final = True, True
-    elif decides and stage in lifecycle.in_progress:
-        state = task_pb2.TASK_STATE_PENDING
-    return ParentState(
-        name=name,
-        state=state,
-        native_state=(stage if decides else native) or "",
-        lifecycle_status=stage,
-        ended=ended,
-        final=final,
-        status_message=response.get(lifecycle.message) if decides else None,
-        observe_time=observe_time,
-    )

@@ -1,45 +1,51 @@
-"""The methods of TaskService that answer at once: one task, many, a list, a summary."""
+"""The methods of TaskService that read: tasks, pages, summaries, and the server's info."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Backends, TaskBackend, TaskView
 from taskgate_server.tasks.durations import seconds_of
-from taskgate_server.tasks.listing.request import Faults, read_request, view_of
+from taskgate_server.tasks.listing.request import Faults, parse_request, view_of
 from taskgate_server.tasks.listing.service import list_tasks
 from taskgate_server.tasks.response_size import fit_results
 from taskgate_server.upstream.options import CallOptions
 
-MAX_NAMES = 1000
+MAX_NAMES: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reads:
-    """What serves them; a method here is named after the RPC."""
+    """Serves these methods; each method here has the name of its RPC."""
 
     backends: Backends
     max_response_bytes: int
-    """Of one response with many tasks."""
+    """The maximum size of a response with many tasks."""
+    version: str
+    """The version of the server."""
+    operation_counts: Mapping[str, int]
+    """The number of operations in the contract of each AWS service."""
 
-    async def get_task(self, request: task_service_pb2.GetTaskRequest, call: Call) -> bytes:
-        """TaskService.GetTask; the response is serialized already."""
+    async def get_task(self, request: task_service_pb2.GetTaskRequest, call: CallContext) -> bytes:
+        """Return the serialized response of GetTask."""
         backend = self.backends.of(request.name, "name")
+        view = view_of(request, task_pb2.TASK_VIEW_FULL)
         max_age = seconds_of(request, "max_age")
         if max_age is not None:
-            call.max_age = max_age
-        return await backend.get_response(request.name, call)
+            call = call._replace(max_age=max_age)
+        return await backend.get_response(request.name, view, call)
 
     async def batch_get_tasks(
-        self, request: task_service_pb2.BatchGetTasksRequest, call: Call
+        self, request: task_service_pb2.BatchGetTasksRequest, call: CallContext
     ) -> task_service_pb2.BatchGetTasksResponse:
-        """TaskService.BatchGetTasks."""
+        """Return the response of BatchGetTasks."""
         faults = Faults()
         faults.check(lambda: _check_count(len(request.names)))
         view = faults.check(lambda: view_of(request, task_pb2.TASK_VIEW_FULL))
@@ -53,17 +59,19 @@ class Reads:
         )
 
     async def list_tasks(
-        self, request: task_service_pb2.ListTasksRequest, call: Call
+        self, request: task_service_pb2.ListTasksRequest, call: CallContext
     ) -> task_service_pb2.ListTasksResponse:
-        """TaskService.ListTasks."""
-        wanted = read_request(request, self.backends)
-        return await list_tasks(wanted, call, self.max_response_bytes)
+        """Return the response of ListTasks."""
+        return await list_tasks(
+            parse_request(request, self.backends), call, self.max_response_bytes
+        )
 
     async def summarize_tasks(
-        self, request: task_service_pb2.SummarizeTasksRequest, call: Call
+        self, request: task_service_pb2.SummarizeTasksRequest, call: CallContext
     ) -> task_service_pb2.SummarizeTasksResponse:
-        """TaskService.SummarizeTasks."""
-        kinds = {kind for each in self.backends.by_service.values() for kind in each.summarized}
+        """Return the response of SummarizeTasks."""
+        backends = self.backends.by_service.values()
+        kinds = {kind for each in backends for kind in each.summarized_kinds}
         faults = Faults()
         found = faults.check(lambda: self.backends.parent(request.parent, "parent", kinds))
         max_age = faults.check(lambda: seconds_of(request, "max_age"))
@@ -72,16 +80,42 @@ class Reads:
         backend, parent = found
         return await backend.summarize(parent, CallOptions.of(call, max_age=max_age))
 
+    async def get_server_info(
+        self,
+        request: task_service_pb2.GetServerInfoRequest,  # noqa: ARG002  # it is empty
+        call: CallContext,  # noqa: ARG002  # AWS is not called
+    ) -> task_service_pb2.GetServerInfoResponse:
+        """Return the response of GetServerInfo."""
+        backends = self.backends.by_service
+        return task_service_pb2.GetServerInfoResponse(
+            version=self.version,
+            aws_services=[self._aws_service(backends[name]) for name in sorted(backends)],
+        )
+
+    def _aws_service(self, backend: TaskBackend) -> task_service_pb2.AwsService:
+        spec, client = backend.gateway.spec, backend.gateway.connection.client
+        reason = backend.gateway.not_ready_reason
+        return task_service_pb2.AwsService(
+            name=spec.name,
+            title=spec.title,
+            region=client.region if client else None,
+            ready=reason is None,
+            not_ready_reason=reason,
+            grpc_service=spec.grpc_service_full_name,
+            operation_count=self.operation_counts[spec.name],
+            task_methods=sorted(backend.methods),
+        )
+
     async def _get_many(
         self, names: Iterable[str], view: TaskView, options: CallOptions
     ) -> dict[str, task_pb2.Task | errors.TaskgateError]:
-        """The task of each name, or its error; all AWS services are asked at the same time."""
+        """Return the task of each name, or its error. All AWS services are called concurrently."""
         outcomes: dict[str, task_pb2.Task | errors.TaskgateError] = {}
         by_backend: dict[TaskBackend, list[str]] = {}
         for name in dict.fromkeys(names):
             try:
                 backend = self.backends.of(name, "name")
-                backend.names.parse(name, "name")
+                backend.aws_request(name)
             except errors.TaskgateError as error:
                 outcomes[name] = error
             else:
@@ -100,7 +134,7 @@ def _check_count(count: int) -> None:
 
 
 def _result(
-    name: str, outcome: task_pb2.Task | errors.TaskgateError, call: Call
+    name: str, outcome: task_pb2.Task | errors.TaskgateError, call: CallContext
 ) -> task_service_pb2.TaskResult:
     if isinstance(outcome, errors.TaskgateError):
         return task_service_pb2.TaskResult(name=name, error=to_status(outcome, call.call_id))

@@ -1,8 +1,7 @@
-"""Bounds of the size of unary responses that the server composes of many tasks.
+"""Limits the size of unary responses with many tasks.
 
-gRPC's libraries refuse messages of more than 4 MiB unless the client was made to take more, and the
-caller then gets an error of its own library with nothing of the response:
-https://grpc.io/docs/guides/resource-limits/
+By default, gRPC clients refuse messages of more than 4 MiB, and the caller then gets nothing of the
+response: https://grpc.io/docs/guides/resource-limits/
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ Result = task_service_pb2.TaskResult
 
 
 def fit_results(results: Sequence[Result], max_bytes: int, call_id: str) -> list[Result]:
-    """Return the results with errors in place of the tasks for which there is no room.
+    """Return the results, with errors in place of the tasks that do not fit.
 
     Args:
         results: of a batch, each with a task or an error. A single one is returned as it is.
@@ -31,21 +30,20 @@ def fit_results(results: Sequence[Result], max_bytes: int, call_id: str) -> list
     if len(results) == 1 or sum(map(_size, results)) <= max_bytes:
         return list(results)
     status = to_status(errors.response_too_large(max_bytes), call_id)
-    shortest = [
+    substitutes = [
         Result(name=each.name, error=status) if each.HasField("task") else each for each in results
     ]
-    room = max_bytes - sum(map(_size, shortest))
+    room = max_bytes - sum(map(_size, substitutes))
     fitting = []
-    for result, short in zip(results, shortest, strict=True):
-        more = _size(result) - _size(short)
-        chosen = result if more <= room else short
-        room -= _size(chosen) - _size(short)
+    for result, substitute in zip(results, substitutes, strict=True):
+        chosen = result if _size(result) - _size(substitute) <= room else substitute
+        room -= _size(chosen) - _size(substitute)
         fitting.append(chosen)
     return fitting
 
 
 def count_fitting(tasks: Sequence[task_pb2.Task], max_bytes: int) -> int:
-    """Return how many of the tasks, from the first one on, have room in a response."""
+    """Return how many of the first tasks fit into a response."""
     for count, task in enumerate(tasks):
         max_bytes -= _size(task)
         if max_bytes < 0:

@@ -1,4 +1,4 @@
-"""taskgate.v1.TaskService: each of its methods and what serves it."""
+"""The RPCs of taskgate.v1.TaskService."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from taskgate_server.calls import Rpc
 
 
 def make_rpcs(servers: Sequence[object]) -> list[Rpc]:
-    """Every method of TaskService.
+    """Return an `Rpc` for every method of TaskService.
 
     Args:
-        servers: objects that have, together, a method for each RPC, named as Python names it.
+        servers: objects whose methods serve the RPCs, such as `get_task` for GetTask.
 
     Raises:
-        LookupError: nothing serves one of them.
+        LookupError: an RPC has no such method.
     """
     service = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
     behaviours = {
@@ -29,7 +29,7 @@ def make_rpcs(servers: Sequence[object]) -> list[Rpc]:
     }
     missing = [method.name for method in service.methods if method.name not in behaviours]
     if missing:
-        raise LookupError(f"nothing serves {', '.join(missing)}")
+        raise LookupError(f"no method serves {', '.join(missing)}")
     return [
         Rpc(
             method=f"{service.full_name}/{method.name}",

@@ -1,10 +1,11 @@
-"""Task states: what AWS's values mean, and in which states a task stays until a caller acts.
+"""Task states: what AWS's values mean, which states are settled, and counts of tasks by state.
 
 `SETTLED` is the server's only definition; the contract documents it at `TaskState`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
@@ -38,3 +39,23 @@ def state_of(value: str | None, states: Mapping[str, State]) -> State:
     if value is None:
         return task_pb2.TASK_STATE_UNSPECIFIED
     return states.get(value, task_pb2.TASK_STATE_UNRECOGNIZED)
+
+
+def to_counts(tasks: Mapping[tuple[State, str], int], *, settled: bool) -> task_pb2.TaskCounts:
+    """Return counts as a message of the contract.
+
+    Args:
+        tasks: the number of tasks by their state and AWS's value for it.
+        settled: whether nothing changes until a caller acts.
+    """
+    states, native_states = Counter[State](), Counter[str]()
+    for (state, native_state), count in tasks.items():
+        if count > 0:
+            states[state] += count
+            native_states[native_state] += count
+    return task_pb2.TaskCounts(
+        total=states.total(),
+        states=[task_pb2.StateCount(state=state, count=states[state]) for state in sorted(states)],
+        native_states=native_states,
+        settled=settled,
+    )

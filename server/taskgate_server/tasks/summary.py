@@ -1,4 +1,4 @@
-"""What the summaries of both AWS services are made of: counts by state, and moments."""
+"""Parts of a SummarizeTasksResponse that all AWS services have: counts by state, and times."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskgate.v1 import task_pb2
 from taskgate_server import errors
 from taskgate_server.aws import timestamps
-from taskgate_server.tasks.counts import to_counts
 from taskgate_server.tasks.parent_state import ParentState
-from taskgate_server.tasks.states import State, all_settled, state_of
+from taskgate_server.tasks.states import State, all_settled, state_of, to_counts
 
 MAX_FAILED_TASKS: Final = 100
 
 
-def count_words(
-    words: Mapping[str, int], states: Mapping[str, State], parent: ParentState
+def count_tasks(
+    native_states: Mapping[str, int], states: Mapping[str, State], parent: ParentState
 ) -> task_pb2.TaskCounts:
     """Return the counts of a parent's tasks.
 
     Args:
-        words: the number of tasks by AWS's value for their state.
+        native_states: the number of tasks by AWS's value for their state.
         states: the known values, and what they mean.
         parent: the state of the parent itself.
     """
-    tasks = {(state_of(word or None, states), word): count for word, count in words.items()}
+    tasks = {
+        (state_of(native or None, states), native): count for native, count in native_states.items()
+    }
     settled = all_settled(state for (state, _), count in tasks.items() if count > 0)
     return to_counts(tasks, settled=parent.settles(all_settled=settled))
 
 
-def moments(
+def read_times(
     responses: Iterable[Mapping[str, Any]], members: Iterable[str], operation: str
 ) -> list[tuple[int, int]]:
-    """All moments that the members of the answers tell, as seconds since 1970 and nanoseconds.
+    """Return all timestamps in the members of the responses, in seconds since 1970 and nanoseconds.
 
     Raises:
-        errors.TaskgateError: UNKNOWN, one is no timestamp.
+        errors.TaskgateError: UNKNOWN, one is not a timestamp.
     """
     members = tuple(members)
     try:
@@ -49,9 +50,9 @@ def moments(
             if response.get(member) is not None
         ]
     except (TypeError, ValueError):
-        raise errors.unreadable_response(operation) from None
+        raise errors.UnreadableResponseError(operation) from None
 
 
-def to_timestamp(moment: tuple[int, int] | None) -> Timestamp | None:
-    """The moment as protobuf has it."""
-    return None if moment is None else Timestamp(seconds=moment[0], nanos=moment[1])
+def to_timestamp(time: tuple[int, int] | None) -> Timestamp | None:
+    """Return a time of `read_times` as a message."""
+    return None if time is None else Timestamp(seconds=time[0], nanos=time[1])

@@ -1,4 +1,4 @@
-"""What the caller of a gateway decides about a call to AWS."""
+"""Options of a call to AWS that its caller decides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 
 POLLERS: Final = "pollers"
 """The requester of all background pollers. Names of authenticated callers begin with their kind,
@@ -19,7 +19,7 @@ class Priority(enum.IntEnum):
     INTERACTIVE = 0
     POLLER = 1
 
-    __hash__ = int.__hash__  # an enum's own runs in Python, and shares are hashed for each call
+    __hash__ = int.__hash__  # the enum's own is Python code, and shares are hashed for each call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +33,10 @@ class CallOptions:
     sent."""
     priority: Priority = Priority.INTERACTIVE
     requester: str = ""
-    """Whose share of the quota the call uses: `Call.requester`, or `POLLERS`."""
+    """Whose share of the quota the call uses: `CallContext.requester`, or `POLLERS`."""
 
     @classmethod
-    def of(cls, call: Call, *, max_age: float | None = None) -> CallOptions:
+    def of(cls, call: CallContext, *, max_age: float | None = None) -> CallOptions:
         """Return the options of the AWS calls that serve an RPC.
 
         Args:

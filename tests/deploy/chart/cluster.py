@@ -25,8 +25,10 @@ from tests.deploy.chart.pods import TASKGATE, LocalPod, write_secret
 from tests.deploy.chart.rendered import Manifests, committed
 from tests.support.authority import Authority
 from tests.support.issuer import Issuer
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import ENVOY, is_serving, wait_until
+from tests.support.replicas import ENVOY
+from tests.support.server_process import is_serving
 
 REPLICAS = 3
 HOST = "taskgate-envoy.taskgate.svc"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deploy.generate import settings_schema
-from taskgate_server import tls as transport
+from taskgate_server import tls
 from taskgate_server.auth.policy import Policy
 from taskgate_server.config import PLAINTEXT_PHRASE, Settings, load_settings
 from taskgate_server.health import LIVE
@@ -41,7 +41,7 @@ def ports(container: dict[str, Any]) -> dict[str, int]:
 
 
 def test_the_server_takes_the_settings(settings: Settings) -> None:
-    assert transport.faults(settings) == []
+    assert tls.find_faults(settings) == []
 
 
 def test_the_ports_are_the_servers(manifests: Manifests, settings: Settings) -> None:

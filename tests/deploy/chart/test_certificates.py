@@ -17,10 +17,11 @@ from tests.deploy.chart.cluster import Cluster, running_cluster
 from tests.deploy.chart.pods import TASKGATE, LocalPod, write_secret
 from tests.deploy.chart.rendered import committed
 from tests.support.authority import Authority
-from tests.support.load import Watcher
+from tests.support.background_callers import Watcher
+from tests.support.demo_names import RUNNING
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import is_serving, wait_until
-from tests.support.watch_place import RUNNING
+from tests.support.server_process import is_serving
 
 pytestmark = [pytest.mark.chart, pytest.mark.alone]
 
@@ -78,7 +79,7 @@ def test_who_has_a_certificate_may_read_and_nothing_else(minimal: Minimal) -> No
 
 def test_a_certificate_of_somebody_else_gets_no_connection(minimal: Minimal) -> None:
     with minimal.client(Authority("others")) as client, pytest.raises(CallError) as refused:
-        client.get_task(RUNNING, time_limit=3)
+        client.get_task(RUNNING, timeout=3)
     assert refused.value.code is grpc.StatusCode.UNAVAILABLE
 
 
@@ -103,7 +104,7 @@ def test_new_certificates_are_taken_by_server_and_envoy_without_a_break(tmp_path
 def answers(cluster: Cluster) -> bool:
     with cluster.client() as client:
         try:
-            client.get_server_info(time_limit=2)
+            client.get_server_info(timeout=2)
         except CallError:
             return False
         return True

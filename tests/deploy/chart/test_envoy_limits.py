@@ -19,8 +19,9 @@ from h2.events import RemoteSettingsChanged
 from h2.settings import SettingCodes
 
 from tests.deploy.chart.rendered import ROOT, committed
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import ENVOY, wait_until
+from tests.support.replicas import ENVOY
 
 pytestmark = [pytest.mark.chart, pytest.mark.alone]
 

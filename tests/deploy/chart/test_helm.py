@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from taskgate_server import tls as transport
+from taskgate_server import tls
 from taskgate_server.config import PLAINTEXT_PHRASE, load_settings
 from tests.deploy.chart.helm import NAMESPACE, needs_helm, rendered, run, setting, template, values
 from tests.deploy.chart.rendered import CHART, NAMES, ROOT, Manifests
@@ -40,50 +40,56 @@ def test_the_packed_chart_is_the_same(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "no way in is said": ([], "how shall callers reach the server?"),
+    "neither TLS nor plaintext": ([], "TLS is not configured"),
     "TLS and plaintext": (
         ["-f", MINIMAL, *setting(f"settings.plaintext_to_everyone={PLAINTEXT_PHRASE}")],
-        "leave one of them out",
+        "exclude each other",
     ),
-    "TLS without callers": (setting("tls.secretName=tls"), "TLS alone does not tell who calls"),
-    "an authority without TLS": (
+    "TLS without callers": (
+        setting("tls.secretName=tls"),
+        "TLS alone does not authenticate callers",
+    ),
+    "a client CA without TLS": (
         ["-f", SANDBOX, *setting("tls.clientCa.secretName=ca")],
-        "tls.clientCa needs",
+        "tls.clientCa requires TLS",
     ),
     "no issuer": (
         [*setting("tls.certManager.enabled=true", "tls.clientCa.secretName=ca")],
-        "which issuer of cert-manager",
+        "issuerRef is missing",
     ),
     "a ConfigMap without keys": (
         ["-f", MINIMAL, *setting("access.existingConfigMap=policies")],
-        "name its keys",
+        "requires its keys",
     ),
     "certificates behind Envoy": (
         ["-f", MINIMAL, *setting("envoy.enabled=true")],
-        "envoy ends TLS",
+        "envoy terminates TLS",
     ),
-    "an Envoy that hears too late": (
+    "a drain shorter than health checks": (
         ["-f", PRODUCTION, *setting("settings.drain_grace_seconds=2")],
         "must be more than 2",
     ),
-    "two local AWS": (["-f", SANDBOX, *setting("replicas=2")], "there can be one only"),
-    "a local AWS that grows": (
+    "two emulators": (["-f", SANDBOX, *setting("replicas=2")], "requires a single pod"),
+    "an autoscaled emulator": (
         ["-f", SANDBOX, *setting("autoscaling.enabled=true")],
-        "there can be one only",
+        "requires a single pod",
     ),
-    "callers of anywhere": (
+    "no allowed callers": (
         ["-f", MINIMAL, *setting("networkPolicy.callers=null")],
-        "networkPolicy.callers: which pods may call?",
+        "networkPolicy.callers is empty",
     ),
-    "metrics for anyone": (
+    "no allowed Prometheus": (
         ["-f", PRODUCTION, *setting("networkPolicy.prometheus=null")],
-        "networkPolicy.prometheus: which pods may read",
+        "networkPolicy.prometheus is empty",
     ),
-    "a route to nowhere": (["-f", SANDBOX, *setting("gateway.enabled=true")], "to which Gateway"),
+    "a route without a Gateway": (
+        ["-f", SANDBOX, *setting("gateway.enabled=true")],
+        "name the Gateway",
+    ),
     "alerts without metrics": (["-f", SANDBOX, *setting("metrics.rules=true")], "metrics.enabled"),
-    "a value that is none": (["-f", SANDBOX, *setting("replica=2")], "replica"),
-    "a setting that is none": (["-f", SANDBOX, *setting("settings.log_levle=INFO")], "log_levle"),
-    "a setting of the chart's own": (
+    "an unknown value": (["-f", SANDBOX, *setting("replica=2")], "replica"),
+    "an unknown setting": (["-f", SANDBOX, *setting("settings.log_levle=INFO")], "log_levle"),
+    "a setting that the chart sets": (
         ["-f", SANDBOX, *setting("settings.listen_port=1")],
         "listen_port",
     ),
@@ -91,20 +97,20 @@ REFUSED = {
         ["-f", SANDBOX, *setting("settings.drain_seconds=0")],
         "drain_seconds",
     ),
-    "a setting that is left out": (
+    "a missing setting": (
         ["-f", SANDBOX, *setting("settings.drain_grace_seconds=null")],
         "drain_grace_seconds",
     ),
-    "a service that AWS has not": (
+    "an unknown AWS service": (
         ["-f", SANDBOX, *setting("settings.aws.batch.region=us-west-2")],
         "batch",
     ),
-    "almost the words": (
+    "a wrong plaintext phrase": (
         [*setting("settings.plaintext_to_everyone=true")],
         "plaintext_to_everyone",
     ),
-    "a mode that is none": (["-f", MINIMAL, *setting("access.mode=write")], "mode"),
-    "half a digest": (["-f", MINIMAL, *setting("image.digest=sha256:12")], "digest"),
+    "an unknown mode": (["-f", MINIMAL, *setting("access.mode=write")], "mode"),
+    "a short digest": (["-f", MINIMAL, *setting("image.digest=sha256:12")], "digest"),
 }
 
 
@@ -166,7 +172,7 @@ def test_everything_is_in_its_place(tmp_path: Path) -> None:
     (config,) = manifests.of("ConfigMap")
     file.write_text(config["data"]["settings.toml"])
     settings = load_settings(file)
-    assert transport.faults(settings) == []
+    assert tls.find_faults(settings) == []
     assert [path.name for path in settings.policy_files] == ["a.cedar", "b.cedar"]
     assert str(settings.tls_client_ca_file) == "/etc/taskgate/client-ca/callers.pem"
     assert settings.targets["lab"].aws["omics"].region == "us-east-1"
@@ -207,7 +213,7 @@ def test_irsa_is_an_annotation_and_pod_identity_needs_none() -> None:
 
 
 NOTES = {
-    SANDBOX: ["taskgate list omics/runs/4721906", "PLAINTEXT: whoever", "and make any"],
+    SANDBOX: ["taskgate list omics/runs/4721906", "PLAINTEXT: anyone", "and make any"],
     MINIMAL: ['certificate="tls.crt"', 'server_name="taskgate.taskgate.svc"', "Pod Identity"],
     PRODUCTION: ["service/taskgate-envoy 50051:50051", "token=YOUR_TOKEN"],
 }

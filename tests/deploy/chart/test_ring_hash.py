@@ -15,8 +15,9 @@ from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_server.services.deadline import tasks as deadline
 from tests.deploy.chart.cluster import Cluster, running_cluster
-from tests.support.load import Background, Watcher
-from tests.support.replicas import SECONDS, wait_until
+from tests.support.background_callers import Background, Watcher
+from tests.support.polling import wait_until
+from tests.support.replicas import SECONDS
 
 pytestmark = [pytest.mark.chart, pytest.mark.alone]
 

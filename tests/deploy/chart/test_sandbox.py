@@ -16,12 +16,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.exit_codes import ExitCode
 from tests.deploy.chart.helm import needs_helm, rendered, values
 from tests.deploy.chart.pods import TASKGATE, LocalPod
 from tests.deploy.chart.rendered import ROOT, committed
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import wait_until
 
 pytestmark = pytest.mark.chart
 
@@ -99,7 +99,7 @@ def test_the_first_calls_of_the_docs_succeed(sandbox: Sandbox, command: str) -> 
         if "Ctrl-C" in remark:
             process.send_signal(signal.SIGINT)
         process.stdout.read()
-    assert process.returncode == (Exit.INTERRUPTED if "Ctrl-C" in remark else Exit.OK)
+    assert process.returncode == (ExitCode.INTERRUPTED if "Ctrl-C" in remark else ExitCode.OK)
 
 
 @needs_helm
@@ -109,7 +109,7 @@ def test_helm_test_finds_it_serving(sandbox: Sandbox) -> None:
     there = next(arg for arg in container["args"] if ":" in arg)
     assert there == "taskgate-headless.taskgate.svc:50052"
     args = [sandbox.health_address if arg == there else arg for arg in container["args"]]
-    assert subprocess.run([*TASKGATE, *args], check=False).returncode == Exit.OK
+    assert subprocess.run([*TASKGATE, *args], check=False).returncode == ExitCode.OK
 
 
 def test_it_stops_within_the_time_that_it_has(sandbox: Sandbox) -> None:
@@ -125,7 +125,7 @@ def test_it_stops_within_the_time_that_it_has(sandbox: Sandbox) -> None:
 def test_the_readme_has_the_same_installation() -> None:
     readme = (ROOT / "README.md").read_text()
     lines = set(re.findall(r"^(?:docker|kind|helm|  --).*$", DOCS, re.MULTILINE))
-    section = readme.partition("## In Kubernetes")[2].partition("\n## ")[0]
+    section = readme.partition("## Run it in Kubernetes")[2].partition("\n## ")[0]
     told = re.findall(r"^(?:docker|kind|helm|  --).*$", section, re.MULTILINE)
     assert len(told) >= 4
     assert set(told) <= lines

@@ -20,7 +20,7 @@ from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_client import connect
 from taskgate_client.connection import channel_options
 from taskgate_client.security import Tls
-from tests.support.watch_place import CANCELED, FAILED, JOB
+from tests.support.demo_names import CANCELED, FAILED, JOB
 
 ADDRESS, HEALTH_ADDRESS = "127.0.0.1:50051", "127.0.0.1:50052"
 RUN_TASK = "omics/runs/4721906/tasks/6657063"

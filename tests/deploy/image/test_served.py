@@ -10,7 +10,7 @@ import pytest
 
 from tests.deploy.image.engine import ROOT
 from tests.deploy.image.pod import SETTINGS, Container, Pod
-from tests.support.watch_place import CANCELED
+from tests.support.demo_names import CANCELED
 
 pytestmark = pytest.mark.image
 

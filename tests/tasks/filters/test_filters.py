@@ -186,7 +186,7 @@ def test_no_task_that_is_meant_has_another_word(
     expression: Expression, some: list[task_pb2.Task]
 ) -> None:
     compiled = compile_filter(str(expression))
-    word = compiled.only_word(deadline.STATES)
+    word = compiled.only_native_state(deadline.STATES)
     if word is not None:
         assert all(task.native_state == word for task in some if compiled.matches(task))
 
@@ -341,7 +341,7 @@ def test_state_has_two_spellings() -> None:
     ],
 )
 def test_the_word_that_aws_can_select(text: str, word: str | None) -> None:
-    assert compile_filter(text).only_word(omics.STATES) == word
+    assert compile_filter(text).only_native_state(omics.STATES) == word
 
 
 def test_numbers_are_exact() -> None:

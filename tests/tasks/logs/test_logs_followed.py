@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,14 +13,14 @@ import pytest
 
 from taskgate.v1 import task_log_pb2
 from taskgate_emulator import Emulator
-from taskgate_server import app
-from taskgate_server import rpc_registry as loading
-from taskgate_server.calls import Call
+from taskgate_server import app, rpc_registry
+from taskgate_server.background_tasks import Supervision
 from taskgate_server.errors import Origin, TaskgateError, from_aws
 from taskgate_server.tasks.logs.following import OUTAGE_SECONDS
 from taskgate_server.tasks.logs.streams import Logs as LogServer
-from tests.conftest import settings_for
-from tests.tasks.logs.test_logs import (
+from tests.support.calls import make_call
+from tests.support.running_server import settings_for
+from tests.support.task_logs import (
     BEGAN,
     QUEUE_GROUP,
     RUN_TASK,
@@ -83,12 +83,6 @@ class Story:
 
 
 @pytest.fixture
-def aws() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
 def story(aws: Emulator, neighbours: str) -> Story:
     return Story(aws, Logs(neighbours))
 
@@ -103,22 +97,11 @@ async def log_server(story: Story, wall_clock: float) -> AsyncGenerator[LogServe
     # The gateways' clocks are real, and no time passes on them: nothing may be kept.
     more = {"aws": {"deadline": aws, "omics": aws}, "cache_max_entries": 0}
     built = app.build(settings_for(url, **more))
-    [rpc] = [
-        each
-        for each in loading.load_rpcs(
-            settings,
-            loading.load_operations(),
-            loading.stream_limits(settings),
-            built.connections[0],
-            built.work,
-        )
-        if each.method.endswith("/StreamTaskLogs")
-    ]
+    [target] = rpc_registry.load_targets(settings, built.connections, Supervision())
     running = [asyncio.ensure_future(each.connection.run()) for each in built.connections[0].all]
-    served = rpc.behaviour.__self__  # type: ignore[attr-defined]  # it is a method
     try:
         yield replace(
-            served,
+            target.logs,
             sleep=story.sleep,
             clock=lambda: story.now,
             wall_clock=lambda: wall_clock + story.now,
@@ -133,7 +116,7 @@ async def log_server(story: Story, wall_clock: float) -> AsyncGenerator[LogServe
 async def follow(story: Story, request: Any, wall_clock: float = BEGAN + 20) -> list[str]:
     """The lines, with `[attempt/count]` where the stream tells a source."""
     told = []
-    call = Call(method="m", call_id="c", time_remaining=lambda: None)
+    call = make_call()
     async with (
         log_server(story, wall_clock) as server,
         aclosing(server.stream_task_logs(request, call)) as parts,
@@ -333,7 +316,7 @@ async def followed_with(
     story.task("SUCCEEDED", action(3, 10, 20))
     story.actions(action(3, 10, 20))
     story.write("one")
-    call = Call(method="m", call_id="c", time_remaining=lambda: None)
+    call = make_call()
     async with log_server(story, BEGAN + 1000) as server:
         refusing: Any = Refusing(server.gateways["deadline"], refusals)
         refused = replace(server, gateways={"deadline": refusing})

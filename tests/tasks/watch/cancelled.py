@@ -1,9 +1,9 @@
 """Serve watches that a client cancels, and print how the server's memory grows.
 
 `python -m tests.tasks.watch.cancelled KIND ENDPOINT WARM_UP WATCHES SAMPLES` runs a server here and
-the client in a child, which cancels each watch after its first message. AWS is at ENDPOINT, in another
-process, because an emulator records its requests. KIND: `taskgate`; `bare`, a server of grpcio
-alone with a stream of the same shape; `leaking`, the same that keeps 1 KiB for each watch.
+the client in a child, which cancels each watch after its first message. AWS is at ENDPOINT, in
+another process, because an emulator records its requests. KIND: `taskgate`; `bare`, a server of
+grpcio alone with a stream of the same shape; `leaking`, the same that keeps 1 KiB for each watch.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import grpc
 
 from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_server import app
-from tests.conftest import settings_for
-from tests.support.watch_place import JOB
+from tests.support.demo_names import JOB
+from tests.support.running_server import settings_for
 
 PAGE_BYTES = 4096
 CONCURRENT = 20

@@ -14,12 +14,12 @@ import pytest
 
 from benchmarks.simulation.clock import seeded, virtually
 from taskgate.v1 import task_pb2, task_watch_pb2
-from taskgate_server.calls import Call
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.poller import Timing
 from taskgate_server.tasks.watch.service import Watches
 from tests.support.aws_in_memory import JOB_NAME, RUN_NAME, World
+from tests.support.calls import make_call
 from tests.support.follower import Picture, Response
 from tests.support.seeds import VOLUME, varied
 
@@ -113,7 +113,7 @@ class Chaos:
         random: Random,
         slowness: float,
     ) -> None:
-        call = Call(method="", call_id="", time_remaining=lambda: None)
+        call = make_call()
         stream = self.watches.watch_tasks(request, call)
         try:
             async for response in stream:

@@ -19,23 +19,10 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server import app
 from taskgate_server.services.deadline import tasks as deadline
 from taskgate_server.tasks.watch.hub import Hub
-from tests.conftest import running_server, settings_for
+from tests.support.demo_names import ABSENT, ENDED_RUN, FAILED, JOB, JOB_IDS, RUN, RUNNING, STEP
 from tests.support.follower import Picture
-from tests.support.watch_place import (
-    ABSENT,
-    ENDED_RUN,
-    FAILED,
-    JOB,
-    JOB_IDS,
-    RUN,
-    RUNNING,
-    SECONDS,
-    STEP,
-    End,
-    Place,
-    Request,
-    watch,
-)
+from tests.support.manual_clock_server import SECONDS, End, ManualClockServer, Request, watch
+from tests.support.running_server import running_server, settings_for
 
 pytestmark = pytest.mark.timed
 
@@ -45,7 +32,7 @@ def native(picture: Picture, name: str) -> str:
 
 
 @pytest.mark.parametrize("parent", [JOB, STEP, RUN])
-def test_a_snapshot_and_then_changes(place: Place, parent: str) -> None:
+def test_a_snapshot_and_then_changes(place: ManualClockServer, parent: str) -> None:
     with watch(place, parent=parent) as (picture, read):
         read(lambda: picture.is_complete)
         assert picture.events[0] == "snapshot_begin"
@@ -58,7 +45,9 @@ def test_a_snapshot_and_then_changes(place: Place, parent: str) -> None:
         assert now != before
 
 
-def test_a_watch_by_names_of_both_services_tells_what_is_not_there(place: Place) -> None:
+def test_a_watch_by_names_of_both_services_tells_what_is_not_there(
+    place: ManualClockServer,
+) -> None:
     run_task = f"{RUN}/tasks/{seed.CPU_TASK_ID}"
     with watch(place, names=[RUNNING, FAILED, ABSENT, run_task, RUNNING]) as (picture, read):
         read(lambda: picture.token)
@@ -68,14 +57,14 @@ def test_a_watch_by_names_of_both_services_tells_what_is_not_there(place: Place)
         read(lambda: native(picture, RUNNING) == "SUCCEEDED")
 
 
-def test_names_that_are_all_gone_end_the_watch(place: Place) -> None:
+def test_names_that_are_all_gone_end_the_watch(place: ManualClockServer) -> None:
     with watch(place, names=[ABSENT]) as (picture, read):
         read()
         assert picture.end is not None
         assert picture.end.reason == End.WATCH_END_REASON_GONE
 
 
-def test_a_settled_run_ends_the_watch_that_asked_for_it(place: Place) -> None:
+def test_a_settled_run_ends_the_watch_that_asked_for_it(place: ManualClockServer) -> None:
     with watch(place, parent=ENDED_RUN, until_settled=True) as (picture, read):
         read()
         assert picture.end is not None
@@ -85,7 +74,9 @@ def test_a_settled_run_ends_the_watch_that_asked_for_it(place: Place) -> None:
         assert sum(each.count for each in picture.end.counts.states) == len(picture.tasks)
 
 
-def test_a_run_ends_with_its_last_task_and_not_with_the_last_that_is_there(place: Place) -> None:
+def test_a_run_ends_with_its_last_task_and_not_with_the_last_that_is_there(
+    place: ManualClockServer,
+) -> None:
     with watch(place, parent=RUN, until_settled=True) as (picture, read):
         read(lambda: picture.is_complete)
         for _ in range(40):
@@ -99,7 +90,7 @@ def test_a_run_ends_with_its_last_task_and_not_with_the_last_that_is_there(place
         assert f"{RUN}/tasks/{seed.LATER_TASK_ID}" in picture.tasks
 
 
-def test_a_token_resumes(place: Place) -> None:
+def test_a_token_resumes(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.is_complete)
         token = picture.token
@@ -116,7 +107,7 @@ def test_a_token_resumes(place: Place) -> None:
     assert len(kept.token) <= 64
 
 
-def test_a_token_of_another_server_gives_a_snapshot(place: Place) -> None:
+def test_a_token_of_another_server_gives_a_snapshot(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.token)
         token = picture.token
@@ -124,7 +115,7 @@ def test_a_token_of_another_server_gives_a_snapshot(place: Place) -> None:
         running_server(settings_for(place.aws.endpoint_url)) as address,
         grpc.insecure_channel(str(address)) as channel,
     ):
-        other = Place(
+        other = ManualClockServer(
             place.aws, place.clock, task_service_pb2_grpc.TaskServiceStub(channel), str(address)
         )
         with watch(other, parent=JOB, resume_token=token) as (picture, read):
@@ -147,7 +138,9 @@ def test_a_token_of_another_server_gives_a_snapshot(place: Place) -> None:
         (Request(parent=JOB, view=77), "view"),  # type: ignore[arg-type]  # that is the point
     ],
 )
-def test_a_request_with_a_fault_is_refused(place: Place, request_: Request, field: str) -> None:
+def test_a_request_with_a_fault_is_refused(
+    place: ManualClockServer, request_: Request, field: str
+) -> None:
     asked = place.aws.request_count
     with pytest.raises(grpc.RpcError) as raised:
         list(place.stub.WatchTasks(request_, timeout=SECONDS))
@@ -157,7 +150,7 @@ def test_a_request_with_a_fault_is_refused(place: Place, request_: Request, fiel
     assert place.aws.request_count == asked
 
 
-def test_a_token_of_another_watch_is_refused(place: Place) -> None:
+def test_a_token_of_another_watch_is_refused(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.token)
     with pytest.raises(grpc.RpcError) as raised:
@@ -173,7 +166,7 @@ def test_a_token_of_another_watch_is_refused(place: Place) -> None:
     ],
 )
 def test_what_aws_answers_at_first_is_told(
-    place: Place, operation: str, aws_code: str, code: str
+    place: ManualClockServer, operation: str, aws_code: str, code: str
 ) -> None:
     place.aws.fail("deadline", operation, aws_code)
     with pytest.raises(grpc.RpcError) as raised:
@@ -184,13 +177,13 @@ def test_what_aws_answers_at_first_is_told(
 
 
 @pytest.mark.parametrize("parent", ["omics/runs/404", JOB.replace("job-0", "job-1")])
-def test_a_parent_that_is_not_there(place: Place, parent: str) -> None:
+def test_a_parent_that_is_not_there(place: ManualClockServer, parent: str) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         list(place.stub.WatchTasks(Request(parent=parent), timeout=SECONDS))
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_a_parent_that_vanishes_ends_the_watch(place: Place) -> None:
+def test_a_parent_that_vanishes_ends_the_watch(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.is_complete)
         place.aws.jobs.remove(JOB_IDS)
@@ -200,7 +193,7 @@ def test_a_parent_that_vanishes_ends_the_watch(place: Place) -> None:
         assert not picture.tasks
 
 
-def test_an_outage_is_told_and_survived(place: Place) -> None:
+def test_an_outage_is_told_and_survived(place: ManualClockServer) -> None:
     beat = Duration(seconds=1)
     with watch(place, parent=STEP, heartbeat_interval=beat) as (picture, read):
         read(lambda: picture.is_complete)
@@ -215,7 +208,7 @@ def test_an_outage_is_told_and_survived(place: Place) -> None:
         assert not picture.heartbeat.HasField("upstream_error")
 
 
-def test_a_heartbeat_has_a_token_and_tells_how_old_it_all_is(place: Place) -> None:
+def test_a_heartbeat_has_a_token_and_tells_how_old_it_all_is(place: ManualClockServer) -> None:
     beat = Duration(seconds=1)
     with watch(place, parent=ENDED_RUN, heartbeat_interval=beat) as (picture, read):
         read(lambda: picture.is_complete)
@@ -268,7 +261,7 @@ async def test_watchers_that_go_leave_nothing() -> None:
                 assert await stream.read() != grpc.aio.EOF
             for stream in streams:
                 stream.cancel()
-        hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
+        hub: Any = next(each for each in built.backgrounds() if isinstance(each, Hub))
 
         def is_quiet() -> bool:
             watched = any(poller.is_watched for poller in hub._whole.values())
@@ -303,7 +296,7 @@ def test_a_write_is_seen_at_once_by_a_watch_that_is_open() -> None:
                     picture.take(await stream.read())
                 began = time.monotonic()
                 aws.jobs.move(job.task(1), "READY")
-                hub: Any = next(each for each in built.work.backgrounds if isinstance(each, Hub))
+                hub: Any = next(each for each in built.backgrounds() if isinstance(each, Hub))
                 hub.touched(name)
                 while native(picture, name) != "READY":
                     picture.take(await stream.read())

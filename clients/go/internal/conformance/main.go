@@ -46,7 +46,7 @@ type command struct {
 	Attempt           *int32            `json:"attempt"`
 	Follow            bool              `json:"follow"`
 	MaxAge            *float64          `json:"max_age"`
-	TimeLimit         *float64          `json:"time_limit"`
+	Timeout         *float64          `json:"timeout"`
 	CancelAfter       *float64          `json:"cancel_after"`
 	States            []string          `json:"states"`
 	RequestID         string            `json:"request_id"`
@@ -100,8 +100,8 @@ func (r *runner) run(asked command) object {
 	if asked.CancelAfter != nil {
 		time.AfterFunc(seconds(*asked.CancelAfter), cancel)
 	}
-	if asked.TimeLimit != nil && asked.Do != "watch" {
-		bounded, stop := context.WithTimeout(ctx, seconds(*asked.TimeLimit))
+	if asked.Timeout != nil && asked.Do != "watch" {
+		bounded, stop := context.WithTimeout(ctx, seconds(*asked.Timeout))
 		defer stop()
 		ctx = bounded
 	}
@@ -332,8 +332,8 @@ func (r *runner) watching(asked command) (any, error) {
 			r.watch.Close()
 		}
 		ctx := context.Background()
-		if asked.TimeLimit != nil {
-			bounded, cancel := context.WithTimeout(ctx, seconds(*asked.TimeLimit))
+		if asked.Timeout != nil {
+			bounded, cancel := context.WithTimeout(ctx, seconds(*asked.Timeout))
 			context.AfterFunc(bounded, cancel)
 			ctx = bounded
 		}

@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
-from taskgate_server.services.spec import ServiceSpec
+from typing import Final
+
+from taskgate_server.services.spec import IdentifierTable, ServiceSpec
+
+_NETWORK: Final = "an Amazon EC2 resource; the AWS role of the server decides which can be used"
+
+IDENTIFIERS: Final = IdentifierTable(
+    types={
+        # A report on the sessions of a farm, without a route of its own.
+        "aggregationId": "Aggregation",
+        # IAM roles that AWS assumes: the counterpart of iam:PassRole.
+        "roleArn": "Role",
+    },
+    labelled={
+        # `JOB:job-…:name` or `STEP:step-…:name`: an environment of a job or of a step.
+        "environmentId": {"JOB": "Job", "STEP": "Step"},
+    },
+    not_resources={
+        "identityStoreId": "the directory of the principal, which has a type of its own",
+        "userIdentityId": "a sort key: whose jobs come first",
+        "vpcId": _NETWORK,
+        "subnetIds": _NETWORK,
+        "securityGroupIds": _NETWORK,
+    },
+    filters={
+        "SearchJobs": ("queueIds",),
+        "SearchSteps": ("queueIds", "jobId"),
+        "SearchTasks": ("queueIds", "jobId"),
+        "SearchWorkers": ("fleetIds",),
+        "ListSessionActions": ("sessionId", "taskId"),
+    },
+)
 
 # AWS publishes no request rate for Deadline Cloud:
 # https://docs.aws.amazon.com/general/latest/gr/deadlinecloud.html
@@ -17,5 +48,6 @@ SPEC = ServiceSpec(
     batch_writes={"UpdateTask": "BatchUpdateTask"},
     task_name="deadline/farms/{farmId}/queues/{queueId}/jobs/{jobId}/steps/{stepId}/tasks/{taskId}",
     task_parents=("queues", "jobs", "steps"),
+    identifiers=IDENTIFIERS,
     credential_probes=("ListFarms", "ListMonitors"),
 )

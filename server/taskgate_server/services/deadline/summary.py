@@ -1,4 +1,4 @@
-"""SummarizeTasks of a step and a job: Deadline Cloud counts their tasks itself."""
+"""SummarizeTasks of a step or a job: Deadline Cloud counts their tasks itself."""
 
 from __future__ import annotations
 
@@ -11,76 +11,74 @@ from taskgate_server.tasks import summary
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.names import Parent
-from taskgate_server.tasks.states import State
 from taskgate_server.upstream.options import CallOptions
 
 _COUNTS: Final = "taskRunStatusCounts"
 _FAILED: Final = "FAILED"
 _MAX_PAGES: Final = 20
-"""AWS does not select failed tasks: past so many pages of ListTasks they are not looked for."""
+"""Pages of ListTasks that are searched for failed tasks, since AWS cannot filter by state."""
 
-_CHANGES: Final = ("createdAt", "startedAt", "endedAt", "updatedAt")
+_TIMES: Final = ("createdAt", "startedAt", "endedAt", "updatedAt")
 
 
 async def summarize(
-    backend: TaskBackend, parent: Parent, states: Mapping[str, State], options: CallOptions
+    backend: TaskBackend, parent: Parent, options: CallOptions
 ) -> task_service_pb2.SummarizeTasksResponse:
     """See `TaskBackend.summarize`."""
     kind = backend.parents[parent.kind]
-    operation = kind.operation
-    response = await backend.ask(operation, parent.params, options)
-    told, observed = response.value, response.observe_time
-    state = await backend.root_if_final(kind.read(parent.name, told, observed), options)
-    observed = min(observed, state.observe_time)
+    response = await backend.gateway.call(kind.operation, parent.params, options)
+    value, observe_time = response.value, response.observe_time
+    state = await backend.root_if_final(kind.read(parent.name, value, observe_time), options)
+    observe_time = min(observe_time, state.observe_time)
     failed: list[str] = []
-    counts = told.get(_COUNTS) or {}
+    counts = value.get(_COUNTS) or {}
     if counts.get(_FAILED):
-        failed, listed = await _Failed(backend, options).of(parent, counts[_FAILED])
-        observed = min(observed, listed)
+        failed, listed_at = await _FailedTasks(backend, options).find(parent, counts[_FAILED])
+        observe_time = min(observe_time, listed_at)
     return task_service_pb2.SummarizeTasksResponse(
-        counts=summary.count_words(counts, states, state),
+        counts=summary.count_tasks(counts, backend.states, state),
         first_start_time=summary.to_timestamp(
-            min(summary.moments([told], ["startedAt"], operation), default=None)
+            min(summary.read_times([value], ["startedAt"], kind.operation), default=None)
         ),
         last_change_time=summary.to_timestamp(
-            max(summary.moments([told], _CHANGES, operation), default=None)
+            max(summary.read_times([value], _TIMES, kind.operation), default=None)
         ),
         failed_tasks=failed,
-        display_name=told.get("name"),
+        display_name=value.get("name"),
         native_state=state.native_state,
-        observe_time=to_timestamp(observed),
+        observe_time=to_timestamp(observe_time),
         parent_status=state.to_message(),
     )
 
 
-class _Failed:
-    """Looks for failed tasks, in the lists of the steps that count some."""
+class _FailedTasks:
+    """Searches the lists of the steps that count failed tasks."""
 
     def __init__(self, backend: TaskBackend, options: CallOptions) -> None:
         self._backend = backend
         self._options = options
         self._names: list[str] = []
-        self._pages = _MAX_PAGES
-        self._observed = float("inf")
+        self._pages_left = _MAX_PAGES
+        self._observe_time = float("inf")
 
-    async def of(self, parent: Parent, count: int) -> tuple[list[str], float]:
-        """The names of failed tasks, and when AWS gave the oldest answer that was needed."""
+    async def find(self, parent: Parent, count: int) -> tuple[list[str], float]:
+        """Return the names of failed tasks, and when AWS sent the oldest of the lists."""
         if parent.kind == "jobs":
             await self._search_job(parent)
         else:
             await self._search_step(parent, count)
-        return self._names, self._observed
+        return self._names, self._observe_time
 
     async def _search_job(self, job: Parent) -> None:
         token = ""
-        while not self._is_enough():
-            page, observed = await self._backend.fetch_page(
+        while not self._is_done():
+            page, observe_time = await self._backend.fetch_page(
                 LIST_STEPS, job.params, token, LIST_STEPS.max_size, self._options
             )
-            self._observed = min(self._observed, observed)
+            self._observe_time = min(self._observe_time, observe_time)
             for step in page.rows:
                 count = (step.get(_COUNTS) or {}).get(_FAILED)
-                if count and not self._is_enough():
+                if count and not self._is_done():
                     name = f"{job.name}/steps/{step.get('stepId')}"
                     parent = self._backend.names.parse_parent(name, "parent", {"steps"})
                     await self._search_step(parent, count)
@@ -89,14 +87,14 @@ class _Failed:
                 return
 
     async def _search_step(self, step: Parent, count: int) -> None:
-        """Until as many are found as the step counts."""
+        """Search a step until all tasks that it counts have been found."""
         token, left = "", count
-        while left > 0 and not self._is_enough():
-            page, observed = await self._backend.fetch_page(
+        while left > 0 and not self._is_done():
+            page, observe_time = await self._backend.fetch_page(
                 LIST_TASKS, step.params, token, LIST_TASKS.max_size, self._options
             )
-            self._pages -= 1
-            self._observed = min(self._observed, observed)
+            self._pages_left -= 1
+            self._observe_time = min(self._observe_time, observe_time)
             names = [self._name(step, row) for row in page.rows if row.get("runStatus") == _FAILED]
             left -= len(names)
             self._names += names[: summary.MAX_FAILED_TASKS - len(self._names)]
@@ -107,5 +105,5 @@ class _Failed:
     def _name(self, step: Parent, row: Mapping[str, Any]) -> str:
         return self._backend.names.format({**step.params, "taskId": row.get("taskId", "")})
 
-    def _is_enough(self) -> bool:
-        return self._pages <= 0 or len(self._names) >= summary.MAX_FAILED_TASKS
+    def _is_done(self) -> bool:
+        return self._pages_left <= 0 or len(self._names) >= summary.MAX_FAILED_TASKS

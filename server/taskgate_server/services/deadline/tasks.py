@@ -1,4 +1,4 @@
-"""AWS Deadline Cloud's tasks as `Task`: the parts of a render job's steps."""
+"""The tasks of AWS Deadline Cloud as `Task`: the parts of a render job's steps."""
 
 from __future__ import annotations
 
@@ -10,25 +10,19 @@ from google.protobuf.message import Message
 
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
-from taskgate_server.services.deadline import listing as listing_deadline
-from taskgate_server.services.deadline import summary as summary_deadline
-from taskgate_server.services.deadline.spec import SPEC as DEADLINE
-from taskgate_server.tasks.backend import (
-    METHODS_FOR_ALL,
-    TaskBackend,
-    Verbs,
-    present,
-)
-from taskgate_server.tasks.listing.page import Page
-from taskgate_server.tasks.listing.page_tokens import Cursor
+from taskgate_server.services.deadline import listing, summary
+from taskgate_server.services.deadline.parents import LifecycleKind
+from taskgate_server.services.deadline.spec import SPEC
+from taskgate_server.tasks.backend import COMMON_METHODS, Actions, TaskBackend, set_fields
+from taskgate_server.tasks.listing.pages import Cursor, Page
 from taskgate_server.tasks.names import NameTemplate, Parent
-from taskgate_server.tasks.parent_state import Lifecycle, ParentKind
 from taskgate_server.tasks.states import State, state_of
 from taskgate_server.upstream.options import CallOptions
 
-NAMES: Final = NameTemplate(DEADLINE.task_name, DEADLINE.name, "GetTask", DEADLINE.task_parents)
+NAMES: Final = NameTemplate(SPEC.task_name, SPEC.name, "GetTask", SPEC.task_parents)
 
-# What the words mean: https://docs.aws.amazon.com/deadline-cloud/latest/APIReference/API_GetTask.html
+# The meaning of the values:
+# https://docs.aws.amazon.com/deadline-cloud/latest/APIReference/API_GetTask.html
 STATES: Final[Mapping[str, State]] = {
     "PENDING": task_pb2.TASK_STATE_PENDING,
     "READY": task_pb2.TASK_STATE_QUEUED,
@@ -44,23 +38,21 @@ STATES: Final[Mapping[str, State]] = {
     "NOT_COMPATIBLE": task_pb2.TASK_STATE_BLOCKED,
 }
 
-JOBS: Final = ParentKind(
-    operation="GetJob", status="taskRunStatus", states=STATES, lifecycle=Lifecycle()
-)
+JOBS: Final = LifecycleKind(operation="GetJob", status="taskRunStatus", states=STATES)
 STEPS: Final = replace(JOBS, operation="GetStep")
 
-SAME: Final = {
+NATIVE_FIELDS: Final = {
     "create_time": "created_at",
     "start_time": "started_at",
     "end_time": "ended_at",
     "update_time": "updated_at",
     "retry_count": "failure_retry_count",
 }
-"""Fields of Task that are a field of AWS's answer: ours to AWS's."""
+"""See `TaskBackend.native_fields`."""
 
 # https://docs.aws.amazon.com/deadline-cloud/latest/developerguide/build-jobs-modifying.html:
-# PENDING queues a task again; it becomes READY by itself once nothing stands in its way.
-VERBS: Final = Verbs(
+# PENDING queues a task again; it becomes READY once its dependencies are met.
+ACTIONS: Final = Actions(
     operation="UpdateTask",
     parameter="targetRunStatus",
     targets={
@@ -76,12 +68,12 @@ class Tasks(TaskBackend):
 
     names = NAMES
     states = STATES
-    same = SAME
-    summarized = ("jobs", "steps")
+    native_fields = NATIVE_FIELDS
+    summarized_kinds = ("jobs", "steps")
     parents = {"jobs": JOBS, "steps": STEPS}  # noqa: RUF012  # typed in the base class
     root_kind = "jobs"
-    methods = METHODS_FOR_ALL | {"CancelTask", "RetryTask", "SuspendTask", "BatchUpdateTasks"}
-    verbs = VERBS
+    methods = COMMON_METHODS | {"CancelTask", "RetryTask", "SuspendTask", "BatchUpdateTasks"}
+    actions = ACTIONS
 
     async def list_page(
         self,
@@ -90,13 +82,13 @@ class Tasks(TaskBackend):
         size: int,
         options: CallOptions,
         *,
-        word: str | None = None,  # noqa: ARG002  # AWS does not select by it
+        native_state: str | None = None,  # noqa: ARG002  # AWS cannot filter by it
     ) -> Page:
         """See `TaskBackend.list_page`."""
         read = {
-            "queues": listing_deadline.queue_page,
-            "jobs": listing_deadline.job_page,
-            "steps": listing_deadline.step_page,
+            "queues": listing.queue_page,
+            "jobs": listing.job_page,
+            "steps": listing.step_page,
         }[parent.kind]
         return await read(self, parent, cursor, size, options)
 
@@ -104,17 +96,17 @@ class Tasks(TaskBackend):
         self, parent: Parent, options: CallOptions
     ) -> task_service_pb2.SummarizeTasksResponse:
         """See `TaskBackend.summarize`."""
-        return await summary_deadline.summarize(self, parent, self.states, options)
+        return await summary.summarize(self, parent, options)
 
     def to_task(self, response: Mapping[str, Any], native: Message) -> task_pb2.Task:
         """See `TaskBackend.to_task`."""
         assert isinstance(native, deadline_pb2.GetTaskResponse)  # noqa: S101  # for mypy
-        word, target = response.get("runStatus"), response.get("targetRunStatus")
+        status, target = response.get("runStatus"), response.get("targetRunStatus")
         task = task_pb2.Task(
-            state=state_of(word, STATES),
-            native_state=word or "",
+            state=state_of(status, STATES),
+            native_state=status or "",
             deadline=native,
-            **present(native, SAME),
+            **set_fields(native, NATIVE_FIELDS),
         )
         if target is not None:
             task.target_state = state_of(target, STATES)

@@ -38,7 +38,7 @@ class Filter:
     fields: frozenset[str]
     """The fields of Task that it looks at."""
 
-    def only_word(self, states: Mapping[str, State]) -> str | None:
+    def only_native_state(self, states: Mapping[str, State]) -> str | None:
         """The one word of AWS's that every task meant has; None unless there is exactly one.
 
         Args:

@@ -1,7 +1,8 @@
-"""TaskService.ListTasks: pages of AWS's, filtered and completed, until a page of ours is full.
+"""ListTasks: reads pages from AWS, filters and completes their tasks, and fills the response.
 
-A page of ours may end within one of AWS's: the page token then has AWS's token of that page and how
-many of its rows have been told. AWS is asked again for the whole page, and the first rows skipped.
+A response may end in the middle of an AWS page. Its page token then contains AWS's token of that
+page and the number of rows that were returned. The next request reads the page again and skips
+these rows.
 """
 
 from __future__ import annotations
@@ -9,39 +10,42 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
 
 from grpc import StatusCode
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.tasks.backend import TaskBackend
-from taskgate_server.tasks.listing import page_tokens
-from taskgate_server.tasks.listing.page import Page
-from taskgate_server.tasks.listing.page_tokens import Cursor
-from taskgate_server.tasks.listing.request import MAX_IN_PAGE, Wanted
+from taskgate_server.tasks.listing import pages
+from taskgate_server.tasks.listing.pages import Cursor, Page
+from taskgate_server.tasks.listing.request import MAX_PAGE_SIZE, ListRequest
 from taskgate_server.tasks.response_size import count_fitting
 from taskgate_server.upstream.options import CallOptions
 
-MAX_CALLS = 20
-"""Calls for AWS's lists in one request: a page of few matches ends short then."""
+MAX_CALLS: Final = 20
+"""AWS list calls for one response. If few tasks match the filter, the page is short."""
 
-MAX_COMPLETED_SINGLY = 100
-"""Tasks in a page where each takes a call of its own to be complete."""
+MAX_COMPLETED_SINGLY: Final = 100
+"""Tasks in a response if AWS needs a call for each of them."""
 
-ENOUGH_SHARE = 0.5
-"""No further page is read from AWS once a response has this share of its largest size: most of the
-page's rows would have no room."""
+FULL_SHARE: Final = 0.5
+"""The share of the maximum response size after which no further AWS page is read: most of its rows
+would not fit."""
+
+Rows: TypeAlias = list[tuple[int, task_pb2.Task]]
+"""Tasks with their positions in a page of AWS."""
 
 
 @dataclass(slots=True)
-class _Collected:
-    """What has been found for one page of ours."""
+class _Response:
+    """The part of a response that has been collected."""
 
     room: int
-    """How many tasks still have room."""
+    """The number of tasks that may be added."""
     max_bytes: int
-    """Of the tasks together."""
+    """The maximum size of all tasks."""
     tasks: list[task_pb2.Task] = field(default_factory=list)
     calls: int = 0
     bytes: int = 0
@@ -49,6 +53,7 @@ class _Collected:
     incomplete_reason: str | None = None
 
     def add(self, page: Page, tasks: Sequence[task_pb2.Task]) -> None:
+        """Add the selected tasks of a page."""
         self.tasks += tasks
         self.room -= len(tasks)
         self.calls += page.calls
@@ -58,102 +63,105 @@ class _Collected:
             self.total_size = page.total_size
 
     def count_fitting(self, tasks: Sequence[task_pb2.Task]) -> int:
-        """Return how many of the next tasks have room; one if there is none yet."""
+        """Return how many of the next tasks fit; at least one if there are none yet."""
         count = count_fitting(tasks, self.max_bytes - self.bytes)
         return max(count, 1) if tasks and not self.tasks else count
 
     @property
-    def is_enough(self) -> bool:
+    def is_full(self) -> bool:
+        """Whether no further page is read from AWS."""
         return (
-            self.room <= 0 or self.calls >= MAX_CALLS or self.bytes >= self.max_bytes * ENOUGH_SHARE
+            self.room <= 0 or self.calls >= MAX_CALLS or self.bytes >= self.max_bytes * FULL_SHARE
         )
 
 
 async def list_tasks(
-    wanted: Wanted, call: Call, max_bytes: int, clock: Callable[[], float] = time.monotonic
+    request: ListRequest,
+    call: CallContext,
+    max_bytes: int,
+    clock: Callable[[], float] = time.monotonic,
 ) -> task_service_pb2.ListTasksResponse:
     """Return the requested page.
 
     Args:
-        wanted: the request.
-        call: the call.
-        max_bytes: of the response's tasks together. A page has one task at least.
+        request: what to list.
+        call: the RPC.
+        max_bytes: of the response's tasks together. A page has at least one task.
         clock: monotonic seconds.
 
     Raises:
-        errors.TaskgateError: as AWS answers.
+        errors.TaskgateError: AWS refused a request or could not be reached.
     """
-    backend, arrived = wanted.backend, clock()
-    word = wanted.filter.only_word(backend.states)
-    found = _Collected(_room(wanted), max_bytes)
-    cursor: Cursor | None = wanted.cursor
-    while cursor is not None and not found.is_enough:
-        options = _options(wanted, call, clock() - arrived)
-        size = found.room + cursor.skip if wanted.filter.expression is None else MAX_IN_PAGE
-        page = await backend.list_page(wanted.parent, cursor, size, options, word=word)
-        rows, told = await _select(wanted, page, cursor.skip, found.room, options)
-        count = found.count_fitting([task for _, task in rows])
+    backend, start_time = request.backend, clock()
+    native_state = request.filter.only_native_state(backend.states)
+    response = _Response(_max_tasks(request), max_bytes)
+    cursor: Cursor | None = request.cursor
+    while cursor is not None and not response.is_full:
+        options = _options(request, call, clock() - start_time)
+        unfiltered = request.filter.expression is None
+        size = response.room + cursor.skip if unfiltered else MAX_PAGE_SIZE
+        page = await backend.list_page(
+            request.parent, cursor, size, options, native_state=native_state
+        )
+        rows, done = await _select(request, page, cursor.skip, response.room, options)
+        count = response.count_fitting([task for _, task in rows])
         if count < len(rows):
-            told = rows[count][0]
-        found.add(page, [task for _, task in rows[:count]])
-        is_cut = told < len(page.tasks)
-        cursor = replace(cursor, skip=told) if is_cut else page.next
+            done = rows[count][0]
+        response.add(page, [task for _, task in rows[:count]])
+        cursor = replace(cursor, skip=done) if done < len(page.tasks) else page.next
         if count < len(rows):
             break
     return task_service_pb2.ListTasksResponse(
-        tasks=found.tasks,
-        next_page_token=page_tokens.encode(cursor, wanted.identity) if cursor else "",
-        total_size=found.total_size,
-        incomplete_reason=found.incomplete_reason,
+        tasks=response.tasks,
+        next_page_token=pages.encode(cursor, request.identity) if cursor else "",
+        total_size=response.total_size,
+        incomplete_reason=response.incomplete_reason,
     )
 
 
-def _room(wanted: Wanted) -> int:
-    completed_singly = wanted.view == task_pb2.TASK_VIEW_FULL and not wanted.backend.gets_in_batches
-    return min(wanted.page_size, MAX_COMPLETED_SINGLY) if completed_singly else wanted.page_size
+def _max_tasks(request: ListRequest) -> int:
+    is_full_view = request.view == task_pb2.TASK_VIEW_FULL
+    if is_full_view and not request.backend.gets_in_batches:
+        return min(request.page_size, MAX_COMPLETED_SINGLY)
+    return request.page_size
 
 
-def _options(wanted: Wanted, call: Call, elapsed: float) -> CallOptions:
-    # What was asked of AWS after the request arrived is fresh enough for the rest of it.
-    max_age = call.max_age if wanted.max_age is None else wanted.max_age
+def _options(request: ListRequest, call: CallContext, elapsed: float) -> CallOptions:
+    # A response of AWS that was requested after the RPC arrived is fresh enough for all of it.
+    max_age = call.max_age if request.max_age is None else request.max_age
     return CallOptions.of(call, max_age=None if max_age is None else max_age + elapsed)
 
 
 async def _select(
-    wanted: Wanted, page: Page, skip: int, room: int, options: CallOptions
-) -> tuple[list[tuple[int, task_pb2.Task]], int]:
-    """Return the requested tasks of a page of AWS's, and how many of its rows are done with.
-
-    Each task is returned with its row's position in the page.
-    """
-    backend, matches = wanted.backend, wanted.filter.matches
-    rows: list[tuple[int, task_pb2.Task]] = list(enumerate(page.tasks))[skip:]
-    is_complete = not page.lacks
-    if not is_complete and _needs(wanted, page.lacks):
-        rows, is_complete = await _completed(backend, rows, options), True
+    request: ListRequest, page: Page, skip: int, room: int, options: CallOptions
+) -> tuple[Rows, int]:
+    """Return the requested tasks of an AWS page, and how many of its rows are done."""
+    backend, matches = request.backend, request.filter.matches
+    rows: Rows = list(enumerate(page.tasks))[skip:]
+    is_complete = not page.missing_fields
+    if not is_complete and _filter_needs(request, page.missing_fields):
+        rows, is_complete = await _complete(backend, rows, options), True
     chosen = [(position, task) for position, task in rows if matches(task)]
-    told = len(page.tasks)
+    done = len(page.tasks)
     if len(chosen) > room:
-        told = chosen[room - 1][0] + 1
+        done = chosen[room - 1][0] + 1
         del chosen[room:]
-    if wanted.view == task_pb2.TASK_VIEW_FULL and not is_complete:
-        chosen = await _completed(backend, chosen, options)
-    return chosen, told
+    if request.view == task_pb2.TASK_VIEW_FULL and not is_complete:
+        chosen = await _complete(backend, chosen, options)
+    return chosen, done
 
 
-def _needs(wanted: Wanted, lacks: Container[str]) -> bool:
-    """Whether the filter looks at what the rows of AWS's list lack."""
-    same = wanted.backend.same
-    return any(each in same and same[each] in lacks for each in wanted.filter.fields)
+def _filter_needs(request: ListRequest, missing_fields: Container[str]) -> bool:
+    """Return whether the filter depends on fields that the rows of AWS's list do not have."""
+    native_fields = request.backend.native_fields
+    return any(native_fields.get(each) in missing_fields for each in request.filter.fields)
 
 
-async def _completed(
-    backend: TaskBackend, rows: Sequence[tuple[int, task_pb2.Task]], options: CallOptions
-) -> list[tuple[int, task_pb2.Task]]:
-    """The rows' tasks with all that AWS tells of them, but for those that are gone meanwhile.
+async def _complete(backend: TaskBackend, rows: Rows, options: CallOptions) -> Rows:
+    """Read the tasks one by one, and return those that still exist.
 
     Raises:
-        errors.TaskgateError: any other error of one of them.
+        errors.TaskgateError: the first error that is not NOT_FOUND.
     """
     names = [task.name for _, task in rows]
     tasks = await backend.get_many(names, task_pb2.TASK_VIEW_FULL, options)

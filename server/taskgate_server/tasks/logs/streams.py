@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from taskgate.v1 import task_log_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.tasks.backend import Backends
 from taskgate_server.tasks.durations import heartbeat_seconds
 from taskgate_server.tasks.logs.finder import LogFinder
@@ -45,7 +45,7 @@ class Logs:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stream_task_logs(
-        self, request: task_log_pb2.StreamTaskLogsRequest, call: Call
+        self, request: task_log_pb2.StreamTaskLogsRequest, call: CallContext
     ) -> AsyncGenerator[task_log_pb2.StreamTaskLogsResponse, None]:
         """TaskService.StreamTaskLogs."""
         backend = self.backends.of(request.name, "name")
@@ -108,7 +108,7 @@ class Logs:
                     if part is None:
                         return
                     yield part
-            raise errors.stopping()
+            raise errors.ServerStoppingError()
         finally:
             self.followed.discard(stop)
             if read is not None:

@@ -228,7 +228,7 @@ class Poller:
             self._failed(error, began)
         except Exception as error:  # noqa: BLE001  # a bug must not end the watches
             log_bug(error, poller=type(self).__name__)
-            self._failed(errors.internal(), began)
+            self._failed(errors.BugError(), began)
         self._publish(all_of_them=failed)
 
     def _failed(self, error: TaskgateError, began: float) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server import errors
-from taskgate_server.calls import Call
+from taskgate_server.calls import CallContext
 from taskgate_server.tasks.durations import heartbeat_seconds, seconds_of
 from taskgate_server.tasks.watch import resume
 from taskgate_server.tasks.watch.hub import Hub
@@ -44,7 +44,7 @@ class Watches:
     async def watch_tasks(
         self,
         request: task_watch_pb2.WatchTasksRequest,
-        call: Call,  # noqa: ARG002  # a stream has no time limit but the caller's own
+        call: CallContext,  # noqa: ARG002  # a stream has no time limit but the caller's own
     ) -> AsyncIterator[bytes]:
         """TaskService.WatchTasks, in serialized responses."""
         heartbeat = heartbeat_seconds(request)
@@ -68,7 +68,7 @@ class Watches:
             yield response
 
     async def wait_task(
-        self, request: task_watch_pb2.WaitTaskRequest, call: Call
+        self, request: task_watch_pb2.WaitTaskRequest, call: CallContext
     ) -> task_watch_pb2.WaitTaskResponse:
         """TaskService.WaitTask."""
         if len(request.states) > MAX_STATES:

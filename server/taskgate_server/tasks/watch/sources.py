@@ -20,7 +20,7 @@ from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.change_log import ChangeLog
 from taskgate_server.tasks.watch.poll_interval import Pace
 from taskgate_server.upstream.options import POLLERS, CallOptions, Priority
-from taskgate_server.upstream.plans import plan_operation
+from taskgate_server.upstream.request import plan_operation
 
 TIME_LIMIT_SECONDS: Final = 30.0
 """For one call of a poller."""
@@ -182,7 +182,7 @@ def row_id(row: Mapping[str, Any], member: str, operation: str) -> str:
     """
     found = row.get(member)
     if not found:
-        raise errors.unreadable_response(operation)
+        raise errors.UnreadableResponseError(operation)
     return str(found)
 
 

@@ -7,11 +7,9 @@ import math
 from collections.abc import Collection
 from typing import Final
 
-from grpc import StatusCode
-
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server import errors
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import OwnError, Reason
 from taskgate_server.tasks.states import State
 from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.hub import Hub
@@ -111,10 +109,6 @@ class Waiter(Subscription):
         )
 
 
-def nothing_heard() -> TaskgateError:
-    """The time was up before AWS had told anything of the task."""
-    return TaskgateError(
-        code=StatusCode.DEADLINE_EXCEEDED,
-        message="AWS has not told of the task in time",
-        reason="TIME_LIMIT_EXCEEDED",
-    )
+def nothing_heard() -> OwnError:
+    """Return the error of a wait that ended before AWS returned the task."""
+    return OwnError(Reason.TIME_LIMIT_EXCEEDED, "AWS did not return the task in time")

@@ -12,9 +12,8 @@ from typing import Final, TypeAlias
 from taskgate.v1 import task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.status import to_status
-from taskgate_server.tasks.counts import to_counts
 from taskgate_server.tasks.durations import to_timestamp
-from taskgate_server.tasks.states import all_settled
+from taskgate_server.tasks.states import all_settled, to_counts
 from taskgate_server.tasks.watch import messages as wire
 from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.early_rows import EarlyRows
