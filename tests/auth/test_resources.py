@@ -276,7 +276,7 @@ def every_place() -> Iterator[tuple[str, model.OperationModel, Place]]:
 
 
 def test_each_member_that_looks_like_an_identifier_is_classified() -> None:
-    """A new one needs an entry in the spec of the service: its type, or why it is no resource."""
+    """A new one needs an entry in the service's spec: its type, or why it is not a resource."""
     unclassified = set()
     for service, operation, place in every_place():
         identifiers = identifiers_of(service)
