@@ -116,7 +116,7 @@ class Replica:
     def poller(self, parent: str) -> Poller:
         """What asks AWS on behalf of the watchers of a parent that has some."""
         backend, found = self.hub.backends.parent(parent, "parent", {"jobs", "runs"})
-        return self.hub.whole(backend, found, full_view=False)
+        return self.hub.poll_parent(backend, found, full_view=False)
 
     async def die(self) -> None:
         """Ends without a word, as a killed process does."""

@@ -88,7 +88,7 @@ def test_without_the_bound_each_connection_has_a_thread(
     until(lambda: request_threads() == 0)
 
 
-def test_a_request_that_comes_byte_by_byte_ends(
+def test_slow_request_to_the_admin_port_ends(
     served: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin._Server, "request_seconds", 1.0)
@@ -105,7 +105,7 @@ def test_a_request_that_comes_byte_by_byte_ends(
         assert time.monotonic() - began < 4
 
 
-def test_a_connection_that_sends_nothing_is_no_bug(
+def test_idle_connection_to_the_admin_port_logs_no_bug(
     served: Admin, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with connected(served):

@@ -66,7 +66,7 @@ def test_all_of_an_answer_is_in_the_message_and_back(
     to_params = RequestCompiler().structure(shape, descriptor)
     synthesizer = Synthesizer(wire=True)
     for variant in VARIANTS:
-        body = synthesizer.answer(operation, variant).body
+        body = synthesizer.response(operation, variant).body
         assert isinstance(body, dict)
         judge = parsed(shape, body)
 
@@ -76,4 +76,4 @@ def test_all_of_an_answer_is_in_the_message_and_back(
         params = to_params.convert(message, ROOT, Validation())
         assert differences(judge, params, "answer") == []
         assert naming.UNRECOGNIZED_VALUES not in str(message)
-    assert synthesizer.everything_seen
+    assert synthesizer.everything_used

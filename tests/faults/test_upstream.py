@@ -36,7 +36,7 @@ TASK = {**JOB_IDS, "stepId": seed.RENDER_STEP_ID, "taskId": seed.PENDING_TASK_ID
 
 
 def documented() -> dict[str, list[str]]:
-    table = DOCS.read_text().partition("## AWS has it")[2].partition("\n## ")[0]
+    table = DOCS.read_text().partition("## AWS fails")[2].partition("\n## ")[0]
     rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")]
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[1:]}
 
@@ -68,21 +68,23 @@ def clear(place: ObservedServer) -> None:
 
 
 def watched(place: ObservedServer, fault: str) -> str:
-    """What a watch makes of the fault: `goes on`, or the status that ends it."""
+    """What a watch makes of the fault: `stays open`, or the status that ends it."""
     events = place.watch(20)
     try:
         for event in events:
             if event.HasField("snapshot_end"):
                 break
-        asked = place.aws.request_count
+        before_poll = place.aws.request_count
         inject(place, fault)
         place.aws.jobs.move({**TASK, "stepId": seed.COMPOSITE_STEP_ID}, "READY")
-        assert becomes_true(lambda: place.aws.request_count > asked), "no poll has met the fault"
+        assert becomes_true(lambda: place.aws.request_count > before_poll), (
+            "no poll has met the fault"
+        )
         clear(place)
-        # What happened during the fault is told after it.
+        # Changes during the fault are reported after it.
         for event in events:
             if event.HasField("task_change"):
-                return "goes on"
+                return "stays open"
     except grpc.RpcError as error:
         return str(error.code().name)
     finally:
@@ -93,15 +95,15 @@ def watched(place: ObservedServer, fault: str) -> str:
 def tried(place: ObservedServer, fault: str, name: str) -> tuple[str, int]:
     call: Callable[[], object] = getattr(place, name)
     inject(place, fault)
-    before = asked(place, name)
+    before = request_count_of(place, name)
     outcome = outcome_of(call)
-    tries = asked(place, name) - before
+    tries = request_count_of(place, name) - before
     clear(place)
     return outcome, tries
 
 
-def asked(place: ObservedServer, name: str) -> int:
-    """How often AWS has been asked for what a call asks; a poller asks for other things."""
+def request_count_of(place: ObservedServer, name: str) -> int:
+    """Return how many requests of a call AWS has received; a poller makes others."""
     operation, key = OPERATIONS[name]
     return sum(
         request.operation == operation and key in request.raw_path for request in place.aws.requests

@@ -97,7 +97,7 @@ async def test_in_the_grace_health_says_no_and_calls_are_answered(aws: Emulator)
         probes = str(built.server.health_address)
         async with grpc.aio.insecure_channel(probes, options=OWN) as probe:
             stopping = Shutdown()
-            stopping.ask()
+            stopping.request()
             drain = asyncio.ensure_future(
                 built.server.drain(5, grace_seconds=60, stopping=stopping)
             )
@@ -111,7 +111,7 @@ async def test_in_the_grace_health_says_no_and_calls_are_answered(aws: Emulator)
             async with grpc.aio.insecure_channel(str(address), options=OWN) as other:
                 assert (await tasks(other).GetServerInfo(INFO)).version
                 assert not drain.done()
-                stopping.ask()  # enough of the grace
+                stopping.request()  # enough of the grace
                 assert await drain == 0
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await tasks(other).GetServerInfo(INFO)

@@ -121,6 +121,8 @@ def _get(resource: Resource, operation: OperationModel) -> Behaviour | None:
     wrapper = resource.wrapper
 
     def get(call: Call) -> Record:
+        if call.params.get("export"):  # to S3, which is not emulated
+            raise OperationNotEmulatedError(resource.service, f"{operation.name} with export")
         record = require_resource(call.account, resource, call.params)
         return {wrapper: record} if wrapper else record
 

@@ -117,11 +117,6 @@ class Account:
         """The earliest time of a scheduled change."""
         return self._due[0][0] if self._due else None
 
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds that have had a row."""
-        return list(self._tables)
-
     def new_uuid(self) -> str:
         """Generate a UUID."""
         return str(UUID(int=self.random.getrandbits(128), version=4))

@@ -246,7 +246,7 @@ class ServiceIdentifiers:
         """Return what the string at a place identifies; None if it is no identifier.
 
         A member that is named like an identifier and matches no rule identifies a resource of a
-        type of its own, so that policies consider it until `aws.identifiers` has an entry for it.
+        type of its own, so that policies consider it until the table has an entry for it.
         """
         if not place.is_key:
             listed = self._listed(operation, place)

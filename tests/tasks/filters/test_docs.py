@@ -9,7 +9,7 @@ import pytest
 from taskgate.v1 import task_pb2
 from taskgate_server.tasks.filters.fields import FIELDS, OPERATORS
 from taskgate_server.tasks.filters.filter import compile_filter
-from taskgate_server.tasks.filters.syntax import DEEPEST, MAX_CHARACTERS, MAX_COMPARISONS
+from taskgate_server.tasks.filters.syntax import MAX_CHARACTERS, MAX_COMPARISONS, MAX_DEPTH
 from taskgate_server.tasks.listing.service import MAX_CALLS
 
 DOCS = (Path(__file__).parents[3] / "docs/filters.md").read_text()
@@ -77,6 +77,6 @@ def test_each_field_is_told() -> None:
 
 def test_the_grammar_and_the_limits() -> None:
     assert all(f'"{operator}"' in DOCS for operator in OPERATORS)
-    limits = f"{MAX_COMPARISONS} comparisons and {DEEPEST} open parentheses"
+    limits = f"{MAX_COMPARISONS} comparisons and {MAX_DEPTH} open parentheses"
     assert f"{MAX_CHARACTERS:,} characters, {limits}" in DOCS
     assert f"at most {MAX_CALLS} calls" in DOCS

@@ -60,7 +60,7 @@ class Chaos:
             self.world.fault_share = self.random.choice([0.0, 0.0, 0.1, 0.9])
             name = self.world.in_random_motion(self.random)
             if name is not None and self.random.random() < 0.2:
-                self.random.choice([self.hub.touched, self.hub.hint])(name)
+                self.random.choice([self.hub.refresh, self.hub.hint])(name)
         self.world.fault_share, self.is_on = 0.0, False
         await asyncio.sleep(QUIET_SECONDS)
         self.hub.stop()

@@ -297,7 +297,7 @@ def test_a_write_is_seen_at_once_by_a_watch_that_is_open() -> None:
                 began = time.monotonic()
                 aws.jobs.move(job.task(1), "READY")
                 hub: Any = next(each for each in built.backgrounds() if isinstance(each, Hub))
-                hub.touched(name)
+                hub.refresh(name)
                 while native(picture, name) != "READY":
                     picture.take(await stream.read())
                 assert time.monotonic() - began < 0.9  # the next poll would be later

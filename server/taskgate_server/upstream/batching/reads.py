@@ -241,8 +241,10 @@ class BatchedReads:
         ]
         if not failed:
             return outcomes
+        shared_pause = 0.0
         pauses = iter(self._pipeline.retries.batch_pauses(failed))
         results: list[Outcome | Requeued] = []
+        requeued: list[tuple[Read, Outcome]] = []
         for outcome, read in zip(outcomes, reads, strict=True):
             pause = next(pauses) if isinstance(outcome, errors.TaskgateError) else None
             if pause is None or self._clock() + pause >= read.requesters.give_up_at:
@@ -251,21 +253,28 @@ class BatchedReads:
             results.append(REQUEUED)
             read.attempts += 1
             read.sent_at = None
-            task = asyncio.ensure_future(self._requeue(operation, read, pause, outcome))
+            requeued.append((read, outcome))
+            shared_pause = pause
+        if requeued:  # with a timer each, the reads would leave one by one
+            task = asyncio.ensure_future(self._requeue(operation, requeued, shared_pause))
             self._requeues.add(task)
             task.add_done_callback(self._requeues.discard)
         return results
 
-    async def _requeue(self, operation: str, read: Read, pause: float, outcome: Outcome) -> None:
+    async def _requeue(
+        self, operation: str, reads: Sequence[tuple[Read, Outcome]], pause: float
+    ) -> None:
         try:
             await self._sleep(pause)
+        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
+            for read, _ in reads:
+                read.settle(error)
+            return
+        for read, outcome in reads:
             if read.requesters.shares:
                 self._queues[operation].add(read)
-                return
-        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
-            read.settle(error)
-            return
-        read.settle(outcome)  # no requester is left, and none may join
+            else:
+                read.settle(outcome)  # no requester is left, and none may join
 
 
 def _requesters_of(reads: Sequence[Read]) -> Requesters:

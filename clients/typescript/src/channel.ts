@@ -1,4 +1,4 @@
-/** Calls over one gRPC channel, made of protobuf-es's descriptions of services. */
+/** Calls over a gRPC channel, for the services that protobuf-es describes. */
 
 import { Readable } from "node:stream";
 import type { Writable } from "node:stream";
@@ -10,29 +10,29 @@ import * as grpc from "@grpc/grpc-js";
 import { TaskgateError } from "./errors.js";
 import { PARENT_KEY, sharedParent } from "./parents.js";
 
-/** How one call is made. */
+/** Options of a call. */
 export interface CallOptions {
-  /** Gives the call up; it then rejects with the signal's reason. */
+  /** Aborts the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds that the call may take. */
+  /** Timeout of the call in milliseconds. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** Ends calls that say nothing of their time. */
+/** Timeout of unary calls that set none. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** A stream of the server's messages. */
 export interface ServerStream<T> {
-  /** The next message; undefined at the end. Rejects with a {@link TaskgateError}. */
+  /** Returns the next message, or undefined at the end. Rejects with a {@link TaskgateError}. */
   read(): Promise<T | undefined>;
   /** Ends the call. */
   cancel(): void;
 }
 
-/** Makes calls. */
-export class Caller {
+/** A gRPC channel, which makes calls. */
+export class Channel {
   private readonly client: grpc.Client;
-  private readonly acts = new Set<() => void>();
+  private readonly listeners = new Set<() => void>();
   private closed = false;
 
   constructor(
@@ -44,12 +44,12 @@ export class Caller {
     this.client = new grpc.Client(address, credentials, options);
   }
 
-  /** Whether the connection has been ended. */
+  /** Whether the channel has been closed. */
   get isClosed(): boolean {
     return this.closed;
   }
 
-  /** Makes a call with one request and one answer. */
+  /** Makes a unary call. */
   async unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethod & { input: I; output: O },
     request: MessageInitShape<I>,
@@ -59,23 +59,23 @@ export class Caller {
     return new Promise((resolve, reject) => {
       const call = this.client.makeUnaryRequest(
         pathOf(method),
-        (message: MessageInitShape<I>) => encoded(method.input, message),
+        (message: MessageInitShape<I>) => encode(method.input, message),
         (bytes) => fromBinary(method.output, bytes),
         request,
         this.metadataOf(method, request),
         { deadline: Date.now() + timeoutMs },
-        (error, answer) => {
-          release();
-          settle(resolve, reject, signal, error, answer);
+        (error, response) => {
+          removeListener();
+          settle(resolve, reject, signal, error, response);
         },
       );
-      const release = this.whenGivenUp(() => {
+      const removeListener = this.onAbort(() => {
         call.cancel();
       }, signal);
     });
   }
 
-  /** Makes a call with one request and any number of answers. */
+  /** Makes a call whose response is a stream. */
   stream<I extends DescMessage, O extends DescMessage>(
     method: DescMethod & { input: I; output: O },
     request: MessageInitShape<I>,
@@ -84,13 +84,13 @@ export class Caller {
     this.checkOpen(undefined);
     const call = this.client.makeServerStreamRequest(
       pathOf(method),
-      (message: MessageInitShape<I>) => encoded(method.input, message),
+      (message: MessageInitShape<I>) => encode(method.input, message),
       (bytes) => fromBinary(method.output, bytes),
       request,
       this.metadataOf(method, request),
       optionsOf(timeoutMs),
     );
-    // Its errors are told by the iterator too; without a listener of its own they would be thrown.
+    // The iterator reports errors, too, but an event without a listener would be thrown.
     call.on("error", () => undefined);
     const messages = call[Symbol.asyncIterator]() as AsyncIterator<MessageShape<O>>;
     return {
@@ -109,9 +109,9 @@ export class Caller {
   }
 
   /**
-   * Makes a call with any number of requests and one answer.
+   * Makes a call whose request is a stream.
    *
-   * The requests are left off when the call has ended, and the call when they fail.
+   * The end of the call ends the iteration of the requests; their failure cancels the call.
    */
   async clientStream<I extends DescMessage, O extends DescMessage>(
     method: DescMethod & { input: I; output: O },
@@ -122,20 +122,20 @@ export class Caller {
     return new Promise((resolve, reject) => {
       const call = this.client.makeClientStreamRequest(
         pathOf(method),
-        (message: MessageInitShape<I>) => encoded(method.input, message),
+        (message: MessageInitShape<I>) => encode(method.input, message),
         (bytes) => fromBinary(method.output, bytes),
         this.metadataOf(method),
         optionsOf(timeoutMs),
-        (error, answer) => {
-          release();
+        (error, response) => {
+          removeListener();
           source.destroy();
-          settle(resolve, reject, signal, error, answer);
+          settle(resolve, reject, signal, error, response);
         },
       );
-      const release = this.whenGivenUp(() => {
+      const removeListener = this.onAbort(() => {
         call.cancel();
       }, signal);
-      call.on("error", () => undefined); // of a write after the end, which the answer explains
+      call.on("error", () => undefined); // of a write after the end; the callback gets the cause
       const source = Readable.from(requests).on("error", (error) => {
         reject(error);
         call.cancel();
@@ -145,29 +145,29 @@ export class Caller {
   }
 
   /**
-   * Acts when the signal is aborted or the connection is ended.
+   * Adds a listener for the abort of the signal and the close of the channel.
    *
-   * @returns what is to be called when there is nothing to act on any more.
+   * @returns a function that removes the listener.
    */
-  whenGivenUp(act: () => void, signal: AbortSignal | undefined): () => void {
-    this.acts.add(act);
-    signal?.addEventListener("abort", act, { once: true });
+  onAbort(listener: () => void, signal: AbortSignal | undefined): () => void {
+    this.listeners.add(listener);
+    signal?.addEventListener("abort", listener, { once: true });
     return () => {
-      this.acts.delete(act);
-      signal?.removeEventListener("abort", act);
+      this.listeners.delete(listener);
+      signal?.removeEventListener("abort", listener);
     };
   }
 
-  /** Ends the connection and the calls in flight on it, which grpc-js would let go on. */
+  /** Closes the channel and ends its calls, which grpc-js would let continue. */
   close(): void {
     this.closed = true;
-    for (const act of [...this.acts]) {
-      act();
+    for (const listener of [...this.listeners]) {
+      listener();
     }
     this.client.close();
   }
 
-  /** What grpc-js would tell of a closed channel is an error of another kind. */
+  /** Throws a TaskgateError for a closed channel, where grpc-js would throw another error. */
   private checkOpen(signal: AbortSignal | undefined): void {
     signal?.throwIfAborted();
     if (this.closed) {
@@ -192,7 +192,7 @@ function pathOf(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`;
 }
 
-function encoded<I extends DescMessage>(type: I, message: MessageInitShape<I>): Buffer {
+function encode<I extends DescMessage>(type: I, message: MessageInitShape<I>): Buffer {
   return Buffer.from(toBinary(type, create(type, message)));
 }
 
@@ -201,19 +201,19 @@ function optionsOf(timeoutMs: number | undefined): grpc.CallOptions {
 }
 
 function settle<T>(
-  resolve: (answer: T) => void,
+  resolve: (response: T) => void,
   reject: (reason: Error) => void,
   signal: AbortSignal | undefined,
   error: grpc.ServiceError | null,
-  answer: T | undefined,
+  response: T | undefined,
 ): void {
   if (signal?.aborted === true) {
     reject(signal.reason as Error);
   } else if (error) {
     reject(TaskgateError.of(error));
   } else {
-    // There is one: grpc-js gives an error for a call without an answer.
-    resolve(answer as T);
+    // There is one: for a call without a response grpc-js reports an error.
+    resolve(response as T);
   }
 }
 
