@@ -45,12 +45,12 @@ MEANT = {
     "failed or were cancelled": task(state=9),
     "have been running since before November": task(start_time="2026-10-31T23:59:59Z"),
     "have not ended": task(),
-    "have been tried again, and have not succeeded": task(retry_count=2),
+    "were retried and have not succeeded": task(retry_count=2),
     "are assigned to a worker of Deadline Cloud": task(native_state="ASSIGNED"),
     "render frames 10 to 19": task(Frame="19"),
-    "have another camera than the main one": task(Camera="side"),
+    "have a camera other than the main one": task(Camera="side"),
     "have this parameter with this value": task(**{"Shot name": "it's a wrap"}),
-    "are called so, and failed or are about to end": task(display_name="DeepVariant", state=5),
+    "have this name, and failed or are about to end": task(display_name="DeepVariant", state=5),
 }
 ENDED = task(
     state=7, end_time="2026-11-06T00:00:00Z", Frame="20", Camera="main", native_state="SUCCEEDED"
