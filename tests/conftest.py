@@ -37,6 +37,7 @@ UNMEASURED = (
     "skew",
     "tasks/watch/test_costs.py",
     "tasks/watch/test_memory.py",
+    "tasks/watch/test_random.py",
     "tasks/watch/test_watch_at_random.py",
 )
 SLOW_MARKERS = ("chart", "cluster", "image")

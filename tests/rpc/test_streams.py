@@ -100,7 +100,7 @@ def boto3_client(aws: Emulator) -> Any:
     return boto3.client("omics", endpoint_url=aws.endpoint_url, region_name=REGION, config=config)
 
 
-def test_a_download_asks_aws_what_boto3_asks(aws: Emulator, client: Client) -> None:
+def test_download_sends_what_boto3_sends(aws: Emulator, client: Client) -> None:
     aws.respond("omics", "GetReference", body=b"ACGT", times=2)
     answer = boto3_client(aws).get_reference(
         id=STORE, referenceStoreId=STORE, partNumber=2, range="bytes=0-3", file="SOURCE"
