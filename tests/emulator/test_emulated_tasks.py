@@ -15,7 +15,7 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server import aws_connections
 from taskgate_server.config import AwsSettings
 from tests.conftest import REGION, running_server, settings_for
-from tests.tasks.logs.test_logs import RUN_TASK, Request, told
+from tests.tasks.logs.test_logs import RUN_TASK, Request, received
 from tests.tasks.test_events_over_sqs import Hints, Queue
 from tests.tasks.test_updates import CANCELED
 
@@ -46,7 +46,7 @@ def test_the_log_of_a_run_task(
 
     aws.edit(write)
     request = Request(name=RUN_TASK, follow=follow)
-    source, messages = told(stub.StreamTaskLogs(request))
+    source, messages = received(stub.StreamTaskLogs(request))
     assert (source.log_group, source.log_stream) == place
     assert messages[-1] == "out of memory"  # the demo has lines of its own before it
 

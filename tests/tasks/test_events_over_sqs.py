@@ -57,21 +57,21 @@ class Queue:
         assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
 
     def left(self) -> int:
-        """How many messages there are, those in somebody's hands included."""
+        """How many messages there are, including those in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        told = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
-        return sum(int(value) for value in told["Attributes"].values())
+        response = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
+        return sum(int(value) for value in response["Attributes"].values())
 
 
 @pytest.fixture
 def queue(neighbours: str, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    # Nobody waits for the last long poll of a consumer, but for the thread of moto that serves it.
+    # Only moto's thread waits for the last long poll of a consumer.
     monkeypatch.setattr(events, "MAX_WAIT_SECONDS", 1)
     return Queue(neighbours)
 
 
 class Hints(list[str]):
-    """What was hinted at, and somebody who waits for it."""
+    """Collects hints, and waits for them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,13 +120,13 @@ async def test_each_event_becomes_a_hint_and_is_deleted(queue: Queue) -> None:
         assert consumer.uses == {EventUse.HINTED: 6}
 
 
-async def test_the_rule_leaves_out_what_is_of_no_interest(queue: Queue) -> None:
+async def test_rule_selects_only_relevant_events(queue: Queue) -> None:
     queue.happen("Budget Threshold Reached", deadline("farmId", budgetId="b"))
     queue.happen("Task Run Status Change", {"source": "mine", "resources": [], "detail": {}})
     assert queue.left() == 0
 
 
-async def test_garbage_is_deleted_and_ends_nothing(queue: Queue) -> None:
+async def test_unreadable_messages_are_deleted(queue: Queue) -> None:
     hints = Hints()
     bodies = ["garbage", "[]", "{}", "null", json.dumps({"source": "aws.omics"}), "[" * 50_000]
     for body in bodies:
@@ -139,7 +139,7 @@ async def test_garbage_is_deleted_and_ends_nothing(queue: Queue) -> None:
         assert consumer.uses[EventUse.HINTED] == 1
 
 
-async def test_whoever_takes_the_hint_may_fail(queue: Queue) -> None:
+async def test_failing_hint_does_not_stop_the_queue(queue: Queue) -> None:
     hints = Hints()
 
     def failing(name: str) -> None:
@@ -153,7 +153,7 @@ async def test_whoever_takes_the_hint_may_fail(queue: Queue) -> None:
         await settled(lambda: queue.left() == 0)
 
 
-async def test_an_answer_that_makes_no_sense_ends_nothing(queue: Queue) -> None:
+async def test_invalid_response_of_sqs_does_not_stop_the_queue(queue: Queue) -> None:
     hints, pauses = Hints(), list[float]()
 
     class Odd:
@@ -179,7 +179,7 @@ async def test_an_answer_that_makes_no_sense_ends_nothing(queue: Queue) -> None:
     assert len(pauses) == 3
 
 
-async def test_a_queue_that_is_not_there_yet(queue: Queue) -> None:
+async def test_queue_that_is_created_later(queue: Queue) -> None:
     hints, pauses = Hints(), list[float]()
     queue.sqs.delete_queue(QueueUrl=queue.url)
 
@@ -224,7 +224,7 @@ def test_a_server_without_its_queue_serves(aws: Emulator) -> None:
         assert client.get_task(f"omics/runs/{seed.RUN_ID}/tasks/{seed.CPU_TASK_ID}").name
 
 
-def test_queues_that_are_one_have_one_reader() -> None:
+def test_queue_in_two_settings_has_one_reader() -> None:
     one = AwsSettings(events_queue_url="https://sqs.us-west-2.amazonaws.com/1/q")
     other = AwsSettings(events_queue_url="https://sqs.us-west-2.amazonaws.com/1/r")
 

@@ -54,7 +54,7 @@ def place() -> Iterator[Place]:
             yield Place(stub, job, names, aws)
 
 
-def test_tasks_without_room_have_errors_in_a_batch(place: Place) -> None:
+def test_tasks_that_do_not_fit_have_errors_in_a_batch(place: Place) -> None:
     request = task_service_pb2.BatchGetTasksRequest(names=place.names)
     response = place.stub.BatchGetTasks(request, timeout=60)
     assert MAX_BYTES * 0.9 < response.ByteSize() <= MAX_BYTES
@@ -122,7 +122,7 @@ def result(name: str, size: int) -> task_service_pb2.TaskResult:
     return task_service_pb2.TaskResult(name=name, task=task)
 
 
-def test_a_single_task_is_returned_whatever_its_size() -> None:
+def test_single_task_is_returned_at_any_size() -> None:
     results = [result("a", 10_000)]
     assert fit_results(results, 5_000, "id") == results
 

@@ -118,7 +118,7 @@ class connected:  # noqa: N801  # a context manager is named as a function is
         self._server.__exit__(*error)
 
 
-def told(
+def received(
     responses: Iterable[task_log_pb2.StreamTaskLogsResponse],
 ) -> tuple[task_log_pb2.LogSource, list[str]]:
     """Where the log is, and its lines."""
@@ -146,14 +146,14 @@ def ran(aws: Emulator, *actions: dict[str, Any], latest: str | None = None) -> N
     aws.respond("deadline", "ListSessionActions", body={"sessionActions": list(actions[half:])})
 
 
-def test_a_deadline_task(
+def test_log_of_a_deadline_task(
     aws: Emulator, logs: Logs, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     ran(aws, action(3, 10, 20))
     lines = [(9, "before"), (10.6, "first"), (15, "ein Bär"), (20.5, "last"), (21, "after")]
     logs.write(QUEUE_GROUP, SESSION, lines)
     responses = list(stub.StreamTaskLogs(Request(name=TASK)))
-    source, messages = told(responses)
+    source, messages = received(responses)
     assert messages == ["first", "ein Bär", "last"]
     assert (source.log_group, source.log_stream) == (QUEUE_GROUP, SESSION)
     assert (source.attempt, source.attempt_count) == (1, 1)
@@ -172,7 +172,7 @@ def test_lines_do_not_reach_the_servers_own_log(
     logs.write(QUEUE_GROUP, SESSION, [(11, "a secret")])
     calls = io.StringIO()
     with connected(aws.endpoint_url, neighbours, calls) as stub:
-        assert told(stub.StreamTaskLogs(Request(name=TASK)))[1] == ["a secret"]
+        assert received(stub.StreamTaskLogs(Request(name=TASK)))[1] == ["a secret"]
     lines = [str(vars(record)) for record in caplog.records if record.name == "taskgate"]
     assert lines
     assert "StreamTaskLogs" in calls.getvalue()
@@ -192,23 +192,23 @@ def test_attempts_are_numbered_by_their_start(
     logs.write(QUEUE_GROUP, f"session-{'b' * 32}", [(305, "three")])
     for attempt, expected in [(1, "one"), (2, "two"), (3, "three"), (None, "three")]:
         ran(aws, *actions)
-        source, messages = told(stub.StreamTaskLogs(Request(name=TASK, attempt=attempt)))
+        source, messages = received(stub.StreamTaskLogs(Request(name=TASK, attempt=attempt)))
         assert messages == [expected]
         assert (source.attempt, source.attempt_count) == (attempt or 3, 3)
 
 
-def test_an_attempt_that_the_list_does_not_have_yet(
+def test_attempt_that_is_missing_from_the_list(
     aws: Emulator, logs: Logs, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     ran(aws, action(3, 10, 20), latest=action(9, 100, 110)["sessionActionId"])
     aws.respond("deadline", "GetSessionAction", body=action(9, 100, 110))
     logs.write(QUEUE_GROUP, SESSION, [(15, "one"), (105, "two")])
-    source, messages = told(stub.StreamTaskLogs(Request(name=TASK)))
+    source, messages = received(stub.StreamTaskLogs(Request(name=TASK)))
     assert messages == ["two"]
     assert (source.attempt, source.attempt_count) == (2, 2)
 
 
-def test_an_attempt_that_there_was_not(
+def test_unknown_attempt_is_not_found(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     ran(aws, action(3, 10, 20))
@@ -219,7 +219,7 @@ def test_an_attempt_that_there_was_not(
 
 
 @pytest.mark.parametrize("follow", [False, True])
-def test_a_task_that_never_ran_has_an_empty_log(
+def test_task_that_never_ran_has_an_empty_log(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub, *, follow: bool
 ) -> None:
     for name in (PENDING, CACHED_TASK):
@@ -229,7 +229,7 @@ def test_a_task_that_never_ran_has_an_empty_log(
         ):
             # Settled, so that following it ends.
             aws.respond(service, operation, body={"taskId": "1", member: "FAILED"}, times=2)
-        source, messages = told(stub.StreamTaskLogs(Request(name=name, follow=follow)))
+        source, messages = received(stub.StreamTaskLogs(Request(name=name, follow=follow)))
         assert (source.attempt, source.attempt_count, source.log_group) == (0, 0, "")
         assert messages == []
 
@@ -247,7 +247,7 @@ def run_task(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("has_arn", [True, False])
-def test_a_healthomics_task(
+def test_log_of_a_healthomics_task(
     aws: Emulator,
     logs: Logs,
     stub: task_service_pb2_grpc.TaskServiceStub,
@@ -262,7 +262,7 @@ def test_a_healthomics_task(
         more = {"logStream": arn}
     aws.respond("omics", "GetRunTask", body=run_task(**more))
     logs.write(group, stream, [(0, "one"), (1, "two")])
-    source, messages = told(stub.StreamTaskLogs(Request(name=RUN_TASK)))
+    source, messages = received(stub.StreamTaskLogs(Request(name=RUN_TASK)))
     assert messages == ["one", "two"]
     assert (source.log_group, source.log_stream) == (group, stream)
     assert (source.attempt, source.attempt_count) == (1, 1)
@@ -290,14 +290,16 @@ def test_attempts_of_a_healthomics_task(
         aws.respond("omics", "ListRunTasks", body={"items": rows[:2], "nextToken": "more"})
         aws.respond("omics", "ListRunTasks", body={"items": rows[2:]})
         with connected(aws.endpoint_url, logs.client.meta.endpoint_url) as other:
-            source, messages = told(other.StreamTaskLogs(Request(name=RUN_TASK, attempt=attempt)))
+            source, messages = received(
+                other.StreamTaskLogs(Request(name=RUN_TASK, attempt=attempt))
+            )
         assert messages == [f"of {task}"]
         assert (source.attempt, source.attempt_count) == (attempt or 2, 3)
     del stub
 
 
 @pytest.mark.parametrize("has_group", [True, False])
-def test_a_stream_that_is_not_there_is_an_empty_log(
+def test_missing_stream_is_an_empty_log(
     aws: Emulator,
     logs: Logs,
     stub: task_service_pb2_grpc.TaskServiceStub,
@@ -308,7 +310,7 @@ def test_a_stream_that_is_not_there_is_an_empty_log(
         logs.client.create_log_group(logGroupName=QUEUE_GROUP)
     for tail in (0, 5):
         ran(aws, action(3, 10, 20))
-        source, messages = told(stub.StreamTaskLogs(Request(name=TASK, tail=tail)))
+        source, messages = received(stub.StreamTaskLogs(Request(name=TASK, tail=tail)))
         assert source.attempt_count == 1
         assert messages == []
 
@@ -335,7 +337,7 @@ def test_a_stream_that_is_not_there_is_an_empty_log(
         ({"follow": True, "limit": 3}, range(3)),
     ],
 )
-def test_what_of_it_is_told(
+def test_since_limit_and_tail_select_lines(
     aws: Emulator,
     logs: Logs,
     stub: task_service_pb2_grpc.TaskServiceStub,
@@ -348,7 +350,7 @@ def test_what_of_it_is_told(
     ran(aws, action(3, 10, 20))  # for those who look again
     aws.respond("deadline", "GetSessionAction", body=action(3, 10, 20), times=3)
     messages = list(stub.StreamTaskLogs(Request(name=TASK, **request_fields)))
-    assert told(messages)[1] == [str(index) for index in expected]
+    assert received(messages)[1] == [str(index) for index in expected]
     assert all(len(message.lines.lines) <= 1000 for message in messages)
 
 
@@ -367,7 +369,7 @@ def test_messages_are_bounded(
 @pytest.mark.parametrize(
     ("field", "value"), [("limit", -1), ("tail", -1), ("tail", 10_001), ("attempt", 0)]
 )
-def test_bad_requests(
+def test_invalid_requests_are_refused(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub, field: str, value: int
 ) -> None:
     request = Request(name=TASK)
@@ -378,7 +380,7 @@ def test_bad_requests(
     assert aws.request_count == 0
 
 
-def test_logs_that_cannot_be_reached(aws: Emulator) -> None:
+def test_error_of_cloudwatch_logs_is_returned(aws: Emulator) -> None:
     ran(aws, action(3, 10, 20))
     with connected(aws.endpoint_url, refused_endpoint()) as stub:
         error = error_of(lambda: list(stub.StreamTaskLogs(Request(name=TASK))))
@@ -386,7 +388,7 @@ def test_logs_that_cannot_be_reached(aws: Emulator) -> None:
     assert error.metadata == {"operation": "GetLogEvents", "service": "logs"}
 
 
-def test_a_task_that_is_not_there(stub: task_service_pb2_grpc.TaskServiceStub) -> None:
+def test_unknown_task_is_not_found(stub: task_service_pb2_grpc.TaskServiceStub) -> None:
     missing = f"omics/runs/{seed.RUN_ID}/tasks/404"
     error = error_of(lambda: list(stub.StreamTaskLogs(Request(name=missing))))
     assert error.code is grpc.StatusCode.NOT_FOUND

@@ -11,6 +11,6 @@ from tests.support.watch_place import Place, running_place
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    """An emulator that stands still, a server, and a way to ask it."""
+    """An emulator that stands still, a server, and a stub."""
     with running_place() as place:
         yield place

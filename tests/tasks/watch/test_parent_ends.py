@@ -75,7 +75,7 @@ RUNS: list[tuple[str, int, str, str]] = [
 
 
 @pytest.mark.parametrize(("status", "tasks", "tasks_are", "state"), RUNS)
-def test_a_run_ends_as_itself(
+def test_end_of_a_run_has_the_state_of_the_run(
     place: Place, status: str, tasks: int, tasks_are: str, state: str
 ) -> None:
     name = run_name(run(place.aws, status, tasks, tasks_are))
@@ -106,7 +106,7 @@ JOBS: list[tuple[str, int, str, str, str]] = [
 
 
 @pytest.mark.parametrize(("lifecycle", "tasks", "tasks_are", "state", "native"), JOBS)
-def test_a_job_ends_as_itself(
+def test_end_of_a_job_has_the_state_of_the_job(
     place: Place,
     lifecycle: str,
     tasks: int,
@@ -127,7 +127,7 @@ def test_a_job_ends_as_itself(
 @pytest.mark.parametrize(
     "lifecycle", ["CREATE_IN_PROGRESS", "UPLOAD_IN_PROGRESS", "UPDATE_IN_PROGRESS"]
 )
-def test_a_job_that_aws_works_on_has_not_ended(place: Place, lifecycle: str) -> None:
+def test_job_that_is_being_updated_has_not_ended(place: Place, lifecycle: str) -> None:
     added = job(place.aws, lifecycle, 1, "SUCCEEDED")
     summary = summary_of(place, job_name(added))
     assert not summary.parent_status.ended
@@ -181,14 +181,14 @@ def test_a_wait_for_a_task_that_can_never_settle_ends(place: Place, service: str
     assert (response.parent_status.name, state_of(response.parent_status)) == (parent, "CANCELLED")
 
 
-def test_a_wait_says_nothing_of_a_parent_when_the_task_has_settled(place: Place) -> None:
+def test_wait_for_a_settled_task_has_no_parent_status(place: Place) -> None:
     name = run_task_name(run(place.aws, "FAILED", 1), 0)
     response = place.stub.WaitTask(task_watch_pb2.WaitTaskRequest(name=name), timeout=30)
     assert response.done
     assert not response.HasField("parent_status")
 
 
-def test_a_task_that_settles_late_is_in_the_end_of_the_watch(place: Place) -> None:
+def test_task_that_settles_late_is_counted_at_the_end(place: Place) -> None:
     """The tasks of a run need not have settled in the response that is sent when it has."""
     dead = run(place.aws, "FAILED", 2, "RUNNING")
     with watch(place, parent=run_name(dead), until_settled=True) as (picture, read):
