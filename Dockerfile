@@ -1,19 +1,19 @@
-# The server as an image: docker build -t taskgate .
-# With the local AWS besides: docker build --build-arg PINS=requirements.txt -t taskgate-sandbox .
-# docs/image.md has what is in it, and how two builds give one digest.
+# The server:              docker build -t taskgate .
+# The server and emulator: docker build --build-arg PINS=requirements.txt -t taskgate-sandbox .
+# docs/image.md describes the content, and how to build it reproducibly.
 
-# Any image with Python 3.11 or newer and certificate authorities. The default is a tag, which moves: name yours by
-# digest, as docs/image.md describes. All else is pinned below.
+# Any image with Python 3.11 or newer and certificate authorities. The default is a tag, which moves; docs/image.md
+# describes how to pin a digest. Everything else is pinned below.
 ARG BASE_IMAGE=python:3.11-slim
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/taskgate
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PIP_REQUIRE_VIRTUALENV=1
-# Pins first: this layer changes only when they do. requirements.txt has the emulator's, too: 83 MB more.
+# This layer changes only with the pins. requirements.txt includes those of the emulator, which add 83 MB.
 ARG PINS=requirements-server.txt
 COPY requirements-build.txt ${PINS} ./
-# The secret `ca`: authorities of a package index inside of a company, in PEM; most builds have none.
+# The optional secret `ca`: certificate authorities of a private package index, in PEM.
 RUN --mount=type=secret,id=ca \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     /opt/build/bin/pip install --require-hashes -r requirements-build.txt && \
@@ -31,11 +31,11 @@ RUN /opt/taskgate/bin/python -B deploy/image/trim.py
 
 FROM ${BASE_IMAGE}
 COPY --from=build /opt/taskgate /opt/taskgate
-# Without a shell, so that the base needs none. The scripts do not stay.
+# Without a shell, which the base image need not have. The scripts are not part of the image.
 RUN --mount=type=bind,from=build,source=/src/deploy/image,target=/tmp/image ["python3", "-B", "/tmp/image/finish.py", "/opt/taskgate"]
 ENV PATH=/opt/taskgate/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-# Other machines can reach it, so it does not start without TLS, or the setting that does without it:
-# docs/security.md. Health has a port of its own, in plaintext.
+# Other machines can connect, so the server requires TLS or the setting for plaintext: docs/security.md. The health
+# port is in plaintext.
 ENV TASKGATE_LISTEN_HOST=0.0.0.0 TASKGATE_HEALTH_PORT=50052
 USER 65532:65532
 WORKDIR /
@@ -43,7 +43,7 @@ EXPOSE 50051 50052
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["taskgate", "health", "--address", "127.0.0.1:50052"]
 ENTRYPOINT ["taskgate"]
 CMD ["serve"]
-# Last, so that another commit keeps the layers.
+# Last, so that a new revision reuses the layers.
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="taskgate" \
       org.opencontainers.image.description="One gRPC service in front of AWS Deadline Cloud and AWS HealthOmics tasks" \

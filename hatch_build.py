@@ -1,6 +1,6 @@
-"""Build hook: compiles protos/ into gen/python, so that every install has the `taskgate` stubs.
+"""Build hook that compiles protos/ to the `taskgate` stubs in gen/python.
 
-Run by hatchling for wheels and editable installs, and by `make gen` as a script.
+hatchling runs it for wheels and editable installs, and `make gen` runs it as a script.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).parent
 
 DESCRIPTORS = "taskgate/descriptors.binpb"
-"""The contract as a FileDescriptorSet with its comments. Python's generated code has none."""
+"""The contract as a FileDescriptorSet with comments, which Python's generated code lacks."""
 
 
 def compile_protos(protos: Path, output: Path) -> None:
-    """Replaces `output` by the Python stubs of every file under `protos`.
+    """Replace `output` with the Python stubs of every file in `protos`.
 
-    What those import of google.rpc has its stubs in the package googleapis-common-protos.
+    The stubs of google.api and google.rpc are in the package googleapis-common-protos.
 
     Raises:
-        RuntimeError: protoc refused a file; its own message is on stderr.
+        RuntimeError: protoc failed and has written a message to stderr.
     """
     files = sorted(str(path) for path in protos.rglob("*.proto"))
     shutil.rmtree(output, ignore_errors=True)
@@ -54,19 +54,19 @@ def compile_protos(protos: Path, output: Path) -> None:
 
 
 def _program(name: str) -> str:
-    """The path of a program of this environment, which need not be the active one."""
+    """Return the path of a program of this environment, which may not be the active one."""
     path = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))
-    found = shutil.which(name, path=path)
-    if found is None:
+    program = shutil.which(name, path=path)
+    if program is None:
         raise RuntimeError(f"{name} is missing: install mypy-protobuf")
-    return found
+    return program
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
-    """Makes the stubs before hatchling collects files."""
+    """Generates the stubs before hatchling collects files."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  # hatchling's signature
-        """Called by hatchling once for each target."""
+        """Compile the protos, unless the target is the sdist."""
         if self.target_name == "sdist":
             return
         compile_protos(ROOT / "protos", ROOT / "gen" / "python")

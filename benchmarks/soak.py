@@ -31,8 +31,9 @@ from taskgate.v1 import (
 )
 from taskgate_emulator.control import AddedJob
 from taskgate_emulator.seeds import ids as seed
-from taskgate_server.upstream.aws_client.threads import EXTRA_THREADS
-from tests.support.place import Left, Place, placed, until
+from taskgate_server.upstream.aws_client.factory import EXTRA_THREADS
+from tests.support.observed_server import ObservedServer, OpenResources, observed_server
+from tests.support.polling import becomes_true
 
 CALLERS = 12
 OMICS_SHARE = 0.2
@@ -54,7 +55,9 @@ RSS_SHARE, RSS_BYTES = 0.05, 8 * 2**20
 POOLED = {"threads": 2 * (32 + EXTRA_THREADS + 32), "files": 2 * (32 + EXTRA_THREADS)}
 """The most threads and connections in the pools of both AWS services. A pool keeps what it made,
 so it follows the highest concurrency so far, which hanging calls may raise at any time."""
-GROWTH = Left(threads=4, files=16, tasks=60, rpcs=CALLERS, pollers=4, watchers=CALLERS, waiting=40)
+GROWTH = OpenResources(
+    threads=4, files=16, tasks=60, rpcs=CALLERS, pollers=4, watchers=CALLERS, waiting=40
+)
 """How much more there may be at the end: the load is not the same in each second."""
 
 
@@ -62,7 +65,7 @@ GROWTH = Left(threads=4, files=16, tasks=60, rpcs=CALLERS, pollers=4, watchers=C
 class Load:
     """What callers do."""
 
-    place: Place
+    place: ObservedServer
     job: AddedJob
     over: threading.Event = field(default_factory=threading.Event)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -196,10 +199,10 @@ class Sample:
     """A look at the server."""
 
     rss: float
-    left: Left
+    left: OpenResources
 
 
-def look(place: Place) -> Sample:
+def look(place: ObservedServer) -> Sample:
     """What there is now."""
     return Sample(place.metrics.value("process_resident_memory_bytes"), place.left())
 
@@ -212,7 +215,7 @@ def faults_of(samples: Sequence[Sample]) -> list[str]:
     before, after = (median(each.rss for each in part) for part in (first, last))
     if after > before * (1 + RSS_SHARE) + RSS_BYTES:
         faults.append(f"memory: {before / 2**20:.1f} -> {after / 2**20:.1f} MiB")
-    names = list(Left.__dataclass_fields__)
+    names = list(OpenResources.__dataclass_fields__)
     columns = [
         list(zip(*(astuple(each.left) for each in part), strict=True)) for part in (first, last)
     ]
@@ -230,7 +233,7 @@ def soak(minutes: float) -> int:
     """Runs it; returns the exit status."""
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "any")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "any")
-    with placed(TASKGATE_DEFAULT_MAX_AGE_SECONDS="1") as place:
+    with observed_server(TASKGATE_DEFAULT_MAX_AGE_SECONDS="1") as place:
         place.read()
         load = Load(place, place.aws.jobs.add([TASKS]))
         threads = [threading.Thread(target=load.run, args=(each,)) for each in range(CALLERS)]
@@ -249,7 +252,7 @@ def soak(minutes: float) -> int:
         for thread in threads:
             thread.join()
         faults = [*load.strange[:10], *faults_of(samples)]
-        idle = until(lambda: (place.left().rpcs, place.left().watchers) == (0, 0))
+        idle = becomes_true(lambda: (place.left().rpcs, place.left().watchers) == (0, 0))
         if not idle:
             faults.append(f"with nobody calling there is {place.left()}")
         bugs = place.metrics.value("taskgate_bugs_total")

@@ -5,15 +5,12 @@ Registers hypothesis' profile as well: see `tests/support/seeds.py`.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import signal
-import threading
 import urllib.request
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from functools import cache
-from typing import TextIO
+from pathlib import Path
 
 import grpc
 import pytest
@@ -22,17 +19,28 @@ from hypothesis import settings as hypothesis_settings
 
 from taskgate_client import Client, connect
 from taskgate_emulator import Emulator
-from taskgate_server import app
-from taskgate_server.config import AwsSettings, Settings
-from taskgate_server.ports import Address
-from taskgate_server.shutdown import drain_grace_seconds
-from tests.emulator.judge import every_answer_fits_the_model
-from tests.support.seeds import IS_RANDOM_RUN, SEED, replay_hint
+from tests.support.model_check import every_response_satisfies_the_model
+from tests.support.running_server import running_server, settings_for
+from tests.support.seeds import IS_LARGE_VOLUME, IS_RANDOM_RUN, SEED, replay_hint
 
-__all__ = ["every_answer_fits_the_model"]
+__all__ = ["every_response_satisfies_the_model"]
 """Fixtures from elsewhere: the check holds in all tests."""
 
-REGION = "us-west-2"
+
+TESTS = Path(__file__).parent
+UNMEASURED = (
+    "attack",
+    "benchmarks",
+    "differential",
+    "emulator",
+    "fuzz",
+    "skew",
+    "tasks/watch/test_costs.py",
+    "tasks/watch/test_memory.py",
+    "tasks/watch/test_watch_at_random.py",
+)
+SLOW_MARKERS = ("chart", "cluster", "image")
+SLOW_TIMEOUT_SECONDS = 3600
 
 # Examples neither depend on the clock nor on what an earlier run has stored. No deadline: how long
 # an example takes depends on the machine's load.
@@ -63,6 +71,21 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow more time to tests that build or install something, and to larger volumes.
+
+    Tests that spend their time on generated cases run without the tracer of coverage, which
+    would slow them down and find little that the other tests do not reach.
+    """
+    for item in items:
+        if any(item.path.is_relative_to(TESTS / path) for path in UNMEASURED):
+            item.add_marker(pytest.mark.no_cover)
+        if item.get_closest_marker("timeout") is not None:
+            continue
+        if IS_LARGE_VOLUME or any(map(item.get_closest_marker, SLOW_MARKERS)):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_SECONDS))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def aws_environment() -> Iterator[None]:
     """No test finds the machine's own credentials, or asks the network for some."""
@@ -91,63 +114,6 @@ def interrupts_are_heard() -> None:
     """A shell has what it starts in the background ignore Ctrl-C; tests send it to processes."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def running_server(settings: Settings, log_stream: TextIO | None = None) -> Iterator[Address]:
-    """A server in a thread with a loop of its own, drained at the end."""
-    with running_app(settings, log_stream) as (_, address):
-        yield address
-
-
-@contextmanager
-def running_app(
-    settings: Settings, log_stream: TextIO | None = None
-) -> Iterator[tuple[app.App, Address]]:
-    """The same, with the app."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="taskgate-server")
-    thread.start()
-
-    async def build() -> app.App:
-        return app.build(settings, log_stream)
-
-    def run(coroutine: object) -> object:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)  # type: ignore[arg-type]  # any
-
-    built = run(build())
-    assert isinstance(built, app.App)
-    try:
-        address = run(built.server.start())
-        assert isinstance(address, Address)
-        yield built, address
-    finally:
-        grace = drain_grace_seconds(settings)
-        run(built.server.drain(settings.drain_seconds, grace_seconds=grace))
-        run(built.close())
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-def settings_for(endpoint_url: str, **more: object) -> Settings:
-    """Settings of a server whose AWS is at `endpoint_url`, and that tries each call once."""
-    aws = AwsSettings(
-        region=REGION,
-        endpoint_url=endpoint_url,
-        max_attempts=1,
-        # Tests ask more often than AWS would let them, and make more calls fail.
-        quotas="off",
-        circuit_breaker=False,
-    )
-    values = {
-        "listen_port": 0,
-        "drain_seconds": 2,
-        # Each call is to reach the emulator; test_freshness.py has the sharing.
-        "default_max_age_seconds": 0,
-        "aws": {"deadline": aws, "omics": aws},
-    }
-    return Settings.model_validate({**values, **more})
 
 
 @pytest.fixture(scope="session")

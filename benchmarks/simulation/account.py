@@ -138,19 +138,19 @@ class ModelledSender(Sender):
         operation: str,
         params: Mapping[str, Any],
         *,
-        time_limit: float = math.inf,  # noqa: ARG002  # its AWS never hangs
-        leaving: Callable[[], None] = lambda: None,
-        ended: Callable[[], None] = lambda: None,
-        causes: Sequence[Span] = (),  # noqa: ARG002  # nothing is traced
+        timeout: float = math.inf,  # noqa: ARG002, ASYNC109  # its AWS never hangs
+        on_sent: Callable[[], None] = lambda: None,
+        on_ended: Callable[[], None] = lambda: None,
+        spans: Sequence[Span] = (),  # noqa: ARG002  # nothing is traced
     ) -> AwsResponse:
         """See `Sender.send`."""
-        leaving()
+        on_sent()
         try:
             value = await self._account.call(operation, params, self._replica)
         except RefusedError as error:
             raise errors.from_aws(error.response, self.origin(operation)) from None
         finally:
-            ended()
+            on_ended()
         rows = max((len(each) for each in value.values() if isinstance(each, list)), default=1)
         return AwsResponse(
             value=value,

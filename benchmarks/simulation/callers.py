@@ -22,7 +22,7 @@ from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.request import AwsRequest
-from taskgate_server.upstream.retries import told_delay
+from taskgate_server.upstream.retries import retry_info_seconds
 from tests.support.calls import make_call
 
 Response = task_watch_pb2.WatchTasksResponse
@@ -115,7 +115,7 @@ class Watcher:
             await stream
         except TaskgateError as error:
             self._seen.refused_watches.append(asyncio.get_running_loop().time())
-            return told_delay(error) + self._random.uniform(0, MAX_RETRY_SECONDS)
+            return retry_info_seconds(error) + self._random.uniform(0, MAX_RETRY_SECONDS)
         except asyncio.CancelledError:
             if not replica.is_dead:
                 stream.cancel()
@@ -204,6 +204,6 @@ async def press(gateway: Gateway, question: AwsRequest) -> None:
     """Asks all the time, never content with an old answer and however long it takes."""
     while True:
         try:
-            await gateway.ask(question, CallOptions(timeout=math.inf, max_age=0))
+            await gateway.fetch(question, CallOptions(timeout=math.inf, max_age=0))
         except TaskgateError as error:
-            await asyncio.sleep(max(told_delay(error), 0.05))
+            await asyncio.sleep(max(retry_info_seconds(error), 0.05))

@@ -92,7 +92,7 @@ class Replica:
         self.gateway = Gateway(
             UpstreamPipeline(sender, self.limiter, breaker, retries),
             sharing(settings),
-            default_time_limit=settings.default_time_limit_seconds,
+            default_timeout=settings.default_time_limit_seconds,
             clock=clock,
         )
         self.backend: TaskBackend = load_backend(self.spec)(
@@ -111,7 +111,7 @@ class Replica:
         params = parent.params(parent.tasks[0])
         if self.spec.name == "deadline":
             del params["taskId"]
-        return self.gateway.aws_request(PRESSED[self.spec.name], params)
+        return self.gateway.make_request(PRESSED[self.spec.name], params)
 
     def poller(self, parent: str) -> Poller:
         """What asks AWS on behalf of the watchers of a parent that has some."""

@@ -53,7 +53,7 @@ class Runner:
         return {}
 
     async def get_task(self, command: Command) -> Any:
-        chosen = _some(command, "max_age", "time_limit")
+        chosen = _some(command, "max_age", "timeout")
         return values.task(await self.client.get_task(command["name"], **chosen))
 
     async def batch_get_tasks(self, command: Command) -> Any:
@@ -76,7 +76,7 @@ class Runner:
 
     async def wait_task(self, command: Command) -> Any:
         states = values.states(command.get("states", []))
-        chosen = _some(command, "time_limit")
+        chosen = _some(command, "timeout")
         answer = await self.client.wait_task(command["name"], states, **chosen)
         return {
             "task": values.task(answer.task),
@@ -104,7 +104,7 @@ class Runner:
         await self.close_watch(command)
         self._watch = self.client.watch_tasks(
             command.get("parent") or command["names"],
-            **_some(command, "until_settled", "heartbeat_interval", "time_limit"),
+            **_some(command, "until_settled", "heartbeat_interval", "timeout"),
         )
         return {}
 
@@ -124,7 +124,7 @@ class Runner:
 
     async def read_log(self, command: Command) -> Any:
         chosen = _some(
-            command, "follow", "limit", "tail", "attempt", "heartbeat_interval", "time_limit"
+            command, "follow", "limit", "tail", "attempt", "heartbeat_interval", "timeout"
         )
         return [
             line.message async for line in self.client.stream_task_logs(command["name"], **chosen)

@@ -58,7 +58,7 @@ class Runner:
 
     def get_task(self, command: Command) -> Any:
         return values.task(
-            self.client.get_task(command["name"], **_some(command, "max_age", "time_limit"))
+            self.client.get_task(command["name"], **_some(command, "max_age", "timeout"))
         )
 
     def batch_get_tasks(self, command: Command) -> Any:
@@ -77,7 +77,7 @@ class Runner:
 
     def wait_task(self, command: Command) -> Any:
         states = values.states(command.get("states", []))
-        answer = self.client.wait_task(command["name"], states, **_some(command, "time_limit"))
+        answer = self.client.wait_task(command["name"], states, **_some(command, "timeout"))
         return {
             "task": values.task(answer.task),
             "done": answer.done,
@@ -104,7 +104,7 @@ class Runner:
         self.close_watch(command)
         self._watch = self.client.watch_tasks(
             command.get("parent") or command["names"],
-            **_some(command, "until_settled", "heartbeat_interval", "time_limit"),
+            **_some(command, "until_settled", "heartbeat_interval", "timeout"),
         )
         return {}
 
@@ -124,7 +124,7 @@ class Runner:
 
     def read_log(self, command: Command) -> Any:
         chosen = _some(
-            command, "follow", "limit", "tail", "attempt", "heartbeat_interval", "time_limit"
+            command, "follow", "limit", "tail", "attempt", "heartbeat_interval", "timeout"
         )
         return [line.message for line in self.client.stream_task_logs(command["name"], **chosen)]
 

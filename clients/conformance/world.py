@@ -26,9 +26,9 @@ from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.control import AddedJob, AddedRun
 from taskgate_emulator.deadline.tasks import JOB as JOB_TABLE
 from taskgate_emulator.seeds import ids as seed
-from tests.conftest import running_server, settings_for
 from tests.support.authority import LOOPBACK, Authority
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.running_server import running_server, settings_for
 
 SECONDS = 20.0
 JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"

@@ -12,17 +12,17 @@ import (
 	taskgatev1 "github.com/taskgate/taskgate/clients/go/gen/v1"
 )
 
-// DefaultTimeLimit ends unary calls whose context has no deadline.
-const DefaultTimeLimit = 30 * time.Second
+// DefaultTimeout is the timeout of unary calls whose context has no deadline.
+const DefaultTimeout = 30 * time.Second
 
-// maxNames is how many tasks one request may name.
+// maxNames is the maximum number of names in a request.
 const maxNames = 1000
 
-// Client is a connection to Taskgate. Many goroutines may use it; close it in the end.
+// Client is a connection to Taskgate. It is safe for concurrent use. Close it after use.
 type Client struct {
-	// Deadline has every operation of AWS Deadline Cloud. [ErrorOf] unpacks its errors.
+	// Deadline has every operation of AWS Deadline Cloud. [ErrorOf] converts its errors.
 	Deadline deadlinev1.DeadlineServiceClient
-	// Omics has every operation of AWS HealthOmics. [ErrorOf] unpacks its errors.
+	// Omics has every operation of AWS HealthOmics. [ErrorOf] converts its errors.
 	Omics omicsv1.OmicsServiceClient
 
 	connection *grpc.ClientConn
@@ -32,35 +32,35 @@ type Client struct {
 }
 
 func newClient(connection *grpc.ClientConn, timing timing) *Client {
-	limited := limitedConnection{connection}
+	bounded := timeoutConnection{connection}
 	return &Client{
-		Deadline:   deadlinev1.NewDeadlineServiceClient(limited),
-		Omics:      omicsv1.NewOmicsServiceClient(limited),
+		Deadline:   deadlinev1.NewDeadlineServiceClient(bounded),
+		Omics:      omicsv1.NewOmicsServiceClient(bounded),
 		connection: connection,
-		tasks:      taskgatev1.NewTaskServiceClient(parentTelling{limited}),
-		health:     healthpb.NewHealthClient(limited),
+		tasks:      taskgatev1.NewTaskServiceClient(parentConnection{bounded}),
+		health:     healthpb.NewHealthClient(bounded),
 		timing:     timing,
 	}
 }
 
-// Close ends the connection and the calls in flight on it.
+// Close closes the connection and ends its calls.
 func (c *Client) Close() error { return c.connection.Close() }
 
-// GetTask reads one task of either AWS service.
+// GetTask returns a task of either AWS service.
 func (c *Client) GetTask(ctx context.Context, request *taskgatev1.GetTaskRequest) (*taskgatev1.Task, error) {
-	answer, err := asked(ctx, request, c.tasks.GetTask)
-	return answer.GetTask(), err
+	response, err := invoke(ctx, request, c.tasks.GetTask)
+	return response.GetTask(), err
 }
 
-// TaskResult is what became of one name of [Client.BatchGetTasks]: a task, or the error that
-// GetTask would have given.
+// TaskResult is the result of [Client.BatchGetTasks] for one name: a task, or the error that
+// [Client.GetTask] would return.
 type TaskResult struct {
 	Task *taskgatev1.Task
 	Err  error
 }
 
-// BatchGetTasks reads any number of tasks of both AWS services. The results are in the order of the
-// names; there are none where none of the tasks could be had.
+// BatchGetTasks returns any number of tasks of both AWS services, in the order of their names. It
+// makes a call for every thousand names, and returns an error if a call fails as a whole.
 func (c *Client) BatchGetTasks(
 	ctx context.Context, request *taskgatev1.BatchGetTasksRequest,
 ) ([]TaskResult, error) {
@@ -72,11 +72,11 @@ func (c *Client) BatchGetTasks(
 			View:   request.GetView(),
 			MaxAge: request.GetMaxAge(),
 		}
-		answer, err := asked(ctx, part, c.tasks.BatchGetTasks)
+		response, err := invoke(ctx, part, c.tasks.BatchGetTasks)
 		if err != nil {
 			return nil, err
 		}
-		for _, each := range answer.GetResults() {
+		for _, each := range response.GetResults() {
 			if each.GetError() != nil {
 				results = append(results, TaskResult{Err: errorOfStatus(each.GetError())})
 			} else {
@@ -87,54 +87,53 @@ func (c *Client) BatchGetTasks(
 	return results, nil
 }
 
-// ListTasks lists the tasks of a queue, a job, a step or a run, and asks for page after page by
-// itself.
+// ListTasks lists the tasks of a queue, job, step or run. The listing fetches pages as needed.
 func (c *Client) ListTasks(ctx context.Context, request *taskgatev1.ListTasksRequest) *TaskListing {
 	return newTaskListing(ctx, request, c.tasks.ListTasks)
 }
 
-// SummarizeTasks counts the tasks of a job, a step or a run by state.
+// SummarizeTasks counts the tasks of a job, step or run by state.
 func (c *Client) SummarizeTasks(
 	ctx context.Context, request *taskgatev1.SummarizeTasksRequest,
 ) (*taskgatev1.SummarizeTasksResponse, error) {
-	return asked(ctx, request, c.tasks.SummarizeTasks)
+	return invoke(ctx, request, c.tasks.SummarizeTasks)
 }
 
-// CancelTask ends a task of Deadline Cloud. With a request id it is safe to call again.
+// CancelTask cancels a task of Deadline Cloud. With a request id the call is idempotent.
 func (c *Client) CancelTask(
 	ctx context.Context, request *taskgatev1.CancelTaskRequest,
 ) (*taskgatev1.Task, error) {
-	answer, err := asked(ctx, request, c.tasks.CancelTask)
-	return answer.GetTask(), err
+	response, err := invoke(ctx, request, c.tasks.CancelTask)
+	return response.GetTask(), err
 }
 
 // RetryTask queues a task of Deadline Cloud again.
 func (c *Client) RetryTask(
 	ctx context.Context, request *taskgatev1.RetryTaskRequest,
 ) (*taskgatev1.Task, error) {
-	answer, err := asked(ctx, request, c.tasks.RetryTask)
-	return answer.GetTask(), err
+	response, err := invoke(ctx, request, c.tasks.RetryTask)
+	return response.GetTask(), err
 }
 
-// SuspendTask holds a task of Deadline Cloud.
+// SuspendTask suspends a task of Deadline Cloud.
 func (c *Client) SuspendTask(
 	ctx context.Context, request *taskgatev1.SuspendTaskRequest,
 ) (*taskgatev1.Task, error) {
-	answer, err := asked(ctx, request, c.tasks.SuspendTask)
-	return answer.GetTask(), err
+	response, err := invoke(ctx, request, c.tasks.SuspendTask)
+	return response.GetTask(), err
 }
 
-// BatchUpdateTasks cancels, retries and suspends up to 1,000 tasks. It gives, by the task's name, the
-// error that the single method would have given, or nil.
+// BatchUpdateTasks cancels, retries and suspends up to 1,000 tasks. It returns, by the task's name,
+// the error that the single method would return, or nil.
 func (c *Client) BatchUpdateTasks(
 	ctx context.Context, request *taskgatev1.BatchUpdateTasksRequest,
 ) (map[string]error, error) {
-	answer, err := asked(ctx, request, c.tasks.BatchUpdateTasks)
+	response, err := invoke(ctx, request, c.tasks.BatchUpdateTasks)
 	if err != nil {
 		return nil, err
 	}
-	results := make(map[string]error, len(answer.GetResults()))
-	for _, each := range answer.GetResults() {
+	results := make(map[string]error, len(response.GetResults()))
+	for _, each := range response.GetResults() {
 		results[each.GetName()] = nil
 		if each.GetError() != nil {
 			results[each.GetName()] = errorOfStatus(each.GetError())
@@ -143,38 +142,38 @@ func (c *Client) BatchUpdateTasks(
 	return results, nil
 }
 
-// GetServerInfo tells what the server is and which AWS services it can serve now.
+// GetServerInfo returns the server's version, and which AWS services it can call now.
 func (c *Client) GetServerInfo(ctx context.Context) (*taskgatev1.GetServerInfoResponse, error) {
-	return asked(ctx, &taskgatev1.GetServerInfoRequest{}, c.tasks.GetServerInfo)
+	return invoke(ctx, &taskgatev1.GetServerInfoRequest{}, c.tasks.GetServerInfo)
 }
 
-// IsServing tells whether a gRPC service of the server can be used now, by its full name, or the
-// server as a whole, by the empty name.
+// IsServing reports whether a gRPC service of the server is serving, given its full name, or the
+// server as a whole, given the empty name.
 func (c *Client) IsServing(ctx context.Context, service string) (bool, error) {
-	answer, err := asked(ctx, &healthpb.HealthCheckRequest{Service: service}, c.health.Check)
-	return answer.GetStatus() == healthpb.HealthCheckResponse_SERVING, err
+	response, err := invoke(ctx, &healthpb.HealthCheckRequest{Service: service}, c.health.Check)
+	return response.GetStatus() == healthpb.HealthCheckResponse_SERVING, err
 }
 
-// asked makes a unary call, and tells its error.
-func asked[Request, Answer any](
+// invoke makes a unary call and converts its error.
+func invoke[Request, Response any](
 	ctx context.Context, request Request,
-	call func(context.Context, Request, ...grpc.CallOption) (Answer, error),
-) (Answer, error) {
-	answer, err := call(ctx, request)
-	return answer, told(err)
+	call func(context.Context, Request, ...grpc.CallOption) (Response, error),
+) (Response, error) {
+	response, err := call(ctx, request)
+	return response, converted(err)
 }
 
-// limitedConnection ends unary calls after DefaultTimeLimit if their context has no deadline.
-type limitedConnection struct{ *grpc.ClientConn }
+// timeoutConnection adds DefaultTimeout to unary calls whose context has no deadline.
+type timeoutConnection struct{ *grpc.ClientConn }
 
 // Invoke makes a unary call.
-func (c limitedConnection) Invoke(
-	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
+func (c timeoutConnection) Invoke(
+	ctx context.Context, method string, request, response any, options ...grpc.CallOption,
 ) error {
-	if _, has := ctx.Deadline(); !has {
-		bounded, cancel := context.WithTimeout(ctx, DefaultTimeLimit)
+	if _, ok := ctx.Deadline(); !ok {
+		bounded, cancel := context.WithTimeout(ctx, DefaultTimeout)
 		defer cancel()
 		ctx = bounded
 	}
-	return c.ClientConn.Invoke(ctx, method, request, answer, options...)
+	return c.ClientConn.Invoke(ctx, method, request, response, options...)
 }

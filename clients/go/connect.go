@@ -16,15 +16,15 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	_ "google.golang.org/grpc/health" // of the servers, where calls are balanced
+	_ "google.golang.org/grpc/health" // client-side health checks, for load balancing
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 )
 
 const (
-	// A thousand tasks, each with AWS's own answer, are more than the 4 MiB that gRPC starts with.
+	// A thousand tasks with AWS's own messages exceed gRPC's default of 4 MiB.
 	maxMessageBytes = 64 * 1024 * 1024
-	// gRPC would wait for up to two minutes before it tries to reach a server again.
+	// gRPC waits up to two minutes between attempts to connect by default.
 	maxReconnectBackoff = 5 * time.Second
 	keepaliveTime       = 30 * time.Second
 	keepaliveTimeout    = 10 * time.Second
@@ -35,21 +35,20 @@ const (
 //go:embed service-config.json
 var serviceConfig string
 
-// TLS says how a connection is encrypted. Files are PEM and are read by [Connect].
+// TLS has the options of an encrypted connection. Its files are PEM, and are read by [Connect].
 type TLS struct {
-	// CA is a file with who must have signed the server's certificate; empty: the system's authorities.
+	// CA is a file of CA certificates that sign the server's certificate; empty for those of the system.
 	CA string
-	// Certificate and Key are files with the client's own, for a server that asks for one (mTLS).
+	// Certificate and Key are files of the client's certificate, for a server that requires one (mTLS).
 	Certificate, Key string
-	// ServerName is the name in the server's certificate, where the address has another.
+	// ServerName is the name in the server's certificate, if it differs from the address.
 	ServerName string
 }
 
-// TokenSource gives the bearer token for a call. It is asked for each.
+// TokenSource returns the bearer token for a call. The client calls it for each call.
 type TokenSource func(context.Context) (string, error)
 
-// TokenFile reads the token from a file for each call: who rotates it, such as Kubernetes, tells
-// nobody.
+// TokenFile reads the token from a file for each call, as its token may be rotated.
 func TokenFile(path string) TokenSource {
 	return func(context.Context) (string, error) {
 		token, err := os.ReadFile(path)
@@ -57,7 +56,7 @@ func TokenFile(path string) TokenSource {
 	}
 }
 
-// StaticToken gives always the same token.
+// StaticToken always returns the same token.
 func StaticToken(token string) TokenSource {
 	return func(context.Context) (string, error) { return token, nil }
 }
@@ -71,64 +70,66 @@ type settings struct {
 	dial    []grpc.DialOption
 }
 
-// Option changes how [Connect] connects.
+// Option is an option of [Connect].
 type Option func(*settings)
 
 // WithTLS encrypts the connection. TLS{} is for a server with a public certificate.
-func WithTLS(how TLS) Option { return func(s *settings) { s.tls = &how } }
+func WithTLS(options TLS) Option { return func(s *settings) { s.tls = &options } }
 
-// WithToken says who calls. It needs [WithTLS].
+// WithToken sends the caller's bearer token with each call. It requires [WithTLS].
 func WithToken(source TokenSource) Option { return func(s *settings) { s.token = source } }
 
-// WithTarget picks the AWS account and region to call, by the server's name for it.
+// WithTarget selects the AWS account and region to call, by the name that the server gives it.
 func WithTarget(name string) Option { return func(s *settings) { s.target = name } }
 
-// WithBalancing calls all the servers of a dns:/// address in turn, each while it says that it
-// serves. Not for a proxy, which balances itself.
+// WithBalancing calls all servers of a dns:/// address in turn, as long as their health service
+// reports that they serve. Do not use it with a proxy, which balances the load itself.
 func WithBalancing() Option { return func(s *settings) { s.balance = true } }
 
-// WithDialOptions adds options of gRPC's own, such as stats handlers.
+// WithDialOptions adds options of gRPC, such as stats handlers.
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return func(s *settings) { s.dial = append(s.dial, options...) }
 }
 
-// Connect gives a client of the server at an address (host:port, or what else gRPC knows), in
-// plaintext unless WithTLS is among the options. Nothing is sent until the first call.
+// Connect returns a client of the server at an address: host:port, or another form of gRPC. The
+// connection is in plaintext unless WithTLS is among the options. The client connects with its first
+// call.
 //
-// Reads that find a connection or a server gone are made again, a few times within a second or two.
+// Reads that fail because a connection or server was lost are retried, a few times within a second
+// or two.
 func Connect(address string, options ...Option) (*Client, error) {
-	chosen := settings{timing: realTiming()}
+	config := settings{timing: realTiming()}
 	for _, option := range options {
-		option(&chosen)
+		option(&config)
 	}
-	transport, err := chosen.credentials()
+	transport, err := config.credentials()
 	if err != nil {
 		return nil, err
 	}
 	dial := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
-		grpc.WithDefaultServiceConfig(configFor(chosen.balance)),
+		grpc.WithDefaultServiceConfig(configFor(config.balance)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
 		grpc.WithConnectParams(connectParams()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-	}, chosen.dial...)
-	if chosen.token != nil {
-		dial = append(dial, grpc.WithPerRPCCredentials(bearer{chosen.token}))
+	}, config.dial...)
+	if config.token != nil {
+		dial = append(dial, grpc.WithPerRPCCredentials(bearer{config.token}))
 	}
-	if chosen.target != "" {
-		dial = append(dial, sendsTarget(chosen.target)...)
+	if config.target != "" {
+		dial = append(dial, targetOptions(config.target)...)
 	}
 	connection, err := grpc.NewClient(address, dial...)
 	if err != nil {
 		return nil, fmt.Errorf("taskgate: %w", err)
 	}
-	return newClient(connection, chosen.timing), nil
+	return newClient(connection, config.timing), nil
 }
 
 func (s *settings) credentials() (credentials.TransportCredentials, error) {
 	if s.tls == nil {
 		if s.token != nil {
-			return nil, errors.New("taskgate: a token needs TLS: everybody on the way could read it")
+			return nil, errors.New("taskgate: a token requires TLS; in plaintext anyone on the network can read it")
 		}
 		return insecure.NewCredentials(), nil
 	}
@@ -136,22 +137,22 @@ func (s *settings) credentials() (credentials.TransportCredentials, error) {
 	if s.tls.CA != "" {
 		pem, err := os.ReadFile(s.tls.CA)
 		if err != nil {
-			return nil, fmt.Errorf("taskgate: the authorities' file: %w", err)
+			return nil, fmt.Errorf("taskgate: the CA file: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("taskgate: %s has no certificate", s.tls.CA)
+			return nil, fmt.Errorf("taskgate: the CA file %s has no certificate", s.tls.CA)
 		}
 	}
 	if (s.tls.Certificate == "") != (s.tls.Key == "") {
-		return nil, errors.New("taskgate: a client certificate needs its key, and a key its certificate")
+		return nil, errors.New("taskgate: a client certificate and its key have to be given together")
 	}
 	if s.tls.Certificate != "" {
-		own, err := tls.LoadX509KeyPair(s.tls.Certificate, s.tls.Key)
+		certificate, err := tls.LoadX509KeyPair(s.tls.Certificate, s.tls.Key)
 		if err != nil {
 			return nil, fmt.Errorf("taskgate: the client's certificate: %w", err)
 		}
-		config.Certificates = []tls.Certificate{own}
+		config.Certificates = []tls.Certificate{certificate}
 	}
 	return credentials.NewTLS(config), nil
 }
@@ -163,29 +164,29 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 	if err != nil {
 		return nil, err
 	}
-	// What gRPC says of such a token may have the whole token in it.
+	// gRPC would check it, too, but its error message may contain the token.
 	if strings.ContainsFunc(token, func(each rune) bool { return each < ' ' || each > '~' }) {
-		return nil, errors.New("the token has characters that cannot be sent")
+		return nil, errors.New("the token has characters that cannot be sent; use printable ASCII")
 	}
 	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 
 func (bearer) RequireTransportSecurity() bool { return true }
 
-func sendsTarget(target string) []grpc.DialOption {
-	with := func(ctx context.Context) context.Context {
+func targetOptions(target string) []grpc.DialOption {
+	withTarget := func(ctx context.Context) context.Context {
 		return metadata.AppendToOutgoingContext(ctx, targetKey, target)
 	}
 	return []grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, request, reply any,
 			connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
 		) error {
-			return invoke(with(ctx), method, request, reply, connection, options...)
+			return invoke(withTarget(ctx), method, request, reply, connection, options...)
 		}),
 		grpc.WithChainStreamInterceptor(func(ctx context.Context, description *grpc.StreamDesc,
 			connection *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption,
 		) (grpc.ClientStream, error) {
-			return open(with(ctx), description, connection, method, options...)
+			return open(withTarget(ctx), description, connection, method, options...)
 		}),
 	}
 }
@@ -196,21 +197,21 @@ func connectParams() grpc.ConnectParams {
 	return params
 }
 
-// configFor is the service config that all languages share, without what is for many servers where
-// there is one.
+// configFor returns the service config that all languages share, with load balancing only if balance
+// is true.
 func configFor(balance bool) string {
 	if balance {
 		return serviceConfig
 	}
 	var whole map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(serviceConfig), &whole); err != nil {
-		panic(err) // it is part of this package
+		panic(err) // the JSON is embedded in this package
 	}
 	delete(whole, "loadBalancingConfig")
 	delete(whole, "healthCheckConfig")
 	config, err := json.Marshal(whole)
 	if err != nil {
-		panic(err) // it was JSON a moment ago
+		panic(err) // it was unmarshalled above
 	}
 	return string(config)
 }

@@ -8,10 +8,10 @@
 //	defer client.Close()
 //	task, err := client.GetTask(ctx, &taskgatev1.GetTaskRequest{Name: "omics/runs/1234567/tasks/7654321"})
 //
-// Requests and answers are the generated messages of gen/v1. Errors are [*Error]s, with the details
-// unpacked. Calls end with their context; those whose context has no deadline end after
-// [DefaultTimeLimit], but for watches, waits and logs, which go on across lost connections.
+// Requests and responses are the generated messages of gen/v1. Errors are of type [*Error], with their
+// details unpacked. Calls end with their context. Unary calls whose context has no deadline have a
+// timeout of [DefaultTimeout]; watches, waits and logs have none, and resume when a call breaks.
 //
-// An enum word or a union member that is newer than this package is data: a number, or a field that
-// is not set, never an error.
+// Enum values and union members that are newer than this package are not errors: an enum is a number,
+// and a union is not set.
 package taskgate

@@ -12,46 +12,46 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Violation is what is wrong with one field of a request.
+// Violation is an invalid field of a request.
 type Violation struct {
 	Field       string
 	Description string
 }
 
-// Resource is the thing that is missing or in conflict.
+// Resource is a resource that is missing or in conflict.
 type Resource struct {
 	Type string
 	ID   string
 }
 
-// Error is a call that Taskgate answered with an error, or could not answer, with its details
-// unpacked. It is context.Canceled and context.DeadlineExceeded for errors.Is where its code says so.
+// Error is the error of a call that failed, on the server or on the way to it. For errors.Is it is
+// context.Canceled or context.DeadlineExceeded if it has that code.
 type Error struct {
 	Code    codes.Code
 	Message string
-	// Reason is AWS's error code or Taskgate's own reason, such as RESOURCE_NOT_FOUND_EXCEPTION.
+	// Reason is AWS's error code or Taskgate's reason, such as RESOURCE_NOT_FOUND_EXCEPTION.
 	Reason string
-	// Domain says whose word the reason is: deadline.amazonaws.com, omics.amazonaws.com or taskgate.
+	// Domain is the origin of the reason: deadline.amazonaws.com, omics.amazonaws.com or taskgate.
 	Domain   string
 	Metadata map[string]string
-	// Violations are all the fields of the request that are wrong.
+	// Violations are all invalid fields of the request.
 	Violations []Violation
-	// RetryAfter is how long to wait before trying again, where it is known.
+	// RetryAfter is how long to wait before a retry; nil if unknown.
 	RetryAfter *time.Duration
-	// Resource is nil where there is none to name.
+	// Resource is the resource that is missing or in conflict; nil if there is none.
 	Resource *Resource
-	// Quota is the id of the AWS quota that was exceeded.
+	// Quota is the id of the exceeded AWS quota.
 	Quota string
-	// RequestID is AWS's id of the request if there was one, else Taskgate's id of the call.
+	// RequestID is AWS's request id if AWS was called, otherwise Taskgate's id of the call.
 	RequestID string
 }
 
-// Error gives the code and the message.
+// Error returns the code and the message.
 func (e *Error) Error() string {
 	return fmt.Sprintf("taskgate: %s: %s", e.Code, e.Message)
 }
 
-// Is tells the two errors of package context by the code.
+// Is reports whether target is the error of package context that corresponds to the code.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case context.Canceled:
@@ -63,13 +63,13 @@ func (e *Error) Is(target error) bool {
 	}
 }
 
-// GRPCStatus lets status.FromError and status.Code read the error.
+// GRPCStatus makes status.FromError and status.Code work with the error.
 func (e *Error) GRPCStatus() *status.Status {
 	return status.New(e.Code, e.Message)
 }
 
-// ErrorOf unpacks what a call of any gRPC stub has returned, such as one of Client.Deadline. It is
-// nil for nil, and works for servers of other makes too.
+// ErrorOf converts the error of any gRPC stub, such as Client.Deadline, also of other servers than
+// Taskgate. It returns nil for nil.
 func ErrorOf(err error) *Error {
 	if err == nil {
 		return nil
@@ -84,12 +84,12 @@ func ErrorOf(err error) *Error {
 	return errorOfStatus(status.Convert(err).Proto())
 }
 
-func errorOfStatus(told *statuspb.Status) *Error {
-	unpacked := &Error{Code: codes.Code(uint32(told.GetCode())), Message: told.GetMessage()}
-	for _, packed := range told.GetDetails() {
+func errorOfStatus(failed *statuspb.Status) *Error {
+	unpacked := &Error{Code: codes.Code(uint32(failed.GetCode())), Message: failed.GetMessage()}
+	for _, packed := range failed.GetDetails() {
 		detail, err := packed.UnmarshalNew()
 		if err != nil {
-			continue // a kind of detail that is newer than this package
+			continue // malformed, or a type that is newer than this package
 		}
 		unpacked.add(detail)
 	}
@@ -120,8 +120,9 @@ func (e *Error) add(detail any) {
 	}
 }
 
-// told gives an error of gRPC as one of ours; nil stays nil, which a nil *Error in an error would not.
-func told(err error) error {
+// converted returns an error of gRPC as an *Error. It returns nil for nil, unlike a nil *Error in an
+// error.
+func converted(err error) error {
 	if err == nil {
 		return nil
 	}

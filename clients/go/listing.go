@@ -12,14 +12,15 @@ import (
 	taskgatev1 "github.com/taskgate/taskgate/clients/go/gen/v1"
 )
 
-type askForPage = func(
+type fetchPage = func(
 	context.Context, *taskgatev1.ListTasksRequest, ...grpc.CallOption,
 ) (*taskgatev1.ListTasksResponse, error)
 
-// TaskListing goes through tasks and asks for a page when it has none left. It is for one goroutine.
+// TaskListing is an iterator over tasks, which fetches pages as needed. It is not safe for concurrent
+// use.
 type TaskListing struct {
 	ctx              context.Context
-	ask              askForPage
+	fetch            fetchPage
 	request          *taskgatev1.ListTasksRequest
 	tasks            []*taskgatev1.Task
 	done             bool
@@ -27,11 +28,11 @@ type TaskListing struct {
 	incompleteReason *string
 }
 
-func newTaskListing(ctx context.Context, request *taskgatev1.ListTasksRequest, ask askForPage) *TaskListing {
-	return &TaskListing{ctx: ctx, ask: ask, request: proto.CloneOf(request)}
+func newTaskListing(ctx context.Context, request *taskgatev1.ListTasksRequest, fetch fetchPage) *TaskListing {
+	return &TaskListing{ctx: ctx, fetch: fetch, request: proto.CloneOf(request)}
 }
 
-// All gives the tasks for a range loop, and in the end the error if there was one.
+// All returns an iterator over the tasks. If it fails, its last pair has the error.
 func (l *TaskListing) All() iter.Seq2[*taskgatev1.Task, error] {
 	return func(yield func(*taskgatev1.Task, error) bool) {
 		for {
@@ -43,26 +44,26 @@ func (l *TaskListing) All() iter.Seq2[*taskgatev1.Task, error] {
 	}
 }
 
-// Next gives the next task, io.EOF after the last one, or an [*Error]: its page could not be had, and
-// asking again asks for the same page.
+// Next returns the next task, io.EOF after the last one, or an [*Error] if its page could not be
+// fetched. After an error, Next requests the same page again.
 func (l *TaskListing) Next() (*taskgatev1.Task, error) {
 	for len(l.tasks) == 0 {
 		if l.done {
 			return nil, io.EOF
 		}
-		page, err := asked(l.ctx, l.request, l.ask)
+		page, err := invoke(l.ctx, l.request, l.fetch)
 		if err != nil {
 			return nil, err
 		}
-		l.take(page)
+		l.add(page)
 	}
 	task := l.tasks[0]
 	l.tasks = l.tasks[1:]
 	return task, nil
 }
 
-// TotalSize is how many tasks the parent has, whatever the filter; false where AWS does not tell, and
-// before the first page.
+// TotalSize returns the number of tasks of the parent, regardless of the filter. It returns false
+// before the first page, and if AWS does not return the number.
 func (l *TaskListing) TotalSize() (int, bool) {
 	if l.totalSize == nil {
 		return 0, false
@@ -70,7 +71,7 @@ func (l *TaskListing) TotalSize() (int, bool) {
 	return int(*l.totalSize), true
 }
 
-// IncompleteReason is why there are tasks that are not listed; empty if all are, known at the end.
+// IncompleteReason returns why the listing omits tasks, known at its end; empty if it is complete.
 func (l *TaskListing) IncompleteReason() string {
 	if l.incompleteReason == nil {
 		return ""
@@ -78,7 +79,7 @@ func (l *TaskListing) IncompleteReason() string {
 	return *l.incompleteReason
 }
 
-func (l *TaskListing) take(page *taskgatev1.ListTasksResponse) {
+func (l *TaskListing) add(page *taskgatev1.ListTasksResponse) {
 	l.tasks = page.GetTasks()
 	if page.TotalSize != nil {
 		l.totalSize = page.TotalSize

@@ -6,33 +6,33 @@ import (
 	"strings"
 )
 
-// ErrName is the error of a name that is none, and of an id that cannot be part of one.
-var ErrName = errors.New("no name")
+// ErrInvalidName is the error of a malformed name, and of an id that cannot be part of a name.
+var ErrInvalidName = errors.New("invalid name")
 
-// Name is the name of a task, or of what has tasks, taken apart into its ids.
+// Name is the name of a task, or of a parent of tasks, as its ids.
 type Name interface {
-	// String gives the name.
+	// String returns the name.
 	String() string
 	form() form
 	ids() []string
 }
 
-// DeadlineQueueName is a queue of an AWS Deadline Cloud farm.
+// DeadlineQueueName is the name of a queue of an AWS Deadline Cloud farm.
 type DeadlineQueueName struct{ Farm, Queue string }
 
-// DeadlineJobName is a render job.
+// DeadlineJobName is the name of a render job.
 type DeadlineJobName struct{ Farm, Queue, Job string }
 
-// DeadlineStepName is a step of a render job.
+// DeadlineStepName is the name of a step of a render job.
 type DeadlineStepName struct{ Farm, Queue, Job, Step string }
 
-// DeadlineTaskName is a task of a render job.
+// DeadlineTaskName is the name of a task of a render job.
 type DeadlineTaskName struct{ Farm, Queue, Job, Step, Task string }
 
-// OmicsRunName is an AWS HealthOmics workflow run.
+// OmicsRunName is the name of an AWS HealthOmics workflow run.
 type OmicsRunName struct{ Run string }
 
-// OmicsTaskName is a task of a workflow run.
+// OmicsTaskName is the name of a task of a workflow run.
 type OmicsTaskName struct{ Run, Task string }
 
 type form struct {
@@ -68,24 +68,24 @@ func (n DeadlineTaskName) String() string  { return join(n) }
 func (n OmicsRunName) String() string      { return join(n) }
 func (n OmicsTaskName) String() string     { return join(n) }
 
-// CheckName tells of an id that is empty or has a slash, with an [ErrName].
-func CheckName(name Name) error {
+// ValidateName returns an error that wraps [ErrInvalidName] if an id is empty or contains a slash.
+func ValidateName(name Name) error {
 	for index, id := range name.ids() {
 		if id == "" || strings.Contains(id, "/") {
-			return fmt.Errorf("%w: the id %q under %s is empty or has a slash",
-				ErrName, id, name.form().collections[index])
+			return fmt.Errorf("%w: the id %q in %s is empty or contains a slash",
+				ErrInvalidName, id, name.form().collections[index])
 		}
 	}
 	return nil
 }
 
-// ParseTaskName takes a task's name apart: a [DeadlineTaskName] or an [OmicsTaskName], or an
-// [ErrName].
+// ParseTaskName parses the name of a task. It returns a [DeadlineTaskName] or an [OmicsTaskName], or an
+// error that wraps [ErrInvalidName].
 func ParseTaskName(name string) (Name, error) {
 	return parse(name, []Name{DeadlineTaskName{}, OmicsTaskName{}})
 }
 
-// ParseParentName takes the name of a queue, a job, a step or a run apart, or gives an [ErrName].
+// ParseParentName parses the name of a queue, job, step or run. Errors wrap [ErrInvalidName].
 func ParseParentName(name string) (Name, error) {
 	return parse(name, []Name{DeadlineStepName{}, DeadlineJobName{}, DeadlineQueueName{}, OmicsRunName{}})
 }
@@ -95,15 +95,15 @@ func parse(name string, kinds []Name) (Name, error) {
 	parts := strings.Split(rest, "/")
 	forms := make([]string, 0, len(kinds))
 	for _, kind := range kinds {
-		if service == kind.form().service && fits(parts, kind.form().collections) {
-			return filled(kind, parts), nil
+		if service == kind.form().service && matches(parts, kind.form().collections) {
+			return fill(kind, parts), nil
 		}
 		forms = append(forms, kind.form().String())
 	}
-	return nil, fmt.Errorf("%w: %q; it must have the form %s", ErrName, name, strings.Join(forms, " or "))
+	return nil, fmt.Errorf("%w: %q; the form is %s", ErrInvalidName, name, strings.Join(forms, " or "))
 }
 
-func fits(parts, collections []string) bool {
+func matches(parts, collections []string) bool {
 	if len(parts) != 2*len(collections) {
 		return false
 	}
@@ -115,7 +115,7 @@ func fits(parts, collections []string) bool {
 	return true
 }
 
-func filled(kind Name, parts []string) Name {
+func fill(kind Name, parts []string) Name {
 	id := func(index int) string { return parts[2*index+1] }
 	switch kind.(type) {
 	case DeadlineTaskName:

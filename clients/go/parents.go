@@ -10,23 +10,24 @@ import (
 	taskgatev1 "github.com/taskgate/taskgate/clients/go/gen/v1"
 )
 
-// parentKey tells proxies, which cannot read messages, which job or run a call is about. One that
-// hashes it sends all calls about one job to one replica. The server does not read it.
+// parentKey is the metadata key of the job or run that a call is about, for proxies, which cannot read
+// messages. A proxy that hashes it routes all calls about one job to one replica. The server does not
+// read it.
 const parentKey = "taskgate-parent"
 
-// parentTelling is a connection whose unary calls tell their parent. A stream has no request yet when
-// it is opened: who opens one does so in a context of tellingParent.
-type parentTelling struct{ grpc.ClientConnInterface }
+// parentConnection adds the parent to the metadata of unary calls. A stream has no request yet when it
+// is opened; its caller uses withParent.
+type parentConnection struct{ grpc.ClientConnInterface }
 
 // Invoke makes a unary call.
-func (c parentTelling) Invoke(
-	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
+func (c parentConnection) Invoke(
+	ctx context.Context, method string, request, response any, options ...grpc.CallOption,
 ) error {
-	return c.ClientConnInterface.Invoke(tellingParent(ctx, request), method, request, answer, options...)
+	return c.ClientConnInterface.Invoke(withParent(ctx, request), method, request, response, options...)
 }
 
-// tellingParent gives a context for a call with a request.
-func tellingParent(ctx context.Context, request any) context.Context {
+// withParent returns the context for a call, with the parent of its request.
+func withParent(ctx context.Context, request any) context.Context {
 	parent := sharedParent(request)
 	if parent == "" {
 		return ctx
@@ -34,8 +35,7 @@ func tellingParent(ctx context.Context, request any) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, parentKey, parent)
 }
 
-// sharedParent gives the one parent of all that a request names; empty where there are several, or
-// none.
+// sharedParent returns the parent that all names in a request share; empty if there is none.
 func sharedParent(request any) string {
 	shared := ""
 	for index, name := range namesIn(request) {
@@ -45,14 +45,14 @@ func sharedParent(request any) string {
 		}
 		shared = parent
 	}
-	// Metadata takes nothing else, and such a name is none: the server says so.
+	// Metadata has to be printable ASCII. No valid name is anything else; the server rejects it.
 	if strings.ContainsFunc(shared, func(each rune) bool { return each < ' ' || each > '~' }) {
 		return ""
 	}
 	return shared
 }
 
-// parentOf gives the job or run in a name of it, of a step or of a task; any other name as it is.
+// parentOf returns the job or run in the name of a job, run, step or task; any other name unchanged.
 func parentOf(name string) string {
 	parts := strings.Split(name, "/")
 	for index := 1; index < len(parts); index += 2 {
@@ -63,21 +63,21 @@ func parentOf(name string) string {
 	return name
 }
 
-// namesIn gives the names in whichever of the fields the request has.
+// namesIn returns the names in whichever of these fields the request has.
 func namesIn(request any) []string {
 	var names []string
-	if named, has := request.(interface{ GetName() string }); has && named.GetName() != "" {
+	if named, ok := request.(interface{ GetName() string }); ok && named.GetName() != "" {
 		names = append(names, named.GetName())
 	}
-	if child, has := request.(interface{ GetParent() string }); has && child.GetParent() != "" {
+	if child, ok := request.(interface{ GetParent() string }); ok && child.GetParent() != "" {
 		names = append(names, child.GetParent())
 	}
-	if batch, has := request.(interface{ GetNames() []string }); has {
+	if batch, ok := request.(interface{ GetNames() []string }); ok {
 		names = append(names, batch.GetNames()...)
 	}
-	if changes, has := request.(interface {
+	if changes, ok := request.(interface {
 		GetUpdates() []*taskgatev1.TaskUpdate
-	}); has {
+	}); ok {
 		for _, update := range changes.GetUpdates() {
 			names = append(names, update.GetName())
 		}

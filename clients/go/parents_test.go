@@ -14,7 +14,7 @@ const (
 	testRun = "omics/runs/1234567"
 )
 
-func TestAPartIsToldAsItsJobOrRun(t *testing.T) {
+func TestParentOfNameIsItsJobOrRun(t *testing.T) {
 	for name, want := range map[string]string{
 		testJob + "/steps/step-4/tasks/task-5": testJob,
 		testJob + "/steps/step-4":              testJob,
@@ -27,12 +27,12 @@ func TestAPartIsToldAsItsJobOrRun(t *testing.T) {
 		"no name":    "no name",
 	} {
 		if parent := parentOf(name); parent != want {
-			t.Errorf("%q is told as %q", name, parent)
+			t.Errorf("parentOf(%q) is %q", name, parent)
 		}
 	}
 }
 
-func TestTheParentOfARequest(t *testing.T) {
+func TestSharedParentOfRequest(t *testing.T) {
 	names := []string{testRun + "/tasks/0", testRun + "/tasks/1", testRun + "/tasks/2"}
 	var updates []*taskgatev1.TaskUpdate
 	for _, name := range names {
@@ -63,21 +63,21 @@ func TestTheParentOfARequest(t *testing.T) {
 	} {
 		for _, request := range requests {
 			if parent := sharedParent(request); parent != want {
-				t.Errorf("%v is told as %q, not %q", request, parent, want)
+				t.Errorf("sharedParent(%v) is %q, want %q", request, parent, want)
 			}
 		}
 	}
 }
 
-func TestTheParentGoesWithTheCallersMetadata(t *testing.T) {
+func TestParentIsSentBesideOtherMetadata(t *testing.T) {
 	ctx := metadata.AppendToOutgoingContext(context.Background(), "trace", "1")
 	sent, _ := metadata.FromOutgoingContext(
-		tellingParent(ctx, &taskgatev1.GetTaskRequest{Name: testRun + "/tasks/8"}),
+		withParent(ctx, &taskgatev1.GetTaskRequest{Name: testRun + "/tasks/8"}),
 	)
 	if len(sent) != 2 || sent.Get("trace")[0] != "1" || sent.Get(parentKey)[0] != testRun {
-		t.Errorf("%v is sent", sent)
+		t.Errorf("metadata is %v", sent)
 	}
-	if tellingParent(ctx, &taskgatev1.GetServerInfoRequest{}) != ctx {
-		t.Error("a call about nothing tells something")
+	if withParent(ctx, &taskgatev1.GetServerInfoRequest{}) != ctx {
+		t.Error("a request without names has a parent")
 	}
 }

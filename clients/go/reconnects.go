@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	firstDelay   = time.Second
-	longestDelay = 10 * time.Second
-	patience     = 5 * time.Minute
+	firstDelay = time.Second
+	maxDelay   = 10 * time.Second
+	patience   = 5 * time.Minute
 
 	serverStopping = "SERVER_STOPPING"
 )
 
-// timing is where time and chance come from.
+// timing has the clock, sleep and randomness of a client.
 type timing struct {
 	now    func() time.Time
 	sleep  func(context.Context, time.Duration) error
@@ -41,55 +41,54 @@ func realTiming() timing {
 	}
 }
 
-// reconnects decides, failure by failure, whether to go on and after how long. It is free of clock
-// and network. A server that was never reached is not waited for, so that a wrong address shows at
-// once.
+// reconnects decides after each failure whether to call again, and after what delay. It reads no clock
+// and does no input or output. A server that has never responded is not retried, so that a wrong
+// address fails immediately.
 type reconnects struct {
-	random   func() float64
-	contact  time.Time
-	moved    time.Time
-	failures int
+	random             func() float64
+	lastResponse       time.Time // zero before the first one
+	leftStoppingServer time.Time
+	failures           int
 }
 
-// reached notes that the server has answered.
+// reached records a response of the server.
 func (r *reconnects) reached(now time.Time) {
-	r.contact = now
+	r.lastResponse = now
 	r.failures = 0
 }
 
-// delayAfter is how long to wait before the next attempt; false for an error that is final, or when
-// the patience is at an end.
+// delayAfter returns the delay before the next attempt. It returns false if the error is final or the
+// patience is exhausted.
 //
-// Full jitter: the many callers of one server that is lost must not come back all at once. One that
-// stops has said so before it let its callers go, and has others take them: there is nothing to wait
-// for, the first time.
+// Delays have full jitter, so that the clients of a lost server do not all return at once. A server that
+// announces its shutdown has other replicas to take over its clients, so the first such delay is zero.
 func (r *reconnects) delayAfter(failure *Error, now time.Time) (time.Duration, bool) {
-	if r.contact.IsZero() || now.Sub(r.contact) > patience || !passes(failure) {
+	if r.lastResponse.IsZero() || now.Sub(r.lastResponse) > patience || !isTransient(failure) {
 		return 0, false
 	}
 	r.failures++
-	if failure.Reason == serverStopping && now.Sub(r.moved) > firstDelay {
-		r.moved = now
+	if failure.Reason == serverStopping && now.Sub(r.leftStoppingServer) > firstDelay {
+		r.leftStoppingServer = now
 		return 0, true
 	}
-	longest := min(float64(longestDelay), float64(firstDelay)*math.Pow(2, float64(r.failures-1)))
-	delay := time.Duration(r.random() * longest)
+	limit := min(float64(maxDelay), float64(firstDelay)*math.Pow(2, float64(r.failures-1)))
+	delay := time.Duration(r.random() * limit)
 	if failure.RetryAfter != nil {
 		delay = max(delay, *failure.RetryAfter)
 	}
 	return delay, true
 }
 
-// passes tells whether a failure may pass by itself.
-func passes(failure *Error) bool {
+// isTransient reports whether a failure is worth another call.
+func isTransient(failure *Error) bool {
 	switch failure.Code {
 	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
-		// Canceled, not by us: what a server, or a proxy, that stops does to the streams it still has.
+		// Canceled, not by this client: servers and proxies end their open streams so at shutdown.
 		return true
 	case codes.ResourceExhausted:
 		return failure.RetryAfter != nil
 	case codes.Internal, codes.Unknown:
-		// What gRPC makes of a stream that a proxy has reset. Taskgate's own have a reason.
+		// gRPC's codes for a stream that a proxy has reset. Taskgate's own errors have a reason.
 		return failure.Reason == ""
 	default:
 		return false

@@ -17,28 +17,28 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func unavailable() *Error { return &Error{Code: codes.Unavailable} }
 
-func TestAServerThatWasNeverReachedIsNotWaitedFor(t *testing.T) {
+func TestServerThatNeverRespondedIsNotRetried(t *testing.T) {
 	policy := reconnects{random: func() float64 { return 1 }}
 	if _, ok := policy.delayAfter(unavailable(), start); ok {
-		t.Error("it is waited for")
+		t.Error("there is a delay")
 	}
 }
 
-func TestDelaysGrowToTenSecondsAndPatienceEnds(t *testing.T) {
+func TestDelaysGrowToTenSecondsForFiveMinutes(t *testing.T) {
 	policy := reconnects{random: func() float64 { return 1 }}
 	policy.reached(start)
 	for _, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
 		delay, ok := policy.delayAfter(unavailable(), start.Add(time.Minute))
 		if !ok || delay != want*time.Second {
-			t.Errorf("%v, not %d s", delay, want)
+			t.Errorf("delay is %v, want %d s", delay, want)
 		}
 	}
 	if _, ok := policy.delayAfter(unavailable(), start.Add(6*time.Minute)); ok {
-		t.Error("after five minutes it goes on")
+		t.Error("there is a delay after five minutes")
 	}
 }
 
-func TestWhatIsFinalIsNotTriedAgain(t *testing.T) {
+func TestFinalErrorsAreNotRetried(t *testing.T) {
 	for _, failure := range []*Error{
 		{Code: codes.NotFound},
 		{Code: codes.ResourceExhausted},
@@ -47,12 +47,12 @@ func TestWhatIsFinalIsNotTriedAgain(t *testing.T) {
 		policy := reconnects{random: func() float64 { return 1 }}
 		policy.reached(start)
 		if _, ok := policy.delayAfter(failure, start); ok {
-			t.Errorf("%v is tried again", failure)
+			t.Errorf("%v is retried", failure)
 		}
 	}
 }
 
-func TestAServerThatStopsIsLeftAtOnceTheFirstTime(t *testing.T) {
+func TestServerThatShutsDownIsLeftImmediatelyOnce(t *testing.T) {
 	policy := reconnects{random: func() float64 { return 1 }}
 	policy.reached(start)
 	stopping := &Error{Code: codes.Unavailable, Reason: serverStopping}
@@ -63,7 +63,7 @@ func TestAServerThatStopsIsLeftAtOnceTheFirstTime(t *testing.T) {
 	}
 }
 
-func TestATokenWithinASnapshotIsOfNoUse(t *testing.T) {
+func TestTokenWithinSnapshotIsNotSent(t *testing.T) {
 	session := &watchSession{request: &taskgatev1.WatchTasksRequest{Parent: "omics/runs/1"}}
 	for _, response := range []*taskgatev1.WatchTasksResponse{
 		{Event: &taskgatev1.WatchTasksResponse_SnapshotBegin{SnapshotBegin: &taskgatev1.SnapshotBegin{}}},
@@ -78,7 +78,7 @@ func TestATokenWithinASnapshotIsOfNoUse(t *testing.T) {
 	}
 	end := &taskgatev1.WatchTasksResponse_SnapshotEnd{SnapshotEnd: &taskgatev1.SnapshotEnd{}}
 	if events, _ := session.take(&taskgatev1.WatchTasksResponse{Event: end}); len(events) != 0 {
-		t.Errorf("half a snapshot is told: %v", events)
+		t.Errorf("an incomplete snapshot is returned: %v", events)
 	}
 	if _, failure := session.take(&taskgatev1.WatchTasksResponse{ResumeToken: []byte("whole")}); failure != nil {
 		t.Error(failure)
@@ -88,17 +88,17 @@ func TestATokenWithinASnapshotIsOfNoUse(t *testing.T) {
 	}
 }
 
-func TestLinesOfTheLastMomentAreToldOnce(t *testing.T) {
-	session := &logSession{request: &taskgatev1.StreamTaskLogsRequest{}, sameAttempt: true}
+func TestRepeatedLinesOfTheLastTimeAreSkipped(t *testing.T) {
+	session := &logSession{request: &taskgatev1.StreamTaskLogsRequest{}, resumeAttempt: true}
 	line := func(text string) *taskgatev1.LogLine {
 		return &taskgatev1.LogLine{Time: timestamppb.New(start), Message: text}
 	}
 	lines := func(texts ...string) *taskgatev1.StreamTaskLogsResponse {
-		told := &taskgatev1.LogLines{}
+		batch := &taskgatev1.LogLines{}
 		for _, each := range texts {
-			told.Lines = append(told.Lines, line(each))
+			batch.Lines = append(batch.Lines, line(each))
 		}
-		return &taskgatev1.StreamTaskLogsResponse{Part: &taskgatev1.StreamTaskLogsResponse_Lines{Lines: told}}
+		return &taskgatev1.StreamTaskLogsResponse{Part: &taskgatev1.StreamTaskLogsResponse_Lines{Lines: batch}}
 	}
 	session.next()
 	first, _ := session.take(lines("one", "two"))
@@ -109,19 +109,19 @@ func TestLinesOfTheLastMomentAreToldOnce(t *testing.T) {
 	}
 }
 
-func TestErrorsAreThoseOfPackageContext(t *testing.T) {
+func TestErrorsMatchThoseOfPackageContext(t *testing.T) {
 	if !errors.Is(&Error{Code: codes.Canceled}, context.Canceled) {
 		t.Error("not Canceled")
 	}
-	if !errors.Is(told(context.DeadlineExceeded), context.DeadlineExceeded) {
+	if !errors.Is(converted(context.DeadlineExceeded), context.DeadlineExceeded) {
 		t.Error("not DeadlineExceeded")
 	}
-	if told(nil) != nil || ErrorOf(nil) != nil {
-		t.Error("nil is an error")
+	if converted(nil) != nil || ErrorOf(nil) != nil {
+		t.Error("nil becomes an error")
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestNamesAreParsedAndFormatted(t *testing.T) {
 	for _, text := range []string{
 		"deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t", "omics/runs/7/tasks/8",
 	} {
@@ -140,11 +140,11 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "omics", "omics/runs/7", "omics/runs/7/tasks/", "omics/runs/7/tasks/8/9/0"} {
-		if _, err := ParseTaskName(text); !errors.Is(err, ErrName) {
+		if _, err := ParseTaskName(text); !errors.Is(err, ErrInvalidName) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if err := CheckName(OmicsTaskName{Run: "7", Task: "8/9"}); !errors.Is(err, ErrName) {
+	if err := ValidateName(OmicsTaskName{Run: "7", Task: "8/9"}); !errors.Is(err, ErrInvalidName) {
 		t.Error(err)
 	}
 }
@@ -153,7 +153,7 @@ func FuzzNames(f *testing.F) {
 	f.Add("omics/runs/7/tasks/8")
 	f.Add("deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t")
 	f.Fuzz(func(t *testing.T, text string) {
-		if name, err := ParseTaskName(text); err == nil && (name.String() != text || CheckName(name) != nil) {
+		if name, err := ParseTaskName(text); err == nil && (name.String() != text || ValidateName(name) != nil) {
 			t.Errorf("%q became %q", text, name)
 		}
 	})

@@ -12,28 +12,32 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// session is what goes on over many calls: a watch or a log. It is free of input and output.
+// session is what outlives a call: a watch or a log. It does no input or output.
 type session[Response, Event any] interface {
-	// take gives the events in a message, or an error where the call is of no more use.
+	// take returns the events in a response, or an error to end the call.
 	take(response *Response) ([]Event, *Error)
-	// end notes that the server has closed the call, and gives an error if it should not have.
+	// end handles a call that the server has ended, and returns an error if it ended too early.
 	end() *Error
 	finished() bool
-	// silence is how long without a message means that the connection is dead; 0: never.
+	// silence returns after how long without a message the connection counts as dead; 0 for never.
 	silence() time.Duration
 }
 
+// deadlineGrace is how much earlier than the context a server may report that the deadline has passed.
+const deadlineGrace = 100 * time.Millisecond
+
 type openCall[Response any] = func(context.Context) (grpc.ServerStreamingClient[Response], error)
 
-// resumingStream goes on with another call when one breaks. It is for one goroutine, but for close.
+// resumingStream is an iterator over the events of a stream, which calls again when a call breaks. Only
+// close is safe for concurrent use.
 type resumingStream[Response, Event any] struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	open    openCall[Response]
 	session session[Response, Event]
-	// lost gives the event that tells of a break; false for one that needs no telling.
-	lost   func(failure *Error, delay time.Duration, failures int) (Event, bool)
-	timing timing
+	// reconnecting returns the event for a call that broke; false if there is none.
+	reconnecting func(failure *Error, delay time.Duration, failures int) (Event, bool)
+	timing       timing
 
 	reconnects reconnects
 	ready      []Event
@@ -45,16 +49,16 @@ type resumingStream[Response, Event any] struct {
 
 func newResumingStream[Response, Event any](
 	ctx context.Context, timing timing, open openCall[Response], session session[Response, Event],
-	lost func(*Error, time.Duration, int) (Event, bool),
+	reconnecting func(*Error, time.Duration, int) (Event, bool),
 ) *resumingStream[Response, Event] {
-	own, stop := context.WithCancel(ctx)
+	streamCtx, stop := context.WithCancel(ctx)
 	return &resumingStream[Response, Event]{
-		ctx: own, stop: stop, open: open, session: session, lost: lost, timing: timing,
+		ctx: streamCtx, stop: stop, open: open, session: session, reconnecting: reconnecting, timing: timing,
 		reconnects: reconnects{random: timing.random},
 	}
 }
 
-// next gives the next event, io.EOF after the last one, or the error that ended it.
+// next returns the next event, io.EOF after the last one, or the error that ended the stream.
 func (s *resumingStream[Response, Event]) next() (Event, error) {
 	var none Event
 	for len(s.ready) == 0 {
@@ -72,7 +76,7 @@ func (s *resumingStream[Response, Event]) next() (Event, error) {
 	return event, nil
 }
 
-// close ends the call; what waits for an event hears io.EOF.
+// close ends the call; a pending next returns io.EOF.
 func (s *resumingStream[Response, Event]) close() {
 	s.closed.Store(true)
 	s.stop()
@@ -88,28 +92,33 @@ func (s *resumingStream[Response, Event]) advance() error {
 		s.call, s.dropCall = nil, nil
 	}
 	if err := s.ctx.Err(); err != nil {
-		return s.over(err)
+		return s.contextError(err)
+	}
+	deadline, ok := s.ctx.Deadline()
+	if ok && failure.Code == codes.DeadlineExceeded && deadline.Sub(s.timing.now()) < deadlineGrace {
+		return s.contextError(context.DeadlineExceeded)
 	}
 	delay, ok := s.reconnects.delayAfter(failure, s.timing.now())
 	if !ok {
 		return failure
 	}
 	s.delay = delay
-	if event, tell := s.lost(failure, delay, s.reconnects.failures); tell {
+	if event, ok := s.reconnecting(failure, delay, s.reconnects.failures); ok {
 		s.ready = append(s.ready, event)
 	}
 	return nil
 }
 
-// over is what the end of the context means: close, the caller's cancellation, or the time is up.
-func (s *resumingStream[Response, Event]) over(err error) error {
+// contextError returns the error for the end of the context: by close, by the caller, or by its
+// deadline.
+func (s *resumingStream[Response, Event]) contextError(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &Error{Code: codes.DeadlineExceeded, Message: "the time is up"}
+		return &Error{Code: codes.DeadlineExceeded, Message: "timed out"}
 	}
 	if s.closed.Load() {
 		return io.EOF
 	}
-	return &Error{Code: codes.Canceled, Message: "the caller gave up"}
+	return &Error{Code: codes.Canceled, Message: "cancelled by the caller"}
 }
 
 func (s *resumingStream[Response, Event]) receive() *Error {
@@ -142,8 +151,8 @@ func (s *resumingStream[Response, Event]) receive() *Error {
 	return failure
 }
 
-// read gives the next message; nil when the server has closed the call. Time in which the caller does
-// something else does not count as silence.
+// read returns the next message; nil when the server has ended the call. Time between two reads does
+// not count as silence.
 func (s *resumingStream[Response, Event]) read() (*Response, *Error) {
 	limit := s.session.silence()
 	silent := make(chan struct{})
@@ -165,7 +174,7 @@ func (s *resumingStream[Response, Event]) read() (*Response, *Error) {
 	case <-silent:
 		return nil, &Error{
 			Code:    codes.Unavailable,
-			Message: fmt.Sprintf("nothing was heard from the server for %g s", limit.Seconds()),
+			Message: fmt.Sprintf("no message from the server for %g s", limit.Seconds()),
 		}
 	default:
 		return nil, ErrorOf(err)

@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	// How long one call may wait. Load balancers cut calls that live for hours.
-	longestCall = 5 * time.Minute
-	// The request's MaxWait if it has none. Proxies cut calls that are silent for longer; 30 s is a common
+	// Timeout of one call. Load balancers cut calls that last for hours.
+	maxCall = 5 * time.Minute
+	// MaxWait of requests without one. Proxies cut calls that are silent for longer; 30 s is a common
 	// limit.
 	maxWait = 25 * time.Second
-	// With less time than that left there is no point in asking again.
-	shortestCall = time.Second
+	// Minimum time for another call, and minimum interval between calls.
+	minCall = time.Second
 )
 
-// WaitTask waits until a task is in one of the request's states, or has settled if it names none. It
-// asks again as often as it takes, also across restarts of the server.
+// WaitTask waits until a task is in one of the request's states, or has settled if it has none. It
+// makes as many calls as it takes, also across restarts of the server.
 //
-// The response's Done tells whether the task is in one of the states, has settled in another one, or can
-// never settle because its run or job has ended, which ParentStatus then describes; false: the context's
-// deadline is near.
+// Done of the response is whether the task is in one of the states, has settled in another one, or can
+// never settle because its run or job has ended, which ParentStatus then describes. It is false if the
+// context's deadline is near.
 func (c *Client) WaitTask(
 	ctx context.Context, request *taskgatev1.WaitTaskRequest,
 ) (*taskgatev1.WaitTaskResponse, error) {
@@ -37,59 +37,60 @@ func (c *Client) WaitTask(
 	session := waitSession{reconnects: reconnects{random: c.timing.random}}
 	session.end, session.hasEnd = ctx.Deadline()
 	for {
-		asked := c.timing.now()
-		bounded, cancel := context.WithTimeout(ctx, longestCall)
-		answer, err := c.tasks.WaitTask(bounded, request)
+		start := c.timing.now()
+		bounded, cancel := context.WithTimeout(ctx, maxCall)
+		response, err := c.tasks.WaitTask(bounded, request)
 		cancel()
 		if ctx.Err() == context.Canceled {
-			return nil, told(ctx.Err())
+			return nil, converted(ctx.Err())
 		}
-		pause, over, failure := session.take(answer, ErrorOf(err), asked, c.timing.now())
+		pause, done, failure := session.take(response, ErrorOf(err), start, c.timing.now())
 		if failure != nil {
 			return nil, failure
 		}
-		if over {
-			return session.answer, nil
+		if done {
+			return session.response, nil
 		}
 		if err := c.timing.sleep(ctx, pause); err != nil {
-			return nil, told(err)
+			return nil, converted(err)
 		}
 	}
 }
 
-// waitSession is one waiting, over any number of calls. It is free of input and output.
+// waitSession is the state of a wait over several calls. It does no input or output.
 type waitSession struct {
 	end        time.Time
 	hasEnd     bool
 	reconnects reconnects
-	answer     *taskgatev1.WaitTaskResponse
+	response   *taskgatev1.WaitTaskResponse
 }
 
-// take makes something of an answer or a failure: how long to wait before asking again, whether the
-// waiting is over, or the error that ends it.
+// take handles a response or a failure. It returns the pause before the next call, whether the wait is
+// over, and the error that ends it.
 func (s *waitSession) take(
-	answer *taskgatev1.WaitTaskResponse, failure *Error, asked, now time.Time,
+	response *taskgatev1.WaitTaskResponse, failure *Error, start, now time.Time,
 ) (time.Duration, bool, *Error) {
-	late := s.hasEnd && s.end.Sub(now) < shortestCall
+	timedOut := s.hasEnd && s.end.Sub(now) < minCall
 	if failure == nil {
-		s.answer = answer
+		s.response = response
 		s.reconnects.reached(now)
-		if answer.GetDone() || late {
+		if response.GetDone() || timedOut {
 			return 0, true, nil
 		}
-		if now.Sub(asked) < shortestCall {
-			return shortestCall, false, nil // a server that stops answers early
+		if now.Sub(start) < minCall {
+			return minCall, false, nil // a server that is shutting down responds early
 		}
 		return 0, false, nil
 	}
-	if late {
-		if s.answer != nil && failure.Code == codes.DeadlineExceeded {
+	if timedOut {
+		if s.response != nil && failure.Code == codes.DeadlineExceeded {
 			return 0, true, nil
 		}
 		return 0, false, failure
 	}
-	if now.Sub(asked) > shortestCall {
-		s.reconnects.reached(asked) // nobody refuses a connection that slowly
+	if now.Sub(start) > minCall {
+		// A refused connection fails faster: the server was there when the call started.
+		s.reconnects.reached(start)
 	}
 	delay, ok := s.reconnects.delayAfter(failure, now)
 	if !ok {

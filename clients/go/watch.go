@@ -16,65 +16,65 @@ import (
 )
 
 const (
-	// What the server takes where the request has none.
+	// The server's interval for requests without one.
 	defaultHeartbeat = 10 * time.Second
-	// After how many heartbeats that did not come a connection is given up.
-	silentHeartbeats = 3
+	// Number of missed heartbeats after which a connection counts as dead.
+	maxMissedHeartbeats = 3
 )
 
-// Event is what a watch tells: a [Snapshot], [TaskChange], [Heartbeat], [Reconnecting], [Resumed] or
+// Event is an event of a watch: a [Snapshot], [TaskChange], [Heartbeat], [Reconnecting], [Resumed] or
 // [WatchEnd].
 type Event interface{ isEvent() }
 
-// Snapshot has all the tasks there are. Whatever the watch told before is void.
+// Snapshot has all watched tasks. It replaces everything that earlier events reported.
 type Snapshot struct {
 	Tasks []*taskgatev1.Task
-	// Reason is why there is one: the watch is new, or the server could not go on where it was.
+	// Reason is why it was sent: the watch is new, or the server could not resume it.
 	Reason taskgatev1.SnapshotReason
-	// ObserveTime is when AWS gave the oldest answer of which the snapshot was made; zero: not told.
+	// ObserveTime is when AWS returned the oldest response that is part of it; zero if unknown.
 	ObserveTime time.Time
 }
 
-// TaskChange is a task that came, changed or went.
+// TaskChange reports that a task was added, updated or removed.
 type TaskChange struct {
-	// Task is as it now is; as it last was, if it went.
+	// Task is the current task; the last known one if it was removed.
 	Task *taskgatev1.Task
 	Kind taskgatev1.TaskChangeKind
-	// PreviousState is the one in which the server saw it before; unspecified for one that was added.
+	// PreviousState is the state before; unspecified for an added task.
 	PreviousState taskgatev1.TaskState
-	// Sequence grows with each change of the same parent. Gaps mean nothing.
+	// Sequence increases with each change of the same parent. Gaps have no meaning.
 	Sequence int64
 }
 
-// Heartbeat says that nothing has happened for a while.
+// Heartbeat reports that there was no other event for a while.
 type Heartbeat struct {
-	// Staleness is the time since AWS was last asked successfully about everything that is watched.
+	// Staleness is the time since AWS last returned the state of everything that is watched.
 	Staleness *durationpb.Duration
-	// NextPoll is the time until AWS is asked again, if all goes well.
+	// NextPoll is the time until the next poll of AWS.
 	NextPoll *durationpb.Duration
-	// UpstreamError is why AWS could not be asked lately, or nil.
+	// UpstreamError is why the latest poll of AWS failed, or nil.
 	UpstreamError *Error
 }
 
-// Reconnecting says that the server was lost. It is called again after the delay.
+// Reconnecting reports that the call broke. The client calls again after the delay and resumes the
+// watch.
 type Reconnecting struct {
 	Err   *Error
 	Delay time.Duration
-	// Failures is how many there have been since the server was last heard, this one included.
+	// Failures is the number of failures since the latest message of the server, with this one.
 	Failures int
 }
 
-// Resumed says that the watch goes on where it was: nothing was missed, and no snapshot comes.
+// Resumed reports that the watch resumed without a snapshot; no change was missed.
 type Resumed struct{}
 
-// WatchEnd is the last event: the watch has ended by itself.
+// WatchEnd is the last event: the watch is complete.
 type WatchEnd struct {
 	Reason taskgatev1.WatchEndReason
-	// Counts are of the tasks as a whole, at the end.
+	// Counts are the watched tasks by state.
 	Counts *taskgatev1.TaskCounts
 	// ParentStatus is the state of the watched parent itself, with the reason if it failed. For a watch of
-	// named tasks it is that of an ended parent whose tasks can never settle. It is nil if there is none,
-	// and from an older server.
+	// named tasks it is that of an ended parent whose tasks can never settle. Older servers send none.
 	ParentStatus *taskgatev1.ParentStatus
 }
 
@@ -85,31 +85,31 @@ func (Reconnecting) isEvent() {}
 func (Resumed) isEvent()      {}
 func (WatchEnd) isEvent()     {}
 
-// Watch gives the events of a watch. It is for one goroutine, but for Close.
+// Watch is an iterator over the events of a watch. Only Close is safe for concurrent use.
 type Watch struct {
 	stream  *resumingStream[taskgatev1.WatchTasksResponse, Event]
 	session *watchSession
 }
 
-// WatchTasks watches the tasks of a parent, or those named. When the connection breaks, the server is
-// started anew, or nothing is heard for three heartbeats, the watch goes on by itself where it was: a
-// [Reconnecting] tells of it, then [Resumed], or a new [Snapshot].
+// WatchTasks watches the tasks of a parent, or the named tasks: a snapshot first, then every change. When
+// the connection breaks, the server restarts, or three heartbeats are missed, the client reconnects and
+// resumes the watch: after a [Reconnecting] comes [Resumed], or another [Snapshot].
 //
-// It ends with its context, or by Close.
+// The watch ends with its context, or by Close.
 func (c *Client) WatchTasks(ctx context.Context, request *taskgatev1.WatchTasksRequest) *Watch {
 	session := &watchSession{request: request, token: request.GetResumeToken()}
 	open := func(ctx context.Context) (grpc.ServerStreamingClient[taskgatev1.WatchTasksResponse], error) {
 		next := session.next()
-		return c.tasks.WatchTasks(tellingParent(ctx, next), next)
+		return c.tasks.WatchTasks(withParent(ctx, next), next)
 	}
-	lost := func(failure *Error, delay time.Duration, failures int) (Event, bool) {
+	reconnecting := func(failure *Error, delay time.Duration, failures int) (Event, bool) {
 		return Reconnecting{Err: failure, Delay: delay, Failures: failures}, true
 	}
-	return &Watch{newResumingStream(ctx, c.timing, open, session, lost), session}
+	return &Watch{newResumingStream(ctx, c.timing, open, session, reconnecting), session}
 }
 
-// All gives the events for a range loop, and in the end the error if there was one: an [*Error] when
-// the server was not reached at all, has not been for minutes, or refused, and when the time is up.
+// All returns an iterator over the events. If it fails, its last pair has an [*Error]: the server refused
+// the call, was unreachable at the first attempt or for several minutes, or the context ended.
 func (w *Watch) All() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		defer w.Close()
@@ -122,49 +122,49 @@ func (w *Watch) All() iter.Seq2[Event, error] {
 	}
 }
 
-// Next gives the next event, or io.EOF after the last one.
+// Next returns the next event, io.EOF after the last one, or an [*Error].
 func (w *Watch) Next() (Event, error) { return w.stream.next() }
 
-// Close ends the call and the iteration, from another goroutine too.
+// Close ends the call and the iteration.
 func (w *Watch) Close() { w.stream.close() }
 
-// ResumeToken is where another watch of the same could go on after the events so far; may be empty.
+// ResumeToken returns where another watch can resume after the events so far; may be empty.
 func (w *Watch) ResumeToken() []byte { return w.session.token }
 
-// watchSession is one watch, however often it has to be called for. A snapshot is handed on when it
-// is whole. A call that breaks within one begins again: the tokens inside of it are of use only to
-// those who keep its first part.
+// watchSession is the state of a watch over several calls. It does no input or output. It returns a
+// snapshot only when it is complete. If a call breaks within one, the next call starts over: a resume
+// token from within a snapshot is valid only for a client that keeps the part it has received.
 type watchSession struct {
-	request  *taskgatev1.WatchTasksRequest
-	token    []byte
-	reason   taskgatev1.SnapshotReason
-	snapshot []*taskgatev1.Task
-	within   bool
-	over     bool
+	request    *taskgatev1.WatchTasksRequest
+	token      []byte
+	reason     taskgatev1.SnapshotReason
+	snapshot   []*taskgatev1.Task
+	inSnapshot bool
+	done       bool
 }
 
 func (s *watchSession) next() *taskgatev1.WatchTasksRequest {
-	s.snapshot, s.within = nil, false
+	s.snapshot, s.inSnapshot = nil, false
 	request := proto.CloneOf(s.request)
 	request.ResumeToken = s.token
 	return request
 }
 
-func (s *watchSession) finished() bool { return s.over }
+func (s *watchSession) finished() bool { return s.done }
 
 func (s *watchSession) silence() time.Duration { return silenceLimit(s.request.GetHeartbeatInterval()) }
 
-// silenceLimit is how long without a message means that a stream with heartbeats is dead.
+// silenceLimit returns after how long without a message a stream with heartbeats is dead.
 func silenceLimit(interval *durationpb.Duration) time.Duration {
 	heartbeat := interval.AsDuration()
 	if heartbeat == 0 {
 		heartbeat = defaultHeartbeat
 	}
-	return silentHeartbeats * heartbeat
+	return maxMissedHeartbeats * heartbeat
 }
 
 func (s *watchSession) end() *Error {
-	if s.over {
+	if s.done {
 		return nil
 	}
 	return &Error{Code: codes.Unavailable, Message: "the stream ended before the watch did"}
@@ -172,7 +172,7 @@ func (s *watchSession) end() *Error {
 
 func (s *watchSession) take(response *taskgatev1.WatchTasksResponse) ([]Event, *Error) {
 	events, failure := s.events(response)
-	if failure == nil && len(response.GetResumeToken()) > 0 && !s.within {
+	if failure == nil && len(response.GetResumeToken()) > 0 && !s.inSnapshot {
 		s.token = response.GetResumeToken()
 	}
 	return events, failure
@@ -181,14 +181,14 @@ func (s *watchSession) take(response *taskgatev1.WatchTasksResponse) ([]Event, *
 func (s *watchSession) events(response *taskgatev1.WatchTasksResponse) ([]Event, *Error) {
 	switch event := response.GetEvent().(type) {
 	case *taskgatev1.WatchTasksResponse_SnapshotBegin:
-		s.snapshot, s.within, s.reason = nil, true, event.SnapshotBegin.GetReason()
+		s.snapshot, s.inSnapshot, s.reason = nil, true, event.SnapshotBegin.GetReason()
 	case *taskgatev1.WatchTasksResponse_SnapshotTasks:
-		if s.within {
+		if s.inSnapshot {
 			s.snapshot = append(s.snapshot, event.SnapshotTasks.GetTasks()...)
 		}
 	case *taskgatev1.WatchTasksResponse_SnapshotEnd:
-		if s.within {
-			return []Event{s.wholeSnapshot(event.SnapshotEnd)}, nil
+		if s.inSnapshot {
+			return []Event{s.completeSnapshot(event.SnapshotEnd)}, nil
 		}
 	case *taskgatev1.WatchTasksResponse_Resumed:
 		return []Event{Resumed{}}, nil
@@ -202,27 +202,27 @@ func (s *watchSession) events(response *taskgatev1.WatchTasksResponse) ([]Event,
 		return []Event{heartbeatOf(event.Heartbeat)}, nil
 	case *taskgatev1.WatchTasksResponse_WatchEnd:
 		return s.ended(event.WatchEnd)
-	default: // of a newer server
+	default: // an event of a newer server
 	}
 	return nil, nil
 }
 
-func (s *watchSession) wholeSnapshot(end *taskgatev1.SnapshotEnd) Snapshot {
-	whole := Snapshot{Tasks: s.snapshot, Reason: s.reason}
+func (s *watchSession) completeSnapshot(end *taskgatev1.SnapshotEnd) Snapshot {
+	snapshot := Snapshot{Tasks: s.snapshot, Reason: s.reason}
 	if end.GetObserveTime() != nil {
-		whole.ObserveTime = end.GetObserveTime().AsTime()
+		snapshot.ObserveTime = end.GetObserveTime().AsTime()
 	}
-	s.snapshot, s.within = nil, false
-	return whole
+	s.snapshot, s.inSnapshot = nil, false
+	return snapshot
 }
 
 func (s *watchSession) ended(end *taskgatev1.WatchEnd) ([]Event, *Error) {
 	if end.GetReason() == taskgatev1.WatchEndReason_WATCH_END_REASON_SERVER_STOPPING {
 		return nil, &Error{
-			Code: codes.Unavailable, Message: "the server stops", Reason: serverStopping, Domain: "taskgate",
+			Code: codes.Unavailable, Message: "the server is shutting down", Reason: serverStopping, Domain: "taskgate",
 		}
 	}
-	s.over = true
+	s.done = true
 	return []Event{WatchEnd{
 		Reason: end.GetReason(), Counts: end.GetCounts(), ParentStatus: end.GetParentStatus(),
 	}}, nil

@@ -13,7 +13,7 @@ export default tseslint.config(
     },
   },
   {
-    // Whatever a caller can see is told in words.
+    // Everything public has a doc comment.
     files: ["src/**/*.ts"],
     plugins: { jsdoc },
     rules: {

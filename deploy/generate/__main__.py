@@ -1,7 +1,7 @@
-"""`python -m deploy.generate [--check]`: what deploy/ has that follows from elsewhere.
+"""Generate the derived files of deploy/: `python -m deploy.generate [--check]`.
 
-deploy/iam from AWS's models and the chart's modes, the chart's schema from the server's settings,
-deploy/kubernetes from the chart. The last one needs Helm.
+deploy/iam follows from AWS's models and the chart's access modes, the chart's schema from the
+server's settings, and deploy/kubernetes from the chart, which needs Helm.
 """
 
 from __future__ import annotations
@@ -15,27 +15,29 @@ from deploy.generate import iam, manifests, settings_schema
 ROOT = Path(__file__).parents[2]
 
 
-def texts(root: Path) -> dict[Path, str]:
-    """All files, by their place."""
+def generate_all(root: Path) -> dict[Path, str]:
+    """Return the content of all files by path."""
     return iam.generate(root) | settings_schema.generate(root) | manifests.generate(root)
 
 
 def main() -> int:
-    """Writes the files, or with --check tells which of them would change."""
+    """Write the files, or with --check report which of them would change."""
     parser = argparse.ArgumentParser(prog="generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
     check: bool = parser.parse_args().check
-    # Helm renders with the schema that is there.
+    # Helm validates values with the schema on disk.
     if not check:
         _write(settings_schema.generate(ROOT))
-    made = texts(ROOT)
+    generated = generate_all(ROOT)
     stale = {
-        path: text for path, text in made.items() if not path.exists() or path.read_text() != text
+        path: text
+        for path, text in generated.items()
+        if not path.exists() or path.read_text() != text
     }
     for path in stale:
-        _say(f"{'stale' if check else 'wrote'}: {path.relative_to(ROOT)}")
+        _report(f"{'stale' if check else 'wrote'}: {path.relative_to(ROOT)}")
     if not (ROOT / manifests.HELM).exists():
-        _say("left out: deploy/kubernetes, since Helm is not here")
+        _report("left out: deploy/kubernetes, since Helm is not installed")
     if check:
         return 1 if stale else 0
     _write(stale)
@@ -48,7 +50,7 @@ def _write(files: dict[Path, str]) -> None:
         path.write_text(text)
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr)  # noqa: T201  # a command's output
 
 

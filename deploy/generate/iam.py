@@ -1,13 +1,12 @@
-"""The AWS policies of the chart's modes: deploy/iam/<mode>-<service>.json and events.json.
+"""Generate the IAM policies of the chart's access modes: deploy/iam/<mode>-<service>.json.
 
-What a mode allows is what its Cedar policy lets a caller do (deploy/helm/taskgate/files/access), so
-the server's role may do that and no more. Names of operations are AWS's model's; REGION, ACCOUNT,
-QUEUE and ROLE are to be replaced.
+The role of the server may do what the Cedar policy of the mode permits callers to do
+(deploy/helm/taskgate/files/access), and no more. Users replace REGION, ACCOUNT, QUEUE and ROLE.
 
-`iam_resources.json` says which actions can be restricted to which resources. It has the facts of
-AWS's service authorization reference (list_deadline.html and list_omics.html, as of April 2026) by
-action: the first words of the ARNs that its resource types have. An action with none is allowed on
-`*` or not at all; so is one that the reference does not list yet.
+`iam_resources.json` lists the resources that each action can be restricted to, as the first
+segments of their ARNs. The facts are from AWS's service authorization reference (list_deadline.html
+and list_omics.html, as of April 2026). An action without resources can only be allowed on `*`; the
+same holds for one that the reference does not list yet.
 """
 
 from __future__ import annotations
@@ -32,22 +31,22 @@ from taskgate_server.tasks.backend import Actions, TaskBackend
 MODES = Path("deploy/helm/taskgate/files/access")
 FOLDER = Path("deploy/iam")
 
-SOMEBODY = Caller("User", "somebody")
+ANY_CALLER = Caller("User", "anyone")
 ROLE_MEMBER = "roleArn"
 EVENTS = ("DeleteMessage", "ReceiveMessage")
-"""docs/events.md; the former is the leave for DeleteMessageBatch, too."""
+"""See docs/events.md. DeleteMessage also permits DeleteMessageBatch."""
 
 RESOURCES = Path(__file__).with_name("iam_resources.json")
 
 SHARED = {("omics", "workflow"): "*"}
-"""Resources that callers use in accounts of others: workflows of AWS (Ready2Run), and those that
-are shared. https://docs.aws.amazon.com/omics/latest/dev/cross-account-sharing.html"""
+"""Resources in other accounts that callers use: workflows of AWS (Ready2Run), and shared ones.
+https://docs.aws.amazon.com/omics/latest/dev/cross-account-sharing.html"""
 
 Statement = dict[str, Any]
 
 
 def generate(root: Path) -> dict[Path, str]:
-    """All files, by their place."""
+    """Return the content of all files by path."""
     files = {
         root / FOLDER / f"{path.stem}-{spec.name}.json": _policy(_statements(spec, path))
         for path in sorted((root / MODES).glob("*.cedar"))
@@ -73,7 +72,7 @@ def _statements(spec: ServiceSpec, path: Path) -> Iterator[Statement]:
 
 
 def _on_resources(spec: ServiceSpec, operations: set[str]) -> Iterator[Statement]:
-    """The statements for the service's own actions: on its resources, and on `*`."""
+    """Yield the statements for the actions of the service, on its resources and on `*`."""
     words = load_resource_words()[spec.name]
     restricted = {name for name in operations if words.get(name)}
     arns = {_arn_pattern(spec, word) for name in restricted for word in words[name]}
@@ -91,20 +90,22 @@ def _arn_pattern(spec: ServiceSpec, word: str) -> str:
 
 @cache
 def load_resource_words() -> dict[str, dict[str, list[str]]]:
-    """Return the first words of the ARNs that each action is about, by service and action."""
+    """Return the first segments of the ARNs of each action, by service and action."""
     found: dict[str, dict[str, list[str]]] = json.loads(RESOURCES.read_text())
     return found
 
 
 def _allowed(spec: ServiceSpec, policy: Policy) -> tuple[set[str], set[str]]:
-    """The unified RPCs that the policy allows, and the operations of the service."""
+    """Return the unified RPCs and the operations of the service that the policy allows."""
     tasks = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
     operations = model.load_service(spec.name).operation_names
 
     def allowed(service: str, names: list[str]) -> set[str]:
         path = (("AwsService", spec.name),)
         return {
-            name for name in names if policy.allows(SOMEBODY, action_of(f"{service}/{name}"), path)
+            name
+            for name in names
+            if policy.allows(ANY_CALLER, action_of(f"{service}/{name}"), path)
         }
 
     return (
@@ -114,9 +115,9 @@ def _allowed(spec: ServiceSpec, policy: Policy) -> tuple[set[str], set[str]]:
 
 
 def _behind(spec: ServiceSpec, unified: set[str]) -> set[str]:
-    """The operation that cancels, retries or suspends a task, where the unified RPCs may.
+    """Return the operations that the unified RPCs call to update tasks.
 
-    Their reads make calls that every mode allows to callers themselves.
+    The operations that they call to read are allowed in every mode.
     """
     tasks: type[TaskBackend] = import_module(f"taskgate_server.services.{spec.name}.tasks").Tasks
     writes = {name for name in tasks.methods & unified if _writes(name)}
@@ -128,7 +129,7 @@ def _writes(unified: str) -> bool:
 
 
 def _with_an_action(service: model.ServiceModel, name: str) -> str:
-    """GetTask for BatchGetTask; a batch of what there is no single operation for is an action.
+    """Return the action of an operation: GetTask for BatchGetTask, which has no action.
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_deadline.html
     """

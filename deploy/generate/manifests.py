@@ -1,4 +1,4 @@
-"""Plain manifests for those without Helm: the chart, rendered with each of its values files."""
+"""Render the chart with each of its values files, as plain manifests for users without Helm."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ HELM = Path(".venv-tools/helm/bin/helm")
 NAME = "taskgate"
 
 HEAD = """\
-# Rendered from deploy/helm/taskgate with {values} by `make chart`: change those.
+# Generated from deploy/helm/taskgate and {values} by `make chart`. Do not edit.
 """
 
 
 def values_files(root: Path) -> list[Path]:
-    """The values files, beside the defaults."""
+    """Return the values files, without the defaults."""
     return sorted((root / CHART).glob("values-*.yaml"))
 
 
 def render(root: Path, values: Path, *arguments: str) -> str:
-    """The manifests, without those of `helm test`.
+    """Return the manifests for a values file.
 
     Raises:
         subprocess.CalledProcessError: the chart refuses the values; stderr says why.
     """
     chart = str(root / CHART)
     command = [root / HELM, "template", NAME, chart, "--namespace", NAME, "--values", values]
-    return subprocess.run(  # noqa: S603  # our own
+    return subprocess.run(  # noqa: S603  # arguments are our own
         [*map(str, command), *arguments], check=True, capture_output=True, text=True
     ).stdout
 
 
 def generate(root: Path) -> dict[Path, str]:
-    """The manifests, by their place; none without Helm."""
+    """Return the manifests by path; none without Helm."""
     if not (root / HELM).exists():
         return {}
     return {

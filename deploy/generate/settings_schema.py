@@ -1,6 +1,6 @@
-"""The server's settings in the chart's schema, so that Helm refuses what the server would.
+"""Write the server's settings into the chart's schema, so that Helm rejects invalid ones.
 
-From the `Settings` that the server reads, without what the chart sets itself.
+Settings that the chart sets itself are not included.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from taskgate_server.services.registry import SERVICES
 
 SCHEMA = Path("deploy/helm/taskgate/values.schema.json")
 
-THE_CHARTS_OWN = frozenset(
+SET_BY_CHART = frozenset(
     {
         "listen_host",
         "listen_port",
@@ -28,19 +28,19 @@ THE_CHARTS_OWN = frozenset(
         "policy_files",
     }
 )
-"""Ports, addresses and files of a pod: templates/_settings.tpl."""
+"""Ports, addresses and files of a pod, see templates/_settings.tpl."""
 
 REQUIRED = ("drain_grace_seconds", "drain_seconds")
-"""What the chart computes with."""
+"""Settings that the chart computes with."""
 
 
 def generate(root: Path) -> dict[Path, str]:
-    """The chart's schema, with the definitions of settings anew."""
+    """Return the chart's schema with the current settings, by path."""
     path = root / SCHEMA
     schema = json.loads(path.read_text())
     settings = _plain(Settings.model_json_schema())
     definitions = settings.pop("$defs")
-    for name in THE_CHARTS_OWN:
+    for name in SET_BY_CHART:
         del settings["properties"][name]
     for name in REQUIRED:
         settings["properties"][name] = _without_null(settings["properties"][name])
@@ -53,7 +53,7 @@ def generate(root: Path) -> dict[Path, str]:
 
 
 def _plain(schema: Any) -> Any:
-    """Without titles, which repeat names, and defaults, which are the server's affair."""
+    """Return the schema without titles, which repeat names, and defaults, which the server has."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
@@ -70,6 +70,6 @@ def _plain(schema: Any) -> Any:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """The one kind of value in `anyOf` that is not null."""
+    """Return the schema without null in `anyOf`."""
     kinds = [kind for kind in schema.pop("anyOf", ()) if kind.get("type") != "null"]
     return schema | (kinds[0] if kinds else {})

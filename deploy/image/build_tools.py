@@ -1,6 +1,6 @@
-"""What installs packages, taken out of the base's own Python: an image that serves needs none.
+"""Remove the tools that install packages from the base image's Python, which runs this script.
 
-Run by that Python. A base without such tools is left as it is.
+A server does not need them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 PACKAGES = ("pip", "setuptools", "wheel", "pkg_resources", "_distutils_hack")
 
 
-def tools() -> list[Path]:
-    """Where they are."""
+def find_tools() -> list[Path]:
+    """Return the files and folders of the tools."""
     found: list[Path] = []
     for folder in map(Path, site.getsitepackages()):
         for name in PACKAGES:
@@ -27,17 +27,15 @@ def tools() -> list[Path]:
     ensurepip = find_spec("ensurepip")
     if ensurepip is not None and ensurepip.origin is not None:
         found.append(Path(ensurepip.origin).parent)
-    wheels = sysconfig.get_config_var(
-        "WHEEL_PKG_DIR"
-    )  # where distributions keep those of ensurepip
+    wheels = sysconfig.get_config_var("WHEEL_PKG_DIR")  # of ensurepip, in some distributions
     if wheels:
         found.append(Path(wheels))
     return [path for path in found if path.exists()]
 
 
 def remove() -> None:
-    """Takes them out."""
-    for tool in tools():
+    """Delete the tools."""
+    for tool in find_tools():
         if tool.is_dir():
             shutil.rmtree(tool)
         else:

@@ -1,8 +1,8 @@
-"""Compiles beforehand what a server imports: with a read-only root no start could keep bytecode.
+"""Compile the modules that a server imports, because it cannot store bytecode on a read-only root.
 
-Only what is imported, and has none: all of it would make the image a tenth larger. The standard
-library is there, too, since Docker's Python images come without its bytecode. Python does not
-compare such bytecode with its source, so the files' times, which a build may set, do not matter.
+Only imported modules are compiled; bytecode of all modules would enlarge the image by a tenth. This
+includes the standard library, because Docker's Python images have no bytecode of it. The bytecode
+is not compared with its source at run time, so timestamps do not matter.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import trim
 
 PACKAGES = ("taskgate", "taskgate_client", "taskgate_server")
 LAZY = ("uvloop",)
-"""What they import only when they run."""
-NEIGHBOURS = ("moto.moto_server", "moto.events", "moto.logs", "moto.sqs", "moto.sts")
-EMULATOR = ("taskgate_emulator", "taskgate_server.demo", *NEIGHBOURS)
-"""Where it is installed."""
+"""Modules that they import only at run time."""
+MOTO_MODULES = ("moto.moto_server", "moto.events", "moto.logs", "moto.sqs", "moto.sts")
+EMULATOR = ("taskgate_emulator", "taskgate_server.demo", *MOTO_MODULES)
+"""Compiled if the emulator is installed."""
 LEFT_OUT = {
     "taskgate_emulator.pytest_plugin",  # needs pytest
-    "taskgate_server.codegen",  # for who changes the contract
+    "taskgate_server.codegen",  # for development
     "taskgate_server.demo",
 }
 
 
 def load() -> None:
-    """Imports what any command would."""
+    """Import the modules of all commands."""
     packages: tuple[str, ...] = PACKAGES
     if find_spec("moto") is not None:
         packages += EMULATOR
@@ -52,18 +52,18 @@ def _modules(package: str) -> Iterator[str]:
 
 
 def _make_clients() -> None:
-    """boto3 loads much of itself with the first client. Nothing is called."""
+    """Create AWS clients, which imports much of boto3. Nothing is called."""
     session = import_module("boto3").Session(
         aws_access_key_id="none",
         aws_secret_access_key="none",  # noqa: S106  # there is no call to sign
         region_name="us-east-1",
     )
-    for name in trim.ASKED + trim.CREDENTIALS:
+    for name in trim.CALLED + trim.CREDENTIALS:
         session.client(name)
 
 
-def uncompiled() -> list[str]:
-    """The sources of imported modules that have no bytecode."""
+def find_uncompiled() -> list[str]:
+    """Return the sources of imported modules that have no bytecode."""
     specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
     return sorted(
         spec.origin
@@ -78,7 +78,7 @@ def uncompiled() -> list[str]:
 
 
 def compile_all(sources: list[str]) -> None:
-    """Compiles them in a process where nothing depends on chance, so that two builds are alike."""
+    """Compile the sources in a process without random hashes, so that builds are reproducible."""
     subprocess.run(
         [
             sys.executable,
@@ -99,4 +99,4 @@ def compile_all(sources: list[str]) -> None:
 
 if __name__ == "__main__":
     load()
-    compile_all(uncompiled())
+    compile_all(find_uncompiled())

@@ -1,7 +1,7 @@
-"""What the server never loads of what its dependencies bring: taken out of the image.
+"""Remove files of dependencies that the server never loads from the image.
 
-Half of it are botocore's models of 400 other AWS services. The package metadata stays, for those
-who ask an image what is in it.
+Half of the removed bytes are botocore's models of 400 other AWS services. Package metadata stays,
+for scanners.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-ASKED = ("deadline", "omics", "logs", "sqs")
+CALLED = ("deadline", "omics", "logs", "sqs")
 """AWS services that the server calls, as botocore names them."""
 CREDENTIALS = ("signin", "sso", "sso-oidc", "sts")
-"""Those that botocore itself calls to find credentials."""
+"""AWS services that botocore calls to get credentials."""
 PROGRAMS = ("python*", "taskgate")
-"""What stays in `bin`. The rest are scripts of dependencies, and those that activate a shell."""
+"""Programs to keep in `bin`. The others are scripts of dependencies and of venv."""
 SUFFIXES = {".c", ".h", ".pxd", ".pyi", ".pyx"}
-"""For compilers and type checkers."""
+"""Files for compilers and type checkers."""
 
 ELF_64_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
 ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -28,7 +28,7 @@ PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 
 
 def trim(prefix: Path) -> None:
-    """Takes it out of the environment at `prefix`."""
+    """Trim the environment at `prefix`."""
     for path in (prefix / "bin").iterdir():
         if not any(path.match(name) for name in PROGRAMS):
             path.unlink()
@@ -39,16 +39,16 @@ def trim(prefix: Path) -> None:
                 path.unlink()
             elif path.suffix == ".so":
                 _strip(path)
-        # The emulator's neighbours are moto's, which reads models of its own choice.
+        # moto, which the emulator uses, reads further models.
         if package.name == "botocore" and find_spec("moto") is None:
             _trim_models(package / "data")
 
 
 def _strip(library: Path) -> None:
-    """Cuts off what only debuggers read: 12 MB of uvloop's 14, symbols of the others.
+    """Remove what only debuggers read: 12 of uvloop's 14 MB, and symbols of others.
 
     The dynamic loader reads the segments that the program headers name and nothing else (System V
-    ABI, chapter 5). Sections that are in none, such as `.debug_info` and `.symtab`, are at the end.
+    ABI, chapter 5). Other sections, such as `.debug_info` and `.symtab`, are at its end.
     """
     with library.open("r+b") as file:
         header = list(ELF_HEADER.unpack(file.read(ELF_HEADER.size)))
@@ -66,9 +66,9 @@ def _strip(library: Path) -> None:
 
 
 def _trim_models(data: Path) -> None:
-    """Of botocore's data: what is not about one AWS service stays."""
+    """Remove the models of other AWS services from botocore's data."""
     for path in data.iterdir():
-        if path.is_dir() and path.name not in ASKED + CREDENTIALS:
+        if path.is_dir() and path.name not in CALLED + CREDENTIALS:
             shutil.rmtree(path)
 
 

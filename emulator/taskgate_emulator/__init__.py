@@ -5,6 +5,6 @@ from __future__ import annotations
 from taskgate_emulator.core.clock import Clock, ManualClock, system_clock
 from taskgate_emulator.core.faults import Fault
 from taskgate_emulator.core.observation import RecordedRequest
-from taskgate_emulator.emulator import Emulator, serve
+from taskgate_emulator.emulator import Emulator
 
-__all__ = ["Clock", "Emulator", "Fault", "ManualClock", "RecordedRequest", "serve", "system_clock"]
+__all__ = ["Clock", "Emulator", "Fault", "ManualClock", "RecordedRequest", "system_clock"]

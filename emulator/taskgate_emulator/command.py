@@ -1,4 +1,4 @@
-"""`taskgate emulate`: its options, and the serving until SIGTERM."""
+"""The `taskgate emulate` command."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from taskgate_emulator.core.registry import Settings, World
+from taskgate_emulator.core.registry import Registry, Settings
 from taskgate_emulator.core.server import serve_until
 
 __all__ = ["run"]
 
 _PORT = 4580
-_WAYS = {
-    "behaviour": "does what AWS does",
-    "generic": "a plain resource, from the model",
+_COVERAGE = {
+    "behaviour": "hand-written behaviour",
+    "generic": "plain resource, derived from the model",
     "501": "not emulated",
 }
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command. Returns 0, or 1 for a failure that is told on stderr."""
+    """Run the command until SIGTERM. Return 0, or 1 after an error, reported on stderr."""
     options = _parser().parse_args(arguments)
     try:
         if options.list:
-            _list(World(Settings(seed="empty")))
+            _list(Registry(Settings(seed="empty")))
             return 0
         asyncio.run(_serve(options))
     except (OSError, ValueError) as error:
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="taskgate emulate",
         description="A local AWS: Deadline Cloud, HealthOmics, Logs, EventBridge, SQS and STS.",
-        epilog="FILEs are TOML, JSON or YAML; docs/emulator.md says what is in them.",
+        epilog="FILEs are TOML, JSON or YAML; docs/emulator.md describes them.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument(
@@ -50,20 +50,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", default="demo", metavar="NAME|FILE", help="demo (default), empty or a file"
     )
-    parser.add_argument("--speed", type=float, default=1.0, help="how fast time goes; default: 1")
     parser.add_argument(
-        "--quotas", default="off", metavar="aws|off|FILE", help="what AWS allows; default: off"
+        "--speed", type=float, default=1.0, help="seconds of simulated work per second; default: 1"
     )
-    parser.add_argument("--faults", type=Path, metavar="FILE", help="what goes wrong, by rule")
-    parser.add_argument("--state", type=Path, metavar="FILE", help="keeps everything, in SQLite")
     parser.add_argument(
-        "--list", action="store_true", help="tell how each operation is emulated, and exit"
+        "--quotas",
+        default="off",
+        metavar="aws|off|FILE",
+        help="request rates and resource limits; default: off",
+    )
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="fault rules")
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="SQLite file that keeps the state"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list how each operation is emulated, and exit"
     )
     return parser
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    world = World(
+    registry = Registry(
         Settings(
             speed=options.speed,
             seed=options.seed,
@@ -79,16 +86,16 @@ async def _serve(options: argparse.Namespace) -> None:
         sys.stdout.flush()
 
     serving = asyncio.ensure_future(
-        serve_until(asyncio.Event(), world, options.host, options.port, ready)
+        serve_until(asyncio.Event(), registry, options.host, options.port, ready)
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     with suppress(asyncio.CancelledError):
         await serving
 
 
-def _list(world: World) -> None:
-    for service, operations in world.dispatcher.ways().items():
-        for way, meaning in _WAYS.items():
-            names = sorted(name for name, each in operations.items() if each == way)
-            sys.stdout.write(f"{service} {way} ({meaning}): {len(names)}\n")
+def _list(registry: Registry) -> None:
+    for service, operations in registry.dispatcher.coverage().items():
+        for support, meaning in _COVERAGE.items():
+            names = sorted(name for name, each in operations.items() if each == support)
+            sys.stdout.write(f"{service} {support} ({meaning}): {len(names)}\n")
             sys.stdout.writelines(f"  {name}\n" for name in names)

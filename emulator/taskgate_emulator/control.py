@@ -1,7 +1,7 @@
-"""What a test does to jobs and runs behind AWS's back: make them by the thousand, move, remove.
+"""Direct changes of jobs and runs by tests, without AWS's operations.
 
-These are the shortcuts of `Emulator.jobs` and `Emulator.runs`. Listeners hear of all they do, so
-events and log lines come as if it had happened by itself.
+`Emulator.jobs` and `Emulator.runs` are these. Listeners are notified, so events and log lines
+follow as if the change had happened in the simulation.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from taskgate_emulator.deadline.tasks import (
     QUEUE,
     STEP,
     TASK,
-    hex_id,
     run_plan,
     update_task,
 )
 from taskgate_emulator.omics.behaviour import RUN, RUN_TASK
-from taskgate_emulator.omics.failures import ANY_RUN, SERVICE_ERROR, ask_for_failure
+from taskgate_emulator.omics.failures import ANY_RUN, SERVICE_ERROR, schedule_failure
 from taskgate_emulator.seeds import deadline as demo
+from taskgate_emulator.seeds import ids as demo_ids
 from taskgate_emulator.seeds.omics import run_record
 
 __all__ = ["AddedJob", "AddedRun", "JobControl", "RunControl"]
@@ -37,13 +37,13 @@ class Edit(Protocol):
     """Runs a function on the account between two requests."""
 
     def __call__(self, change: Callable[[Account], _T]) -> _T:
-        """Run it, and give what it gives."""
+        """Run the function and return its result."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddedJob:
-    """The ids of a job that was made."""
+    """The ids of an added job."""
 
     farm: str
     queue: str
@@ -56,11 +56,11 @@ class AddedJob:
         return {"farmId": self.farm, "queueId": self.queue, "jobId": self.job}
 
     def step(self, position: int = 0) -> dict[str, str]:
-        """The params that name one of its steps."""
+        """Return the params that name one of its steps."""
         return {**self.ids, "stepId": self.steps[position]}
 
     def task(self, number: int, step: int = 0) -> dict[str, str]:
-        """The params that name one of its tasks, by its number in the step."""
+        """Return the params that name one of its tasks, by its number in the step."""
         return {**self.step(step), "taskId": f"task-{self.steps[step][5:]}-{number}"}
 
 
@@ -68,7 +68,7 @@ class JobControl:
     """Jobs of Deadline Cloud.
 
     Args:
-        edit: reaches the account.
+        edit: gives access to the account.
     """
 
     def __init__(self, edit: Edit) -> None:
@@ -78,32 +78,32 @@ class JobControl:
         self,
         steps: Sequence[int] = (1,),
         *,
-        farm: str = demo.FARM_ID,
-        queue: str = demo.QUEUE_ID,
+        farm: str = demo_ids.FARM_ID,
+        queue: str = demo_ids.QUEUE_ID,
         status: str = "READY",
         runs: bool = False,
         members: Mapping[str, Any] | None = None,
     ) -> AddedJob:
-        """Make a job; farm and queue are made as well when they are not there.
+        """Add a job, and its farm and queue if they do not exist.
 
         Args:
-            steps: how many tasks each of its steps has.
-            farm: where it is.
-            queue: where it is.
-            status: of all its tasks, at the start.
-            runs: whether the tasks run by themselves; if not, they wait for `move`.
+            steps: the number of tasks of each step.
+            farm: of the job.
+            queue: of the job.
+            status: the initial status of all tasks.
+            runs: whether the tasks progress with time; if not, they keep their status until `move`.
             members: further members of the job's record, such as `name`.
         """
 
         def add(account: Account) -> AddedJob:
             _make_parents(account, farm, queue)
-            job = f"job-{hex_id(account.random)}"
+            job = f"job-{account.new_hex_id()}"
             created = {"createdAt": account.now, "createdBy": CALLER}
             record = {**_JOB, **created, "jobId": job, **(members or {})}
             account.put(JOB, (farm, queue, job), record)
             names = []
             for position, size in enumerate(steps, start=1):
-                step = f"step-{hex_id(account.random)}"
+                step = f"step-{account.new_hex_id()}"
                 names.append(step)
                 key = (farm, queue, job, step)
                 record = {**_STEP, **created, "stepId": step, "name": f"Step {position}"}
@@ -114,11 +114,11 @@ class JobControl:
         return self._edit(add)
 
     def add_tasks(self, step: Mapping[str, str], number: int, *, status: str = "READY") -> None:
-        """Make further tasks in a step, with the next numbers."""
+        """Add tasks with the next numbers to a step."""
         self._edit(lambda account: _add_tasks(account, _key(step), number, status, runs=False))
 
     def move(self, task: Mapping[str, str], status: str, **members: Any) -> None:
-        """Give a task a status now, and take its future away."""
+        """Set the status of a task and drop its scheduled changes."""
 
         def move(account: Account) -> None:
             key = _key(task)
@@ -131,7 +131,7 @@ class JobControl:
         self._edit(move)
 
     def requeue(self, task: Mapping[str, str]) -> None:
-        """What UpdateTask with the target PENDING does."""
+        """Do what UpdateTask with the target PENDING does."""
 
         def requeue(account: Account) -> None:
             update_task(account, _key(task), "PENDING", account.now)
@@ -141,7 +141,7 @@ class JobControl:
     def simulate(
         self, ids: Mapping[str, str], *, failures: int = 0, seconds: float | None = None
     ) -> None:
-        """Say how the simulated workers fare with a task, or with each task of a step or job.
+        """Set how a task, or each task of a step or job, performs on the simulated workers.
 
         Args:
             ids: of the task, step or job.
@@ -157,19 +157,19 @@ class JobControl:
         self._edit(simulate)
 
     def remove(self, ids: Mapping[str, str]) -> None:
-        """Take away a task, or a step or job with all that is in it."""
+        """Remove a task, or a step or job with its contents."""
         self._edit(lambda account: _remove(account, _key(ids)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddedRun:
-    """The ids of a run that was made."""
+    """The ids of an added run."""
 
     run: str
     tasks: tuple[str, ...]
 
     def task(self, position: int) -> dict[str, str]:
-        """The params that name one of its tasks."""
+        """Return the params that name one of its tasks."""
         return {"id": self.run, "taskId": self.tasks[position]}
 
 
@@ -177,14 +177,14 @@ class RunControl:
     """Runs of HealthOmics.
 
     Args:
-        edit: reaches the account.
+        edit: gives access to the account.
     """
 
     def __init__(self, edit: Edit) -> None:
         self._edit = edit
 
     def add(self, tasks: int = 1, *, status: str = "RUNNING", **members: Any) -> AddedRun:
-        """Make a run whose tasks have a status, and wait for `move`."""
+        """Add a run whose tasks keep a status until `move`."""
 
         def add(account: Account) -> AddedRun:
             run = str(account.random.randrange(10**6, 10**8))
@@ -195,7 +195,7 @@ class RunControl:
         return self._edit(add)
 
     def add_tasks(self, run: str, number: int, *, status: str = "PENDING") -> list[str]:
-        """Make further tasks in a run; returns their ids."""
+        """Add tasks to a run; return their ids."""
         return self._edit(lambda account: _add_run_tasks(account, run, number, status))
 
     def fail(
@@ -207,25 +207,25 @@ class RunControl:
         message: str | None = None,
         times: int = 1,
     ) -> None:
-        """Let attempts at tasks fail that start from now on.
+        """Make attempts at tasks fail that start from now on.
 
         Args:
             task: the name of the tasks, with `*` and `?`.
             run: only in this run.
-            reason: AWS's word. After `SERVICE_ERROR` HealthOmics tries again, with a new task; any
-                other ends the run.
+            reason: AWS's `failureReason`. `SERVICE_ERROR` makes HealthOmics retry with a new task;
+                any other ends the run.
             message: becomes `statusMessage`.
-            times: how many attempts.
+            times: the number of attempts.
         """
         scope = run or ANY_RUN
         self._edit(
-            lambda account: ask_for_failure(
+            lambda account: schedule_failure(
                 account, task, run_id=scope, reason=reason, message=message, times=times
             )
         )
 
     def move(self, ids: Mapping[str, str], status: str, **members: Any) -> None:
-        """Give a run, or a task of one, a status now, and take its future away."""
+        """Set the status of a run or of a task of a run, and drop its scheduled changes."""
 
         def move(account: Account) -> None:
             key = tuple(ids.values())
@@ -238,7 +238,7 @@ class RunControl:
         self._edit(move)
 
     def remove(self, ids: Mapping[str, str]) -> None:
-        """Take away a task, or a run with its tasks."""
+        """Remove a task, or a run with its tasks."""
 
         def remove(account: Account) -> None:
             key = tuple(ids.values())
@@ -264,7 +264,7 @@ _BY_LENGTH = {3: JOB, 4: STEP, 5: TASK}
 
 
 def _key(ids: Mapping[str, str]) -> tuple[str, ...]:
-    """The key out of params; `JobControl` names things as AWS does, outermost first."""
+    """Return the key from params, which must be in AWS's order, outermost first."""
     return tuple(ids.values())
 
 
@@ -274,7 +274,7 @@ def _make_parents(account: Account, farm: str, queue: str) -> None:
     if account.table(QUEUE).record((farm, queue)) is None:
         record = demo.queue_record(account.now)
         account.put(QUEUE, (farm, queue), {**record, "farmId": farm, "queueId": queue})
-    fleet = demo.FLEET_ID
+    fleet = demo_ids.FLEET_ID
     link = (farm, f"{queue}/{fleet}")
     if account.table(ASSOCIATION).record(link) is None:
         if account.table(FLEET).record((farm, fleet)) is None:
@@ -296,7 +296,7 @@ def _add_tasks(
             "createdBy": CALLER,
             "parameters": {"Frame": {"int": str(position)}},
         }
-        plan = run_plan(f"sessionaction-{hex_id(account.random)}-0", waits=position) if runs else ()
+        plan = run_plan(f"sessionaction-{account.new_hex_id()}-0", waits=position) if runs else ()
         account.put(TASK, (*step, task), record, planned(account.now, account.speed, plan))
 
 

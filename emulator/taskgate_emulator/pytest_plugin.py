@@ -1,10 +1,10 @@
-"""A pytest fixture: `aws`, an emulator of its own for each test, with a clock that stands still.
+"""Pytest fixtures: `aws`, an emulator per test, with a manual clock.
 
-Switched on with `-p taskgate_emulator.pytest_plugin`, or in a conftest:
+Enable it with `-p taskgate_emulator.pytest_plugin`, or in a conftest:
 
     pytest_plugins = ["taskgate_emulator.pytest_plugin"]
 
-A test says how its emulator is with a marker: `@pytest.mark.aws(seed="empty", quotas="aws")`.
+A marker sets the options of a test's emulator: `@pytest.mark.aws(seed="empty", quotas="aws")`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["aws", "aws_clock", "aws_environment", "pytest_configure"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", "aws(**options): options of the emulator of `aws`")
 
 
 @pytest.fixture
 def aws_clock() -> ManualClock:
-    """The time of `aws`; tasks move when it is advanced."""
+    """The clock of `aws`; tasks progress when it is advanced."""
     return ManualClock()
 
 
@@ -42,7 +42,7 @@ def aws(request: pytest.FixtureRequest, aws_clock: ManualClock) -> Iterator[Emul
 
 @pytest.fixture
 def aws_environment(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """`aws`, with the environment that leads boto3, the AWS CLI and other SDKs to it."""
+    """`aws`, with the environment variables that make boto3, the AWS CLI and other SDKs use it."""
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
     return aws

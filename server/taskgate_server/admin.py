@@ -1,14 +1,17 @@
-"""The admin port: `/metrics` over HTTP, for Prometheus. It shows no caller's values.
+"""The admin port: `/metrics` over HTTP for Prometheus, without values of callers.
 
-Each connection has a thread of its own, so that writing some thousand lines delays no RPC. Threads
-are bounded: when all are in use, the oldest connection whose request has not arrived is closed, so
-that a scrape succeeds beside any number of connections that send nothing.
+This is prometheus_client's server with three additions that its `start_http_server` has no options
+for: other paths are not found, requests have a deadline, and threads are bounded. Each connection
+takes a thread, so that rendering thousands of lines delays no RPC. When all threads are in use, the
+oldest connection whose request has not arrived is closed, so that scrapes succeed beside any number
+of idle connections.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,9 +19,10 @@ from dataclasses import dataclass
 from socketserver import TCPServer
 from threading import BoundedSemaphore, Lock, Thread
 from typing import Any, Final
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import WSGIRequestHandler
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 
 from taskgate_server.telemetry import LOG, log_bug
 
@@ -26,119 +30,109 @@ MAX_CONNECTIONS: Final = 8
 """Each has a thread."""
 
 REQUEST_SECONDS: Final = 10.0
-"""How long a request and its response may take together."""
+"""The longest time from a connection to the end of its response."""
 
 EVICTION_SECONDS: Final = 1.0
-"""How long a new connection waits for the thread of one that was closed for it."""
+"""How long a new connection waits for the thread of the one that was closed for it."""
 
 
 @dataclass(slots=True)
 class _Connection:
-    began_at: float
-    is_served: bool = False
-    """Whether its request has arrived."""
+    accepted_at: float
+    request_arrived: bool = False
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = REQUEST_SECONDS
+    server: _Server
 
     def get_environ(self) -> dict[str, Any]:
-        """Return what the application receives; the request has arrived."""
-        if isinstance(self.server, _HttpServer):
-            self.server.serving(self.connection)
+        """Note that the request has arrived, and return the WSGI environment."""
+        self.server.note_request(self.connection)
         return super().get_environ()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name
-        """Log nothing: a scrape is not worth a line."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
+        """Log nothing: scrapes are not worth lines."""
 
 
-class _HttpServer(WSGIServer):
-    request_queue_size = 128  # of connections to be accepted; beyond it clients retry after 1 s
+class _Server(ThreadingWSGIServer):
+    request_queue_size = 128
     request_seconds = REQUEST_SECONDS
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._connections: dict[socket.socket, _Connection] = {}
         self._lock = Lock()
-        self._threads = BoundedSemaphore(MAX_CONNECTIONS)
+        self._threads_left = BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
-        """Bind like the base class, which also looks up this machine's name."""
+        """Bind without the base class's DNS lookup of the machine's name."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
-    def serving(self, connection: socket.socket) -> None:
-        """Note that the request of a connection has arrived: it is not closed for another one."""
+    def note_request(self, connection: socket.socket) -> None:
+        """Protect a connection from eviction, because its request has arrived."""
         with self._lock:
             if connection in self._connections:
-                self._connections[connection].is_served = True
+                self._connections[connection].request_arrived = True
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread, and close another one for it where all are in use."""
-        if not self._threads.acquire(blocking=False):
-            self._close_oldest()
-            if not self._threads.acquire(timeout=EVICTION_SECONDS):
-                self.shutdown_request(request)
+        """Serve a connection in a thread; evict another one if all threads are in use."""
+        if not self._threads_left.acquire(blocking=False):
+            self._evict()
+            if not self._threads_left.acquire(timeout=EVICTION_SECONDS):
+                super().shutdown_request(request)
                 return
         with self._lock:
             self._connections[request] = _Connection(time.monotonic())
-        Thread(
-            target=self._serve, args=(request, client_address), name="admin-request", daemon=True
-        ).start()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection and free its thread. Called at the end of the thread."""
+        with self._lock:
+            del self._connections[request]
+        super().shutdown_request(request)
+        self._threads_left.release()
 
     def service_actions(self) -> None:
-        """Close connections past their time; the base class calls this twice a second.
+        """Close connections past their deadline; the base class calls this twice a second.
 
-        A time limit of the socket is for each read alone: one byte at a time, a request could take
-        for ever.
+        A timeout of the socket would limit each read alone: a client that sends a byte at a time
+        could hold its thread forever.
         """
         oldest = time.monotonic() - self.request_seconds
         with self._lock:
             for connection, state in self._connections.items():
-                if state.began_at < oldest:
+                if state.accepted_at < oldest:
                     _shut_down(connection)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Do nothing: `_serve` logs what is a bug."""
-
-    def _serve(self, request: Any, client_address: Any) -> None:
-        try:
-            self.finish_request(request, client_address)
-        except OSError:  # it was closed, here or by the client
-            pass
-        except Exception as error:  # noqa: BLE001  # it ends one request only
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  # overrides
+        """Log an unexpected error; OSError means that either side closed the connection."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):
             log_bug(error, thread="admin-request")
-        finally:
-            with self._lock:
-                del self._connections[request]
-            self.shutdown_request(request)
-            self._threads.release()
 
-    def _close_oldest(self) -> None:
-        with self._lock:
-            waiting = (each for each, state in self._connections.items() if not state.is_served)
-            connection = next(waiting, None)  # dictionaries are in the order of insertion
-            if connection is not None:
-                _shut_down(connection)
+    def _evict(self) -> None:
+        with self._lock:  # dictionaries are in the order of insertion: the first is the oldest
+            for connection, state in self._connections.items():
+                if not state.request_arrived:
+                    _shut_down(connection)
+                    return
 
 
 def _shut_down(connection: socket.socket) -> None:
     """End reads and writes of a connection, so that its thread ends."""
-    with suppress(OSError):  # the client was faster
+    with suppress(OSError):  # the client closed it first
         connection.shutdown(socket.SHUT_RDWR)
-
-
-class _HttpServer6(_HttpServer):
-    address_family = socket.AF_INET6
 
 
 class Admin:
     """Serves the metrics; a `calls.Background`.
 
     Args:
-        host: where to listen.
-        port: the same; 0 takes a free one.
+        host: the address to listen on.
+        port: the port to listen on; 0 takes a free one.
         registry: the metrics.
     """
 
@@ -146,24 +140,22 @@ class Admin:
         self.host = host
         self.port = port
         self._metrics = make_wsgi_app(registry)
-        self._server: WSGIServer | None = None
+        self._server: _Server | None = None
 
     def start(self) -> None:
         """Listen.
 
         Raises:
-            OSError: the port is taken, or the address is not this machine's.
+            OSError: the port is taken, or the address is not one of this machine.
         """
-        kind = _HttpServer6 if ":" in self.host else _HttpServer
-        self._server = make_server(
-            self.host, self.port, self._serve, server_class=kind, handler_class=_Handler
-        )
+        self._server = _Server(self.host, self.port)
+        self._server.set_app(self._serve)
         self.port = self._server.server_port
         Thread(target=self._server.serve_forever, name="admin", daemon=True).start()
         LOG.info("listening for admin", extra={"address": f"{self.host}:{self.port}"})
 
     def stop(self) -> None:
-        """Do nothing: it goes on, so that draining can be observed."""
+        """Do nothing: metrics show how the server drains."""
 
     async def close(self) -> None:
         """End the server."""
@@ -174,6 +166,6 @@ class Admin:
     def _serve(self, environ: dict[str, Any], respond: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/metrics":
             respond("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"there is /metrics\n"]
+            return [b"not found: use /metrics\n"]
         response: Iterable[bytes] = self._metrics(environ, respond)
         return response

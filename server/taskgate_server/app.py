@@ -1,4 +1,4 @@
-"""Puts the server together from its settings, in reading order, and runs it until a signal."""
+"""Composition of the server from its settings, and its run until a signal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taskgate_server.calls import DEFAULT_TARGET, Handler
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
-from taskgate_server.pipeline.call_log import CallLine, CallLog, LogStream, TextLines
+from taskgate_server.pipeline.call_log import CallLog, LogStream
 from taskgate_server.pipeline.caller_limits import IdentifyAddress, LimitCallers
 from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline, Stage
@@ -30,19 +30,20 @@ from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.server import BackgroundWork, Handlers, Limits, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
-from taskgate_server.telemetry import LOG, LogOutput, LogWriter
+from taskgate_server.telemetry import LOG, LineFormat, LogOutput, LogWriter
+from taskgate_server.telemetry.json_format import JsonLines
 from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin
-    from taskgate_server.auth.assembly import Guard
+    from taskgate_server.auth.guard import Guard
     from taskgate_server.rpc_registry import ServedTarget
     from taskgate_server.telemetry.metrics import Metrics
     from taskgate_server.telemetry.traces import Traces
 
 YOUNG_OBJECTS = 10_000
-"""How many new objects make the garbage collector look. By default 700 do, and a thousand calls in
-flight have it look all the time: that took a tenth of the CPU."""
+"""New objects between two collections of the youngest generation. By default, after 700, a
+thousand in-flight calls keep the garbage collector running: it took a tenth of the CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +71,21 @@ class App:
 
 
 def build(
-    settings: Settings, log_stream: LogStream | None = None, call_line: CallLine | None = None
+    settings: Settings,
+    log_stream: LogStream | None = None,
+    line_format: LineFormat | None = None,
 ) -> App:
     """Return the whole server; nothing is started yet.
 
     Args:
         settings: all of them.
         log_stream: gets the lines about calls; None for no lines.
-        call_line: formats them; None for JSON.
+        line_format: the format of lines; None for JSON.
 
     Raises:
         SettingsError: settings contradict each other, or a file that they name cannot be used.
     """
-    faults = [*_unknown_names(settings), *tls.faults(settings)]
+    faults = [*_unknown_names(settings), *tls.find_faults(settings)]
     if faults:
         raise SettingsError(faults)
     metrics, traces = _metrics(settings), _traces(settings)
@@ -98,7 +101,8 @@ def build(
     ]
     readiness = Readiness(gateways, reloading, log_gateways)
     supervision, in_flight = Supervision(), RpcsInFlight()
-    call_log = CallLog(log_stream if settings.log_level in ("DEBUG", "INFO") else None, call_line)
+    logs_calls = settings.log_level in ("DEBUG", "INFO")
+    call_log = CallLog(log_stream if logs_calls else None, line_format or JsonLines())
     reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
     public = Pipeline(stages=_public_stages(guard, reception), refusals=_refusals(guard))
     observation = Observation(
@@ -186,12 +190,12 @@ def _unknown_names(settings: Settings) -> list[str]:
     tables = {"aws": settings.aws}
     tables |= {f"targets.{name}.aws": each.aws for name, each in settings.targets.items()}
     faults = [
-        f"{table}.{name}: no such AWS service; there are {', '.join(known)}"
+        f"{table}.{name}: unknown AWS service; known are {', '.join(known)}"
         for table, services in tables.items()
         for name in sorted(services.keys() - known)
     ]
     faults += [
-        f"{table}.{name}.endpoint_urls.{prefix}: no such host prefix; there are"
+        f"{table}.{name}.endpoint_urls.{prefix}: unknown host prefix; known are"
         f" {', '.join(sorted(prefix_names(name)))}"
         for table, services in tables.items()
         for name, service in services.items()
@@ -232,7 +236,7 @@ def _guard(settings: Settings) -> Guard | None:
     """Return what authenticates and authorizes; None on loopback with no such settings."""
     if not tls.is_guarded(settings) and is_loopback(settings.listen_host):
         return None
-    from taskgate_server.auth.assembly import build_guard  # noqa: PLC0415  # takes 0.3 s
+    from taskgate_server.auth.guard import build_guard  # noqa: PLC0415  # takes 0.3 s
 
     try:
         return build_guard(settings)
@@ -252,7 +256,7 @@ def _refusals(guard: Guard | None) -> Refusals:
 
 
 def _limits(settings: Settings, guard: Guard | None) -> Limits:
-    """Return the limits of messages and connections. On this machine alone, any number may be."""
+    """Return the limits of messages and connections. On loopback, connections are unlimited."""
     connections = ConnectionLimits(
         per_address=settings.max_connections_per_address, total=settings.max_connections
     )
@@ -270,7 +274,7 @@ def _limits(settings: Settings, guard: Guard | None) -> Limits:
 
 
 def _metrics(settings: Settings) -> Metrics | None:
-    """What counts, if anybody is to be told."""
+    """Return the metrics; None without an admin port to scrape them from."""
     if settings.admin_port is None:
         return None
     from taskgate_server.telemetry.metrics import Metrics  # noqa: PLC0415  # takes 0.1 s
@@ -279,7 +283,7 @@ def _metrics(settings: Settings) -> Metrics | None:
 
 
 def _traces(settings: Settings) -> Traces | None:
-    """What traces, if anybody is to be told."""
+    """Return the tracing; None without an endpoint for the traces."""
     if settings.traces_endpoint is None:
         return None
     try:
@@ -304,30 +308,29 @@ async def run(
     ready: Callable[[Address], None] | None = None,
     stopping: Shutdown | None = None,
 ) -> bool:
-    """Serve until a signal of `STOP_SIGNALS`, then drain; stop at once after a second one.
+    """Serve until a signal of `STOP_SIGNALS`, then drain; stop immediately at a second one.
 
     Args:
         settings: all of them.
-        log: where lines about calls go, and how they look.
-        ready: told the address once the server listens.
-        stopping: says when to stop, besides signals.
+        log: the stream and the format of log lines.
+        ready: called with the address when the server listens.
+        stopping: requests the shutdown, as signals do.
 
     Returns:
-        Whether it has drained; False if it had to stop at once.
+        Whether it has drained; False if it had to stop immediately.
 
     Raises:
-        server.ListenError: the address cannot be listened on.
+        server.ListenError: the server cannot listen on the address.
         SettingsError: see `build`.
     """
-    gc.disable()  # a start makes no garbage, and the collector would look for it
-    call_line = TextLines(is_colored=log.style.is_colored) if log.style.is_text else None
-    app = build(settings, log.writer, call_line)
+    gc.disable()  # starting makes no garbage to collect
+    app = build(settings, log.writer, log.format)
     stopping = stopping or Shutdown()
     stopping.listen_to_signals()
     for name in config.unknown_variables(os.environ):
-        LOG.warning("this variable is no setting", extra={"variable": name})
+        LOG.warning("unknown environment variable", extra={"variable": name})
     address = await app.server.start()
-    # What was loaded to start stays for good: the collector need not look at it again.
+    # The objects of the start are never freed: the collector need not examine them again.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
     gc.enable()

@@ -1,7 +1,7 @@
 """A least-recently-used cache whose size is counted in bytes.
 
-Callers choose what is cached here, so a bound on the number of entries alone would let one of them
-fill the memory with large ones.
+Callers choose what is cached, so a bound on the number of entries alone would let one of them fill
+the memory with large entries.
 """
 
 from __future__ import annotations

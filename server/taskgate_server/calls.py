@@ -107,8 +107,8 @@ class CallContext(NamedTuple):
     is_known: bool = False
     """Whether the policy allowed the same request of the same caller before."""
 
-    items: Sequence[ResourcePath | None] = ()
-    """The resource of each item of a batch that is authorized item by item; None for a malformed
+    items: Sequence[ResourcePath] = ()
+    """The resource of each item of a batch that is authorized item by item; NOTHING for a malformed
     name, which the behaviour refuses."""
 
     refused_items: Sequence[errors.TaskgateError | None] = ()

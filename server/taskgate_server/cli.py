@@ -1,7 +1,7 @@
-"""The `taskgate` command: parses arguments, and finds what does the rest.
+"""The commands of the server, which `taskgate` has beside those of the client.
 
-What calls a server is in `taskgate_client.commands` and needs the base install only. `serve`,
-`emulate` and `demo` need the extras. Everything is imported when it is asked for.
+`serve`, `emulate`, `demo` and `policy` need the extras of the package. Each imports what it needs
+when it runs, so that `taskgate --help` stays fast.
 """
 
 from __future__ import annotations
@@ -10,116 +10,86 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from taskgate_client.commands import arguments as caller
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.exit_codes import ExitCode
+from taskgate_client.commands.main import main
 
-Run = Callable[[argparse.Namespace], int]
+if TYPE_CHECKING:
+    from taskgate_client.commands.arguments import Commands
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code, one of `Exit`."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
-    if rest and options.run is not _emulate:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    options.rest = rest
-    try:
-        return _load(options.run)(options)
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Python would flush stdout at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.PIPE_CLOSED
-    except ModuleNotFoundError as error:
-        if options.extras is None or (error.name or "").startswith("taskgate"):
-            raise
-        return _fail(f"{error}: this command needs pip install 'taskgate[{options.extras}]'")
+EXTRAS = {"server": "pydantic_settings", "emulator": "aiohttp"}
+"""A module of each extra of the package, by which it is recognized."""
 
 
-def _load(run: str | Run) -> Run:
-    """A command by its place, `module:function`, or itself."""
-    if not isinstance(run, str):
-        return run
-    module, function = run.split(":")
-    loaded: Run = getattr(import_module(module), function)
-    return loaded
+def add_commands(commands: Commands) -> list[str]:
+    """Add the commands, list those whose extras are installed, and return the missing extras."""
+    missing = [extra for extra, module in EXTRAS.items() if find_spec(module) is None]
+    _add_serve(commands, missing)
+    _add_emulate(commands, missing)
+    _add_demo(commands, missing)
+    _add_policy(commands, missing)
+    return missing
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="taskgate",
-        description="One gRPC service for AWS Deadline Cloud and HealthOmics tasks.",
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    parser.set_defaults(extras=None)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    caller.add_commands(commands)
-    _add_serve(commands)
-    _add_emulate(commands)
-    _add_demo(commands)
-    _add_policy(commands)
-    caller.add_completion(commands, parser)
+def _add(
+    commands: Commands, missing: list[str], name: str, description: str, extras: str
+) -> argparse.ArgumentParser:
+    """Add a command; without its extras it is not listed, and reports what to install."""
+    has_help = name != "emulate"  # the emulator parses its own arguments, among them --help
+    if set(extras.split(",")) & set(missing):
+        parser = commands.add_parser(name, add_help=has_help)
+    else:
+        parser = commands.add_parser(name, add_help=has_help, help=description)
+    parser.set_defaults(extras=extras)
     return parser
 
 
-def _add_serve(commands: caller.Commands) -> None:
-    parser = commands.add_parser("serve", help="run the server until SIGTERM")
+def _add_serve(commands: Commands, missing: list[str]) -> None:
+    parser = _add(commands, missing, "serve", "run the server until SIGTERM", "server")
     parser.add_argument("--config", type=Path, help="TOML file of settings")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that share the port")
-    parser.set_defaults(run=_serve, extras="server")
+    parser.set_defaults(run=_serve)
 
 
-def _add_emulate(commands: caller.Commands) -> None:
-    # Its options are parsed by the emulator's own module, which only the extra has.
-    parser = commands.add_parser(
-        "emulate", help="run a local AWS with demo tasks until SIGTERM", add_help=False
-    )
-    parser.set_defaults(run=_emulate, extras="emulator")
+def _add_emulate(commands: Commands, missing: list[str]) -> None:
+    description = "run a local AWS with demo tasks until SIGTERM"
+    parser = _add(commands, missing, "emulate", description, "emulator")
+    parser.set_defaults(run=_emulate, forwards_arguments=True)
 
 
-def _add_demo(commands: caller.Commands) -> None:
-    parser = commands.add_parser("demo", help="run emulator and server, read tasks, stop")
+def _add_demo(commands: Commands, missing: list[str]) -> None:
+    description = "run emulator and server, read tasks, stop"
+    parser = _add(commands, missing, "demo", description, "server,emulator")
     parser.add_argument("--keep-running", action="store_true", help="serve until Ctrl-C")
-    parser.set_defaults(run=_demo, extras="server,emulator")
+    parser.set_defaults(run=_demo)
 
 
-def _add_policy(commands: caller.Commands) -> None:
-    parser = commands.add_parser("policy", help="check a policy before a server has it")
+def _add_policy(commands: Commands, missing: list[str]) -> None:
+    description = "check a policy before a server uses it"
+    parser = _add(commands, missing, "policy", description, "server")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    check = verbs.add_parser("check", help="parse it, and make the decisions of the examples")
+    check = verbs.add_parser("check", help="parse it, and test it with examples")
     check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="Cedar policies")
     check.add_argument("--examples", type=Path, metavar="FILE", help="YAML: see docs/security.md")
-    check.set_defaults(run=_check_policy, extras="server")
+    check.set_defaults(run=_check_policy)
 
 
-class _Version(argparse.Action):
-    """Prints the version; it is looked up only when asked for."""
+def _exit_on_signals_during_startup() -> None:
+    """Exit on SIGTERM and SIGHUP until the server can drain.
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version  # noqa: PLC0415
-
-        sys.stdout.write(f"taskgate {version('taskgate')}\n")
-        parser.exit()
-
-
-def _stop_before_the_start() -> None:
-    """Let SIGTERM and SIGHUP end the process until the server can drain.
-
-    The kernel does so, but not for the first process of a container (pid_namespaces(7)): a signal
-    that comes while it imports would be lost.
+    That is the kernel's default, but not for the first process of a container
+    (pid_namespaces(7)), which would ignore a signal that arrives during its imports.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # by nohup(1)
-            signal.signal(number, lambda *_: os._exit(Exit.OK))
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) sets it
+            signal.signal(number, lambda *_: os._exit(ExitCode.OK))
 
 
 def _serve(options: argparse.Namespace) -> int:
-    _stop_before_the_start()
+    _exit_on_signals_during_startup()
     from taskgate_server import config, process  # noqa: PLC0415
 
     file = options.config or _path(os.environ.get(config.CONFIG_FILE_VARIABLE))
@@ -128,7 +98,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _emulate(options: argparse.Namespace) -> int:
-    _stop_before_the_start()
+    _exit_on_signals_during_startup()
     from taskgate_emulator import command  # noqa: PLC0415
 
     return command.run(options.rest)
@@ -144,18 +114,18 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check_policy(options: argparse.Namespace) -> int:
-    from taskgate_server.auth import assembly, examples  # noqa: PLC0415
+    from taskgate_server.auth import examples, guard  # noqa: PLC0415
     from taskgate_server.reloading import FileFaultError  # noqa: PLC0415
 
     try:
-        policy = assembly.load_policy(options.files).value
-        wanted = examples.load_examples(options.examples) if options.examples else []
+        policy = guard.load_policy(options.files).value
+        expected = examples.load_examples(options.examples) if options.examples else []
     except FileFaultError as error:
         return _fail(str(error))
-    failures = examples.failures(policy, wanted)
+    failures = examples.find_failures(policy, expected)
     if failures:
         return _fail(*failures)
-    sys.stdout.write(f"the policy can be used; {len(wanted)} examples are decided as they say\n")
+    sys.stdout.write(f"the policy is valid; {len(expected)} examples pass\n")
     return 0
 
 

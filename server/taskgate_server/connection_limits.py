@@ -1,8 +1,8 @@
-"""Limits the connections of one address, and of all, to this process.
+"""Limits the connections to this process: of each address, and in total.
 
-gRPC accepts connections itself and has no hook for it, and a limit for all of them alone. So the
-process looks at its own sockets now and then, and shuts down those that are too many: the youngest
-ones, so that callers with connections keep them. Linux only (`/proc/self/fd`).
+gRPC accepts connections itself, has no hook for that, and can only limit their total. Therefore the
+process examines its own sockets every second and shuts down those over a limit: the youngest, so
+that callers with older connections keep them. Linux only (`/proc/self/fd`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from taskgate_server.auth.addresses import network_of
+from taskgate_server.auth.limits import network_of
 from taskgate_server.telemetry import LOG
 
 CHECK_SECONDS: Final = 1.0
@@ -26,11 +26,11 @@ OPEN_FILES: Final = Path("/proc/self/fd")
 
 @dataclass(slots=True, kw_only=True)
 class ConnectionLimits:
-    """Keeps connections within limits.
+    """Shuts down connections that exceed the limits.
 
     Args:
-        per_address: connections of one address.
-        total: of all addresses.
+        per_address: maximum for one address.
+        total: maximum for all addresses.
         sleep: waits for seconds.
     """
 
@@ -40,17 +40,13 @@ class ConnectionLimits:
     closed: int = 0
     """Connections shut down so far, for metrics."""
     open: int = 0
-    """Connections seen by the last check, for metrics."""
+    """Connections at the last check, for metrics."""
 
     async def run(self, port: int) -> None:
-        """Check again and again.
-
-        Args:
-            port: that the connections are to.
-        """
+        """Check the connections to a port every second, until cancelled."""
         while True:
             await self.sleep(CHECK_SECONDS)
-            # In a thread: a look at 10,000 sockets takes some 50 ms.
+            # In a thread: examining 10,000 sockets takes some 50 ms.
             closed = await asyncio.to_thread(self.check, port)
             if closed:
                 self.closed += sum(closed.values())
@@ -61,18 +57,18 @@ class ConnectionLimits:
                 )
 
     def check(self, port: int) -> Counter[str]:
-        """Shut down the connections to the port that are too many; return how many by address."""
-        seen: Counter[str] = Counter()
+        """Shut down the connections to the port over a limit; return how many by address."""
+        accepted: Counter[str] = Counter()
         closed: Counter[str] = Counter()
         count = 0
         for connection, address in _connections(port):
             with connection:
-                if seen[address] >= self.per_address or count >= self.total:
-                    with suppress(OSError):  # it has just ended by itself
+                if accepted[address] >= self.per_address or count >= self.total:
+                    with suppress(OSError):  # it has just ended
                         connection.shutdown(socket.SHUT_RDWR)
                     closed[address] += 1
                 else:
-                    seen[address] += 1
+                    accepted[address] += 1
                     count += 1
         self.open = count
         return closed
@@ -81,9 +77,8 @@ class ConnectionLimits:
 def _connections(port: int) -> Iterator[tuple[socket.socket, str]]:
     """Yield duplicates of the process's sockets connected to the port, and their addresses.
 
-    gRPC may close a descriptor at any time and the system give its number to another file. A
-    duplicate cannot change, so it is looked at, not the original. Low numbers come first: those are
-    mostly the older connections.
+    gRPC may close a descriptor at any time, and the system may reuse its number for another file. A
+    duplicate cannot change. Low numbers come first, which are mostly the older connections.
     """
     for number in sorted(int(path.name) for path in OPEN_FILES.iterdir()):
         duplicate = _duplicate(number)
@@ -101,7 +96,7 @@ def _connections(port: int) -> Iterator[tuple[socket.socket, str]]:
 
 
 def _duplicate(number: int) -> socket.socket | None:
-    """Return a duplicate of a descriptor; None if it is no socket, or closed meanwhile."""
+    """Return a duplicate of a descriptor; None if it is not a socket, or closed meanwhile."""
     try:
         duplicate = os.dup(number)
     except OSError:

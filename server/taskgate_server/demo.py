@@ -1,7 +1,6 @@
-"""`taskgate demo`: a local AWS and a server on free ports, and what a caller sees of them.
+"""`taskgate demo`: run an emulated AWS and a server on free ports, and show what a caller receives.
 
-The server is the real command in a process of its own, told by environment variables where its AWS
-is, as anyone would run it.
+The server is the real command in a process of its own, configured by environment variables.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TextIO
 
 import grpc
 from google.protobuf import json_format
@@ -31,16 +29,15 @@ from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client, DeadlineTaskName, OmicsTaskName, connect, render
 from taskgate_emulator import Clock, Emulator
 from taskgate_emulator.seeds import ids as seed
+from taskgate_server.ports import Address, reserve
 from taskgate_server.shutdown import STOP_SIGNALS
-from taskgate_server.telemetry import LogStyle
-from taskgate_server.telemetry.text_format import text_line
 
 REGION = "us-west-2"
 READY_SECONDS = 20.0
 
 WATCH_SECONDS = 6.0
 WATCH_SPEED = 20.0
-"""Two minutes of the emulator's plans, in which tasks of both kinds come to their end."""
+"""In these two minutes of emulated time, tasks of both services end."""
 
 DEADLINE_TASK = DeadlineTaskName(
     seed.FARM_ID,
@@ -53,35 +50,36 @@ OMICS_TASK = OmicsTaskName(seed.RUN_ID, seed.FAILED_RUN_TASK_ID)
 
 
 def show() -> int:
-    """Starts all, reads both tasks both ways, shows errors, watches, stops all; 0 if it worked."""
+    """Start both, read, watch and fail in all the ways, and stop both; return the exit code."""
     console = Console()
     started = time.monotonic()
     clock = _HeldClock()
+    address = str(reserve(Address(host="127.0.0.1", port=0)))
     with (
         Emulator(clock=clock, speed=WATCH_SPEED) as aws,
-        _server(aws.endpoint_url, port=0) as server,
+        _server(aws.endpoint_url, address, log_level="ERROR") as server,
     ):
-        took = time.monotonic() - started
-        console.print(f"A local AWS at {aws.endpoint_url}, Taskgate at {server.address}", end="")
-        console.print(f", both ready in {took:.1f} s.\n", style="dim")
-        with connect(server.address) as client:
+        seconds = time.monotonic() - started
+        console.print(f"An emulated AWS at {aws.endpoint_url}, Taskgate at {address}", end="")
+        console.print(f", both ready in {seconds:.1f} s.\n", style="dim")
+        with connect(address) as client:
             console.print(render.server_info(client.get_server_info()))
             _show_tasks(console, client)
             _show_errors(console, client)
             clock.release()
             _show_watch(console, client, clock)
-    code = server.process.returncode
-    console.print(f"\nTaskgate got SIGTERM, drained and exited with {code}. The local AWS is gone.")
+    code = server.returncode
+    console.print(f"\nTaskgate received SIGTERM, drained and exited with {code}.")
     return 0 if code == 0 else 1
 
 
 def keep_running() -> int:
     """Start both and print how to call them, until Ctrl-C or a signal to stop."""
     console = Console(soft_wrap=True)
-    port = int(os.environ.get("TASKGATE_LISTEN_PORT", "50051"))
+    address = f"127.0.0.1:{os.environ.get('TASKGATE_LISTEN_PORT', '50051')}"
     try:
         _raise_at_signals()
-        return _keep_running(console, port)
+        return _keep_running(console, address)
     except KeyboardInterrupt:
         return 0
 
@@ -89,12 +87,12 @@ def keep_running() -> int:
 def _raise_at_signals() -> None:
     """Let SIGTERM and SIGHUP raise KeyboardInterrupt once, as Ctrl-C does.
 
-    By default they end this process at once, and the server would go on without it.
+    By default they end this process at once, and its server would keep running.
     """
 
     def interrupt(*_: object) -> None:
         for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # nothing may interrupt the end
+            signal.signal(number, signal.SIG_IGN)  # the shutdown must not be interrupted
         raise KeyboardInterrupt
 
     for number in STOP_SIGNALS:
@@ -102,24 +100,25 @@ def _raise_at_signals() -> None:
             signal.signal(number, interrupt)
 
 
-def _keep_running(console: Console, port: int) -> int:
-    with Emulator() as aws, _server(aws.endpoint_url, port, log=sys.stderr) as server:
-        console.print(f"Taskgate listens on {server.address}, its AWS is {aws.endpoint_url}.")
-        console.print("Stop both with Ctrl-C. The same server, called in four ways:\n")
-        for what, how in _ways(server.address, aws.endpoint_url):
-            console.print(Text(f"# {what}", style="dim"))
-            console.print(Text(how), end="\n\n")
-        return server.process.wait()
+def _keep_running(console: Console, address: str) -> int:
+    with Emulator() as aws, _server(aws.endpoint_url, address, log_level="INFO") as server:
+        console.print(f"Taskgate listens on {address}; the emulated AWS is {aws.endpoint_url}.")
+        console.print("Stop both with Ctrl-C. Examples of calls:\n")
+        for title, command in _examples(address, aws.endpoint_url):
+            console.print(Text(f"# {title}", style="dim"))
+            console.print(Text(command), end="\n\n")
+        return server.wait()
 
 
-def _ways(address: str, aws_url: str) -> list[tuple[str, str]]:
+def _examples(address: str, aws_url: str) -> list[tuple[str, str]]:
+    """Return ways to call the server and the emulated AWS, with a title each."""
     call = f"buf curl --protocol grpc --http2-prior-knowledge http://{address}"
     unified = {"name": str(DEADLINE_TASK)}
     ids = {"id": OMICS_TASK.run, "taskId": OMICS_TASK.task}
     return [
-        ("Taskgate's own command", f"taskgate get {OMICS_TASK} --address {address}"),
+        ("The taskgate command", f"taskgate get {OMICS_TASK} --address {address}"),
         (
-            "buf, with no code: a Deadline Cloud task in the unified form",
+            "buf: a Deadline Cloud task as a unified Task",
             f"{call}/taskgate.v1.TaskService/GetTask -d '{json.dumps(unified)}'",
         ),
         (
@@ -132,7 +131,7 @@ def _ways(address: str, aws_url: str) -> list[tuple[str, str]]:
             f'with connect("{address}") as client:\n'
             f'    print(client.get_task("{OMICS_TASK}"))',
         ),
-        ("the local AWS itself, by the AWS command line", _aws_cli(aws_url)),
+        ("The emulated AWS without Taskgate: the AWS command line", _aws_cli(aws_url)),
     ]
 
 
@@ -145,10 +144,10 @@ def _aws_cli(aws_url: str) -> str:
 
 
 def _show_tasks(console: Console, client: Client) -> None:
-    _heading(console, "A render task and a genomics task, by the one GetTask for both")
+    _heading(console, "A render task and a genomics task, both read with GetTask")
     for name in (DEADLINE_TASK, OMICS_TASK):
         console.print(render.task(client.get_task(name)))
-    _heading(console, "The same two, by AWS's own operations")
+    _heading(console, "The same tasks, read with the operations of AWS")
     ids = deadline_pb2.GetTaskRequest(
         farm_id=DEADLINE_TASK.farm,
         queue_id=DEADLINE_TASK.queue,
@@ -167,7 +166,7 @@ def _show_message(console: Console, title: str, message: Message) -> None:
 
 
 def _show_errors(console: Console, client: Client) -> None:
-    _heading(console, "What a caller sees of a task that is not there, and of a name that is none")
+    _heading(console, "Errors: an unknown task, and a malformed name")
     for name in (OmicsTaskName(seed.RUN_ID, "404"), f"omics/runs/{seed.RUN_ID}/tasks/GATK"):
         console.print(Text(f"GetTask {name}", style="bold"))
         try:
@@ -177,37 +176,34 @@ def _show_errors(console: Console, client: Client) -> None:
 
 
 class _HeldClock:
-    """The emulator's clock: stands still until released.
-
-    What is to be watched would otherwise pass while the server starts.
-    """
+    """The emulator's clock, stopped until `release`: the server starts before tasks change."""
 
     def __init__(self) -> None:
         self._start = datetime.now(UTC)
         self._released: datetime | None = None
 
     def __call__(self) -> datetime:
-        """The time of the emulator."""
+        """Return the time in the emulator."""
         if self._released is None:
             return self._start
         return self._start + (datetime.now(UTC) - self._released)
 
     def release(self) -> None:
-        """Lets the time pass from now on."""
+        """Let time pass from now on."""
         self._released = datetime.now(UTC)
 
 
 def _show_watch(console: Console, client: Client, clock: Clock) -> None:
-    speed = f"{WATCH_SPEED:g} times as fast as usual"
+    speed = f"at {WATCH_SPEED:g} times the usual speed"
     _heading(console, f"The job and the run, watched for {WATCH_SECONDS:g} s, {speed}")
     parents = (str(DEADLINE_TASK.job_name), str(OMICS_TASK.run_name))
-    pictures = {parent: render.WatchPicture(parent, clock()) for parent in parents}
+    pictures = {parent: render.WatchDisplay(parent, clock()) for parent in parents}
     drawing = threading.Lock()  # rich draws in a thread of its own
 
-    def follow(parent: str) -> None:
-        # A client's watch ends by itself only when all has settled, or with its time.
+    def watch(parent: str) -> None:
+        # The watch ends when all tasks have settled, or with its time limit.
         try:
-            for event in client.watch_tasks(parent, heartbeat_interval=1, time_limit=WATCH_SECONDS):
+            for event in client.watch_tasks(parent, heartbeat_interval=1, timeout=WATCH_SECONDS):
                 with drawing:
                     pictures[parent].apply(event, clock())
         except CallError as error:
@@ -221,7 +217,7 @@ def _show_watch(console: Console, client: Client, clock: Clock) -> None:
             return Group(*(part for pair in parts for part in pair))
 
     with Live(get_renderable=draw, console=console), ThreadPoolExecutor() as threads:
-        for done in [threads.submit(follow, parent) for parent in parents]:
+        for done in [threads.submit(watch, parent) for parent in parents]:
             done.result()
 
 
@@ -231,47 +227,42 @@ def _heading(console: Console, text: str) -> None:
 
 
 class StartError(Exception):
-    """The server did not start; the text is what it said."""
-
-
-class _Server:
-    """A `taskgate serve` process that listens."""
-
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
-        self.process = process
-        self.address = address
+    """The server ended before it was ready; its log, on stderr, says why."""
 
 
 @contextmanager
-def _server(aws_url: str, port: int, log: TextIO | None = None) -> Iterator[_Server]:
-    """A server whose AWS is at `aws_url`, ready; stopped by SIGTERM at the end."""
+def _server(aws_url: str, address: str, log_level: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until it is ready, and stop it with SIGTERM at the end.
+
+    Raises:
+        StartError: it cannot start.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "taskgate_server.cli", "serve"],
-        env=_environment(aws_url, port),
-        stderr=subprocess.PIPE,
-        text=True,
+        env=_environment(aws_url, address.rpartition(":")[2], log_level),
         # Ctrl-C is for this process, which stops the server; a second signal would cut its calls.
         start_new_session=True,
     )
     try:
-        server = _Server(process, _address(process))
-        # Somebody has to read the log, or the server would wait for room in the pipe.
-        threading.Thread(target=_forward, args=(process.stderr, log), daemon=True).start()
-        _wait_until(lambda: _is_ready(server.address))
-        yield server
+        limit = time.monotonic() + READY_SECONDS
+        while not _is_ready(address):
+            if process.poll() is not None or time.monotonic() > limit:
+                raise StartError(f"the server was not ready within {READY_SECONDS:g} s")
+            time.sleep(0.02)
+        yield process
     finally:
         process.terminate()
         process.wait()
 
 
-def _environment(aws_url: str, port: int) -> dict[str, str]:
-    """The present environment, with nothing of it that could lead to the real AWS."""
-    kept = {
+def _environment(aws_url: str, port: str, log_level: str) -> dict[str, str]:
+    """Return the environment of the server, without variables that could lead to the real AWS."""
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "TASKGATE_"))
     }
-    return kept | {
+    return inherited | {
         "AWS_ACCESS_KEY_ID": "demo",
         "AWS_SECRET_ACCESS_KEY": "demo",
         "AWS_REGION": REGION,
@@ -280,48 +271,14 @@ def _environment(aws_url: str, port: int) -> dict[str, str]:
             for service in ("DEADLINE", "OMICS")
             for kind in ("", "LOGS_")
         },
-        "TASKGATE_LISTEN_PORT": str(port),
-        "TASKGATE_LOG_FORMAT": "json",
+        "TASKGATE_LISTEN_PORT": port,
+        "TASKGATE_LOG_LEVEL": log_level,
     }
 
 
-def _address(process: subprocess.Popen[str]) -> str:
-    """The address in the server's log line that says it listens."""
-    lines = []
-    for line in process.stderr or ():
-        # The command that reports it begins its own line so.
-        lines.append(line.strip().removeprefix("taskgate: "))
-        if line.startswith("{") and json.loads(line)["message"] == "listening":
-            return str(json.loads(line)["address"])
-    raise StartError("\n".join(lines).strip() or "the server said nothing and ended")
-
-
-def _forward(log: TextIO, to: TextIO | None) -> None:
-    """Pass the server's log on, for people if it goes to a terminal."""
-    style = None if to is None else LogStyle.choose("auto", to, os.environ)
-    for line in log:
-        if to is not None and style is not None:
-            to.write(_for_people(line, style) if style.is_text else line)
-
-
-def _for_people(line: str, style: LogStyle) -> str:
-    if not line.startswith("{"):
-        return line
-    fields = json.loads(line)
-    del fields["logger"]
-    moment = datetime.fromisoformat(fields.pop("time")).strftime("%H:%M:%S")
-    level, message = fields.pop("level"), fields.pop("message")
-    return f"{text_line(moment, level, message, fields, is_colored=style.is_colored)}\n"
-
-
 def _is_ready(address: str) -> bool:
-    with connect(address) as client:
-        return all(each.ready for each in client.get_server_info().aws_services)
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + READY_SECONDS
-    while not condition():
-        if time.monotonic() > limit:
-            raise TimeoutError(f"the server was not ready within {READY_SECONDS:g} s")
-        time.sleep(0.02)
+    try:
+        with connect(address) as client:
+            return all(each.ready for each in client.get_server_info().aws_services)
+    except CallError:
+        return False  # it does not listen yet

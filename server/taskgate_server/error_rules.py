@@ -82,13 +82,11 @@ def _quota(response: Response, origin: Origin) -> list[Message]:
 
 def _retry(response: Response, _: Origin) -> list[Message]:
     seconds = retry_after_seconds(response)
-    if seconds is None:
-        return []
-    return [error_details_pb2.RetryInfo(retry_delay=to_duration(seconds))]
+    return [] if seconds is None else [retry_info(seconds)]
 
 
 def _retry_always(response: Response, origin: Origin) -> list[Message]:
-    return _retry(response, origin) or [error_details_pb2.RetryInfo(retry_delay=to_duration(1))]
+    return _retry(response, origin) or [retry_info(1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +242,12 @@ def retry_after_seconds(response: Response) -> float | None:
         return None
 
 
+def retry_info(seconds: float) -> error_details_pb2.RetryInfo:
+    """Return the detail that says when to retry."""
+    return error_details_pb2.RetryInfo(retry_delay=to_duration(seconds))
+
+
 def to_duration(seconds: float) -> Duration:
-    """Seconds as protobuf has them."""
+    """Convert seconds to protobuf's Duration."""
     whole = int(seconds)
     return Duration(seconds=whole, nanos=round((seconds - whole) * 1_000_000_000))

@@ -17,7 +17,7 @@ Replace: TypeAlias = str | Callable[[re.Match[str]], str]
 Rules: TypeAlias = tuple[tuple[re.Pattern[str], Replace], ...]
 
 MAX_CHARACTERS: Final = 4096
-"""Of one text that are looked at. Callers get 1,500 bytes at most (`status.MESSAGE_BYTES`)."""
+"""Of one text that are looked at. Callers get 1,500 bytes at most (`status.MAX_MESSAGE_BYTES`)."""
 
 REMOVED: Final = "[removed]"
 IDENTITY: Final = "[identity]"

@@ -1,20 +1,20 @@
-"""Every error that a caller can see: one table, one class, one wrap for each foreign error.
+"""The errors that callers receive: reasons, exception classes, and the conversion of AWS's errors.
 
-    TaskgateError              what the RPC answers: status, message, details
-      from the caller          INVALID_ARGUMENT, found before anything was sent
-      from AWS                 by the tables of `error_rules`
-      from the way to AWS      UNAVAILABLE, DEADLINE_EXCEEDED: see `upstream.failures`
-      from Taskgate            INTERNAL: a bug here, told without its insides
+    TaskgateError        status, message and details of a failed RPC; AWS's errors are instances
+      OwnError           found by Taskgate; its reason is one of `Reason`
+        UpstreamError    AWS cannot be called, or its response cannot be used
 
-Each carries google.rpc.ErrorInfo (reason, domain, metadata) and RequestInfo; see docs/errors.md.
+Errors that code distinguishes have a class of their own. `status` serializes all of them with
+google.rpc.ErrorInfo and RequestInfo; docs/errors.md describes them to callers.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import ClassVar, Final, Self
 
 from botocore import xform_name
 from google.protobuf.message import Message
@@ -29,31 +29,68 @@ from taskgate_server.error_rules import (
     Retry,
     http_status,
     retry_after_seconds,
+    retry_info,
     rule_for,
     to_duration,
 )
 from taskgate_server.error_texts import sanitize_response
 
-__all__ = ["Origin", "Retry", "to_duration"]
+__all__ = ["Origin", "Retry", "retry_info", "to_duration"]
 """Names of `error_rules` that callers of this module need."""
 
 TASKGATE_DOMAIN: Final = "taskgate"
-BUG: Final = "TASKGATE_BUG"
-"""The reason of errors that are Taskgate's own fault."""
-TIME_LIMIT: Final = "TIME_LIMIT_EXCEEDED"
-"""The reason of calls that AWS did not answer within their callers' time."""
-SERVER_STOPPING: Final = "SERVER_STOPPING"
-"""The reason for which a call is to go to another server."""
+MAX_FAULTS_IN_MESSAGE: Final = 3
+"""Of an invalid request; its details have all of them."""
+MAX_REASON_CHARACTERS: Final = 63
+"""The limit of google.rpc.ErrorInfo."""
+MAX_METHOD_CHARACTERS: Final = 256
 
-CALLER_LIMIT: Final = "CALLER_LIMIT"
-"""The reason of calls beyond the limits of one caller."""
 
-VALIDATION_STOPPED: Final = "; validation stopped there, and the request may have more faults"
+class Reason(StrEnum):
+    """The reasons of Taskgate's own errors, each with its gRPC status."""
+
+    status: StatusCode
+
+    def __new__(cls, reason: str, status: StatusCode) -> Self:
+        """Make a member from its text and its status."""
+        member = str.__new__(cls, reason)
+        member._value_ = reason
+        member.status = status
+        return member
+
+    ATTEMPT_NOT_FOUND = "ATTEMPT_NOT_FOUND", StatusCode.NOT_FOUND
+    CALLER_LIMIT = "CALLER_LIMIT", StatusCode.RESOURCE_EXHAUSTED
+    CERTIFICATE_INVALID = "CERTIFICATE_INVALID", StatusCode.UNAUTHENTICATED
+    IDENTITY_MISSING = "IDENTITY_MISSING", StatusCode.UNAUTHENTICATED
+    INVALID_REQUEST = "INVALID_REQUEST", StatusCode.INVALID_ARGUMENT
+    KEYS_UNAVAILABLE = "KEYS_UNAVAILABLE", StatusCode.UNAVAILABLE
+    POLICY_DENIED = "POLICY_DENIED", StatusCode.PERMISSION_DENIED
+    REQUEST_IDLE = "REQUEST_IDLE", StatusCode.DEADLINE_EXCEEDED
+    RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE", StatusCode.RESOURCE_EXHAUSTED
+    SERVER_STOPPING = "SERVER_STOPPING", StatusCode.UNAVAILABLE
+    SPOOL_FULL = "SPOOL_FULL", StatusCode.RESOURCE_EXHAUSTED
+    SPOOL_UNUSABLE = "SPOOL_UNUSABLE", StatusCode.FAILED_PRECONDITION
+    STREAM_TOKEN_EXPIRED = "STREAM_TOKEN_EXPIRED", StatusCode.UNAVAILABLE  # no secret
+    TASKGATE_BUG = "TASKGATE_BUG", StatusCode.INTERNAL
+    TASK_NOT_FOUND = "TASK_NOT_FOUND", StatusCode.NOT_FOUND
+    TIME_LIMIT_EXCEEDED = "TIME_LIMIT_EXCEEDED", StatusCode.DEADLINE_EXCEEDED
+    TOKEN_EXPIRED = "TOKEN_EXPIRED", StatusCode.UNAUTHENTICATED  # no secret
+    TOKEN_INVALID = "TOKEN_INVALID", StatusCode.UNAUTHENTICATED  # no secret
+    UNKNOWN_HEALTH_NAME = "UNKNOWN_HEALTH_NAME", StatusCode.NOT_FOUND
+    UNKNOWN_METHOD = "UNKNOWN_METHOD", StatusCode.UNIMPLEMENTED
+    UPSTREAM_ANSWER_CUT = "UPSTREAM_ANSWER_CUT", StatusCode.UNAVAILABLE
+    UPSTREAM_ANSWER_UNREADABLE = "UPSTREAM_ANSWER_UNREADABLE", StatusCode.UNKNOWN
+    UPSTREAM_CIRCUIT_OPEN = "UPSTREAM_CIRCUIT_OPEN", StatusCode.UNAVAILABLE
+    UPSTREAM_CONFIGURATION = "UPSTREAM_CONFIGURATION", StatusCode.UNAVAILABLE
+    UPSTREAM_CREDENTIALS = "UPSTREAM_CREDENTIALS", StatusCode.UNAVAILABLE
+    UPSTREAM_QUOTA = "UPSTREAM_QUOTA", StatusCode.RESOURCE_EXHAUSTED
+    UPSTREAM_UNREACHABLE = "UPSTREAM_UNREACHABLE", StatusCode.UNAVAILABLE
+    VERB_NOT_IN_SERVICE = "VERB_NOT_IN_SERVICE", StatusCode.FAILED_PRECONDITION
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TaskgateError(Exception):
-    """An RPC's failure, ready to be told to the caller."""
+    """The failure of an RPC, with everything that its caller receives."""
 
     code: StatusCode
     message: str
@@ -63,21 +100,176 @@ class TaskgateError(Exception):
     details: list[Message] = field(default_factory=list)
     aws_request_id: str = ""
     retry_after: float | None = None
-    """Seconds that AWS itself asked to wait."""
+    """Seconds to wait that AWS's response named."""
     retry: Retry = Retry.NEVER
     """Whether the same call may succeed when it is sent again."""
-    credentials_refused: bool = False
-    """Whether AWS refused the server's credentials for this call."""
-    credentials_missing: bool = False
-    """Whether the server has no credentials, so that no call can succeed until it has some."""
 
     def __str__(self) -> str:
         return f"{self.code.name} {self.reason}: {self.message}"
 
+    def copy(self) -> Self:
+        """Return the same error without its traceback, to be raised for another caller."""
+        copied = type(self).__new__(type(self))
+        for each in fields(self):
+            setattr(copied, each.name, getattr(self, each.name))
+        return copied
 
-# --- What AWS answers -----------------------------------------------------------------------------
 
-_MEMBERS_TOLD_ELSEWHERE = {"Error", "ResponseMetadata", "message", "Message", "fieldList"}
+class OwnError(TaskgateError):
+    """An error that Taskgate itself found.
+
+    Args:
+        reason: also decides the gRPC status.
+        message: what is wrong, then what to do.
+        metadata: for ErrorInfo.
+        details: further messages of google.rpc.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        details: Sequence[Message] = (),
+    ) -> None:
+        super().__init__(
+            code=reason.status,
+            message=message,
+            reason=reason,
+            metadata=dict(metadata or {}),
+            details=list(details),
+        )
+
+
+class BugError(OwnError):
+    """Taskgate failed. Only the log has the cause, under the request id of the call."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.TASKGATE_BUG,
+            "Taskgate failed; its log has the details under the request id given here",
+        )
+
+
+class CallerLimitError(OwnError):
+    """A caller exceeded one of its limits.
+
+    Args:
+        limit: the setting.
+        allowed: its value.
+        retry_seconds: until the call may succeed.
+    """
+
+    def __init__(self, limit: str, allowed: float, retry_seconds: float) -> None:
+        super().__init__(
+            Reason.CALLER_LIMIT,
+            f"one caller may have {allowed:.12g} {limit.replace('_', ' ')}: retry later",
+            metadata={"limit": limit},
+            details=[retry_info(retry_seconds)],
+        )
+
+
+class ServerStoppingError(OwnError):
+    """The server shut down before it could respond."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.SERVER_STOPPING,
+            "the server is shutting down: retry, on another server if there is one",
+            details=[retry_info(1)],
+        )
+
+
+class UpstreamError(OwnError):
+    """AWS cannot be called, or its response cannot be used.
+
+    Args:
+        origin: the AWS call.
+        message: what is wrong, then what to do.
+        details: further messages of google.rpc.
+    """
+
+    REASON: ClassVar[Reason]
+
+    def __init__(self, origin: Origin, message: str, *, details: Sequence[Message] = ()) -> None:
+        metadata = {"operation": origin.operation, "service": origin.service}
+        super().__init__(self.REASON, message, metadata=metadata, details=details)
+
+
+class CircuitOpenError(UpstreamError):
+    """The circuit breaker refused the call."""
+
+    REASON = Reason.UPSTREAM_CIRCUIT_OPEN
+
+
+class ConfigurationError(UpstreamError):
+    """The server's settings do not suffice to call AWS."""
+
+    REASON = Reason.UPSTREAM_CONFIGURATION
+
+
+class CredentialsMissingError(UpstreamError):
+    """The server has no AWS credentials, so that no call can succeed."""
+
+    REASON = Reason.UPSTREAM_CREDENTIALS
+
+
+class CredentialsRefusedError(UpstreamError):
+    """AWS refused the server's credentials for this call."""
+
+    REASON = Reason.UPSTREAM_CREDENTIALS
+
+
+class QuotaError(UpstreamError):
+    """AWS's quota has no room for the call within the caller's time."""
+
+    REASON = Reason.UPSTREAM_QUOTA
+
+
+class ResponseCutError(UpstreamError):
+    """AWS ended its response early."""
+
+    REASON = Reason.UPSTREAM_ANSWER_CUT
+
+
+class TimeLimitError(UpstreamError):
+    """The caller's deadline, or the server's own limit, passed while AWS was called.
+
+    Args:
+        origin: the AWS call.
+        seconds: how long the call could take.
+    """
+
+    REASON = Reason.TIME_LIMIT_EXCEEDED
+
+    def __init__(self, origin: Origin, seconds: float) -> None:
+        super().__init__(
+            origin, f"{origin.title} did not respond to {origin.operation} within {seconds:.3g} s"
+        )
+
+
+class UnreachableError(UpstreamError):
+    """There is no connection to AWS, or no response on it."""
+
+    REASON = Reason.UPSTREAM_UNREACHABLE
+
+
+class UnreadableResponseError(OwnError):
+    """AWS reported success, but its response does not fit the model of the operation."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(
+            Reason.UPSTREAM_ANSWER_UNREADABLE,
+            f"AWS's response to {operation} does not fit its model",
+            metadata={"operation": operation},
+        )
+
+
+# --- AWS's error responses ------------------------------------------------------------------------
+
+_MEMBERS_WITHOUT_METADATA = {"Error", "ResponseMetadata", "message", "Message", "fieldList"}
+"""Members that the status, the message or the details have."""
 
 
 def from_aws(response: Response, origin: Origin) -> TaskgateError:
@@ -96,7 +288,7 @@ def from_aws(response: Response, origin: Origin) -> TaskgateError:
         retry = Retry.REPEATABLE
     error = TaskgateError(
         code=rule.by_reason.get(str(response.get("reason")), rule.code),
-        message=_aws_message(response) or f"{origin.title} answered {aws_code}",
+        message=_aws_message(response) or f"{origin.title} returned {aws_code}",
         reason=_upper_snake(aws_code),
         domain=origin.domain,
         metadata=_metadata(response, origin),
@@ -108,30 +300,31 @@ def from_aws(response: Response, origin: Origin) -> TaskgateError:
     return _credentials_refused(error, origin) if rule is CREDENTIALS else error
 
 
-def _credentials_refused(error: TaskgateError, origin: Origin) -> TaskgateError:
-    """The server's own credentials are no fault of the caller's, and their details not its."""
-    return replace(
-        error,
-        message=f"{origin.title} refuses this server's AWS credentials for {origin.operation}:"
+def _credentials_refused(error: TaskgateError, origin: Origin) -> CredentialsRefusedError:
+    """Return the error without AWS's text: the credentials are the server's, not the caller's."""
+    refused = CredentialsRefusedError(
+        origin,
+        f"{origin.title} refuses this server's AWS credentials for {origin.operation}:"
         " renew them, or check the endpoint if other operations succeed",
-        metadata=error.metadata | {"aws_code": error.reason},
-        reason="UPSTREAM_CREDENTIALS",
-        domain=TASKGATE_DOMAIN,
-        credentials_refused=True,
+        details=error.details,
     )
+    refused.metadata = error.metadata | {"aws_code": error.reason}
+    refused.aws_request_id = error.aws_request_id
+    refused.retry_after, refused.retry = error.retry_after, error.retry
+    return refused
 
 
 def _metadata(response: Response, origin: Origin) -> dict[str, str]:
-    """All the scalar members of the error, and the entries of its maps, under their AWS names."""
+    """Return all scalar members of the error and the entries of its maps, by their AWS names."""
     metadata: dict[str, str] = {}
     for member, value in response.items():
-        if member in _MEMBERS_TOLD_ELSEWHERE or value is None:
+        if member in _MEMBERS_WITHOUT_METADATA or value is None:
             continue
         if isinstance(value, Mapping):
             metadata |= {str(key): str(each) for key, each in value.items()}
         else:
             metadata[member] = str(value)
-    # Last, so that nothing of AWS's takes the place of what Taskgate says.
+    # Last, so that no member of AWS's replaces what Taskgate reports.
     metadata |= {"operation": origin.operation, "service": origin.service}
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return metadata | ({"http_status": str(status)} if status is not None else {})
@@ -141,10 +334,16 @@ def _aws_message(response: Response) -> str:
     return str(response.get("Error", {}).get("Message") or response.get("message") or "")
 
 
-# --- What Taskgate itself finds -------------------------------------------------------------------
+def _upper_snake(code: str) -> str:
+    """Return AWS's code in the form of a google.rpc.ErrorInfo reason."""
+    words = re.sub(r"[^0-9A-Za-z]+", "_", code)[:MAX_REASON_CHARACTERS]
+    return words if words.isupper() else xform_name(words).upper()[:MAX_REASON_CHARACTERS]
 
 
-def invalid_request(faults: Mapping[str, str], *, is_complete: bool = True) -> TaskgateError:
+# --- Taskgate's own errors that no code distinguishes ---------------------------------------------
+
+
+def invalid_request(faults: Mapping[str, str], *, is_complete: bool = True) -> OwnError:
     """Return the error of a request with faults. Nothing was sent to AWS.
 
     Args:
@@ -155,83 +354,38 @@ def invalid_request(faults: Mapping[str, str], *, is_complete: bool = True) -> T
         error_details_pb2.BadRequest.FieldViolation(field=path, description=fault)
         for path, fault in sorted(faults.items())
     ]
-    first = "; ".join(f"{path or 'request'}: {fault}" for path, fault in sorted(faults.items())[:3])
-    more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""  # noqa: PLR2004  # the details have all
-    return TaskgateError(
-        code=StatusCode.INVALID_ARGUMENT,
-        message=f"{first}{more}{'' if is_complete else VALIDATION_STOPPED}",
-        reason="INVALID_REQUEST",
+    texts = [f"{path or 'request'}: {fault}" for path, fault in sorted(faults.items())]
+    message = "; ".join(texts[:MAX_FAULTS_IN_MESSAGE])
+    if len(texts) > MAX_FAULTS_IN_MESSAGE:
+        message += f"; and {len(texts) - MAX_FAULTS_IN_MESSAGE} more"
+    if not is_complete:
+        message += "; validation stopped there, and the request may have more faults"
+    return OwnError(
+        Reason.INVALID_REQUEST,
+        message,
         details=[error_details_pb2.BadRequest(field_violations=violations)],
     )
 
 
-def time_limit_exceeded(origin: Origin, seconds: float) -> TaskgateError:
-    """The caller's time, or the server's own limit, ran out while AWS was asked."""
-    return TaskgateError(
-        code=StatusCode.DEADLINE_EXCEEDED,
-        message=f"{origin.title} did not answer {origin.operation} within {seconds:.3g} s",
-        reason=TIME_LIMIT,
-        metadata={"operation": origin.operation, "service": origin.service},
-    )
-
-
-def unreadable_response(operation: str) -> TaskgateError:
-    """AWS answered with success and something that its model does not describe."""
-    return TaskgateError(
-        code=StatusCode.UNKNOWN,
-        message=f"AWS's answer to {operation} does not fit its model",
-        reason="UPSTREAM_ANSWER_UNREADABLE",
-        metadata={"operation": operation},
-    )
-
-
-def unavailable(origin: Origin, reason: str, message: str, **more: Any) -> TaskgateError:
-    """AWS cannot be asked: `reason` is one of the UPSTREAM_ reasons of docs/errors.md."""
-    return TaskgateError(
-        code=StatusCode.UNAVAILABLE,
-        message=message,
-        reason=reason,
-        metadata={"operation": origin.operation, "service": origin.service},
-        **more,
-    )
-
-
-def task_not_found(name: str) -> TaskgateError:
-    """A task that somebody waits for is not there, or no longer."""
-    return TaskgateError(
-        code=StatusCode.NOT_FOUND,
-        message=f"AWS has no task {name}, or no longer",
-        reason="TASK_NOT_FOUND",
+def task_not_found(name: str) -> OwnError:
+    """Return the error of a wait for a task that AWS does not have, or no longer has."""
+    return OwnError(
+        Reason.TASK_NOT_FOUND,
+        f"task {name} not found",
         details=[error_details_pb2.ResourceInfo(resource_type="task", resource_name=name)],
     )
 
 
-def stopping() -> TaskgateError:
-    """The server stops before it could begin to answer."""
-    return TaskgateError(
-        code=StatusCode.UNAVAILABLE,
-        message="this server stops; another one, or this one in a moment, will answer",
-        reason=SERVER_STOPPING,
-        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(1))],
+def keys_unavailable() -> OwnError:
+    """Return the error of a call whose token cannot be verified without the issuer's keys."""
+    return OwnError(
+        Reason.KEYS_UNAVAILABLE,
+        "this server cannot fetch the keys of the token issuer: retry",
+        details=[retry_info(5)],
     )
 
 
-def unauthenticated(reason: str, message: str) -> TaskgateError:
-    """Who calls is not known; the message says what to do, and quotes nothing of the caller's."""
-    return TaskgateError(code=StatusCode.UNAUTHENTICATED, message=message, reason=reason)
-
-
-def keys_unavailable() -> TaskgateError:
-    """The keys of the tokens' issuer cannot be had."""
-    return TaskgateError(
-        code=StatusCode.UNAVAILABLE,
-        message="this server cannot reach the keys of the tokens' issuer: try again",
-        reason="KEYS_UNAVAILABLE",
-        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(5))],
-    )
-
-
-def policy_denied(caller: str, action: str, resource: str) -> TaskgateError:
+def policy_denied(caller: str, action: str, resource: str) -> OwnError:
     """Return the error of a call that the policy does not allow. Nothing was looked up.
 
     Args:
@@ -240,93 +394,61 @@ def policy_denied(caller: str, action: str, resource: str) -> TaskgateError:
         resource: the ids that the request names; empty if it names none, or was not read.
     """
     where = f" on {resource}" if resource else ""
-    return TaskgateError(
-        code=StatusCode.PERMISSION_DENIED,
-        message=f"the policy of this server does not allow {caller} to do {action}{where}",
-        reason="POLICY_DENIED",
+    return OwnError(
+        Reason.POLICY_DENIED,
+        f"the policy of this server does not allow {caller} to do {action}{where}",
         metadata={"caller": caller, "action": action, "resource": resource},
     )
 
 
-def request_idle(seconds: float) -> TaskgateError:
+def request_idle(seconds: float) -> OwnError:
     """Return the error of a call whose next request message did not arrive in time."""
-    return TaskgateError(
-        code=StatusCode.DEADLINE_EXCEEDED,
-        message=f"no request message arrived for {seconds:g} s: send the next one sooner, or end"
-        " the stream",
-        reason="REQUEST_IDLE",
+    return OwnError(
+        Reason.REQUEST_IDLE,
+        f"no request message arrived for {seconds:g} s: send the next one sooner, or end the"
+        " stream",
         metadata={"limit": "request_idle_seconds"},
     )
 
 
-def credential_expired() -> TaskgateError:
+def credential_expired() -> OwnError:
     """Return the error of a stream that lasted longer than its caller's token.
 
     UNAVAILABLE makes clients reconnect; they send a new token then.
     """
-    return TaskgateError(
-        code=StatusCode.UNAVAILABLE,
-        message="the token of this stream has expired: reconnect with a new one",
-        reason="STREAM_TOKEN_EXPIRED",
+    return OwnError(
+        Reason.STREAM_TOKEN_EXPIRED,
+        "the token of this stream has expired: reconnect with a new one",
     )
 
 
-def unknown_health_name(names: Sequence[str]) -> TaskgateError:
+def unknown_health_name(names: Sequence[str]) -> OwnError:
     """Return the error of a health check for a name that this server does not have."""
-    return TaskgateError(
-        code=StatusCode.NOT_FOUND,
-        message=f"no such service; there are {', '.join(repr(name) for name in names)}",
-        reason="UNKNOWN_HEALTH_NAME",
+    return OwnError(
+        Reason.UNKNOWN_HEALTH_NAME,
+        f"no such service; there are {', '.join(repr(name) for name in names)}",
     )
 
 
-def unknown_method(method: str) -> TaskgateError:
+def unknown_method(method: str) -> OwnError:
     """Return the error of a call of a method that this server does not have."""
-    return TaskgateError(
-        code=StatusCode.UNIMPLEMENTED,
-        message="this server has no such method: check the name, or whether the server is older"
-        " than the client; reflection lists the methods",
-        reason="UNKNOWN_METHOD",
-        metadata={"method": method[:256]},
+    return OwnError(
+        Reason.UNKNOWN_METHOD,
+        "this server has no such method: check the name, or whether the server is older than the"
+        " client; reflection lists the methods",
+        metadata={"method": method[:MAX_METHOD_CHARACTERS]},
     )
 
 
-def caller_limit(limit: str, allowed: float, retry_seconds: float) -> TaskgateError:
-    """The caller has more going on than one caller may; `limit` is the setting that says so."""
-    return TaskgateError(
-        code=StatusCode.RESOURCE_EXHAUSTED,
-        message=f"one caller may have {allowed:.12g} {limit.replace('_', ' ')}: ask again later",
-        reason=CALLER_LIMIT,
-        metadata={"limit": limit},
-        details=[error_details_pb2.RetryInfo(retry_delay=to_duration(retry_seconds))],
-    )
-
-
-def response_too_large(max_bytes: int) -> TaskgateError:
+def response_too_large(max_bytes: int) -> OwnError:
     """Return the error of a task for which a batch's response has no room.
 
     Args:
         max_bytes: of one response.
     """
-    return TaskgateError(
-        code=StatusCode.RESOURCE_EXHAUSTED,
-        message=f"the response would exceed {max_bytes} bytes: request this task again in a batch"
-        " of fewer names, or with view BASIC",
-        reason="RESPONSE_TOO_LARGE",
+    return OwnError(
+        Reason.RESPONSE_TOO_LARGE,
+        f"the response would exceed {max_bytes} bytes: request this task again in a batch of fewer"
+        " names, or with view BASIC",
         metadata={"max_response_bytes": str(max_bytes)},
     )
-
-
-def internal() -> TaskgateError:
-    """A bug of Taskgate's: the log has the story, the caller an id to find it by."""
-    return TaskgateError(
-        code=StatusCode.INTERNAL,
-        message="Taskgate failed; its log has the details under the request id given here",
-        reason=BUG,
-    )
-
-
-def _upper_snake(code: str) -> str:
-    """AWS's code as a reason: google.rpc.ErrorInfo has at most 63 of these characters."""
-    words = re.sub(r"[^0-9A-Za-z]+", "_", code)[:63]
-    return words if words.isupper() else xform_name(words).upper()[:63]

@@ -1,6 +1,6 @@
-"""Files that are read again when they change: certificates, keys, policies.
+"""Files that are reloaded when they change: certificates, keys, policies.
 
-The files are read twice a second. Kubernetes changes a mounted Secret by replacing a symbolic link
+The files are read twice a second. Kubernetes updates a mounted Secret by replacing a symbolic link
 of a parent folder, which inotify does not report on every file system.
 """
 
@@ -17,15 +17,15 @@ from taskgate_server.daemon_threads import DaemonThreads
 from taskgate_server.telemetry import LOG, log_bug
 
 CHECK_SECONDS: Final = 0.5
-"""Interval between two reads of the files: a revocation is to be effective within a second."""
+"""Interval between two reads of the files: a revocation takes effect within a second."""
 
 RETRY_SECONDS: Final = 30.0
-"""Interval between two attempts to parse the same rejected version: the reason may have been the
+"""Interval between two attempts to parse the same rejected version: the cause may have been the
 machine, such as too little memory for a child process."""
 
 MAX_UNCHECKED_SECONDS: Final = 10.0
-"""After this time without a completed check the active version counts as outdated: the disk may
-hang, or a parser, and there may be a newer version."""
+"""After this time without a completed check the active version counts as outdated: the disk or a
+parser may hang, and there may be a newer version."""
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 
@@ -33,15 +33,15 @@ T = TypeVar("T")
 
 
 class FileFaultError(Exception):
-    """Files that cannot be used; the text is one line for the operator."""
+    """The files cannot be used; the text is one line for the operator."""
 
 
 class RejectedError(ValueError):
-    """A version of files that cannot be used.
+    """A version of the files cannot be used.
 
     Args:
-        summary: what is wrong, without anything from the files, for the log.
-        detail: the same with quotes from the files, for the operator who starts the server or runs
+        summary: what is wrong, without quotes from the files, for the log.
+        detail: the same with quotes, for the operator who starts the server or runs
             `taskgate policy check`; by default the summary.
     """
 
@@ -51,7 +51,7 @@ class RejectedError(ValueError):
 
 
 class Reloading(Protocol):
-    """What metrics and health report about something that is reloaded."""
+    """The state of reloaded files or keys, for metrics and health."""
 
     name: str
     changes: int
@@ -69,32 +69,38 @@ class Reloading(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Version(Generic[T]):
-    """The outcome of one check that found something new."""
+class _Accepted(Generic[T]):
+    """A new version of the files that can be used."""
+
+    contents: list[bytes]
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """A version of the files that cannot be used or read."""
 
     contents: list[bytes] | None
-    """None: the files could not be read."""
-    values: tuple[T, ...] = ()
-    """The one value; none if the version cannot be used."""
-    fault: str = ""
-    """Why it cannot be used, for the log."""
-    detail: str = ""
-    """The same for the operator."""
+    """None if the files cannot be read."""
+    fault: str
+    """For the log."""
+    detail: str
+    """For the operator."""
 
 
 class ReloadingFile(Generic[T]):
-    """The newest usable value of some files.
+    """The value of the newest usable version of some files.
 
     Args:
         name: for logs, metrics and health, such as `policy`.
-        paths: the files, read together.
-        parse: makes the value from their contents, in order. May block and take long: it is called
-            in a thread. Raises RejectedError for contents that cannot be used, such as a key that
-            does not belong to its certificate; any other exception rejects them as well.
+        paths: the files, which are read together.
+        parse: returns the value of their contents. It is called in a thread, and may take long.
+            Raises RejectedError for contents that cannot be used, such as a key that does not
+            belong to its certificate; any other exception rejects them as well.
         clock: monotonic seconds.
 
     Raises:
-        FileFaultError: the files cannot be used now, at the start.
+        FileFaultError: the current version of the files cannot be used.
     """
 
     def __init__(
@@ -108,20 +114,20 @@ class ReloadingFile(Generic[T]):
         self.changes = 0
         self.rejected = 0
         self.on_change: list[Callable[[], None]] = []
-        """Called in the event loop after a newer version has become active."""
+        """Called in the event loop after a newer version becomes active."""
         self._paths = paths
         self._parse = parse
         self._clock = clock
         self._threads = DaemonThreads(f"reload {name}")
-        self._seen: list[bytes] | None = None
-        """The contents of the newest version, usable or not; None while they cannot be read."""
+        self._contents: list[bytes] | None = None
+        """Of the newest version, usable or not; None while the files cannot be read."""
         self._fault = ""
         self._retry_at = float("inf")
         first = self._load()
-        if first is None or not first.values:
+        if not isinstance(first, _Accepted):
             raise FileFaultError(first.detail if first else f"{name}: no files")
-        self.value: T = first.values[0]
-        self._seen = first.contents
+        self.value: T = first.value
+        self._contents = first.contents
         self._active_since = self._checked_at = clock()
 
     @property
@@ -135,20 +141,20 @@ class ReloadingFile(Generic[T]):
         return self._clock() - self._active_since
 
     async def check(self) -> None:
-        """Read the files, and activate a newer version if it can be used.
+        """Read the files, and activate a newer version if it can be used. Never raises.
 
-        Reading and parsing run in a thread of their own: neither a slow disk nor a slow parser
-        delays the event loop. Never raises because of the files.
+        Files are read and parsed in a thread, so that neither a slow disk nor a slow parser delays
+        the event loop.
         """
         loop = asyncio.get_running_loop()
         version = await loop.run_in_executor(self._threads, self._load)
         self._checked_at = self._clock()
         if version is None:
             return
-        is_new = version.contents is None or version.contents != self._seen
-        self._seen = version.contents
-        if version.values:
-            self._activate(version.values[0])
+        is_new = version.contents is None or version.contents != self._contents
+        self._contents = version.contents
+        if isinstance(version, _Accepted):
+            self._activate(version.value)
         else:
             self._reject(version, is_new=is_new)
 
@@ -158,31 +164,31 @@ class ReloadingFile(Generic[T]):
             await sleep(CHECK_SECONDS)
             await self.check()
 
-    def _load(self) -> _Version[T] | None:
-        """Read the files and parse them; None if there is nothing new. Runs in a thread."""
+    def _load(self) -> _Accepted[T] | _Rejected | None:
+        """Read and parse the files; return None if there is nothing new. Runs in a thread."""
         try:
             contents = [_read(path) for path in self._paths]
         except OSError as error:
             fault = f"{error.filename}: {error.strerror}"
-            return _Version(None, (), fault, fault)
+            return _Rejected(None, fault, fault)
         except RejectedError as error:
-            return _Version(None, (), error.summary, str(error))
-        if contents == self._seen and self._clock() < self._retry_at:
+            return _Rejected(None, error.summary, str(error))
+        if contents == self._contents and self._clock() < self._retry_at:
             return None
         try:
-            return _Version(contents, (self._parse(contents),))
+            return _Accepted(contents, self._parse(contents))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  # pyo3's PanicException is no Exception
-            places = ", ".join(str(path) for path in self._paths)
+            paths = ", ".join(self._names())
             if isinstance(error, RejectedError):
-                return _Version(contents, (), error.summary, f"{places}: {error}")
-            # The text of a foreign exception may quote the files.
+                return _Rejected(contents, error.summary, f"{paths}: {error}")
+            # The text of another exception may quote the files.
             fault = f"cannot be parsed ({type(error).__name__})"
-            return _Version(contents, (), fault, f"{places}: {fault}")
+            return _Rejected(contents, fault, f"{paths}: {fault}")
 
     def _activate(self, value: T) -> None:
-        # The value first: gRPC reads both in threads of its own, see `transport.credentials_of`.
+        # The value first: gRPC's threads read both, see `tls.credentials_of`.
         self.value = value
         self.changes += 1
         self._fault, self._retry_at = "", float("inf")
@@ -194,15 +200,15 @@ class ReloadingFile(Generic[T]):
             except Exception as error:  # noqa: BLE001  # the other callbacks must run
                 log_bug(error, file=self.name)
 
-    def _reject(self, version: _Version[T], *, is_new: bool) -> None:
+    def _reject(self, version: _Rejected, *, is_new: bool) -> None:
         if version.contents is not None:
             self._retry_at = self._clock() + RETRY_SECONDS
         if self._fault == version.fault and (version.contents is None or not is_new):
-            return  # reported already, and unchanged
+            return  # logged already
         self._fault = version.fault
         self.rejected += 1
         LOG.error(
-            "a newer version of files was rejected, the previous one stays active",
+            "a newer version of files was rejected, the previous one remains active",
             extra={"file": self.name, "paths": self._names(), "fault": version.fault},
         )
 
@@ -214,8 +220,8 @@ def _read(path: Path) -> bytes:
     """Return the contents of a file.
 
     Raises:
-        OSError: it cannot be read.
-        RejectedError: it is larger than any file of this kind.
+        OSError: the file cannot be read.
+        RejectedError: it is too large.
     """
     with path.open("rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)

@@ -25,7 +25,7 @@ from taskgate_server.rpc.spool import Spool, directory_fault
 from taskgate_server.rpc.streams import StreamLimits
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.targets import by_target
+from taskgate_server.targets import select_by_target
 from taskgate_server.tasks import servicer
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
 from taskgate_server.tasks.logs.finder import load_finder
@@ -69,7 +69,7 @@ def load_targets(
 
 def load_handlers(pipeline: Pipeline, targets: Iterable[ServedTarget]) -> dict[str, Handler]:
     """Return the gRPC handlers of all RPCs but health checks, by method path."""
-    rpcs = [*by_target({each.target: each.rpcs for each in targets}), *_reflection()]
+    rpcs = [*select_by_target({each.target: each.rpcs for each in targets}), *_reflection()]
     return {f"/{rpc.method}": pipeline.handler(serve_allowed(rpc)) for rpc in rpcs}
 
 

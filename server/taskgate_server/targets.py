@@ -1,7 +1,7 @@
-"""Which AWS account and region a call is for: what serves it there is chosen here.
+"""Selects the behaviour of an RPC for the target of a call, an AWS account and region.
 
-Each target has its own behaviour of each RPC, made at start. The call's metadata names one, and the
-policy has allowed it by the time that it is looked up.
+Each target has its own behaviour of each RPC, made at the start. The call's metadata names the
+target; its use has been authorized before.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from taskgate_server import errors
 from taskgate_server.calls import TARGET_KEY, Behaviour, CallContext, Rpc
 
 
-def by_target(rpcs: Mapping[str, Iterable[Rpc]]) -> list[Rpc]:
-    """One RPC of each method, for the target that the call names.
+def select_by_target(rpcs: Mapping[str, Iterable[Rpc]]) -> list[Rpc]:
+    """Return one RPC for each method, which serves a call by the behaviour of its target.
 
     Args:
-        rpcs: all of each target. An RPC that no other target has is the default one's for all.
+        rpcs: all RPCs of each target.
     """
     behaviours: dict[str, dict[str, Behaviour]] = {}
     first: dict[str, Rpc] = {}
@@ -27,19 +27,18 @@ def by_target(rpcs: Mapping[str, Iterable[Rpc]]) -> list[Rpc]:
             first.setdefault(rpc.method, rpc)
             behaviours.setdefault(rpc.method, {})[target] = rpc.behaviour
     return [
-        replace(rpc, behaviour=_choosing(behaviours[method], list(rpcs)))
+        replace(rpc, behaviour=_selecting(behaviours[method], list(rpcs)))
         for method, rpc in first.items()
     ]
 
 
-def _choosing(behaviours: Mapping[str, Behaviour], targets: Sequence[str]) -> Behaviour:
-    # No coroutine of its own: what it gives is the behaviour's awaitable or iterator.
+def _selecting(behaviours: Mapping[str, Behaviour], targets: Sequence[str]) -> Behaviour:
+    # Not a coroutine: it returns the behaviour's awaitable or iterator.
     def serve(request: Any, call: CallContext) -> Any:
         behaviour = behaviours.get(call.target)
         if behaviour is None:
             names = ", ".join(targets)
-            fault = f"there is no such target; there are {names}"
-            raise errors.invalid_request({TARGET_KEY: fault})
+            raise errors.invalid_request({TARGET_KEY: f"unknown target: use one of {names}"})
         return behaviour(request, call)
 
     return serve

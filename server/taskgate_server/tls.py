@@ -1,7 +1,7 @@
-"""How the port is protected: TLS with certificates that may change, or plaintext for loopback only.
+"""The protection of the port: TLS with certificates that may change, or plaintext on loopback.
 
-gRPC asks for certificates at each handshake, so new ones are for new connections, and connections
-that there are go on.
+gRPC requests the certificates at each handshake, so that new certificates apply to new connections
+and existing connections continue.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from taskgate_server.reloading import RejectedError, ReloadingFile
 
 Certificates: TypeAlias = "ReloadingFile[grpc.ServerCertificateConfiguration]"
 MakeCredentials: TypeAlias = Callable[[], grpc.ServerCredentials]
-"""Makes the credentials of one port: each remembers which certificates gRPC has got."""
+"""Makes the credentials of one port, which store the version of the certificates that gRPC has."""
 
 LAST_PORT: Final = 65535
 UNSUPPORTED: Final = (
-    "gRPC cannot use the certificates: it takes RSA, Ed25519, and the curves P-256, P-384 and P-521"
+    "gRPC cannot use the certificates: it supports RSA, Ed25519, and the curves P-256, P-384, P-521"
 )
 
 
-def faults(settings: Settings) -> list[str]:
-    """What is wrong with the settings of the port, a line for each thing."""
+def find_faults(settings: Settings) -> list[str]:
+    """Return what is wrong with the settings of the port, one line for each fault."""
     found = []
     tls, key = settings.tls_certificate_file, settings.tls_key_file
     if (tls is None) != (key is None):
         found.append("tls_certificate_file, tls_key_file: TLS needs both")
     if settings.tls_client_ca_file and tls is None:
-        found.append("tls_client_ca_file: needs tls_certificate_file and tls_key_file beside it")
+        found.append("tls_client_ca_file: needs tls_certificate_file and tls_key_file, too")
     if tls is None and not is_loopback(settings.listen_host) and not settings.plaintext_to_everyone:
         found.append(
             f"listen_host: {settings.listen_host} can be reached from other machines: set"
-            " tls_certificate_file and tls_key_file, or, where calls may travel in plaintext,"
+            " tls_certificate_file and tls_key_file, or, if plaintext is acceptable,"
             f' plaintext_to_everyone = "{PLAINTEXT_PHRASE}"'
         )
     found += _token_faults(settings)
     if tls is not None and not is_guarded(settings) and not is_loopback(settings.listen_host):
         found.append(
-            "listen_host: TLS alone does not tell who calls: set tls_client_ca_file, jwt_issuer, or"
-            " policy_files with rules for Anonymous"
+            "listen_host: TLS alone does not identify callers: set tls_client_ca_file, jwt_issuer,"
+            " or policy_files with rules for Anonymous"
         )
     found += _port_faults(settings)
     return found
@@ -54,12 +54,12 @@ def faults(settings: Settings) -> list[str]:
 def _token_faults(settings: Settings) -> list[str]:
     found = []
     if settings.jwt_issuer and not (settings.jwt_audience and settings.jwt_keys):
-        found.append("jwt_issuer: needs jwt_audience and jwt_keys beside it")
+        found.append("jwt_issuer: needs jwt_audience and jwt_keys, too")
     keys = urlsplit(settings.jwt_keys or "")
     if keys.scheme == "http" and not is_loopback(keys.hostname or ""):
         found.append(
-            f"jwt_keys: keys from http://{keys.hostname} can be replaced on the network:"
-            " use https://, or a file; http:// is accepted for this machine alone"
+            f"jwt_keys: an attacker on the network could replace keys from http://{keys.hostname}:"
+            " use https:// or a file; http:// is accepted only for this machine"
         )
     found += [
         f"{name}: needs an address (https://) in jwt_keys"
@@ -70,7 +70,7 @@ def _token_faults(settings: Settings) -> list[str]:
 
 
 def _port_faults(settings: Settings) -> list[str]:
-    """Workers have an admin port each, counted from the one that is set."""
+    """Return the fault of the admin ports: each worker has its own, from the configured one on."""
     first, count = settings.admin_port, settings.workers
     if not first or count == 1:
         return []
@@ -78,19 +78,19 @@ def _port_faults(settings: Settings) -> list[str]:
     taken = {settings.listen_port, settings.health_port, LAST_PORT + 1} & set(ports)
     if not taken:
         return []
-    return [f"admin_port: {count} workers need ports {first} to {ports[-1]}, not all to be had"]
+    return [f"admin_port: {count} workers need ports {first} to {ports[-1]}, not all are available"]
 
 
 def is_guarded(settings: Settings) -> bool:
-    """Whether the settings say who may call."""
+    """Return whether the settings restrict who may call."""
     return bool(settings.jwt_issuer or settings.tls_client_ca_file or settings.policy_files)
 
 
 def load_certificates(settings: Settings) -> Certificates | None:
-    """The certificates that the settings name, checked; None for plaintext.
+    """Return the certificates in the settings; None for plaintext.
 
     Raises:
-        reloading.FileFaultError: they cannot be used.
+        reloading.FileFaultError: the certificates cannot be used.
     """
     certificate, key = settings.tls_certificate_file, settings.tls_key_file
     if certificate is None or key is None:
@@ -101,10 +101,10 @@ def load_certificates(settings: Settings) -> Certificates | None:
 
 
 def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentials:
-    """Makes credentials that follow the certificates.
+    """Return a function that makes credentials with the active certificates.
 
     Args:
-        certificates: the newest ones.
+        certificates: reloaded when they change.
         mutual: whether each caller must have a certificate of the client authority.
     """
 
@@ -112,7 +112,7 @@ def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentia
         known = certificates.changes
 
         def newest() -> grpc.ServerCertificateConfiguration | None:
-            """Return newer certificates, else None. gRPC calls it in a thread per handshake."""
+            """Return newer certificates, else None. gRPC's threads call it at each handshake."""
             nonlocal known
             changes = certificates.changes
             if known == changes:
@@ -130,13 +130,13 @@ def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentia
 
 
 def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfiguration:
-    """Return certificate, key and perhaps client authorities as gRPC takes them.
+    """Return certificate, key and optional client authorities in gRPC's format.
 
     Raises:
-        RejectedError: they are no certificates, gRPC cannot use them, or the key belongs to another
-            certificate, as for a moment in the middle of a change of two files.
+        RejectedError: they are not certificates, gRPC cannot use them, or the key belongs to
+            another certificate, as for a moment while two files are being replaced.
     """
-    from cryptography import x509  # noqa: PLC0415  # takes 60 ms, and plaintext does not need it
+    from cryptography import x509  # noqa: PLC0415  # takes 60 ms, unneeded for plaintext
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
 
@@ -147,8 +147,8 @@ def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfigura
         for each in authority:
             x509.load_pem_x509_certificates(each)
     except (ValueError, TypeError):
-        # The libraries' own words may quote what is in the files.
-        raise RejectedError("are no PEM certificates with a PEM key without passphrase") from None
+        # The text of the libraries may quote the files.
+        raise RejectedError("must be PEM certificates and a PEM key without passphrase") from None
     except UnsupportedAlgorithm:
         raise RejectedError(UNSUPPORTED) from None
     if public != private.public_key():
@@ -163,9 +163,9 @@ def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfigura
 def _try(configuration: grpc.ServerCertificateConfiguration) -> None:
     """Raise RejectedError unless gRPC can serve with the certificates.
 
-    BoringSSL, which gRPC uses, knows fewer algorithms than OpenSSL. Given certificates that it
-    cannot use, gRPC continues with the previous ones and reports that to stderr alone. Only a port
-    makes it read them: this one is on loopback, and closed before it accepts anything.
+    BoringSSL, which gRPC uses, supports fewer algorithms than OpenSSL. With certificates that it
+    cannot use, gRPC continues with the previous ones and reports that only to stderr. It reads them
+    when a port is opened: this one is on loopback, and closed before it accepts a connection.
     """
     server = grpc.server(ThreadPoolExecutor(1))
     try:

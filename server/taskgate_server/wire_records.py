@@ -1,8 +1,8 @@
-"""Counting of the records of a protobuf message before it is parsed.
+"""Counts the records of a protobuf message before it is parsed.
 
-A record is a field, an element or a map entry, at any depth, of two bytes or more. Parsing a map of
-a million entries takes 0.4 s of CPU in protobuf itself, which has no limit of its own. Finding out
-that there are too many takes some 20 ms. https://protobuf.dev/programming-guides/encoding/
+A record is a field, an element or a map entry, at any depth, and has two bytes or more. Parsing a
+map of a million entries takes 0.4 s of CPU in protobuf, which has no limit. Counting up to the
+limit takes some 20 ms. https://protobuf.dev/programming-guides/encoding/
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from google.protobuf.descriptor import Descriptor
 
 MAX_RECORDS: Final = 60_000
-"""In a message from a caller. An upload of 10,000 parts, which is the most, has 50,000."""
+"""In a message from a caller. The largest upload, of 10,000 parts, has 50,000."""
 
 MIN_RECORD_BYTES: Final = 2
 
@@ -22,7 +22,7 @@ _PAYLOAD: Final = {FIXED64: 8, FIXED32: 4, START_GROUP: 0, END_GROUP: 0}
 _MAX_VARINT_BYTES: Final = 10
 
 Table: TypeAlias = dict[int, Any]
-"""Of a message: the tags of fields that are messages, and the tables of those."""
+"""The tags of a message's fields that are messages, and the tables of those messages."""
 
 
 def exceeds(descriptor: Descriptor, data: bytes, limit: int = MAX_RECORDS) -> bool:
@@ -30,8 +30,8 @@ def exceeds(descriptor: Descriptor, data: bytes, limit: int = MAX_RECORDS) -> bo
 
     Args:
         descriptor: of the message.
-        data: the message. Protobuf refuses malformed data; here it counts up to the fault.
-        limit: records.
+        data: the message. Malformed data never exceeds the limit, since protobuf refuses it.
+        limit: number of records.
     """
     if len(data) < MIN_RECORD_BYTES * limit:
         return False
@@ -45,8 +45,8 @@ def _count(data: bytes, table: Table, limit: int) -> int:
     """Return the number of records, or one more than the limit.
 
     Raises:
-        IndexError: the data end within a record.
-        ValueError: they are malformed otherwise.
+        IndexError: the data ends within a record.
+        ValueError: the data is malformed otherwise.
     """
     count = 0
     spans = [(0, len(data), table)]
@@ -78,7 +78,7 @@ def _count(data: bytes, table: Table, limit: int) -> int:
 def _payload(kind: int) -> int:
     size = _PAYLOAD.get(kind)
     if size is None:
-        raise ValueError("there is no such wire type")
+        raise ValueError("unknown wire type")
     return size
 
 
@@ -88,12 +88,12 @@ def _varint(data: bytes, start: int) -> tuple[int, int]:
     for index in range(_MAX_VARINT_BYTES):
         byte = data[start + index]
         value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:  # noqa: PLR2004  # the last one
+        if byte < 0x80:  # noqa: PLR2004  # the last byte
             return value, start + index + 1
     raise ValueError("a varint has more than ten bytes")
 
 
-@cache  # of the messages of the contracts, which are few
+@cache  # for each message of the contracts, which are few
 def _table(descriptor: Descriptor) -> Table:
     return _make_table(descriptor, {})
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
+from tests.attack import attacks
 from tests.attack.attacks import Attack
-from tests.attack.site import ROOT, Cost, Experience, Metadata, Site, experience, measure
+from tests.support.forked import forked
+from tests.support.guarded_process import (
+    Cost,
+    Experience,
+    GuardedServer,
+    Metadata,
+    experience,
+    measure,
+)
 
 CALLS: Final = 10
 ROUNDS: Final = 3
 
 
 @contextmanager
-def attacked(site: Site, name: str, token: str = "", seconds: float = 3.0) -> Iterator[None]:
+def attacked(
+    site: GuardedServer, name: str, token: str = "", seconds: float = 3.0
+) -> Iterator[None]:
     """Send an attack from another process until the block ends.
 
     Args:
@@ -27,14 +36,9 @@ def attacked(site: Site, name: str, token: str = "", seconds: float = 3.0) -> It
         token: of the attacker; empty for a stranger.
         seconds: after which the attack ends by itself.
     """
-    command = [sys.executable, "-m", "tests.attack.attacks", site.address, str(seconds), name]
-    with subprocess.Popen(
-        [*command, token], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
+    with forked(attacks.run, site.address, seconds, name, token) as messages:
+        assert messages.recv() == "begun"
         yield
-        process.kill()
 
 
 def is_noticed(quiet: Experience, during: Experience) -> bool:
@@ -42,7 +46,7 @@ def is_noticed(quiet: Experience, during: Experience) -> bool:
     return during.p99 >= 5 * quiet.p99 + 0.020
 
 
-def check_others(site: Site, quiet: Experience, name: str, token: str = "") -> None:
+def check_others(site: GuardedServer, quiet: Experience, name: str, token: str = "") -> None:
     """Assert that another caller and the liveness probe hardly notice an attack.
 
     On a busy machine a round may be slow without any attack, so one of some rounds decides.
@@ -60,7 +64,9 @@ def check_others(site: Site, quiet: Experience, name: str, token: str = "") -> N
     raise AssertionError(seen)
 
 
-def cost_of(site: Site, attack: Attack, metadata: Metadata = (), calls: int = CALLS) -> Cost:
+def cost_of(
+    site: GuardedServer, attack: Attack, metadata: Metadata = (), calls: int = CALLS
+) -> Cost:
     """Return what an attack costs the server by the call."""
     with site.channel() as channel:
         call: Any = channel.unary_unary(attack.method)

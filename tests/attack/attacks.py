@@ -1,16 +1,16 @@
 """The most expensive requests that a caller can send, as bytes, so that they cost nothing to make.
 
-`python -m tests.attack.attacks ADDRESS SECONDS NAME [TOKEN]` sends one of them again and again,
-from a process of its own.
+`run` sends one of them again and again, from a process of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 import grpc
@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2, task_update_pb2, task_watch_pb2
-from tests.support.watch_place import JOB
+from tests.support.demo_names import JOB
 
 TASKS = "/taskgate.v1.TaskService"
 MESSAGE_LIMIT = 4 * 1024 * 1024
@@ -152,12 +152,14 @@ EVERY_ATTACK = {
 }
 
 
-async def attack(address: str, seconds: float, name: str, token: str = "") -> None:
+async def attack(
+    messages_to: Connection, address: str, seconds: float, name: str, token: str = ""
+) -> None:
     """Send an attack again and again for some time, from one connection."""
     chosen, until = EVERY_ATTACK[name], time.monotonic() + seconds
     data = chosen.make()
     identity = (("authorization", f"Bearer {token}"),) if token else ()
-    codes: dict[str, int] = {}
+    metadata = (*chosen.metadata, *identity)
 
     async def messages() -> AsyncIterator[bytes]:
         if data or not chosen.stalls:
@@ -170,23 +172,22 @@ async def attack(address: str, seconds: float, name: str, token: str = "") -> No
 
         async def repeat() -> None:
             while time.monotonic() < until:
-                try:
-                    metadata = (*chosen.metadata, *identity)
+                with suppress(grpc.RpcError):  # most attacks are refused
                     async for _ in send(messages(), metadata=metadata, timeout=10):
                         pass
-                    code = "OK"
-                except grpc.RpcError as error:
-                    code = str(error.code().name)
-                codes[code] = codes.get(code, 0) + 1
 
         calls = [repeat() for _ in range(STALLED if chosen.stalls else CONCURRENCY)]
         running = asyncio.gather(*calls)
         await asyncio.sleep(0.3)
-        sys.stdout.write("begun\n")
-        sys.stdout.flush()
+        messages_to.send("begun")
         await running
-    sys.stdout.write(f"{codes}\n")
 
 
-if __name__ == "__main__":
-    asyncio.run(attack(sys.argv[1], float(sys.argv[2]), *sys.argv[3:]))
+def run(messages_to: Connection, *arguments: Any) -> None:
+    """Attack for some time, as the main function of a process.
+
+    Args:
+        messages_to: Receives "begun" once the attack has begun.
+        arguments: The arguments of `attack`.
+    """
+    asyncio.run(attack(messages_to, *arguments))

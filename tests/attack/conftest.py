@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -9,9 +10,9 @@ import pytest
 
 from taskgate_emulator import Emulator
 from taskgate_emulator.core.clock import ManualClock
-from tests.attack.site import Site, running_site
+from tests.support.guarded_process import GuardedServer, guarded_server
 
-Sites = Callable[..., Site]
+Sites = Callable[..., GuardedServer]
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +29,18 @@ def sites(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     A site starts when a test first needs it, which takes seconds, and serves the other tests of
     the module too. Each has a policy file of its own; a test that changes it restores it.
     """
-    running: dict[tuple[tuple[str, str], ...], Site] = {}
+    running: dict[tuple[tuple[str, str], ...], GuardedServer] = {}
     with ExitStack() as stack:
 
-        def site(**options: str) -> Site:
+        def site(**options: str) -> GuardedServer:
             key = tuple(sorted(options.items()))
             if key not in running:
-                folder = tmp_path_factory.mktemp("site")
-                running[key] = stack.enter_context(running_site(aws, folder, **options))
+                weakness = options.pop("weakness", "none")
+                command = [sys.executable, "-m", "tests.attack.weakened", weakness, "serve"]
+                server = guarded_server(
+                    aws, tmp_path_factory.mktemp("site"), command=command, **options
+                )
+                running[key] = stack.enter_context(server)
             return running[key]
 
         yield site

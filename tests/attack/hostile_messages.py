@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from tests.fuzz.wireformat import BYTES, VARINT, varint
+from tests.support.wire_format import BYTES, VARINT, varint
 
 Attack: TypeAlias = tuple[str, Callable[[], bytes]]
 

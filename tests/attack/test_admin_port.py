@@ -43,7 +43,7 @@ def scrape(server: Admin) -> float:
 
 
 def request_threads() -> int:
-    return sum(each.name == "admin-request" for each in threading.enumerate())
+    return sum("process_request_thread" in each.name for each in threading.enumerate())
 
 
 def until(is_so: object, seconds: float = 10) -> None:
@@ -88,10 +88,10 @@ def test_without_the_bound_each_connection_has_a_thread(
     until(lambda: request_threads() == 0)
 
 
-def test_a_request_that_comes_byte_by_byte_ends(
+def test_slow_request_to_the_admin_port_ends(
     served: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin._HttpServer, "request_seconds", 1.0)
+    monkeypatch.setattr(admin._Server, "request_seconds", 1.0)
     with connected(served) as connection:
         began = time.monotonic()
 
@@ -105,7 +105,7 @@ def test_a_request_that_comes_byte_by_byte_ends(
         assert time.monotonic() - began < 4
 
 
-def test_a_connection_that_sends_nothing_is_no_bug(
+def test_idle_connection_to_the_admin_port_logs_no_bug(
     served: Admin, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with connected(served):

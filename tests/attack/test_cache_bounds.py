@@ -24,11 +24,16 @@ from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
-from taskgate_server.upstream.plans import plan_operation
-from taskgate_server.upstream.request import key_bytes, make_aws_request, request_key
-from taskgate_server.upstream.writes import WriteLog
+from taskgate_server.upstream.request import (
+    key_bytes,
+    make_aws_request,
+    plan_operation,
+    request_key,
+)
+from taskgate_server.upstream.resources import WriteLog
 from tests.support.calls import make_call
-from tests.tasks.watch.test_costs import Place, in_virtual_time
+from tests.support.event_loop import in_virtual_time
+from tests.support.watch_hub import WatchHub
 
 MIB: Final = 1024 * 1024
 TOLERANCE: Final = 1.5
@@ -53,10 +58,10 @@ class KnowsAll:
 
     spec = DEADLINE
 
-    def aws_request(self, operation: str, params: Any) -> Any:
+    def make_request(self, operation: str, params: Any) -> Any:
         return make_aws_request(operation, params, plan_operation(DEADLINE, operation))
 
-    def kept(self, *_: object) -> AwsResponse:
+    def cached_response(self, *_: object) -> AwsResponse:
         return AwsResponse(value={}, request_id="", observe_time=0.0)
 
 
@@ -160,8 +165,8 @@ def test_cached_responses_count_the_requests_that_they_are_for() -> None:
 def note_many(max_bytes: int) -> WriteLog:
     log = WriteLog(60.0, max_bytes)
     for number in range(4000):
-        log.note(("annotationStore", f"{number}{'x' * 4000}"), 1.0)
-        log.note(("farms", f"farm-{number}", "queues", "q", "jobs", "j", "steps", "s"), 1.0)
+        log.record(("annotationStore", f"{number}{'x' * 4000}"), 1.0)
+        log.record(("farms", f"farm-{number}", "queues", "q", "jobs", "j", "steps", "s"), 1.0)
     return log
 
 
@@ -175,7 +180,7 @@ def test_no_write_is_forgotten_when_the_log_is_full() -> None:
     written = [("run", str(number)) for number in range(100)]
 
     for moment, resource in enumerate(written):
-        log.note(resource, float(moment))
+        log.record(resource, float(moment))
 
     assert all(log.latest(resource) >= moment for moment, resource in enumerate(written))
     assert log.latest(("run", "never written")) < 99, "the log began anew, and goes on"
@@ -184,7 +189,7 @@ def test_no_write_is_forgotten_when_the_log_is_full() -> None:
 # --- Watches --------------------------------------------------------------------------------------
 
 
-async def watch_and_leave(place: Place, **request: Any) -> None:
+async def watch_and_leave(place: WatchHub, **request: Any) -> None:
     """Begin a watch, and leave while AWS is being called."""
     call = make_call("WatchTasks")
     stream: Any = place.watches.watch_tasks(task_watch_pb2.WatchTasksRequest(**request), call)
@@ -197,7 +202,7 @@ async def watch_and_leave(place: Place, **request: Any) -> None:
 
 async def pollers_left() -> int:
     """How many pollers there are after watches of many names and parents have been left."""
-    place = Place()
+    place = WatchHub()
     for number in range(5):
         runs = [f"omics/runs/{number}{index:06}" for index in range(100)]
         await watch_and_leave(place, names=[f"{run}/tasks/1" for run in runs])
@@ -210,7 +215,7 @@ async def pollers_left() -> int:
 
 
 @in_virtual_time
-async def test_watches_that_are_left_keep_no_pollers() -> None:
+async def test_cancelled_watches_stop_their_pollers() -> None:
     assert await pollers_left() == 0
 
 

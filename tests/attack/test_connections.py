@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.attack.conftest import Sites
-from tests.attack.site import Site, ended
-from tests.support.replicas import wait_until
+from tests.support.guarded_process import GuardedServer, ended
+from tests.support.polling import wait_until
 
 pytestmark = pytest.mark.timed
 
@@ -26,7 +26,7 @@ LIMITS = {"max_connections_per_address": str(LIMIT), "caller_streams": "20"}
 CALLS = {"caller_streams": "20", "caller_calls_per_second": "20"}
 
 
-def surviving_connections(site: Site) -> int:
+def surviving_connections(site: GuardedServer) -> int:
     """Open many connections; return how many are still open after some time."""
     host, port = site.address.rsplit(":", 1)
     with ExitStack() as stack:
@@ -67,7 +67,7 @@ def test_without_the_defence_all_stay(sites: Sites) -> None:
     assert surviving_connections(sites(weakness="unlimited_connections", **LIMITS)) == MANY
 
 
-def open_watches(site: Site, count: int) -> dict[str, int]:
+def open_watches(site: GuardedServer, count: int) -> dict[str, int]:
     """Open health watches without a token; return how they went."""
     codes: dict[str, int] = {}
     with site.channel() as channel:
@@ -92,14 +92,14 @@ def test_without_the_defence_all_are_served(sites: Sites) -> None:
     assert open_watches(sites(weakness="unlimited_streams", **CALLS), 100) == {"OK": 100}
 
 
-def test_a_watch_holds_no_long_name(sites: Sites) -> None:
+def test_long_names_of_health_watches_are_refused(sites: Sites) -> None:
     with sites(**LIMITS).channel() as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service="x" * 1_000_000)
         assert ended(lambda: next(stub.Watch(request, timeout=10))) == "INVALID_ARGUMENT"
 
 
-def reflected(site: Site, seconds: float) -> int:
+def reflected(site: GuardedServer, seconds: float) -> int:
     """Return how many reflection requests one stream has answered in some time."""
     question = reflection_pb2.ServerReflectionRequest(file_by_filename="taskgate/v1/task.proto")
     until = time.monotonic() + seconds
@@ -124,5 +124,5 @@ def test_each_reflection_request_counts_as_a_call(sites: Sites) -> None:
     assert reflected(sites(**CALLS), 2) <= 20 + 2 * 20 + 5
 
 
-def test_without_the_defence_one_stream_answers_any_number(sites: Sites) -> None:
+def test_without_the_defence_one_stream_serves_any_number(sites: Sites) -> None:
     assert reflected(sites(weakness="unlimited_streams", **CALLS), 2) > 100

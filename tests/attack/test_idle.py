@@ -13,7 +13,7 @@ import pytest
 
 from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from tests.attack.conftest import Sites
-from tests.attack.site import Site
+from tests.support.guarded_process import GuardedServer
 
 pytestmark = pytest.mark.timed
 
@@ -28,7 +28,7 @@ UPLOAD = omics_pb2.UploadReadSetPartRequest(
 )
 
 
-def stalled_upload(site: Site, seconds: float) -> str:
+def stalled_upload(site: GuardedServer, seconds: float) -> str:
     """Return the code of an upload that stalls after its first message."""
     stop = threading.Event()
 
@@ -47,7 +47,7 @@ def stalled_upload(site: Site, seconds: float) -> str:
     return "OK"
 
 
-def silent_call(site: Site, seconds: float, metadata: Any) -> str:
+def silent_call(site: GuardedServer, seconds: float, metadata: Any) -> str:
     """Return code and message of a call whose message never arrives."""
     stop = threading.Event()
 
@@ -66,14 +66,14 @@ def silent_call(site: Site, seconds: float, metadata: Any) -> str:
     return "OK"
 
 
-def test_an_upload_that_stalls_ends(sites: Sites) -> None:
+def test_stalled_upload_ends(sites: Sites) -> None:
     site = sites(**IMPATIENT)
     began = time.monotonic()
     assert stalled_upload(site, 30) == "DEADLINE_EXCEEDED"
     assert time.monotonic() - began < 15
 
 
-def test_a_call_whose_message_never_arrives_ends(sites: Sites) -> None:
+def test_call_without_a_message_ends(sites: Sites) -> None:
     site = sites(**IMPATIENT)
     assert "no request message arrived for 1 s" in silent_call(site, 15, site.token())
     # The server does not wait for a stranger's message: the code is not that of the wait.
@@ -85,7 +85,7 @@ def test_without_the_defence_it_waits(sites: Sites) -> None:
     assert "no request message" not in silent_call(site, 3, site.token())
 
 
-def idle_connection(site: Site, seconds: float) -> bool:
+def idle_connection(site: GuardedServer, seconds: float) -> bool:
     """Return whether a connection without calls is closed within some seconds."""
     host, port = site.address.rsplit(":", 1)
     with socket.create_connection((host, int(port))) as connection:
@@ -103,5 +103,5 @@ def test_a_connection_without_calls_is_closed(sites: Sites) -> None:
     assert idle_connection(sites(**IMPATIENT), 15)
 
 
-def test_with_more_patience_it_stays(sites: Sites) -> None:
+def test_longer_idle_limit_keeps_the_connection(sites: Sites) -> None:
     assert not idle_connection(sites(weakness="endless_patience", **PATIENT), 3)

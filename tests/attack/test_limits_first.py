@@ -12,9 +12,9 @@ import pytest
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2
 from tests.attack.conftest import Sites
-from tests.attack.site import Metadata, Site, ended
-from tests.support.replicas import wait_until
-from tests.support.watch_place import RUNNING, STEP
+from tests.support.demo_names import RUNNING, STEP
+from tests.support.guarded_process import GuardedServer, Metadata, ended
+from tests.support.polling import wait_until
 
 pytestmark = pytest.mark.alone
 
@@ -23,7 +23,9 @@ SLOW = {"caller_calls_per_second": "1"}
 MAX_LINE = 2048
 
 
-def codes_of(site: Site, make: Callable[[int], tuple[Any, Metadata]], calls: int) -> Counter[str]:
+def codes_of(
+    site: GuardedServer, make: Callable[[int], tuple[Any, Metadata]], calls: int
+) -> Counter[str]:
     """Return how some reads end, sent one after the other on one connection."""
     codes: Counter[str] = Counter()
     with site.channel() as channel:
@@ -34,7 +36,7 @@ def codes_of(site: Site, make: Callable[[int], tuple[Any, Metadata]], calls: int
     return codes
 
 
-def long_targets(site: Site) -> tuple[Counter[str], int, int]:
+def long_targets(site: GuardedServer) -> tuple[Counter[str], int, int]:
     """Return the codes of calls for targets with long names, and the growth of memory and log."""
     token = site.token("mallory")
     request = task_service_pb2.GetTaskRequest(name=RUNNING)
@@ -56,14 +58,14 @@ def test_a_long_target_is_limited_and_not_logged(sites: Sites) -> None:
     assert max(map(len, site.lines)) <= MAX_LINE
 
 
-def test_without_the_defence_it_is_neither(sites: Sites) -> None:
+def test_without_the_defence_a_long_target_is_logged(sites: Sites) -> None:
     site = sites(weakness="work_before_limits", **SLOW)
     codes, _, logged = long_targets(site)
     assert codes["RESOURCE_EXHAUSTED"] == 0
     assert logged > 20_000 * CALLS
 
 
-def invalid_tokens(site: Site) -> tuple[Counter[str], int]:
+def invalid_tokens(site: GuardedServer) -> tuple[Counter[str], int]:
     """Return the codes of calls with distinct invalid tokens, and the growth of the log."""
     request = task_service_pb2.GetTaskRequest(name=RUNNING)
     tokens = [site.token(f"mallory-{number}", aud="another") for number in range(CALLS)]
@@ -90,7 +92,7 @@ def test_without_the_defence_all_are_verified(sites: Sites) -> None:
     assert invalid_tokens(site)[0] == {"UNAUTHENTICATED": CALLS}
 
 
-def audit_of(site: Site) -> list[str]:
+def audit_of(site: GuardedServer) -> list[str]:
     return [line for line in site.lines if '"taskgate.audit"' in line]
 
 

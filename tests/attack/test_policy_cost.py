@@ -1,4 +1,4 @@
-"""What the worst requests of strangers cost before and in the policy."""
+"""The cost of the worst anonymous requests before and during authorization."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from taskgate.deadline.v1 import deadline_pb2
 from taskgate.v1 import task_service_pb2, task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.auth.actions import action_of
-from taskgate_server.auth.arns import MAX_DEPTH
 from taskgate_server.auth.authentication import Caller
+from taskgate_server.auth.identifiers import MAX_ARN_DEPTH
 from taskgate_server.auth.policy import Policy
 from taskgate_server.auth.resources import Path, compile_paths, named_path
 from taskgate_server.auth.scopes import MAX_ID_LENGTH
@@ -31,7 +31,7 @@ forbid (principal, action, resource in Job::"j");
 
 
 def quickest(work: Callable[[], object], rounds: int = 20) -> float:
-    """Seconds of CPU that the quickest of some rounds takes."""
+    """Return the CPU seconds of the fastest of several rounds."""
     times = []
     for _ in range(rounds):
         before = time.process_time()
@@ -89,13 +89,13 @@ def decide(path: Path) -> float:
 def test_a_decision_on_the_longest_path_takes_less_than_a_millisecond() -> None:
     key = "x" * MAX_ID_LENGTH
     kinds = ("Farm", "Queue", "Job", "Step", "Task", "Run", "Workflow", "Session")
-    assert len(kinds) >= MAX_DEPTH
+    assert len(kinds) >= MAX_ARN_DEPTH
     path: Path = (("AwsService", "deadline"), *((kind, key) for kind in kinds), ("Resource", key))
     assert decide(path) < 0.001
 
 
 def test_a_decision_on_an_unbounded_path_takes_longer() -> None:
-    """The control: what the bound keeps away from Cedar."""
+    """The control: the bound on names and ARNs keeps such a path away from Cedar."""
     unbounded = (("AwsService", "deadline"), *(("As", str(number)) for number in range(1000)))
     assert decide(unbounded) > 0.01
     assert len(named_path("deadline" + "/as/i" * 1000)) < 10

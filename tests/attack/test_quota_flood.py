@@ -1,4 +1,4 @@
-"""One caller queues 1,500 calls for a quota of 10 a second; another one makes a call at a time."""
+"""One caller queues 1,500 calls for a quota of 10 per second; another makes one at a time."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server.calls import CallContext
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream.options import CallOptions
-from tests.conftest import REGION, running_server, settings_for
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.running_server import REGION, running_server, settings_for
 
 pytestmark = pytest.mark.timed
 
@@ -58,7 +58,7 @@ asyncio.run(main())
 
 
 class Place:
-    """A server with a flood, and a caller beside it."""
+    """A server with a flood, and another caller."""
 
     def __init__(self, channel: grpc.Channel, token: str, flood: str) -> None:
         self._stub: Any = omics_pb2_grpc.OmicsServiceStub(channel)
@@ -115,7 +115,7 @@ def flooded() -> Iterator[Place]:
             flood.kill()
 
 
-def test_another_callers_call_has_the_next_turn_but_one() -> None:
+def test_call_of_another_caller_is_sent_second_next() -> None:
     with flooded() as place:
         took = sorted(place.seconds() for _ in range(CALLS))
     assert statistics.median(took) < MEDIAN_SECONDS, took
@@ -125,7 +125,7 @@ def test_another_callers_call_has_the_next_turn_but_one() -> None:
     assert place.max_refusal < 10, "the time in which a busy machine takes 1,500 RPCs"
 
 
-def test_without_fairness_the_flood_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fairness_the_flood_delays_other_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     of = CallOptions.of
 
     def of_one_requester(call: CallContext, *, max_age: float | None = None) -> CallOptions:

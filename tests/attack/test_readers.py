@@ -1,4 +1,4 @@
-"""Authorized callers: what a request of theirs costs, and what others notice of many."""
+"""Authorized callers: the cost of one request, and the effect of many on other callers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.attack.attacker import ROUNDS, attacked, check_others, cost_of, is_noticed
 from tests.attack.attacks import ATTACKS, CONTROL, IDENTIFIED
 from tests.attack.conftest import Sites
-from tests.attack.site import Experience, Site, experience
+from tests.support.guarded_process import Experience, GuardedServer, experience
 
 pytestmark = pytest.mark.alone
 
@@ -17,18 +17,18 @@ CPU_SECONDS = 0.250
 
 
 @pytest.fixture(scope="module")
-def site(sites: Sites) -> Site:
+def site(sites: Sites) -> GuardedServer:
     return sites()
 
 
 @pytest.fixture(scope="module")
-def quiet(site: Site) -> Experience:
+def quiet(site: GuardedServer) -> Experience:
     """Return what a caller experiences without any attack."""
     return asyncio.run(experience(site, site.token("bob")))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_request_costs_little(site: Site, name: str) -> None:
+def test_a_request_costs_little(site: GuardedServer, name: str) -> None:
     costs = []
     for _ in range(ROUNDS):
         costs.append(cost_of(site, ATTACKS[name], site.token("mallory", "all"), calls=3))
@@ -38,11 +38,13 @@ def test_a_request_costs_little(site: Site, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IDENTIFIED)
-def test_others_hardly_notice_an_attack(site: Site, quiet: Experience, name: str) -> None:
+def test_attack_hardly_affects_other_callers(
+    site: GuardedServer, quiet: Experience, name: str
+) -> None:
     check_others(site, quiet, name, site.issuer.sign("mallory", "all"))
 
 
-def test_they_notice_it_without_the_defence(sites: Sites) -> None:
+def test_without_the_defence_the_attack_affects_other_callers(sites: Sites) -> None:
     site = sites(weakness="work_before_permission")
     quiet = asyncio.run(experience(site, site.token("bob")))
     with attacked(site, CONTROL, site.issuer.sign("mallory", "all"), seconds=20):

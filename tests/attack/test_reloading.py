@@ -1,6 +1,6 @@
-"""Files that change while the server runs: whatever they hold, the next good version is loaded.
+"""Files that change while the server runs: after any invalid version, the next valid one is loaded.
 
-A revoked permission must not stay in force because a version before the revocation broke something.
+A revoked permission must not remain in force after an earlier invalid version.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from taskgate_emulator import Emulator
 from taskgate_server import app, telemetry
 from taskgate_server.auth.policy_child import CPU_SECONDS
 from taskgate_server.config import Settings, SettingsError
-from tests.conftest import running_app, settings_for
+from taskgate_server.telemetry.json_format import JsonLines
 from tests.support.authority import LOOPBACK, Authority, Credentials
+from tests.support.demo_names import RUNNING
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
-from tests.support.place import until
-from tests.support.scrape import Place
-from tests.support.watch_place import RUNNING
+from tests.support.metered_server import MeteredServer
+from tests.support.polling import becomes_true
+from tests.support.running_server import running_app, settings_for
 
 pytestmark = pytest.mark.timed
 
@@ -70,14 +71,14 @@ BAD_POLICIES: dict[str, bytes | None] = {
 
 @dataclass
 class Server:
-    """A server with tokens, a policy and TLS, and what can be seen of it."""
+    """A server with tokens, a policy and TLS, and its observable state."""
 
     address: str
     settings: Settings
     issuer: Issuer
     authority: Authority
     policy: Path
-    metrics: Place
+    metrics: MeteredServer
     log: io.StringIO
 
     def __post_init__(self) -> None:
@@ -132,7 +133,7 @@ def logged() -> Iterator[io.StringIO]:
     """Collect the log as the server writes it."""
     root, writer = logging.getLogger(), MemoryWriter()
     before = root.handlers, root.level, telemetry.LOG.level
-    telemetry.set_up_logging("INFO", telemetry.LogOutput(writer, telemetry.LogStyle()))
+    telemetry.set_up_logging("INFO", telemetry.LogOutput(writer, JsonLines()))
     yield writer.lines
     logging.captureWarnings(capture=False)
     writer.close()
@@ -159,9 +160,9 @@ def started(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         )
         with running_app(settings) as (running, address):
             assert running.admin is not None
-            metrics = Place(str(address), f"http://127.0.0.1:{running.admin.port}/metrics")
+            metrics = MeteredServer(str(address), f"http://127.0.0.1:{running.admin.port}/metrics")
             made = Server(str(address), settings, issuer, authority, policy, metrics, log)
-            assert until(lambda: made.is_serving(""), SECONDS)
+            assert becomes_true(lambda: made.is_serving(""), SECONDS)
             yield made
             made.channel.close()
 
@@ -170,15 +171,15 @@ def started(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def server(started: Server) -> Server:
     """The server with the good policy, and nothing in its log."""
     replace(started.policy, GOOD.encode())
-    assert until(lambda: started.read_as_alice() is grpc.StatusCode.OK, SECONDS)
-    assert until(lambda: started.is_serving("policy"), SECONDS)
+    assert becomes_true(lambda: started.read_as_alice() is grpc.StatusCode.OK, SECONDS)
+    assert becomes_true(lambda: started.is_serving("policy"), SECONDS)
     started.log.seek(0)
     started.log.truncate()
     return started
 
 
 def replace(file: Path, content: bytes | None) -> None:
-    """Replace a file as Kubernetes does: no reader gets a part of it."""
+    """Replace a file as Kubernetes does: no reader sees a part of it."""
     if content is None:
         file.unlink()
         return
@@ -192,10 +193,10 @@ def test_a_revocation_is_effective_after_any_bad_version(server: Server, what: s
     assert server.outdated("policy") == 0
     before = server.rejected("policy")
     replace(server.policy, BAD_POLICIES[what])
-    assert until(lambda: server.rejected("policy") == before + 1, SECONDS)
-    # The previous version stays active, and everybody can see that it is not the newest.
+    assert becomes_true(lambda: server.rejected("policy") == before + 1, SECONDS)
+    # The previous version remains active, and metrics and health report that it is not the newest.
     assert server.outdated("policy") == 1
-    assert until(lambda: not server.is_serving("policy"), SECONDS)
+    assert becomes_true(lambda: not server.is_serving("policy"), SECONDS)
     assert server.is_serving("")
     assert server.is_serving("live")
     assert server.read_as_alice() is grpc.StatusCode.OK
@@ -208,13 +209,13 @@ def test_a_revocation_is_effective_after_any_bad_version(server: Server, what: s
     while server.read_as_alice() is grpc.StatusCode.OK:
         assert time.monotonic() - began < REVOKED_SECONDS
     assert server.read_as_alice() is grpc.StatusCode.PERMISSION_DENIED
-    assert until(lambda: server.is_serving("policy"), SECONDS)
+    assert becomes_true(lambda: server.is_serving("policy"), SECONDS)
     assert server.outdated("policy") == 0
     assert server.metrics.value("taskgate_reload_active_age_seconds", file="policy") < SECONDS
 
 
 def in_this_process(text: str) -> subprocess.CompletedProcess[bytes]:
-    """Parse a policy as the server did before: without a child process of its own."""
+    """Parse a policy without a child process, as the control."""
     code = (
         "import cedarpy, json, sys; text = sys.stdin.read(); cedarpy.PolicySet.from_str(text);"
         "json.loads(cedarpy.policies_to_json_str(text))"
@@ -232,7 +233,9 @@ def test_without_the_child_process_the_policies_break_the_server() -> None:
 
 
 @pytest.mark.parametrize("what", ["500 clauses", "1,500 parentheses", "arithmetic that overflows"])
-def test_a_bad_policy_at_the_start_is_one_line(aws: Emulator, tmp_path: Path, what: str) -> None:
+def test_invalid_policy_at_the_start_is_reported_in_one_line(
+    aws: Emulator, tmp_path: Path, what: str
+) -> None:
     content = BAD_POLICIES[what]
     assert content is not None
     file = tmp_path / "policy.cedar"
@@ -278,8 +281,8 @@ def test_a_renewal_is_served_after_any_bad_certificate(server: Server, what: str
     bad = bad_certificates(server.authority)[what]
     replace(key, bad.key)
     replace(file, bad.certificate)
-    assert until(lambda: server.outdated("certificates") == 1, SECONDS)
-    assert until(lambda: not server.is_serving("certificates"), SECONDS)
+    assert becomes_true(lambda: server.outdated("certificates") == 1, SECONDS)
+    assert becomes_true(lambda: not server.is_serving("certificates"), SECONDS)
     assert server.is_serving("")
     assert server.shown_certificate() == before
     assert MARKER not in server.log.getvalue()
@@ -287,9 +290,9 @@ def test_a_renewal_is_served_after_any_bad_certificate(server: Server, what: str
     renewed = server.authority.issue("server", *LOOPBACK)
     replace(key, renewed.key)
     replace(file, renewed.certificate)
-    assert until(lambda: server.outdated("certificates") == 0, SECONDS)
-    assert until(lambda: server.shown_certificate() == renewed.certificate, SECONDS)
-    assert until(lambda: server.is_serving("certificates"), SECONDS)
+    assert becomes_true(lambda: server.outdated("certificates") == 0, SECONDS)
+    assert becomes_true(lambda: server.shown_certificate() == renewed.certificate, SECONDS)
+    assert becomes_true(lambda: server.is_serving("certificates"), SECONDS)
 
 
 def test_the_exception_of_an_unknown_curve_is_no_value_error() -> None:

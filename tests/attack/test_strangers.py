@@ -1,4 +1,4 @@
-"""Callers without identity: what one request of theirs costs, and what others notice of many."""
+"""Anonymous callers: the cost of one request, and the effect of many on other callers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.attack.attacker import ROUNDS, attacked, check_others, cost_of, is_noticed
 from tests.attack.attacks import ATTACKS, CONTROL, EVERY_ATTACK
 from tests.attack.conftest import Sites
-from tests.attack.site import Experience, Site, experience
+from tests.support.guarded_process import Experience, GuardedServer, experience
 from tests.support.seeds import seeded
 
 pytestmark = pytest.mark.alone
@@ -26,12 +26,12 @@ FLAT_BYTES = 20 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def site(sites: Sites) -> Site:
+def site(sites: Sites) -> GuardedServer:
     return sites()
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_request_of_a_stranger_costs_little(site: Site, name: str) -> None:
+def test_anonymous_request_costs_little(site: GuardedServer, name: str) -> None:
     costs = []
     for _ in range(ROUNDS):  # what the allocator retains once, it does not retain again
         costs.append(cost_of(site, ATTACKS[name]))
@@ -47,17 +47,19 @@ def test_without_the_defence_it_costs_too_much(sites: Sites) -> None:
 
 
 @pytest.fixture(scope="module")
-def quiet(site: Site) -> Experience:
+def quiet(site: GuardedServer) -> Experience:
     """Return what a caller experiences without any attack."""
     return asyncio.run(experience(site, site.token("bob")))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_others_hardly_notice_an_attack(site: Site, quiet: Experience, name: str) -> None:
+def test_attack_hardly_affects_other_callers(
+    site: GuardedServer, quiet: Experience, name: str
+) -> None:
     check_others(site, quiet, name)
 
 
-def test_they_notice_it_without_the_defence(sites: Sites) -> None:
+def test_without_the_defence_the_attack_affects_other_callers(sites: Sites) -> None:
     site = sites(weakness="work_before_permission")
     metadata = site.token("bob")
     quiet = asyncio.run(experience(site, metadata))
@@ -81,7 +83,7 @@ def mutated(random_: random.Random) -> tuple[str, bytes, tuple[tuple[str, str], 
 WHOLE = {attack.method: attack.make() for attack in ATTACKS.values()}
 
 
-async def send(site: Site, count: int, seed: int) -> dict[str, int]:
+async def send(site: GuardedServer, count: int, seed: int) -> dict[str, int]:
     random_, codes = seeded("strangers", seed), dict[str, int]()
     async with grpc.aio.insecure_channel(site.address) as channel:
         left = iter(range(count))
@@ -103,7 +105,7 @@ async def send(site: Site, count: int, seed: int) -> dict[str, int]:
     return codes
 
 
-def test_memory_stays_flat_under_mutated_requests(site: Site) -> None:
+def test_memory_stays_flat_under_mutated_requests(site: GuardedServer) -> None:
     asyncio.run(send(site, 2000, seed=1))
     before, logged = site.rss(), site.log_bytes()
     codes = asyncio.run(send(site, REQUESTS, seed=2))

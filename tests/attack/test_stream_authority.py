@@ -1,4 +1,4 @@
-"""Authority that outlives its credential: streams end with the token and with the permission."""
+"""Streams end when their caller's token expires or the policy no longer permits them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from grpc_status import rpc_status
 
 from taskgate.v1 import task_log_pb2, task_pb2, task_service_pb2_grpc, task_watch_pb2
 from tests.attack.conftest import Sites
-from tests.attack.site import POLICY, SECONDS, Site
-from tests.support.watch_place import JOB, RUNNING
+from tests.support.demo_names import JOB, RUNNING
+from tests.support.guarded_process import POLICY, SECONDS, GuardedServer
 
 pytestmark = pytest.mark.timed
 
@@ -54,7 +54,7 @@ def end_of(stream: Any, kind: str) -> tuple[str, str]:
     return "OK", ""
 
 
-def expired(site: Site, kind: str, seconds: float) -> tuple[str, str, float]:
+def expired(site: GuardedServer, kind: str, seconds: float) -> tuple[str, str, float]:
     """Return how and when a stream ends whose token expires."""
     with site.channel() as channel:
         stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
@@ -65,7 +65,7 @@ def expired(site: Site, kind: str, seconds: float) -> tuple[str, str, float]:
         return code, reason, time.time() - began
 
 
-def permitted(site: Site) -> None:
+def permitted(site: GuardedServer) -> None:
     """Restore the policy, and wait until it is in force."""
     site.policy.write_text(POLICY)
     until = time.monotonic() + SECONDS
@@ -73,7 +73,9 @@ def permitted(site: Site) -> None:
         assert time.monotonic() < until
 
 
-def revoked(site: Site, kinds: tuple[str, ...], seconds: float) -> dict[str, tuple[str, str]]:
+def revoked(
+    site: GuardedServer, kinds: tuple[str, ...], seconds: float
+) -> dict[str, tuple[str, str]]:
     """Return how streams of some kinds end whose permission is withdrawn."""
     permitted(site)
     with site.channel() as channel, ThreadPoolExecutor(len(kinds)) as threads:
@@ -108,7 +110,7 @@ def test_long_calls_end_when_the_policy_no_longer_allows_them(sites: Sites) -> N
     assert ends == dict.fromkeys(KINDS, ("PERMISSION_DENIED", "POLICY_DENIED"))
 
 
-def test_without_the_defence_they_go_on(sites: Sites) -> None:
+def test_without_the_defence_long_calls_continue(sites: Sites) -> None:
     site = sites(weakness="endless_authority", **SETTINGS)
     with ThreadPoolExecutor(1) as threads:
         expiring: Future[Any] = threads.submit(expired, site, "watch", 6)

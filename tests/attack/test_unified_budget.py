@@ -46,7 +46,7 @@ RUN: Final = b"omics/runs/1234567"
 
 @dataclass(frozen=True)
 class Unreachable:
-    """In the place of a gateway: knows its service, and fails when it is called."""
+    """A stand-in for a gateway that fails when it is called."""
 
     spec: ServiceSpec
 
@@ -102,7 +102,7 @@ def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
 
 
 def requests() -> Iterator[tuple[str, str, bytes]]:
-    """Method, what is expensive about it, and the request."""
+    """Yield a method, what is expensive about the request, and the request."""
     for method in SERVICE.methods:
         if method.name in NOT_SERVED:
             continue
@@ -154,7 +154,7 @@ REQUESTS: Final = list(requests())
     ("method", "data"),
     [pytest.param(method, data, id=f"{method} {what}") for method, what, data in REQUESTS],
 )
-def test_no_request_costs_more_than_its_bar(rpcs: dict[str, Rpc], method: str, data: bytes) -> None:
+def test_requests_stay_within_the_cpu_limit(rpcs: dict[str, Rpc], method: str, data: bytes) -> None:
     response, seconds = serve(rpcs[method], data)
 
     if isinstance(response, errors.TaskgateError):
@@ -198,7 +198,7 @@ def test_a_number_in_a_filter_is_recognized_in_linear_time() -> None:
     assert time.process_time() - began < MAX_SECONDS
 
 
-def test_the_largest_filter_is_evaluated_for_2000_tasks_within_the_bar() -> None:
+def test_largest_filter_over_2000_tasks_stays_within_the_cpu_limit() -> None:
     terms = [f"parameters.a != {n}" for n in range(100)]
     matches = compile_filter(" ".join(terms)).matches
     task = task_pb2.Task()

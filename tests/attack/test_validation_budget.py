@@ -1,8 +1,8 @@
 """The CPU time of parsing and validating the most expensive requests of an authorized caller.
 
 The requests are generated from the descriptors of both contracts: for each field of each message,
-what its type allows within 4 MiB. `make test` measures a sample of them, and all that are known to
-be the worst; `ATTACKS=all` measures every one, in some minutes.
+what its type allows within 4 MiB. `make test` measures a sample and the known worst cases;
+`ATTACKS=all` measures all of them, which takes some minutes.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from taskgate_server.rpc.validation import DEFAULT_LIMITS, Limits
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.upstream.request import request_key
 from tests.attack.hostile_messages import attacks, record, repeated
-from tests.differential import mirror
-from tests.differential.synthesis import FULL, Synthesizer
+from tests.support.contract import mirror
+from tests.support.contract.synthesis import FULL, Synthesizer
 
 LOG = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_SECONDS: Final = 0.250
 SAMPLE: Final = 1 if os.environ.get("ATTACKS") == "all" else 80
-"""Measure each so many-th attack."""
+"""Measure one of this many attacks."""
 
 OPERATIONS: Final = {
     (spec.name, name): operation
@@ -45,7 +45,7 @@ OPERATIONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a request cost."""
+    """The cost of a request."""
 
     attack: str
     parsing: float
@@ -97,7 +97,7 @@ def every_attack() -> Iterator[tuple[Operation, str, Callable[[], bytes]]]:
 
 
 @pytest.mark.alone
-def test_no_request_costs_more_than_its_bar() -> None:
+def test_requests_stay_within_the_cpu_limit() -> None:
     chosen = itertools.islice(every_attack(), 0, None, SAMPLE)
     costs = [measure(operation, name, make()) for operation, name, make in chosen]
 
@@ -153,7 +153,7 @@ def unbounded(shape: model.Shape, value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.mark.alone
-def test_valid_requests_of_the_largest_size_stay_within_the_bar() -> None:
+def test_largest_valid_requests_stay_within_the_cpu_limit() -> None:
     costs = [measure(*case) for case in filled_requests()]
 
     report(costs)
@@ -217,7 +217,7 @@ def test_an_upload_of_the_most_parts_is_accepted() -> None:
     assert len(params["parts"]) == 10_000
 
 
-def test_a_container_of_the_wrong_size_is_not_looked_into() -> None:
+def test_elements_of_a_container_of_the_wrong_size_are_not_validated() -> None:
     operation = OPERATIONS["deadline", "SearchJobs"]
     request: Any = operation.request_class(farm_id=f"farm-{'0' * 32}", item_offset=0)
     request.queue_ids.append(f"queue-{'0' * 32}")

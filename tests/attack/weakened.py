@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from taskgate_server import cli
+from taskgate_client.commands import main
 from tests.attack import weaknesses
 
 if __name__ == "__main__":
     getattr(weaknesses, sys.argv.pop(1))()
-    sys.exit(cli.main())
+    sys.exit(main.main())

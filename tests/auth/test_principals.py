@@ -1,4 +1,4 @@
-"""Whom a client certificate names, and that no token and no other certificate is the same one."""
+"""The holder that a client certificate names, and how it differs from other principals."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from grpc import StatusCode
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_server import errors
-from taskgate_server.auth.authentication import ANONYMOUS, MAX_CACHE_BYTES, Caller, Callers
+from taskgate_server.auth.actions import action_of
+from taskgate_server.auth.authentication import ANONYMOUS, Caller, Callers
 from taskgate_server.auth.policy import PRINCIPALS, Policy
+from taskgate_server.auth.resources import named_path
 from taskgate_server.ports import Address
-from tests.auth.test_guarded import detail
-from tests.auth.test_policy import READ, TASK
-from tests.conftest import running_server, settings_for
 from tests.support.authority import LOOPBACK, Authority
-from tests.support.watch_place import RUNNING
+from tests.support.call_errors import error_info
+from tests.support.demo_names import RUNNING
+from tests.support.running_server import running_server, settings_for
 
 SECONDS = 10.0
 RENDER, OTHER = "spiffe://studio.example/render", "spiffe://studio.example/other"
@@ -31,6 +32,9 @@ permit (principal == Certificate::"{RENDER}", action in Action::"read", resource
 permit (principal == Service::"{ACCOUNT}", action in Action::"read", resource);
 permit (principal == User::"{ACCOUNT}", action in Action::"read", resource);
 """
+
+READ = action_of("taskgate.v1.TaskService/GetTask")
+TASK = named_path("deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t")
 
 
 class Wire:
@@ -50,7 +54,7 @@ class Wire:
 
 
 async def found(**properties: list[bytes]) -> Caller:
-    return await Callers(None, certificates=True).find(Wire(**properties))
+    return await Callers(None, certificates=True).verify(Wire(**properties))
 
 
 @pytest.mark.parametrize(
@@ -70,16 +74,17 @@ async def test_a_certificate_names_its_holder(
     assert await found(**properties) == Caller("Certificate", name)
 
 
-async def test_a_holder_is_known_once_its_certificate_was_seen() -> None:
+async def test_certificate_holder_needs_no_verification_after_the_handshake() -> None:
     callers = Callers(None, certificates=True)
     wire = Wire(x509_pem_cert=[b"a"], x509_common_name=[b"render"])
-    assert callers.known(wire) is None
-    assert await callers.find(wire) == callers.known(wire) == Caller("Certificate", "render")
-    assert Callers(None, certificates=False).known(wire) is ANONYMOUS
+    assert (
+        await callers.verify(wire) == callers.find_verified(wire) == Caller("Certificate", "render")
+    )
+    assert Callers(None, certificates=False).find_verified(wire) is ANONYMOUS
 
 
 @pytest.mark.parametrize("properties", [{}, {"x509_common_name": [b""]}])
-async def test_a_certificate_without_a_name_is_of_nobody(properties: dict[str, Any]) -> None:
+async def test_certificate_without_a_name_is_anonymous(properties: dict[str, Any]) -> None:
     assert await found(**properties) is ANONYMOUS
 
 
@@ -101,22 +106,13 @@ async def test_an_ambiguous_name_is_rejected(
     callers = Callers(None, certificates=True)
     for _ in range(2):  # the second time, too
         with pytest.raises(errors.TaskgateError, match=words) as caught:
-            await callers.find(Wire(x509_pem_cert=[b"same"], **properties))
-        assert callers.known(Wire(x509_pem_cert=[b"same"], **properties)) is None
+            await callers.verify(Wire(x509_pem_cert=[b"same"], **properties))
+        assert callers.find_verified(Wire(x509_pem_cert=[b"same"], **properties)) is None
         assert caught.value.code is StatusCode.UNAUTHENTICATED
         assert caught.value.reason == "CERTIFICATE_INVALID"
 
 
-async def test_the_cache_of_certificates_is_bounded_in_bytes() -> None:
-    callers = Callers(None, certificates=True)
-    for number in range(10_000):
-        name = f"{'n' * 240}{number}".encode()
-        await callers.find(Wire(x509_pem_cert=[name * 10], x509_common_name=[name]))
-    assert 0 < callers._holders.size <= MAX_CACHE_BYTES
-    assert len(callers._holders) < 10_000
-
-
-def test_a_policy_tells_all_principals_of_the_same_name_apart() -> None:
+def test_policy_distinguishes_principal_types_with_the_same_name() -> None:
     for kind in PRINCIPALS:
         policy = Policy([("test", f'permit (principal == {kind}::"x", action, resource);')])
         allowed = [each for each in PRINCIPALS if policy.allows(Caller(each, "x"), READ, TASK)]
@@ -165,7 +161,7 @@ def refused(
         try:
             stub.GetTask(task_service_pb2.GetTaskRequest(name=RUNNING), timeout=SECONDS)
         except grpc.RpcError as error:
-            return error.code(), detail(error).reason
+            return error.code(), error_info(error).reason
     return None
 
 

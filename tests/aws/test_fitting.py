@@ -14,7 +14,7 @@ from taskgate_server.aws.json_text import parse
 from taskgate_server.rpc.handlers import load_operations
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.services.omics.spec import SPEC as OMICS
-from tests.differential import mirror
+from tests.support.contract import mirror
 
 SHAPES = {
     "Text": {"type": "string"},

@@ -1,4 +1,4 @@
-"""A client of a fake service, whose sleeps are written down and not slept."""
+"""A client of a fake service, whose sleeps are recorded instead of slept."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from taskgate_client import Client, Timing, connect
-from taskgate_server.cli import main
+from taskgate_client.commands.main import main
 from tests.support.fake_service import FakeTaskService, serving
 
 Run = Callable[..., int]
-"""Runs `taskgate` with arguments and gives its exit code."""
+"""Runs `taskgate` with arguments and returns its exit code."""
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def address(fake: FakeTaskService) -> Iterator[str]:
 
 @pytest.fixture
 def slept() -> list[float]:
-    """What the client has slept."""
+    """The seconds of each sleep of the client."""
     return []
 
 
@@ -41,12 +41,12 @@ def client(address: str, slept: list[float]) -> Iterator[Client]:
 
 @pytest.fixture
 def run(address: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command in this process, against the fake."""
+    """Run commands in this process, against the fake."""
     monkeypatch.setenv("TASKGATE_ADDRESS", address)
     monkeypatch.setenv("COLUMNS", "120")
     return lambda *arguments: main(arguments)
 
 
 def json_lines(text: str) -> list[dict[str, object]]:
-    """The objects that a command has printed, a line each."""
+    """Parse the objects that a command has printed, one per line."""
     return [json.loads(line) for line in text.splitlines()]

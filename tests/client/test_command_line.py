@@ -1,4 +1,4 @@
-"""What all commands share: usage, Ctrl-C, closed pipes, completion."""
+"""The command line as a whole: usage, Ctrl-C, closed pipes, completion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAME = f"{RUN}/tasks/1"
         ["completion", "csh"],
     ],
 )
-def test_bad_usage(run: Run, arguments: list[str]) -> None:
+def test_invalid_arguments_exit_with_2(run: Run, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         run(*arguments)
     assert caught.value.code == 2
@@ -47,16 +47,16 @@ def test_bad_usage(run: Run, arguments: list[str]) -> None:
         ["retry", NAME, "--filter", "state = FAILED"],
     ],
 )
-def test_usage_that_argparse_cannot_judge(
+def test_contradicting_arguments_exit_with_2(
     run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     assert run(*arguments) == 2
     assert capsys.readouterr().err.startswith(f"taskgate {arguments[0]}: ")
 
 
-def test_ctrl_c(address: str, fake: FakeTaskService) -> None:
+def test_ctrl_c_ends_the_call_and_exits_with_130(address: str, fake: FakeTaskService) -> None:
     fake.script("WatchTasks", [*snapshot(task(1)), Silence()])
-    command = [sys.executable, "-m", "taskgate_server.cli", "watch", RUN, "--address", address]
+    command = [sys.executable, "-m", "taskgate_client", "watch", RUN, "--address", address]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -68,9 +68,9 @@ def test_ctrl_c(address: str, fake: FakeTaskService) -> None:
     assert fake.cancelled.wait(10)
 
 
-def test_a_reader_that_goes(address: str, fake: FakeTaskService) -> None:
+def test_a_closed_pipe_exits_with_141(address: str, fake: FakeTaskService) -> None:
     fake.script("ListTasks", page(*(task(number) for number in range(10_000))))
-    command = f"{sys.executable} -m taskgate_server.cli list {RUN} -q --address {address}"
+    command = f"{sys.executable} -m taskgate_client list {RUN} -q --address {address}"
     done = subprocess.run(
         ["bash", "-c", f"{command} | head -1; echo ${{PIPESTATUS[0]}}"],
         capture_output=True,
@@ -83,22 +83,24 @@ def test_a_reader_that_goes(address: str, fake: FakeTaskService) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(run: Run, capsys: pytest.CaptureFixture[str], shell: str) -> None:
+def test_completion_scripts_have_all_commands(
+    run: Run, capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
     assert run("completion", shell) == 0
     script = capsys.readouterr().out
     for text in ("taskgate", "watch", "until-settled", "emulate"):
         assert text in script
 
 
-def test_bash_completes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bash_completes_an_option(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run("completion", "bash")
     script = capsys.readouterr().out
-    ask = """
+    check = """
 COMP_WORDS=(taskgate watch --until); COMP_CWORD=2
 "$(complete -p taskgate | sed 's/.*-F \\([^ ]*\\) .*/\\1/')" taskgate --until watch
 echo "${COMPREPLY[@]}"
 """
     done = subprocess.run(
-        ["bash", "-c", script + ask], capture_output=True, text=True, timeout=30, check=True
+        ["bash", "-c", script + check], capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout.strip() == "--until-settled"

@@ -1,4 +1,4 @@
-"""A log: its lines, and how it goes on after a break."""
+"""The lines of a log, and how it resumes after a break."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ HEARTBEAT = task_log_pb2.StreamTaskLogsResponse(heartbeat=task_log_pb2.LogHeartb
 LOST = Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 
 
-def lines(*of: tuple[int, str]) -> task_log_pb2.StreamTaskLogsResponse:
-    """Lines of a log, each with its milliseconds."""
-    told = [
+def lines(*pairs: tuple[int, str]) -> task_log_pb2.StreamTaskLogsResponse:
+    """Return a response with lines, given the milliseconds and text of each."""
+    messages = [
         task_log_pb2.LogLine(
             time=Timestamp(seconds=at // 1000, nanos=at % 1000 * 1_000_000), message=message
         )
-        for at, message in of
+        for at, message in pairs
     ]
-    return task_log_pb2.StreamTaskLogsResponse(lines=task_log_pb2.LogLines(lines=told))
+    return task_log_pb2.StreamTaskLogsResponse(lines=task_log_pb2.LogLines(lines=messages))
 
 
 def source(attempt: int) -> task_log_pb2.StreamTaskLogsResponse:
@@ -34,7 +34,7 @@ def source(attempt: int) -> task_log_pb2.StreamTaskLogsResponse:
     )
 
 
-def test_lines_and_where_they_are(client: Client, fake: FakeTaskService) -> None:
+def test_lines_and_their_source(client: Client, fake: FakeTaskService) -> None:
     fake.script("StreamTaskLogs", [source(2), lines((1, "a"), (2, "b")), lines((2, "c"))])
     since = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
     with client.stream_task_logs(NAME, since=since, limit=9, tail=8, attempt=2) as log:
@@ -48,14 +48,14 @@ def test_lines_and_where_they_are(client: Client, fake: FakeTaskService) -> None
     assert not request.follow
 
 
-def test_silence_after_heartbeats_is_a_break(client: Client, fake: FakeTaskService) -> None:
+def test_silence_after_heartbeats_counts_as_a_break(client: Client, fake: FakeTaskService) -> None:
     fake.script(
         "StreamTaskLogs",
         [source(1), lines((1, "a")), HEARTBEAT, Silence()],
         [source(1), lines((1, "a"), (2, "b"))],
         [],
     )
-    # No server takes so short an interval; the fake does.
+    # Shorter than real servers accept.
     log = client.stream_task_logs(NAME, follow=True, heartbeat_interval=0.1)
     assert [line.message for line in log] == ["a", "b"]
     assert fake.cancelled.wait(10)
@@ -66,7 +66,7 @@ def test_silence_after_heartbeats_is_a_break(client: Client, fake: FakeTaskServi
 def test_a_server_without_heartbeats_may_be_silent(client: Client, fake: FakeTaskService) -> None:
     fake.script("StreamTaskLogs", [source(1), lines((1, "a")), Silence()])
     with (
-        client.stream_task_logs(NAME, follow=True, heartbeat_interval=0.1, time_limit=1) as log,
+        client.stream_task_logs(NAME, follow=True, heartbeat_interval=0.1, timeout=1) as log,
         pytest.raises(CallError) as caught,
     ):
         list(log)
@@ -74,9 +74,7 @@ def test_a_server_without_heartbeats_may_be_silent(client: Client, fake: FakeTas
     assert len(fake.requests["StreamTaskLogs"]) == 1
 
 
-def test_after_a_break_no_line_is_told_twice_and_none_is_missed(
-    client: Client, fake: FakeTaskService
-) -> None:
+def test_after_a_break_no_line_is_repeated_or_missed(client: Client, fake: FakeTaskService) -> None:
     fake.script(
         "StreamTaskLogs",
         [source(3), lines((1, "a"), (5, "b"), (5, "c")), LOST],
@@ -93,12 +91,12 @@ def test_after_a_break_no_line_is_told_twice_and_none_is_missed(
     assert (second.attempt, second.tail, second.limit) == (3, 0, 49)
     assert second.since.ToMilliseconds() == 5
     assert (fourth.since.ToMilliseconds(), fourth.limit) == (5, 49)
-    # The attempt that broke has been read to its end; now whatever attempts came after it.
+    # The interrupted attempt is complete; the next call reads later attempts.
     assert not fifth.HasField("attempt")
     assert fifth.since.ToMilliseconds() == 6
 
 
-def test_a_followed_log_goes_on_with_the_next_attempt(
+def test_a_followed_log_continues_with_the_next_attempt(
     client: Client, fake: FakeTaskService
 ) -> None:
     fake.script(
@@ -111,10 +109,10 @@ def test_a_followed_log_goes_on_with_the_next_attempt(
     ]
 
 
-def test_a_log_may_be_silent_until_the_time_is_up(client: Client, fake: FakeTaskService) -> None:
+def test_a_silent_log_times_out(client: Client, fake: FakeTaskService) -> None:
     fake.script("StreamTaskLogs", [source(1), Silence()])
-    with pytest.raises(CallError, match="are up"):
-        list(client.stream_task_logs(NAME, follow=True, time_limit=0.2))
+    with pytest.raises(CallError, match="timed out"):
+        list(client.stream_task_logs(NAME, follow=True, timeout=0.2))
 
 
 def test_a_task_that_never_ran_has_no_lines(client: Client, fake: FakeTaskService) -> None:

@@ -18,7 +18,7 @@ DEADLINE = DeadlineTaskName("farm-1", "queue-2", "job-3", "step-4", "task-5")
 OMICS = OmicsTaskName("1", "2")
 
 
-def test_round_trips() -> None:
+def test_names_are_parsed_and_formatted() -> None:
     for task in (DEADLINE, OMICS):
         assert parse_task_name(str(task)) == task
     step, job = DEADLINE.step_name, DEADLINE.job_name
@@ -42,29 +42,29 @@ def test_round_trips() -> None:
         "x/runs/1",
     ],
 )
-def test_what_is_no_name(name: str) -> None:
+def test_malformed_names_are_rejected(name: str) -> None:
     for parse in (parse_task_name, parse_parent_name):
-        with pytest.raises(ValueError, match="must have the form"):
+        with pytest.raises(ValueError, match="the form is"):
             parse(name)
 
 
-def test_a_task_is_no_parent_and_a_parent_no_task() -> None:
-    with pytest.raises(ValueError, match="is no name of a parent"):
+def test_a_task_is_not_a_parent_and_a_parent_not_a_task() -> None:
+    with pytest.raises(ValueError, match="is not a parent name"):
         parse_parent_name(str(OMICS))
-    with pytest.raises(ValueError, match="is no task name"):
+    with pytest.raises(ValueError, match="is not a task name"):
         parse_task_name("omics/runs/1")
 
 
-def test_ids_with_slashes_make_no_names() -> None:
-    with pytest.raises(ValueError, match="has a slash"):
+def test_ids_with_slashes_are_rejected() -> None:
+    with pytest.raises(ValueError, match="contains a slash"):
         str(OmicsRunName("1/tasks/2"))
 
 
 @pytest.mark.parametrize("name", taskgate_client.__all__)
-def test_every_export_is_there(name: str) -> None:
+def test_every_exported_name_exists(name: str) -> None:
     assert getattr(taskgate_client, name) is not None
 
 
-def test_what_is_not_exported() -> None:
-    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
-        getattr(taskgate_client, "nothing_of_the_kind")  # noqa: B009  # mypy knows it is not there
+def test_an_unknown_attribute_raises() -> None:
+    with pytest.raises(AttributeError, match="unknown_name"):
+        getattr(taskgate_client, "unknown_name")  # noqa: B009  # mypy rejects the attribute

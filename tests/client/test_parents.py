@@ -1,4 +1,4 @@
-"""Which job or run each call tells proxies that it is about."""
+"""The job or run that calls send as metadata for proxies."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ RUN = "omics/runs/1234567"
         ("no name", "no name"),
     ],
 )
-def test_a_part_is_told_as_its_job_or_run(name: str, parent: str) -> None:
+def test_the_parent_of_a_name_is_its_job_or_run(name: str, parent: str) -> None:
     assert parent_of(name) == parent
 
 
-def test_several_names_are_told_where_they_are_parts_of_one() -> None:
+def test_names_with_one_parent_share_it() -> None:
     names = [f"{RUN}/tasks/{number}" for number in range(3)]
     together = task_service_pb2.BatchGetTasksRequest(names=names)
     assert shared_parent(together) == RUN
@@ -48,12 +48,12 @@ def test_several_names_are_told_where_they_are_parts_of_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["omics/runs/größe/tasks/1", "omics/runs/1\n/tasks/1", ""])
-def test_what_metadata_cannot_carry_is_not_told(name: str) -> None:
+def test_a_name_that_is_not_printable_ascii_has_no_shared_parent(name: str) -> None:
     assert shared_parent(task_service_pb2.GetTaskRequest(name=name)) is None
     assert shared_parent(task_service_pb2.BatchGetTasksRequest(names=[name])) is None
 
 
-def test_a_request_about_nothing_tells_nothing() -> None:
+def test_a_request_without_names_has_no_shared_parent() -> None:
     assert shared_parent(task_service_pb2.GetServerInfoRequest()) is None
 
 
@@ -65,7 +65,7 @@ def script(fake: FakeTaskService) -> None:
     fake.script("GetServerInfo", task_service_pb2.GetServerInfoResponse())
 
 
-TOLD = {
+SENT = {
     "GetTask": [RUN],
     "ListTasks": [RUN, RUN],
     "WatchTasks": [RUN],
@@ -74,17 +74,17 @@ TOLD = {
 }
 
 
-def test_the_client_tells_it_with_each_call(client: Client, fake: FakeTaskService) -> None:
+def test_the_client_sends_the_parent_with_each_call(client: Client, fake: FakeTaskService) -> None:
     script(fake)
     client.get_task(f"{RUN}/tasks/1")
     list(client.list_tasks(RUN))
     list(client.watch_tasks(RUN))
     client.wait_task(f"{RUN}/tasks/1")
     client.get_server_info()
-    assert told(fake) == TOLD
+    assert sent_parents(fake) == SENT
 
 
-async def test_the_asyncio_client_tells_it_with_each_call(
+async def test_the_asyncio_client_sends_the_parent_with_each_call(
     address: str, fake: FakeTaskService
 ) -> None:
     script(fake)
@@ -94,10 +94,10 @@ async def test_the_asyncio_client_tells_it_with_each_call(
         [each async for each in client.watch_tasks(RUN)]
         await client.wait_task(f"{RUN}/tasks/1")
         await client.get_server_info()
-    assert told(fake) == TOLD
+    assert sent_parents(fake) == SENT
 
 
-def test_it_goes_with_the_target(address: str, fake: FakeTaskService) -> None:
+def test_the_parent_is_sent_beside_the_target(address: str, fake: FakeTaskService) -> None:
     script(fake)
     with connect(address, target="studio") as client:
         client.get_task(f"{RUN}/tasks/1")
@@ -106,14 +106,12 @@ def test_it_goes_with_the_target(address: str, fake: FakeTaskService) -> None:
     assert metadata["taskgate-target"] == "studio"
 
 
-def test_a_name_that_metadata_cannot_carry_comes_to_the_server(
-    client: Client, fake: FakeTaskService
-) -> None:
+def test_a_name_that_is_not_ascii_reaches_the_server(client: Client, fake: FakeTaskService) -> None:
     script(fake)
     client.get_task("omics/runs/größe/tasks/1")
     assert fake.requests["GetTask"][0].name == "omics/runs/größe/tasks/1"
-    assert told(fake) == {"GetTask": [None]}
+    assert sent_parents(fake) == {"GetTask": [None]}
 
 
-def told(fake: FakeTaskService) -> dict[str, list[Any]]:
+def sent_parents(fake: FakeTaskService) -> dict[str, list[Any]]:
     return {rpc: [each.get(PARENT_KEY) for each in calls] for rpc, calls in fake.metadata.items()}

@@ -1,4 +1,4 @@
-"""The methods that make one call, or one for each page."""
+"""The client methods that make one call, or one for each page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def result(name: str) -> task_service_pb2.TaskResult:
     return task_service_pb2.TaskResult(name=name, task=task_pb2.Task(name=name))
 
 
-def test_batch_gives_tasks_and_errors_in_order(client: Client, fake: FakeTaskService) -> None:
+def test_a_batch_returns_tasks_and_errors_in_order(client: Client, fake: FakeTaskService) -> None:
     fake.script(
         "BatchGetTasks",
         lambda request: task_service_pb2.BatchGetTasksResponse(
@@ -41,7 +41,9 @@ def test_batch_gives_tasks_and_errors_in_order(client: Client, fake: FakeTaskSer
     assert request.max_age.ToTimedelta().total_seconds() == 0.25
 
 
-def test_a_batch_of_any_size_goes_out_by_thousands(client: Client, fake: FakeTaskService) -> None:
+def test_a_large_batch_is_split_into_requests_of_a_thousand(
+    client: Client, fake: FakeTaskService
+) -> None:
     fake.script(
         "BatchGetTasks",
         lambda request: task_service_pb2.BatchGetTasksResponse(
@@ -55,7 +57,7 @@ def test_a_batch_of_any_size_goes_out_by_thousands(client: Client, fake: FakeTas
     assert not client.batch_get_tasks([])
 
 
-def test_a_listing_asks_for_pages_as_they_are_needed(client: Client, fake: FakeTaskService) -> None:
+def test_a_listing_fetches_pages_when_needed(client: Client, fake: FakeTaskService) -> None:
     fake.script(
         "ListTasks",
         page(task(1), task(2), token="second", total_size=3),
@@ -80,7 +82,7 @@ def test_a_listing_asks_for_pages_as_they_are_needed(client: Client, fake: FakeT
     assert not list(listing)
 
 
-def test_a_page_that_failed_is_asked_for_again(client: Client, fake: FakeTaskService) -> None:
+def test_a_failed_page_is_requested_again(client: Client, fake: FakeTaskService) -> None:
     fake.script(
         "ListTasks",
         page(task(1), token="second"),
@@ -95,7 +97,7 @@ def test_a_page_that_failed_is_asked_for_again(client: Client, fake: FakeTaskSer
     assert [each.page_token for each in fake.requests["ListTasks"]] == ["", "second", "second"]
 
 
-def test_summary(client: Client, fake: FakeTaskService) -> None:
+def test_summarize_tasks(client: Client, fake: FakeTaskService) -> None:
     fake.script(
         "SummarizeTasks", task_service_pb2.SummarizeTasksResponse(display_name="NA12878 germline")
     )
@@ -106,21 +108,23 @@ def test_summary(client: Client, fake: FakeTaskService) -> None:
     assert request.max_age.ToTimedelta().total_seconds() == 0
 
 
-@pytest.mark.parametrize("verb", ["cancel", "retry", "suspend"])
-def test_a_verb_for_one_task(client: Client, fake: FakeTaskService, verb: str) -> None:
-    rpc = f"{verb.capitalize()}Task"
+@pytest.mark.parametrize("action", ["cancel", "retry", "suspend"])
+def test_an_update_of_one_task(client: Client, fake: FakeTaskService, action: str) -> None:
+    rpc = f"{action.capitalize()}Task"
     response = getattr(task_update_pb2, f"{rpc}Response")
     fake.script(rpc, response(task=task(1)))
-    act = getattr(client, f"{verb}_task")
-    answer = act(OmicsTaskName("1234567", "1"), reason="wrong camera", request_id="once")
-    assert answer == task(1)
+    method = getattr(client, f"{action}_task")
+    result = method(OmicsTaskName("1234567", "1"), reason="wrong camera", request_id="once")
+    assert result == task(1)
     (request,) = fake.requests[rpc]
     assert request.name == f"{RUN}/tasks/1"
     assert request.reason == "wrong camera"
     assert request.request_id == "once"
 
 
-def test_many_updates_are_answered_one_by_one(client: Client, fake: FakeTaskService) -> None:
+def test_a_batch_of_updates_returns_an_error_for_each_task(
+    client: Client, fake: FakeTaskService
+) -> None:
     refused = status(grpc.StatusCode.FAILED_PRECONDITION, "HealthOmics has CancelRun only")
     fake.script(
         "BatchUpdateTasks",

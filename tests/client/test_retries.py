@@ -1,4 +1,4 @@
-"""What a channel does by itself: reads that break are made again, writes are not."""
+"""Retries and load balancing of a channel: reads are retried, writes are not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NAME = f"{RUN}/tasks/1"
 GONE = Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 
 
-def test_a_read_is_made_again(client: Client, fake: FakeTaskService) -> None:
-    answer = task_service_pb2.GetTaskResponse(task=task(1))
-    fake.script("GetTask", GONE, GONE, answer)
+def test_a_read_is_retried(client: Client, fake: FakeTaskService) -> None:
+    response = task_service_pb2.GetTaskResponse(task=task(1))
+    fake.script("GetTask", GONE, GONE, response)
     assert client.get_task(NAME) == task(1)
     assert len(fake.requests["GetTask"]) == 3
 
@@ -32,7 +32,7 @@ def test_a_read_is_made_again(client: Client, fake: FakeTaskService) -> None:
         ("BatchUpdateTasks", lambda client: client.batch_update_tasks({NAME: 1})),
     ],
 )
-def test_a_write_is_not(
+def test_a_write_is_not_retried(
     client: Client, fake: FakeTaskService, rpc: str, call: Callable[[Client], object]
 ) -> None:
     fake.script(rpc, GONE, task_update_pb2.CancelTaskResponse())
@@ -41,7 +41,7 @@ def test_a_write_is_not(
     assert len(fake.requests[rpc]) == 1
 
 
-def test_only_reads_have_a_policy() -> None:
+def test_only_reads_have_a_retry_policy() -> None:
     (config,) = json.loads(service_config(balance=False))["methodConfig"]
     methods = {(each["service"].rpartition(".")[2], each["method"]) for each in config["name"]}
     assert {("TaskService", "GetTask"), ("OmicsService", "ListRuns")} < methods
@@ -59,13 +59,13 @@ def test_several_servers_are_called_in_turn() -> None:
         serving(fakes[1]) as other,
         connect(f"ipv4:{one},{other}", balance=True) as client,
     ):
-        for _ in range(10_000):  # the second connection may come a little later
+        for _ in range(10_000):  # the second connection may be ready later
             client.get_task(NAME)
             if all(fake.requests["GetTask"] for fake in fakes):
                 return
     raise AssertionError([len(fake.requests["GetTask"]) for fake in fakes])
 
 
-def test_other_languages_have_the_same_in_a_file() -> None:
+def test_the_shared_service_config_is_up_to_date() -> None:
     file = Path(__file__).parents[2] / "clients/service-config.json"
     assert json.loads(file.read_text()) == json.loads(service_config(balance=True))

@@ -1,4 +1,4 @@
-"""Texts of others in a terminal: nothing commands it, reorders or hides text; states stay."""
+"""Untrusted text cannot control a terminal, or reorder or hide text; states stay visible."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rich.console import Console, RenderableType
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_watch_pb2
 from taskgate_client import Snapshot, TaskChange
-from taskgate_client.commands.command import write_json
-from taskgate_client.render import WatchPicture, event_line, printable, summary, task, task_table
-from taskgate_client.render.words import STYLES, state_word
+from taskgate_client.commands.calling import write_json
+from taskgate_client.render import WatchDisplay, event_line, printable, summary, task, task_table
+from taskgate_client.render.text import STYLES, state_word
 from tests.support.fake_service import RUN
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -39,7 +39,7 @@ TEXTS = {
 
 
 def hidden(text: str) -> list[str]:
-    """Return the characters that could command a terminal, reorder or hide text."""
+    """Return the characters that could control a terminal, or reorder or hide text."""
     return [
         f"U+{ord(each):04X}"
         for each in text
@@ -63,16 +63,16 @@ def a_task(text: str, state: task_pb2.TaskState.ValueType = FAILED) -> task_pb2.
     )
 
 
-def picture(*tasks: task_pb2.Task) -> RenderableType:
-    made = WatchPicture(RUN, NOW)
-    made.apply(Snapshot(tasks=tasks, reason=task_watch_pb2.SNAPSHOT_REASON_NEW_WATCH), NOW)
-    return made.render(NOW, 40)
+def display(*tasks: task_pb2.Task) -> RenderableType:
+    watch = WatchDisplay(RUN, NOW)
+    watch.apply(Snapshot(tasks=tasks, reason=task_watch_pb2.SNAPSHOT_REASON_NEW_WATCH), NOW)
+    return watch.render(NOW, 40)
 
 
-def shown(what: RenderableType, width: int) -> str:
+def shown(renderable: RenderableType, width: int) -> str:
     console = Console(width=width)
     with console.capture() as captured:
-        console.print(what)
+        console.print(renderable)
     return captured.get()
 
 
@@ -88,15 +88,15 @@ def counted(*tasks: task_pb2.Task, text: str = "") -> task_service_pb2.Summarize
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_nothing_hidden_reaches_a_terminal(text: str, width: int) -> None:
+def test_invisible_characters_never_reach_a_terminal(text: str, width: int) -> None:
     each = a_task(text)
-    for what in (
+    for renderable in (
         task(each),
         task_table([each], RUN, NOW, width=width, parameters=True),
         summary(counted(each, text=text), text),
-        picture(each),
+        display(each),
     ):
-        output = shown(what, width)
+        output = shown(renderable, width)
         assert hidden(output) == []
         assert max(cell_len(line) for line in output.splitlines()) <= width
     for state in (FAILED, task_pb2.TASK_STATE_RUNNING):
@@ -118,12 +118,12 @@ def test_any_text_becomes_printable(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["مهمة", "漢字 🎬", "é e\u0301", "a\tb\nc"])
-def test_text_of_all_scripts_stays(text: str) -> None:
+def test_text_of_all_scripts_is_unchanged(text: str) -> None:
     assert printable(text) == text
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_json_has_escapes_for_it(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_escapes_invisible_characters(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     write_json({"displayName": text, "other": "漢字"})
     line = capsys.readouterr().out
     assert hidden(line) == []
@@ -134,7 +134,7 @@ def test_json_has_escapes_for_it(text: str, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("width", [40, 59, 60, 80])
 @pytest.mark.parametrize("state", STYLES)
-def test_states_are_whole_on_narrow_terminals(
+def test_states_are_never_cut_on_narrow_terminals(
     state: task_pb2.TaskState.ValueType, width: int
 ) -> None:
     tasks = [a_task("A very long name of a task " * 4, state), a_task("漢字" * 60, state)]
@@ -144,7 +144,7 @@ def test_states_are_whole_on_narrow_terminals(
     outputs = [
         shown(task_table(tasks, RUN, NOW, width=width), width),
         shown(summary(counted(*tasks), RUN), width),
-        shown(picture(*tasks), width),
+        shown(display(*tasks), width),
     ]
     for output in outputs:
         assert state_word(state) in output

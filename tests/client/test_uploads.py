@@ -1,4 +1,4 @@
-"""An upload is told by the server's status, also where gRPC has put its own over it."""
+"""An upload fails with the server's status, also if gRPC has replaced it by its own."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 import grpc
 import pytest
 
-from taskgate_client.aio.uploads import AsyncLimitedChannel
+from taskgate_client.aio.uploads import AsyncStubChannel
 
 Status = tuple[grpc.StatusCode, str]
 REFUSED: Status = (grpc.StatusCode.NOT_FOUND, "there is no such store")
-OVER_IT: Status = (grpc.StatusCode.INTERNAL, "Internal error from Core")
+REPLACED: Status = (grpc.StatusCode.INTERNAL, "Internal error from Core")
 
 
 class Call:
-    """A call that gets one status after the other, and is awaited then."""
+    """A call that has one status after the other, and is then awaited."""
 
     def __init__(self, *statuses: Status) -> None:
         self._statuses = statuses
         self._status = statuses[0]
-        self._note: Callable[[Any], None] | None = None
+        self._callback: Callable[[Any], None] | None = None
 
-    def add_done_callback(self, note: Callable[[Any], None]) -> None:
-        self._note = note
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        self._callback = callback
 
     async def code(self) -> grpc.StatusCode:
         return self._status[0]
@@ -39,17 +39,17 @@ class Call:
         return True
 
     def __await__(self) -> Generator[Any, None, str]:
-        assert self._note is not None
-        self._note(self)
+        assert self._callback is not None
+        self._callback(self)
         code, details = self._statuses[-1]
         yield from ()
         if code is not grpc.StatusCode.OK:
             raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
-        return "answer"
+        return "response"
 
 
 class Channel:
-    """What makes such calls."""
+    """A channel that makes such calls."""
 
     unary_stream = stream_stream = None
 
@@ -58,31 +58,31 @@ class Channel:
 
     def stream_unary(self, path: str) -> Callable[[object], Call]:
         assert path == "/upload"
-        return lambda _: self._call
+        return lambda *_, **__: self._call
 
 
 def upload(*statuses: Status) -> Any:
     channel: Any = Channel(Call(*statuses))
-    return AsyncLimitedChannel(channel).stream_unary("/upload")([])
+    return AsyncStubChannel(channel).stream_unary("/upload")([])
 
 
 @pytest.mark.parametrize(
-    "statuses", [(REFUSED,), (REFUSED, OVER_IT), (OVER_IT, REFUSED)], ids=["one", "over", "under"]
+    "statuses", [(REFUSED,), (REFUSED, REPLACED), (REPLACED, REFUSED)], ids=["one", "over", "under"]
 )
-async def test_the_servers_status_is_told(statuses: tuple[Status, ...]) -> None:
+async def test_the_servers_status_is_raised(statuses: tuple[Status, ...]) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await upload(*statuses)
     assert (caught.value.code(), caught.value.details()) == REFUSED
 
 
-async def test_an_internal_error_of_the_servers_own_is_told() -> None:
+async def test_an_internal_error_of_the_server_is_raised() -> None:
     own = (grpc.StatusCode.INTERNAL, "a bug")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await upload(own, OVER_IT)
+        await upload(own, REPLACED)
     assert caught.value.details() == "a bug"
 
 
-async def test_an_answer_is_given_and_all_else_is_the_calls() -> None:
+async def test_a_response_is_returned_and_other_methods_are_the_calls() -> None:
     call = upload((grpc.StatusCode.OK, ""))
-    assert await call == "answer"
+    assert await call == "response"
     assert call.cancel()

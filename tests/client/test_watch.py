@@ -1,4 +1,4 @@
-"""A watch over the wire: events, breaks, and how it goes on after them."""
+"""A watch with a fake server: events, breaks, and how it resumes after them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tokens(fake: FakeTaskService) -> list[bytes]:
     return [request.resume_token for request in fake.requests["WatchTasks"]]
 
 
-def test_the_events_of_a_watch(client: Client, fake: FakeTaskService) -> None:
+def test_responses_become_events(client: Client, fake: FakeTaskService) -> None:
     observed = Timestamp(seconds=1_700_000_000)
     begin = task_watch_pb2.SnapshotBegin(reason=task_watch_pb2.SNAPSHOT_REASON_NEW_WATCH)
     beat = task_watch_pb2.Heartbeat(upstream_error=status(grpc.StatusCode.UNAVAILABLE, "AWS"))
@@ -89,7 +89,7 @@ def test_the_events_of_a_watch(client: Client, fake: FakeTaskService) -> None:
     assert last.counts.total == 2
 
 
-def test_the_end_has_the_state_of_the_parent_itself(client: Client, fake: FakeTaskService) -> None:
+def test_the_end_has_the_state_of_the_parent(client: Client, fake: FakeTaskService) -> None:
     parent = parent_status("FAILED", "FAILED", failure_reason="RUN_TIMED_OUT")
     fake.script("WatchTasks", [*snapshot(), end(parent=parent)], [*snapshot(), end()])
     for expected in (parent, None):  # an older server sends none
@@ -98,10 +98,10 @@ def test_the_end_has_the_state_of_the_parent_itself(client: Client, fake: FakeTa
         assert last.parent_status == expected
 
 
-def test_what_is_asked_for(client: Client, fake: FakeTaskService) -> None:
+def test_arguments_become_a_request(client: Client, fake: FakeTaskService) -> None:
     fake.script("WatchTasks", [end()])
     list(client.watch_tasks(RUN, until_settled=True, heartbeat_interval=2))
-    list(client.watch_tasks([OmicsTaskName("1234567", "1"), f"{RUN}/tasks/2"], time_limit=60))
+    list(client.watch_tasks([OmicsTaskName("1234567", "1"), f"{RUN}/tasks/2"], timeout=60))
     parent, names = fake.requests["WatchTasks"]
     assert parent.parent == RUN
     assert parent.until_settled
@@ -109,10 +109,10 @@ def test_what_is_asked_for(client: Client, fake: FakeTaskService) -> None:
     assert list(names.names) == [f"{RUN}/tasks/1", f"{RUN}/tasks/2"]
     assert not names.parent
     assert not names.HasField("heartbeat_interval")
-    unlimited, limited = fake.time_limits["WatchTasks"]
-    assert unlimited is None or unlimited > 1_000_000
-    assert limited is not None
-    assert limited < 62
+    without, with_timeout = fake.timeouts["WatchTasks"]
+    assert without is None or without > 1_000_000
+    assert with_timeout is not None
+    assert with_timeout < 62
 
 
 @pytest.mark.parametrize(
@@ -121,11 +121,11 @@ def test_what_is_asked_for(client: Client, fake: FakeTaskService) -> None:
         [LOST],
         [Failure(grpc.StatusCode.CANCELLED, "the server went")],
         [Failure(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2")],
-        [],  # some proxy has closed the stream
+        [],  # a proxy has closed the stream
     ],
     ids=["lost", "cancelled", "reset", "closed"],
 )
-def test_it_goes_on_with_the_latest_token(
+def test_it_resumes_with_the_latest_token(
     client: Client, fake: FakeTaskService, slept: list[float], broken: list[object]
 ) -> None:
     fake.script(
@@ -147,10 +147,10 @@ def test_it_goes_on_with_the_latest_token(
         WatchEnd,
     ]
     assert tokens(fake) == [b"", b"t2", b"t3"]
-    assert slept == [0.5, 0.5]  # half of the longest first delay, as the dice say
+    assert slept == [0.5, 0.5]  # half of the maximum first delay: the random number is 0.5
 
 
-def test_a_server_that_stops_is_left_at_once(
+def test_a_server_that_shuts_down_is_left_immediately(
     client: Client, fake: FakeTaskService, slept: list[float]
 ) -> None:
     stopping = end(task_watch_pb2.WATCH_END_REASON_SERVER_STOPPING)
@@ -163,13 +163,13 @@ def test_a_server_that_stops_is_left_at_once(
     events = list(client.watch_tasks(RUN))
     lost = [each for each in events if isinstance(each, Reconnecting)]
     assert [each.error.reason for each in lost] == ["SERVER_STOPPING"] * 2
-    # The next one that stops within a second may be the same one, or all of them.
+    # Another one within a second may be the same server, or every server.
     assert [each.delay for each in lost] == [0, 0.5]
     assert slept == [0.5]
     assert tokens(fake) == [b"", b"t1", b"t2"]
 
 
-def test_delays_grow_while_nothing_is_heard(
+def test_delays_grow_while_calls_fail(
     client: Client, fake: FakeTaskService, slept: list[float]
 ) -> None:
     wait = error_details_pb2.RetryInfo()
@@ -188,7 +188,7 @@ def test_delays_grow_while_nothing_is_heard(
     assert [each.delay for each in events if isinstance(each, Reconnecting)] == slept
 
 
-def test_a_snapshot_that_breaks_begins_again_and_is_told_once(
+def test_an_interrupted_snapshot_starts_over_and_is_one_event(
     client: Client, fake: FakeTaskService
 ) -> None:
     begin = task_watch_pb2.SnapshotBegin()
@@ -204,7 +204,7 @@ def test_a_snapshot_that_breaks_begins_again_and_is_told_once(
     assert tokens(fake) == [b"", b"", b"whole"]
 
 
-def test_a_token_that_is_too_old_gives_a_snapshot_that_says_so(
+def test_an_expired_token_gives_a_snapshot_with_that_reason(
     client: Client, fake: FakeTaskService
 ) -> None:
     too_old = task_watch_pb2.SNAPSHOT_REASON_TOKEN_TOO_OLD
@@ -217,19 +217,19 @@ def test_a_token_that_is_too_old_gives_a_snapshot_that_says_so(
     assert reasons == [task_watch_pb2.SNAPSHOT_REASON_NEW_WATCH, too_old]
 
 
-def test_it_goes_on_when_the_server_is_started_anew(fake: FakeTaskService) -> None:
+def test_it_resumes_when_the_server_restarts(fake: FakeTaskService) -> None:
     fake.script("WatchTasks", [*snapshot(task(1), token=b"t1"), Silence()], [resumed(), end()])
     with ExitStack() as servers:
         address = servers.enter_context(serving(fake))
         stopped = servers.pop_all()
         port = int(address.rpartition(":")[2])
 
-        def start_again(_: float) -> None:
+        def restart(_: float) -> None:
             if len(fake.requests["WatchTasks"]) == 1:
                 servers.enter_context(serving(fake, port))
 
         with (
-            connect(address, Timing(sleep=start_again)) as client,
+            connect(address, Timing(sleep=restart)) as client,
             client.watch_tasks(RUN) as watch,
         ):
             assert isinstance(next(watch), Snapshot)
@@ -239,26 +239,26 @@ def test_it_goes_on_when_the_server_is_started_anew(fake: FakeTaskService) -> No
     assert tokens(fake) == [b"", b"t1"]
 
 
-def test_silence_is_a_break(client: Client, fake: FakeTaskService) -> None:
+def test_missed_heartbeats_count_as_a_break(client: Client, fake: FakeTaskService) -> None:
     fake.script("WatchTasks", [*snapshot(token=b"t1"), Silence()], [resumed(), end()])
-    # No server takes so short an interval; the fake does.
+    # Shorter than real servers accept.
     events = list(client.watch_tasks(RUN, heartbeat_interval=0.1))
     assert [type(each) for each in events] == [Snapshot, Reconnecting, Resumed, WatchEnd]
     lost = events[1]
     assert isinstance(lost, Reconnecting)
-    assert "nothing was heard from the server for 0.3 s" in str(lost.error)
+    assert "no message from the server for 0.3 s" in str(lost.error)
     assert fake.cancelled.wait(10)
 
 
-def test_a_server_that_was_never_there_is_told_at_once(slept: list[float]) -> None:
-    nowhere = connect("127.0.0.1:1", Timing(sleep=slept.append))
-    with nowhere, pytest.raises(CallError) as caught:
-        next(nowhere.watch_tasks(RUN))
+def test_a_server_that_never_responded_is_not_retried(slept: list[float]) -> None:
+    unreachable = connect("127.0.0.1:1", Timing(sleep=slept.append))
+    with unreachable, pytest.raises(CallError) as caught:
+        next(unreachable.watch_tasks(RUN))
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
     assert not slept
 
 
-def test_an_error_that_does_not_pass_ends_it(client: Client, fake: FakeTaskService) -> None:
+def test_a_final_error_ends_it(client: Client, fake: FakeTaskService) -> None:
     fake.script(
         "WatchTasks", [*snapshot(), Failure(grpc.StatusCode.PERMISSION_DENIED, "no longer yours")]
     )
@@ -269,7 +269,7 @@ def test_an_error_that_does_not_pass_ends_it(client: Client, fake: FakeTaskServi
     assert not list(watch)
 
 
-def test_patience_ends(address: str, fake: FakeTaskService) -> None:
+def test_it_gives_up_after_five_minutes(address: str, fake: FakeTaskService) -> None:
     now = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -290,16 +290,16 @@ def test_closing_cancels_the_call(client: Client, fake: FakeTaskService) -> None
     assert not list(watch)
 
 
-def test_time_limit(client: Client, fake: FakeTaskService) -> None:
+def test_it_times_out(client: Client, fake: FakeTaskService) -> None:
     fake.script("WatchTasks", [*snapshot(), Silence()])
-    watch = client.watch_tasks(RUN, time_limit=0.2)
+    watch = client.watch_tasks(RUN, timeout=0.2)
     with pytest.raises(CallError) as caught:
         list(watch)
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert "0.2 s are up" in caught.value.message
+    assert "timed out after 0.2 s" in caught.value.message
 
 
-def test_values_of_a_newer_server_are_data(client: Client, fake: FakeTaskService) -> None:
+def test_unknown_values_of_a_newer_server_are_kept(client: Client, fake: FakeTaskService) -> None:
     unknown = task_watch_pb2.WatchTasksResponse.FromString(b"\xa2\x06\x01x")  # field 100
     fake.script("WatchTasks", [unknown, *snapshot(), change(task(1, 77), 78, kind=79), end(80)])
     _, changed, ended = list(client.watch_tasks(RUN))

@@ -21,9 +21,9 @@ from taskgate_server.rpc.response_converter import ResponseCompiler
 from taskgate_server.rpc.validation import ROOT, Validation
 from tests.codegen.buf import Module
 from tests.codegen.toy import SPEC, Version, versions
-from tests.differential import values
-from tests.differential.exchange import differences
-from tests.differential.synthesis import FULL, RANDOM, Synthesizer, Variant
+from tests.support.contract import values
+from tests.support.contract.exchange import differences
+from tests.support.contract.synthesis import FULL, RANDOM, Synthesizer, Variant
 
 OPERATION = "GetThing"
 VARIANTS = (FULL, *RANDOM, *(Variant(seed=seed, members="all") for seed in range(100, 120)))
@@ -66,7 +66,7 @@ def test_all_of_an_answer_is_in_the_message_and_back(
     to_params = RequestCompiler().structure(shape, descriptor)
     synthesizer = Synthesizer(wire=True)
     for variant in VARIANTS:
-        body = synthesizer.answer(operation, variant).body
+        body = synthesizer.response(operation, variant).body
         assert isinstance(body, dict)
         judge = parsed(shape, body)
 
@@ -76,4 +76,4 @@ def test_all_of_an_answer_is_in_the_message_and_back(
         params = to_params.convert(message, ROOT, Validation())
         assert differences(judge, params, "answer") == []
         assert naming.UNRECOGNIZED_VALUES not in str(message)
-    assert synthesizer.everything_seen
+    assert synthesizer.everything_used

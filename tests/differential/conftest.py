@@ -10,7 +10,7 @@ from botocore.config import Config
 
 from taskgate_emulator import Emulator
 from taskgate_server.services.registry import SERVICES
-from tests.differential.exchange import Exchange
+from tests.support.contract.exchange import Exchange
 
 
 @pytest.fixture(scope="session")

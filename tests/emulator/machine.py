@@ -14,7 +14,7 @@ from taskgate_emulator.core.state import Account
 
 
 class Machine(RuleBasedStateMachine):
-    """Drives the dispatcher itself, without a network: hypothesis needs thousands of calls."""
+    """Calls the dispatcher directly, without a network: hypothesis needs thousands of calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,8 +23,8 @@ class Machine(RuleBasedStateMachine):
         self.account: Account = self.emulator.edit(lambda account: account)
 
     def call(self, method: str, path: str, body: Any = None, query: str = "") -> dict[str, Any]:
-        """The answer; a conflict is one, too, as calls come in any order."""
-        answer = self.emulator._world.dispatcher.answer(
+        """Return the response of a call; conflicts are allowed, as calls come in any order."""
+        response = self.emulator._registry.dispatcher.handle(
             HttpRequest(
                 method=method,
                 raw_path=path,
@@ -33,6 +33,6 @@ class Machine(RuleBasedStateMachine):
                 body=json.dumps(body).encode() if body is not None else b"",
             )
         )
-        assert answer.status in {200, 201, 202, 204, 409}, answer.body
-        result: dict[str, Any] = json.loads(answer.body or b"{}")
+        assert response.status in {200, 201, 202, 204, 409}, response.body
+        result: dict[str, Any] = json.loads(response.body or b"{}")
         return result

@@ -1,4 +1,4 @@
-"""Anything that callers and time may do to a farm, in any order, and what must hold after each."""
+"""Random calls and times on a farm, with invariants after each."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Farm(Machine):
         super().__init__()
         self.jobs: list[str] = []
         self.impossible: list[tuple[str, str]] = []
-        self.account.listen("deadline.Task", self.heard)
+        self.account.listen("deadline.Task", self.on_transition)
 
-    def heard(self, _: Account, transition: Transition) -> None:
+    def on_transition(self, _: Account, transition: Transition) -> None:
         if transition.before and transition.after:
             before, after = transition.before["runStatus"], transition.after["runStatus"]
             if before != after and after not in POSSIBLE[before]:
@@ -98,9 +98,9 @@ class Farm(Machine):
         path, seen, token = f"{JOBS}/{job}/steps/{step}/tasks", [], ""
         while True:
             query = f"maxResults={size}" + (f"&nextToken={token}" if token else "")
-            answer = self.call("GET", path, query=query)
-            seen += [task["taskId"] for task in answer["tasks"]]
-            token = answer.get("nextToken", "").replace("=", "%3D")
+            response = self.call("GET", path, query=query)
+            seen += [task["taskId"] for task in response["tasks"]]
+            token = response.get("nextToken", "").replace("=", "%3D")
             if not token:
                 break
             self.clock.advance(seconds)

@@ -1,4 +1,4 @@
-"""Logs and events of the emulator's own tasks, through all of Taskgate."""
+"""Logs and events of the emulator's tasks, through Taskgate."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from taskgate_emulator.core.state import ACCOUNT_ID, Account
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server import aws_connections
 from taskgate_server.config import AwsSettings
-from tests.conftest import REGION, running_server, settings_for
-from tests.tasks.logs.test_logs import RUN_TASK, Request, received
-from tests.tasks.test_events_over_sqs import Hints, Queue
-from tests.tasks.test_updates import CANCELED
+from tests.support.demo_names import CANCELED
+from tests.support.event_queue import Hints, RuleQueue
+from tests.support.running_server import REGION, running_server, settings_for
+from tests.support.task_logs import JOB, QUEUE_GROUP, RUN_TASK, Request, log_of
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def test_the_log_of_a_run_task(
 
     aws.edit(write)
     request = Request(name=RUN_TASK, follow=follow)
-    source, messages = received(stub.StreamTaskLogs(request))
+    source, messages = log_of(stub.StreamTaskLogs(request))
     assert (source.log_group, source.log_stream) == place
     assert messages[-1] == "out of memory"  # the demo has lines of its own before it
 
 
 async def test_an_event_becomes_a_hint(aws: Emulator) -> None:
-    hints, queue = Hints(), await asyncio.to_thread(Queue, aws.endpoint_url, ACCOUNT_ID)
-    consumer = aws_connections.event_queue(queue.url, AwsSettings(region=REGION), hints)
+    hints, queue = Hints(), await asyncio.to_thread(RuleQueue, aws.endpoint_url, ACCOUNT_ID)
+    consumer = aws_connections.make_event_queue(queue.url, AwsSettings(region=REGION), hints)
     running = asyncio.ensure_future(consumer.run())
 
     def emit(account: Account) -> None:
@@ -62,6 +62,23 @@ async def test_an_event_becomes_a_hint(aws: Emulator) -> None:
         account.emit_event("aws.deadline", "Task Run Status Change", detail, at=account.now)
 
     await asyncio.to_thread(aws.edit, emit)
-    await hints.until(lambda: hints == [CANCELED])
+    await hints.wait_until(lambda: hints == [CANCELED])
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+RENDER = f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks"
+
+
+@pytest.mark.parametrize(("attempt", "code"), [(1, 1), (2, 0), (None, 0)])
+def test_each_attempt_has_its_log(
+    stub: task_service_pb2_grpc.TaskServiceStub,
+    attempt: int | None,
+    code: int,
+) -> None:
+    request = Request(name=f"{RENDER}/{seed.RETRIED_TASK_ID}", attempt=attempt)
+    source, messages = log_of(stub.StreamTaskLogs(request))
+    assert source.log_group == QUEUE_GROUP
+    assert messages[0] == f"Running task {seed.RETRIED_TASK_ID}"
+    assert messages[-1] == f"Process exited with code {code}"
+    assert "openjd_progress: 50.0" in messages

@@ -1,4 +1,4 @@
-"""Every operation of both models, with botocore as the judge of both directions."""
+"""Every operation of both models, with botocore as the oracle in both directions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 from taskgate_emulator import Emulator
 from taskgate_emulator.core import parsing
 from taskgate_emulator.core.parsing import RawRequest, compile_request
-from taskgate_emulator.core.responses import compile_answer
+from taskgate_emulator.core.responses import compile_response
 from taskgate_emulator.core.routing import Router
 from taskgate_emulator.deadline import behaviour as deadline
 from taskgate_emulator.omics import behaviour as omics
@@ -40,11 +40,11 @@ EVERY = [
 ]
 EMULATED = {"deadline": deadline.OPERATIONS.names, "omics": omics.OPERATIONS.names}
 ROUTER = Router(operation for name in EMULATED for operation in operations(load_service(name)))
-MOMENT = datetime(2026, 3, 2, 9, 30, 15, 250_000, tzinfo=UTC)
+CHANGE_TIME = datetime(2026, 3, 2, 9, 30, 15, 250_000, tzinfo=UTC)
 
 
 def sample(shape: Shape, depth: int = 0) -> Any:
-    """A value of the shape with every member, down to where a shape repeats itself."""
+    """Return a value with every member, except where a shape is recursive."""
     if isinstance(shape, ListShape):
         return [sample(shape.member, depth + 1), sample(shape.member, depth + 1)]
     if isinstance(shape, MapShape):
@@ -65,7 +65,7 @@ def sample(shape: Shape, depth: int = 0) -> Any:
         "float": 1.5,
         "double": -2.25,
         "boolean": True,
-        "timestamp": MOMENT,
+        "timestamp": CHANGE_TIME,
         "blob": b"\x00\xff",
     }[shape.type_name]
 
@@ -113,35 +113,35 @@ def test_request_of_botocore_is_routed_and_read_back(
 
 
 @pytest.mark.parametrize("operation", EVERY)
-def test_answer_is_parsed_by_botocore(operation: OperationModel) -> None:
+def test_response_is_parsed_by_botocore(operation: OperationModel) -> None:
     result = sample(operation.output_shape) if operation.output_shape else {}
 
-    answer = compile_answer(operation)(result)
+    response = compile_response(operation)(result)
 
     stream = streaming_member(operation.output_shape)
     parsed: dict[str, Any] = create_parser("rest-json").parse(
         {
-            "status_code": answer.status,
-            "headers": CIMultiDict(answer.headers),
-            "body": BytesIO(answer.body) if stream else answer.body,
+            "status_code": response.status,
+            "headers": CIMultiDict(response.headers),
+            "body": BytesIO(response.body) if stream else response.body,
             "context": {"operation_name": operation.name},
         },
         cast(Shape, operation.output_shape),  # None is what botocore passes for CancelRun
     )
-    assert answer.status == operation.http["responseCode"]
-    assert parsed.pop("ResponseMetadata")["HTTPStatusCode"] == answer.status
+    assert response.status == operation.http["responseCode"]
+    assert parsed.pop("ResponseMetadata")["HTTPStatusCode"] == response.status
     if stream is not None:
         parsed[stream] = parsed[stream].read()
     assert parsed == result
 
 
-def test_operations_that_are_not_emulated_say_so(aws: Emulator) -> None:
-    ways = aws.ways
+def test_operations_that_are_not_emulated_return_501(aws: Emulator) -> None:
+    coverage = aws.coverage
     missing = [
         operation
-        for service in ways
+        for service in coverage
         for operation in operations(load_service(service))
-        if ways[service][operation.name] == "501"
+        if coverage[service][operation.name] == "501"
     ]
     assert missing
     address = urlsplit(aws.endpoint_url).netloc
@@ -168,11 +168,11 @@ def test_query_of_botocore_survives_http(aws: Emulator, omics: Any) -> None:
     assert parse_qs(request.query)["tagKeys"] == ["a b", "c&d", "e+f"]
 
 
-def test_put_with_a_body_is_not_held_up_for_the_continue(aws: Emulator, omics: Any) -> None:
+def test_put_body_is_requested_with_100_continue(aws: Emulator, omics: Any) -> None:
     # botocore waits a second for `100 Continue` before it sends the body of a PUT.
     aws.respond("omics", "UploadReadSetPart", body={"checksum": "abc"})
 
-    answer = omics.upload_read_set_part(
+    response = omics.upload_read_set_part(
         sequenceStoreId="1234567890",
         uploadId="1234567890",
         partSource="SOURCE1",
@@ -180,5 +180,5 @@ def test_put_with_a_body_is_not_held_up_for_the_continue(aws: Emulator, omics: A
         payload=b"ACGT" * 1_000,
     )
 
-    assert answer["checksum"] == "abc"
+    assert response["checksum"] == "abc"
     assert aws.requests[0].body.startswith(b"ACGT")

@@ -1,4 +1,4 @@
-"""Plain resources through boto3: what is created is read, listed, changed, tagged and deleted."""
+"""Plain resources through boto3: create, read, list, update, tag and delete."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import Emulator
-from taskgate_emulator.core.catalog import Resource, catalog_of
-from taskgate_emulator.core.derived import arn_of, derivable
+from taskgate_emulator.core.catalog import Resource, load_catalog
+from taskgate_emulator.core.derived import build_arn, is_derivable
 from taskgate_emulator.core.patterns import compile_pattern
 from taskgate_emulator.seeds.ids import FARM_ID, JOB_ID, QUEUE_ID
 from taskgate_server.aws.model import (
@@ -27,8 +27,8 @@ from taskgate_server.aws.model import (
 CREATABLE = [
     pytest.param(resource, id=resource.kind)
     for service in ("deadline", "omics")
-    for resource in catalog_of(service).resources.values()
-    if derivable(resource)
+    for resource in load_catalog(service).resources.values()
+    if is_derivable(resource)
 ]
 WORDS = [
     "word",
@@ -60,7 +60,7 @@ TEMPLATE = '{"specificationVersion": "environment-2023-09", "environment": {"nam
 
 
 def valid(shape: Shape, name: str = "", *, whole: bool = False) -> Any:
-    """A value that satisfies the model; every optional member too, when it is asked for whole."""
+    """Return a value that satisfies the model."""
     if isinstance(shape, ListShape):
         return [valid(shape.member, whole=whole)] * max(1, shape.metadata.get("min", 1))
     if isinstance(shape, MapShape):
@@ -93,22 +93,22 @@ def text(shape: Shape, name: str) -> str:
 
 
 class Maker:
-    """Makes a resource, and first those that it is in or links."""
+    """Creates a resource, and first its parents and linked resources."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
 
     def make(self, resource: Resource) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The params that name it by the resource's labels, and the answer."""
+        """Return the params that name the new resource, and the response of its creation."""
         if resource.kind == "deadline.Job":  # one that needs a template; the demo has it
             return {"farmId": FARM_ID, "queueId": QUEUE_ID, "jobId": JOB_ID}, {}
         ids: dict[str, Any] = {}
         if resource.outer:
-            outer, answer = self.make(resource.outer[-1])
+            outer, response = self.make(resource.outer[-1])
             ids = dict(zip(resource.labels, outer.values(), strict=False))
-            del answer
+            del response
         for label in resource.labels[resource.scope_size :]:
-            linked = catalog_of(resource.service).resources.get(label[0].upper() + label[1:-2])
+            linked = load_catalog(resource.service).resources.get(label[0].upper() + label[1:-2])
             if linked is not None and linked is not resource:
                 ids[label] = self.make_in(linked, ids)
         operation = next(
@@ -127,10 +127,10 @@ class Maker:
         params.pop("clientToken", None)
         if "definitionZip" in shape.members:
             params["definitionZip"] = b"no zip, so the workflow will be FAILED"
-        answer = self.call(operation.name, **params)
+        response = self.call(operation.name, **params)
         for label in resource.labels:
-            ids.setdefault(label, answer.get(label) or params.get(label))
-        return {label: ids[label] for label in resource.labels}, answer
+            ids.setdefault(label, response.get(label) or params.get(label))
+        return {label: ids[label] for label in resource.labels}, response
 
     def make_in(self, resource: Resource, ids: Mapping[str, Any]) -> str:
         operation = resource.operations["Create"]
@@ -142,12 +142,12 @@ class Maker:
         return made
 
     def call(self, operation: str, **params: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = getattr(self.client, xform_name(operation))(**params)
-        return answer
+        response: dict[str, Any] = getattr(self.client, xform_name(operation))(**params)
+        return response
 
 
 def named(resource: Resource, verb: str, ids: Mapping[str, Any]) -> dict[str, Any]:
-    """The params that name a resource in one of its operations."""
+    """Return the params that name a resource in one of its operations."""
     shape = resource.operations[verb].input_shape
     assert shape is not None
     uri = [n for n, m in shape.members.items() if m.serialization.get("location") == "uri"]
@@ -157,7 +157,7 @@ def named(resource: Resource, verb: str, ids: Mapping[str, Any]) -> dict[str, An
 
 
 @pytest.mark.parametrize("resource", CREATABLE)
-def test_life_of_a_resource(aws: Emulator, connect: Any, resource: Resource) -> None:
+def test_resource_lifecycle(aws: Emulator, connect: Any, resource: Resource) -> None:
     maker = Maker(connect(aws, resource.service))
     ids, _ = maker.make(resource)
     if "Get" in resource.operations:
@@ -212,12 +212,12 @@ def update(maker: Maker, resource: Resource, ids: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize(
     "kind", ["deadline.Farm", "deadline.Queue", "omics.RunGroup", "omics.Workflow"]
 )
-def test_tags_are_kept_by_arn(aws: Emulator, connect: Any, kind: str) -> None:
+def test_tags_are_stored_by_arn(aws: Emulator, connect: Any, kind: str) -> None:
     service, noun = kind.split(".")
-    resource = catalog_of(service).resources[noun]
+    resource = load_catalog(service).resources[noun]
     maker = Maker(connect(aws, service))
     ids, _ = maker.make(resource)
-    arn = arn_of(resource, tuple(ids.values()))
+    arn = build_arn(resource, tuple(ids.values()))
     before = maker.call("ListTagsForResource", resourceArn=arn)["tags"]
     maker.call("TagResource", resourceArn=arn, tags={"a": "1", "b": "2"})
     maker.call("UntagResource", resourceArn=arn, tagKeys=["a"])
@@ -226,7 +226,7 @@ def test_tags_are_kept_by_arn(aws: Emulator, connect: Any, kind: str) -> None:
         maker.call("ListTagsForResource", resourceArn=arn[:-2] + "00")
 
 
-def test_farm_that_is_not_empty_stays(aws: Emulator, connect: Any) -> None:
+def test_farm_with_contents_cannot_be_deleted(aws: Emulator, connect: Any) -> None:
     deadline = connect(aws, "deadline")
     farm = deadline.create_farm(displayName="Two", tags={"a": "b"})["farmId"]
     queue = deadline.create_queue(farmId=farm, displayName="Q")["queueId"]
@@ -242,7 +242,7 @@ def test_farm_that_is_not_empty_stays(aws: Emulator, connect: Any) -> None:
     assert len(deadline.list_farms()["farms"]) == 1
 
 
-def test_what_is_in_nothing_is_not_made(aws: Emulator, connect: Any) -> None:
+def test_parents_and_linked_resources_must_exist(aws: Emulator, connect: Any) -> None:
     deadline = connect(aws, "deadline")
     absent = "farm-" + "0" * 32
     with pytest.raises(ClientError) as caught:
@@ -258,15 +258,17 @@ def test_what_is_in_nothing_is_not_made(aws: Emulator, connect: Any) -> None:
         )
 
 
-def test_batch_get_is_get_many_times(aws: Emulator, connect: Any, job: dict[str, str]) -> None:
+def test_batch_get_returns_what_get_returns(
+    aws: Emulator, connect: Any, job: dict[str, str]
+) -> None:
     deadline = connect(aws, "deadline")
     absent = {**job, "jobId": "job-" + "0" * 32}
-    answer = deadline.batch_get_job(identifiers=[job, absent])
-    assert [row["jobId"] for row in answer["jobs"]] == [job["jobId"]]
-    assert [row["code"] for row in answer["errors"]] == ["ResourceNotFoundException"]
+    response = deadline.batch_get_job(identifiers=[job, absent])
+    assert [row["jobId"] for row in response["jobs"]] == [job["jobId"]]
+    assert [row["code"] for row in response["errors"]] == ["ResourceNotFoundException"]
 
 
-def test_one_token_makes_one_resource(aws: Emulator, connect: Any) -> None:
+def test_repeated_token_creates_one_resource(aws: Emulator, connect: Any) -> None:
     omics = connect(aws, "omics")
     first, second = (omics.create_run_group(name="g", requestId="one") for _ in range(2))
     assert first["id"] == second["id"]

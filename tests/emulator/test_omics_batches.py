@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from taskgate_emulator import ManualClock
-from tests.emulator.omics_runs import PARAMETERS, ROLE, make_workflow
+from tests.support.omics_runs import PARAMETERS, ROLE, make_workflow
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def batch(omics: Any, clock: ManualClock) -> str:
 
 def start_batch(omics: Any, workflow: str) -> str:
     """Three runs, one of which cannot be started."""
-    answer = omics.start_run_batch(
+    response = omics.start_run_batch(
         batchName="b",
         defaultRunSetting={
             "workflowId": workflow,
@@ -35,8 +35,8 @@ def start_batch(omics: Any, workflow: str) -> str:
             ]
         },
     )
-    assert answer["status"] == "PENDING"
-    batch: str = answer["id"]
+    assert response["status"] == "PENDING"
+    batch: str = response["id"]
     return batch
 
 
@@ -50,15 +50,15 @@ def members(omics: Any, batch: str, **filters: str) -> dict[str, dict[str, Any]]
 def test_batch_starts_its_runs_and_is_processed(omics: Any, clock: ManualClock, batch: str) -> None:
     seen: list[str] = []
     for _ in range(200):
-        answer = omics.get_batch(batchId=batch)
-        if not seen or seen[-1] != answer["status"]:
-            seen.append(answer["status"])
+        response = omics.get_batch(batchId=batch)
+        if not seen or seen[-1] != response["status"]:
+            seen.append(response["status"])
         clock.advance(1)
     assert seen == ["PENDING", "SUBMITTING", "INPROGRESS", "PROCESSED"]
-    assert (answer["totalRuns"], answer["name"]) == (3, "b")
-    assert answer["submissionSummary"]["successfulStartSubmissionCount"] == 2
-    assert answer["submissionSummary"]["failedStartSubmissionCount"] == 1
-    assert answer["runSummary"]["completedRunCount"] == 2
+    assert (response["totalRuns"], response["name"]) == (3, "b")
+    assert response["submissionSummary"]["successfulStartSubmissionCount"] == 2
+    assert response["submissionSummary"]["failedStartSubmissionCount"] == 1
+    assert response["runSummary"]["completedRunCount"] == 2
 
     rows = members(omics, batch)
     assert list(rows) == ["one", "two", "three"]
@@ -87,15 +87,15 @@ def test_batch_is_cancelled_with_its_runs(omics: Any, clock: ManualClock, batch:
     assert omics.cancel_run_batch(batchId=batch)["ResponseMetadata"]["HTTPStatusCode"] == 202
     assert omics.get_batch(batchId=batch)["status"] == "STOPPING"
     clock.advance(4)
-    answer = omics.get_batch(batchId=batch)
-    assert answer["status"] == "CANCELLED"
-    assert answer["runSummary"]["cancelledRunCount"] == 2
-    assert answer["submissionSummary"]["successfulCancelSubmissionCount"] == 2
+    response = omics.get_batch(batchId=batch)
+    assert response["status"] == "CANCELLED"
+    assert response["runSummary"]["cancelledRunCount"] == 2
+    assert response["submissionSummary"]["successfulCancelSubmissionCount"] == 2
     with pytest.raises(ClientError, match="ConflictException"):
         omics.cancel_run_batch(batchId=batch)
 
 
-def test_batch_that_waits_is_cancelled_before_it_starts_a_run(
+def test_pending_batch_is_cancelled_before_it_starts_a_run(
     omics: Any, clock: ManualClock, batch: str
 ) -> None:
     omics.cancel_run_batch(batchId=batch)
@@ -114,15 +114,15 @@ def test_runs_of_a_batch_are_deleted_and_then_the_batch(
     omics.delete_run_batch(batchId=batch)
     assert omics.get_batch(batchId=batch)["status"] == "RUNS_DELETING"
     clock.advance(1)
-    answer = omics.get_batch(batchId=batch)
-    assert (answer["status"], answer["runSummary"]["deletedRunCount"]) == ("RUNS_DELETED", 2)
+    response = omics.get_batch(batchId=batch)
+    assert (response["status"], response["runSummary"]["deletedRunCount"]) == ("RUNS_DELETED", 2)
     assert omics.list_runs(batchId=batch)["items"] == []
     omics.delete_batch(batchId=batch)
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         omics.get_batch(batchId=batch)
 
 
-def test_batch_that_cannot_be_is_refused(omics: Any, clock: ManualClock) -> None:
+def test_invalid_batch_is_rejected(omics: Any, clock: ManualClock) -> None:
     workflow = make_workflow(omics, clock)
     default = {"workflowId": workflow, "roleArn": ROLE}
     twice = {"inlineSettings": [{"runSettingId": "one"}, {"runSettingId": "one"}]}

@@ -1,4 +1,4 @@
-"""What HealthOmics lets run at once, through boto3."""
+"""HealthOmics' capacity limits, through boto3."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskgate_emulator import ManualClock
-from tests.emulator.omics_runs import MANY, make_workflow, names, run_to_end, start_run, tasks_of
+from tests.support.omics_runs import MANY, make_workflow, names, run_to_end, start_run, tasks_of
 
 
 @pytest.fixture
@@ -21,12 +21,14 @@ def test_no_more_than_25_tasks_of_a_run_have_capacity(
     run = start_run(omics, workflow, parameters=MANY)
     clock.advance(15)
     assert len(names(omics, run, "PENDING")) == 5
-    most = 0
+    maximum = 0
     for _ in range(60):
         counts = [task["status"] for task in tasks_of(omics, run)]
-        most = max(most, sum(status in {"STARTING", "RUNNING", "STOPPING"} for status in counts))
+        maximum = max(
+            maximum, sum(status in {"STARTING", "RUNNING", "STOPPING"} for status in counts)
+        )
         clock.advance(3)
-    assert most == 25
+    assert maximum == 25
     assert run_to_end(omics, clock, run)["status"] == "COMPLETED"
     assert len(names(omics, run, "COMPLETED")) == 31
 
@@ -52,7 +54,7 @@ def test_no_more_than_10_runs_with_static_storage_have_capacity(
     assert started == [urgent, later, *(run for run in runs if run not in active)]
 
 
-def test_run_group_lets_so_many_run(omics: Any, clock: ManualClock, workflow: str) -> None:
+def test_run_group_limits_runs_and_cpus(omics: Any, clock: ManualClock, workflow: str) -> None:
     group = omics.create_run_group(name="g", maxRuns=1, maxCpus=5)["id"]
     first, second = (start_run(omics, workflow, runGroupId=group) for _ in range(2))
     clock.advance(20)
@@ -77,9 +79,7 @@ def test_tasks_of_the_run_with_the_higher_priority_go_first(
     assert [len(names(omics, run, "STARTING")) for run in (late, low, high)] == [0, 0, 1]
 
 
-def test_run_group_ends_runs_that_take_too_long(
-    omics: Any, clock: ManualClock, workflow: str
-) -> None:
+def test_run_group_times_out_runs(omics: Any, clock: ManualClock, workflow: str) -> None:
     group = omics.create_run_group(name="g", maxDuration=1)["id"]
     run = run_to_end(omics, clock, start_run(omics, workflow, runGroupId=group))
     assert (run["status"], run["failureReason"]) == ("FAILED", "RUN_TIMED_OUT")

@@ -16,20 +16,20 @@ def string_filter(name: str, value: str, operator: str = "EQUAL") -> dict[str, A
     return {"stringFilter": {"name": name, "operator": operator, "value": value}}
 
 
-def ids_of(answer: Any) -> list[str]:
-    return [task["taskId"] for task in answer["tasks"]]
+def ids_of(response: Any) -> list[str]:
+    return [task["taskId"] for task in response["tasks"]]
 
 
 def test_tasks_are_found_by_status(deadline: Any) -> None:
     wanted = string_filter("RUN_STATUS", "READY")
-    answer = deadline.search_tasks(
+    response = deadline.search_tasks(
         **WHERE, itemOffset=0, filterExpressions={"filters": [wanted], "operator": "AND"}
     )
-    assert answer["totalResults"] == len(answer["tasks"]) > 1
-    assert {task["runStatus"] for task in answer["tasks"]} == {"READY"}
-    row = answer["tasks"][0]
+    assert response["totalResults"] == len(response["tasks"]) > 1
+    assert {task["runStatus"] for task in response["tasks"]} == {"READY"}
+    row = response["tasks"][0]
     assert (row["queueId"], row["jobId"], row["stepId"]) == (QUEUE_ID, JOB_ID, RENDER_STEP_ID)
-    assert "nextItemOffset" not in answer
+    assert "nextItemOffset" not in response
 
 
 def test_groups_combine(deadline: Any) -> None:
@@ -40,10 +40,10 @@ def test_groups_combine(deadline: Any) -> None:
         }
     }
     in_render = string_filter("STEP_ID", RENDER_STEP_ID)
-    answer = deadline.search_tasks(
+    response = deadline.search_tasks(
         **WHERE, itemOffset=0, filterExpressions={"filters": [either, in_render], "operator": "AND"}
     )
-    assert sorted(task["runStatus"] for task in answer["tasks"]) == ["FAILED", "SUSPENDED"]
+    assert sorted(task["runStatus"] for task in response["tasks"]) == ["FAILED", "SUSPENDED"]
 
 
 @pytest.mark.parametrize(
@@ -64,24 +64,24 @@ def test_groups_combine(deadline: Any) -> None:
         (string_filter("RUN_STATUS", "SUCCEEDED", "NOT_EQUAL"), 12),
     ],
 )
-def test_every_filter_filters(deadline: Any, expression: Any, total: int) -> None:
+def test_each_filter_kind(deadline: Any, expression: Any, total: int) -> None:
     filters = {"filters": [expression], "operator": "AND"}
-    answer = deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)
-    assert answer["totalResults"] == total
+    response = deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)
+    assert response["totalResults"] == total
 
 
-def test_moments_are_compared(deadline: Any, clock: Any) -> None:
+def test_times_are_compared(deadline: Any, clock: Any) -> None:
     def ended(operator: str) -> int:
         moment = {"name": "ENDED_AT", "operator": operator, "dateTime": clock()}
         filters = {"filters": [{"dateTimeFilter": moment}], "operator": "AND"}
-        answer = deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)
-        return int(answer["totalResults"])
+        response = deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)
+        return int(response["totalResults"])
 
     assert ended("LESS_THAN") > 3
     assert ended("GREATER_THAN") == 0
 
 
-def test_pages_follow_one_another_in_order(aws: Emulator, deadline: Any) -> None:
+def test_pages_are_in_order(aws: Emulator, deadline: Any) -> None:
     job = aws.jobs.add([230])
     where = {**WHERE, "jobId": job.job}
     sort = [{"parameterSort": {"name": "Frame", "sortOrder": "DESCENDING"}}]
@@ -115,7 +115,7 @@ def test_jobs_steps_and_workers_are_searched(deadline: Any) -> None:
     assert deadline.search_workers(farmId=FARM_ID, fleetIds=fleets, itemOffset=0)["workers"] == []
 
 
-def test_unknown_field_and_unknown_queue_are_refused(deadline: Any) -> None:
+def test_unknown_field_and_unknown_queue_are_rejected(deadline: Any) -> None:
     filters = {"filters": [string_filter("runStatus", "READY")], "operator": "AND"}
     with pytest.raises(ClientError, match="RUN_STATUS"):
         deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)

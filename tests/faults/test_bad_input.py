@@ -22,10 +22,11 @@ from h2.events import DataReceived, ResponseReceived, StreamReset, TrailersRecei
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from tests.support.authority import LOOPBACK, Authority
-from tests.support.load import Caller
-from tests.support.place import Place, placed, until
+from tests.support.background_callers import Caller
+from tests.support.demo_names import RUNNING
+from tests.support.observed_server import ObservedServer, observed_server
+from tests.support.polling import becomes_true
 from tests.support.seeds import seeded
-from tests.support.watch_place import RUNNING
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -48,23 +49,23 @@ def a_caller_beside(
     )
     stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
     with channel, Caller("read", lambda: stub.GetTask(REQUEST, timeout=5)) as caller:
-        assert until(lambda: caller.calls > 3)
+        assert becomes_true(lambda: caller.calls > 3)
         yield
         before = caller.calls
-        assert until(lambda: caller.calls > before + 3), "it is not served any more"
+        assert becomes_true(lambda: caller.calls > before + 3), "it is not served any more"
     assert caller.failures == []
     assert caller.slowest < SLOWEST_SECONDS
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    with placed(TASKGATE_DEFAULT_MAX_AGE_SECONDS="60") as place:
-        place.read()
+def place() -> Iterator[ObservedServer]:
+    with observed_server(TASKGATE_DEFAULT_MAX_AGE_SECONDS="60") as place:
+        place.read(seconds=20)  # the first call waits for the AWS client to be made
         yield place
 
 
 @pytest.fixture(autouse=True)
-def unharmed(place: Place) -> Iterator[None]:
+def unharmed(place: ObservedServer) -> Iterator[None]:
     """Nothing of what came is left, and others were served all the time."""
     before = place.left()
     with a_caller_beside(place.address):
@@ -74,7 +75,7 @@ def unharmed(place: Place) -> Iterator[None]:
         left = place.left()
         return left.files <= before.files + 2 and left.tasks <= before.tasks + 2 and not left.rpcs
 
-    assert until(gone), (before, place.left())
+    assert becomes_true(gone), (before, place.left())
 
 
 def connected(address: str) -> socket.socket:
@@ -115,7 +116,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_bytes_that_are_no_grpc(place: Place, name: str) -> None:
+def test_bytes_that_are_no_grpc(place: ObservedServer, name: str) -> None:
     with connected(place.address) as connection:
         connection.settimeout(1)
         try:
@@ -127,7 +128,7 @@ def test_bytes_that_are_no_grpc(place: Place, name: str) -> None:
             pass  # it is closed on us, or kept: both are well
 
 
-def test_a_reset_flood(place: Place) -> None:
+def test_a_reset_flood(place: ObservedServer) -> None:
     """CVE-2023-44487: streams that are reset as soon as they are opened."""
     client = H2(place.address)
     for _ in range(3_000):
@@ -239,7 +240,7 @@ OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL = "0", "3", "8", "12", "13"
     ids=lambda value: None if isinstance(value, (bytes, set)) else str(value)[:30],
 )
 def test_calls_that_are_none(
-    place: Place, headers: dict[str, str], body: bytes, outcomes: set[str]
+    place: ObservedServer, headers: dict[str, str], body: bytes, outcomes: set[str]
 ) -> None:
     client = H2(place.address)
     try:
@@ -254,7 +255,7 @@ def test_calls_that_are_none(
         client.close()
 
 
-def test_connections_that_say_nothing(place: Place) -> None:
+def test_connections_that_say_nothing(place: ObservedServer) -> None:
     idle = [connected(place.address) for _ in range(300)]
     time.sleep(0.3)
     place.read(1)
@@ -262,7 +263,7 @@ def test_connections_that_say_nothing(place: Place) -> None:
         connection.close()
 
 
-def test_thousands_of_streams_that_say_nothing(place: Place) -> None:
+def test_thousands_of_streams_that_say_nothing(place: ObservedServer) -> None:
     before = place.metrics.value("process_resident_memory_bytes")
     clients = [H2(place.address) for _ in range(10)]
     for client in clients:
@@ -277,7 +278,7 @@ def test_thousands_of_streams_that_say_nothing(place: Place) -> None:
     assert grown / IDLE_STREAMS < 50_000, grown
 
 
-def test_readers_that_read_nothing(place: Place) -> None:
+def test_readers_that_read_nothing(place: ObservedServer) -> None:
     """Their windows are full: what they asked for is held for them, within bounds."""
     clients = [H2(place.address) for _ in range(20)]
     reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -296,7 +297,7 @@ def test_readers_that_read_nothing(place: Place) -> None:
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, bytes]]:
     authority, folder = Authority(), tmp_path_factory.mktemp("tls")
     certificate, key = authority.issue("server", *LOOPBACK).write(Path(folder))
-    with placed(
+    with observed_server(
         TASKGATE_TLS_CERTIFICATE_FILE=str(certificate),
         TASKGATE_TLS_KEY_FILE=str(key),
         TASKGATE_DEFAULT_MAX_AGE_SECONDS="60",

@@ -15,9 +15,10 @@ from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2
 from taskgate_emulator.control import AddedJob
 from taskgate_emulator.seeds import ids as seed
-from tests.faults.test_upstream import leaks, quiet
-from tests.support.place import Place, placed, told, until
-from tests.support.watch_place import FAILED, JOB
+from tests.support.call_errors import outcome_of
+from tests.support.demo_names import FAILED, JOB
+from tests.support.observed_server import ObservedServer, leaks, observed_server, quiet
+from tests.support.polling import becomes_true
 
 pytestmark = pytest.mark.timed
 
@@ -40,44 +41,44 @@ class Large:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    with placed() as place:
+def place() -> Iterator[ObservedServer]:
+    with observed_server() as place:
         place.read()
         yield place
 
 
 @pytest.fixture(scope="module")
-def large(place: Place) -> Large:
+def large(place: ObservedServer) -> Large:
     added = place.aws.jobs.add([TASKS])
     queue = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}"
     return Large(added, f"{queue}/jobs/{added.ids['jobId']}")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def polled(place: Place, large: Large) -> None:
+def polled(place: ObservedServer, large: Large) -> None:
     """A poller goes on for a minute after its last watch: those of all tests are there before."""
     for parent in (JOB, large.name):
         events = place.watch_parent(parent)
         next(event for event in events if event.HasField("snapshot_end"))
         events.cancel()
-    assert until(lambda: quiet(place))
+    assert becomes_true(lambda: quiet(place))
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(place: Place) -> Iterator[None]:
+def nothing_left(place: ObservedServer) -> Iterator[None]:
     before = place.left()
     yield
     place.aws.faults.clear()
-    assert until(lambda: quiet(place) and not leaks(before, place.left())), place.left()
+    assert becomes_true(lambda: quiet(place) and not leaks(before, place.left())), place.left()
     place.read()
 
 
-def cancelled(place: Place) -> float:
+def cancelled(place: ObservedServer) -> float:
     method = "taskgate.v1.TaskService/GetTask"
     return place.metrics.value("taskgate_rpcs_total", method=method, code="CANCELLED")
 
 
-def test_who_cancels_is_forgotten(place: Place) -> None:
+def test_who_cancels_is_forgotten(place: ObservedServer) -> None:
     place.aws.faults.add(kind="latency", service="deadline", operation="GetTask", seconds=1.0)
     request = task_service_pb2.GetTaskRequest(name=FAILED)
 
@@ -86,32 +87,32 @@ def test_who_cancels_is_forgotten(place: Place) -> None:
 
     before, sent_before = cancelled(place), sent()
     calls = [place.tasks.GetTask.future(request, timeout=10) for _ in range(20)]
-    assert until(lambda: sent() > sent_before and place.left().rpcs == len(calls))
+    assert becomes_true(lambda: sent() > sent_before and place.left().rpcs == len(calls))
     for call in calls:
         call.cancel()
-    assert until(lambda: cancelled(place) == before + 20)
+    assert becomes_true(lambda: cancelled(place) == before + 20)
     assert sent() <= sent_before + 3  # twenty asked the same, some after the first call had left
 
 
-def test_who_has_no_time_left_is_told_at_its_limit(place: Place) -> None:
+def test_who_has_no_time_left_is_told_at_its_limit(place: ObservedServer) -> None:
     place.aws.faults.add(kind="hang", service="deadline", operation="GetTask")
     began = time.monotonic()
-    assert told(lambda: place.read(0.3)).startswith("DEADLINE_EXCEEDED")
+    assert outcome_of(lambda: place.read(0.3)).startswith("DEADLINE_EXCEEDED")
     assert time.monotonic() - began < 0.9
 
 
-def test_a_watcher_that_is_killed_leaves_no_watch(place: Place) -> None:
+def test_a_watcher_that_is_killed_leaves_no_watch(place: ObservedServer) -> None:
     command = [sys.executable, "-c", WATCHER, place.address, JOB]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         assert place.left().watchers == 1
         process.kill()
-    assert until(lambda: place.left().watchers == 0)
+    assert becomes_true(lambda: place.left().watchers == 0)
 
 
 def test_who_does_not_read_its_watch_costs_no_memory_and_holds_up_nobody(
-    place: Place, large: Large
+    place: ObservedServer, large: Large
 ) -> None:
     lazy = place.watch_parent(large.name)
     next(lazy)  # and no more
@@ -131,7 +132,7 @@ def test_who_does_not_read_its_watch_costs_no_memory_and_holds_up_nobody(
     lazy.cancel()
 
 
-def test_a_stream_that_is_begun_and_left_holds_up_nobody(place: Place) -> None:
+def test_a_stream_that_is_begun_and_left_holds_up_nobody(place: ObservedServer) -> None:
     upload = place.channel.stream_unary(
         "/taskgate.omics.v1.OmicsService/UploadReadSetPart",
         request_serializer=omics_pb2.UploadReadSetPartRequest.SerializeToString,

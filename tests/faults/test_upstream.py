@@ -12,8 +12,16 @@ import pytest
 
 from taskgate_emulator.core.faults import KINDS
 from taskgate_emulator.seeds import ids as seed
-from tests.support.place import Left, Place, placed, told, until
-from tests.support.watch_place import JOB_IDS
+from tests.support.call_errors import outcome_of
+from tests.support.demo_names import JOB_IDS
+from tests.support.observed_server import (
+    ObservedServer,
+    OpenResources,
+    leaks,
+    observed_server,
+    quiet,
+)
+from tests.support.polling import becomes_true
 
 DOCS = Path(__file__).parents[2] / "docs/faults.md"
 CALLS = ("read", "write", "log")
@@ -24,13 +32,11 @@ OPERATIONS = {
 }
 EXPIRED, NO_HOST = "expired credentials", "no such host"
 SECONDS = {"clock_skew": 3600.0, "latency": 0.3}
-POOLS = 6
-"""Threads and connections that may be there for the next calls to AWS."""
 TASK = {**JOB_IDS, "stepId": seed.RENDER_STEP_ID, "taskId": seed.PENDING_TASK_ID}
 
 
 def documented() -> dict[str, list[str]]:
-    table = DOCS.read_text().partition("## AWS has it")[2].partition("\n## ")[0]
+    table = DOCS.read_text().partition("## AWS fails")[2].partition("\n## ")[0]
     rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")]
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[1:]}
 
@@ -40,12 +46,12 @@ class Seen:
     """What became of a row."""
 
     cells: list[str]
-    before: Left
-    after: Left
+    before: OpenResources
+    after: OpenResources
     recovered: bool
 
 
-def inject(place: Place, fault: str) -> None:
+def inject(place: ObservedServer, fault: str) -> None:
     if fault == EXPIRED:
         headers = {"x-amzn-ErrorType": "ExpiredTokenException"}
         body = {"message": "The security token included in the request is expired"}
@@ -55,14 +61,14 @@ def inject(place: Place, fault: str) -> None:
         place.aws.faults.add(kind=fault, service="deadline", seconds=SECONDS.get(fault, 1.0))
 
 
-def clear(place: Place) -> None:
+def clear(place: ObservedServer) -> None:
     place.aws.faults.clear()
     for operation in ("GetTask", "UpdateFarm", "ListSteps", "GetJob", "ListTasks", "GetStep"):
         place.aws.discard("deadline", operation)
 
 
-def watched(place: Place, fault: str) -> str:
-    """What a watch makes of the fault: `goes on`, or the status that ends it."""
+def watched(place: ObservedServer, fault: str) -> str:
+    """What a watch makes of the fault: `stays open`, or the status that ends it."""
     events = place.watch(20)
     try:
         for event in events:
@@ -71,12 +77,12 @@ def watched(place: Place, fault: str) -> str:
         asked = place.aws.request_count
         inject(place, fault)
         place.aws.jobs.move({**TASK, "stepId": seed.COMPOSITE_STEP_ID}, "READY")
-        assert until(lambda: place.aws.request_count > asked), "no poll has met the fault"
+        assert becomes_true(lambda: place.aws.request_count > asked), "no poll has met the fault"
         clear(place)
         # What happened during the fault is told after it.
         for event in events:
             if event.HasField("task_change"):
-                return "goes on"
+                return "stays open"
     except grpc.RpcError as error:
         return str(error.code().name)
     finally:
@@ -84,17 +90,17 @@ def watched(place: Place, fault: str) -> str:
     return "ended"
 
 
-def tried(place: Place, fault: str, name: str) -> tuple[str, int]:
+def tried(place: ObservedServer, fault: str, name: str) -> tuple[str, int]:
     call: Callable[[], object] = getattr(place, name)
     inject(place, fault)
     before = asked(place, name)
-    outcome = told(call)
+    outcome = outcome_of(call)
     tries = asked(place, name) - before
     clear(place)
     return outcome, tries
 
 
-def asked(place: Place, name: str) -> int:
+def asked(place: ObservedServer, name: str) -> int:
     """How often AWS has been asked for what a call asks; a poller asks for other things."""
     operation, key = OPERATIONS[name]
     return sum(
@@ -106,52 +112,36 @@ def measure(fault: str) -> Seen:
     more = {}
     if fault == NO_HOST:  # `.invalid` never resolves: RFC 2606
         more["TASKGATE_AWS__DEADLINE__ENDPOINT_URL"] = "http://deadline.moon-north-1.invalid"
-    with placed(**more) as place:
+    with observed_server(**more) as place:
         for name in CALLS:
-            told(getattr(place, name))
+            outcome_of(getattr(place, name))
         watch = "" if fault == NO_HOST else watched(place, fault)
-        assert until(lambda: quiet(place)), place.left()
+        assert becomes_true(lambda: quiet(place)), place.left()
         before = place.left()
         cells, recovered = [], True
         for name in CALLS:
             outcome, tries = tried(place, fault, name)
             cells += [outcome] if name == "log" else [outcome, str(tries)]
-            works = until(lambda: fault == NO_HOST or told(place.read) == "OK")
+            works = becomes_true(lambda: fault == NO_HOST or outcome_of(place.read) == "OK")
             recovered = recovered and works
         if fault == NO_HOST:
-            watch = told(lambda: next(place.watch(3))).partition(",")[0]
+            watch = outcome_of(lambda: next(place.watch(3))).partition(",")[0]
         return Seen([*cells, watch], before, settled(place, before), recovered)
 
 
-def settled(place: Place, before: Left) -> Left:
+def settled(place: ObservedServer, before: OpenResources) -> OpenResources:
     """What is open once all is as it was before, or at the last look, if that never comes.
 
     One look: between two of them the next probe of AWS's endpoint may have begun.
     """
-    looks: list[Left] = []
+    looks: list[OpenResources] = []
 
     def is_as_before() -> bool:
         looks.append(place.left())
         return not leaks(before, looks[-1])
 
-    until(is_as_before)
+    becomes_true(is_as_before)
     return looks[-1]
-
-
-def quiet(place: Place) -> bool:
-    """Whether nobody has anything going on; a poller stays a minute for who may come back."""
-    left = place.left()
-    return (left.rpcs, left.watchers, left.waiting) == (0, 0, 0)
-
-
-def leaks(before: Left, after: Left) -> list[str]:
-    """What is left, in words."""
-    exact = ["rpcs", "pollers", "watchers", "waiting", "tasks"]
-    pooled = ["threads", "files"]
-    return [
-        *(name for name in exact if getattr(after, name) > getattr(before, name)),
-        *(name for name in pooled if getattr(after, name) > getattr(before, name) + POOLS),
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +170,7 @@ def test_nothing_is_left_and_the_next_call_succeeds(
 
 
 def test_a_leak_would_be_seen() -> None:
-    none = Left(threads=10, files=20, tasks=30, rpcs=0, pollers=0, watchers=0, waiting=0)
-    more = Left(threads=17, files=26, tasks=31, rpcs=0, pollers=1, watchers=0, waiting=0)
+    none = OpenResources(threads=10, files=20, tasks=30, rpcs=0, pollers=0, watchers=0, waiting=0)
+    more = OpenResources(threads=17, files=26, tasks=31, rpcs=0, pollers=1, watchers=0, waiting=0)
     assert leaks(none, more) == ["pollers", "tasks", "threads"]
     assert leaks(none, none) == []

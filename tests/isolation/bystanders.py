@@ -15,8 +15,8 @@ from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_client import CallError
 from taskgate_emulator.seeds import ids as seed
-from tests.attack.site import Metadata
-from tests.support.watch_place import RUNNING
+from tests.support.demo_names import RUNNING
+from tests.support.guarded_process import Metadata
 
 SECONDS: Final = 20.0
 FRESH: Final = (("taskgate-max-age", "0"),)

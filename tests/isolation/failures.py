@@ -1,18 +1,17 @@
 """Failures of one operation, task, caller or target, and the calls that run into them.
 
-`python -m tests.isolation.failures ADDRESS TOKEN NAME` makes the calls, from a process of its own,
-so that they take no time from the process that measures.
+`run` makes the calls from a process of its own, so that they take no time from the process that
+measures.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import grpc
@@ -21,8 +20,8 @@ from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
+from tests.support.demo_names import ABSENT, FAILED, JOB, RUNNING
 from tests.support.seeds import seeded
-from tests.support.watch_place import ABSENT, FAILED, JOB, RUNNING
 
 Metadata = tuple[tuple[str, str], ...]
 CALLERS: Final = 8
@@ -191,8 +190,10 @@ FAILURES: Final = {
 }
 
 
-async def run(address: str, metadata: Metadata, name: str) -> None:
-    """Repeat a failure's calls until the process is ended; write how they end every 100 ms."""
+async def repeat_calls(
+    messages_to: Connection, address: str, metadata: Metadata, name: str
+) -> None:
+    """Repeat a failure's calls until the process is ended; send their codes every 100 ms."""
     codes: Counter[str] = Counter()
     options = (("grpc.use_local_subchannel_pool", 1),)
     failure = FAILURES[name]
@@ -213,12 +214,16 @@ async def run(address: str, metadata: Metadata, name: str) -> None:
         while not any(caller.done() for caller in callers):
             await asyncio.sleep(0.1)
             if codes:
-                sys.stdout.write(f"{' '.join(sorted(codes))}\n")
-                sys.stdout.flush()
+                messages_to.send(set(codes))
         await asyncio.gather(*callers)
 
 
-if __name__ == "__main__":
-    began = time.monotonic()
+def run(messages_to: Connection, *arguments: Any) -> None:
+    """Repeat a failure's calls, as the main function of a process.
+
+    Args:
+        messages_to: Receives the codes that calls have ended with so far.
+        arguments: The other arguments of `repeat_calls`.
+    """
     with suppress(BrokenPipeError):
-        asyncio.run(run(sys.argv[1], (("authorization", f"Bearer {sys.argv[2]}"),), sys.argv[3]))
+        asyncio.run(repeat_calls(messages_to, *arguments))

@@ -18,7 +18,7 @@ from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.pipeline import UpstreamPipeline
-from taskgate_server.upstream.rate_limit.limiter import Unlimited
+from taskgate_server.upstream.rate_limit.limiter import UnlimitedRate
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
 
 IDS = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s"}
@@ -67,15 +67,15 @@ class Sender:
         operation: str,
         params: Mapping[str, Any],
         *,
-        time_limit: float,
-        leaving: Callable[[], None],
-        ended: Callable[[], None],
-        causes: object,
+        timeout: float,  # noqa: ASYNC109  # a fake of `Sender.send`
+        on_sent: Callable[[], None],
+        on_ended: Callable[[], None],
+        spans: object,
     ) -> AwsResponse:
-        del causes, time_limit
-        leaving()
+        del spans, timeout
+        on_sent()
         await asyncio.sleep(0)  # as any call, so that others gather meanwhile
-        ended()
+        on_ended()
         self.calls[operation] += 1
         items = params.get("identifiers", [params])
         kind = self.refuses(operation, {item["taskId"] for item in items})
@@ -93,7 +93,7 @@ class Sender:
 def gateway(sender: Sender, clock: Clock) -> Gateway:
     retries = Retries(RetryBudget(clock=clock), Backoff(max_attempts=1), clock=clock)
     paced = UpstreamPipeline(
-        cast("Any", sender), Unlimited(DEADLINE), CircuitBreaker(DEADLINE), retries
+        cast("Any", sender), UnlimitedRate(DEADLINE), CircuitBreaker(DEADLINE), retries
     )
     sharing = Sharing(
         default_max_age=0.0,
@@ -103,7 +103,7 @@ def gateway(sender: Sender, clock: Clock) -> Gateway:
         batch_slots=1,
         batch_linger=0.0,
     )
-    return Gateway(paced, sharing, default_time_limit=60.0, clock=clock)
+    return Gateway(paced, sharing, default_timeout=60.0, clock=clock)
 
 
 async def read_all(gate: Gateway, tasks: list[str]) -> dict[str, str]:
@@ -167,24 +167,24 @@ def test_refusals_count_only_in_a_row_and_while_single_calls_succeed() -> None:
     refusals = BatchRefusals(clock)
     denied = denied_error()
     for _ in range(20):
-        refusals.refused("GetTask", [None, denied, None])
-    assert refusals.takes("GetTask")
+        refusals.record_refusal("GetTask", [None, denied, None])
+    assert refusals.allows("GetTask")
     for _ in range(20):
-        refusals.refused("GetTask", [None, None])
-        refusals.refused("GetTask", [None, None])
-        refusals.accepted("GetTask")
-    assert refusals.takes("GetTask")
+        refusals.record_refusal("GetTask", [None, None])
+        refusals.record_refusal("GetTask", [None, None])
+        refusals.record_success("GetTask")
+    assert refusals.allows("GetTask")
     for _ in range(3):
-        refusals.refused("GetTask", [None, None])
-    assert not refusals.takes("GetTask")
-    assert refusals.takes("GetStep")
+        refusals.record_refusal("GetTask", [None, None])
+    assert not refusals.allows("GetTask")
+    assert refusals.allows("GetStep")
 
 
 def test_the_items_known_as_odd_are_bounded() -> None:
     refusals = BatchRefusals(Clock())
     denied = denied_error()
     for number in range(10_000):
-        refusals.note_odd_items({number: denied})
-    assert not refusals.takes("GetTask", 9_999)
-    assert refusals.takes("GetTask", 1)
+        refusals.exclude_odd_items({number: denied})
+    assert not refusals.allows("GetTask", 9_999)
+    assert refusals.allows("GetTask", 1)
     assert len(refusals._odd_until) < 2_000

@@ -13,8 +13,8 @@ from taskgate.omics.v1 import omics_pb2, omics_pb2_grpc
 from taskgate_client import CallError, Client, connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.conftest import running_server, settings_for
-from tests.support.place import until
+from tests.support.polling import becomes_true
+from tests.support.running_server import running_server, settings_for
 
 CODES = (
     "MissingAuthenticationTokenException",
@@ -105,10 +105,10 @@ def test_credentials_count_as_refused_when_another_operation_agrees(own_aws: Emu
     refuse(own_aws, "ListRuns", "ExpiredTokenException")
     with calling(own_aws) as (omics, client):
         assert outcome(lambda: omics.GetRun(RUN)) == "UPSTREAM_CREDENTIALS"
-        assert until(lambda: not client.is_serving("taskgate.omics.v1.OmicsService"))
+        assert becomes_true(lambda: not client.is_serving("taskgate.omics.v1.OmicsService"))
         info = {each.name: each.ready for each in client.get_server_info().aws_services}
         assert info == {"deadline": True, "omics": False}
         own_aws.discard("omics", "GetRun")
         own_aws.discard("omics", "ListRuns")
-        assert until(lambda: client.is_serving("taskgate.omics.v1.OmicsService"))
+        assert becomes_true(lambda: client.is_serving("taskgate.omics.v1.OmicsService"))
         assert outcome(lambda: omics.GetRun(RUN)) == "OK"

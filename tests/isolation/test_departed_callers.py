@@ -24,9 +24,9 @@ from taskgate_server.pipeline.metadata import ReadMetadata
 from taskgate_server.pipeline.pipeline import Pipeline, Stage
 from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
-from tests.conftest import running_server, settings_for
 from tests.isolation.relay import running_relay
-from tests.support.tasks import job_name
+from tests.support.running_server import running_server, settings_for
+from tests.support.task_service import job_name
 
 TASKS = 200
 PARAMETERS = {f"Param{number:02}": {"string": "x" * 1000} for number in range(16)}

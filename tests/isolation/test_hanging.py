@@ -16,9 +16,9 @@ import pytest
 from taskgate.deadline.v1 import deadline_pb2_grpc
 from taskgate_server.config import AwsSettings
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
-from taskgate_server.upstream.aws_client.factory import CallersGoneError, make_client
-from tests.conftest import REGION, running_server, settings_for
-from tests.upstream.test_outages import Upstream, read, task_id
+from taskgate_server.upstream.aws_client.factory import CallTimeoutError, make_client
+from tests.support.failing_upstream import FailingUpstream, read, task_id
+from tests.support.running_server import REGION, running_server, settings_for
 
 pytestmark = pytest.mark.timed
 
@@ -29,8 +29,8 @@ RECOVERY_SECONDS = 2.0
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as server:
+def upstream() -> Iterator[FailingUpstream]:
+    with FailingUpstream() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
@@ -39,7 +39,7 @@ def upstream() -> Iterator[Upstream]:
         thread.join()
 
 
-def settings(upstream: Upstream, **more: object) -> AwsSettings:
+def settings(upstream: FailingUpstream, **more: object) -> AwsSettings:
     url = f"http://127.0.0.1:{upstream.server_address[1]}"
     return AwsSettings.model_validate({"region": REGION, "endpoint_url": url, **more})
 
@@ -51,7 +51,7 @@ def serving(aws: AwsSettings) -> Iterator[grpc.Channel]:
         yield channel
 
 
-def hang(upstream: Upstream) -> None:
+def hang(upstream: FailingUpstream) -> None:
     upstream.fault, upstream.share = "hang", 1.0
 
 
@@ -61,7 +61,7 @@ def took(call: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def test_the_read_timeout_of_a_call_is_its_callers_time(upstream: Upstream) -> None:
+def test_the_read_timeout_of_a_call_is_its_callers_time(upstream: FailingUpstream) -> None:
     client = make_client(DEADLINE, settings(upstream, read_timeout_seconds=30))
     with closing(client.client):
         params = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": task_id(1)}
@@ -69,11 +69,11 @@ def test_the_read_timeout_of_a_call_is_its_callers_time(upstream: Upstream) -> N
         hang(upstream)
 
         def call() -> None:
-            with pytest.raises(CallersGoneError):
+            with pytest.raises(CallTimeoutError):
                 client.call("GetTask", params, 0.25)
 
         assert 0.25 <= took(call) < 2
-        with pytest.raises(CallersGoneError):
+        with pytest.raises(CallTimeoutError):
             client.call("GetTask", params, -1.0)
 
 
@@ -90,7 +90,7 @@ def until_ok(stub: Any) -> list[str]:
 @pytest.mark.parametrize("tasks", [CALLERS, 1])
 @pytest.mark.parametrize("outage_seconds", OUTAGES)
 def test_service_returns_when_aws_does(
-    upstream: Upstream, tasks: int, caller_seconds: float, outage_seconds: float
+    upstream: FailingUpstream, tasks: int, caller_seconds: float, outage_seconds: float
 ) -> None:
     """80 callers call all the time; AWS hangs for a while and never answers the calls it had."""
     over = threading.Event()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +19,12 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.core.clock import ManualClock
 from taskgate_emulator.core.state import Account
 from taskgate_emulator.seeds import ids as seed
-from tests.attack.site import ROOT, Site, running_site
-from tests.conftest import REGION
 from tests.isolation.bystanders import Experience, experience
-from tests.isolation.failures import FAILURES, Failure
+from tests.isolation.failures import FAILURES, Failure, run
+from tests.support.forked import forked
+from tests.support.guarded_process import GuardedServer, guarded_server
 from tests.support.ports import free_port
+from tests.support.running_server import REGION
 
 pytestmark = pytest.mark.alone
 
@@ -54,7 +53,7 @@ def make_odd(account: Account) -> None:
 
 
 @pytest.fixture(scope="module")
-def site(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
     """Yield a server with three targets, of which one is unreachable and one is refused by AWS."""
     with Emulator() as refusing:
         for operation in ("GetTask", "BatchGetTask", "ListFarms", "ListMonitors"):
@@ -87,46 +86,44 @@ def site(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
             "aws__deadline__quotas": "off",
         }
         folder = tmp_path_factory.mktemp("site")
-        with running_site(aws, folder, rules=RULES, **settings) as site:
+        with guarded_server(aws, folder, rules=RULES, **settings) as site:
             yield site
 
 
-def measure(site: Site) -> Experience:
+def measure(site: GuardedServer) -> Experience:
     return asyncio.run(experience(site.address, site.token("alice"), ROUNDS))
 
 
 @pytest.fixture(scope="module")
-def quiet(site: Site) -> Experience:
+def quiet(site: GuardedServer) -> Experience:
     """Return how calls go without any failure."""
     measure(site)  # what is loaded once
     return measure(site)
 
 
 @contextmanager
-def failing(site: Site, aws: Emulator, name: str) -> Iterator[set[str]]:
+def failing(site: GuardedServer, aws: Emulator, name: str) -> Iterator[set[str]]:
     """Let calls of another caller fail until the block ends; yield the codes they end with.
 
     The codes are complete when the block has ended.
     """
     failure, codes = FAILURES[name], set[str]()
     claims = {"exp": int(time.time()) - 3600} if failure.is_expired else {}
-    token = site.token("mallory", **claims)[0][1].removeprefix("Bearer ")
-    command = [sys.executable, "-m", "tests.isolation.failures", site.address, token, name]
+    metadata = site.token("mallory", **claims)
     failure.begin(aws)
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with forked(run, site.address, metadata, name) as messages:
         try:
-            process.stdout.readline()  # the first call has ended
+            codes |= messages.recv()  # the first call has ended
             yield codes
         finally:
-            process.kill()
-            codes.update(*(line.split() for line in process.stdout))
+            while messages.poll():
+                codes |= messages.recv()
             failure.end(aws)
 
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_others_do_not_notice_a_failure(
-    site: Site, aws: Emulator, quiet: Experience, name: str
+    site: GuardedServer, aws: Emulator, quiet: Experience, name: str
 ) -> None:
     failure: Failure = FAILURES[name]
     slow: list[str] = []

@@ -14,9 +14,9 @@ import pytest
 from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator
 from taskgate_server.config import Settings
-from tests.conftest import running_server, settings_for
 from tests.isolation.relay import running_relay
-from tests.support.watch_place import JOB
+from tests.support.demo_names import JOB
+from tests.support.running_server import running_server, settings_for
 
 pytestmark = pytest.mark.timed  # pings are timed
 

@@ -18,9 +18,9 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_client import CallError
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.conftest import running_server, settings_for
-from tests.support.scrape import place
-from tests.support.watch_place import STEP
+from tests.support.demo_names import STEP
+from tests.support.metered_server import metered_server
+from tests.support.running_server import running_server, settings_for
 
 ROWS = 5
 ODD_ROW = 2
@@ -132,7 +132,7 @@ def test_a_row_without_an_id_is_not_left_out_silently(
 
 
 def test_odd_values_are_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    with Emulator() as aws, place(aws.endpoint_url) as server:
+    with Emulator() as aws, metered_server(aws.endpoint_url) as server:
         body = json.dumps({"id": "1", "parameters": {"seed": 2**60, "name": "secret"}}).encode()
         aws.respond("omics", "GetRun", body=body, times=3)
         with grpc.insecure_channel(server.address) as channel:

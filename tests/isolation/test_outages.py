@@ -25,11 +25,11 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
-from tests.conftest import REGION, running_app, settings_for
 from tests.isolation.fault_proxy import Fault, FaultProxy
 from tests.support.authority import LOOPBACK, Authority
-from tests.support.replicas import wait_until
-from tests.support.scrape import Place
+from tests.support.metered_server import MeteredServer
+from tests.support.polling import wait_until
+from tests.support.running_server import REGION, running_app, settings_for
 
 pytestmark = pytest.mark.timed
 
@@ -79,7 +79,7 @@ class Observed:
 class Observer:
     """Calls a server all the time, and follows what it reports."""
 
-    def __init__(self, channel: grpc.Channel, metrics: Place) -> None:
+    def __init__(self, channel: grpc.Channel, metrics: MeteredServer) -> None:
         self.calls, self.health, self.metric, self.info = (Observed() for _ in range(4))
         self._channel = channel
         self._metrics = metrics
@@ -164,7 +164,7 @@ def observed(proxy: FaultProxy) -> Iterator[Observer]:
     with ExitStack() as stack:
         app, address = stack.enter_context(running_app(settings))
         assert app.admin is not None
-        metrics = Place(str(address), f"http://127.0.0.1:{app.admin.port}/metrics")
+        metrics = MeteredServer(str(address), f"http://127.0.0.1:{app.admin.port}/metrics")
         channel = stack.enter_context(grpc.insecure_channel(str(address), options=OWN))
         observer = stack.enter_context(Observer(channel, metrics))
         everything = (observer.calls, observer.health, observer.metric, observer.info)

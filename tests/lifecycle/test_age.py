@@ -13,9 +13,9 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_client import connect
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_server.services.deadline import tasks as deadline
-from tests.conftest import running_server, settings_for
-from tests.support.load import Caller, Watcher
-from tests.support.replicas import wait_until
+from tests.support.background_callers import Caller, Watcher
+from tests.support.polling import wait_until
+from tests.support.running_server import running_server, settings_for
 
 pytestmark = pytest.mark.timed
 

@@ -26,10 +26,11 @@ from taskgate_server.ports import Address
 from taskgate_server.shutdown import LOAD_BALANCER_SECONDS, Shutdown, drain_grace_seconds
 from taskgate_server.tasks.logs.streams import Logs
 from taskgate_server.tasks.watch.hub import Hub
-from tests.conftest import settings_for
+from tests.support.demo_names import JOB, RUNNING
 from tests.support.follower import Picture
-from tests.support.replicas import Served, environment
-from tests.support.watch_place import JOB, RUNNING, Request
+from tests.support.manual_clock_server import Request
+from tests.support.running_server import settings_for
+from tests.support.server_process import LoggedServer, server_environment
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -62,7 +63,7 @@ async def started(settings: Settings) -> AsyncIterator[tuple[app.App, grpc.aio.C
     try:
         async with grpc.aio.insecure_channel(str(address), options=OWN) as channel:
             for gateway in built.connections[0].gateways.values():
-                await gateway.connection.ready()
+                await gateway.connection.get_client()
             yield built, channel, address
     except BaseException:
         await built.server.drain(0.1)  # or the failed test would hang
@@ -96,7 +97,7 @@ async def test_in_the_grace_health_says_no_and_calls_are_answered(aws: Emulator)
         probes = str(built.server.health_address)
         async with grpc.aio.insecure_channel(probes, options=OWN) as probe:
             stopping = Shutdown()
-            stopping.ask()
+            stopping.request()
             drain = asyncio.ensure_future(
                 built.server.drain(5, grace_seconds=60, stopping=stopping)
             )
@@ -110,7 +111,7 @@ async def test_in_the_grace_health_says_no_and_calls_are_answered(aws: Emulator)
             async with grpc.aio.insecure_channel(str(address), options=OWN) as other:
                 assert (await tasks(other).GetServerInfo(INFO)).version
                 assert not drain.done()
-                stopping.ask()  # enough of the grace
+                stopping.request()  # enough of the grace
                 assert await drain == 0
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await tasks(other).GetServerInfo(INFO)
@@ -224,7 +225,7 @@ async def test_a_stream_that_waits_for_its_caller_does_not_delay_the_drain(
             assert await built.server.drain(60) == 0
         assert await stream.code() is grpc.StatusCode.UNAVAILABLE
         status = rpc_status.from_call(await as_call(stream))
-        assert errors.SERVER_STOPPING in str(status)
+        assert errors.Reason.SERVER_STOPPING in str(status)
 
 
 async def test_a_call_without_a_message_does_not_delay_the_drain(aws: Emulator) -> None:
@@ -278,7 +279,7 @@ async def as_call(stream: Any) -> Any:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_sighup_drains(aws: Emulator, tmp_path: Path, workers: str) -> None:
     variables = {"LISTEN_PORT": "0", "WORKERS": workers, "DRAIN_GRACE_SECONDS": "0"}
-    server = Served(tmp_path / "log", environment(aws, **variables))
+    server = LoggedServer(tmp_path / "log", server_environment(aws, **variables))
     try:
         server.line("listening", int(workers))
         assert server.stop(signal.SIGHUP) == 0
@@ -290,7 +291,7 @@ def test_sighup_drains(aws: Emulator, tmp_path: Path, workers: str) -> None:
 def test_sighup_stays_ignored_under_nohup(aws: Emulator, tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        server = Served(tmp_path / "log", environment(aws, LISTEN_PORT="0"))
+        server = LoggedServer(tmp_path / "log", server_environment(aws, LISTEN_PORT="0"))
     finally:
         signal.signal(signal.SIGHUP, before)
     try:
@@ -307,7 +308,7 @@ def test_sighup_stays_ignored_under_nohup(aws: Emulator, tmp_path: Path) -> None
 
 def test_a_second_signal_stops_at_once(aws: Emulator, tmp_path: Path) -> None:
     variables = {"LISTEN_PORT": "0", "DRAIN_GRACE_SECONDS": "600", "DRAIN_SECONDS": "600"}
-    server = Served(tmp_path / "log", environment(aws, **variables))
+    server = LoggedServer(tmp_path / "log", server_environment(aws, **variables))
     try:
         address = server.line("listening")["address"]
         with grpc.insecure_channel(address) as channel:

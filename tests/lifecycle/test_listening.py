@@ -10,18 +10,18 @@ import pytest
 
 from taskgate_client import connect
 from taskgate_emulator import Emulator
-from taskgate_server import demo, process, tls
+from taskgate_server import process, tls
 from taskgate_server.config import Settings, SettingsError, load_settings
 from taskgate_server.ports import Address, is_loopback, reserve
-from tests.conftest import running_app, running_server, settings_for
-from tests.lifecycle.test_process import serving
+from tests.support.running_server import running_app, running_server, settings_for
+from tests.support.server_process import running_process
 
 
 @pytest.mark.parametrize("host", ["[::1]", "::1"])
 def test_ipv6_with_and_without_brackets(aws: Emulator, host: str) -> None:
     settings = settings_for(aws.endpoint_url, listen_host=host, health_host=host, admin_host=host)
     assert (settings.listen_host, settings.health_host, settings.admin_host) == ("::1",) * 3
-    assert tls.faults(settings) == []
+    assert tls.find_faults(settings) == []
     with running_server(settings) as address, connect(str(address)) as client:
         assert str(address).startswith("[::1]:")
         assert client.get_server_info().version
@@ -30,7 +30,7 @@ def test_ipv6_with_and_without_brackets(aws: Emulator, host: str) -> None:
 def test_a_unix_socket(aws: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "taskgate.sock"
     settings = settings_for(aws.endpoint_url, listen_host=f"unix:{path}", health_port=0)
-    assert tls.faults(settings) == []
+    assert tls.find_faults(settings) == []
     for _ in range(2):  # the second one finds what the first one has left, if anything
         with running_app(settings) as (app, address):
             assert str(address) == f"unix:{path}"
@@ -58,7 +58,7 @@ def test_a_socket_of_another_server_is_not_taken(aws: Emulator, tmp_path: Path) 
     with running_server(settings_for(aws.endpoint_url, listen_host=host)) as address:
         with pytest.raises(OSError, match="in use"):
             reserve(Address(host=host, port=0))
-        with serving(aws, TASKGATE_LISTEN_HOST=host) as second:
+        with running_process(aws, TASKGATE_LISTEN_HOST=host) as second:
             assert second.process.wait(20) == 1
             assert second.process.stderr is not None
             lines = second.process.stderr.read().splitlines()
@@ -68,7 +68,7 @@ def test_a_socket_of_another_server_is_not_taken(aws: Emulator, tmp_path: Path) 
 
 
 def test_a_unix_socket_drains_at_once(aws: Emulator, tmp_path: Path) -> None:
-    with serving(aws, TASKGATE_LISTEN_HOST=f"unix:{tmp_path}/taskgate.sock") as server:
+    with running_process(aws, TASKGATE_LISTEN_HOST=f"unix:{tmp_path}/taskgate.sock") as server:
         server.line("listening")
         assert server.stop(signal.SIGTERM) == 0
 
@@ -91,15 +91,3 @@ def test_a_unix_socket_has_an_absolute_path(host: str) -> None:
 )
 def test_who_reaches_an_address(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
-
-
-class _Ended:
-    """A process that wrote this and ended."""
-
-    stderr = ("taskgate: cannot listen on 127.0.0.1:1: is the port taken?\n",)
-
-
-def test_a_demo_that_cannot_start_has_one_prefix() -> None:
-    with pytest.raises(demo.StartError) as raised:
-        demo._address(_Ended())  # type: ignore[arg-type]  # it reads its stderr alone
-    assert str(raised.value) == "cannot listen on 127.0.0.1:1: is the port taken?"

@@ -22,8 +22,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import SECONDS, environment, is_serving, wait_until
+from tests.support.replicas import SECONDS
+from tests.support.server_process import is_serving, server_environment
 
 CALLS = 300
 PIPE_BYTES = 4096
@@ -39,7 +41,7 @@ class Server:
         self.address = f"127.0.0.1:{port}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "taskgate_server.cli", "serve"],
-            env=environment(aws, LISTEN_PORT=str(port), **variables),
+            env=server_environment(aws, LISTEN_PORT=str(port), **variables),
             stderr=stderr,
         )
 
@@ -130,7 +132,7 @@ def test_a_server_without_stderr_does_not_log_into_another_file(aws: Emulator) -
     [port] = free_ports(1)
     command = f"exec {sys.executable} -m taskgate_server.cli serve 2>&-"
     process = subprocess.Popen(
-        ["/bin/sh", "-c", command], env=environment(aws, LISTEN_PORT=str(port))
+        ["/bin/sh", "-c", command], env=server_environment(aws, LISTEN_PORT=str(port))
     )
     try:
         wait_until(lambda: is_serving(f"127.0.0.1:{port}"))

@@ -16,16 +16,16 @@ from taskgate_emulator import Emulator
 from taskgate_server.config import AwsSettings
 from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.services.registry import SERVICES
-from taskgate_server.upstream.aws_client.connection import Connection
-from taskgate_server.upstream.aws_client.endpoint_probe import (
-    AGAIN_SECONDS,
-    LOOK_SECONDS,
+from taskgate_server.upstream.availability import (
+    CONNECT_INTERVAL_SECONDS,
+    RECONNECT_INTERVAL_SECONDS,
     EndpointProbe,
 )
+from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
-from taskgate_server.upstream.rate_limit.throttling import FORGET_SECONDS, Throttling
-from tests.conftest import REGION, running_app, running_server, settings_for
-from tests.support.replicas import wait_until
+from taskgate_server.upstream.rate_limit.limiter import FORGET_SECONDS, ThrottleStreak
+from tests.support.polling import wait_until
+from tests.support.running_server import REGION, running_app, running_server, settings_for
 
 DEADLINE_SERVICE = "taskgate.deadline.v1.DeadlineService"
 
@@ -80,14 +80,14 @@ def test_a_throttle_of_everything_is_told_until_something_gets_through(aws: Emul
     with running_app(settings_for(aws.endpoint_url)) as (built, address):
         gateway = built.connections[0].gateways["deadline"]
         wait_until(lambda: serves(address, DEADLINE_SERVICE))
-        limiter = gateway.paced.limiter
-        limiter.throttling = Throttling(clock := Clock())
+        limiter = gateway.pipeline.limiter
+        limiter.throttles = ThrottleStreak(clock := Clock())
         for _ in range(20):
-            limiter.throttling.throttled()
+            limiter.throttles.record_throttle()
             clock.now += 1
         wait_until(lambda: not serves(address, DEADLINE_SERVICE))
         assert serves(address, "")
-        limiter.throttling.answered()
+        limiter.throttles.record_response()
         wait_until(lambda: serves(address, DEADLINE_SERVICE))
 
 
@@ -101,18 +101,18 @@ class Clock:
 
 def test_throttles_are_total_when_they_last_and_nothing_gets_through() -> None:
     clock = Clock()
-    throttling = Throttling(clock)
+    throttling = ThrottleStreak(clock)
 
     def is_total_after(throttles: int, seconds: float) -> bool:
         for _ in range(throttles):
-            throttling.throttled()
+            throttling.record_throttle()
             clock.now += seconds
         return throttling.is_total
 
     assert not is_total_after(50, 0), "a burst"
     clock.now += 5
     assert is_total_after(1, 0)
-    throttling.answered()
+    throttling.record_response()
     assert not is_total_after(9, 1), "few"
     assert is_total_after(1, 0)
     clock.now += FORGET_SECONDS
@@ -162,10 +162,10 @@ async def test_one_failure_of_an_endpoint_that_was_there_is_none() -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     assert seen == [
-        (LOOK_SECONDS, False),
-        (AGAIN_SECONDS, False),
-        (AGAIN_SECONDS, True),
-        (LOOK_SECONDS, False),
+        (CONNECT_INTERVAL_SECONDS, False),
+        (RECONNECT_INTERVAL_SECONDS, False),
+        (RECONNECT_INTERVAL_SECONDS, True),
+        (CONNECT_INTERVAL_SECONDS, False),
     ]
     assert set(way.tried) == {("aws.test", 443)}
 
@@ -181,9 +181,9 @@ def test_what_is_tried_is_where_calls_go(
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     spec = next(each for each in SERVICES if each.name == service)
-    made = make_client(spec, AwsSettings(region=REGION)).reach
+    made = make_client(spec, AwsSettings(region=REGION)).address
     assert made == (host or f"workflows-omics.{REGION}.amazonaws.com", 443)
-    made = make_client(spec, AwsSettings(region=REGION, endpoint_url="http://127.0.0.1:9")).reach
+    made = make_client(spec, AwsSettings(region=REGION, endpoint_url="http://127.0.0.1:9")).address
     assert made == ("127.0.0.1", 9)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:8")
-    assert make_client(spec, AwsSettings(region=REGION)).reach is None, "a proxy is in between"
+    assert make_client(spec, AwsSettings(region=REGION)).address is None, "a proxy is in between"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -12,38 +12,14 @@ from typing import Any
 import grpc
 import pytest
 
-from taskgate.v1 import task_service_pb2, task_service_pb2_grpc, task_update_pb2
 from taskgate_client import Client, connect
 from taskgate_client.service_config import service_config
 from taskgate_emulator import Emulator, ManualClock
-from taskgate_server.services.deadline import tasks as deadline
-from tests.support.load import Background, Caller, Watcher
+from tests.support.background_callers import Caller, Watcher
+from tests.support.replica_load import OWN_CONNECTION, WITHOUT_RETRIES, ChangingJob, task_calls
 from tests.support.replicas import SECONDS, Replicas, running_replicas
 
 pytestmark = pytest.mark.timed
-
-CHANGE_SECONDS = 0.25
-TASKS = 150
-
-
-class Farm(Background):
-    """A job whose tasks are changed one after the other, and tasks to read and to write."""
-
-    def __init__(self, aws: Emulator) -> None:
-        self._aws = aws
-        self.job = aws.jobs.add(steps=(TASKS,), status="READY")
-        other = aws.jobs.add(steps=(4,), status="READY")
-        self.parent = deadline.NAMES.format(self.job.task(0)).rpartition("/steps/")[0]
-        self.read, self.written = (deadline.NAMES.format(other.task(each)) for each in (0, 1))
-        self.changes: list[tuple[str, str]] = []
-        super().__init__()
-
-    def _run(self) -> None:
-        for number in range(TASKS):
-            if self._stop.wait(CHANGE_SECONDS):
-                return
-            self._aws.jobs.move(self.job.task(number), "RUNNING")
-            self.changes.append((deadline.NAMES.format(self.job.task(number)), "RUNNING"))
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +31,15 @@ def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
         yield replicas
 
 
-WITHOUT_RETRIES = ("grpc.enable_retries", 0)
-OWN = ("grpc.use_local_subchannel_pool", 1)
-
-
 def channels(replicas: Replicas, stack: ExitStack, *options: Any) -> dict[str, grpc.Channel]:
     """A way through Envoy and one to all replicas in turn."""
     config = ("grpc.service_config", service_config(balance=True))
     return {
         "Envoy": stack.enter_context(
-            grpc.insecure_channel(replicas.envoy, options=(OWN, *options))
+            grpc.insecure_channel(replicas.envoy, options=(OWN_CONNECTION, *options))
         ),
         "round robin": stack.enter_context(
-            grpc.insecure_channel(replicas.addresses, options=(OWN, config, *options))
+            grpc.insecure_channel(replicas.addresses, options=(OWN_CONNECTION, config, *options))
         ),
     }
 
@@ -79,21 +51,7 @@ def clients(replicas: Replicas, stack: ExitStack) -> dict[str, Client]:
     }
 
 
-def calls(channel: grpc.Channel, farm: Farm) -> dict[str, Callable[[], object]]:
-    """A read that asks AWS, one that may be shared, and a write."""
-    stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
-    fresh = task_service_pb2.GetTaskRequest(name=farm.read)
-    fresh.max_age.FromSeconds(0)
-    shared = task_service_pb2.GetTaskRequest(name=farm.read)
-    write = task_update_pb2.SuspendTaskRequest(name=farm.written)
-    return {
-        "fresh": lambda: stub.GetTask(fresh, timeout=10),
-        "shared": lambda: stub.GetTask(shared, timeout=10),
-        "write": lambda: stub.SuspendTask(write, timeout=10),
-    }
-
-
-def assert_all_is_seen(watchers: list[Watcher], farm: Farm) -> None:
+def assert_all_is_seen(watchers: list[Watcher], farm: ChangingJob) -> None:
     """Waits until each watch has told of all changes."""
     limit = time.monotonic() + SECONDS
     while any(each.lacks(farm.changes) for each in watchers) and time.monotonic() < limit:
@@ -104,11 +62,11 @@ def assert_all_is_seen(watchers: list[Watcher], farm: Farm) -> None:
 
 def test_a_rolling_restart_fails_no_call_and_loses_no_change(replicas: Replicas) -> None:
     with ExitStack() as stack:
-        farm = Farm(replicas.aws)
+        farm = ChangingJob(replicas.aws)
         callers = [
             stack.enter_context(Caller(f"{way} {what}", call))
             for way, channel in channels(replicas, stack, WITHOUT_RETRIES).items()
-            for what, call in calls(channel, farm).items()
+            for what, call in task_calls(channel, farm).items()
         ]
         watchers = [
             stack.enter_context(Watcher(client, farm.parent))
@@ -135,11 +93,11 @@ def test_a_rolling_restart_fails_no_call_and_loses_no_change(replicas: Replicas)
 
 def test_a_replica_that_is_killed_fails_only_what_it_was_doing(replicas: Replicas) -> None:
     with ExitStack() as stack:
-        farm = Farm(replicas.aws)
+        farm = ChangingJob(replicas.aws)
         bare = [
             stack.enter_context(Caller(f"{way} {what}", call, pause=0))
             for way, channel in channels(replicas, stack, WITHOUT_RETRIES).items()
-            for what, call in calls(channel, farm).items()
+            for what, call in task_calls(channel, farm).items()
         ]
         reads = [
             stack.enter_context(Caller(way, partial(client.get_task, farm.read, max_age=0)))

@@ -7,8 +7,8 @@ import io
 import pytest
 
 from taskgate_client import CallError, connect
-from tests.conftest import running_server, settings_for
-from tests.support.watch_place import RUNNING
+from tests.support.demo_names import RUNNING
+from tests.support.running_server import running_server, settings_for
 
 
 def test_an_error_of_aws_is_asked_for_once() -> None:

@@ -13,8 +13,8 @@ from taskgate_server import aws_connections
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings, SettingsError, load_settings
 from taskgate_server.shutdown import Shutdown
-from taskgate_server.tls import faults
-from taskgate_server.workers import LONG_LIFE_SECONDS, Supervisor
+from taskgate_server.tls import find_faults
+from taskgate_server.workers import MIN_LIFE_SECONDS, Supervisor
 
 TERM, KILL = int(signal.SIGTERM), int(signal.SIGKILL)
 
@@ -24,7 +24,7 @@ class FakeWorker:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.heard: list[int] = []
+        self.signals: list[int] = []
         self.ends_on = {TERM: 0, KILL: -KILL}
         self._listening: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -44,8 +44,8 @@ class FakeWorker:
     async def wait(self) -> int:
         return await self._status
 
-    def tell(self, number: int) -> None:
-        self.heard.append(number)
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
         if number in self.ends_on:
             self.die(self.ends_on[number])
 
@@ -59,7 +59,7 @@ class Place:
         self.stopping = Shutdown()
         self.started: dict[int, list[FakeWorker]] = defaultdict(list)
         self.supervisor = Supervisor(
-            self.start, count, stopping=self.stopping, limit_seconds=limit, clock=lambda: self.now
+            self.start, count, shutdown=self.stopping, limit_seconds=limit, clock=lambda: self.now
         )
         self.pauses: list[float] = []
         self.supervisor._pause = self.pause  # type: ignore[method-assign]  # nobody waits for real
@@ -100,9 +100,9 @@ async def test_the_first_worker_listens_before_the_others_start() -> None:
     place.started[0][0].serve()
     await place.settle()
     assert list(place.started) == [0, 1, 2]
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
-    assert {each[0].heard[0] for each in place.started.values()} == {TERM}
+    assert {each[0].signals[0] for each in place.started.values()} == {TERM}
 
 
 async def test_a_first_worker_that_cannot_start_ends_it_all() -> None:
@@ -122,13 +122,13 @@ async def test_one_that_dies_is_replaced_and_ever_later_while_it_dies_at_once() 
         await place.settle()
     assert place.pauses == [1, 2, 4, 8, 16, 30, 30]
     place.started[1][-1].serve()
-    place.now += LONG_LIFE_SECONDS + 1
+    place.now += MIN_LIFE_SECONDS + 1
     place.started[1][-1].die(-KILL)
     await place.settle()
     assert place.pauses[-1] == 0
     assert len(place.started[1]) == 9
     assert len(place.started[0]) == len(place.started[2]) == 1
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
 
 
@@ -141,7 +141,7 @@ async def test_one_that_cannot_be_started_now_is_tried_again() -> None:
     await place.settle()
     assert place.pauses == [1, 2, 4]
     assert len(place.started[1]) == 2
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
 
 
@@ -151,7 +151,7 @@ async def test_one_that_still_starts_may_die_of_the_signal() -> None:
     place.started[0][0].serve()
     await place.settle()
     place.started[1][0].ends_on = {TERM: -TERM}
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
 
 
@@ -167,24 +167,24 @@ async def test_a_second_signal_is_passed_on() -> None:
     await place.serving()
     for [worker] in place.started.values():
         worker.ends_on = {}
-    place.stopping.ask()
+    place.stopping.request()
     await place.settle()
     assert not place.running.done()
     for [worker] in place.started.values():
         worker.ends_on = {TERM: 1}
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 1
-    assert [worker.heard for [worker] in place.started.values()] == [[TERM, TERM]] * 2
+    assert [worker.signals for [worker] in place.started.values()] == [[TERM, TERM]] * 2
 
 
 async def test_workers_that_do_not_stop_are_killed(caplog: pytest.LogCaptureFixture) -> None:
     place = Place(count=2, limit=0.05)
     await place.serving()
     place.started[1][0].ends_on = {KILL: -KILL}
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 1
-    assert place.started[0][0].heard == [TERM]
-    assert place.started[1][0].heard == [TERM, KILL]
+    assert place.started[0][0].signals == [TERM]
+    assert place.started[1][0].signals == [TERM, KILL]
     [record] = [each for each in caplog.records if each.message == "workers killed"]
     line: Any = record
     assert line.pids == [100]
@@ -193,9 +193,9 @@ async def test_workers_that_do_not_stop_are_killed(caplog: pytest.LogCaptureFixt
 async def test_a_signal_before_the_first_worker_listens_reaches_it() -> None:
     place = Place()
     await place.settle()
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
-    assert place.started[0][0].heard == [TERM]
+    assert place.started[0][0].signals == [TERM]
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,8 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
         opened = aws_connections.open_connections(
             Settings(workers=workers, aws=aws), DEFAULT_TARGET, aws_connections.Telemetry()
         )
-        limiter = opened.gateways["omics"].paced.limiter
-        more = opened.logs["deadline"].paced.limiter.rate("GetLogEvents")
+        limiter = opened.gateways["omics"].pipeline.limiter
+        more = opened.logs["deadline"].pipeline.limiter.rate("GetLogEvents")
         rates.append([limiter.rate("GetRun"), limiter.rate("StartRun"), more])
     assert [one / four for one, four in zip(*rates, strict=True)] == [4, 4, 4]
 
@@ -238,6 +238,6 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
     ],
 )
 def test_admin_ports_must_all_be_there(settings: dict[str, int]) -> None:
-    [fault] = faults(Settings(workers=3, **settings))  # type: ignore[arg-type]  # as above
+    [fault] = find_faults(Settings(workers=3, **settings))  # type: ignore[arg-type]  # as above
     assert fault.startswith("admin_port: 3 workers need ports")
-    assert not faults(Settings(workers=1, **settings))  # type: ignore[arg-type]  # as above
+    assert not find_faults(Settings(workers=1, **settings))  # type: ignore[arg-type]  # as above

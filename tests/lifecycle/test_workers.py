@@ -15,16 +15,21 @@ import pytest
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import Served, environment, is_serving, wait_until
+from tests.support.server_process import LoggedServer, is_serving, server_environment
 
 INFO = task_service_pb2.GetServerInfoRequest()
 OWN = (("grpc.use_local_subchannel_pool", 1),)
 
 
 @contextmanager
-def serving(aws: Emulator, folder: Path, *arguments: str, **variables: str) -> Iterator[Served]:
-    served = Served(folder / "log", environment(aws, LISTEN_PORT="0", **variables), *arguments)
+def serving(
+    aws: Emulator, folder: Path, *arguments: str, **variables: str
+) -> Iterator[LoggedServer]:
+    served = LoggedServer(
+        folder / "log", server_environment(aws, LISTEN_PORT="0", **variables), *arguments
+    )
     try:
         yield served
     finally:
@@ -101,7 +106,7 @@ def test_workers_whose_supervisor_is_killed_drain(aws: Emulator, tmp_path: Path)
 def test_a_bad_setting_is_refused_once(
     aws: Emulator, tmp_path: Path, variables: dict[str, str], fault: str
 ) -> None:
-    served = Served(tmp_path / "log", environment(aws, WORKERS="3", **variables))
+    served = LoggedServer(tmp_path / "log", server_environment(aws, WORKERS="3", **variables))
     try:
         assert served.process.wait(20) == 1
         lines = served.log.read_text().splitlines()
@@ -115,7 +120,9 @@ def test_a_port_that_is_taken_is_told_at_once(aws: Emulator, tmp_path: Path) -> 
     with serving(aws, tmp_path) as first:
         port = first.line("listening")["address"].rpartition(":")[2]
         began = time.monotonic()
-        served = Served(tmp_path / "other", environment(aws, WORKERS="2", LISTEN_PORT=port))
+        served = LoggedServer(
+            tmp_path / "other", server_environment(aws, WORKERS="2", LISTEN_PORT=port)
+        )
         try:
             assert served.process.wait(20) == 1
             assert time.monotonic() - began < 10

@@ -10,29 +10,22 @@ import time
 
 import grpc
 
-from taskgate_server.calls import CallContext
-from taskgate_server.pipeline.call_log import FLUSH_SECONDS, CallLog, JsonLines
+from taskgate_server.pipeline.call_log import FLUSH_SECONDS, CallLog
+from taskgate_server.telemetry.json_format import JsonLines
 from tests.support.calls import make_call
 
 MOMENT = 1_700_000_000.7
 
 
-def call(**outcome: object) -> CallContext:
-    made = make_call("taskgate.v1.TaskService/GetTask")._replace(call_id="a1b2")
-    for name, value in outcome.items():
-        setattr(made.record, name, value)
-    return made
-
-
 def log(stream: io.StringIO) -> CallLog:
-    return CallLog(stream, JsonLines(clock=lambda: MOMENT, localtime=time.gmtime))
+    return CallLog(stream, JsonLines(time.gmtime), clock=lambda: MOMENT)
 
 
 async def test_a_line_is_a_json_object_like_all_others() -> None:
     stream = io.StringIO()
     lines = log(stream)
-    lines.ended(call(aws_request_id='odd"one\\', code=grpc.StatusCode.NOT_FOUND), 0.0123456)
-    lines.ended(call(), 2.0)
+    lines.ended(make_call(aws_request_id='odd"one\\', code=grpc.StatusCode.NOT_FOUND), 0.0123456)
+    lines.ended(make_call(), 2.0)
     assert stream.getvalue() == "", "they wait for each other"
     lines.flush()
     first, second = map(json.loads, stream.getvalue().splitlines())
@@ -54,18 +47,19 @@ async def test_lines_do_not_wait_long() -> None:
     written = asyncio.Event()
 
     class Stream(io.StringIO):
-        def flush(self) -> None:
+        def write(self, text: str, /) -> int:
             written.set()
+            return super().write(text)
 
     stream = Stream()
-    log(stream).ended(call(), 0.1)
+    log(stream).ended(make_call(), 0.1)
     await asyncio.wait_for(written.wait(), 100 * FLUSH_SECONDS)
     assert stream.getvalue().count("\n") == 1
 
 
 async def test_without_a_stream_nothing_is_kept() -> None:
-    lines = CallLog(None)
-    lines.ended(call(), 0.1)
+    lines = CallLog(None, JsonLines())
+    lines.ended(make_call(), 0.1)
     lines.flush()
     assert not lines._lines
 
@@ -80,7 +74,7 @@ async def test_many_lines_are_written_in_pieces_that_nobody_else_can_break() -> 
 
     lines = log(Stream())
     for number in range(100):
-        lines.ended(call(call_id=f"{number:04}"), 1.0)
+        lines.ended(make_call(call_id=f"{number:04}"), 1.0)
     lines.flush()
     assert 1 < len(pieces) < 50
     assert max(map(len, pieces)) <= select.PIPE_BUF

@@ -19,7 +19,7 @@ ADDRESS = "127.0.0.1:50051"
 
 FIND = {
     "make demo": "drained and exited with 0",
-    "client.watch_tasks(": "from here on: 1 tasks",
+    "client.watch_tasks(": "snapshot: 1 tasks",
     "client.get_task(": "DeepVariant FAILED SERVICE_ERROR",
     "make contract-bundle": "taskgate-contract-0.1.0.tar.gz",
     "TaskService/GetTask": '"state": "TASK_STATE_FAILED"',

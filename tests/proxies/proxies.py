@@ -14,8 +14,10 @@ from typing import Final
 
 import pytest
 
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import ENVOY, ROOT, is_serving, wait_until
+from tests.support.replicas import ENVOY, ROOT
+from tests.support.server_process import is_serving
 
 DOCS: Final = ROOT / "docs/proxies.md"
 DOCS_TIMEOUT: Final = "75s"

@@ -23,9 +23,9 @@ from taskgate.v1 import (
     task_watch_pb2,
 )
 from taskgate_emulator import Emulator, ManualClock
-from tests.conftest import REGION, running_server, settings_for
 from tests.proxies.proxies import COMMANDS, IDLE_SECONDS, Proxy, code_blocks, running_proxy
-from tests.support.watch_place import ABSENT, JOB, RUNNING
+from tests.support.demo_names import ABSENT, JOB, RUNNING
+from tests.support.running_server import REGION, running_server, settings_for
 
 pytestmark = pytest.mark.timed  # timeouts are measured
 

@@ -19,9 +19,9 @@ from botocore.config import Config
 from taskgate.omics.v1 import omics_pb2
 from taskgate_client import CallError, Client, connect
 from taskgate_emulator import Emulator
-from tests.conftest import REGION, running_server, settings_for
-from tests.lifecycle.test_process import serving
+from tests.support.running_server import REGION, running_server, settings_for
 from tests.support.seeds import seeded
+from tests.support.server_process import running_process
 
 STORE = "1234567890"
 CHUNK = 256 * 1024
@@ -216,7 +216,7 @@ def failed_upload(address: str) -> CallError:
 def test_a_directory_that_vanishes_is_reported_to_callers(aws: Emulator, tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.mkdir()
-    with serving(aws, TMPDIR=str(spool), TASKGATE_SPOOL_MEMORY_BYTES="0") as server:
+    with running_process(aws, TMPDIR=str(spool), TASKGATE_SPOOL_MEMORY_BYTES="0") as server:
         address = str(server.line("listening")[0]["address"])
         server.line("AWS service ready")
         server.line("AWS service ready")
@@ -241,7 +241,7 @@ def test_a_directory_that_vanishes_is_reported_to_callers(aws: Emulator, tmp_pat
 def test_a_directory_that_cannot_be_used_is_reported_at_startup(
     aws: Emulator, tmp_path: Path
 ) -> None:
-    with serving(aws, TMPDIR=str(tmp_path / "missing")) as server:
+    with running_process(aws, TMPDIR=str(tmp_path / "missing")) as server:
         assert "TMPDIR is missing" in str(server.line("uploads cannot be stored")[0]["fault"])
 
 
@@ -364,7 +364,7 @@ def test_memory_stays_flat_in_both_directions() -> None:
             assert data, "the upload ended early"
         connection.sendall(headers(16) + b'{"checksum":"x"}')
 
-    with http_server(serve) as url, serving(None, **endpoints(url)) as server:
+    with http_server(serve) as url, running_process(None, **endpoints(url)) as server:
         address = server.line("listening")[0]["address"]
         server.line("AWS service ready")
         server.line("AWS service ready")

@@ -41,10 +41,16 @@ class FakeWire:
 
 
 def make_call(
-    method: str = "", seconds: float | None = None, rpc: Rpc | None = None
+    method: str = "taskgate.v1.TaskService/GetTask",
+    seconds: float | None = None,
+    *,
+    rpc: Rpc | None = None,
+    call_id: str = "a1b2",
+    **outcome: object,
 ) -> CallContext:
-    """Return a call of an RPC, or of one that nothing serves."""
+    """Return a call of an RPC, or of one that nothing serves; with an outcome where given."""
     unserved = Rpc(
         method=method, request_class=Empty, response_class=Empty, behaviour=lambda *_: None
     )
-    return CallContext(rpc or unserved, "1", FakeWire(seconds), CallRecord())
+    record = CallRecord(**outcome)  # type: ignore[arg-type]  # fields of all types
+    return CallContext(rpc or unserved, call_id, FakeWire(seconds), record)

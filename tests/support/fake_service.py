@@ -38,7 +38,7 @@ class FakeTaskService:
 
     def __init__(self) -> None:
         self.requests: dict[str, list[Any]] = defaultdict(list)
-        self.time_limits: dict[str, list[float | None]] = defaultdict(list)
+        self.timeouts: dict[str, list[float | None]] = defaultdict(list)
         self.metadata: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.cancelled = threading.Event()
         """Set when a caller has ended a stream before its script did."""
@@ -50,7 +50,7 @@ class FakeTaskService:
 
     def answer(self, rpc: str, request: Message, context: grpc.ServicerContext) -> Any:
         self.requests[rpc].append(request)
-        self.time_limits[rpc].append(context.time_remaining())
+        self.timeouts[rpc].append(context.time_remaining())
         self.metadata[rpc].append(dict(context.invocation_metadata()))
         scripts = self._scripts.get(rpc)
         if scripts is None:

@@ -51,3 +51,8 @@ def free_ports(count: int) -> list[int]:
 def free_port() -> int:
     """Return a port of 127.0.0.1 without a listener."""
     return free_ports(1)[0]
+
+
+def refused_endpoint() -> str:
+    """Return the URL of a port without a listener, which refuses connections."""
+    return f"http://127.0.0.1:{free_port()}"

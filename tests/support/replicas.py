@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import grpc
 import yaml
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate_emulator import Emulator
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
+from tests.support.server_process import LoggedServer, is_serving, server_environment
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "deploy/envoy/envoy.yaml"
@@ -30,67 +27,6 @@ GRACE_SECONDS = 2.2
 """Longer than an interval and a timeout of Envoy's health checks together."""
 
 
-def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, condition
-        time.sleep(0.02)
-
-
-def environment(aws: Emulator, **variables: str) -> dict[str, str]:
-    """That of a server whose AWS is the emulator."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKGATE_")}
-    kept |= {"AWS_REGION": "us-west-2"}
-    for service in ("DEADLINE", "OMICS"):
-        kept[f"TASKGATE_AWS__{service}__ENDPOINT_URL"] = aws.endpoint_url
-        kept[f"TASKGATE_AWS__{service}__QUOTAS"] = "off"
-    return kept | {f"TASKGATE_{name}": value for name, value in variables.items()}
-
-
-class Served:
-    """A `taskgate serve` of this environment; its log goes to a file."""
-
-    def __init__(self, log: Path, environment: dict[str, str], *arguments: str) -> None:
-        self.log = log
-        self._file: TextIO = log.open("w")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "taskgate_server.cli", "serve", *arguments],
-            env=environment,
-            stderr=self._file,
-        )
-
-    def lines(self, message: str) -> list[dict[str, Any]]:
-        """The log's lines so far with that message."""
-        whole = self.log.read_text().rpartition("\n")[0].splitlines()
-        entries = [json.loads(line) for line in whole]
-        return [entry for entry in entries if entry["message"] == message]
-
-    def line(self, message: str, count: int = 1) -> dict[str, Any]:
-        """The last one, when there are so many."""
-        wait_until(lambda: len(self.lines(message)) >= count or self.process.poll() is not None)
-        return self.lines(message)[-1]
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Sends a signal; returns the exit status."""
-        self.process.send_signal(number)
-        return self.process.wait(SECONDS)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._file.close()
-
-
-def is_serving(address: str) -> bool:
-    with grpc.insecure_channel(address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
-        try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
-        except grpc.RpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
 @dataclass
 class Replicas:
     """Servers that can be started anew, each on the port that it had."""
@@ -98,7 +34,7 @@ class Replicas:
     aws: Emulator
     folder: Path
     ports: list[int]
-    served: list[Served]
+    served: list[LoggedServer]
     envoy: str = ""
     """Where Envoy listens."""
     admin: str = ""
@@ -109,7 +45,7 @@ class Replicas:
         """All of them, as gRPC takes them."""
         return "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
-    def start(self, index: int) -> Served:
+    def start(self, index: int) -> LoggedServer:
         """Starts one; it need not serve yet."""
         variables = {
             "LISTEN_PORT": str(self.ports[index]),
@@ -117,7 +53,7 @@ class Replicas:
             "DEFAULT_MAX_AGE_SECONDS": "0.1",
         }
         log = self.folder / f"{index}-{time.monotonic_ns()}.log"
-        return Served(log, environment(self.aws, **variables))
+        return LoggedServer(log, server_environment(self.aws, **variables))
 
     def wait(self, index: int) -> None:
         """Waits until it serves."""

@@ -17,6 +17,15 @@ IS_RANDOM_RUN: Final = bool(os.environ.get("SEED"))
 """Whether this run was given a seed, so that property tests draw new examples."""
 
 VOLUME: Final = int(os.environ.get("VOLUME") or 1)
+VOLUME_VARIABLES: Final = (
+    "ATTACKS",
+    "ATTACK_REQUESTS",
+    "FUZZ_REQUESTS",
+    "ODD_RESPONSES",
+    "OUTAGE_SECONDS",
+)
+IS_LARGE_VOLUME: Final = VOLUME > 1 or any(map(os.environ.get, VOLUME_VARIABLES))
+"""Whether this run makes more of something than `make test` does, so that tests take longer."""
 
 
 def seeded(*parts: int | str) -> Random:

@@ -14,12 +14,12 @@ from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
-from tests.conftest import REGION
-from tests.support.tasks import (
-    Calls,
+from tests.support.aws_requests import RecordedCalls
+from tests.support.call_errors import error_of
+from tests.support.running_server import REGION
+from tests.support.task_service import (
     Stub,
     job_name,
-    refusal,
     run_name,
     run_task_name,
     step_name,
@@ -91,7 +91,7 @@ def test_invalid_name_affects_only_its_item(aws: Emulator, stub: Stub) -> None:
     assert results[3].task.name == names[3]
     for name, result in zip(names, results, strict=True):
         if result.HasField("error"):
-            single = refusal(stub.GetTask, task_service_pb2.GetTaskRequest(name=name))
+            single = error_of(stub.GetTask, task_service_pb2.GetTaskRequest(name=name))
             assert result.error.code == single.code.value[0]
             info = detail(result.error, error_details_pb2.ErrorInfo)
             assert (info.reason, info.domain) == (single.reason, single.domain)
@@ -104,8 +104,8 @@ def test_invalid_name_affects_only_its_item(aws: Emulator, stub: Stub) -> None:
 
 @pytest.mark.parametrize("count", [0, 1001])
 def test_invalid_number_of_names_is_refused(aws: Emulator, stub: Stub, count: int) -> None:
-    with Calls(aws) as calls:
-        error = refusal(
+    with RecordedCalls(aws) as calls:
+        error = error_of(
             stub.BatchGetTasks,
             task_service_pb2.BatchGetTasksRequest(
                 names=[FAILED_RUN_TASK] * count,
@@ -119,7 +119,7 @@ def test_invalid_number_of_names_is_refused(aws: Emulator, stub: Stub, count: in
 
 
 def test_duplicates_are_read_once(aws: Emulator, stub: Stub) -> None:
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         results = batch(stub, [FAILED_RUN_TASK] * 1000)
     assert len(results) == 1000
     assert calls.counts == {"GetRunTask": 1}
@@ -127,7 +127,7 @@ def test_duplicates_are_read_once(aws: Emulator, stub: Stub) -> None:
 
 def test_thousand_deadline_tasks_take_a_dozen_calls(aws: Emulator, published: Stub) -> None:
     job = aws.jobs.add((1000,))
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         results = batch(published, [task_name(job, number) for number in range(1000)])
     assert all(result.HasField("task") for result in results)
     assert set(calls.counts) <= {"BatchGetTask", "GetTask"}
@@ -138,11 +138,11 @@ def test_basic_run_tasks_come_from_lists(aws: Emulator, stub: Stub) -> None:
     run, other = aws.runs.add(250), aws.runs.add(30)
     names = [run_task_name(run, position) for position in range(250)]
     names += [run_task_name(other, position) for position in range(30)]
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         results = batch(stub, names, view=BASIC)
     assert [result.task.name for result in results] == names
     assert calls.counts == {"ListRunTasks": 4}
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         batch(stub, names[:5], view=FULL)
     assert calls.counts == {"GetRunTask": 5}
 
@@ -151,7 +151,7 @@ def test_long_list_is_abandoned_when_it_saves_no_calls(aws: Emulator, stub: Stub
     """The wanted ones are at the end of a long list: one page is tried, no more."""
     run = aws.runs.add(1000)
     names = [run_task_name(run, position) for position in (997, 998, 999)]
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         results = batch(stub, names, view=BASIC)
     assert [result.task.name for result in results] == names
     assert calls.counts == {"ListRunTasks": 1, "GetRunTask": 3}
@@ -160,7 +160,7 @@ def test_long_list_is_abandoned_when_it_saves_no_calls(aws: Emulator, stub: Stub
 def test_task_that_is_missing_from_the_list_is_read_itself(aws: Emulator, stub: Stub) -> None:
     run = aws.runs.add(3)
     names = [*(run_task_name(run, position) for position in range(3)), f"{run_name(run)}/tasks/404"]
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         results = batch(stub, names, view=BASIC)
     assert results[3].error.code == grpc.StatusCode.NOT_FOUND.value[0]
     info = detail(results[3].error, error_details_pb2.ErrorInfo)
@@ -207,7 +207,7 @@ def test_transient_errors_of_items_are_retried(aws: Emulator, published: Stub) -
     code = "InternalServerErrorException"
     errors = [item_error(job.task(number), code) for number in range(40)]
     aws.respond("deadline", "BatchGetTask", body={"tasks": [], "errors": errors})
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         results = batch(published, [task_name(job, number) for number in range(40)])
     assert all(result.HasField("task") for result in results)
     assert calls.counts == {"BatchGetTask": 2}
@@ -217,7 +217,7 @@ def test_permanent_errors_of_items_are_not_retried(aws: Emulator, published: Stu
     job = aws.jobs.add((2,))
     errors = [item_error(job.task(number), "AccessDeniedException") for number in range(2)]
     aws.respond("deadline", "BatchGetTask", body={"tasks": [], "errors": errors})
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         results = batch(published, [task_name(job, 0), task_name(job, 1)])
     denied = grpc.StatusCode.PERMISSION_DENIED.value[0]
     assert [result.error.code for result in results] == [denied] * 2
@@ -229,10 +229,10 @@ def test_max_age_is_honoured(aws: Emulator) -> None:
     names = [task_name(job, number) for number in range(5)]
     with stub_of(aws, default_max_age_seconds=60) as stub:
         batch(stub, names)
-        with Calls(aws) as calls:
+        with RecordedCalls(aws) as calls:
             batch(stub, names)
         assert not calls.counts
-        with Calls(aws) as calls:
+        with RecordedCalls(aws) as calls:
             batch(stub, names, max_age=Duration())
         assert calls.counts == {"BatchGetTask": 1}
 
@@ -241,5 +241,5 @@ def test_error_of_an_item_equals_the_error_of_get_task(aws: Emulator, stub: Stub
     job = aws.jobs.add((1,))
     name = f"{job_name(job)}/steps/{job.steps[0]}/tasks/task-{'1' * 32}-7"
     (result,) = batch(stub, [name])
-    single = refusal(stub.GetTask, task_service_pb2.GetTaskRequest(name=name))
+    single = error_of(stub.GetTask, task_service_pb2.GetTaskRequest(name=name))
     assert result.error.message == single.message

@@ -17,54 +17,39 @@ from taskgate_server.tasks.events import read_event
 from taskgate_server.upstream.aws_client import factory as clients
 from taskgate_server.upstream.aws_client.sender import Sender
 from taskgate_server.upstream.event_queue import EventOrigin, EventQueue, EventUse, queue_settings
-
-FARM = "deadline/farms/farm-" + "1" * 32
-QUEUE = f"{FARM}/queues/queue-" + "2" * 32
-JOB = f"{QUEUE}/jobs/job-" + "3" * 32
-STEP = f"{JOB}/steps/step-" + "4" * 32
-TASK = f"{STEP}/tasks/task-" + "5" * 32 + "-0"
-IDS = dict(
-    zip(["farmId", "queueId", "jobId", "stepId", "taskId"], TASK.split("/")[2::2], strict=True)
-)
-
-
-def deadline(*members: str, source: str = "aws.deadline", **more: Any) -> dict[str, Any]:
-    ids = {member: IDS[member] for member in members}
-    return {"source": source, "resources": [], "detail": {**ids, **more}}
-
-
-def omics(arn: str, **more: str) -> dict[str, Any]:
-    arn = f"arn:aws:omics:us-west-2:123456789012:{arn}"
-    return {"source": "aws.omics", "resources": [arn], "detail": {"arn": arn, **more}}
-
-
-RUN_ARN = "arn:aws:omics:us-west-2:123456789012:run/2101313"
+from tests.support.aws_events import IDS, JOB, RUN_ARN, STEP, TASK, deadline_event, omics_event
 
 
 @pytest.mark.parametrize(
     ("event", "name"),
     [
-        (deadline(*IDS, runStatus="SUCCEEDED", previousRunStatus="RUNNING"), TASK),
-        (deadline(*IDS, source="aws.aws.deadline", runStatus="READY"), TASK),
-        (deadline("farmId", "queueId", "jobId", "stepId", taskRunStatus="SUCCEEDED"), STEP),
-        (deadline("farmId", "queueId", "jobId", lifecycleStatus="CREATE_COMPLETE"), JOB),
-        (omics("task/8888888", runArn=RUN_ARN, runId="1"), "omics/runs/2101313/tasks/8888888"),
-        (omics("task/8888888", runId="7654321"), "omics/runs/7654321/tasks/8888888"),
-        (omics("run/2101313", runId="1234567"), "omics/runs/2101313"),
+        (deadline_event(*IDS, runStatus="SUCCEEDED", previousRunStatus="RUNNING"), TASK),
+        (deadline_event(*IDS, source="aws.aws.deadline", runStatus="READY"), TASK),
+        (deadline_event("farmId", "queueId", "jobId", "stepId", taskRunStatus="SUCCEEDED"), STEP),
+        (deadline_event("farmId", "queueId", "jobId", lifecycleStatus="CREATE_COMPLETE"), JOB),
+        (
+            omics_event("task/8888888", runArn=RUN_ARN, runId="1"),
+            "omics/runs/2101313/tasks/8888888",
+        ),
+        (omics_event("task/8888888", runId="7654321"), "omics/runs/7654321/tasks/8888888"),
+        (omics_event("run/2101313", runId="1234567"), "omics/runs/2101313"),
         # Of no interest.
-        (deadline("farmId", budgetId="b"), None),
-        (deadline("farmId", "queueId"), None),
-        (omics("workflow/1234567"), None),
+        (deadline_event("farmId", budgetId="b"), None),
+        (deadline_event("farmId", "queueId"), None),
+        (omics_event("workflow/1234567"), None),
         ({"source": "aws.s3", "detail": IDS}, None),
         # Broken.
-        (deadline(*IDS) | {"detail": None}, None),
-        (deadline(*IDS) | {"detail": [1]}, None),
-        (deadline(*IDS, farmId="farm-x"), None),
-        (deadline("farmId", "queueId", "jobId", stepId=5, taskId={"a": 1}), JOB),
-        (omics("task/"), None),
-        (omics("task/x", runArn=RUN_ARN), None),
-        (omics("task/1"), None),
-        (omics("task/1", runArn=RUN_ARN.replace("run", "task"), runId="6"), "omics/runs/6/tasks/1"),
+        (deadline_event(*IDS) | {"detail": None}, None),
+        (deadline_event(*IDS) | {"detail": [1]}, None),
+        (deadline_event(*IDS, farmId="farm-x"), None),
+        (deadline_event("farmId", "queueId", "jobId", stepId=5, taskId={"a": 1}), JOB),
+        (omics_event("task/"), None),
+        (omics_event("task/x", runArn=RUN_ARN), None),
+        (omics_event("task/1"), None),
+        (
+            omics_event("task/1", runArn=RUN_ARN.replace("run", "task"), runId="6"),
+            "omics/runs/6/tasks/1",
+        ),
     ],
 )
 def test_event_refers_to_a_name(event: dict[str, Any], name: str | None) -> None:
@@ -73,7 +58,10 @@ def test_event_refers_to_a_name(event: dict[str, Any], name: str | None) -> None
     assert (reading.use is EventUse.HINTED) == (name is not None)
 
 
-EVENTS = [(deadline(*IDS), TASK), (omics("run/2101313", runId="1"), "omics/runs/2101313")]
+EVENTS = [
+    (deadline_event(*IDS), TASK),
+    (omics_event("run/2101313", runId="1"), "omics/runs/2101313"),
+]
 
 
 def sns(message: Any) -> dict[str, Any]:
@@ -109,14 +97,14 @@ def test_events_are_unwrapped(wrapper: str, mark: str, event: dict[str, Any], na
         ('"hello"', EventUse.UNREADABLE),
         ("[" * 100_000, EventUse.UNREADABLE),
         ("{}", EventUse.UNREADABLE),
-        (json.dumps([deadline(*IDS)] * 2), EventUse.UNREADABLE),
+        (json.dumps([deadline_event(*IDS)] * 2), EventUse.UNREADABLE),
         (json.dumps({"Type": "SubscriptionConfirmation", "Token": "t"}), EventUse.UNREADABLE),
         (json.dumps(sns("hello")), EventUse.UNREADABLE),
-        (json.dumps(deadline(*IDS) | {"detail": "text"}), EventUse.UNREADABLE),
+        (json.dumps(deadline_event(*IDS) | {"detail": "text"}), EventUse.UNREADABLE),
         (json.dumps({"source": "aws.omics", "detail": {}}), EventUse.UNREADABLE),
         (json.dumps({"source": "aws.s3", "detail": {}}), EventUse.IGNORED),
-        (json.dumps(sns(omics("workflow/1234567"))), EventUse.IGNORED),
-        (json.dumps(deadline("farmId", budgetId="b")), EventUse.IGNORED),
+        (json.dumps(sns(omics_event("workflow/1234567"))), EventUse.IGNORED),
+        (json.dumps(deadline_event("farmId", budgetId="b")), EventUse.IGNORED),
     ],
 )
 def test_unreadable_and_ignored_events_are_distinguished(body: str, use: EventUse) -> None:
@@ -162,11 +150,11 @@ def test_events_of_other_accounts_and_regions_are_ignored(
 
 
 def test_unknown_origin_excludes_no_events() -> None:
-    reading = read_event(json.dumps(omics("run/2101313") | OWN))
-    assert EventOrigin().sends(reading)
-    assert EventOrigin(region="us-west-2").sends(reading)
-    assert not EventOrigin(region="eu-west-1").sends(reading)
-    detail = read_event(json.dumps(omics("run/2101313")["detail"]))
+    reading = read_event(json.dumps(omics_event("run/2101313") | OWN))
+    assert EventOrigin().matches(reading)
+    assert EventOrigin(region="us-west-2").matches(reading)
+    assert not EventOrigin(region="eu-west-1").matches(reading)
+    detail = read_event(json.dumps(omics_event("run/2101313")["detail"]))
     assert (detail.account, detail.region) == ("123456789012", "us-west-2"), "from the ARN"
 
 

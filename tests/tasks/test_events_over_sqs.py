@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 
 from taskgate_client import connect
@@ -22,77 +19,28 @@ from taskgate_server import aws_connections
 from taskgate_server.config import AwsSettings
 from taskgate_server.upstream import event_queue as events
 from taskgate_server.upstream.event_queue import EventQueue, EventUse
-from tests.conftest import REGION, running_server, settings_for
-from tests.emulator.test_faults_served import refused_endpoint
-from tests.lifecycle.test_process import serving
-from tests.tasks.test_events import JOB, RUN_ARN, STEP, TASK, deadline, omics
+from tests.support.aws_events import JOB, RUN_ARN, STEP, TASK, deadline_event, omics_event
+from tests.support.event_queue import Hints, RuleQueue
+from tests.support.polling import wait_until_async
+from tests.support.ports import refused_endpoint
+from tests.support.running_server import REGION, running_server, settings_for
+from tests.support.server_process import running_process
 
-DOCS = (Path(__file__).parents[2] / "docs/events.md").read_text()
-PATTERN, POLICY, _ = re.findall(r"```json\n(.*?)```", DOCS, re.DOTALL)
-ACCOUNT = "123456789012"
 IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
 
 
-class Queue:
-    """A queue that gets the events of a rule."""
-
-    def __init__(self, endpoint_url: str, account: str = ACCOUNT) -> None:
-        self.sqs: Any = boto3.client("sqs", region_name=REGION, endpoint_url=endpoint_url)
-        self.events: Any = boto3.client("events", region_name=REGION, endpoint_url=endpoint_url)
-        self.url: str = self.sqs.create_queue(QueueName="taskgate-events")["QueueUrl"]
-        policy = POLICY.replace("111122223333", account)
-        self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"Policy": policy})
-        self.events.put_rule(Name="taskgate-events", EventPattern=PATTERN)
-        [statement] = json.loads(policy)["Statement"]
-        target = {"Id": "taskgate", "Arn": statement["Resource"]}
-        self.events.put_targets(Rule="taskgate-events", Targets=[target])
-
-    def happen(self, kind: str, event: dict[str, Any]) -> None:
-        entry = {
-            "Source": event["source"],
-            "DetailType": kind,
-            "Detail": json.dumps(event["detail"]),
-            "Resources": event["resources"],
-        }
-        assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
-
-    def left(self) -> int:
-        """How many messages there are, including those in flight."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        response = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
-        return sum(int(value) for value in response["Attributes"].values())
-
-
 @pytest.fixture
-def queue(neighbours: str, monkeypatch: pytest.MonkeyPatch) -> Queue:
+def queue(neighbours: str, monkeypatch: pytest.MonkeyPatch) -> RuleQueue:
     # Only moto's thread waits for the last long poll of a consumer.
     monkeypatch.setattr(events, "MAX_WAIT_SECONDS", 1)
-    return Queue(neighbours)
-
-
-class Hints(list[str]):
-    """Collects hints, and waits for them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._more = asyncio.Event()
-
-    def __call__(self, name: str) -> None:
-        self.append(name)
-        self._more.set()
-
-    async def until(self, is_enough: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not is_enough():
-                self._more.clear()
-                await self._more.wait()
+    return RuleQueue(neighbours)
 
 
 @asynccontextmanager
 async def consuming(
     url: str, hint: Callable[[str], None], **more: Any
 ) -> AsyncGenerator[EventQueue, None]:
-    consumer = aws_connections.event_queue(url, AwsSettings(region=REGION), hint)
+    consumer = aws_connections.make_event_queue(url, AwsSettings(region=REGION), hint)
     for name, value in more.items():
         setattr(consumer, name, value)
     running = asyncio.ensure_future(consumer.run())
@@ -103,43 +51,43 @@ async def consuming(
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_each_event_becomes_a_hint_and_is_deleted(queue: Queue) -> None:
+async def test_each_event_becomes_a_hint_and_is_deleted(queue: RuleQueue) -> None:
     hints = Hints()
     async with consuming(queue.url, hints) as consumer:
-        queue.happen("Task Run Status Change", deadline(*IDS, runStatus="READY"))
-        queue.happen("Task Run Status Change", deadline(*IDS, source="aws.aws.deadline"))
-        queue.happen("Step Run Status Change", deadline(*IDS[:4]))
-        queue.happen("Job Lifecycle Status Change", deadline(*IDS[:3]))
-        queue.happen("Task Status Change", omics("task/8888888", runArn=RUN_ARN, runId="1"))
-        queue.happen("Run Status Change", omics("run/2101313"))
-        await hints.until(lambda: len(hints) == 6)
+        queue.emit("Task Run Status Change", deadline_event(*IDS, runStatus="READY"))
+        queue.emit("Task Run Status Change", deadline_event(*IDS, source="aws.aws.deadline"))
+        queue.emit("Step Run Status Change", deadline_event(*IDS[:4]))
+        queue.emit("Job Lifecycle Status Change", deadline_event(*IDS[:3]))
+        queue.emit("Task Status Change", omics_event("task/8888888", runArn=RUN_ARN, runId="1"))
+        queue.emit("Run Status Change", omics_event("run/2101313"))
+        await hints.wait_until(lambda: len(hints) == 6)
         assert sorted(hints) == sorted(
             [TASK, TASK, STEP, JOB, "omics/runs/2101313/tasks/8888888", "omics/runs/2101313"]
         )
-        await settled(lambda: queue.left() == 0)
+        await wait_until_async(lambda: queue.message_count() == 0)
         assert consumer.uses == {EventUse.HINTED: 6}
 
 
-async def test_rule_selects_only_relevant_events(queue: Queue) -> None:
-    queue.happen("Budget Threshold Reached", deadline("farmId", budgetId="b"))
-    queue.happen("Task Run Status Change", {"source": "mine", "resources": [], "detail": {}})
-    assert queue.left() == 0
+async def test_rule_selects_only_relevant_events(queue: RuleQueue) -> None:
+    queue.emit("Budget Threshold Reached", deadline_event("farmId", budgetId="b"))
+    queue.emit("Task Run Status Change", {"source": "mine", "resources": [], "detail": {}})
+    assert queue.message_count() == 0
 
 
-async def test_unreadable_messages_are_deleted(queue: Queue) -> None:
+async def test_unreadable_messages_are_deleted(queue: RuleQueue) -> None:
     hints = Hints()
     bodies = ["garbage", "[]", "{}", "null", json.dumps({"source": "aws.omics"}), "[" * 50_000]
     for body in bodies:
         queue.sqs.send_message(QueueUrl=queue.url, MessageBody=body)
     async with consuming(queue.url, hints) as consumer:
-        await settled(lambda: consumer.uses[EventUse.UNREADABLE] == len(bodies))
-        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
-        await hints.until(lambda: hints == [JOB])
-        await settled(lambda: queue.left() == 0)
+        await wait_until_async(lambda: consumer.uses[EventUse.UNREADABLE] == len(bodies))
+        queue.emit("Job Run Status Change", deadline_event(*IDS[:3]))
+        await hints.wait_until(lambda: hints == [JOB])
+        await wait_until_async(lambda: queue.message_count() == 0)
         assert consumer.uses[EventUse.HINTED] == 1
 
 
-async def test_failing_hint_does_not_stop_the_queue(queue: Queue) -> None:
+async def test_failing_hint_does_not_stop_the_queue(queue: RuleQueue) -> None:
     hints = Hints()
 
     def failing(name: str) -> None:
@@ -147,13 +95,13 @@ async def test_failing_hint_does_not_stop_the_queue(queue: Queue) -> None:
         raise RuntimeError
 
     async with consuming(queue.url, failing):
-        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
-        queue.happen("Step Run Status Change", deadline(*IDS[:4]))
-        await hints.until(lambda: len(hints) == 2)
-        await settled(lambda: queue.left() == 0)
+        queue.emit("Job Run Status Change", deadline_event(*IDS[:3]))
+        queue.emit("Step Run Status Change", deadline_event(*IDS[:4]))
+        await hints.wait_until(lambda: len(hints) == 2)
+        await wait_until_async(lambda: queue.message_count() == 0)
 
 
-async def test_invalid_response_of_sqs_does_not_stop_the_queue(queue: Queue) -> None:
+async def test_invalid_response_of_sqs_does_not_stop_the_queue(queue: RuleQueue) -> None:
     hints, pauses = Hints(), list[float]()
 
     class Odd:
@@ -172,45 +120,39 @@ async def test_invalid_response_of_sqs_does_not_stop_the_queue(queue: Queue) -> 
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    consumer = aws_connections.event_queue(queue.url, AwsSettings(region=REGION), hints)
+    consumer = aws_connections.make_event_queue(queue.url, AwsSettings(region=REGION), hints)
     async with consuming(queue.url, hints, _sender=Odd(consumer._sender), _sleep=pause):
-        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
-        await hints.until(lambda: hints == [JOB])
+        queue.emit("Job Run Status Change", deadline_event(*IDS[:3]))
+        await hints.wait_until(lambda: hints == [JOB])
     assert len(pauses) == 3
 
 
-async def test_queue_that_is_created_later(queue: Queue) -> None:
+async def test_queue_that_is_created_later(queue: RuleQueue) -> None:
     hints, pauses = Hints(), list[float]()
     queue.sqs.delete_queue(QueueUrl=queue.url)
 
     async def made_meanwhile(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 3:
-            Queue(queue.sqs.meta.endpoint_url)
-            queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+            RuleQueue(queue.sqs.meta.endpoint_url)
+            queue.emit("Job Run Status Change", deadline_event(*IDS[:3]))
 
     async with consuming(queue.url, hints, _sleep=made_meanwhile):
-        await hints.until(lambda: hints == [JOB])
+        await hints.wait_until(lambda: hints == [JOB])
     assert len(pauses) == 3
     assert all(seconds <= 4 for seconds in pauses)
 
 
-async def settled(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not await asyncio.to_thread(is_so):  # noqa: ASYNC110  # SQS sends no news of it
-            await asyncio.sleep(0.02)
-
-
-def test_a_server_takes_events_and_stops_at_once(queue: Queue, aws: Emulator) -> None:
+def test_a_server_takes_events_and_stops_at_once(queue: RuleQueue, aws: Emulator) -> None:
     endpoint = settings_for(aws.endpoint_url).aws["deadline"]
     both = endpoint.model_copy(update={"events_queue_url": queue.url})
     settings = settings_for(aws.endpoint_url, aws={"deadline": both, "omics": both})
     with running_server(settings) as address, connect(str(address)) as client:
-        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+        queue.emit("Job Run Status Change", deadline_event(*IDS[:3]))
         give_up_at = time.monotonic() + 30
-        while queue.left() and time.monotonic() < give_up_at:
+        while queue.message_count() and time.monotonic() < give_up_at:
             time.sleep(0.02)  # the consumer is in another thread
-        assert queue.left() == 0
+        assert queue.message_count() == 0
         assert client.get_server_info().version
         stopping = time.monotonic()
     assert time.monotonic() - stopping < 10
@@ -237,13 +179,13 @@ def test_queue_in_two_settings_has_one_reader() -> None:
 
 
 def test_a_process_does_not_wait_for_its_long_poll(neighbours: str, aws: Emulator) -> None:
-    queue = Queue(neighbours)
-    with serving(aws, TASKGATE_AWS__OMICS__EVENTS_QUEUE_URL=queue.url) as server:
-        queue.happen("Job Run Status Change", deadline(*IDS[:3]))
+    queue = RuleQueue(neighbours)
+    with running_process(aws, TASKGATE_AWS__OMICS__EVENTS_QUEUE_URL=queue.url) as server:
+        queue.emit("Job Run Status Change", deadline_event(*IDS[:3]))
         give_up_at = time.monotonic() + 30
-        while queue.left() and time.monotonic() < give_up_at:
+        while queue.message_count() and time.monotonic() < give_up_at:
             time.sleep(0.02)  # the consumer is in another process
-        assert queue.left() == 0
+        assert queue.message_count() == 0
         stopping = time.monotonic()
         server.process.terminate()
         assert server.process.wait(30) == 0

@@ -18,10 +18,10 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server.services.omics.lookup import ListLookup
 from taskgate_server.services.omics.tasks import LIST_TASKS, Tasks
 from taskgate_server.upstream.options import CallOptions
-from tests.support.tasks import (
-    Calls,
+from tests.support.aws_requests import RecordedCalls
+from tests.support.call_errors import error_of
+from tests.support.task_service import (
     Stub,
-    refusal,
     run_name,
     run_task_name,
     stub_of,
@@ -45,7 +45,7 @@ def request(name: str, **more: Any) -> task_service_pb2.GetTaskRequest:
 def test_one_list_serves_all_callers_with_tasks_of_a_run(aws: Emulator, stub: Stub) -> None:
     run = aws.runs.add(30)
     names = [run_task_name(run, position) for position in range(30)]
-    with Calls(aws) as calls, ThreadPoolExecutor(8) as pool:
+    with RecordedCalls(aws) as calls, ThreadPoolExecutor(8) as pool:
         tasks = [response.task for response in pool.map(stub.GetTask, map(request, names))]
     assert [task.name for task in tasks] == names
     assert all(task.display_name and task.native_state for task in tasks)
@@ -53,21 +53,21 @@ def test_one_list_serves_all_callers_with_tasks_of_a_run(aws: Emulator, stub: St
 
 
 def test_view_full_reads_the_task_itself(aws: Emulator, stub: Stub) -> None:
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         assert not stub.GetTask(request(FAILED_RUN_TASK)).task.failure_reason
         for view in (FULL, task_pb2.TASK_VIEW_UNSPECIFIED):
             full = task_service_pb2.GetTaskRequest(name=FAILED_RUN_TASK, view=view)
             assert stub.GetTask(full).task.failure_reason
     assert calls.counts == {"ListRunTasks": 1, "GetRunTask": 1}
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         assert stub.GetTask(request(FAILED_RUN_TASK)).task.failure_reason
     assert not calls.counts, "a cached complete response serves both views"
 
 
 def test_task_that_the_list_lacks_is_read_itself(aws: Emulator, stub: Stub) -> None:
     name = f"{run_name(aws.runs.add(3))}/tasks/404"
-    with Calls(aws) as calls:
-        error = refusal(stub.GetTask, request(name))
+    with RecordedCalls(aws) as calls:
+        error = error_of(stub.GetTask, request(name))
     assert (error.code, error.metadata["operation"]) == (grpc.StatusCode.NOT_FOUND, "GetRunTask")
     assert calls.counts == {"ListRunTasks": 1, "GetRunTask": 1}
 
@@ -80,8 +80,8 @@ def test_refused_list_falls_back_to_the_task(aws: Emulator, stub: Stub, code: st
 
 def test_failed_list_is_the_error_of_the_task(aws: Emulator, stub: Stub) -> None:
     aws.fail("omics", "ListRunTasks", "ThrottlingException")
-    with Calls(aws) as calls:
-        error = refusal(stub.GetTask, request(FAILED_RUN_TASK))
+    with RecordedCalls(aws) as calls:
+        error = error_of(stub.GetTask, request(FAILED_RUN_TASK))
     assert (error.code, error.metadata["operation"]) == (
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "ListRunTasks",
@@ -92,17 +92,17 @@ def test_failed_list_is_the_error_of_the_task(aws: Emulator, stub: Stub) -> None
 def test_long_list_is_not_read_again_for_one_task(aws: Emulator, stub: Stub) -> None:
     run = aws.runs.add(250)
     last = request(run_task_name(run, 249), max_age=Duration())
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         stub.GetTask(last)
     assert calls.counts == {"ListRunTasks": 3}
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         stub.GetTask(last)
     assert calls.counts == {"GetRunTask": 1}
 
 
 def test_deadline_tasks_are_the_same_in_both_views(aws: Emulator, stub: Stub) -> None:
     name = task_name(aws.jobs.add((1,)), 0)
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         basic = stub.GetTask(request(name))
         full = stub.GetTask(task_service_pb2.GetTaskRequest(name=name, view=FULL))
     assert basic == full
@@ -111,7 +111,7 @@ def test_deadline_tasks_are_the_same_in_both_views(aws: Emulator, stub: Stub) ->
 
 def test_unknown_view_is_refused(stub: Stub) -> None:
     invalid = task_service_pb2.GetTaskRequest(name=FAILED_RUN_TASK, view=cast("Any", 7))
-    error = refusal(stub.GetTask, invalid)
+    error = error_of(stub.GetTask, invalid)
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     assert [violation.field for violation in error.violations] == ["view"]
 

@@ -16,8 +16,8 @@ from taskgate_emulator.control import AddedJob
 from taskgate_emulator.deadline.tasks import TASK
 from taskgate_server.config import Settings
 from taskgate_server.tasks.response_size import fit_results
-from tests.conftest import running_server, settings_for
-from tests.support.tasks import step_name, task_name
+from tests.support.running_server import running_server, settings_for
+from tests.support.task_service import step_name, task_name
 
 TASKS = 500
 PARAMETERS = {f"Param{number:02}": {"string": "x" * 1000} for number in range(16)}

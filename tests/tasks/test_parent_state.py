@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 
 from taskgate.v1 import task_pb2
-from taskgate_client import watched
+from taskgate_client import events
 from taskgate_server.aws import model
 from taskgate_server.services.deadline import parents
 from taskgate_server.services.deadline.tasks import JOBS, STEPS
@@ -59,7 +59,7 @@ def test_the_contract_the_server_and_the_client_agree_on_what_is_settled() -> No
     [sentence] = re.findall(r"// ([A-Z, ]+ and [A-Z]+) are settled", comment)
     documented = set(re.findall(r"[A-Z]{2,}", sentence))
     assert {words(state) for state in states.SETTLED} == documented
-    assert watched.SETTLED == states.SETTLED
+    assert events.SETTLED_STATES == states.SETTLED
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.operation))

@@ -11,13 +11,13 @@ import pytest
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.seeds import ids as seed
-from tests.support.tasks import (
-    Calls,
+from tests.support.aws_requests import RecordedCalls
+from tests.support.call_errors import error_of
+from tests.support.task_service import (
     Stub,
     every_task,
     job_name,
     queue_name,
-    refusal,
     run_name,
     run_task_name,
     step_name,
@@ -81,18 +81,18 @@ def test_summary_equals_the_sum_of_the_list(frozen: Stub, parent: str) -> None:
 def test_job_takes_one_call_and_step_two(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((40, 7))
     aws.jobs.move(job.task(3), "RUNNING")
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         summary = summarize(stub, job_name(job))
     assert calls.counts == {"GetJob": 1}
     assert states(summary) == {"QUEUED": 46, "RUNNING": 1}
     assert dict(summary.counts.native_states) == {"READY": 46, "RUNNING": 1}
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         summary = summarize(stub, step_name(job, 1))
     assert calls.counts == {"GetStep": 1, "GetJob": 1}
     assert states(summary) == {"QUEUED": 7}
     for number in range(7):
         aws.jobs.move(job.task(number, 1), "SUCCEEDED")
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         assert summarize(stub, step_name(job, 1)).counts.settled
     assert calls.counts == {"GetStep": 1}
 
@@ -101,7 +101,7 @@ def test_only_steps_with_failed_tasks_are_searched(aws: Emulator, stub: Stub) ->
     job = aws.jobs.add((150, 250, 90))
     for number in (10, 120):
         aws.jobs.move(job.task(number, 1), "FAILED")
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         summary = summarize(stub, job_name(job))
     assert list(summary.failed_tasks) == [task_name(job, number, 1) for number in (10, 120)]
     assert calls.counts == {"GetJob": 1, "ListSteps": 1, "ListTasks": 2}
@@ -118,7 +118,7 @@ def test_at_most_a_hundred_failed_tasks_are_named(aws: Emulator, stub: Stub) -> 
 def test_search_for_failed_tasks_is_limited(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((2200,))
     aws.jobs.move(job.task(2150), "FAILED")
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         summary = summarize(stub, step_name(job))
     assert states(summary)["FAILED"] == 1
     assert not summary.failed_tasks
@@ -165,7 +165,7 @@ def test_a_run_settles_with_its_tasks_and_itself(aws: Emulator, stub: Stub) -> N
     # Between two tasks of a run all that there are have ended; there may be more.
     assert not summarize(stub, run_name(run)).counts.settled
     aws.runs.move({"id": run.run}, "COMPLETED")
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         summary = summarize(stub, run_name(run))
     assert summary.counts.settled
     assert summary.native_state == "COMPLETED"
@@ -197,11 +197,11 @@ def test_invalid_parents_are_refused(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1,))
     for parent in (queue_name(job), task_name(job, 0), "", "omics/runs/x"):
         request = task_service_pb2.SummarizeTasksRequest(parent=parent)
-        error = refusal(stub.SummarizeTasks, request)
+        error = error_of(stub.SummarizeTasks, request)
         assert error.code is grpc.StatusCode.INVALID_ARGUMENT
         assert [violation.field for violation in error.violations] == ["parent"]
     missing = task_service_pb2.SummarizeTasksRequest(parent="omics/runs/404")
-    assert refusal(stub.SummarizeTasks, missing).code is grpc.StatusCode.NOT_FOUND
+    assert error_of(stub.SummarizeTasks, missing).code is grpc.StatusCode.NOT_FOUND
 
 
 def test_invalid_timestamp_is_an_unreadable_response(aws: Emulator, stub: Stub) -> None:

@@ -15,8 +15,8 @@ from taskgate.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc, task_
 from taskgate_client import CallError
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.conftest import running_server, settings_for
-from tests.emulator.test_faults_served import error_of
+from tests.support.call_errors import error_of
+from tests.support.running_server import running_server, settings_for
 
 JOB = f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
 RENDER = f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks"

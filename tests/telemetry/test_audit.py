@@ -18,8 +18,8 @@ from taskgate_server.auth.actions import action_of
 from taskgate_server.calls import CallContext, Rpc
 from taskgate_server.rpc.handlers import load_contract
 from taskgate_server.services.registry import SERVICES
-from tests.conftest import running_server, settings_for
 from tests.support.calls import make_call
+from tests.support.running_server import running_server, settings_for
 
 NAME = DeadlineTaskName(
     seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, seed.FAILED_TASK_ID

@@ -16,13 +16,11 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.ports import ListenError
 from taskgate_server.upstream.event_queue import Lag
-from tests.conftest import REGION, running_app, settings_for
-from tests.support.scrape import Place, place
+from tests.support.demo_names import RUNNING_NAME
+from tests.support.metered_server import MeteredServer, metered_server
+from tests.support.running_server import REGION, running_app, settings_for
 
-NAME = DeadlineTaskName(
-    seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, seed.RUNNING_TASK_ID
-)
-JOB = str(NAME).partition("/steps/")[0]
+JOB = str(RUNNING_NAME).partition("/steps/")[0]
 PENDING = f"{JOB}/steps/{seed.COMPOSITE_STEP_ID}/tasks/{seed.PENDING_TASK_ID}"
 GET_TASK = "taskgate.v1.TaskService/GetTask"
 WATCH = "taskgate.v1.TaskService/WatchTasks"
@@ -36,22 +34,22 @@ def upstream() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def observed(upstream: Emulator) -> Iterator[Place]:
-    with place(upstream.endpoint_url, default_max_age_seconds=60) as observed:
+def observed(upstream: Emulator) -> Iterator[MeteredServer]:
+    with metered_server(upstream.endpoint_url, default_max_age_seconds=60) as observed:
         yield observed
 
 
 @pytest.fixture
-def caller(observed: Place) -> Iterator[Client]:
+def caller(observed: MeteredServer) -> Iterator[Client]:
     with connect(observed.address) as client:
         yield client
 
 
 def test_rpcs_are_counted_by_method_and_code_with_their_latency(
-    observed: Place, caller: Client
+    observed: MeteredServer, caller: Client
 ) -> None:
     for _ in range(3):
-        caller.get_task(NAME)
+        caller.get_task(RUNNING_NAME)
     with pytest.raises(CallError):
         caller.get_task("omics/nothing")
     assert observed.value("taskgate_rpcs_total", method=GET_TASK, code="OK") == 3
@@ -60,7 +58,7 @@ def test_rpcs_are_counted_by_method_and_code_with_their_latency(
     assert 0 < observed.value("taskgate_rpc_duration_seconds_sum", method=GET_TASK) < 60
 
 
-def test_unknown_methods_share_one_label(observed: Place) -> None:
+def test_unknown_methods_share_one_label(observed: MeteredServer) -> None:
     with grpc.insecure_channel(observed.address) as channel:
         for method in ("/a.B/C", "/a.B/D", "/taskgate.v1.TaskService/Nope"):
             unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
@@ -71,9 +69,9 @@ def test_unknown_methods_share_one_label(observed: Place) -> None:
     assert observed.value("taskgate_rpcs_total", method="unknown", code="UNIMPLEMENTED") == 3
 
 
-def test_aws_calls_and_what_kept_answers_save(observed: Place, caller: Client) -> None:
+def test_aws_calls_and_what_kept_answers_save(observed: MeteredServer, caller: Client) -> None:
     for _ in range(5):
-        caller.get_task(NAME)
+        caller.get_task(RUNNING_NAME)
     asked = {"service": "deadline", "operation": "GetTask"}
     assert observed.value("taskgate_aws_calls_total", **asked, code="OK") == 1
     assert observed.value("taskgate_aws_call_duration_seconds_count", **asked) == 1
@@ -84,7 +82,7 @@ def test_aws_calls_and_what_kept_answers_save(observed: Place, caller: Client) -
     assert 0 < observed.value("taskgate_cache_oldest_seconds", service="deadline") < 60
 
 
-def test_batches_tell_their_size(observed: Place, caller: Client) -> None:
+def test_batches_tell_their_size(observed: MeteredServer, caller: Client) -> None:
     names = [
         DeadlineTaskName(seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, task)
         for task in (seed.RUNNING_TASK_ID, seed.FAILED_TASK_ID)
@@ -104,9 +102,12 @@ def test_throttles_and_retries_are_counted(upstream: Emulator) -> None:
         "max_attempts": 2,
     }
     aws = {"deadline": learned, "omics": learned}
-    with place(upstream.endpoint_url, aws=aws) as observed, connect(observed.address) as caller:
+    with (
+        metered_server(upstream.endpoint_url, aws=aws) as observed,
+        connect(observed.address) as caller,
+    ):
         upstream.fail("deadline", "GetTask", "ThrottlingException")
-        caller.get_task(NAME)
+        caller.get_task(RUNNING_NAME)
         asked = {"service": "deadline", "operation": "GetTask"}
         assert observed.value("taskgate_aws_throttles_total", **asked) == 1
         told = observed.value("taskgate_aws_calls_total", **asked, code="RESOURCE_EXHAUSTED")
@@ -117,7 +118,7 @@ def test_throttles_and_retries_are_counted(upstream: Emulator) -> None:
 
 
 def test_streams_watchers_pollers_and_followers_are_there_while_they_are(
-    observed: Place, caller: Client
+    observed: MeteredServer, caller: Client
 ) -> None:
     stub = caller._tasks
     watch = stub.WatchTasks(task_watch_pb2.WatchTasksRequest(parent=JOB))
@@ -135,8 +136,8 @@ def test_streams_watchers_pollers_and_followers_are_there_while_they_are(
     logs.cancel()
 
 
-def test_health_and_breaker_are_told(observed: Place, caller: Client) -> None:
-    caller.get_task(NAME)
+def test_health_and_breaker_are_told(observed: MeteredServer, caller: Client) -> None:
+    caller.get_task(RUNNING_NAME)
     assert observed.value("taskgate_aws_ready", service="deadline") == 1
     assert observed.value("taskgate_breaker_state", service="deadline", state="closed") == 1
     assert observed.value("taskgate_breaker_state", service="deadline", state="open") == 0
@@ -148,10 +149,10 @@ def test_a_bug_is_counted(upstream: Emulator, monkeypatch: pytest.MonkeyPatch) -
         raise RuntimeError(SECRET)
 
     monkeypatch.setattr("taskgate_server.tasks.reads.Reads.get_task", fails)
-    with place(upstream.endpoint_url) as observed, connect(observed.address) as caller:
+    with metered_server(upstream.endpoint_url) as observed, connect(observed.address) as caller:
         before = observed.value("taskgate_bugs_total")
         with pytest.raises(CallError):
-            caller.get_task(NAME)
+            caller.get_task(RUNNING_NAME)
         assert observed.value("taskgate_bugs_total") == before + 1
         assert observed.value("taskgate_rpcs_total", method=GET_TASK, code="INTERNAL") == 1
 
@@ -160,26 +161,26 @@ def test_refused_callers_are_counted(upstream: Emulator) -> None:
     limits = {"caller_calls_per_second": 0.001, "policy_files": ()}
     phrase = "I understand that anyone on the network can read and make calls"
     more = {**limits, "listen_host": "0.0.0.0", "plaintext_to_everyone": phrase}  # noqa: S104  # a guard
-    with place(upstream.endpoint_url, **more) as observed:
+    with metered_server(upstream.endpoint_url, **more) as observed:
         port = observed.address.rpartition(":")[2]
         with connect(f"127.0.0.1:{port}") as caller:
-            caller.get_task(NAME)
+            caller.get_task(RUNNING_NAME)
             with pytest.raises(CallError):
-                caller.get_task(NAME)
+                caller.get_task(RUNNING_NAME)
         assert observed.value("taskgate_caller_limits_total") >= 1
 
 
-def test_only_metrics_are_there(observed: Place) -> None:
+def test_only_metrics_are_there(observed: MeteredServer) -> None:
     with pytest.raises(urllib.error.HTTPError) as failure:
         urllib.request.urlopen(observed.metrics_url.replace("/metrics", "/"))  # noqa: S310  # our own
     assert failure.value.code == 404
     failure.value.close()
 
 
-def test_no_value_of_a_caller_is_in_a_metric(upstream: Emulator, observed: Place) -> None:
+def test_no_value_of_a_caller_is_in_a_metric(upstream: Emulator, observed: MeteredServer) -> None:
     upstream.respond("deadline", "GetTask", body={"parameters": {"Out": {"path": SECRET}}})
     with connect(observed.address) as caller:
-        caller.get_task(NAME)
+        caller.get_task(RUNNING_NAME)
         with pytest.raises(CallError):
             caller.get_task(f"deadline/{SECRET}")
     text = observed.text()
@@ -199,13 +200,13 @@ def test_without_a_port_nothing_listens(upstream: Emulator) -> None:
     with running_app(settings_for(upstream.endpoint_url)) as (app, address):
         assert app.admin is None
         with connect(str(address)) as caller:
-            assert caller.get_task(NAME).name == str(NAME)
+            assert caller.get_task(RUNNING_NAME).name == str(RUNNING_NAME)
 
 
 def test_an_events_lag_is_from_its_own_time() -> None:
     lag = Lag()
-    lag.note("2023-11-14T22:13:20Z", 1_700_000_003.5)
-    lag.note("2023-11-14T22:13:20Z", 1_699_999_999.0)
+    lag.record("2023-11-14T22:13:20Z", 1_700_000_003.5)
+    lag.record("2023-11-14T22:13:20Z", 1_699_999_999.0)
     for odd in ("", "x", "1", "0001-01-01T00:00:00"):
-        lag.note(odd, 0.0)
+        lag.record(odd, 0.0)
     assert (lag.count, lag.seconds) == (2, 3.5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -15,13 +14,11 @@ import yaml
 
 from taskgate_client import connect
 from taskgate_emulator import Emulator
-from tests.support.scrape import OWN, Place, place
-from tests.telemetry.test_metrics import NAME
+from tests.support.demo_names import RUNNING_NAME
+from tests.support.metered_server import METRIC_PREFIX, MeteredServer, metered_server
+from tests.telemetry.observability_files import ALERTS, DASHBOARD, RULES, expressions
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "deploy/observability/rules.yml"
-DASHBOARD = json.loads((ROOT / "deploy/observability/dashboard.json").read_text())
-ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
 PARTS = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
@@ -58,20 +55,20 @@ def expected(alert: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def observed() -> Iterator[Place]:
-    with Emulator() as aws, place(aws.endpoint_url) as observed:
+def observed() -> Iterator[MeteredServer]:
+    with Emulator() as aws, metered_server(aws.endpoint_url) as observed:
         with connect(observed.address) as caller:
-            caller.get_task(NAME)
+            caller.get_task(RUNNING_NAME)
         yield observed
 
 
 @pytest.fixture(scope="module")
-def types(observed: Place) -> dict[str, str]:
+def types(observed: MeteredServer) -> dict[str, str]:
     """Every metric of our own as Prometheus names it, with its type."""
     return {
         name + ("_total" if family.type == "counter" else ""): family.type
         for name, family in observed.families().items()
-        if name.startswith(OWN) and not name.endswith("_created")
+        if name.startswith(METRIC_PREFIX) and not name.endswith("_created")
     }
 
 
@@ -84,14 +81,9 @@ def test_the_docs_have_every_metric_with_its_type(types: dict[str, str]) -> None
     assert documented() == types
 
 
-def expressions() -> list[str]:
-    targets = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    return [target["expr"] for target in targets] + [alert["expr"] for alert in ALERTS]
-
-
 def test_dashboard_and_alerts_name_metrics_that_there_are(types: dict[str, str]) -> None:
     known = {name + part for name, kind in types.items() for part in PARTS.get(kind, ("",))}
-    named = {name for text in expressions() for name in re.findall(rf"\b{OWN}\w+", text)}
+    named = {name for text in expressions() for name in re.findall(rf"\b{METRIC_PREFIX}\w+", text)}
     assert named <= known
 
 
@@ -140,7 +132,7 @@ if shutil.which("promtool"):  # of the Debian package `prometheus`, which .ci/ru
         file.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "tests": [test]}))
         subprocess.run(["promtool", "test", "rules", file], check=True)
 
-    def test_prometheus_finds_no_fault_with_the_metrics(observed: Place) -> None:
+    def test_prometheus_finds_no_fault_with_the_metrics(observed: MeteredServer) -> None:
         linted = subprocess.run(
             ["promtool", "check", "metrics"],
             input=observed.text(),
@@ -149,4 +141,4 @@ if shutil.which("promtool"):  # of the Debian package `prometheus`, which .ci/ru
             check=False,
         )
         told = (linted.stdout + linted.stderr).splitlines()
-        assert [line for line in told if line.startswith(OWN)] == []
+        assert [line for line in told if line.startswith(METRIC_PREFIX)] == []

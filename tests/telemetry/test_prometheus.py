@@ -21,10 +21,10 @@ import yaml
 
 from taskgate_client import CallError, connect
 from taskgate_emulator import Emulator
-from tests.support.place import until
-from tests.support.scrape import Place, place
-from tests.telemetry.test_metrics import NAME
-from tests.telemetry.test_operations import RULES, expressions
+from tests.support.demo_names import RUNNING_NAME
+from tests.support.metered_server import MeteredServer, metered_server
+from tests.support.polling import becomes_true
+from tests.telemetry.observability_files import RULES, expressions
 
 CALLS = 7
 SCRAPE_SECONDS = 1
@@ -54,7 +54,7 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, observed: Place) -> Iterator[Prometheus]:
+def prometheus(folder: Path, observed: MeteredServer) -> Iterator[Prometheus]:
     target = urllib.parse.urlsplit(observed.metrics_url).netloc
     config = folder / "prometheus.yml"
     job = {"job_name": "taskgate", "static_configs": [{"targets": [target]}]}
@@ -83,15 +83,15 @@ def prometheus(folder: Path, observed: Place) -> Iterator[Prometheus]:
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
-    with Emulator() as aws, place(aws.endpoint_url) as observed:
+    with Emulator() as aws, metered_server(aws.endpoint_url) as observed:
         with connect(observed.address) as caller:
             for _ in range(CALLS):
-                caller.get_task(NAME)
+                caller.get_task(RUNNING_NAME)
             with pytest.raises(CallError) as refused:
                 caller.get_task("omics/runs/1/tasks/2")
             assert refused.value.code is grpc.StatusCode.NOT_FOUND
         with prometheus(folder, observed) as seen:
-            assert until(seen.up, 30), (folder / "log").read_text()
+            assert becomes_true(seen.up, 30), (folder / "log").read_text()
             yield seen
 
 
@@ -120,6 +120,6 @@ if shutil.which("prometheus"):  # which .ci/run installs
             groups: list[dict[str, Any]] = scraped.get("/api/v1/rules")["groups"]
             return [rule for group in groups for rule in group["rules"]]
 
-        assert until(healthy, 30), rules()
+        assert becomes_true(healthy, 30), rules()
         names = [rule["alert"] for rule in yaml.safe_load(RULES.read_text())["groups"][0]["rules"]]
         assert [rule["name"] for rule in rules()] == names

@@ -27,9 +27,9 @@ from taskgate_server.config import Settings, SettingsError
 from taskgate_server.telemetry.sampling import CALLER_TRACES_PER_SECOND, CallerDecisions
 from taskgate_server.telemetry.spans import parse_traceparent
 from taskgate_server.telemetry.traces import Traces
-from tests.conftest import running_server, settings_for
 from tests.support.collector import Collector, collecting
-from tests.support.place import until
+from tests.support.polling import becomes_true
+from tests.support.running_server import running_server, settings_for
 
 SECONDS = 10.0
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -238,7 +238,7 @@ def test_what_pollers_ask_belongs_to_no_watcher(place: Place) -> None:
 def test_the_log_has_the_ids_of_the_trace(place: Place) -> None:
     place.get(*SAMPLED)
     (rpc,) = place.spans(GET)
-    assert until(lambda: GET in place.log.getvalue())  # lines are written some at a time
+    assert becomes_true(lambda: GET in place.log.getvalue())  # lines are written some at a time
     line = json.loads(next(x for x in place.log.getvalue().splitlines() if GET in x))
     assert (line["trace_id"], line["span_id"]) == (TRACE, rpc[0].span_id.hex())
 
@@ -265,7 +265,7 @@ def test_a_collector_that_fails_hurts_nobody_and_is_told_of_once(
     place.collector.status = 500
     for _ in range(3):
         place.get(*SAMPLED)
-    assert until(lambda: "traces are not taken" in caplog.messages)
+    assert becomes_true(lambda: "traces are not taken" in caplog.messages)
     assert caplog.messages.count("traces are not taken") == 1
     assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
 

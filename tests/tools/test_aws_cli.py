@@ -8,7 +8,7 @@ from typing import Any
 
 from taskgate_emulator import ManualClock
 from taskgate_emulator.seeds.ids import FARM_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID, RETRIED_TASK_ID
-from tests.emulator.omics_runs import WDL, zipped
+from tests.support.omics_runs import WDL, zipped
 from tests.tools.conftest import Program
 
 PARAMETERS = {"reads": ["s3://bucket/a", "s3://bucket/b"], "sample": "NA12878"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskgate_emulator import Emulator
-from tests.conftest import running_server, settings_for
+from tests.support.running_server import running_server, settings_for
 from tests.tools.conftest import ENVIRONMENTS
 
 GRPCURL = ENVIRONMENTS / "grpcurl/bin/grpcurl"

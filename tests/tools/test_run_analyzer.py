@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 
 from taskgate_emulator import Emulator, ManualClock
-from tests.emulator.omics_runs import PARAMETERS, run_to_end, start_run, tasks_of
+from tests.support.omics_runs import PARAMETERS, run_to_end, start_run, tasks_of
 from tests.tools.conftest import Program
 
 NAMES = ["BwaMem2-0-0", "BwaMem2-0-1", "DeepVariant", "MultiQC"]

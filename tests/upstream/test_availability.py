@@ -24,7 +24,7 @@ from taskgate_server.upstream.availability import (
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 
 ORIGIN = errors.Origin(service="omics", title=OMICS.title, domain="omics", operation="GetRun")
-RESET = errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "reset")
+RESET = errors.UnreachableError(ORIGIN, "reset")
 
 
 class Service:
@@ -59,7 +59,7 @@ class Service:
 
     def call(self, subject: int = 0, *, fails: bool | None = None) -> None:
         try:
-            with self.breaker.passing("GetRun", {"id": subject}) as sent:
+            with self.breaker.track("GetRun", {"id": subject}) as sent:
                 sent()
                 if self.fails if fails is None else fails:
                     raise RESET
@@ -70,12 +70,12 @@ class Service:
         """Let time pass, and note the changes."""
         for _ in range(round(seconds / TICK_SECONDS)):
             each()
-            before = self.availability.reason is None
+            before = self.availability.not_ready_reason is None
             self.availability.tick()
             for _ in range(5):
                 await asyncio.sleep(0)
             self.now += TICK_SECONDS
-            if (after := self.availability.reason is None) is not before:
+            if (after := self.availability.not_ready_reason is None) is not before:
                 self.changes.append(after)
 
 
@@ -127,7 +127,7 @@ async def test_a_resource_that_fails_on_does_not_delay_the_return() -> None:
 async def test_calls_that_hang_are_probed() -> None:
     service = Service()
     service.fails = True
-    with service.breaker.passing("GetRun", {}) as sent:
+    with service.breaker.track("GetRun", {}) as sent:
         sent()
         await service.run(SUSPICIOUS_SECONDS)
         assert service.probes == 0
@@ -158,7 +158,7 @@ async def test_calls_that_their_callers_give_up_early_are_probed() -> None:
     service.fails = True
 
     def give_up() -> None:
-        with suppress(asyncio.CancelledError), service.breaker.passing("GetRun", {}) as sent:
+        with suppress(asyncio.CancelledError), service.breaker.track("GetRun", {}) as sent:
             sent()
             raise asyncio.CancelledError
 
@@ -179,7 +179,7 @@ async def test_a_service_that_fails_now_and_then_does_not_flap() -> None:
     service.fails = False
     await service.run(MAX_HOLD_SECONDS + RELAPSE_SECONDS, lambda: service.call(1, fails=False))
     assert service.changes[-1]
-    assert service.availability.reason is None
+    assert service.availability.not_ready_reason is None
 
 
 async def test_an_endpoint_without_connections_is_unavailable_until_a_probe_succeeds() -> None:
@@ -187,15 +187,15 @@ async def test_an_endpoint_without_connections_is_unavailable_until_a_probe_succ
     service.connection.is_unreachable, service.connection.unreachable_at = True, service.now
     service.fails = True
     await service.run(1)
-    assert "no connections" in str(service.availability.reason)
+    assert "no connections" in str(service.availability.not_ready_reason)
     service.fails = False
     await service.run(0.5 + HOLD_SECONDS + 2 * TICK_SECONDS)
-    assert service.availability.reason is None
+    assert service.availability.not_ready_reason is None
 
 
 async def test_a_late_response_is_no_sign_of_recovery() -> None:
     service = Service()
-    with service.breaker.passing("GetRun", {"id": 1}) as sent:
+    with service.breaker.track("GetRun", {"id": 1}) as sent:
         sent()
         service.fails = True
         await service.run(3, lambda: service.call(2))

@@ -3,90 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from random import Random
+from contextlib import suppress
 
-import grpc
 import pytest
-from google.rpc import error_details_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.simulation.clock import seeded
 from taskgate_server import errors
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
-from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, Trip, is_outage
-
-ORIGIN = errors.Origin(
-    service="deadline",
-    title="AWS Deadline Cloud",
-    domain="deadline.amazonaws.com",
-    operation="GetTask",
+from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, Thresholds, is_outage
+from tests.upstream.breakers import (
+    ORIGIN,
+    Clock,
+    aws_error,
+    breaker,
+    call,
+    opened,
+    probing,
+    refused,
+    state,
+    unreachable,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Highest(Random):
-    """Jitter at its most."""
-
-    def uniform(self, a: float, b: float) -> float:  # noqa: ARG002  # it is the highest
-        return b
-
-
-def aws_error(code: str, status: int) -> errors.TaskgateError:
-    response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return errors.from_aws(response, ORIGIN)
-
-
-def unreachable() -> errors.TaskgateError:
-    return errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "no route")
-
-
-def breaker(clock: Clock, **trip: float) -> CircuitBreaker:
-    chosen = Trip(**trip)  # type: ignore[arg-type]  # whole numbers where they are to be whole
-    return CircuitBreaker(DEADLINE, chosen, clock=clock, random=Highest())
-
-
-def call(breaker: CircuitBreaker, error: BaseException | None = None) -> None:
-    """One call that ends with the error, which is swallowed, or with success."""
-    with suppress(type(error) if error else ZeroDivisionError), breaker.passing("GetTask"):
-        if error is not None:
-            raise error
-
-
-def refused(breaker: CircuitBreaker) -> float | None:
-    """The seconds that a refusal tells, None when the call passes (as if cancelled)."""
-    ends = (asyncio.CancelledError, errors.TaskgateError)
-    with pytest.raises(ends) as raised, breaker.passing("GetTask"):
-        raise asyncio.CancelledError
-    error = raised.value
-    if not isinstance(error, errors.TaskgateError):
-        return None
-    assert error.code is grpc.StatusCode.UNAVAILABLE
-    assert (error.reason, error.domain) == ("UPSTREAM_CIRCUIT_OPEN", "taskgate")
-    (wait,) = error.details
-    assert isinstance(wait, error_details_pb2.RetryInfo)
-    return float(wait.retry_delay.seconds + wait.retry_delay.nanos / 1e9)
-
-
-def state(breaker: CircuitBreaker) -> State:
-    """Its state, of which mypy does not believe that it stays."""
-    return breaker.state
-
-
-def opened(clock: Clock, **trip: float) -> CircuitBreaker:
-    made = breaker(clock, **trip)
-    while state(made) is State.CLOSED:
-        call(made, unreachable())
-    return made
 
 
 def test_it_opens_after_failures_in_a_row() -> None:
@@ -132,7 +70,7 @@ def test_it_stays_closed_while_most_calls_succeed(failing: float) -> None:
 
 def test_old_failures_do_not_count() -> None:
     clock = Clock()
-    made = breaker(clock, consecutive=1000)
+    made = breaker(clock, consecutive_failures=1000)
     for _ in range(200):
         clock.now += 10
         call(made, unreachable())
@@ -151,8 +89,8 @@ def test_old_failures_do_not_count() -> None:
         (aws_error("ValidationException", 400), False),
         (aws_error("RequestTimeoutException", 408), False),
         (aws_error("ExpiredTokenException", 403), False),
-        (errors.time_limit_exceeded(ORIGIN, 1), False),
-        (errors.internal(), False),
+        (errors.TimeLimitError(ORIGIN, 1), False),
+        (errors.BugError(), False),
     ],
     ids=lambda value: value.reason if isinstance(value, errors.TaskgateError) else "",
 )
@@ -167,23 +105,14 @@ def test_only_outages_open_it(error: errors.TaskgateError, is_one: bool) -> None
 
 
 def test_bugs_and_cancelled_calls_teach_nothing() -> None:
-    made = breaker(Clock(), consecutive=2)
+    made = breaker(Clock(), consecutive_failures=2)
     call(made, unreachable())
     call(made, asyncio.CancelledError())
     call(made, RuntimeError("a bug"))
-    call(made, errors.internal())
+    call(made, errors.BugError())
     assert state(made) is State.CLOSED
     call(made, unreachable())
     assert state(made) is State.OPEN
-
-
-@contextmanager
-def probing(breaker: CircuitBreaker, ends: list[errors.TaskgateError | None]) -> Iterator[None]:
-    """A call under way, that ends as the list says."""
-    with suppress(errors.TaskgateError), breaker.passing("GetTask"):
-        yield
-        if ends and ends[0] is not None:
-            raise ends[0]
 
 
 def test_a_probe_that_succeeds_closes_it() -> None:
@@ -229,7 +158,7 @@ def test_probes_that_fail_make_it_longer_up_to_a_second() -> None:
 
 def test_the_number_of_probes_is_bounded() -> None:
     clock = Clock()
-    made = opened(clock, probes=2)
+    made = opened(clock, max_probes=2)
     clock.now += 1
     with probing(made, [unreachable()]):
         with probing(made, [unreachable()]):
@@ -286,7 +215,7 @@ async def test_changes_can_be_followed() -> None:
     async def follow() -> None:
         count = 0
         while len(seen) < 3:
-            count = await made.changed(count)
+            count = await made.wait_for_change(count)
             seen.append(state(made))
 
     task = asyncio.create_task(follow())
@@ -301,7 +230,7 @@ async def test_changes_can_be_followed() -> None:
         await asyncio.sleep(0)
     await task
     assert seen == [State.OPEN, State.HALF_OPEN, State.CLOSED]
-    assert await made.changed(0) == 3, "what was missed is told at once"
+    assert await made.wait_for_change(0) == 3, "what was missed is told at once"
 
 
 @given(
@@ -315,7 +244,9 @@ def test_it_never_refuses_for_longer_than_the_longest(
     steps: list[tuple[float, str]], seed: int
 ) -> None:
     clock = Clock()
-    made = CircuitBreaker(DEADLINE, Trip(consecutive=2), clock=clock, random=seeded(seed))
+    made = CircuitBreaker(
+        DEADLINE, Thresholds(consecutive_failures=2), clock=clock, random=seeded(seed)
+    )
     ends = {
         "ok": None,
         "fails": unreachable(),

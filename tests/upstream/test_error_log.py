@@ -8,8 +8,8 @@ from typing import Any
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from taskgate_server import errors
+from taskgate_server.upstream.aws_client.call_log import CallLog
 from taskgate_server.upstream.aws_client.failures import from_botocore
-from taskgate_server.upstream.error_log import ErrorLog
 
 ORIGIN = errors.Origin(
     service="deadline",
@@ -27,14 +27,14 @@ class Lines:
     def __init__(self) -> None:
         self.now = 0.0
         self.fields: list[dict[str, Any]] = []
-        self.log = ErrorLog(self._write, lambda: self.now)
+        self.log = CallLog(self._write, lambda: self.now)
 
     def _write(self, message: str, *, extra: dict[str, Any]) -> None:
         assert message == "AWS call failed"
         self.fields.append(extra)
 
     def fail(self, error: Exception) -> None:
-        self.log.failed(from_botocore(error, ORIGIN), error, ORIGIN)
+        self.log.log_error(from_botocore(error, ORIGIN), error, ORIGIN)
 
 
 def client_error(code: str, message: str) -> ClientError:

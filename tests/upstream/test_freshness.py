@@ -16,7 +16,8 @@ from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_client import CallError, connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.conftest import running_server, settings_for
+from tests.support.aws_requests import operations_since
+from tests.support.running_server import running_server, settings_for
 
 IDS = {
     "farm_id": seed.FARM_ID,
@@ -39,42 +40,33 @@ def shared(aws: Emulator) -> Iterator[grpc.Channel]:
         yield channel
 
 
-def asked(aws: Emulator, since: int) -> list[str]:
-    new = aws.request_count - since
-    return [str(request.operation) for request in aws.requests[-new:]] if new else []
-
-
-def count(aws: Emulator) -> int:
-    return aws.request_count
-
-
 def test_equal_reads_reach_aws_once(aws: Emulator, shared: grpc.Channel) -> None:
     stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
-    since = count(aws)
+    since = aws.request_count
     first, second = stub.GetTask(GET), stub.GetTask(GET)
     assert first == second
-    assert asked(aws, since) == ["GetTask"]
+    assert operations_since(aws, since) == ["GetTask"]
 
 
 def test_both_vocabularies_share_an_answer(aws: Emulator, shared: grpc.Channel) -> None:
-    since = count(aws)
+    since = aws.request_count
     native = deadline_pb2_grpc.DeadlineServiceStub(shared).GetTask(GET)
     request = task_service_pb2.GetTaskRequest(name=NAME)
     task = task_service_pb2_grpc.TaskServiceStub(shared).GetTask(request).task
     assert task.deadline == native
-    assert asked(aws, since) == ["GetTask"]
+    assert operations_since(aws, since) == ["GetTask"]
 
 
 def test_max_age_zero_asks_aws(aws: Emulator, shared: grpc.Channel) -> None:
     stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
     tasks = task_service_pb2_grpc.TaskServiceStub(shared)
     stub.GetTask(GET)
-    since = count(aws)
+    since = aws.request_count
     stub.GetTask(GET, metadata=(("taskgate-max-age", "0"),))
     tasks.GetTask(task_service_pb2.GetTaskRequest(name=NAME, max_age=Duration()))
-    assert asked(aws, since) == ["GetTask", "GetTask"]
+    assert operations_since(aws, since) == ["GetTask", "GetTask"]
     stub.GetTask(GET, metadata=(("taskgate-max-age", "59.5"),))
-    assert len(asked(aws, since)) == 2
+    assert len(operations_since(aws, since)) == 2
 
 
 def test_the_caller_learns_when_aws_said_it(shared: grpc.Channel) -> None:
@@ -127,19 +119,19 @@ def test_a_write_is_seen_by_the_next_read(aws: Emulator, shared: grpc.Channel) -
 def test_a_missing_task_is_remembered_too(aws: Emulator, shared: grpc.Channel) -> None:
     stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
     missing = deadline_pb2.GetTaskRequest(task_id="task-" + "0" * 32 + "-0", **IDS)
-    since = count(aws)
+    since = aws.request_count
     for _ in range(2):
         with pytest.raises(grpc.RpcError) as raised:
             stub.GetTask(missing)
         assert raised.value.code() is grpc.StatusCode.NOT_FOUND
-    assert asked(aws, since) == ["GetTask"]
+    assert operations_since(aws, since) == ["GetTask"]
 
 
 def test_reads_of_many_tasks_become_batches(aws: Emulator, shared: grpc.Channel) -> None:
     stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
     prefix = seed.EVERY_PARAMETER_TASK_ID.rpartition("-")[0]
     names = [f"{prefix}-{number}" for number in range(60)]
-    since = count(aws)
+    since = aws.request_count
 
     def read(name: str) -> str:
         request = deadline_pb2.GetTaskRequest(task_id=name, **IDS)
@@ -158,7 +150,7 @@ def test_reads_of_many_tasks_become_batches(aws: Emulator, shared: grpc.Channel)
     there = {name for name in names if name in results}
     assert len(there) == 4, "the step has four tasks"
     assert results == [n if n in there else "StatusCode.NOT_FOUND" for n in names * 2]
-    calls = asked(aws, since)
+    calls = operations_since(aws, since)
     assert "BatchGetTask" in calls
     assert len(calls) < 30
 
@@ -166,8 +158,8 @@ def test_reads_of_many_tasks_become_batches(aws: Emulator, shared: grpc.Channel)
 def test_the_client_says_how_old_its_task_may_be(aws: Emulator) -> None:
     settings = settings_for(aws.endpoint_url, default_max_age_seconds=60)
     with running_server(settings) as address, connect(str(address)) as client:
-        since = count(aws)
+        since = aws.request_count
         first = client.get_task(NAME)
         assert client.get_task(NAME, max_age=30).observe_time == first.observe_time
         assert client.get_task(NAME, max_age=0).observe_time != first.observe_time
-    assert asked(aws, since) == ["GetTask", "GetTask"]
+    assert operations_since(aws, since) == ["GetTask", "GetTask"]

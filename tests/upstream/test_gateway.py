@@ -12,7 +12,8 @@ from grpc import StatusCode
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
-from tests.upstream.test_freshness_at_random import FARM, Aws, settle
+from tests.support.event_loop import settle
+from tests.upstream.versioned_aws import FARM, Aws
 
 
 def ask(gateway: Gateway, *names: str, **more: Any) -> list[asyncio.Task[Any]]:
@@ -87,18 +88,18 @@ async def test_time_is_up_for_one_and_not_for_the_other() -> None:
 async def test_an_answer_is_made_into_bytes_once_and_kept_with_it() -> None:
     aws = Aws()
     gateway = aws.gateway()
-    question = gateway.aws_request("GetTask", {**FARM, "taskId": "t1"})
-    assert gateway.kept(question, 5.0) is None
-    reading = asyncio.create_task(gateway.ask(question, CallOptions(max_age=5.0)))
+    question = gateway.make_request("GetTask", {**FARM, "taskId": "t1"})
+    assert gateway.cached_response(question, 5.0) is None
+    reading = asyncio.create_task(gateway.fetch(question, CallOptions(max_age=5.0)))
     await settle()
     await finish_all(aws, 0.1)
     answer = await reading
     answer.forms["form"] = b"bytes"
-    kept = gateway.kept(question, 5.0)
+    kept = gateway.cached_response(question, 5.0)
     assert kept is not None
     assert kept.forms == {"form": b"bytes"}
     aws.now += 6
-    assert gateway.kept(question, 5.0) is None
+    assert gateway.cached_response(question, 5.0) is None
     await gateway.close()
 
 
@@ -118,14 +119,14 @@ async def test_a_batch_has_equal_parts_for_its_requesters() -> None:
     names = [item["taskId"] for item in batch.params["identifiers"]]
     assert Counter(name[0] for name in names) == {"a": 70, "b": 30}
     assert "a249" in names[:3], "it waits in the line of c, too"
-    assert gateway.batches.waiting() == {"GetTask": 180}
+    assert gateway.batched_reads.waiting() == {"GetTask": 180}
     for task in flood[:200]:
         task.cancel()
     await settle()
-    assert gateway.batches.waiting()["GetTask"] == 49
+    assert gateway.batched_reads.waiting()["GetTask"] == 49
     await finish_all(aws, 0.1)
     await asyncio.gather(*first, *flood[200:], *others, *shared)
-    assert (gateway.batches.waiting(), len(gateway.in_flight_calls)) == ({"GetTask": 0}, 0)
+    assert (gateway.batched_reads.waiting(), len(gateway.in_flight_calls)) == ({"GetTask": 0}, 0)
     await gateway.close()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.aws_client.sender import AwsResponse
-from taskgate_server.upstream.logs import Cursor, Line, Reading, Section, read_last
+from taskgate_server.upstream.logs import Cursor, Line, LogReader, Section, read_last
 from taskgate_server.upstream.options import CallOptions
 
 SECTION = Section(group="g", stream="s")
@@ -68,8 +68,8 @@ class Stream:
         return AwsResponse(value=value, request_id="r", observe_time=0.0)
 
 
-def reading(stream: Stream) -> Reading:
-    return Reading(gateway=cast("Any", stream), options=CallOptions(max_age=0.0))
+def reading(stream: Stream) -> LogReader:
+    return LogReader(gateway=cast("Any", stream), options=CallOptions(max_age=0.0))
 
 
 def made(count: int) -> list[Line]:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import socketserver
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
-from random import Random
 from typing import Any
 
 import grpc
@@ -20,104 +16,19 @@ import pytest
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate_client import CallError
-from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
-from tests.conftest import REGION, running_server, settings_for
+from tests.support.failing_upstream import MISSING, STEP, FailingUpstream, read, task_id
+from tests.support.running_server import REGION, running_server, settings_for
 
 CALLERS = 16
 CALLS = 96
 RECOVERY_SECONDS = 2.0
 HANG_SECONDS = 0.2
-STEP = {
-    "farm_id": seed.FARM_ID,
-    "queue_id": seed.QUEUE_ID,
-    "job_id": seed.JOB_ID,
-    "step_id": seed.RENDER_STEP_ID,
-}
-
-
-NOT_FOUND = "ResourceNotFoundException"
-MISSING = 1_000_000
-"""Tasks with this number or a higher one are not there."""
-
-
-def is_missing(task: str) -> bool:
-    return task.startswith("task-") and int(task.split("-")[1], 16) >= MISSING
-
-
-class Upstream(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Knows every task, and fails as it is told."""
-
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 256
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.fault = ""
-        self.share = 0.0
-        self.random = Random(7)  # noqa: S311  # the same faults each time
-        self.over = threading.Event()
-
-    def fails(self) -> bool:
-        return self.random.random() < self.share
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that the server has closed is no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Upstream
-
-    def do_GET(self) -> None:
-        task = self.path.rpartition("/")[2]
-        if is_missing(task):
-            self._send(404, {"message": "no such task"}, NOT_FOUND)
-        else:
-            self._answer({"taskId": task})
-
-    def do_POST(self) -> None:
-        items = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["identifiers"]
-        told = {"code": NOT_FOUND, "message": "no such task"}
-        self._answer(
-            {
-                "tasks": [item for item in items if not is_missing(item["taskId"])],
-                "errors": [{**item, **told} for item in items if is_missing(item["taskId"])],
-            }
-        )
-
-    def _answer(self, value: dict[str, Any]) -> None:
-        fault = self.server.fault if self.server.fails() else ""
-        if fault == "throttle":
-            self._send(429, {"message": "slow down"}, "ThrottlingException")
-        elif fault == "500":
-            self._send(500, {"message": "oops"}, "InternalServerErrorException")
-        elif fault == "hang":
-            self.server.over.wait(60)
-            self.close_connection = True
-        elif fault == "reset":
-            self.close_connection = True
-        else:
-            self._send(200, value)
-
-    def _send(self, status: int, value: dict[str, Any], error: str = "") -> None:
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("x-amzn-RequestId", "r-1")
-        self.send_header("Content-Length", str(len(body)))
-        if error:
-            self.send_header("x-amzn-ErrorType", error)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as server:
+def upstream() -> Iterator[FailingUpstream]:
+    with FailingUpstream() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
@@ -127,27 +38,12 @@ def upstream() -> Iterator[Upstream]:
 
 
 @contextmanager
-def channel_to(upstream: Upstream, **more: Any) -> Iterator[grpc.Channel]:
+def channel_to(upstream: FailingUpstream, **more: Any) -> Iterator[grpc.Channel]:
     url = f"http://127.0.0.1:{upstream.server_address[1]}"
     aws = AwsSettings(region=REGION, endpoint_url=url, read_timeout_seconds=HANG_SECONDS, **more)
     settings = settings_for(url, aws={"deadline": aws, "omics": aws})
     with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
         yield channel
-
-
-def task_id(number: int) -> str:
-    return f"task-{number:032x}-0"
-
-
-def read(stub: Any, number: int, time_limit: float = 10.0) -> str:
-    """The status of one read; a right answer is `OK`."""
-    request = deadline_pb2.GetTaskRequest(task_id=task_id(number), **STEP)
-    try:
-        answer = stub.GetTask(request, timeout=time_limit)
-    except grpc.RpcError as error:
-        told = CallError.of(error)
-        return f"{told.code.name} {told.reason}"
-    return "OK" if answer.task_id == task_id(number) else "WRONG"
 
 
 def read_many(stub: Any, count: int = CALLS) -> Counter[str]:
@@ -180,7 +76,7 @@ ALLOWED = {
 @pytest.mark.timed
 @pytest.mark.parametrize("share", [0.1, 1.0])
 @pytest.mark.parametrize("fault", ["500", "hang", "reset"])
-def test_an_outage(upstream: Upstream, fault: str, share: float) -> None:
+def test_an_outage(upstream: FailingUpstream, fault: str, share: float) -> None:
     before = server_threads()
     with channel_to(upstream, quotas="off") as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
@@ -207,7 +103,7 @@ THROTTLE_RECOVERY_SECONDS = 8.0
 
 @pytest.mark.timed
 @pytest.mark.parametrize("share", [0.1, 1.0])
-def test_throttles(upstream: Upstream, share: float) -> None:
+def test_throttles(upstream: FailingUpstream, share: float) -> None:
     before = server_threads()
     with channel_to(upstream) as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
@@ -237,7 +133,7 @@ def assert_nothing_left(before: set[threading.Thread]) -> None:
 
 
 @pytest.mark.timed
-def test_a_poisoned_item_is_its_own_callers_alone(upstream: Upstream) -> None:
+def test_a_poisoned_item_is_its_own_callers_alone(upstream: FailingUpstream) -> None:
     with channel_to(upstream, quotas="off") as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
 
@@ -252,7 +148,7 @@ def test_a_poisoned_item_is_its_own_callers_alone(upstream: Upstream) -> None:
 
 
 @pytest.mark.timed
-def test_callers_that_go_do_not_harm_those_that_stay(upstream: Upstream) -> None:
+def test_callers_that_go_do_not_harm_those_that_stay(upstream: FailingUpstream) -> None:
     with channel_to(upstream, quotas="off") as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
         request = deadline_pb2.GetTaskRequest(task_id=task_id(1), **STEP)
@@ -280,7 +176,7 @@ MANY = 10_000
 
 
 @pytest.mark.alone
-def test_ten_thousand_callers_at_once_all_get_an_answer(upstream: Upstream) -> None:
+def test_ten_thousand_callers_at_once_all_get_an_answer(upstream: FailingUpstream) -> None:
     async def run(address: str) -> Counter[str]:
         async with grpc.aio.insecure_channel(address) as channel:
             stub: Any = deadline_pb2_grpc.DeadlineServiceStub(channel)

@@ -15,8 +15,9 @@ from taskgate_client import CallError, Client, OmicsTaskName, connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
-from tests.conftest import REGION, running_server, settings_for
-from tests.emulator.test_faults_served import error_of, refused_endpoint
+from tests.support.call_errors import error_of
+from tests.support.ports import refused_endpoint
+from tests.support.running_server import REGION, running_server, settings_for
 
 TASK = OmicsTaskName(seed.RUN_ID, seed.CPU_TASK_ID)
 
@@ -76,7 +77,7 @@ def test_what_the_quota_has_no_room_for_in_time_is_refused_at_once(aws: Emulator
     with connected(aws.endpoint_url, request_rates={"GetRunTask": 0.1}) as client:
         before = aws.request_count
         client.get_task(TASK)
-        error = error_of(lambda: client.get_task(TASK, time_limit=1.0))
+        error = error_of(lambda: client.get_task(TASK, timeout=1.0))
         assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert (error.reason, error.domain) == ("UPSTREAM_QUOTA", "taskgate")
         assert error.retry_after_seconds is not None

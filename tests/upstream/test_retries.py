@@ -30,7 +30,7 @@ from taskgate_server.upstream.retries import (
     RetryBudget,
     is_retryable,
     is_throttle,
-    told_delay,
+    retry_info_seconds,
 )
 
 ORIGIN = errors.Origin(
@@ -84,7 +84,7 @@ def aws_error(code: str, **members: object) -> errors.TaskgateError:
 
 
 def unreachable() -> errors.TaskgateError:
-    return errors.unavailable(ORIGIN, "UPSTREAM_UNREACHABLE", "no route")
+    return errors.UnreachableError(ORIGIN, "no route")
 
 
 def fault() -> errors.TaskgateError:
@@ -110,7 +110,7 @@ async def test_what_passes_is_tried_again_with_growing_pauses() -> None:
     assert await run(tries, attempts) == "ok"
     assert clock.slept == pytest.approx([0.1, 0.2, 0.4])
     assert attempts.numbers == [1, 2, 3, 4]
-    assert tries.made == 3
+    assert tries.count == 3
 
 
 async def test_pauses_have_a_longest() -> None:
@@ -139,19 +139,13 @@ async def test_pauses_have_a_longest() -> None:
         (aws_error("RangeNotSatisfiableException"), False, False),
         (aws_error("ExpiredTokenException"), False, False),
         (aws_error("SomethingNew"), False, False),
-        (errors.internal(), False, False),
+        (errors.BugError(), False, False),
         (errors.invalid_request({"taskId": "empty"}), False, False),
-        (errors.time_limit_exceeded(ORIGIN, 1), False, False),
-        (errors.unavailable(ORIGIN, "UPSTREAM_CIRCUIT_OPEN", "no"), False, False),
-        (errors.unavailable(ORIGIN, "UPSTREAM_CREDENTIALS", "no"), False, False),
-        (errors.unavailable(ORIGIN, "UPSTREAM_CONFIGURATION", "no"), False, False),
-        (
-            errors.TaskgateError(
-                code=grpc.StatusCode.RESOURCE_EXHAUSTED, message="", reason="UPSTREAM_QUOTA"
-            ),
-            False,
-            False,
-        ),
+        (errors.TimeLimitError(ORIGIN, 1), False, False),
+        (errors.CircuitOpenError(ORIGIN, "no"), False, False),
+        (errors.CredentialsMissingError(ORIGIN, "no"), False, False),
+        (errors.ConfigurationError(ORIGIN, "no"), False, False),
+        (errors.QuotaError(ORIGIN, ""), False, False),
     ],
     ids=lambda value: value.reason if isinstance(value, errors.TaskgateError) else "",
 )
@@ -190,7 +184,7 @@ async def test_an_error_that_is_not_told_is_not_tried_again() -> None:
 
 async def test_what_aws_asks_to_wait_is_a_floor() -> None:
     clock, error = Clock(), aws_error("ThrottlingException", retryAfterSeconds=3)
-    assert told_delay(error) == 3
+    assert retry_info_seconds(error) == 3
     assert await run(retries(clock), Attempts(error, "ok")) == "ok"
     assert clock.slept == pytest.approx([3.1])
 
@@ -227,8 +221,8 @@ async def test_an_outage_does_not_multiply_the_load() -> None:
         clock.now += 0.01
         with pytest.raises(errors.TaskgateError):
             await run(tries, attempts)
-    assert 100 < tries.made <= 20 + 0.1 * 1000 + 10
-    assert len(attempts.numbers) == 1000 + tries.made
+    assert 100 < tries.count <= 20 + 0.1 * 1000 + 10
+    assert len(attempts.numbers) == 1000 + tries.count
 
 
 async def test_a_cancelled_caller_is_not_tried_for_again() -> None:
@@ -245,7 +239,7 @@ async def test_a_cancelled_caller_is_not_tried_for_again() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert attempts.numbers == [1]
-    assert tries.made == 0
+    assert tries.count == 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.booleans()), max_size=200))
@@ -270,13 +264,13 @@ def test_a_pause_is_between_the_floor_and_the_most(number: int, floor: float, se
     assert floor <= pause <= floor + 5
 
 
-def test_told_delay_is_that_of_retry_info() -> None:
+def test_retry_info_seconds_is_that_of_retry_info() -> None:
     wait = error_details_pb2.RetryInfo(retry_delay=errors.to_duration(1.25))
     others = [error_details_pb2.ErrorInfo(), wait]
     make: Callable[..., errors.TaskgateError] = errors.TaskgateError
     error = make(code=grpc.StatusCode.UNAVAILABLE, message="", reason="", details=others)
-    assert told_delay(error) == 1.25
-    assert told_delay(fault()) == 0
+    assert retry_info_seconds(error) == 1.25
+    assert retry_info_seconds(fault()) == 0
 
 
 async def test_a_deadline_that_grows_during_a_try_allows_another_one() -> None:
@@ -307,16 +301,16 @@ class Stages:
     async def attempt(self, _: int) -> None:
         self.breaker.check("GetRun")
         give_up_at = self.clock() + 5
-        requesters = Requesters.sole(Share(Priority.INTERACTIVE, ""), give_up_at)
+        requesters = Requesters.single(Share(Priority.INTERACTIVE, ""), give_up_at)
         permit = await self.limiter.admit("GetRun", requesters)
         try:
-            with self.breaker.passing("GetRun"):
+            with self.breaker.track("GetRun"):
                 await self.send()
         except errors.TaskgateError as error:
             if error.reason == "UPSTREAM_CIRCUIT_OPEN":
-                self.limiter.unused(permit)
+                self.limiter.return_permit(permit)
             raise
-        self.limiter.answered(permit)
+        self.limiter.record_response(permit)
 
     async def send(self) -> None:
         self.sent.append(self.clock())
@@ -356,7 +350,7 @@ def test_what_failed_together_is_one_retry_for_the_budget() -> None:
     busy, throttled = aws_error("InternalServerErrorException"), aws_error("ThrottlingException")
     failed = [(busy, 1), (throttled, 2), (aws_error("AccessDeniedException"), 1), (busy, 3)]
     # Highest jitter after the second try is 0.2 s, on top of the 1 s of a throttle.
-    assert retries.again_together(failed) == [pytest.approx(1.2)] * 2 + [None] * 2
-    assert retries.made == 1
-    assert retries.again_together(failed) == [None] * 4
-    assert retries.again_together([]) == []
+    assert retries.batch_pauses(failed) == [pytest.approx(1.2)] * 2 + [None] * 2
+    assert retries.count == 1
+    assert retries.batch_pauses(failed) == [None] * 4
+    assert retries.batch_pauses([]) == []

@@ -13,8 +13,8 @@ from taskgate_server.upstream.cache import Entry, ResponseCache
 from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls
 from taskgate_server.upstream.options import Priority
 from taskgate_server.upstream.requesters import Share
-from taskgate_server.upstream.resources import compile_resource
-from taskgate_server.upstream.writes import Resource, WriteLog
+from taskgate_server.upstream.resources import Resource, WriteLog, compile_resource
+from tests.support.event_loop import settle
 
 FOREVER = 1e9
 
@@ -44,13 +44,13 @@ def test_a_write_changes_what_is_at_its_path_and_what_holds_it(
     read: str, params: dict[str, str], is_changed: bool
 ) -> None:
     log = WriteLog(FOREVER)
-    log.note(resource_of("deadline", "UpdateTask", **TASK), 5.0)
+    log.record(resource_of("deadline", "UpdateTask", **TASK), 5.0)
     assert (log.latest(resource_of("deadline", read, **params)) == 5.0) is is_changed
 
 
 def test_a_write_changes_what_is_below_it() -> None:
     log = WriteLog(FOREVER)
-    log.note(resource_of("omics", "CancelRun", id="1"), 5.0)
+    log.record(resource_of("omics", "CancelRun", id="1"), 5.0)
     assert log.latest(resource_of("omics", "GetRunTask", id="1", taskId="2")) == 5.0
     assert log.latest(resource_of("omics", "ListRunTasks", id="1")) == 5.0
     assert log.latest(resource_of("omics", "ListRuns")) == 5.0
@@ -59,14 +59,14 @@ def test_a_write_changes_what_is_below_it() -> None:
 
 def test_a_write_to_nothing_in_particular_changes_all() -> None:
     log = WriteLog(FOREVER)
-    log.note(resource_of("deadline", "BatchUpdateTask"), 5.0)
+    log.record(resource_of("deadline", "BatchUpdateTask"), 5.0)
     assert log.latest(resource_of("deadline", "GetTask", **TASK)) == 5.0
 
 
 def test_old_writes_are_forgotten() -> None:
     log = WriteLog(horizon=10)
-    log.note(("a",), 100.0)
-    log.note(("b",), 111.0)
+    log.record(("a",), 100.0)
+    log.record(("b",), 111.0)
     assert log.latest(("a",)) < 0
     assert log.latest(("b",)) == 111.0
 
@@ -79,7 +79,7 @@ def test_the_write_log_agrees_with_the_rule(writes: list[Resource], read: Resour
     log = WriteLog(FOREVER)
     expected = float("-inf")
     for now, path in enumerate(writes):
-        log.note(path, now)
+        log.record(path, now)
         if path[: len(read)] == read or read[: len(path)] == path:
             expected = now
     assert log.latest(read) == expected
@@ -145,7 +145,7 @@ class Calls:
                 self.flights.finish,
             )
             self.flights.start(flight)
-            self.flights.run(flight, asyncio.create_task(self.fly(flight)))
+            self.flights.run(flight, self.fly(flight))
         outcome = await flight.wait(Share(Priority.INTERACTIVE, ""), 100.0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -162,11 +162,6 @@ class Calls:
         except asyncio.CancelledError:
             self.flights.finish(flight)
             raise
-
-
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_equal_questions_share_a_call_that_is_fresh_enough() -> None:

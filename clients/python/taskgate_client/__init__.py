@@ -1,4 +1,4 @@
-"""Taskgate's Python client: `connect` gives a `Client`, errors are `CallError`s, names are typed.
+"""Taskgate's Python client: `connect` returns a `Client`, whose methods raise `CallError`.
 
 from taskgate_client import connect
 
@@ -7,8 +7,8 @@ with connect("127.0.0.1:50051") as client:
     for event in client.watch_tasks("omics/runs/1234567", until_settled=True):
         ...
 
-The names below are imported when they are first used, so that the command line, which is in this
-package, need not load gRPC to show its help.
+The names below are imported at their first use, so that the command line, which is part of this
+package, shows its help without importing gRPC.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
         Resumed,
         Snapshot,
         TaskChange,
+        WatchedTasks,
         WatchEnd,
         WatchEvent,
     )
-    from taskgate_client.following import TaskLog, TaskWatch
     from taskgate_client.listing import TaskListing
     from taskgate_client.names import (
         DeadlineJobName,
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
         parse_task_name,
     )
     from taskgate_client.security import Tls, Token
-    from taskgate_client.streams import Timing
-    from taskgate_client.watched import WatchedTasks
+    from taskgate_client.streams import TaskLog, TaskWatch, Timing
 
 __all__ = [
     "CallError",
@@ -74,7 +73,7 @@ __all__ = [
     "parse_task_name",
 ]
 
-_HOMES = {
+_MODULES = {
     "client": ("Client",),
     "connection": ("connect",),
     "errors": ("CallError", "Violation"),
@@ -86,8 +85,8 @@ _HOMES = {
         "TaskChange",
         "WatchEnd",
         "WatchEvent",
+        "WatchedTasks",
     ),
-    "following": ("TaskLog", "TaskWatch"),
     "listing": ("TaskListing",),
     "names": (
         "DeadlineJobName",
@@ -100,15 +99,14 @@ _HOMES = {
         "parse_task_name",
     ),
     "security": ("Tls", "Token"),
-    "streams": ("Timing",),
-    "watched": ("WatchedTasks",),
+    "streams": ("TaskLog", "TaskWatch", "Timing"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value

@@ -1,11 +1,11 @@
-"""The blocking client: one channel, the unified tasks, and the stubs of both AWS services."""
+"""The blocking client: unified tasks, and the stubs of both AWS services."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,58 +19,63 @@ from taskgate.v1 import (
     task_update_pb2,
     task_watch_pb2,
 )
-from taskgate_client import following, requests
-from taskgate_client.errors import CallError, errors_told
-from taskgate_client.following import TaskLog, TaskWatch
+from taskgate_client import requests
+from taskgate_client.channels import DEFAULT_TIMEOUT_SECONDS, StubChannel
+from taskgate_client.errors import CallError, call_errors
 from taskgate_client.listing import TaskListing
 from taskgate_client.names import ParentName, TaskName
-from taskgate_client.parents import told_to_proxies
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
-from taskgate_client.streams import Timing
-from taskgate_client.time_limits import DEFAULT_TIME_LIMIT_SECONDS, LimitedChannel
-from taskgate_client.waiting import WaitSession
+from taskgate_client.streams import TaskLog, TaskWatch, Timing
+from taskgate_client.wait_session import WaitSession
 
 
 class Client:
-    """A connection to Taskgate. Use it from as many threads as you like; close it in the end.
+    """A connection to Taskgate. It is thread-safe; close it after use.
 
-    `taskgate_client.connect` makes its `channel`; `timing` has clock, sleep and randomness.
+    Args:
+        channel: to the server; `taskgate_client.connect` makes one.
+        timing: the clock, sleep and randomness.
+        target: the AWS account and region to call, by the name that the server gives it.
     """
 
-    def __init__(self, channel: grpc.Channel, timing: Timing | None = None) -> None:
+    def __init__(
+        self, channel: grpc.Channel, timing: Timing | None = None, *, target: str = ""
+    ) -> None:
         self._channel = channel
         self._timing = timing or Timing()
-        self._tasks = task_service_pb2_grpc.TaskServiceStub(told_to_proxies(channel))
-        self._health: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
-        limited: Any = LimitedChannel(channel)
-        self.deadline = deadline_pb2_grpc.DeadlineServiceStub(limited)
-        """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors. Unary calls end
-        after 30 s unless their `timeout` says otherwise."""
-        self.omics = omics_pb2_grpc.OmicsServiceStub(limited)
-        """Every operation of AWS HealthOmics; all else is as of `deadline`."""
+        # The stubs use only the methods of a channel that StubChannel has.
+        tasks = cast(grpc.Channel, StubChannel(channel, target=target, sends_parent=True))
+        others = cast(grpc.Channel, StubChannel(channel, target=target))
+        self._tasks = task_service_pb2_grpc.TaskServiceStub(tasks)
+        self._health: Any = health_pb2_grpc.HealthStub(others)  # its types lack the methods
+        self.deadline = deadline_pb2_grpc.DeadlineServiceStub(others)
+        """Every operation of AWS Deadline Cloud. It raises `grpc.RpcError`, which `CallError.of`
+        converts. Unary calls have a default timeout of 30 s."""
+        self.omics = omics_pb2_grpc.OmicsServiceStub(others)
+        """Every operation of AWS HealthOmics; see `deadline`."""
 
     def get_task(
         self,
         name: str | TaskName,
         *,
         max_age: float | None = None,
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
-        """One task of either AWS service.
+        """Return a task of either AWS service.
 
         Args:
-            name: the task's name, as text or built with `DeadlineTaskName` or `OmicsTaskName`.
-            max_age: seconds that the answer may be old; 0 has AWS asked, None leaves it to the
-                server. `Task.observe_time` tells when AWS gave the answer.
-            time_limit: seconds to wait at most.
+            name: the task's name, as a string or as a `DeadlineTaskName` or `OmicsTaskName`.
+            max_age: maximum age of the response in seconds; 0 always queries AWS, None is the
+                server's default. `Task.observe_time` is when AWS returned the task.
+            timeout: of the call, in seconds.
 
         Raises:
-            CallError: INVALID_ARGUMENT, NOT_FOUND, or whatever went wrong.
+            CallError: the call failed, such as with INVALID_ARGUMENT or NOT_FOUND.
         """
-        with errors_told():
+        with call_errors():
             request = requests.get_task(name, max_age)
-            return self._tasks.GetTask(request, timeout=time_limit).task
+            return self._tasks.GetTask(request, timeout=timeout).task
 
     def batch_get_tasks(
         self,
@@ -78,29 +83,29 @@ class Client:
         *,
         view: View = task_pb2.TASK_VIEW_UNSPECIFIED,
         max_age: float | None = None,
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> list[task_pb2.Task | CallError]:
-        """Any number of tasks of both AWS services.
+        """Return any number of tasks of both AWS services.
 
         Args:
-            names: the tasks' names; one may be there more than once.
-            view: how much to tell of each; unspecified is FULL.
-            max_age: as of `get_task`.
-            time_limit: seconds for each thousand names.
+            names: the names of the tasks; a name may occur more than once.
+            view: the fields of each task; unspecified is FULL.
+            max_age: see `get_task`.
+            timeout: of each call, in seconds; a call requests up to 1,000 tasks.
 
         Returns:
-            For each name, in their order, the task, or the error that `get_task` would have raised.
+            For each name, in order, the task, or the error that `get_task` would raise.
 
         Raises:
-            CallError: none of them could be had.
+            CallError: a call failed as a whole.
         """
         results: list[task_pb2.Task | CallError] = []
         for request in requests.batch_get_tasks(names, view, max_age):
-            with errors_told():
-                answer = self._tasks.BatchGetTasks(request, timeout=time_limit)
+            with call_errors():
+                response = self._tasks.BatchGetTasks(request, timeout=timeout)
             results.extend(
                 CallError.of_status(each.error) if each.HasField("error") else each.task
-                for each in answer.results
+                for each in response.results
             )
         return results
 
@@ -112,122 +117,130 @@ class Client:
         view: View = task_pb2.TASK_VIEW_UNSPECIFIED,
         page_size: int = 0,
         max_age: float | None = None,
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> TaskListing:
-        """The tasks of a queue, a job, a step or a run; asks for page after page by itself.
+        """List the tasks of a queue, job, step or run.
 
         Args:
-            parent: its name, as text or built with `DeadlineJobName` and its like.
-            filter: which tasks, such as `state = FAILED`; docs/filters.md has the grammar.
-            view: how much to tell of each; unspecified is BASIC.
-            page_size: how many to ask for at once; 0 leaves it to the server.
-            max_age: as of `get_task`, for each page.
-            time_limit: seconds for each page.
+            parent: its name, as a string or as a `DeadlineJobName` or similar.
+            filter: an expression such as `state = FAILED`; docs/filters.md has the grammar.
+            view: the fields of each task; unspecified is BASIC.
+            page_size: tasks per call; 0 is the server's default.
+            max_age: of each page; see `get_task`.
+            timeout: of the call for each page, in seconds.
 
         Returns:
-            An iterator over the tasks, which raises CallError as `get_task` does.
+            An iterator over the tasks, which fetches pages as needed. It raises CallError.
         """
         request = requests.list_tasks(
             parent, filter=filter, view=view, page_size=page_size, max_age=max_age
         )
-        ask = partial(self._tasks.ListTasks, timeout=time_limit)
-        return TaskListing(request, ask)
+        return TaskListing(request, partial(self._tasks.ListTasks, timeout=timeout))
 
     def summarize_tasks(
         self,
         parent: str | ParentName,
         *,
         max_age: float | None = None,
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_service_pb2.SummarizeTasksResponse:
-        """How many tasks of a job, a step or a run are in which state.
-
-        `parent_status` of the response has the state of the job, step or run itself, and the reason
-        if it failed.
+        """Count the tasks of a job, step or run by state.
 
         Args:
             parent: its name.
-            max_age: as of `get_task`.
-            time_limit: seconds to wait at most.
+            max_age: see `get_task`.
+            timeout: of the call, in seconds.
+
+        Returns:
+            The counts, and in `parent_status` the state of the job, step or run itself, with the
+            reason if it failed.
 
         Raises:
-            CallError: INVALID_ARGUMENT, NOT_FOUND, or whatever went wrong.
+            CallError: the call failed, such as with INVALID_ARGUMENT or NOT_FOUND.
         """
         request = task_service_pb2.SummarizeTasksRequest(
             parent=str(parent), max_age=requests.duration(max_age)
         )
-        with errors_told():
-            return self._tasks.SummarizeTasks(request, timeout=time_limit)
+        with call_errors():
+            return self._tasks.SummarizeTasks(request, timeout=timeout)
 
     def watch_tasks(
         self,
-        watched: str | ParentName | Iterable[str | TaskName],
+        parent_or_names: str | ParentName | Iterable[str | TaskName],
         *,
         until_settled: bool = False,
         view: View = task_pb2.TASK_VIEW_UNSPECIFIED,
         heartbeat_interval: float | None = None,
-        time_limit: float | None = None,
+        timeout: float | None = None,
     ) -> TaskWatch:
-        """The tasks of a parent, or those named, and every change of them.
+        """Watch tasks: a snapshot first, then every change.
 
-        When the connection breaks, the server is started anew, or nothing is heard for three
-        heartbeats, the watch goes on by itself where it was: a `Reconnecting` tells of it, then
-        `Resumed`, or a new `Snapshot`.
+        When the connection breaks, the server restarts, or three heartbeats are missed, the client
+        reconnects and resumes the watch: after a `Reconnecting` comes `Resumed`, or another
+        `Snapshot`.
 
         Args:
-            watched: the name of a job, a step or a run, or the names of tasks.
-            until_settled: whether to end when nothing changes until a caller acts: the parent has
-                ended, and every task has settled or can never settle. The `WatchEnd` has the state
-                of the parent itself.
-            view: how much to tell of each; unspecified is BASIC.
-            heartbeat_interval: seconds from 1 to 60; 10 if None.
-            time_limit: seconds for all of it; None for no limit.
+            parent_or_names: the name of a job, step or run, or the names of tasks.
+            until_settled: end when nothing changes until a caller acts: the parent has ended, and
+                every task has settled or can never settle.
+            view: the fields of each task; unspecified is BASIC.
+            heartbeat_interval: seconds, from 1 to 60; None for the default of 10.
+            timeout: seconds for the whole watch; None for no limit.
 
         Returns:
-            An iterator over events: a `Snapshot` first, then `TaskChange`s and others. Close it, or
-            use it in a `with`, to end the watch. It raises CallError when the server was not
-            reached at all, has not been for minutes, or refuses, and when the time is up.
+            An iterator over `WatchEvent`s. Close it, or use it in a `with`, to end the watch. It
+            raises CallError if the server refuses the call, is unreachable at the first attempt or
+            for several minutes, and DEADLINE_EXCEEDED after the timeout.
         """
         request = requests.watch_tasks(
-            watched,
+            parent_or_names,
             view=view,
             until_settled=until_settled,
             heartbeat_interval=heartbeat_interval,
         )
-        return TaskWatch(self._tasks, request, self._timing, time_limit)
+        return TaskWatch(self._tasks.WatchTasks, request, self._timing, timeout)
 
     def wait_task(
         self,
         name: str | TaskName,
         states: Iterable[State] = (),
         *,
-        time_limit: float | None = None,
+        timeout: float | None = None,
     ) -> task_watch_pb2.WaitTaskResponse:
-        """Waits until a task is in one of the states, or has settled.
+        """Wait until a task is in one of the states, or has settled.
 
-        Asks again as often as it takes, also across restarts of the server.
+        The client makes as many calls as it takes, also across restarts of the server.
 
         Args:
             name: the task's name.
-            states: those to wait for; empty for the settled ones.
-            time_limit: seconds; None to wait for ever.
+            states: to wait for; empty for the settled states.
+            timeout: seconds; None for no limit.
 
         Returns:
             The task, and `done`: whether it is in one of the states, has settled in another one, or
             can never settle because its run or job has ended, which `parent_status` then describes.
-            Not done: the time is up.
+            False means that the wait timed out.
 
         Raises:
-            CallError: NOT_FOUND, also when the task vanishes while it is waited for, or whatever
-                went wrong; DEADLINE_EXCEEDED when the time is up and the task was never seen.
+            CallError: NOT_FOUND, also if the task is deleted during the wait; DEADLINE_EXCEEDED if
+                the wait timed out without any response; or another error of a call.
         """
         session = WaitSession(
             task_watch_pb2.WaitTaskRequest(name=str(name), states=states),
-            time_limit=time_limit,
+            timeout=timeout,
             now=self._timing.clock(),
             reconnects=Reconnects(self._timing.random),
         )
-        return following.wait(self._tasks, session, self._timing)
+        clock = self._timing.clock
+        while True:
+            request, seconds = session.request(clock())
+            try:
+                pause = session.take(self._tasks.WaitTask(request, timeout=seconds), clock())
+            except grpc.RpcError as error:
+                pause = session.fail(CallError.of(error), clock())
+            if pause is None:
+                return session.last_response()
+            self._timing.sleep(pause)
 
     def cancel_task(
         self,
@@ -235,28 +248,28 @@ class Client:
         *,
         reason: str = "",
         request_id: str = "",
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
-        """Ends a task of Deadline Cloud.
+        """Cancel a task of Deadline Cloud.
 
         Args:
             name: the task's name.
-            reason: why, for the server's log.
-            request_id: makes it safe to call again with the same one: AWS acts once.
-            time_limit: seconds to wait at most.
+            reason: for the server's log.
+            request_id: makes the call idempotent: AWS acts once on calls with the same id.
+            timeout: of the call, in seconds.
 
         Returns:
-            The task; `target_state` tells where it goes while it is on its way.
+            The task; `target_state` is the state that it will have.
 
         Raises:
-            CallError: FAILED_PRECONDITION where the task's state forbids it, and for HealthOmics,
-                which cancels whole runs only.
+            CallError: FAILED_PRECONDITION if the task's state does not allow it, and for
+                HealthOmics, which can only cancel whole runs.
         """
         request = task_update_pb2.CancelTaskRequest(
             name=str(name), request_id=request_id, reason=reason
         )
-        with errors_told():
-            return self._tasks.CancelTask(request, timeout=time_limit).task
+        with call_errors():
+            return self._tasks.CancelTask(request, timeout=timeout).task
 
     def retry_task(
         self,
@@ -264,14 +277,14 @@ class Client:
         *,
         reason: str = "",
         request_id: str = "",
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
-        """Queues a task of Deadline Cloud again; all else is as in `cancel_task`."""
+        """Queue a task of Deadline Cloud again; see `cancel_task`."""
         request = task_update_pb2.RetryTaskRequest(
             name=str(name), request_id=request_id, reason=reason
         )
-        with errors_told():
-            return self._tasks.RetryTask(request, timeout=time_limit).task
+        with call_errors():
+            return self._tasks.RetryTask(request, timeout=timeout).task
 
     def suspend_task(
         self,
@@ -279,14 +292,14 @@ class Client:
         *,
         reason: str = "",
         request_id: str = "",
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
-        """Holds a task of Deadline Cloud; all else is as in `cancel_task`."""
+        """Suspend a task of Deadline Cloud; see `cancel_task`."""
         request = task_update_pb2.SuspendTaskRequest(
             name=str(name), request_id=request_id, reason=reason
         )
-        with errors_told():
-            return self._tasks.SuspendTask(request, timeout=time_limit).task
+        with call_errors():
+            return self._tasks.SuspendTask(request, timeout=timeout).task
 
     def batch_update_tasks(
         self,
@@ -294,28 +307,28 @@ class Client:
         *,
         reason: str = "",
         request_id: str = "",
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> dict[str, CallError | None]:
-        """Cancels, retries and suspends up to 1,000 tasks.
+        """Cancel, retry and suspend up to 1,000 tasks.
 
         Args:
-            updates: what to do, by the task's name.
-            reason: as of `cancel_task`, for all of them.
-            request_id: as of `cancel_task`, for all of them.
-            time_limit: seconds to wait at most.
+            updates: the action for each task, by the task's name.
+            reason: for the server's log.
+            request_id: makes the call idempotent; see `cancel_task`.
+            timeout: of the call, in seconds.
 
         Returns:
-            By the task's name, the error that the single method would have raised, or None.
+            By the task's name, the error that the single method would raise, or None.
 
         Raises:
-            CallError: nothing was done.
+            CallError: the call failed as a whole, without any update.
         """
         request = requests.batch_update_tasks(updates, request_id, reason)
-        with errors_told():
-            answer = self._tasks.BatchUpdateTasks(request, timeout=time_limit)
+        with call_errors():
+            response = self._tasks.BatchUpdateTasks(request, timeout=timeout)
         return {
             each.name: CallError.of_status(each.error) if each.HasField("error") else None
-            for each in answer.results
+            for each in response.results
         }
 
     def stream_task_logs(  # noqa: PLR0913  # the request has that many fields; one is required
@@ -328,25 +341,26 @@ class Client:
         tail: int = 0,
         attempt: int | None = None,
         heartbeat_interval: float | None = None,
-        time_limit: float | None = None,
+        timeout: float | None = None,
     ) -> TaskLog:
-        """What a task has written to its log, and with `follow` what it goes on to write.
+        """Read the log of a task.
 
-        Goes on by itself when the connection breaks; no line is told twice.
+        When the connection breaks, the client calls again and continues; it returns no line twice.
 
         Args:
             name: the task's name.
-            follow: whether to continue until the task has settled and all of its log was read.
-            since: only lines of then or later; aware.
-            limit: the most lines to tell; 0 for no limit.
-            tail: only so many of the lines that there are at first; 0 for all.
+            follow: continue until the task has settled and its whole log was read.
+            since: only lines of this time or later; timezone-aware.
+            limit: maximum number of lines; 0 for no limit.
+            tail: start with at most this many of the existing lines; 0 for all of them.
             attempt: which attempt at the task, from 1; None for the latest.
-            heartbeat_interval: with `follow`, seconds from 1 to 60; 10 if None. After three
-                heartbeats that did not come the client calls again.
-            time_limit: seconds for all of it; None for no limit.
+            heartbeat_interval: with `follow`, seconds from 1 to 60; None for the default of 10. The
+                client calls again after three missed heartbeats.
+            timeout: seconds for the whole log; None for no limit.
 
         Returns:
-            An iterator over lines, to be closed like a watch. It raises CallError.
+            An iterator over lines. Close it, or use it in a `with`, to end the call. It raises
+            CallError.
         """
         request = requests.stream_task_logs(
             name,
@@ -357,40 +371,38 @@ class Client:
             attempt=attempt,
             heartbeat_interval=heartbeat_interval,
         )
-        return TaskLog(self._tasks, request, self._timing, time_limit)
+        return TaskLog(self._tasks.StreamTaskLogs, request, self._timing, timeout)
 
     def get_server_info(
-        self, *, time_limit: float = DEFAULT_TIME_LIMIT_SECONDS
+        self, *, timeout: float = DEFAULT_TIMEOUT_SECONDS
     ) -> task_service_pb2.GetServerInfoResponse:
-        """What the server is and which AWS services it can serve now.
+        """Return the server's version, and which AWS services it can call now.
 
         Raises:
-            CallError: the server could not be asked.
+            CallError: the call failed.
         """
-        with errors_told():
+        with call_errors():
             return self._tasks.GetServerInfo(
-                task_service_pb2.GetServerInfoRequest(), timeout=time_limit
+                task_service_pb2.GetServerInfoRequest(), timeout=timeout
             )
 
-    def is_serving(
-        self, service: str = "", *, time_limit: float = DEFAULT_TIME_LIMIT_SECONDS
-    ) -> bool:
-        """Whether a gRPC service of the server, or the server as a whole, can be used now.
+    def is_serving(self, service: str = "", *, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> bool:
+        """Return whether the server, or one of its gRPC services, is serving.
 
         Args:
-            service: full name, such as `taskgate.v1.TaskService`; empty for the whole.
-            time_limit: seconds to wait at most.
+            service: full name, such as `taskgate.v1.TaskService`; empty for the server as a whole.
+            timeout: of the call, in seconds.
 
         Raises:
-            CallError: the server could not be asked, or has no such service.
+            CallError: the call failed, such as with NOT_FOUND for an unknown service.
         """
         request = health_pb2.HealthCheckRequest(service=service)
-        with errors_told():
-            status = self._health.Check(request, timeout=time_limit).status
+        with call_errors():
+            status = self._health.Check(request, timeout=timeout).status
         return bool(status == health_pb2.HealthCheckResponse.SERVING)
 
     def close(self) -> None:
-        """Ends the connection and the calls in flight on it."""
+        """Close the connection and end its calls."""
         self._channel.close()
 
     def __enter__(self) -> Client:

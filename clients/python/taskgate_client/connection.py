@@ -1,4 +1,4 @@
-"""Connecting to a server."""
+"""Connecting a client to a server."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from taskgate_client.client import Client
 from taskgate_client.security import Tls, Token, channel_credentials
 from taskgate_client.service_config import service_config
 from taskgate_client.streams import Timing
-from taskgate_client.targets import SendsTarget
 
 CHANNEL_OPTIONS = (
-    # A thousand tasks, each with AWS's own answer, are more than the 4 MiB that gRPC starts with.
+    # A thousand tasks with AWS's own messages exceed gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-    # gRPC would wait for up to two minutes before it tries to reach a server again.
+    # gRPC waits up to two minutes between attempts to connect by default.
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    # A connection that is gone without a word is noticed while a call waits on it.
+    # Detects a connection that vanished without a TCP reset while a call waits on it.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
@@ -32,20 +31,20 @@ def connect(
     target: str = "",
     balance: bool = False,
 ) -> Client:
-    """A client of the server at `address` (`host:port`), in plaintext unless `tls` is given.
+    """Return a client of the server at `address`, in plaintext unless `tls` is given.
 
-    Nothing is sent until the first call, so a wrong address shows there. Reads that find a
-    connection or a server gone are made again, a few times within a second or two.
+    The client connects with its first call, which fails if the address is wrong. Reads that fail
+    because a connection or server was lost are retried, a few times within a second or two.
 
     Args:
-        address: where to call. Anything that gRPC knows: `dns:///host:port`, `ipv4:host:port,…`.
-        timing: where clock, sleep and chance come from.
+        address: `host:port`, or another form of gRPC: `dns:///host:port`, `ipv4:host:port,…`.
+        timing: the clock, sleep and randomness; for tests.
         tls: how to encrypt the connection; `Tls()` for a server with a public certificate.
-        token: who calls, for a server that wants to know: a token, a `Path` to one, or a function.
-        target: the AWS account and region to call, by the server's name for it.
-        balance: whether to call all the servers at the address in turn, each while it says that it
-            serves. Not for a proxy, which balances itself: it would be left alone when one of the
-            servers behind it stops.
+        token: the caller's bearer token, a `Path` to one, or a function that returns one.
+        target: the AWS account and region to call, by the name that the server gives it.
+        balance: call all servers at the address in turn, as long as their health service reports
+            that they serve. Do not use it with a proxy, which balances the load itself: the client
+            would have no other address to call when one of the servers behind it stops.
 
     Raises:
         ValueError: a token without TLS, or one that cannot be sent.
@@ -58,20 +57,18 @@ def connect(
         if credentials is None
         else grpc.secure_channel(address, credentials, options)
     )
-    if target:
-        channel = grpc.intercept_channel(channel, SendsTarget(target))
-    return Client(channel, timing)
+    return Client(channel, timing, target=target)
 
 
 def channel_options(tls: Tls | None, *, balance: bool) -> list[tuple[str, Any]]:
-    """What gRPC is told of a channel."""
+    """Return gRPC's options for a channel; the arguments are those of `connect`."""
     options: list[tuple[str, Any]] = [
         *CHANNEL_OPTIONS,
         ("grpc.service_config", service_config(balance=balance)),
     ]
     if balance:
-        # gRPC would ask for names at most every 30 s. A rolling update may have been done by then,
-        # and none of the addresses that it knows be one any more.
+        # gRPC's default is to resolve names at most every 30 s. A rolling update may be complete by
+        # then, so that none of the known addresses is valid.
         options.append(("grpc.dns_min_time_between_resolutions_ms", 1_000))
     if tls is not None and tls.server_name:
         options.append(("grpc.ssl_target_name_override", tls.server_name))

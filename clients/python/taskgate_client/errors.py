@@ -1,4 +1,4 @@
-"""A failed call, its details unpacked: the bad fields, how long to wait, which AWS request."""
+"""The error of a failed call, with its details unpacked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.Statu
 
 
 class Violation(NamedTuple):
-    """What is wrong with one field of a request."""
+    """An invalid field of a request."""
 
     field: str
     description: str
@@ -25,98 +25,99 @@ class Violation(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class CallError(Exception):
-    """A call that Taskgate answered with an error, or could not answer."""
+    """A call that failed, on the server or on the way to it."""
 
     code: grpc.StatusCode
     message: str
     reason: str = ""
-    """Such as RESOURCE_NOT_FOUND_EXCEPTION: AWS's error code, or Taskgate's own reason."""
+    """AWS's error code or Taskgate's reason, such as RESOURCE_NOT_FOUND_EXCEPTION."""
     domain: str = ""
-    """Who says so: `deadline.amazonaws.com`, `omics.amazonaws.com` or `taskgate`."""
+    """Origin of the reason: `deadline.amazonaws.com`, `omics.amazonaws.com` or `taskgate`."""
     metadata: dict[str, str] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
-    """Every field of the request that is wrong."""
+    """All invalid fields of the request."""
     retry_after_seconds: float | None = None
-    """How long to wait before trying again, where it is known."""
+    """How long to wait before a retry, if known."""
     resource: tuple[str, str] | None = None
-    """Type and id of the thing that is missing or in conflict."""
+    """Type and id of the resource that is missing or in conflict."""
     quota: str = ""
-    """The id of the AWS quota that was exceeded."""
+    """The id of the exceeded AWS quota."""
     request_id: str = ""
-    """AWS's id of the request if there was one, else Taskgate's id of the call."""
+    """AWS's request id if AWS was called, otherwise Taskgate's id of the call."""
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}"
 
     @classmethod
     def of(cls, error: grpc.RpcError) -> CallError:
-        """What an error of any Taskgate stub says; works for servers of other makes too."""
+        """Convert the error of any gRPC stub, also of other servers than Taskgate."""
         call: Any = error
-        told = cls(code=call.code(), message=call.details() or "")
+        converted = cls(code=call.code(), message=call.details() or "")
         try:
             status: Any = rpc_status.from_call(call)
-        except (DecodeError, ValueError):  # no status at all, or one of another error
+        except (DecodeError, ValueError):  # the status is malformed, or contradicts the code
             status = None
         for packed in status.details if status is not None else ():
-            told._add(packed)
-        return told
+            converted._add(packed)
+        return converted
 
     @classmethod
     def of_status(cls, status: Status) -> CallError:
-        """What an error inside an answer says, such as that of one item of a batch."""
-        told = cls(code=_CODES.get(status.code, grpc.StatusCode.UNKNOWN), message=status.message)
+        """Convert an error within a response, such as that of one item of a batch."""
+        code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+        converted = cls(code=code, message=status.message)
         for packed in status.details:
-            told._add(packed)
-        return told
+            converted._add(packed)
+        return converted
 
     def _add(self, packed: Any) -> None:
-        for kind, take in _DETAILS:
+        for kind, add in _DETAILS:
             if packed.Is(kind.DESCRIPTOR):
                 detail = kind()
-                with suppress(DecodeError):  # it cannot be told, but the others can
+                with suppress(DecodeError):  # a malformed detail must not hide the others
                     packed.Unpack(detail)
-                    take(self, detail)
+                    add(self, detail)
 
 
 @contextmanager
-def errors_told() -> Iterator[None]:
-    """Raises errors of gRPC inside of the `with` as CallErrors."""
+def call_errors() -> Iterator[None]:
+    """Raise errors of gRPC inside the `with` as CallErrors."""
     try:
         yield
     except grpc.RpcError as error:
         raise CallError.of(error) from None
 
 
-def _take_info(error: CallError, detail: Any) -> None:
+def _add_error_info(error: CallError, detail: Any) -> None:
     error.reason, error.domain = detail.reason, detail.domain
     error.metadata = dict(detail.metadata)
 
 
-def _take_request(error: CallError, detail: Any) -> None:
+def _add_request_info(error: CallError, detail: Any) -> None:
     error.request_id = detail.request_id
 
 
-def _take_violations(error: CallError, detail: Any) -> None:
+def _add_bad_request(error: CallError, detail: Any) -> None:
     error.violations = [Violation(each.field, each.description) for each in detail.field_violations]
 
 
-def _take_retry(error: CallError, detail: Any) -> None:
+def _add_retry_info(error: CallError, detail: Any) -> None:
     error.retry_after_seconds = detail.retry_delay.seconds + detail.retry_delay.nanos / 1e9
 
 
-def _take_resource(error: CallError, detail: Any) -> None:
+def _add_resource_info(error: CallError, detail: Any) -> None:
     error.resource = (detail.resource_type, detail.resource_name)
 
 
-def _take_quota(error: CallError, detail: Any) -> None:
+def _add_quota_failure(error: CallError, detail: Any) -> None:
     error.quota = next((each.quota_id for each in detail.violations if each.quota_id), "")
 
 
 _DETAILS: tuple[tuple[type[Message], Any], ...] = (
-    (error_details_pb2.ErrorInfo, _take_info),
-    (error_details_pb2.RequestInfo, _take_request),
-    (error_details_pb2.BadRequest, _take_violations),
-    (error_details_pb2.RetryInfo, _take_retry),
-    (error_details_pb2.ResourceInfo, _take_resource),
-    (error_details_pb2.QuotaFailure, _take_quota),
+    (error_details_pb2.ErrorInfo, _add_error_info),
+    (error_details_pb2.RequestInfo, _add_request_info),
+    (error_details_pb2.BadRequest, _add_bad_request),
+    (error_details_pb2.RetryInfo, _add_retry_info),
+    (error_details_pb2.ResourceInfo, _add_resource_info),
+    (error_details_pb2.QuotaFailure, _add_quota_failure),
 )

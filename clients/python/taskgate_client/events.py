@@ -1,80 +1,135 @@
-"""What a watch tells, as values to match on."""
+"""The events of a watch, to match on, and the tasks that they describe."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_client.errors import CallError
 
+SETTLED_STATES = frozenset(
+    {
+        task_pb2.TASK_STATE_SUCCEEDED,
+        task_pb2.TASK_STATE_FAILED,
+        task_pb2.TASK_STATE_CANCELLED,
+        task_pb2.TASK_STATE_SUSPENDED,
+        task_pb2.TASK_STATE_BLOCKED,
+    }
+)
+"""The states that change only if a caller acts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All the tasks there are. Whatever the watch told before is void."""
+    """All watched tasks. It replaces everything that earlier events reported."""
 
     tasks: tuple[task_pb2.Task, ...]
     reason: task_watch_pb2.SnapshotReason.ValueType
-    """Why there is one: the watch is new, or the server could not go on where it was."""
+    """Why it was sent: the watch is new, or the server could not resume it."""
     observe_time: datetime | None = None
-    """When AWS gave the oldest answer of which the snapshot was made."""
+    """When AWS returned the oldest response that is part of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChange:
-    """A task came, changed or went."""
+    """A task was added, updated or removed."""
 
     task: task_pb2.Task
-    """As it now is; as it last was, if it went."""
+    """The current task; the last known one if it was removed."""
     kind: task_watch_pb2.TaskChangeKind.ValueType
-    """TASK_CHANGE_KIND_ADDED, _UPDATED or _REMOVED, or a number that a newer server knows."""
+    """TASK_CHANGE_KIND_ADDED, _UPDATED or _REMOVED, or a number from a newer server."""
     previous_state: task_pb2.TaskState.ValueType
-    """The state in which the server saw it before; unspecified for one that was added."""
+    """The state before; unspecified for an added task."""
     sequence: int = 0
-    """Grows with each change of the same parent. Gaps mean nothing."""
+    """Increases with each change of the same parent. Gaps have no meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """Nothing has happened for a while."""
+    """There was no other event for a while."""
 
     staleness: float | None = None
-    """Seconds since AWS was last asked successfully about everything that is watched."""
+    """Seconds since AWS last returned the state of everything that is watched."""
     next_poll: float | None = None
-    """Seconds until AWS is asked again, if all goes well."""
+    """Seconds until the next poll of AWS."""
     upstream_error: CallError | None = None
-    """Why AWS could not be asked lately."""
+    """Why the latest poll of AWS failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconnecting:
-    """The server was lost; it is called again after the delay, and the watch goes on."""
+    """The call broke. The client calls again after the delay and resumes the watch."""
 
     error: CallError
     delay: float
     """Seconds."""
     failures: int
-    """How many there have been since the server was last heard, this one included."""
+    """Number of failures since the latest message of the server, with this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The watch goes on where it was: nothing was missed, and no snapshot comes."""
+    """The watch resumed without a snapshot; no change was missed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchEnd:
-    """The last event: the watch has ended by itself."""
+    """The last event: the watch is complete."""
 
     reason: task_watch_pb2.WatchEndReason.ValueType
-    """WATCH_END_REASON_SETTLED or _GONE, or a number that a newer server knows."""
+    """WATCH_END_REASON_SETTLED or _GONE, or a number from a newer server."""
     counts: task_pb2.TaskCounts
-    """The tasks as a whole, at the end."""
+    """The watched tasks by state."""
     parent_status: task_pb2.ParentStatus | None = None
     """The state of the watched parent itself, with the reason if it failed. For a watch of named
-    tasks that of an ended parent whose tasks can never settle; None if there is none, and from an
-    older server."""
+    tasks that of an ended parent whose tasks can never settle. Older servers send none."""
 
 
 WatchEvent: TypeAlias = Snapshot | TaskChange | Heartbeat | Reconnecting | Resumed | WatchEnd
+
+
+@dataclass(slots=True)
+class WatchedTasks:
+    """The current tasks of a watch, updated by its events.
+
+    The cost of a change does not depend on the number of tasks.
+    """
+
+    tasks: dict[str, task_pb2.Task] = field(default_factory=dict)
+    """By name."""
+    by_state: dict[int, dict[str, task_pb2.Task]] = field(default_factory=dict)
+    """By state, then by name. The dict of a state may be empty."""
+
+    def apply(self, event: WatchEvent) -> None:
+        """Update the tasks with an event."""
+        if isinstance(event, Snapshot):
+            self.tasks.clear()
+            self.by_state.clear()
+            for task in event.tasks:
+                self._put(task)
+        elif isinstance(event, TaskChange):
+            self._remove(event.task.name)
+            if event.kind != task_watch_pb2.TASK_CHANGE_KIND_REMOVED:
+                self._put(event.task)
+
+    @property
+    def counts(self) -> Mapping[int, int]:
+        """Number of tasks by state, in the order of TaskState, without zeros."""
+        return {state: len(tasks) for state, tasks in sorted(self.by_state.items()) if tasks}
+
+    @property
+    def settled_count(self) -> int:
+        """Number of settled tasks."""
+        return sum(count for state, count in self.counts.items() if state in SETTLED_STATES)
+
+    def _put(self, task: task_pb2.Task) -> None:
+        self.tasks[task.name] = task
+        self.by_state.setdefault(task.state, {})[task.name] = task
+
+    def _remove(self, name: str) -> None:
+        task = self.tasks.pop(name, None)
+        if task is not None:
+            del self.by_state[task.state][name]

@@ -1,37 +1,34 @@
-"""All tasks of a parent, page after page."""
+"""Iterators over all tasks of a parent, which fetch one page after the other."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from taskgate.v1 import task_pb2, task_service_pb2
-from taskgate_client.errors import errors_told
+from taskgate_client.errors import call_errors
 
-Ask = Callable[[task_service_pb2.ListTasksRequest], task_service_pb2.ListTasksResponse]
+Request = task_service_pb2.ListTasksRequest
+Response = task_service_pb2.ListTasksResponse
 
 
-class Pages:
-    """What has been listed, and what to ask for next. Free of input and output.
+class _Pages:
+    """The tasks that were fetched but not yet returned, and the request for the next page.
 
     Args:
         request: for the first page.
     """
 
-    def __init__(self, request: task_service_pb2.ListTasksRequest) -> None:
-        self._request: task_service_pb2.ListTasksRequest | None = request
+    def __init__(self, request: Request) -> None:
+        self._request: Request | None = request
         self._tasks: deque[task_pb2.Task] = deque()
         self.total_size: int | None = None
-        """How many tasks the parent has, whatever the filter, where AWS tells; known after the
-        first page."""
+        """Number of tasks of the parent, regardless of the filter; None before the first page, and
+        if AWS does not return it."""
         self.incomplete_reason: str | None = None
-        """Why there are tasks that are not listed, once it is known: at the latest at the end."""
+        """Why the listing omits tasks; known at its end at the latest."""
 
-    def _take(
-        self,
-        request: task_service_pb2.ListTasksRequest,
-        page: task_service_pb2.ListTasksResponse,
-    ) -> None:
+    def _add(self, request: Request, page: Response) -> None:
         self._tasks.extend(page.tasks)
         if page.HasField("total_size"):
             self.total_size = page.total_size
@@ -41,28 +38,46 @@ class Pages:
         self._request = request if page.next_page_token else None
 
 
-class TaskListing(Pages, Iterator[task_pb2.Task]):
-    """An iterator over tasks that asks for a page when it has none left.
+class TaskListing(_Pages, Iterator[task_pb2.Task]):
+    """An iterator over the tasks of a parent.
 
     Args:
         request: for the first page.
-        ask: gets a page.
+        fetch: requests a page.
     """
 
-    def __init__(self, request: task_service_pb2.ListTasksRequest, ask: Ask) -> None:
+    def __init__(self, request: Request, fetch: Callable[[Request], Response]) -> None:
         super().__init__(request)
-        self._ask = ask
+        self._fetch = fetch
 
     def __next__(self) -> task_pb2.Task:
-        """The next task.
+        """Return the next task, from the next page if need be.
 
         Raises:
-            CallError: its page could not be had. Asking again asks for the same page.
+            CallError: the page could not be fetched; the next attempt requests it again.
         """
         while not self._tasks:
             if self._request is None:
                 raise StopIteration
-            with errors_told():
-                page = self._ask(self._request)
-            self._take(self._request, page)
+            with call_errors():
+                page = self._fetch(self._request)
+            self._add(self._request, page)
+        return self._tasks.popleft()
+
+
+class AsyncTaskListing(_Pages, AsyncIterator[task_pb2.Task]):
+    """An asynchronous iterator over the tasks of a parent; see `TaskListing`."""
+
+    def __init__(self, request: Request, fetch: Callable[[Request], Awaitable[Response]]) -> None:
+        super().__init__(request)
+        self._fetch = fetch
+
+    async def __anext__(self) -> task_pb2.Task:
+        """Return the next task; see `TaskListing`."""
+        while not self._tasks:
+            if self._request is None:
+                raise StopAsyncIteration
+            with call_errors():
+                page = await self._fetch(self._request)
+            self._add(self._request, page)
         return self._tasks.popleft()

@@ -1,8 +1,9 @@
-"""Names of tasks and of what has them, built from ids and split into them.
+"""Typed names of tasks and of their parents.
 
-A name is one string, and the first thing in it is the AWS service. A task's is
+A name is a string that starts with the AWS service. The name of a task is
 `deadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}/tasks/{task}` or
-`omics/runs/{run}/tasks/{task}`; a parent's is the same, cut after a queue, a job, a step or a run.
+`omics/runs/{run}/tasks/{task}`; the name of a parent is a prefix that ends with a queue, job, step
+or run.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class DeadlineJobName:
 
     @property
     def queue_name(self) -> DeadlineQueueName:
-        """The queue that the job is in."""
+        """The queue of the job."""
         return DeadlineQueueName(self.farm, self.queue)
 
 
@@ -63,7 +64,7 @@ class DeadlineStepName:
 
     @property
     def job_name(self) -> DeadlineJobName:
-        """The job that the step is a part of."""
+        """The job of the step."""
         return DeadlineJobName(self.farm, self.queue, self.job)
 
 
@@ -85,12 +86,12 @@ class DeadlineTaskName:
 
     @property
     def step_name(self) -> DeadlineStepName:
-        """The step that the task is a part of."""
+        """The step of the task."""
         return DeadlineStepName(self.farm, self.queue, self.job, self.step)
 
     @property
     def job_name(self) -> DeadlineJobName:
-        """The job that the task is a part of."""
+        """The job of the task."""
         return self.step_name.job_name
 
 
@@ -122,7 +123,7 @@ class OmicsTaskName:
 
     @property
     def run_name(self) -> OmicsRunName:
-        """The run that the task is a part of."""
+        """The run of the task."""
         return OmicsRunName(self.run)
 
 
@@ -140,7 +141,7 @@ PARENT_NAMES: tuple[type[ParentName], ...] = (
 
 
 def parse_task_name(name: str) -> TaskName:
-    """The ids in a task's name.
+    """Parse the name of a task.
 
     Raises:
         ValueError: the name has neither form, or an id is empty.
@@ -149,29 +150,29 @@ def parse_task_name(name: str) -> TaskName:
 
 
 def parse_parent_name(name: str) -> ParentName:
-    """The ids in the name of a queue, a job, a step or a run.
+    """Parse the name of a queue, job, step or run.
 
     Raises:
         ValueError: the name has none of the forms, or an id is empty.
     """
-    return _parse(name, PARENT_NAMES, "name of a parent")
+    return _parse(name, PARENT_NAMES, "parent name")
 
 
-def _parse(name: str, kinds: Sequence[type[_Name]], what: str) -> _Name:
+def _parse(name: str, kinds: Sequence[type[_Name]], description: str) -> _Name:
     service, *rest = name.split("/")
     collections, ids = tuple(rest[0::2]), rest[1::2]
     for kind in kinds:
-        same_form = service == kind.service and collections == kind.collections
-        if same_form and len(ids) == len(collections) and all(ids):
+        matches = service == kind.service and collections == kind.collections
+        if matches and len(ids) == len(collections) and all(ids):
             return kind(*ids)
     forms = " or ".join(_form(kind) for kind in kinds)
-    raise ValueError(f"{name!r} is no {what}; it must have the form {forms}")
+    raise ValueError(f"{name!r} is not a {description}; the form is {forms}")
 
 
 def _join(service: str, collections: tuple[str, ...], ids: tuple[str, ...]) -> str:
     for collection, each in zip(collections, ids, strict=True):
         if not each or "/" in each:
-            raise ValueError(f"the id {each!r} under {collection} is empty or has a slash")
+            raise ValueError(f"the id {each!r} in {collection} is empty or contains a slash")
     pairs = zip(collections, ids, strict=True)
     return "/".join([service, *(part for pair in pairs for part in pair)])
 

@@ -1,78 +1,42 @@
-"""Which job or run a call is about, told in its metadata for proxies that cannot read messages.
+"""The job or run that a call is about, sent as metadata for proxies, which cannot read messages.
 
-A proxy that hashes it sends all calls about one job to one replica, so that AWS is asked by one
-poller for all who watch it, wherever they connect (docs/kubernetes.md). The server does not read
-it.
+A proxy that hashes it routes all calls about one job to one replica, whose single poller then
+serves all of its watchers (docs/kubernetes.md). The server does not read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Iterable
 
-import grpc
 from google.protobuf.message import Message
 
 PARENT_KEY = "taskgate-parent"
 
-WHOLES = ("jobs", "runs")
-"""What one poller of the server asks for as a whole: steps and tasks are parts of it."""
+POLLED_COLLECTIONS = ("jobs", "runs")
+"""Collections whose members the server polls as a whole, with their steps and tasks."""
 
 
 def parent_of(name: str) -> str:
-    """The job or run in a name of it, of a step or of a task; any other name as it is."""
+    """Return the job or run in the name of a job, run, step or task; any other name unchanged."""
     service, *rest = name.split("/")
     for index, collection in enumerate(rest[::2]):
-        if collection in WHOLES:
+        if collection in POLLED_COLLECTIONS:
             return "/".join([service, *rest[: 2 * index + 2]])
     return name
 
 
 def shared_parent(request: Message) -> str | None:
-    """The one parent of all that a request names; None where there are several, or none."""
+    """Return the parent that all names in a request share; None if there is no such parent."""
     parents = {parent_of(name) for name in _names(request)}
     if len(parents) != 1:
         return None
     parent = parents.pop()
-    # Metadata takes nothing else, and such a name is none: the server says so.
+    # Metadata has to be printable ASCII. No valid name is anything else; the server rejects it.
     return parent if parent and parent.isascii() and parent.isprintable() else None
 
 
-def told_to_proxies(channel: Any) -> grpc.Channel:
-    """A channel for a stub of TaskService whose calls tell their parent.
-
-    No interceptor: gRPC's for asyncio wrap each call in a task of their own.
-
-    Args:
-        channel: a blocking one, or one for asyncio.
-    """
-    return cast(grpc.Channel, _Telling(channel))
-
-
-class _Telling:
-    """Makes the two kinds of call that TaskService has."""
-
-    def __init__(self, channel: Any) -> None:
-        self._channel = channel
-
-    def unary_unary(self, *arguments: Any, **more: Any) -> Callable[..., Any]:
-        return _telling(self._channel.unary_unary(*arguments, **more))
-
-    def unary_stream(self, *arguments: Any, **more: Any) -> Callable[..., Any]:
-        return _telling(self._channel.unary_stream(*arguments, **more))
-
-
-def _telling(call: Callable[..., Any]) -> Callable[..., Any]:
-    def tell(request: Message, timeout: float | None = None) -> Any:
-        parent = shared_parent(request)
-        metadata = None if parent is None else ((PARENT_KEY, parent),)
-        return call(request, timeout=timeout, metadata=metadata)
-
-    return tell
-
-
 def _names(request: Message) -> Iterable[str]:
-    """The names in whichever of the fields the request has."""
+    """Yield the names in whichever of these fields the request has."""
     for field in ("name", "parent"):
         if getattr(request, field, ""):
             yield getattr(request, field)

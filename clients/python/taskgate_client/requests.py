@@ -1,4 +1,4 @@
-"""The requests of TaskService, built from what callers of a Python client give."""
+"""Requests of TaskService, built from the arguments of the Python clients."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ View: TypeAlias = task_pb2.TaskView.ValueType
 Action: TypeAlias = task_update_pb2.TaskAction.ValueType
 
 MAX_NAMES = 1_000
-"""How many tasks one request may name."""
+"""Maximum number of names in a request."""
 
 
 def get_task(name: str | TaskName, max_age: float | None) -> task_service_pb2.GetTaskRequest:
-    """One task."""
+    """Return the request for a task."""
     return task_service_pb2.GetTaskRequest(name=str(name), max_age=duration(max_age))
 
 
 def batch_get_tasks(
     names: Iterable[str | TaskName], view: View, max_age: float | None
 ) -> list[task_service_pb2.BatchGetTasksRequest]:
-    """Any number of tasks, `MAX_NAMES` in each request."""
+    """Return the requests for any number of tasks, with up to `MAX_NAMES` in each."""
     texts = [str(name) for name in names]
     return [
         task_service_pb2.BatchGetTasksRequest(
@@ -51,7 +51,7 @@ def list_tasks(
     page_size: int,
     max_age: float | None,
 ) -> task_service_pb2.ListTasksRequest:
-    """The first page of a parent's tasks."""
+    """Return the request for the first page of a parent's tasks."""
     return task_service_pb2.ListTasksRequest(
         parent=str(parent),
         filter=filter,
@@ -62,34 +62,34 @@ def list_tasks(
 
 
 def watch_tasks(
-    watched: str | ParentName | Iterable[str | TaskName],
+    parent_or_names: str | ParentName | Iterable[str | TaskName],
     *,
     view: View,
     until_settled: bool,
     heartbeat_interval: float | None,
 ) -> task_watch_pb2.WatchTasksRequest:
-    """A parent, or tasks.
+    """Return the request for a watch.
 
     Args:
-        watched: a parent's name, or names of tasks.
-        view: how much to tell of each task.
-        until_settled: whether the watch ends when all have settled.
-        heartbeat_interval: seconds; None leaves it to the server.
+        parent_or_names: the name of a parent, or names of tasks.
+        view: the fields of each task.
+        until_settled: end the watch when all tasks have settled.
+        heartbeat_interval: seconds; None for the server's default.
     """
     request = task_watch_pb2.WatchTasksRequest(
         view=view, until_settled=until_settled, heartbeat_interval=duration(heartbeat_interval)
     )
-    if isinstance(watched, Iterable) and not isinstance(watched, str):
-        request.names.extend(str(name) for name in watched)
+    if isinstance(parent_or_names, Iterable) and not isinstance(parent_or_names, str):
+        request.names.extend(str(name) for name in parent_or_names)
     else:
-        request.parent = str(watched)
+        request.parent = str(parent_or_names)
     return request
 
 
 def batch_update_tasks(
     updates: Mapping[str, Action], request_id: str, reason: str
 ) -> task_update_pb2.BatchUpdateTasksRequest:
-    """What is to become of each of some tasks."""
+    """Return the request for an action on each of several tasks."""
     return task_update_pb2.BatchUpdateTasksRequest(
         updates=[
             task_update_pb2.TaskUpdate(name=name, action=action) for name, action in updates.items()
@@ -109,7 +109,7 @@ def stream_task_logs(  # noqa: PLR0913  # the request has that many fields; one 
     attempt: int | None,
     heartbeat_interval: float | None,
 ) -> task_log_pb2.StreamTaskLogsRequest:
-    """A task's log, or a part of it."""
+    """Return the request for a task's log, or part of it."""
     request = task_log_pb2.StreamTaskLogsRequest(
         name=str(name),
         follow=follow,
@@ -124,7 +124,7 @@ def stream_task_logs(  # noqa: PLR0913  # the request has that many fields; one 
 
 
 def duration(seconds: float | None) -> Duration | None:
-    """Seconds as a message; None stays None, which leaves a field unset."""
+    """Convert seconds to a message; None stays None, which leaves a field unset."""
     if seconds is None:
         return None
     message = Duration()

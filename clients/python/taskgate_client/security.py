@@ -1,4 +1,4 @@
-"""How a client knows the server and says who it is: TLS, client certificates and tokens."""
+"""TLS, client certificates and bearer tokens."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from typing import TypeAlias
 import grpc
 
 Token: TypeAlias = str | Path | Callable[[], str]
-"""A bearer token, a file that has one, or what gives one. The last two are asked for each call."""
+"""A bearer token, a file that contains one, or a function that returns one. The file is read, and
+the function called, for each call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """An encrypted connection. The files are PEM, and are read when the client connects.
+    """Options of an encrypted connection. The files are PEM, and are read by `connect`.
 
     Raises:
         ValueError: a certificate without its key, or a key without its certificate.
     """
 
     ca: Path | str | None = None
-    """Who must have signed the server's certificate; None for the authorities that gRPC brings."""
+    """CA certificates that sign the server's certificate; None for those that gRPC includes."""
     certificate: Path | str | None = None
-    """The client's own certificate, for a server that asks for one (mTLS)."""
+    """The client's certificate, for a server that requires one (mTLS)."""
     key: Path | str | None = None
-    """The key of the client's certificate."""
+    """The private key of the client's certificate."""
     server_name: str | None = None
-    """The name in the server's certificate, where the address has another."""
+    """The name in the server's certificate, if it differs from the address."""
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
-            raise ValueError("a client certificate needs its key, and a key its certificate")
+            raise ValueError("a client certificate and its key have to be given together")
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """What gRPC takes.
+        """Return the credentials for gRPC.
 
         Raises:
             OSError: a file cannot be read.
@@ -48,7 +49,7 @@ class Tls:
 
 
 def channel_credentials(tls: Tls | None, token: Token | None) -> grpc.ChannelCredentials | None:
-    """Both together; None for plaintext.
+    """Return the credentials of a channel; None for plaintext.
 
     Raises:
         ValueError: a token without TLS, or one that cannot be sent.
@@ -56,49 +57,52 @@ def channel_credentials(tls: Tls | None, token: Token | None) -> grpc.ChannelCre
     """
     if tls is None:
         if token is not None:
-            raise ValueError("a token needs TLS: everybody on the way could read it")
+            raise ValueError("a token requires TLS; in plaintext anyone on the network can read it")
         return None
     credentials = tls.credentials()
     if token is None:
         return credentials
     if isinstance(token, str):
-        _sendable(token)
+        _validate(token)
     return grpc.composite_channel_credentials(
-        credentials, grpc.metadata_call_credentials(_Authorizes(token))
+        credentials, grpc.metadata_call_credentials(_BearerToken(token))
     )
 
 
-class _Authorizes(grpc.AuthMetadataPlugin):
-    """Puts the token into each call."""
+class _BearerToken(grpc.AuthMetadataPlugin):
+    """Adds the token to each call."""
 
     def __init__(self, token: Token) -> None:
         self._token = token
 
     def __call__(
         self,
-        context: grpc.AuthMetadataContext,  # noqa: ARG002  # gRPC names it so
+        context: grpc.AuthMetadataContext,  # noqa: ARG002  # gRPC passes it by name
         callback: grpc.AuthMetadataPluginCallback,
     ) -> None:
         try:
-            callback((("authorization", f"Bearer {current(self._token)}"),), None)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the call fails with it
+            callback((("authorization", f"Bearer {current_token(self._token)}"),), None)
+        except Exception as error:  # noqa: BLE001  # the call fails with it, whatever it is
             callback((), error)
 
 
-def current(token: Token) -> str:
-    """What to send now. A file is read again: who rotates it, such as Kubernetes, tells nobody.
+def current_token(token: Token) -> str:
+    """Return the token to send now. A file is read each time, as its token may be rotated.
 
     Raises:
-        ValueError: it cannot be sent.
+        ValueError: the token cannot be sent.
     """
     if isinstance(token, str):
-        return _sendable(token)
-    return _sendable(token.read_text() if isinstance(token, Path) else token())
+        return _validate(token)
+    return _validate(token.read_text() if isinstance(token, Path) else token())
 
 
-def _sendable(token: str) -> str:
-    """The token without space around it. What gRPC says of a bad one has the whole token in it."""
+def _validate(token: str) -> str:
+    """Return the token without surrounding space.
+
+    gRPC would check it, too, but its error message contains the token.
+    """
     text = token.strip()
     if not (text.isascii() and text.isprintable()):
-        raise ValueError("the token has characters that cannot be sent")
+        raise ValueError("the token has characters that cannot be sent; use printable ASCII")
     return text

@@ -1,8 +1,8 @@
-"""How a channel balances and tries again, in the form that gRPC has for it in every language.
+"""The gRPC service config: retries and load balancing of a channel.
 
-`python -m taskgate_client.service_config` writes clients/service-config.json, which the clients of
-all languages share. The forms: https://github.com/grpc/grpc/blob/master/doc/service_config.md
-and gRFC A6 (retries) and A17 (health).
+`python -m taskgate_client.service_config` prints clients/service-config.json, which the clients of
+all languages share. The format: https://github.com/grpc/grpc/blob/master/doc/service_config.md,
+gRFC A6 (retries) and A17 (health checks).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2
 
 READS: Final = ("Get", "List", "Search", "Summarize", "BatchGet")
-"""What the names of RPCs begin with that may be made twice."""
+"""Prefixes of the names of RPCs that are safe to retry."""
 
 RETRY_POLICY: Final = {
     "maxAttempts": 4,
@@ -26,19 +26,19 @@ RETRY_POLICY: Final = {
     "maxBackoff": "1s",
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
-"""For a lost connection or replica. An error that Taskgate itself answers is not tried again: it
-says so to gRPC (`grpc-retry-pushback-ms`), and has tried again what may pass."""
+"""For a lost connection or replica. gRPC does not retry errors that Taskgate itself returns: they
+carry `grpc-retry-pushback-ms`, as the server has already retried transient ones."""
 
 RETRY_THROTTLING: Final = {"maxTokens": 100, "tokenRatio": 0.1}
 
 
 @cache
 def service_config(*, balance: bool) -> str:
-    """The JSON for the channel option `grpc.service_config`.
+    """Return the JSON for the channel option `grpc.service_config`.
 
     Args:
-        balance: whether the channel's address names several servers, to be called in turn, each
-            while it says that it serves.
+        balance: call all servers at the channel's address in turn, as long as they report that they
+            serve.
     """
     config: dict[str, Any] = {
         "methodConfig": [{"name": _reads(), "retryPolicy": RETRY_POLICY}],
@@ -61,5 +61,5 @@ def _reads() -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    whole = json.loads(service_config(balance=True))
-    sys.stdout.write(json.dumps(whole, indent=1) + "\n")
+    config = json.loads(service_config(balance=True))
+    sys.stdout.write(json.dumps(config, indent=1) + "\n")

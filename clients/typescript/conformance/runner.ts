@@ -1,6 +1,6 @@
 /**
- * Does with the TypeScript client what the cases of clients/conformance say; its commands are
- * described in that folder's README.md.
+ * The conformance runner of the TypeScript client. clients/conformance/README.md describes its
+ * protocol.
  */
 
 import { createInterface } from "node:readline";
@@ -35,7 +35,7 @@ interface Command {
   readonly attempt?: number;
   readonly follow?: boolean;
   readonly max_age?: number;
-  readonly time_limit?: number;
+  readonly timeout?: number;
   readonly cancel_after?: number;
   readonly states?: string[];
   readonly request_id?: string;
@@ -61,7 +61,7 @@ function client(): Client {
   return connected;
 }
 
-const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown> = {
+const COMMANDS: Record<string, (command: Command, options: CallOptions) => unknown> = {
   connect: (command) => {
     watch?.close();
     connected?.close();
@@ -128,13 +128,13 @@ const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown>
         action: TaskAction[action],
       })),
     });
-    const told = [...results].map(([name, error]) => [
+    const outcomes = [...results].map(([name, error]) => [
       name,
       error ? { error: values.error(error) } : null,
     ]);
-    return Object.fromEntries(told) as unknown;
+    return Object.fromEntries(outcomes) as unknown;
   },
-  watch: ({ parent, names, until_settled, heartbeat_interval, time_limit }) => {
+  watch: ({ parent, names, until_settled, heartbeat_interval, timeout }) => {
     watch?.close();
     watch = client().watchTasks(
       {
@@ -145,7 +145,7 @@ const DEEDS: Record<string, (command: Command, options: CallOptions) => unknown>
           ? {}
           : { heartbeatInterval: durationFromMs(heartbeat_interval * 1000) }),
       },
-      time_limit === undefined ? {} : { timeoutMs: time_limit * 1000 },
+      timeout === undefined ? {} : { timeoutMs: timeout * 1000 },
     );
     return {};
   },
@@ -208,19 +208,19 @@ function tokenOf(command: Command): Token | undefined {
     return { file };
   }
   if (sequence !== undefined) {
-    const left = [...sequence];
-    return () => (left.length > 1 ? left.shift() : left[0]) ?? "";
+    const tokens = [...sequence];
+    return () => (tokens.length > 1 ? tokens.shift() : tokens[0]) ?? "";
   }
   return token;
 }
 
 async function run(command: Command): Promise<unknown> {
-  const { cancel_after: after, time_limit: limit } = command;
+  const { cancel_after: after, timeout: limit } = command;
   const signal = after === undefined ? undefined : AbortSignal.timeout(after * 1000);
   try {
-    const deed = DEEDS[command.do];
+    const handler = COMMANDS[command.do];
     const timeoutMs = limit === undefined ? undefined : limit * 1000;
-    return { ok: await deed?.(command, { signal, timeoutMs }) };
+    return { ok: await handler?.(command, { signal, timeoutMs }) };
   } catch (error) {
     if (signal?.aborted === true && error === signal.reason) {
       return { cancelled: true };

@@ -1,4 +1,4 @@
-/** What the client gives, as runners tell it. */
+/** Results of the client in the form that runners print. */
 
 import {
   SnapshotReason,
@@ -21,7 +21,7 @@ const KINDS = {
 
 export type Kind = keyof typeof KINDS;
 
-/** So many pieces of a file. */
+/** Yields so many chunks of a file. */
 export function* upload(chunks: number) {
   for (let chunk = 0; chunk < chunks; chunk++) {
     yield {
@@ -79,35 +79,35 @@ export function error(failed: TaskgateError): unknown {
   };
 }
 
-export function event(told: WatchEvent): unknown {
-  switch (told.event) {
+export function event(event: WatchEvent): unknown {
+  switch (event.event) {
     case "snapshot":
       return {
-        event: told.event,
-        reason: word(SnapshotReason, told.reason),
-        tasks: told.tasks.map(task),
+        event: event.event,
+        reason: word(SnapshotReason, event.reason),
+        tasks: event.tasks.map(task),
       };
     case "change":
       return {
-        event: told.event,
-        kind: word(TaskChangeKind, told.kind),
-        task: task(told.task),
-        previous_state: state(told.previousState),
+        event: event.event,
+        kind: word(TaskChangeKind, event.kind),
+        task: task(event.task),
+        previous_state: state(event.previousState),
       };
     case "heartbeat":
       return {
-        event: told.event,
-        upstream_error: told.upstreamError === undefined ? null : error(told.upstreamError),
+        event: event.event,
+        upstream_error: event.upstreamError === undefined ? null : error(event.upstreamError),
       };
     case "reconnecting":
-      return { event: told.event, error: error(told.error), failures: told.failures };
+      return { event: event.event, error: error(event.error), failures: event.failures };
     case "resumed":
-      return { event: told.event };
+      return { event: event.event };
     case "end":
       return {
-        event: told.event,
-        reason: word(WatchEndReason, told.reason),
-        parent: parent(told.parentStatus),
+        event: event.event,
+        reason: word(WatchEndReason, event.reason),
+        parent: parent(event.parentStatus),
       };
   }
 }

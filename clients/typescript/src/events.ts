@@ -1,4 +1,4 @@
-/** What a watch tells, as values to switch on. */
+/** The events of a watch, as a discriminated union. */
 
 import type { TaskgateError } from "./errors.js";
 import type { ParentStatus, Task, TaskCounts, TaskState } from "./gen/taskgate/v1/task_pb.js";
@@ -8,69 +8,69 @@ import type {
   WatchEndReason,
 } from "./gen/taskgate/v1/task_watch_pb.js";
 
-/** All the tasks there are. Whatever the watch told before is void. */
+/** All watched tasks. It replaces everything that earlier events reported. */
 export interface Snapshot {
-  /** Which event it is. */
+  /** The kind of the event. */
   readonly event: "snapshot";
-  /** In the order in which the server told them. */
+  /** In the order of the server. */
   readonly tasks: readonly Task[];
-  /** Why there is one: the watch is new, or the server could not go on where it was. */
+  /** Why it was sent: the watch is new, or the server could not resume it. */
   readonly reason: SnapshotReason;
-  /** When AWS gave the oldest answer of which the snapshot was made. */
+  /** When AWS returned the oldest response that is part of it. */
   readonly observeTime: Date | undefined;
 }
 
-/** A task came, changed or went. */
+/** A task was added, updated or removed. */
 export interface TaskChange {
-  /** Which event it is. */
+  /** The kind of the event. */
   readonly event: "change";
-  /** As it now is; as it last was, if it went. */
+  /** The current task; the last known one if it was removed. */
   readonly task: Task;
-  /** A number that is no member of the enum is one that a newer server knows. */
+  /** A newer server may send a number that is not a member of the enum. */
   readonly kind: TaskChangeKind;
-  /** The state in which the server saw it before; unspecified for one that was added. */
+  /** The state before; unspecified for an added task. */
   readonly previousState: TaskState;
-  /** Grows with each change of the same parent. Gaps mean nothing. */
+  /** Increases with each change of the same parent. Gaps have no meaning. */
   readonly sequence: bigint;
 }
 
-/** Nothing has happened for a while. */
+/** There was no other event for a while. */
 export interface Heartbeat {
-  /** Which event it is. */
+  /** The kind of the event. */
   readonly event: "heartbeat";
-  /** Milliseconds since AWS was last asked successfully about everything that is watched. */
+  /** Milliseconds since AWS last returned the state of everything that is watched. */
   readonly stalenessMs: number | undefined;
-  /** Milliseconds until AWS is asked again, if all goes well. */
+  /** Milliseconds until the next poll of AWS. */
   readonly nextPollMs: number | undefined;
-  /** Why AWS could not be asked lately. */
+  /** Why the latest poll of AWS failed. */
   readonly upstreamError: TaskgateError | undefined;
 }
 
-/** The server was lost; it is called again after the delay, and the watch goes on. */
+/** The call broke. The client calls again after the delay and resumes the watch. */
 export interface Reconnecting {
-  /** Which event it is. */
+  /** The kind of the event. */
   readonly event: "reconnecting";
-  /** How it was lost. */
+  /** The error of the call. */
   readonly error: TaskgateError;
-  /** Milliseconds until it is called again. */
+  /** Milliseconds until the next call. */
   readonly delayMs: number;
-  /** How many there have been since the server was last heard, this one included. */
+  /** Number of failures since the latest message of the server, with this one. */
   readonly failures: number;
 }
 
-/** The watch goes on where it was: nothing was missed, and no snapshot comes. */
+/** The watch resumed without a snapshot; no change was missed. */
 export interface Resumed {
-  /** Which event it is. */
+  /** The kind of the event. */
   readonly event: "resumed";
 }
 
-/** The last event: the watch has ended by itself. */
+/** The last event: the watch is complete. */
 export interface WatchEnd {
-  /** Which event it is. */
+  /** The kind of the event. */
   readonly event: "end";
-  /** Nothing changes until a caller acts, or AWS has no tasks any more; or a newer server's number. */
+  /** SETTLED or GONE, or a number from a newer server. */
   readonly reason: WatchEndReason;
-  /** The tasks as a whole, at the end. */
+  /** The watched tasks by state. */
   readonly counts: TaskCounts | undefined;
   /**
    * The state of the watched parent itself, with the reason if it failed. For a watch of named tasks
@@ -79,5 +79,5 @@ export interface WatchEnd {
   readonly parentStatus: ParentStatus | undefined;
 }
 
-/** What a watch tells. */
+/** An event of a watch. */
 export type WatchEvent = Snapshot | TaskChange | Heartbeat | Reconnecting | Resumed | WatchEnd;

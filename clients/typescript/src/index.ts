@@ -1,22 +1,22 @@
 /**
  * The client of Taskgate, one gRPC service in front of AWS Deadline Cloud and AWS HealthOmics.
  *
- * An enum word or a union member that is newer than this package is data: a number, or a member that
- * is not set, never an exception.
+ * Enum values and union members that are newer than this package are not errors: an enum is a number,
+ * and a union has no case.
  *
  * @packageDocumentation
  */
 
 export { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 
-export { DEFAULT_TIMEOUT_MS } from "./caller.js";
-export type { CallOptions } from "./caller.js";
+export { DEFAULT_TIMEOUT_MS } from "./channel.js";
+export type { CallOptions } from "./channel.js";
 export { Client } from "./client.js";
-export type { Answer, Request, TaskLog, Watch } from "./client.js";
+export type { Request, Response, TaskLog, Watch } from "./client.js";
 export { connect } from "./connect.js";
 export type { ConnectOptions } from "./connect.js";
 export { TaskgateError } from "./errors.js";
-export type { Code, Failure, Violation } from "./errors.js";
+export type { Code, ErrorDetails, Violation } from "./errors.js";
 export type {
   Heartbeat,
   Reconnecting,

@@ -1,4 +1,4 @@
-/** All tasks of a parent, page after page. */
+/** The iterator over all tasks of a parent. */
 
 import { create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -6,33 +6,33 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Task } from "./gen/taskgate/v1/task_pb.js";
 import { ListTasksRequestSchema } from "./gen/taskgate/v1/task_service_pb.js";
 import type { ListTasksRequest, ListTasksResponse } from "./gen/taskgate/v1/task_service_pb.js";
-import { Turns } from "./turns.js";
+import { SerialExecutor } from "./serial_executor.js";
 
-/** Goes through tasks, and asks for a page when it has none left. */
+/** An iterator over tasks, which fetches pages as needed. */
 export class TaskListing implements AsyncIterableIterator<Task> {
-  /** How many tasks the parent has, whatever the filter, where AWS tells; known after a page. */
+  /** Number of tasks of the parent, regardless of the filter; undefined before the first page. */
   totalSize: number | undefined;
-  /** Why there are tasks that are not listed, once it is known: at the latest at the end. */
+  /** Why the listing omits tasks; known at its end at the latest. */
   incompleteReason: string | undefined;
   private request: ListTasksRequest | undefined;
   private tasks: Task[] = [];
-  private readonly turns = new Turns();
+  private readonly executor = new SerialExecutor();
 
   constructor(
     request: MessageInitShape<typeof ListTasksRequestSchema>,
-    private readonly ask: (request: ListTasksRequest) => Promise<ListTasksResponse>,
+    private readonly fetch: (request: ListTasksRequest) => Promise<ListTasksResponse>,
   ) {
     this.request = create(ListTasksRequestSchema, request);
   }
 
-  /** Itself: it can be gone through once. */
+  /** Returns itself: it can be iterated once. */
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  /** The next task. If it rejects, asking again asks for the same page. */
+  /** Returns the next task. After a rejection the next call requests the same page again. */
   next(): Promise<IteratorResult<Task, undefined>> {
-    return this.turns.take(() => this.nextTask());
+    return this.executor.run(() => this.nextTask());
   }
 
   private async nextTask(): Promise<IteratorResult<Task, undefined>> {
@@ -44,11 +44,11 @@ export class TaskListing implements AsyncIterableIterator<Task> {
       if (this.request === undefined) {
         return { done: true, value: undefined };
       }
-      this.take(this.request, await this.ask(this.request));
+      this.add(this.request, await this.fetch(this.request));
     }
   }
 
-  private take(request: ListTasksRequest, page: ListTasksResponse): void {
+  private add(request: ListTasksRequest, page: ListTasksResponse): void {
     this.tasks = page.tasks;
     this.totalSize = page.totalSize ?? this.totalSize;
     this.incompleteReason = page.incompleteReason ?? this.incompleteReason;

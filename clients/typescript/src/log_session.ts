@@ -1,4 +1,4 @@
-/** A task's log across any number of calls. Free of input and output. */
+/** The state of a log that is read over several calls. It does no input or output. */
 
 import { clone, create, equals } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -14,26 +14,26 @@ import type {
 import { silenceLimitMs } from "./watch_session.js";
 
 /**
- * One reading of a log.
+ * Requests for the calls of one log, and the new lines in their responses.
  *
- * A log that is followed goes on with the next attempt when the task is retried. After a break it
- * goes on with the same attempt first, so that no line of it is missed, then with those after it,
- * from the moment of the last line on. CloudWatch Logs tells time to the millisecond only, so the
- * lines of that moment come again; as many as were told are left out.
+ * A followed log continues with the next attempt when the task is retried. After a break the session
+ * first reads the rest of the interrupted attempt, so that it misses no line, and then later
+ * attempts. It requests the lines since the time of the last one. As CloudWatch Logs has a resolution
+ * of one millisecond, lines of that time come again; the session skips as many as it has returned.
  */
 export class LogSession {
-  /** Whether all has been told. */
+  /** Whether all lines were returned. */
   finished = false;
-  /** Where the log is, once the server has said so; another one with each attempt. */
+  /** Where the log is, once the server has sent it; changes with each attempt. */
   source: LogSource | undefined;
   private readonly request: StreamTaskLogsRequest;
   private last: LogLine | undefined;
-  private told = 0;
-  private toldAtLast = 0;
+  private returned = 0;
+  private returnedAtLastTime = 0;
   private skip = 0;
-  private sameAttempt = true;
-  private goesOn = false;
-  /** Whether the present call has had any: older servers send none. */
+  private resumeAttempt = true;
+  private laterAttemptsFollow = false;
+  /** Whether the current call has sent one; older servers send none. */
   private hasHeartbeats = false;
 
   constructor(request: MessageInitShape<typeof StreamTaskLogsRequestSchema>) {
@@ -41,76 +41,76 @@ export class LogSession {
   }
 
   /**
-   * Milliseconds without any message that mean that the connection is dead. A log may be silent for
-   * as long as its task computes, unless the server sends heartbeats.
+   * Milliseconds without a message after which the connection counts as dead. Without heartbeats a
+   * log may be silent for as long as its task computes.
    */
   get silenceMs(): number | undefined {
     return this.hasHeartbeats ? silenceLimitMs(this.request.heartbeatInterval) : undefined;
   }
 
-  /** What to send for the next call. */
+  /** Returns the request for the next call. */
   next(): StreamTaskLogsRequest {
     const request = clone(StreamTaskLogsRequestSchema, this.request);
     const anyAttempt = request.follow && request.attempt === undefined;
-    if (this.sameAttempt && this.source !== undefined && this.source.attempt !== 0) {
-      request.attempt = this.source.attempt; // a retry meanwhile is another log
-      this.goesOn = anyAttempt;
+    if (this.resumeAttempt && this.source !== undefined && this.source.attempt !== 0) {
+      request.attempt = this.source.attempt; // after a retry the latest would be another log
+      this.laterAttemptsFollow = anyAttempt;
     }
-    this.sameAttempt = true;
+    this.resumeAttempt = true;
     if (this.last?.time !== undefined) {
       request.since = this.last.time;
       request.tail = 0;
       if (request.limit !== 0) {
-        request.limit += this.toldAtLast - this.told;
+        request.limit += this.returnedAtLastTime - this.returned;
       }
     }
-    this.skip = this.toldAtLast;
+    this.skip = this.returnedAtLastTime;
     this.hasHeartbeats = false;
     return request;
   }
 
-  /** The new lines in one message of the server. */
+  /** Returns the new lines in a response. */
   take({ part }: StreamTaskLogsResponse): LogLine[] {
     if (part.case === "source") {
-      this.begin(part.value);
+      this.setSource(part.value);
     }
     this.hasHeartbeats ||= part.case === "heartbeat";
     const lines: LogLine[] = [];
     for (const line of part.case === "lines" ? part.value.lines : []) {
       if (!this.finished && this.isNew(line)) {
         lines.push(line);
-        this.finished = this.told === this.request.limit; // 0 is none, and never reached
+        this.finished = this.returned === this.request.limit; // 0 for none: never equal
       }
     }
     return lines;
   }
 
-  /** The server has closed the call: the log is at its end, or an attempt's after a break. */
+  /** Handles the end of a call: of the whole log, or of an attempt that was resumed. */
   end(): void {
-    this.finished ||= !this.goesOn;
-    this.goesOn = this.sameAttempt = false;
+    this.finished ||= !this.laterAttemptsFollow;
+    this.laterAttemptsFollow = this.resumeAttempt = false;
   }
 
-  /** Another attempt's lines are none of those that were told. */
-  private begin(source: LogSource): void {
+  /** Sets the source; with another attempt there are no repeated lines to skip. */
+  private setSource(source: LogSource): void {
     if (this.source !== undefined && source.attempt !== this.source.attempt) {
       this.last = undefined;
-      this.toldAtLast = this.skip = 0;
+      this.returnedAtLastTime = this.skip = 0;
     }
     this.source = source;
   }
 
   private isNew(line: LogLine): boolean {
     const before = this.last?.time;
-    const sameMoment =
+    const sameTime =
       before !== undefined && line.time !== undefined && equals(TimestampSchema, line.time, before);
-    if (sameMoment && this.skip > 0) {
+    if (sameTime && this.skip > 0) {
       this.skip -= 1;
       return false;
     }
     this.skip = 0;
-    this.toldAtLast = sameMoment ? this.toldAtLast + 1 : 1;
-    this.told += 1;
+    this.returnedAtLastTime = sameTime ? this.returnedAtLastTime + 1 : 1;
+    this.returned += 1;
     this.last = line;
     return true;
   }

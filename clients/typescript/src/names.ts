@@ -1,8 +1,9 @@
 /**
- * Names of tasks and of what has them, built from ids and split into them.
+ * Typed names of tasks and of their parents.
  *
- * A task's is `deadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}/tasks/{task}` or
- * `omics/runs/{run}/tasks/{task}`; a parent's is the same, cut after a queue, a job, a step or a run.
+ * The name of a task is `deadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}/tasks/{task}` or
+ * `omics/runs/{run}/tasks/{task}`; the name of a parent is a prefix that ends with a queue, job, step
+ * or run.
  */
 
 const FORMS = {
@@ -16,14 +17,14 @@ const FORMS = {
 
 type Forms = typeof FORMS;
 
-/** What there are names of. */
+/** The kinds of names. */
 export type NameKind = keyof Forms;
 
 type Ids<Form extends readonly string[]> = Form extends readonly [string, ...infer Rest]
   ? Readonly<Record<Extract<Rest[number], string>, string>>
   : never;
 
-/** A name taken apart: its kind, and its ids by what they are of. */
+/** A parsed name: its kind and its ids. */
 export type Name<Kind extends NameKind = NameKind> = {
   [K in Kind]: { readonly kind: K } & Ids<Forms[K]>;
 }[Kind];
@@ -31,16 +32,16 @@ export type Name<Kind extends NameKind = NameKind> = {
 /** The name of a task. */
 export type TaskName = Name<"deadlineTask" | "omicsTask">;
 
-/** The name of what has tasks. */
+/** The name of a parent of tasks. */
 export type ParentName = Name<"deadlineQueue" | "deadlineJob" | "deadlineStep" | "omicsRun">;
 
 const TASKS = ["deadlineTask", "omicsTask"] as const;
 const PARENTS = ["deadlineStep", "deadlineJob", "deadlineQueue", "omicsRun"] as const;
 
 /**
- * The name of the ids.
+ * Formats a name.
  *
- * @throws RangeError for an id that is empty or has a slash.
+ * @throws RangeError for an id that is empty or contains a slash.
  */
 export function formatName(name: Name): string {
   const [service, ...keys] = FORMS[name.kind];
@@ -48,7 +49,7 @@ export function formatName(name: Name): string {
   const parts = keys.map((key) => {
     const id = ids[key] ?? "";
     if (id === "" || id.includes("/")) {
-      throw new RangeError(`the id ${JSON.stringify(id)} under ${key}s is empty or has a slash`);
+      throw new RangeError(`the id ${JSON.stringify(id)} in ${key}s is empty or contains a slash`);
     }
     return `${key}s/${id}`;
   });
@@ -56,45 +57,45 @@ export function formatName(name: Name): string {
 }
 
 /**
- * The ids in a task's name.
+ * Parses the name of a task.
  *
- * @throws RangeError for what is no task's name.
+ * @throws RangeError for a malformed name.
  */
 export function parseTaskName(name: string): TaskName {
   return parse(name, TASKS, "task name");
 }
 
 /**
- * The ids in the name of a queue, a job, a step or a run.
+ * Parses the name of a queue, job, step or run.
  *
- * @throws RangeError for what is none of them.
+ * @throws RangeError for a malformed name.
  */
 export function parseParentName(name: string): ParentName {
-  return parse(name, PARENTS, "name of a parent");
+  return parse(name, PARENTS, "parent name");
 }
 
 function parse<Kind extends NameKind>(
   name: string,
   kinds: readonly Kind[],
-  what: string,
+  description: string,
 ): Name<Kind> {
   const [service, ...parts] = name.split("/");
   for (const kind of kinds) {
-    const [own, ...keys] = FORMS[kind];
-    const fits =
-      service === own &&
+    const [prefix, ...keys] = FORMS[kind];
+    const matches =
+      service === prefix &&
       parts.length === 2 * keys.length &&
       keys.every((key, index) => parts[2 * index] === `${key}s` && parts[2 * index + 1] !== "");
-    if (fits) {
+    if (matches) {
       const ids = keys.map((key, index) => [key, parts[2 * index + 1]]);
       return { kind, ...Object.fromEntries(ids) } as Name<Kind>;
     }
   }
   const forms = kinds.map((kind) => {
-    const [own, ...keys] = FORMS[kind];
-    return [own, ...keys.map((key) => `${key}s/{${key}}`)].join("/");
+    const [prefix, ...keys] = FORMS[kind];
+    return [prefix, ...keys.map((key) => `${key}s/{${key}}`)].join("/");
   });
   throw new RangeError(
-    `${JSON.stringify(name)} is no ${what}; it must have the form ${forms.join(" or ")}`,
+    `${JSON.stringify(name)} is not a ${description}; the form is ${forms.join(" or ")}`,
   );
 }

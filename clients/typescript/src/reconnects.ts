@@ -1,27 +1,27 @@
-/** When a call that broke is tried again. Free of clock and network. */
+/** When to call again after a call broke. It reads no clock and does no input or output. */
 
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { TaskgateError } from "./errors.js";
 
 const FIRST_DELAY_MS = 1_000;
-const LONGEST_DELAY_MS = 10_000;
+const MAX_DELAY_MS = 10_000;
 const PATIENCE_MS = 300_000;
 
-/** The reason of a server that has sent its callers elsewhere. */
+/** The reason of a server that is shutting down. */
 export const SERVER_STOPPING = "SERVER_STOPPING";
 
-/** Where time and chance come from. */
+/** The clock, sleep and randomness of a client. */
 export interface Timing {
-  /** Milliseconds on a clock that only goes forward. */
+  /** Returns milliseconds on a monotonic clock. */
   now(): number;
-  /** Waits so many milliseconds, or rejects when the signal says so. */
+  /** Sleeps for so many milliseconds; rejects when the signal is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<unknown>;
-  /** A number from 0 to 1. */
+  /** Returns a number from 0 to 1. */
   random(): number;
 }
 
-/** The machine's own. */
+/** The real clock, sleep and randomness. */
 export const REAL_TIMING: Timing = {
   now: () => performance.now(),
   sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}),
@@ -29,57 +29,61 @@ export const REAL_TIMING: Timing = {
 };
 
 /**
- * Decides, failure by failure, whether to go on and after how long. A server that was never reached
- * is not waited for, so that a wrong address shows at once.
+ * Decides after each failure whether to call again, and after what delay. A server that has never
+ * responded is not retried, so that a wrong address fails immediately.
  */
 export class Reconnects {
-  /** How many failures there have been since the last contact. */
+  /** Number of failures since the last response. */
   failures = 0;
-  private contact: number | undefined;
-  private moved = -Infinity;
+  private lastResponse: number | undefined;
+  private leftStoppingServer = -Infinity;
 
   constructor(private readonly random: () => number) {}
 
-  /** The server has answered. */
+  /** Records a response of the server. */
   reached(now: number): void {
-    this.contact = now;
+    this.lastResponse = now;
     this.failures = 0;
   }
 
   /**
-   * How many milliseconds to wait before the next attempt.
+   * Returns the delay before the next attempt, in milliseconds.
    *
-   * Full jitter: the many callers of one server that is lost must not come back all at once. One that
-   * stops has said so before it let its callers go, and has others take them: there is nothing to
-   * wait for, the first time.
+   * Delays have full jitter, so that the clients of a lost server do not all return at once. A server
+   * that announces its shutdown has other replicas to take over its clients, so the first such delay
+   * is zero.
    *
-   * @throws the error itself, if it is final or the patience is at an end.
+   * @throws the error itself, if it is final or the patience is exhausted.
    */
   delayAfter(error: TaskgateError, now: number): number {
-    if (this.contact === undefined || now - this.contact > PATIENCE_MS || !passes(error)) {
+    if (
+      this.lastResponse === undefined ||
+      now - this.lastResponse > PATIENCE_MS ||
+      !isTransient(error)
+    ) {
       throw error;
     }
     this.failures += 1;
-    if (error.reason === SERVER_STOPPING && now - this.moved > FIRST_DELAY_MS) {
-      this.moved = now;
+    if (error.reason === SERVER_STOPPING && now - this.leftStoppingServer > FIRST_DELAY_MS) {
+      this.leftStoppingServer = now;
       return 0;
     }
-    const longest = Math.min(FIRST_DELAY_MS * 2 ** (this.failures - 1), LONGEST_DELAY_MS);
-    return Math.max(this.random() * longest, error.retryAfterMs ?? 0);
+    const limit = Math.min(FIRST_DELAY_MS * 2 ** (this.failures - 1), MAX_DELAY_MS);
+    return Math.max(this.random() * limit, error.retryAfterMs ?? 0);
   }
 }
 
-function passes(error: TaskgateError): boolean {
+function isTransient(error: TaskgateError): boolean {
   switch (error.code) {
     case "UNAVAILABLE":
-    case "CANCELLED": // not by us: what a server, or a proxy, that stops does to its streams
+    case "CANCELLED": // not by this client: servers and proxies do so at shutdown
     case "DEADLINE_EXCEEDED":
       return true;
     case "RESOURCE_EXHAUSTED":
       return error.retryAfterMs !== undefined;
     case "INTERNAL":
     case "UNKNOWN":
-      // What gRPC makes of a stream that a proxy has reset. Taskgate's own have a reason.
+      // gRPC's codes for a stream that a proxy has reset. Taskgate's own errors have a reason.
       return error.reason === "";
     default:
       return false;

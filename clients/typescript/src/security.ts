@@ -1,27 +1,30 @@
-/** How a client knows the server and says who it is: TLS, client certificates and tokens. */
+/** TLS, client certificates and bearer tokens. */
 
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 
 import * as grpc from "@grpc/grpc-js";
 
-/** How a connection is encrypted. Files are PEM, and are read when the client connects. */
+/** Options of an encrypted connection. The files are PEM, and are read by `connect`. */
 export interface Tls {
-  /** Who must have signed the server's certificate; Node's authorities if absent. */
+  /** CA certificates that sign the server's certificate; those of Node if absent. */
   readonly ca?: string | undefined;
-  /** The client's own certificate, for a server that asks for one (mTLS). */
+  /** The client's certificate, for a server that requires one (mTLS). */
   readonly certificate?: string | undefined;
-  /** The key of the client's certificate. */
+  /** The private key of the client's certificate. */
   readonly key?: string | undefined;
-  /** The name in the server's certificate, where the address has another. */
+  /** The name in the server's certificate, if it differs from the address. */
   readonly serverName?: string | undefined;
 }
 
-/** A bearer token, a file that has one, or what gives one. The last two are asked for each call. */
+/**
+ * A bearer token, a file that contains one, or a function that returns one. The file is read, and the
+ * function called, for each call.
+ */
 export type Token = string | { readonly file: string } | (() => string | Promise<string>);
 
 /**
- * Both together, as gRPC takes them.
+ * Returns the credentials of a channel.
  *
  * @throws RangeError for a token without TLS, and for a certificate without its key.
  */
@@ -31,12 +34,12 @@ export function channelCredentials(
 ): grpc.ChannelCredentials {
   if (tls === undefined) {
     if (token !== undefined) {
-      throw new RangeError("a token needs TLS: everybody on the way could read it");
+      throw new RangeError("a token requires TLS; in plaintext anyone on the network can read it");
     }
     return grpc.credentials.createInsecure();
   }
   if ((tls.certificate === undefined) !== (tls.key === undefined)) {
-    throw new RangeError("a client certificate needs its key, and a key its certificate");
+    throw new RangeError("a client certificate and its key have to be given together");
   }
   const [ca, key, certificate] = [tls.ca, tls.key, tls.certificate].map((path) =>
     path === undefined ? null : readFileSync(path),
@@ -47,7 +50,7 @@ export function channelCredentials(
     : grpc.credentials.combineChannelCredentials(channel, tokenCredentials(token));
 }
 
-/** What puts a token into each call. A call whose token cannot be had fails with the reason. */
+/** Returns credentials that add the token to each call. Without a token the call fails. */
 export function tokenCredentials(token: Token): grpc.CallCredentials {
   return grpc.credentials.createFromMetadataGenerator((_, done) => {
     authorization(token).then(
@@ -56,7 +59,7 @@ export function tokenCredentials(token: Token): grpc.CallCredentials {
       },
       (error: unknown) => {
         const message = error instanceof Error ? error.message : String(error);
-        // Without a code of its own, gRPC would call it UNKNOWN.
+        // Without a code gRPC would report UNKNOWN.
         const code = grpc.status.UNAUTHENTICATED;
         done(Object.assign(new Error(message, { cause: error }), { code }));
       },
@@ -65,19 +68,19 @@ export function tokenCredentials(token: Token): grpc.CallCredentials {
 }
 
 async function authorization(token: Token): Promise<grpc.Metadata> {
-  const text = (await current(token)).trim();
+  const text = (await currentToken(token)).trim();
   const metadata = new grpc.Metadata();
   try {
     metadata.set("authorization", `Bearer ${text}`);
   } catch {
-    // gRPC's own words have the whole token in them.
-    throw new Error("the token has characters that cannot be sent");
+    // The error of gRPC contains the token.
+    throw new Error("the token has characters that cannot be sent; use printable ASCII");
   }
   return metadata;
 }
 
-/** A file is read again: who rotates it, such as Kubernetes, tells nobody. */
-async function current(token: Token): Promise<string> {
+/** Returns the token to send now. A file is read each time, as its token may be rotated. */
+async function currentToken(token: Token): Promise<string> {
   if (typeof token === "string") {
     return token;
   }

@@ -1,4 +1,4 @@
-/** Typed methods for every operation of an AWS service, made of its description. */
+/** Typed methods for every RPC of a service, derived from its descriptor. */
 
 import type {
   DescMessage,
@@ -8,7 +8,7 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 
-import type { CallOptions, Caller } from "./caller.js";
+import type { CallOptions, Channel } from "./channel.js";
 
 interface Method {
   methodKind: string;
@@ -36,42 +36,42 @@ export type ServiceClient<Service extends DescService> = {
   readonly [Name in keyof Service["method"]]: Call<Service["method"][Name]>;
 };
 
-/** The methods of a service, over a channel. */
+/** Returns the methods of a service, over a channel. */
 export function serviceClient<Service extends DescService>(
   service: Service,
-  caller: Caller,
+  channel: Channel,
 ): ServiceClient<Service> {
   const calls = Object.entries(service.method).map(([name, method]) => [
     name,
-    call(method, caller),
+    call(method, channel),
   ]);
   return Object.fromEntries(calls) as ServiceClient<Service>;
 }
 
-function call(method: DescMethod & Method, caller: Caller): unknown {
+function call(method: DescMethod & Method, channel: Channel): unknown {
   switch (method.methodKind) {
     case "unary":
       return (request: MessageInitShape<DescMessage>, options?: CallOptions) =>
-        caller.unary(method, request, options);
+        channel.unary(method, request, options);
     case "server_streaming":
       return (request: MessageInitShape<DescMessage>, options?: CallOptions) =>
-        messages(method, caller, request, options);
+        messages(method, channel, request, options);
     default:
       return (requests: AsyncIterable<MessageInitShape<DescMessage>>, options?: CallOptions) =>
-        caller.clientStream(method, requests, options);
+        channel.clientStream(method, requests, options);
   }
 }
 
 async function* messages(
   method: DescMethod & Method,
-  caller: Caller,
+  channel: Channel,
   request: MessageInitShape<DescMessage>,
   options: CallOptions = {},
 ): AsyncGenerator<MessageShape<DescMessage>, void, undefined> {
   const { signal, timeoutMs } = options;
   signal?.throwIfAborted();
-  const stream = caller.stream(method, request, timeoutMs);
-  const release = caller.whenGivenUp(() => {
+  const stream = channel.stream(method, request, timeoutMs);
+  const removeListener = channel.onAbort(() => {
     stream.cancel();
   }, signal);
   try {
@@ -81,7 +81,7 @@ async function* messages(
   } catch (error) {
     throw signal?.aborted === true ? signal.reason : error;
   } finally {
-    release();
+    removeListener();
     stream.cancel();
   }
 }

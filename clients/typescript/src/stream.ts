@@ -1,45 +1,48 @@
-/** What goes on over many calls, as an asynchronous iterator. */
+/** Server streams that call again when a call breaks: watches and logs. */
 
-import type { ServerStream } from "./caller.js";
+import type { ServerStream } from "./channel.js";
 import { TaskgateError } from "./errors.js";
 import { Reconnects } from "./reconnects.js";
 import type { Timing } from "./reconnects.js";
-import { Turns } from "./turns.js";
+import { SerialExecutor } from "./serial_executor.js";
 
-/** What goes on: a watch or a log. */
+/** What outlives a call: a watch or a log. */
 export interface Session<Response, Event> {
-  /** Whether all has been told. */
+  /** Whether the stream is complete. */
   readonly finished: boolean;
-  /** Milliseconds without a message that mean that the connection is dead; undefined: never. */
+  /** Milliseconds without a message after which the connection counts as dead, if any. */
   readonly silenceMs: number | undefined;
-  /** The events in a message. Throws where the call is of no more use. */
+  /** Returns the events in a response. Throws to end the call. */
   take(response: Response): Event[];
-  /** The server has closed the call. Throws if it should not have. */
+  /** Handles a call that the server has ended. Throws if it ended too early. */
   end(): void;
 }
 
-/** How a stream ends before its own end. */
+/** Options of a stream. */
 export interface StreamOptions {
-  /** Ends it; it then rejects with the signal's reason. */
+  /** Aborts the stream, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for all of it. */
+  /** Timeout of the whole stream, over all calls, in milliseconds. */
   readonly timeoutMs?: number | undefined;
 }
 
 /**
- * How much longer than the stream its calls may take. grpc-js counts in whole milliseconds of another
- * clock: a call that ended a moment before the stream would read as one that broke.
+ * How much longer the timeout of a call is than that of the stream. grpc-js uses another clock with
+ * whole milliseconds: a call that timed out slightly before the stream would count as broken.
  */
 const CALL_GRACE_MS = 5;
 
-/** Goes on with another call when one breaks. Leaving a `for await` loop closes it. */
+/**
+ * An iterator over the events of a stream, which calls again when a call breaks. Leaving a `for await`
+ * loop closes it.
+ */
 export class ResumingStream<Response, Event> implements AsyncIterableIterator<Event> {
   private readonly reconnects: Reconnects;
   private readonly end: number | undefined;
   private readonly closing = new AbortController();
   private readonly signal: AbortSignal | undefined;
-  private readonly release: () => void;
-  private readonly turns = new Turns();
+  private readonly removeListener: () => void;
+  private readonly executor = new SerialExecutor();
   private readonly ready: Event[] = [];
   private call: ServerStream<Response> | undefined;
   private delayMs = 0;
@@ -47,41 +50,41 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
   constructor(
     private readonly open: (timeoutMs: number | undefined) => ServerStream<Response>,
     private readonly session: Session<Response, Event>,
-    private readonly lost: (
+    private readonly reconnecting: (
       error: TaskgateError,
       delayMs: number,
       failures: number,
     ) => Event | undefined,
     private readonly timing: Timing,
-    whenGivenUp: (act: () => void, signal: AbortSignal | undefined) => () => void,
+    onAbort: (listener: () => void, signal: AbortSignal | undefined) => () => void,
     options: StreamOptions,
   ) {
     this.reconnects = new Reconnects(() => timing.random());
     this.end = options.timeoutMs === undefined ? undefined : timing.now() + options.timeoutMs;
     this.signal = options.signal;
-    this.release = whenGivenUp(() => {
+    this.removeListener = onAbort(() => {
       this.close();
     }, this.signal);
   }
 
-  /** Itself: it can be gone through once. */
+  /** Returns itself: it can be iterated once. */
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  /** The next event. Rejects with a {@link TaskgateError} when the stream cannot go on. */
+  /** Returns the next event. Rejects with a {@link TaskgateError} if the stream cannot continue. */
   next(): Promise<IteratorResult<Event, undefined>> {
-    return this.turns.take(() => this.nextEvent());
+    return this.executor.run(() => this.nextEvent());
   }
 
   /** Ends the call and the iteration. */
   close(): void {
-    this.release();
+    this.removeListener();
     this.closing.abort();
     this.dropCall();
   }
 
-  /** What leaving a loop calls. */
+  /** Closes the stream; called when a loop is left. */
   return(): Promise<IteratorResult<Event, undefined>> {
     this.close();
     return Promise.resolve({ done: true, value: undefined });
@@ -110,7 +113,7 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
     try {
       await this.pause();
       if (this.isClosed) {
-        return; // else nobody would ever end the call
+        return; // a call opened now would never be ended
       }
       this.call ??= this.open(this.callTimeout());
       const response = await this.receive(this.call);
@@ -136,13 +139,13 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
 
   private planNextCall(error: TaskgateError): void {
     try {
-      this.timeLeft();
+      this.timeRemaining();
       this.delayMs = this.reconnects.delayAfter(error, this.timing.now());
     } catch (final) {
       this.close();
       throw final;
     }
-    const event = this.lost(error, this.delayMs, this.reconnects.failures);
+    const event = this.reconnecting(error, this.delayMs, this.reconnects.failures);
     if (event !== undefined) {
       this.ready.push(event);
     }
@@ -150,13 +153,13 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
 
   private async pause(): Promise<void> {
     if (this.delayMs > 0) {
-      const pause = Math.min(this.delayMs, this.timeLeft() ?? Infinity);
+      const pause = Math.min(this.delayMs, this.timeRemaining() ?? Infinity);
       this.delayMs = 0;
       await this.timing.sleep(pause, this.closing.signal);
     }
   }
 
-  /** The next message. Time in which the caller does something else is no silence. */
+  /** Returns the next message. Time between two reads does not count as silence. */
   private async receive(call: ServerStream<Response>): Promise<Response | undefined> {
     const limit = this.session.silenceMs;
     if (limit === undefined) {
@@ -168,13 +171,13 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
         reject(
           new TaskgateError({
             code: "UNAVAILABLE",
-            message: `nothing was heard from the server for ${String(limit / 1000)} s`,
+            message: `no message from the server for ${String(limit / 1000)} s`,
           }),
         );
       }, limit);
     });
     const read = call.read();
-    read.catch(() => undefined); // nobody awaits it any more after a silence
+    read.catch(() => undefined); // it is not awaited after a timeout
     try {
       return await Promise.race([read, silence]);
     } finally {
@@ -183,19 +186,19 @@ export class ResumingStream<Response, Event> implements AsyncIterableIterator<Ev
   }
 
   private callTimeout(): number | undefined {
-    const left = this.timeLeft();
-    return left === undefined ? undefined : left + CALL_GRACE_MS;
+    const remaining = this.timeRemaining();
+    return remaining === undefined ? undefined : remaining + CALL_GRACE_MS;
   }
 
-  private timeLeft(): number | undefined {
+  private timeRemaining(): number | undefined {
     if (this.end === undefined) {
       return undefined;
     }
-    const left = this.end - this.timing.now();
-    if (left <= 0) {
-      throw new TaskgateError({ code: "DEADLINE_EXCEEDED", message: "the time is up" });
+    const remaining = this.end - this.timing.now();
+    if (remaining <= 0) {
+      throw new TaskgateError({ code: "DEADLINE_EXCEEDED", message: "timed out" });
     }
-    return left;
+    return remaining;
   }
 
   private dropCall(): void {

@@ -1,10 +1,10 @@
-/** Waiting for a task across any number of calls. */
+/** Waiting for a task over several calls. */
 
 import { clone, create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 
-import type { CallOptions, Caller } from "./caller.js";
+import type { CallOptions, Channel } from "./channel.js";
 import { TaskgateError } from "./errors.js";
 import { TaskService } from "./gen/taskgate/v1/task_service_pb.js";
 import { WaitTaskRequestSchema } from "./gen/taskgate/v1/task_watch_pb.js";
@@ -12,19 +12,19 @@ import type { WaitTaskResponse } from "./gen/taskgate/v1/task_watch_pb.js";
 import { Reconnects } from "./reconnects.js";
 import type { Timing } from "./reconnects.js";
 
-/** How long one call may wait. Load balancers cut calls that live for hours. */
-const LONGEST_CALL_MS = 300_000;
+/** Timeout of one call. Load balancers cut calls that last for hours. */
+const MAX_CALL_MS = 300_000;
 /**
- * The request's `maxWait` if it has none. Proxies cut calls that are silent for longer; 30 s is a
- * common limit.
+ * `maxWait` of requests without one. Proxies cut calls that are silent for longer; 30 s is a common
+ * limit.
  */
 const MAX_WAIT_MS = 25_000;
-/** With less time than that left there is no point in asking again. */
-const SHORTEST_CALL_MS = 1_000;
+/** Minimum time for another call, and minimum interval between calls. */
+const MIN_CALL_MS = 1_000;
 
-/** Asks until there is an answer, or the time is up. */
+/** Calls until the wait is done or has timed out. */
 export async function waitForTask(
-  caller: Caller,
+  channel: Channel,
   request: MessageInitShape<typeof WaitTaskRequestSchema>,
   { signal, timeoutMs }: CallOptions,
   timing: Timing,
@@ -32,43 +32,43 @@ export async function waitForTask(
   const session = new WaitSession(timing, timeoutMs);
   const bounded = clone(WaitTaskRequestSchema, create(WaitTaskRequestSchema, request));
   bounded.maxWait ??= durationFromMs(MAX_WAIT_MS);
-  const givenUp = new AbortController();
-  const release = caller.whenGivenUp(() => {
-    givenUp.abort();
+  const aborted = new AbortController();
+  const removeListener = channel.onAbort(() => {
+    aborted.abort();
   }, signal);
   try {
     for (;;) {
-      const asked = timing.now();
+      const start = timing.now();
       let pause: number | undefined;
       try {
-        const options = { signal, timeoutMs: session.callMs(asked) };
-        const answer = await caller.unary(TaskService.method.waitTask, bounded, options);
-        pause = session.take(answer, asked);
+        const options = { signal, timeoutMs: session.callMs(start) };
+        const response = await channel.unary(TaskService.method.waitTask, bounded, options);
+        pause = session.take(response, start);
       } catch (error) {
-        if (!(error instanceof TaskgateError) || caller.isClosed) {
+        if (!(error instanceof TaskgateError) || channel.isClosed) {
           throw error;
         }
-        pause = session.failed(error, asked);
+        pause = session.fail(error, start);
       }
-      if (pause === undefined && session.answer !== undefined) {
-        return session.answer;
+      if (pause === undefined && session.response !== undefined) {
+        return session.response;
       }
-      await timing.sleep(pause ?? 0, givenUp.signal).catch((error: unknown) => {
-        // What it rejects with is its own; the next call tells why there is none.
-        if (!givenUp.signal.aborted) {
+      await timing.sleep(pause ?? 0, aborted.signal).catch((error: unknown) => {
+        // The next call rejects with the reason of the abort.
+        if (!aborted.signal.aborted) {
           throw error;
         }
       });
     }
   } finally {
-    release();
+    removeListener();
   }
 }
 
-/** One waiting. Free of input and output. */
+/** The state of a wait over several calls. It does no input or output. */
 export class WaitSession {
-  /** The latest answer. */
-  answer: WaitTaskResponse | undefined;
+  /** The latest response. */
+  response: WaitTaskResponse | undefined;
   private readonly end: number;
   private readonly reconnects: Reconnects;
 
@@ -80,42 +80,43 @@ export class WaitSession {
     this.reconnects = new Reconnects(() => timing.random());
   }
 
-  /** How many milliseconds the next call may take. */
+  /** Returns the timeout of the next call, in milliseconds. */
   callMs(now: number): number {
-    return Math.min(Math.max(this.end - now, 0), LONGEST_CALL_MS);
+    return Math.min(Math.max(this.end - now, 0), MAX_CALL_MS);
   }
 
-  /** Keeps an answer: how long to wait before asking again, or undefined, the waiting is over. */
-  take(answer: WaitTaskResponse, asked: number): number | undefined {
+  /** Stores a response; returns milliseconds until the next call, or undefined if the wait is over. */
+  take(response: WaitTaskResponse, start: number): number | undefined {
     const now = this.timing.now();
-    this.answer = answer;
+    this.response = response;
     this.reconnects.reached(now);
-    if (answer.done || this.isLate(now)) {
+    if (response.done || this.isTimedOut(now)) {
       return undefined;
     }
-    return now - asked < SHORTEST_CALL_MS ? SHORTEST_CALL_MS : 0; // a server that stops answers early
+    return now - start < MIN_CALL_MS ? MIN_CALL_MS : 0; // a server that is shutting down responds early
   }
 
   /**
-   * As `take`, for a call that failed.
+   * Handles a failed call; returns what `take` returns.
    *
-   * @throws the error, if it is final, or if the time is up and no answer ever came.
+   * @throws the error, if it is final, or the wait timed out without any response.
    */
-  failed(error: TaskgateError, asked: number): number | undefined {
+  fail(error: TaskgateError, start: number): number | undefined {
     const now = this.timing.now();
-    if (this.isLate(now)) {
-      if (this.answer !== undefined && error.code === "DEADLINE_EXCEEDED") {
+    if (this.isTimedOut(now)) {
+      if (this.response !== undefined && error.code === "DEADLINE_EXCEEDED") {
         return undefined;
       }
       throw error;
     }
-    if (now - asked > SHORTEST_CALL_MS) {
-      this.reconnects.reached(asked); // nobody refuses a connection that slowly
+    if (now - start > MIN_CALL_MS) {
+      // A refused connection fails faster: the server was there when the call started.
+      this.reconnects.reached(start);
     }
     return this.reconnects.delayAfter(error, now);
   }
 
-  private isLate(now: number): boolean {
-    return this.end - now < SHORTEST_CALL_MS;
+  private isTimedOut(now: number): boolean {
+    return this.end - now < MIN_CALL_MS;
   }
 }

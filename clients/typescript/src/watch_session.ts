@@ -1,4 +1,4 @@
-/** A watch across any number of calls. Free of input and output. */
+/** The state of a watch over several calls. It does no input or output. */
 
 import { clone, create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -11,29 +11,30 @@ import type { Task } from "./gen/taskgate/v1/task_pb.js";
 import * as pb from "./gen/taskgate/v1/task_watch_pb.js";
 import { SERVER_STOPPING } from "./reconnects.js";
 
-/** What the server takes where the request has none. */
+/** The server's interval for requests without one. */
 const DEFAULT_HEARTBEAT_MS = 10_000;
-/** After how many heartbeats that did not come a connection is given up. */
-const SILENT_HEARTBEATS = 3;
+/** Number of missed heartbeats after which a connection counts as dead. */
+const MAX_MISSED_HEARTBEATS = 3;
 
-/** Milliseconds without any message that mean that a stream with heartbeats is dead. */
+/** Returns the milliseconds without a message after which a stream with heartbeats is dead. */
 export function silenceLimitMs(interval: Duration | undefined): number {
-  const asked = interval === undefined ? 0 : durationMs(interval);
-  return SILENT_HEARTBEATS * (asked || DEFAULT_HEARTBEAT_MS);
+  const requested = interval === undefined ? 0 : durationMs(interval);
+  return MAX_MISSED_HEARTBEATS * (requested || DEFAULT_HEARTBEAT_MS);
 }
 
 /**
- * One watch, however often it has to be called for.
+ * Requests for the calls of one watch, and the events in their responses.
  *
- * A snapshot is handed on when it is whole. A call that breaks within one begins again: the tokens
- * inside of it are of use only to those who keep its first part.
+ * The session returns a snapshot only when it is complete. If a call breaks within one, the next call
+ * starts over: a resume token from within a snapshot is valid only for a client that keeps the part it
+ * has received.
  */
 export class WatchSession {
-  /** Whether the watch has ended by itself. */
+  /** Whether the server has ended the watch. */
   finished = false;
-  /** Where another watch of the same could go on after the events so far; may be empty. */
+  /** Where another watch can resume after the events so far; may be empty. */
   resumeToken: Uint8Array;
-  /** Milliseconds without any message that mean that the connection is dead. */
+  /** Milliseconds without a message after which the connection counts as dead. */
   readonly silenceMs: number;
   private readonly request: pb.WatchTasksRequest;
   private snapshot: Task[] | undefined;
@@ -45,7 +46,7 @@ export class WatchSession {
     this.silenceMs = silenceLimitMs(this.request.heartbeatInterval);
   }
 
-  /** What to send for the next call. */
+  /** Returns the request for the next call. */
   next(): pb.WatchTasksRequest {
     this.snapshot = undefined;
     const request = clone(pb.WatchTasksRequestSchema, this.request);
@@ -54,9 +55,9 @@ export class WatchSession {
   }
 
   /**
-   * The events in one message of the server: one, or none.
+   * Returns the events in a response: one, or none.
    *
-   * @throws TaskgateError where the call is of no more use.
+   * @throws TaskgateError if the server is shutting down; call again.
    */
   take(response: pb.WatchTasksResponse): WatchEvent[] {
     const events = this.events(response);
@@ -67,9 +68,9 @@ export class WatchSession {
   }
 
   /**
-   * The server has closed the call and said that all is well.
+   * Handles a call that ended with the status OK.
    *
-   * @throws TaskgateError if the watch has not ended; some proxy may have had enough.
+   * @throws TaskgateError if the watch is not complete, since then a proxy ended the call.
    */
   end(): void {
     if (!this.finished) {
@@ -90,7 +91,7 @@ export class WatchSession {
         this.snapshot?.push(...event.value.tasks);
         return [];
       case "snapshotEnd":
-        return this.wholeSnapshot(event.value);
+        return this.completeSnapshot(event.value);
       case "resumed":
         return [{ event: "resumed" }];
       case "taskChange":
@@ -99,12 +100,12 @@ export class WatchSession {
         return [heartbeat(event.value)];
       case "watchEnd":
         return this.ended(event.value);
-      default: // of a newer server
+      default: // an event of a newer server
         return [];
     }
   }
 
-  private wholeSnapshot(end: pb.SnapshotEnd): WatchEvent[] {
+  private completeSnapshot(end: pb.SnapshotEnd): WatchEvent[] {
     const tasks = this.snapshot;
     this.snapshot = undefined;
     if (tasks === undefined) {
@@ -118,7 +119,7 @@ export class WatchSession {
     if (end.reason === pb.WatchEndReason.SERVER_STOPPING) {
       throw new TaskgateError({
         code: "UNAVAILABLE",
-        message: "the server stops",
+        message: "the server is shutting down",
         reason: SERVER_STOPPING,
         domain: "taskgate",
       });

@@ -31,11 +31,11 @@ type Takes = grpc.handleClientStreamingCall<Buffer, Buffer>;
 const EMPTY = Buffer.alloc(0);
 
 describe("a call", () => {
-  it("fails as told when its details are no details", async () => {
-    const refuse: Unary = (_, answer) => {
+  it("fails with its status when its details are malformed", async () => {
+    const refuse: Unary = (_, respond) => {
       const metadata = new grpc.Metadata();
       metadata.set("grpc-status-details-bin", Buffer.from([0xff, 0xff, 0xff]));
-      answer({ code: grpc.status.DATA_LOSS, details: "it is gone", metadata });
+      respond({ code: grpc.status.DATA_LOSS, details: "it is gone", metadata });
     };
     await serving([TaskService.method.getTask, refuse]);
     await expect(client.getTask({ name: "x" })).rejects.toMatchObject({
@@ -46,19 +46,19 @@ describe("a call", () => {
     });
   });
 
-  it("is not made when it was given up before", async () => {
+  it("is not made when its signal is already aborted", async () => {
     let calls = 0;
-    const answer: Unary = (_, done) => {
+    const respond: Unary = (_, done) => {
       calls += 1;
       done(null, EMPTY);
     };
-    await serving([TaskService.method.getServerInfo, answer]);
+    await serving([TaskService.method.getServerInfo, respond]);
     const reason = new Error("not now");
     await expect(client.getServerInfo({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     expect(calls).toBe(0);
   });
 
-  it("goes to all servers in turn, if that is asked for", async () => {
+  it("goes to all servers in turn with load balancing", async () => {
     let calls = 0;
     const count: Unary = (_, done) => {
       calls += 1;
@@ -81,7 +81,7 @@ describe("a call", () => {
     expect(calls).toBeLessThan(8);
   });
 
-  it("is not made by a client that is closed", async () => {
+  it("is not made by a closed client", async () => {
     await serving();
     client.close();
     const closed = { name: "TaskgateError", code: "CANCELLED" };
@@ -90,11 +90,11 @@ describe("a call", () => {
     await expect(client.watchTasks({ parent: "x" }).next()).rejects.toMatchObject(closed);
   });
 
-  it("leaves nothing on a signal that outlives it", async () => {
-    const answer: Unary = (_, done) => {
+  it("leaves no listener on a signal that outlives it", async () => {
+    const respond: Unary = (_, done) => {
       done(null, EMPTY);
     };
-    await serving([TaskService.method.getServerInfo, answer]);
+    await serving([TaskService.method.getServerInfo, respond]);
     const { signal, listeners } = counted();
     await client.getServerInfo({ signal });
     expect(listeners()).toBe(0);
@@ -102,13 +102,13 @@ describe("a call", () => {
 
   it("ends with the connection", async () => {
     let arrived: () => void = () => undefined;
-    const asked = new Promise<void>((resolve) => (arrived = resolve));
+    const received = new Promise<void>((resolve) => (arrived = resolve));
     const hang: Unary = () => {
       arrived();
     };
     await serving([TaskService.method.getTask, hang]);
     const call = client.getTask({ name: "x" });
-    await asked;
+    await received;
     client.close();
     await expect(call).rejects.toMatchObject({ code: "CANCELLED" });
   });
@@ -117,18 +117,18 @@ describe("a call", () => {
 describe("a watch", () => {
   it("ends with the connection", async () => {
     let arrived: () => void = () => undefined;
-    const asked = new Promise<void>((resolve) => (arrived = resolve));
+    const received = new Promise<void>((resolve) => (arrived = resolve));
     const hang: Streams = () => {
       arrived();
     };
     await serving([TaskService.method.watchTasks, hang]);
     const next = client.watchTasks({ parent: "x" }).next();
-    await asked;
+    await received;
     client.close();
     await expect(next).resolves.toEqual({ done: true, value: undefined });
   });
 
-  it("leaves nothing on a signal that outlives it", async () => {
+  it("leaves no listener on a signal that outlives it", async () => {
     const end: Streams = (call) => {
       call.end();
     };
@@ -142,11 +142,11 @@ describe("a watch", () => {
 });
 
 describe("a wait", () => {
-  it("rejects with the signal's reason while it pauses, too", async () => {
+  it("rejects with the signal's reason during a pause, too", async () => {
     const controller = new AbortController();
     const reason = new Error("enough");
-    const early: Unary = (_, answer) => {
-      answer(null, EMPTY); // not done, so that there is a pause before the next call
+    const early: Unary = (_, respond) => {
+      respond(null, EMPTY); // not done, so that there is a pause before the next call
       setTimeout(() => {
         controller.abort(reason);
       }, 50);
@@ -161,12 +161,12 @@ describe("an upload", () => {
   const upload = OmicsService.method.uploadReadSetPart;
   const part = { payload: new Uint8Array(256 * 1024) };
 
-  it("gives all parts and the answer", async () => {
+  it("sends all parts and returns the response", async () => {
     let received = 0;
-    const count: Takes = (call, answer) => {
+    const count: Takes = (call, respond) => {
       call.on("data", () => (received += 1));
       call.on("end", () => {
-        answer(null, EMPTY);
+        respond(null, EMPTY);
       });
     };
     await serving([upload, count]);
@@ -174,9 +174,9 @@ describe("an upload", () => {
     expect(received).toBe(5);
   });
 
-  it("stops when the server has refused it", async () => {
-    const refuse: Takes = (_, answer) => {
-      answer({ code: grpc.status.PERMISSION_DENIED, details: "no" });
+  it("stops when the server rejects it", async () => {
+    const refuse: Takes = (_, respond) => {
+      respond({ code: grpc.status.PERMISSION_DENIED, details: "no" });
     };
     await serving([upload, refuse]);
     const endless = parts(Infinity);
@@ -204,7 +204,7 @@ describe("an upload", () => {
     await cancelled;
   });
 
-  it("is given up by its signal while its source is slow", async () => {
+  it("is aborted by its signal while its source is slow", async () => {
     await serving([upload, () => undefined]);
     const reason = new Error("enough");
     async function* slow() {
@@ -253,7 +253,7 @@ describe("a download", () => {
   });
 });
 
-/** A signal that tells how many listeners it has. */
+/** Returns a signal and a function that counts its listeners. */
 function counted() {
   const { signal } = new AbortController();
   return { signal, listeners: () => getEventListeners(signal, "abort").length };

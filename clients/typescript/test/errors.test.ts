@@ -7,7 +7,7 @@ import { StatusSchema } from "../src/gen/google/rpc/status_pb.js";
 import { TaskgateError } from "../src/index.js";
 
 describe("an error", () => {
-  it("tells what its details say, and leaves out what it cannot read", () => {
+  it("has the details that can be read", () => {
     const info = create(ErrorInfoSchema, { reason: "CALLER_LIMIT", domain: "taskgate" });
     const retry = create(RetryInfoSchema, { retryDelay: { seconds: 1n, nanos: 500_000_000 } });
     const status = create(StatusSchema, {
@@ -29,7 +29,7 @@ describe("an error", () => {
     });
   });
 
-  it("has a code that is not known as UNKNOWN", () => {
+  it("has the code UNKNOWN for an unknown number", () => {
     expect(TaskgateError.ofStatus(create(StatusSchema, { code: 4711 })).code).toBe("UNKNOWN");
   });
 });

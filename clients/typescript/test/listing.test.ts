@@ -17,49 +17,51 @@ const PAGES = [
 ];
 
 function listing(fault?: TaskgateError) {
-  const asked: string[] = [];
-  const ask = ({ pageToken }: ListTasksRequest) => {
-    asked.push(pageToken);
+  const requested: string[] = [];
+  const fetch = ({ pageToken }: ListTasksRequest) => {
+    requested.push(pageToken);
     const page = PAGES[pageToken === "" ? 0 : Number(pageToken) - 1];
-    if (page === undefined || (fault !== undefined && asked.length === 2)) {
-      return Promise.reject(fault ?? new Error("there is no such page"));
+    if (page === undefined || (fault !== undefined && requested.length === 2)) {
+      return Promise.reject(fault ?? new Error("no such page"));
     }
     return Promise.resolve({ ...page, tasks: [...page.tasks] });
   };
-  return { tasks: new TaskListing({ parent: "omics/runs/1" }, ask), asked };
+  return { tasks: new TaskListing({ parent: "omics/runs/1" }, fetch), requested };
 }
 
 describe("a listing", () => {
-  it("goes through all pages, empty ones too", async () => {
-    const { tasks, asked } = listing();
+  it("iterates over all pages, empty ones too", async () => {
+    const { tasks, requested } = listing();
     const names = [];
     for await (const { name } of tasks) {
       names.push(name);
     }
     expect(names).toEqual(["a", "b", "c"]);
-    expect(asked).toEqual(["", "2", "3"]);
+    expect(requested).toEqual(["", "2", "3"]);
     expect(tasks).toMatchObject({ totalSize: 3, incompleteReason: "too many" });
   });
 
-  it("asks for no page before it is needed", async () => {
-    const { tasks, asked } = listing();
+  it("fetches no page before it is needed", async () => {
+    const { tasks, requested } = listing();
     await tasks.next();
     await tasks.next();
-    expect(asked).toEqual([""]);
+    expect(requested).toEqual([""]);
   });
 
-  it("asks for a page again that it could not have", async () => {
-    const { tasks, asked } = listing(new TaskgateError({ code: "UNAVAILABLE", message: "gone" }));
+  it("requests a failed page again", async () => {
+    const { tasks, requested } = listing(
+      new TaskgateError({ code: "UNAVAILABLE", message: "gone" }),
+    );
     await tasks.next();
     await tasks.next();
     await expect(tasks.next()).rejects.toMatchObject({ code: "UNAVAILABLE" });
     expect(await tasks.next()).toMatchObject({ value: { name: "c" } });
-    expect(asked).toEqual(["", "2", "2", "3"]);
+    expect(requested).toEqual(["", "2", "2", "3"]);
   });
 
-  it("tells each task once to those who ask at once", async () => {
+  it("returns each task once to concurrent calls", async () => {
     const { tasks } = listing();
-    const told = await Promise.all([tasks.next(), tasks.next(), tasks.next(), tasks.next()]);
-    expect(told.map(({ value }) => value?.name)).toEqual(["a", "b", "c", undefined]);
+    const results = await Promise.all([tasks.next(), tasks.next(), tasks.next(), tasks.next()]);
+    expect(results.map(({ value }) => value?.name)).toEqual(["a", "b", "c", undefined]);
   });
 });

@@ -4,7 +4,7 @@ import { formatName, parseParentName, parseTaskName } from "../src/index.js";
 
 describe("names", () => {
   it.each(["deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t", "omics/runs/7/tasks/8"])(
-    "of tasks are parsed and built: %s",
+    "of tasks are parsed and formatted: %s",
     (name) => {
       expect(formatName(parseTaskName(name))).toBe(name);
     },
@@ -15,7 +15,7 @@ describe("names", () => {
     "deadline/farms/f/queues/q/jobs/j",
     "deadline/farms/f/queues/q/jobs/j/steps/s",
     "omics/runs/7",
-  ])("of parents are parsed and built: %s", (name) => {
+  ])("of parents are parsed and formatted: %s", (name) => {
     expect(formatName(parseParentName(name))).toBe(name);
   });
 
@@ -39,7 +39,7 @@ describe("names", () => {
     expect(name.kind === "omicsTask" && name.run).toBe("7");
   });
 
-  it.each(["", "8/9"])("are not built of the id %j", (task) => {
+  it.each(["", "8/9"])("are not formatted with the id %j", (task) => {
     expect(() => formatName({ kind: "omicsTask", run: "7", task })).toThrow(RangeError);
   });
 });

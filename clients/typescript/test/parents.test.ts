@@ -31,7 +31,7 @@ describe("the parent of a call", () => {
     expect(parentOf(name)).toBe(parent);
   });
 
-  it("about several names is told where they are parts of one", () => {
+  it("is that of all names if they share one", () => {
     expect(sharedParent(batchGetTasks, { names: TASKS })).toBe(RUN);
     expect(sharedParent(watchTasks, { parent: RUN, names: TASKS })).toBe(RUN);
     expect(sharedParent(watchTasks, { names: [...TASKS, `${JOB}/steps/s/tasks/t`] })).toBe(
@@ -44,25 +44,25 @@ describe("the parent of a call", () => {
   });
 
   it.each(["omics/runs/größe/tasks/1", "omics/runs/1\n/tasks/1", "omics/runs/1\n", ""])(
-    "is not told when metadata cannot carry it: %j",
+    "is not sent if it is not printable ASCII: %j",
     (name) => {
       expect(sharedParent(getTask, { name })).toBe(undefined);
     },
   );
 
-  it("about nothing, or of another service, is not told", () => {
+  it("is not sent without names, or to another service", () => {
     expect(sharedParent(getServerInfo, {})).toBe(undefined);
     expect(sharedParent(OmicsService.method.createWorkflow, { name: RUN })).toBe(undefined);
     expect(sharedParent(Health.method.check, { service: RUN })).toBe(undefined);
   });
 
-  it("goes with the target", async () => {
+  it("is sent beside the target", async () => {
     let metadata: grpc.Metadata | undefined;
-    const keep: grpc.handleUnaryCall<Buffer, Buffer> = (call, answer) => {
+    const record: grpc.handleUnaryCall<Buffer, Buffer> = (call, respond) => {
       metadata = call.metadata;
-      answer(null, Buffer.alloc(0));
+      respond(null, Buffer.alloc(0));
     };
-    const server = await serve([TaskService.method.summarizeTasks, keep]);
+    const server = await serve([TaskService.method.summarizeTasks, record]);
     const client = connect(server.address, { target: "studio" });
     await client.summarizeTasks({ parent: `${JOB}/steps/step-4` });
     client.close();

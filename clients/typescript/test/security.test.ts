@@ -16,13 +16,13 @@ afterAll(() => {
 });
 
 async function sent(token: Token): Promise<unknown> {
-  const where = { service_url: "https://taskgate.example/x", method_name: "x" };
-  const metadata = await tokenCredentials(token).generateMetadata(where);
+  const context = { service_url: "https://taskgate.example/x", method_name: "x" };
+  const metadata = await tokenCredentials(token).generateMetadata(context);
   return metadata.get("authorization")[0];
 }
 
 describe("a token", () => {
-  it("is sent as it is", async () => {
+  it("is sent unchanged", async () => {
     expect(await sent("abc")).toBe("Bearer abc");
   });
 
@@ -33,23 +33,23 @@ describe("a token", () => {
     expect(await sent({ file })).toBe("Bearer two");
   });
 
-  it("comes from a function, also later", async () => {
+  it("comes from a function, which may be asynchronous", async () => {
     expect(await sent(() => "now")).toBe("Bearer now");
     expect(await sent(() => Promise.resolve("later"))).toBe("Bearer later");
   });
 
-  it("fails the call when it cannot be had", async () => {
+  it("fails the call when there is none", async () => {
     await expect(sent({ file: join(folder, "absent") })).rejects.toThrow(/ENOENT/);
     const failing = () => {
-      throw new Error("nobody is logged in");
+      throw new Error("not logged in");
     };
-    await expect(sent(failing)).rejects.toThrow("nobody is logged in");
+    await expect(sent(failing)).rejects.toThrow("not logged in");
   });
 
-  it("fails the call when it cannot be sent, and is in no message", async () => {
-    const told = await sent("secret\nsecret").catch((error: unknown) => String(error));
-    expect(told).toMatch(/characters/);
-    expect(told).not.toMatch(/secret/);
+  it("fails the call when it cannot be sent, without being in the message", async () => {
+    const message = await sent("secret\nsecret").catch((error: unknown) => String(error));
+    expect(message).toMatch(/characters/);
+    expect(message).not.toMatch(/secret/);
   });
 
   it("is refused without TLS", () => {
@@ -58,7 +58,7 @@ describe("a token", () => {
 });
 
 describe("a client certificate", () => {
-  it.each([{ certificate: "client.pem" }, { key: "client.key" }])("needs both halves", (tls) => {
+  it.each([{ certificate: "client.pem" }, { key: "client.key" }])("needs its key", (tls) => {
     expect(() => connect("127.0.0.1:1", { tls })).toThrow(/key/);
   });
 });

@@ -1,20 +1,20 @@
-/** A server in this process that answers as a test says. */
+/** A server in this process with handlers of a test. */
 
 import * as grpc from "@grpc/grpc-js";
 import type { DescMethod } from "@bufbuild/protobuf";
 
-/** A method, and what answers its calls. */
+/** A method and its handler. */
 export type Served = readonly [DescMethod, grpc.UntypedHandleCall];
 
 const same = (bytes: Buffer) => bytes;
 
-/** A server, and where it is. */
+/** A running server. */
 export interface TestServer {
   readonly address: string;
   stop(): void;
 }
 
-/** Serves methods of any services; their requests and answers are bytes. */
+/** Serves methods of any services; their requests and responses are bytes. */
 export async function serve(...methods: readonly Served[]): Promise<TestServer> {
   const server = new grpc.Server();
   for (const [method, handler] of methods) {

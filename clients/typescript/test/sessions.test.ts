@@ -13,11 +13,11 @@ import { WatchSession } from "../src/watch_session.js";
 const GONE = new TaskgateError({ code: "UNAVAILABLE", message: "gone" });
 
 describe("reconnects", () => {
-  it("do not wait for a server that was never reached", () => {
+  it("do not retry a server that never responded", () => {
     expect(() => new Reconnects(() => 1).delayAfter(GONE, 0)).toThrow(GONE);
   });
 
-  it("wait longer each time, ten seconds at most, and not for ever", () => {
+  it("wait longer each time, ten seconds at most, for five minutes", () => {
     const reconnects = new Reconnects(() => 1);
     reconnects.reached(0);
     const delays = [1, 2, 3, 4, 5, 6].map(() => reconnects.delayAfter(GONE, 60_000));
@@ -29,13 +29,13 @@ describe("reconnects", () => {
     new TaskgateError({ code: "NOT_FOUND", message: "" }),
     new TaskgateError({ code: "RESOURCE_EXHAUSTED", message: "" }),
     new TaskgateError({ code: "INTERNAL", message: "", reason: "TASKGATE_BUG" }),
-  ])("give up what is final: $code", (error) => {
+  ])("do not retry a final error: $code", (error) => {
     const reconnects = new Reconnects(() => 1);
     reconnects.reached(0);
     expect(() => reconnects.delayAfter(error, 0)).toThrow(error);
   });
 
-  it("leave a server that stops at once, the first time", () => {
+  it("leave a server that shuts down immediately, once", () => {
     const reconnects = new Reconnects(() => 1);
     reconnects.reached(0);
     const stopping = new TaskgateError({
@@ -47,7 +47,7 @@ describe("reconnects", () => {
     expect(reconnects.delayAfter(stopping, 0)).toBeGreaterThan(0);
   });
 
-  it("wait as long as the server asks", () => {
+  it("wait as long as the server requests", () => {
     const reconnects = new Reconnects(() => 0);
     reconnects.reached(0);
     const busy = new TaskgateError({
@@ -65,7 +65,7 @@ describe("a watch", () => {
   const half = new TextEncoder().encode("half");
   const whole = new TextEncoder().encode("whole");
 
-  it("begins again when it breaks within a snapshot", () => {
+  it("starts over when it breaks within a snapshot", () => {
     const session = new WatchSession({ parent: "omics/runs/1" });
     session.take(response({ event: { case: "snapshotBegin", value: {} } }));
     session.take(
@@ -77,14 +77,14 @@ describe("a watch", () => {
     expect(session.next().resumeToken).toEqual(whole);
   });
 
-  it("is dead after three heartbeats of silence", () => {
+  it("is dead after three missed heartbeats", () => {
     expect(new WatchSession({}).silenceMs).toBe(30_000);
     expect(new WatchSession({ heartbeatInterval: { seconds: 2n } }).silenceMs).toBe(6_000);
   });
 });
 
 describe("a log", () => {
-  it("tells the lines of the last moment once", () => {
+  it("skips repeated lines of the last time", () => {
     const time = timestampFromDate(new Date(0));
     const lines = (...texts: string[]) =>
       create(StreamTaskLogsResponseSchema, {
@@ -94,7 +94,7 @@ describe("a log", () => {
     session.next();
     expect(session.take(lines("one", "two"))).toHaveLength(2);
     session.next();
-    const told = session.take(lines("one", "two", "three")).map(({ message }) => message);
-    expect(told).toEqual(["three"]);
+    const resumed = session.take(lines("one", "two", "three")).map(({ message }) => message);
+    expect(resumed).toEqual(["three"]);
   });
 });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import type { ServerStream } from "../src/caller.js";
+import type { ServerStream } from "../src/channel.js";
 import { TaskgateError } from "../src/index.js";
 import { ResumingStream } from "../src/stream.js";
 import type { Session, StreamOptions } from "../src/stream.js";
@@ -11,26 +11,26 @@ const REFUSED = new TaskgateError({ code: "INVALID_ARGUMENT", message: "no" });
 
 const SILENT = Symbol("silent");
 
-/** What a call does when it is read: gives a text, ends, fails, or is silent. */
-type Act = string | undefined | TaskgateError | typeof SILENT;
+/** The result of a read: a text, the end, an error, or silence. */
+type Read = string | undefined | TaskgateError | typeof SILENT;
 
 class Call implements ServerStream<string> {
   cancelled = false;
   private fail: (error: TaskgateError) => void = () => undefined;
 
-  constructor(private readonly acts: Act[]) {}
+  constructor(private readonly reads: Read[]) {}
 
   read(): Promise<string | undefined> {
-    const act = this.acts.shift();
-    if (act === SILENT) {
+    const read = this.reads.shift();
+    if (read === SILENT) {
       return new Promise((_, reject) => (this.fail = reject));
     }
-    return act instanceof TaskgateError ? Promise.reject(act) : Promise.resolve(act);
+    return read instanceof TaskgateError ? Promise.reject(read) : Promise.resolve(read);
   }
 
   cancel(): void {
     this.cancelled = true;
-    this.fail(new TaskgateError({ code: "CANCELLED", message: "by us" }));
+    this.fail(new TaskgateError({ code: "CANCELLED", message: "by the client" }));
   }
 }
 
@@ -63,7 +63,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function stream(scripts: Act[][], options: StreamOptions = {}, silenceMs?: number) {
+function stream(scripts: Read[][], options: StreamOptions = {}, silenceMs?: number) {
   return new ResumingStream<string, string>(
     (timeoutMs) => {
       const call = new Call(scripts.shift() ?? []);
@@ -74,8 +74,8 @@ function stream(scripts: Act[][], options: StreamOptions = {}, silenceMs?: numbe
     new Texts(silenceMs),
     (error, delayMs, failures) => `${error.code} ${String(delayMs)} ${String(failures)}`,
     timing,
-    (act) => {
-      closeClient = act;
+    (listener) => {
+      closeClient = listener;
       return () => undefined;
     },
     options,
@@ -83,34 +83,34 @@ function stream(scripts: Act[][], options: StreamOptions = {}, silenceMs?: numbe
 }
 
 async function all(texts: AsyncIterable<string>): Promise<string[]> {
-  const told = [];
+  const events = [];
   for await (const text of texts) {
-    told.push(text);
+    events.push(text);
   }
-  return told;
+  return events;
 }
 
 describe("a resuming stream", () => {
-  it("goes on with another call, after a pause", async () => {
-    const told = await all(stream([["one", GONE], [GONE], ["two", undefined]]));
-    expect(told).toEqual(["one", "UNAVAILABLE 1000 1", "UNAVAILABLE 2000 2", "two"]);
+  it("calls again after a pause", async () => {
+    const events = await all(stream([["one", GONE], [GONE], ["two", undefined]]));
+    expect(events).toEqual(["one", "UNAVAILABLE 1000 1", "UNAVAILABLE 2000 2", "two"]);
     expect(timing.pauses).toEqual([1_000, 2_000]);
     expect(calls.map(({ cancelled }) => cancelled)).toEqual([true, true, true]);
   });
 
-  it("fails when it is refused, and is over then", async () => {
+  it("fails when it is refused, and then ends", async () => {
     const refused = stream([["one", REFUSED]]);
     expect(await refused.next()).toEqual({ done: false, value: "one" });
     await expect(refused.next()).rejects.toBe(REFUSED);
     expect(await refused.next()).toEqual({ done: true, value: undefined });
   });
 
-  it("fails at once when the server was never reached", async () => {
+  it("fails immediately when the server never responded", async () => {
     await expect(stream([[GONE]]).next()).rejects.toBe(GONE);
     expect(timing.pauses).toEqual([]);
   });
 
-  it("takes a call that is silent for dead", async () => {
+  it("ends a call that is silent for too long", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const silent = stream([["one", SILENT], ["two"]], {}, 3_000);
     await silent.next();
@@ -122,7 +122,7 @@ describe("a resuming stream", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("ends when its time is up, also between two calls", async () => {
+  it("times out, also between two calls", async () => {
     const limited = stream([["one", GONE]], { timeoutMs: 500 });
     await limited.next();
     expect(await limited.next()).toEqual({ done: false, value: "UNAVAILABLE 1000 1" });
@@ -130,7 +130,7 @@ describe("a resuming stream", () => {
     expect(timing.pauses).toEqual([500]);
   });
 
-  it("has calls that end after it, whatever clock they go by", async () => {
+  it("has calls with a slightly longer timeout", async () => {
     await stream([["one"]], { timeoutMs: 500 }).next();
     await stream([["one"]]).next();
     expect(timeouts).toEqual([505, undefined]);
@@ -144,7 +144,7 @@ describe("a resuming stream", () => {
     expect(calls[0]?.cancelled).toBe(true);
   });
 
-  it("ends while it waits, when it or its client is closed", async () => {
+  it("ends while it waits when it or its client is closed", async () => {
     for (const close of [
       (it: { close(): void }) => {
         it.close();
@@ -164,7 +164,7 @@ describe("a resuming stream", () => {
     }
   });
 
-  it("opens no call when it is closed before", async () => {
+  it("opens no call after it is closed", async () => {
     const closed = stream([[SILENT]]);
     const next = closed.next();
     closed.close();
@@ -172,10 +172,10 @@ describe("a resuming stream", () => {
     expect(calls).toHaveLength(0);
   });
 
-  it("answers those who ask at once in their order", async () => {
-    const asked = stream([["one", "two", undefined]]);
-    const told = await Promise.all([asked.next(), asked.next(), asked.next()]);
-    expect(told.map(({ value }) => value)).toEqual(["one", "two", undefined]);
+  it("returns events to concurrent calls in order", async () => {
+    const concurrent = stream([["one", "two", undefined]]);
+    const events = await Promise.all([concurrent.next(), concurrent.next(), concurrent.next()]);
+    expect(events.map(({ value }) => value)).toEqual(["one", "two", undefined]);
     expect(calls).toHaveLength(1);
   });
 });

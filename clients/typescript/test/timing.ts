@@ -1,8 +1,8 @@
-/** Time that passes only when somebody sleeps. */
+/** A clock that advances only by sleeping. */
 
 import type { Timing } from "../src/index.js";
 
-/** A clock, and how long has been slept each time. */
+/** A clock that records each sleep. */
 export class TestTiming implements Timing {
   readonly pauses: number[] = [];
   private time = 0;
@@ -18,12 +18,12 @@ export class TestTiming implements Timing {
     return Promise.resolve();
   }
 
-  /** The longest jitter that there is. */
+  /** Returns the maximum jitter. */
   random(): number {
     return 1;
   }
 
-  /** So much time goes by. */
+  /** Advances the clock. */
   pass(ms: number): void {
     this.time += ms;
   }

@@ -18,13 +18,13 @@ beforeEach(() => {
 });
 
 describe("waiting", () => {
-  it("is over with the answer", () => {
+  it("ends when the task is done", () => {
     const session = new WaitSession(timing, undefined);
     expect(session.take(DONE, 0)).toBeUndefined();
-    expect(session.answer).toBe(DONE);
+    expect(session.response).toBe(DONE);
   });
 
-  it("asks for five minutes at most, and for no more than is left", () => {
+  it("limits calls to five minutes and to the remaining time", () => {
     expect(new WaitSession(timing, undefined).callMs(0)).toBe(300_000);
     const session = new WaitSession(timing, 400_000);
     expect(session.callMs(0)).toBe(300_000);
@@ -32,37 +32,37 @@ describe("waiting", () => {
     expect(session.callMs(500_000)).toBe(0);
   });
 
-  it("asks again at once after a long call, and a second after a short one", () => {
+  it("calls again immediately after a long call, and a second after a short one", () => {
     const session = new WaitSession(timing, undefined);
     timing.pass(300_000);
     expect(session.take(NOT_YET, 0)).toBe(0);
     expect(session.take(NOT_YET, timing.now() - 10)).toBe(1_000);
   });
 
-  it("ends with the latest answer when the time is up", () => {
+  it("times out with the latest response", () => {
     const session = new WaitSession(timing, 10_000);
     timing.pass(5_000);
     session.take(NOT_YET, 0);
     timing.pass(4_500);
-    expect(session.failed(LATE, 5_000)).toBeUndefined();
-    expect(session.answer).toBe(NOT_YET);
+    expect(session.fail(LATE, 5_000)).toBeUndefined();
+    expect(session.response).toBe(NOT_YET);
   });
 
-  it("fails when the time is up and nothing was ever answered", () => {
+  it("fails when it times out without a response", () => {
     const session = new WaitSession(timing, 2_000);
     timing.pass(2_000);
-    expect(() => session.failed(LATE, 0)).toThrow(LATE);
+    expect(() => session.fail(LATE, 0)).toThrow(LATE);
   });
 
-  it("does not wait for a server that was never reached", () => {
+  it("does not retry a server that never responded", () => {
     const session = new WaitSession(timing, undefined);
     timing.pass(10);
-    expect(() => session.failed(GONE, 0)).toThrow(GONE);
+    expect(() => session.fail(GONE, 0)).toThrow(GONE);
   });
 
-  it("goes on when a call that was long in flight is lost", () => {
+  it("continues when a long call breaks", () => {
     const session = new WaitSession(timing, undefined);
     timing.pass(60_000);
-    expect(session.failed(GONE, 0)).toBe(1_000);
+    expect(session.fail(GONE, 0)).toBe(1_000);
   });
 });

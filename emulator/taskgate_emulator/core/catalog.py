@@ -1,9 +1,9 @@
-"""The resources of an AWS service, deduced from its model.
+"""The resources of an AWS service, derived from its model.
 
-An operation that gets, updates or deletes one thing has a path that ends in the thing's id; that
-path is the resource, and its labels are the key. `/farms/{farmId}/queues/{queueId}` makes
-`deadline.Queue` with two ids, inside `deadline.Farm`. What is said of one resource by the names of
-operations (Create…, List…s) follows from there.
+An operation that gets, updates or deletes one resource has a path that ends in the resource's id.
+That path identifies the resource, and its labels are the key: `/farms/{farmId}/queues/{queueId}` is
+`deadline.Queue` with two ids, inside `deadline.Farm`. Other operations of a resource are found by
+their names (Create…, List…s).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from taskgate_server.aws.model import (
     streaming_member,
 )
 
-__all__ = ["Catalog", "Resource", "catalog_of"]
+__all__ = ["Catalog", "Resource", "load_catalog"]
 
 _LABEL = re.compile(r"\{(?P<name>[^}+]+)\+?\}")
 _ITEM_VERBS = {
@@ -44,18 +44,18 @@ _OTHER_VERBS = {
 
 @dataclass(slots=True)
 class Resource:
-    """A kind of thing that a service has."""
+    """A resource type of a service."""
 
     service: str
     noun: str
     template: tuple[str, ...]
     """The segments of its path; every label is `{}`."""
     labels: tuple[str, ...]
-    """Their names in the path, outermost first."""
+    """The label names of its path, outermost first."""
     operations: dict[str, OperationModel] = field(default_factory=dict)
     """By verb: `Create`, `Get`, `List`, ..."""
     outer: tuple[Resource, ...] = ()
-    """The resources that it is in, outermost first."""
+    """The resources that contain it, outermost first."""
 
     @property
     def kind(self) -> str:
@@ -64,7 +64,7 @@ class Resource:
 
     @property
     def scope_size(self) -> int:
-        """How many of the labels say where it is; the rest is its id, several for a link."""
+        """The number of labels that name its parents; the others are its id, several for a link."""
         trailing = 0
         for segment in reversed(self.template):
             if segment != "{}":
@@ -78,14 +78,14 @@ class Resource:
         return self.labels[-1]
 
     def key(self, params: Mapping[str, str], labels: tuple[str, ...] | None = None) -> Key:
-        """The key of a row, out of the params of a call."""
+        """Return the key of a row from the params of a call."""
         names = labels or self.labels
         ids = [str(params[name]) for name in names]
         return (*ids[: self.scope_size], "/".join(ids[self.scope_size :]))
 
     @property
     def got(self) -> StructureShape | None:
-        """What Get answers with, without a wrapper around it."""
+        """The shape of the resource in Get's response, without its wrapper."""
         operation = self.operations.get("Get")
         output = operation.output_shape if operation else None
         wrapper = self.wrapper
@@ -96,7 +96,7 @@ class Resource:
 
     @property
     def wrapper(self) -> str | None:
-        """The only member of Get's answer, where all else is inside it."""
+        """The only member of Get's response, if the resource is inside it."""
         operation = self.operations.get("Get")
         output = operation.output_shape if operation else None
         if output is None or len(output.members) != 1:
@@ -106,7 +106,7 @@ class Resource:
 
     @property
     def row(self) -> StructureShape | None:
-        """What a row of List is."""
+        """The shape of an item in List's response."""
         operation = self.operations.get("List")
         found = rows_member(operation) if operation else None
         return found[1] if found else None
@@ -123,7 +123,7 @@ class Catalog:
         self.service = service
         self.resources: dict[str, Resource] = {}
         self.verbs: dict[str, tuple[str, Resource]] = {}
-        """By operation: what it does, and to which resource."""
+        """By operation: its verb and its resource."""
         models = [each for each in operations(load_service(service)) if _is_plain(each)]
         for operation in models:
             self._add_item(operation)
@@ -157,13 +157,13 @@ class Catalog:
 
 
 @cache
-def catalog_of(service: str) -> Catalog:
-    """The catalog of a service."""
+def load_catalog(service: str) -> Catalog:
+    """Return the catalog of a service."""
     return Catalog(service)
 
 
 def rows_member(operation: OperationModel) -> tuple[str, StructureShape] | None:
-    """The list of structures that an operation answers with, errors aside: its name and rows."""
+    """Return the name and item shape of the list of structures in a response, `errors` excepted."""
     output = operation.output_shape
     for name, shape in output.members.items() if output else ():
         if name != "errors" and isinstance(shape, ListShape):
@@ -174,7 +174,7 @@ def rows_member(operation: OperationModel) -> tuple[str, StructureShape] | None:
 
 
 def _is_plain(operation: OperationModel) -> bool:
-    # `…ForQueue` and the like are views of another resource, and bytes are no resource.
+    # `…ForQueue` and the like are views of another resource, and a stream is not a resource.
     return not re.search(r"For[A-Z]", operation.name) and not streaming_member(
         operation.output_shape
     )

@@ -1,4 +1,4 @@
-"""Where the emulator's time comes from: anything that answers "now" as an aware datetime."""
+"""The emulator's source of time: a function that returns the current time as an aware datetime."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ Clock = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
-    """The real time."""
+    """Return the real time."""
     return datetime.now(UTC)
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move; every task moves with it at once.
+    """A clock that changes only by `advance`.
 
     Args:
-        start: the first answer; aware. A fixed day by default, so that answers repeat exactly.
+        start: the initial time; aware. By default a fixed day, so that responses are reproducible.
     """
 
     def __init__(self, start: datetime = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)) -> None:
         if start.tzinfo is None:
-            raise ValueError("the start of a ManualClock needs a time zone")
+            raise ValueError("the start of a ManualClock must have a time zone")
         self._now = start
 
     def __call__(self) -> datetime:
-        """The time it was last set to."""
+        """Return the current time of this clock."""
         return self._now
 
     def advance(self, seconds: float) -> None:
         """Move the time forward."""
         if seconds < 0:
-            raise ValueError("time cannot go backwards: every timeline is built on that")
+            raise ValueError("seconds must not be negative: time cannot go backwards")
         self._now += timedelta(seconds=seconds)

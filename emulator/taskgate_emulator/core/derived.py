@@ -1,4 +1,4 @@
-"""What a resource has that its creator did not say: ids, ARNs, moments, statuses, zeros."""
+"""Members of a new resource that its creator does not set: ids, ARNs, times, statuses, defaults."""
 
 from __future__ import annotations
 
@@ -22,60 +22,71 @@ from taskgate_server.aws.model import (
     is_union,
 )
 
-__all__ = ["UnderivedError", "arn_of", "complete", "derivable", "kebab", "new_id"]
+__all__ = [
+    "UnderivedError",
+    "build_arn",
+    "complete_record",
+    "is_derivable",
+    "new_id",
+    "to_kebab_case",
+]
 
 _READY = ("ACTIVE", "READY", "IDLE", "CREATED", "AVAILABLE", "ENABLED", "NONE")
-"""Words for a thing that is as it should be, the better first."""
+"""Statuses of a usable resource, the preferred ones first."""
 
 _STATUS = frozenset({"status", "state", "lifecycleStatus"})
 _CREATED = frozenset({"createdAt", "creationTime"})
 _UPDATED = frozenset({"updatedAt", "updateTime"})
 _OWN_ARN = frozenset({"arn", "storeArn", "versionArn"})
-_ALWAYS = _STATUS | _CREATED | _OWN_ARN | {"createdBy", "id", "uuid", "tags", "storeId"}
-"""Members that are there even where the model does not require them."""
+_ALWAYS_PRESENT = _STATUS | _CREATED | _OWN_ARN | {"createdBy", "id", "uuid", "tags", "storeId"}
+"""Members that are set even where the model does not require them."""
 
 
 class UnderivedError(Exception):
-    """A member that must be there, and of which nothing is known."""
+    """The value of a required member cannot be derived."""
 
 
-def complete(
+def complete_record(
     resource: Resource, record: dict[str, Any], params: Mapping[str, Any], account: Account
 ) -> None:
-    """Give a new record all the members that its answers require, and the usual others.
+    """Set all members that responses require, and the usual optional ones, in a new record.
 
     Raises:
-        UnderivedError: one of them is not known.
+        UnderivedError: a required member cannot be derived.
     """
-    for shape in _answers(resource):
+    for shape in _response_shapes(resource):
         for name, member in shape.members.items():
             if record.get(name) is not None:
                 continue
-            if name in shape.required_members or name in _ALWAYS or _special(resource, name):
+            if (
+                name in shape.required_members
+                or name in _ALWAYS_PRESENT
+                or _custom_value(resource, name)
+            ):
                 record[name] = _derive(resource, name, member, record, params, account)
 
 
-def derivable(resource: Resource) -> bool:
-    """Whether a record of the resource can be complete when its creator says all there is."""
+def is_derivable(resource: Resource) -> bool:
+    """Return whether a record can be completed from the params of its Create operation."""
     create = resource.operations.get("Create") or resource.operations.get("Put")
     create = create or resource.operations.get("Associate")
-    if create is None or create.input_shape is None or not _answers(resource):
+    if create is None or create.input_shape is None or not _response_shapes(resource):
         return False
     given = {*create.input_shape.members, *resource.labels}
     return all(
-        name in given or _special(resource, name) or _is_known(name, shape.members[name])
-        for shape in _answers(resource)
+        name in given or _custom_value(resource, name) or _is_known(name, shape.members[name])
+        for shape in _response_shapes(resource)
         for name in shape.required_members
     )
 
 
 def new_id(shape: Shape, noun: str, random: Random) -> str:
-    """An id that the model's pattern allows: the service's usual form first."""
+    """Generate an id that the model's pattern allows, preferably in the service's usual form."""
     hexadecimal = f"{random.getrandbits(128):032x}"
     candidates = [
         f"{noun.lower()}-{hexadecimal}",
-        f"{kebab(noun).replace('-', '')}-{hexadecimal}",
-        f"{kebab(noun).split('-')[0]}-{hexadecimal}",
+        f"{to_kebab_case(noun).replace('-', '')}-{hexadecimal}",
+        f"{to_kebab_case(noun).split('-')[0]}-{hexadecimal}",
         *(f"{prefix}-{hexadecimal}" for prefix in _prefixes(shape)),
         str(random.randrange(10**9, 10**10)),
         str(random.randrange(10**6, 10**7)),
@@ -92,26 +103,26 @@ def new_id(shape: Shape, noun: str, random: Random) -> str:
     raise UnderivedError(shape.name)
 
 
-def arn_of(resource: Resource, key: Key) -> str:
-    """The ARN of a resource."""
+def build_arn(resource: Resource, key: Key) -> str:
+    """Return the ARN of a resource."""
     parts = []
     chain = (*resource.outer, resource)
     for position, part in enumerate(chain):
         word = part.noun
         if position:
             word = word.removeprefix(chain[position - 1].noun)
-        name = kebab(word) if resource.service == "deadline" else word[0].lower() + word[1:]
+        name = to_kebab_case(word) if resource.service == "deadline" else word[0].lower() + word[1:]
         parts.append(f"{name}/{key[len(part.labels) - 1 if part is not resource else -1]}")
     path = "/".join(parts)
     return f"arn:aws:{resource.service}:{REGION}:{ACCOUNT_ID}:{path}"
 
 
-def kebab(noun: str) -> str:
-    """`LicenseEndpoint` as `license-endpoint`."""
+def to_kebab_case(noun: str) -> str:
+    """Convert `LicenseEndpoint` to `license-endpoint`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", noun).lower()
 
 
-def _answers(resource: Resource) -> list[StructureShape]:
+def _response_shapes(resource: Resource) -> list[StructureShape]:
     create = resource.operations.get("Create")
     created = create.output_shape if create else None
     return [shape for shape in (created, resource.got, resource.row) if shape is not None]
@@ -125,7 +136,7 @@ def _derive(
     params: Mapping[str, Any],
     account: Account,
 ) -> Any:
-    special = _special(resource, name)
+    special = _custom_value(resource, name)
     if special:
         return special(record, params)
     if name in _CREATED | _UPDATED:
@@ -133,7 +144,7 @@ def _derive(
     if name == "createdBy":
         return CALLER
     if name in _OWN_ARN:
-        return arn_of(resource, resource.key(record))
+        return build_arn(resource, resource.key(record))
     if name in {"id", "storeId", "uuid"}:
         return new_id(shape, resource.noun, account.random)
     if not _is_known(name, shape):
@@ -142,7 +153,7 @@ def _derive(
 
 
 def _is_known(name: str, shape: Shape) -> bool:
-    if name in _ALWAYS or name in _UPDATED:
+    if name in _ALWAYS_PRESENT or name in _UPDATED:
         return True
     if isinstance(shape, StructureShape):
         return not is_union(shape) and all(
@@ -174,12 +185,12 @@ def _prefixes(shape: Shape) -> list[str]:
     return [found[1]] if found else []
 
 
-def _special(resource: Resource, name: str) -> Any:
-    return _SPECIAL.get((resource.kind, name))
+def _custom_value(resource: Resource, name: str) -> Any:
+    return _CUSTOM_VALUES.get((resource.kind, name))
 
 
 def _environment_name(record: Mapping[str, Any], _params: Mapping[str, Any]) -> str:
-    """An Open Job Description environment template says its own name."""
+    """Return the name in an Open Job Description environment template."""
     template = record["template"]
     try:
         if record["templateType"] == "JSON":
@@ -193,8 +204,8 @@ def _environment_name(record: Mapping[str, Any], _params: Mapping[str, Any]) -> 
         raise UnderivedError("name") from error
 
 
-_SPECIAL: Mapping[tuple[str, str], Any] = {
-    # The scale factor's default, as its documentation says.
+_CUSTOM_VALUES: Mapping[tuple[str, str], Any] = {
+    # The documented default.
     ("deadline.Farm", "costScaleFactor"): lambda _record, _params: 1.0,
     ("deadline.Monitor", "url"): lambda record, _params: (
         f"https://{record['subdomain']}.{REGION}.deadlinecloud.amazonaws.com/"
@@ -209,11 +220,11 @@ _SPECIAL: Mapping[tuple[str, str], Any] = {
     ("omics.Workflow", "type"): lambda _record, _params: "PRIVATE",
     ("omics.WorkflowVersion", "type"): lambda _record, _params: "PRIVATE",
 }
-"""The few members that no rule gives."""
+"""Members that no general rule covers."""
 
 
-def moment_of(record: Mapping[str, Any]) -> datetime | None:
-    """When a record was made."""
+def creation_time(record: Mapping[str, Any]) -> datetime | None:
+    """Return when a record was created."""
     for name in _CREATED:
         if name in record:
             moment: datetime = record[name]

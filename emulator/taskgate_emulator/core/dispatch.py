@@ -1,48 +1,42 @@
-"""The way of a request through the emulator, from its path to its answer.
+"""The path of a request through the emulator: route, authenticate, inject faults, perform, respond.
 
-`Dispatcher.answer` is that way, one line a stage. It knows no operation by name: routes, readers
-and writers come from the model, behaviours from the registries.
+`Dispatcher.handle` lists the stages. It knows no operation by name: routes, request readers and
+response writers are compiled from the model; behaviours come from each service's `Operations`.
 """
 
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from taskgate_emulator.core.errors import (
-    AwsError,
-    MissingAuthenticationError,
-    OperationNotEmulatedError,
-)
+from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError
+from taskgate_emulator.core.fault_injection import FaultInjector
 from taskgate_emulator.core.generic import generic_behaviour
-from taskgate_emulator.core.idempotency import once
-from taskgate_emulator.core.observation import CannedAnswers, RecordedRequest, Recorder
+from taskgate_emulator.core.observation import CannedResponses, RecordedRequest, Recorder
 from taskgate_emulator.core.operations import Behaviour, Call, Operations
 from taskgate_emulator.core.parsing import Params, RawRequest, compile_request
-from taskgate_emulator.core.responses import HttpAnswer, compile_answer, error_answer
+from taskgate_emulator.core.responses import HttpResponse, compile_response, error_response
 from taskgate_emulator.core.routing import Route, Router
 from taskgate_emulator.core.state import Account
 from taskgate_emulator.core.tagging import TAGGING
-from taskgate_emulator.core.validation_style import ValidationStyle
-from taskgate_server.aws.model import (
-    OperationModel,
-    ServiceModel,
-    load_service,
-    operations,
-)
+from taskgate_server.aws.model import OperationModel, load_service, operations
 
 __all__ = ["Dispatcher", "HttpRequest"]
 
 _log = logging.getLogger(__name__)
 
+_REPLAY = "emulator.Replay"
+_MAX_REPLAYS = 10_000
+"""AWS remembers client tokens for hours; this many calls outlast any retry."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """A request, before anybody looked at it."""
+    """An HTTP request before routing."""
 
     method: str
     raw_path: str
@@ -53,22 +47,22 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """An operation that the emulator has, compiled from the model."""
+    """An emulated operation, compiled from the model."""
 
     read: Callable[[RawRequest], Params]
     behave: Behaviour
-    write: Callable[[Mapping[str, Any]], HttpAnswer]
+    write: Callable[[Mapping[str, Any]], HttpResponse]
 
 
 class Dispatcher:
     """Serves the operations of several AWS services.
 
     Args:
-        account: what the operations work on.
-        registries: the behaviours, one registry for each service.
-        recorder: keeps the requests.
-        canned: answers that tests put before the behaviours.
-        temper: lets calls go wrong.
+        account: the state that the operations read and write.
+        services: the behaviours of each service.
+        recorder: records every request.
+        canned: responses that tests return instead of calling a behaviour.
+        fault_injector: applies request rates and faults.
 
     Raises:
         ValueError: a behaviour is registered for an operation that the model does not have.
@@ -77,61 +71,74 @@ class Dispatcher:
     def __init__(
         self,
         account: Account,
-        registries: Iterable[Operations],
+        services: Iterable[Operations],
         recorder: Recorder,
-        canned: CannedAnswers,
-        temper: ValidationStyle,
+        canned: CannedResponses,
+        fault_injector: FaultInjector,
     ) -> None:
         self._account = account
-        self._registries = {registry.service: registry for registry in registries}
+        self._behaviours = {service.service: service for service in services}
         self._recorder = recorder
         self._canned = canned
-        self._temper = temper
+        self._fault_injector = fault_injector
         self._compiled: dict[tuple[str, str], _Compiled] = {}
-        self._services = {name: load_service(name) for name in self._registries}
-        for name, registry in self._registries.items():
-            unknown = registry.names - set(self._services[name].operation_names)
+        self._models = {name: load_service(name) for name in self._behaviours}
+        for name, service in self._behaviours.items():
+            unknown = service.names - set(self._models[name].operation_names)
             if unknown:
                 raise ValueError(f"{name} has no operations {sorted(unknown)}")
         self._router = Router(
-            operation for service in self._services.values() for operation in operations(service)
+            operation for model in self._models.values() for operation in operations(model)
         )
 
     def operation(self, service: str, name: str) -> OperationModel:
-        """An operation of a service that is served here.
+        """Return the model of an operation.
 
         Raises:
-            ValueError: there is no such service or operation.
+            ValueError: the service or the operation does not exist.
         """
-        model = self._services.get(service)
+        model = self._models.get(service)
         if model is None or name not in model.operation_names:
             raise ValueError(f"there is no operation {name} of {service}")
         return model.operation_model(name)
 
-    def answer(self, request: HttpRequest) -> HttpAnswer:
-        """Answer a request; whatever happens, there is an answer in AWS's form."""
+    def handle(self, request: HttpRequest) -> HttpResponse:
+        """Return the response to a request; every failure becomes an error in AWS's form."""
         operation: OperationModel | None = None
         try:
             route = self._route(request)
             operation = route.operation
             self._authenticate(request)
-            answer = self._take_canned(operation) or self._temper.answer(
+            service = operation.service_model.service_name
+            response = self._canned.take(service, operation.name) or self._fault_injector.handle(
                 operation,
                 self._account.clock(),
                 request.headers,
                 lambda: self._perform(route, request),
             )
         except AwsError as error:
-            answer = _refusal(error, operation)
+            response = _to_response(error, operation)
         except Exception:  # noqa: BLE001 the program's edge: a caller gets no traceback
             _log.exception("the emulator failed at %s %s", request.method, request.raw_path)
             failure = AwsError("InternalFailure", "The emulator failed; its log says why")
-            answer = _refusal(failure, operation)
-        return self._identified(answer)
+            response = _to_response(failure, operation)
+        return self._with_request_id(response)
 
-    def refuse(self, error: AwsError) -> HttpAnswer:
-        """The answer to a request that HTTP itself could not bring here."""
-        return self._identified(error_answer(error, None))
+    def reject(self, error: AwsError) -> HttpResponse:
+        """Return the error response to a request that could not be read."""
+        return self._with_request_id(error_response(error, None))
+
+    def coverage(self) -> dict[str, dict[str, str]]:
+        """Return how each operation is emulated, by service and operation.
+
+        Returns:
+            `behaviour` for a hand-written behaviour, `generic` for a plain resource, `501` for an
+            operation that is not emulated.
+        """
+        return {
+            name: {each.name: self._find_behaviour(each)[0] for each in operations(model)}
+            for name, model in self._models.items()
+        }
 
     def _route(self, request: HttpRequest) -> Route:
         route: Route | None = None
@@ -146,23 +153,21 @@ class Dispatcher:
                     query=request.query,
                     headers=request.headers,
                     body=request.body,
-                    service=_service_of(route.operation).service_name if route else None,
+                    service=route.operation.service_model.service_name if route else None,
                     operation=route.operation.name if route else None,
                 )
             )
 
     @staticmethod
     def _authenticate(request: HttpRequest) -> None:
-        # Any credentials will do, but AWS never answers without. A signature is in a header, or
-        # in the query when the URL was signed beforehand.
+        # Any credentials are accepted, but AWS never accepts a request without a signature. It is
+        # in a header, or in the query of a presigned URL.
         if "Authorization" in request.headers or "X-Amz-Signature=" in request.query:
             return
-        raise MissingAuthenticationError
+        code, status = "MissingAuthenticationTokenException", HTTPStatus.FORBIDDEN
+        raise AwsError(code, "Missing Authentication Token", status=status)
 
-    def _take_canned(self, operation: OperationModel) -> HttpAnswer | None:
-        return self._canned.take(_service_of(operation).service_name, operation.name)
-
-    def _perform(self, route: Route, request: HttpRequest) -> HttpAnswer:
+    def _perform(self, route: Route, request: HttpRequest) -> HttpResponse:
         operation = route.operation
         compiled = self._compile(operation)
         params = compiled.read(
@@ -177,58 +182,73 @@ class Dispatcher:
         account.advance(account.clock())
         call = Call(account=account, operation=operation, params=params, now=account.now)
         try:
-            result = once(account, operation, params, lambda: compiled.behave(call))
-            # What the call has made due is done before its answer leaves, as a caller expects.
+            result = _call_once(call, compiled.behave)
+            # Changes that the call has made due are applied before the response is sent, so that
+            # the caller's next read includes them.
             account.advance(account.now)
             return compiled.write(result)
         finally:
             account.save()
 
-    def behaviour(self, operation: OperationModel) -> tuple[str, Behaviour | None]:
-        """How an operation is emulated, and what it does.
-
-        Returns:
-            `behaviour` for what is written by hand, `generic` for a plain resource, `501` for what
-            there is no true answer to.
-        """
-        service = _service_of(operation).service_name
-        written = self._registries[service].behaviour(operation.name)
+    def _find_behaviour(self, operation: OperationModel) -> tuple[str, Behaviour | None]:
+        """Return how an operation is emulated (see `coverage`), and its behaviour."""
+        model = operation.service_model
+        written = self._behaviours[model.service_name].behaviour(operation.name)
         if written is not None:
             return "behaviour", written
 
         def find(name: str) -> Behaviour | None:
-            return self.behaviour(_service_of(operation).operation_model(name))[1]
+            return self._find_behaviour(model.operation_model(name))[1]
 
         plain = TAGGING.get(operation.name) or generic_behaviour(operation, find)
         return ("501", None) if plain is None else ("generic", plain)
 
-    def ways(self) -> dict[str, dict[str, str]]:
-        """Service to operation to how it is emulated; see `behaviour`."""
-        return {
-            name: {each.name: self.behaviour(each)[0] for each in operations(service)}
-            for name, service in self._services.items()
-        }
-
     def _compile(self, operation: OperationModel) -> _Compiled:
-        service = _service_of(operation).service_name
+        service = operation.service_model.service_name
         key = (service, operation.name)
         compiled = self._compiled.get(key)
         if compiled is None:
-            _, behave = self.behaviour(operation)
+            _, behave = self._find_behaviour(operation)
             if behave is None:
                 raise OperationNotEmulatedError(service, operation.name)
-            compiled = _Compiled(compile_request(operation), behave, compile_answer(operation))
+            compiled = _Compiled(compile_request(operation), behave, compile_response(operation))
             self._compiled[key] = compiled
         return compiled
 
-    def _identified(self, answer: HttpAnswer) -> HttpAnswer:
-        request_id = uuid.UUID(int=self._account.random.getrandbits(128), version=4)
-        return replace(answer, headers={"x-amzn-RequestId": str(request_id), **answer.headers})
+    def _with_request_id(self, response: HttpResponse) -> HttpResponse:
+        request_id = self._account.new_uuid()
+        return replace(response, headers={"x-amzn-RequestId": request_id, **response.headers})
 
 
-def _service_of(operation: OperationModel) -> ServiceModel:
-    return operation.service_model
+def _call_once(call: Call, behave: Behaviour) -> Mapping[str, Any]:
+    """Perform a call, or return the result of the earlier call with the same client token.
+
+    botocore sends the same token when it retries, so a retried requeue must not restart a running
+    task. A call that raises is not remembered: it changed nothing, so it may be retried.
+
+    Raises:
+        AwsError: the token was used with other params.
+    """
+    account, operation, params = call.account, call.operation, call.params
+    tokens = [params[name] for name in operation.idempotent_members if name in params]
+    if not tokens:
+        return behave(call)
+    key = (f"{operation.service_model.service_name} {operation.name} {tokens[0]}",)
+    table = account.table(_REPLAY)
+    known = table.record(key)
+    if known is not None:
+        if known["params"] != params:
+            message = "The client token was used before with other parameters"
+            raise AwsError("ValidationException", message, {"reason": "OTHER"})
+        replayed: Mapping[str, Any] = known["result"]
+        return replayed
+    result = behave(call)
+    account.put(_REPLAY, key, {"params": params, "result": result})
+    oldest = table.first()
+    if table.size() > _MAX_REPLAYS and oldest is not None:
+        account.delete(_REPLAY, (oldest,))
+    return result
 
 
-def _refusal(error: AwsError, operation: OperationModel | None) -> HttpAnswer:
-    return error_answer(error, _service_of(operation) if operation else None)
+def _to_response(error: AwsError, operation: OperationModel | None) -> HttpResponse:
+    return error_response(error, operation.service_model if operation else None)

@@ -1,4 +1,4 @@
-"""Reads what a user wrote for the emulator, in TOML, JSON or YAML; the name's ending says which."""
+"""Reads TOML, JSON and YAML files of users; the suffix of the name decides the format."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_document", "refuse_unknown"]
+__all__ = ["read_document", "reject_unknown_keys"]
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """What a file says.
+    """Read a file.
 
     Raises:
-        ValueError: it cannot be read, or is not a table of names; the message says where.
+        ValueError: it cannot be read or is not a table; the message has the file's path.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -25,20 +25,20 @@ def read_document(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(document, dict):
-        raise ValueError(f"{path}: it must be a table of names")  # noqa: TRY004 it is a user's file
+        raise ValueError(f"{path}: must be a table")  # noqa: TRY004 an invalid file, not a type error
     return document
 
 
-def refuse_unknown(where: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Hold a table to the names that it may have.
+def reject_unknown_keys(where: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Check that a table has no unknown keys.
 
     Raises:
-        ValueError: it has another.
+        ValueError: it has one.
     """
     names = sorted(known)
     for name in table:
         if name not in names:
-            raise ValueError(f"{where}: there is no {name!r}; there are {', '.join(names)}")
+            raise ValueError(f"{where}: unknown key {name!r}; use one of {', '.join(names)}")
 
 
 def _parse(suffix: str, text: str) -> Any:
@@ -53,4 +53,4 @@ def _parse(suffix: str, text: str) -> Any:
             return yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ValueError(str(error)) from error
-    raise ValueError("its name must end in .toml, .json, .yaml or .yml")
+    raise ValueError("the name must end in .toml, .json, .yaml or .yml")

@@ -1,13 +1,11 @@
-"""What the emulator answers when it does not do what was asked.
+"""The errors that the emulator returns.
 
     AwsError                    an error as the caller sees it: a code, a message, modelled members
     ├── UnknownOperationError        no operation has this path (404), or this method (405)
-    ├── OperationNotEmulatedError    an operation of the model that is not emulated (501)
-    ├── MissingAuthenticationError   the request is not signed (403)
-    └── RequestTooLargeError         the body is beyond what the emulator reads (413)
+    └── OperationNotEmulatedError    the operation is not emulated (501)
 
-HTTP status and wire form of the modelled codes come from the model, in `answers.py`; the others
-carry their status, since no model has them.
+The model has the HTTP status and wire form of its codes, see `responses.py`; other errors have a
+status of their own.
 """
 
 from __future__ import annotations
@@ -17,9 +15,7 @@ from http import HTTPStatus
 
 __all__ = [
     "AwsError",
-    "MissingAuthenticationError",
     "OperationNotEmulatedError",
-    "RequestTooLargeError",
     "UnknownOperationError",
     "conflict",
     "not_found",
@@ -28,13 +24,13 @@ __all__ = [
 
 
 class AwsError(Exception):
-    """An error that AWS would answer with.
+    """An error that AWS would return.
 
     Args:
         code: the name of the error shape, such as `ValidationException`.
-        message: what the caller reads.
-        members: further members; those that the service's own error shape lacks are left out, so
-            that one line of behaviour serves two services with shapes of unlike richness.
+        message: for the caller.
+        members: further members. Those that the service's error shape lacks are omitted, so one
+            behaviour can serve services with different shapes.
         status: the HTTP status of a code that the service does not model.
     """
 
@@ -53,7 +49,7 @@ class AwsError(Exception):
 
 
 class UnknownOperationError(AwsError):
-    """No operation answers to this path and method."""
+    """No operation has this path and method."""
 
     def __init__(self, method: str, path: str, allowed: Iterable[str] = ()) -> None:
         methods = sorted(allowed)
@@ -67,7 +63,7 @@ class UnknownOperationError(AwsError):
 
 
 class OperationNotEmulatedError(AwsError):
-    """The operation exists at AWS, and not here."""
+    """The operation exists in AWS, but is not emulated."""
 
     def __init__(self, service: str, operation: str) -> None:
         super().__init__(
@@ -77,30 +73,8 @@ class OperationNotEmulatedError(AwsError):
         )
 
 
-class MissingAuthenticationError(AwsError):
-    """The request carries no signature at all."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-            status=HTTPStatus.FORBIDDEN,
-        )
-
-
-class RequestTooLargeError(AwsError):
-    """The body is longer than the emulator reads into memory."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "RequestEntityTooLarge",
-            "The request body is larger than the emulator accepts",
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        )
-
-
 def not_found(resource_type: str, resource_id: str) -> AwsError:
-    """The resource does not exist."""
+    """Return the error of a resource that does not exist."""
     return AwsError(
         "ResourceNotFoundException",
         f"Resource of type {resource_type} with id {resource_id} does not exist.",
@@ -111,7 +85,7 @@ def not_found(resource_type: str, resource_id: str) -> AwsError:
 def conflict(
     resource_type: str, resource_id: str, message: str, reason: str = "STATUS_CONFLICT"
 ) -> AwsError:
-    """What the resource is, or what is in it, does not allow what was asked."""
+    """Return the error of a request that the state or the contents of a resource do not allow."""
     return AwsError(
         "ConflictException",
         message,
@@ -120,5 +94,5 @@ def conflict(
 
 
 def unparsable(message: str) -> AwsError:
-    """The request is not what rest-json is made of."""
+    """Return the error of a request that is not valid rest-json."""
     return AwsError("ValidationException", message, {"reason": "CANNOT_PARSE"})

@@ -1,7 +1,7 @@
-"""What leaves the two services for others: log lines for CloudWatch Logs, events for EventBridge.
+"""Collects log lines for CloudWatch Logs and events for EventBridge.
 
-Both are only gathered here. Lines go on when somebody reads logs, and events at once to whoever
-listens; neither costs anything while nobody does.
+Log lines are buffered until a client reads logs; events go to EventBridge at once, when it is in
+use.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-__all__ = ["Event", "EventOutlet", "LogLine", "LogOutlet"]
+__all__ = ["Event", "EventSink", "LogLine", "LogSink"]
 
-_LINES_KEPT = 200_000
-_EVENTS_KEPT = 10_000
+_MAX_LOG_LINES = 200_000
+_MAX_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class LogLine:
     message: str
 
 
-class LogOutlet:
-    """Log lines on their way to CloudWatch Logs; beyond a number the oldest are dropped."""
+class LogSink:
+    """Buffers log lines for CloudWatch Logs; beyond a limit the oldest are dropped."""
 
     def __init__(self) -> None:
-        self._waiting: deque[LogLine] = deque(maxlen=_LINES_KEPT)
+        self._waiting: deque[LogLine] = deque(maxlen=_MAX_LOG_LINES)
         self._unsaved: list[LogLine] = []
         self.saving = False
-        """Whether lines are kept for `take_unsaved` as well."""
+        """Whether lines are also collected for `take_unsaved`."""
 
     def write(self, group: str, stream: str, timestamp: datetime, message: str) -> None:
         """Add a line."""
@@ -45,24 +45,24 @@ class LogOutlet:
             self._unsaved.append(line)
 
     def restore(self, line: LogLine) -> None:
-        """Put back a line that was saved."""
+        """Add a line from the state file."""
         self._waiting.append(line)
 
     def take_waiting(self) -> list[LogLine]:
-        """The lines that have come since this was last asked."""
+        """Return the lines since the last call."""
         lines = list(self._waiting)
         self._waiting.clear()
         return lines
 
     def take_unsaved(self) -> list[LogLine]:
-        """The lines that are not saved yet."""
+        """Return the lines that are not in the state file yet."""
         lines, self._unsaved = self._unsaved, []
         return lines
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as a rule of EventBridge sees it, before EventBridge gave it an id."""
+    """An event as EventBridge receives it, before it gets an id."""
 
     source: str
     detail_type: str
@@ -71,20 +71,20 @@ class Event:
     resources: tuple[str, ...]
 
 
-class EventOutlet:
-    """Events on their way to EventBridge.
+class EventSink:
+    """Sends events to EventBridge.
 
     Args:
-        account_id: whose events they are.
-        region: where they happen.
+        account_id: of the events.
+        region: of the events.
     """
 
     def __init__(self, account_id: str, region: str) -> None:
         self.account_id, self.region = account_id, region
-        self.latest: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self.latest: deque[Event] = deque(maxlen=_MAX_EVENTS)
         """The latest events, oldest first; for tests."""
         self.receiver: Callable[[Event], None] | None = None
-        """EventBridge, once anybody has used it: before that no rule can be there."""
+        """EventBridge, once a client has used it; no rule can exist before."""
 
     def send(
         self,

@@ -1,7 +1,7 @@
-"""Faults by rule: which calls go wrong, how, and for how long.
+"""Fault rules: which calls fail, how, and for how long.
 
-A rule is data, from a file or from a test; `Faults` decides for each call. What a fault does to the
-answer is in `temper.py`, what it does to the connection in `server.py`.
+A rule is data, from a file or a test; `Faults` decides for each call. `fault_injection.py` applies
+faults to responses, `server.py` to connections.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from random import Random
 from threading import Lock
 from typing import Any
 
-from taskgate_emulator.core.documents import read_document, refuse_unknown
+from taskgate_emulator.core.documents import read_document, reject_unknown_keys
 
 __all__ = ["KINDS", "Fault", "Faults", "load_faults"]
 
@@ -24,20 +24,20 @@ KINDS: Mapping[str, str] = {
     "quota": "402 ServiceQuotaExceededException",
     "internal": "500, the code that the service's model has for it",
     "unavailable": "503 ServiceUnavailable, without a body that the model knows",
-    "latency": "the answer comes `seconds` later",
-    "hang": "no answer comes, and the connection stays",
-    "reset": "the connection is reset before any answer",
-    "cut": "the connection ends in the middle of the body",
+    "latency": "the response is delayed by `seconds`",
+    "hang": "no response is sent, and the connection stays open",
+    "reset": "the connection is reset before the response",
+    "cut": "the connection is closed in the middle of the body",
     "garbage": "200 and a body that is not JSON",
-    "unknown_enum": "every word of an enum is one that the model does not have",
-    "unknown_union": "every union has a member that the model does not have",
-    "clock_skew": "AWS's clock is `seconds` ahead: requests signed with another time are refused",
+    "unknown_enum": "every enum value is unknown to the model",
+    "unknown_union": "every union has a member unknown to the model",
+    "clock_skew": "AWS's clock is `seconds` ahead, so it rejects signatures with the real time",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A rule. All that it says must hold for a call to go wrong."""
+    """A rule. A call fails when all its conditions hold."""
 
     kind: str
     """One of `KINDS`."""
@@ -46,21 +46,21 @@ class Fault:
     """A glob, such as `Get*`."""
     probability: float = 1.0
     nth: int | None = None
-    """Only the nth call that the rule is about, counted from 1."""
+    """Only the nth matching call, counted from 1."""
     every: int | None = None
-    """Only each so-manieth call."""
+    """Only every nth matching call."""
     times: int | None = None
-    """After so many faults the rule is over."""
+    """The maximum number of faults."""
     after: float = 0.0
-    """Seconds of the clock from when the rule was set."""
+    """Seconds from when the rule was added until it applies."""
     lasts: float | None = None
-    """Seconds of the clock; without it the rule does not end by itself."""
+    """Seconds for which it applies; without it the rule does not expire."""
     seconds: float = 1.0
-    """For kinds that have a time in them."""
+    """The time parameter of the kind, see `KINDS`."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"there is no fault {self.kind!r}; there are {', '.join(KINDS)}")
+            raise ValueError(f"unknown fault kind {self.kind!r}; use one of {', '.join(KINDS)}")
         if not 0.0 <= self.probability <= 1.0:
             raise ValueError("probability must be from 0 to 1")
         for name in ("nth", "every", "times"):
@@ -70,23 +70,23 @@ class Fault:
 
 
 def load_faults(choice: str | Path | Iterable[Fault]) -> list[Fault]:
-    """The rules that a user asks for.
+    """Return the rules of a setting.
 
     Args:
         choice: rules, or a file with a list of tables `fault`, whose keys are those of `Fault`.
 
     Raises:
-        ValueError: a rule that cannot be; the message says which.
+        ValueError: a rule is invalid; the message says which.
     """
     if not isinstance(choice, (str, Path)):
         return list(choice)
     document = read_document(Path(choice))
-    refuse_unknown(str(choice), document, ["fault"])
+    reject_unknown_keys(str(choice), document, ["fault"])
     known = [each.name for each in fields(Fault)]
     rules = []
     for position, table in enumerate(document.get("fault", ()), start=1):
         where = f"{choice}: fault {position}"
-        refuse_unknown(where, table, known)
+        reject_unknown_keys(where, table, known)
         try:
             rules.append(Fault(**table))
         except (TypeError, ValueError) as error:
@@ -103,11 +103,11 @@ class _Rule:
 
 
 class Faults:
-    """The rules that hold now. Tests set them from their own thread while calls are served.
+    """The current rules. Tests change them from their own thread while calls are served.
 
     Args:
-        random: decides what has a probability.
-        now: the emulator's time.
+        random: decides rules with a probability.
+        now: returns the emulator's time.
     """
 
     def __init__(self, random: Random, now: Any) -> None:
@@ -117,34 +117,34 @@ class Faults:
         self._rules: list[_Rule] = []
 
     def add(self, fault: Fault | None = None, **rule: Any) -> Fault:
-        """Set a rule, given as a `Fault` or by its fields; earlier rules go first."""
-        made = fault or Fault(**rule)
+        """Add a rule, given as a `Fault` or by its fields; earlier rules take precedence."""
+        added = fault or Fault(**rule)
         with self._mutex:
-            self._rules.append(_Rule(made, self._now()))
-        return made
+            self._rules.append(_Rule(added, self._now()))
+        return added
 
     def remove(self, fault: Fault) -> None:
-        """Take a rule back."""
+        """Remove a rule."""
         with self._mutex:
             self._rules = [rule for rule in self._rules if rule.fault is not fault]
 
     def clear(self) -> None:
-        """Take every rule back."""
+        """Remove all rules."""
         with self._mutex:
             self._rules.clear()
 
     def choose(self, service: str, operation: str) -> Fault | None:
-        """What goes wrong with this call, if anything does."""
+        """Return the fault that applies to a call, if any."""
         if not self._rules:
             return None
         with self._mutex:
             now = self._now()
             for rule in self._rules:
-                if _concerns(rule.fault, service, operation) and self._strikes(rule, now):
+                if _matches(rule.fault, service, operation) and self._applies_now(rule, now):
                     return rule.fault
         return None
 
-    def _strikes(self, rule: _Rule, now: datetime) -> bool:
+    def _applies_now(self, rule: _Rule, now: datetime) -> bool:
         fault = rule.fault
         elapsed = (now - rule.start).total_seconds() - fault.after
         if elapsed < 0 or (fault.lasts is not None and elapsed >= fault.lasts):
@@ -162,5 +162,5 @@ class Faults:
         return True
 
 
-def _concerns(fault: Fault, service: str, operation: str) -> bool:
+def _matches(fault: Fault, service: str, operation: str) -> bool:
     return fnmatchcase(service, fault.service) and fnmatchcase(operation, fault.operation)

@@ -1,7 +1,7 @@
-"""Plain resources: what is created can be read, listed, changed, tagged and deleted.
+"""Plain resources: create, get, list, update and delete, derived from the model.
 
-Each function here makes the behaviour of one operation from its place in the catalog. An operation
-gets none when its answer could not be true: such a call says 501.
+Each function here builds the behaviour of one operation from its resource in the catalog.
+Operations without a behaviour return 501, because no correct response can be derived.
 """
 
 from __future__ import annotations
@@ -9,32 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from taskgate_emulator.core.catalog import Resource, catalog_of, rows_member
-from taskgate_emulator.core.derived import UnderivedError, complete, derivable, moment_of, new_id
+from taskgate_emulator.core.catalog import Resource, load_catalog, rows_member
+from taskgate_emulator.core.derived import (
+    UnderivedError,
+    complete_record,
+    creation_time,
+    is_derivable,
+    new_id,
+)
 from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError, conflict, not_found
 from taskgate_emulator.core.operations import Behaviour, Call
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import list_rows
 from taskgate_emulator.core.state import CALLER, Account, Key, Record
 from taskgate_server.aws.model import OperationModel, StructureShape, enum_values
 
-__all__ = ["existing_row", "generic_behaviour"]
+__all__ = ["generic_behaviour", "require_resource"]
 
 _PAGING = frozenset({"maxResults", "maxItems", "nextToken", "startingToken"})
 _IGNORED_FILTERS = frozenset({"principalId", "type", "workflowOwnerId"})
-"""Memberships do not matter here, and all that is here is the caller's own."""
+"""Memberships are not emulated, and the caller owns all resources."""
 _TOKENS = frozenset({"clientToken", "requestId"})
 
 _Find = Callable[[str], Behaviour | None]
 
 
 def generic_behaviour(operation: OperationModel, find: _Find) -> Behaviour | None:
-    """What a plain operation does, or None when it cannot be answered truthfully.
+    """Return the behaviour of an operation of a plain resource, or None if it cannot be derived.
 
     Args:
         operation: of a service.
-        find: gives the behaviour of another operation of the service, whoever wrote it.
+        find: returns the behaviour of another operation of the service, generic or hand-written.
     """
-    found = catalog_of(operation.service_model.service_name).verbs.get(operation.name)
+    found = load_catalog(operation.service_model.service_name).verbs.get(operation.name)
     if found is None:
         return None
     verb, resource = found
@@ -42,14 +48,14 @@ def generic_behaviour(operation: OperationModel, find: _Find) -> Behaviour | Non
         return _batch_get(resource, find)
     if verb in _READS:
         return _READS[verb](resource, operation)
-    return _WRITES[verb](resource, operation) if derivable(resource) else None
+    return _WRITES[verb](resource, operation) if is_derivable(resource) else None
 
 
-def existing_row(account: Account, resource: Resource, params: Mapping[str, Any]) -> Record:
-    """The record of a resource.
+def require_resource(account: Account, resource: Resource, params: Mapping[str, Any]) -> Record:
+    """Return the record of a resource.
 
     Raises:
-        AwsError: it does not exist; the error names the outermost that is missing.
+        AwsError: it does not exist; the error names the outermost resource that is missing.
     """
     operation = resource.operations.get("Get") or next(iter(resource.operations.values()))
     key = resource.key(params, _labels_in(operation, resource))
@@ -78,7 +84,7 @@ def _create(resource: Resource, operation: OperationModel) -> Behaviour:
             given["_tags"] = given.pop("tags")
         record: dict[str, Any] = {**given, **ids}
         try:
-            complete(resource, record, call.params, account)
+            complete_record(resource, record, call.params, account)
         except UnderivedError as error:
             raise OperationNotEmulatedError(
                 resource.service, f"{operation.name} without {error}"
@@ -93,7 +99,7 @@ _EXISTS = "It exists already"
 
 
 def _new_ids(resource: Resource, operation: OperationModel, call: Call) -> dict[str, str]:
-    """The ids of a new resource: those that the call gives, and one of its own."""
+    """Return the ids of a new resource: those in the params, and a new one of its own."""
     given = _labels_in(operation, resource)
     ids = {
         label: call.params[name]
@@ -115,7 +121,9 @@ def _get(resource: Resource, operation: OperationModel) -> Behaviour | None:
     wrapper = resource.wrapper
 
     def get(call: Call) -> Record:
-        record = existing_row(call.account, resource, call.params)
+        if call.params.get("export"):  # to S3, which is not emulated
+            raise OperationNotEmulatedError(resource.service, f"{operation.name} with export")
+        record = require_resource(call.account, resource, call.params)
         return {wrapper: record} if wrapper else record
 
     return get if operation.output_shape is not None else None
@@ -128,50 +136,46 @@ def _list(resource: Resource, operation: OperationModel) -> Behaviour | None:
         return None
     member = found[0]
 
-    def list_rows(call: Call) -> Record:
+    def list_resources(call: Call) -> Record:
         scope = tuple(call.params[label] for label in labels)
         if scope:
             _require_outer(call.account, resource, (*scope, ""))
-        fits = _filter(call, labels)
+        matches = _filter(call, labels)
 
-        def rows_after(number: int) -> Iterator[tuple[int, Record]]:
-            for _, row in call.account.table(resource.kind).after(number, *scope):
-                record = row.timeline.record
-                if fits(record):
-                    yield row.number, record
+        def to_item(_: Key, record: Record) -> Record | None:
+            return record if matches(record) else None
 
-        rows, token = page_of(call.operation, call.params, rows_after)
-        return {member: rows, "nextToken": token}
+        return list_rows(call, member, resource.kind, scope, to_item)
 
-    return list_rows
+    return list_resources
 
 
 def _filter(call: Call, labels: tuple[str, ...]) -> Callable[[Record], bool]:
-    """What the params of a list leave in.
+    """Return the filter that the params of a List operation describe.
 
     Raises:
-        AwsError: one of them asks for what the rows do not say.
+        AwsError: the rows do not have the filtered member.
     """
-    wanted = {
+    filters = {
         name: value
         for name, value in call.params.items()
         if name not in {*labels, *_PAGING, *_IGNORED_FILTERS}
     }
-    wanted |= wanted.pop("filter", {})
+    filters |= filters.pop("filter", {})
 
-    def fits(record: Record) -> bool:
-        return all(_fits(record, name, value, call) for name, value in wanted.items())
+    def matches(record: Record) -> bool:
+        return all(_matches(record, name, value, call) for name, value in filters.items())
 
-    return fits
+    return matches
 
 
-def _fits(record: Record, name: str, value: Any, call: Call) -> bool:
+def _matches(record: Record, name: str, value: Any, call: Call) -> bool:
     if name == "ids":
         return record.get("id") in value
-    if name == "resourceOwner":  # nobody else is here to share with the caller
+    if name == "resourceOwner":  # no other account shares resources
         return bool(value == "SELF")
     if name in {"createdAfter", "createdBefore"}:
-        moment = moment_of(record)
+        moment = creation_time(record)
         return moment is not None and (moment > value if name == "createdAfter" else moment < value)
     if name not in record:
         raise OperationNotEmulatedError(
@@ -185,7 +189,7 @@ def _update(resource: Resource, operation: OperationModel) -> Behaviour:
     known: Mapping[str, Any] = shape.members if shape is not None else {}
 
     def update(call: Call) -> Record:
-        record = dict(existing_row(call.account, resource, call.params))
+        record = dict(require_resource(call.account, resource, call.params))
         for name, value in call.params.items():
             if name.endswith("ToAdd"):
                 base = name.removesuffix("ToAdd")
@@ -195,8 +199,8 @@ def _update(resource: Resource, operation: OperationModel) -> Behaviour:
                 record[base] = [each for each in record.get(base, ()) if each not in value]
             elif name in known and name not in resource.labels:
                 record[name] = value
-        touched = {"updatedAt": call.now, "updateTime": call.now, "updatedBy": CALLER}
-        record |= {name: value for name, value in touched.items() if name in known}
+        changed = {"updatedAt": call.now, "updateTime": call.now, "updatedBy": CALLER}
+        record |= {name: value for name, value in changed.items() if name in known}
         key = resource.key(call.params, _labels_in(operation, resource))
         call.account.put(resource.kind, key, record)
         return record
@@ -207,9 +211,9 @@ def _update(resource: Resource, operation: OperationModel) -> Behaviour:
 def _delete(resource: Resource, operation: OperationModel) -> Behaviour:
     def delete(call: Call) -> Record:
         account = call.account
-        record = existing_row(account, resource, call.params)
+        record = require_resource(account, resource, call.params)
         key = resource.key(call.params, _labels_in(operation, resource))
-        inside = list(_inside(account, resource, key))
+        inside = list(_contents(account, resource, key))
         if inside and not call.params.get("force"):
             message = f"There is still {inside[0][0].partition('.')[2]} {inside[0][1][-1]} in it"
             raise conflict(_word(resource), key[-1], message, "RESOURCE_IN_USE")
@@ -221,8 +225,8 @@ def _delete(resource: Resource, operation: OperationModel) -> Behaviour:
     return delete
 
 
-def _inside(account: Account, resource: Resource, key: Key) -> Iterator[tuple[str, Key]]:
-    for other in catalog_of(resource.service).resources.values():
+def _contents(account: Account, resource: Resource, key: Key) -> Iterator[tuple[str, Key]]:
+    for other in load_catalog(resource.service).resources.values():
         if resource in other.outer:
             for inner in account.table(other.kind):
                 if inner[: len(key)] == key:
@@ -238,7 +242,7 @@ def _deleting(operation: OperationModel) -> str | None:
 
 
 def _batch_get(resource: Resource, find: _Find) -> Behaviour | None:
-    """Many of what Get gives one of; each that cannot be had is an error of its own."""
+    """Return a behaviour that calls Get for each item; a failed item becomes one of `errors`."""
     operation = resource.operations["BatchGet"]
     get, found = find(f"Get{resource.noun}"), rows_member(operation)
     if get is None or found is None:
@@ -273,7 +277,7 @@ _WRITES: Mapping[str, Callable[[Resource, OperationModel], Behaviour | None]] = 
 
 
 def _labels_in(operation: OperationModel, resource: Resource) -> tuple[str, ...]:
-    """The names that an operation gives the resource's ids: its labels, else the resource's."""
+    """Return the params of an operation that name a resource: its labels, else the resource's."""
     labels = _path_labels(operation)
     return labels + resource.labels[len(labels) :]
 
@@ -300,16 +304,16 @@ def _require_outer(account: Account, resource: Resource, key: Key) -> None:
 
 
 def _require_linked(account: Account, resource: Resource, ids: Mapping[str, str]) -> None:
-    """Hold a link, which has several ids of its own, to things that exist."""
+    """Check that the resources that a link connects exist; a link has several ids of its own."""
     size = resource.scope_size
     scope, linked = resource.labels[:size], resource.labels[size:]
     for label in linked if len(linked) > 1 else ():
-        for other in catalog_of(resource.service).resources.values():
+        for other in load_catalog(resource.service).resources.values():
             key = other.key(ids) if other.labels == (*scope, label) else None
             if key and account.table(other.kind).record(key) is None:
                 raise not_found(_word(other), key[-1])
 
 
 def _word(resource: Resource) -> str:
-    """The resource type that errors name."""
+    """Return the resource type in errors."""
     return resource.noun[0].lower() + resource.noun[1:]

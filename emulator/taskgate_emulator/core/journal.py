@@ -1,8 +1,8 @@
-"""The state in a SQLite file: what was acknowledged is there after a `kill -9`.
+"""Saves the state in a SQLite file: acknowledged changes survive `kill -9`.
 
-The rows that a request touched are written in one transaction before its answer leaves. SQLite's
-write-ahead log hands a commit to the operating system at once, so the death of the process loses
-nothing; `synchronous=NORMAL` leaves out the wait for the disk, which only a power cut would need.
+The rows that a request changed are written in one transaction before its response is sent. SQLite's
+write-ahead log hands a commit to the operating system at once, so the end of the process loses
+nothing; `synchronous=NORMAL` skips the wait for the disk, which only a power failure requires.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from taskgate_emulator.core.timeline import Change, Timeline
 
 __all__ = ["Journal", "StateFileError"]
 
-_FORMAT = 1
+_FORMAT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS emulator (format INTEGER NOT NULL, starts INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS row (
@@ -33,27 +33,27 @@ CREATE TABLE IF NOT EXISTS line (
 );
 """
 _TIME, _BYTES = "\0time", "\0bytes"
-"""Names that no member has: they mark in JSON what JSON has no word for."""
+"""Keys that no member has; they mark values that JSON cannot represent."""
 
 
 class StateFileError(Exception):
-    """The file is not a state of this emulator; the message says why."""
+    """The file is not a state file of this version; the message says why."""
 
 
 class Journal:
-    """Keeps an account in a file.
+    """Saves an account in a file.
 
     Args:
-        path: of the file; it is made when it is not there.
+        path: of the file, which is created if it does not exist.
 
     Raises:
-        StateFileError: it is another kind of file, in use, or of another version.
+        StateFileError: the file has another format or version, or is in use.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            # Made by one thread and used by another, never by two at once.
+            # Created in one thread and used in another, but never by two at once.
             self._database = sqlite3.connect(
                 path, check_same_thread=False, isolation_level=None, timeout=0
             )
@@ -76,38 +76,35 @@ class Journal:
         self._database.execute("UPDATE emulator SET starts = starts + 1")
         return int(starts) + 1
 
-    def restore(self, account: Account) -> bool:
-        """Put what the file holds into an empty account; returns whether it held anything."""
-        held = False
+    def restore(self, account: Account) -> None:
+        """Restore the saved rows and log lines to an empty account."""
         rows = self._database.execute(
             "SELECT kind, key, number, record, changes FROM row ORDER BY number"
         )
         for kind, key, number, record, changes in rows:
-            held = True
             timeline = Timeline(_decode(record), tuple(_changes(changes)))
             account.restore(kind, tuple(json.loads(key)), number, timeline)
         lines = self._database.execute("SELECT log_group, stream, timestamp, message FROM line")
         for group, stream, timestamp, message in lines:
             account.logs.restore(LogLine(group, stream, datetime.fromisoformat(timestamp), message))
-        return held
 
     def save(self, account: Account) -> None:
-        """Write all that has changed since this was last called, as one transaction."""
-        touched = account.take_touched()
+        """Write all changes since the last call in one transaction."""
+        changed = account.take_changed()
         lines = account.logs.take_unsaved()
-        if not touched and not lines:
+        if not changed and not lines:
             return
-        kept, gone = [], []
-        for kind, key in touched:
+        written, deleted = [], []
+        for kind, key in changed:
             row = account.table(kind).row(key)
             if row is None:
-                gone.append((kind, json.dumps(key)))
+                deleted.append((kind, json.dumps(key)))
             else:
-                kept.append((kind, *_row(key, row.number, row.timeline)))
+                written.append((kind, *_row(key, row.number, row.timeline)))
         database = self._database
         database.execute("BEGIN")
-        database.executemany("DELETE FROM row WHERE kind = ? AND key = ?", gone)
-        database.executemany("INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?, ?)", kept)
+        database.executemany("DELETE FROM row WHERE kind = ? AND key = ?", deleted)
+        database.executemany("INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?, ?)", written)
         database.executemany(
             "INSERT INTO line VALUES (?, ?, ?, ?)",
             [(line.group, line.stream, line.timestamp.isoformat(), line.message) for line in lines],
@@ -122,20 +119,22 @@ class Journal:
 def _row(key: Key, number: int, timeline: Timeline) -> tuple[str, int, str, str | None]:
     changes = None
     if timeline.changes:
-        changes = _encode([[change.at, change.members, change.wake] for change in timeline.changes])
+        changes = _encode(
+            [[change.at, change.members, change.timer] for change in timeline.changes]
+        )
     return json.dumps(key), number, _encode(timeline.record), changes
 
 
 def _changes(text: str | None) -> Iterator[Change]:
-    for at, members, wake in _decode(text) if text else ():
-        yield Change(at, members, wake)
+    for at, members, timer in _decode(text) if text else ():
+        yield Change(at, members, timer)
 
 
 def _encode(value: object) -> str:
-    return json.dumps(value, default=_mark, separators=(",", ":"))
+    return json.dumps(value, default=_encode_value, separators=(",", ":"))
 
 
-def _mark(value: object) -> dict[str, str]:
+def _encode_value(value: object) -> dict[str, str]:
     if isinstance(value, datetime):
         return {_TIME: value.isoformat()}
     if isinstance(value, bytes):
@@ -144,10 +143,10 @@ def _mark(value: object) -> dict[str, str]:
 
 
 def _decode(text: str) -> Any:
-    return json.loads(text, object_hook=_unmark)
+    return json.loads(text, object_hook=_decode_value)
 
 
-def _unmark(value: Mapping[str, Any]) -> Any:
+def _decode_value(value: Mapping[str, Any]) -> Any:
     if len(value) == 1:
         if _TIME in value:
             return datetime.fromisoformat(value[_TIME])

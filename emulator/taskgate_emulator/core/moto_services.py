@@ -1,14 +1,11 @@
-"""The AWS services that the two work with: CloudWatch Logs, EventBridge, SQS and STS, from moto.
+"""The other AWS services: CloudWatch Logs, EventBridge, SQS and STS from moto, and the Price List.
 
-The Price List service is with them, without prices; see `price_list.py`.
+They share the emulator's port: a request goes to the service that its signature names. moto takes a
+second to load, so the first such request loads it. Log lines wait until then; events sent earlier
+are lost, since no rule can exist before the first request.
 
-They are on the emulator's own port: a request goes to the service that its signature names. moto
-takes a second to load, so it is loaded by the first such request. Until then no rule can wait for
-events, and log lines keep.
-
-moto holds its state in the process, by account: emulators of one process share these four, and the
-one that comes to use them first clears what an earlier one has left. The state file does not have
-moto's state; log lines are in it.
+moto keeps its state in the process, per account: emulators of one process share these services, and
+each clears them when it first uses them. A state file has the log lines, but none of moto's state.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from copy import copy
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from random import Random
@@ -28,33 +26,49 @@ from uuid import UUID
 
 from taskgate_emulator.core.event_sinks import Event, LogLine
 from taskgate_emulator.core.faults import Fault, Faults
-from taskgate_emulator.core.responses import HttpAnswer, json_body
+from taskgate_emulator.core.responses import HttpResponse, json_body
 from taskgate_emulator.core.state import Account
-from taskgate_emulator.omics import price_list
 
-__all__ = ["NAMES", "Neighbours", "signed_service"]
+__all__ = ["SERVICES", "MotoServices", "operation_of", "signed_service"]
 
 _MOTO = frozenset({"events", "logs", "sqs", "sts"})
-NAMES = _MOTO | {price_list.NAME}
-"""The services, by the names that signatures give them."""
+_PRICE_LIST = "pricing"
+SERVICES = _MOTO | {_PRICE_LIST}
+"""The names of the services in signatures."""
 
 _log = logging.getLogger(__name__)
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/[^/]+/(?P<service>[a-z0-9-]+)/aws4_request")
 _HOP_BY_HOP = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
+_JSON = {"Content-Type": "application/x-amz-json-1.1"}
+_ERRORS = {
+    "throttle": ("ThrottlingException", HTTPStatus.BAD_REQUEST),
+    "internal": ("InternalFailure", HTTPStatus.INTERNAL_SERVER_ERROR),
+    "unavailable": ("ServiceUnavailableException", HTTPStatus.SERVICE_UNAVAILABLE),
+}
+"""Error code and status of fault kinds, as in the JSON protocols of these services."""
 
 
 def signed_service(authorization: str) -> str | None:
-    """The service that a request is signed for, out of its Authorization header."""
-    found = _SCOPE.search(authorization)
-    return found["service"] if found else None
+    """Return the service that an Authorization header is signed for."""
+    match = _SCOPE.search(authorization)
+    return match["service"] if match else None
 
 
-class Neighbours:
+def operation_of(headers: Mapping[str, str], body: bytes) -> str:
+    """Return the operation of a request, from its X-Amz-Target header or its Action."""
+    target = headers.get("X-Amz-Target", "")
+    if target:
+        return target.rpartition(".")[2]
+    match = re.search(rb"(?:^|&)Action=(\w+)", body)
+    return match[1].decode() if match else ""
+
+
+class MotoServices:
     """The other services of an account.
 
     Args:
-        account: whose events and log lines they get.
-        faults: the rules; their kinds that are about the connection or an error hold here too.
+        account: the source of events and log lines.
+        faults: the rules; kinds that are errors or affect the connection apply here, too.
     """
 
     def __init__(self, account: Account, faults: Faults) -> None:
@@ -64,44 +78,39 @@ class Neighbours:
         self._moto: _Moto | None = None
 
     def prepare(self, service: str) -> None:
-        """Bring a service up to date, in the thread that the account belongs to."""
+        """Bring a service up to date; call it in the thread that the account belongs to."""
         if service not in _MOTO:
             return
-        moto = self._loaded()
+        moto = self._load()
         self._account.settle()
         if service == "logs":
             moto.write_lines(self._account.logs.take_waiting())
 
-    def answer(
+    def handle(
         self, service: str, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> HttpAnswer:
-        """Answer a request, in any thread: a long poll of SQS waits here.
+    ) -> HttpResponse:
+        """Return the response to a request; any thread may call it, as SQS's long polls block.
 
         Args:
-            service: one of `NAMES`.
-            method: of HTTP.
-            target: path and query as they came.
+            service: one of `SERVICES`.
+            method: the HTTP method.
+            target: path and query, still encoded.
             headers: of the request.
             body: of the request.
         """
-        fault = self._faults.choose(service, operation_of(headers, body))
+        operation = operation_of(headers, body)
+        fault = self._faults.choose(service, operation)
         if fault is not None and fault.kind in _ERRORS:
-            return _error(fault)
+            return _fault_response(fault)
         if service in _MOTO:
-            answer = self._loaded().answer(method, target, headers, body)
+            response = self._load().handle(method, target, headers, body)
         else:
-            answer = price_list.answer(operation_of(headers, body))
+            response = _price_list_response(operation)
         if fault is None:
-            return answer
-        return HttpAnswer(
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.body,
-            delivery=fault.kind,
-            delay=fault.seconds,
-        )
+            return response
+        return replace(response, delivery=fault.kind, delay=fault.seconds)
 
-    def _loaded(self) -> _Moto:
+    def _load(self) -> _Moto:
         with self._mutex:
             if self._moto is None:
                 self._moto = _Moto(self._account.events.account_id, self._account.events.region)
@@ -109,34 +118,35 @@ class Neighbours:
             return self._moto
 
 
-def operation_of(headers: Mapping[str, str], body: bytes) -> str:
-    """The operation of a request to one of the services, by its target or its Action."""
-    target = headers.get("X-Amz-Target", "")
-    if target:
-        return target.rpartition(".")[2]
-    found = re.search(rb"(?:^|&)Action=(\w+)", body)
-    return found[1].decode() if found else ""
-
-
-_ERRORS = {
-    "throttle": ("ThrottlingException", HTTPStatus.BAD_REQUEST),
-    "internal": ("InternalFailure", HTTPStatus.INTERNAL_SERVER_ERROR),
-    "unavailable": ("ServiceUnavailableException", HTTPStatus.SERVICE_UNAVAILABLE),
-}
-"""As the JSON protocols of these services have them."""
-
-
-def _error(fault: Fault) -> HttpAnswer:
+def _fault_response(fault: Fault) -> HttpResponse:
     code, status = _ERRORS[fault.kind]
-    return HttpAnswer(
-        status=status,
-        headers={"Content-Type": "application/x-amz-json-1.1"},
-        body=json_body({"__type": code, "message": "Asked for by a rule"}),
-    )
+    body = json_body({"__type": code, "message": "Injected by a fault rule"})
+    return HttpResponse(status=status, headers=_JSON, body=body)
+
+
+def _price_list_response(operation: str) -> HttpResponse:
+    """Return a response without prices.
+
+    AWS's run analyzer calls the Price List service first; without prices it leaves costs empty.
+    """
+    bodies: Mapping[str, Mapping[str, Any]] = {
+        "DescribeServices": {
+            "FormatVersion": "aws_v1",
+            "Services": [
+                {"ServiceCode": "AmazonOmics", "AttributeNames": ["regionCode", "resourceType"]}
+            ],
+        },
+        "GetProducts": {"FormatVersion": "aws_v1", "PriceList": []},
+    }
+    if operation in bodies:
+        return HttpResponse(status=HTTPStatus.OK, headers=_JSON, body=json_body(bodies[operation]))
+    message = f"{operation} of {_PRICE_LIST} is not emulated"
+    error = json_body({"__type": "NotImplemented", "message": message})
+    return HttpResponse(status=HTTPStatus.NOT_IMPLEMENTED, headers=_JSON, body=error)
 
 
 class _Moto:
-    """moto's server application, and the two backends that are written from inside."""
+    """moto's server application, and direct access to three of its backends."""
 
     def __init__(self, account_id: str, region: str) -> None:
         from moto.backends import get_backend  # noqa: PLC0415 a second that most starts save
@@ -155,10 +165,10 @@ class _Moto:
         self._sqs = get_backend("sqs")[account_id][region]
         self._events = get_backend("events")[account_id][region]
 
-    def answer(
+    def handle(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> HttpAnswer:
-        """What moto answers."""
+    ) -> HttpResponse:
+        """Return moto's response to a request."""
         response = self._client.open(
             target,
             base_url=f"http://{headers.get('Host', 'localhost')}",
@@ -166,15 +176,21 @@ class _Moto:
             headers={**dict(headers), "x-moto-account-id": self._account_id},
             data=body,
         )
-        kept = {name: value for name, value in response.headers if name.lower() not in _HOP_BY_HOP}
-        return HttpAnswer(status=response.status_code, headers=kept, body=response.get_data())
+        end_to_end = {
+            name: value for name, value in response.headers if name.lower() not in _HOP_BY_HOP
+        }
+        return HttpResponse(
+            status=response.status_code, headers=end_to_end, body=response.get_data()
+        )
 
     def write_lines(self, lines: Iterable[LogLine]) -> None:
-        """Put lines into their streams, whatever their age: moto's own check asks the real time."""
+        """Write lines to their streams; this bypasses moto's check of their age by real time."""
         streams: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         for line in lines:
-            moment = int(line.timestamp.timestamp() * 1_000)
-            streams[line.group, line.stream].append({"timestamp": moment, "message": line.message})
+            timestamp = int(line.timestamp.timestamp() * 1_000)
+            streams[line.group, line.stream].append(
+                {"timestamp": timestamp, "message": line.message}
+            )
         for (group_name, stream_name), events in streams.items():
             if group_name not in self._logs.groups:
                 self._logs.create_log_group(group_name, {})
@@ -184,7 +200,7 @@ class _Moto:
             group.streams[stream_name].put_log_events(events)
 
     def deliver(self, event: Event) -> None:
-        """Send an event to the targets of the default bus's rules."""
+        """Send an event to the targets of the matching rules of the default bus."""
         event_id = str(UUID(int=self._random.getrandbits(128), version=4))
         for rule in list(self._events.describe_event_bus("default").rules.values()):
             if rule.state != "ENABLED":
@@ -195,22 +211,22 @@ class _Moto:
             for target in rule.targets:
                 try:
                     self._send(rule, target, message)
-                except Exception:  # noqa: BLE001 a broken target is not the sender's matter, as at AWS
+                except Exception:  # noqa: BLE001 at AWS, too, a failing target does not affect the sender
                     _log.warning("no delivery to a target of rule %s", rule.name, exc_info=True)
 
     def _send(self, rule: Any, target: Mapping[str, Any], message: _Message) -> None:
         service, *_, name = target["Arn"].split(":")[2:]
         if service == "sqs" and "InputTransformer" not in target:
-            # moto's own way leaves the account out, and costs a millisecond an event.
-            moment = datetime.fromtimestamp(message["time"], UTC)
-            told = {**message, "time": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}
+            # moto's own delivery omits the account and takes a millisecond per event.
+            time = datetime.fromtimestamp(message["time"], UTC)
+            sent = {**message, "time": f"{time:%Y-%m-%dT%H:%M:%SZ}"}
             self._sqs.send_message(
                 queue_name=name,
-                message_body=target.get("Input") or json.dumps(told),
+                message_body=target.get("Input") or json.dumps(sent),
                 group_id=target.get("SqsParameters", {}).get("MessageGroupId"),
             )
             return
-        # A rule of one target: moto changes the message on the way to it.
+        # A copy of the rule with one target, because moto changes the message it delivers.
         single = copy(rule)
         single.targets = [target]
         single.send_to_targets(_Message(message))
@@ -232,7 +248,7 @@ class _Moto:
 
 
 class _Message(dict[str, Any]):
-    """An event in moto's form, which has a member more than AWS's: read by moto, and never sent."""
+    """An event in moto's form, which has a member that AWS's events lack: moto reads it only."""
 
     def __missing__(self, key: str) -> Any:
         if key == "ingestion-time":

@@ -1,6 +1,6 @@
-"""What a test sees of the emulator and puts into it: recorded requests and canned answers.
+"""What tests observe and inject: recorded requests and canned responses.
 
-Both are used from a test's thread while the event loop's thread serves, so each has its mutex.
+A test's thread uses both while the event loop's thread serves, so each has a mutex.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 
-from taskgate_emulator.core.responses import HttpAnswer
+from taskgate_emulator.core.responses import HttpResponse
 
-__all__ = ["CannedAnswers", "RecordedRequest", "Recorder"]
+__all__ = ["CannedResponses", "RecordedRequest", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRequest:
-    """A request as it came over HTTP."""
+    """A request as received over HTTP."""
 
     method: str
     raw_path: str
     """Percent-encoded, without the query."""
     query: str
-    """What followed the question mark, still encoded."""
+    """Still encoded, without the question mark."""
     headers: Mapping[str, str]
-    """By name in any case."""
+    """Names are case-insensitive."""
     body: bytes
     service: str | None
-    """botocore's name of the service; None when no operation has the path."""
+    """botocore's name of the service; None if no operation has the path."""
     operation: str | None
 
 
@@ -36,7 +36,7 @@ class Recorder:
     """The latest requests, oldest first.
 
     Args:
-        size: how many are kept.
+        size: the maximum number of recorded requests.
     """
 
     def __init__(self, size: int) -> None:
@@ -46,41 +46,41 @@ class Recorder:
 
     @property
     def count(self) -> int:
-        """How many requests there have been, kept or not."""
+        """The number of requests so far, including those no longer recorded."""
         return self._count
 
     def add(self, request: RecordedRequest) -> None:
-        """Keep a request."""
+        """Record a request."""
         with self._mutex:
             self._requests.append(request)
             self._count += 1
 
     def clear(self) -> None:
-        """Forget every request."""
+        """Delete all recorded requests."""
         with self._mutex:
             self._requests.clear()
             self._count = 0
 
     def snapshot(self) -> list[RecordedRequest]:
-        """The requests so far."""
+        """Return the recorded requests."""
         with self._mutex:
             return list(self._requests)
 
 
-class CannedAnswers:
-    """Answers that a test has put in the way of an operation, each for some calls."""
+class CannedResponses:
+    """Responses that a test has set for the next calls of an operation."""
 
     def __init__(self) -> None:
         self._mutex = Lock()
-        self._queues: defaultdict[tuple[str, str], deque[HttpAnswer]] = defaultdict(deque)
+        self._queues: defaultdict[tuple[str, str], deque[HttpResponse]] = defaultdict(deque)
 
-    def add(self, service: str, operation: str, answer: HttpAnswer, times: int) -> None:
-        """Queue an answer for the next calls that no earlier canned answer takes."""
+    def add(self, service: str, operation: str, response: HttpResponse, times: int) -> None:
+        """Queue a response for a number of calls."""
         with self._mutex:
-            self._queues[service, operation].extend([answer] * times)
+            self._queues[service, operation].extend([response] * times)
 
-    def take(self, service: str, operation: str) -> HttpAnswer | None:
-        """The canned answer of this call, if there is one; it is used up."""
+    def take(self, service: str, operation: str) -> HttpResponse | None:
+        """Remove and return the next canned response of an operation, if any."""
         with self._mutex:
             queue = self._queues.get((service, operation))
             return queue.popleft() if queue else None

@@ -1,9 +1,8 @@
-"""The registry of what the emulator can do: a behaviour for each operation it has.
+"""The registry of one service's behaviours: one function for each hand-written operation.
 
-A behaviour gets a `Call` whose params are complete and valid, and gives the answer as a mapping in
-botocore's output form, or raises `AwsError`. Paths, parsing, checks and writing are not its
-business; they come from the model. What happens without a call is a listener (something changed)
-or a wake (its moment has come).
+A behaviour gets a `Call` with complete, valid params. It returns a mapping in botocore's output
+form, or raises `AwsError`. Routing, parsing, validation and serialization come from the model.
+Effects without a call are listeners (a row changed) and timer handlers (a scheduled time came).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from taskgate_emulator.core.state import Account, Index, Listener, Wake
+from taskgate_emulator.core.state import Account, Index, Listener, TimerHandler
 from taskgate_server.aws.model import OperationModel
 
 __all__ = ["Behaviour", "Call", "Operations"]
@@ -27,7 +26,7 @@ class Call:
     operation: OperationModel
     params: Mapping[str, Any]
     now: datetime
-    """The one moment at which the whole call happens."""
+    """The time at which the whole call happens."""
 
 
 Behaviour = Callable[[Call], Mapping[str, Any]]
@@ -45,64 +44,64 @@ class Operations:
         self._behaviours: dict[str, Behaviour] = {}
         self._listeners: list[tuple[str, Listener, bool]] = []
         self._indexes: list[tuple[str, Callable[[], Index]]] = []
-        self._wakes: dict[str, Wake] = {}
+        self._timers: dict[str, TimerHandler] = {}
 
     def register(self, name: str) -> Callable[[Behaviour], Behaviour]:
-        """Declare the decorated function to be what the operation does."""
+        """Decorate the function that implements an operation."""
 
-        def keep(behaviour: Behaviour) -> Behaviour:
+        def add(behaviour: Behaviour) -> Behaviour:
             if name in self._behaviours:
                 raise ValueError(f"{self.service} has two behaviours for {name}")
             self._behaviours[name] = behaviour
             return behaviour
 
-        return keep
+        return add
 
     def on_change(self, kind: str, *, history: bool = False) -> Callable[[Listener], Listener]:
-        """Declare the decorated function to be told of each change of the rows of a kind.
+        """Decorate a function that is called for each change of the rows of a kind.
 
-        It runs at the simulated moment of the change, and may write rows, events and log lines.
+        It runs at the simulated time of the change, and may write rows, events and log lines.
 
         Args:
             kind: of the rows.
-            history: whether it is also told of what is older than the account.
+            history: also call it for changes older than the account.
         """
 
-        def keep(listener: Listener) -> Listener:
+        def add(listener: Listener) -> Listener:
             self._listeners.append((kind, listener, history))
             return listener
 
-        return keep
+        return add
 
     def index(self, kind: str, make: Callable[[], Index]) -> None:
-        """Keep an index of the rows of a kind in each account; `Account.index` gives it."""
+        """Add an index of the rows of a kind to each account; `Account.index` returns it."""
         self._indexes.append((kind, make))
 
-    def on_wake(self, name: str) -> Callable[[Wake], Wake]:
-        """Declare the decorated function to be what a `Change` with this `wake` calls."""
+    def on_timer(self, name: str) -> Callable[[TimerHandler], TimerHandler]:
+        """Decorate the function that a `Change` with this `timer` calls."""
 
-        def keep(wake: Wake) -> Wake:
-            if name in self._wakes:
-                raise ValueError(f"{self.service} has two wakes {name}")
-            self._wakes[name] = wake
-            return wake
+        def add(handler: TimerHandler) -> TimerHandler:
+            if name in self._timers:
+                raise ValueError(f"{self.service} has two timers {name}")
+            self._timers[name] = handler
+            return handler
 
-        return keep
+        return add
 
     def attach(self, account: Account) -> None:
-        """Let the listeners and wakes of this service work on an account."""
+        """Add the indexes, listeners and timers of this service to an account."""
         for kind, make in self._indexes:
             account.add_index(kind, make())
         for kind, listener, history in self._listeners:
             account.listen(kind, listener, history=history)
-        for name, wake in self._wakes.items():
-            account.on_wake(name, wake)
+        for name, handler in self._timers.items():
+            account.on_timer(name, handler)
 
     def behaviour(self, name: str) -> Behaviour | None:
-        """What the operation does, if the emulator has it."""
+        """Return the behaviour of an operation, if it is hand-written."""
         return self._behaviours.get(name)
 
     @property
     def names(self) -> frozenset[str]:
-        """The operations that the emulator has."""
+        """The operations that have a behaviour."""
         return frozenset(self._behaviours)

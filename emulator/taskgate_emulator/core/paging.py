@@ -1,8 +1,8 @@
-"""Pages of a list, for every operation that has pages.
+"""Pages of lists.
 
-A token names the number of the last row that was given, not a position, so that rows which come,
-go or change while somebody pages are neither repeated nor skipped. It also holds a digest of the
-operation and its other params: a token is good only for the list it came from.
+A token names the number of the last returned row, not a position, so rows that are created, deleted
+or changed between two pages are neither repeated nor skipped. It also holds a digest of the
+operation and its other params: a token is valid only for the list that returned it.
 """
 
 from __future__ import annotations
@@ -10,56 +10,82 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2s
 from typing import Any
 
+from taskgate_emulator.core.operations import Call
+from taskgate_emulator.core.state import Key, Record
 from taskgate_emulator.core.validation import Violation, rejection
-from taskgate_server.aws.model import OperationModel
 
-__all__ = ["page_of"]
+__all__ = ["list_rows", "paginate"]
 
 _LIMITS = ("maxResults", "maxItems")
-_MOST = 100
-"""The longest page where the model names none."""
+_DEFAULT_LIMIT = 100
+"""The page size if the model has no maximum."""
 _TOKENS = ("nextToken", "startingToken")
-"""Deadline's name of the token in a request, and HealthOmics'; answers say `nextToken` in both."""
+"""The token in requests of Deadline Cloud and HealthOmics; responses of both say `nextToken`."""
 
 
-def page_of(
-    operation: OperationModel,
-    params: Mapping[str, Any],
-    rows_after: Callable[[int], Iterable[tuple[int, Mapping[str, Any]]]],
-) -> tuple[list[Mapping[str, Any]], str | None]:
-    """One page of a list, and the token of the next if there is one.
+def list_rows(
+    call: Call,
+    member: str,
+    kind: str,
+    scope: Key,
+    to_item: Callable[[Key, Record], Record | None],
+) -> Record:
+    """Return one page of the rows of a scope, as the response of a List operation.
 
     Args:
-        operation: whose page it is.
-        params: of this call.
-        rows_after: gives the rows that this list has after a number, each with its own number.
+        call: of the operation.
+        member: the response member that has the items.
+        kind: of the rows.
+        scope: the key of their parent.
+        to_item: converts a key and record to an item, or to None to leave the row out.
+    """
+
+    def rows_after(number: int) -> Iterator[tuple[int, Record]]:
+        for name, row in call.account.table(kind).after(number, *scope):
+            item = to_item((*scope, name), row.timeline.record)
+            if item is not None:
+                yield row.number, item
+
+    return paginate(call, member, rows_after)
+
+
+def paginate(
+    call: Call, member: str, rows_after: Callable[[int], Iterable[tuple[int, Record]]]
+) -> Record:
+    """Return one page of a list, with the token of the next page if there is one.
+
+    Args:
+        call: of the operation.
+        member: the response member that has the items.
+        rows_after: returns the rows with greater numbers than a number, each with its own.
 
     Raises:
-        AwsError: the token is not one that this list gave.
+        AwsError: this list did not return the token.
     """
+    operation, params = call.operation, call.params
     input_shape = operation.input_shape
     if input_shape is None:
         raise ValueError(f"{operation.name} takes no params, so it has no pages")
     token_name = next(name for name in _TOKENS if name in input_shape.members)
     limit_name = next(name for name in _LIMITS if name in input_shape.members)
-    most = input_shape.members[limit_name].metadata.get("max", _MOST)
-    limit = params.get(limit_name, most)
+    maximum = input_shape.members[limit_name].metadata.get("max", _DEFAULT_LIMIT)
+    limit = params.get(limit_name, maximum)
     digest = _digest(operation.name, params)
     token = params.get(token_name)
     start = 0 if token is None else _position(token, digest, token_name)
 
-    rows: list[Mapping[str, Any]] = []
+    rows: list[Record] = []
     last = 0
     for number, row in rows_after(start):
         if len(rows) == limit:
-            return rows, _token(last, digest)
+            return {member: rows, "nextToken": _token(last, digest)}
         rows.append(row)
         last = number
-    return rows, None
+    return {member: rows, "nextToken": None}
 
 
 def _digest(operation: str, params: Mapping[str, Any]) -> str:
@@ -76,7 +102,7 @@ def _position(token: str, digest: str, token_name: str) -> int:
     try:
         text = base64.b64decode(token, altchars=b"-_", validate=True).decode()
         if not text.startswith(digest):
-            raise ValueError("of another list")  # noqa: TRY301 one answer to every wrong token
+            raise ValueError("of another list")  # noqa: TRY301 every wrong token is one error
         return int(text.removeprefix(digest))
     except (binascii.Error, ValueError) as error:
         message = "Member must be a token that this list returned"

@@ -1,9 +1,9 @@
-"""Reads one HTTP request into the params of an operation. Its counterpart is `answers.py`.
+"""Reads an HTTP request into the params of an operation; `responses.py` is the counterpart.
 
-`compile_request` walks the input shape once, when an operation is first called, and gives back a
-function; what a value's type asks for is decided there, not for each value. Going in: the labels
-of the path, the query, the headers and the body. Coming out: the dict that boto3's caller gave,
-checked against every constraint of the model. Errors are `AwsError` only.
+`compile_request` walks the input shape once, when an operation is first called, and returns a
+function; what depends on a shape's type is decided then, not per value. Its input is the path
+labels, query, headers and body; its output is the params as boto3's caller wrote them, checked
+against every constraint of the model. It raises only `AwsError`.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ Params = dict[str, Any]
 _Violations = list[Violation]
 _Reader = Callable[[Any, str, _Violations], Any]
 _Take = Callable[["RawRequest", dict[str, Any]], Any]
-"""Finds a member in a request, or in the JSON object of its body."""
+"""Returns a member from a request, or from the JSON object of its body."""
 
 _DEFAULT_TIMESTAMP = {"querystring": "iso8601", "uri": "iso8601", "header": "rfc822"}
-"""rest-json's own formats by place; everywhere else it is seconds since 1970."""
+"""rest-json's default formats by location; the body has seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawRequest:
-    """What HTTP brought, taken apart but not yet understood."""
+    """The parts of an HTTP request, before conversion."""
 
     labels: Mapping[str, str]
-    """Parts of the path by the model's label names, decoded."""
+    """Decoded parts of the path by the model's label names."""
     query: Mapping[str, Sequence[str]]
     headers: Mapping[str, str]
-    """By name in any case."""
+    """Names are case-insensitive."""
     body: bytes
 
 
 def compile_request(operation: OperationModel) -> Callable[[RawRequest], Params]:
-    """The function that reads this operation's requests.
+    """Return the function that reads this operation's requests.
 
-    It raises `ValidationException` with all the violations of a request, not the first.
+    It raises a `ValidationException` with all violations of a request.
     """
     shape = operation.input_shape
     if shape is None:
@@ -137,7 +137,7 @@ def _reader_at(compiler: _Compiler, name: str, member: Shape, payload: str | Non
     if location is not None:
         return compiler.text_reader(member, _DEFAULT_TIMESTAMP.get(location, "iso8601"))
     if name == payload and member.type_name in {"blob", "string"}:
-        # A payload of bytes is the body itself, not base64 in JSON.
+        # A blob payload is the raw body, not base64 in JSON.
         return lambda value, _path, _violations: value
     return compiler.reader(member)
 
@@ -146,7 +146,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        document = json.loads(body, parse_constant=_refuse_constant)
+        document = json.loads(body, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise unparsable("The request body is not valid JSON") from error
     if not isinstance(document, dict):
@@ -154,22 +154,22 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _refuse_constant(word: str) -> None:
+def _reject_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 
 class _Compiler:
-    """Builds one reader for each shape, and uses it again: Deadline's search filters recurse."""
+    """Builds one reader per shape and caches it, since Deadline's search filters are recursive."""
 
     def __init__(self) -> None:
         self._structures: dict[str, _Reader] = {}
 
     def reader(self, shape: Shape) -> _Reader:
-        """The reader of a value in JSON."""
+        """Return the reader of a value in JSON."""
         if isinstance(shape, StructureShape) and not is_document(shape):
             known = self._structures.get(shape.name)
             if known is None:
-                # Entered before its members are compiled, so that one of them may be itself.
+                # Added before its members are compiled, as a structure may contain itself.
                 def itself(value: Any, path: str, violations: _Violations) -> Any:
                     return self._structures[shape.name](value, path, violations)
 
@@ -179,7 +179,7 @@ class _Compiler:
         return self._checked(shape, self._convert(shape))
 
     def text_reader(self, shape: Shape, timestamp_format: str) -> _Reader:
-        """The reader of a value that came as text: in the path, the query or a header."""
+        """Return the reader of a value in text: in the path, the query or a header."""
         if isinstance(shape, ListShape):
             return self._checked(shape, self._list(self.text_reader(shape.member, "iso8601")))
         if isinstance(shape, MapShape):

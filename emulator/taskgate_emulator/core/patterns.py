@@ -1,8 +1,8 @@
 r"""Compiles the patterns of the service models, which are written for ECMAScript and Java.
 
-Two things differ from Python. Their `\p{L}` (a Unicode category) is unknown to `re`, and `\d` and
-`\w` mean ASCII there. A pattern holds for the whole value: botocore's models leave out the `^` and
-`$` that AWS's own Smithy models have.
+They differ from Python in two ways: `re` does not know their `\p{L}` (a Unicode category), and
+their `\d` and `\w` mean ASCII. A pattern must match the whole value: botocore's models omit the `^`
+and `$` of AWS's Smithy models.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["compile_pattern"]
 _CATEGORY = re.compile(r"\\p\{([A-Z][a-z]?)\}")
 _BARS = re.compile(r"\|{2,}")
 _ASCII = "".join(map(chr, range(0x80)))
-_NOBODY = "\\U0010ffff"
-"""Stands for a category without characters, where a class may not be empty: no character at all."""
+_NO_CHARACTER = "\\U0010ffff"
+"""Replaces a category without characters, because a class must not be empty."""
 
 
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
-    """A test of whether a whole value satisfies the pattern."""
+    """Return a function that tests whether a whole value matches a pattern."""
     if _CATEGORY.search(pattern) is None:
         compiled = re.compile(pattern, re.ASCII)
         return lambda value: compiled.fullmatch(value) is not None
@@ -32,8 +32,8 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
         return _expand(pattern, "")
 
     def matches(value: str) -> bool:
-        # All of a category would be thousands of ranges. Only the characters of this value count;
-        # for nearly every value that means ASCII, which is compiled once.
+        # A whole category has thousands of ranges, so only the characters of the value are
+        # expanded. Most values are ASCII, for which the pattern is compiled once.
         expanded = in_ascii() if value.isascii() else _expand(pattern, value)
         return expanded.fullmatch(value) is not None
 
@@ -41,13 +41,13 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
 
 
 def _expand(pattern: str, more: str) -> re.Pattern[str]:
-    """The pattern with each category as its characters in ASCII and in one more text."""
+    """Replace each category in a pattern by its characters that are in ASCII or in a text."""
     characters = sorted({*_ASCII, *more})
 
     def members(found: re.Match[str]) -> str:
         inside = (c for c in characters if unicodedata.category(c).startswith(found[1]))
-        return "".join(map(re.escape, inside)) or _NOBODY
+        return "".join(map(re.escape, inside)) or _NO_CHARACTER
 
-    # `||` between the categories is a literal bar, listed many times over. One stays: Python
-    # warns of more as a set operation to come.
+    # `||` between categories is a repeated literal bar. One is kept, because Python warns of more
+    # as a possible set operation.
     return re.compile(_BARS.sub("|", _CATEGORY.sub(members, pattern)), re.ASCII)

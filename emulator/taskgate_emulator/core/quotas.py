@@ -1,9 +1,9 @@
-"""What AWS allows: calls a second, and how many of a kind of resource there may be.
+"""AWS's quotas: request rates and numbers of resources.
 
-A rate is a token bucket of one operation, which runs on the emulator's clock. HealthOmics' rates
-are the published ones; they come from `taskgate_server.services.registry`, the only other module
-that the emulator shares with the server: both can only copy them from the same page. AWS publishes
-no rate for Deadline Cloud, so there is none unless one is given.
+A rate is a token bucket per operation on the emulator's clock. HealthOmics' published rates come
+from `taskgate_server.services.registry`, the only other module that the emulator shares with the
+server, as a second copy of them would add nothing. AWS publishes no rates for Deadline Cloud, so it
+has none by default.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from taskgate_emulator.core.documents import read_document, refuse_unknown
+from taskgate_emulator.core.documents import read_document, reject_unknown_keys
 from taskgate_emulator.core.errors import AwsError
 from taskgate_emulator.core.state import Account, Key
 from taskgate_server.aws.model import load_service
@@ -23,10 +23,10 @@ from taskgate_server.services.registry import SERVICES
 __all__ = ["Limiter", "Quotas", "load_quotas"]
 
 ANY = "*"
-"""Stands for every operation of a service that has no rate of its own."""
+"""Matches every operation of a service that has no rate of its own."""
 
 RATE_CODE = "L-00000000"
-"""A quota code for request rates: AWS sends one that it has not published."""
+"""A placeholder for the quota code of request rates, which AWS has not published."""
 
 Rates = Mapping[str, Mapping[str, float]]
 
@@ -38,7 +38,7 @@ RESOURCE_LIMITS: Mapping[str, tuple[int, str]] = {
     "deadline.Job": (100_000, "L-5369B22C"),
     "deadline.Worker": (7_500, "L-48CC9B8E"),
 }
-"""The most of a kind, and its quota's code: farms in an account, the others in a farm."""
+"""The maximum number of a kind and its quota code: farms per account, others per farm."""
 
 JOB_LIMITS: Mapping[str, tuple[int, str]] = {
     "tasks per job": (10_000, "L-CF66A041"),
@@ -47,30 +47,29 @@ JOB_LIMITS: Mapping[str, tuple[int, str]] = {
     "dependencies per step": (128, "L-3A262554"),
     "consumers per step": (32, "L-B38F4796"),
 }
-"""The most that a job template may ask for, and the quota's code: the same page. They hold where
-`resources` do."""
+"""Limits of job templates and their quota codes, from the same page; they need `resources`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
-    """The limits of an account."""
+    """The quotas of an account."""
 
     rates: Rates = field(default_factory=dict)
-    """Service to operation to calls a second."""
+    """Service to operation to calls per second."""
     burst_seconds: float = 1.0
-    """How many seconds' calls a bucket holds, at least one call. AWS publishes none."""
+    """The size of a bucket in seconds of its rate, at least one call. AWS publishes none."""
     resources: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def load_quotas(choice: str | Path | Mapping[str, Any]) -> Quotas:
-    """The quotas that a user asks for.
+    """Return the quotas of a setting.
 
     Args:
-        choice: `off`, `aws`, a file, or what such a file says: `burst_seconds`, `resources` (true:
-            those of AWS), and for each service a table of operations and their calls a second.
+        choice: `off`, `aws`, a file, or the contents of such a file: `burst_seconds`, `resources`
+            (true for AWS's limits), and for each service a table of operations to calls per second.
 
     Raises:
-        ValueError: there is no such choice, operation or key.
+        ValueError: the choice, an operation or a key is unknown.
     """
     if choice == "off":
         return Quotas()
@@ -80,7 +79,7 @@ def load_quotas(choice: str | Path | Mapping[str, Any]) -> Quotas:
     where = "quotas" if isinstance(choice, Mapping) else str(choice)
     document = choice if isinstance(choice, Mapping) else read_document(Path(choice))
     names = [spec.name for spec in SERVICES]
-    refuse_unknown(where, document, [*names, "burst_seconds", "resources"])
+    reject_unknown_keys(where, document, [*names, "burst_seconds", "resources"])
     rates = {name: _rates(where, name, document[name]) for name in names if name in document}
     return Quotas(
         rates=rates,
@@ -91,14 +90,14 @@ def load_quotas(choice: str | Path | Mapping[str, Any]) -> Quotas:
 
 def _rates(where: str, service: str, table: Any) -> dict[str, float]:
     if not isinstance(table, Mapping):
-        raise ValueError(f"{where}: {service} must be a table of operations")  # noqa: TRY004 a file
-    refuse_unknown(f"{where}: {service}", table, [*load_service(service).operation_names, ANY])
+        raise ValueError(f"{where}: {service} must be a table of operations")  # noqa: TRY004 an invalid file, not a type error
+    reject_unknown_keys(f"{where}: {service}", table, [*load_service(service).operation_names, ANY])
     return {name: _positive(where, name, rate) for name, rate in table.items()}
 
 
 def _positive(where: str, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-        raise ValueError(f"{where}: {name} must be a number above 0")
+        raise ValueError(f"{where}: {name} must be a number greater than 0")
     return float(value)
 
 
@@ -109,10 +108,10 @@ class _Bucket:
 
 
 class Limiter:
-    """Holds calls to their quotas.
+    """Enforces quotas.
 
     Args:
-        quotas: which ones; they may be replaced at any time.
+        quotas: to enforce; may be replaced at any time.
     """
 
     def __init__(self, quotas: Quotas) -> None:
@@ -123,7 +122,7 @@ class Limiter:
         """Count a call.
 
         Raises:
-            AwsError: it is one too many.
+            AwsError: the call exceeds the rate.
         """
         rates = self.quotas.rates.get(service)
         rate = rates.get(operation, rates.get(ANY)) if rates else None
@@ -134,35 +133,35 @@ class Limiter:
         elapsed = max(0.0, (now - bucket.at).total_seconds())
         bucket.tokens, bucket.at = min(size, bucket.tokens + elapsed * rate), now
         if bucket.tokens < 1.0:
-            raise throttled(service, seconds=(1.0 - bucket.tokens) / rate)
+            raise throttling_error(service, seconds=(1.0 - bucket.tokens) / rate)
         bucket.tokens -= 1.0
 
     def admit_resource(self, account: Account, kind: str, key: Key) -> None:
-        """Make sure that there may be another resource of a kind.
+        """Check that another resource of a kind may be created.
 
         Raises:
-            AwsError: there are as many as there may be.
+            AwsError: the maximum is reached.
         """
         if kind not in self.quotas.resources:
             return
-        most, code = self.quotas.resources[kind]
+        maximum, code = self.quotas.resources[kind]
         farm = key[:1] if len(key) > 1 else ()
-        if sum(other[: len(farm)] == farm for other in account.table(kind)) < most:
+        if sum(other[: len(farm)] == farm for other in account.table(kind)) < maximum:
             return
         service, _, noun = kind.partition(".")
-        message = f"There are {most} of type {noun.lower()} already"
+        message = f"There are {maximum} of type {noun.lower()} already"
         raise _exceeded(service, noun.lower(), code, message)
 
     def admit_number(self, what: str, number: int) -> None:
-        """Make sure that a job has no more of something than it may; see `JOB_LIMITS`.
+        """Check a number of a job against `JOB_LIMITS`.
 
         Raises:
-            AwsError: it has.
+            AwsError: the number exceeds the limit.
         """
-        most, code = JOB_LIMITS[what]
-        if self.quotas.resources and number > most:
+        maximum, code = JOB_LIMITS[what]
+        if self.quotas.resources and number > maximum:
             resource_type = "job" if what.endswith("job") else "step"
-            message = f"There may be {most} {what}, and the template makes {number}"
+            message = f"There may be {maximum} {what}, and the template makes {number}"
             raise _exceeded("deadline", resource_type, code, message)
 
 
@@ -176,8 +175,8 @@ def _exceeded(service: str, resource_type: str, code: str, message: str) -> AwsE
     return AwsError("ServiceQuotaExceededException", message, members)
 
 
-def throttled(service: str, *, seconds: float) -> AwsError:
-    """The error of a call that is one too many; the wait is told in whole seconds."""
+def throttling_error(service: str, *, seconds: float) -> AwsError:
+    """Return the error of a throttled call; its wait is in whole seconds."""
     return AwsError(
         "ThrottlingException",
         "Rate exceeded",

@@ -1,9 +1,8 @@
-"""Writes the answer of an operation, or an error, as HTTP. Its counterpart is `parsing.py`.
+"""Writes the response of an operation, or an error, as HTTP; `parsing.py` is the counterpart.
 
-`compile_answer` walks an output shape once and gives back a function. Going in: what the behaviour
-of an operation gives, a mapping in the form that botocore would parse out of the answer. It may
-hold more than the shape: one record of a task serves GetTask and ListTasks alike, and the model
-picks the members. Coming out: status, headers and body.
+`compile_response` walks an output shape once and returns a function. Its input is the result of a
+behaviour, in the form that botocore would parse from the response. The result may have more members
+than the shape, which selects them: one record of a task serves GetTask and ListTasks.
 """
 
 from __future__ import annotations
@@ -29,62 +28,64 @@ from taskgate_server.aws.model import (
     is_document,
 )
 
-__all__ = ["HttpAnswer", "compile_answer", "error_answer", "json_body"]
+__all__ = ["HttpResponse", "compile_response", "error_response", "json_body"]
 
 _CONTENT_TYPE = "Content-Type"
 _JSON_TYPE = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
-    """An answer, ready for HTTP."""
+class HttpResponse:
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     delivery: str = "whole"
-    """How it goes out; anything else is a fault: `latency`, `hang`, `reset` or `cut`."""
+    """How it is sent: whole, or with a fault: `latency`, `hang`, `reset` or `cut`."""
     delay: float = 0.0
-    """Seconds, of `latency`."""
+    """Seconds, for `latency`."""
 
 
 class IncompleteResponseError(Exception):
-    """The emulator's own mistake: an answer without a member that the model requires."""
+    """A bug in the emulator: a response lacks a member that the model requires."""
 
 
 _Writer = Callable[[Any], Any]
 
 
-def compile_answer(operation: OperationModel) -> Callable[[Mapping[str, Any]], HttpAnswer]:
-    """The function that writes this operation's answers."""
+def compile_response(operation: OperationModel) -> Callable[[Mapping[str, Any]], HttpResponse]:
+    """Return the function that writes this operation's responses."""
     status = operation.http.get("responseCode", HTTPStatus.OK)
     if operation.output_shape is None:
-        # CancelRun is such a one: 202 and nothing else.
-        return lambda _result: HttpAnswer(status=status)
+        # For example CancelRun: 202 without a body.
+        return lambda _result: HttpResponse(status=status)
     write = _compile_output(operation.output_shape)
     return lambda result: write(result, status)
 
 
-def error_answer(error: AwsError, service: ServiceModel | None) -> HttpAnswer:
-    """The answer that botocore raises the error from.
+def error_response(error: AwsError, service: ServiceModel | None) -> HttpResponse:
+    """Return the response from which botocore raises an error.
 
     Args:
-        error: what happened.
-        service: whose error shapes say how it looks; None before the service is known.
+        error: to report.
+        service: whose error shapes define the response; None before the service is known.
     """
-    told = {"x-amzn-ErrorType": error.code}
+    error_type = {"x-amzn-ErrorType": error.code}
     shape = _error_shape(service, error.code) if service else None
     if shape is None:
         body = {"message": error.message, **error.members}
-        headers = {_CONTENT_TYPE: _JSON_TYPE, **told}
-        return HttpAnswer(status=error.status, headers=headers, body=json_body(body))
+        headers = {_CONTENT_TYPE: _JSON_TYPE, **error_type}
+        return HttpResponse(status=error.status, headers=headers, body=json_body(body))
     members = {**_required(shape), **error.members, "message": error.message}
-    answer = _compile_output(shape)(members, shape.metadata["error"]["httpStatusCode"])
-    return HttpAnswer(status=answer.status, headers={**answer.headers, **told}, body=answer.body)
+    response = _compile_output(shape)(members, shape.metadata["error"]["httpStatusCode"])
+    return HttpResponse(
+        status=response.status, headers={**response.headers, **error_type}, body=response.body
+    )
 
 
 def json_body(document: object) -> bytes:
-    """A JSON document as AWS sends it."""
+    """Encode a JSON document as AWS does."""
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -96,7 +97,7 @@ def _error_shape(service: ServiceModel, code: str) -> StructureShape | None:
 
 
 def _required(shape: StructureShape) -> dict[str, object]:
-    """Something for each required text of an error, where the error itself says nothing."""
+    """Return a default for each required text of an error."""
     return {
         name: (enum_values(shape.members[name]) or [""])[0]
         for name in shape.required_members
@@ -104,7 +105,7 @@ def _required(shape: StructureShape) -> dict[str, object]:
     }
 
 
-def _compile_output(shape: StructureShape) -> Callable[[Mapping[str, Any], int], HttpAnswer]:
+def _compile_output(shape: StructureShape) -> Callable[[Mapping[str, Any], int], HttpResponse]:
     compiler = _Compiler()
     payload: str | None = shape.serialization.get("payload")
     located = {
@@ -113,7 +114,7 @@ def _compile_output(shape: StructureShape) -> Callable[[Mapping[str, Any], int],
     write_headers = [_header_writer(name, member) for name, member in located.items()]
     write_body = compiler.members(shape, leave_out=frozenset(located))
 
-    def write(result: Mapping[str, Any], status: int) -> HttpAnswer:
+    def write(result: Mapping[str, Any], status: int) -> HttpResponse:
         headers = {_CONTENT_TYPE: _JSON_TYPE}
         for write_header in write_headers:
             headers.update(write_header(result))
@@ -123,7 +124,7 @@ def _compile_output(shape: StructureShape) -> Callable[[Mapping[str, Any], int],
             body = result[payload]
         else:
             body = json_body(write_body(result).get(payload, {}))
-        return HttpAnswer(status=_status(located, result) or status, headers=headers, body=body)
+        return HttpResponse(status=_status(located, result) or status, headers=headers, body=body)
 
     return write
 
@@ -152,27 +153,27 @@ def _header_writer(name: str, member: Shape) -> Callable[[Mapping[str, Any]], di
 
 
 class _Compiler:
-    """Builds one writer for each shape, and uses it again where a structure holds itself."""
+    """Builds one writer per shape and caches it for recursive structures."""
 
     def __init__(self) -> None:
         self._structures: dict[str, _Writer] = {}
 
     def writer(self, shape: Shape) -> _Writer:
-        """The writer of a value in JSON."""
+        """Return the writer of a value in JSON."""
         if isinstance(shape, ListShape):
             return _list_writer(self.writer(shape.member))
         if isinstance(shape, MapShape):
             return _map_writer(self.writer(shape.value))
         if is_document(shape):
-            return _as_it_is
+            return _unchanged
         if isinstance(shape, StructureShape):
             return self._structure(shape)
         if shape.type_name == "timestamp":
             return _TIMESTAMPS[shape.serialization.get("timestampFormat", "unixtimestamp")]
-        return _blob if shape.type_name == "blob" else _as_it_is
+        return _blob if shape.type_name == "blob" else _unchanged
 
     def members(self, shape: StructureShape, leave_out: frozenset[str] = frozenset()) -> _Writer:
-        """The writer of a structure, less some members."""
+        """Return the writer of a structure without some of its members."""
         writers = {
             name: (member.serialization.get("name", name), self.writer(member))
             for name, member in shape.members.items()
@@ -196,7 +197,7 @@ class _Compiler:
     def _structure(self, shape: StructureShape) -> _Writer:
         known = self._structures.get(shape.name)
         if known is None:
-            # Entered before its members are compiled, so that one of them may be itself.
+            # Added before its members are compiled, as a structure may contain itself.
             def itself(value: Any) -> Any:
                 return self._structures[shape.name](value)
 
@@ -213,7 +214,7 @@ def _map_writer(element: _Writer) -> _Writer:
     return lambda value: {key: element(inner) for key, inner in value.items()}
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 

@@ -1,8 +1,8 @@
-"""Finds the operation of a request by its method and path, as the service models spell them.
+"""Finds the operation of a request by its method and path.
 
-The URI templates of all operations become one tree of path segments at start. A literal segment
-wins over a label and a label over a greedy one, so that the choice never depends on an order; the
-less specific branches are still tried, since a literal branch may lack the method.
+The URI templates of all operations form one tree of path segments. A literal segment takes
+precedence over a label and a label over a greedy label, so registration order does not matter. Less
+specific branches are tried as well, since a literal branch may lack the method.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LABEL = re.compile(r"\{(?P<name>[^}+]+)(?P<greedy>\+?)\}")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation and the parts of the path that its labels stand for."""
+    """An operation and the values of its path labels."""
 
     operation: OperationModel
     labels: dict[str, str]
@@ -36,7 +36,7 @@ class _Endpoint:
 
 @dataclass(slots=True)
 class _Node:
-    """A place in the tree: what may follow, and the operations that end here, by method."""
+    """A node of the tree: its children, and the operations that end here, by method."""
 
     literals: dict[str, _Node] = field(default_factory=dict)
     label: _Node | None = None
@@ -45,11 +45,10 @@ class _Node:
 
 
 class Router:
-    """All the paths of some operations; one router serves several services on one port.
+    """The paths of some operations; one router serves several services on one port.
 
     Raises:
-        ValueError: two operations answer to the same requests, or a template has a form that
-            neither service uses so far.
+        ValueError: two operations have the same path and method, or a template has an unknown form.
     """
 
     def __init__(self, operations: Iterable[OperationModel]) -> None:
@@ -58,16 +57,16 @@ class Router:
             self._add(operation)
 
     def find(self, method: str, raw_path: str) -> Route:
-        """The operation of a request.
+        """Return the operation of a request.
 
         Args:
-            method: in capitals.
-            raw_path: as it came, percent-encoded and without the query.
+            method: in upper case.
+            raw_path: percent-encoded, without the query.
 
         Raises:
             UnknownOperationError: no operation has the path, or none with this method.
         """
-        # Split first, decode after: an encoded slash belongs to its segment.
+        # Split before decoding, because an encoded slash belongs to its segment.
         segments = [_decoded(segment) for segment in raw_path.split("/")[1:]]
         allowed: set[str] = set()
         for node, values in _walk(self._root, segments, 0, ()):
@@ -104,7 +103,7 @@ class Router:
 def _walk(
     node: _Node, segments: list[str], position: int, values: tuple[str, ...]
 ) -> Iterator[tuple[_Node, tuple[str, ...]]]:
-    """Every end of the path in the tree, the most specific first."""
+    """Yield every node that matches the whole path, the most specific first."""
     if position == len(segments):
         if node.endpoints:
             yield node, values
@@ -113,8 +112,8 @@ def _walk(
     literal = node.literals.get(segment)
     if literal is not None:
         yield from _walk(literal, segments, position + 1, values)
-    # An empty segment fills no label. boto3 sends an empty task id as `GET .../tasks/`; here that
-    # is no operation at all: to answer it as ListTasks would hide the caller's mistake.
+    # An empty segment matches no label. boto3 sends an empty task id as `GET .../tasks/`; to treat
+    # that as ListTasks would hide the caller's mistake.
     if node.label is not None and segment:
         yield from _walk(node.label, segments, position + 1, (*values, segment))
     if node.greedy is not None and segment:

@@ -1,4 +1,4 @@
-"""Reads single values as rest-json writes them: in JSON, or as text in a path, query or header."""
+"""Reads rest-json's scalar values: in JSON, or as text in a path, query or header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FROM_JSON", "FROM_TEXT", "TIMESTAMPS", "WrongTypeError"]
 
 
 class WrongTypeError(Exception):
-    """The value is not of the shape's type; the message says what it must be."""
+    """The value does not have the shape's type; the message says what it must be."""
 
 
 def _string(value: Any) -> str:
@@ -35,7 +35,7 @@ def _integer(value: Any) -> int:
 
 
 def _number(value: Any) -> float:
-    # JSON has no word for these three; rest-json writes them as strings.
+    # JSON cannot represent these three; rest-json writes them as strings.
     if isinstance(value, str) and value in {"NaN", "Infinity", "-Infinity"}:
         return float(value)
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -57,7 +57,7 @@ def _boolean_text(value: str) -> bool:
 
 
 def _integer_text(value: str) -> int:
-    # int() alone would also take "1_000", " 7" and digits of other scripts.
+    # int() also accepts "1_000", " 7" and digits of other scripts.
     if not value.removeprefix("-").isascii() or not value.removeprefix("-").isdigit():
         raise WrongTypeError("Member must be an integer")
     try:

@@ -1,7 +1,7 @@
-"""The HTTP face of the emulator: aiohttp in front of a `Dispatcher`.
+"""The HTTP server of the emulator: aiohttp in front of a `Dispatcher`.
 
-aiohttp's own router is left out. It would decode and tidy paths before anybody could see them,
-and an encoded slash or a `..` in an id must reach the routing as it was sent.
+It does not use aiohttp's router, which decodes and normalizes paths: an encoded slash or a `..` in
+an id must reach the emulator's router unchanged.
 """
 
 from __future__ import annotations
@@ -11,28 +11,30 @@ import socket
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 
 from aiohttp import web
 
 from taskgate_emulator.core.dispatch import Dispatcher, HttpRequest
-from taskgate_emulator.core.errors import RequestTooLargeError
-from taskgate_emulator.core.moto_services import NAMES as NEIGHBOURS
-from taskgate_emulator.core.moto_services import signed_service
-from taskgate_emulator.core.registry import World
-from taskgate_emulator.core.responses import HttpAnswer
+from taskgate_emulator.core.errors import AwsError
+from taskgate_emulator.core.moto_services import SERVICES as MOTO_SERVICES
+from taskgate_emulator.core.moto_services import operation_of, signed_service
+from taskgate_emulator.core.observation import RecordedRequest
+from taskgate_emulator.core.registry import Registry
+from taskgate_emulator.core.responses import HttpResponse
 from taskgate_emulator.core.state import Account
 
 __all__ = ["serve_until"]
 
-_MOVE_SECONDS = 0.05
-_NEIGHBOUR_THREADS = 64
+_ADVANCE_INTERVAL = 0.05
+_MOTO_THREADS = 64
 _DRAIN_SECONDS = 1.0
-"""How long answers under way may take once the emulator is asked to stop; all are immediate."""
+"""How long in-flight responses may take when the emulator stops; all are immediate."""
 
 
 async def serve_until(
     stop: asyncio.Event,
-    world: World,
+    registry: Registry,
     host: str,
     port: int,
     ready: Callable[[str], None],
@@ -41,24 +43,24 @@ async def serve_until(
 
     Args:
         stop: ends the serving.
-        world: answers the requests, and moves on between them.
+        registry: the emulated AWS to serve.
         host: the address to listen on.
-        port: 0 takes any that is free.
-        ready: is told the URL of the endpoint, once it can be called.
+        port: 0 for a free port.
+        ready: is called with the endpoint's URL once it accepts requests.
 
     Raises:
-        OSError: the address is in use or not ours.
+        OSError: the address is in use or not local.
     """
-    # A long poll holds its thread; threads are made as they are needed.
-    pool = ThreadPoolExecutor(_NEIGHBOUR_THREADS, "taskgate-emulator-moto")
+    # A long poll occupies a thread; threads are created on demand.
+    pool = ThreadPoolExecutor(_MOTO_THREADS, "taskgate-emulator-moto")
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         service = signed_service(request.headers.get("Authorization", ""))
-        if service in NEIGHBOURS:
-            answer = await _ask_neighbour(world, pool, service, request)
+        if service in MOTO_SERVICES:
+            response = await _handle_moto_request(registry, pool, service, request)
         else:
-            answer = await _answer(world.dispatcher, request)
-        return await _deliver(request, answer)
+            response = await _handle_aws_request(registry.dispatcher, request)
+        return await _deliver(request, response)
 
     runner = web.ServerRunner(
         web.Server(handle), access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS
@@ -68,26 +70,37 @@ async def serve_until(
         site = web.TCPSite(runner, host, port)
         await site.start()
         ready(_url(host, runner))
-        moving = asyncio.create_task(_move(world.account))
+        advancing = asyncio.create_task(_advance_time(registry.account))
         try:
             await stop.wait()
         finally:
-            moving.cancel()
+            advancing.cancel()
     finally:
         await runner.cleanup()
         pool.shutdown(wait=False, cancel_futures=True)
-        world.close()
+        registry.close()
 
 
-async def _ask_neighbour(
-    world: World, pool: ThreadPoolExecutor, service: str, request: web.BaseRequest
-) -> HttpAnswer:
+async def _handle_moto_request(
+    registry: Registry, pool: ThreadPoolExecutor, service: str, request: web.BaseRequest
+) -> HttpResponse:
     body = await request.read()
-    world.record_neighbour(service, request.method, request.raw_path, request.headers, body)
-    world.neighbours.prepare(service)
+    raw_path, _, query = request.raw_path.partition("?")
+    registry.recorder.add(
+        RecordedRequest(
+            method=request.method,
+            raw_path=raw_path,
+            query=query,
+            headers=request.headers,
+            body=body,
+            service=service,
+            operation=operation_of(request.headers, body),
+        )
+    )
+    registry.moto_services.prepare(service)
     return await asyncio.get_running_loop().run_in_executor(
         pool,
-        world.neighbours.answer,
+        registry.moto_services.handle,
         service,
         request.method,
         request.raw_path,
@@ -96,29 +109,31 @@ async def _ask_neighbour(
     )
 
 
-async def _move(account: Account) -> None:
-    """Let things happen when nobody asks, so that events go out and workers work."""
+async def _advance_time(account: Account) -> None:
+    """Apply due changes between requests, so that events are sent and workers work."""
     while True:
         due = account.next_due
-        # The clock may be a test's, which nobody can wait for: it is looked at, often enough.
+        # The clock may be a test's, which has no timers, so it is polled.
         if due is not None and due <= account.clock():
             account.settle()
-        await asyncio.sleep(_MOVE_SECONDS)
+        await asyncio.sleep(_ADVANCE_INTERVAL)
 
 
-async def _answer(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpAnswer:
+async def _handle_aws_request(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpResponse:
     if request.headers.get("Expect", "").lower() == "100-continue":
-        # botocore holds the body of every PUT back until it is asked for. aiohttp asks only in
-        # its router, which is not here.
+        # botocore sends the body of a PUT after this response, which only aiohttp's router, not
+        # used here, would send.
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-    # The request line itself: `request.path` is decoded.
+    # `request.path` is decoded already.
     raw_path, _, query = request.raw_path.partition("?")
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        return dispatcher.refuse(RequestTooLargeError())
-    return dispatcher.answer(
+        message = "The request body is larger than the emulator accepts"
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return dispatcher.reject(AwsError("RequestEntityTooLarge", message, status=status))
+    return dispatcher.handle(
         HttpRequest(
             method=request.method,
             raw_path=raw_path,
@@ -129,31 +144,31 @@ async def _answer(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpAnswe
     )
 
 
-async def _deliver(request: web.BaseRequest, answer: HttpAnswer) -> web.StreamResponse:
-    """Send an answer the way it is to go, faults included."""
-    if answer.delivery == "latency":
-        await asyncio.sleep(answer.delay)
-    elif answer.delivery == "hang":
-        await asyncio.Event().wait()  # until the caller has gone, or the emulator stops
-    elif answer.delivery in {"reset", "cut"}:
-        await _break_off(request, answer)
-    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+async def _deliver(request: web.BaseRequest, response: HttpResponse) -> web.StreamResponse:
+    """Send a response, with its delivery fault."""
+    if response.delivery == "latency":
+        await asyncio.sleep(response.delay)
+    elif response.delivery == "hang":
+        await asyncio.Event().wait()  # until the caller disconnects or the emulator stops
+    elif response.delivery in {"reset", "cut"}:
+        await _break_off(request, response)
+    return web.Response(status=response.status, headers=response.headers, body=response.body)
 
 
-async def _break_off(request: web.BaseRequest, answer: HttpAnswer) -> None:
+async def _break_off(request: web.BaseRequest, response: HttpResponse) -> None:
     transport = request.transport
     if transport is None:
         return
-    if answer.delivery == "cut":
-        # A length that is not reached, so that no client takes the half for the whole.
-        head = f"HTTP/1.1 {answer.status} OK\r\nContent-Length: {len(answer.body) + 1}\r\n"
-        lines = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-        half = answer.body[: len(answer.body) // 2]
-        transport.write(f"{head}{lines}\r\n".encode() + half)
+    if response.delivery == "cut":
+        # The length is never reached, so that clients detect the truncation.
+        head = f"HTTP/1.1 {response.status} OK\r\nContent-Length: {len(response.body) + 1}\r\n"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+        first_half = response.body[: len(response.body) // 2]
+        transport.write(f"{head}{lines}\r\n".encode() + first_half)
         transport.close()
     else:
         sock = transport.get_extra_info("socket")
-        # With no time to linger, the close is a reset.
+        # Closing a socket without lingering resets the connection.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 

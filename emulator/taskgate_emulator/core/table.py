@@ -1,7 +1,7 @@
-"""The rows of one kind of resource, in the order in which they came.
+"""The rows of one kind, in the order of their creation.
 
-A row has a number that only rises, which is what a page token names: a row that goes, comes back
-or moves while somebody pages is neither given twice nor makes another one be left out.
+Each row has an increasing number, which page tokens contain: a row that is deleted, created or
+changed while a client pages is neither returned twice nor causes another to be skipped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from taskgate_emulator.core.timeline import Timeline
 __all__ = ["Key", "Record", "Row", "Table"]
 
 Key = tuple[str, ...]
-"""The ids that name a row, the outermost first. All but the last are its scope."""
+"""The ids that name a row, outermost first. All but the last are its scope."""
 
 Record = Mapping[str, Any]
 """Members in botocore's output form."""
@@ -24,14 +24,14 @@ Record = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Row:
-    """A place in a table."""
+    """A row of a table."""
 
     number: int
     timeline: Timeline
 
 
 class _Scope:
-    """The rows below one parent."""
+    """The rows of one parent."""
 
     __slots__ = ("ids", "numbers", "rows")
 
@@ -42,62 +42,48 @@ class _Scope:
 
 
 class Table:
-    """All rows of a kind.
+    """All rows of a kind."""
 
-    Args:
-        kind: such as `deadline.Task`.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self) -> None:
         self._scopes: dict[Key, _Scope] = {}
 
     def record(self, key: Key) -> Record | None:
-        """The record of a row as it is now."""
+        """Return the current record of a row."""
         row = self.row(key)
         return None if row is None else row.timeline.record
 
     def timeline(self, key: Key) -> Timeline | None:
-        """The record of a row and what will come to it."""
+        """Return the record of a row and its scheduled changes."""
         row = self.row(key)
         return None if row is None else row.timeline
 
     def row(self, key: Key) -> Row | None:
-        """A row itself; only the account writes it."""
+        """Return a row; only the account may write it."""
         scope = self._scopes.get(key[:-1])
         return None if scope is None else scope.rows.get(key[-1])
 
     def ids(self, *scope: str) -> list[str]:
-        """The last ids of the rows of a scope, in order."""
+        """Return the last ids of the rows of a scope, in order."""
         found = self._scopes.get(scope)
         return [] if found is None else list(found.ids)
 
     def first(self, *scope: str) -> str | None:
-        """The last id of the oldest row of a scope."""
+        """Return the last id of the oldest row of a scope."""
         found = self._scopes.get(scope)
         return found.ids[0] if found is not None else None
 
     def records(self, *scope: str) -> Iterator[tuple[str, Record]]:
-        """The last ids and the records of a scope, in order."""
-        for name, timeline in self.timelines(*scope):
-            yield name, timeline.record
-
-    def timelines(self, *scope: str) -> Iterator[tuple[str, Timeline]]:
-        """The last ids and the timelines of a scope, in order."""
-        found = self._scopes.get(scope)
-        if found is not None:
-            for name in list(found.ids):
-                row = found.rows.get(name)
-                if row is not None:
-                    yield name, row.timeline
+        """Yield the last ids and the records of a scope, in order."""
+        for name, row in self.after(0, *scope):
+            yield name, row.timeline.record
 
     def size(self, *scope: str) -> int:
-        """How many rows a scope has."""
+        """Return the number of rows of a scope."""
         found = self._scopes.get(scope)
         return 0 if found is None else len(found.ids)
 
     def after(self, number: int, *scope: str) -> Iterator[tuple[str, Row]]:
-        """The rows of a scope whose number is greater, in order."""
+        """Yield the rows of a scope with greater numbers, in order."""
         found = self._scopes.get(scope)
         if found is None:
             return
@@ -107,20 +93,19 @@ class Table:
                 yield name, row
 
     def __iter__(self) -> Iterator[Key]:
-        # Every key, scope by scope.
         for scope, found in list(self._scopes.items()):
             for name in list(found.ids):
                 yield (*scope, name)
 
     def add(self, key: Key, number: int, timeline: Timeline) -> None:
-        """Make a row; numbers rise."""
+        """Add a row; numbers must increase."""
         scope = self._scopes.setdefault(key[:-1], _Scope())
         scope.rows[key[-1]] = Row(number, timeline)
         scope.numbers.append(number)
         scope.ids.append(key[-1])
 
     def remove(self, key: Key) -> Row | None:
-        """Drop a row, if it is there."""
+        """Remove a row, if it exists."""
         scope = self._scopes.get(key[:-1])
         row = None if scope is None else scope.rows.pop(key[-1], None)
         if scope is not None and row is not None:

@@ -1,25 +1,25 @@
-"""Tags of any resource, by its ARN."""
+"""Tags of resources, by ARN."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from taskgate_emulator.core.catalog import Catalog, Resource, catalog_of
-from taskgate_emulator.core.derived import kebab
+from taskgate_emulator.core.catalog import Catalog, Resource, load_catalog
+from taskgate_emulator.core.derived import to_kebab_case
 from taskgate_emulator.core.errors import AwsError, not_found
 from taskgate_emulator.core.operations import Behaviour, Call
 from taskgate_emulator.core.state import Account, Key, Record
 
 __all__ = ["TAGGING"]
 
-_MOST = 50
-"""Tags on a resource: https://docs.aws.amazon.com/tag-editor/latest/userguide/tagging.html"""
+_MAX_TAGS = 50
+"""Tags per resource: https://docs.aws.amazon.com/tag-editor/latest/userguide/tagging.html"""
 
 
 def _tag(call: Call) -> Record:
     tags = {**_tags(call), **call.params.get("tags", {})}
-    if len(tags) > _MOST:
-        raise AwsError("ValidationException", f"More than {_MOST} tags", {"reason": "OTHER"})
+    if len(tags) > _MAX_TAGS:
+        raise AwsError("ValidationException", f"More than {_MAX_TAGS} tags", {"reason": "OTHER"})
     _write(call, tags)
     return {}
 
@@ -39,7 +39,7 @@ TAGGING: dict[str, Behaviour] = {
     "UntagResource": _untag,
     "ListTagsForResource": _list_tags,
 }
-"""By the names that both services have."""
+"""By operation; the names are the same in both services."""
 
 
 def _tags(call: Call) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _write(call: Call, tags: dict[str, str]) -> None:
 
 
 def _member(resource: Resource) -> str:
-    """Where the tags are: a record whose answers show none keeps them to itself."""
+    """Return the member that has the tags; it is internal if responses do not include them."""
     shown = resource.got.members if resource.got is not None else ()
     return "tags" if "tags" in shown else "_tags"
 
@@ -63,7 +63,7 @@ def _member(resource: Resource) -> str:
 def _find(call: Call) -> tuple[Resource, Key]:
     service = call.operation.service_model.service_name
     arn: str = call.params["resourceArn"]
-    found = _parse(catalog_of(service), service, arn)
+    found = _parse(load_catalog(service), service, arn)
     if found is None or not _exists(call.account, *found):
         raise not_found("resource", arn)
     return found
@@ -80,7 +80,7 @@ def _parse(catalog: Catalog, service: str, arn: str) -> tuple[Resource, Key] | N
     last = _plain(names[-1])
     nested = _plain("".join(names[-2:]))
     for resource in catalog.resources.values():
-        noun = _plain(kebab(resource.noun))
+        noun = _plain(to_kebab_case(resource.noun))
         # A batch is a `runBatch` in its path and in its ARN.
         path = _plain("".join(segment for segment in resource.template if segment != "{}"))
         if len(resource.labels) == len(ids) and {noun, path} & {last, nested}:

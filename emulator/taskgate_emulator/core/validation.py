@@ -1,8 +1,8 @@
-"""Checks of one value against the constraints that the model puts on its shape.
+"""Checks of a value against the constraints of its shape.
 
 `compile_checks` turns a shape into functions once; `parsing.py` calls them while it reads a
-request. Every violation of a request is collected before anything is answered, as AWS does, and
-no message repeats the value: some are sensitive.
+request. All violations of a request are collected, as AWS does, and no message contains the value,
+which may be sensitive.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ _NUMERIC = frozenset({"integer", "long", "float", "double"})
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One constraint that one member of a request breaks."""
+    """A constraint that a member of a request violates."""
 
     name: str
-    """Where: `identifiers.2.member.taskId`, with list positions from 1, as AWS writes it."""
+    """The member's path, such as `identifiers.2.member.taskId`; list positions start at 1, as at
+    AWS.
+    """
     message: str
-    """What must hold."""
+    """The constraint."""
 
 
 Check = Callable[[Any], str | None]
-"""Answers what must hold, when the value does not satisfy it."""
+"""Returns the violated constraint, or None."""
 
 
 def compile_checks(shape: Shape) -> list[Check]:
-    """Every check that the model asks for, in the order in which AWS names them."""
+    """Return all checks of a shape, in AWS's order."""
     checks = [_value_range(shape) if shape.type_name in _NUMERIC else None, _length(shape)]
     if shape.type_name == "string":
         checks += [_enum(enum_values(shape)), _pattern(shape.metadata.get("pattern"))]
@@ -47,15 +49,15 @@ def compile_checks(shape: Shape) -> list[Check]:
 
 
 def rejection(violations: list[Violation]) -> AwsError:
-    """The error that names all the violations of one request."""
+    """Return the error that names all violations of a request."""
     count = len(violations)
-    told = "; ".join(
+    details = "; ".join(
         f"Value at '{violation.name}' failed to satisfy constraint: {violation.message}"
         for violation in violations
     )
     return AwsError(
         "ValidationException",
-        f"{count} validation error{'' if count == 1 else 's'} detected: {told}",
+        f"{count} validation error{'' if count == 1 else 's'} detected: {details}",
         {
             "reason": "FIELD_VALIDATION_FAILED",
             "fieldList": [
@@ -69,7 +71,7 @@ def _value_range(shape: Shape) -> Check | None:
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     bits = _INTEGER_BITS.get(shape.type_name)
     if bits is not None:
-        # A JSON number has no size; the model's integer and long do.
+        # JSON numbers have any size; the model's integer and long have 32 and 64 bits.
         low = -(2 ** (bits - 1)) if low is None else low
         high = 2 ** (bits - 1) - 1 if high is None else high
 

@@ -1,29 +1,25 @@
-"""What the emulated operations of AWS Deadline Cloud do."""
+"""Reads of jobs, steps and tasks in Deadline Cloud, and what its other operations share.
+
+Farms, queues, fleets and the like are plain resources: `core/generic.py` serves them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskgate_emulator.core.errors import AwsError, not_found
 from taskgate_emulator.core.operations import Call, Operations
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import list_rows
 from taskgate_emulator.core.state import Account, Key, Record
-from taskgate_emulator.deadline.counts import CountRegistry, outcome, sums
-from taskgate_emulator.deadline.tasks import (
-    FARM,
-    JOB,
-    QUEUE,
-    STEP,
-    TASK,
-)
+from taskgate_emulator.deadline.counts import TaskCountIndex, step_outcome, summarize_tasks
+from taskgate_emulator.deadline.tasks import FARM, JOB, QUEUE, STEP, TASK
 
-__all__ = ["OPERATIONS", "existing", "item_error", "job_record", "key_of", "step_record"]
+__all__ = ["OPERATIONS", "build_key", "item_error", "job_record", "require_record", "step_record"]
 
 OPERATIONS = Operations("deadline")
-OPERATIONS.index(TASK, CountRegistry)
+OPERATIONS.index(TASK, TaskCountIndex)
 
-_Answer = dict[str, Any]
 _Ids = Mapping[str, Any]
 
 _CHAIN = (FARM, QUEUE, JOB, STEP, TASK)
@@ -31,159 +27,109 @@ _IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
 _LABELS = {kind: _IDS[: position + 1] for position, kind in enumerate(_CHAIN)}
 
 
-@OPERATIONS.register("GetFarm")
-def get_farm(call: Call) -> Record:
-    """One farm."""
-    return existing(call.account, FARM, call.params)
-
-
-@OPERATIONS.register("ListFarms")
-def list_farms(call: Call) -> _Answer:
-    """Every farm; memberships do not matter here, so `principalId` leaves none out."""
-    return _page(call, "farms", FARM)
-
-
-@OPERATIONS.register("GetQueue")
-def get_queue(call: Call) -> Record:
-    """One queue."""
-    return existing(call.account, QUEUE, call.params)
-
-
-@OPERATIONS.register("ListQueues")
-def list_queues(call: Call) -> _Answer:
-    """The queues of a farm."""
-    wanted = call.params.get("status")
-    return _page(
-        call, "queues", QUEUE, lambda _, row: row if wanted in {None, row["status"]} else None
-    )
-
-
 @OPERATIONS.register("GetJob")
-def get_job(call: Call) -> _Answer:
-    """One job, with the sums of its tasks."""
-    record = existing(call.account, JOB, call.params)
-    return job_record(call.account, key_of(JOB, call.params), record)
+def get_job(call: Call) -> Record:
+    """Return a job with the summary of its tasks."""
+    record = require_record(call.account, JOB, call.params)
+    return job_record(call.account, build_key(JOB, call.params), record)
 
 
 @OPERATIONS.register("ListJobs")
-def list_jobs(call: Call) -> _Answer:
-    """The jobs of a queue."""
-    return _page(call, "jobs", JOB, lambda key, row: job_record(call.account, key, row))
+def list_jobs(call: Call) -> Record:
+    """Return the jobs of a queue."""
+    return _list(call, "jobs", JOB, lambda key, row: job_record(call.account, key, row))
 
 
 @OPERATIONS.register("GetStep")
-def get_step(call: Call) -> _Answer:
-    """One step, with the sums of its tasks."""
-    record = existing(call.account, STEP, call.params)
-    return step_record(call.account, key_of(STEP, call.params), record)
+def get_step(call: Call) -> Record:
+    """Return a step with the summary of its tasks."""
+    record = require_record(call.account, STEP, call.params)
+    return step_record(call.account, build_key(STEP, call.params), record)
 
 
 @OPERATIONS.register("ListSteps")
-def list_steps(call: Call) -> _Answer:
-    """The steps of a job."""
-    return _page(call, "steps", STEP, lambda key, row: step_record(call.account, key, row))
+def list_steps(call: Call) -> Record:
+    """Return the steps of a job."""
+    return _list(call, "steps", STEP, lambda key, row: step_record(call.account, key, row))
 
 
 @OPERATIONS.register("GetTask")
 def get_task(call: Call) -> Record:
-    """One task."""
-    return existing(call.account, TASK, call.params)
+    """Return a task."""
+    return require_record(call.account, TASK, call.params)
 
 
 @OPERATIONS.register("ListTasks")
-def list_tasks(call: Call) -> _Answer:
-    """The tasks of a step."""
-    return _page(call, "tasks", TASK)
+def list_tasks(call: Call) -> Record:
+    """Return the tasks of a step."""
+    return _list(call, "tasks", TASK, lambda _, row: row)
 
 
-@OPERATIONS.register("BatchGetTask")
-def batch_get_task(call: Call) -> _Answer:
-    """Many tasks; each that cannot be had is an error of its own among the others."""
-    tasks, errors = [], []
-    for ids in call.params["identifiers"]:
-        try:
-            tasks.append({**ids, **existing(call.account, TASK, ids)})
-        except AwsError as error:
-            errors.append(item_error(ids, error))
-    return {"tasks": tasks, "errors": errors}
+def build_key(kind: str, ids: _Ids) -> Key:
+    """Return the key of a farm, queue, job, step or task."""
+    return tuple([ids[label] for label in _LABELS[kind]])
 
 
-def key_of(kind: str, ids: _Ids, *, inside: bool = True) -> Key:
-    """The key of a farm, queue, job, step or task; or of its parent, with `inside` False."""
-    labels = _LABELS[kind] if inside else _LABELS[kind][:-1]
-    return tuple([ids[label] for label in labels])
-
-
-def job_record(account: Account, key: Key, record: Record) -> _Answer:
-    """A job with the sums of its tasks."""
+def job_record(account: Account, key: Key, record: Record) -> Record:
+    """Return a job with the summary of its tasks."""
     steps = [(*key, step) for step in account.table(STEP).ids(*key)]
-    return _with_sums(record, sums(account, key, steps))
+    return _with_summary(record, summarize_tasks(account, key, steps))
 
 
-def step_record(account: Account, key: Key, record: Record) -> _Answer:
-    """A step with the sums of its tasks, and of the steps that it waits for and that wait."""
+def step_record(account: Account, key: Key, record: Record) -> Record:
+    """Return a step with the summary of its tasks and the counts of its dependencies."""
     job, step_id = key[:-1], key[-1]
-    needs = [outcome(account, (*job, needed)) == "SUCCEEDED" for needed in record["_dependsOn"]]
+    resolved = [
+        step_outcome(account, (*job, needed)) == "SUCCEEDED" for needed in record["_dependsOn"]
+    ]
     consumers = sum(
         step_id in other["_dependsOn"] for _, other in account.table(STEP).records(*job)
     )
-    succeeded = outcome(account, key) == "SUCCEEDED"
+    succeeded = step_outcome(account, key) == "SUCCEEDED"
     return {
-        **_with_sums(record, sums(account, key, [key])),
+        **_with_summary(record, summarize_tasks(account, key, [key])),
         "dependencyCounts": {
-            "dependenciesResolved": needs.count(True),
-            "dependenciesUnresolved": needs.count(False),
+            "dependenciesResolved": resolved.count(True),
+            "dependenciesUnresolved": resolved.count(False),
             "consumersResolved": consumers if succeeded else 0,
             "consumersUnresolved": 0 if succeeded else consumers,
         },
     }
 
 
-def _with_sums(record: Record, sums_of_tasks: _Answer) -> _Answer:
-    """A record with the sums; its target shows while a task is still on its way there."""
-    moments = [record.get("updatedAt"), sums_of_tasks["updatedAt"]]
-    updated = max([moment for moment in moments if moment is not None], default=None)
-    interrupting = sums_of_tasks["taskRunStatusCounts"]["INTERRUPTING"]
+def _with_summary(record: Record, summary: Record) -> Record:
+    """Merge a record with its summary; the target is present while a task is INTERRUPTING."""
+    times = [record.get("updatedAt"), summary["updatedAt"]]
+    updated = max([time for time in times if time is not None], default=None)
+    interrupting = summary["taskRunStatusCounts"]["INTERRUPTING"]
     target = record.get("_target") if interrupting else None
-    return {**record, **sums_of_tasks, "updatedAt": updated, "targetTaskRunStatus": target}
+    return {**record, **summary, "updatedAt": updated, "targetTaskRunStatus": target}
 
 
-def item_error(ids: _Ids, error: AwsError) -> _Answer:
-    """What a batch says of an item that went wrong."""
+def item_error(ids: _Ids, error: AwsError) -> dict[str, Any]:
+    """Return the error of one item of a batch."""
     return {**ids, "code": error.code, "message": error.message}
 
 
-def existing(account: Account, kind: str, ids: _Ids) -> Record:
-    """The record of a resource.
+def require_record(account: Account, kind: str, ids: _Ids) -> Record:
+    """Return the record of a resource.
 
     Raises:
-        AwsError: it does not exist; the error names the outermost that is missing.
+        AwsError: it does not exist; the error names the outermost resource that is missing.
     """
-    record = account.table(kind).record(key_of(kind, ids))
+    record = account.table(kind).record(build_key(kind, ids))
     if record is not None:
         return record
     for outer in _CHAIN[: _CHAIN.index(kind)]:
-        key = key_of(outer, ids)
+        key = build_key(outer, ids)
         if account.table(outer).record(key) is None:
             raise not_found(_LABELS[outer][-1].removesuffix("Id"), key[-1])
     raise not_found(_LABELS[kind][-1].removesuffix("Id"), ids[_LABELS[kind][-1]])
 
 
-def _page(
-    call: Call,
-    member: str,
-    kind: str,
-    row_of: Callable[[Key, Record], Record | None] = lambda _, record: record,
-) -> _Answer:
-    scope = key_of(kind, call.params, inside=False)
-    if scope:
-        existing(call.account, _CHAIN[len(scope) - 1], call.params)
-
-    def rows_after(number: int) -> Iterator[tuple[int, Record]]:
-        for name, row in call.account.table(kind).after(number, *scope):
-            shown = row_of((*scope, name), row.timeline.record)
-            if shown is not None:
-                yield row.number, shown
-
-    rows, token = page_of(call.operation, call.params, rows_after)
-    return {member: rows, "nextToken": token}
+def _list(
+    call: Call, member: str, kind: str, to_item: Callable[[Key, Record], Record | None]
+) -> Record:
+    parent = _CHAIN[_CHAIN.index(kind) - 1]
+    require_record(call.account, parent, call.params)
+    return list_rows(call, member, kind, build_key(parent, call.params), to_item)

@@ -1,7 +1,7 @@
-"""Whether a fleet is what a step asks for: its host requirements against the fleet's capabilities.
+"""Compares a step's host requirements with a fleet's capabilities.
 
-AWS's developer guide, "Schedule jobs in Deadline Cloud" and "Create resource limits for jobs": what
-counts is what the fleet as a whole says of itself, and an amount may be a limit of the queue's.
+AWS's developer guide, "Schedule jobs in Deadline Cloud" and "Create resource limits for jobs": the
+capabilities of the fleet as a whole count, and an amount may be a limit of the queue.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from taskgate_emulator.core.state import Account, Key
 from taskgate_emulator.deadline.fleets import FLEET, fleets_of
 from taskgate_emulator.deadline.tasks import STEP
 
-__all__ = ["fits", "is_compatible"]
+__all__ = ["can_run", "is_compatible"]
 
 _LIMIT, _LIMITED_QUEUE = "deadline.Limit", "deadline.QueueLimitAssociation"
 _AMOUNTS = {
@@ -25,29 +25,29 @@ _ATTRIBUTES = {
     "attr.worker.os.family": "osFamily",
     "attr.worker.cpu.arch": "cpuArchitectureType",
 }
-"""Names of the Open Job Description specification, and what a fleet has for them."""
+"""Names of the Open Job Description specification, and the fleet's members for them."""
 _STANDARD = ("amount.worker.", "attr.worker.")
-"""A fleet that says nothing of one of these takes whatever instances there are."""
+"""A fleet without a value for one of these accepts any instances."""
 
 _Members = Mapping[str, Any]
 
 
 def is_compatible(account: Account, step: Key) -> bool:
-    """Whether a fleet of the queue can run the tasks of a step, or is still to come."""
+    """Return whether a fleet of the queue can run a step, or the queue has no fleet yet."""
     fleets = fleets_of(account, step[:2])
-    return not fleets or any(fits(account, step, fleet) for fleet in fleets)
+    return not fleets or any(can_run(account, step, fleet) for fleet in fleets)
 
 
-def fits(account: Account, step: Key, fleet: Key) -> bool:
-    """Whether a fleet can run the tasks of a step."""
-    wanted: _Members = (account.table(STEP).record(step) or {}).get("requiredCapabilities") or {}
-    if not wanted:
+def can_run(account: Account, step: Key, fleet: Key) -> bool:
+    """Return whether a fleet can run the tasks of a step."""
+    required: _Members = (account.table(STEP).record(step) or {}).get("requiredCapabilities") or {}
+    if not required:
         return True
     has = _capabilities((account.table(FLEET).record(fleet) or {}).get("configuration") or {})
     return all(
         _is_limit(account, step[:2], amount["name"]) or _has_amount(has, amount)
-        for amount in wanted.get("amounts", ())
-    ) and all(_has_attribute(has, attribute) for attribute in wanted.get("attributes", ()))
+        for amount in required.get("amounts", ())
+    ) and all(_has_attribute(has, attribute) for attribute in required.get("attributes", ()))
 
 
 def _capabilities(configuration: _Members) -> _Members:
@@ -59,7 +59,7 @@ def _capabilities(configuration: _Members) -> _Members:
 
 
 def _is_limit(account: Account, queue: Key, name: str) -> bool:
-    """Whether an amount is a limit that the queue may draw on."""
+    """Return whether an amount is a limit of the queue."""
     limits = account.table(_LIMIT)
     return any(
         limit["amountRequirementName"] == name
@@ -71,27 +71,27 @@ def _is_limit(account: Account, queue: Key, name: str) -> bool:
     )
 
 
-def _has_amount(has: _Members, wanted: _Members) -> bool:
-    """Whether all hosts that the fleet may have are within what is wanted."""
-    name = wanted["name"]
+def _has_amount(has: _Members, required: _Members) -> bool:
+    """Return whether all hosts of the fleet are within the required range."""
+    name = required["name"]
     known = has.get(_AMOUNTS.get(name, "")) or _named(has.get("customAmounts", ()), name)
     if known is None:
         return bool(name.startswith(_STANDARD))
-    most = wanted.get("max")
-    return known.get("min", 0) >= (wanted.get("min") or 0) and (
-        most is None or known.get("max", most + 1) <= most
+    maximum = required.get("max")
+    return known.get("min", 0) >= (required.get("min") or 0) and (
+        maximum is None or known.get("max", maximum + 1) <= maximum
     )
 
 
-def _has_attribute(has: _Members, wanted: _Members) -> bool:
-    name = wanted["name"]
+def _has_attribute(has: _Members, required: _Members) -> bool:
+    name = required["name"]
     known = has.get(_ATTRIBUTES.get(name, ""))
     custom = _named(has.get("customAttributes", ()), name)
     if known is None and custom is None:
         return bool(name.startswith(_STANDARD))
     values = {str(value).lower() for value in (custom["values"] if custom else [known])}
-    some = {value.lower() for value in wanted.get("anyOf") or values}
-    every = {value.lower() for value in wanted.get("allOf") or ()}
+    some = {value.lower() for value in required.get("anyOf") or values}
+    every = {value.lower() for value in required.get("allOf") or ()}
     return bool(values & some) and every <= values
 
 

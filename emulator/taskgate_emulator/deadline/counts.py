@@ -1,7 +1,7 @@
-"""What steps and jobs say of their tasks, kept up to date with each task that changes.
+"""Task counts and times of steps and jobs, updated with each task that changes.
 
-A job may have 10,000 tasks, and each of them changes five times in its life: nothing here counts
-tasks again because one of them changed.
+A job may have 10,000 tasks, and each changes its status five times: no change of one task causes a
+recount of the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from taskgate_emulator.core.state import Account, Key, Record, Transition
 from taskgate_emulator.deadline.tasks import SETTLED, TASK
 from taskgate_server.aws.model import enum_values, load_service
 
-__all__ = ["CountRegistry", "Tally", "outcome", "sums"]
+__all__ = ["TaskCountIndex", "TaskCounts", "step_outcome", "summarize_tasks"]
 
 _STATUS_PRECEDENCE = (
     "RUNNING",
@@ -34,177 +34,176 @@ _STATUS_PRECEDENCE = (
 )
 """The status of a step or job is the first of these that one of its tasks has.
 
-AWS does not publish its rule. This one says of a step that something is going on while there is,
-and that it succeeded only when all of it did.
+AWS does not publish its rule. With this one, a step is active while any task is, and SUCCEEDED only
+when all tasks are.
 """
 
 
-class _Edge:
-    """The earliest or latest of many moments, of which single ones change.
+class _Extreme:
+    """The earliest or latest of many times, each of which may change.
 
     Args:
         choose: `min` or `max`.
     """
 
-    __slots__ = ("best", "choose", "lost")
+    __slots__ = ("choose", "is_stale", "value")
 
     def __init__(self, choose: Callable[[datetime, datetime], datetime]) -> None:
         self.choose = choose
-        self.best: datetime | None = None
-        self.lost = False
-        """Whether the best one has gone, so that all must be looked at again."""
+        self.value: datetime | None = None
+        self.is_stale = False
+        """Whether the extreme time was replaced, so that it must be computed from all times."""
 
     def replace(self, before: datetime | None, after: datetime | None) -> None:
         if before == after:
             return
-        if after is not None and (self.best is None or self.choose(self.best, after) == after):
-            self.best, self.lost = after, False
-        elif before is not None and before == self.best:
-            self.lost = True
+        if after is not None and (self.value is None or self.choose(self.value, after) == after):
+            self.value, self.is_stale = after, False
+        elif before is not None and before == self.value:
+            self.is_stale = True
 
-    def find_again(self, moments: list[datetime]) -> None:
-        self.best, self.lost = None, False
-        for moment in moments:
-            self.replace(None, moment)
+    def recompute(self, times: list[datetime]) -> None:
+        self.value, self.is_stale = None, False
+        for time in times:
+            self.replace(None, time)
 
 
-class Tally:
-    """The sums of the tasks of one step, or of all steps of one job."""
+class TaskCounts:
+    """The counts of the tasks of one step or of one job; only a step has times and task lists."""
 
-    __slots__ = ("counts", "ended", "pending", "retries", "started", "updated", "waiting")
+    __slots__ = ("by_status", "ended", "pending", "ready", "retries", "started", "updated")
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        self.by_status: Counter[str] = Counter()
         self.retries = 0
-        self.started, self.ended, self.updated = _Edge(min), _Edge(max), _Edge(max)
+        self.started, self.ended, self.updated = _Extreme(min), _Extreme(max), _Extreme(max)
         self.pending: dict[str, None] = {}
-        """The tasks of a step that are PENDING, in the order in which they became so."""
-        self.waiting: dict[str, None] = {}
-        """The tasks of a step that are READY for the first worker that comes."""
+        """The PENDING tasks of a step, in the order in which they became so."""
+        self.ready: dict[str, None] = {}
+        """The READY tasks of a step that any worker may take."""
 
     @property
     def status(self) -> str:
         """The combined status."""
-        return _combined(self.counts)
+        return _combined_status(self.by_status)
 
     def status_before(self, transition: Transition) -> str:
-        """The combined status before a change of one task that is counted in already."""
-        counts = self.counts.copy()
+        """Return the combined status before a change of one task that is already counted."""
+        counts = self.by_status.copy()
         for record, sign in ((transition.after, -1), (transition.before, 1)):
             if record is not None:
                 counts[record["runStatus"]] += sign
-        return _combined(counts)
+        return _combined_status(counts)
 
-    def by_status(self) -> dict[str, int]:
-        """The counts, with those that are 0."""
-        return {word: self.counts[word] for word in _run_statuses()}
+    def all_statuses(self) -> dict[str, int]:
+        """Return the count of every status, zeros included."""
+        return {status: self.by_status[status] for status in _run_statuses()}
 
     @property
-    def settled(self) -> bool:
-        """Whether no task goes on by itself."""
-        return all(word in SETTLED for word in +self.counts)
+    def is_settled(self) -> bool:
+        """Whether no task changes without a request."""
+        return all(status in SETTLED for status in +self.by_status)
 
     def add(self, record: Record | None, sign: int) -> None:
-        """Count a task in, or out with sign -1."""
+        """Add a task to the counts, or remove it with sign -1."""
         if record is not None:
-            self.counts[record["runStatus"]] += sign
+            self.by_status[record["runStatus"]] += sign
             self.retries += sign * (record.get("failureRetryCount") or 0)
 
 
-class CountRegistry:
-    """The tallies of all steps and jobs of an account: an index of the tasks."""
+class TaskCountIndex:
+    """The counts of all steps and jobs of an account: an index of the tasks."""
 
     def __init__(self) -> None:
-        self._steps: defaultdict[Key, Tally] = defaultdict(Tally)
-        self._jobs: defaultdict[Key, Tally] = defaultdict(Tally)
-        self._waiting: defaultdict[Key, dict[Key, None]] = defaultdict(dict)
+        self._steps: defaultdict[Key, TaskCounts] = defaultdict(TaskCounts)
+        self._jobs: defaultdict[Key, TaskCounts] = defaultdict(TaskCounts)
+        self._ready_steps: defaultdict[Key, dict[Key, None]] = defaultdict(dict)
 
-    def step(self, key: Key) -> Tally:
-        """The tally of a step."""
-        return self._steps.get(key) or Tally()
+    def step(self, key: Key) -> TaskCounts:
+        """Return the counts of a step."""
+        return self._steps.get(key) or TaskCounts()
 
-    def job(self, key: Key) -> Tally:
-        """The tally of a job; it has no moments and no lists of tasks."""
-        return self._jobs.get(key) or Tally()
+    def job(self, key: Key) -> TaskCounts:
+        """Return the counts of a job."""
+        return self._jobs.get(key) or TaskCounts()
 
-    def waiting_steps(self, queue: Key) -> list[Key]:
-        """The steps of a queue that have tasks for the first worker that comes."""
-        return list(self._waiting.get(queue, ()))
+    def ready_steps(self, queue: Key) -> list[Key]:
+        """Return the steps of a queue that have tasks for a worker."""
+        return list(self._ready_steps.get(queue, ()))
 
-    def follow(self, key: Key, before: Record | None, after: Record | None) -> None:
-        """Learn of a task that came, changed or went."""
+    def update(self, key: Key, before: Record | None, after: Record | None) -> None:
+        """Apply the creation, change or deletion of a task."""
         step_key, task = key[:-1], key[-1]
         step, job = self._steps[step_key], self._jobs[key[:3]]
-        for tally in (step, job):
-            tally.add(before, -1)
-            tally.add(after, 1)
+        for counts in (step, job):
+            counts.add(before, -1)
+            counts.add(after, 1)
         old, new = before or {}, after or {}
         step.started.replace(old.get("startedAt"), new.get("startedAt"))
         step.ended.replace(old.get("endedAt"), new.get("endedAt"))
         step.updated.replace(old.get("updatedAt"), new.get("updatedAt"))
-        _list(step.pending, task, belongs=new.get("runStatus") == "PENDING")
-        ready = new.get("runStatus") == "READY" and bool(new.get("_waits"))
-        _list(step.waiting, task, belongs=ready)
-        _list(self._waiting[key[:2]], step_key, belongs=bool(step.waiting))
+        _set_member(step.pending, task, is_member=new.get("runStatus") == "PENDING")
+        is_ready = new.get("runStatus") == "READY" and bool(new.get("_queued"))
+        _set_member(step.ready, task, is_member=is_ready)
+        _set_member(self._ready_steps[key[:2]], step_key, is_member=bool(step.ready))
 
 
-def _list(names: dict[Any, None], name: Any, *, belongs: bool) -> None:
-    if belongs:
-        names[name] = None
+def _set_member(members: dict[Any, None], name: Any, *, is_member: bool) -> None:
+    if is_member:
+        members[name] = None
     else:
-        names.pop(name, None)
+        members.pop(name, None)
 
 
-def sums(account: Account, key: Key, steps: list[Key]) -> dict[str, Any]:
-    """What a step or job says of its tasks.
+def summarize_tasks(account: Account, key: Key, steps: list[Key]) -> dict[str, Any]:
+    """Return the members of a step or job that summarize its tasks.
 
     Args:
         account: that has them.
         key: of the step or job.
-        steps: its steps; a step itself.
+        steps: the steps of the job, or the step itself.
     """
-    book = account.index(CountRegistry)
-    parts = [_exact(account, step) for step in steps]
-    whole = parts[0] if steps == [key] else book.job(key)
-    ended = bool(+whole.counts) and whole.settled
+    parts = [_up_to_date_counts(account, step) for step in steps]
+    counts = parts[0] if steps == [key] else account.index(TaskCountIndex).job(key)
+    ended = bool(+counts.by_status) and counts.is_settled
     return {
-        "taskRunStatus": whole.status,
-        "taskRunStatusCounts": whole.by_status(),
-        "taskFailureRetryCount": whole.retries,
-        "startedAt": min(_moments([part.started for part in parts]), default=None),
-        "endedAt": max(_moments([part.ended for part in parts]), default=None) if ended else None,
-        "updatedAt": max(_moments([part.updated for part in parts]), default=None),
+        "taskRunStatus": counts.status,
+        "taskRunStatusCounts": counts.all_statuses(),
+        "taskFailureRetryCount": counts.retries,
+        "startedAt": min(_times([part.started for part in parts]), default=None),
+        "endedAt": max(_times([part.ended for part in parts]), default=None) if ended else None,
+        "updatedAt": max(_times([part.updated for part in parts]), default=None),
     }
 
 
-def outcome(account: Account, step: Key) -> str | None:
-    """How a step has ended for those that wait for it: SUCCEEDED or FAILED; None while it is open.
+def step_outcome(account: Account, step: Key) -> str | None:
+    """Return SUCCEEDED or FAILED for the consumers of a step, or None while it is undecided.
 
-    A suspended task keeps it open: somebody means to go on with it.
+    A SUSPENDED task keeps the step undecided, because it may be resumed.
     """
-    counts = +account.index(CountRegistry).step(step).counts
+    counts = +account.index(TaskCountIndex).step(step).by_status
     if counts.keys() <= {"SUCCEEDED"}:
         return "SUCCEEDED"
     return "FAILED" if counts.keys() <= SETTLED - {"SUSPENDED"} else None
 
 
-def _exact(account: Account, step: Key) -> Tally:
-    tally = account.index(CountRegistry).step(step)
-    edges = {"startedAt": tally.started, "endedAt": tally.ended, "updatedAt": tally.updated}
-    for member, edge in edges.items():
-        if edge.lost:
+def _up_to_date_counts(account: Account, step: Key) -> TaskCounts:
+    counts = account.index(TaskCountIndex).step(step)
+    extremes = {"startedAt": counts.started, "endedAt": counts.ended, "updatedAt": counts.updated}
+    for member, extreme in extremes.items():
+        if extreme.is_stale:
             tasks = account.table(TASK).records(*step)
-            found = [moment for _, task in tasks if (moment := task.get(member)) is not None]
-            edge.find_again(found)
-    return tally
+            times = [time for _, task in tasks if (time := task.get(member)) is not None]
+            extreme.recompute(times)
+    return counts
 
 
-def _moments(edges: list[_Edge]) -> list[datetime]:
-    return [edge.best for edge in edges if edge.best is not None]
+def _times(extremes: list[_Extreme]) -> list[datetime]:
+    return [extreme.value for extreme in extremes if extreme.value is not None]
 
 
-def _combined(counts: Counter[str]) -> str:
-    return next((word for word in _STATUS_PRECEDENCE if counts[word] > 0), "PENDING")
+def _combined_status(counts: Counter[str]) -> str:
+    return next((status for status in _STATUS_PRECEDENCE if counts[status] > 0), "PENDING")
 
 
 @cache

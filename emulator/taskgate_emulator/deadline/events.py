@@ -1,8 +1,8 @@
-"""What Deadline Cloud tells EventBridge of jobs, steps and tasks.
+"""The EventBridge events of Deadline Cloud's jobs, steps and tasks.
 
-The words are those of AWS's developer guide, "Deadline Cloud events detail reference": a task says
-`runStatus`, a step or job `taskRunStatus`. No task says that it was made, and a step or job speaks
-only when its combined status changes.
+Member names are those of AWS's developer guide, "Deadline Cloud events detail reference": a task
+has `runStatus`, a step or job `taskRunStatus`. The creation of a task sends no event, and a step or
+job sends one only when its combined status changes.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ from datetime import datetime
 from typing import Any
 
 from taskgate_emulator.core.state import Account, Key, Transition
-from taskgate_emulator.deadline.counts import CountRegistry, Tally
+from taskgate_emulator.deadline.counts import TaskCountIndex, TaskCounts
 
-__all__ = ["announce_lifecycle", "announce_task"]
+__all__ = ["send_lifecycle_event", "send_task_events"]
 
 _IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
 
 
-def announce_task(account: Account, transition: Transition) -> None:
-    """Tell of a task that has another status, and of its step and job if theirs have changed."""
+def send_task_events(account: Account, transition: Transition) -> None:
+    """Send the events of a changed task status, and of its step and job if theirs changed too."""
     before, after = transition.before, transition.after
     if before is None or after is None or before["runStatus"] == after["runStatus"]:
         return
-    key, book = transition.key, account.index(CountRegistry)
+    key, index = transition.key, account.index(TaskCountIndex)
     statuses = {"previousRunStatus": before["runStatus"], "runStatus": after["runStatus"]}
     _send(account, "Task Run Status Change", key, statuses, transition.at)
-    tallies = {"Step": (key[:-1], book.step(key[:-1])), "Job": (key[:3], book.job(key[:3]))}
-    for word, (whole, tally) in tallies.items():
-        _announce_tally(account, word, whole, tally, transition)
+    _send_combined_status(account, "Step", key[:-1], index.step(key[:-1]), transition)
+    _send_combined_status(account, "Job", key[:3], index.job(key[:3]), transition)
 
 
-def announce_lifecycle(account: Account, transition: Transition) -> None:
-    """Tell of a job or step that was made, or whose making has gone on."""
+def send_lifecycle_event(account: Account, transition: Transition) -> None:
+    """Send the event of a job or step whose lifecycle status changed."""
     before, after = transition.before or {}, transition.after
     previous = before.get("lifecycleStatus")
     if after is None or previous == after["lifecycleStatus"]:
@@ -43,17 +42,17 @@ def announce_lifecycle(account: Account, transition: Transition) -> None:
     _send(account, f"{noun} Lifecycle Status Change", transition.key, statuses, transition.at)
 
 
-def _announce_tally(
-    account: Account, word: str, key: Key, tally: Tally, transition: Transition
+def _send_combined_status(
+    account: Account, noun: str, key: Key, counts: TaskCounts, transition: Transition
 ) -> None:
-    previous, status = tally.status_before(transition), tally.status
+    previous, status = counts.status_before(transition), counts.status
     if previous != status:
         statuses = {
             "previousTaskRunStatus": previous,
             "taskRunStatus": status,
-            "taskRunStatusCounts": tally.by_status(),
+            "taskRunStatusCounts": counts.all_statuses(),
         }
-        _send(account, f"{word} Run Status Change", key, statuses, transition.at)
+        _send(account, f"{noun} Run Status Change", key, statuses, transition.at)
 
 
 def _send(

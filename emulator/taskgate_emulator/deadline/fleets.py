@@ -1,8 +1,7 @@
-"""Fleets of Deadline Cloud and the workers that they start.
+"""Fleets of Deadline Cloud and their workers.
 
-A fleet starts workers when its queues have tasks for them, up to its `maxWorkerCount`, as AWS's
-auto scaling does; it never stops one. Which fleet works for which queue is what
-CreateQueueFleetAssociation says.
+Like AWS's auto scaling, a fleet starts workers when its queues have tasks, up to its
+`maxWorkerCount`; it never stops one. CreateQueueFleetAssociation connects queues and fleets.
 """
 
 from __future__ import annotations
@@ -10,36 +9,35 @@ from __future__ import annotations
 from collections import defaultdict
 
 from taskgate_emulator.core.state import CALLER, Account, Key, Record
-from taskgate_emulator.deadline.tasks import hex_id
 
 __all__ = [
     "ASSOCIATION",
     "FLEET",
     "WORKER",
-    "WorkerBook",
+    "IdleWorkerIndex",
     "fleets_of",
     "idle_worker",
     "queues_of",
-    "some_worker",
+    "worker_by_number",
 ]
 
 FLEET, WORKER = "deadline.Fleet", "deadline.Worker"
-"""The kinds of rows; `_task` of a worker is the key of the task that it has."""
+"""The kinds of rows; `_task` of a worker is the key of its current task."""
 ASSOCIATION = "deadline.QueueFleetAssociation"
 
 
-class WorkerBook:
-    """Which workers of each fleet have nothing to do: an index of the workers."""
+class IdleWorkerIndex:
+    """The idle workers of each fleet: an index of the workers."""
 
     def __init__(self) -> None:
         self._idle: defaultdict[Key, dict[str, None]] = defaultdict(dict)
 
     def idle(self, fleet: Key) -> str | None:
-        """The worker that has been idle for longest."""
+        """Return the worker that has been idle for longest."""
         return next(iter(self._idle.get(fleet, ())), None)
 
-    def follow(self, key: Key, _before: Record | None, after: Record | None) -> None:
-        """Learn of a worker that came, changed or went."""
+    def update(self, key: Key, _before: Record | None, after: Record | None) -> None:
+        """Apply the creation, change or deletion of a worker."""
         idle = self._idle[key[:-1]]
         if after is not None and after.get("_task") is None:
             idle[key[-1]] = None
@@ -48,30 +46,30 @@ class WorkerBook:
 
 
 def fleets_of(account: Account, queue: Key) -> list[Key]:
-    """The fleets that work for a queue."""
+    """Return the active fleets of a queue."""
     return [(queue[0], fleet) for each, fleet in _links(account, queue[0]) if each == queue[1]]
 
 
 def queues_of(account: Account, fleet: Key) -> list[Key]:
-    """The queues that a fleet works for."""
+    """Return the active queues of a fleet."""
     return [(fleet[0], queue) for queue, each in _links(account, fleet[0]) if each == fleet[1]]
 
 
 def idle_worker(account: Account, fleet: Key) -> Key | None:
-    """A worker that has nothing to do; it is started when there may be one more."""
-    worker = account.index(WorkerBook).idle(fleet)
+    """Return an idle worker; start one if there is none and the fleet may have another."""
+    worker = account.index(IdleWorkerIndex).idle(fleet)
     if worker is not None:
         return (*fleet, worker)
     return _start_worker(account, fleet)
 
 
-def some_worker(account: Account, fleet: Key, number: int) -> Key | None:
-    """One of a fleet's workers, whatever it does: the same for the same number."""
-    most = (account.table(FLEET).record(fleet) or {}).get("maxWorkerCount", 0)
-    while account.table(WORKER).size(*fleet) <= number % max(most, 1):
+def worker_by_number(account: Account, fleet: Key, number: int) -> Key | None:
+    """Return a worker of a fleet, idle or not; the same number gives the same worker."""
+    maximum = (account.table(FLEET).record(fleet) or {}).get("maxWorkerCount", 0)
+    while account.table(WORKER).size(*fleet) <= number % max(maximum, 1):
         if _start_worker(account, fleet) is None:
             return None
-    return (*fleet, account.table(WORKER).ids(*fleet)[number % most])
+    return (*fleet, account.table(WORKER).ids(*fleet)[number % maximum])
 
 
 def _links(account: Account, farm: str) -> list[tuple[str, str]]:
@@ -87,7 +85,7 @@ def _start_worker(account: Account, fleet: Key) -> Key | None:
     number = account.table(WORKER).size(*fleet)
     if record is None or number >= record["maxWorkerCount"]:
         return None
-    worker = f"worker-{hex_id(account.random)}"
+    worker = f"worker-{account.new_hex_id()}"
     host = f"render-{number + 1:03}"
     account.put(
         WORKER,

@@ -1,30 +1,30 @@
-"""CreateJob of Deadline Cloud, and how the steps of a job hang together.
+"""CreateJob of Deadline Cloud, and the dependencies between the steps of a job.
 
-A job is CREATE_IN_PROGRESS for a moment, as AWS's is, and then its first tasks become READY. Two
-tags say how the simulated workers fare with its tasks, for those who cannot reach `JobControl`:
-`taskgate:failures` and `taskgate:seconds`.
+As at AWS, a job is CREATE_IN_PROGRESS at first; then its first tasks become READY. Two tags set how
+the tasks perform on the simulated workers, for clients without `JobControl`: `taskgate:failures`
+and `taskgate:seconds`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from taskgate_emulator.core.operations import Call
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import list_rows
 from taskgate_emulator.core.state import CALLER, Key, Record
 from taskgate_emulator.core.timeline import planned
 from taskgate_emulator.core.validation import Violation, rejection
-from taskgate_emulator.deadline.behaviour import OPERATIONS, existing, key_of
-from taskgate_emulator.deadline.counts import outcome
-from taskgate_emulator.deadline.steps import CREATED, wake_step
-from taskgate_emulator.deadline.tasks import JOB, QUEUE, STEP, TASK, hex_id
+from taskgate_emulator.deadline.behaviour import OPERATIONS, build_key, require_record
+from taskgate_emulator.deadline.counts import step_outcome
+from taskgate_emulator.deadline.steps import CREATED, schedule_step
+from taskgate_emulator.deadline.tasks import JOB, QUEUE, STEP, TASK
 from taskgate_emulator.deadline.templates import ExpandedJob, TemplateError, expand
 
-_Answer = dict[str, Any]
+_Response = dict[str, Any]
 
 _CREATION_SECONDS = 1.0
 _DEFAULTS: Mapping[str, Any] = {
@@ -32,23 +32,23 @@ _DEFAULTS: Mapping[str, Any] = {
     "maxRetriesPerTask": 5,
     "maxWorkerCount": -1,
 }
-"""The first two are this emulator's: AWS's model names none."""
-_KEPT = (*_DEFAULTS, "priority", "attachments", "storageProfileId", "sourceJobId")
+"""The first two are the emulator's own: AWS's model has no defaults."""
+_COPIED_PARAMS = (*_DEFAULTS, "priority", "attachments", "storageProfileId", "sourceJobId")
 
 
 @OPERATIONS.register("CreateJob")
-def create_job(call: Call) -> _Answer:
-    """Make a job out of a template, or out of another job's."""
+def create_job(call: Call) -> _Response:
+    """Create a job from a template, or from the template of another job."""
     params, account = call.params, call.account
-    existing(account, QUEUE, params)
-    given = _given(call)
+    require_record(account, QUEUE, params)
+    given = _source(call)
     job = _expanded(given)
-    key = (params["farmId"], params["queueId"], f"job-{hex_id(account.random)}")
+    key = (params["farmId"], params["queueId"], f"job-{account.new_hex_id()}")
     _admit(call, key, job)
     plan = [(_CREATION_SECONDS, _lifecycle("CREATE_COMPLETE", "Job creation completed"))]
     record = {
         **_DEFAULTS,
-        **{name: params[name] for name in _KEPT if name in params},
+        **{name: params[name] for name in _COPIED_PARAMS if name in params},
         **_lifecycle("CREATE_IN_PROGRESS", "Job creation in progress"),
         **_simulation(params.get("tags", {})),
         "jobId": key[-1],
@@ -58,36 +58,36 @@ def create_job(call: Call) -> _Answer:
         "createdAt": call.now,
         "createdBy": CALLER,
         "_tags": params.get("tags", {}),
-        "_given": given,
+        "_source": given,
     }
     (created,) = planned(call.now, account.speed, plan)
-    account.put(JOB, key, record, (replace(created, wake=CREATED),))
+    account.put(JOB, key, record, (replace(created, timer=CREATED),))
     _make_steps(call, key, job)
     return {"jobId": key[-1]}
 
 
 @OPERATIONS.register("ListStepDependencies")
-def list_step_dependencies(call: Call) -> _Answer:
-    """The steps that a step depends on."""
-    record = existing(call.account, STEP, call.params)
-    return _neighbours(call, "dependencies", lambda name, _: name in record["_dependsOn"])
+def list_step_dependencies(call: Call) -> Record:
+    """Return the steps that a step depends on."""
+    record = require_record(call.account, STEP, call.params)
+    return _list_related_steps(call, "dependencies", lambda name, _: name in record["_dependsOn"])
 
 
 @OPERATIONS.register("ListStepConsumers")
-def list_step_consumers(call: Call) -> _Answer:
-    """The steps that depend on a step."""
-    existing(call.account, STEP, call.params)
+def list_step_consumers(call: Call) -> Record:
+    """Return the steps that depend on a step."""
+    require_record(call.account, STEP, call.params)
     step = call.params["stepId"]
-    return _neighbours(call, "consumers", lambda _, record: step in record["_dependsOn"])
+    return _list_related_steps(call, "consumers", lambda _, record: step in record["_dependsOn"])
 
 
-def _given(call: Call) -> _Answer:
-    """What the job is made from; a job made from another one may have other parameters."""
+def _source(call: Call) -> _Response:
+    """Return the template and parameters of a job; those of its source job are the defaults."""
     params = call.params
     source: Record = {}
     if "sourceJobId" in params:
         ids = {**params, "jobId": params["sourceJobId"]}
-        source = existing(call.account, JOB, ids).get("_given") or {}
+        source = require_record(call.account, JOB, ids).get("_source") or {}
     template = params.get("template", source.get("template"))
     if template is None:
         raise rejection([Violation("template", "Member must not be null")])
@@ -98,7 +98,7 @@ def _given(call: Call) -> _Answer:
     }
 
 
-def _expanded(given: _Answer) -> ExpandedJob:
+def _expanded(given: _Response) -> ExpandedJob:
     try:
         return expand(given["template"], given["templateType"], given["parameters"])
     except TemplateError as error:
@@ -106,7 +106,7 @@ def _expanded(given: _Answer) -> ExpandedJob:
 
 
 def _admit(call: Call, key: Key, job: ExpandedJob) -> None:
-    """Hold a job to the quotas."""
+    """Check a job against the quotas."""
     account = call.account
     account.admit(account, JOB, key)
     account.admit_number("steps per job", len(job.steps))
@@ -121,7 +121,7 @@ def _admit(call: Call, key: Key, job: ExpandedJob) -> None:
 def _make_steps(call: Call, job: Key, expanded: ExpandedJob) -> None:
     account = call.account
     suspended = call.params.get("targetTaskRunStatus") == "SUSPENDED"
-    ids = {step.name: f"step-{hex_id(account.random)}" for step in expanded.steps}
+    ids = {step.name: f"step-{account.new_hex_id()}" for step in expanded.steps}
     created = {"createdAt": call.now, "createdBy": CALLER}
     start = call.now + timedelta(seconds=_CREATION_SECONDS / account.speed)
     for step in expanded.steps:
@@ -142,14 +142,14 @@ def _make_steps(call: Call, job: Key, expanded: ExpandedJob) -> None:
             if parameters:
                 record["parameters"] = parameters
             account.put(TASK, (*key, task), record)
-        wake_step(account, key, start)
+        schedule_step(account, key, start)
 
 
-def _lifecycle(status: str, message: str) -> _Answer:
+def _lifecycle(status: str, message: str) -> _Response:
     return {"lifecycleStatus": status, "lifecycleStatusMessage": message}
 
 
-def _simulation(tags: Mapping[str, str]) -> _Answer:
+def _simulation(tags: Mapping[str, str]) -> _Response:
     try:
         return {
             "_failures": int(tags.get("taskgate:failures", 0)),
@@ -159,21 +159,18 @@ def _simulation(tags: Mapping[str, str]) -> _Answer:
         raise rejection([Violation("tags", str(error))]) from error
 
 
-def _neighbours(call: Call, member: str, belongs: Callable[[str, Record], bool]) -> _Answer:
-    """The steps of the job that a test holds of, by id and record."""
-    account, job = call.account, key_of(STEP, call.params, inside=False)
-    this = outcome(account, key_of(STEP, call.params)) == "SUCCEEDED"
+def _list_related_steps(
+    call: Call, member: str, is_related: Callable[[str, Record], bool]
+) -> Record:
+    """Return the steps of the job for which a predicate of id and record holds."""
+    account, step = call.account, build_key(STEP, call.params)
 
-    def rows_after(number: int) -> Iterator[tuple[int, Record]]:
-        for name, row in account.table(STEP).after(number, *job):
-            if belongs(name, row.timeline.record):
-                # A dependency is resolved when it has succeeded; a consumer, when this step has.
-                other = outcome(account, (*job, name)) == "SUCCEEDED"
-                resolved = this if member == "consumers" else other
-                yield row.number, {"stepId": name, "status": _RESOLUTIONS[resolved]}
+    def to_item(key: Key, record: Record) -> Record | None:
+        if not is_related(key[-1], record):
+            return None
+        # A dependency is resolved when it has succeeded; a consumer, when this step has.
+        resolving = step if member == "consumers" else key
+        resolved = step_outcome(account, resolving) == "SUCCEEDED"
+        return {"stepId": key[-1], "status": "RESOLVED" if resolved else "UNRESOLVED"}
 
-    rows, token = page_of(call.operation, call.params, rows_after)
-    return {member: rows, "nextToken": token}
-
-
-_RESOLUTIONS = {True: "RESOLVED", False: "UNRESOLVED"}
+    return list_rows(call, member, STEP, step[:-1], to_item)

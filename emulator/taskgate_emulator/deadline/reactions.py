@@ -1,7 +1,7 @@
-"""What follows from a change in Deadline Cloud, in this order: events, sessions, steps, workers.
+"""The effects of changes in Deadline Cloud, in this order: events, sessions, steps, workers.
 
-The order matters: what a later one does changes rows again, and of that nobody may hear before he
-has heard of its cause.
+The order matters: later effects change rows again, and the event of such a change must follow the
+event of its cause.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from taskgate_emulator.deadline.fleets import (
     ASSOCIATION,
     FLEET,
     WORKER,
-    WorkerBook,
+    IdleWorkerIndex,
     queues_of,
 )
 from taskgate_emulator.deadline.tasks import JOB, STEP, TASK
 
-OPERATIONS.index(WORKER, WorkerBook)
-OPERATIONS.on_wake(deadline_steps.CREATED)(deadline_steps.check_job)
-OPERATIONS.on_wake(deadline_steps.READY)(deadline_steps.free_tasks)
-OPERATIONS.on_wake(deadline_workers.FINISH)(deadline_workers.finish)
-OPERATIONS.on_wake(deadline_sessions.PROGRESS)(deadline_sessions.write_progress)
-OPERATIONS.on_change(JOB, history=True)(deadline_events.announce_lifecycle)
-OPERATIONS.on_change(STEP, history=True)(deadline_events.announce_lifecycle)
+OPERATIONS.index(WORKER, IdleWorkerIndex)
+OPERATIONS.on_timer(deadline_steps.CREATED)(deadline_steps.check_compatibility)
+OPERATIONS.on_timer(deadline_steps.READY)(deadline_steps.release_tasks)
+OPERATIONS.on_timer(deadline_workers.FINISH)(deadline_workers.finish_task)
+OPERATIONS.on_timer(deadline_sessions.PROGRESS)(deadline_sessions.write_progress)
+OPERATIONS.on_change(JOB, history=True)(deadline_events.send_lifecycle_event)
+OPERATIONS.on_change(STEP, history=True)(deadline_events.send_lifecycle_event)
 
 
 @OPERATIONS.on_change(TASK, history=True)
 def task_changed(account: Account, transition: Transition) -> None:
-    """Let all else follow a task."""
-    deadline_events.announce_task(account, transition)
-    deadline_sessions.follow_task(account, transition)
-    deadline_steps.follow_task(account, transition)
-    deadline_workers.follow_task(account, transition)
+    """Apply all effects of a task's change."""
+    deadline_events.send_task_events(account, transition)
+    deadline_sessions.on_task_change(account, transition)
+    deadline_steps.on_task_change(account, transition)
+    deadline_workers.on_task_change(account, transition)
 
 
 @OPERATIONS.on_change(ASSOCIATION)
 def association_changed(account: Account, transition: Transition) -> None:
-    """Let a fleet begin with a queue that it has come to."""
+    """Assign the tasks of a queue that has a new fleet."""
     after = transition.after
     if after is not None and after["status"] == "ACTIVE":
         farm = transition.key[0]
-        deadline_workers.dispatch(account, (farm, after["queueId"]), transition.at)
+        deadline_workers.assign_tasks(account, (farm, after["queueId"]), transition.at)
 
 
 @OPERATIONS.on_change(FLEET)
 def fleet_changed(account: Account, transition: Transition) -> None:
-    """Let a fleet start more workers when it may have more."""
+    """Assign tasks to the workers that a fleet may now start."""
     before, after = transition.before, transition.after
     if before and after and after["maxWorkerCount"] > before["maxWorkerCount"]:
         for queue in queues_of(account, transition.key):
-            deadline_workers.dispatch(account, queue, transition.at)
+            deadline_workers.assign_tasks(account, queue, transition.at)

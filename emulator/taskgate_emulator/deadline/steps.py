@@ -1,4 +1,4 @@
-"""How steps of Deadline Cloud wait for each other.
+"""Dependencies between the steps of a Deadline Cloud job.
 
 AWS's developer guide, "Schedule jobs in Deadline Cloud": the tasks of a step are PENDING until all
 steps that it depends on have succeeded, and CANCELED when one of them has not. A step that no fleet
@@ -13,45 +13,52 @@ from typing import Any
 from taskgate_emulator.core.state import Account, Key, Transition
 from taskgate_emulator.core.timeline import Change
 from taskgate_emulator.deadline.capabilities import is_compatible
-from taskgate_emulator.deadline.counts import CountRegistry, outcome
+from taskgate_emulator.deadline.counts import TaskCountIndex, step_outcome
 from taskgate_emulator.deadline.tasks import SETTLED, STEP, TASK, update_tasks
 
-__all__ = ["CREATED", "READY", "check_job", "follow_task", "free_tasks", "wake_step"]
+__all__ = [
+    "CREATED",
+    "READY",
+    "check_compatibility",
+    "on_task_change",
+    "release_tasks",
+    "schedule_step",
+]
 
 CREATED = "deadline.created"
-"""The wake of a job whose creation is complete."""
+"""The timer of a job whose creation is complete."""
 
 READY = "deadline.ready"
-"""The wake of a step whose PENDING tasks may have nothing to wait for any more."""
+"""The timer of a step whose PENDING tasks may become READY."""
 
 _QUEUEING_SECONDS = 1.0
-"""How long a task that was requeued stays PENDING."""
+"""How long a requeued task stays PENDING."""
 
 
-def follow_task(account: Account, transition: Transition) -> None:
-    """Wake the step of a task that became PENDING, and those that wait for one that has ended."""
+def on_task_change(account: Account, transition: Transition) -> None:
+    """Schedule the step of a task that became PENDING, and the consumers of a step that ended."""
     before, after = transition.before, transition.after
     if before is None or after is None or before["runStatus"] == after["runStatus"]:
         return
     step = transition.key[:-1]
     if after["runStatus"] == "PENDING":
         later = timedelta(seconds=_QUEUEING_SECONDS / account.speed)
-        wake_step(account, step, transition.at + later)
-    elif after["runStatus"] in SETTLED and outcome(account, step) is not None:
+        schedule_step(account, step, transition.at + later)
+    elif after["runStatus"] in SETTLED and step_outcome(account, step) is not None:
         for name, other in account.table(STEP).records(*step[:-1]):
             if step[-1] in other["_dependsOn"]:
-                wake_step(account, (*step[:-1], name), transition.at)
+                schedule_step(account, (*step[:-1], name), transition.at)
 
 
-def wake_step(account: Account, step: Key, at: datetime) -> None:
-    """Look at a moment whether its PENDING tasks can go on; once is enough for many of them."""
+def schedule_step(account: Account, step: Key, at: datetime) -> None:
+    """Schedule a check of a step's PENDING tasks; one check serves all of them."""
     timeline = account.table(STEP).timeline(step)
     if timeline is not None and not timeline.changes:
         account.put(STEP, step, timeline.record, (Change(at, {}, READY),))
 
 
-def check_job(account: Account, job: Key, at: datetime) -> None:
-    """Give up a new job with a step that no fleet of its queue can run."""
+def check_compatibility(account: Account, job: Key, at: datetime) -> None:
+    """Cancel a new job that has a step which no fleet of its queue can run."""
     steps = [(*job, name) for name in account.table(STEP).ids(*job)]
     incompatible = [step for step in steps if not is_compatible(account, step)]
     for step in incompatible:
@@ -61,10 +68,10 @@ def check_job(account: Account, job: Key, at: datetime) -> None:
         update_tasks(account, rest, "CANCELED", at)
 
 
-def free_tasks(account: Account, step: Key, at: datetime) -> None:
-    """Make the PENDING tasks of a step READY or CANCELED, if what it depends on has ended."""
+def release_tasks(account: Account, step: Key, at: datetime) -> None:
+    """Make the PENDING tasks of a step READY or CANCELED when its dependencies have ended."""
     record = account.table(STEP).record(step) or {}
-    outcomes = {outcome(account, (*step[:-1], needed)) for needed in record["_dependsOn"]}
+    outcomes = {step_outcome(account, (*step[:-1], needed)) for needed in record["_dependsOn"]}
     if "FAILED" in outcomes:
         members: dict[str, Any] = {"runStatus": "CANCELED", "updatedAt": at}
     elif None in outcomes:
@@ -72,15 +79,15 @@ def free_tasks(account: Account, step: Key, at: datetime) -> None:
     elif not is_compatible(account, step):
         members = {"runStatus": "NOT_COMPATIBLE", "updatedAt": at}
     else:
-        members = {"runStatus": "READY", "updatedAt": at, "_waits": True}
+        members = {"runStatus": "READY", "updatedAt": at, "_queued": True}
     _move(account, step, {**members, "targetRunStatus": None})
 
 
 def _move(account: Account, step: Key, members: dict[str, Any]) -> None:
     """Set members of the PENDING tasks of a step."""
     tasks = account.table(TASK)
-    for name in list(account.index(CountRegistry).step(step).pending):
+    for name in list(account.index(TaskCountIndex).step(step).pending):
         timeline = tasks.timeline((*step, name))
-        # A task with a future of its own knows what it waits for.
+        # A task with scheduled changes, as in the demo, has its own plan.
         if timeline is not None and not timeline.changes:
             account.put(TASK, (*step, name), {**timeline.record, **members})

@@ -1,8 +1,8 @@
-"""Open Job Description templates: what job, steps and tasks they make.
+"""Expands Open Job Description templates to jobs, steps and tasks.
 
-The library of the specification's own authors reads them (https://github.com/OpenJobDescription):
-parameter spaces, chunks and dependencies are its business, and so is what is wrong with a template.
-It is loaded by the first job that is made, not at the start.
+The library of the specification's authors (https://github.com/OpenJobDescription) reads them: it
+expands parameter spaces, chunks and dependencies, and validates the template. The first job that is
+created loads it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["ExpandedJob", "ExpandedStep", "TemplateError", "expand"]
 
 _EXTENSIONS = ("TASK_CHUNKING", "REDACTED_ENV_VARS", "FEATURE_BUNDLE_1")
-"""Of the specification; a template that names another one is refused."""
+"""Extensions of the specification; a template with another one is rejected."""
 
 _TASKS_PER_CHUNK = 150
-"""https://docs.aws.amazon.com/general/latest/gr/deadlinecloud.html; this one cannot be raised."""
+"""https://docs.aws.amazon.com/general/latest/gr/deadlinecloud.html; it is not adjustable."""
 _MAX_TASKS = 1_000_000
-"""Of one step: a slip of the pen must not take all of this machine's memory."""
+"""Per step, so that a mistake in a template does not exhaust memory."""
 
 _UNIONS = {
     "INT": "int",
@@ -32,13 +32,13 @@ _UNIONS = {
     "PATH": "path",
     "CHUNK[INT]": "chunkInt",
 }
-"""The members of AWS's unions by the specification's types."""
+"""The members of AWS's unions, by the specification's types."""
 
 _Members = dict[str, Any]
 
 
 class TemplateError(ValueError):
-    """The template, or a parameter for it, is wrong; the message says what."""
+    """The template or one of its parameters is invalid; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,18 @@ class ExpandedStep:
 
     name: str
     members: _Members
-    """Of GetStep's answer: what the template says beside the name."""
+    """Members of GetStep's response that come from the template, except the name."""
     needs: tuple[str, ...]
     """The names of the steps that it depends on."""
     count: int
-    """Of its tasks."""
+    """The number of its tasks."""
     tasks: Iterator[_Members]
-    """The parameters of each task, in AWS's form; made one by one, once."""
+    """The parameters of each task in AWS's form; a generator, to be consumed once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpandedJob:
-    """A job, complete."""
+    """A job with all its steps."""
 
     name: str
     description: str | None
@@ -67,15 +67,15 @@ class ExpandedJob:
 
 
 def expand(template: str, template_type: str, parameters: Mapping[str, Any]) -> ExpandedJob:
-    """Make a job out of a template.
+    """Expand a template.
 
     Args:
-        template: the text.
+        template: its text.
         template_type: `JSON` or `YAML`.
-        parameters: the job's, each as AWS's union of one member.
+        parameters: of the job, each as AWS's union of one member.
 
     Raises:
-        TemplateError: it cannot be made.
+        TemplateError: the template or a parameter is invalid.
     """
     from openjd import model  # noqa: PLC0415 loaded only when it is needed
 
@@ -100,17 +100,17 @@ def expand(template: str, template_type: str, parameters: Mapping[str, Any]) -> 
             parameters={name: _union(value) for name, value in values.items()},
             steps=[_step(step) for step in job.steps],
         )
-    except ValueError as error:  # the library's own errors are of this kind, too
+    except ValueError as error:  # also the base class of the library's errors
         raise TemplateError(str(error)) from error
 
 
 def _step(step: Step) -> ExpandedStep:
     from openjd.model import StepParameterSpaceIterator  # noqa: PLC0415 see above
 
-    _refuse_long_chunks(step)
+    _reject_long_chunks(step)
     space = StepParameterSpaceIterator(space=step.parameterSpace)
     if len(space) > _MAX_TASKS:
-        raise TemplateError(f"step {step.name} has {len(space)} tasks, and there is no more room")
+        raise TemplateError(f"step {step.name} has {len(space)} tasks; the maximum is {_MAX_TASKS}")
     members = {
         "description": step.description,
         "requiredCapabilities": _capabilities(step),
@@ -125,7 +125,7 @@ def _step(step: Step) -> ExpandedStep:
     )
 
 
-def _refuse_long_chunks(step: Step) -> None:
+def _reject_long_chunks(step: Step) -> None:
     definitions = step.parameterSpace.taskParameterDefinitions if step.parameterSpace else {}
     for name, definition in definitions.items():
         chunks = getattr(definition, "chunks", None)

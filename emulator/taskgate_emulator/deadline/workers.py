@@ -1,8 +1,8 @@
 """The simulated workers of Deadline Cloud: they take READY tasks, run them, and succeed or fail.
 
-A worker has one task at a time, and one session for as long as it goes on with the same job. Jobs
-of higher priority come first, then older ones. What a test has planned for a task, a step or a job
-(`JobControl.simulate`) says how long it runs and how often it fails; times are made up otherwise.
+A worker runs one task at a time and keeps its session while it continues with the same job. Jobs
+with higher priority come first, then older ones. `JobControl.simulate` sets how long tasks run and
+how often they fail.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from taskgate_emulator.core.state import Account, Key, Transition
-from taskgate_emulator.core.timeline import MOMENT, Change, planned
-from taskgate_emulator.deadline.capabilities import fits
-from taskgate_emulator.deadline.counts import CountRegistry
+from taskgate_emulator.core.timeline import CHANGE_TIME, Change, planned
+from taskgate_emulator.deadline.capabilities import can_run
+from taskgate_emulator.deadline.counts import TaskCountIndex
 from taskgate_emulator.deadline.fleets import WORKER, fleets_of, idle_worker, queues_of
 from taskgate_emulator.deadline.sessions import SESSION, end_session, start_session
 from taskgate_emulator.deadline.tasks import (
@@ -22,36 +22,35 @@ from taskgate_emulator.deadline.tasks import (
     RUN_SECONDS,
     STEP,
     TASK,
-    hex_id,
-    now_is,
+    status_members,
     update_tasks,
 )
 
-__all__ = ["FINISH", "dispatch", "finish", "follow_task"]
+__all__ = ["FINISH", "assign_tasks", "finish_task", "on_task_change"]
 
 FINISH = "deadline.finish"
-"""The wake of a task whose run is over."""
+"""The timer of a task whose run ends."""
 
 _STARTING_SECONDS = 2.0
 _RUNNING_SECONDS = 5.0
-"""From when a worker takes a task to when it is STARTING and RUNNING."""
+"""Seconds from the assignment of a task until it is STARTING and RUNNING."""
 
 
-def follow_task(account: Account, transition: Transition) -> None:
-    """Give a task that waits to a worker, and a worker whose task has gone another one."""
+def on_task_change(account: Account, transition: Transition) -> None:
+    """Assign a queued task, and release the worker of a task that has left it."""
     before, after = transition.before or {}, transition.after or {}
-    if after.get("_waits"):
-        dispatch(account, transition.key[:2], transition.at)
+    if after.get("_queued"):
+        assign_tasks(account, transition.key[:2], transition.at)
     on_worker = ON_WORKER | {"ASSIGNED"}
     if before.get("runStatus") in on_worker and after.get("runStatus") not in on_worker:
         fleet_and_worker = before.get("_worker")
         if fleet_and_worker is not None:
             worker = (transition.key[0], *fleet_and_worker)
-            _release(account, worker, transition.key, transition.at)
+            _release_worker(account, worker, transition.key, transition.at)
 
 
-def dispatch(account: Account, queue: Key, at: datetime) -> None:
-    """Give the tasks of a queue that wait to its workers, as long as there are both."""
+def assign_tasks(account: Account, queue: Key, at: datetime) -> None:
+    """Assign queued tasks to idle workers until one of the two runs out."""
     fleets = fleets_of(account, queue)
     while fleets:
         task = _next_task(account, queue, fleets[0])
@@ -62,10 +61,10 @@ def dispatch(account: Account, queue: Key, at: datetime) -> None:
             _assign(account, worker, task, at)
 
 
-def finish(account: Account, key: Key, at: datetime) -> None:
-    """End the run of a task: well, or as often badly as a test has asked for."""
+def finish_task(account: Account, key: Key, at: datetime) -> None:
+    """End the run of a task with success, or with one of the simulated failures."""
     record = account.table(TASK).record(key) or {}
-    failures = _planned(account, key, "_failures", 0)
+    failures = _simulated(account, key, "_failures", 0)
     if not failures:
         account.put(TASK, key, {**record, **_status("SUCCEEDED", at), "endedAt": at})
         return
@@ -73,15 +72,15 @@ def finish(account: Account, key: Key, at: datetime) -> None:
     retries = record.get("failureRetryCount") or 0
     failed = {**record, "_failures": failures - 1}
     if retries < job["maxRetriesPerTask"]:
-        again = {"failureRetryCount": retries + 1, "startedAt": None, "_waits": True}
+        again = {"failureRetryCount": retries + 1, "startedAt": None, "_queued": True}
         account.put(TASK, key, {**failed, **_status("READY", at), **again})
         return
-    # So many failures stop the job, as the model says of maxFailedTasksCount. The rest is stopped
-    # first: the worker of this task must not take another one of them.
-    count = account.index(CountRegistry).job(key[:3]).counts["FAILED"] + 1
+    # maxFailedTasksCount failures stop the job. Its other tasks are canceled first, so that the
+    # worker of this task does not take one of them.
+    count = account.index(TaskCountIndex).job(key[:3]).by_status["FAILED"] + 1
     if count >= job["maxFailedTasksCount"]:
         steps = [(*key[:3], step) for step in account.table(STEP).ids(*key[:3])]
-        update_tasks(account, steps, "CANCELED", at, but=key)
+        update_tasks(account, steps, "CANCELED", at, except_for=key)
     account.put(TASK, key, {**failed, **_status("FAILED", at), "endedAt": at})
 
 
@@ -89,8 +88,8 @@ def _status(status: str, at: datetime) -> dict[str, Any]:
     return {"runStatus": status, "updatedAt": at}
 
 
-def _planned(account: Account, task: Key, member: str, default: Any) -> Any:
-    """What is planned for a task, else for its step, else for its job."""
+def _simulated(account: Account, task: Key, member: str, default: Any) -> Any:
+    """Return a simulation setting of a task, else of its step, else of its job."""
     for kind, key in ((TASK, task), (STEP, task[:-1]), (JOB, task[:3])):
         value = (account.table(kind).record(key) or {}).get(member)
         if value is not None:
@@ -99,23 +98,27 @@ def _planned(account: Account, task: Key, member: str, default: Any) -> Any:
 
 
 def _next_task(account: Account, queue: Key, fleet: Key) -> Key | None:
-    """The task that the next worker of a fleet takes."""
-    book = account.index(CountRegistry)
+    """Return the next task for a worker of a fleet."""
+    index = account.index(TaskCountIndex)
     best: tuple[int, Key] | None = None
-    for step in book.waiting_steps(queue):
+    for step in index.ready_steps(queue):
         job = account.table(JOB).record(step[:3])
         if job is None or job["lifecycleStatus"] == "ARCHIVED":
             continue
         if best is not None and job["priority"] <= best[0]:
             continue
-        if not _is_full(book, step[:3], job.get("maxWorkerCount")) and fits(account, step, fleet):
+        if not _is_full(index, step[:3], job.get("maxWorkerCount")) and can_run(
+            account, step, fleet
+        ):
             best = (job["priority"], step)
-    return None if best is None else (*best[1], next(iter(book.step(best[1]).waiting)))
+    return None if best is None else (*best[1], next(iter(index.step(best[1]).ready)))
 
 
-def _is_full(book: CountRegistry, job: Key, most: int | None) -> bool:
-    counts = book.job(job).counts
-    return most is not None and 0 <= most <= sum(counts[word] for word in {*ON_WORKER, "ASSIGNED"})
+def _is_full(index: TaskCountIndex, job: Key, maximum: int | None) -> bool:
+    counts = index.job(job).by_status
+    return maximum is not None and 0 <= maximum <= sum(
+        counts[word] for word in {*ON_WORKER, "ASSIGNED"}
+    )
 
 
 def _assign(account: Account, worker: Key, task: Key, at: datetime) -> None:
@@ -124,37 +127,37 @@ def _assign(account: Account, worker: Key, task: Key, at: datetime) -> None:
     account.update(SESSION, session, _next=number + 1)
     account.update(WORKER, worker, status="RUNNING", _task=list(task), _session=list(session))
     action = f"sessionaction-{session[-1].removeprefix('session-')}-{number}"
-    seconds = _planned(account, task, "_seconds", RUN_SECONDS)
+    seconds = _simulated(account, task, "_seconds", RUN_SECONDS)
     plan = [
-        (_STARTING_SECONDS, now_is("STARTING", latestSessionActionId=action)),
-        (_RUNNING_SECONDS, now_is("RUNNING", startedAt=MOMENT)),
+        (_STARTING_SECONDS, status_members("STARTING", latestSessionActionId=action)),
+        (_RUNNING_SECONDS, status_members("RUNNING", startedAt=CHANGE_TIME)),
     ]
     end = at + timedelta(seconds=(_RUNNING_SECONDS + seconds) / account.speed)
     changes = (*planned(at, account.speed, plan), Change(end, {}, FINISH))
     record = account.table(TASK).record(task) or {}
-    taken = {"_waits": None, "_worker": list(worker[1:])}
+    taken = {"_queued": None, "_worker": list(worker[1:])}
     account.put(TASK, task, {**record, **_status("ASSIGNED", at), **taken}, changes)
 
 
 def _session_for(account: Account, worker: Key, job: Key, at: datetime) -> Key:
-    """The worker's session with a job; one with another job ends."""
+    """Return the worker's session with a job; end its session with another job."""
     current = (account.table(WORKER).record(worker) or {}).get("_session")
     if current is not None and tuple(current[:3]) == job:
         return tuple(current)
     if current is not None:
         end_session(account, tuple(current), at)
-    session = (*job, f"session-{hex_id(account.random)}")
+    session = (*job, f"session-{account.new_hex_id()}")
     start_session(account, job, session[-1], worker, at)
     return session
 
 
-def _release(account: Account, worker: Key, task: Key, at: datetime) -> None:
+def _release_worker(account: Account, worker: Key, task: Key, at: datetime) -> None:
     record = account.table(WORKER).record(worker)
     if record is None or record.get("_task") != list(task):
         return
     account.update(WORKER, worker, status="IDLE", _task=None)
     for queue in queues_of(account, worker[:2]):
-        dispatch(account, queue, at)
+        assign_tasks(account, queue, at)
     record = account.table(WORKER).record(worker)
     if record is not None and record["_task"] is None and record["_session"] is not None:
         end_session(account, tuple(record["_session"]), at)

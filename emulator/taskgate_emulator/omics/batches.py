@@ -1,7 +1,7 @@
 """Run batches of HealthOmics: many runs of one workflow, submitted with one call.
 
-The runs are started after the call, one by one; one that cannot be started is a submission that
-failed, and not the batch's failure. What a batch says of its runs is counted when it is asked.
+The runs start after the call, one by one; a run that cannot start is a failed submission and does
+not fail the batch. The counts of a batch are computed when it is read.
 
 https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
 """
@@ -9,14 +9,13 @@ https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError, conflict, not_found
 from taskgate_emulator.core.operations import Call
-from taskgate_emulator.core.paging import page_of
+from taskgate_emulator.core.paging import list_rows
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account, Key, Record, Transition
 from taskgate_emulator.core.timeline import Change, planned
 from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, stop_run
@@ -26,17 +25,19 @@ __all__ = ["BATCH"]
 
 BATCH = "omics.Batch"
 _MEMBER = "omics.BatchMember"
-"""The runs of a batch: batch id, run setting id."""
+"""The runs of a batch; the key is batch id and run setting id."""
 
 _SUBMITTING_SECONDS = 1.0
 _SUBMITTED_SECONDS = 2.0
-_OVER = frozenset({"CANCELLED", "FAILED", "PROCESSED", "RUNS_DELETED", "RUNS_DELETE_FAILED"})
+_FINAL_STATUSES = frozenset(
+    {"CANCELLED", "FAILED", "PROCESSED", "RUNS_DELETED", "RUNS_DELETE_FAILED"}
+)
 _RENAMED = {"runTags": "tags"}
 
 
 @OPERATIONS.register("StartRunBatch")
 def start_run_batch(call: Call) -> Record:
-    """Take a batch, and start its runs soon."""
+    """Create a batch and schedule the submission of its runs."""
     account, params = call.account, call.params
     settings = params["batchRunSettings"].get("inlineSettings")
     if settings is None:
@@ -51,7 +52,7 @@ def start_run_batch(call: Call) -> Record:
     record = {
         "id": batch_id,
         "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:runBatch/{batch_id}",
-        "uuid": str(UUID(int=account.random.getrandbits(128), version=4)),
+        "uuid": account.new_uuid(),
         "name": params.get("batchName"),
         "status": "PENDING",
         "tags": dict(params.get("tags", {})),
@@ -72,8 +73,8 @@ def start_run_batch(call: Call) -> Record:
     return record
 
 
-@OPERATIONS.on_wake("omics.batch_submits")
-def batch_submits(account: Account, key: Key, at: datetime) -> None:
+@OPERATIONS.on_timer("omics.batch_submits")
+def submit_batch(account: Account, key: Key, at: datetime) -> None:
     """Start the runs of a batch."""
     batch = account.table(BATCH).record(key)
     if batch is None:
@@ -102,7 +103,7 @@ def batch_submits(account: Account, key: Key, at: datetime) -> None:
 
 @OPERATIONS.on_change(RUN)
 def run_of_batch_changed(account: Account, transition: Transition) -> None:
-    """A batch is over when all its runs are."""
+    """End a batch when all its runs have ended."""
     run = transition.after
     if run is not None and "batchId" in run and run["status"] in ENDED:
         _settle(account, run["batchId"])
@@ -110,7 +111,7 @@ def run_of_batch_changed(account: Account, transition: Transition) -> None:
 
 @OPERATIONS.register("GetBatch")
 def get_batch(call: Call) -> Record:
-    """One batch, and how its runs are."""
+    """Return a batch with the counts of its runs."""
     account, batch = call.account, _batch(call)
     members = [member for _, member in account.table(_MEMBER).records(batch["id"])]
     submitted = Counter(member.get("submissionStatus") for member in members)
@@ -146,51 +147,40 @@ def get_batch(call: Call) -> Record:
 
 @OPERATIONS.register("ListBatch")
 def list_batch(call: Call) -> Record:
-    """Every batch, those that fit the filters."""
+    """Return the batches that match the filters."""
     params = call.params
 
-    def fits(batch: Record) -> bool:
-        group = batch["defaultRunSetting"].get("runGroupId")
-        return (
+    def to_item(_: Key, batch: Record) -> Record | None:
+        setting = batch["defaultRunSetting"]
+        matches = (
             params.get("status") in {None, batch["status"]}
             and params.get("name") in {None, batch["name"]}
-            and params.get("runGroupId") in {None, group}
+            and params.get("runGroupId") in {None, setting.get("runGroupId")}
         )
+        item = {"createdAt": batch["creationTime"], "workflowId": setting["workflowId"]}
+        return {**batch, **item} if matches else None
 
-    def rows_after(number: int) -> Iterator[tuple[int, Record]]:
-        for _, row in call.account.table(BATCH).after(number):
-            batch = row.timeline.record
-            if fits(batch):
-                extra = {"createdAt": batch["creationTime"]}
-                workflow = {"workflowId": batch["defaultRunSetting"]["workflowId"]}
-                yield row.number, {**batch, **extra, **workflow}
-
-    rows, token = page_of(call.operation, params, rows_after)
-    return {"items": rows, "nextToken": token}
+    return list_rows(call, "items", BATCH, (), to_item)
 
 
 @OPERATIONS.register("ListRunsInBatch")
 def list_runs_in_batch(call: Call) -> Record:
-    """The runs of a batch, those that fit the filters."""
+    """Return the runs of a batch that match the filters."""
     batch = _batch(call)
     names = ("submissionStatus", "runSettingId", "runId")
-    wanted = {name: call.params[name] for name in names if name in call.params}
+    filters = {name: call.params[name] for name in names if name in call.params}
 
-    def rows_after(number: int) -> Iterator[tuple[int, Record]]:
-        for _, row in call.account.table(_MEMBER).after(number, batch["id"]):
-            member = row.timeline.record
-            if all(member.get(name) == value for name, value in wanted.items()):
-                yield row.number, member
+    def to_item(_: Key, member: Record) -> Record | None:
+        return member if all(member.get(name) == value for name, value in filters.items()) else None
 
-    rows, token = page_of(call.operation, call.params, rows_after)
-    return {"runs": rows, "nextToken": token}
+    return list_rows(call, "runs", _MEMBER, (batch["id"],), to_item)
 
 
 @OPERATIONS.register("CancelRunBatch")
 def cancel_run_batch(call: Call) -> Record:
     """Cancel all runs of a batch that have not ended."""
     account, batch = call.account, _batch(call)
-    if batch["status"] in _OVER:
+    if batch["status"] in _FINAL_STATUSES:
         raise conflict("batch", batch["id"], f"A batch that is {batch['status']} has no more to do")
     account.put(BATCH, (batch["id"],), {**batch, "status": "STOPPING"})
 
@@ -201,7 +191,7 @@ def cancel_run_batch(call: Call) -> Record:
         stop_run(account, run_id, {"status": "CANCELLED"})
         return True
 
-    _each_run(account, batch["id"], "CANCEL", cancel)
+    _apply_to_runs(account, batch["id"], "CANCEL", cancel)
     _settle(account, batch["id"])
     return {}
 
@@ -210,7 +200,7 @@ def cancel_run_batch(call: Call) -> Record:
 def delete_run_batch(call: Call) -> Record:
     """Delete all runs of a batch."""
     account, batch = call.account, _batch(call)
-    if batch["status"] not in _OVER:
+    if batch["status"] not in _FINAL_STATUSES:
         raise conflict("batch", batch["id"], f"A batch that is {batch['status']} has runs to end")
 
     def delete(run_id: str) -> bool:
@@ -220,8 +210,8 @@ def delete_run_batch(call: Call) -> Record:
             return False
         return True
 
-    whole = _each_run(account, batch["id"], "DELETE", delete)
-    status = "RUNS_DELETED" if whole else "RUNS_DELETE_FAILED"
+    succeeded = _apply_to_runs(account, batch["id"], "DELETE", delete)
+    status = "RUNS_DELETED" if succeeded else "RUNS_DELETE_FAILED"
     changes = planned(account.now, account.speed, [(_SUBMITTING_SECONDS, {"status": status})])
     account.put(BATCH, (batch["id"],), {**batch, "status": "RUNS_DELETING"}, changes)
     return {}
@@ -229,9 +219,9 @@ def delete_run_batch(call: Call) -> Record:
 
 @OPERATIONS.register("DeleteBatch")
 def delete_batch(call: Call) -> Record:
-    """Forget a batch that is over; its runs stay."""
+    """Delete a batch that has ended, but not its runs."""
     account, batch = call.account, _batch(call)
-    if batch["status"] not in _OVER:
+    if batch["status"] not in _FINAL_STATUSES:
         message = f"A batch that is {batch['status']} cannot be deleted"
         raise conflict("batch", batch["id"], message)
     for name in account.table(_MEMBER).ids(batch["id"]):
@@ -249,7 +239,7 @@ def _batch(call: Call) -> Record:
 
 
 def _settings(batch_id: str, default: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The params of StartRun for one run of a batch; parameters and tags are put together."""
+    """Return the params of StartRun for one run of a batch, with merged parameters and tags."""
     merged = {**default, **own}
     for name in ("parameters", "runTags"):
         if name in default and name in own:
@@ -259,16 +249,16 @@ def _settings(batch_id: str, default: Mapping[str, Any], own: Mapping[str, Any])
     return {**params, "batchId": batch_id}
 
 
-def _each_run(account: Account, batch_id: str, verb: str, act: Callable[[str], bool]) -> bool:
-    """Do something to each run of a batch; returns whether all went well."""
-    whole = True
+def _apply_to_runs(account: Account, batch_id: str, verb: str, act: Callable[[str], bool]) -> bool:
+    """Apply an action to each run of a batch; return whether all succeeded."""
+    all_succeeded = True
     for name, member in list(account.table(_MEMBER).records(batch_id)):
         if "runId" in member:
-            done = act(member["runId"])
-            whole = whole and done
-            status = f"{verb}_{'SUCCESS' if done else 'FAILED'}"
+            succeeded = act(member["runId"])
+            all_succeeded = all_succeeded and succeeded
+            status = f"{verb}_{'SUCCESS' if succeeded else 'FAILED'}"
             account.update(_MEMBER, (batch_id, name), submissionStatus=status)
-    return whole
+    return all_succeeded
 
 
 def _settle(account: Account, batch_id: str) -> None:

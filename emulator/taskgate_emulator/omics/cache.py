@@ -1,7 +1,8 @@
-"""Run caches: what a completed task has made is there for the next run.
+"""Run caches: a run reuses the results of completed tasks.
 
-An entry goes by what decides the result: the task's source, its resources, image and inputs. It is
-kept when the run ends, as its cache behaviour says, and not after a cancel or a time limit.
+The key of an entry is everything that determines the result: the task's source, resources, image
+and inputs. Entries are stored when a run ends, as its cache behaviour defines, but not after a
+cancellation or a timeout.
 
 https://docs.aws.amazon.com/omics/latest/dev/workflow-cache-startrun.html
 """
@@ -18,23 +19,23 @@ _ENTRY = "omics.CacheEntry"
 
 
 def cached_uri(account: Account, run: Record, digest: str) -> str | None:
-    """Where the result of a call is, if the cache of its run has it."""
+    """Return the location of a call's result, if the cache of its run has it."""
     entry = account.table(_ENTRY).record((run.get("cacheId", ""), digest))
     return None if entry is None else entry["uri"]
 
 
 def new_uri(account: Account, run: Record, task_id: str) -> str:
-    """Where the result of a task of a run will be."""
+    """Return the location for the result of a task."""
     cache = account.table(RUN_CACHE).record((run["cacheId"],)) or {}
     base = str(cache.get("cacheS3Uri", run["outputUri"])).rstrip("/")
     return f"{base}/{run['cacheId']}/{run['uuid']}/{task_id}"
 
 
 @OPERATIONS.on_change(RUN)
-def keep_results(account: Account, transition: Transition) -> None:
-    """Keep what the tasks of a run have made, when it has ended."""
+def store_results(account: Account, transition: Transition) -> None:
+    """Store the results of a run's tasks when it ends."""
     before, run = transition.before, transition.after
-    if run is None or "cacheId" not in run or not _keeps(run):
+    if run is None or "cacheId" not in run or not _stores_results(run):
         return
     if before is not None and before["status"] == run["status"]:
         return
@@ -44,15 +45,15 @@ def keep_results(account: Account, transition: Transition) -> None:
             account.put(_ENTRY, key, {"uri": task["cacheS3Uri"]})
 
 
-def _keeps(run: Record) -> bool:
+def _stores_results(run: Record) -> bool:
     if run["status"] == "FAILED":
         return bool(run.get("failureReason") != "RUN_TIMED_OUT")
     return bool(run["status"] == "COMPLETED" and run.get("cacheBehavior") == "CACHE_ALWAYS")
 
 
 @OPERATIONS.on_change(RUN_CACHE)
-def forget_results(account: Account, transition: Transition) -> None:
-    """Drop the entries of a cache that is deleted."""
+def delete_results(account: Account, transition: Transition) -> None:
+    """Delete the entries of a deleted cache."""
     if transition.after is None:
         for digest in account.table(_ENTRY).ids(*transition.key):
             account.delete(_ENTRY, (*transition.key, digest))

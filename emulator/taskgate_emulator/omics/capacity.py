@@ -1,7 +1,7 @@
-"""What HealthOmics lets run at once, and what therefore waits.
+"""The capacity limits of HealthOmics, and what waits for capacity.
 
-Who waits and who has capacity are rows of their own, so that a look at either costs no walk over
-all runs and tasks. A run has capacity from STARTING to its end, and so has a task.
+Waiting and active runs and tasks are rows of their own, so that no check has to scan all runs and
+tasks. A run or task has capacity from STARTING to its end.
 
 https://docs.aws.amazon.com/omics/latest/dev/service-quotas.html
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from taskgate_emulator.core.state import Account, Record
 
@@ -31,62 +30,60 @@ WAITING_TASK, ACTIVE_TASK = "omics.WaitingTask", "omics.ActiveTask"
 
 TASKS_PER_RUN = 25
 _ACTIVE_RUNS = {"DYNAMIC": 50, "STATIC": 10}
-"""By the run's storage."""
+"""By the run's storage type."""
 
 
 def waiting_runs(account: Account) -> list[tuple[str, Record]]:
-    """The runs that wait, the next one first: by priority, then by age."""
+    """Return the waiting runs, ordered by priority, then by age."""
     return sorted(account.table(WAITING_RUN).records(), key=_rank)
 
 
 def run_fits(account: Account, run: Record) -> bool:
-    """Whether a run that waits may start."""
+    """Return whether a waiting run may start."""
     active = list(account.table(ACTIVE_RUN).records())
     storage = run["storage"]
     if sum(other["storage"] == storage for _, other in active) >= _ACTIVE_RUNS[storage]:
         return False
     group = _group(account, run["group"])
-    most = group.get("maxRuns")
-    return most is None or sum(other["group"] == run["group"] for _, other in active) < most
+    maximum = group.get("maxRuns")
+    return maximum is None or sum(other["group"] == run["group"] for _, other in active) < maximum
 
 
 def task_fits(account: Account, run_id: str, task: Record) -> bool:
-    """Whether a task that waits may start."""
+    """Return whether a waiting task may start."""
     if account.table(ACTIVE_TASK).size(run_id) >= TASKS_PER_RUN:
         return False
     run = account.table(ACTIVE_RUN).record((run_id,))
     group = _group(account, run["group"] if run else None)
     for member, limit in (("cpus", "maxCpus"), ("gpus", "maxGpus")):
-        most = group.get(limit)
-        if most is not None and run is not None:
+        maximum = group.get(limit)
+        if maximum is not None and run is not None:
             used = sum(
                 other[member]
                 for each in group_runs(account, run["group"])
                 for _, other in account.table(ACTIVE_TASK).records(each)
             )
-            if used + task[member] > most:
+            if used + task[member] > maximum:
                 return False
     return True
 
 
 def group_runs(account: Account, group: str | None) -> Iterator[str]:
-    """The active runs of a run group, in the order in which their tasks get capacity."""
+    """Yield the active runs of a run group, in the order in which their tasks get capacity."""
     for run_id, run in sorted(account.table(ACTIVE_RUN).records(), key=_rank):
         if group is not None and run["group"] == group:
             yield run_id
 
 
 def _rank(entry: tuple[str, Record]) -> float:
-    """1 comes first; what AWS makes of a run without a priority is not told: here it comes last.
+    """Return the sort key of a run: priority 1 is first.
 
+    AWS does not document where a run without a priority comes; here it is last.
     https://docs.aws.amazon.com/omics/latest/api/API_StartRun.html: priority
     """
     return float(entry[1]["priority"] or math.inf)
 
 
 def _group(account: Account, group: str | None) -> Record:
-    found: Record | None = None
-    if group is not None:
-        found = account.table("omics.RunGroup").record((group,))
-    nothing: dict[str, Any] = {}
-    return found if found is not None else nothing
+    record = account.table("omics.RunGroup").record((group,)) if group is not None else None
+    return record or {}

@@ -1,4 +1,4 @@
-"""What HealthOmics tells EventBridge: each change of the status of a run, a task and a workflow.
+"""The EventBridge events of HealthOmics: status changes of runs, tasks and workflows.
 
 https://docs.aws.amazon.com/omics/latest/dev/eventbridge.html
 """
@@ -11,7 +11,7 @@ from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account, Record, Tr
 from taskgate_emulator.omics.behaviour import OPERATIONS, RUN, RUN_TASK
 from taskgate_emulator.omics.workflows import WORKFLOW
 
-__all__ = ["tell"]
+__all__ = ["send_event"]
 
 _VERSION = "1.0.0"
 
@@ -19,8 +19,8 @@ _VERSION = "1.0.0"
 @OPERATIONS.on_change(RUN)
 @OPERATIONS.on_change(RUN_TASK)
 @OPERATIONS.on_change(WORKFLOW)
-def tell(account: Account, transition: Transition) -> None:
-    """Send the event of a change, if it is one of a status."""
+def send_event(account: Account, transition: Transition) -> None:
+    """Send the event of a changed status."""
     before, after = transition.before, transition.after
     if after is None or (before is not None and before["status"] == after["status"]):
         return

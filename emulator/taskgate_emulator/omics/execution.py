@@ -1,8 +1,8 @@
-"""The engine of a run: it makes tasks when what they need is done, and ends the run.
+"""The engine of a run: it creates tasks when their dependencies are COMPLETED, and ends the run.
 
 A call of the workflow is a row until it is COMPLETED, with the number of calls that it still waits
-for; a run whose calls are all gone has succeeded. Nothing is planned further ahead than the attempt
-that runs, so that a test, CancelRun or a time limit may step in anywhere.
+for; a run without remaining calls has succeeded. Only the current attempt is scheduled, so a test,
+CancelRun or a timeout may intervene at any point.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account, Key, Record, Transition
-from taskgate_emulator.core.timeline import MOMENT, Change, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Change, planned
 from taskgate_emulator.omics import events as omics_events
 from taskgate_emulator.omics import logs as omics_logs
 from taskgate_emulator.omics.behaviour import (
@@ -41,25 +41,25 @@ from taskgate_emulator.omics.capacity import (
 from taskgate_emulator.omics.failures import (
     SECONDS_TAG,
     SERVICE_ERROR,
-    forget_failures,
-    take,
+    delete_failures,
+    take_failure,
 )
 from taskgate_emulator.omics.instances import instance_type
 from taskgate_emulator.workflows.definition import PlannedCall
 
-__all__ = ["LOG_GROUP_ARN", "TOLD_FIRST", "submit"]
+__all__ = ["LOG_GROUP_ARN", "REGISTERED_FIRST", "submit"]
 
 LOG_GROUP_ARN = f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:/aws/omics/WorkflowLog"
 
-TOLD_FIRST = (omics_events, omics_logs)
-"""Listeners hear in the order of their registration: these tell of a change before its effects."""
+REGISTERED_FIRST = (omics_events, omics_logs)
+"""Listeners run in the order of their registration: these report a change before its effects."""
 
 _CALL = "omics.RunCall"
 _PENDING_SECONDS = 2.0
 _TASK_SECONDS = 60.0
-"""How long a task is RUNNING; nothing in a definition says it."""
+"""How long a task is RUNNING; definitions have no duration."""
 _RETRIES = {"NEXTFLOW": 0}
-"""Retries after an error of the service; 2 where none are named.
+"""Retries after SERVICE_ERROR by engine; the default is 2.
 
 https://docs.aws.amazon.com/omics/latest/dev/workflow-run-tasks.html
 """
@@ -68,13 +68,13 @@ _MAX_SECONDS = 604_800
 
 
 def submit(account: Account, run_id: str, record: Record, calls: Sequence[PlannedCall]) -> None:
-    """Put a new run into the account, PENDING.
+    """Create a run, PENDING.
 
     Args:
-        account: whose it is.
-        run_id: its id, which is free.
-        record: what GetRun says of it.
-        calls: what it will do.
+        account: that will have the run.
+        run_id: an unused id.
+        record: the run as GetRun returns it.
+        calls: the calls that it will make.
     """
     dependents: dict[int, list[str]] = {}
     for position, call in enumerate(calls):
@@ -97,9 +97,9 @@ def submit(account: Account, run_id: str, record: Record, calls: Sequence[Planne
     account.put(RUN, (run_id,), record, (Change(moment, {}, "omics.run_waits"),))
 
 
-@OPERATIONS.on_wake("omics.run_waits")
-def run_waits(account: Account, key: Key, _at: datetime) -> None:
-    """A run is checked and waits for capacity."""
+@OPERATIONS.on_timer("omics.run_waits")
+def queue_run(account: Account, key: Key, _at: datetime) -> None:
+    """Queue a run for capacity."""
     run = account.table(RUN).record(key)
     if run is not None:
         waiting = {
@@ -111,9 +111,9 @@ def run_waits(account: Account, key: Key, _at: datetime) -> None:
     _start_runs(account)
 
 
-@OPERATIONS.on_wake("omics.run_runs")
-def run_runs(account: Account, key: Key, at: datetime) -> None:
-    """A run is RUNNING: its engine starts."""
+@OPERATIONS.on_timer("omics.run_runs")
+def run_started(account: Account, key: Key, at: datetime) -> None:
+    """Start the engine of a run that is RUNNING."""
     run = account.table(RUN).record(key)
     if run is None:
         return
@@ -125,13 +125,13 @@ def run_runs(account: Account, key: Key, at: datetime) -> None:
     account.put(RUN, key, run, (Change(at + limit, {}, "omics.run_is_late"),))
     for position, call in list(account.table(_CALL).records(run_id)):
         if not call["waits"]:
-            _make_task(account, run_id, position, call)
-    _go_on(account, run_id)
+            _create_task(account, run_id, position, call)
+    _continue_run(account, run_id)
 
 
-@OPERATIONS.on_wake("omics.run_is_late")
-def run_is_late(account: Account, key: Key, _at: datetime) -> None:
-    """A run has taken as long as it may."""
+@OPERATIONS.on_timer("omics.run_is_late")
+def time_out_run(account: Account, key: Key, _at: datetime) -> None:
+    """Fail a run that has exceeded its maximum duration."""
     run = account.table(RUN).record(key)
     if run is not None and run["status"] == "RUNNING":
         minutes = round(_seconds_allowed(account, run) / 60)
@@ -140,7 +140,7 @@ def run_is_late(account: Account, key: Key, _at: datetime) -> None:
 
 @OPERATIONS.on_change(RUN_TASK)
 def task_changed(account: Account, transition: Transition) -> None:
-    """Go on with a run when a task of it has ended."""
+    """Continue a run when one of its tasks has ended."""
     before, after, key = transition.before, transition.after, transition.key
     if after is None or after["status"] not in ENDED or "_call" not in after:
         return
@@ -154,13 +154,13 @@ def task_changed(account: Account, transition: Transition) -> None:
     if after["status"] == "COMPLETED":
         _complete(account, key[0], after["_call"])
     else:
-        _try_again(account, key[0], run, after)
-    _go_on(account, key[0])
+        _retry_or_fail(account, key[0], run, after)
+    _continue_run(account, key[0])
 
 
 @OPERATIONS.on_change(RUN)
 def run_changed(account: Account, transition: Transition) -> None:
-    """Take the capacity back from a run that stops."""
+    """Release the capacity of a run that stops."""
     after, key = transition.after, transition.key
     if after is not None and after["status"] not in ENDED | {"STOPPING"}:
         return
@@ -170,7 +170,7 @@ def run_changed(account: Account, transition: Transition) -> None:
         for name in account.table(kind).ids(run_id):
             account.delete(kind, (run_id, name))
     if after is None or after["status"] in ENDED:
-        forget_failures(account, run_id)
+        delete_failures(account, run_id)
         active = account.table(ACTIVE_RUN).record(key)
         for name in account.table(ACTIVE_TASK).ids(run_id):
             account.delete(ACTIVE_TASK, (run_id, name))
@@ -193,15 +193,15 @@ def _start_runs(account: Account) -> None:
             account.speed,
             [
                 (0.0, {"status": "STARTING"}),
-                (STARTING_SECONDS, {"status": "RUNNING", "startTime": MOMENT}),
+                (STARTING_SECONDS, {"status": "RUNNING", "startTime": CHANGE_TIME}),
             ],
         )
-        changes = (starting, replace(running, wake="omics.run_runs"))
+        changes = (starting, replace(running, timer="omics.run_runs"))
         account.put(RUN, key, account.table(RUN).record(key) or {}, changes)
 
 
-def _make_task(account: Account, run_id: str, position: str, call: Record) -> None:
-    """Make a task for a call: PENDING, or found in the run cache."""
+def _create_task(account: Account, run_id: str, position: str, call: Record) -> None:
+    """Create the task of a call: PENDING, or a cache hit."""
     run = account.table(RUN).record((run_id,)) or {}
     task_id = _free_task_id(account)
     record: dict[str, Any] = {
@@ -217,7 +217,12 @@ def _make_task(account: Account, run_id: str, position: str, call: Record) -> No
     }
     uri = cached_uri(account, run, call["digest"])
     if uri is not None:
-        found = {"status": "COMPLETED", "cacheHit": True, "cacheS3Uri": uri, "stopTime": MOMENT}
+        found = {
+            "status": "COMPLETED",
+            "cacheHit": True,
+            "cacheS3Uri": uri,
+            "stopTime": CHANGE_TIME,
+        }
         changes = planned(account.now, account.speed, [(1.0, {"status": "STOPPING"}), (2.0, found)])
         account.put(RUN_TASK, (run_id, task_id), record, changes)
         return
@@ -228,7 +233,7 @@ def _make_task(account: Account, run_id: str, position: str, call: Record) -> No
     account.put(WAITING_TASK, (run_id, task_id), waiting)
 
 
-def _go_on(account: Account, run_id: str) -> None:
+def _continue_run(account: Account, run_id: str) -> None:
     run = account.table(RUN).record((run_id,))
     if run is None or run["status"] != "RUNNING":
         return
@@ -241,7 +246,7 @@ def _go_on(account: Account, run_id: str) -> None:
 
 
 def _start_tasks(account: Account, run_id: str) -> None:
-    """Give capacity to the tasks of a run that wait, the oldest first."""
+    """Give capacity to the waiting tasks of a run, the oldest first."""
     queue = account.table(WAITING_TASK)
     while (task_id := queue.first(run_id)) is not None:
         key = (run_id, task_id)
@@ -265,18 +270,20 @@ def _run_task(account: Account, key: Key) -> None:
             "statusMessage": "No instance has as many CPUs, GPUs or as much memory.",
         }
     else:
-        end = take(account, key[0], record["name"])
+        end = take_failure(account, key[0], record["name"])
     plan = attempt_plan(
         start=0.0,
         seconds=float(run.get("tags", {}).get(SECONDS_TAG, _TASK_SECONDS)),
-        at_start=_known(key, run, call.get("image"), instance),
+        at_start=_capacity_members(key, run, call.get("image"), instance),
         at_end=end,
     )
     account.put(RUN_TASK, key, record, planned(account.now, account.speed, plan))
 
 
-def _known(key: Key, run: Record, image: str | None, instance: str | None) -> dict[str, Any]:
-    """What a task has once there is an instance for it."""
+def _capacity_members(
+    key: Key, run: Record, image: str | None, instance: str | None
+) -> dict[str, Any]:
+    """Return the members that a task gets with its instance."""
     run_id, task_id = key
     name = f"{run.get('uuid')} {task_id}".encode()
     known: dict[str, Any] = {"uuid": str(UUID(bytes=sha256(name).digest()[:16], version=4))}
@@ -291,7 +298,7 @@ def _known(key: Key, run: Record, image: str | None, instance: str | None) -> di
 
 
 def _complete(account: Account, run_id: str, position: str) -> None:
-    """Forget a call that is done, and make the tasks that it was the last to hold up."""
+    """Delete a completed call, and create the tasks that waited for it last."""
     call = account.table(_CALL).record((run_id, position)) or {}
     account.delete(_CALL, (run_id, position))
     for dependent in call.get("dependents", ()):
@@ -299,10 +306,10 @@ def _complete(account: Account, run_id: str, position: str) -> None:
         if other is not None:
             account.update(_CALL, (run_id, dependent), waits=other["waits"] - 1)
             if other["waits"] == 1:
-                _make_task(account, run_id, dependent, other)
+                _create_task(account, run_id, dependent, other)
 
 
-def _try_again(account: Account, run_id: str, run: Record, task: Record) -> None:
+def _retry_or_fail(account: Account, run_id: str, run: Record, task: Record) -> None:
     position = task["_call"]
     call = account.table(_CALL).record((run_id, position))
     if call is None:
@@ -310,7 +317,7 @@ def _try_again(account: Account, run_id: str, run: Record, task: Record) -> None
     retries = _RETRIES.get(run.get("_engine", ""), 2)
     if task.get("failureReason") == SERVICE_ERROR and call["attempts"] < retries:
         account.update(_CALL, (run_id, position), attempts=call["attempts"] + 1)
-        _make_task(account, run_id, position, call)
+        _create_task(account, run_id, position, call)
         return
     message = f"Run failed because task {task['name']} ({task['taskId']}) failed."
     _fail(account, run_id, "RUN_TASK_FAILED", message)
@@ -328,5 +335,5 @@ def _seconds_allowed(account: Account, run: Record) -> float:
 
 
 def _free_task_id(account: Account) -> str:
-    # Long enough that chance alone keeps them apart.
+    # Long enough to make collisions improbable.
     return str(account.random.randrange(10**9, 10**10))

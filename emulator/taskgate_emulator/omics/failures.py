@@ -1,8 +1,8 @@
-"""Failures of run tasks, asked for beforehand: real ones would need real work.
+"""Simulated failures of run tasks.
 
-A test asks with `aws.runs.fail`. Whoever has only AWS's API asks with tags on the run:
-`taskgate:fail-task` is a task's name with wildcards, then, each after a colon, AWS's word for the
-reason and how many attempts fail. `taskgate:task-seconds` says how long each task is RUNNING.
+A test schedules them with `aws.runs.fail`. Clients with only AWS's API use tags on the run:
+`taskgate:fail-task` has a task name with wildcards, AWS's failure reason and the number of failing
+attempts, separated by colons. `taskgate:task-seconds` sets how long each task is RUNNING.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ __all__ = [
     "FAIL_TAG",
     "SECONDS_TAG",
     "SERVICE_ERROR",
-    "ask_by_tags",
-    "ask_for_failure",
-    "forget_failures",
-    "take",
+    "delete_failures",
+    "schedule_failure",
+    "schedule_tagged_failures",
+    "take_failure",
 ]
 
 FAIL_TAG, SECONDS_TAG = "taskgate:fail-task", "taskgate:task-seconds"
 SERVICE_ERROR = "SERVICE_ERROR"
-"""The reason that HealthOmics itself tries a task again for."""
+"""The only reason after which HealthOmics retries a task."""
 
 _FAILURE = "omics.TaskFailure"
 ANY_RUN = ""
-"""Stands for every run of the account."""
+"""Matches every run of the account."""
 _MESSAGES = {SERVICE_ERROR: "A transient error happened in the service."}
 
 
-def ask_for_failure(
+def schedule_failure(
     account: Account,
     name: str,
     *,
@@ -44,35 +44,35 @@ def ask_for_failure(
     message: str | None = None,
     times: int = 1,
 ) -> None:
-    """Let attempts at tasks fail from now on.
+    """Make the next attempts at tasks fail.
 
     Args:
-        account: whose runs.
+        account: that has the runs.
         name: of the tasks, with `*` and `?`.
         run_id: only in this run.
-        reason: AWS's word, which becomes `failureReason`.
+        reason: AWS's `failureReason`.
         message: becomes `statusMessage`.
-        times: how many attempts.
+        times: the number of attempts.
     """
-    told = message or _MESSAGES.get(reason, f"The task ended with {reason}.")
+    status_message = message or _MESSAGES.get(reason, f"The task ended with {reason}.")
     number = str(account.random.getrandbits(63))
-    record = {"name": name, "reason": reason, "message": told, "times": times}
+    record = {"name": name, "reason": reason, "message": status_message, "times": times}
     account.put(_FAILURE, (run_id, number), record)
 
 
-def ask_by_tags(account: Account, run_id: str, tags: Mapping[str, str]) -> None:
-    """Do what the tags of a run ask for.
+def schedule_tagged_failures(account: Account, run_id: str, tags: Mapping[str, str]) -> None:
+    """Schedule the failures in the tags of a run.
 
     Raises:
-        AwsError: they cannot be understood.
+        AwsError: a tag is malformed.
     """
-    asked = tags.get(FAIL_TAG)
-    if asked is not None:
-        name, _, rest = asked.partition(":")
+    failure = tags.get(FAIL_TAG)
+    if failure is not None:
+        name, _, rest = failure.partition(":")
         reason, _, times = rest.partition(":")
         if times and not times.isdecimal():
             raise AwsError("ValidationException", f"{FAIL_TAG} is NAME:REASON:TIMES")
-        ask_for_failure(
+        schedule_failure(
             account, name, run_id=run_id, reason=reason or SERVICE_ERROR, times=int(times or 1)
         )
     seconds = tags.get(SECONDS_TAG)
@@ -80,14 +80,14 @@ def ask_by_tags(account: Account, run_id: str, tags: Mapping[str, str]) -> None:
         raise AwsError("ValidationException", f"{SECONDS_TAG} is a whole number of seconds")
 
 
-def forget_failures(account: Account, run_id: str) -> None:
-    """Drop what was asked for a run that is over."""
+def delete_failures(account: Account, run_id: str) -> None:
+    """Delete the scheduled failures of a run that has ended."""
     for number in account.table(_FAILURE).ids(run_id):
         account.delete(_FAILURE, (run_id, number))
 
 
-def take(account: Account, run_id: str, name: str) -> dict[str, Any] | None:
-    """What the end of an attempt sets when it is to fail; each failure asked for is taken once."""
+def take_failure(account: Account, run_id: str, name: str) -> dict[str, Any] | None:
+    """Return the final members of an attempt that must fail, or None; count the failure."""
     for scope in (run_id, ANY_RUN):
         for number, failure in account.table(_FAILURE).records(scope):
             if fnmatchcase(name, failure["name"]):

@@ -1,4 +1,4 @@
-"""Which instance type HealthOmics runs a task on: the smallest that has what the task asks for.
+"""The instance types of HealthOmics tasks.
 
 https://docs.aws.amazon.com/omics/latest/dev/memory-and-compute-tasks.html
 """
@@ -20,20 +20,20 @@ _SIZES = {
 }
 """Size to vCPUs."""
 _FAMILIES = {"c": 2, "m": 4, "r": 8}
-"""Family to GiB for each vCPU."""
+"""Family to GiB per vCPU."""
 _GPU_FAMILY = "g5"
 _GPU_MEMORY = 4
 _GPU_SIZES = {"xlarge": 1, "12xlarge": 4, "48xlarge": 8}
-"""The smallest size with so many GPUs; the sizes up to the next have one."""
+"""The smallest size with a number of GPUs; sizes up to the next have one."""
 
 
 def instance_type(cpus: int, memory: int, gpus: int) -> str | None:
-    """The smallest instance for a task, or None when none is large enough.
+    """Return the smallest instance type for a task, or None if none is large enough.
 
     Args:
         cpus: vCPUs.
         memory: GiB.
-        gpus: how many.
+        gpus: number of GPUs.
     """
     for size, has in _SIZES.items():
         if has < cpus:

@@ -1,8 +1,8 @@
-"""The log streams of HealthOmics: of each task, of the run, of its engine, and the manifest.
+"""The log streams of HealthOmics: of each task, the run, its engine, and the manifest.
 
-Where they are is AWS's; what the lines of a task say is made up, as no tool runs. The manifest is
-one JSON document for the run and for each task, written when the run has ended, in the form that
-AWS's run analyzer reads.
+Group and stream names are AWS's; the lines are simulated, as no tool runs. The manifest has one
+JSON document for the run and one for each task. It is written when the run has ended, in the form
+that AWS's run analyzer reads.
 
 https://docs.aws.amazon.com/omics/latest/dev/monitoring-cloudwatch-logs.html
 """
@@ -25,22 +25,23 @@ GROUP = "/aws/omics/WorkflowLog"
 
 _ARN = f"arn:aws:omics:{REGION}:{ACCOUNT_ID}"
 _RUN_WORDS = {"COMPLETED": "SUCCESS"}
-"""A manifest has a word of its own for a run that went well. Of tasks it has the API's words: the
-plot of the run analyzer knows no others.
+"""The manifest's statuses of runs that differ from the API's.
+
+Statuses of tasks are the API's, the only ones that the run analyzer's plot knows.
 """
 
 
 @OPERATIONS.on_change(RUN, history=True)
 @OPERATIONS.on_change(RUN_TASK, history=True)
 def write_lines(account: Account, transition: Transition) -> None:
-    """Write the lines that a change of a run or of a task brings."""
+    """Write the log lines of a changed status of a run or task."""
     before, after = transition.before, transition.after
     if after is None or (before is not None and before["status"] == after["status"]):
         return
     run = account.table(RUN).record(transition.key[:1])
     if run is None or run.get("logLevel") == "OFF":
         return
-    # What a seed tells of the past was made when its record says.
+    # Rows of a seed are created now, but their records have creation times in the past.
     at = min(transition.at, after["creationTime"]) if before is None else transition.at
     if transition.kind == RUN:
         _run_lines(account, transition.key[0], after, at)
@@ -76,10 +77,10 @@ def _task_lines(account: Account, key: Key, run: Record, task: Record, at: datet
         _write(account, f"run/{run_id}/engine", at, f"Task {name} ({task_id}) is submitted")
     if task.get("cacheHit") and status == "COMPLETED":
         cache = f"runCache/{run['cacheId']}/{uuid5(NAMESPACE_URL, run['cacheId'])}"
-        told = {"event": "CACHE_HIT", "run": run_id, "task": task_id, "uri": task["cacheS3Uri"]}
-        _write(account, cache, at, json.dumps(told))
+        hit = {"event": "CACHE_HIT", "run": run_id, "task": task_id, "uri": task["cacheS3Uri"]}
+        _write(account, cache, at, json.dumps(hit))
     if "startTime" not in task:
-        return  # it printed nothing, so it has no stream
+        return  # it has no output, so it has no stream
     stream = f"run/{run_id}/task/{task_id}"
     if status == "RUNNING":
         _write(account, stream, at, f"{name} starts on {task.get('instanceType', 'an instance')}")
@@ -104,7 +105,7 @@ def _run_entry(run: Record, tasks: list[Record]) -> dict[str, Any]:
         "storageAverageGiB": used / 2,
         **({"storageReservedGiB": storage} if storage else {}),
     }
-    told = {
+    members = {
         name: run[name]
         for name in (
             "arn",
@@ -128,7 +129,7 @@ def _run_entry(run: Record, tasks: list[Record]) -> dict[str, Any]:
         "run": _link("run", run.get("runId") if run.get("runId") != run["id"] else None),
     }
     return {
-        **told,
+        **members,
         **_times(run),
         **_filled(links),
         "status": _RUN_WORDS.get(run["status"], run["status"]),
@@ -137,7 +138,7 @@ def _run_entry(run: Record, tasks: list[Record]) -> dict[str, Any]:
 
 
 def _task_entry(run: Record, task: Record) -> dict[str, Any]:
-    told = {
+    members = {
         name: task[name]
         for name in (
             "cacheHit",
@@ -156,7 +157,7 @@ def _task_entry(run: Record, task: Record) -> dict[str, Any]:
     entry = {
         "arn": f"{_ARN}:task/{task['taskId']}",
         "run": run["arn"],
-        **told,
+        **members,
         **_times(task),
         "status": task["status"],
     }
@@ -166,7 +167,7 @@ def _task_entry(run: Record, task: Record) -> dict[str, Any]:
 
 
 def _task_metrics(task: Record) -> dict[str, float]:
-    """What a task used: a share of what it had, always the same for one name."""
+    """Return a task's resource usage: a fraction of its resources, derived from its name."""
     share = 0.35 + 0.5 * sha256(task["name"].encode()).digest()[0] / 255
     cpus, memory = task["cpus"], task["memory"]
     return {
@@ -182,14 +183,14 @@ def _task_metrics(task: Record) -> dict[str, float]:
 
 
 def _times(record: Record) -> dict[str, str]:
-    # A cached task has run at no time, and its entry has none, as the run analyzer expects.
-    whole = ("creationTime", "startTime", "stopTime")
-    names = whole[:1] if record.get("cacheHit") else whole
+    # The run analyzer expects that the entry of a cached task, which never ran, has no run times.
+    all_names = ("creationTime", "startTime", "stopTime")
+    names = all_names[:1] if record.get("cacheHit") else all_names
     return {name: _iso(record[name]) for name in names if name in record}
 
 
 def _iso(moment: datetime) -> str:
-    # The microseconds are always there: the analyzer parses with %S.%f.
+    # With fractions of a second even if they are 0: the analyzer parses with %S.%f.
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from taskgate_emulator.core.errors import AwsError, conflict, not_found
 from taskgate_emulator.core.operations import Call
@@ -12,19 +11,18 @@ from taskgate_emulator.core.state import ACCOUNT_ID, CALLER, REGION, Account, Ke
 from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, RUN_TASK
 from taskgate_emulator.omics.cache import RUN_CACHE
 from taskgate_emulator.omics.execution import LOG_GROUP_ARN, submit
-from taskgate_emulator.omics.failures import ask_by_tags
-from taskgate_emulator.omics.workflows import WORKFLOW, WORKFLOW_VERSION, definition_of
+from taskgate_emulator.omics.failures import schedule_tagged_failures
+from taskgate_emulator.omics.workflows import WORKFLOW, WORKFLOW_VERSION, load_definition
 from taskgate_emulator.workflows.definition import DefinitionError, PlannedCall
-from taskgate_emulator.workflows.engines import plan_calls
 
 __all__ = ["delete_ended_run", "start"]
 
-_RUNS_KEPT = 100_000
+_MAX_RUNS = 100_000
 """https://docs.aws.amazon.com/omics/latest/dev/service-quotas.html: L-C9679DBC"""
 _STATIC_GIBIBYTES = 1_200
-"""The least static storage: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-types.html"""
+"""The minimum: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-types.html"""
 
-_KEPT = (
+_COPIED_PARAMS = (
     "workflowId",
     "workflowType",
     "workflowVersionName",
@@ -49,38 +47,38 @@ _KEPT = (
     "outputUriPrefixMode",
     "configuration",
 )
-"""What a run has from its caller, and what another run is started with as well from its id."""
-_ANSWERED = ("arn", "id", "status", "tags", "uuid", "runOutputUri", "configuration")
+"""The params of StartRun in a run's record; a rerun by `runId` copies them."""
+_RESPONSE_MEMBERS = ("arn", "id", "status", "tags", "uuid", "runOutputUri", "configuration")
 
 
 @OPERATIONS.register("StartRun")
 def start_run(call: Call) -> Record:
-    """Start a run of a workflow, or another one like a run that is there."""
+    """Start a run of a workflow, or rerun an existing run."""
     params: dict[str, Any] = {}
     if "runId" in call.params:
         earlier = call.account.table(RUN).record((call.params["runId"],))
         if earlier is None:
             raise not_found("run", call.params["runId"])
-        params = {name: earlier[name] for name in _KEPT if name in earlier}
+        params = {name: earlier[name] for name in _COPIED_PARAMS if name in earlier}
     run = start(call.account, {**params, **call.params})
     return {
-        **{name: run[name] for name in _ANSWERED if name in run},
+        **{name: run[name] for name in _RESPONSE_MEMBERS if name in run},
         "networkingMode": run["networkingMode"],
     }
 
 
 @OPERATIONS.register("DeleteRun")
 def delete_run(call: Call) -> Record:
-    """Forget a run that has ended; its log streams stay."""
+    """Delete a run that has ended, but not its log streams."""
     delete_ended_run(call.account, call.params["id"])
     return {}
 
 
 def delete_ended_run(account: Account, run_id: str) -> None:
-    """Forget a run.
+    """Delete a run.
 
     Raises:
-        AwsError: there is no such run, or it has not ended.
+        AwsError: the run does not exist or has not ended.
     """
     run = account.table(RUN).record((run_id,))
     if run is None:
@@ -97,14 +95,14 @@ def start(account: Account, params: Mapping[str, Any]) -> Record:
     """Start a run.
 
     Args:
-        account: whose it will be.
-        params: as of StartRun, complete; `batchId` too where a batch starts it.
+        account: that will have the run.
+        params: of StartRun, complete; with `batchId` if a batch starts it.
 
     Returns:
-        What GetRun says of it.
+        The run as GetRun returns it.
 
     Raises:
-        AwsError: there is no such workflow, group or cache, or the parameters do not fit.
+        AwsError: the workflow, group or cache does not exist, or the parameters are invalid.
     """
     workflow = _workflow(account, params)
     for member, kind, word in (
@@ -115,17 +113,17 @@ def start(account: Account, params: Mapping[str, Any]) -> Record:
         if member in params and account.table(kind).record((params[member],)) is None:
             raise not_found(word, params[member])
     _check_parameters(workflow, params.get("parameters", {}))
-    _make_room(account)
+    _evict_oldest_run(account)
     run_id = _free_id(account)
     record = _record(account, run_id, workflow, params)
-    ask_by_tags(account, run_id, record["tags"])
+    schedule_tagged_failures(account, run_id, record["tags"])
     calls: list[PlannedCall] = []
     try:
         version = params.get("workflowVersionName")
-        definition = definition_of(account, params["workflowId"], version)
-        calls = plan_calls(definition, record.get("parameters", {}))
+        definition = load_definition(account, params["workflowId"], version)
+        calls = definition.plan_calls(record.get("parameters", {}))
     except DefinitionError as error:
-        # Its engine finds out when it runs.
+        # At AWS, too, the engine reports this error only when the run starts.
         record["_failure"] = str(error)[:1_000]
     submit(account, run_id, record, calls)
     return record
@@ -153,9 +151,9 @@ def _workflow(account: Account, params: Mapping[str, Any]) -> Record:
 
 
 def _check_parameters(workflow: Record, parameters: Any) -> None:
-    """Hold the parameters of a run to the template of its workflow.
+    """Check the parameters of a run against the template of its workflow.
 
-    Where the template was deduced from the definition, further parameters are the engine's matter.
+    If the template was derived from the definition, the engine checks for unknown parameters.
     """
     if not isinstance(parameters, Mapping):
         raise AwsError("ValidationException", "parameters must be a JSON object")
@@ -173,28 +171,28 @@ def _check_parameters(workflow: Record, parameters: Any) -> None:
         raise AwsError("ValidationException", message)
 
 
-def _make_room(account: Account) -> None:
-    """Let the oldest run go that may, when there are as many as are kept.
+def _evict_oldest_run(account: Account) -> None:
+    """Delete the oldest removable run if the maximum number of runs is reached.
 
     https://docs.aws.amazon.com/omics/latest/dev/run-retention.html
     """
     table = account.table(RUN)
-    if table.size() < _RUNS_KEPT:
+    if table.size() < _MAX_RUNS:
         return
     for run_id, run in table.records():
         if run["status"] in ENDED and run.get("retentionMode") == "REMOVE":
             delete_ended_run(account, run_id)
             return
-    message = f"There are {_RUNS_KEPT} runs already, and none with the retention mode REMOVE"
+    message = f"There are {_MAX_RUNS} runs already, and none with the retention mode REMOVE"
     raise AwsError("ServiceQuotaExceededException", message)
 
 
 def _record(
     account: Account, run_id: str, workflow: Record, params: Mapping[str, Any]
 ) -> dict[str, Any]:
-    uuid = str(UUID(int=account.random.getrandbits(128), version=4))
+    uuid = account.new_uuid()
     output = str(params.get("outputUri", "")).rstrip("/")
-    whole = params.get("outputUriPrefixMode") == "NONE_WITH_OVERWRITE"
+    overwrites = params.get("outputUriPrefixMode") == "NONE_WITH_OVERWRITE"
     stream = f"{LOG_GROUP_ARN}:log-stream:run/{run_id}"
     record: dict[str, Any] = {
         "logLevel": "ALL",
@@ -202,7 +200,7 @@ def _record(
         "workflowType": "PRIVATE",
         "networkingMode": "RESTRICTED",
         "storageType": workflow.get("storageType", "STATIC"),
-        **{name: params[name] for name in _KEPT if name in params},
+        **{name: params[name] for name in _COPIED_PARAMS if name in params},
         "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:run/{run_id}",
         "id": run_id,
         "uuid": uuid,
@@ -210,7 +208,7 @@ def _record(
         "creationTime": account.now,
         "startedBy": CALLER,
         "tags": dict(params.get("tags", {})),
-        "runOutputUri": output if whole else f"{output}/{run_id}",
+        "runOutputUri": output if overwrites else f"{output}/{run_id}",
         "digest": workflow["digest"],
         "workflowUuid": workflow["uuid"],
         "workflowName": workflow.get("name", ""),
@@ -228,8 +226,8 @@ def _record(
     if record["storageType"] == "DYNAMIC":
         record.pop("storageCapacity", None)
     else:
-        least = workflow.get("storageCapacity", _STATIC_GIBIBYTES)
-        record.setdefault("storageCapacity", least)
+        default = workflow.get("storageCapacity", _STATIC_GIBIBYTES)
+        record.setdefault("storageCapacity", default)
     if record["logLevel"] != "OFF":
         record["logLocation"] = {"engineLogStream": f"{stream}/engine", "runLogStream": stream}
     return record

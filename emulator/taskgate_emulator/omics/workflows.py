@@ -1,7 +1,7 @@
-"""Workflows of HealthOmics, and their versions: CREATING first, then ACTIVE or FAILED.
+"""Workflows of HealthOmics and their versions: CREATING first, then ACTIVE or FAILED.
 
-A definition comes as a zip in the call. The other ways, an S3 object and a repository, would need
-what is not here, and say 501.
+The definition is a zip in the call. Definitions in S3 or a repository return 501, as the emulator
+has neither.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from taskgate_emulator.core.state import Account, Key, Record, Transition
 from taskgate_emulator.core.timeline import planned
 from taskgate_emulator.omics.behaviour import OPERATIONS
 from taskgate_emulator.workflows.definition import Definition, DefinitionError, open_definition
-from taskgate_emulator.workflows.engines import template_of
 
-__all__ = ["WORKFLOW", "WORKFLOW_VERSION", "definition_of", "keep_definition"]
+__all__ = ["WORKFLOW", "WORKFLOW_VERSION", "load_definition", "store_definition"]
 
 WORKFLOW, WORKFLOW_VERSION = "omics.Workflow", "omics.WorkflowVersion"
 _DEFINITION = "omics.Definition"
-"""The zips, apart from the rows that are read all the time: workflow id, version name or ``."""
+"""The zips, apart from the frequently read rows; the key is workflow id and version name or ``."""
 
 _CREATING_SECONDS = 3.0
-_ELSEWHERE = (
+_UNSUPPORTED_SOURCES = (
     "definitionRepository",
     "definitionUri",
     "containerRegistryMapUri",
@@ -35,56 +34,44 @@ _ELSEWHERE = (
     "readmePath",
     "readmeUri",
 )
-"""Params that point at what this emulator cannot reach."""
+"""Params that refer to S3 or a repository."""
 
 
 @OPERATIONS.register("CreateWorkflow")
 def create_workflow(call: Call) -> Record:
-    """Make a workflow."""
+    """Create a workflow."""
     return _create(call, WORKFLOW)
 
 
 @OPERATIONS.register("CreateWorkflowVersion")
 def create_workflow_version(call: Call) -> Record:
-    """Make a version of a workflow."""
+    """Create a version of a workflow."""
     return _create(call, WORKFLOW_VERSION)
 
 
-@OPERATIONS.register("GetWorkflow")
-def get_workflow(call: Call) -> Record:
-    """One workflow."""
-    return _get(call)
-
-
-@OPERATIONS.register("GetWorkflowVersion")
-def get_workflow_version(call: Call) -> Record:
-    """One version of a workflow."""
-    return _get(call)
-
-
-def definition_of(account: Account, workflow_id: str, version: str | None) -> Definition:
-    """The definition that a workflow or a version of it was made with.
+def load_definition(account: Account, workflow_id: str, version: str | None) -> Definition:
+    """Return the definition of a workflow or version.
 
     Raises:
-        DefinitionError: it is none that can run.
+        DefinitionError: the definition cannot be run.
     """
-    kept = account.table(_DEFINITION).record((workflow_id, version or ""))
-    if kept is None:
+    stored = account.table(_DEFINITION).record((workflow_id, version or ""))
+    if stored is None:
         raise DefinitionError("The workflow has no definition")
-    return open_definition(kept["content"], kept.get("engine"), kept.get("main"))
+    return open_definition(stored["content"], stored.get("engine"), stored.get("main"))
 
 
-def keep_definition(
+def store_definition(
     account: Account, key: Key, content: bytes, *, engine: str | None, main: str | None
 ) -> None:
-    """Keep the zip of a workflow or of a version of one.
+    """Store the zip of a workflow or version.
 
     Args:
-        account: whose it is.
-        key: of the workflow or the version.
+        account: that has the workflow.
+        key: of the workflow or version.
         content: the zip.
-        engine: as its creator says it.
-        main: as its creator says it.
+        engine: from the params of its creation.
+        main: from the params of its creation.
     """
     record = {"content": content, "engine": engine, "main": main}
     account.put(_DEFINITION, _definition_key(key), record)
@@ -92,37 +79,39 @@ def keep_definition(
 
 @OPERATIONS.on_change(WORKFLOW)
 @OPERATIONS.on_change(WORKFLOW_VERSION)
-def forget_definition(account: Account, transition: Transition) -> None:
-    """Drop the zip of what is deleted."""
+def delete_definition(account: Account, transition: Transition) -> None:
+    """Delete the zip of a deleted workflow or version."""
     if transition.after is None:
         account.delete(_DEFINITION, _definition_key(transition.key))
 
 
 def _create(call: Call, kind: str) -> Record:
     params, account = call.params, call.account
-    for name in _ELSEWHERE:
+    for name in _UNSUPPORTED_SOURCES:
         if name in params:
             raise OperationNotEmulatedError("omics", f"{call.operation.name} by {name}")
     if "definitionZip" not in params:
         message = "One of definitionZip, definitionUri and definitionRepository is required"
         raise AwsError("ValidationException", message)
     content: bytes = params["definitionZip"]
-    members, outcome = _judge(content, params)
+    members, outcome = _inspect_definition(content, params)
     plain = generic_behaviour(call.operation, lambda _name: None)
     if plain is None:
         raise OperationNotEmulatedError("omics", call.operation.name)
     given = {name: value for name, value in params.items() if name != "definitionZip"}
     record = plain(replace(call, params={**given, **members, "status": "CREATING"}))
     key = (record["id"],) if kind == WORKFLOW else (record["workflowId"], record["versionName"])
-    keep_definition(account, key, content, engine=params.get("engine"), main=params.get("main"))
+    store_definition(account, key, content, engine=params.get("engine"), main=params.get("main"))
     plan = [(_CREATING_SECONDS, outcome)]
     account.put(kind, key, record, planned(account.now, account.speed, plan))
     return record
 
 
-def _judge(content: bytes, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a definition tells at once, and what becomes of the workflow."""
-    # As long as the model lets a digest be, which is less than the whole.
+def _inspect_definition(
+    content: bytes, params: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the members of a new workflow, and those of its status after creation."""
+    # Shortened to the maximum length of a digest in the model.
     members: dict[str, Any] = {
         "digest": f"sha256:{sha256(content).hexdigest()[:57]}",
         "_templateGiven": "parameterTemplate" in params,
@@ -130,20 +119,10 @@ def _judge(content: bytes, params: Mapping[str, Any]) -> tuple[dict[str, Any], d
     try:
         definition = open_definition(content, params.get("engine"), params.get("main"))
         members |= {"engine": definition.engine, "main": definition.main}
-        template = params.get("parameterTemplate") or template_of(definition)
+        template = params.get("parameterTemplate") or definition.parameter_template()
     except DefinitionError as error:
         return members, {"status": "FAILED", "statusMessage": str(error)[:1_000]}
     return members, {"status": "ACTIVE", "parameterTemplate": template}
-
-
-def _get(call: Call) -> Record:
-    if call.params.get("export"):
-        # A URL of S3, which is not here.
-        raise OperationNotEmulatedError("omics", f"{call.operation.name} with export")
-    plain = generic_behaviour(call.operation, lambda _name: None)
-    if plain is None:
-        raise OperationNotEmulatedError("omics", call.operation.name)
-    return plain(call)
 
 
 def _definition_key(key: Key) -> Key:

@@ -1,4 +1,4 @@
-"""A seed from a file: calls of AWS's own operations, so that there is no second vocabulary.
+"""Seed files: calls of AWS's own operations.
 
     [[call]]
     service = "deadline"
@@ -11,7 +11,7 @@
     operation = "CreateQueue"
     params = { farmId = "${farm.farmId}", displayName = "Beauty" }
 
-`extends = "demo"` puts the demo there first.
+`extends = "demo"` loads the demo first.
 """
 
 from __future__ import annotations
@@ -28,55 +28,55 @@ from botocore.serialize import create_serializer
 from multidict import CIMultiDict
 
 from taskgate_emulator.core.dispatch import Dispatcher, HttpRequest
-from taskgate_emulator.core.documents import read_document, refuse_unknown
-from taskgate_emulator.core.responses import HttpAnswer
+from taskgate_emulator.core.documents import read_document, reject_unknown_keys
+from taskgate_emulator.core.responses import HttpResponse
 
-__all__ = ["sow_file"]
+__all__ = ["load_seed_file"]
 
 _REFERENCE = re.compile(r"\$\{(\w+)\.(\w+)\}")
 _FIRST_ERROR = 300
 
 
-def sow_file(path: Path, dispatcher: Dispatcher, sow_demo: Callable[[], None]) -> None:
-    """Make the calls of a file.
+def load_seed_file(path: Path, dispatcher: Dispatcher, load_demo: Callable[[], None]) -> None:
+    """Perform the calls of a seed file.
 
     Raises:
-        ValueError: the file is not a seed, or a call was refused; the message says which.
+        ValueError: the file is not a seed, or a call failed; the message says which.
     """
     document = read_document(path)
-    refuse_unknown(str(path), document, ["call", "extends"])
+    reject_unknown_keys(str(path), document, ["call", "extends"])
     extends = document.get("extends", "empty")
     if extends not in {"demo", "empty"}:
         raise ValueError(f"{path}: extends must be demo or empty")
     if extends == "demo":
-        sow_demo()
-    answers: dict[str, Mapping[str, Any]] = {}
+        load_demo()
+    responses: dict[str, Mapping[str, Any]] = {}
     for position, call in enumerate(document.get("call", ()), start=1):
         where = f"{path}: call {position}"
-        refuse_unknown(where, call, ["service", "operation", "as", "params"])
-        answer = _make(where, call, dispatcher, answers)
+        reject_unknown_keys(where, call, ["service", "operation", "as", "params"])
+        response = _make(where, call, dispatcher, responses)
         if "as" in call:
-            answers[call["as"]] = answer
+            responses[call["as"]] = response
 
 
 def _make(
     where: str,
     call: Mapping[str, Any],
     dispatcher: Dispatcher,
-    answers: Mapping[str, Mapping[str, Any]],
+    responses: Mapping[str, Mapping[str, Any]],
 ) -> Mapping[str, Any]:
     try:
         operation = dispatcher.operation(call["service"], call["operation"])
-        params = _resolved(call.get("params", {}), answers)
+        params = _resolved(call.get("params", {}), responses)
         request = create_serializer("rest-json").serialize_to_request(params, operation)
     except KeyError as error:
         raise ValueError(f"{where}: {error.args[0]!r} is missing") from error
     except (ValueError, ParamValidationError) as error:
         raise ValueError(f"{where}: {error}") from error
-    answer = dispatcher.answer(_http(request))
-    if answer.status >= _FIRST_ERROR:
-        raise ValueError(f"{where}: {operation.name} was refused: {answer.body.decode()}")
-    return _document(answer)
+    response = dispatcher.handle(_http(request))
+    if response.status >= _FIRST_ERROR:
+        raise ValueError(f"{where}: {operation.name} was refused: {response.body.decode()}")
+    return _document(response)
 
 
 def _http(request: Mapping[str, Any]) -> HttpRequest:
@@ -90,16 +90,16 @@ def _http(request: Mapping[str, Any]) -> HttpRequest:
     )
 
 
-def _document(answer: HttpAnswer) -> Mapping[str, Any]:
-    document = json.loads(answer.body) if answer.body else {}
+def _document(response: HttpResponse) -> Mapping[str, Any]:
+    document = json.loads(response.body) if response.body else {}
     return document if isinstance(document, dict) else {}
 
 
-def _resolved(value: Any, answers: Mapping[str, Mapping[str, Any]]) -> Any:
+def _resolved(value: Any, responses: Mapping[str, Mapping[str, Any]]) -> Any:
     if isinstance(value, str):
-        return _REFERENCE.sub(lambda found: str(answers[found[1]][found[2]]), value)
+        return _REFERENCE.sub(lambda found: str(responses[found[1]][found[2]]), value)
     if isinstance(value, list):
-        return [_resolved(inner, answers) for inner in value]
+        return [_resolved(inner, responses) for inner in value]
     if isinstance(value, dict):
-        return {name: _resolved(inner, answers) for name, inner in value.items()}
+        return {name: _resolved(inner, responses) for name, inner in value.items()}
     return value

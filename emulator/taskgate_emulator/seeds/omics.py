@@ -1,4 +1,4 @@
-"""The genome of the demo: a germline run under way, and one that has ended."""
+"""The HealthOmics part of the demo: a germline run in progress, and one that has ended."""
 
 from __future__ import annotations
 
@@ -9,33 +9,15 @@ from typing import Any
 from uuid import UUID
 
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account
-from taskgate_emulator.core.timeline import MOMENT, Plan, Timeline, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, Plan, Timeline, planned
 from taskgate_emulator.omics.behaviour import RUN, RUN_TASK, attempt_plan
+from taskgate_emulator.seeds import ids
 from taskgate_emulator.seeds.workflow import (
     CACHE_ID,
     CACHE_URI,
-    WORKFLOW_ID,
     WORKFLOW_NAME,
     seed_workflow,
 )
-
-RUN_ID = "4721906"
-"""Is at work for the first four minutes; then it is COMPLETED."""
-ENDED_RUN_ID = "4688213"
-"""Was COMPLETED yesterday: CancelRun is refused."""
-
-CACHE_HIT_TASK_ID = "6657061"
-"""COMPLETED without running: its result was in the run cache."""
-CPU_TASK_ID = "6657062"
-"""COMPLETED on CPUs."""
-FAILED_RUN_TASK_ID = "6657063"
-"""FAILED on a GPU by a fault of the service; every member of GetRunTask's answer is there."""
-GPU_TASK_ID = "6657064"
-"""The retry of the failed one, a task of its own: RUNNING, COMPLETED after 94 seconds."""
-PENDING_RUN_TASK_ID = "6657066"
-"""PENDING for the first 100 seconds, with as few members as a task can have."""
-LATER_TASK_ID = "6657067"
-"""Is not there until the engine creates it, after 120 seconds."""
 
 _STARTING_TASK_ID = "6657065"
 _ENDED_TASK_ID = "6640110"
@@ -53,7 +35,7 @@ _Members = Mapping[str, Any]
 
 
 def seed_omics(account: Account) -> None:
-    """Put the workflow and its runs into an account."""
+    """Load the workflow and its runs into an account."""
     seed_workflow(account)
     _germline(account)
     _ended(account)
@@ -61,9 +43,9 @@ def seed_omics(account: Account) -> None:
 
 def _germline(account: Account) -> None:
     created = {"creationTime": account.clock() - timedelta(seconds=1_560)}
-    record = {**run_record(RUN_ID, "NA12878 germline", account), **created}
+    record = {**run_record(ids.RUN_ID, "NA12878 germline", account), **created}
     plan = attempt_plan(start=-1_520, seconds=1_514 + 240)
-    _put(account, RUN_ID, record, plan, _germline_tasks(account))
+    _put(account, ids.RUN_ID, record, plan, _germline_tasks(account))
 
 
 def _put(
@@ -78,8 +60,8 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
     cached = {
         "status": "COMPLETED",
         "cacheHit": True,
-        "cacheS3Uri": f"{_CACHE}/{CACHE_HIT_TASK_ID}",
-        "stopTime": MOMENT,
+        "cacheS3Uri": f"{_CACHE}/{ids.CACHE_HIT_TASK_ID}",
+        "stopTime": CHANGE_TIME,
     }
     failed = {
         "status": "FAILED",
@@ -89,7 +71,7 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
     return [
         _task(
             account,
-            CACHE_HIT_TASK_ID,
+            ids.CACHE_HIT_TASK_ID,
             "FastQC",
             _made(2, 8),
             -1_480,
@@ -97,33 +79,39 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
         ),
         _task(
             account,
-            CPU_TASK_ID,
+            ids.CPU_TASK_ID,
             "BwaMem2",
-            {**_made(16, 128), **_cache(CPU_TASK_ID)},
+            {**_made(16, 128), **_cache(ids.CPU_TASK_ID)},
             -1_470,
-            attempt_plan(start=-1_440, seconds=600, at_start=_known(CPU_TASK_ID, "bwa-mem2", _CPU)),
+            attempt_plan(
+                start=-1_440,
+                seconds=600,
+                at_start=_capacity_members(ids.CPU_TASK_ID, "bwa-mem2", _CPU),
+            ),
         ),
         _task(
             account,
-            FAILED_RUN_TASK_ID,
+            ids.FAILED_RUN_TASK_ID,
             "DeepVariant",
-            {**_made(16, 64, gpus=1), **_cache(FAILED_RUN_TASK_ID)},
+            {**_made(16, 64, gpus=1), **_cache(ids.FAILED_RUN_TASK_ID)},
             -800,
             attempt_plan(
                 start=-760,
                 seconds=300,
-                at_start=_known(FAILED_RUN_TASK_ID, "deepvariant", _GPU),
+                at_start=_capacity_members(ids.FAILED_RUN_TASK_ID, "deepvariant", _GPU),
                 at_end=failed,
             ),
         ),
         _task(
             account,
-            GPU_TASK_ID,
+            ids.GPU_TASK_ID,
             "DeepVariant",
-            {**_made(16, 64, gpus=1), **_cache(GPU_TASK_ID)},
+            {**_made(16, 64, gpus=1), **_cache(ids.GPU_TASK_ID)},
             -440,
             attempt_plan(
-                start=-400, seconds=394 + 90, at_start=_known(GPU_TASK_ID, "deepvariant", _GPU)
+                start=-400,
+                seconds=394 + 90,
+                at_start=_capacity_members(ids.GPU_TASK_ID, "deepvariant", _GPU),
             ),
         ),
         _task(
@@ -132,27 +120,33 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
             "HaplotypeCaller-chr20",
             {**_made(8, 32), **_cache(_STARTING_TASK_ID)},
             -30,
-            attempt_plan(start=5, seconds=70, at_start=_known(_STARTING_TASK_ID, "gatk", _CPU)),
+            attempt_plan(
+                start=5, seconds=70, at_start=_capacity_members(_STARTING_TASK_ID, "gatk", _CPU)
+            ),
         ),
         _task(
             account,
-            PENDING_RUN_TASK_ID,
+            ids.PENDING_RUN_TASK_ID,
             "MultiQC",
             {},
             -10,
             attempt_plan(
                 start=100,
                 seconds=40,
-                at_start=_known(PENDING_RUN_TASK_ID, "multiqc", {**_CPU, **_made(4, 16)}),
+                at_start=_capacity_members(
+                    ids.PENDING_RUN_TASK_ID, "multiqc", {**_CPU, **_made(4, 16)}
+                ),
             ),
         ),
         _task(
             account,
-            LATER_TASK_ID,
+            ids.LATER_TASK_ID,
             "MergeVcfs",
             _made(4, 16),
             120,
-            attempt_plan(start=135, seconds=60, at_start=_known(LATER_TASK_ID, "gatk", _CPU)),
+            attempt_plan(
+                start=135, seconds=60, at_start=_capacity_members(ids.LATER_TASK_ID, "gatk", _CPU)
+            ),
         ),
     ]
 
@@ -160,7 +154,7 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
 def _ended(account: Account) -> None:
     day = 86_400.0
     created = {"creationTime": account.clock() - timedelta(days=1)}
-    record = {**run_record(ENDED_RUN_ID, "NA12877 germline", account), **created}
+    record = {**run_record(ids.ENDED_RUN_ID, "NA12877 germline", account), **created}
     plan = attempt_plan(start=40 - day, seconds=5_000)
     task = _task(
         account,
@@ -171,16 +165,16 @@ def _ended(account: Account) -> None:
         attempt_plan(
             start=120 - day,
             seconds=4_000,
-            at_start=_known(_ENDED_TASK_ID, "bwa-mem2", _CPU, ENDED_RUN_ID),
+            at_start=_capacity_members(_ENDED_TASK_ID, "bwa-mem2", _CPU, ids.ENDED_RUN_ID),
         ),
     )
-    _put(account, ENDED_RUN_ID, record, plan, [task])
+    _put(account, ids.ENDED_RUN_ID, record, plan, [task])
 
 
 def _task(
     account: Account, task_id: str, name: str, members: _Members, created: float, plan: Plan
 ) -> tuple[str, Timeline]:
-    """A task that the engine creates at a second of the demo; before 0 it is history."""
+    """Return a task that the engine creates at a second of the demo; history is negative."""
     seconds = created / account.speed if created > 0 else created
     record = {
         "taskId": task_id,
@@ -192,8 +186,10 @@ def _task(
     return task_id, Timeline(record, planned(account.clock(), account.speed, plan))
 
 
-def _known(task_id: str, tool: str, instance: _Members, run_id: str = RUN_ID) -> _Members:
-    """What a task has once there is an instance for it."""
+def _capacity_members(
+    task_id: str, tool: str, instance: _Members, run_id: str = ids.RUN_ID
+) -> _Members:
+    """Return the members that a task gets with its instance."""
     return {
         **instance,
         "uuid": str(UUID(bytes=sha256(task_id.encode()).digest()[:16], version=4)),
@@ -211,13 +207,13 @@ def _made(cpus: int, memory: int, gpus: int = 0) -> dict[str, Any]:
 
 
 def _cache(task_id: str) -> dict[str, Any]:
-    """Not found in the run cache, and written there for the next run."""
+    """Return the members of a cache miss, whose result the next run can reuse."""
     return {"cacheHit": False, "cacheS3Uri": f"{_CACHE}/{task_id}"}
 
 
 def run_record(run_id: str, name: str, account: Account) -> _Members:
-    """What GetRun says of a run that is PENDING."""
-    uuid = str(UUID(int=account.random.getrandbits(128), version=4))
+    """Return a PENDING run as GetRun returns it."""
+    uuid = account.new_uuid()
     output = "s3://northlight-genomics/runs"
     return {
         "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:run/{run_id}",
@@ -228,7 +224,7 @@ def run_record(run_id: str, name: str, account: Account) -> _Members:
         "status": "PENDING",
         "cacheId": CACHE_ID,
         "cacheBehavior": "CACHE_ALWAYS",
-        "workflowId": WORKFLOW_ID,
+        "workflowId": ids.WORKFLOW_ID,
         "workflowName": WORKFLOW_NAME,
         "workflowType": "PRIVATE",
         "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/NorthlightOmics",

@@ -1,4 +1,4 @@
-"""The workflow of the demo, whose runs anybody may start, and its run cache."""
+"""The workflow of the demo and its run cache."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from io import BytesIO
 
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account
 from taskgate_emulator.omics.cache import RUN_CACHE
-from taskgate_emulator.omics.workflows import WORKFLOW, keep_definition
+from taskgate_emulator.omics.workflows import WORKFLOW, store_definition
+from taskgate_emulator.seeds import ids
 
-__all__ = ["CACHE_ID", "CACHE_URI", "WORKFLOW_ID", "WORKFLOW_NAME", "seed_workflow"]
+__all__ = ["CACHE_ID", "CACHE_URI", "WORKFLOW_NAME", "seed_workflow"]
 
-WORKFLOW_ID, WORKFLOW_NAME = "3141592", "germline-deepvariant"
-"""ACTIVE: a run of it aligns each of its `reads`, and calls variants on a GPU."""
+WORKFLOW_NAME = "germline-deepvariant"
 CACHE_ID = "2718281"
 CACHE_URI = "s3://northlight-genomics/cache"
 
@@ -79,17 +79,17 @@ workflow Germline {
 
 
 def seed_workflow(account: Account) -> None:
-    """Put the workflow and the cache into an account."""
+    """Load the workflow and the cache into an account."""
     content = _zipped(_DEFINITION)
     created = account.clock() - timedelta(days=30)
     arn = f"arn:aws:omics:{REGION}:{ACCOUNT_ID}"
-    keep_definition(account, (WORKFLOW_ID,), content, engine="WDL", main="main.wdl")
+    store_definition(account, (ids.WORKFLOW_ID,), content, engine="WDL", main="main.wdl")
     account.put(
         WORKFLOW,
-        (WORKFLOW_ID,),
+        (ids.WORKFLOW_ID,),
         {
-            "arn": f"{arn}:workflow/{WORKFLOW_ID}",
-            "id": WORKFLOW_ID,
+            "arn": f"{arn}:workflow/{ids.WORKFLOW_ID}",
+            "id": ids.WORKFLOW_ID,
             "uuid": "5c1f0b6e-9d3a-4e27-8f54-2ab6d01c7e93",
             "name": WORKFLOW_NAME,
             "status": "ACTIVE",
@@ -128,6 +128,6 @@ def seed_workflow(account: Account) -> None:
 def _zipped(text: str) -> bytes:
     stream = BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        # An entry with no time of its own: every start makes the same zip.
+        # The entry has a fixed time, so that every start makes the same zip.
         archive.writestr(zipfile.ZipInfo("main.wdl"), text)
     return stream.getvalue()

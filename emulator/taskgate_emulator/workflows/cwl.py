@@ -1,10 +1,10 @@
-"""CWL definitions, by a simple rule: each step of the workflow is a task.
+"""CWL definitions, simplified: each step of the workflow is a task.
 
-A step comes after the steps that its `in` takes from. A step that scatters over an input of the
-workflow is one task for each element that the run gives; over anything else it is one task. What a
-step runs is another file, an id in the same `$graph`, or written in the step itself; of it count
-`ResourceRequirement` (coresMin, ramMin), `cwltool:CUDARequirement` and `DockerRequirement`, be they
-requirements or hints. A step that runs a workflow is one task.
+A step follows the steps that its `in` refers to. A step that scatters over an input of the workflow
+is one task per element of that input; any other scatter is one task. The tool of a step is another
+file, an id in the same `$graph`, or inline; its `ResourceRequirement` (coresMin, ramMin),
+`cwltool:CUDARequirement` and `DockerRequirement` are read from requirements and hints. A step that
+runs a workflow is one task.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _Node = Mapping[str, Any]
 
 
 def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedCall]:
-    """The calls of a run; see the top of this module for the rule.
+    """Return the calls of a run, as the module describes.
 
     Raises:
-        DefinitionError: the main file is no workflow, or a step cannot be found or ordered.
+        DefinitionError: the main file has no workflow, or a tool is missing, or steps are cyclic.
     """
     document = _parse(definition, definition.main)
     steps = dict(_entries(_main(document).get("steps")))
@@ -42,7 +42,7 @@ def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedC
             if name not in positions and _sources(step, steps) <= positions.keys()
         ]
         if not ready:
-            raise DefinitionError("The steps of the workflow need each other in a circle")
+            raise DefinitionError("The steps of the workflow have a circular dependency")
         for name in ready:
             after = sorted(
                 each for other in _sources(steps[name], steps) for each in positions[other]
@@ -58,7 +58,7 @@ def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedC
 
 
 def template(definition: Definition) -> dict[str, Any]:
-    """The inputs of the workflow."""
+    """Return the inputs of the workflow."""
     inputs = _entries(_main(_parse(definition, definition.main)).get("inputs"))
     return {name: _described(each) for name, each in inputs}
 
@@ -97,7 +97,7 @@ def _main(document: _Node) -> _Node:
 
 
 def _entries(nodes: Any) -> Iterator[tuple[str, Any]]:
-    """Steps, inputs and the like: a map by id, or a list of things with ids."""
+    """Yield the ids and nodes of a map by id, or of a list of nodes with ids."""
     if isinstance(nodes, Mapping):
         for name, node in nodes.items():
             yield str(name), node
@@ -110,7 +110,7 @@ def _bare(name: str) -> str:
 
 
 def _sources(step: _Node, steps: _Node) -> set[str]:
-    """The steps that a step takes something from."""
+    """Return the steps that a step depends on."""
     found = set()
     for _, node in _entries(step.get("in")):
         source = node.get("source") if isinstance(node, Mapping) else node
@@ -133,7 +133,7 @@ def _names(name: str, step: _Node, parameters: _Node) -> list[str]:
     elements = parameters.get(_bare(str(source)).rpartition("/")[2])
     if not isinstance(elements, list):
         return [name]
-    # The first has no number, as the engine numbers calls of the same name.
+    # As in the engine, the first of the calls with one name has no number.
     return [f"{name}_{number}" if number > 1 else name for number in range(1, len(elements) + 1)]
 
 
@@ -142,7 +142,7 @@ def _tool(definition: Definition, document: _Node, step: _Node) -> _Node:
     if isinstance(run, Mapping):
         return run
     if not isinstance(run, str):
-        raise DefinitionError("A step of the workflow does not say what it runs")
+        raise DefinitionError("A step of the workflow has no run")
     path, _, name = run.partition("#")
     if path:
         return _parse(definition, str(PurePosixPath(definition.main).parent / path))
@@ -170,8 +170,8 @@ def _call(
 
 
 def _requirement(tool: _Node, name: str) -> _Node:
-    for place in ("requirements", "hints"):
-        nodes = tool.get(place)
+    for section in ("requirements", "hints"):
+        nodes = tool.get(section)
         if isinstance(nodes, list):
             nodes = {each.get("class"): each for each in nodes}
         found = nodes.get(name) if isinstance(nodes, Mapping) else None
@@ -181,4 +181,4 @@ def _requirement(tool: _Node, name: str) -> _Node:
 
 
 def _number(value: Any, default: float) -> float:
-    return float(value) if isinstance(value, (int, float)) else default  # else it is an expression
+    return float(value) if isinstance(value, (int, float)) else default  # a string is an expression

@@ -1,7 +1,6 @@
-"""The definition of a workflow: the zip that its creator sent, opened.
+"""The definition of a workflow: the files of its zip, and the calls that a run of it makes.
 
-A workflow is in a language, which the ending of its main file tells: `.wdl`, `.nf` or `.cwl`. What
-the languages have in common is here: the files, and the calls that a run of them makes.
+The language follows from the suffix of the main file: `.wdl`, `.nf` or `.cwl`.
 """
 
 from __future__ import annotations
@@ -10,18 +9,31 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib import import_module
 from io import BytesIO
 from pathlib import PurePosixPath
+from typing import Any, Protocol, cast
 
 __all__ = ["Definition", "DefinitionError", "PlannedCall", "open_definition"]
 
-_ENDINGS = {".wdl": "WDL", ".nf": "NEXTFLOW", ".cwl": "CWL"}
+_ENGINES = {".wdl": "WDL", ".nf": "NEXTFLOW", ".cwl": "CWL"}
 _MAX_BYTES = 64 * 2**20
-"""A zip that unpacks to more is refused: it comes from outside, and is read into memory."""
+"""The maximum unpacked size; zips come from clients and are read into memory."""
+
+
+_MODULES = {"CWL": "cwl", "NEXTFLOW": "nextflow", "WDL": "wdl", "WDL_LENIENT": "wdl"}
+
+
+class _Language(Protocol):
+    """The module of a workflow language."""
+
+    def plan(self, definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedCall]: ...
+
+    def template(self, definition: Definition) -> dict[str, Any]: ...
 
 
 class DefinitionError(Exception):
-    """The definition is none that can run; the message says why."""
+    """The definition cannot be run; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +43,43 @@ class Definition:
     engine: str
     """`WDL`, `WDL_LENIENT`, `NEXTFLOW` or `CWL`."""
     main: str
-    """The path of the file that the run starts with."""
+    """The path of the main file."""
     files: Mapping[str, str]
-    """Path to text; files that are no text are left out."""
+    """Path to text; binary files are omitted."""
 
     @property
     def text(self) -> str:
-        """The main file."""
+        """The text of the main file."""
         return self.files[self.main]
+
+    def plan_calls(self, parameters: Mapping[str, Any]) -> list[PlannedCall]:
+        """Return the calls that a run makes, each after those that it depends on.
+
+        Args:
+            parameters: of the run.
+
+        Raises:
+            DefinitionError: the definition or the parameters do not allow a run.
+        """
+        return self._language().plan(self, parameters)
+
+    def parameter_template(self) -> dict[str, Any]:
+        """Return the parameter template that follows from the definition.
+
+        Raises:
+            DefinitionError: the definition cannot be read.
+        """
+        return self._language().template(self)
+
+    def _language(self) -> _Language:
+        # The modules load WDL and YAML libraries, which most starts of the emulator do not need.
+        module = _MODULES[self.engine]
+        return cast(_Language, import_module(f"taskgate_emulator.workflows.{module}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCall:
-    """A call of a task that a run will make."""
+    """A call of a task in the plan of a run."""
 
     name: str
     cpus: int = 1
@@ -52,14 +88,14 @@ class PlannedCall:
     gpus: int = 0
     image: str | None = None
     after: Sequence[int] = ()
-    """The positions, in the run's plan, of the calls that must be COMPLETED before."""
+    """The positions, in the plan, of the calls that must be COMPLETED first."""
     content: str = ""
-    """What decides the result: the task's source and its inputs. A run cache goes by it."""
+    """The task's source and inputs, which determine its result."""
 
     def digest(self) -> str:
-        """Names the result of the call in a run cache."""
-        told = (self.name, self.cpus, self.memory, self.gpus, self.image, self.content)
-        return sha256(repr(told).encode()).hexdigest()[:32]
+        """Return the key of the call's result in a run cache."""
+        parts = (self.name, self.cpus, self.memory, self.gpus, self.image, self.content)
+        return sha256(repr(parts).encode()).hexdigest()[:32]
 
 
 def open_definition(content: bytes, engine: str | None, main: str | None) -> Definition:
@@ -67,20 +103,20 @@ def open_definition(content: bytes, engine: str | None, main: str | None) -> Def
 
     Args:
         content: the zip.
-        engine: the language, if its creator says it.
-        main: the path of the main file, if its creator says it.
+        engine: the language, if known.
+        main: the path of the main file, if known.
 
     Raises:
-        DefinitionError: it is no zip, or which file is the main one cannot be told.
+        DefinitionError: it is not a zip, or the main file or language is ambiguous.
     """
     files = _files(content)
     path = main or _find_main(files, engine)
     if path not in files:
         raise DefinitionError(f"The definition has no file {path}")
-    found = engine or _ENDINGS.get(PurePosixPath(path).suffix)
-    if found is None:
-        raise DefinitionError(f"The language of {path} is not known; say which engine it is for")
-    return Definition(engine=found, main=path, files=files)
+    language = engine or _ENGINES.get(PurePosixPath(path).suffix)
+    if language is None:
+        raise DefinitionError(f"The language of {path} is unknown; set engine")
+    return Definition(engine=language, main=path, files=files)
 
 
 def _files(content: bytes) -> dict[str, str]:
@@ -97,16 +133,16 @@ def _files(content: bytes) -> dict[str, str]:
         try:
             texts[path] = data.decode()
         except UnicodeDecodeError:
-            continue  # a picture in the README, say
+            continue  # a binary file, such as an image
     return texts
 
 
 def _find_main(files: Mapping[str, str], engine: str | None) -> str:
-    """The file that is called main, or the only one of a language."""
-    wanted = {ending for ending, word in _ENDINGS.items() if engine is None or word in engine}
-    fitting = [path for path in files if PurePosixPath(path).suffix in wanted]
-    named = [path for path in fitting if PurePosixPath(path).stem == "main"]
-    for candidates in (named, fitting):
+    """Return the only file named main, or the only file of a language."""
+    suffixes = {suffix for suffix, name in _ENGINES.items() if engine is None or name in engine}
+    matching = [path for path in files if PurePosixPath(path).suffix in suffixes]
+    named = [path for path in matching if PurePosixPath(path).stem == "main"]
+    for candidates in (named, matching):
         if len(candidates) == 1:
             return candidates[0]
-    raise DefinitionError("The definition does not tell its main file; give its path as main")
+    raise DefinitionError("The main file of the definition is ambiguous; give its path as main")

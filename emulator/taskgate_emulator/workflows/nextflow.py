@@ -1,9 +1,9 @@
-"""Nextflow definitions, by a simple rule: each process is one task, one after the other.
+"""Nextflow definitions, simplified: each process is one task, in sequence.
 
-Nextflow is Groovy, and what a script does is known only when it runs. So the rule is: the processes
-of the main file in their order, then those of the other `.nf` files in the order of their paths.
-Each is called once, after the one before it. The directives `cpus`, `memory`, `accelerator` and
-`container` count where their value is written out.
+Nextflow is Groovy, so only running a script shows what it does. The order is: the processes of the
+main file, then those of the other `.nf` files by path. Each is called once, after the previous one.
+The directives `cpus`, `memory`, `accelerator` and `container` are read if their values are
+literals.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _PARAMETER = re.compile(r"^\s*params\.(?P<name>\w+)\s*=", re.MULTILINE)
 
 
 def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedCall]:
-    """The calls of a run; see the top of this module for the rule.
+    """Return the calls of a run, as the module describes.
 
     Raises:
         DefinitionError: there is no process.
     """
-    told = json.dumps(parameters, sort_keys=True, default=str)
+    inputs = json.dumps(parameters, sort_keys=True, default=str)
     calls: list[PlannedCall] = []
     for name, body in _processes(definition):
         after = (len(calls) - 1,) if calls else ()
@@ -43,14 +43,14 @@ def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedC
                 gpus=int(_directive(body, "accelerator", r"(\d+)") or 0),
                 image=_directive(body, "container", r"['\"]([^'\"$]+)['\"]"),
                 after=after,
-                content=body + told,
+                content=body + inputs,
             )
         )
     return calls
 
 
 def template(definition: Definition) -> dict[str, Any]:
-    """The parameters that the main file sets, which may therefore be left out."""
+    """Return the parameters that the main file sets; all are optional."""
     names = _PARAMETER.findall(_COMMENT.sub("", definition.text))
     return {name: {"optional": True} for name in names}
 
@@ -65,7 +65,7 @@ def _processes(definition: Definition) -> list[tuple[str, str]]:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
-    """The names and bodies of the processes of a file; a body ends with its brace."""
+    """Yield the names and bodies of the processes of a file."""
     bare = _COMMENT.sub("", text)
     for found in _PROCESS.finditer(bare):
         depth, end = 1, found.end()
@@ -76,7 +76,7 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _directive(body: str, name: str, value: str) -> str | None:
-    # Directives come before the script, which may hold the same words.
+    # Directives precede the script, which may contain the same words.
     script = _SCRIPT.search(body)
     head = body[: script.start()] if script else body
     found = re.search(rf"^\s*{name}\s*[ (=]\s*{value}", head, re.MULTILINE)

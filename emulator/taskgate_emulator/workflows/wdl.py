@@ -1,9 +1,9 @@
-"""WDL definitions, read by miniwdl, the library made for it.
+"""WDL definitions, read by miniwdl.
 
-The workflow is walked as its engine would walk it. What can be known without running a task is
-known: declarations, array lengths, conditions, the resources of a task. A scatter has a call for
-each element of its array; where the array comes out of a task, one. A condition that depends on a
-task holds.
+The workflow is evaluated as its engine would, as far as possible without running tasks:
+declarations, array lengths, conditions and resources of tasks. A scatter has one call per element
+of its array, or one call if a task returns the array. A condition that depends on a task is assumed
+to be true.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _BAD_DOCUMENT = (
     Error.ImportError,
 )
 _UNKNOWN = (Error.RuntimeError, NotImplementedError, OSError, KeyError, AttributeError)
-"""What evaluation raises when it needs a file, or what a task will give."""
+"""Raised by evaluation when it needs a file or the output of a task."""
 _GIBIBYTE = 2**30
 
 
 def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedCall]:
-    """The calls of a run.
+    """Return the calls of a run.
 
     Raises:
-        DefinitionError: the definition is no WDL with a workflow, or the parameters are not its
+        DefinitionError: the definition has no valid WDL workflow, or the parameters do not fit its
             inputs.
     """
     document = _load(definition)
@@ -56,7 +56,7 @@ def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedC
 
 
 def template(definition: Definition) -> dict[str, Any]:
-    """The inputs of the workflow itself; those of its calls may be given, and are not named."""
+    """Return the inputs of the workflow itself, without those of its calls."""
     workflow = _workflow(_load(definition))
     required = {binding.name for binding in workflow.required_inputs}
     return {
@@ -89,7 +89,7 @@ def _load(definition: Definition) -> Tree.Document:
 
 
 def _finished(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """What a coroutine gives that never waits: its files are in memory, and a loop runs already."""
+    """Return the result of a coroutine that never waits, within a running event loop."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
@@ -101,28 +101,28 @@ def _finished(coroutine: Coroutine[Any, Any, _T]) -> _T:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What is known at a place of a workflow."""
+    """The known values and dependencies at a point of a workflow."""
 
     values: _Values = field(default_factory=Env.Bindings)
     after: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """Node to the calls that it waits for."""
     base: frozenset[int] = frozenset()
-    """The calls that everything here waits for."""
+    """The calls that everything in the scope waits for."""
     suffix: str = ""
-    """What the names of calls in a scatter end with."""
+    """The suffix of the names of calls in a scatter."""
 
     def waits(self, node: Tree.WorkflowNode) -> frozenset[int]:
-        """The calls that a node waits for."""
+        """Return the calls that a node waits for."""
         known = (self.after.get(each, frozenset()) for each in node.workflow_node_dependencies)
         return self.base.union(*known)
 
     def within(self, section: Tree.WorkflowNode) -> _Scope:
-        """The scope inside of a section: all in it waits for what the section waits for."""
+        """Return the scope inside a section, which waits for whatever the section waits for."""
         return replace(self, base=self.waits(section))
 
 
 class _Walk:
-    """Goes through a workflow and gathers its calls.
+    """Collects the calls of a workflow.
 
     Args:
         library: WDL's functions.
@@ -134,16 +134,16 @@ class _Walk:
         self._scatters = 0
 
     def workflow(self, workflow: Tree.Workflow, inputs: _Values, scope: _Scope) -> None:
-        """Walk a workflow, or one that another one calls."""
+        """Collect the calls of a workflow or sub-workflow."""
         nodes: list[Tree.WorkflowNode] = [*(workflow.inputs or ()), *workflow.body]
         self._body(nodes, replace(scope, values=inputs, after={}))
 
     def _body(self, nodes: Iterable[Tree.WorkflowNode], scope: _Scope) -> _Scope:
-        """Walk nodes, each after those that it depends on; returns what is known after them."""
+        """Visit nodes after their dependencies; return the resulting scope."""
         waiting = list(nodes)
         while waiting:
             missing = frozenset().union(*(_given(node) for node in waiting))
-            # Some node is always ready: miniwdl has refused what needs itself.
+            # Some node is always ready: miniwdl rejects circular dependencies.
             node = next(each for each in waiting if not (_needed(each) - _given(each)) & missing)
             scope = self._node(node, scope)
             waiting.remove(node)
@@ -216,8 +216,8 @@ class _Walk:
                 value = self._value(decl.expr, values)
                 if value is not None:
                     values = values.bind(decl.name, value)
-        told = {binding.name: f"{binding.value}" for binding in values}
-        unknown = {each: f"{expr}" for each, expr in node.inputs.items() if each not in told}
+        known = {binding.name: f"{binding.value}" for binding in values}
+        unknown = {each: f"{expr}" for each, expr in node.inputs.items() if each not in known}
         upstream = [self.calls[position].digest() for position in sorted(waits)]
         return PlannedCall(
             name=name,
@@ -226,11 +226,11 @@ class _Walk:
             gpus=self._gpus(task, values),
             image=self._image(task, values),
             after=tuple(sorted(waits)),
-            content=repr((task.digest, sorted(told.items()), sorted(unknown.items()), upstream)),
+            content=repr((task.digest, sorted(known.items()), sorted(unknown.items()), upstream)),
         )
 
     def _runtime(self, task: Tree.Task, values: _Values, *names: str) -> Value.Base | None:
-        """An entry of the task's runtime section, the first that is there."""
+        """Return the first existing entry of the task's runtime section."""
         for name in names:
             if name in task.runtime:
                 return self._value(task.runtime[name], values)
@@ -248,7 +248,7 @@ class _Walk:
         if isinstance(found, Value.Int):
             return float(found.value)
         try:
-            # miniwdl's own reading of "8 GB" and the like.
+            # Accepts "8 GB" and the like.
             return parse_byte_size(found.value) if found is not None else None
         except (TypeError, ValueError, Error.RuntimeError):
             return None
@@ -264,7 +264,7 @@ class _Walk:
         return found.value if isinstance(found, Value.String) else None
 
     def _value(self, expr: Expr.Base, values: _Values) -> Value.Base | None:
-        """What an expression is, or None when only a task could tell."""
+        """Return the value of an expression, or None if it depends on a task."""
         try:
             return expr.eval(values, self._library)
         except _UNKNOWN:
@@ -272,7 +272,7 @@ class _Walk:
 
 
 def _given(node: Tree.WorkflowNode) -> frozenset[str]:
-    """The ids that a node, or anything in it, goes by."""
+    """Return the ids of a node and everything in it."""
     if not isinstance(node, Tree.WorkflowSection):
         return frozenset({node.workflow_node_id})
     gathers = {gather.workflow_node_id for gather in node.gathers.values()}
@@ -280,7 +280,7 @@ def _given(node: Tree.WorkflowNode) -> frozenset[str]:
 
 
 def _needed(node: Tree.WorkflowNode) -> frozenset[str]:
-    """The ids that a node, or anything in it, depends on."""
+    """Return the ids that a node and everything in it depend on."""
     needed = frozenset(node.workflow_node_dependencies)
     if isinstance(node, Tree.WorkflowSection):
         needed = needed.union(*(_needed(each) for each in node.body))
@@ -288,7 +288,7 @@ def _needed(node: Tree.WorkflowNode) -> frozenset[str]:
 
 
 def _gathered(section: Tree.WorkflowSection, outer: _Scope, ends: list[_Scope]) -> _Scope:
-    """The scope after a section: its outputs wait for the calls of all its rounds."""
+    """Return the scope after a section, whose outputs wait for the calls of all its iterations."""
     after = dict(outer.after)
     for node_id, gather in section.gathers.items():
         known = (end.after.get(node_id, frozenset()) for end in ends)
@@ -297,7 +297,7 @@ def _gathered(section: Tree.WorkflowSection, outer: _Scope, ends: list[_Scope]) 
 
 
 def _under(values: _Values, name: str) -> _Values:
-    """The inputs that the run gives to a call, `workflow.call.input`."""
+    """Return the inputs that the run sets for a call, `workflow.call.input`."""
     found: _Values = Env.Bindings()
     for binding in values:
         prefix, dot, rest = binding.name.partition(".")

@@ -1,7 +1,7 @@
-"""RPCs as actions of the policy: `deadline/GetJob`, in the group `read`.
+"""The actions of the policy, one for each RPC: `deadline/GetJob`, in the group `read`.
 
-Which group an RPC belongs to follows from AWS's model and from names, never from a list of RPCs.
-What cannot be told is a write.
+The group of an RPC follows from AWS's model and from its name, not from a list of RPCs. An RPC that
+matches no rule is a write.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from taskgate_server.services.spec import ServiceSpec
 Group = Literal["read", "write", "delete", "credentials", "target"]
 
 TASKS: Final = "tasks"
-"""The service word of the unified RPCs."""
+"""The service part of the unified RPCs' actions."""
 
 UNIFIED_READS = ("Get", "BatchGet", "List", "Summarize", "Watch", "Wait", "Stream")
-"""What the names of TaskService's reads begin with."""
+"""Prefixes of the names of TaskService's reads."""
 
 SPECS = {spec.grpc_service_full_name: spec for spec in SERVICES}
 
 SECRET = "secretAccessKey"  # noqa: S105  # the name of a member
-"""A member of what hands out AWS credentials."""
+"""A member of AWS credentials in a response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a caller wants to do."""
+    """An action of the policy."""
 
     name: str
     group: Group
 
     @property
     def must_be_named(self) -> bool:
-        """Whether a policy for all actions is not enough."""
+        """Whether a policy for all actions does not include this one."""
         return self.group in ("delete", "credentials", "target")
 
 
 USE_TARGET: Final = Action("targets/Use", "target")
-"""To have calls go to another AWS account or region than the default one."""
+"""The use of another AWS account or region than the default one."""
 
 
-@cache  # it looks through AWS's model
+@cache  # it searches the response shape in AWS's model
 def action_of(method: str) -> Action:
-    """The action of an RPC.
+    """Return the action of an RPC.
 
     Args:
         method: its full name, such as `taskgate.v1.TaskService/GetTask`.
@@ -63,7 +63,7 @@ def action_of(method: str) -> Action:
 
 @cache
 def is_read(method: str) -> bool:
-    """Return whether an RPC is in the group `read`, by its name alone: AWS's model is not loaded.
+    """Return whether an RPC is in the group `read`, without loading AWS's model.
 
     Args:
         method: its full name, such as `taskgate.v1.TaskService/GetTask`.
@@ -83,13 +83,13 @@ def _aws_group(spec: ServiceSpec, name: str) -> Group:
     return "read" if name.startswith(spec.shared_reads) else "write"
 
 
-def _has_secret(shape: model.Shape | None, seen: frozenset[str] = frozenset()) -> bool:
-    """Whether there are AWS credentials anywhere in an answer of this shape."""
-    if shape is None or shape.name in seen:
+def _has_secret(shape: model.Shape | None, above: frozenset[str] = frozenset()) -> bool:
+    """Return whether there are AWS credentials anywhere in a response of this shape."""
+    if shape is None or shape.name in above:
         return False
-    seen |= {shape.name}
+    above |= {shape.name}
     if isinstance(shape, model.StructureShape):
-        return SECRET in shape.members or any(_has_secret(m, seen) for m in shape.members.values())
+        return SECRET in shape.members or any(_has_secret(m, above) for m in shape.members.values())
     if isinstance(shape, model.ListShape):
-        return _has_secret(shape.member, seen)
-    return isinstance(shape, model.MapShape) and _has_secret(shape.value, seen)
+        return _has_secret(shape.member, above)
+    return isinstance(shape, model.MapShape) and _has_secret(shape.value, above)

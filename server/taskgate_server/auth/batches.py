@@ -1,7 +1,7 @@
-"""Unified RPCs with many tasks in a request: each item is allowed or refused for itself.
+"""Unified RPCs with many tasks in a request: each item is authorized separately.
 
-The behaviour gets a request without the refused items; its results and their errors come back
-together in the caller's order.
+The behaviour receives a request without the refused items. The response has its results and the
+errors of the refused items, in the order of the request.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from taskgate_server import errors
-from taskgate_server.auth.resources import task_path
-from taskgate_server.calls import CallContext, ResourcePath, Rpc
+from taskgate_server.calls import CallContext, Rpc
 from taskgate_server.status import to_status
 
 RESULTS: Final = "results"
@@ -21,12 +19,9 @@ RESULTS: Final = "results"
 
 ITEM_FIELDS: Final = ("names", "updates")
 
-MAX_ITEMS: Final = 1000
-"""As many as these RPCs take. A decision takes some 0.1 ms."""
-
 
 def find_items(rpc: Rpc) -> str | None:
-    """Return the field that has the items of a request; None for an RPC without items."""
+    """Return the field with the items of a request; None for an RPC without items."""
     fields = rpc.request_class.DESCRIPTOR.fields_by_name
     results = rpc.response_class.DESCRIPTOR.fields_by_name.get(RESULTS)
     if results is None or results.message_type is None:
@@ -34,20 +29,6 @@ def find_items(rpc: Rpc) -> str | None:
     if not {"name", "error"} <= set(results.message_type.fields_by_name):
         return None
     return next((field for field in ITEM_FIELDS if field in fields), None)
-
-
-def name_items(request: Message, field: str) -> list[ResourcePath | None]:
-    """Return the resource of each item; None for an item with a malformed name.
-
-    Raises:
-        errors.TaskgateError: INVALID_ARGUMENT for more than `MAX_ITEMS`, before any is looked at.
-    """
-    items = getattr(request, field)
-    if len(items) > MAX_ITEMS:
-        raise errors.invalid_request(
-            {field: f"has item count {len(items)}, must be 1 to {MAX_ITEMS}"}
-        )
-    return [_path(_name(item)) for item in items]
 
 
 def serve_allowed(rpc: Rpc) -> Rpc:
@@ -60,12 +41,12 @@ def serve_allowed(rpc: Rpc) -> Rpc:
         if not call.refused_items:
             return await rpc.behaviour(request, call)
         names = [_name(item) for item in getattr(request, field)]
-        allowed = iter(await _serve_rest(rpc, field, request, call))
+        served = iter(await _serve_rest(rpc, field, request, call))
         response = rpc.response_class()
         results: Any = getattr(response, RESULTS)
         for name, error in zip(names, call.refused_items, strict=True):
             if error is None:
-                results.append(next(allowed))
+                results.append(next(served))
             else:
                 results.add(name=name, error=to_status(error, call.call_id))
         return response
@@ -91,10 +72,3 @@ async def _serve_rest(rpc: Rpc, field: str, request: Message, call: CallContext)
 
 def _name(item: Any) -> str:
     return item if isinstance(item, str) else str(item.name)
-
-
-def _path(name: str) -> ResourcePath | None:
-    try:
-        return task_path(name, "name")
-    except errors.TaskgateError:
-        return None

@@ -1,4 +1,4 @@
-"""Runs a module in a child process: for work whose crash or hang must not be the server's."""
+"""Runs a module in a child process, so that its crash or hang does not affect the server."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class ChildError(Exception):
     """The child ended without a result.
 
     Args:
-        message: what happened, such as that it crashed.
-        status: its exit status, or the negative of the number of the signal that ended it; None if
-            it ran out of time.
+        message: what happened: `was killed after 5 s`.
+        status: its exit status, or the negative number of the signal that ended it; None after a
+            timeout.
     """
 
     def __init__(self, message: str, status: int | None) -> None:
@@ -21,7 +21,7 @@ class ChildError(Exception):
 
 
 def run_module(module: str, data: bytes, *, seconds: float) -> bytes:
-    """Run a module as `python -m` and return what it writes to its standard output. Blocks.
+    """Run a module as `python -m` and return its standard output. Blocks.
 
     Args:
         module: its full name.
@@ -29,11 +29,11 @@ def run_module(module: str, data: bytes, *, seconds: float) -> bytes:
         seconds: after which it is killed.
 
     Raises:
-        ChildError: it crashed, failed or ran out of time.
-        OSError: it cannot be started, for instance since there is no memory for another process.
+        ChildError: it crashed, failed or was killed.
+        OSError: it cannot be started, for instance for lack of memory.
     """
-    # -P: nothing is imported from the working directory. Errors of a child may quote its input:
-    # they are not read.
+    # -P: nothing is imported from the working directory. The standard error is discarded, since it
+    # may quote the input.
     command = [sys.executable, "-P", "-m", module]
     try:
         done = subprocess.run(  # noqa: S603  # our own module

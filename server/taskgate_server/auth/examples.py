@@ -1,4 +1,4 @@
-"""Decisions that a policy must make, told by examples in a YAML file.
+"""Decisions that a policy must make, as examples in a YAML file.
 
     - principal: User::alice
       groups: [render]
@@ -6,10 +6,9 @@
       resource: deadline/farms/farm-1/queues/queue-1/jobs/job-1/steps/step-1/tasks/task-1
       decision: allow
 
-A resource has the form of a task's name, as far as it goes, or is an ARN; `server` is Taskgate
-itself. `target`
-is the AWS account and region that the call is for, if not the default one; that it may be used at
-all is the action `targets/Use`, whose resource is the target's name.
+A resource is a prefix of a task's name, a similar path, an ARN, or `server` for Taskgate itself.
+`target` is the AWS account and region of the call, if not the default one. Its use is the action
+`targets/Use`, whose resource is the name of the target.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.reloading import FileFaultError
 
 SERVER = "server"
+
 Principal = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(PRINCIPALS)})::.+$")]
 
 
@@ -48,42 +48,42 @@ EXAMPLES = TypeAdapter(list[Example])
 
 
 def load_examples(file: File) -> list[Example]:
-    """The examples in a file.
+    """Return the examples in a file.
 
     Raises:
-        FileFaultError: there are none.
+        FileFaultError: the file cannot be used.
     """
     try:
         return EXAMPLES.validate_python(yaml.safe_load(file.read_text()))
     except OSError as error:
         raise FileFaultError(f"{file}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FileFaultError(f"{file}: is no YAML: {error}") from None
+        raise FileFaultError(f"{file}: is not YAML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise FileFaultError(f"{file}: {place}: {first['msg']}") from None
+        location = ".".join(str(part) for part in first["loc"])
+        raise FileFaultError(f"{file}: {location}: {first['msg']}") from None
 
 
-def failures(policy: Policy, examples: list[Example]) -> list[str]:
-    """A line for each example that the policy decides otherwise."""
-    return [
-        line for number, each in enumerate(examples, 1) if (line := _judge(policy, number, each))
-    ]
+def find_failures(policy: Policy, examples: list[Example]) -> list[str]:
+    """Return a line for each example that the policy decides otherwise."""
+    checked = ((number, _check(policy, each)) for number, each in enumerate(examples, 1))
+    return [f"example {number}: {failure}" for number, failure in checked if failure]
 
 
-def _judge(policy: Policy, number: int, example: Example) -> str:
+def _check(policy: Policy, example: Example) -> str:
+    """Return what is wrong with an example; empty if the policy decides as it says."""
     action = find_action(example.action)
     if action is None:
-        return f"example {number}: there is no action {example.action}"
+        return f"there is no action {example.action}"
     kind, _, key = example.principal.partition("::")
     path = _path(action, example.resource)
     caller = Caller(kind, key, example.groups)
-    decided = "allow" if policy.allows(caller, action, path, example.target) else "deny"
-    if decided == example.decision:
+    decision = "allow" if policy.allows(caller, action, path, example.target) else "deny"
+    if decision == example.decision:
         return ""
-    asked = f"{example.principal} {example.action} {example.resource}"
-    return f"example {number}: {asked}: the policy says {decided}, not {example.decision}"
+    call = f"{example.principal} {example.action} {example.resource}"
+    return f"{call}: the policy says {decision}, not {example.decision}"
 
 
 def _path(action: Action, resource: str) -> Path:

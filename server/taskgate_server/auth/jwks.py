@@ -1,6 +1,6 @@
-"""The public keys that tokens are verified with: a JSON Web Key Set (RFC 7517).
+"""The public keys that verify tokens: a JSON Web Key Set (RFC 7517).
 
-FileKeys      out of a file, which is reloaded when it changes
+FileKeys      from a file, which is reloaded when it changes
 FetchedKeys   from an address, fetched regularly and when a token names an unknown key
 """
 
@@ -27,11 +27,11 @@ NAME: Final = "jwt_keys"
 CHILD: Final = "taskgate_server.auth.jwks_child"
 
 REFRESH_SECONDS: Final = 300.0
-"""Interval between two fetches. A key that is withdrawn is trusted for this time."""
+"""Interval between two fetches. A withdrawn key remains trusted for this time."""
 
 RETRY_SECONDS: Final = 10.0
-"""Interval between two fetches after a failure, and the least time before one for an unknown key:
-tokens with made-up keys must not make this server flood the issuer."""
+"""Interval between two fetches after a failure, and the minimum before a fetch for an unknown key:
+tokens with invented keys must not make this server flood the issuer."""
 
 FETCH_SECONDS: Final = 5.0
 """Limit for a whole fetch, from the start of the child process to the last byte."""
@@ -43,40 +43,40 @@ NO_KEYS: Final[Keys] = {}
 
 
 class KeysError(Exception):
-    """There are no keys to verify a token with."""
+    """There are no keys yet to verify a token with."""
 
 
 class FetchError(Exception):
-    """A key set cannot be fetched; the text has nothing from it."""
+    """A key set cannot be fetched; the text quotes nothing from the response."""
 
 
 class KeySource(Protocol):
-    """Where the keys are."""
+    """Finds keys by id."""
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
-        """Return the key with that id; None if the issuer has none.
+        """Return the key with that id; None if the issuer has no such key.
 
         Raises:
-            KeysError: there have never been any keys.
+            KeysError: no keys have been loaded yet.
         """
 
 
 def read_keys(data: bytes) -> Keys:
-    """Return the public keys of a set by key id; a set of one key has it under None, too.
+    """Return the public keys of a set by key id; a single key is also there under None.
 
-    Keys that this server cannot use are skipped, as RFC 7517 section 5 recommends: other types and
-    malformed ones, and keys for another purpose than to verify signatures.
+    Keys that this server cannot use are skipped, as RFC 7517 section 5 recommends: unknown types,
+    malformed keys, and keys for another purpose than to verify signatures.
 
     Raises:
-        RejectedError: it is no key set, or has no key that can be used.
+        RejectedError: the data is no key set, or has no key that can be used.
     """
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
-        raise RejectedError("is no JSON Web Key Set: it is not JSON") from None
+        raise RejectedError("is not a JSON Web Key Set: it is not JSON") from None
     entries = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(entries, list):
-        raise RejectedError("is no JSON Web Key Set: it has no list `keys`")
+        raise RejectedError("is not a JSON Web Key Set: it has no list `keys`")
     if len(entries) > MAX_KEYS:
         raise RejectedError(f"has more than {MAX_KEYS} keys")
     usable = [key for entry in entries if (key := _usable_key(entry)) is not None]
@@ -101,21 +101,21 @@ def _usable_key(entry: Any) -> jwt.PyJWK | None:
         raise
     except BaseException:  # noqa: BLE001  # pyo3's PanicException is no Exception
         return None
-    # A symmetric key in a public set would let everyone sign.
+    # A symmetric key in a public set would let anyone sign tokens.
     return None if key.key_type == "oct" else key
 
 
 def fetch(address: str, token_file: Path | None = None, ca_file: Path | None = None) -> bytes:
-    """Return what is at an address, by GET. Blocks for up to `FETCH_SECONDS`.
+    """Return the response to a GET request. Blocks for up to `FETCH_SECONDS`.
 
     Args:
-        address: `https://`, or `http://` of this machine.
-        token_file: has a token, which is sent as bearer to this address but not after a redirect.
-        ca_file: authorities in PEM, instead of those of the system.
+        address: `https://`, or `http://` on this machine.
+        token_file: has a bearer token, which is sent to this address but not after a redirect.
+        ca_file: certificate authorities in PEM, instead of those of the system.
 
     Raises:
-        FetchError: it cannot be fetched.
-        OSError: the process that fetches cannot be started.
+        FetchError: there is no valid response.
+        OSError: the child process cannot be started.
     """
     request = {
         "address": address,
@@ -133,29 +133,33 @@ def fetch(address: str, token_file: Path | None = None, ca_file: Path | None = N
     return base64.b64decode(outcome["data"])
 
 
-class FileKeys:
-    """Keys out of a file.
+class FileKeys(ReloadingFile[Keys]):
+    """Keys from a file.
 
     Args:
-        file: parsed by `read_keys`.
+        path: of the file.
+
+    Raises:
+        reloading.FileFaultError: the file cannot be used.
     """
 
-    def __init__(self, file: ReloadingFile[Keys]) -> None:
-        self._file = file
+    def __init__(self, path: Path) -> None:
+        super().__init__(NAME, [path], lambda contents: read_keys(contents[0]))
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
         """See `KeySource`."""
-        return self._file.value.get(key_id)
+        return self.value.get(key_id)
 
 
 class FetchedKeys:
     """Keys from an address; a `reloading.Reloading`.
 
-    A caller whose key is known never waits. There is one fetch at a time, for all who wait.
+    A caller whose key is known never waits. There is one fetch at a time, which all callers with
+    unknown keys share.
 
     Args:
         address: for the log, and for `load`.
-        load: returns the key set from there; may block. Any exception is a failure.
+        load: returns the key set at an address; may block. Any exception is a failure.
         clock: monotonic seconds.
     """
 
@@ -181,13 +185,13 @@ class FetchedKeys:
 
     @property
     def is_current(self) -> bool:
-        """Whether the latest fetch has succeeded, not long ago."""
+        """Whether the latest fetch was recent and succeeded."""
         is_recent = self.active_seconds <= REFRESH_SECONDS + 2 * RETRY_SECONDS
         return bool(self._keys) and not self._fault and is_recent
 
     @property
     def active_seconds(self) -> float:
-        """The time since the latest fetch that succeeded, or since the start without any."""
+        """The time since the latest successful fetch, or since the start if there was none."""
         return self._clock() - self._loaded_at
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
@@ -204,8 +208,8 @@ class FetchedKeys:
     async def refresh(self) -> None:
         """Fetch the keys, or wait for the fetch that is in progress. Never raises."""
         if self._fetching is None:
-            self._fetching = asyncio.ensure_future(self._renew())
-        # The cancellation of one who waits must not cancel the fetch of the others.
+            self._fetching = asyncio.ensure_future(self._fetch())
+        # The cancellation of one call must not cancel the fetch that others wait for.
         await asyncio.wait({self._fetching})
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -218,7 +222,7 @@ class FetchedKeys:
             if self._fetching is not None:
                 self._fetching.cancel()
 
-    async def _renew(self) -> None:
+    async def _fetch(self) -> None:
         self._tried_at = self._clock()
         loop = asyncio.get_running_loop()
         try:
@@ -226,7 +230,7 @@ class FetchedKeys:
         finally:
             self._fetching = None
         if fault:
-            # Old keys are better than none: callers get in while the issuer is down.
+            # The previous keys stay active: callers are authenticated while the issuer is down.
             self.rejected += 1
             if fault != self._fault:
                 LOG.error("keys cannot be fetched", extra={"place": self._address, "fault": fault})
@@ -239,7 +243,7 @@ class FetchedKeys:
         self._data, self._keys = data, keys
 
     def _attempt(self) -> tuple[bytes, Keys, str]:
-        """Return the key set, its keys and why there are none. Runs in a thread."""
+        """Return the key set, its keys, and the fault if there are none. Runs in a thread."""
         try:
             data = self._load(self._address)
             return data, read_keys(data), ""

@@ -1,10 +1,10 @@
-"""Fetches a key set: runs as a process of its own, which is killed when the time is over.
+"""Fetches a key set in a child process, which is killed after a timeout.
 
-A timeout of a socket starts again with every byte, and name resolution has none: a server that
-sends a byte now and then would hold a thread for as long as it likes.
+A socket's timeout restarts with every byte, and name resolution has none: a server that sends a
+byte now and then could occupy a thread without limit.
 
-Reads `{"address": str, "token_file": str, "ca_file": str}` from its standard input, where files may
-be empty, and writes `{"data": base64}` or `{"fault": str}` to its standard output.
+Reads `{"address": str, "token_file": str, "ca_file": str}` from its standard input, where the files
+may be empty, and writes `{"data": base64}` or `{"fault": str}` to its standard output.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ SOCKET_SECONDS: Final = 5.0
 HINTS: Final[Mapping[int, str]] = dict.fromkeys(
     (401, 403), ": it may need a token, see jwt_keys_token_file"
 )
-"""What to do, by HTTP status."""
+"""The remedy, by HTTP status."""
 
 
 class _FaultError(Exception):
-    """There is no key set at the address; the text says why."""
+    """The key set cannot be fetched; the text says why."""
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects that keep the transport protected.
 
-    urllib's own handler also follows a redirect from https to http, where the network
-    could replace the keys.
+    urllib's own handler also follows a redirect from https to http, where an attacker on the
+    network could replace the keys.
     """
 
     def redirect_request(
@@ -52,37 +52,43 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        """Return the next request, unless it would leave TLS."""
+        """Return the next request.
+
+        Raises:
+            _FaultError: it would leave TLS.
+        """
         new = urlsplit(newurl)
         stays_here = req.type == "http" and new.scheme == "http" and is_loopback(new.hostname or "")
         if new.scheme != "https" and not stays_here:
-            raise _FaultError("it redirects to an address without TLS")
+            raise _FaultError("the address redirects to one without TLS")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def main() -> None:
-    """Fetch what the standard input names."""
+    """Fetch the key set that the standard input names."""
     outcome: dict[str, str]
     try:
         outcome = {"data": base64.b64encode(_fetch(**json.load(sys.stdin))).decode()}
     except _FaultError as fault:
         outcome = {"fault": str(fault)}
     except urllib.error.HTTPError as error:
-        outcome = {"fault": f"it responds with HTTP status {error.code}{HINTS.get(error.code, '')}"}
+        outcome = {
+            "fault": f"the address returns HTTP status {error.code}{HINTS.get(error.code, '')}"
+        }
     except urllib.error.URLError as error:
-        outcome = {"fault": f"it cannot be reached ({type(error.reason).__name__})"}
-    except Exception as error:  # noqa: BLE001  # the type says enough for the log
-        outcome = {"fault": f"it cannot be read ({type(error).__name__})"}
+        outcome = {"fault": f"the address cannot be reached ({type(error.reason).__name__})"}
+    except Exception as error:  # noqa: BLE001  # only the type goes to the log
+        outcome = {"fault": f"the response cannot be read ({type(error).__name__})"}
     json.dump(outcome, sys.stdout)
 
 
 def _fetch(address: str, token_file: str, ca_file: str) -> bytes:
-    # The address is the administrator's, https or this machine's: see `transport.faults`.
+    # The operator configured the address, https or on this machine: see `tls.find_faults`.
     request = urllib.request.Request(address)  # noqa: S310  # see above
     if token_file:
-        # Unredirected: another address must not get the token.
+        # Unredirected: the token must not be sent to another address.
         request.add_unredirected_header("Authorization", f"Bearer {_read_token(token_file)}")
-    # What goes to this machine in plaintext must not go to a proxy.
+    # Plaintext requests to this machine must not go through a proxy.
     proxies = {scheme: url for scheme, url in getproxies().items() if scheme != "http"}
     opener = build_opener(
         _SafeRedirects, ProxyHandler(proxies), HTTPSHandler(context=_tls(ca_file))
@@ -90,7 +96,7 @@ def _fetch(address: str, token_file: str, ca_file: str) -> bytes:
     with opener.open(request, timeout=SOCKET_SECONDS) as response:
         data = bytes(response.read(MAX_BYTES + 1))
     if len(data) > MAX_BYTES:
-        raise _FaultError(f"it has more than {MAX_BYTES} bytes")
+        raise _FaultError(f"the response has more than {MAX_BYTES} bytes")
     return data
 
 
@@ -100,9 +106,9 @@ def _read_token(file: str) -> str:
     except OSError as error:
         raise _FaultError(f"jwt_keys_token_file cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise _FaultError("jwt_keys_token_file has no token: it is not ASCII") from None
+        raise _FaultError("jwt_keys_token_file has no token: it is not ASCII text") from None
     if not token or not token.isprintable() or " " in token:
-        raise _FaultError("jwt_keys_token_file has no token: it must have one word")
+        raise _FaultError("jwt_keys_token_file has no token: it must contain one word")
     return token
 
 

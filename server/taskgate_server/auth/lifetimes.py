@@ -1,7 +1,6 @@
-"""Long calls end with the authority of their caller: when its token expires or the policy changes.
+"""Ends long calls when their caller's token expires or the policy no longer allows them.
 
-A call without a stream is over before either matters. A watch, a wait, a followed log or an upload
-may last for days.
+Other calls are too short for that. A watch, a wait, a followed log or an upload may last for days.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from typing import Final, TypeAlias
 from taskgate_server import errors
 
 Authorize: TypeAlias = Callable[[], errors.TaskgateError | None]
-"""Decide again whether the call is allowed; return the error for one that is not."""
+"""Authorizes a call again; returns the error for a call that is not allowed."""
 
 CALLS_AT_ONCE: Final = 50
-"""Calls that are authorized again in one go, some 0.1 ms each, before others get their turn."""
+"""Calls that are authorized again, some 0.25 ms each, before the event loop runs other tasks."""
 
 
 class Lifetime:
-    """How long a call may last. As a context manager, it ends the call.
+    """How long a call may last; a context manager in which the call is served.
 
     Args:
-        authorize: decides again.
+        authorize: authorizes the call again.
         seconds: until the caller's credential expires; None if it does not.
     """
 
@@ -45,7 +44,7 @@ class Lifetime:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the call with its error.
+        """Leave the context.
 
         Raises:
             errors.TaskgateError: UNAVAILABLE after the credential has expired; PERMISSION_DENIED
@@ -59,19 +58,19 @@ class Lifetime:
             raise self._error or errors.credential_expired() from None
 
     def end(self, error: errors.TaskgateError) -> None:
-        """End the call soon, with that error."""
+        """End the call soon with an error."""
         if self._scope is not None and not self._scope.expired():
             self._error = error
             self._scope.reschedule(asyncio.get_running_loop().time())
 
 
 class Lifetimes:
-    """The long calls being served.
+    """The lifetimes of the long calls in flight.
 
     Args:
-        grace_seconds: how long a call may go on after its caller's credential has expired.
+        grace_seconds: how long a call may continue after its caller's credential has expired.
         clock: seconds since 1970.
-        yield_turn: lets others run.
+        yield_turn: lets other tasks run.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Lifetimes:
         self._open: set[Lifetime] = set()
         self._changed = asyncio.Event()
         self.ended_by_policy = 0
-        """Calls ended since the policy no longer allows them, for metrics."""
+        """Calls ended because the policy no longer allows them, for metrics."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -95,7 +94,7 @@ class Lifetimes:
         """Return the lifetime of a call that begins now.
 
         Args:
-            authorize: decides again.
+            authorize: authorizes the call again.
             expires_at: when the caller's credential expires, in seconds since 1970.
         """
         seconds = None
@@ -106,15 +105,15 @@ class Lifetimes:
         return lifetime
 
     def finish(self, lifetime: Lifetime) -> None:
-        """Forget a call that has ended."""
+        """Remove the lifetime of a call that has ended."""
         self._open.discard(lifetime)
 
-    def policy_changed(self) -> None:
-        """Have all calls authorized again, by `run`."""
+    def authorize_soon(self) -> None:
+        """Make `run` authorize all calls again, after a change of the policy."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Authorize all calls again whenever the policy has changed."""
+        """Authorize all calls again after each change of the policy, until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()

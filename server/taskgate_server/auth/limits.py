@@ -1,27 +1,43 @@
-"""Limits of one caller, or of one address without identity: a flood of one leaves others alone."""
+"""Rate limits of each caller, or of each address without identity.
+
+A caller that exceeds its limits does not affect other callers.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
+from urllib.parse import unquote
 
 from taskgate_server import errors
 
-KNOWN_CALLERS: Final = 10_000
-"""Callers without calls in flight whose rate is remembered."""
+MAX_CALLERS: Final = 10_000
+"""Callers without calls in flight whose usage is stored."""
+
+MAX_BUCKETS: Final = 10_000
+"""The bucket used least recently is dropped, which fills it up again."""
 
 BUSY_RETRY_SECONDS: Final = 0.5
-"""RetryInfo for a caller with too many calls in flight: when one of them ends is not known."""
+"""RetryInfo for a caller with too many calls in flight: when one of them ends is unknown."""
+
+REFUSALS_AT_ONCE: Final = 100
+"""Refusals per second of one caller that are sent without delay."""
+
+HOLD_SECONDS: Final = ((10 * REFUSALS_AT_ONCE, 0.5), (REFUSALS_AT_ONCE, 0.05))
+"""How long further refusals are delayed, by how many there were in the last second."""
+
+IPV6_PREFIX: Final = 64
+"""The smallest network of one subscriber: RFC 6177."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """For each caller."""
+    """The limits of each caller."""
 
     calls_per_second: float
     concurrent_calls: int
@@ -29,37 +45,35 @@ class Limits:
     request_bytes_per_second: float
 
 
-REFUSALS_AT_ONCE: Final = 100
-"""Refusals per second of one caller that are sent at once."""
-
-HOLD_SECONDS: Final = ((10 * REFUSALS_AT_ONCE, 0.5), (REFUSALS_AT_ONCE, 0.05))
-"""How long further refusals are held back, by how many there were in the last second."""
-
-
 @dataclass(slots=True)
 class _Usage:
     """The calls of one caller."""
 
     tokens: float
-    """Calls that it may begin at once."""
+    """Calls that it may begin now, at the time `at`."""
     at: float
-    """When it had so many."""
     request_bytes: float
-    """Bytes of requests that it may send at once; less than 0 after a request that was larger."""
+    """Bytes of requests that it may send now; negative after a request that was larger."""
     calls: int = 0
     """Calls in flight, without streams."""
     streams: int = 0
     """Streams in flight."""
     refusals: float = 0.0
-    """Refusals of about the last second, decaying exponentially, at `refused_at`."""
+    """Refusals of about the last second, decaying exponentially, at the time `refused_at`."""
     refused_at: float = 0.0
+
+    def end_call(self) -> None:
+        self.calls -= 1
+
+    def end_stream(self) -> None:
+        self.streams -= 1
 
 
 class CallerLimits:
     """Counts the calls of each caller, and refuses those over a limit.
 
-    A refusal costs the server some time, and a caller that ignores them could take all of it.
-    `hold_seconds` says how long to hold back a refusal, so that such a caller has fewer of them.
+    A refusal costs the server some time, and a caller that ignores refusals could take all of it.
+    `hold_seconds` returns how long to delay a refusal, so that such a caller receives fewer.
 
     Args:
         limits: of each caller.
@@ -86,23 +100,23 @@ class CallerLimits:
         Raises:
             errors.TaskgateError: RESOURCE_EXHAUSTED with RetryInfo.
         """
-        usage = self._usage(caller)
+        usage, limits = self._usage(caller), self._limits
         seconds = self._take(usage)
         if seconds:
-            raise self.refusal(caller, "calls_per_second", self._limits.calls_per_second, seconds)
+            raise self._refusal(caller, "calls_per_second", limits.calls_per_second, seconds)
         if usage.request_bytes < 0:
-            rate = self._limits.request_bytes_per_second
+            rate = limits.request_bytes_per_second
             seconds = -usage.request_bytes / rate
-            raise self.refusal(caller, "request_bytes_per_second", rate, seconds)
+            raise self._refusal(caller, "request_bytes_per_second", rate, seconds)
         if not stream:
-            if usage.calls >= self._limits.concurrent_calls:
-                raise self._busy(caller, "concurrent_calls", self._limits.concurrent_calls)
+            if usage.calls >= limits.concurrent_calls:
+                raise self._refusal(caller, "concurrent_calls", limits.concurrent_calls)
             usage.calls += 1
-            return partial(_count_call, usage)
-        if usage.streams >= self._limits.streams:
-            raise self._busy(caller, "streams", self._limits.streams)
+            return usage.end_call
+        if usage.streams >= limits.streams:
+            raise self._refusal(caller, "streams", limits.streams)
         usage.streams += 1
-        return partial(_count_stream, usage)
+        return usage.end_stream
 
     def admit_message(self, caller: str) -> float:
         """Count a further message of a stream as a call.
@@ -113,26 +127,11 @@ class CallerLimits:
         return self._take(self._usage(caller))
 
     def count_bytes(self, caller: str, size: int) -> None:
-        """Count the bytes of a request that has arrived: only now is its size known.
+        """Count the bytes of a request that has arrived, since its size was unknown before.
 
-        It is served. If it was more than the caller has left, the next calls are refused.
+        The request is served. If it exceeds what is left to the caller, the next calls are refused.
         """
         self._usage(caller).request_bytes -= size
-
-    def refusal(
-        self, caller: str, limit: str, allowed: float, seconds: float
-    ) -> errors.TaskgateError:
-        """Count a refusal and return its error.
-
-        Args:
-            caller: the caller, or the address of one without identity.
-            limit: the setting, without its prefix.
-            allowed: its value.
-            seconds: when to retry.
-        """
-        self.refused += 1
-        self.count_refusal(caller)
-        return errors.caller_limit(limit, allowed, seconds)
 
     def count_refusal(self, caller: str) -> None:
         """Count a call that was refused for another reason, such as an invalid token."""
@@ -141,12 +140,24 @@ class CallerLimits:
         usage.refused_at = now
 
     def hold_seconds(self, caller: str) -> float:
-        """Return how many seconds to hold back a refusal of the caller, just counted."""
+        """Return how many seconds to delay the refusal of the caller that was counted last."""
         refusals = self._usage(caller).refusals
-        return next((held for count, held in HOLD_SECONDS if refusals > count), 0.0)
+        return next((seconds for count, seconds in HOLD_SECONDS if refusals > count), 0.0)
 
-    def _busy(self, caller: str, limit: str, allowed: int) -> errors.TaskgateError:
-        return self.refusal(caller, limit, allowed, BUSY_RETRY_SECONDS)
+    def _refusal(
+        self, caller: str, limit: str, allowed: float, seconds: float = BUSY_RETRY_SECONDS
+    ) -> errors.TaskgateError:
+        """Count a refusal and return its error.
+
+        Args:
+            caller: as for `admit`.
+            limit: the setting, without its prefix.
+            allowed: its value.
+            seconds: when to retry.
+        """
+        self.refused += 1
+        self.count_refusal(caller)
+        return errors.CallerLimitError(limit, allowed, seconds)
 
     def _take(self, usage: _Usage) -> float:
         """Take a token of the caller's bucket, which holds those of one second.
@@ -181,10 +192,10 @@ class CallerLimits:
     def _evict(self) -> None:
         """Drop the usage of the caller that called least recently, unless it has calls in flight.
 
-        A caller in flight moves to the end instead; two are looked at, so that the number stays
-        bounded while the work for one call is constant.
+        A caller with calls in flight moves to the end instead. Two are examined, so that the number
+        of callers stays bounded while each call takes constant time.
         """
-        for _ in range(min(len(self._usages) - KNOWN_CALLERS, 2)):
+        for _ in range(min(len(self._usages) - MAX_CALLERS, 2)):
             caller, oldest = next(iter(self._usages.items()))
             if oldest.calls or oldest.streams:
                 self._usages.move_to_end(caller)
@@ -192,9 +203,64 @@ class CallerLimits:
                 del self._usages[caller]
 
 
-def _count_call(usage: _Usage) -> None:
-    usage.calls -= 1
+class TokenBuckets:
+    """Token buckets by key: each holds the tokens of one second, and at least one.
+
+    Args:
+        per_second: tokens that a bucket gains.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = per_second
+        self._burst = max(per_second, 1.0)
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def seconds_until_token(self, key: str) -> float:
+        """Return how many seconds it takes until the key has a token; 0 if it has one now."""
+        return max((1.0 - self._tokens(key)) / self._rate, 0.0)
+
+    def take(self, key: str) -> bool:
+        """Take a token; return whether there was one."""
+        tokens = self._tokens(key)
+        if tokens < 1.0:
+            return False
+        self._buckets[key] = tokens - 1.0, self._clock()
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets.popitem(last=False)
+        return True
+
+    def _tokens(self, key: str) -> float:
+        tokens, at = self._buckets.get(key, (self._burst, 0.0))
+        return min(self._burst, tokens + (self._clock() - at) * self._rate)
 
 
-def _count_stream(usage: _Usage) -> None:
-    usage.streams -= 1
+def address_of(peer: str) -> str:
+    """Return the address in gRPC's name of a peer, without the port.
+
+    Args:
+        peer: such as `ipv4:192.0.2.1:40000` or `ipv6:%5B2001:db8::1%5D:40000`.
+
+    Returns:
+        An IPv4 address, the /64 network of an IPv6 address, or the peer itself if it is neither,
+        such as a Unix socket.
+    """
+    kind, _, address = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return peer
+    return network_of(unquote(address).rpartition(":")[0].strip("[]"))
+
+
+def network_of(host: str) -> str:
+    """Return an IPv4 address unchanged, and the /64 network of an IPv6 address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), IPV6_PREFIX), strict=False))

@@ -5,44 +5,55 @@
     resource    see `resources`
     context     `target`, the AWS account and region that the call is for
 
-What no policy permits is denied. A `permit` for all actions leaves out deletions and what hands out
+What no policy permits is denied. A `permit` for all actions leaves out deletions, RPCs that return
 AWS credentials, and the use of other targets than the default one: those must be named.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import cedarpy
 
 from taskgate_server.auth.actions import SPECS, USE_TARGET, Action, Group, action_of
-from taskgate_server.auth.authentication import Caller
-from taskgate_server.auth.policy_compiler import compile_policies
+from taskgate_server.auth.authentication import ANONYMOUS, Caller
+from taskgate_server.auth.child_process import ChildError, run_module
 from taskgate_server.auth.resources import TARGET, Path, named_path, parents, types_named
 from taskgate_server.aws import model
 from taskgate_server.calls import DEFAULT_TARGET
+from taskgate_server.reloading import RejectedError
 from taskgate_server.telemetry import log_bug
 
-PRINCIPALS = ("User", "Service", "Certificate", "Anonymous")
-TRIAL_ACTIONS = (
+PRINCIPALS: Final = ("User", "Service", "Certificate", "Anonymous")
+UNIFIED_SERVICE: Final = "taskgate.v1.TaskService"
+REFLECTION: Final = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+TRIAL_ACTIONS: Final = (
     "taskgate.v1.TaskService/GetTask",
     "taskgate.v1.TaskService/RetryTask",
     "taskgate.deadline.v1.DeadlineService/DeleteQueue",
     "taskgate.deadline.v1.DeadlineService/AssumeQueueRoleForUser",
 )
-TRIAL_RESOURCE = "deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t"
-UNIFIED_SERVICE = "taskgate.v1.TaskService"
-REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+TRIAL_RESOURCE: Final = "deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t"
+
+CHILD: Final = "taskgate_server.auth.policy_child"
+
+MAX_POLICY_BYTES: Final = 256 * 1024
+"""Of all policy files together."""
+
+MAX_CHILD_SECONDS: Final = 60.0
+"""The child limits itself to 20 s of CPU. This limit is for a machine that hardly runs it."""
 
 
 class Policy:
-    """Policies that fit the contract.
+    """Policies that fit the schema.
 
     Args:
-        texts: Cedar, each with where it comes from.
+        texts: Cedar, each with the name of its file.
 
     Raises:
         reloading.RejectedError: the policies cannot be used; the text says where and why.
@@ -50,43 +61,103 @@ class Policy:
     """
 
     def __init__(self, texts: Iterable[tuple[str, str]]) -> None:
-        compiled = compile_policies(list(texts), schema(), _trials())
-        self._all = cedarpy.PolicySet.from_json_str(compiled.all)
-        self._named = cedarpy.PolicySet.from_json_str(compiled.named)
-        whole = json.loads(compiled.all)
-        self.policies: Sequence[Mapping[str, Any]] = list(whole["staticPolicies"].values())
-        """In Cedar's JSON format."""
+        compiled = _compile(list(texts))
+        self._all = cedarpy.PolicySet.from_json_str(compiled["all"])
+        self._named = cedarpy.PolicySet.from_json_str(compiled["named"])
+        permits = [
+            each
+            for each in json.loads(compiled["all"])["staticPolicies"].values()
+            if each["effect"] == "permit" and _includes_anonymous(each["principal"])
+        ]
+        scopes = [each["action"] for each in permits]
+        self._permits_anonymous_all = any(scope["op"] == "All" for scope in scopes)
+        self._permits_anonymous = {
+            entity["id"]
+            for scope in scopes
+            if scope["op"] != "All"
+            for entity in scope.get("entities") or [scope["entity"]]
+        }
+
+    def may_permit_anonymous(self, action: Action) -> bool:
+        """Return whether any policy can permit the action to a caller without identity.
+
+        Most policies permit nothing to `Anonymous`, so such a caller can be refused before its
+        message is read. Only the scopes of the policies count, not their conditions: the result may
+        be true for a call that is denied later, and is never false for a permitted one.
+        """
+        if self._permits_anonymous_all and not action.must_be_named:
+            return True
+        return action.name in self._permits_anonymous or action.group in self._permits_anonymous
 
     def allows(
         self, caller: Caller, action: Action, path: Path, target: str = DEFAULT_TARGET
     ) -> bool:
         """Return whether the caller may; whatever Cedar cannot decide is denied."""
         policies = self._named if action.must_be_named else self._all
-        request, entities = _question(caller, action, path, target)
+        request, entities = _cedar_request(caller, action, path, target)
         try:
             result = cedarpy.is_authorized(request, policies, entities)
-        except ValueError:  # what a caller can write and Cedar not read, such as half a character
+        except ValueError:  # Cedar cannot read all that a caller can write, such as a surrogate
             return False
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  # pyo3's PanicException is no Exception
             log_bug(error, action=action.name)
             return False
-        # Cedar skips a policy that it cannot evaluate, and so would leave out a `forbid`.
+        # Cedar skips a policy that it cannot evaluate, which could be a `forbid`.
         return bool(result.allowed) and not result.diagnostics.errors
 
 
-def _question(
-    caller: Caller, action: Action, path: Path, target: str
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the request and the entities of one decision, as Cedar takes them."""
-    request = {
-        "principal": _uid(caller.kind, caller.id),
-        "action": _uid("Action", action.name),
-        "resource": _uid(*path[-1]),
-        "context": {"target": target},
-    }
-    return request, _entities(caller, action, path)
+def _includes_anonymous(scope: Mapping[str, Any]) -> bool:
+    """Return whether the principal of a policy can be `Anonymous`.
+
+    Args:
+        scope: in Cedar's JSON format: https://docs.cedarpolicy.com/policies/json-format.html
+    """
+    match scope["op"]:
+        case "All":
+            return True
+        case "is":
+            return "in" not in scope and scope["entity_type"] == ANONYMOUS.kind
+        case "==":
+            return bool(scope["entity"] == _uid(ANONYMOUS.kind, ANONYMOUS.id))
+        case _:  # in a Group, in which `Anonymous` never is
+            return False
+
+
+# --- Compilation in a child process ---------------------------------------------------------------
+
+
+def _compile(texts: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+    """Parse and check policies, and try some decisions, in a child: see `policy_child`.
+
+    Returns:
+        The policies as Cedar's JSON, which is bounded in depth: `all`, and `named` without the
+        permits for all actions.
+
+    Raises:
+        RejectedError: the policies cannot be used.
+        OSError: the child cannot be started.
+    """
+    size = sum(len(text.encode()) for _, text in texts)
+    if size > MAX_POLICY_BYTES:
+        raise RejectedError(
+            f"the policies have {size} bytes, and {MAX_POLICY_BYTES} are allowed: put callers into"
+            " groups, and write rules for groups"
+        )
+    given = {"schema": schema(), "texts": texts, "trials": _trials()}
+    try:
+        output = run_module(CHILD, json.dumps(given).encode(), seconds=MAX_CHILD_SECONDS)
+    except ChildError as error:
+        if error.status in {None, -signal.SIGXCPU, -signal.SIGKILL}:
+            fault = f"the check of the policy {error}: write fewer or narrower rules"
+        else:
+            fault = f"the policy crashes Cedar's parser, which {error}: is it nested too deeply?"
+        raise RejectedError(fault) from None
+    outcome: dict[str, str] = json.loads(output)
+    if "summary" in outcome:
+        raise RejectedError(outcome["summary"], outcome["detail"])
+    return outcome
 
 
 def _trials() -> list[dict[str, Any]]:
@@ -95,35 +166,40 @@ def _trials() -> list[dict[str, Any]]:
     for action in TRIAL_ACTIONS:
         for kind in PRINCIPALS:
             caller = Caller(kind, "trial", ("trial",))
-            request, entities = _question(caller, action_of(action), path, DEFAULT_TARGET)
+            request, entities = _cedar_request(caller, action_of(action), path, DEFAULT_TARGET)
             trials.append({"request": request, "entities": entities})
     return trials
 
 
 @cache
 def schema() -> str:
-    """Return Cedar's schema as JSON: all that a policy may name. It finds typing errors."""
-    person = {"type": "Record", "attributes": {"id": {"type": "String"}}}
+    """Return Cedar's schema as JSON: all that a policy may name. It detects typing errors."""
     types: dict[str, Any] = {
         kind: {"memberOfTypes": sorted(each)} for kind, each in parents().items()
     }
     types["Group"] = {}
     for kind in PRINCIPALS:
-        types[kind] = {"shape": person, "memberOfTypes": ["Group"]}
-    context = {"type": "Record", "attributes": {"target": {"type": "String"}}}
+        types[kind] = {"shape": _record("id"), "memberOfTypes": ["Group"]}
     actions: dict[str, Any] = {group: {} for group in get_args(Group)}
     for action, resources in _actions():
-        # No more types than there can be: Cedar checks each policy for each of them.
-        applies = {"principalTypes": list(PRINCIPALS), "resourceTypes": sorted(resources)}
         actions[action.name] = {
             "memberOf": [{"id": action.group}],
-            "appliesTo": applies | {"context": context},
+            # Only the types that can occur: Cedar checks each policy for each of them.
+            "appliesTo": {
+                "principalTypes": list(PRINCIPALS),
+                "resourceTypes": sorted(resources),
+                "context": _record("target"),
+            },
         }
     return json.dumps({"": {"entityTypes": types, "actions": actions}})
 
 
+def _record(attribute: str) -> dict[str, Any]:
+    return {"type": "Record", "attributes": {attribute: {"type": "String"}}}
+
+
 def _actions() -> list[tuple[Action, frozenset[str]]]:
-    """Every action, and the types of resource that it can be about."""
+    """Return every action, and the types of resource that it can apply to."""
     from taskgate.v1 import task_service_pb2  # noqa: PLC0415  # contracts take 0.1 s
 
     unified = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].methods
@@ -138,25 +214,38 @@ def _actions() -> list[tuple[Action, frozenset[str]]]:
 
 
 def find_action(name: str) -> Action | None:
-    """The action of that name, such as `deadline/GetJob`."""
+    """Return the action of that name, such as `deadline/GetJob`; None if there is none."""
     return next((action for action, _ in _actions() if action.name == name), None)
 
 
-def _uid(kind: str, key: str) -> dict[str, str]:
-    return {"type": kind, "id": key}
+# --- Requests to Cedar ----------------------------------------------------------------------------
 
 
-def _entities(caller: Caller, action: Action, path: Path) -> list[dict[str, Any]]:
-    """All that Cedar has to know of for one decision."""
+def _cedar_request(
+    caller: Caller, action: Action, path: Path, target: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the request and the entities of one decision in Cedar's format."""
+    principal, resource = _uid(caller.kind, caller.id), _uid(*path[-1])
+    request = {
+        "principal": principal,
+        "action": _uid("Action", action.name),
+        "resource": resource,
+        "context": {"target": target},
+    }
     groups = [_uid("Group", group) for group in caller.groups]
-    return [
-        _entity(_uid(caller.kind, caller.id), groups, {"id": caller.id}),
+    entities = [
+        _entity(principal, groups, {"id": caller.id}),
         _entity(_uid("Action", action.name), [_uid("Action", action.group)]),
         *(
             _entity(_uid(*step), [_uid(*path[index - 1])] if index else [])
             for index, step in enumerate(path)
         ),
     ]
+    return request, entities
+
+
+def _uid(kind: str, key: str) -> dict[str, str]:
+    return {"type": kind, "id": key}
 
 
 def _entity(

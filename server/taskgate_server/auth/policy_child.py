@@ -1,12 +1,12 @@
-"""Parses and checks policies: runs as a process of its own, since a parser may crash or hang.
+"""Parses and checks policies in a child process, since a parser may crash or hang.
 
 Cedar's parser is recursive: 800 nested parentheses overflow a stack of 8 MiB and end the process
-with SIGSEGV. This process does all that the server does with a policy afterwards, on a smaller
-stack than the server's, and hands back the parsed policies as JSON. Cedar's JSON parser
-(serde_json) takes 128 levels of nesting at most: what the server itself parses and evaluates is
-bounded in depth.
+with SIGSEGV. This process does everything that the server will do with a policy, on a smaller stack
+than the server's, and returns the parsed policies as JSON. Cedar's JSON parser (serde_json) accepts
+at most 128 levels of nesting, so that the server parses and evaluates only policies of bounded
+depth.
 
-Reads a JSON object `{"schema": str, "texts": [[place, text], ...], "trials": [...]}` from its
+Reads a JSON object `{"schema": str, "texts": [[file, text], ...], "trials": [...]}` from its
 standard input, and writes `{"all": str, "named": str}` or `{"summary": str, "detail": str}` to its
 standard output. It imports little, to start in 0.1 s.
 """
@@ -36,8 +36,8 @@ class FaultError(Exception):
     """Policies that cannot be used.
 
     Args:
-        summary: what is wrong, without anything from the policies.
-        detail: the same with the place, and with quotes.
+        summary: what is wrong, without quotes from the policies.
+        detail: the same with the file and with quotes.
     """
 
     def __init__(self, summary: str, detail: str) -> None:
@@ -47,19 +47,19 @@ class FaultError(Exception):
 
 def main() -> None:
     """Check the policies of the standard input on a small stack."""
-    for what, limit in (
+    for kind, limit in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_CPU, CPU_SECONDS),
         (resource.RLIMIT_AS, MEMORY_BYTES),
     ):
-        resource.setrlimit(what, (limit, limit))
+        resource.setrlimit(kind, (limit, limit))
     given = json.load(sys.stdin.buffer)
     outcome: dict[str, str] = {}
     threading.stack_size(STACK_BYTES)
     thread = threading.Thread(target=lambda: outcome.update(_outcome(given)))
     thread.start()
     thread.join()
-    if not outcome:  # an exception that the thread has printed, such as one of pyo3's
+    if not outcome:  # the thread has printed an exception, such as one of pyo3's
         sys.exit(1)
     json.dump(outcome, sys.stdout)
 
@@ -75,34 +75,34 @@ def _compile(
     schema_text: str, texts: Sequence[tuple[str, str]], trials: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
     schema = cedarpy.Schema.from_json_str(schema_text)
-    for place, text in texts:
-        _check(schema, place, text)
+    for file, text in texts:
+        _check(schema, file, text)
     try:
         whole = json.loads(cedarpy.policies_to_json_str("\n".join(text for _, text in texts)))
         compiled = {"all": json.dumps(whole), "named": json.dumps(_named(whole))}
         policies = [cedarpy.PolicySet.from_json_str(each) for each in compiled.values()]
     except (ValueError, RecursionError):
         fault = (
-            "is nested too deeply: use a set in place of many `||`, such as"
+            "is nested too deeply: use a set instead of many `||`, such as"
             " `[…].contains(…)` or `in […]`, or several policies"
         )
-        raise FaultError(fault, f"{', '.join(place for place, _ in texts)}: {fault}") from None
+        raise FaultError(fault, f"{', '.join(file for file, _ in texts)}: {fault}") from None
     for trial in trials:
         for each in policies:
             _try(each, trial)
     return compiled
 
 
-def _check(schema: cedarpy.Schema, place: str, text: str) -> None:
-    """Raise FaultError for what is no Cedar, or does not fit the schema."""
+def _check(schema: cedarpy.Schema, file: str, text: str) -> None:
+    """Raise FaultError for a text that is not valid Cedar, or does not fit the schema."""
     try:
         cedarpy.PolicySet.from_str(text)
     except ValueError as error:
-        raise FaultError(f"{place}: is no valid Cedar", f"{place}: {error}") from None
+        raise FaultError(f"{file}: is not valid Cedar", f"{file}: {error}") from None
     result = cedarpy.validate_policies(text, schema)
     if not result:
-        detail = "; ".join(f"{place}: {error}" for error in result.errors)
-        summary = f"{place}: names a type, an action or an attribute that does not exist"
+        detail = "; ".join(f"{file}: {error}" for error in result.errors)
+        summary = f"{file}: names a type, an action or an attribute that does not exist"
         raise FaultError(summary, detail)
 
 

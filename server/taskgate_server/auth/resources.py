@@ -1,17 +1,17 @@
-"""What a request names, in the policy's words: `Task::"…"` in `Job::"…"` in `Queue::"…"`.
+"""The resources that a request names, as the policy knows them: `Task::"…"` in `Job::"…"`.
 
-Everything comes from the request, so that it is known before anything is sent to AWS. A resource is
-its path: each of its ids with its type, from the AWS service down.
+All of them are in the request itself, so that they are known before anything is sent to AWS. A
+resource is its path: each of its ids with its type, from the AWS service down.
 
-    unified RPCs   `name`, `names`, `parent`: `omics/runs/7/tasks/8`, see `names`
-    AWS RPCs       the resource of the operation's HTTP route, and everything else that the request
-                   identifies at any depth, see `identifiers` and `scopes`
+    unified RPCs   `name`, `names`, `updates` and `parent`: `omics/runs/7/tasks/8`
+    AWS RPCs       the resource of the operation's HTTP route, and every other resource that the
+                   request identifies at any depth, see `identifiers` and `scopes`
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import Any, Final, TypeAlias, cast
 
@@ -19,21 +19,17 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from taskgate_server import errors
-from taskgate_server.auth import names
 from taskgate_server.auth.actions import SPECS, action_of
-from taskgate_server.auth.arns import parse_arn
-from taskgate_server.auth.identifiers import (
-    RESOURCE,
-    SERVICE,
-    Identifier,
-    Label,
-    Path,
-    identifiers_of,
-    places,
+from taskgate_server.auth.identifiers import RESOURCE, SERVICE, Path, identifiers_of
+from taskgate_server.auth.scopes import (
+    MAX_ID_LENGTH,
+    ancestors_in,
+    check_count,
+    check_length,
+    compile_scope,
 )
-from taskgate_server.auth.scope_compiler import ScopeCompiler
-from taskgate_server.auth.scopes import MAX_ID_LENGTH, ancestors_in, check_count, check_length
 from taskgate_server.aws import model
+from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 
 __all__ = ["NOTHING", "SERVICE", "TARGET", "THIS_SERVER", "Path", "Paths", "compile_paths"]
@@ -42,24 +38,30 @@ TARGET: Final = "Target"
 SERVER: Final = "Server"
 ROLE: Final = "Role"
 
+MAX_NAME_BYTES: Final = 512
+"""Of a task or a parent, in UTF-8. The longest name of a real task has 248."""
+
 Paths: TypeAlias = Callable[[Message], list[Path]]
 
 THIS_SERVER: Final[Path] = ((SERVER, "taskgate"),)
 NOTHING: Final[Path] = ((SERVICE, ""),)
-"""The resource of a request that names nothing. Only a policy for everything permits it."""
+"""The resource of a request without a name, and of an item with a malformed one. Only a policy for
+all resources permits it."""
 
 
 def compile_paths(method: str, request_class: type[Message]) -> Paths:
     """Return the function from requests of an RPC to the paths of the resources they name.
 
-    The function raises errors.TaskgateError, INVALID_ARGUMENT, for a name of no known form, for an
-    id that is longer than ids can be, and for more resources than a request may name; all before it
-    builds a path.
+    The function raises errors.TaskgateError, INVALID_ARGUMENT, for a malformed name, for an id that
+    is longer than ids can be, and for more resources than a request may name; all before it builds
+    a path.
     """
     service, _, name = method.rpartition("/")
     spec = SPECS.get(service)
     if spec is not None:
-        return _compiled_at_first_use(lambda: _aws_paths(spec, name, request_class))
+        # Compiled at the first call: all operations together would take 30 ms at the start.
+        compiled = cache(partial(_aws_paths, spec, name, request_class))
+        return lambda request: compiled()(request)  # noqa: PLW0108  # compiled at a call, not here
     fields = request_class.DESCRIPTOR.fields_by_name
     if "parent" in fields and "names" in fields:
         return _parent_or_names
@@ -73,107 +75,154 @@ def compile_paths(method: str, request_class: type[Message]) -> Paths:
     return lambda request: _item_paths(request, items)
 
 
-def task_path(name: str, field: str) -> Path:
-    """Return the path of a task's name in a unified request.
-
-    Raises:
-        errors.TaskgateError: INVALID_ARGUMENT that shows the forms a name must have.
-    """
-    return names.task_forms().path(name, field)
-
-
 def named_path(name: str) -> Path:
-    """Return the path in a text of the form of a name: `omics/workflows/7`.
+    """Return the path in a text that has the form of a name: `omics/workflows/7`.
 
-    For examples of decisions, which are about resources of any type. Segments after one that is no
-    collection are left out.
+    For examples of decisions, which are about resources of any type. The segments from the first
+    one that is no collection are ignored.
     """
-    if names.is_too_long(name):
+    if _is_too_long(name):
         return NOTHING
     service, *rest = name.split("/")
     path = [(SERVICE, service)]
     for collection, key in zip(rest[::2], rest[1::2], strict=False):
         if not (collection.isascii() and collection.isalpha() and collection.endswith("s")):
             break
-        path.append((names.type_of_collection(collection), key))
+        path.append((_type_of(collection), key))
     return tuple(path)
 
 
 def arn_path(arn: str, service: str) -> Path:
     """Return the path of a resource with that ARN in requests of an AWS service.
 
-    For examples of decisions, where no route says what the resource is beneath.
+    For examples of decisions, in which there is no route that has the parents of the resource.
     """
     kind = ROLE if arn.split(":")[2:3] == ["iam"] else RESOURCE
-    return parse_arn(arn, service) or ((SERVICE, service), (kind, arn))
-
-
-def told(path: Path) -> str:
-    """Return a path in a form for people."""
-    return "/".join(key for _, key in path)
+    return identifiers_of(service).parse_arn(arn) or ((SERVICE, service), (kind, arn))
 
 
 @cache
 def parents() -> Mapping[str, frozenset[str]]:
-    """Return each type of resource that there can be, and the types that it can be in."""
+    """Return every type of resource and its possible parent types."""
     found: dict[str, set[str]] = {SERVER: set(), SERVICE: set(), TARGET: set(), RESOURCE: set()}
     for spec in SPECS.values():
         identifiers = identifiers_of(spec.name)
         for kind, above in identifiers.parents.items():
             found.setdefault(kind, set()).update(above)
-        for operation in model.operations(model.load_service(spec.name)):
-            ends = {branch[-1][0] if branch else SERVICE for branch in identifiers.route(operation)}
-            for kind in _types_in_request(spec.name, operation.name) - {
-                RESOURCE,
-                *identifiers.parents,
-            }:
+        for operation, route in identifiers.routes.items():
+            ends = {branch[-1].type if branch else SERVICE for branch in route}
+            outside = _types_in_request(spec.name, operation) - {RESOURCE, *identifiers.parents}
+            for kind in outside:
                 found.setdefault(kind, set()).update(ends - {RESOURCE})
     found[RESOURCE] |= found.keys() - {SERVER, TARGET, RESOURCE}
     return {kind: frozenset(each) for kind, each in found.items()}
 
 
 def types_named(method: str) -> frozenset[str]:
-    """Return the types of all steps of the paths of an RPC's requests."""
+    """Return every type that can be in the paths of an RPC's requests."""
     service, _, name = method.rpartition("/")
     spec = SPECS.get(service)
     if spec is None:
         if service.startswith("grpc.reflection."):
             return frozenset({SERVER})
-        return names.task_forms().types | names.parent_forms().types | {SERVER}
-    operation = model.load_service(spec.name).operation_model(name)
-    route = chain.from_iterable(identifiers_of(spec.name).route(operation))
-    return frozenset({SERVICE, *(kind for kind, _ in route)}) | _types_in_request(spec.name, name)
+        return TASK_NAMES.types | PARENT_NAMES.types | {SERVER}
+    route = chain.from_iterable(identifiers_of(spec.name).routes[name])
+    return _types_in_request(spec.name, name) | {SERVICE, *(label.type for label in route)}
 
 
 # --- Unified RPCs ---------------------------------------------------------------------------------
 
 
+class NameForms:
+    """The forms of names in one kind of field.
+
+    The checks take constant time, since they run before it is known whether the caller may do
+    anything.
+
+    Args:
+        forms: the forms of each AWS service, such as `omics/runs/{id}`.
+    """
+
+    def __init__(self, forms: Mapping[str, Sequence[str]]) -> None:
+        self._forms = forms
+        self._types: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Service and collections, `("omics", "runs")`, to the types of the ids between them."""
+        for form in chain.from_iterable(forms.values()):
+            service, *rest = form.split("/")
+            self._types[service, *rest[::2]] = tuple(_type_of(each) for each in rest[::2])
+        self.types = frozenset({SERVICE, *chain.from_iterable(self._types.values())})
+        """The types of all ids in such names."""
+
+    def parse(self, name: str, field: str) -> Path:
+        """Return the path of a name.
+
+        Args:
+            name: as the caller sent it.
+            field: of the request, for the error.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT that shows the forms a name must have.
+        """
+        if _is_too_long(name):
+            raise errors.invalid_request({field: f"must have at most {MAX_NAME_BYTES} bytes"})
+        parts = name.split("/")
+        types = self._types.get((parts[0], *parts[1::2]))
+        if types is None or "" in parts or len(parts) != 1 + 2 * len(types):
+            forms = self._forms.get(parts[0]) or chain.from_iterable(self._forms.values())
+            raise errors.invalid_request({field: f"must have the form {' or '.join(forms)}"})
+        return ((SERVICE, parts[0]), *zip(types, parts[2::2], strict=True))
+
+
+def _parent_forms(spec: ServiceSpec) -> list[str]:
+    segments = spec.task_name.split("/")
+    return ["/".join(segments[: segments.index(each) + 2]) for each in spec.task_parents]
+
+
+def _is_too_long(name: str) -> bool:
+    """Return whether a name is longer than any name can be; takes constant time."""
+    return len(name) > MAX_NAME_BYTES or (
+        not name.isascii() and len(name.encode(errors="replace")) > MAX_NAME_BYTES
+    )
+
+
+def _type_of(collection: str) -> str:
+    """Return `Job` for `jobs`."""
+    return collection[:1].upper() + collection[1:].removesuffix("s")
+
+
+TASK_NAMES: Final = NameForms({spec.name: [spec.task_name] for spec in SERVICES})
+PARENT_NAMES: Final = NameForms({spec.name: _parent_forms(spec) for spec in SERVICES})
+"""Of a queue, a job, a step or a run."""
+
+
 def _task(request: Any) -> Path | None:
-    return task_path(request.name, "name") if request.name else None
+    return TASK_NAMES.parse(request.name, "name") if request.name else None
 
 
 def _parent(request: Any) -> Path | None:
-    return names.parent_forms().path(request.parent, "parent") if request.parent else None
+    return PARENT_NAMES.parse(request.parent, "parent") if request.parent else None
 
 
 def _parent_or_names(request: Any) -> list[Path]:
     check_count(len(request.names), "names")
     parent = _parent(request)
-    paths = [task_path(name, f"names[{index}]") for index, name in enumerate(request.names)]
+    paths = [TASK_NAMES.parse(name, f"names[{index}]") for index, name in enumerate(request.names)]
     return [*([parent] if parent else []), *paths] or [NOTHING]
 
 
 def _item_paths(request: Any, field: str) -> list[Path]:
-    """The path of each item of a batch. A malformed name is an error of its item alone."""
+    """Return the path of each item of a batch: NOTHING for a malformed name.
+
+    A malformed name is an error of its item alone.
+    """
     items = getattr(request, field)
     check_count(len(items), field)
-    return [item_path(item if isinstance(item, str) else item.name) for item in items] or [NOTHING]
+    return [_item_path(item if isinstance(item, str) else item.name) for item in items] or [NOTHING]
 
 
-def item_path(name: str) -> Path:
-    """Return the path of a task's name in a batch; NOTHING for a malformed one."""
+def _item_path(name: str) -> Path:
     try:
-        return task_path(name, "name")
+        return TASK_NAMES.parse(name, "name")
     except errors.TaskgateError:
         return NOTHING
 
@@ -181,109 +230,80 @@ def item_path(name: str) -> Path:
 # --- AWS RPCs -------------------------------------------------------------------------------------
 
 
-def _compiled_at_first_use(compile_: Callable[[], Paths]) -> Paths:
-    """The same function, made when it is needed: all operations together would take 30 ms."""
-    compiled: Paths | None = None
-
-    def paths(request: Message) -> list[Path]:
-        nonlocal compiled
-        if compiled is None:
-            compiled = compile_()
-        return compiled(request)
-
-    return paths
-
-
 def _aws_paths(spec: ServiceSpec, name: str, request_class: type[Message]) -> Paths:
-    operation = model.load_service(spec.name).operation_model(name)
-    branches = identifiers_of(spec.name).route(operation)
-    route = _route_paths(spec, operation, branches, request_class)
-    labels = frozenset(member for branch in branches for _, member in branch)
-    compiler = ScopeCompiler(identifiers_of(spec.name), operation, labels)
-    body = compiler.compile(cast("Descriptor", request_class.DESCRIPTOR))
-    if body is None:
-        return route
+    identifiers = identifiers_of(spec.name)
+    route = identifiers.routes[name]
+    paths_in_route = _route_paths(spec, name, request_class)
+    labels = frozenset(label.member for branch in route for label in branch)
+    descriptor = cast("Descriptor", request_class.DESCRIPTOR)
+    scope = compile_scope(identifiers, name, descriptor, labels)
+    if not scope.leaves and not scope.nested:
+        return paths_in_route
     root: Path = ((SERVICE, spec.name),)
     # A batch without ids in its route consists of its items.
-    is_batch = name.startswith("Batch") and not branches[0]
-    may_narrow = action_of(f"{spec.grpc_service_full_name}/{name}").group == "read"
+    is_batch = name.startswith("Batch") and not route[0]
+    is_read = action_of(f"{spec.grpc_service_full_name}/{name}").group == "read"
+    filters = identifiers.table.filters.get(name, ()) if is_read else ()
+    filter_fields = [each.name for each in descriptor.fields if each.json_name in filters]
 
     def paths(request: Message) -> list[Path]:
-        routes = route(request)
+        routes = paths_in_route(request)
         found: list[Path] = []
-        narrowed = body.collect(request, ancestors_in(routes, root), found)
-        if found and (is_batch or (narrowed and may_narrow)):
+        scope.collect(request, ancestors_in(routes, root), found)
+        # `any` of a list and of a string alike: a filter counts if one of its ids is not empty.
+        if found and (is_batch or any(any(getattr(request, field)) for field in filter_fields)):
             return found
         return [*routes, *found]
 
     return paths
 
 
-def _route_paths(
-    spec: ServiceSpec,
-    operation: model.OperationModel,
-    branches: Sequence[Sequence[Label]],
-    request_class: type[Message],
-) -> Paths:
+def _route_paths(spec: ServiceSpec, name: str, request_class: type[Message]) -> Paths:
+    """Return the function from requests to the resources of the operation's route."""
     root: Path = ((SERVICE, spec.name),)
+    identifiers = identifiers_of(spec.name)
     fields = {each.json_name: each.name for each in request_class.DESCRIPTOR.fields}
-    limits = _length_limits(operation)
-    compiled = [
-        [(kind, fields[member], limits[member]) for kind, member in branch] for branch in branches
+    shape = model.load_service(spec.name).operation_model(name).input_shape
+
+    def limit(member: str) -> int:
+        longest = shape.members[member].metadata.get("max", MAX_ID_LENGTH) if shape else 0
+        return min(longest, MAX_ID_LENGTH)
+
+    branches = [
+        [(label.type, fields[label.member], limit(label.member)) for label in branch]
+        for branch in identifiers.routes[name]
     ]
-    if any(kind == RESOURCE for kind, _ in branches[0]):
-        return _arn_route(spec, compiled[0][0][1])
+
+    def arn_path(request: Message) -> list[Path]:
+        """Return the path of the ARN in `/tags/{resourceArn}`."""
+        field = branches[0][0][1]
+        arn: str = getattr(request, field)
+        check_length(arn, MAX_ID_LENGTH, field)
+        return [identifiers.parse_arn(arn) or (*root, (RESOURCE, arn))]
 
     def path(request: Message, steps: Sequence[tuple[str, str, int]]) -> Path:
         made = root
-        for kind, field, limit in steps:
+        for kind, field, longest in steps:
             key: str = getattr(request, field)
-            if len(key) > limit:
-                check_length(key, limit, field)
+            if len(key) > longest:
+                check_length(key, longest, field)
             made += ((kind, key),)
         return made
 
-    if len(compiled) == 1:
-        only = compiled[0]
-        return lambda request: [path(request, only)]
-    return lambda request: [path(request, steps) for steps in compiled]
-
-
-def _arn_route(spec: ServiceSpec, field: str) -> Paths:
-    """The paths of an operation on what has an ARN: `/tags/{resourceArn}`."""
-
-    def paths(request: Message) -> list[Path]:
-        arn: str = getattr(request, field)
-        check_length(arn, MAX_ID_LENGTH, field)
-        path = parse_arn(arn, spec.name)
-        return [path if path is not None else ((SERVICE, spec.name), (RESOURCE, arn))]
-
-    return paths
-
-
-def _length_limits(operation: model.OperationModel) -> dict[str, int]:
-    shape = operation.input_shape
-    return {
-        member: min(each.metadata.get("max", MAX_ID_LENGTH), MAX_ID_LENGTH)
-        for member, each in (shape.members.items() if shape else ())
-    }
+    if any(kind == RESOURCE for kind, _, _ in branches[0]):
+        return arn_path
+    return lambda request: [path(request, steps) for steps in branches]
 
 
 @cache
-def _types_in_request(service: str, name: str) -> frozenset[str]:
-    """The types of what requests can identify outside of the ids in the route."""
-    operation = model.load_service(service).operation_model(name)
+def _types_in_request(service: str, operation: str) -> frozenset[str]:
+    """Return the types of what requests can identify outside of the ids in the route."""
     identifiers = identifiers_of(service)
-    labels = {
-        member
-        for branch in identifiers.route(operation)
-        for kind, member in branch
-        if kind != RESOURCE
-    }
+    route = chain.from_iterable(identifiers.routes[operation])
+    labels = {label.member for label in route if label.type != RESOURCE}
     found: set[str] = set()
-    for place in places(operation):
-        each = identifiers.classify(operation, place)
-        if isinstance(each, Identifier) and place.path[0] not in labels:
+    for place, each in identifiers.identified_in(operation):
+        if place.path[0] not in labels:
             found |= {each.type} if each.form == "id" else {RESOURCE}
             found |= set((each.labels or {}).values())
             found |= set(identifiers.parents) if each.form == "arn" else set()

@@ -89,7 +89,7 @@ class PagedOperation:
         """
         rows, token = response.get(self.paging.rows) or [], response.get(self.paging.next_token)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise errors.unreadable_response(self.operation)
+            raise errors.UnreadableResponseError(self.operation)
         return Rows(rows=rows, next_token="" if token is None else str(token), response=response)
 
 

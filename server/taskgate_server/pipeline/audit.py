@@ -18,13 +18,13 @@ from taskgate_server.calls import CallContext, ResourcePath
 from taskgate_server.telemetry import AUDIT, quotable
 
 MAX_RESOURCE_CHARACTERS: Final = 1000
-"""Of the resources in one line, so that it stays under 2 KiB. Further ones are in further lines."""
+"""Length of the resources in one line, so that it stays under 2 KiB. Others get further lines."""
 
 DENIALS: Final = frozenset({StatusCode.PERMISSION_DENIED, StatusCode.UNAUTHENTICATED})
-"""With Taskgate's own reason: what AWS denies, it denies the server."""
+"""If the error is Taskgate's own: what AWS denies, it denies to the server, not to the caller."""
 
 ID: Final = re.compile(r"[A-Za-z0-9_.:/@+=-]{1,256}")
-"""The form of AWS's ids and ARNs. Anything else may be what a caller did not mean to be logged."""
+"""The form of AWS's ids and ARNs. Anything else may be a value that must not be logged."""
 
 SERVICES: Final = frozenset(spec.name for spec in SPECS.values())
 
@@ -76,7 +76,7 @@ def _write(call: CallContext, action: Action, *, reads: bool) -> None:
     parts = iter(_parts(names))
     AUDIT.info("audit", extra={**fields, "resources": next(parts, [])})
     if reads or denied:
-        return  # the rest is of no use: nothing was changed
+        return  # nothing was changed: no further lines
     for number, part in enumerate(parts, 2):
         more = {
             "method": call.rpc.method,
@@ -102,11 +102,11 @@ def _parts(names: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _hidden(path: ResourcePath) -> str:
-    """Return the AWS service of a path, and how deep it is."""
+    """Return the AWS service of a path, and `?` for each id."""
     service = path[0][1]
     return "/".join([service if service in SERVICES else "?", *("?" for _ in path[1:])])
 
 
 def _shown(path: ResourcePath) -> str:
-    """Return the ids of a path, without what is no id."""
+    """Return the ids of a path, with `?` for values that do not have the form of ids."""
     return "/".join(key if ID.fullmatch(key) else "?" for _, key in path)

@@ -12,9 +12,8 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.auth.addresses import address_of
 from taskgate_server.auth.authentication import ANONYMOUS, Caller, Callers
-from taskgate_server.auth.token_buckets import TokenBuckets
+from taskgate_server.auth.limits import TokenBuckets, address_of
 from taskgate_server.calls import CallContext
 
 FAILURES_PER_SECOND: Final = 50.0
@@ -23,11 +22,11 @@ callers behind one proxy share an address."""
 
 
 class Authentication:
-    """Finds out the caller of each call.
+    """Identifies the caller of each call.
 
     Args:
         callers: verifies credentials.
-        failures: what each address may fail.
+        failures: limits the failed verifications of each address.
     """
 
     def __init__(self, callers: Callers, failures: TokenBuckets | None = None) -> None:
@@ -36,7 +35,7 @@ class Authentication:
 
     async def enter(self, call: CallContext) -> CallContext:
         """See `Stage.enter`."""
-        caller = self._callers.known(call.wire)
+        caller = self._callers.find_verified(call.wire)
         if caller is None:
             caller = await self._verify(call)
         name = str(caller)
@@ -49,16 +48,16 @@ class Authentication:
 
     async def _verify(self, call: CallContext) -> Caller:
         wire = call.wire
-        # What costs little does not count, so that it does not delay others at the address.
+        # Cheap failures do not count: they must not delay others at the address.
         self._callers.check_form(wire)
         address = address_of(wire.peer())
         wait = self._failures.seconds_until_token(address)
-        if wait and not self._callers.was_known(wire):
-            raise errors.caller_limit(
+        if wait and not self._callers.was_verified(wire):
+            raise errors.CallerLimitError(
                 "failed_authentications_per_second", FAILURES_PER_SECOND, wait
             )
         try:
-            return await self._callers.find(wire)
+            return await self._callers.verify(wire)
         except errors.TaskgateError as error:
             if error.code is StatusCode.UNAUTHENTICATED:
                 self._failures.take(address)

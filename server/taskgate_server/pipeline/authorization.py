@@ -20,7 +20,7 @@ from taskgate_server.auth import batches
 from taskgate_server.auth.actions import USE_TARGET, action_of, is_read
 from taskgate_server.auth.decisions import Decisions
 from taskgate_server.auth.lifetimes import Lifetimes
-from taskgate_server.auth.resources import TARGET, compile_paths
+from taskgate_server.auth.resources import NOTHING, TARGET, compile_paths
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import (
     DEFAULT_TARGET,
@@ -61,11 +61,11 @@ class AuthorizeAction:
         """See `Stage.enter`."""
         action = action_of(call.rpc.method)
         if not self._decisions.may_permit(call.principal, action):
-            raise self._decisions.denial(call.principal, action, "")
+            raise self._decisions.deny(call.principal, action, "")
         # A caller that may not use a target must not learn whether a target of the name exists.
         if call.target != DEFAULT_TARGET:
             target = ((TARGET, call.target),)
-            refused = self._decisions.refusal(call.principal, USE_TARGET, target)
+            refused = self._decisions.decide(call.principal, USE_TARGET, target)
             if refused is not None:
                 raise refused
         return call
@@ -144,14 +144,13 @@ class NameResources:
 
 
 def _compile(rpc: Rpc) -> Name:
-    items = batches.find_items(rpc)
-    if items is None:
-        paths = compile_paths(rpc.method, rpc.request_class)
+    paths = compile_paths(rpc.method, rpc.request_class)
+    if batches.find_items(rpc) is None:
         return lambda call, message: call._replace(resources=paths(message))
 
     def name_items(call: CallContext, message: Message) -> CallContext:
-        named = batches.name_items(message, items)
-        return call._replace(items=named, resources=[path for path in named if path is not None])
+        items = paths(message)
+        return call._replace(items=items, resources=[path for path in items if path is not NOTHING])
 
     return name_items
 
@@ -187,7 +186,7 @@ class AuthorizeResources:
     def _refusal(self, call: CallContext) -> errors.TaskgateError | None:
         action = action_of(call.rpc.method)
         for resource in call.resources:
-            refused = self._decisions.refusal(call.principal, action, resource, call.target)
+            refused = self._decisions.decide(call.principal, action, resource, call.target)
             if refused is not None:
                 return refused
         return None
@@ -196,8 +195,8 @@ class AuthorizeResources:
         action = action_of(call.rpc.method)
         refused = [
             None
-            if path is None
-            else self._decisions.refusal(call.principal, action, path, call.target)
+            if path is NOTHING
+            else self._decisions.decide(call.principal, action, path, call.target)
             for path in call.items
         ]
         count = sum(each is not None for each in refused)

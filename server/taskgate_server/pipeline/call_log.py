@@ -1,115 +1,28 @@
-"""The log's lines about calls, in the form of all other lines of the log.
-
-A call costs the server some 150 us in all, of which Python's `logging` and a JSON encoder would
-take 40. These lines have a fixed form and are written some at a time.
-"""
+"""Writes a line to the log for each call, several lines at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol
 
 from taskgate_server.calls import DEFAULT_TARGET, CallContext
-from taskgate_server.telemetry import LOG
-from taskgate_server.telemetry.text_format import text_line
+from taskgate_server.telemetry import LOG, LineFormat
 
-FLUSH_SECONDS = 0.05
+FLUSH_SECONDS: Final = 0.05
 """How long a line may wait for others."""
 
-COUNT_SECONDS = 1.0
-"""How often the number of refused calls that have no line is logged."""
+COUNT_SECONDS: Final = 1.0
+"""Interval between lines about refused calls that have no line of their own."""
 
 
 class LogStream(Protocol):
-    """What a text stream has that lines are written to."""
+    """A stream that lines are written to."""
 
     def write(self, text: str, /) -> object:
-        """Takes some lines."""
-
-    def flush(self) -> object:
-        """Sends them on."""
-
-
-CallLine: TypeAlias = Callable[[CallContext, float], str]
-"""Makes the line of a call that took so many seconds, with its end of line."""
-
-
-class JsonLines:
-    """Makes JSON lines.
-
-    Args:
-        clock: seconds since 1970.
-        localtime: the time of day for them.
-    """
-
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.time,
-        localtime: Callable[[float], time.struct_time] = time.localtime,
-    ) -> None:
-        self._clock = clock
-        self._localtime = localtime
-        self._second = -1
-        self._begin = ""
-
-    def __call__(self, call: CallContext, seconds: float) -> str:
-        """Return the line of a call."""
-        record = call.record
-        now = int(self._clock())
-        if now != self._second:
-            moment = time.strftime("%Y-%m-%dT%H:%M:%S%z", self._localtime(now))
-            self._begin = (
-                f'{{"time": "{moment}", "level": "INFO", "logger": "taskgate", "message": "call"'
-            )
-            self._second = now
-        trace = (
-            ""
-            if record.trace is None
-            else f', "trace_id": "{record.trace.trace}", "span_id": "{record.trace.span}"'
-        )
-        # Method and call id are ours, and need no escapes; AWS's id may.
-        target = "" if call.target == DEFAULT_TARGET else f', "target": {json.dumps(call.target)}'
-        return (
-            f'{self._begin}, "method": "{call.rpc.method}", "code": "{record.code.name}",'
-            f' "duration_ms": {seconds * 1000:.3f}, "call_id": "{call.call_id}"{target}{trace},'
-            f' "aws_request_id": {json.dumps(record.aws_request_id)}}}\n'
-        )
-
-
-class TextLines:
-    """Makes lines for people.
-
-    Args:
-        is_colored: whether the terminal shows colors.
-        localtime: the time of day.
-    """
-
-    def __init__(
-        self,
-        *,
-        is_colored: bool,
-        localtime: Callable[[], time.struct_time] = time.localtime,
-    ) -> None:
-        self._is_colored = is_colored
-        self._localtime = localtime
-
-    def __call__(self, call: CallContext, seconds: float) -> str:
-        """Return the line of a call."""
-        record = call.record
-        fields = {
-            "duration_ms": seconds * 1000,
-            "call_id": call.call_id,
-            "target": "" if call.target == DEFAULT_TARGET else call.target,
-            "trace_id": "" if record.trace is None else record.trace.trace,
-            "aws_request_id": record.aws_request_id,
-        }
-        moment = time.strftime("%H:%M:%S", self._localtime())
-        message = f"{call.rpc.method} {record.code.name}"
-        return f"{text_line(moment, 'INFO', message, fields, is_colored=self._is_colored)}\n"
+        """Write some lines."""
 
 
 class CallLog:
@@ -117,15 +30,22 @@ class CallLog:
 
     Args:
         stream: where the lines go; None for nowhere.
-        line: makes them.
+        line_format: the format of lines.
+        clock: seconds since 1970.
     """
 
-    def __init__(self, stream: LogStream | None, line: CallLine | None = None) -> None:
+    def __init__(
+        self,
+        stream: LogStream | None,
+        line_format: LineFormat,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._stream = stream
-        self._line = line or JsonLines()
+        self._format = line_format
+        self._clock = clock
         self._lines: list[str] = []
         self._unlogged = 0
-        """Refused calls since the last count in the log."""
+        """Refused calls since the last line about them."""
 
     def ended(self, call: CallContext, seconds: float) -> None:
         """Log a call that took so many seconds.
@@ -147,18 +67,34 @@ class CallLog:
     def flush(self) -> None:
         """Write the lines that wait."""
         if self._lines and self._stream is not None:
-            for text in _together(self._lines):
+            for text in _join(self._lines):
                 self._stream.write(text)
-            self._stream.flush()
         self._lines.clear()
+
+    def _line(self, call: CallContext, seconds: float) -> str:
+        record, method, code = call.record, call.rpc.method, call.record.code.name
+        message = "call"
+        fields: dict[str, object] = {"method": method, "code": code}
+        if self._format.is_text:
+            message, fields = f"{method} {code}", {}
+        fields["duration_ms"] = round(seconds * 1000, 3)
+        fields["call_id"] = call.call_id
+        if call.target != DEFAULT_TARGET:
+            fields["target"] = call.target
+        if record.trace is not None:
+            fields["trace_id"] = record.trace.trace
+            if not self._format.is_text:
+                fields["span_id"] = record.trace.span
+        fields["aws_request_id"] = record.aws_request_id
+        return f"{self._format.line(self._clock(), 'INFO', LOG.name, message, fields)}\n"
 
     def _log_count(self) -> None:
         LOG.warning("refused calls without lines of their own", extra={"count": self._unlogged})
         self._unlogged = 0
 
 
-def _together(lines: Iterable[str]) -> Iterator[str]:
-    """Lines joined to as much as the system writes in one piece: workers share a pipe."""
+def _join(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines up to the size that the system writes in one piece: workers share a pipe."""
     joined: list[str] = []
     length = 0
     for line in lines:

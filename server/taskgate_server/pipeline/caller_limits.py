@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from taskgate_server.auth.addresses import address_of
-from taskgate_server.auth.limits import CallerLimits
+from taskgate_server.auth.limits import CallerLimits, address_of
 from taskgate_server.calls import CallContext
 
 

@@ -1,7 +1,7 @@
 """Time limits for many short waits at once, which can also be ended together.
 
 Each wait for a request message has the same limit, and nearly all end at once. A timer for each,
-as `asyncio.timeout` has, costs about 10 us, a thirtieth of a call; one timer looks at all of them.
+as `asyncio.timeout` has, costs about 10 us, a thirtieth of a call; one timer checks all of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-LOOKS: int = 10
-"""How often a wait is looked at within its limit: it may last a tenth longer."""
+CHECKS: int = 10
+"""How often the waits are checked within their limit: a wait may last a tenth longer."""
 
 
 class EndedError(Exception):
@@ -35,7 +35,7 @@ class IdleLimit:
         self._is_armed = False
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
-        """Return what the awaitable returns.
+        """Return the result of an awaitable.
 
         Raises:
             TimeoutError: it took longer than the limit.
@@ -74,9 +74,9 @@ class IdleLimit:
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_armed = True
-        loop.call_later(self.seconds / LOOKS, self._look, loop)
+        loop.call_later(self.seconds / CHECKS, self._check, loop)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_armed = False
         limit = loop.time() - self.seconds
         for task, since in self._since.items():

@@ -174,7 +174,7 @@ class Pipeline:
         else:
             trace = {} if record.trace is None else {"trace_id": record.trace.trace}
             log_bug(error, method=call.rpc.method, call_id=call.call_id, **trace)
-            failure = errors.internal()
+            failure = errors.BugError()
         record.error, record.code = failure, failure.code
         _drop_frames(error)
         await self.refusals.hold(call, failure)

@@ -33,8 +33,8 @@ class Reception:
 
     Args:
         idle_seconds: how long a caller may take to send its next message.
-        limits: in which each further message of a stream in both directions counts as a call, since
-            it has a response of its own; None for no limits.
+        limits: count each further message of a bidirectional stream as a call, since it gets a
+            response; None for no limits.
         sleep: waits for seconds.
     """
 
@@ -45,12 +45,12 @@ class Reception:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._first = IdleLimit(idle_seconds)
-        """Waits for the first message of a call, which has done nothing yet."""
+        """Waits for the first message of a call."""
         self._upload = IdleLimit(idle_seconds)
-        """Waits for further messages that belong together. They go on while the server drains."""
+        """Waits for further messages of an upload. They continue while the server drains."""
         self._exchange = IdleLimit(idle_seconds)
-        """Waits for further messages of streams in both directions, each of which has a response
-        of its own."""
+        """Waits for further messages of bidirectional streams, where each message gets a
+        response."""
         self._limits = limits
         self._sleep = sleep
         self._large = LargeRequests()
@@ -136,7 +136,7 @@ async def _next(call: CallContext, waits: IdleLimit) -> Any:
     except TimeoutError:
         raise errors.request_idle(waits.seconds) from None
     except EndedError:
-        raise errors.stopping() from None
+        raise errors.ServerStoppingError() from None
 
 
 async def _nothing() -> AsyncIterator[Message]:

@@ -12,9 +12,7 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.auth.addresses import address_of
-from taskgate_server.auth.limits import CallerLimits
-from taskgate_server.auth.token_buckets import TokenBuckets
+from taskgate_server.auth.limits import CallerLimits, TokenBuckets, address_of
 from taskgate_server.calls import CallContext
 
 LINES_PER_SECOND: Final = 10.0
@@ -58,4 +56,4 @@ class Refusals:
 
 
 def _is_refusal(error: errors.TaskgateError) -> bool:
-    return error.code is StatusCode.UNAUTHENTICATED or error.reason == errors.CALLER_LIMIT
+    return error.code is StatusCode.UNAUTHENTICATED or isinstance(error, errors.CallerLimitError)

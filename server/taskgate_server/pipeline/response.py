@@ -87,7 +87,7 @@ async def send_error(call: CallContext, context: Context, error: errors.Taskgate
     """
     status = to_status(error, call.call_id)
     trailers = [(STATUS_KEY, status.SerializeToString())]
-    if error.reason != errors.SERVER_STOPPING:
+    if not isinstance(error, errors.ServerStoppingError):
         trailers.append(NO_RETRY)
     try:
         await context.abort(error.code, status.message, tuple(trailers))

@@ -23,7 +23,7 @@ from taskgate_server.pipeline.pipeline import Stage
 from taskgate_server.pipeline.reception import Reception
 
 if TYPE_CHECKING:
-    from taskgate_server.auth.assembly import Guard
+    from taskgate_server.auth.guard import Guard
 
 
 def list_stages(observation: Observation, guard: Guard | None, reception: Reception) -> list[Stage]:

@@ -1,8 +1,7 @@
-"""The bridge between the generated contract and boto3: for each operation a pair of functions.
+"""The conversion between the messages of the generated contract and boto3's dicts.
 
-`Converter.to_params` takes a request message to boto3's parameters, `Converter.to_message` an
-answer to the response message. Both are compiled on first use from the AWS model and the message's
-descriptor (`to_params`, `to_message`), so no operation's or member's name is written here.
+Both directions are compiled on first use from AWS's model and the descriptors of the messages, by
+`request_converter` and `response_converter`; there is no code for a single operation or member.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from taskgate_server.rpc.validation import DEFAULT_LIMITS, Limits
 
 UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
-    *(RecursionError, DecodeError),  # a document deeper than Python or protobuf goes
+    *(RecursionError, DecodeError),  # a document that is nested too deeply for Python or protobuf
 )
-"""What an answer that does not fit its model makes the conversion raise."""
+"""Raised by the conversion of a response that does not fit AWS's model."""
 
 
 class Operation:
-    """One AWS operation as an RPC: its messages, and their conversion compiled when first used."""
+    """The messages of one AWS operation and their conversion."""
 
     def __init__(
         self,
@@ -46,33 +45,33 @@ class Operation:
 
     @cached_property
     def model(self) -> model.OperationModel:
-        """What botocore knows of the operation."""
+        """The model of the operation."""
         return self._find_model(self.name)
 
     def to_params(self, request: Message, limits: Limits = DEFAULT_LIMITS) -> Params:
         """Return the request as boto3 takes it.
 
         Args:
-            request: loses the fields that its message does not have, if there are some.
-            limits: how much of it is validated.
+            request: its unknown fields are discarded.
+            limits: of the validation.
 
         Raises:
-            errors.TaskgateError: INVALID_ARGUMENT with the faults that the model finds.
+            errors.TaskgateError: INVALID_ARGUMENT with the violations of AWS's model.
         """
         return validate(self._request, request, limits)
 
     def to_message(self, response: Mapping[str, Any]) -> Message:
-        """AWS's answer as the response message.
+        """Return AWS's response as the response message.
 
         Raises:
-            errors.TaskgateError: UNKNOWN, the answer does not fit the model.
+            errors.TaskgateError: UNKNOWN, the response does not fit the model.
         """
         if self._response is None:
             return self.response_class()
         try:
             return self.response_class(**self._response(response))
         except UNREADABLE as error:
-            raise errors.unreadable_response(self.name) from error
+            raise errors.UnreadableResponseError(self.name) from error
 
     @cached_property
     def _request(self) -> Structure:

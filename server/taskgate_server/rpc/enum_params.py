@@ -16,13 +16,13 @@ from taskgate_server.aws.constraints import Check, compile_check
 from taskgate_server.rpc.validation import KEY, MAX_KEY_CHARACTERS, Path, Validation
 
 Unrecognized: TypeAlias = dict[str, str]
-"""The enum words of one message that the contract lacks, by path; removed as they are used."""
+"""Enum values of one message that the contract lacks, by path; removed when they are used."""
 ConvertEnums: TypeAlias = Callable[[Any, str, Path, Unrecognized, Validation], Any]
 """Converts enum numbers of the field of that name, at a path, and records their faults."""
 
 
 def enum_container(shape: model.Shape, enum: EnumDescriptor) -> ConvertEnums:
-    """Return what converts a field that holds the enum, whether singly, repeated or in a map."""
+    """Return the conversion of an enum field: singular, repeated, or the values of a map."""
     check = compile_check(shape)
     if isinstance(shape, model.ListShape):
         return _enum_list(_words(shape.member, enum), check)
@@ -32,7 +32,7 @@ def enum_container(shape: model.Shape, enum: EnumDescriptor) -> ConvertEnums:
 
 
 def _words(shape: model.Shape, enum: EnumDescriptor) -> dict[int, str]:
-    """The contract's numbers to AWS's words, for the words that both know."""
+    """Return AWS's enum value for each number of the contract that both know."""
     names = {word: naming.enum_value_name(enum.name, word) for word in model.enum_values(shape)}
     return {
         enum.values_by_name[name].number: word
@@ -60,7 +60,7 @@ def _enum(words: Mapping[int, str]) -> ConvertEnums:
 def unrecognized_word(
     unrecognized: Unrecognized, name: str, path: Path, validation: Validation
 ) -> str | None:
-    """Return AWS's word for an unspecified enum, as the caller gave it.
+    """Return AWS's value of an unspecified enum, from the caller's `unrecognized_values`.
 
     Args:
         unrecognized: loses the word.

@@ -1,4 +1,4 @@
-"""What a protobuf field holds, whether singly, repeated or as the values of a map."""
+"""The type of the values in a protobuf field: singular, repeated, or the values of a map."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 
 def element(field: FieldDescriptor) -> FieldDescriptor:
-    """The field that tells the type of one value: itself, or a map's `value`."""
+    """Return the field with the type of one value: the field itself, or the `value` of a map."""
     message: Descriptor | None = field.message_type
     if message is None or not message.GetOptions().map_entry:
         return field
@@ -14,18 +14,18 @@ def element(field: FieldDescriptor) -> FieldDescriptor:
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:
-    """The message that the field holds.
+    """Return the message type of a field.
 
     Raises:
-        TypeError: it holds none: model and contract are not of one version.
+        TypeError: the field has no message type: model and contract have different versions.
     """
     message: Descriptor | None = field.message_type
     if message is None:
-        raise TypeError(f"{field.full_name} holds no message")
+        raise TypeError(f"{field.full_name} has no message type")
     return message
 
 
 def enum_of(field: FieldDescriptor) -> EnumDescriptor | None:
-    """The enum that the field holds, if it holds one."""
+    """Return the enum type of the values in a field; None for another type."""
     enum: EnumDescriptor | None = element(field).enum_type
     return enum

@@ -1,7 +1,7 @@
-"""Every operation of an AWS service as an `Rpc`, taken from the descriptors of its contract.
+"""Every operation of an AWS service as an `Rpc`, from the descriptors of its contract.
 
-One behaviour serves them all: message -> boto3's parameters -> the gateway -> message. Those with a
-streamed payload are in `streams`.
+One behaviour serves all unary operations: message -> boto3's parameters -> gateway -> message.
+`streams` has those with a streamed payload.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.request import AwsRequest
 
 MAX_CACHE_BYTES: Final = 16 * 1024 * 1024
-"""Of converted requests, for all operations of one AWS service of one target."""
+"""Size of the cache of converted requests of one AWS service and target."""
 
 MAX_CACHED_REQUEST_BYTES: Final = 1024
 
 CONVERTED_BYTES: Final = 1500
 CONVERTED_FACTOR: Final = 10
-"""The memory of a converted request: so many bytes, and so many for each byte of the message, as
-measured with GetTask and SearchJobs."""
+"""The memory of a converted request: a number of bytes, and a number for each byte of the message.
+Measured with GetTask and SearchJobs."""
 
 ConvertedRequests: TypeAlias = BoundedCache[tuple[str, bytes], AwsRequest]
-"""What requests mean, by operation and message: the same one is converted and checked once."""
+"""Converted requests, by operation and request bytes."""
 
 
 def load_contract(spec: ServiceSpec) -> ServiceDescriptor:
-    """The descriptor of the service's generated contract, whose stubs are imported here."""
+    """Return the descriptor of the service's generated contract. Imports its stubs."""
     contract = import_module(spec.contract_module)
     descriptor: ServiceDescriptor = contract.DESCRIPTOR.services_by_name[spec.grpc_service]
     return descriptor
 
 
 def load_operations(spec: ServiceSpec) -> dict[str, Operation]:
-    """Every operation of the contract, by name; none is compiled yet."""
+    """Return every operation of the contract by name. Each is compiled on first use."""
     compilers = RequestCompiler(), ResponseCompiler()
 
     def find_model(name: str) -> model.OperationModel:
@@ -63,7 +63,7 @@ def load_operations(spec: ServiceSpec) -> dict[str, Operation]:
 def make_rpcs(
     spec: ServiceSpec, operations: dict[str, Operation], gateway: Gateway, limits: StreamLimits
 ) -> list[Rpc]:
-    """Return what serves the operations."""
+    """Return the RPCs that serve the operations."""
     cached: ConvertedRequests = BoundedCache(MAX_CACHE_BYTES)
     return [
         _make_rpc(method, operations[method.name], _Serving(gateway, limits, cached))
@@ -73,7 +73,7 @@ def make_rpcs(
 
 @dataclass(frozen=True, slots=True)
 class _Serving:
-    """What the RPCs of one AWS service share."""
+    """Shared by the RPCs of one AWS service."""
 
     gateway: Gateway
     limits: StreamLimits
@@ -101,8 +101,8 @@ def _behaviour(method: MethodDescriptor, operation: Operation, serving: _Serving
 
 
 def _convert(operation: Operation, gateway: Gateway, message: Message) -> AwsRequest:
-    """Return the request as the gateway takes it; may be called in another thread."""
-    return gateway.aws_request(operation.name, operation.to_params(message))
+    """Return the request for the gateway; may be called in another thread."""
+    return gateway.make_request(operation.name, operation.to_params(message))
 
 
 def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) -> Behaviour:
@@ -119,9 +119,9 @@ def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) ->
             )
             if aws_request.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
                 cached.put(key, aws_request, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
-        aws_response = gateway.kept(aws_request, call.max_age)
+        aws_response = gateway.cached_response(aws_request, call.max_age)
         if aws_response is None:
-            aws_response = await gateway.ask(aws_request, CallOptions.of(call))
+            aws_response = await gateway.fetch(aws_request, CallOptions.of(call))
         call.record.aws_request_id, call.record.aws_span = (
             aws_response.request_id,
             aws_response.span,

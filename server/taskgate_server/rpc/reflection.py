@@ -1,4 +1,4 @@
-"""gRPC's server reflection, by which tools read the contract, as `Rpc`s like all others.
+"""gRPC's server reflection, with which tools read the contract.
 
 https://github.com/grpc/grpc/blob/master/doc/server-reflection.md. v1 and v1alpha have the same
 messages in two packages; grpcio-reflection has v1alpha alone.
@@ -30,7 +30,7 @@ Response = reflection_pb2.ServerReflectionResponse
 
 
 class Reflection:
-    """Answers reflection requests.
+    """Serves reflection requests.
 
     Args:
         services: the full names that `list_services` returns.

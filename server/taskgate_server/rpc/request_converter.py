@@ -1,9 +1,8 @@
-"""Request messages as boto3 parameters, with the faults of the request found on the way.
+"""Conversion of request messages to boto3's parameters, validating them in the same walk.
 
-In: a message. Out: the dict that boto3 takes, and faults under the caller's own field paths, such
-as `identifiers[3].task_id`. Presence is kept: what the caller did not set is not sent.
-Counterparts: `to_message` for answers, `aws.constraints` for what the model demands of one value,
-`validation` for how much of a request is looked at. A container is measured before it is iterated.
+Violations have the caller's own field paths, such as `identifiers[3].task_id`. Fields that are not
+set are not sent. `aws.constraints` has the model's constraints of single values, `validation` the
+limits of the walk. A container is measured before it is iterated.
 """
 
 from __future__ import annotations
@@ -41,27 +40,27 @@ from taskgate_server.rpc.validation import (
 
 Params: TypeAlias = dict[str, Any]
 Convert: TypeAlias = Callable[[Any, Path, Validation], Any]
-"""Converts the value at a path, and records its faults."""
+"""Converts the value at a path and records its violations."""
 
 EXACT_INTEGER: Final = 2**53
 
 MAX_UNKNOWN_BYTES: Final = 4096
-"""Of fields that the contract lacks, up to which each is named: `UnknownFieldSet` takes a
-microsecond per field, and a message of 4 MiB may have two million."""
+"""Unknown fields of at most this size are reported one by one: `UnknownFieldSet` takes 1 us per
+field, and a message of 4 MiB may have two million."""
 
 NOT_KNOWN: Final = "that this server does not know: it needs a newer Taskgate"
 
 
 def validate(structure: Structure, request: Message, limits: Limits = DEFAULT_LIMITS) -> Params:
-    """Return a request as boto3 takes it.
+    """Return the parameters of a request for boto3.
 
     Args:
         structure: the compiled form of its message.
-        request: loses the fields that its message does not have, if there are some.
-        limits: how much of it is validated.
+        request: its unknown fields are discarded.
+        limits: of the validation.
 
     Raises:
-        errors.TaskgateError: INVALID_ARGUMENT with the faults, all of them up to the limits.
+        errors.TaskgateError: INVALID_ARGUMENT with all violations, up to the limits.
     """
     validation = Validation(limits)
     try:
@@ -77,8 +76,8 @@ def validate(structure: Structure, request: Message, limits: Limits = DEFAULT_LI
 def _check_unknown_fields(structure: Structure, request: Message, validation: Validation) -> None:
     """Record fields of a newer contract: without them AWS would receive a different request.
 
-    Protobuf does not tell whether a message has any, short of building a Python object for each.
-    Discarding them is fast, so that the sizes before and after are compared.
+    Python's protobuf reports unknown fields only as one object each. Discarding them is fast, so
+    the sizes before and after are compared first.
     """
     data = request.SerializeToString()
     request.DiscardUnknownFields()
@@ -89,28 +88,28 @@ def _check_unknown_fields(structure: Structure, request: Message, validation: Va
     if size <= MAX_UNKNOWN_BYTES:
         again = Validation(validation.limits, validation.faults, reports_unknown_fields=True)
         structure.convert(type(request).FromString(data), ROOT, again)
-    if len(validation.faults) == faults_before:  # too many, or where no structure is
+    if len(validation.faults) == faults_before:  # too many, or outside of structures
         validation.add(ROOT, f"has {size} bytes of fields {NOT_KNOWN}")
 
 
 @dataclass(slots=True)
 class Structure:
-    """The compiled form of one message; filled after it is made, so that it may hold itself."""
+    """The compiled form of one message; filled after creation, since messages may be recursive."""
 
     plain: dict[str, tuple[str, Convert | None]] = field(default_factory=dict)
-    """Field -> AWS member and what converts its value."""
+    """Field -> AWS member and the conversion of its value."""
     enums: dict[str, tuple[str, ConvertEnums]] = field(default_factory=dict)
-    """The same for fields that hold enum words."""
+    """The same for enum fields."""
     required: dict[str, str] = field(default_factory=dict)
-    """AWS member -> field, for those that the model requires."""
+    """AWS member -> field, for required members."""
     empty: dict[str, tuple[str, type]] = field(default_factory=dict)
-    """Field -> AWS member and what makes its empty value, for lists and maps."""
+    """Field -> AWS member and the type of its empty value, for lists and maps."""
     checks: dict[str, Check] = field(default_factory=dict)
-    """AWS member -> what the model demands of its size, for lists and maps."""
+    """AWS member -> the constraint of its size, for lists and maps."""
     is_union: bool = False
 
     def convert(self, message: Message, path: Path, validation: Validation) -> Params:
-        """Return the structure as boto3 takes it."""
+        """Return the parameters of a message."""
         fields = message.ListFields()
         validation.count(1 + len(fields))
         validation.descend(path)
@@ -136,7 +135,7 @@ class Structure:
         path: Path,
         validation: Validation,
     ) -> None:
-        """Add what Taskgate's own fields say, and record what cannot be sent."""
+        """Add the content of Taskgate's own fields, and record what cannot be sent."""
         if self.enums:
             self._convert_enums(message, numbers, params, path, validation)
         if self.empty:
@@ -202,7 +201,7 @@ class Structure:
             if member in params:
                 continue
             if name in self.empty:
-                # An absent list is an empty one to most callers, so a required one is sent as such.
+                # To most callers an absent list is empty, so a required one is sent as empty.
                 self._set_empty(name, params, path, validation)
             else:
                 validation.add((path, name), MISSING)
@@ -215,7 +214,7 @@ class RequestCompiler:
         self._structures: dict[str, Structure] = {}
 
     def structure(self, shape: model.StructureShape, descriptor: Descriptor) -> Structure:
-        """The compiled form of `descriptor`'s message."""
+        """Return the compiled form of a message."""
         known = self._structures.get(descriptor.full_name)
         if known is not None:
             return known
@@ -247,7 +246,7 @@ class RequestCompiler:
         made.empty[field.name] = member, list if isinstance(target, model.ListShape) else dict
 
     def _value(self, shape: model.Shape, field: FieldDescriptor) -> Convert | None:
-        """The function for what a field holds; None where the value goes as it is."""
+        """Return the conversion of the values of a field; None to send them unchanged."""
         if isinstance(shape, model.ListShape | model.MapShape) and field.is_repeated:
             return self._container(shape, element(field))
         return self._single(shape, field)
@@ -352,14 +351,14 @@ def _document_container(value: Value, kind: str, path: Path, validation: Validat
 def _number(number: float, path: Path, validation: Validation) -> float:
     if not math.isfinite(number):
         validation.add(path, NOT_FINITE)
-    # What a caller wrote as 3 comes as 3.0, and AWS tells integers from decimals. Past 2^53 a
+    # A 3 in JSON arrives as 3.0, and AWS distinguishes integers from decimals. Past 2^53 a
     # double is no longer an exact count, and -0.0 has no integer.
     is_count = number.is_integer() and abs(number) <= EXACT_INTEGER and str(number) != "-0.0"
     return int(number) if is_count else number
 
 
 def _wrapped_enums(convert: ConvertEnums, shape: model.Shape) -> Convert:
-    """Convert a wrapper message of enum words: a structure whose only member is the list or map."""
+    """Return the conversion of a wrapper message of enum values, in a list or map."""
     name = naming.WRAPPED_VALUES
     check = compile_check(shape)
     wrapper = Structure(enums={name: (name, convert)})

@@ -1,9 +1,9 @@
-"""AWS's answers as the fields of messages: one small function per shape type, chosen once.
+"""Conversion of AWS's responses to message fields: one small function per shape type.
 
-In: the JSON of AWS's body, with the members of its headers beside it (`upstream.clients` sees to
-it), fitted to AWS's model (`aws.fitting`). Out: nested dicts for protobuf's constructor, twice as
-fast as setting field by field. A member that the contract lacks is dropped, as boto3 drops what its
-model lacks. Counterpart: `to_params`.
+The input is AWS's JSON with the members from headers (`upstream.aws_client`), fitted to AWS's model
+(`aws.fitting`). The output are nested dicts for protobuf's constructor, which is twice as fast as
+setting field by field. Members that the contract lacks are dropped, as boto3 drops those that its
+model lacks.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from taskgate_server.rpc.fields import element, enum_of, message_of
 Convert: TypeAlias = Callable[[Any], Any]
 Fields: TypeAlias = dict[str, Any]
 Plan: TypeAlias = tuple[str, Convert | None, bool]
-"""A member's field, what converts its value, and whether it is a list or map."""
+"""The field of a member, the conversion of its value, and whether it is a list or map."""
 Unrecognized: TypeAlias = dict[str, str]
 ConvertEnums: TypeAlias = Callable[[Any, str, Unrecognized], Any]
-"""Converts enum words; those that the contract lacks go into the map under their path."""
+"""Converts enum values; those that the contract lacks go into the map under their path."""
 
 TYPE_TAG = "__type"
-"""A key beside a union's member that names its type; no member:
+"""A key beside a union's member with the name of its type; it is no member:
 https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html"""
 
 
@@ -39,7 +39,7 @@ class ResponseCompiler:
         self._structures: dict[str, Convert] = {}
 
     def structure(self, shape: model.StructureShape, descriptor: Descriptor) -> Convert:
-        """The function from an answer's dict to the fields of `descriptor`'s message."""
+        """Return the conversion of a response's dict to the fields of a message."""
         known = self._structures.get(descriptor.full_name)
         if known is not None:
             return known
@@ -61,7 +61,7 @@ class ResponseCompiler:
         return convert
 
     def _value(self, shape: model.Shape, field: FieldDescriptor) -> Convert | None:
-        """The function for what a field holds; None where the value goes as it is."""
+        """Return the conversion of the values of a field; None to use them unchanged."""
         if isinstance(shape, model.ListShape | model.MapShape):
             if not field.is_repeated:
                 return self._wrapper(shape, message_of(field))
@@ -94,7 +94,7 @@ class ResponseCompiler:
 
 
 def _key(member: str, target: model.Shape) -> str:
-    """Where a member is found: in the body under its wire name, from a header under its own."""
+    """Return the key of a member: its wire name in the body, its own name from a header."""
     if "location" in target.serialization:
         return member
     return str(target.serialization.get("name", member))
@@ -140,8 +140,8 @@ def _union(plain: Mapping[str, Plan], enums: Mapping[str, tuple[str, ConvertEnum
         if len(named) == 1:
             fields: Fields = known({named[0]: response[named[0]]})
             return fields
-        # None that the contract has, or several, of which nobody can say which one is meant.
-        # botocore refuses the whole answer for it, and with it a page of 100 good tasks.
+        # No member of the contract, or several, which is ambiguous. botocore rejects the whole
+        # response for it, and with it a page of 100 good tasks.
         return {naming.UNKNOWN_MEMBER: ",".join(sorted(named or tags))} if tags else {}
 
     return convert
@@ -178,7 +178,7 @@ LEAVES: Mapping[str, Convert | None] = {
     "string": None,
     "timestamp": _timestamp,
 }
-"""How one value of each scalar shape type crosses; None where it goes as it is."""
+"""The conversion of each scalar shape type; None for unchanged values."""
 
 
 def to_document(value: Any) -> Value:
@@ -206,7 +206,7 @@ def _enum_container(shape: model.Shape, enum: EnumDescriptor) -> ConvertEnums:
 
 
 def _numbers(shape: model.Shape, enum: EnumDescriptor) -> dict[str, int]:
-    """AWS's words to the contract's numbers, for the words that both know."""
+    """Return the contract's number of each of AWS's enum values that both know."""
     names = {word: naming.enum_value_name(enum.name, word) for word in model.enum_values(shape)}
     return {
         word: enum.values_by_name[name].number
@@ -244,7 +244,7 @@ def _wrapped_enums(convert: ConvertEnums) -> Convert:
     def wrap(value: Any) -> Fields:
         fields: Fields = {}
         _add_enums(fields, (naming.WRAPPED_VALUES, convert), value)
-        fields.pop(naming.EMPTY_MEMBERS, None)  # a wrapper that is there says it by itself
+        fields.pop(naming.EMPTY_MEMBERS, None)  # the presence of the wrapper says it
         return fields
 
     return wrap

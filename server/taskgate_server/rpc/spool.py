@@ -1,4 +1,4 @@
-"""The spool: bytes of uploads that wait to be sent to AWS, in memory and in temporary files.
+"""The spool: uploads that wait to be sent to AWS, in memory and in temporary files.
 
 All uploads of a server share its disk, so that their sum has a bound, and one caller gets at most
 half of it.
@@ -17,14 +17,11 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final, TypeAlias
 
-from google.rpc import error_details_pb2
-from grpc import StatusCode
-
 from taskgate_server import errors
 from taskgate_server.telemetry import LOG
 
 OpenFile: TypeAlias = Callable[[int], IO[bytes]]
-"""Returns a temporary file that keeps up to that many bytes in memory."""
+"""Returns a temporary file that buffers up to that many bytes in memory."""
 
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
 """Errors of the operating system that may pass when other uploads have ended."""
@@ -67,7 +64,7 @@ class Spool:
             wanted: bytes.
 
         Returns:
-            1 where there is no room: 0 means all of it to `SpooledTemporaryFile`.
+            1 if there is no room: 0 means no limit to `SpooledTemporaryFile`.
         """
         has_room = self.uploads * wanted <= MAX_MEMORY_BYTES
         return max(wanted, 1) if has_room else 1
@@ -83,8 +80,8 @@ class Spool:
         try:
             yield file
         finally:
-            # Closing writes what is buffered. The bytes are not needed any more, and a full disk
-            # has been reported by the write before.
+            # Closing writes the buffer. Its bytes are no longer needed, and the write before has
+            # reported a full disk.
             with suppress(OSError):
                 file.close()
 
@@ -171,13 +168,12 @@ def _disk_full(fault: str) -> errors.TaskgateError:
     Args:
         fault: the operating system's description.
     """
-    return errors.TaskgateError(
-        code=StatusCode.RESOURCE_EXHAUSTED,
-        message=f"this server cannot store the upload ({fault}): retry when others have ended; the"
+    return errors.OwnError(
+        errors.Reason.SPOOL_FULL,
+        f"this server cannot store the upload ({fault}): retry when others have ended; the"
         " operator can point TMPDIR to a larger directory, or lower spool_max_bytes",
-        reason="SPOOL_FULL",
         metadata={"limit": "TMPDIR"},
-        details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(10))],
+        details=[errors.retry_info(10)],
     )
 
 
@@ -187,21 +183,19 @@ def _unusable(fault: str) -> errors.TaskgateError:
     Args:
         fault: the operating system's description.
     """
-    return errors.TaskgateError(
-        code=StatusCode.FAILED_PRECONDITION,
-        message=f"this server cannot store uploads ({fault}): its operator must point TMPDIR to a"
-        " writable directory",
-        reason="SPOOL_UNUSABLE",
+    return errors.OwnError(
+        errors.Reason.SPOOL_UNUSABLE,
+        f"this server cannot store uploads ({fault}): its operator must point TMPDIR to a writable"
+        " directory",
         metadata={"variable": "TMPDIR"},
     )
 
 
 def _full(limit: str) -> errors.TaskgateError:
     """Return the error of an upload that has no room on this server."""
-    return errors.TaskgateError(
-        code=StatusCode.RESOURCE_EXHAUSTED,
-        message=f"uploads in progress have reached {limit}: retry when others have ended",
-        reason="SPOOL_FULL",
+    return errors.OwnError(
+        errors.Reason.SPOOL_FULL,
+        f"uploads in progress have reached {limit}: retry when others have ended",
         metadata={"limit": "spool_max_bytes"},
-        details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(10))],
+        details=[errors.retry_info(10)],
     )

@@ -1,7 +1,7 @@
-"""The operations whose payload is a stream of bytes: chunks of bounded size, flat memory.
+"""Operations with a streamed payload: chunks of bounded size, in flat memory.
 
-The first message carries all but the payload, which follows in messages that have nothing else.
-Which operations these are the model says.
+The first message has all fields but the payload, which follows in messages of its own. AWS's model
+marks these operations.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from taskgate_server.upstream.options import CallOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLimits:
-    """How much of a payload is where."""
+    """Limits of payloads."""
 
     chunk_bytes: int
-    """Payload in one message to a caller."""
+    """Bytes of payload in one response message."""
     spool_memory_bytes: int
-    """Payload from a caller that is kept in memory; what is more goes to a temporary file."""
+    """Bytes of an upload that are buffered in memory; the rest goes to a temporary file."""
     max_upload_bytes: int
-    """Payload from a caller that is accepted at all."""
+    """Maximum bytes of an upload."""
     spool: Spool
-    """Bounds the payloads of all uploads together."""
+    """Bounds the bytes of all uploads."""
 
 
 def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Behaviour:
-    """Serves an operation whose answer is a stream."""
+    """Return the behaviour of an operation with a response stream."""
 
     async def serve(request: Message, call: CallContext) -> AsyncIterator[Message]:
         params = operation.to_params(request)
@@ -50,7 +50,7 @@ def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Be
         call.record.aws_request_id, call.record.aws_span = response.request_id, response.span
         member = _member(operation.model.output_shape)
         field = _field(operation.response_class, member)
-        with closing(gateway.body(operation.name, response.value.pop(member))) as body:
+        with closing(gateway.streamed_body(operation.name, response.value.pop(member))) as body:
             yield operation.to_message(response.value)
             async with aclosing(body.chunks(limits.chunk_bytes)) as chunks:
                 async for chunk in chunks:
@@ -60,9 +60,9 @@ def download(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Be
 
 
 def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Behaviour:
-    """Serves an operation whose request is a stream.
+    """Return the behaviour of an operation with a request stream.
 
-    boto3 needs the length before it sends, to sign it, so the payload is gathered first.
+    boto3 signs the length of a payload, so the payload is gathered before it is sent.
     """
 
     async def serve(requests: AsyncIterator[Message], call: CallContext) -> Message:
@@ -77,7 +77,7 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
             params[member] = file
             options = CallOptions.of(call)
             if options.timeout is None:
-                # A payload may take longer than a call without one; the socket's limits still hold.
+                # A payload may take longer than other calls; the limits of the socket still apply.
                 options = replace(options, timeout=math.inf)
             response = await gateway.call(operation.name, params, options)
         call.record.aws_request_id, call.record.aws_span = response.request_id, response.span
@@ -88,7 +88,7 @@ def upload(operation: Operation, gateway: Gateway, limits: StreamLimits) -> Beha
 
 @dataclass(slots=True)
 class _Gathering:
-    """A payload on its way into the spool."""
+    """Gathers a payload in the spool."""
 
     field: str
     file: IO[bytes]
@@ -114,7 +114,7 @@ class _Gathering:
             await self._add(getattr(request, self.field))
         if params is None:
             raise errors.invalid_request({"": "needs at least one message"})
-        await self._in_thread(partial(self.file.seek, 0))  # which writes what is buffered
+        await self._in_thread(partial(self.file.seek, 0))  # it writes the buffer to the disk
         return params
 
     def _demand_payload_only(self, request: Message) -> None:
@@ -133,14 +133,14 @@ class _Gathering:
             await self._in_thread(partial(self.file.write, data))
 
     async def _in_thread(self, work: Callable[[], int]) -> None:
-        """Do what may wait for a disk."""
+        """Run work that may wait for a disk."""
         loop = asyncio.get_running_loop()
         with disk_errors():
             await loop.run_in_executor(self.executor, work)
 
 
 def _field(message: type[Message], member: str) -> str:
-    """The field of the payload, which is `payload_v2` after AWS has retyped it."""
+    """Return the field of the payload; it is `payload_v2` if AWS has changed its type."""
     fields: Any = message.DESCRIPTOR.fields
     return next(str(field.name) for field in fields if field.json_name == member)
 

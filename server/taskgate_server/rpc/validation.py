@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from taskgate_server.aws.constraints import Check
 
 Path: TypeAlias = tuple[Any, ...]
-"""Where a value is: `()` for the request itself, else the path of what holds it, followed by a
+"""The path of a value: `()` for the request, else the path of its container, followed by a
 field's name, an index, or `KEY` and a map's key. It is formatted only when there is a fault."""
 
 ROOT: Final[Path] = ()
@@ -79,13 +79,13 @@ class Validation:
             raise ValidationStoppedError
 
     def check(self, check: Check | None, value: Any, path: Path, what: str = "") -> bool:
-        """Record what the model finds wrong with a value, and return whether that is nothing.
+        """Record the violation of a constraint, and return whether the value is valid.
 
         Args:
             check: None when the model allows every value.
             value: as boto3 takes it; of a container only the size is looked at.
             path: where it is.
-            what: of the value is meant, for the description: nothing or `its key `.
+            what: a prefix of the description: nothing or `its key `.
         """
         fault = check(value) if check is not None else None
         if fault is not None:

@@ -146,9 +146,9 @@ class TaskBackend(ABC):
             errors.TaskgateError: INVALID_ARGUMENT for a malformed name, or the error of AWS.
         """
         aws_request = self.aws_request(name)
-        aws_response = self.gateway.kept(aws_request, call.max_age)
+        aws_response = self.gateway.cached_response(aws_request, call.max_age)
         if aws_response is None:
-            aws_response = await self.gateway.ask(aws_request, CallOptions.of(call))
+            aws_response = await self.gateway.fetch(aws_request, CallOptions.of(call))
         record = call.record
         record.aws_request_id, record.aws_span = aws_response.request_id, aws_response.span
         response = aws_response.forms.get(name)
@@ -167,7 +167,7 @@ class TaskBackend(ABC):
         aws_request = self._aws_requests.get(name)
         if aws_request is None:
             params = self.names.parse(name, "name")
-            aws_request = self.gateway.aws_request(self.names.operation, params)
+            aws_request = self.gateway.make_request(self.names.operation, params)
             self._aws_requests.put(name, aws_request, PARSED_BYTES + 2 * len(name))
         return aws_request
 
@@ -190,7 +190,7 @@ class TaskBackend(ABC):
         self, name: str, options: CallOptions
     ) -> task_pb2.Task | errors.TaskgateError:
         try:
-            aws_response = await self.gateway.ask(self.aws_request(name), options)
+            aws_response = await self.gateway.fetch(self.aws_request(name), options)
             return self.task(name, aws_response.value, aws_response.observe_time)
         except errors.TaskgateError as error:
             return error
@@ -289,7 +289,7 @@ class TaskBackend(ABC):
         """
         values = {name: str(ids.get(name) or row.get(name) or "") for name in self.names.parameters}
         if not all(values.values()):
-            raise errors.unreadable_response(self.names.operation)
+            raise errors.UnreadableResponseError(self.names.operation)
         return self.task(self.names.format(values), row, observe_time)
 
     def missing_fields(self, paged: PagedOperation) -> frozenset[str]:

@@ -50,7 +50,7 @@ def read_times(
             if response.get(member) is not None
         ]
     except (TypeError, ValueError):
-        raise errors.unreadable_response(operation) from None
+        raise errors.UnreadableResponseError(operation) from None
 
 
 def to_timestamp(time: tuple[int, int] | None) -> Timestamp | None:

@@ -12,12 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
-from grpc import StatusCode
-
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
 from taskgate_server.calls import CallContext
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import OwnError, Reason, TaskgateError
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import Action, Backends, NoActions, TaskBackend
 from taskgate_server.telemetry import quotable
@@ -232,10 +230,9 @@ def _result(
 
 def _unsupported(backend: TaskBackend, actions: NoActions) -> TaskgateError:
     spec = backend.gateway.spec
-    return TaskgateError(
-        code=StatusCode.FAILED_PRECONDITION,
-        message=f"{spec.title} cannot change a single task;"
+    return OwnError(
+        Reason.VERB_NOT_IN_SERVICE,
+        f"{spec.title} cannot change a single task;"
         f" use {spec.grpc_service_full_name}/{actions.alternative} for the whole run",
-        reason="VERB_NOT_IN_SERVICE",
         metadata={"service": spec.name, "alternative": actions.alternative},
     )

@@ -1,6 +1,7 @@
-"""What the server tells of itself: `logs` and `metrics`.
+"""Logs, metrics and traces of the server.
 
-Only the logs are imported here: metrics have a library of their own, for those who ask for them.
+Only the logs are imported here: metrics and traces need libraries that servers without them do not
+load.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from taskgate_server.telemetry.logs import (
     AUDIT,
     BUGS,
     LOG,
+    LineFormat,
     LogOutput,
-    LogStyle,
     Tally,
+    choose_format,
     log_bug,
     quotable,
     set_up_logging,
@@ -22,10 +24,11 @@ __all__ = [
     "AUDIT",
     "BUGS",
     "LOG",
+    "LineFormat",
     "LogOutput",
-    "LogStyle",
     "LogWriter",
     "Tally",
+    "choose_format",
     "log_bug",
     "quotable",
     "set_up_logging",

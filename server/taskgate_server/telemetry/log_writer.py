@@ -81,9 +81,6 @@ class LogWriter:
             self._bytes += len(data)
             self._changed.notify()
 
-    def flush(self) -> None:
-        """Do nothing: the thread writes as soon as it can."""
-
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Write what is queued, for at most so many seconds, and end the thread."""
         with self._changed:

@@ -1,7 +1,7 @@
-"""Logs: one line for each call and for each change of the server's life, as JSON or for people.
+"""Logs: a line for each call and for each change in the server's life, as JSON or for people.
 
 A line never has a parameter's value, nor the text of an AWS error that may quote one: Deadline
-marks task parameters sensitive. `upstream.error_log` says which texts are logged.
+marks task parameters sensitive. `upstream.aws_client.call_log` says which texts are logged.
 """
 
 from __future__ import annotations
@@ -12,16 +12,24 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TextIO
+from typing import Final, Literal, Protocol, TextIO
 
-from pythonjsonlogger.json import JsonFormatter
-
+from taskgate_server.telemetry.json_format import JsonLines
 from taskgate_server.telemetry.log_writer import LogWriter
-from taskgate_server.telemetry.text_format import TextFormatter, is_colored
+from taskgate_server.telemetry.text_format import TRACEBACK, TextLines, is_colored
 
 LOG: Final = logging.getLogger("taskgate")
 AUDIT: Final = logging.getLogger("taskgate.audit")
-"""Its lines come whatever level is logged."""
+"""Its lines are written at every `log_level`."""
+
+MAX_QUOTED: Final = 256
+STANDARD_ATTRIBUTES: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
+    "message",
+    "asctime",
+}
+"""The attributes that every log record has; the others are fields."""
+
+LogFormat = Literal["auto", "json", "text"]
 
 
 @dataclass(slots=True)
@@ -32,47 +40,80 @@ class Tally:
 
 
 BUGS: Final = Tally()
-"""Unexpected errors so far, of the process, like its log."""
+"""Unexpected errors of the process so far."""
 
 
-LogFormat = Literal["auto", "json", "text"]
+class LineFormat(Protocol):
+    """The format of all lines of a log."""
 
+    is_text: bool
+    """Whether they are for people."""
 
-@dataclass(frozen=True, slots=True)
-class LogStyle:
-    """How lines look."""
-
-    is_text: bool = False
-    """Whether they are for people; JSON otherwise."""
-    is_colored: bool = False
-
-    @classmethod
-    def choose(
-        cls, log_format: LogFormat, stream: TextIO | None, environment: Mapping[str, str]
-    ) -> LogStyle:
-        """Return the style for a stream.
+    def line(
+        self, seconds: float, level: str, logger: str, message: str, fields: Mapping[str, object]
+    ) -> str:
+        """Return a line without its end.
 
         Args:
-            log_format: the setting; `auto` is text on a terminal and JSON elsewhere.
-            stream: where lines go; None if the process has no such stream.
-            environment: variables of the process: NO_COLOR and TERM.
+            seconds: when it happened, since 1970.
+            level: the level's name.
+            logger: the logger's name.
+            message: what happened.
+            fields: what it happened to; `exc_info` is a traceback.
         """
-        is_terminal = stream is not None and stream.isatty()
-        if log_format == "json" or (log_format == "auto" and not is_terminal):
-            return cls()
-        return cls(is_text=True, is_colored=stream is not None and is_colored(stream, environment))
+
+
+def choose_format(
+    log_format: LogFormat, stream: TextIO | None, environment: Mapping[str, str]
+) -> LineFormat:
+    """Return the format for a stream.
+
+    Args:
+        log_format: the setting; `auto` is text on a terminal and JSON elsewhere.
+        stream: where lines go; None if the process has no such stream.
+        environment: variables of the process: NO_COLOR and TERM.
+    """
+    is_terminal = stream is not None and stream.isatty()
+    if log_format == "json" or (log_format == "auto" and not is_terminal):
+        return JsonLines()
+    return TextLines(is_colored=stream is not None and is_colored(stream, environment))
 
 
 @dataclass(frozen=True, slots=True)
 class LogOutput:
-    """Where the lines of a process go, and how they look."""
+    """Where the lines of a process go, and their format."""
 
     writer: LogWriter
-    style: LogStyle
+    format: LineFormat
+
+
+class RecordFormatter(logging.Formatter):
+    """Formats log records.
+
+    Args:
+        line_format: the format of lines.
+        fields: fields of every line.
+    """
+
+    def __init__(self, line_format: LineFormat, fields: Mapping[str, object] | None = None) -> None:
+        super().__init__()
+        self._format = line_format
+        self._fields = fields or {}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        attributes = record.__dict__.items()
+        fields = {name: value for name, value in attributes if name not in STANDARD_ATTRIBUTES}
+        fields = {**self._fields, **fields}
+        if record.exc_info:
+            fields[TRACEBACK] = self.formatException(record.exc_info)
+        return self._format.line(
+            record.created, record.levelname, record.name, record.getMessage(), fields
+        )
 
 
 class _Handler(logging.Handler):
-    """Passes records on to a writer, lines of the audit with precedence."""
+    """Passes records to a writer, and gives precedence to those of the audit."""
 
     def __init__(self, writer: LogWriter) -> None:
         super().__init__()
@@ -90,12 +131,12 @@ def set_up_logging(level: str, output: LogOutput, worker: int | None = None) -> 
     """Send all logs of the process to a writer; those of libraries from WARNING on.
 
     Args:
-        level: the least level of Taskgate's own logs.
-        output: where they go, and how they look.
+        level: the lowest level of Taskgate's own logs.
+        output: where lines go, and their format.
         worker: the number of this process, if it is one of several.
     """
     handler = _Handler(output.writer)
-    formatter = _formatter(output.style, {} if worker is None else {"worker": worker})
+    formatter = RecordFormatter(output.format, {} if worker is None else {"worker": worker})
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
@@ -114,25 +155,11 @@ def set_up_logging(level: str, output: LogOutput, worker: int | None = None) -> 
     output.writer.describe_dropped = describe_dropped
 
 
-def _formatter(style: LogStyle, fields: Mapping[str, object]) -> logging.Formatter:
-    if style.is_text:
-        return TextFormatter(is_colored=style.is_colored, fields=fields)
-    return JsonFormatter(
-        ["asctime", "levelname", "name", "message"],
-        rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-        datefmt="%Y-%m-%dT%H:%M:%S%z",
-        static_fields=dict(fields),
-    )
-
-
-MAX_QUOTED: Final = 256
-
-
 def quotable(text: str) -> str:
     """Return the beginning of a caller's text that takes at most `MAX_QUOTED` characters in JSON.
 
-    A line of the log must stay short, whatever callers send. JSON writes up to 12 characters for
-    one that is not ASCII.
+    This keeps log lines short whatever callers send. JSON takes up to 12 characters for one that is
+    not ASCII.
     """
     text = text[:MAX_QUOTED]
     while (length := len(json.dumps(text)) - 2) > MAX_QUOTED:
@@ -141,7 +168,12 @@ def quotable(text: str) -> str:
 
 
 def log_bug(error: BaseException, **fields: object) -> None:
-    """Logs where an unexpected error arose, without its text, which may hold a caller's values."""
+    """Log where an unexpected error was raised, without its text, which may have callers' values.
+
+    Args:
+        error: the unexpected error.
+        fields: further fields of the line.
+    """
     BUGS.count += 1
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]

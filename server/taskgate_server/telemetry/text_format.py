@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
 RESET: Final = "\033[0m"
@@ -19,69 +19,52 @@ LEVEL_COLORS: Final = {
     "CRITICAL": "\033[1;31m",
 }
 LEVEL_WIDTH: Final = 7
+TRACEBACK: Final = "exc_info"
+"""The field with a traceback, which follows the line, indented."""
 PLAIN_VALUE: Final = re.compile(r"[^\s\"'=]+")
 EMPTY_VALUES: Final[tuple[object, ...]] = (None, "", (), [], {})
-STANDARD_ATTRIBUTES: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
-    "message",
-    "asctime",
-}
-"""The attributes that every log record has; the others are fields."""
 
 
-class TextFormatter(logging.Formatter):
-    """Formats records as `text_line` does.
+class TextLines:
+    """Formats log lines for people.
 
     Args:
         is_colored: whether the terminal shows colors.
-        fields: are in every line.
+        localtime: converts seconds since 1970 to the time of day.
     """
 
-    def __init__(self, *, is_colored: bool, fields: Mapping[str, object] | None = None) -> None:
-        super().__init__(datefmt="%H:%M:%S")
+    is_text = True
+
+    def __init__(
+        self,
+        *,
+        is_colored: bool,
+        localtime: Callable[[float], time.struct_time] = time.localtime,
+    ) -> None:
         self._is_colored = is_colored
-        self._fields = fields or {}
+        self._localtime = localtime
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record, with the lines of its traceback if it has one."""
-        fields = {
-            name: value
-            for name, value in record.__dict__.items()
-            if name not in STANDARD_ATTRIBUTES
-        }
-        line = text_line(
-            self.formatTime(record, self.datefmt),
-            record.levelname,
-            record.getMessage(),
-            {**self._fields, **fields},
-            is_colored=self._is_colored,
+    def line(
+        self,
+        seconds: float,
+        level: str,
+        logger: str,  # noqa: ARG002  # of no interest to people
+        message: str,
+        fields: Mapping[str, object],
+    ) -> str:
+        """Return a line without its end; see `logs.LineFormat`. Empty fields are left out."""
+        dim, bold, reset = (DIM, BOLD, RESET) if self._is_colored else ("", "", "")
+        color = LEVEL_COLORS.get(level, "") if self._is_colored else ""
+        moment = time.strftime("%H:%M:%S", self._localtime(seconds))
+        text = (
+            f"{dim}{moment}{reset} {color}{level:{LEVEL_WIDTH}}{reset}"
+            f" {bold}{escape(message)}{reset}"
         )
-        if not record.exc_info:
-            return line
-        trace = self.formatException(record.exc_info)
-        return "\n".join([line, *(f"  {escape(each)}" for each in trace.splitlines())])
-
-
-def text_line(
-    moment: str, level: str, message: str, fields: Mapping[str, object], *, is_colored: bool
-) -> str:
-    """Return a log line for people, without an end of line.
-
-    Args:
-        moment: the time of day.
-        level: the level's name.
-        message: what happened.
-        fields: what it happened to. Those without a value are left out.
-        is_colored: whether the terminal shows colors.
-    """
-    dim, bold, reset = (DIM, BOLD, RESET) if is_colored else ("", "", "")
-    color = LEVEL_COLORS.get(level, "") if is_colored else ""
-    parts = [
-        f"{dim}{moment}{reset} {color}{level:{LEVEL_WIDTH}}{reset} {bold}{escape(message)}{reset}"
-    ]
-    for name, value in fields.items():
-        if value not in EMPTY_VALUES:
-            parts.append(f"{dim}{escape(name)}={reset}{_shown(value)}")
-    return " ".join(parts)
+        for name, value in fields.items():
+            if name != TRACEBACK and value not in EMPTY_VALUES:
+                text += f" {dim}{escape(name)}={reset}{_format_value(value)}"
+        trace = str(fields.get(TRACEBACK, "")).splitlines()
+        return "\n".join([text, *(f"  {escape(each)}" for each in trace)])
 
 
 def escape(text: str) -> str:
@@ -107,7 +90,7 @@ def is_colored(stream: TextIO, environment: Mapping[str, str]) -> bool:
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

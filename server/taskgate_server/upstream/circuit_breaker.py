@@ -1,12 +1,12 @@
-"""The circuit breaker of one AWS service in one region: no calls into an outage.
+"""The circuit breaker of one AWS service in one region: sends no calls into an outage.
 
-CLOSED      calls go; when too many fail it opens
-OPEN        calls are refused at once, for a while
-HALF_OPEN   a few go, as probes: a success closes, a failure opens for longer
+CLOSED      calls are sent; it opens when too many fail
+OPEN        calls are refused for a while
+HALF_OPEN   a few calls are sent as probes: a success closes it, a failure opens it for longer
 
-Failures of one subject, which is an operation with its parameters, are no outage of the service: it
-opens when several subjects fail, or when nothing has succeeded for a while. While it is open a
-subject of which no failure is known may try.
+Failures of one subject, which is an operation with its parameters, are not an outage. It opens when
+several subjects fail, or when nothing has succeeded for a while. While it is open, calls of a
+subject without a known failure are sent as trials.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from google.rpc import error_details_pb2
-
 from taskgate_server import errors
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.upstream.failure_tally import FailureTally
-from taskgate_server.upstream.outcomes import Outcomes
-from taskgate_server.upstream.rate_limit.latency import Duration
+from taskgate_server.upstream.rate_limit.latency import LatencyEstimator
 
 FIRST_OUTAGE_STATUS: Final = 500
+MAX_SUBJECTS: Final = 1000
+"""Bounds the failing subjects that are known; the oldest is forgotten first."""
+PROMPT_SECONDS: Final = 1.0
+"""A response within this time shows that the service works normally. Later ones may belong to an
+outage that is over."""
 
 
 class State(enum.Enum):
-    """What becomes of calls."""
+    """The state of a circuit breaker; values are labels of metrics."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -42,77 +43,140 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trip:
+class Thresholds:
     """When the breaker opens, and for how long."""
 
-    consecutive: int = 10
-    """It opens after so many failures with no answer between them ..."""
-    share: float = 0.5
-    """... or when so large a part of the calls fails ..."""
-    least_failures: float = 10.0
-    """... and so many of them did ..."""
+    consecutive_failures: int = 10
+    """It opens after so many failures in a row ..."""
+    failure_share: float = 0.5
+    """... or when this fraction of the calls fails ..."""
+    min_failures: float = 10.0
+    """... and at least so many of them ..."""
     window_seconds: float = 10.0
     """... within about this time."""
+    min_subjects: int = 3
+    """In both cases so many subjects must fail, or nothing succeed for `window_seconds`."""
     first_open_seconds: float = 0.2
     max_open_seconds: float = 1.0
-    """It doubles up to this. A probe a second is nothing to AWS, and callers are served again
-    within a second of the outage's end; what the breaker saves are this server's threads."""
-    probes: int = 1
-    """How many probes may be under way."""
+    """It stays open for this time, doubling from first to maximum. One probe per second does not
+    burden AWS, and calls succeed again within a second after an outage."""
+    max_probes: int = 1
+    """Probes in flight."""
     probe_seconds: float = 1.0
-    """A probe that has no response by then does not keep others from probing. Its own response, if
-    it comes, still counts as a success."""
-    trials: int = 4
-    """How many calls of subjects without a known failure may be under way while it is open."""
+    """After this time without a response, a probe no longer prevents other probes. Its response
+    still counts as a success."""
+    max_trials: int = 4
+    """Trials in flight."""
     trial_seconds: float = 8.0
-    """The same as `probe_seconds` for them: each of them that hangs holds a thread."""
-    subjects: int = 3
-    """It opens if so many subjects fail, or without any success for `window_seconds`."""
+    """The same as `probe_seconds`, for trials: each of them that hangs occupies a thread."""
     abandoned_seconds: float = 1.0
-    """A call that its callers gave up counts as a failure if it had been sent so long ago. Sooner,
-    it says more about their patience than about AWS."""
+    """A call that its callers gave up counts as a failure if it was sent so long ago; a shorter one
+    says more about their deadlines than about AWS."""
     stuck_seconds: float = 3.0
-    """A read without a response counts as a failure after so long, or after twice the time within
-    which nearly all calls end, if that is longer."""
+    """A read without a response counts as a failure after this time, or after twice the estimated
+    latency if that is longer."""
 
 
 def is_outage(error: errors.TaskgateError) -> bool:
-    """Whether the error says that AWS cannot be reached or cannot work, whoever asks for whatever.
+    """Return whether an error shows that AWS is unreachable or broken for all callers.
 
-    Throttles, refused credentials and all that is the caller's fault are answers: AWS is there.
+    Throttles, refused credentials and invalid requests are responses: AWS works.
     """
     if error.domain == errors.TASKGATE_DOMAIN:
-        return error.reason == "UPSTREAM_UNREACHABLE"
+        return isinstance(error, errors.UnreachableError)
     if error.retry is errors.Retry.THROTTLE:  # some services throttle with 503
         return False
     status = error.metadata.get("http_status", "")
     return status.isdecimal() and int(status) >= FIRST_OUTAGE_STATUS
 
 
-def _is_from_aws(error: errors.TaskgateError) -> bool:
-    return error.domain != errors.TASKGATE_DOMAIN or is_outage(error)
+@dataclass(slots=True)
+class Outcomes:
+    """The latest outcomes of calls, in any state; evidence for `availability`."""
+
+    failures: int = 0
+    """Failures since the last response."""
+    responded_at: float = -math.inf
+    """When the last response arrived, including errors about the call; in monotonic seconds."""
+    prompt_at: float = -math.inf
+    """When the last prompt response arrived."""
+
+
+class FailureCounts:
+    """Decaying counts of calls, and the subjects that fail.
+
+    Args:
+        window_seconds: about how long a call counts.
+        succeeded_at: when a call last succeeded, in monotonic seconds.
+    """
+
+    def __init__(self, window_seconds: float, succeeded_at: float = -math.inf) -> None:
+        self.consecutive = 0
+        """Failures since the last success."""
+        self.failed = 0.0
+        self.succeeded_at = succeeded_at
+        self._calls = 0.0
+        self._window = window_seconds
+        self._updated_at = -math.inf
+        self._failing: OrderedDict[Hashable, float] = OrderedDict()
+
+    @property
+    def share(self) -> float:
+        """The fraction of the calls that failed."""
+        return self.failed / self._calls if self._calls else 0.0
+
+    def failing_subjects(self, now: float) -> int:
+        """Return how many subjects failed at their last call within the window."""
+        while self._failing and now - next(iter(self._failing.values())) >= self._window:
+            self._failing.popitem(last=False)
+        return len(self._failing)
+
+    def is_failing(self, subject: Hashable, now: float) -> bool:
+        """Return whether a subject failed at its last call within the window."""
+        return now - self._failing.get(subject, -math.inf) < self._window
+
+    def add_failing(self, subject: Hashable, now: float) -> None:
+        """Record that a call of a subject failed."""
+        self._failing[subject] = now
+        self._failing.move_to_end(subject)
+        if len(self._failing) > MAX_SUBJECTS:
+            self._failing.popitem(last=False)
+
+    def remove_failing(self, subject: Hashable) -> None:
+        """Record that a call of a subject succeeded."""
+        self._failing.pop(subject, None)
+
+    def count(self, now: float, *, failed: bool) -> None:
+        """Count a call."""
+        decay = math.exp((self._updated_at - now) / self._window)
+        self._updated_at = now
+        self._calls = self._calls * decay + 1
+        self.failed = self.failed * decay + failed
+        self.consecutive = self.consecutive + 1 if failed else 0
+        if not failed:
+            self.succeeded_at = now
 
 
 @dataclass(slots=True, eq=False)
-class Passage:
-    """One call that the breaker let through."""
+class TrackedCall:
+    """A call that the breaker let through."""
 
     operation: str
     params: Mapping[str, Any] | None
-    era: int
-    """How often the state had changed when it came."""
-    probe: bool = False
-    trial: bool = False
-    expires_at: float = math.inf
-    """When it no longer keeps other probes from being sent."""
-    sent_at: float | None = None
+    state_changes: int
+    """How often the state had changed at its start."""
     is_read: bool = True
-    is_counted: bool = False
-    """Whether it counts as a failure already, since it takes too long."""
+    is_probe: bool = False
+    is_trial: bool = False
+    expires_at: float = math.inf
+    """When it no longer prevents other probes or trials."""
+    sent_at: float | None = None
+    is_stuck: bool = False
+    """Whether it was counted as a failure because it takes too long."""
 
     @property
     def subject(self) -> Hashable:
-        """What the call is about; itself where that is not known."""
+        """Identifies operation and parameters; the call itself if the parameters are unknown."""
         return self if self.params is None else hash((self.operation, repr(self.params)))
 
 
@@ -121,7 +185,7 @@ class CircuitBreaker:
 
     Args:
         spec: the service.
-        trip: when it opens.
+        thresholds: when it opens.
         clock: monotonic seconds.
         random: for jitter.
     """
@@ -129,7 +193,7 @@ class CircuitBreaker:
     def __init__(
         self,
         spec: ServiceSpec,
-        trip: Trip | None = None,
+        thresholds: Thresholds | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
@@ -137,55 +201,46 @@ class CircuitBreaker:
         self.refused = 0
         """Calls refused so far, for metrics."""
         self.outcomes = Outcomes()
-        """Of all calls, whatever the state."""
+        self.state = State.CLOSED
         self._spec = spec
-        self._trip = trip or Trip()
+        self._thresholds = thresholds or Thresholds()
         self._clock = clock
         self._random = random or Random()  # noqa: S311  # jitter is no secret
-        self._state = State.CLOSED
         self._changes = 0
         self._changed = asyncio.Event()
-        self._tally = FailureTally(self._trip.window_seconds)
-        self._opened = 0  # times in a row, without having been closed
+        self._counts = FailureCounts(self._thresholds.window_seconds)
+        self._openings = 0
+        """Openings since it was last closed."""
         self._open_until = -math.inf
-        self._probing: set[Passage] = set()
-        self._reads: OrderedDict[Passage, None] = OrderedDict()
-        """Without a response, and not counted as failures: the oldest first."""
-        self._duration = Duration()
+        self._probing: set[TrackedCall] = set()
+        """Probes and trials in flight."""
+        self._reads: OrderedDict[TrackedCall, None] = OrderedDict()
+        """Reads in flight that are not stuck, in the order in which they were sent."""
+        self._latency = LatencyEstimator()
 
     @property
-    def state(self) -> State:
-        """What becomes of calls; half-open from the first probe on."""
-        return self._state
-
-    @property
-    def oldest_read(self) -> float:
-        """When the oldest read was sent that has no response yet; inf without one."""
+    def oldest_read_sent_at(self) -> float:
+        """When the oldest read in flight was sent; inf without one."""
         oldest = next(iter(self._reads), None)
         return math.inf if oldest is None or oldest.sent_at is None else oldest.sent_at
 
-    async def changed(self, seen: int) -> int:
-        """Wait until the state has changed more than `seen` times; return how many."""
-        while self._changes <= seen:
+    async def wait_for_change(self, known_changes: int) -> int:
+        """Wait until the state has changed more than `known_changes` times; return how often."""
+        while self._changes <= known_changes:
             await self._changed.wait()
         return self._changes
 
-    def refuses_for(self) -> float:
-        """Return the seconds for which all calls are refused; 0 when one may come, as a probe."""
-        left = self._open_until - self._clock()
-        return max(left, 0.0) if self._state is State.OPEN else 0.0
-
     def check(self, operation: str, params: Mapping[str, Any] | None = None) -> None:
-        """Refuse like `passing`, and let nothing in: for before a call waits for its turn.
+        """Raise the error of `track` if it would refuse the call now.
 
         Raises:
             errors.TaskgateError: UNAVAILABLE, reason UPSTREAM_CIRCUIT_OPEN.
         """
-        self._count_stuck()
-        self._admit(Passage(operation, params, self._changes))
+        self._count_stuck_reads()
+        self._check_admission(TrackedCall(operation, params, self._changes))
 
     @contextmanager
-    def passing(
+    def track(
         self,
         operation: str,
         params: Mapping[str, Any] | None = None,
@@ -193,174 +248,169 @@ class CircuitBreaker:
         is_read: bool = True,
         is_probe: bool = False,
     ) -> Iterator[Callable[[], None]]:
-        """Enclose one call to AWS, and learn from how it ends.
-
-        A call that Taskgate itself refuses teaches nothing.
+        """Enclose one call to AWS and record its outcome.
 
         Args:
-            operation: by its AWS name.
-            params: tell its subject; without them each call counts as a subject of its own.
-            is_read: whether it should be quick, unlike the upload of a file.
-            is_probe: whether to send it in any state, since its purpose is to see if AWS responds.
-                Its success closes the breaker; its failure delays no probe by a caller's call.
+            operation: AWS name.
+            params: identify the subject; without them each call is a subject of its own.
+            is_read: whether a response should arrive quickly, unlike the upload of a file.
+            is_probe: whether the call is sent in any state, to find out whether AWS responds. Its
+                success closes the breaker; its failure does not delay probes by callers' calls.
 
         Yields:
             A function to call when the call is sent.
 
         Raises:
-            errors.TaskgateError: UNAVAILABLE, reason UPSTREAM_CIRCUIT_OPEN; nothing is to be sent.
+            errors.TaskgateError: UNAVAILABLE, reason UPSTREAM_CIRCUIT_OPEN; do not send the call.
         """
-        passage = self._enter(operation, params, is_probe=is_probe)
-        passage.is_read = is_read
+        call = self._start(operation, params, is_probe=is_probe)
+        call.is_read = is_read
 
-        def sent() -> None:
-            passage.sent_at = self._clock()
+        def mark_sent() -> None:
+            call.sent_at = self._clock()
             if is_read:
-                self._reads[passage] = None
+                self._reads[call] = None
 
         try:
-            yield sent
+            yield mark_sent
         except (errors.TaskgateError, asyncio.CancelledError) as error:
-            self._learn_from_error(passage, error)
+            self._record_error(call, error)
             raise
         else:
-            self._learn(passage, failed=False)
+            self._record(call, failed=False)
         finally:
-            self._probing.discard(passage)
-            self._reads.pop(passage, None)
+            self._probing.discard(call)
+            self._reads.pop(call, None)
 
-    def _enter(
+    def _start(
         self, operation: str, params: Mapping[str, Any] | None, *, is_probe: bool
-    ) -> Passage:
-        self._count_stuck()
-        passage = Passage(operation, params, self._changes)
-        if self._state is State.CLOSED:
-            return passage
-        passage.trial = is_probe or not self._admit(passage)
-        passage.probe = not passage.trial
-        seconds = self._trip.trial_seconds if passage.trial else self._trip.probe_seconds
-        passage.expires_at = self._clock() + seconds
-        if passage.probe and self._state is State.OPEN:
-            self._become(State.HALF_OPEN)
-        passage.era = self._changes
-        self._probing.add(passage)
-        return passage
+    ) -> TrackedCall:
+        self._count_stuck_reads()
+        call = TrackedCall(operation, params, self._changes)
+        if self.state is State.CLOSED:
+            return call
+        call.is_trial = is_probe or not self._check_admission(call)
+        call.is_probe = not call.is_trial
+        thresholds = self._thresholds
+        seconds = thresholds.trial_seconds if call.is_trial else thresholds.probe_seconds
+        call.expires_at = self._clock() + seconds
+        if call.is_probe and self.state is State.OPEN:
+            self._set_state(State.HALF_OPEN)
+        call.state_changes = self._changes
+        self._probing.add(call)
+        return call
 
-    def _admit(self, passage: Passage) -> bool:
-        """Return whether a call goes on its own account, as a probe or since all go.
-
-        Returns:
-            False if it goes as a trial of its subject.
+    def _check_admission(self, call: TrackedCall) -> bool:
+        """Return whether a call is sent as usual or as a probe; False if as a trial.
 
         Raises:
-            errors.TaskgateError: it does not go.
+            errors.TaskgateError: it is refused.
         """
-        if self._state is State.CLOSED:
+        if self.state is State.CLOSED:
             return True
         now = self._clock()
-        under_way = [each for each in self._probing if now < each.expires_at]
-        probes = sum(each.probe for each in under_way)
-        if now >= self._open_until and probes < self._trip.probes:
+        in_flight = [each for each in self._probing if now < each.expires_at]
+        probes = sum(each.is_probe for each in in_flight)
+        if now >= self._open_until and probes < self._thresholds.max_probes:
             return True
-        has_room = len(under_way) - probes < self._trip.trials
-        is_known = passage.params is not None
-        if has_room and is_known and not self._tally.is_failing(passage.subject, now):
+        may_try = len(in_flight) - probes < self._thresholds.max_trials and call.params is not None
+        if may_try and not self._counts.is_failing(call.subject, now):
             return False
         self.refused += 1
-        raise self._refusal(passage.operation)
+        raise self._refusal(call.operation)
 
-    def _count_stuck(self) -> None:
-        """Count the reads that AWS has not answered for too long as failures."""
-        too_long = max(self._trip.stuck_seconds, 2 * self._duration.most)
+    def _count_stuck_reads(self) -> None:
+        """Count reads that have been in flight for too long as failures."""
+        max_seconds = max(self._thresholds.stuck_seconds, 2 * self._latency.upper_bound)
         now = self._clock()
         while self._reads:
             oldest = next(iter(self._reads))
-            if oldest.sent_at is None or now - oldest.sent_at < too_long:
+            if oldest.sent_at is None or now - oldest.sent_at < max_seconds:
                 return
             del self._reads[oldest]
-            self._learn(oldest, failed=True)
-            oldest.is_counted = True
+            self._record(oldest, failed=True)
+            oldest.is_stuck = True
 
-    def _learn_from_error(
-        self, passage: Passage, error: errors.TaskgateError | asyncio.CancelledError
+    def _record_error(
+        self, call: TrackedCall, error: errors.TaskgateError | asyncio.CancelledError
     ) -> None:
-        if isinstance(error, errors.TaskgateError) and _is_from_aws(error):
-            self._learn(passage, failed=is_outage(error))
+        """Record the error of a call. Taskgate's own errors are no evidence about AWS."""
+        is_abandoned = True
+        if isinstance(error, errors.TaskgateError):
+            if error.domain != errors.TASKGATE_DOMAIN or is_outage(error):
+                self._record(call, failed=is_outage(error))
+                return
+            is_abandoned = isinstance(error, errors.TimeLimitError)
+        if call.sent_at is None:
             return
-        is_given_up = isinstance(error, asyncio.CancelledError) or error.reason == errors.TIME_LIMIT
-        if is_given_up and self._is_abandoned(passage):
-            self._learn(passage, failed=True)
-        elif passage.sent_at is not None:
-            self.outcomes.failed()
+        if is_abandoned and self._clock() - call.sent_at >= self._thresholds.abandoned_seconds:
+            self._record(call, failed=True)
+        else:
+            self.outcomes.failures += 1
 
-    def _is_abandoned(self, passage: Passage) -> bool:
-        sent_at = passage.sent_at
-        if sent_at is None:
-            return False
-        return self._clock() - sent_at >= self._trip.abandoned_seconds
-
-    def _learn(self, passage: Passage, *, failed: bool) -> None:
-        if failed and passage.is_counted:
+    def _record(self, call: TrackedCall, *, failed: bool) -> None:
+        if failed and call.is_stuck:
             return
-        self._note_outcome(passage, failed=failed)
-        if not failed and passage.sent_at is not None and passage.is_read:
-            self._duration.note(self._clock() - passage.sent_at)
-        # Calls from before a change say how AWS was then. A probe's success says how it is now.
-        is_current = passage.era == self._changes
-        if self._state is not State.CLOSED:
-            self._learn_of_outage(passage, failed=failed, is_current=is_current)
-        elif is_current or passage.is_counted:
-            self._count(passage, failed=failed)
+        self._update_outcomes(call, failed=failed)
+        # Calls from before a change of state say nothing about AWS now, except a probe's success.
+        is_current = call.state_changes == self._changes
+        if self.state is not State.CLOSED:
+            self._record_probe(call, failed=failed, is_current=is_current)
+        elif is_current or call.is_stuck:
+            self._count(call, failed=failed)
 
-    def _note_outcome(self, passage: Passage, *, failed: bool) -> None:
+    def _update_outcomes(self, call: TrackedCall, *, failed: bool) -> None:
         if failed:
-            self.outcomes.failed()
+            self.outcomes.failures += 1
             return
         now = self._clock()
-        self.outcomes.answered(now, now - (now if passage.sent_at is None else passage.sent_at))
+        seconds = 0.0 if call.sent_at is None else now - call.sent_at
+        self.outcomes.failures, self.outcomes.responded_at = 0, now
+        if seconds <= PROMPT_SECONDS:
+            self.outcomes.prompt_at = now
+        if call.sent_at is not None and call.is_read:
+            self._latency.record(seconds)
 
-    def _count(self, passage: Passage, *, failed: bool) -> None:
+    def _count(self, call: TrackedCall, *, failed: bool) -> None:
         now = self._clock()
-        self._tally.count(now, failed=failed)
+        self._counts.count(now, failed=failed)
         if failed:
-            self._tally.note_failing(passage.subject, now)
-            if self._is_too_much():
+            self._counts.add_failing(call.subject, now)
+            if self._exceeds_thresholds():
                 self._open()
-        elif self._tally.failing(now):  # else the subject need not be worked out
-            self._tally.forget(passage.subject)
+        elif self._counts.failing_subjects(now):  # otherwise the subject need not be computed
+            self._counts.remove_failing(call.subject)
 
-    def _learn_of_outage(self, passage: Passage, *, failed: bool, is_current: bool) -> None:
+    def _record_probe(self, call: TrackedCall, *, failed: bool, is_current: bool) -> None:
         if failed:
-            self._tally.note_failing(passage.subject, self._clock())
-            if passage.probe and is_current and self._clock() < passage.expires_at:
+            self._counts.add_failing(call.subject, self._clock())
+            if call.is_probe and is_current and self._clock() < call.expires_at:
                 self._open()
-        elif passage.probe or passage.trial or passage.is_counted:
-            self._close()
+        elif call.is_probe or call.is_trial or call.is_stuck:
+            self._openings = 0
+            self._counts = FailureCounts(self._thresholds.window_seconds, self._clock())
+            self._set_state(State.CLOSED)
 
-    def _is_too_much(self) -> bool:
-        trip, tally, now = self._trip, self._tally, self._clock()
-        if tally.failing(now) < trip.subjects and now - tally.succeeded_at < trip.window_seconds:
+    def _exceeds_thresholds(self) -> bool:
+        limits, counts, now = self._thresholds, self._counts, self._clock()
+        some_succeed = now - counts.succeeded_at < limits.window_seconds
+        if counts.failing_subjects(now) < limits.min_subjects and some_succeed:
             return False
-        many = tally.failed >= trip.least_failures
-        return tally.in_a_row >= trip.consecutive or (many and tally.share >= trip.share)
+        if counts.consecutive >= limits.consecutive_failures:
+            return True
+        return counts.failed >= limits.min_failures and counts.share >= limits.failure_share
 
     def _open(self) -> None:
-        trip = self._trip
-        longer = 2.0 ** min(self._opened, 30)  # an outage of days must not overflow a float
-        seconds = min(trip.first_open_seconds * longer, trip.max_open_seconds)
-        # Jitter makes it shorter only, so that the longest is the longest; replicas probe apart.
+        limits = self._thresholds
+        factor = 2.0 ** min(self._openings, 30)  # an outage of days must not overflow a float
+        seconds = min(limits.first_open_seconds * factor, limits.max_open_seconds)
+        # Jitter only shortens, to keep the maximum; it separates the probes of replicas.
         self._open_until = self._clock() + seconds * self._random.uniform(0.8, 1)
-        self._opened += 1
-        self._become(State.OPEN)
+        self._openings += 1
+        self._set_state(State.OPEN)
 
-    def _close(self) -> None:
-        self._opened = 0
-        self._tally = FailureTally(self._trip.window_seconds)
-        self._tally.succeeded_at = self._clock()
-        self._become(State.CLOSED)
-
-    def _become(self, state: State) -> None:
-        self._state = state
+    def _set_state(self, state: State) -> None:
+        self.state = state
         self._changes += 1
         self._changed.set()
         self._changed = asyncio.Event()
@@ -370,13 +420,13 @@ class CircuitBreaker:
         origin = errors.Origin(
             service=spec.name, title=spec.title, domain=spec.error_domain, operation=operation
         )
-        # While a probe is under way nobody knows: its answer takes about as long as a first wait.
-        left = self._open_until - self._clock()
-        seconds = left if left > 0 else self._trip.first_open_seconds
-        return errors.unavailable(
+        # A probe in flight takes about as long as the first pause.
+        remaining = self._open_until - self._clock()
+        seconds = remaining if remaining > 0 else self._thresholds.first_open_seconds
+        return errors.CircuitOpenError(
             origin,
-            "UPSTREAM_CIRCUIT_OPEN",
-            f"{spec.title} has failed too often just now, so it was not asked: ask again in"
-            f" {seconds:.1f} s; if it stays, see AWS's health dashboard and this server's network",
-            details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(seconds))],
+            f"{spec.title} has failed too often recently, so the call was not sent; retry in"
+            f" {seconds:.1f} s; if this persists, check the AWS Health Dashboard and this server's"
+            " network",
+            details=[errors.retry_info(seconds)],
         )

@@ -1,7 +1,7 @@
-"""Push as a hint: AWS's events out of an SQS queue, each of which wakes whoever watches its task.
+"""Takes AWS's events from an SQS queue and passes them on as hints to poll.
 
-Delivery is best effort on AWS's side, and nothing here adds a promise: an event is a reason to
-look, never news in itself. docs/events.md has how a queue gets the events.
+AWS delivers events with best effort, so an event is only a reason to poll now, never data.
+docs/events.md explains how events get into a queue.
 """
 
 from __future__ import annotations
@@ -22,33 +22,34 @@ from taskgate_server.config import AwsSettings
 from taskgate_server.errors import TaskgateError
 from taskgate_server.telemetry import LOG, log_bug
 from taskgate_server.upstream.aws_client.sender import Sender
-from taskgate_server.upstream.retries import Backoff, Sleep, told_delay
+from taskgate_server.upstream.retries import Backoff, Sleep, retry_info_seconds
 
 
 class EventUse(StrEnum):
-    """What became of an event; a label of metrics."""
+    """What an event is used for; a label of metrics."""
 
     HINTED = "hinted"
-    """Is about a task or a parent, and wakes its watchers."""
+    """It is about a task or a parent, whose pollers poll now."""
     IGNORED = "ignored"
-    """Is about anything else."""
+    """It is about anything else."""
     UNREADABLE = "unreadable"
-    """Has a form that is not known."""
+    """Its format is unknown."""
     FOREIGN = "foreign"
-    """Is of another AWS account or region than the target."""
+    """It is from another AWS account or region than the target."""
 
 
 WARNINGS: Final = {
-    EventUse.UNREADABLE: "a message is no event of AWS Deadline Cloud or AWS HealthOmics: see the"
-    " rule's input and docs/events.md",
-    EventUse.FOREIGN: "an event is of another AWS account or region than the target: see the rule",
+    EventUse.UNREADABLE: "a message is not an event of AWS Deadline Cloud or AWS HealthOmics: check"
+    " the rule's input, see docs/events.md",
+    EventUse.FOREIGN: "an event is from another AWS account or region than the target: check the"
+    " rule",
 }
-"""Logged at the first one."""
+"""Logged for the first such event."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventReading:
-    """What an event is about."""
+    """The content of an event."""
 
     use: EventUse
     name: str = ""
@@ -63,13 +64,13 @@ class EventReading:
 
 @dataclass(frozen=True, slots=True)
 class EventOrigin:
-    """Where an AWS service of a target is."""
+    """Account and region of an AWS service of a target."""
 
     account: str = ""
-    """Empty if it is not known; so is the region."""
+    """Empty if unknown; so is the region."""
     region: str = ""
 
-    def sends(self, reading: EventReading) -> bool:
+    def matches(self, reading: EventReading) -> bool:
         """Return whether an event is from there, as far as both are known."""
         return all(
             not own or not other or own == other
@@ -78,16 +79,15 @@ class EventOrigin:
 
 
 ReadEvent: TypeAlias = Callable[[str], EventReading]
-"""Reads the body of a message."""
+"""Parses the body of a message."""
 
 OriginOf: TypeAlias = Callable[[str], EventOrigin]
-"""Returns where an AWS service of the target is, by the service's name."""
+"""Returns account and region of an AWS service of the target, by the service's name."""
 
 Hint: TypeAlias = Callable[[str], None]
-"""Told a name that may have changed."""
+"""Takes the name of a task or parent that may have changed."""
 
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html:
-# the most that SQS takes of each.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
 MAX_MESSAGES: Final = 10
 MAX_WAIT_SECONDS: Final = 20
 
@@ -98,14 +98,14 @@ QUEUE_REGION: Final = re.compile(r"(?:^|\.)sqs\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.")
 
 @dataclass(slots=True)
 class Lag:
-    """How late events were, for metrics."""
+    """The delay of events, for metrics."""
 
     count: int = 0
     seconds: float = 0.0
-    """Of all together."""
+    """Sum over all events."""
 
-    def note(self, time: str, now: float) -> None:
-        """Count an event by its time, which EventBridge has to the second."""
+    def record(self, time: str, now: float) -> None:
+        """Record an event by its time, which EventBridge has to the second."""
         try:
             happened = datetime.fromisoformat(time).timestamp()
         except (ValueError, OverflowError):
@@ -115,20 +115,20 @@ class Lag:
 
 
 class EventQueue:
-    """Takes events out of one queue, as long as `run` runs.
+    """Receives events from one queue while `run` runs.
 
     Args:
         sender: sends calls to SQS.
-        url: the queue's.
-        read: returns what an event is about.
-        hint: gets the name of each task or parent.
-        origin_of: returns where the events must be from.
+        url: of the queue.
+        read: parses an event.
+        hint: takes the name of each task or parent.
+        origin_of: returns where events must be from.
         sleep: waits for seconds.
         random: for jitter.
         wall_clock: seconds since 1970.
     """
 
-    def __init__(  # noqa: PLR0913  # clock and chance come in as arguments
+    def __init__(  # noqa: PLR0913  # clock and randomness are arguments
         self,
         sender: Sender,
         url: str,
@@ -154,40 +154,40 @@ class EventQueue:
         self._failures = 0
 
     async def run(self) -> None:
-        """Takes events until it is cancelled, whatever happens."""
+        """Receive events until cancelled, whatever fails."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sender.connection.run())
-            group.create_task(self._take_for_ever())
+            group.create_task(self._receive_forever())
 
-    async def _take_for_ever(self) -> None:
+    async def _receive_forever(self) -> None:
         while True:
             try:
-                await self._take()
+                await self._receive()
             except TaskgateError as error:
-                await self._failed(error.reason, told_delay(error))
-            except Exception as error:  # noqa: BLE001  # no answer may end it
+                await self._back_off(error.reason, retry_info_seconds(error))
+            except Exception as error:  # noqa: BLE001  # no response may end the loop
                 log_bug(error, queue=self._url)
-                await self._failed("BUG", 0.0)
+                await self._back_off("BUG", 0.0)
             else:
                 if self._failures:
-                    LOG.info("events come again", extra={"queue": self._url})
+                    LOG.info("event queue works again", extra={"queue": self._url})
                 self._failures = 0
 
-    async def _failed(self, reason: str, floor: float) -> None:
+    async def _back_off(self, reason: str, min_seconds: float) -> None:
         self._failures += 1
         if self._failures == 1:
-            LOG.warning("events do not come", extra={"queue": self._url, "reason": reason})
-        await self._sleep(BACKOFF.pause(min(self._failures, 10), floor, self._random))
+            LOG.warning("event queue fails", extra={"queue": self._url, "reason": reason})
+        await self._sleep(BACKOFF.pause(min(self._failures, 10), min_seconds, self._random))
 
-    async def _take(self) -> None:
-        """Waits for some messages, handles them, and only then deletes them."""
-        wanted = {"MaxNumberOfMessages": MAX_MESSAGES, "WaitTimeSeconds": MAX_WAIT_SECONDS}
-        response = await self._sender.send("ReceiveMessage", {"QueueUrl": self._url, **wanted})
+    async def _receive(self) -> None:
+        """Wait for messages, handle them, and delete them only then."""
+        limits = {"MaxNumberOfMessages": MAX_MESSAGES, "WaitTimeSeconds": MAX_WAIT_SECONDS}
+        response = await self._sender.send("ReceiveMessage", {"QueueUrl": self._url, **limits})
         messages: list[Mapping[str, Any]] = response.value.get("Messages") or []
         for message in messages:
             self._handle(message.get("Body"))
         if messages:
-            # What SQS does not delete comes again, which does no harm.
+            # A message that SQS fails to delete is received again, which does no harm.
             entries = [
                 {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
                 for number, message in enumerate(messages)
@@ -198,22 +198,22 @@ class EventQueue:
     def _handle(self, body: Any) -> None:
         reading = self._read(body) if isinstance(body, str) else EventReading(EventUse.UNREADABLE)
         use = reading.use
-        if use is EventUse.HINTED and not self._origin_of(reading.service).sends(reading):
+        if use is EventUse.HINTED and not self._origin_of(reading.service).matches(reading):
             use = EventUse.FOREIGN
         self.uses[use] += 1
         if use in WARNINGS and self.uses[use] == 1:
             LOG.warning(WARNINGS[use], extra={"queue": self._url})
         if use is not EventUse.HINTED:
             return
-        self.lag.note(reading.time, self._wall_clock())
+        self.lag.record(reading.time, self._wall_clock())
         try:
             self._hint(reading.name)
-        except Exception as error:  # noqa: BLE001  # the others in the batch are not to wait for it
+        except Exception as error:  # noqa: BLE001  # the other messages must still be handled
             log_bug(error, queue=self._url)
 
 
 def queue_settings(url: str, aws: AwsSettings) -> AwsSettings:
-    """How SQS is reached: where the queue's URL says, in its region if it tells one."""
+    """Return the settings for SQS: endpoint, and region if it has one, from the queue's URL."""
     parts = urlsplit(url)
     region = QUEUE_REGION.search(parts.hostname or "")
     return aws.model_copy(

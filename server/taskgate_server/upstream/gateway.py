@@ -1,8 +1,8 @@
-"""The only door to AWS: `Gateway.call`, for the AWS RPCs and the unified tasks alike.
+"""The gateway, the only way to AWS: `Gateway.call`, for AWS RPCs and unified tasks alike.
 
-In are boto3's parameters, out is AWS's JSON: plain dicts. An answer is never older than its caller
-allows, counted from the moment the request arrived; that one rule decides what is shared. The way
-of a read is `ask` and `_launch`: kept answers, calls in the air, batches, then `paced`.
+It takes boto3's parameters and returns AWS's JSON, both as plain dicts. A response is never older
+than `max_age` at the moment the request arrived; this rule decides what is shared. A read passes
+the response cache, in-flight calls, batching and the pipeline (`fetch`, `_start`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import uuid
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.telemetry import spans
 from taskgate_server.upstream.availability import PROBE_SECONDS, Availability
-from taskgate_server.upstream.aws_client.body import Body
+from taskgate_server.upstream.aws_client.responses import StreamedBody
 from taskgate_server.upstream.aws_client.sender import AwsResponse
-from taskgate_server.upstream.batching.reads import Batches
+from taskgate_server.upstream.batching.reads import BatchedReads
 from taskgate_server.upstream.batching.writes import BatchedWrites, Writes
 from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
 from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls
@@ -32,36 +32,36 @@ from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.request import (
     AwsRequest,
+    OperationPlan,
     Outcome,
     Params,
     Read,
     key_bytes,
     make_aws_request,
+    plan_operation,
 )
 from taskgate_server.upstream.requesters import Requesters, Share
-from taskgate_server.upstream.writes import WriteLog
-
-if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
-    from taskgate_server.upstream.plans import OperationPlan
+from taskgate_server.upstream.resources import WriteLog
 
 ERROR_BYTES = 1024
-"""The body that a cached error is counted as."""
+"""The size that is assumed for a cached error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharing:
-    """How much is shared between callers, and kept for them."""
+    """Settings for what callers share."""
 
     default_max_age: float
-    """Seconds that an answer may be old when the caller does not say."""
+    """Maximum age of a response in seconds, if the caller sets none."""
     max_cache_age: float
-    """Seconds after which no answer is kept."""
+    """Responses older than these seconds are not cached."""
     max_entries: int
     max_bytes: int
+    """Bounds of the response cache."""
     batch_slots: int
     """Batches of one operation in flight."""
     batch_linger: float
-    """Seconds that a batch waits for more under load."""
+    """Seconds that a batch waits for more reads under load."""
 
 
 class _Wait(NamedTuple):
@@ -75,28 +75,36 @@ class _Wait(NamedTuple):
 
 
 class Gateway:
-    """The door to one AWS service."""
+    """The gateway to one AWS service.
+
+    Args:
+        pipeline: sends calls.
+        sharing: settings for what callers share.
+        default_timeout: of calls, in seconds.
+        payload_executor: reads and writes streamed payloads. It has threads of its own, since a
+            payload takes as long as its caller likes, and calls must not wait for that.
+        clock: monotonic seconds.
+        sleep: waits.
+    """
 
     def __init__(
         self,
-        paced: UpstreamPipeline,
+        pipeline: UpstreamPipeline,
         sharing: Sharing,
         *,
-        default_time_limit: float,
+        default_timeout: float,
         payload_executor: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
-        sender = paced.sender
+        sender = pipeline.sender
         self.connection = sender.connection
         self.spec = sender.connection.spec
         self.payload_executor = payload_executor or sender.executor
-        """Reads and writes streamed payloads. It has threads of its own, since a payload takes as
-        long as its caller likes, and calls must not wait for that."""
-        self.paced = paced
+        self.pipeline = pipeline
         self._sender = sender
         self._sharing = sharing
-        self._default_time_limit = default_time_limit
+        self._default_timeout = default_timeout
         self._clock = clock
         self._plans: dict[str, OperationPlan] = {}
         self.cache: ResponseCache[Outcome] = ResponseCache(
@@ -105,51 +113,52 @@ class Gateway:
             max_age=sharing.max_cache_age,
         )
         self.in_flight_calls: InFlightCalls[AwsRequest, AwsResponse] = InFlightCalls()
-        self._writes = WriteLog(sharing.max_cache_age)
-        self.batches = Batches(
-            paced,
+        self._write_log = WriteLog(sharing.max_cache_age)
+        self.batched_reads = BatchedReads(
+            pipeline,
             slots=sharing.batch_slots,
             linger=sharing.batch_linger,
             clock=clock,
             sleep=sleep,
         )
-        self._batched_writes = BatchedWrites(paced, clock)
-        self.availability = Availability(self.connection, paced.breaker, self._send_probe, clock)
-        self.sent_singly = 0  # shared reads that left as they are, for metrics
+        self._batched_writes = BatchedWrites(pipeline, clock)
+        self.availability = Availability(self.connection, pipeline.breaker, self._send_probe, clock)
+        self.sent_singly = 0
+        """Shared reads that were sent without batching, for metrics."""
 
     async def call(self, operation: str, params: Params, options: CallOptions) -> AwsResponse:
         """Call an operation by its AWS name, or share a call that is fresh enough.
 
         Args:
             operation: such as `GetTask`.
-            params: as boto3 takes them, already checked against the model.
-            options: timeout, age, priority and requester.
+            params: as boto3 takes them, already validated against the model.
+            options: timeout, maximum age, priority and requester.
 
         Raises:
-            errors.TaskgateError: whatever went wrong, see `errors`.
+            errors.TaskgateError: any failure, see `errors`.
         """
-        return await self.ask(self.aws_request(operation, params), options)
+        return await self.fetch(self.make_request(operation, params), options)
 
-    def aws_request(self, operation: str, params: Params) -> AwsRequest:
-        """A call in the form that `ask` and `kept` take, to be used again for the same call."""
+    def make_request(self, operation: str, params: Params) -> AwsRequest:
+        """Return the request of a call, for `fetch` and `cached_response`; it can be reused."""
         return make_aws_request(operation, params, self._plan(operation))
 
-    def kept(self, aws_request: AwsRequest, max_age: float | None) -> AwsResponse | None:
-        """What is known without asking AWS: for a caller that has no time to wait for anything.
+    def cached_response(self, aws_request: AwsRequest, max_age: float | None) -> AwsResponse | None:
+        """Return the cached response to a request, or None.
 
         Raises:
-            errors.TaskgateError: NOT_FOUND, that there is no such thing is what is known.
+            errors.TaskgateError: NOT_FOUND, which is cached, too.
         """
         if not aws_request.plan.is_shared:
             return None
-        kept = self.cache.get(aws_request.key, self._not_before(aws_request, max_age))
-        return _told(kept.value) if kept is not None else None
+        entry = self.cache.get(aws_request.key, self._not_before(aws_request, max_age))
+        return _response(entry.value) if entry is not None else None
 
-    async def ask(self, aws_request: AwsRequest, options: CallOptions) -> AwsResponse:
-        """Do the same as `call`.
+    async def fetch(self, aws_request: AwsRequest, options: CallOptions) -> AwsResponse:
+        """Send a request, or share a call that is fresh enough; see `call`.
 
         Args:
-            aws_request: what to call.
+            aws_request: what to send.
             options: see `call`.
         """
         timeout = self._timeout(options)
@@ -162,173 +171,171 @@ class Gateway:
             if not aws_request.plan.is_shared:
                 async with asyncio.timeout(None if timeout == math.inf else timeout):
                     return await self._send(aws_request, wait)
-            kept = self.cache.get(aws_request.key, wait.not_before)
-            if kept is not None:
-                return _told(kept.value)
+            entry = self.cache.get(aws_request.key, wait.not_before)
+            if entry is not None:
+                return _response(entry.value)
             return await self._join(aws_request, wait)
         except TimeoutError:
             origin = self._sender.origin(aws_request.operation)
-            raise errors.time_limit_exceeded(origin, timeout) from None
+            raise errors.TimeLimitError(origin, timeout) from None
 
     async def write_many(
         self, operation: str, items: Sequence[Params], *, token: str, options: CallOptions
     ) -> list[errors.TaskgateError | None]:
-        """Calls an operation that writes one thing for many of them, in batches where AWS has some.
+        """Call an operation that writes one item for many of them, in batches where possible.
 
         Args:
             operation: such as `UpdateTask`.
             items: the parameters for each, without a token.
-            token: makes it safe to send all of them again.
+            token: makes it safe to repeat all of them.
             options: see `call`.
 
         Returns:
             For each item None, or the error that the call for it alone would have raised.
         """
-        limit = self._timeout(options)
+        timeout = self._timeout(options)
         plan = self._plan(operation)
 
-        def written(item: Params) -> None:
-            self._writes.note(plan.resource(item), self._clock())
+        def on_written(item: Params) -> None:
+            self._write_log.record(plan.resource(item), self._clock())
 
         writes = Writes(
             operation=operation,
             items=items,
             token=token,
-            requesters=Requesters.sole(
-                Share(options.priority, options.requester), self._clock() + limit, spans.current()
+            requesters=Requesters.single(
+                Share(options.priority, options.requester), self._clock() + timeout, spans.current()
             ),
-            written=written,
+            on_written=on_written,
         )
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if limit == math.inf else limit):
+            async with asyncio.timeout(None if timeout == math.inf else timeout):
                 await self._batched_writes.send(writes, plan)
-        return writes.outcomes(errors.time_limit_exceeded(self._sender.origin(operation), limit))
+        return writes.outcomes(errors.TimeLimitError(self._sender.origin(operation), timeout))
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why the AWS service cannot be called at present, for a person; None while it can."""
+        """Why the AWS service cannot be called at present, for people; None while it can."""
         if self.connection.client is None:
             error = self.connection.error
             return error.message if error is not None else "the server is still starting"
-        if self.availability.reason is not None:
-            return self.availability.reason
-        is_throttled = self.paced.limiter.throttling.is_total
+        if self.availability.not_ready_reason is not None:
+            return self.availability.not_ready_reason
+        is_throttled = self.pipeline.limiter.throttles.is_total
         return "AWS throttles all calls" if is_throttled else None
 
-    async def _send_probe(self, operation: str, leaving: Callable[[], None]) -> AwsResponse:
-        return await self._sender.send(operation, {}, time_limit=PROBE_SECONDS, leaving=leaving)
+    async def _send_probe(self, operation: str, on_sent: Callable[[], None]) -> AwsResponse:
+        return await self._sender.send(operation, {}, timeout=PROBE_SECONDS, on_sent=on_sent)
 
     async def close(self) -> None:
-        """Ends what is in the air. Call it when no caller waits any more."""
+        """Cancel all calls. Call it when no caller waits any more."""
         await self.availability.close()
         await self.in_flight_calls.close()
-        await self.batches.close()
+        await self.batched_reads.close()
 
     def shut_down_threads(self) -> None:
-        """Let the threads end when they are done with what they do."""
+        """Let the threads end after their present calls."""
         for executor in (self._sender.executor, self.payload_executor):
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def body(self, operation: str, stream: Any) -> Body:
-        """The streamed member of an answer, to be read."""
-        return Body(stream, self.payload_executor, self._sender.origin(operation))
+    def streamed_body(self, operation: str, stream: Any) -> StreamedBody:
+        """Return the reader of a response's streamed member."""
+        return StreamedBody(stream, self.payload_executor, self._sender.origin(operation))
 
     def _timeout(self, options: CallOptions) -> float:
-        return self._default_time_limit if options.timeout is None else options.timeout
+        return self._default_timeout if options.timeout is None else options.timeout
 
     async def _join(self, aws_request: AwsRequest, wait: _Wait) -> AwsResponse:
-        """A call of the operation itself: one in the air, or a new one."""
-        read = self.in_flight_calls.join(aws_request.key, wait.not_before) or self._launch(
-            aws_request
-        )
-        return _told(await read.wait(wait.share, wait.give_up_at))
+        """Wait for an in-flight call, or start one."""
+        read = self.in_flight_calls.find(aws_request.key, wait.not_before)
+        if read is None:
+            read = self._start(aws_request)
+        else:
+            self.in_flight_calls.joined += 1
+        return _response(await read.wait(wait.share, wait.give_up_at))
 
     def _not_before(self, aws_request: AwsRequest, max_age: float | None) -> float:
-        """When an answer must have been sent: late enough, and after the last write."""
+        """Return when a response must have been sent: within its age, and after the last write."""
         age = self._sharing.default_max_age if max_age is None else max_age
         # After the write, not at the same reading of the clock.
-        written = math.nextafter(self._writes.latest(aws_request.resource), math.inf)
+        written = math.nextafter(self._write_log.latest(aws_request.resource), math.inf)
         return max(self._clock() - age, written)
 
-    def _launch(self, aws_request: AwsRequest) -> Read:
-        """Asks AWS, in a batch where there is one."""
+    def _start(self, aws_request: AwsRequest) -> Read:
+        """Start a call that others may share, in a batch if the operation has one."""
         read: Read = InFlightCall(
-            aws_request.key, aws_request, self._clock, self._landed, self.in_flight_calls.finish
+            aws_request.key, aws_request, self._clock, self._on_settled, self.in_flight_calls.finish
         )
         self.in_flight_calls.start(read)
         batch = aws_request.plan.batch
-        if batch is not None and self.batches.can_take(aws_request):
-            self.batches.put(read, batch)
+        if batch is not None and self.batched_reads.allows(aws_request):
+            self.batched_reads.add(read, batch)
         else:
-            self.in_flight_calls.run(read, asyncio.ensure_future(self._fly(read)))
+            self.in_flight_calls.run(read, self._send_read(read))
         return read
 
-    async def _fly(self, read: Read) -> None:
+    async def _send_read(self, read: Read) -> None:
         outcome: AwsResponse | Exception
         try:
             aws_request = read.aws_request
             self.sent_singly += 1
-            outcome = await self.paced.send(
+            outcome = await self.pipeline.send(
                 aws_request.operation, aws_request.params, read.requesters, repeatable=True
             )
         except asyncio.CancelledError:
             self.in_flight_calls.finish(read)
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it was, those who wait are told
+        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
             outcome = error
         read.settle(outcome)
 
-    def _landed(self, read: Read, outcome: AwsResponse | Exception) -> None:
-        """Keeps what is worth keeping of a call that has ended."""
+    def _on_settled(self, read: Read, outcome: AwsResponse | Exception) -> None:
+        """Cache the outcome of a call: responses and NOT_FOUND, but no other errors."""
         self.in_flight_calls.finish(read)
         if read.sent_at is None:
             return
         if isinstance(outcome, AwsResponse):
-            self._remember(read.key, outcome, read.sent_at, outcome.size)
-        # That there is no such thing is an answer; throttles and failures are not kept.
+            self._cache(read.key, outcome, read.sent_at, outcome.size)
         elif isinstance(outcome, errors.TaskgateError) and outcome.code is StatusCode.NOT_FOUND:
-            self._remember(read.key, outcome.with_traceback(None), read.sent_at, ERROR_BYTES)
+            self._cache(read.key, outcome.with_traceback(None), read.sent_at, ERROR_BYTES)
 
-    def _remember(self, key: Hashable, outcome: Outcome, sent_at: float, body_bytes: int) -> None:
-        """Cache what a call ended with."""
+    def _cache(self, key: Hashable, outcome: Outcome, sent_at: float, body_bytes: int) -> None:
         size = entry_bytes(body_bytes, key_bytes(key))
         self.cache.put(key, Entry(outcome, sent_at, size), self._clock())
 
     async def _send(self, aws_request: AwsRequest, wait: _Wait) -> AwsResponse:
-        """Sends a write, or a read that is not shared.
+        """Send a write, or a read that is not shared.
 
-        What was read of a write's resource before it ended is too old from then on.
+        Reads of a write's resource that were sent before the write ended are outdated afterwards.
         """
         plan, params = aws_request.plan, aws_request.params
 
-        def ended() -> None:
+        def on_ended() -> None:
             if not plan.is_read:
-                self._writes.note(aws_request.resource, self._clock())
+                self._write_log.record(aws_request.resource, self._clock())
 
         token = plan.token
         if token is not None and token not in params:
-            # boto3 would make a new one at each attempt, and AWS would do the same thing twice.
+            # boto3 would make a new one for each attempt, and AWS would execute the write twice.
             params = {**params, token: str(uuid.uuid4())}
-        return await self.paced.send(
+        return await self.pipeline.send(
             aws_request.operation,
             params,
-            Requesters.sole(wait.share, wait.give_up_at, spans.current()),
+            Requesters.single(wait.share, wait.give_up_at, spans.current()),
             repeatable=plan.is_read or token is not None,
-            ended=ended,
+            on_ended=on_ended,
         )
 
     def _plan(self, operation: str) -> OperationPlan:
         plan = self._plans.get(operation)
         if plan is None:
-            from taskgate_server.upstream.plans import plan_operation  # noqa: PLC0415  # see above
-
             plan = self._plans[operation] = plan_operation(self.spec, operation)
         return plan
 
 
-def _told(outcome: AwsResponse | Exception) -> AwsResponse:
+def _response(outcome: AwsResponse | Exception) -> AwsResponse:
     if isinstance(outcome, AwsResponse):
         return outcome
     if isinstance(outcome, errors.TaskgateError):
-        raise replace(outcome)  # a copy: each caller's error gets a traceback of its own
+        raise outcome.copy()
     raise outcome

@@ -1,14 +1,14 @@
-"""The same question asked by many at once is sent once.
+"""In-flight calls, each shared by all requesters of the same request.
 
-Who may share a call: its age counts from when it was sent, and one that is not yet sent is as fresh
-as can be. A call whose last asker has gone before it was sent is not sent.
+The age of a call counts from when it was sent; a call that is not sent yet is fresh enough for
+everyone. A call whose last requester leaves before it was sent is not sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
 from taskgate_server.telemetry import spans
@@ -22,17 +22,17 @@ class InFlightCall(Generic[Q, T]):
     """A call that one or more requesters wait for.
 
     Args:
-        key: what is asked.
-        aws_request: the same for whoever sends it.
+        key: equal for equal requests.
+        aws_request: what is sent.
         clock: the gateway's.
-        landed: told what came of it, before those who wait.
-        abandoned: told when all have gone before it was sent.
+        on_settled: called with the outcome, before the requesters get it.
+        on_abandoned: called when all requesters have left before the call was sent.
     """
 
     __slots__ = (
-        "_abandoned",
         "_clock",
-        "_landed",
+        "_on_abandoned",
+        "_on_settled",
         "_waiters",
         "attempts",
         "aws_request",
@@ -47,50 +47,49 @@ class InFlightCall(Generic[Q, T]):
         key: Hashable,
         aws_request: Q,
         clock: Callable[[], float],
-        landed: Callable[[InFlightCall[Q, T], T | Exception], None],
-        abandoned: Callable[[InFlightCall[Q, T]], None],
+        on_settled: Callable[[InFlightCall[Q, T], T | Exception], None],
+        on_abandoned: Callable[[InFlightCall[Q, T]], None],
     ) -> None:
         self.key = key
         self.aws_request = aws_request
         self.sent_at: float | None = None
-        """When the call left, by the gateway's clock; None while it waits for its turn."""
-        self.requesters = Requesters(self.leaving)
-        """Those that wait."""
+        """When the call was sent, by the gateway's clock; None while it waits."""
+        self.requesters = Requesters(self.mark_sent)
         self.task: asyncio.Task[None] | None = None
-        """What sends the call, if nothing else does."""
-        self._clock = clock
+        """Sends the call, unless a batch does."""
         self.attempts = 1
-        """How often it has been tried, this time included."""
-        self._landed = landed
-        self._abandoned = abandoned
+        """Attempts in batches, including the present one."""
+        self._clock = clock
+        self._on_settled = on_settled
+        self._on_abandoned = on_abandoned
         self._waiters: set[asyncio.Future[T | Exception]] = set()
 
-    def leaving(self) -> None:
-        """The call goes to AWS now."""
+    def mark_sent(self) -> None:
+        """Note that the call is sent now."""
         self.sent_at = self._clock()
 
     def settle(self, outcome: T | Exception) -> None:
-        """The call has ended, with an answer or an error."""
+        """End the call with a response or an error."""
         try:
-            self._landed(self, outcome)
+            self._on_settled(self, outcome)
         finally:
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(outcome)
 
     async def wait(self, share: Share, give_up_at: float) -> T | Exception:
-        """Return the outcome of the call: a response or an error, the same for all that share it.
+        """Return the outcome of the call, the same response or error for all requesters.
 
         Args:
-            share: whose turn the call may use on behalf of this requester.
-            give_up_at: when this requester stops waiting, by the gateway's clock; inf for no limit.
+            share: the share of the quota that the call may use for this requester.
+            give_up_at: when this requester stops waiting, by the gateway's clock; inf for never.
 
         Raises:
             TimeoutError: it took longer.
         """
         loop = asyncio.get_running_loop()
         seconds = give_up_at - self._clock()
-        # A future for each: cancelling one requester must not cancel the call of the others.
+        # A future for each requester: cancelling one must not cancel the call of the others.
         waiter: asyncio.Future[T | Exception] = loop.create_future()
         timer = None if seconds == math.inf else loop.call_later(seconds, _expire, waiter)
         self._waiters.add(waiter)
@@ -103,7 +102,7 @@ class InFlightCall(Generic[Q, T]):
             self._waiters.discard(waiter)
             self.requesters.remove(share)
             if not self._waiters and self.sent_at is None:
-                self._abandoned(self)
+                self._on_abandoned(self)
                 if self.task is not None:
                     self.task.cancel()
 
@@ -114,51 +113,42 @@ def _expire(waiter: asyncio.Future[Any]) -> None:
 
 
 class InFlightCalls(Generic[Q, T]):
-    """The calls in the air, the newest of each key."""
+    """The latest in-flight call of each key."""
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, InFlightCall[Q, T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.joined = 0
-        """Calls that were joined instead of made anew, for metrics."""
+        """Requests that joined a call instead of sending one, for metrics."""
 
     def __len__(self) -> int:
         return len(self._by_key)
 
     async def close(self) -> None:
-        """Ends all calls in the air; nobody waits for them any more."""
+        """Cancel all calls. Call it when no requester waits any more."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def find(self, key: Hashable, not_before: float) -> InFlightCall[Q, T] | None:
-        """A call in the air that is sent at `not_before` or later, or has not left yet."""
-        in_flight_call = self._by_key.get(key)
-        if in_flight_call is None or (
-            in_flight_call.sent_at is not None and in_flight_call.sent_at < not_before
-        ):
+        """Return a call that was sent at `not_before` or later, or is not sent yet."""
+        call = self._by_key.get(key)
+        if call is None or (call.sent_at is not None and call.sent_at < not_before):
             return None
-        return in_flight_call
+        return call
 
-    def join(self, key: Hashable, not_before: float) -> InFlightCall[Q, T] | None:
-        """Like `find`, by somebody who then waits for it."""
-        in_flight_call = self.find(key, not_before)
-        if in_flight_call is not None:
-            self.joined += 1
-        return in_flight_call
+    def start(self, call: InFlightCall[Q, T]) -> None:
+        """Make a call available to later requests."""
+        self._by_key[call.key] = call
 
-    def start(self, in_flight_call: InFlightCall[Q, T]) -> None:
-        """The call is about to be sent: others may join from now on."""
-        self._by_key[in_flight_call.key] = in_flight_call
+    def run(self, call: InFlightCall[Q, T], sending: Coroutine[Any, Any, None]) -> None:
+        """Send a call in a task of its own."""
+        call.task = asyncio.ensure_future(sending)
+        self._tasks.add(call.task)
+        call.task.add_done_callback(self._tasks.discard)
 
-    def run(self, in_flight_call: InFlightCall[Q, T], sending: asyncio.Task[None]) -> None:
-        """The flight's call is sent by a task of its own."""
-        in_flight_call.task = sending
-        self._tasks.add(sending)
-        sending.add_done_callback(self._tasks.discard)
-
-    def finish(self, in_flight_call: InFlightCall[Q, T]) -> None:
-        """The call has ended, or will not be sent: nobody can join it any more."""
-        if self._by_key.get(in_flight_call.key) is in_flight_call:
-            del self._by_key[in_flight_call.key]
+    def finish(self, call: InFlightCall[Q, T]) -> None:
+        """Let no further request join a call that has ended or will not be sent."""
+        if self._by_key.get(call.key) is call:
+            del self._by_key[call.key]

@@ -1,6 +1,6 @@
-"""Lines of one CloudWatch Logs stream, page by page, through the gateway.
+"""Reads one CloudWatch Logs stream, page by page, through the gateway.
 
-GetLogEvents tells the end of a stream by giving back the token that it was sent; an empty page with
+GetLogEvents marks the end of a stream by returning the token that it was sent; an empty page with
 another token is not the end:
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
 """
@@ -30,6 +30,14 @@ class Line(NamedTuple):
     message: str
 
 
+class Page(NamedTuple):
+    """Some lines, and the tokens of the pages after and before them."""
+
+    lines: list[Line]
+    forward: str | None
+    backward: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A part of a stream."""
@@ -37,9 +45,9 @@ class Section:
     group: str
     stream: str
     start: int = 0
-    """The first millisecond since 1970 that is in it."""
+    """First millisecond since 1970 in it."""
     end: int | None = None
-    """The first one that is not; None if there is no end."""
+    """First millisecond after it; None if it has no end."""
 
     @property
     def is_empty(self) -> bool:
@@ -47,11 +55,11 @@ class Section:
         return self.end is not None and self.start >= self.end
 
     def has(self, line: Line) -> bool:
-        """Whether the line is in it."""
+        """Return whether a line is in it."""
         return self.start <= line.time and (self.end is None or line.time < self.end)
 
     def to_params(self) -> dict[str, Any]:
-        """The parameters that choose it."""
+        """Return the parameters of GetLogEvents that select it."""
         params: dict[str, Any] = {"logGroupName": self.group, "logStreamName": self.stream}
         if self.start:
             # AWS: "reduces the chances of empty pages".
@@ -60,21 +68,25 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """How the gateway is asked."""
+class LogReader:
+    """Reads pages through a gateway."""
 
     gateway: Gateway
     options: CallOptions
 
-    async def page(self, section: Section, more: Mapping[str, Any]) -> Page:
-        """One page of it; an empty last one if there is no such stream.
+    async def page(self, section: Section, params: Mapping[str, Any]) -> Page:
+        """Return one page; an empty last one if the stream does not exist.
+
+        Args:
+            section: what to read.
+            params: further parameters of GetLogEvents.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: of the call.
         """
         try:
             response = await self.gateway.call(
-                OPERATION, {**section.to_params(), **more}, self.options
+                OPERATION, {**section.to_params(), **params}, self.options
             )
         except errors.TaskgateError as error:
             if error.code is not StatusCode.NOT_FOUND:
@@ -84,20 +96,12 @@ class Reading:
         try:
             lines = [_line(event) for event in value.get("events") or ()]
         except (KeyError, TypeError, AttributeError):
-            raise errors.unreadable_response(OPERATION) from None
+            raise errors.UnreadableResponseError(OPERATION) from None
         return Page(
             [line for line in lines if section.has(line)],
             forward=value.get("nextForwardToken"),
             backward=value.get("nextBackwardToken"),
         )
-
-
-class Page(NamedTuple):
-    """Some lines, and the tokens of what is after and before them."""
-
-    lines: list[Line]
-    forward: str | None
-    backward: str | None
 
 
 def _line(event: Mapping[str, Any]) -> Line:
@@ -107,76 +111,78 @@ def _line(event: Mapping[str, Any]) -> Line:
 
 
 class Cursor:
-    """A place in a stream, from which it is read forwards.
+    """A position in a stream, from which it is read forwards.
 
     Args:
         section: what to read.
-        token: where to begin; at the head if None.
+        token: where to start; at the head if None.
     """
 
     def __init__(self, section: Section, token: str | None = None) -> None:
         self._section = section
         self._token = token
-        self._latest = -1
-        self._skip = self._at_latest = 0
+        self._latest_time = -1
+        self._at_latest_time = 0
+        """Lines returned with that time."""
+        self._skip = 0
 
-    async def read(self, reading: Reading, limit: int | None = None) -> tuple[list[Line], bool]:
-        """The next lines, and whether that was all for now.
+    async def read(self, reader: LogReader, limit: int | None = None) -> tuple[list[Line], bool]:
+        """Return the next lines, and whether they are all at present.
 
         Args:
-            reading: how the gateway is asked.
-            limit: the most lines; None for as many as there are in a page.
+            reader: reads pages.
+            limit: maximum number of lines; None for those of a page.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: of the call.
         """
-        more: dict[str, Any] = {"startFromHead": True}
+        params: dict[str, Any] = {"startFromHead": True}
         if self._token is not None:
-            more["nextToken"] = self._token
+            params["nextToken"] = self._token
         if limit is not None and limit + self._skip < MAX_LINES_IN_PAGE:
-            more["limit"] = limit + self._skip
+            params["limit"] = limit + self._skip
         try:
-            page = await reading.page(self._section, more)
+            page = await reader.page(self._section, params)
         except errors.TaskgateError as error:
             if error.code is not StatusCode.INVALID_ARGUMENT or self._token is None:
                 raise
-            self._forget_token()
+            self._drop_token()
             return [], False
         is_all = page.forward is None or page.forward == self._token
         self._token = page.forward or self._token
-        return self._new(page.lines), is_all
+        return self._new_lines(page.lines), is_all
 
-    def _forget_token(self) -> None:
-        """Tokens last for 24 hours. Goes on after the lines that were told, by their time."""
+    def _drop_token(self) -> None:
+        """Continue after the returned lines by their time: tokens expire after 24 hours."""
         self._token = None
-        self._section = replace(self._section, start=max(self._latest, self._section.start))
-        self._skip = self._at_latest
+        self._section = replace(self._section, start=max(self._latest_time, self._section.start))
+        self._skip = self._at_latest_time
 
-    def _new(self, lines: list[Line]) -> list[Line]:
-        told, self._skip = self._skip, max(self._skip - len(lines), 0)
-        for line in lines[told:]:
-            self._at_latest = self._at_latest + 1 if line.time == self._latest else 1
-            self._latest = line.time
-        return lines[told:]
+    def _new_lines(self, lines: list[Line]) -> list[Line]:
+        new, self._skip = lines[self._skip :], max(self._skip - len(lines), 0)
+        for line in new:
+            self._at_latest_time = self._at_latest_time + 1 if line.time == self._latest_time else 1
+            self._latest_time = line.time
+        return new
 
 
-async def read_last(reading: Reading, section: Section, count: int) -> tuple[list[Line], Cursor]:
-    """The last lines of a stream as it is, and the place after them.
+async def read_last(reader: LogReader, section: Section, count: int) -> tuple[list[Line], Cursor]:
+    """Return the last lines of a stream, and the position after them.
 
     Args:
-        reading: how the gateway is asked.
+        reader: reads pages.
         section: what to read.
-        count: how many lines.
+        count: number of lines.
 
     Raises:
-        errors.TaskgateError: as AWS answers.
+        errors.TaskgateError: of a call.
     """
-    more: dict[str, Any] = {"startFromHead": False, "limit": min(count, MAX_LINES_IN_PAGE)}
-    page = await reading.page(section, more)
+    params: dict[str, Any] = {"startFromHead": False, "limit": min(count, MAX_LINES_IN_PAGE)}
+    page = await reader.page(section, params)
     cursor, lines, sent = Cursor(section, page.forward), page.lines, None
     while len(lines) < count and page.backward not in {None, sent}:
         sent = page.backward
-        more = {**more, "nextToken": sent, "limit": min(count - len(lines), MAX_LINES_IN_PAGE)}
-        page = await reading.page(section, more)
+        limit = min(count - len(lines), MAX_LINES_IN_PAGE)
+        page = await reader.page(section, {**params, "nextToken": sent, "limit": limit})
         lines = page.lines + lines
     return lines[-count:], cursor

@@ -1,4 +1,4 @@
-"""What the caller of a gateway decides about a call to AWS."""
+"""Options of a call to AWS that its caller decides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Priority(enum.IntEnum):
     INTERACTIVE = 0
     POLLER = 1
 
-    __hash__ = int.__hash__  # an enum's own runs in Python, and shares are hashed for each call
+    __hash__ = int.__hash__  # the enum's own is Python code, and shares are hashed for each call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

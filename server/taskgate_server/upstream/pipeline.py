@@ -1,7 +1,7 @@
-"""A call with all that stands between it and AWS: retries, circuit breaker, quota, a thread.
+"""The pipeline of one AWS service: retries, circuit breaker, rate limiter, sender.
 
-Each attempt takes a token of the quota and a slot of its own. The gateway and its batches call
-`UpstreamPipeline.send`.
+The gateway and its batches send every call with `UpstreamPipeline.send`. Each attempt takes a token
+and a slot of its own.
 """
 
 from __future__ import annotations
@@ -13,24 +13,16 @@ from typing import Any
 
 from taskgate_server import errors
 from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
-from taskgate_server.upstream.aws_client.threads import STUCK_SECONDS
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
-from taskgate_server.upstream.rate_limit.token_bucket import Permit
+from taskgate_server.upstream.rate_limit.token_bucket import STUCK_SECONDS, Permit
 from taskgate_server.upstream.requesters import AbandonedError, Requesters
 from taskgate_server.upstream.retries import Retries, is_throttle
-
-CIRCUIT_OPEN = "UPSTREAM_CIRCUIT_OPEN"
-QUOTA = "UPSTREAM_QUOTA"
-
-
-def _nothing() -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamPipeline:
-    """Sends calls to one AWS service at the pace that it allows."""
+    """Sends calls to one AWS service within its quotas."""
 
     sender: Sender
     limiter: RateLimiter
@@ -44,22 +36,22 @@ class UpstreamPipeline:
         requesters: Requesters,
         *,
         repeatable: bool,
-        ended: Callable[[], None] = _nothing,
+        on_ended: Callable[[], None] = lambda: None,
         permit: Permit | None = None,
     ) -> AwsResponse:
-        """Call an operation, again where that is of use.
+        """Call an operation, with retries.
 
         Args:
-            operation: its AWS name.
+            operation: AWS name.
             params: as boto3 takes them.
-            requesters: for whom; they may change until the call ends.
-            repeatable: whether AWS may get the call twice: a read, or a write with a token.
-            ended: called at each attempt, when AWS has responded or will not.
-            permit: to send the first attempt, if there is one already.
+            requesters: who waits for the call; they may change until it ends.
+            repeatable: whether AWS may execute the call twice: a read, or a write with a token.
+            on_ended: called for each attempt, when AWS has responded or never will.
+            permit: of the first attempt, if the call has been admitted already.
 
         Raises:
-            errors.TaskgateError: the error of the last attempt.
-            requesters.AbandonedError: no requester is left, and the call waited to be sent.
+            errors.TaskgateError: of the last attempt.
+            requesters.AbandonedError: no requester is left, and the call was not sent.
         """
         permits = [permit] if permit is not None else []
 
@@ -71,13 +63,12 @@ class UpstreamPipeline:
                 changes = requesters.changes
                 try:
                     return await self._send_once(
-                        operation, params, requesters, admitted, ended=ended, is_read=repeatable
+                        operation, params, requesters, admitted, is_read=repeatable, ended=on_ended
                     )
-                except errors.TaskgateError as error:
-                    is_over = requesters.changes == changes
-                    if error.reason != errors.TIME_LIMIT or not repeatable or is_over:
+                except errors.TimeLimitError:
+                    if not repeatable or requesters.changes == changes:
                         raise
-                    # Else another requester with more time has joined.
+                    # Otherwise a requester with a later deadline has joined.
 
         return await self.retries.run(
             attempt, repeatable=repeatable, give_up_at=lambda: requesters.give_up_at
@@ -86,15 +77,15 @@ class UpstreamPipeline:
     async def admit(
         self, operation: str, requesters: Requesters, params: Mapping[str, Any] | None = None
     ) -> Permit:
-        """Wait until the call may be sent.
+        """Wait until a call may be sent.
 
         Args:
-            operation: by its AWS name.
-            requesters: for whom; they may change meanwhile.
-            params: those of the call, as far as they are known already.
+            operation: AWS name.
+            requesters: who waits for the call; they may change meanwhile.
+            params: of the call, if known already.
 
         Raises:
-            errors.TaskgateError: it cannot be in time, or the circuit breaker is open.
+            errors.TaskgateError: it cannot be sent in time, or the circuit breaker is open.
             requesters.AbandonedError: no requester is left.
         """
         while True:
@@ -105,7 +96,7 @@ class UpstreamPipeline:
             except (errors.TaskgateError, AbandonedError):
                 if requesters.changes == changes:
                     raise
-                # Else another requester has joined, for whom it may be different.
+                # Otherwise a requester has joined that may be admitted.
 
     async def _send_once(
         self,
@@ -114,49 +105,47 @@ class UpstreamPipeline:
         requesters: Requesters,
         permit: Permit,
         *,
-        ended: Callable[[], None],
         is_read: bool,
+        ended: Callable[[], None],
     ) -> AwsResponse:
+        limiter = self.limiter
         timer: asyncio.TimerHandle | None = None
 
-        def has_ended() -> None:
-            self.limiter.ended(permit)
+        def on_ended() -> None:
+            limiter.release_slot(permit)
             ended()
 
         try:
-            with self.breaker.passing(operation, params, is_read=is_read) as sent:
+            with self.breaker.track(operation, params, is_read=is_read) as mark_sent:
 
-                def leaving() -> None:
+                def on_sent() -> None:
                     nonlocal timer
-                    sent()
-                    requesters.sent()
-                    # A hanging call gives its slot to others; see `STUCK_SECONDS`.
-                    timer = self.limiter.call_later(
-                        STUCK_SECONDS, lambda: self.limiter.ended(permit)
-                    )
+                    mark_sent()
+                    requesters.on_sent()
+                    timer = limiter.call_later(STUCK_SECONDS, lambda: limiter.release_slot(permit))
 
                 response = await self.sender.send(
                     operation,
                     params,
-                    time_limit=requesters.give_up_at - self.limiter.clock(),
-                    leaving=leaving,
-                    ended=has_ended,
-                    causes=requesters.spans,
+                    timeout=requesters.give_up_at - limiter.clock(),
+                    on_sent=on_sent,
+                    on_ended=on_ended,
+                    spans=requesters.spans,
                 )
         except errors.TaskgateError as error:
-            self._learn(error, permit)
+            self._record_error(error, permit)
             raise
         finally:
             if timer is not None:
                 timer.cancel()
-            self.limiter.ended(permit)
-        self.limiter.answered(permit)
+            limiter.release_slot(permit)
+        limiter.record_response(permit)
         return response
 
-    def _learn(self, error: errors.TaskgateError, permit: Permit) -> None:
+    def _record_error(self, error: errors.TaskgateError, permit: Permit) -> None:
         if is_throttle(error):
-            self.limiter.throttled(permit, error.retry_after)
-        elif error.reason == CIRCUIT_OPEN:
-            self.limiter.unused(permit)
+            self.limiter.record_throttle(permit, error.retry_after)
+        elif isinstance(error, errors.CircuitOpenError):
+            self.limiter.return_permit(permit)
         elif error.domain != errors.TASKGATE_DOMAIN:
-            self.limiter.answered(permit)
+            self.limiter.record_response(permit)

@@ -1,7 +1,7 @@
-"""The requesters of one AWS call. They may join and leave while the call waits to be sent.
+"""The requesters of one AWS call, which may join and leave while the call waits to be sent.
 
-`Requesters` holds them for a shared read, a batch or a write. Whatever the call waits in listens to
-it, so that the call's place follows from the requesters of now, not from those when it was queued.
+`Requesters` holds them for a shared read, a batch or a write. The queues that a call waits in
+listen to it, so that the position of a call depends on its present requesters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # imported only where traces are made
 
 
 class Share(NamedTuple):
-    """Whose turn a call may use, and at which priority."""
+    """The share of a quota that a call may use, and at which priority."""
 
     priority: Priority
     requester: str
@@ -28,7 +28,7 @@ class AbandonedError(Exception):
 
 
 class Listener(Protocol):
-    """What has to know when the requesters of a call change."""
+    """Is notified when the requesters of a call change."""
 
     def add(self, share: Share) -> None:
         """Handle the first requester of a share."""
@@ -37,48 +37,43 @@ class Listener(Protocol):
         """Handle that the last requester of a share has left."""
 
     def extend(self, give_up_at: float) -> None:
-        """Handle a requester that waits longer than all before it."""
-
-
-def _do_nothing() -> None:
-    pass
+        """Handle a requester that waits longer than all others."""
 
 
 class Requesters:
     """The requesters of one call, or of all calls of a batch.
 
     Args:
-        on_sent: called at each attempt, when the call leaves for AWS.
+        on_sent: called for each attempt, when the call is sent.
     """
 
-    __slots__ = ("_counts", "_listeners", "_members", "_spans", "changes", "give_up_at", "sent")
+    __slots__ = ("_counts", "_listeners", "_members", "_spans", "changes", "give_up_at", "on_sent")
 
-    def __init__(self, on_sent: Callable[[], None] = _do_nothing) -> None:
-        self.sent = on_sent
-        """Call it when the call leaves for AWS."""
+    def __init__(self, on_sent: Callable[[], None] = lambda: None) -> None:
+        self.on_sent = on_sent
         self.give_up_at = -math.inf
         """When the last requester stops waiting, by the gateway's clock. It only grows."""
         self.changes = 0
-        """How often something changed that may make a refusal of the call obsolete."""
+        """Counts changes that may make a refusal of the call obsolete."""
         self._counts: dict[Share, int] = {}
         self._listeners: tuple[Listener, ...] = ()
         self._members: tuple[Requesters, ...] = ()
         self._spans: tuple[Span, ...] = ()
 
     @classmethod
-    def sole(cls, share: Share, give_up_at: float, spans: Sequence[Span] = ()) -> Requesters:
+    def single(cls, share: Share, give_up_at: float, spans: Sequence[Span] = ()) -> Requesters:
         """Return the only requester of a call that is not shared."""
         requesters = cls()
         requesters.join(share, give_up_at, spans)
         return requesters
 
     @classmethod
-    def of_all(cls, members: Sequence[Requesters], on_sent: Callable[[], None]) -> Requesters:
-        """Return the requesters of all members, which is to be closed in the end."""
+    def merge(cls, members: Sequence[Requesters], on_sent: Callable[[], None]) -> Requesters:
+        """Return the requesters of all members, now and later. Close it in the end."""
         requesters = cls(on_sent)
         requesters._members = tuple(members)
         for member in members:
-            member.listen(requesters)
+            member.add_listener(requesters)
             requesters.extend(member.give_up_at)
             for share in member.shares:
                 requesters.add(share)
@@ -87,16 +82,16 @@ class Requesters:
     def close(self) -> None:
         """Stop listening to the members."""
         for member in self._members:
-            member.unlisten(self)
+            member.remove_listener(self)
 
     @property
     def shares(self) -> Collection[Share]:
-        """The shares of those that wait; empty when none does."""
+        """The shares of the requesters; empty if there are none."""
         return self._counts.keys()
 
     @property
     def spans(self) -> Sequence[Span]:
-        """The spans of their RPCs, where those are traced."""
+        """The spans of the requesters' RPCs, if traced."""
         if not self._members:
             return self._spans
         return [span for member in self._members for span in member.spans]
@@ -105,7 +100,7 @@ class Requesters:
         """Add a requester, which leaves by `remove`.
 
         Args:
-            share: whose turn the call may use from now on.
+            share: the share of the quota that the call may use from now on.
             give_up_at: when the requester stops waiting, by the gateway's clock.
             spans: of its RPC.
         """
@@ -142,15 +137,10 @@ class Requesters:
             for listener in self._listeners:
                 listener.extend(give_up_at)
 
-    def listen(self, listener: Listener) -> None:
-        """Call the listener at each change from now on."""
+    def add_listener(self, listener: Listener) -> None:
+        """Notify a listener of all later changes."""
         self._listeners += (listener,)
 
-    def unlisten(self, listener: Listener) -> None:
-        """Stop calling the listener."""
-        listeners = self._listeners
-        self._listeners = (
-            ()
-            if len(listeners) == 1 and listeners[0] is listener
-            else tuple(each for each in listeners if each is not listener)
-        )
+    def remove_listener(self, listener: Listener) -> None:
+        """Stop notifying a listener."""
+        self._listeners = tuple(each for each in self._listeners if each is not listener)

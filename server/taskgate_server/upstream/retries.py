@@ -1,9 +1,4 @@
-"""Which failed calls are sent again, when, and how many of them in all.
-
-is_retryable   which errors may pass by themselves
-RetryBudget    how many retries a service gets, so that an outage is not made worse
-Retries        the loop
-"""
+"""Which failed calls are retried, when, and how many of them in all."""
 
 from __future__ import annotations
 
@@ -16,37 +11,37 @@ from typing import Final, TypeAlias, TypeVar
 
 from google.rpc import error_details_pb2
 
-from taskgate_server.errors import TASKGATE_DOMAIN, Retry, TaskgateError
+from taskgate_server.errors import ResponseCutError, Retry, TaskgateError, UnreachableError
 
 T = TypeVar("T")
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
-OWN_RETRYABLE: Final = frozenset({"UPSTREAM_UNREACHABLE", "UPSTREAM_ANSWER_CUT"})
-"""Taskgate's own reasons after which repeatable calls are sent again. Its refusals are the caller's
-to repeat, after their RetryInfo."""
+OWN_RETRYABLE: Final = (UnreachableError, ResponseCutError)
+"""Taskgate's own errors after which repeatable calls are retried. Its refusals are retried by
+callers, after their RetryInfo."""
 
 
 def is_throttle(error: TaskgateError) -> bool:
-    """Return whether AWS throttled the call, as opposed to Taskgate's own refusal to send it."""
+    """Return whether AWS throttled the call, as opposed to Taskgate's refusal to send it."""
     return error.retry is Retry.THROTTLE
 
 
 def is_retryable(error: TaskgateError, *, repeatable: bool) -> bool:
-    """Return whether the call that failed may be sent again.
+    """Return whether a failed call may be retried.
 
     Args:
-        error: what it failed with; `error_rules` classifies AWS's.
-        repeatable: whether executing it twice is as good as once: a read, or a write with an
-            idempotency token.
+        error: of the call; `error_rules` classifies AWS's errors.
+        repeatable: whether AWS may execute the call twice: a read, or a write with an idempotency
+            token.
     """
-    if error.domain == TASKGATE_DOMAIN and error.reason in OWN_RETRYABLE:
+    if isinstance(error, OWN_RETRYABLE):
         return repeatable
     return is_throttle(error) or (error.retry is Retry.REPEATABLE and repeatable)
 
 
-def told_delay(error: TaskgateError) -> float:
-    """The seconds of the error's RetryInfo, 0 without one."""
+def retry_info_seconds(error: TaskgateError) -> float:
+    """Return the seconds of the error's RetryInfo, 0 without one."""
     for detail in error.details:
         if isinstance(detail, error_details_pb2.RetryInfo):
             return float(detail.retry_delay.seconds + detail.retry_delay.nanos / 1e9)
@@ -54,15 +49,15 @@ def told_delay(error: TaskgateError) -> float:
 
 
 class RetryBudget:
-    """How many retries may be made: a part of all calls, plus a few for quiet times.
+    """Bounds retries to a fraction of all calls, plus a few at low load.
 
-    Without it an outage multiplies the load by the number of tries, just when AWS has least room.
-    Finagle gives 20 % and 10 a second, gRPC's retryThrottling 10 % in its examples (gRFC A6).
+    Without it an outage multiplies the load by the number of attempts, when AWS can least handle
+    it. Finagle allows 20 % and 10 a second, gRPC's retryThrottling 10 % in its examples (gRFC A6).
 
     Args:
-        share: retries for each call.
-        per_second: retries besides.
-        capacity: retries that can be saved up.
+        share: retries per call.
+        per_second: additional retries.
+        capacity: maximum number of saved retries.
         clock: monotonic seconds.
     """
 
@@ -88,34 +83,34 @@ class RetryBudget:
         return min(self._saved + earned, self._capacity)
 
     def deposit(self) -> None:
-        """A call is made."""
+        """Add the share of one call."""
         self._save(min(self.left + self._share, self._capacity))
 
     def withdraw(self) -> bool:
-        """Takes a retry, if there is one left."""
+        """Take a retry if one is left; return whether it was taken."""
         left = self.left
         self._save(left - 1 if left >= 1 else left)
         return left >= 1
 
-    def _save(self, tokens: float) -> None:
-        self._saved, self._saved_at = tokens, self._clock()
+    def _save(self, retries: float) -> None:
+        self._saved, self._saved_at = retries, self._clock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """How long to wait before the next try."""
+    """The pauses between attempts."""
 
     max_attempts: int = 4
     first_seconds: float = 0.1
-    """The most before the second try; it doubles with each."""
+    """Maximum pause before the second attempt; it doubles with each."""
     max_seconds: float = 5.0
 
     def pause(self, attempt: int, floor: float, random: Random) -> float:
-        """Seconds after try number `attempt`, from 1.
+        """Return the seconds to wait after attempt number `attempt`, from 1.
 
-        Full jitter: anything from none to the most, which spreads callers best
-        (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); on top of the
-        wait that AWS asks for, before which nothing is sent.
+        Full jitter, which spreads callers best
+        (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), is added to the
+        pause that AWS requests.
         """
         return floor + random.uniform(
             0, min(self.first_seconds * 2.0 ** (attempt - 1), self.max_seconds)
@@ -127,7 +122,7 @@ class Retries:
 
     Args:
         budget: shared by all calls of the service.
-        backoff: how long to wait.
+        backoff: pauses between attempts.
         clock: monotonic seconds, the same as that of `give_up_at`.
         sleep: waits for seconds.
         random: for jitter.
@@ -143,7 +138,7 @@ class Retries:
         random: Random | None = None,
     ) -> None:
         self.budget = budget
-        self.made = 0
+        self.count = 0
         """Retries so far, for metrics."""
         self._backoff = backoff or Backoff()
         self._clock = clock
@@ -157,17 +152,17 @@ class Retries:
         repeatable: bool,
         give_up_at: Callable[[], float],
     ) -> T:
-        """The result of the first try that succeeds.
+        """Return the result of the first attempt that succeeds.
 
         Args:
-            attempt: makes try number n, from 1.
+            attempt: makes attempt number n, from 1.
             repeatable: see `is_retryable`.
-            give_up_at: returns when the last one that waits gives up, by the clock. No try begins
-                then or later; inf for no limit. It may grow between tries.
+            give_up_at: returns when the last requester gives up, by the clock; inf for never. No
+                attempt starts then or later. The value may grow between attempts.
 
         Raises:
-            errors.TaskgateError: the last try's, at once when no other can be made in time.
-            Exception: any other error of a try.
+            errors.TaskgateError: of the last attempt, at once if no other can be made in time.
+            Exception: any other error of an attempt.
         """
         self.budget.deposit()
         number = 1
@@ -182,26 +177,26 @@ class Retries:
                     raise
             await self._sleep(pause)
             number += 1
-            self.made += 1
+            self.count += 1
 
-    def again_together(self, failed: Sequence[tuple[TaskgateError, int]]) -> list[float | None]:
-        """Seconds until reads that failed alone in a call of many are made again, together.
+    def batch_pauses(self, failed: Sequence[tuple[TaskgateError, int]]) -> list[float | None]:
+        """Return the pauses before reads that failed within a batch are retried.
 
-        Those that may be, which is one call and so one retry, all have the same pause; the others
-        have None.
+        All that may be retried have the same pause, since they share one call and use one retry of
+        the budget; the others have None.
 
         Args:
-            failed: what became of each, and the number of its try, from 1.
+            failed: the error of each read, and the number of its attempt, from 1.
         """
         pauses = [self._pause(error, number, repeatable=True) for error, number in failed]
         longest = max((pause for pause in pauses if pause is not None), default=None)
         if longest is None or not self.budget.withdraw():
             return [None] * len(failed)
-        self.made += 1
+        self.count += 1
         return [None if pause is None else longest for pause in pauses]
 
     def _pause(self, error: TaskgateError, number: int, *, repeatable: bool) -> float | None:
-        """Seconds until the next try; None if there is to be none."""
+        """Return the seconds until the next attempt; None if there is none."""
         if number >= self._backoff.max_attempts or not is_retryable(error, repeatable=repeatable):
             return None
-        return self._backoff.pause(number, told_delay(error), self._random)
+        return self._backoff.pause(number, retry_info_seconds(error), self._random)

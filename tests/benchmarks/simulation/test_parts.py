@@ -13,32 +13,21 @@ import pytest
 from benchmarks.simulation import experiments, memory, paper
 from benchmarks.simulation.account import Account
 from benchmarks.simulation.clock import seeded, virtually
-from benchmarks.simulation.fleet import Scene
 from benchmarks.simulation.replica import Replica
-from benchmarks.simulation.routing import ROBIN, RingHash, RoundRobin
+from benchmarks.simulation.routing import RingHash, RoundRobin
 from benchmarks.simulation.tables import TABLES, filled, markers
 from benchmarks.simulation.world import World
 from taskgate_server.aws_connections import Telemetry, open_connections
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import Settings
+from tests.benchmarks.simulation.scene import SCENE
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs/scaling.md").read_text()
 NAMES = [f"omics/runs/{number}" for number in range(2_000)]
-SCENE = Scene(
-    service="omics",
-    replicas=3,
-    routing=ROBIN,
-    parents=9,
-    watchers=60,
-    readers=400,
-    ramp=10.0,
-    warm_up=20.0,
-    seconds=30.0,
-)
 SCRIPT = """
 from benchmarks.simulation import experiments
-from tests.benchmarks.simulation.test_parts import SCENE
+from tests.benchmarks.simulation.scene import SCENE
 print(experiments.watched(SCENE))
 """
 
@@ -93,15 +82,15 @@ def test_a_replica_is_set_up_as_the_server_is(service: str) -> None:
         ours = replica.gateway
         theirs = open_connections(Settings(), DEFAULT_TARGET, Telemetry()).gateways[service]
         assert ours._sharing == theirs._sharing
-        assert ours._default_time_limit == theirs._default_time_limit
-        for mine, real in ((ours.paced, theirs.paced),):
+        assert ours._default_timeout == theirs._default_timeout
+        for mine, real in ((ours.pipeline, theirs.pipeline),):
             assert mine.limiter.spec == real.limiter.spec
             assert mine.limiter.limits == real.limiter.limits
-            assert mine.breaker._trip == real.breaker._trip
+            assert mine.breaker._thresholds == real.breaker._thresholds
             assert mine.retries._backoff == real.retries._backoff
             assert mine.retries.budget._share == real.retries.budget._share
-        assert ours.batches._slots == theirs.batches._slots
-        assert ours.batches._linger == theirs.batches._linger
+        assert ours.batched_reads._slots == theirs.batched_reads._slots
+        assert ours.batched_reads._linger == theirs.batched_reads._linger
 
     virtually(main())
 

@@ -25,8 +25,10 @@ from tests.deploy.chart.pods import TASKGATE, LocalPod, write_secret
 from tests.deploy.chart.rendered import Manifests, committed
 from tests.support.authority import Authority
 from tests.support.issuer import Issuer
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import ENVOY, is_serving, wait_until
+from tests.support.replicas import ENVOY
+from tests.support.server_process import is_serving
 
 REPLICAS = 3
 HOST = "taskgate-envoy.taskgate.svc"
@@ -107,13 +109,13 @@ class Cluster:
         return int(stats.rpartition(" ")[2] or 0)
 
     def client(self) -> Client:
-        """Somebody whom the policy lets read, over TLS."""
+        """Return a client that the policy permits to read, over TLS."""
         token = self.issuer.sign("alice", iss=self.manifests.settings()["jwt_issuer"])
         tls = Tls(ca=self.folder / "tls/ca.crt", server_name=HOST)
         return self.stack.enter_context(connect(self.envoy, tls=tls, token=token))
 
     def channel(self) -> grpc.Channel:
-        """The same without what the client tells of parents."""
+        """Return the same client without the metadata of parents."""
         token = self.issuer.sign("alice", iss=self.manifests.settings()["jwt_issuer"])
         credentials = grpc.composite_channel_credentials(
             Tls(ca=self.folder / "tls/ca.crt").credentials(),

@@ -22,11 +22,11 @@ MINIMAL, PRODUCTION, SANDBOX = (values(name) for name in NAMES)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_it_lints(file: Path) -> None:
+def test_the_chart_lints(file: Path) -> None:
     run("lint", "--strict", CHART, "--values", file)
 
 
-def test_all_that_is_generated_is_up_to_date() -> None:
+def test_generated_files_are_up_to_date() -> None:
     command = [sys.executable, "-m", "deploy.generate", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -40,50 +40,56 @@ def test_the_packed_chart_is_the_same(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "no way in is said": ([], "how shall callers reach the server?"),
+    "neither TLS nor plaintext": ([], "TLS is not configured"),
     "TLS and plaintext": (
         ["-f", MINIMAL, *setting(f"settings.plaintext_to_everyone={PLAINTEXT_PHRASE}")],
-        "leave one of them out",
+        "exclude each other",
     ),
-    "TLS without callers": (setting("tls.secretName=tls"), "TLS alone does not tell who calls"),
-    "an authority without TLS": (
+    "TLS without callers": (
+        setting("tls.secretName=tls"),
+        "TLS alone does not authenticate callers",
+    ),
+    "a client CA without TLS": (
         ["-f", SANDBOX, *setting("tls.clientCa.secretName=ca")],
-        "tls.clientCa needs",
+        "tls.clientCa requires TLS",
     ),
     "no issuer": (
         [*setting("tls.certManager.enabled=true", "tls.clientCa.secretName=ca")],
-        "which issuer of cert-manager",
+        "issuerRef is missing",
     ),
     "a ConfigMap without keys": (
         ["-f", MINIMAL, *setting("access.existingConfigMap=policies")],
-        "name its keys",
+        "requires its keys",
     ),
     "certificates behind Envoy": (
         ["-f", MINIMAL, *setting("envoy.enabled=true")],
-        "envoy ends TLS",
+        "envoy terminates TLS",
     ),
-    "an Envoy that hears too late": (
+    "a drain shorter than health checks": (
         ["-f", PRODUCTION, *setting("settings.drain_grace_seconds=2")],
         "must be more than 2",
     ),
-    "two local AWS": (["-f", SANDBOX, *setting("replicas=2")], "there can be one only"),
-    "a local AWS that grows": (
+    "two emulators": (["-f", SANDBOX, *setting("replicas=2")], "requires a single pod"),
+    "an autoscaled emulator": (
         ["-f", SANDBOX, *setting("autoscaling.enabled=true")],
-        "there can be one only",
+        "requires a single pod",
     ),
-    "callers of anywhere": (
+    "no allowed callers": (
         ["-f", MINIMAL, *setting("networkPolicy.callers=null")],
-        "networkPolicy.callers: which pods may call?",
+        "networkPolicy.callers is empty",
     ),
-    "metrics for anyone": (
+    "no allowed Prometheus": (
         ["-f", PRODUCTION, *setting("networkPolicy.prometheus=null")],
-        "networkPolicy.prometheus: which pods may read",
+        "networkPolicy.prometheus is empty",
     ),
-    "a route to nowhere": (["-f", SANDBOX, *setting("gateway.enabled=true")], "to which Gateway"),
+    "a route without a Gateway": (
+        ["-f", SANDBOX, *setting("gateway.enabled=true")],
+        "name the Gateway",
+    ),
     "alerts without metrics": (["-f", SANDBOX, *setting("metrics.rules=true")], "metrics.enabled"),
-    "a value that is none": (["-f", SANDBOX, *setting("replica=2")], "replica"),
-    "a setting that is none": (["-f", SANDBOX, *setting("settings.log_levle=INFO")], "log_levle"),
-    "a setting of the chart's own": (
+    "an unknown value": (["-f", SANDBOX, *setting("replica=2")], "replica"),
+    "an unknown setting": (["-f", SANDBOX, *setting("settings.log_levle=INFO")], "log_levle"),
+    "a setting that the chart sets": (
         ["-f", SANDBOX, *setting("settings.listen_port=1")],
         "listen_port",
     ),
@@ -91,25 +97,25 @@ REFUSED = {
         ["-f", SANDBOX, *setting("settings.drain_seconds=0")],
         "drain_seconds",
     ),
-    "a setting that is left out": (
+    "a missing setting": (
         ["-f", SANDBOX, *setting("settings.drain_grace_seconds=null")],
         "drain_grace_seconds",
     ),
-    "a service that AWS has not": (
+    "an unknown AWS service": (
         ["-f", SANDBOX, *setting("settings.aws.batch.region=us-west-2")],
         "batch",
     ),
-    "almost the words": (
+    "a wrong plaintext phrase": (
         [*setting("settings.plaintext_to_everyone=true")],
         "plaintext_to_everyone",
     ),
-    "a mode that is none": (["-f", MINIMAL, *setting("access.mode=write")], "mode"),
-    "half a digest": (["-f", MINIMAL, *setting("image.digest=sha256:12")], "digest"),
+    "an unknown mode": (["-f", MINIMAL, *setting("access.mode=write")], "mode"),
+    "a short digest": (["-f", MINIMAL, *setting("image.digest=sha256:12")], "digest"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
-def test_it_refuses_and_says_why(case: tuple[list[str | Path], str]) -> None:
+def test_invalid_values_are_rejected_with_a_reason(case: tuple[list[str | Path], str]) -> None:
     arguments, words = case
     assert words in template(*arguments, fails=True)
 
@@ -119,7 +125,7 @@ def checksum(manifests: Manifests) -> str:
     return str(template["metadata"]["annotations"]["checksum/settings"])
 
 
-def test_a_change_of_settings_rolls_and_one_of_the_policy_does_not() -> None:
+def test_changed_settings_roll_pods_and_changed_policies_do_not() -> None:
     before = rendered("-f", PRODUCTION)
     assert checksum(before) != checksum(
         rendered("-f", PRODUCTION, *setting("settings.log_level=DEBUG"))
@@ -138,7 +144,7 @@ def test_a_mode_is_the_policy_of_its_name(mode: str) -> None:
     assert manifests.settings()["policy_files"] == [f"/etc/taskgate/policy/{file.name}"]
 
 
-def test_everything_is_in_its_place(tmp_path: Path) -> None:
+def test_all_values_together_render(tmp_path: Path) -> None:
     manifests = rendered("-f", EVERYTHING, name="farm")
     pod = manifests.pod("farm-gate")
     container = manifests.container(deployment="farm-gate")
@@ -166,7 +172,7 @@ def test_everything_is_in_its_place(tmp_path: Path) -> None:
     (config,) = manifests.of("ConfigMap")
     file.write_text(config["data"]["settings.toml"])
     settings = load_settings(file)
-    assert tls.faults(settings) == []
+    assert tls.find_faults(settings) == []
     assert [path.name for path in settings.policy_files] == ["a.cedar", "b.cedar"]
     assert str(settings.tls_client_ca_file) == "/etc/taskgate/client-ca/callers.pem"
     assert settings.targets["lab"].aws["omics"].region == "us-east-1"
@@ -174,7 +180,7 @@ def test_everything_is_in_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", [SANDBOX, MINIMAL, PRODUCTION, EVERYTHING], ids=lambda f: f.stem)
-def test_no_rule_of_the_network_lets_everyone_in(file: Path) -> None:
+def test_no_network_rule_admits_everyone(file: Path) -> None:
     """In a NetworkPolicy a rule without `from`, or with an empty one, is for every address."""
     policies = rendered("-f", file).of("NetworkPolicy")
     assert policies
@@ -187,13 +193,13 @@ def test_without_a_network_policy_no_callers_are_needed() -> None:
     assert rendered("-f", MINIMAL, *off).of("NetworkPolicy") == []
 
 
-def test_names_stay_within_what_kubernetes_allows() -> None:
+def test_names_are_valid_in_kubernetes() -> None:
     manifests = rendered("-f", PRODUCTION, name="r" * 53)
     names = [each["metadata"]["name"] for each in manifests.objects]
     assert max(map(len, names)) <= 63
 
 
-def test_alerts_are_those_of_the_one_file() -> None:
+def test_alerts_are_those_of_the_rules_file() -> None:
     (rule,) = rendered("-f", PRODUCTION).of("PrometheusRule")
     assert rule["spec"] == yaml.safe_load((ROOT / "deploy/observability/rules.yml").read_text())
 
@@ -207,14 +213,14 @@ def test_irsa_is_an_annotation_and_pod_identity_needs_none() -> None:
 
 
 NOTES = {
-    SANDBOX: ["taskgate list omics/runs/4721906", "PLAINTEXT: whoever", "and make any"],
+    SANDBOX: ["taskgate list omics/runs/4721906", "PLAINTEXT: anyone", "and make any"],
     MINIMAL: ['certificate="tls.crt"', 'server_name="taskgate.taskgate.svc"', "Pod Identity"],
     PRODUCTION: ["service/taskgate-envoy 50051:50051", "token=YOUR_TOKEN"],
 }
 
 
 @pytest.mark.parametrize("file", NOTES, ids=lambda file: file.stem)
-def test_the_notes_tell_the_next_command(file: Path) -> None:
+def test_notes_have_the_next_commands(file: Path) -> None:
     place = ("--namespace", NAMESPACE, "--dry-run=client")
     said = run("install", "taskgate", CHART, *place, "-f", file).partition("NOTES:")[2]
     for words in NOTES[file]:
@@ -222,7 +228,7 @@ def test_the_notes_tell_the_next_command(file: Path) -> None:
     assert ("AWS credentials: no role" in said) == (file == MINIMAL)
 
 
-def test_helm_test_asks_for_health() -> None:
+def test_helm_test_checks_health() -> None:
     (pod,) = rendered("-f", PRODUCTION).of("Pod")
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
     (container,) = pod["spec"]["containers"]

@@ -16,12 +16,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.exit_codes import ExitCode
 from tests.deploy.chart.helm import needs_helm, rendered, values
 from tests.deploy.chart.pods import TASKGATE, LocalPod
 from tests.deploy.chart.rendered import ROOT, committed
+from tests.support.polling import wait_until
 from tests.support.ports import free_ports
-from tests.support.replicas import wait_until
 
 pytestmark = pytest.mark.chart
 
@@ -50,11 +50,11 @@ class Sandbox:
 
     def probe(self, name: str) -> bool:
         """A probe as the kubelet makes it."""
-        asked = self.manifests.container()[name]["grpc"].get("service", "")
+        service = self.manifests.container()[name]["grpc"].get("service", "")
         with grpc.insecure_channel(self.health_address) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
             try:
-                answer = stub.Check(health_pb2.HealthCheckRequest(service=asked), timeout=2)
+                answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=2)
             except grpc.RpcError:
                 return False
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -69,22 +69,22 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield started
 
 
-def test_it_is_ready_and_alive(sandbox: Sandbox) -> None:
+def test_the_sandbox_is_ready_and_live(sandbox: Sandbox) -> None:
     assert sandbox.probe("readinessProbe")
     assert sandbox.probe("livenessProbe")
 
 
-def told_commands() -> list[str]:
+def documented_commands() -> list[str]:
     """What docs/kubernetes.md has a new user type after the installation."""
     section = DOCS.partition("## Try it")[2].partition("\n## ")[0]
     return re.findall(r"^taskgate (.*)$", section, re.MULTILINE)
 
 
 def test_the_docs_have_first_calls() -> None:
-    assert {"info", "list", "watch"} <= {command.split()[0] for command in told_commands()}
+    assert {"info", "list", "watch"} <= {command.split()[0] for command in documented_commands()}
 
 
-@pytest.mark.parametrize("command", told_commands())
+@pytest.mark.parametrize("command", documented_commands())
 def test_the_first_calls_of_the_docs_succeed(sandbox: Sandbox, command: str) -> None:
     words, _, remark = command.partition("#")
     process = subprocess.Popen(
@@ -99,20 +99,20 @@ def test_the_first_calls_of_the_docs_succeed(sandbox: Sandbox, command: str) -> 
         if "Ctrl-C" in remark:
             process.send_signal(signal.SIGINT)
         process.stdout.read()
-    assert process.returncode == (Exit.INTERRUPTED if "Ctrl-C" in remark else Exit.OK)
+    assert process.returncode == (ExitCode.INTERRUPTED if "Ctrl-C" in remark else ExitCode.OK)
 
 
 @needs_helm
-def test_helm_test_finds_it_serving(sandbox: Sandbox) -> None:
+def test_helm_test_succeeds(sandbox: Sandbox) -> None:
     (pod,) = rendered("-f", values("sandbox")).of("Pod")
     (container,) = pod["spec"]["containers"]
     there = next(arg for arg in container["args"] if ":" in arg)
     assert there == "taskgate-headless.taskgate.svc:50052"
     args = [sandbox.health_address if arg == there else arg for arg in container["args"]]
-    assert subprocess.run([*TASKGATE, *args], check=False).returncode == Exit.OK
+    assert subprocess.run([*TASKGATE, *args], check=False).returncode == ExitCode.OK
 
 
-def test_it_stops_within_the_time_that_it_has(sandbox: Sandbox) -> None:
+def test_the_sandbox_stops_within_the_grace_period(sandbox: Sandbox) -> None:
     given = sandbox.manifests.pod()["terminationGracePeriodSeconds"]
     began = time.monotonic()
     for process in (sandbox.server, sandbox.emulator):
@@ -125,9 +125,9 @@ def test_it_stops_within_the_time_that_it_has(sandbox: Sandbox) -> None:
 def test_the_readme_has_the_same_installation() -> None:
     readme = (ROOT / "README.md").read_text()
     lines = set(re.findall(r"^(?:docker|kind|helm|  --).*$", DOCS, re.MULTILINE))
-    section = readme.partition("## In Kubernetes")[2].partition("\n## ")[0]
-    told = re.findall(r"^(?:docker|kind|helm|  --).*$", section, re.MULTILINE)
-    assert len(told) >= 4
-    assert set(told) <= lines
+    section = readme.partition("## Run it in Kubernetes")[2].partition("\n## ")[0]
+    commands = re.findall(r"^(?:docker|kind|helm|  --).*$", section, re.MULTILINE)
+    assert len(commands) >= 4
+    assert set(commands) <= lines
     (call,) = re.findall(r"^\.venv/bin/taskgate (.*)$", section, re.MULTILINE)
-    assert call in told_commands()
+    assert call in documented_commands()

@@ -21,8 +21,8 @@ from taskgate_client.connection import channel_options
 from taskgate_emulator import Emulator, ManualClock
 from tests.deploy.cluster.node import NODE, Node, wait_until
 from tests.deploy.cluster.shell import Shell
-from tests.lifecycle.test_replicas import OWN, WITHOUT_RETRIES, Farm, calls
-from tests.support.load import Caller, Failure, Watcher
+from tests.support.background_callers import Caller, Failure, Watcher
+from tests.support.replica_load import OWN_CONNECTION, WITHOUT_RETRIES, ChangingJob, task_calls
 
 pytestmark = pytest.mark.cluster
 
@@ -88,15 +88,15 @@ def is_rolled(node: Node, before: set[str]) -> bool:
 
 def summary(failures: list[Failure], began: float) -> str:
     """What failed how often, and when."""
-    told = []
+    lines = []
     for what, error in sorted({(each.what, each.error) for each in failures}):
         moments = [
             each.began - began for each in failures if (each.what, each.error) == (what, error)
         ]
-        told.append(
+        lines.append(
             f"{what} {len(moments)} times {min(moments):.1f} to {max(moments):.1f} s: {error}"
         )
-    return "\n".join(told[:20])
+    return "\n".join(lines[:20])
 
 
 def test_a_rolling_update_fails_no_call_and_loses_no_change(
@@ -110,21 +110,21 @@ def test_a_rolling_update_fails_no_call_and_loses_no_change(
         for status in pod["status"]["containerStatuses"]
     }
     with ExitStack() as stack:
-        farm = Farm(aws)
+        farm = ChangingJob(aws)
         ways = {
             "service": (SERVICE, channel_options(None, balance=False)),
             "headless": (HEADLESS, channel_options(None, balance=True)),
         }
         channels = {
             way: stack.enter_context(
-                grpc.insecure_channel(address, options=(OWN, WITHOUT_RETRIES, *options))
+                grpc.insecure_channel(address, options=(OWN_CONNECTION, WITHOUT_RETRIES, *options))
             )
             for way, (address, options) in ways.items()
         }
         callers = [
             stack.enter_context(Caller(f"{way} {what}", call, pause=0.05))
             for way, channel in channels.items()
-            for what, call in calls(channel, farm).items()
+            for what, call in task_calls(channel, farm).items()
         ]
         clients = [
             stack.enter_context(connect(SERVICE)),

@@ -13,14 +13,14 @@ from google.protobuf.duration_pb2 import Duration
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
-from tests.support.tasks import (
-    Calls,
+from tests.support.aws_requests import RecordedCalls
+from tests.support.call_errors import error_of
+from tests.support.task_service import (
     Stub,
     every_page,
     every_task,
     job_name,
     queue_name,
-    refusal,
     run_name,
     run_task_name,
     step_name,
@@ -44,7 +44,7 @@ def names(tasks: Any) -> list[str]:
 
 def test_lists_a_step(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((7,))
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         page = stub.ListTasks(Request(parent=step_name(job)))
     assert names(page.tasks) == [task_name(job, number) for number in range(7)]
     assert (page.next_page_token, page.total_size) == ("", 7)
@@ -79,7 +79,7 @@ def test_lists_a_job_step_by_step(aws: Emulator, stub: Stub) -> None:
 
 def test_job_with_many_steps_is_listed_within_the_call_limit(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1,) * 130)
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         page = stub.ListTasks(Request(parent=job_name(job), page_size=1000))
     assert sum(calls.counts.values()) <= 42
     assert 0 < len(page.tasks) < 130
@@ -95,7 +95,7 @@ def test_lists_a_job_without_steps(aws: Emulator, stub: Stub) -> None:
 def test_lists_a_queue(aws: Emulator, stub: Stub) -> None:
     queue = f"queue-{'a' * 32}"
     first, second = aws.jobs.add((120,), queue=queue), aws.jobs.add((2, 3), queue=queue)
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         page = stub.ListTasks(Request(parent=queue_name(first), page_size=1000))
     assert calls.counts == {"SearchTasks": 2}
     expected = [task_name(first, number) for number in range(120)]
@@ -113,7 +113,7 @@ def test_lists_a_queue(aws: Emulator, stub: Stub) -> None:
 def test_rows_of_a_queue_are_completed(aws: Emulator, stub: Stub) -> None:
     queue = f"queue-{'b' * 32}"
     job = aws.jobs.add((4,), queue=queue)
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         page = stub.ListTasks(Request(parent=queue_name(job), view=task_pb2.TASK_VIEW_FULL))
     assert calls.counts == {"SearchTasks": 1, "BatchGetTask": 1}
     assert all(task.HasField("create_time") for task in page.tasks)
@@ -139,7 +139,7 @@ def test_queue_beyond_the_search_limit_of_aws_is_incomplete(aws: Emulator, stub:
 def test_row_without_ids_is_an_unreadable_response(aws: Emulator, stub: Stub) -> None:
     body = {"tasks": [{"runStatus": "READY"}], "totalResults": 1}
     aws.respond("deadline", "SearchTasks", body=body)
-    error = refusal(stub.ListTasks, Request(parent=DEMO_JOB.partition("/jobs/")[0]))
+    error = error_of(stub.ListTasks, Request(parent=DEMO_JOB.partition("/jobs/")[0]))
     assert error.reason == "UPSTREAM_ANSWER_UNREADABLE"
 
 
@@ -158,7 +158,7 @@ def test_lists_a_run_with_full_view(aws: Emulator, stub: Stub) -> None:
     (failed,) = (task for task in tasks if task.omics.task_id == seed.FAILED_RUN_TASK_ID)
     assert failed.failure_reason
     run = aws.runs.add(130)
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         page = stub.ListTasks(
             Request(parent=run_name(run), page_size=1000, view=task_pb2.TASK_VIEW_FULL)
         )
@@ -176,8 +176,8 @@ def test_page_sizes(aws: Emulator, stub: Stub) -> None:
 
 
 def test_all_faults_are_reported_at_once(aws: Emulator, stub: Stub) -> None:
-    with Calls(aws) as calls:
-        error = refusal(
+    with RecordedCalls(aws) as calls:
+        error = error_of(
             stub.ListTasks,
             Request(
                 parent="omics/runs/x",
@@ -195,14 +195,14 @@ def test_all_faults_are_reported_at_once(aws: Emulator, stub: Stub) -> None:
 
 @pytest.mark.parametrize("parent", ["", "omics", "omics/runs/1/tasks/2", "deadline/farms/farm-1"])
 def test_invalid_parent_is_refused(stub: Stub, parent: str) -> None:
-    error = refusal(stub.ListTasks, Request(parent=parent))
+    error = error_of(stub.ListTasks, Request(parent=parent))
     assert [violation.field for violation in error.violations] == ["parent"]
     assert "must have the form" in error.message
 
 
 def test_unknown_parent_is_not_found(stub: Stub) -> None:
     assert (
-        refusal(stub.ListTasks, Request(parent="omics/runs/404")).code is grpc.StatusCode.NOT_FOUND
+        error_of(stub.ListTasks, Request(parent="omics/runs/404")).code is grpc.StatusCode.NOT_FOUND
     )
 
 
@@ -224,7 +224,7 @@ def test_filtered_pages_are_filled(aws: Emulator, stub: Stub) -> None:
 def test_filter_without_matches_ends(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((2500,))
     request = Request(parent=step_name(job), filter="retry_count > 7")
-    with Calls(aws) as calls:
+    with RecordedCalls(aws) as calls:
         page = stub.ListTasks(request)
     assert calls.counts == {"ListTasks": 20}
     assert not page.tasks
@@ -246,7 +246,7 @@ def test_single_native_state_is_selected_by_aws(aws: Emulator, stub: Stub) -> No
     for position in (5, 349):
         aws.runs.move(run.task(position), "COMPLETED")
     for text in ("state = SUCCEEDED", 'native_state = "COMPLETED" AND display_name:*'):
-        with Calls(aws) as calls:
+        with RecordedCalls(aws) as calls:
             page = stub.ListTasks(Request(parent=run_name(run), filter=text))
         assert names(page.tasks) == [run_task_name(run, position) for position in (5, 349)]
         assert calls.counts == {"ListRunTasks": 1}
@@ -275,7 +275,7 @@ def test_filter_error_has_the_column_and_no_value(
         (f'parameters.Scene = "{secret}', 20),
         (f'"{secret}"', 1),
     ):
-        error = refusal(stub.ListTasks, Request(parent=DEMO_JOB, filter=text))
+        error = error_of(stub.ListTasks, Request(parent=DEMO_JOB, filter=text))
         assert error.code is grpc.StatusCode.INVALID_ARGUMENT
         (violation,) = error.violations
         assert violation.field == "filter"
@@ -324,8 +324,8 @@ def test_token_of_a_different_request_is_refused(aws: Emulator, stub: Stub) -> N
         Request(parent=step_name(job), view=task_pb2.TASK_VIEW_FULL),
     ):
         other.page_token = token
-        with Calls(aws) as calls:
-            error = refusal(stub.ListTasks, other)
+        with RecordedCalls(aws) as calls:
+            error = error_of(stub.ListTasks, other)
         assert error.code is grpc.StatusCode.INVALID_ARGUMENT
         assert [violation.field for violation in error.violations] == ["page_token"]
         assert "different request" in error.message
@@ -344,8 +344,8 @@ def test_token_with_a_changed_bit_is_refused(aws: Emulator, stub: Stub) -> None:
         changed = bytearray(data)
         changed[position] ^= 4
         request.page_token = base64.urlsafe_b64encode(changed).decode()
-        with Calls(aws) as calls:
-            error = refusal(stub.ListTasks, request)
+        with RecordedCalls(aws) as calls:
+            error = error_of(stub.ListTasks, request)
         assert [violation.field for violation in error.violations] == ["page_token"]
         assert not calls.counts
 
@@ -355,7 +355,7 @@ def test_step_that_is_deleted_between_pages(aws: Emulator, stub: Stub) -> None:
     request = Request(parent=job_name(job), page_size=1)
     request.page_token = stub.ListTasks(request).next_page_token
     aws.jobs.remove(job.step(1))
-    error = refusal(stub.ListTasks, request)
+    error = error_of(stub.ListTasks, request)
     assert error.code in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT}
 
 

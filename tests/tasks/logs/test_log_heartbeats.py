@@ -8,23 +8,10 @@ import pytest
 
 from taskgate.v1 import task_service_pb2_grpc
 from taskgate_emulator import Emulator
-from tests.emulator.test_faults_served import error_of
-from tests.tasks.logs.test_logs import (
-    QUEUE_GROUP,
-    SESSION,
-    TASK,
-    Logs,
-    Request,
-    action,
-    aws,
-    logs,
-    stub,
-)
+from tests.support.call_errors import error_of
+from tests.support.task_logs import QUEUE_GROUP, SESSION, TASK, Logs, Request, action
 
 pytestmark = pytest.mark.timed
-
-__all__ = ["aws", "logs", "stub"]
-"""Fixtures."""
 
 
 def test_followed_log_without_new_lines_sends_heartbeats(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,9 +18,9 @@ from taskgate_server.background_tasks import Supervision
 from taskgate_server.errors import Origin, TaskgateError, from_aws
 from taskgate_server.tasks.logs.following import OUTAGE_SECONDS
 from taskgate_server.tasks.logs.streams import Logs as LogServer
-from tests.conftest import settings_for
 from tests.support.calls import make_call
-from tests.tasks.logs.test_logs import (
+from tests.support.running_server import settings_for
+from tests.support.task_logs import (
     BEGAN,
     QUEUE_GROUP,
     RUN_TASK,
@@ -70,8 +70,7 @@ class Story:
         self.always("omics", "GetRunTask", body)
 
     def always(self, service: str, operation: str, body: dict[str, Any], times: int = 1000) -> None:
-        while self.aws._world.canned.take(service, operation) is not None:
-            pass
+        self.aws.discard(service, operation)
         self.aws.respond(service, operation, body=body, times=times)
 
     def write(self, *messages: str, at: float = 15) -> None:
@@ -81,12 +80,6 @@ class Story:
     def write_omics(self, *messages: str, at: float = 15) -> None:
         lines = [(at + index / 1000, message) for index, message in enumerate(messages)]
         self.logs.write("/aws/omics/WorkflowLog", OMICS_STREAM, lines)
-
-
-@pytest.fixture
-def aws() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture

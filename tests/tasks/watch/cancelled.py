@@ -21,8 +21,8 @@ import grpc
 
 from taskgate.v1 import task_service_pb2_grpc, task_watch_pb2
 from taskgate_server import app
-from tests.conftest import settings_for
-from tests.support.watch_place import JOB
+from tests.support.demo_names import JOB
+from tests.support.running_server import settings_for
 
 PAGE_BYTES = 4096
 CONCURRENT = 20

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.watch_place import Place, running_place
+from tests.support.manual_clock_server import ManualClockServer, manual_clock_server
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place() -> Iterator[ManualClockServer]:
     """An emulator that stands still, a server, and a stub."""
-    with running_place() as place:
+    with manual_clock_server() as place:
         yield place

@@ -4,95 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from functools import wraps
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode
 
-from benchmarks.simulation.clock import seeded, virtually
-from taskgate.v1 import task_pb2, task_watch_pb2
-from taskgate_server.background_tasks import Supervision
-from taskgate_server.calls import CallContext
+from taskgate.v1 import task_pb2
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.parent_end import CHECK_SECONDS
 from taskgate_server.tasks.watch.poller import Poller
-from taskgate_server.tasks.watch.service import Watches
-from tests.support.aws_in_memory import JOB_NAME, RUN_NAME, World
-from tests.support.calls import make_call
-from tests.support.follower import Picture, Response
-
-Request = task_watch_pb2.WatchTasksRequest
-RATE = 6.0
-
-
-def in_virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(**arguments: object) -> None:
-        async def main() -> None:
-            await test(**arguments)
-
-        virtually(main())
-
-    return run
-
-
-class Place:
-    """A world, a hub, and watches of it."""
-
-    def __init__(self, tasks: int = 0, page: int = 100) -> None:
-        self.world = World(seeded(1), page=page)
-        self.step = self.world.add_step()
-        self.tasks = [self.world.add_task(self.step, "READY") for _ in range(tasks)]
-        loop = asyncio.get_running_loop()
-        self.supervision = Supervision(clock=loop.time)
-        self.hub = Hub(
-            self.world.backends,
-            {"deadline": RATE, "omics": RATE},
-            clock=loop.time,
-            random=seeded(2),
-            supervision=self.supervision,
-        )
-        self.watches = Watches(self.hub, 60.0)
-
-    async def follow(self, request: Request, picture: Picture) -> None:
-        picture.connect()
-        async for response in self.watches.watch_tasks(request, call()):
-            picture.take(Response.FromString(response))
-
-    @asynccontextmanager
-    async def watchers(self, count: int, request: Request) -> AsyncIterator[list[Picture]]:
-        pictures = [Picture() for _ in range(count)]
-        running = [asyncio.ensure_future(self.follow(request, picture)) for picture in pictures]
-        while not all(picture.is_complete for picture in pictures):
-            await asyncio.sleep(0.01)
-            for each in running:
-                if each.done():
-                    each.result()
-        yield pictures
-        for each in running:
-            each.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        await self.hub.close()
-
-    async def wait(
-        self, name: str, seconds: float, max_wait: int | None = None
-    ) -> task_watch_pb2.WaitTaskResponse:
-        request = task_watch_pb2.WaitTaskRequest(name=name)
-        if max_wait is not None:
-            request.max_wait.FromSeconds(max_wait)
-        return await self.watches.wait_task(request, call(seconds))
-
-
-def call(seconds: float | None = None) -> CallContext:
-    return make_call(seconds=seconds)
+from tests.support.aws_in_memory import JOB_NAME, RUN_NAME
+from tests.support.event_loop import in_virtual_time
+from tests.support.follower import Picture
+from tests.support.watch_hub import Request, WatchHub
 
 
 async def calls_of(watchers: int) -> Counter[str]:
-    place = Place(1_000)
+    place = WatchHub(1_000)
     async with place.watchers(watchers, Request(parent=JOB_NAME)) as pictures:
         for name in place.tasks[:20]:
             await asyncio.sleep(3)
@@ -112,7 +40,7 @@ async def test_many_watchers_take_as_many_calls_as_one() -> None:
 
 @in_virtual_time
 async def test_waiters_on_as_many_tasks_stay_within_the_budget() -> None:
-    place = Place(2_000)
+    place = WatchHub(2_000)
     waiting = [asyncio.ensure_future(place.wait(name, 120)) for name in place.tasks]
     await asyncio.sleep(10)
     place.world.calls.clear()
@@ -130,7 +58,7 @@ async def test_waiters_on_as_many_tasks_stay_within_the_budget() -> None:
 
 
 async def calls_of_waiters(max_wait: int | None) -> Counter[str]:
-    place = Place(1_000)
+    place = WatchHub(1_000)
 
     async def wait(name: str, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -158,13 +86,13 @@ async def test_renewed_waits_take_no_more_calls_than_long_ones() -> None:
 
 @in_virtual_time
 async def test_parents_are_checked_at_intervals() -> None:
-    place = Place()
+    place = WatchHub()
     for _ in range(3):
         place.world.add_task(RUN_NAME, "RUNNING")
     async with place.watchers(5, Request(parent=RUN_NAME, until_settled=True)):
         await asyncio.sleep(60)
         assert 4 <= place.world.calls["GetRun"] <= 60 / CHECK_SECONDS + 1
-    place = Place()
+    place = WatchHub()
     place.world.add_task(RUN_NAME, "RUNNING")
     async with place.watchers(5, Request(parent=RUN_NAME)):
         await asyncio.sleep(60)
@@ -173,7 +101,7 @@ async def test_parents_are_checked_at_intervals() -> None:
 
 @in_virtual_time
 async def test_pollers_pause_without_watchers_and_end() -> None:
-    place = Place(5)
+    place = WatchHub(5)
     running = asyncio.ensure_future(place.follow(Request(parent=JOB_NAME), Picture()))
     await asyncio.sleep(5)
     running.cancel()
@@ -189,7 +117,7 @@ async def test_pollers_pause_without_watchers_and_end() -> None:
 
 @in_virtual_time
 async def test_interval_grows_without_changes() -> None:
-    place = Place(2_000)
+    place = WatchHub(2_000)
     for name in place.tasks:
         place.world.tasks[name]["runStatus"] = "SUCCEEDED"
     async with place.watchers(1, Request(parent=JOB_NAME)):
@@ -202,7 +130,7 @@ async def test_interval_grows_without_changes() -> None:
 
 @in_virtual_time
 async def test_tasks_that_exchange_states_are_found() -> None:
-    place = Place(300)
+    place = WatchHub(300)
     place.world.move(place.tasks[7], "SUCCEEDED")
     async with place.watchers(1, Request(parent=JOB_NAME)) as pictures:
         step = dict(place.world.steps[place.step])
@@ -215,7 +143,7 @@ async def test_tasks_that_exchange_states_are_found() -> None:
 
 @in_virtual_time
 async def test_full_view_reads_each_task_that_changes() -> None:
-    place = Place()
+    place = WatchHub()
     names = [place.world.add_task(RUN_NAME, "RUNNING") for _ in range(150)]
     request = Request(parent=RUN_NAME, view=task_pb2.TASK_VIEW_FULL)
     async with place.watchers(5, request) as pictures:
@@ -233,7 +161,7 @@ async def test_full_view_reads_each_task_that_changes() -> None:
 
 @in_virtual_time
 async def test_named_task_is_the_same_however_it_is_read() -> None:
-    place = Place()
+    place = WatchHub()
     names = [place.world.add_task(RUN_NAME, "RUNNING") for _ in range(9)]
     async with (
         place.watchers(1, Request(names=names)) as many,
@@ -246,7 +174,7 @@ async def test_named_task_is_the_same_however_it_is_read() -> None:
 
 @in_virtual_time
 async def test_interval_grows_during_an_outage() -> None:
-    place = Place(10)
+    place = WatchHub(10)
     request = Request(parent=JOB_NAME, heartbeat_interval=Duration(seconds=1))
     async with place.watchers(1, request) as pictures:
         place.world.fault_share = 1.0
@@ -267,7 +195,7 @@ async def test_interval_grows_during_an_outage() -> None:
 
 @in_virtual_time
 async def test_wait_survives_a_short_outage_and_reports_a_long_one() -> None:
-    place = Place(1)
+    place = WatchHub(1)
     place.world.fault_share = 1.0
     waiting = asyncio.ensure_future(place.wait(place.tasks[0], 40))
     await asyncio.sleep(5)
@@ -288,7 +216,7 @@ async def test_wait_survives_a_short_outage_and_reports_a_long_one() -> None:
 
 @in_virtual_time
 async def test_event_wakes_only_the_poller_that_it_concerns() -> None:
-    place = Place(2_000)
+    place = WatchHub(2_000)
     place.world.add_task(RUN_NAME, "COMPLETED")
     async with (
         place.watchers(1, Request(parent=RUN_NAME)),
@@ -314,7 +242,7 @@ async def test_event_wakes_only_the_poller_that_it_concerns() -> None:
 @pytest.mark.parametrize("loop", ["_wait_until_due", "_serve_urgent"])
 @in_virtual_time
 async def test_a_poller_that_fails_is_restarted_for_the_same_watchers(loop: str) -> None:
-    place, failures = Place(5), 0
+    place, failures = WatchHub(5), 0
     with pytest.MonkeyPatch.context() as patch:
         whole = getattr(Poller, loop)
 

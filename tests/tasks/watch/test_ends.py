@@ -14,7 +14,7 @@ from taskgate_server.tasks.watch.service import Watches
 from tests.support.aws_in_memory import RUN_NAME, World
 from tests.support.follower import Picture, Response
 from tests.support.seeds import varied
-from tests.tasks.watch.test_costs import call
+from tests.support.watch_hub import call
 
 MOVING = {"PENDING", "STARTING", "RUNNING", "STOPPING"}
 

@@ -13,8 +13,9 @@ import pytest
 from taskgate.v1 import task_pb2
 from taskgate_server.errors import TaskgateError
 from tests.support.aws_in_memory import RUN_NAME, failure
+from tests.support.event_loop import in_virtual_time
 from tests.support.follower import Picture
-from tests.tasks.watch.test_costs import Place, Request, in_virtual_time
+from tests.support.watch_hub import Request, WatchHub
 
 FULL = Request(parent=RUN_NAME, view=task_pb2.TASK_VIEW_FULL)
 
@@ -23,7 +24,7 @@ FULL = Request(parent=RUN_NAME, view=task_pb2.TASK_VIEW_FULL)
 @in_virtual_time
 async def test_a_task_that_changes_back_between_list_and_read(*, is_removed: bool) -> None:
     """Its row is then equal to the one of before, and what was read is another state."""
-    place = Place()
+    place = WatchHub()
     world = place.world
     task = world.add_task(RUN_NAME, "PENDING")
     gateway: Any = world.backends.by_service["omics"].gateway
@@ -54,7 +55,7 @@ class Slow:
     """A run whose tasks take a second each to read, and one watch of it that has just begun."""
 
     def __init__(self, tasks: int) -> None:
-        self.place = Place()
+        self.place = WatchHub()
         self.tasks = [self.place.world.add_task(RUN_NAME, "RUNNING") for _ in range(tasks)]
         self.seconds = 1.0
         self.error: Exception | None = None

@@ -11,7 +11,7 @@ import pytest
 
 from taskgate.v1 import task_pb2, task_service_pb2_grpc, task_watch_pb2
 from taskgate_emulator import Emulator
-from tests.conftest import REGION, running_server, settings_for
+from tests.support.running_server import REGION, running_server, settings_for
 
 TASKS = 150
 """More than are listed at each poll: settled tasks are read again only after minutes."""

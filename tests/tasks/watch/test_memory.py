@@ -14,7 +14,7 @@ import pytest
 
 from taskgate_emulator import Emulator
 from taskgate_emulator.core.clock import ManualClock
-from tests.attack.site import ROOT
+from tests.support.guarded_process import ROOT
 
 LOG = logging.getLogger(__name__)
 WATCHES: Final = 5_000

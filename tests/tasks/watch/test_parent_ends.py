@@ -13,15 +13,9 @@ from taskgate.v1 import task_log_pb2, task_pb2, task_service_pb2, task_watch_pb2
 from taskgate_emulator import Emulator
 from taskgate_emulator.control import AddedJob, AddedRun
 from taskgate_emulator.deadline.tasks import JOB
-from tests.support.tasks import (
-    Calls,
-    job_name,
-    run_name,
-    run_task_name,
-    step_name,
-    task_name,
-)
-from tests.support.watch_place import End, Place, watch
+from tests.support.aws_requests import RecordedCalls
+from tests.support.manual_clock_server import End, ManualClockServer, watch
+from tests.support.task_service import job_name, run_name, run_task_name, step_name, task_name
 
 pytestmark = pytest.mark.timed
 
@@ -47,13 +41,13 @@ def state_of(status: task_pb2.ParentStatus) -> str:
     return task_pb2.TaskState.Name(status.state).removeprefix("TASK_STATE_")
 
 
-def summary_of(place: Place, parent: str) -> task_service_pb2.SummarizeTasksResponse:
+def summary_of(place: ManualClockServer, parent: str) -> task_service_pb2.SummarizeTasksResponse:
     request = task_service_pb2.SummarizeTasksRequest(parent=parent, max_age=Duration())
     response: task_service_pb2.SummarizeTasksResponse = place.stub.SummarizeTasks(request)
     return response
 
 
-def end_of(place: Place, **request: Any) -> task_watch_pb2.WatchEnd:
+def end_of(place: ManualClockServer, **request: Any) -> task_watch_pb2.WatchEnd:
     with watch(place, until_settled=True, **request) as (picture, read):
         read()
         assert picture.end is not None
@@ -76,7 +70,7 @@ RUNS: list[tuple[str, int, str, str]] = [
 
 @pytest.mark.parametrize(("status", "tasks", "tasks_are", "state"), RUNS)
 def test_end_of_a_run_has_the_state_of_the_run(
-    place: Place, status: str, tasks: int, tasks_are: str, state: str
+    place: ManualClockServer, status: str, tasks: int, tasks_are: str, state: str
 ) -> None:
     name = run_name(run(place.aws, status, tasks, tasks_are))
     end, summary = end_of(place, parent=name), summary_of(place, name)
@@ -107,7 +101,7 @@ JOBS: list[tuple[str, int, str, str, str]] = [
 
 @pytest.mark.parametrize(("lifecycle", "tasks", "tasks_are", "state", "native"), JOBS)
 def test_end_of_a_job_has_the_state_of_the_job(
-    place: Place,
+    place: ManualClockServer,
     lifecycle: str,
     tasks: int,
     tasks_are: str,
@@ -127,7 +121,7 @@ def test_end_of_a_job_has_the_state_of_the_job(
 @pytest.mark.parametrize(
     "lifecycle", ["CREATE_IN_PROGRESS", "UPLOAD_IN_PROGRESS", "UPDATE_IN_PROGRESS"]
 )
-def test_job_that_is_being_updated_has_not_ended(place: Place, lifecycle: str) -> None:
+def test_job_that_is_being_updated_has_not_ended(place: ManualClockServer, lifecycle: str) -> None:
     added = job(place.aws, lifecycle, 1, "SUCCEEDED")
     summary = summary_of(place, job_name(added))
     assert not summary.parent_status.ended
@@ -143,7 +137,7 @@ def test_job_that_is_being_updated_has_not_ended(place: Place, lifecycle: str) -
         assert picture.end.counts.total == 2, "the task that came with the last update"
 
 
-def test_a_step_ends_with_its_job(place: Place) -> None:
+def test_a_step_ends_with_its_job(place: ManualClockServer) -> None:
     added = job(place.aws, "ARCHIVED", 2)
     name = step_name(added)
     end, summary = end_of(place, parent=name), summary_of(place, name)
@@ -151,13 +145,13 @@ def test_a_step_ends_with_its_job(place: Place) -> None:
         assert (found.name, state_of(found)) == (job_name(added), "CANCELLED")
     assert end.counts == summary.counts
     whole = job(place.aws, "CREATE_COMPLETE", 2, "SUCCEEDED")
-    with Calls(place.aws) as calls:
+    with RecordedCalls(place.aws) as calls:
         found = end_of(place, parent=step_name(whole)).parent_status
     assert (found.name, state_of(found)) == (step_name(whole), "SUCCEEDED")
     assert "GetJob" not in calls.counts
 
 
-def test_named_tasks_that_can_never_settle_end_the_watch(place: Place) -> None:
+def test_named_tasks_that_can_never_settle_end_the_watch(place: ManualClockServer) -> None:
     dead, done = run(place.aws, "FAILED", 2, "PENDING"), run(place.aws, "FAILED", 1)
     names = [run_task_name(done, 0), run_task_name(dead, 1)]
     end = end_of(place, names=names)
@@ -168,7 +162,9 @@ def test_named_tasks_that_can_never_settle_end_the_watch(place: Place) -> None:
 
 
 @pytest.mark.parametrize("service", ["deadline", "omics"])
-def test_a_wait_for_a_task_that_can_never_settle_ends(place: Place, service: str) -> None:
+def test_a_wait_for_a_task_that_can_never_settle_ends(
+    place: ManualClockServer, service: str
+) -> None:
     if service == "omics":
         dead = run(place.aws, "CANCELLED", 1, "PENDING")
         parent, name, word = run_name(dead), run_task_name(dead, 0), "PENDING"
@@ -181,14 +177,16 @@ def test_a_wait_for_a_task_that_can_never_settle_ends(place: Place, service: str
     assert (response.parent_status.name, state_of(response.parent_status)) == (parent, "CANCELLED")
 
 
-def test_wait_for_a_settled_task_has_no_parent_status(place: Place) -> None:
+def test_wait_for_a_settled_task_has_no_parent_status(
+    place: ManualClockServer,
+) -> None:
     name = run_task_name(run(place.aws, "FAILED", 1), 0)
     response = place.stub.WaitTask(task_watch_pb2.WaitTaskRequest(name=name), timeout=30)
     assert response.done
     assert not response.HasField("parent_status")
 
 
-def test_task_that_settles_late_is_counted_at_the_end(place: Place) -> None:
+def test_task_that_settles_late_is_counted_at_the_end(place: ManualClockServer) -> None:
     """The tasks of a run need not have settled in the response that is sent when it has."""
     dead = run(place.aws, "FAILED", 2, "RUNNING")
     with watch(place, parent=run_name(dead), until_settled=True) as (picture, read):
@@ -200,7 +198,7 @@ def test_task_that_settles_late_is_counted_at_the_end(place: Place) -> None:
         assert dict(picture.end.counts.native_states) == {"CANCELLED": 2}
 
 
-def test_a_followed_log_of_a_task_that_can_never_run_ends(place: Place) -> None:
+def test_a_followed_log_of_a_task_that_can_never_run_ends(place: ManualClockServer) -> None:
     name = run_task_name(run(place.aws, "CANCELLED", 1, "PENDING"), 0)
     request = task_log_pb2.StreamTaskLogsRequest(name=name, follow=True)
     began = time.monotonic()

@@ -8,14 +8,15 @@ from typing import Any
 
 from taskgate.v1 import task_watch_pb2
 from tests.support.aws_in_memory import FARM, JOB, JOB_NAME, QUEUE
-from tests.tasks.watch.test_costs import Place, Request, in_virtual_time
+from tests.support.event_loop import in_virtual_time
+from tests.support.watch_hub import Request, WatchHub
 
 IDS = {"farmId": FARM, "queueId": QUEUE, "jobId": JOB}
 
 
 @in_virtual_time
 async def test_deleted_step_that_is_still_listed() -> None:
-    place = Place(tasks=3)
+    place = WatchHub(tasks=3)
     other = place.world.add_step()
     lost = [place.world.add_task(other, "RUNNING") for _ in range(2)]
     gateway: Any = place.world.backends.by_service["deadline"].gateway
@@ -39,7 +40,7 @@ async def test_deleted_step_that_is_still_listed() -> None:
 
 @in_virtual_time
 async def test_watch_of_a_deleted_job_ends() -> None:
-    place = Place(tasks=3)
+    place = WatchHub(tasks=3)
     async with place.watchers(1, Request(parent=JOB_NAME)) as [picture]:
         place.world.remove_step(place.step)
         place.world.parents.discard(JOB_NAME)

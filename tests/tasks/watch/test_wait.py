@@ -16,13 +16,18 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server.services.deadline import tasks as deadline
 from taskgate_server.services.omics import tasks as omics
 from taskgate_server.tasks.states import SETTLED
-from tests.support.watch_place import ABSENT, CANCELED, FAILED, JOB_IDS, RUNNING, SECONDS, Place
+from tests.support.demo_names import ABSENT, CANCELED, FAILED, JOB_IDS, RUNNING
+from tests.support.manual_clock_server import SECONDS, ManualClockServer
 
 pytestmark = pytest.mark.timed
 
 
 def wait(
-    place: Place, name: str, *states: Any, seconds: float = SECONDS, max_wait: float | None = None
+    place: ManualClockServer,
+    name: str,
+    *states: Any,
+    seconds: float = SECONDS,
+    max_wait: float | None = None,
 ) -> Any:
     request = task_watch_pb2.WaitTaskRequest(name=name, states=states)
     if max_wait is not None:
@@ -31,14 +36,16 @@ def wait(
 
 
 @pytest.mark.parametrize(("name", "word"), [(FAILED, "FAILED"), (CANCELED, "CANCELED")])
-def test_wait_for_a_settled_task_ends_at_once(place: Place, name: str, word: str) -> None:
+def test_wait_for_a_settled_task_ends_at_once(
+    place: ManualClockServer, name: str, word: str
+) -> None:
     answer = wait(place, name)
     assert answer.done
     assert answer.task.native_state == word
     assert answer.task.HasField("observe_time")
 
 
-def test_a_wait_ends_when_the_task_has_settled(place: Place) -> None:
+def test_a_wait_ends_when_the_task_has_settled(place: ManualClockServer) -> None:
     timer = threading.Timer(0.5, place.clock.advance, [3600])
     timer.start()
     answer = wait(place, RUNNING)
@@ -56,7 +63,9 @@ SETTLED_WORDS = [
 
 
 @pytest.mark.parametrize(("service", "word"), SETTLED_WORDS)
-def test_a_wait_ends_on_every_settled_state(place: Place, service: str, word: str) -> None:
+def test_a_wait_ends_on_every_settled_state(
+    place: ManualClockServer, service: str, word: str
+) -> None:
     move: Callable[[Mapping[str, str], str], None]
     if service == "deadline":
         job = place.aws.jobs.add(status="RUNNING")
@@ -74,7 +83,7 @@ def test_a_wait_ends_on_every_settled_state(place: Place, service: str, word: st
     assert answer.task.native_state == word
 
 
-def test_wait_responds_before_the_deadline(place: Place) -> None:
+def test_wait_responds_before_the_deadline(place: ManualClockServer) -> None:
     began = time.monotonic()
     answer = wait(place, RUNNING, seconds=4)
     assert time.monotonic() - began < 4
@@ -82,12 +91,12 @@ def test_wait_responds_before_the_deadline(place: Place) -> None:
     assert answer.task.native_state == "RUNNING"
 
 
-def test_wait_for_the_present_state_ends_at_once(place: Place) -> None:
+def test_wait_for_the_present_state_ends_at_once(place: ManualClockServer) -> None:
     assert wait(place, RUNNING, task_pb2.TASK_STATE_RUNNING).done
     assert wait(place, FAILED, task_pb2.TASK_STATE_RUNNING).done  # settled in another one
 
 
-def test_wait_for_an_unknown_or_deleted_task_is_not_found(place: Place) -> None:
+def test_wait_for_an_unknown_or_deleted_task_is_not_found(place: ManualClockServer) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         wait(place, ABSENT)
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
@@ -102,13 +111,15 @@ def test_wait_for_an_unknown_or_deleted_task_is_not_found(place: Place) -> None:
 
 
 @pytest.mark.parametrize("state", [0, task_pb2.TASK_STATE_UNRECOGNIZED, 99])
-def test_wait_for_an_invalid_state_is_refused(place: Place, state: int) -> None:
+def test_wait_for_an_invalid_state_is_refused(place: ManualClockServer, state: int) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         wait(place, RUNNING, state)
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_wait_returns_the_task_as_last_seen_after_max_wait(place: Place) -> None:
+def test_wait_returns_the_task_as_last_seen_after_max_wait(
+    place: ManualClockServer,
+) -> None:
     began = time.monotonic()
     response = wait(place, RUNNING, max_wait=1)
     assert 0.9 < time.monotonic() - began < 15
@@ -118,7 +129,7 @@ def test_wait_returns_the_task_as_last_seen_after_max_wait(place: Place) -> None
 
 
 @pytest.mark.parametrize("max_wait", [0, 0.999, -1])
-def test_too_short_max_wait_is_refused(place: Place, max_wait: float) -> None:
+def test_too_short_max_wait_is_refused(place: ManualClockServer, max_wait: float) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         wait(place, RUNNING, max_wait=max_wait)
     error = CallError.of(raised.value)

@@ -19,23 +19,10 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server import app
 from taskgate_server.services.deadline import tasks as deadline
 from taskgate_server.tasks.watch.hub import Hub
-from tests.conftest import running_server, settings_for
+from tests.support.demo_names import ABSENT, ENDED_RUN, FAILED, JOB, JOB_IDS, RUN, RUNNING, STEP
 from tests.support.follower import Picture
-from tests.support.watch_place import (
-    ABSENT,
-    ENDED_RUN,
-    FAILED,
-    JOB,
-    JOB_IDS,
-    RUN,
-    RUNNING,
-    SECONDS,
-    STEP,
-    End,
-    Place,
-    Request,
-    watch,
-)
+from tests.support.manual_clock_server import SECONDS, End, ManualClockServer, Request, watch
+from tests.support.running_server import running_server, settings_for
 
 pytestmark = pytest.mark.timed
 
@@ -45,7 +32,7 @@ def native(picture: Picture, name: str) -> str:
 
 
 @pytest.mark.parametrize("parent", [JOB, STEP, RUN])
-def test_a_snapshot_and_then_changes(place: Place, parent: str) -> None:
+def test_a_snapshot_and_then_changes(place: ManualClockServer, parent: str) -> None:
     with watch(place, parent=parent) as (picture, read):
         read(lambda: picture.is_complete)
         assert picture.events[0] == "snapshot_begin"
@@ -58,7 +45,9 @@ def test_a_snapshot_and_then_changes(place: Place, parent: str) -> None:
         assert now != before
 
 
-def test_watch_by_names_reports_missing_tasks(place: Place) -> None:
+def test_watch_by_names_reports_missing_tasks(
+    place: ManualClockServer,
+) -> None:
     run_task = f"{RUN}/tasks/{seed.CPU_TASK_ID}"
     with watch(place, names=[RUNNING, FAILED, ABSENT, run_task, RUNNING]) as (picture, read):
         read(lambda: picture.token)
@@ -68,14 +57,14 @@ def test_watch_by_names_reports_missing_tasks(place: Place) -> None:
         read(lambda: native(picture, RUNNING) == "SUCCEEDED")
 
 
-def test_watch_ends_when_all_named_tasks_are_gone(place: Place) -> None:
+def test_watch_ends_when_all_named_tasks_are_gone(place: ManualClockServer) -> None:
     with watch(place, names=[ABSENT]) as (picture, read):
         read()
         assert picture.end is not None
         assert picture.end.reason == End.WATCH_END_REASON_GONE
 
 
-def test_settled_run_ends_a_watch_with_until_settled(place: Place) -> None:
+def test_settled_run_ends_a_watch_with_until_settled(place: ManualClockServer) -> None:
     with watch(place, parent=ENDED_RUN, until_settled=True) as (picture, read):
         read()
         assert picture.end is not None
@@ -85,7 +74,9 @@ def test_settled_run_ends_a_watch_with_until_settled(place: Place) -> None:
         assert sum(each.count for each in picture.end.counts.states) == len(picture.tasks)
 
 
-def test_run_ends_with_tasks_that_are_added_late(place: Place) -> None:
+def test_run_ends_with_tasks_that_are_added_late(
+    place: ManualClockServer,
+) -> None:
     with watch(place, parent=RUN, until_settled=True) as (picture, read):
         read(lambda: picture.is_complete)
         for _ in range(40):
@@ -99,7 +90,7 @@ def test_run_ends_with_tasks_that_are_added_late(place: Place) -> None:
         assert f"{RUN}/tasks/{seed.LATER_TASK_ID}" in picture.tasks
 
 
-def test_token_resumes_a_watch(place: Place) -> None:
+def test_token_resumes_a_watch(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.is_complete)
         token = picture.token
@@ -116,7 +107,7 @@ def test_token_resumes_a_watch(place: Place) -> None:
     assert len(kept.token) <= 64
 
 
-def test_a_token_of_another_server_gives_a_snapshot(place: Place) -> None:
+def test_a_token_of_another_server_gives_a_snapshot(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.token)
         token = picture.token
@@ -124,7 +115,7 @@ def test_a_token_of_another_server_gives_a_snapshot(place: Place) -> None:
         running_server(settings_for(place.aws.endpoint_url)) as address,
         grpc.insecure_channel(str(address)) as channel,
     ):
-        other = Place(
+        other = ManualClockServer(
             place.aws, place.clock, task_service_pb2_grpc.TaskServiceStub(channel), str(address)
         )
         with watch(other, parent=JOB, resume_token=token) as (picture, read):
@@ -147,7 +138,9 @@ def test_a_token_of_another_server_gives_a_snapshot(place: Place) -> None:
         (Request(parent=JOB, view=77), "view"),  # type: ignore[arg-type]  # that is the point
     ],
 )
-def test_invalid_request_is_refused(place: Place, request_: Request, field: str) -> None:
+def test_invalid_request_is_refused(
+    place: ManualClockServer, request_: Request, field: str
+) -> None:
     count = place.aws.request_count
     with pytest.raises(grpc.RpcError) as raised:
         list(place.stub.WatchTasks(request_, timeout=SECONDS))
@@ -157,7 +150,7 @@ def test_invalid_request_is_refused(place: Place, request_: Request, field: str)
     assert place.aws.request_count == count
 
 
-def test_token_of_a_different_watch_is_refused(place: Place) -> None:
+def test_token_of_a_different_watch_is_refused(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.token)
     with pytest.raises(grpc.RpcError) as raised:
@@ -173,7 +166,7 @@ def test_token_of_a_different_watch_is_refused(place: Place) -> None:
     ],
 )
 def test_first_error_of_aws_is_returned(
-    place: Place, operation: str, aws_code: str, code: str
+    place: ManualClockServer, operation: str, aws_code: str, code: str
 ) -> None:
     place.aws.fail("deadline", operation, aws_code)
     with pytest.raises(grpc.RpcError) as raised:
@@ -184,13 +177,13 @@ def test_first_error_of_aws_is_returned(
 
 
 @pytest.mark.parametrize("parent", ["omics/runs/404", JOB.replace("job-0", "job-1")])
-def test_unknown_parent_is_not_found(place: Place, parent: str) -> None:
+def test_unknown_parent_is_not_found(place: ManualClockServer, parent: str) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         list(place.stub.WatchTasks(Request(parent=parent), timeout=SECONDS))
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_deleted_parent_ends_the_watch(place: Place) -> None:
+def test_deleted_parent_ends_the_watch(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.is_complete)
         place.aws.jobs.remove(JOB_IDS)
@@ -200,7 +193,7 @@ def test_deleted_parent_ends_the_watch(place: Place) -> None:
         assert not picture.tasks
 
 
-def test_outage_is_reported_in_heartbeats(place: Place) -> None:
+def test_outage_is_reported_in_heartbeats(place: ManualClockServer) -> None:
     beat = Duration(seconds=1)
     with watch(place, parent=STEP, heartbeat_interval=beat) as (picture, read):
         read(lambda: picture.is_complete)
@@ -215,7 +208,7 @@ def test_outage_is_reported_in_heartbeats(place: Place) -> None:
         assert not picture.heartbeat.HasField("upstream_error")
 
 
-def test_heartbeat_has_a_token_and_the_staleness(place: Place) -> None:
+def test_heartbeat_has_a_token_and_the_staleness(place: ManualClockServer) -> None:
     beat = Duration(seconds=1)
     with watch(place, parent=ENDED_RUN, heartbeat_interval=beat) as (picture, read):
         read(lambda: picture.is_complete)

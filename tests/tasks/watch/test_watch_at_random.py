@@ -16,8 +16,8 @@ from taskgate_emulator.control import AddedJob, AddedRun
 from taskgate_emulator.core.clock import ManualClock
 from taskgate_server.services.deadline import tasks as deadline
 from taskgate_server.services.omics import tasks as omics
-from tests.conftest import running_server, settings_for
 from tests.support.follower import Picture
+from tests.support.running_server import running_server, settings_for
 from tests.support.seeds import seeded
 
 ROUNDS = 60
@@ -136,7 +136,7 @@ class Follower:
 async def test_every_watcher_ends_with_the_actual_state(seed: int) -> None:
     random = seeded("watch", seed)
     with (
-        Emulator(clock=ManualClock(), demo=False) as aws,
+        Emulator(clock=ManualClock(), seed="empty") as aws,
         running_server(settings_for(aws.endpoint_url)) as address,
     ):
         truth = Truth(aws, random)

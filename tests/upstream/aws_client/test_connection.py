@@ -19,9 +19,9 @@ from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.services.supporting import LOGS, SQS
-from taskgate_server.upstream.aws_client.connection import Connection
-from taskgate_server.upstream.aws_client.credential_check import CredentialCheck
-from taskgate_server.upstream.aws_client.factory import AwsClient, Reply
+from taskgate_server.upstream.aws_client.connection import Connection, CredentialCheck
+from taskgate_server.upstream.aws_client.factory import AwsClient, ClientResponse
+from tests.support.polling import wait_until_async
 
 
 class Pauses:
@@ -58,13 +58,15 @@ class Probed(AwsClient):
     outcomes: dict[str, Exception]
     called: list[str] = field(default_factory=list)
 
-    def call(self, operation: str, params: dict[str, Any], time_left: float = math.inf) -> Reply:
+    def call(
+        self, operation: str, params: dict[str, Any], time_left: float = math.inf
+    ) -> ClientResponse:
         assert params == {}
         assert time_left == 5
         self.called.append(operation)
         if operation in self.outcomes:
             raise self.outcomes[operation]
-        return Reply({}, "r-1", 2)
+        return ClientResponse({}, "r-1", 2)
 
 
 def probed(**outcomes: Exception) -> Probed:
@@ -109,11 +111,11 @@ async def test_without_credentials_it_tries_again_with_growing_pauses() -> None:
         maker = Maker(*[NoCredentialsError() for _ in range(7)], made)
         connection, task = await running(maker, pauses, executor)
         with pytest.raises(errors.TaskgateError, match="no AWS credentials"):
-            await connection.ready()
+            await connection.get_client()
         for tries in range(1, 8):
             await pauses.end()
-            await connection.changed(tries)
-        assert await connection.ready() is made
+            await connection.wait_for_change(tries)
+        assert await connection.get_client() is made
         assert connection.error is None
         assert pauses.asked == [1, 2, 4, 8, 16, 30, 30]
         task.cancel()
@@ -125,15 +127,15 @@ async def test_a_refused_client_is_replaced_once() -> None:
     pauses = Pauses()
     with ThreadPoolExecutor(1) as executor:
         connection, task = await running(Maker(first, second), pauses, executor)
-        assert await connection.ready() is first
-        connection.lose(first, refused())
+        assert await connection.get_client() is first
+        connection.discard(first, refused())
         with pytest.raises(errors.TaskgateError, match="refused"):
-            await connection.ready()
-        seen = await connection.changed(1)
+            await connection.get_client()
+        seen = await connection.wait_for_change(1)
         await pauses.end()
-        await connection.changed(seen)
-        assert await connection.ready() is second
-        connection.lose(first, refused())  # a late answer to a call with the old client
+        await connection.wait_for_change(seen)
+        assert await connection.get_client() is second
+        connection.discard(first, refused())  # a late answer to a call with the old client
         assert connection.client is second
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -147,16 +149,9 @@ async def test_a_client_on_demand_is_made_for_the_first_who_asks() -> None:
         for _ in range(3):
             await asyncio.sleep(0)
         assert len(maker.results) == 1
-        assert await connection.ready() == client()
+        assert await connection.get_client() == client()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for the connection's task and the executor's threads."""
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110  # the connection has no event for it
-            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize(
@@ -175,17 +170,17 @@ async def test_a_refusal_that_the_probe_does_not_confirm(outcome: Exception | No
     made = probed(**({} if outcome is None else {"ListRuns": outcome}))
     with ThreadPoolExecutor(1) as executor:
         connection, task = await running(Maker(made), Pauses(), executor)
-        await connection.ready()
-        connection.refused(made, "GetWorkflow", refused())
-        await until(lambda: "GetWorkflow" in connection._check._not_before)
+        await connection.get_client()
+        connection.record_refused(made, "GetWorkflow", refused())
+        await wait_until_async(lambda: "GetWorkflow" in connection._check._paused_until)
         for _ in range(20):
-            connection.refused(made, "GetWorkflow", refused())
+            connection.record_refused(made, "GetWorkflow", refused())
             assert not connection._check._suspected.is_set(), "it is explained for now"
-            assert await connection.ready() is made
-        connection.refused(made, "ListRuns", refused())
-        await until(lambda: "ListRuns" in connection._check._not_before)
+            assert await connection.get_client() is made
+        connection.record_refused(made, "ListRuns", refused())
+        await wait_until_async(lambda: "ListRuns" in connection._check._paused_until)
         assert made.called == ["ListRuns", "ListWorkflows"]
-        assert await connection.ready() is made
+        assert await connection.get_client() is made
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -195,18 +190,18 @@ async def test_a_refusal_that_the_probe_confirms_and_its_replacement() -> None:
     still, renewed, pauses = probed(ListRuns=client_error("ExpiredToken")), probed(), Pauses()
     with ThreadPoolExecutor(1) as executor:
         connection, task = await running(Maker(expired, still, renewed), pauses, executor)
-        assert await connection.ready() is expired
-        connection.refused(expired, "GetRun", refused())
-        await connection.changed(1)
+        assert await connection.get_client() is expired
+        connection.record_refused(expired, "GetRun", refused())
+        await connection.wait_for_change(1)
         with pytest.raises(errors.TaskgateError, match="refused"):
-            await connection.ready()
+            await connection.get_client()
         await pauses.end()  # the next client is verified before it is used
-        await connection.changed(2)
+        await connection.wait_for_change(2)
         with pytest.raises(errors.TaskgateError, match="refuses this server's AWS credentials"):
-            await connection.ready()
+            await connection.get_client()
         await pauses.end()
-        await connection.changed(3)
-        assert await connection.ready() is renewed
+        await connection.wait_for_change(3)
+        assert await connection.get_client() is renewed
         assert (still.called, renewed.called) == (["ListRuns"], ["ListRuns"])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -216,11 +211,11 @@ async def test_an_accepted_call_outweighs_two_refused_operations() -> None:
     made = probed(ListRuns=client_error("MissingAuthenticationTokenException"))
     with ThreadPoolExecutor(1) as executor:
         connection, task = await running(Maker(made), Pauses(), executor)
-        await connection.ready()
-        connection.refused(made, "GetWorkflow", refused())
-        connection.accepted(made, "GetRun")
-        await until(lambda: "GetWorkflow" in connection._check._not_before)
-        assert await connection.ready() is made
+        await connection.get_client()
+        connection.record_refused(made, "GetWorkflow", refused())
+        connection.record_accepted(made, "GetRun")
+        await wait_until_async(lambda: "GetWorkflow" in connection._check._paused_until)
+        assert await connection.get_client() is made
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -231,24 +226,24 @@ def test_an_operation_that_stays_refused_is_probed_less_and_less() -> None:
     due = []
     for tenth in range(1200):
         now = tenth / 10
-        check.refused("GetWorkflow", refused())
+        check.record_refused("GetWorkflow", refused())
         if check._suspected.is_set():
             check._suspected.clear()
             due.append(now)
             assert check.verdict(probe_refused=False) is None
     assert due == pytest.approx([0, 1, 3, 7, 15, 31, 61, 91], abs=0.2)
-    check.accepted("GetWorkflow")
-    check.refused("GetWorkflow", refused())
+    check.record_accepted("GetWorkflow")
+    check.record_refused("GetWorkflow", refused())
     assert check._suspected.is_set()
 
 
 def test_without_another_operation_to_probe_two_must_be_refused() -> None:
     check = CredentialCheck(("ListRuns",), lambda: 0.0)
-    check.refused("ListRuns", refused())
+    check.record_refused("ListRuns", refused())
     assert check.probe is None
     assert check.verdict(probe_refused=None) is None
     for operation in ("GetRun", "ListWorkflows"):
-        check.refused(operation, refused())
+        check.record_refused(operation, refused())
     assert check.verdict(probe_refused=True) is not None
 
 

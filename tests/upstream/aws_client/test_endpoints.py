@@ -27,7 +27,7 @@ from taskgate_server.services.supporting import SQS
 from taskgate_server.upstream.aws_client.endpoints import CaBundleError, prefix_name, prefix_names
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
 from taskgate_server.upstream.event_queue import queue_settings
-from tests.conftest import REGION, running_server
+from tests.support.running_server import REGION, running_server
 
 LOCAL = "http://127.0.0.1:9"
 PRIVATE = "https://vpce-1.example:8443"
@@ -99,9 +99,9 @@ def test_each_host_prefix_can_have_an_endpoint(
 
 def test_the_endpoint_of_the_most_common_prefix_is_probed() -> None:
     settings = AwsSettings(region=REGION, endpoint_urls={"workflows": PRIVATE})
-    assert make_client(OMICS, settings).reach == ("vpce-1.example", 8443)
+    assert make_client(OMICS, settings).address == ("vpce-1.example", 8443)
     settings = AwsSettings(region=REGION, endpoint_urls={"tags": PRIVATE})
-    assert make_client(OMICS, settings).reach == (f"workflows-omics.{REGION}.amazonaws.com", 443)
+    assert make_client(OMICS, settings).address == (f"workflows-omics.{REGION}.amazonaws.com", 443)
 
 
 def test_a_queue_has_no_host_prefixes() -> None:
@@ -116,7 +116,7 @@ def test_an_unknown_host_prefix_is_a_fault_of_the_settings() -> None:
     with pytest.raises(SettingsError) as raised:
         app.build(Settings(aws=aws, targets={"far": {"aws": aws}}))
     assert raised.value.faults == [
-        f"{table}.omics.endpoint_urls.workflow-: no such host prefix; there are"
+        f"{table}.omics.endpoint_urls.workflow-: unknown host prefix; known are"
         " analytics, control-storage, storage, tags, workflows"
         for table in ("aws", "targets.far.aws")
     ]
@@ -133,7 +133,7 @@ def test_the_variables_of_aws_sdks_apply(
     client = make_client(DEADLINE, AwsSettings(region=REGION))
     prefix = "" if disabled else "management."
     assert host_of(client, "ListFarms") == f"{prefix}127.0.0.1:9"
-    assert client.reach == (f"{prefix}127.0.0.1", 9)
+    assert client.address == (f"{prefix}127.0.0.1", 9)
 
 
 def test_the_settings_win_over_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ import pytest
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
-from taskgate_server.upstream.batching.queue import Batcher
+from taskgate_server.upstream.batching.queue import BatchQueue
 from taskgate_server.upstream.options import Priority
 from taskgate_server.upstream.requesters import Requesters, Share
+from tests.support.event_loop import settle
 
 SHARE = Share(Priority.INTERACTIVE, "alice")
 
@@ -74,8 +75,8 @@ class Upstream:
     def reply(self, index: int) -> None:
         self.replies[index].set_result([f"a{each}" for each in self.batches[index]])
 
-    def batcher(self, slots: int = 1, linger: float = 0.0) -> Batcher[AwsRequest, int]:
-        return Batcher(
+    def queue(self, slots: int = 1, linger: float = 0.0) -> BatchQueue[AwsRequest, int]:
+        return BatchQueue(
             admit=self.admit,
             send=self.send,
             max_items=self.max_items,
@@ -85,16 +86,11 @@ class Upstream:
         )
 
 
-async def settle() -> None:
-    for _ in range(8):
-        await asyncio.sleep(0)
-
-
-def ask(batcher: Batcher[AwsRequest, int], *questions: int) -> list[asyncio.Task[str]]:
+def ask(queue: BatchQueue[AwsRequest, int], *questions: int) -> list[asyncio.Task[str]]:
     async def one(number: int) -> str:
         question = AwsRequest(number)
         question.requesters.join(SHARE, math.inf)
-        batcher.put(question)
+        queue.add(question)
         try:
             return await question.answer
         finally:
@@ -105,13 +101,13 @@ def ask(batcher: Batcher[AwsRequest, int], *questions: int) -> list[asyncio.Task
 
 async def test_the_first_leaves_alone_and_the_next_leave_together() -> None:
     upstream = Upstream()
-    batcher = upstream.batcher()
-    first = ask(batcher, 1)
+    queue = upstream.queue()
+    first = ask(queue, 1)
     await settle()
-    more = ask(batcher, 2, 3, 4, 5)
+    more = ask(queue, 2, 3, 4, 5)
     await settle()
     assert upstream.batches == [[1]]
-    assert len(batcher) == 4
+    assert len(queue) == 4
     upstream.reply(0)
     await settle()
     assert upstream.batches == [[1], [2, 3, 4]]
@@ -124,10 +120,10 @@ async def test_the_first_leaves_alone_and_the_next_leave_together() -> None:
 
 async def test_no_more_calls_are_in_flight_than_there_are_slots() -> None:
     upstream = Upstream()
-    batcher = upstream.batcher(slots=2)
+    queue = upstream.queue(slots=2)
     tasks = []
     for question in range(5):
-        tasks += ask(batcher, question)
+        tasks += ask(queue, question)
         await settle()
     assert upstream.batches == [[0], [1]]
     upstream.reply(1)
@@ -140,18 +136,18 @@ async def test_no_more_calls_are_in_flight_than_there_are_slots() -> None:
 
 async def test_it_lingers_under_load_only() -> None:
     upstream = Upstream()
-    batcher = upstream.batcher(linger=0.002)
-    first = ask(batcher, 1)
+    queue = upstream.queue(linger=0.002)
+    first = ask(queue, 1)
     await settle()
     assert upstream.lingered == []
-    second = ask(batcher, 2)
+    second = ask(queue, 2)
     await settle()
     upstream.reply(0)
     await settle()
     assert upstream.lingered == [0.002]
     upstream.reply(1)
     await asyncio.gather(*first, *second)
-    third = ask(batcher, 3)
+    third = ask(queue, 3)
     await settle()
     assert upstream.lingered == [0.002], "it was idle in between"
     upstream.reply(2)
@@ -160,10 +156,10 @@ async def test_it_lingers_under_load_only() -> None:
 
 async def test_a_full_batch_does_not_linger() -> None:
     upstream = Upstream()
-    batcher = upstream.batcher(linger=0.002)
-    tasks = ask(batcher, 1)
+    queue = upstream.queue(linger=0.002)
+    tasks = ask(queue, 1)
     await settle()
-    tasks += ask(batcher, 2, 3, 4)
+    tasks += ask(queue, 2, 3, 4)
     await settle()
     upstream.reply(0)
     await settle()
@@ -174,8 +170,8 @@ async def test_a_full_batch_does_not_linger() -> None:
 
 async def test_an_items_error_is_its_own() -> None:
     upstream = Upstream()
-    batcher = upstream.batcher()
-    tasks = ask(batcher, 1, 2)
+    queue = upstream.queue()
+    tasks = ask(queue, 1, 2)
     await settle()
     upstream.replies[0].set_result(["a1", error("no such task")])
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -185,13 +181,13 @@ async def test_an_items_error_is_its_own() -> None:
 
 async def test_a_failed_batch_is_told_to_all_and_the_next_goes_on() -> None:
     upstream = Upstream()
-    batcher = upstream.batcher()
-    tasks = ask(batcher, 1, 2)
+    queue = upstream.queue()
+    tasks = ask(queue, 1, 2)
     await settle()
     upstream.replies[0].set_exception(error("throttled"))
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert ["throttled" in str(result) for result in results] == [True, True]
-    later = ask(batcher, 3)
+    later = ask(queue, 3)
     await settle()
     upstream.reply(1)
     assert await later[0] == "a3"
@@ -199,10 +195,10 @@ async def test_a_failed_batch_is_told_to_all_and_the_next_goes_on() -> None:
 
 async def test_one_who_goes_is_not_asked_for() -> None:
     upstream = Upstream()
-    batcher = upstream.batcher()
-    tasks = ask(batcher, 1)
+    queue = upstream.queue()
+    tasks = ask(queue, 1)
     await settle()
-    tasks += ask(batcher, 2, 3)
+    tasks += ask(queue, 2, 3)
     await settle()
     tasks[1].cancel()
     await settle()
@@ -216,10 +212,10 @@ async def test_one_who_goes_is_not_asked_for() -> None:
 async def test_reads_gather_while_the_quota_makes_them_wait() -> None:
     upstream = Upstream()
     upstream.gate.clear()
-    batcher = upstream.batcher()
-    tasks = ask(batcher, 1)
+    queue = upstream.queue()
+    tasks = ask(queue, 1)
     await settle()
-    tasks += ask(batcher, 2)
+    tasks += ask(queue, 2)
     await settle()
     upstream.gate.set()
     await settle()
@@ -231,11 +227,11 @@ async def test_reads_gather_while_the_quota_makes_them_wait() -> None:
 async def test_a_refusal_is_told_at_once() -> None:
     upstream = Upstream()
     upstream.refusal = error("over the quota")
-    batcher = upstream.batcher()
+    queue = upstream.queue()
     with pytest.raises(TaskgateError, match="over the quota"):
-        await ask(batcher, 1)[0]
+        await ask(queue, 1)[0]
     upstream.refusal = None
-    task = ask(batcher, 2)
+    task = ask(queue, 2)
     await settle()
     upstream.reply(0)
     assert await task[0] == "a2"
@@ -244,18 +240,18 @@ async def test_a_refusal_is_told_at_once() -> None:
 async def test_any_failure_to_admit_reaches_those_who_wait() -> None:
     upstream = Upstream()
     upstream.refusal = ZeroDivisionError()
-    batcher = upstream.batcher()
-    for reads in (ask(batcher, 1), ask(batcher, 2)):
+    queue = upstream.queue()
+    for reads in (ask(queue, 1), ask(queue, 2)):
         with pytest.raises(ZeroDivisionError):
             await asyncio.wait_for(reads[0], 10)
 
 
 async def test_too_few_results_are_an_error_of_each_read() -> None:
     upstream = Upstream()
-    batcher = upstream.batcher()
-    first = ask(batcher, 1)
+    queue = upstream.queue()
+    first = ask(queue, 1)
     await settle()
-    rest = ask(batcher, 2, 3)
+    rest = ask(queue, 2, 3)
     upstream.reply(0)
     await asyncio.gather(*first)
     await settle()
@@ -276,13 +272,13 @@ async def test_a_read_that_cannot_be_settled_does_not_take_the_others_along(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     upstream = Upstream()
-    batcher = upstream.batcher()
+    queue = upstream.queue()
     broken, sound = Broken(1), AwsRequest(2)
-    first = ask(batcher, 0)
+    first = ask(queue, 0)
     await settle()
     for question in (broken, sound):
         question.requesters.join(SHARE, math.inf)
-        batcher.put(question)
+        queue.add(question)
     upstream.reply(0)
     await asyncio.gather(*first)
     await settle()
@@ -301,7 +297,7 @@ def queued(number: int) -> AwsRequest:
 async def test_batches_that_end_together_do_not_leave_a_read_behind() -> None:
     """There were slots for two batches, then for one: only one of the two senders may stop."""
     upstream, slots = Upstream(), [2]
-    batcher = Batcher(
+    queue = BatchQueue(
         admit=upstream.admit,
         send=upstream.send,
         max_items=1,
@@ -311,7 +307,7 @@ async def test_batches_that_end_together_do_not_leave_a_read_behind() -> None:
     )
     upstream.max_items = 1
     for number in range(3):
-        batcher.put(queued(number))
+        queue.add(queued(number))
     await settle()
     assert upstream.batches == [[0], [1]]
 
@@ -321,19 +317,19 @@ async def test_batches_that_end_together_do_not_leave_a_read_behind() -> None:
     await settle()
 
     assert upstream.batches == [[0], [1], [2]]
-    await batcher.close()
+    await queue.close()
 
 
 async def test_a_read_that_comes_as_the_last_sender_stops_is_sent() -> None:
     upstream = Upstream()
-    batcher = upstream.batcher()
+    queue = upstream.queue()
     first, second = queued(0), queued(1)
     # Runs right after the sender has seen an empty queue, before the loop reports its end.
-    first.answer.add_done_callback(lambda _: batcher.put(second))
-    batcher.put(first)
+    first.answer.add_done_callback(lambda _: queue.add(second))
+    queue.add(first)
     await settle()
     upstream.reply(0)
     await settle()
 
     assert upstream.batches == [[0], [1]]
-    await batcher.close()
+    await queue.close()

@@ -16,13 +16,13 @@ from taskgate_server.errors import Origin
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.upstream.aws_client.sender import AwsResponse
-from taskgate_server.upstream.batching.plan import NoBatchError, plan_batch_write
+from taskgate_server.upstream.batching.plan import plan_batch_write
 from taskgate_server.upstream.batching.writes import Writes
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.pipeline import UpstreamPipeline
-from taskgate_server.upstream.rate_limit.limiter import Unlimited
+from taskgate_server.upstream.rate_limit.limiter import UnlimitedRate
 from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.retries import Retries, RetryBudget
 
@@ -34,6 +34,7 @@ BATCHES = [
 @pytest.mark.parametrize(("service", "single", "batch"), BATCHES)
 def test_a_batch_does_all_that_the_single_call_does(service: str, single: str, batch: str) -> None:
     plan = plan_batch_write(model.load_service(service), single, batch)
+    assert plan is not None
     assert plan.max_items == 100
     items = [{member: f"{member}{index}" for member in plan.ids} for index in range(2)]
     assert plan.token is not None
@@ -47,10 +48,8 @@ def test_a_batch_does_all_that_the_single_call_does(service: str, single: str, b
 
 def test_a_model_without_it() -> None:
     service = model.load_service("deadline")
-    with pytest.raises(NoBatchError):
-        plan_batch_write(service, "UpdateTask", "BatchUpdateTaskOfOld")
-    with pytest.raises(NoBatchError):
-        plan_batch_write(service, "UpdateTask", "BatchGetTask")
+    assert plan_batch_write(service, "UpdateTask", "BatchUpdateTaskOfOld") is None
+    assert plan_batch_write(service, "UpdateTask", "BatchGetTask") is None
 
 
 def test_tokens_follow_from_the_callers_and_from_the_items() -> None:
@@ -61,7 +60,7 @@ def test_tokens_follow_from_the_callers_and_from_the_items() -> None:
             items=items,
             token="mine",
             requesters=Requesters(),
-            written=lambda _: None,
+            on_written=lambda _: None,
         )
 
     one, again = writes(), writes()
@@ -86,16 +85,16 @@ class Sender:
         operation: str,
         params: Mapping[str, Any],
         *,
-        time_limit: float,
-        leaving: Callable[[], None],
-        ended: Callable[[], None],
-        causes: object,
+        timeout: float,  # noqa: ASYNC109  # a fake of `Sender.send`
+        on_sent: Callable[[], None],
+        on_ended: Callable[[], None],
+        spans: object,
     ) -> AwsResponse:
-        del operation, params, causes, time_limit
-        leaving()
+        del operation, params, spans, timeout
+        on_sent()
         if not self.answers:
             await asyncio.Event().wait()
-        ended()
+        on_ended()
         return AwsResponse(value=self.answers.pop(0), request_id="r", observe_time=0.0)
 
     def origin(self, operation: str, _: object = None) -> Origin:
@@ -104,7 +103,10 @@ class Sender:
 
 def gateway(sender: Sender) -> Gateway:
     paced = UpstreamPipeline(
-        cast("Any", sender), Unlimited(DEADLINE), CircuitBreaker(DEADLINE), Retries(RetryBudget())
+        cast("Any", sender),
+        UnlimitedRate(DEADLINE),
+        CircuitBreaker(DEADLINE),
+        Retries(RetryBudget()),
     )
     sharing = Sharing(
         default_max_age=0.0,
@@ -114,7 +116,7 @@ def gateway(sender: Sender) -> Gateway:
         batch_slots=1,
         batch_linger=0.0,
     )
-    return Gateway(paced, sharing, default_time_limit=60.0)
+    return Gateway(paced, sharing, default_timeout=60.0)
 
 
 async def test_what_is_done_when_the_time_is_up_is_told_as_done() -> None:

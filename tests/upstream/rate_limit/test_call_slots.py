@@ -10,10 +10,11 @@ import pytest
 from benchmarks.simulation.clock import seeded
 from taskgate_server.errors import TaskgateError
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
-from taskgate_server.upstream.rate_limit.limiter import Limits, RateLimiter
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
+from taskgate_server.upstream.rate_limit.token_bucket import Limits
 from taskgate_server.upstream.requesters import Requesters
-from tests.upstream.rate_limit.test_fair_admission import GET, POLLER, A, B, C, end, flood, limiter
-from tests.upstream.rate_limit.test_limiter import in_virtual_time, now, settle
+from tests.support.event_loop import in_virtual_time, now, settle
+from tests.upstream.rate_limit.admission import GET, POLLER, A, B, C, end, flood, limiter
 
 
 def unlimited(max_in_flight: float) -> RateLimiter:
@@ -24,9 +25,9 @@ def unlimited(max_in_flight: float) -> RateLimiter:
 @in_virtual_time
 async def test_calls_in_flight_are_bounded_and_fair() -> None:
     limit = unlimited(max_in_flight=4)
-    permits = [await limit.admit(GET, Requesters.sole(A, math.inf)) for _ in range(4)]
+    permits = [await limit.admit(GET, Requesters.single(A, math.inf)) for _ in range(4)]
     queued = [
-        asyncio.create_task(limit.admit(operation, Requesters.sole(A, math.inf)))
+        asyncio.create_task(limit.admit(operation, Requesters.single(A, math.inf)))
         for operation in ("GetJob", "GetTask", "ListJobs")
         for _ in range(100)
     ]
@@ -34,19 +35,19 @@ async def test_calls_in_flight_are_bounded_and_fair() -> None:
     pollers = flood(limit, POLLER, 1, operation="GetJob")
     newcomer, other = flood(limit, B, 1, operation="GetJob") + flood(limit, C, 1)
     await settle()
-    limit.ended(permits[0])
-    limit.ended(permits[0])  # which ends once
+    limit.release_slot(permits[0])
+    limit.release_slot(permits[0])  # which ends once
     await settle()
     assert sum(task.done() for task in queued) == 1
     assert not newcomer.done()
     for permit in permits[1:3]:
-        limit.ended(permit)
+        limit.release_slot(permit)
     await settle()
     assert newcomer.done(), "after one turn of the flood, whatever it has queued elsewhere"
     assert other.done()
     for _ in range(300):
-        limit.ended(next(task.result() for task in queued if task.done()))
-        queued = [task for task in queued if not task.done() or not task.result().has_ended]
+        limit.release_slot(next(task.result() for task in queued if task.done()))
+        queued = [task for task in queued if not task.done() or task.result().has_slot]
         await settle()
         assert not pollers[0].done() or len(queued) <= 3, "it has the last turn of all"
     assert pollers[0].done()
@@ -59,7 +60,7 @@ async def test_calls_that_wait_to_be_in_flight_are_refused_when_there_are_too_ma
     await settle()
     refused = [task.exception() for task in queued if task.done()][1:]
     assert [type(error) for error in refused] == [TaskgateError] * 3, "5 wait for a turn, 1 has it"
-    assert "no connection is free for GetRun and 6 calls wait" in str(refused[0])
+    assert "no connection is free for GetRun and 6 calls are waiting" in str(refused[0])
     assert not flood(limit, B, 1)[0].done()
     await end(*queued)
 
@@ -67,13 +68,13 @@ async def test_calls_that_wait_to_be_in_flight_are_refused_when_there_are_too_ma
 @in_virtual_time
 async def test_cancelled_calls_give_back_token_and_slot() -> None:
     limit = limiter(max_in_flight=1)
-    permit = await limit.admit(GET, Requesters.sole(A, math.inf))
+    permit = await limit.admit(GET, Requesters.single(A, math.inf))
     await asyncio.sleep(1)
     waiting, behind = flood(limit, A, 2)
     await settle()
     assert limit.tokens_left(GET) < 1, "one has a token and waits for the slot"
     await end(waiting)
-    limit.ended(permit)
+    limit.release_slot(permit)
     assert await behind == 1.0, "with the token of the first"
     granted = flood(limit, A, 1)[0]
     await settle()
@@ -86,12 +87,12 @@ async def test_cancelled_calls_give_back_token_and_slot() -> None:
 @in_virtual_time
 async def test_a_throttle_holds_back_what_waits_for_a_slot() -> None:
     limit = limiter(max_in_flight=1)
-    permit = await limit.admit(GET, Requesters.sole(A, math.inf))
+    permit = await limit.admit(GET, Requesters.single(A, math.inf))
     await asyncio.sleep(1)
     first, second = flood(limit, A, 2)
     await settle()
-    limit.throttled(permit, 5.0)
-    limit.ended(permit)
+    limit.record_throttle(permit, 5.0)
+    limit.release_slot(permit)
     assert await first == pytest.approx(6.0)
     assert not second.done()
     await end(second)
@@ -100,11 +101,11 @@ async def test_a_throttle_holds_back_what_waits_for_a_slot() -> None:
 @in_virtual_time
 async def test_what_waits_too_long_for_a_slot_is_not_sent() -> None:
     limit = unlimited(max_in_flight=1)
-    permit = await limit.admit(GET, Requesters.sole(A, math.inf))
+    permit = await limit.admit(GET, Requesters.single(A, math.inf))
     [late] = flood(limit, A, 1, give_up_at=1.0)
     patient = flood(limit, A, 1)[0]
     await asyncio.sleep(2)
-    limit.ended(permit)
+    limit.release_slot(permit)
     with pytest.raises(TaskgateError, match="no connection is free"):
         await late
     assert await patient == 2.0
@@ -113,15 +114,15 @@ async def test_what_waits_too_long_for_a_slot_is_not_sent() -> None:
 @in_virtual_time
 async def test_a_call_behind_a_paused_line_leaves_it_when_another_requester_joins() -> None:
     limit = unlimited(max_in_flight=1)
-    permit = await limit.admit(GET, Requesters.sole(A, math.inf))
-    first, shared = flood(limit, A, 1), Requesters.sole(A, math.inf)
+    permit = await limit.admit(GET, Requesters.single(A, math.inf))
+    first, shared = flood(limit, A, 1), Requesters.single(A, math.inf)
     await settle()
     second = asyncio.create_task(limit.admit(GET, shared))
     await settle()
     assert len(limit.slots.queue) == 1
     shared.join(B, math.inf)
     assert len(limit.slots.queue) == 2
-    limit.ended(permit)
+    limit.release_slot(permit)
     await settle()
     assert first[0].done()
     assert not second.done()
@@ -132,10 +133,10 @@ async def test_a_call_behind_a_paused_line_leaves_it_when_another_requester_join
 @in_virtual_time
 async def test_a_call_that_took_a_slot_and_is_cancelled_at_once_gives_it_back() -> None:
     limit = unlimited(max_in_flight=1)
-    permit = await limit.admit(GET, Requesters.sole(A, math.inf))
+    permit = await limit.admit(GET, Requesters.single(A, math.inf))
     first, second = flood(limit, A, 2)
     await settle()
-    limit.ended(permit)
+    limit.release_slot(permit)
     first.cancel()  # before its task has run
     await asyncio.gather(first, return_exceptions=True)
     assert first.cancelled()
@@ -145,13 +146,13 @@ async def test_a_call_that_took_a_slot_and_is_cancelled_at_once_gives_it_back() 
 @in_virtual_time
 async def test_a_call_that_waits_for_a_slot_is_not_overtaken() -> None:
     limit = unlimited(max_in_flight=1)
-    permit = await limit.admit(GET, Requesters.sole(A, math.inf))
+    permit = await limit.admit(GET, Requesters.single(A, math.inf))
     [late] = flood(limit, A, 1, give_up_at=1.0)
     [patient] = flood(limit, A, 1)
     await settle()
     [other] = flood(limit, B, 1)
     await asyncio.sleep(2)
-    limit.ended(permit)
+    limit.release_slot(permit)
     await asyncio.gather(late, return_exceptions=True)
     assert await other == 2.0
     assert not patient.done()

@@ -21,41 +21,23 @@ from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.options import Priority
 from taskgate_server.upstream.pipeline import UpstreamPipeline
-from taskgate_server.upstream.rate_limit.limiter import Limits, RateLimiter
-from taskgate_server.upstream.rate_limit.token_bucket import Permit
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
+from taskgate_server.upstream.rate_limit.token_bucket import Limits, Permit
 from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
-from tests.upstream.rate_limit.test_limiter import in_virtual_time, now, settle
-
-GET = "GetRun"
-SPACING = 1 / 9.6
-A, B, C = (Share(Priority.INTERACTIVE, name) for name in "abc")
-POLLER = Share(Priority.POLLER, "p")
-SHARES = [A, B, C, POLLER]
-
-
-def limiter(*, max_in_flight: float = math.inf, **limits: Any) -> RateLimiter:
-    """A limiter of 9.6 calls per second."""
-    return RateLimiter(
-        OMICS, Limits(**limits), clock=now, random=seeded(1), max_in_flight=max_in_flight
-    )
-
-
-async def admitted(
-    limit: RateLimiter, share: Share, give_up_at: float = math.inf, operation: str = GET
-) -> float:
-    """Wait for a permit; return when it came."""
-    await limit.admit(operation, Requesters.sole(share, give_up_at))
-    return now()
-
-
-def flood(limit: RateLimiter, share: Share, count: int, **more: Any) -> list[asyncio.Task[float]]:
-    return [asyncio.create_task(admitted(limit, share, **more)) for _ in range(count)]
-
-
-async def end(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+from tests.support.event_loop import in_virtual_time, now, settle
+from tests.upstream.rate_limit.admission import (
+    GET,
+    POLLER,
+    SHARES,
+    SPACING,
+    A,
+    B,
+    C,
+    admitted,
+    end,
+    flood,
+    limiter,
+)
 
 
 @in_virtual_time
@@ -97,8 +79,10 @@ async def test_no_requester_is_refused_for_the_backlog_of_another() -> None:
     await settle()
     with pytest.raises(TaskgateError) as refused:
         await admitted(limit, A, 10.0)
-    assert "900 calls wait, 899 of them" not in str(refused.value)  # the first one has left
-    assert "899 calls wait, 899 of them of this caller: retry in 93.7 s" in str(refused.value)
+    assert "900 calls are waiting, 899 of them" not in str(refused.value)  # the first one has left
+    assert "899 calls are waiting, 899 of them from this caller; retry in 93.7 s" in str(
+        refused.value
+    )
     mine = [await admitted(limit, B, now() + 0.3) for _ in range(5)]
     assert mine[-1] < 10 * SPACING
     await end(*queued)
@@ -109,7 +93,7 @@ async def test_a_shared_call_waits_in_the_lines_of_all_its_requesters() -> None:
     limit = limiter()
     queued = flood(limit, A, 500)
     await settle()
-    shared = Requesters.sole(A, now() + 100)
+    shared = Requesters.single(A, now() + 100)
     sending = asyncio.create_task(limit.admit(GET, shared))
     await asyncio.sleep(1.0)
     assert not sending.done()
@@ -126,8 +110,8 @@ async def test_a_shared_call_is_refused_only_if_each_of_its_requesters_would_be(
     limit = limiter(max_waiting=20)
     queued = flood(limit, A, 11)
     await settle()
-    shared = Requesters.sole(A, 5.0)
-    with pytest.raises(TaskgateError, match="10 of them of this caller"):
+    shared = Requesters.single(A, 5.0)
+    with pytest.raises(TaskgateError, match="10 of them from this caller"):
         await limit.admit(GET, shared)
     shared.join(B, 5.0)
     await limit.admit(GET, shared)
@@ -163,7 +147,7 @@ async def test_a_refusal_does_not_count_for_requesters_that_join_meanwhile(
     paced = UpstreamPipeline(
         cast("Any", None), cast("Any", refusing), CircuitBreaker(OMICS), cast("Any", None)
     )
-    requesters = Requesters.sole(A, 1.0)
+    requesters = Requesters.single(A, 1.0)
     if calls == 1:
         with pytest.raises((TaskgateError, AbandonedError)):
             await paced.admit(GET, requesters)
@@ -177,7 +161,7 @@ async def test_a_pollers_call_is_promoted_while_an_interactive_caller_waits_for_
     limit = limiter()
     pollers, queued = flood(limit, POLLER, 20), flood(limit, A, 100)
     await settle()
-    shared = Requesters.sole(POLLER, math.inf)
+    shared = Requesters.single(POLLER, math.inf)
     sending = asyncio.create_task(limit.admit(GET, shared))
     await settle()
     shared.join(B, now() + 60)
@@ -197,7 +181,7 @@ async def test_a_pollers_call_is_promoted_while_an_interactive_caller_waits_for_
 async def test_a_call_that_all_have_left_is_not_sent() -> None:
     limit = limiter()
     await admitted(limit, A)
-    shared = Requesters.sole(A, math.inf)
+    shared = Requesters.single(A, math.inf)
     sending = asyncio.create_task(limit.admit(GET, shared))
     await settle()
     shared.remove(A)
@@ -211,12 +195,12 @@ async def test_a_call_that_all_have_left_is_not_sent() -> None:
 @in_virtual_time
 async def test_a_later_deadline_of_one_who_joins_counts_for_all() -> None:
     limit = limiter()
-    permit = await limit.admit(GET, Requesters.sole(A, math.inf))
-    shared = Requesters.sole(A, 5.0)
+    permit = await limit.admit(GET, Requesters.single(A, math.inf))
+    shared = Requesters.single(A, 5.0)
     sending = asyncio.create_task(limit.admit(GET, shared))
     await settle()
     shared.join(A, 60.0)
-    limit.throttled(permit, 10.0)
+    limit.record_throttle(permit, 10.0)
     await sending
     assert now() == pytest.approx(10.0)
 
@@ -250,7 +234,7 @@ class Traffic:
 
     def step(self, event: str, share: Share, value: float) -> None:
         if event == "call":
-            requesters = Requesters.sole(share, now() + value)
+            requesters = Requesters.single(share, now() + value)
             task = asyncio.create_task(self.limit.admit(GET, requesters))
             self.calls.append(Attempt(requesters, task))
             return
@@ -271,13 +255,13 @@ class Traffic:
         permit = call.task.result()
         call.ended = True
         if event == "unused":
-            self.limit.unused(permit)
+            self.limit.return_permit(permit)
             return
         if event == "throttled":
-            self.limit.throttled(permit, value / 4)
+            self.limit.record_throttle(permit, value / 4)
         elif event == "answered":
-            self.limit.answered(permit)
-        self.limit.ended(permit)
+            self.limit.record_response(permit)
+        self.limit.release_slot(permit)
 
     def in_flight(self) -> list[Attempt]:
         return [call for call in self.calls if is_sent(call) and not call.ended]
@@ -285,7 +269,7 @@ class Traffic:
     def check(self) -> None:
         bucket = self.limit.bucket(GET)
         assert len(self.in_flight()) <= self.max_in_flight
-        if bucket.queue.has_turn:  # then it cannot leave yet, and something will wake it
+        if bucket.queue.has_next:  # then it cannot leave yet, and something will wake it
             assert bucket.tokens < 1
             assert bucket._timer is not None
         if len(self.limit.slots.queue):
@@ -346,11 +330,11 @@ def check_outcomes(traffic: Traffic) -> None:
         if not is_sent(call)
     )
     assert set(others) <= {"cancelled", "TaskgateError", "AbandonedError"}
-    assert (limit.waiting(GET), bucket._timer, bucket._slotless) == (0, None, 0)
+    assert (limit.waiting(GET), bucket._timer, bucket._waiting_for_slot) == (0, None, 0)
     assert limit.slots._free == traffic.max_in_flight
     assert not any(lines.paused for lines in bucket.queue._priorities)
     if traffic.max_in_flight == math.inf:
-        times = sorted(permit.left_at for permit in permits)
+        times = sorted(permit.granted_at for permit in permits)
         for first, last in itertools.combinations(range(len(times)), 2):
             span = times[last] - times[first]
             unused = sum(call.ended for call in traffic.calls)  # some gave their token back

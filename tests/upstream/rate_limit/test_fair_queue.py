@@ -66,7 +66,7 @@ def test_an_item_in_two_lines_leaves_at_the_first_turn_and_only_then() -> None:
     queue.add("a2", B)
     assert len(queue) == 3
     assert drain(queue) == ["a0", "a2", "a1"]
-    assert not queue.has_turn
+    assert not queue.has_next
     with pytest.raises(IndexError):
         queue.peek()
 
@@ -85,7 +85,7 @@ def test_a_paused_line_has_no_turn() -> None:
     queue.pause(A)
     queue.add("a2", A)
     assert len(queue) == 2
-    assert not queue.has_turn
+    assert not queue.has_next
     queue.add("b", B)
     queue.resume(A)
     queue.resume(A)
@@ -170,7 +170,7 @@ class Model:
         if event == "join":
             self.put(item, share)
         elif event == "leave":
-            self.queue.leave(item, share)
+            self.queue.remove_from_line(item, share)
             self.waiting[item].discard(share)
         else:
             self.queue.remove(item)
@@ -179,7 +179,7 @@ class Model:
             del self.waiting[item]
 
     def take(self) -> None:
-        if not self.queue.has_turn:
+        if not self.queue.has_next:
             return
         item, turn = self.queue.peek()
         self.queue.take(item, turn)
@@ -201,7 +201,7 @@ class Model:
             del self.seen[share]
         assert len(self.queue) == len(self.waiting)
         assert set(self.queue) == set(self.waiting)
-        assert self.queue.has_turn == bool(lines - self.paused), (
+        assert self.queue.has_next == bool(lines - self.paused), (
             "each line that is not paused has a turn"
         )
         for share in SHARES:
@@ -276,9 +276,9 @@ def test_a_batch_follows_the_requesters_of_its_calls() -> None:
     first, second = Requesters(), Requesters()
     first.join(A, 5.0)
     second.join(A, 7.0)
-    batch = Requesters.of_all([first, second], lambda: sent.append("batch"))
+    batch = Requesters.merge([first, second], lambda: sent.append("batch"))
     place = Place()
-    batch.listen(place)
+    batch.add_listener(place)
     assert (set(batch.shares), batch.give_up_at) == ({A}, 7.0)
     second.join(B, 9.0)
     first.join(A, 6.0)
@@ -291,5 +291,5 @@ def test_a_batch_follows_the_requesters_of_its_calls() -> None:
     batch.close()
     second.join(C, 10.0)
     assert (set(batch.shares), batch.changes) == ({A}, changes)
-    batch.sent()
+    batch.on_sent()
     assert sent == ["batch"]

@@ -11,7 +11,7 @@ from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.rate_limit.latency import Duration
+from taskgate_server.upstream.rate_limit.latency import LatencyEstimator
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.requesters import Requesters, Share
 
@@ -29,14 +29,14 @@ async def _crowd(asked_per_second: float) -> tuple[int, int, int]:
         nonlocal sent, late, refused
         give_up_at = now() + LIMIT_SECONDS
         try:
-            requesters = Requesters.sole(Share(Priority.INTERACTIVE, ""), give_up_at)
+            requesters = Requesters.single(Share(Priority.INTERACTIVE, ""), give_up_at)
             permit = await limiter.admit("GetRun", requesters)
         except errors.TaskgateError:
             refused += 1
             return
         sent += 1
         await asyncio.sleep(random.uniform(0.02, 0.06))
-        limiter.answered(permit)
+        limiter.record_response(permit)
         late += now() > give_up_at
 
     asking = []
@@ -55,16 +55,16 @@ def test_a_full_queue_sends_nothing_that_comes_too_late() -> None:
 
 
 def test_a_duration_is_one_that_nearly_all_keep_to() -> None:
-    random, duration = seeded(2), Duration()
-    assert duration.most == 0
+    random, duration = seeded(2), LatencyEstimator()
+    assert duration.upper_bound == 0
     kept = 0
     for _ in range(1_000):
         took = random.uniform(0.02, 0.06)
-        kept += took <= duration.most
-        duration.note(took)
+        kept += took <= duration.upper_bound
+        duration.record(took)
     assert kept > 950
-    assert duration.most < 0.1
+    assert duration.upper_bound < 0.1
     for _ in range(100):
-        duration.note(1.0)
-    assert duration.most == pytest.approx(1.0, abs=0.05)
-    assert math.isfinite(duration.most)
+        duration.record(1.0)
+    assert duration.upper_bound == pytest.approx(1.0, abs=0.05)
+    assert math.isfinite(duration.upper_bound)

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,20 +21,14 @@ from taskgate_server import errors
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.rate_limit.limiter import (
-    Limits,
-    RateLimiter,
-)
-from taskgate_server.upstream.rate_limit.token_bucket import MAX_HOLD_SECONDS, Permit
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
+from taskgate_server.upstream.rate_limit.token_bucket import MAX_HOLD_SECONDS, Limits, Permit
 from taskgate_server.upstream.requesters import Requesters, Share
+from tests.support.event_loop import in_virtual_time, now, settle
 
 GET = "GetRunTask"
 SPACING = 1 / 9.6
 INTERACTIVE, POLLER = Priority.INTERACTIVE, Priority.POLLER
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def limiter(**limits: Any) -> RateLimiter:
@@ -50,24 +44,8 @@ def learner() -> RateLimiter:
 async def admitted(
     limiter: RateLimiter, *, priority: Priority = INTERACTIVE, give_up_at: float = math.inf
 ) -> tuple[float, Permit]:
-    permit = await limiter.admit(GET, Requesters.sole(Share(priority, ""), give_up_at))
+    permit = await limiter.admit(GET, Requesters.single(Share(priority, ""), give_up_at))
     return now(), permit
-
-
-async def settle() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
-def in_virtual_time(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    def run() -> None:
-        async def main() -> None:
-            await test()
-
-        virtually(main())
-
-    run.__name__ = getattr(test, "__name__", "run")
-    return run
 
 
 @in_virtual_time
@@ -85,7 +63,7 @@ async def test_operations_have_a_bucket_each() -> None:
     limit = limiter()
     await admitted(limit)
     assert limit.tokens_left(GET) < 1 < limit.tokens_left("ListRunTasks")
-    await limit.admit("ListRunTasks", Requesters.sole(Share(INTERACTIVE, ""), 0))
+    await limit.admit("ListRunTasks", Requesters.single(Share(INTERACTIVE, ""), 0))
     assert now() == 0
     assert limit.operations == [GET, "ListRunTasks"]
     assert (limit.rate(GET), limit.rate("StartRun")) == pytest.approx((9.6, 0.096))
@@ -137,9 +115,9 @@ async def test_who_cannot_be_served_in_time_is_refused_at_once() -> None:
     message, seconds = refusal(error)
     assert seconds == pytest.approx(97 * SPACING - 0.04)
     assert message == (
-        "AWS HealthOmics: GetRunTask is limited to 9.6 calls/s and 96 calls wait, 96 of them of"
-        " this caller: retry in 10.1 s, use a longer deadline, accept older responses (max_age) or"
-        " raise the AWS quota"
+        "AWS HealthOmics: GetRunTask is limited to 9.6 calls/s and 96 calls are waiting, 96 of them"
+        " from this caller; retry in 10.1 s, use a longer deadline, accept older responses"
+        " (max_age) or raise the AWS quota"
     )
     in_time = await admitted(limit, give_up_at=seconds + 0.001)
     assert in_time[0] == pytest.approx(seconds), "and the estimate is exact"
@@ -200,7 +178,7 @@ async def test_a_call_that_was_not_sent_makes_room() -> None:
     _, permit = await admitted(limit)
     waiting = asyncio.create_task(admitted(limit))
     await settle()
-    limit.unused(permit)
+    limit.return_permit(permit)
     assert (await waiting)[0] == 0
 
 
@@ -233,8 +211,8 @@ def test_retry_after_is_a_floor_to_the_moment(make: Callable[[], RateLimiter]) -
         limit = make()
         _, permit = await admitted(limit)
         await asyncio.sleep(0.05)
-        limit.throttled(permit, 7.0)
-        limit.throttled(permit, 2.0)  # a shorter one takes nothing back
+        limit.record_throttle(permit, 7.0)
+        limit.record_throttle(permit, 2.0)  # a shorter one takes nothing back
         first, second = await asyncio.gather(admitted(limit), admitted(limit, priority=POLLER))
         assert first[0] == pytest.approx(7.05, abs=1e-6)
         assert first[0] >= 7.05 - 1e-9
@@ -248,7 +226,7 @@ def test_a_retry_after_that_is_none_holds_nothing_back(told: float | None) -> No
     async def main() -> None:
         limit = limiter()
         _, permit = await admitted(limit)
-        limit.throttled(permit, told)
+        limit.record_throttle(permit, told)
         assert (await admitted(limit))[0] == pytest.approx(1 / limit.rate(GET))
 
     virtually(main())
@@ -258,7 +236,7 @@ def test_a_retry_after_that_is_none_holds_nothing_back(told: float | None) -> No
 async def test_an_endless_retry_after_ends() -> None:
     limit = limiter()
     _, permit = await admitted(limit)
-    limit.throttled(permit, math.inf)
+    limit.record_throttle(permit, math.inf)
     assert (await admitted(limit))[0] == pytest.approx(MAX_HOLD_SECONDS)
 
 
@@ -269,7 +247,7 @@ async def test_a_throttle_refuses_who_would_die_waiting() -> None:
     hasty = [asyncio.create_task(admitted(limit, give_up_at=3)) for _ in range(5)]
     patient = asyncio.create_task(admitted(limit, priority=POLLER, give_up_at=60))
     await settle()
-    limit.throttled(permit, 10)
+    limit.record_throttle(permit, 10)
     await settle()
     assert now() == 0
     for task in hasty:
@@ -284,7 +262,7 @@ async def test_throttles_of_one_moment_are_one_cut() -> None:
     limit = learner()
     permits = [permit for _, permit in await asyncio.gather(*(admitted(limit) for _ in range(60)))]
     for permit in permits[25:]:
-        limit.throttled(permit, None)
+        limit.record_throttle(permit, None)
     # The 26th call was the first that AWS refused: 25 in a second are possible.
     assert 0.7 * 26 <= limit.rate(GET) <= 0.8 * 26
 
@@ -293,15 +271,15 @@ async def test_throttles_of_one_moment_are_one_cut() -> None:
 async def test_a_rate_that_is_not_used_does_not_grow() -> None:
     limit = limiter()
     _, permit = await admitted(limit)
-    limit.throttled(permit, None)
+    limit.record_throttle(permit, None)
     low = limit.rate(GET)
     for _ in range(20):
         await asyncio.sleep(5)
-        limit.answered((await admitted(limit))[1])
+        limit.record_response((await admitted(limit))[1])
     assert limit.rate(GET) == low
     for _ in range(20):
         for _, each in await asyncio.gather(*(admitted(limit) for _ in range(3))):
-            limit.answered(each)
+            limit.record_response(each)
     assert low < limit.rate(GET) < 9.6
 
 
@@ -310,7 +288,7 @@ async def test_nothing_is_cut_below_the_floor() -> None:
     limit = limiter()
     for _ in range(60):
         _, permit = await admitted(limit)
-        limit.throttled(permit, None)
+        limit.record_throttle(permit, None)
     assert limit.rate(GET) == pytest.approx(0.1)
 
 
@@ -318,15 +296,15 @@ async def test_nothing_is_cut_below_the_floor() -> None:
 async def test_a_long_quiet_forgets() -> None:
     limit = learner()
     _, permit = await admitted(limit)
-    limit.throttled(permit, None)
+    limit.record_throttle(permit, None)
     await asyncio.sleep(599)
     assert limit.rate(GET) < 1
     await asyncio.sleep(2)
     assert limit.rate(GET) == math.inf
-    limit.throttled(permit, None)  # very late
+    limit.record_throttle(permit, None)  # very late
     assert limit.rate(GET) == math.inf
     _, permit = await admitted(limit)
-    limit.throttled(permit, None)
+    limit.record_throttle(permit, None)
     assert limit.rate(GET) < 1
 
 
@@ -356,9 +334,9 @@ class Traffic:
             return
         self.told.append(permits[-1])
         if event == "throttle":
-            self.limit.throttled(permits[-1], value / 4)
+            self.limit.record_throttle(permits[-1], value / 4)
         else:
-            self.limit.answered(permits[-1])
+            self.limit.record_response(permits[-1])
 
     def left(self) -> list[tuple[float, Permit]]:
         done = [call for call in self.calls if call.done() and not call.cancelled()]

@@ -20,7 +20,8 @@ from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.rate_limit.limiter import Limits, RateLimiter
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
+from taskgate_server.upstream.rate_limit.token_bucket import Limits
 from taskgate_server.upstream.requesters import Requesters, Share
 
 OPERATION = "GetRunTask"
@@ -87,7 +88,7 @@ class Fleet:
             limiter = RateLimiter(self.spec, Limits(), clock=clock, random=random)
             if replica in self.learned:
                 bucket = limiter.bucket(OPERATION)
-                bucket._low, bucket._throttled_at = self.learned[replica], clock()
+                bucket._decreased_rate, bucket._throttled_at = self.learned[replica], clock()
             self.limiters.append(limiter)
             start = joins + random.random()
             tasks += [
@@ -103,15 +104,15 @@ class Fleet:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(start)
         while True:
-            requesters = Requesters.sole(Share(Priority.INTERACTIVE, ""), math.inf)
+            requesters = Requesters.single(Share(Priority.INTERACTIVE, ""), math.inf)
             permit = await limiter.admit(OPERATION, requesters)
             await asyncio.sleep(random.uniform(0.01, 0.06))
             taken = self.quota.take(clock(), replica)
             await asyncio.sleep(random.uniform(0.01, 0.06))
             if taken:
-                limiter.answered(permit)
+                limiter.record_response(permit)
             else:
-                limiter.throttled(permit, None)
+                limiter.record_throttle(permit, None)
 
     def figures(self, since: float, until: float) -> Figures:
         served = [replica for at, replica in self.quota.served if since <= at < until]

@@ -9,6 +9,7 @@ package taskgatev1
 import (
 	v1 "github.com/taskgate/taskgate/clients/go/gen/deadline/v1"
 	v11 "github.com/taskgate/taskgate/clients/go/gen/omics/v1"
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -27,35 +28,33 @@ const (
 // The state of a task. The same values describe the state of a parent, see `ParentStatus`.
 //
 // SUCCEEDED, FAILED, CANCELLED, SUSPENDED and BLOCKED are settled: the task stays in such a state
-// until a caller acts. No state is final, since any Deadline Cloud task can be queued again.
+// until a caller acts. No state is final, because any Deadline Cloud task can be requeued.
 type TaskState int32
 
 const (
-	// AWS told no state.
+	// AWS did not report a state.
 	TaskState_TASK_STATE_UNSPECIFIED TaskState = 0
-	// Waits for something other than a worker, such as another step.
-	// Both services: PENDING.
+	// Waiting for something other than a worker, such as another step. Both services: PENDING.
 	TaskState_TASK_STATE_PENDING TaskState = 1
-	// Ready, waits for a worker. Deadline Cloud: READY, ASSIGNED, SCHEDULED.
+	// Ready to run, and waiting for a worker. Deadline Cloud: READY, ASSIGNED, SCHEDULED.
 	TaskState_TASK_STATE_QUEUED TaskState = 2
-	// A worker prepares it. Both services: STARTING.
+	// A worker is preparing the task. Both services: STARTING.
 	TaskState_TASK_STATE_STARTING TaskState = 3
-	// Runs. Both services: RUNNING.
+	// Running. Both services: RUNNING.
 	TaskState_TASK_STATE_RUNNING TaskState = 4
-	// On the way to an end, not there yet.
-	// Deadline Cloud: INTERRUPTING. HealthOmics: STOPPING, before every end.
+	// About to end. Deadline Cloud: INTERRUPTING. HealthOmics: STOPPING, which precedes every end.
 	TaskState_TASK_STATE_STOPPING TaskState = 5
-	// Held until somebody queues it again. Deadline Cloud: SUSPENDED.
+	// Suspended until a caller retries it. Deadline Cloud: SUSPENDED.
 	TaskState_TASK_STATE_SUSPENDED TaskState = 6
-	// Done. Deadline Cloud: SUCCEEDED. HealthOmics: COMPLETED.
+	// Completed successfully. Deadline Cloud: SUCCEEDED. HealthOmics: COMPLETED.
 	TaskState_TASK_STATE_SUCCEEDED TaskState = 7
 	// Failed. Both services: FAILED.
 	TaskState_TASK_STATE_FAILED TaskState = 8
-	// Given up on request. Deadline Cloud: CANCELED. HealthOmics: CANCELLED.
+	// Cancelled on request. Deadline Cloud: CANCELED. HealthOmics: CANCELLED.
 	TaskState_TASK_STATE_CANCELLED TaskState = 9
-	// No worker can ever run it. Deadline Cloud: NOT_COMPATIBLE.
+	// No worker meets the requirements of the task. Deadline Cloud: NOT_COMPATIBLE.
 	TaskState_TASK_STATE_BLOCKED TaskState = 10
-	// A word that this version does not know; it is in `native_state`.
+	// A state that this version of Taskgate does not know. See `native_state`.
 	TaskState_TASK_STATE_UNRECOGNIZED TaskState = 11
 )
 
@@ -118,16 +117,16 @@ func (TaskState) EnumDescriptor() ([]byte, []int) {
 	return file_taskgate_v1_task_proto_rawDescGZIP(), []int{0}
 }
 
-// How much to tell of a task.
+// Which fields of a task to return.
 type TaskView int32
 
 const (
-	// Each method says what it takes this for.
+	// The default of the method, which the `view` field of each request message documents.
 	TaskView_TASK_VIEW_UNSPECIFIED TaskView = 0
-	// What AWS tells of a task among many. Of HealthOmics tasks this lacks `status_message`,
-	// `failure_reason`, and the log stream and image details in `native`.
+	// The fields that AWS's list operations return. For HealthOmics tasks these are all fields except
+	// `status_message`, `failure_reason`, and the log stream and image details in `native`.
 	TaskView_TASK_VIEW_BASIC TaskView = 1
-	// All that AWS tells. For HealthOmics that is a call for each task.
+	// All fields. For HealthOmics this takes one AWS call per task.
 	TaskView_TASK_VIEW_FULL TaskView = 2
 )
 
@@ -172,46 +171,47 @@ func (TaskView) EnumDescriptor() ([]byte, []int) {
 	return file_taskgate_v1_task_proto_rawDescGZIP(), []int{1}
 }
 
-// One unit of work that an AWS service runs: a task of a Deadline Cloud render job, or a task of a
-// HealthOmics workflow run.
+// A unit of work that an AWS service runs: a task of an AWS Deadline Cloud render job, or a task of
+// an AWS HealthOmics workflow run.
 //
-// A field is absent when AWS did not tell it. The AWS answer itself is in `native`, whole.
+// A field is absent if AWS does not report it. `native` has the complete AWS response.
 type Task struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the task is, and its identity:
+	// The resource name of the task, either
 	// `deadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}/tasks/{task}` or
-	// `omics/runs/{run}/tasks/{task}`. A name in a request may have 512 characters at most.
+	// `omics/runs/{run}/tasks/{task}`. The names in a request are limited to 512 characters each.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// What the task is doing, in words that both services share.
+	// The state of the task, in terms that both AWS services share.
 	State TaskState `protobuf:"varint,2,opt,name=state,proto3,enum=taskgate.v1.TaskState" json:"state,omitempty"`
-	// AWS's own word for `state`, such as READY or COMPLETED; always there, whatever `state` is.
+	// The state as AWS reports it, such as READY or COMPLETED. Always set.
 	NativeState string `protobuf:"bytes,3,opt,name=native_state,json=nativeState,proto3" json:"native_state,omitempty"`
-	// A name for people. Deadline Cloud gives tasks none.
+	// A human-readable name. HealthOmics only.
 	DisplayName *string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
 	// When the task was created.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When it last started to run.
+	// When the task last started to run.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// When it last stopped.
+	// When the task last stopped running.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// When it was last changed. HealthOmics does not tell.
+	// When the task was last changed. Deadline Cloud only.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// What the task was given to work on, by parameter name. HealthOmics tasks have none.
-	// Sensitive: never logged.
+	// The parameters of the task, by name. Deadline Cloud only. The values are sensitive; Taskgate
+	// never logs them.
 	Parameters map[string]*TaskParameter `protobuf:"bytes,9,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// What the task was given to work with. Deadline Cloud does not tell.
+	// The compute resources assigned to the task. HealthOmics only.
 	Resources *TaskResources `protobuf:"bytes,10,opt,name=resources,proto3" json:"resources,omitempty"`
-	// How often the task failed and was tried again. A HealthOmics retry is a task of its own.
+	// How often the task was retried after a failure. Deadline Cloud only: HealthOmics represents
+	// each retry as a separate task.
 	RetryCount *int32 `protobuf:"varint,11,opt,name=retry_count,json=retryCount,proto3,oneof" json:"retry_count,omitempty"`
-	// The state that the task has been asked to go to, absent when nobody asked.
+	// The state that the task is changing to on request. Absent if no change is pending.
 	TargetState *TaskState `protobuf:"varint,12,opt,name=target_state,json=targetState,proto3,enum=taskgate.v1.TaskState,oneof" json:"target_state,omitempty"`
-	// What AWS says of the present state.
+	// AWS's message about the current state.
 	StatusMessage *string `protobuf:"bytes,13,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
 	// Why the task failed.
 	FailureReason *string `protobuf:"bytes,14,opt,name=failure_reason,json=failureReason,proto3,oneof" json:"failure_reason,omitempty"`
-	// When AWS gave the answer that this message was made of.
+	// When AWS sent the response that this message was built from.
 	ObserveTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
-	// AWS's own answer, as typed as its own RPC would give it.
+	// The AWS response, in the type that the RPC of the AWS operation returns.
 	//
 	// Types that are valid to be assigned to Native:
 	//
@@ -400,12 +400,13 @@ func (*Task_Deadline) isTask_Native() {}
 
 func (*Task_Omics) isTask_Native() {}
 
-// The value of one task parameter.
+// The value of a task parameter.
 //
-// Numbers keep AWS's text: an integer may have 20 digits and a float more than a double holds.
+// Numbers are text, as in AWS's API: an integer may have 20 digits, and a float may exceed the
+// range and precision of a double.
 type TaskParameter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Exactly one is set.
+	// The value. Exactly one member is set.
 	//
 	// Types that are valid to be assigned to Value:
 	//
@@ -516,7 +517,7 @@ type isTaskParameter_Value interface {
 }
 
 type TaskParameter_Int struct {
-	// A whole number, such as "-17".
+	// An integer, such as "-17".
 	Int string `protobuf:"bytes,1,opt,name=int,proto3,oneof"`
 }
 
@@ -526,22 +527,22 @@ type TaskParameter_Float struct {
 }
 
 type TaskParameter_String_ struct {
-	// Text.
+	// A string.
 	String_ string `protobuf:"bytes,3,opt,name=string,proto3,oneof"`
 }
 
 type TaskParameter_Path struct {
-	// A path in a file system.
+	// A file system path.
 	Path string `protobuf:"bytes,4,opt,name=path,proto3,oneof"`
 }
 
 type TaskParameter_ChunkInt struct {
-	// Whole numbers as a range or a list, such as "1-10" or "1,3,7".
+	// A set of integers as ranges or a list, such as "1-10" or "1,3,7".
 	ChunkInt string `protobuf:"bytes,5,opt,name=chunk_int,json=chunkInt,proto3,oneof"`
 }
 
 type TaskParameter_UnknownMember struct {
-	// The name of a kind that this version does not know; AWS's SDK drops its value.
+	// The name of a type that this version of Taskgate does not know. The value is not available.
 	UnknownMember string `protobuf:"bytes,6,opt,name=unknown_member,json=unknownMember,proto3,oneof"`
 }
 
@@ -557,14 +558,14 @@ func (*TaskParameter_ChunkInt) isTaskParameter_Value() {}
 
 func (*TaskParameter_UnknownMember) isTaskParameter_Value() {}
 
-// What a task was given to work with.
+// The compute resources assigned to a task.
 type TaskResources struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Virtual CPUs.
+	// Number of virtual CPUs.
 	Cpus *int32 `protobuf:"varint,1,opt,name=cpus,proto3,oneof" json:"cpus,omitempty"`
 	// Memory in GiB.
 	MemoryGib *int32 `protobuf:"varint,2,opt,name=memory_gib,json=memoryGib,proto3,oneof" json:"memory_gib,omitempty"`
-	// Graphics processors.
+	// Number of GPUs.
 	Gpus *int32 `protobuf:"varint,3,opt,name=gpus,proto3,oneof" json:"gpus,omitempty"`
 	// The instance type, such as "omics.c.large".
 	InstanceType  *string `protobuf:"bytes,4,opt,name=instance_type,json=instanceType,proto3,oneof" json:"instance_type,omitempty"`
@@ -630,18 +631,18 @@ func (x *TaskResources) GetInstanceType() string {
 	return ""
 }
 
-// How many tasks are in which state.
+// The number of tasks by state.
 type TaskCounts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many there are in all.
+	// The total number of tasks.
 	Total int32 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
-	// Those in each state, without the states that no task is in, in the order of TaskState.
+	// The number of tasks in each state, in the order of TaskState. States without tasks are omitted.
 	States []*StateCount `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
-	// The same by AWS's own words.
+	// The number of tasks in each state as AWS reports it.
 	NativeStates map[string]int32 `protobuf:"bytes,3,rep,name=native_states,json=nativeStates,proto3" json:"native_states,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// Whether nothing changes until a caller acts. All tasks are settled (see TaskState), or can never
-	// settle because their parent has ended for good. For the tasks of one parent, the parent itself
-	// has ended, too (see ParentStatus): until then it may add tasks.
+	// Whether nothing changes until a caller acts. All tasks are settled (see TaskState), or can
+	// never settle because their parent has ended for good. For the tasks of one parent, the parent
+	// itself has ended, too (see ParentStatus): until then it may add tasks.
 	Settled       bool `protobuf:"varint,4,opt,name=settled,proto3" json:"settled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -705,12 +706,12 @@ func (x *TaskCounts) GetSettled() bool {
 	return false
 }
 
-// How many tasks are in one state.
+// The number of tasks in one state.
 type StateCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The state.
 	State TaskState `protobuf:"varint,1,opt,name=state,proto3,enum=taskgate.v1.TaskState" json:"state,omitempty"`
-	// How many.
+	// The number of tasks in this state.
 	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -769,8 +770,8 @@ func (x *StateCount) GetCount() int32 {
 //
 //   - A HealthOmics run ends with the status COMPLETED, FAILED, CANCELLED or DELETED, for good.
 //   - A Deadline Cloud job or step ends when its task run status is SUCCEEDED, FAILED, CANCELED,
-//     SUSPENDED or NOT_COMPATIBLE, unless its lifecycle status says that AWS still works on it:
-//     CREATE_IN_PROGRESS, UPLOAD_IN_PROGRESS or UPDATE_IN_PROGRESS. A caller can queue it again.
+//     SUSPENDED or NOT_COMPATIBLE, unless its lifecycle status shows that AWS is still processing it:
+//     CREATE_IN_PROGRESS, UPLOAD_IN_PROGRESS or UPDATE_IN_PROGRESS. A caller can requeue it.
 //   - A Deadline Cloud job also ends, for good, with the lifecycle status CREATE_FAILED,
 //     UPLOAD_FAILED or ARCHIVED, whatever its task run status is. Its steps end with it.
 //   - A Deadline Cloud queue never ends.
@@ -778,25 +779,25 @@ func (x *StateCount) GetCount() int32 {
 // Tasks that have not settled when their parent ends for good can never settle.
 type ParentStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The parent's name, such as `omics/runs/{run}`. If a job has ended for good, this is the job,
-	// also for a request that names one of its steps.
+	// The resource name of the parent, such as `omics/runs/{run}`. If a job has ended for good, this
+	// is the job, even if the request names one of its steps.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The state in the terms of TaskState. SUCCEEDED, FAILED, CANCELLED, SUSPENDED and BLOCKED say how
-	// an ended parent has ended. CREATE_FAILED and UPLOAD_FAILED mean FAILED. A job that was archived
-	// before its tasks settled, and a deleted run, are CANCELLED.
+	// The state of the parent, in terms of TaskState. For an ended parent this is SUCCEEDED, FAILED,
+	// CANCELLED, SUSPENDED or BLOCKED. CREATE_FAILED and UPLOAD_FAILED map to FAILED. A job that was
+	// archived before its tasks settled, and a deleted run, are CANCELLED.
 	State TaskState `protobuf:"varint,2,opt,name=state,proto3,enum=taskgate.v1.TaskState" json:"state,omitempty"`
-	// The AWS value that `state` follows from: the status of a run; the task run status of a job or
-	// step, or its lifecycle status where that decides.
+	// The AWS value that `state` is derived from: the status of a run; the task run status of a job
+	// or step, or its lifecycle status where that takes precedence.
 	NativeState string `protobuf:"bytes,3,opt,name=native_state,json=nativeState,proto3" json:"native_state,omitempty"`
 	// The lifecycle status of a Deadline Cloud job or step, such as CREATE_COMPLETE or ARCHIVED.
 	LifecycleStatus *string `protobuf:"bytes,4,opt,name=lifecycle_status,json=lifecycleStatus,proto3,oneof" json:"lifecycle_status,omitempty"`
 	// Whether the parent has ended.
 	Ended bool `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
-	// Why the parent failed, in AWS's terms. HealthOmics only.
+	// Why the parent failed, as AWS reports it. HealthOmics only.
 	FailureReason *string `protobuf:"bytes,6,opt,name=failure_reason,json=failureReason,proto3,oneof" json:"failure_reason,omitempty"`
 	// AWS's message about `native_state`.
 	StatusMessage *string `protobuf:"bytes,7,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
-	// When AWS sent the response that this message was made from.
+	// When AWS sent the response that this message was built from.
 	ObserveTime   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -892,35 +893,37 @@ var File_taskgate_v1_task_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_proto_rawDesc = "" +
 	"\n" +
-	"\x16taskgate/v1/task.proto\x12\vtaskgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#taskgate/deadline/v1/deadline.proto\x1a\x1dtaskgate/omics/v1/omics.proto\"\xba\b\n" +
-	"\x04Task\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
-	"\x05state\x18\x02 \x01(\x0e2\x16.taskgate.v1.TaskStateR\x05state\x12!\n" +
-	"\fnative_state\x18\x03 \x01(\tR\vnativeState\x12&\n" +
-	"\fdisplay_name\x18\x04 \x01(\tH\x01R\vdisplayName\x88\x01\x01\x12;\n" +
-	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x129\n" +
+	"\x16taskgate/v1/task.proto\x12\vtaskgate.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#taskgate/deadline/v1/deadline.proto\x1a\x1dtaskgate/omics/v1/omics.proto\"\x9f\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12;\n" +
-	"\vupdate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTime\x12A\n" +
+	"\x04Task\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x121\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x16.taskgate.v1.TaskStateB\x03\xe0A\x03R\x05state\x12&\n" +
+	"\fnative_state\x18\x03 \x01(\tB\x03\xe0A\x03R\vnativeState\x12+\n" +
+	"\fdisplay_name\x18\x04 \x01(\tB\x03\xe0A\x03H\x01R\vdisplayName\x88\x01\x01\x12@\n" +
+	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
+	"createTime\x12>\n" +
 	"\n" +
-	"parameters\x18\t \x03(\v2!.taskgate.v1.Task.ParametersEntryR\n" +
-	"parameters\x128\n" +
+	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\tstartTime\x12:\n" +
+	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\aendTime\x12@\n" +
+	"\vupdate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
+	"updateTime\x12F\n" +
+	"\n" +
+	"parameters\x18\t \x03(\v2!.taskgate.v1.Task.ParametersEntryB\x03\xe0A\x03R\n" +
+	"parameters\x12=\n" +
 	"\tresources\x18\n" +
-	" \x01(\v2\x1a.taskgate.v1.TaskResourcesR\tresources\x12$\n" +
-	"\vretry_count\x18\v \x01(\x05H\x02R\n" +
-	"retryCount\x88\x01\x01\x12>\n" +
-	"\ftarget_state\x18\f \x01(\x0e2\x16.taskgate.v1.TaskStateH\x03R\vtargetState\x88\x01\x01\x12*\n" +
-	"\x0estatus_message\x18\r \x01(\tH\x04R\rstatusMessage\x88\x01\x01\x12*\n" +
-	"\x0efailure_reason\x18\x0e \x01(\tH\x05R\rfailureReason\x88\x01\x01\x12=\n" +
-	"\fobserve_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\vobserveTime\x12C\n" +
-	"\bdeadline\x18\x10 \x01(\v2%.taskgate.deadline.v1.GetTaskResponseH\x00R\bdeadline\x12=\n" +
-	"\x05omics\x18\x11 \x01(\v2%.taskgate.omics.v1.GetRunTaskResponseH\x00R\x05omics\x1aY\n" +
+	" \x01(\v2\x1a.taskgate.v1.TaskResourcesB\x03\xe0A\x03R\tresources\x12)\n" +
+	"\vretry_count\x18\v \x01(\x05B\x03\xe0A\x03H\x02R\n" +
+	"retryCount\x88\x01\x01\x12C\n" +
+	"\ftarget_state\x18\f \x01(\x0e2\x16.taskgate.v1.TaskStateB\x03\xe0A\x03H\x03R\vtargetState\x88\x01\x01\x12/\n" +
+	"\x0estatus_message\x18\r \x01(\tB\x03\xe0A\x03H\x04R\rstatusMessage\x88\x01\x01\x12/\n" +
+	"\x0efailure_reason\x18\x0e \x01(\tB\x03\xe0A\x03H\x05R\rfailureReason\x88\x01\x01\x12B\n" +
+	"\fobserve_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vobserveTime\x12H\n" +
+	"\bdeadline\x18\x10 \x01(\v2%.taskgate.deadline.v1.GetTaskResponseB\x03\xe0A\x03H\x00R\bdeadline\x12B\n" +
+	"\x05omics\x18\x11 \x01(\v2%.taskgate.omics.v1.GetRunTaskResponseB\x03\xe0A\x03H\x00R\x05omics\x1aY\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
-	"\x05value\x18\x02 \x01(\v2\x1a.taskgate.v1.TaskParameterR\x05value:\x028\x01B\b\n" +
+	"\x05value\x18\x02 \x01(\v2\x1a.taskgate.v1.TaskParameterR\x05value:\x028\x01:\x8d\x01\xeaA\x89\x01\n" +
+	"\x10taskgate.io/Task\x12Ideadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}/tasks/{task}\x12\x1domics/runs/{run}/tasks/{task}*\x05tasks2\x04taskB\b\n" +
 	"\x06nativeB\x0f\n" +
 	"\r_display_nameB\x0e\n" +
 	"\f_retry_countB\x0f\n" +
@@ -957,9 +960,9 @@ const file_taskgate_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"StateCount\x12,\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x16.taskgate.v1.TaskStateR\x05state\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x05R\x05count\"\x8b\x03\n" +
-	"\fParentStatus\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"\xa2\x03\n" +
+	"\fParentStatus\x12)\n" +
+	"\x04name\x18\x01 \x01(\tB\x15\xfaA\x12\x12\x10taskgate.io/TaskR\x04name\x12,\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x16.taskgate.v1.TaskStateR\x05state\x12!\n" +
 	"\fnative_state\x18\x03 \x01(\tR\vnativeState\x12.\n" +
 	"\x10lifecycle_status\x18\x04 \x01(\tH\x00R\x0flifecycleStatus\x88\x01\x01\x12\x14\n" +
@@ -987,8 +990,12 @@ const file_taskgate_v1_task_proto_rawDesc = "" +
 	"\bTaskView\x12\x19\n" +
 	"\x15TASK_VIEW_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fTASK_VIEW_BASIC\x10\x01\x12\x12\n" +
-	"\x0eTASK_VIEW_FULL\x10\x02BM\n" +
-	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1b\x06proto3"
+	"\x0eTASK_VIEW_FULL\x10\x02B\xcd\x02\xeaA9\n" +
+	"\x11taskgate.io/Queue\x12$deadline/farms/{farm}/queues/{queue}\xeaAB\n" +
+	"\x0ftaskgate.io/Job\x12/deadline/farms/{farm}/queues/{queue}/jobs/{job}\xeaAP\n" +
+	"\x10taskgate.io/Step\x12<deadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}\xeaA#\n" +
+	"\x0ftaskgate.io/Run\x12\x10omics/runs/{run}\n" +
+	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1\xa2\x02\x03TKGb\x06proto3"
 
 var (
 	file_taskgate_v1_task_proto_rawDescOnce sync.Once

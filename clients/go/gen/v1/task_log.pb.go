@@ -7,6 +7,7 @@
 package taskgatev1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -23,26 +24,28 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Names a task and what of its log to tell.
+// Request message for `StreamTaskLogs`.
 type StreamTaskLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task's `name`.
+	// Required. The resource name of the task.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Whether to continue with what the task writes later. The stream then ends when the task has
-	// settled, or can never settle, and all of its log has been sent.
+	// Whether to keep sending new lines as the task writes them. The stream then ends after the task
+	// has settled, or can never settle, and its complete log has been sent.
 	Follow bool `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
-	// Only what was written then or later.
+	// Return only lines written at or after this time.
 	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
-	// The most lines to tell; 0 for no limit.
+	// The maximum number of lines to return. Zero means no limit.
 	Limit int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Only the last lines of what there is at the time of the request, and with `follow` what comes
-	// after; 0 for all, 10,000 at most.
+	// Return only the last `tail` of the lines that exist when the request arrives and, with
+	// `follow`, all later lines. Zero returns all lines. The maximum is 10,000.
 	Tail int32 `protobuf:"varint,5,opt,name=tail,proto3" json:"tail,omitempty"`
-	// Which attempt at the task, from 1 for the first one. A HealthOmics retry is a task of its own: its
-	// attempts are the run's tasks of the same `display_name`. Absent: the latest; of HealthOmics the
-	// one that is named. With `follow` and no number the stream goes on with each further attempt.
+	// The attempt whose log to return, starting at 1. If absent, this is the latest attempt of a
+	// Deadline Cloud task, or the HealthOmics task that `name` refers to. HealthOmics represents each
+	// retry as a separate task: the attempts are the tasks of the run with the same `display_name`.
+	// With `follow` and no attempt number, the stream continues with each later attempt.
 	Attempt *int32 `protobuf:"varint,6,opt,name=attempt,proto3,oneof" json:"attempt,omitempty"`
-	// With `follow`, how long the stream may be silent before a heartbeat: 1 s to 60 s, 10 s if absent.
+	// With `follow`, send a heartbeat after this long without another message: 1 s to 60 s. The
+	// default is 10 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,7,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -127,10 +130,10 @@ func (x *StreamTaskLogsRequest) GetHeartbeatInterval() *durationpb.Duration {
 	return nil
 }
 
-// A part of the log.
+// Response message for `StreamTaskLogs`: one part of the log.
 type StreamTaskLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Exactly one is set.
+	// The part. Exactly one member is set.
 	//
 	// Types that are valid to be assigned to Part:
 	//
@@ -211,18 +214,19 @@ type isStreamTaskLogsResponse_Part interface {
 }
 
 type StreamTaskLogsResponse_Source struct {
-	// Where the log is; the first message of each stream. There is another one where a stream that is
-	// followed goes on with the first attempt at a task that had not run yet, or with the next one.
+	// The location of the log. Always the first message of a stream. With `follow`, the server
+	// sends another one when a task that had not run starts its first attempt, and before each
+	// later attempt.
 	Source *LogSource `protobuf:"bytes,1,opt,name=source,proto3,oneof"`
 }
 
 type StreamTaskLogsResponse_Lines struct {
-	// Some lines.
+	// Lines of the log.
 	Lines *LogLines `protobuf:"bytes,2,opt,name=lines,proto3,oneof"`
 }
 
 type StreamTaskLogsResponse_Heartbeat struct {
-	// The log has had no new lines for a while. Only with `follow`.
+	// The stream is open, but has had no new lines for a while. Only with `follow`.
 	Heartbeat *LogHeartbeat `protobuf:"bytes,3,opt,name=heartbeat,proto3,oneof"`
 }
 
@@ -232,7 +236,7 @@ func (*StreamTaskLogsResponse_Lines) isStreamTaskLogsResponse_Part() {}
 
 func (*StreamTaskLogsResponse_Heartbeat) isStreamTaskLogsResponse_Part() {}
 
-// Shows that a stream that follows a log is alive.
+// Shows that a stream with `follow` is still open.
 type LogHeartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -269,21 +273,22 @@ func (*LogHeartbeat) Descriptor() ([]byte, []int) {
 	return file_taskgate_v1_task_log_proto_rawDescGZIP(), []int{2}
 }
 
-// Where a log is.
+// The location of a log.
 type LogSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The attempt whose log it is, from 1.
+	// The attempt that wrote the log, starting at 1.
 	Attempt int32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// How many attempts there have been; 0 for a task that has not run.
+	// The number of attempts so far. Zero if the task has not run.
 	AttemptCount int32 `protobuf:"varint,2,opt,name=attempt_count,json=attemptCount,proto3" json:"attempt_count,omitempty"`
-	// The CloudWatch Logs group; empty for a task that has not run.
+	// The CloudWatch Logs log group. Empty if the task has not run.
 	LogGroup string `protobuf:"bytes,3,opt,name=log_group,json=logGroup,proto3" json:"log_group,omitempty"`
-	// The stream in the group.
+	// The log stream in the log group.
 	LogStream string `protobuf:"bytes,4,opt,name=log_stream,json=logStream,proto3" json:"log_stream,omitempty"`
-	// The part of the stream that is this task's: a Deadline Cloud session has the lines of all tasks
-	// that it ran, in one stream.
+	// The start of the part of the log stream that belongs to the task. A Deadline Cloud session
+	// writes the lines of all of its tasks to one log stream.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// The end of that part; absent while the task runs, and where the whole stream is the task's.
+	// The end of that part. Absent while the task is running, and if the whole log stream belongs to
+	// the task.
 	EndTime       *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,7 +369,7 @@ func (x *LogSource) GetEndTime() *timestamppb.Timestamp {
 // Lines of a log.
 type LogLines struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order in which CloudWatch Logs has them.
+	// The lines, in the order in which CloudWatch Logs returns them.
 	Lines         []*LogLine `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -407,12 +412,12 @@ func (x *LogLines) GetLines() []*LogLine {
 	return nil
 }
 
-// One line.
+// A line of a log.
 type LogLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When it was written, to the millisecond.
+	// When the line was written, with millisecond precision.
 	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	// What was written.
+	// The text of the line.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -466,15 +471,16 @@ var File_taskgate_v1_task_log_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_log_proto_rawDesc = "" +
 	"\n" +
-	"\x1ataskgate/v1/task_log.proto\x12\vtaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x02\n" +
-	"\x15StreamTaskLogsRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
-	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x12\n" +
-	"\x04tail\x18\x05 \x01(\x05R\x04tail\x12\x1d\n" +
-	"\aattempt\x18\x06 \x01(\x05H\x00R\aattempt\x88\x01\x01\x12H\n" +
-	"\x12heartbeat_interval\x18\a \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatIntervalB\n" +
+	"\x1ataskgate/v1/task_log.proto\x12\vtaskgate.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n" +
+	"\x15StreamTaskLogsRequest\x12,\n" +
+	"\x04name\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x04name\x12\x1b\n" +
+	"\x06follow\x18\x02 \x01(\bB\x03\xe0A\x01R\x06follow\x125\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\x05since\x12\x19\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x03\xe0A\x01R\x05limit\x12\x17\n" +
+	"\x04tail\x18\x05 \x01(\x05B\x03\xe0A\x01R\x04tail\x12\"\n" +
+	"\aattempt\x18\x06 \x01(\x05B\x03\xe0A\x01H\x00R\aattempt\x88\x01\x01\x12M\n" +
+	"\x12heartbeat_interval\x18\a \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x01R\x11heartbeatIntervalB\n" +
 	"\n" +
 	"\b_attempt\"\xbc\x01\n" +
 	"\x16StreamTaskLogsResponse\x120\n" +
@@ -496,8 +502,8 @@ const file_taskgate_v1_task_log_proto_rawDesc = "" +
 	"\x05lines\x18\x01 \x03(\v2\x14.taskgate.v1.LogLineR\x05lines\"S\n" +
 	"\aLogLine\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessageBM\n" +
-	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1b\x06proto3"
+	"\amessage\x18\x02 \x01(\tR\amessageBS\n" +
+	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1\xa2\x02\x03TKGb\x06proto3"
 
 var (
 	file_taskgate_v1_task_log_proto_rawDescOnce sync.Once

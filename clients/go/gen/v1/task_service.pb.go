@@ -7,6 +7,7 @@
 package taskgatev1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -24,16 +25,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Names a task.
+// Request message for `GetTask`.
 type GetTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task's `name`.
+	// Required. The resource name of the task.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// How old the answer may be at the moment the request arrives. Zero: AWS is asked after that.
-	// Absent: the server's default, one second unless it is set otherwise.
+	// The maximum age of the response when the request arrives. Zero requires a response that AWS
+	// sends after that time. If absent, the server's `default_max_age_seconds` applies, which is one
+	// second unless configured otherwise.
 	MaxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
-	// The fields that the caller needs. Unspecified: FULL. BASIC takes fewer AWS calls if many callers
-	// request tasks of the same HealthOmics run: the response may come from a list of the run's tasks.
+	// The fields that the caller needs. `TASK_VIEW_UNSPECIFIED` means `TASK_VIEW_FULL`. With
+	// `TASK_VIEW_BASIC`, the response may come from a list of tasks, which saves AWS calls if many
+	// callers request tasks of the same HealthOmics run.
 	View          TaskView `protobuf:"varint,3,opt,name=view,proto3,enum=taskgate.v1.TaskView" json:"view,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -90,10 +93,10 @@ func (x *GetTaskRequest) GetView() TaskView {
 	return TaskView_TASK_VIEW_UNSPECIFIED
 }
 
-// A task.
+// Response message for `GetTask`.
 type GetTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The task as AWS tells it.
+	// The task.
 	Task          *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -136,14 +139,14 @@ func (x *GetTaskResponse) GetTask() *Task {
 	return nil
 }
 
-// Names tasks.
+// Request message for `BatchGetTasks`.
 type BatchGetTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required, 1 to 1,000. The tasks' `name`s; the same one may be there more than once.
+	// Required. The resource names of the tasks, 1 to 1,000. Duplicates are allowed.
 	Names []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
-	// How much to tell of each. Unspecified: FULL.
+	// Which fields of each task to return. The default is FULL.
 	View TaskView `protobuf:"varint,2,opt,name=view,proto3,enum=taskgate.v1.TaskView" json:"view,omitempty"`
-	// As in GetTaskRequest.
+	// The maximum age of the response, see `GetTaskRequest.max_age`.
 	MaxAge        *durationpb.Duration `protobuf:"bytes,3,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -200,10 +203,10 @@ func (x *BatchGetTasksRequest) GetMaxAge() *durationpb.Duration {
 	return nil
 }
 
-// Tasks.
+// Response message for `BatchGetTasks`.
 type BatchGetTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each name of the request, in its order.
+	// The results, one for each name of the request, in the same order.
 	Results       []*TaskResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -246,12 +249,12 @@ func (x *BatchGetTasksResponse) GetResults() []*TaskResult {
 	return nil
 }
 
-// A task, or why it is not there.
+// The result for one task: the task or an error.
 type TaskResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name that was asked for.
+	// The name in the request.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Exactly one is set.
+	// The result. Exactly one member is set.
 	//
 	// Types that are valid to be assigned to Result:
 	//
@@ -334,9 +337,9 @@ type TaskResult_Task struct {
 }
 
 type TaskResult_Error struct {
-	// The error that GetTask would have given, with its details. RESOURCE_EXHAUSTED with the reason
-	// RESPONSE_TOO_LARGE for a task for which the response has no room: request it again in a batch
-	// of fewer names, or with view BASIC.
+	// The error that `GetTask` would have returned, with its details. RESOURCE_EXHAUSTED with the
+	// reason RESPONSE_TOO_LARGE means that the task would exceed the maximum size of the response:
+	// request it again with fewer names, or with view BASIC.
 	Error *status.Status `protobuf:"bytes,3,opt,name=error,proto3,oneof"`
 }
 
@@ -344,23 +347,24 @@ func (*TaskResult_Task) isTaskResult_Result() {}
 
 func (*TaskResult_Error) isTaskResult_Result() {}
 
-// Names a parent and a page of its tasks.
+// Request message for `ListTasks`.
 type ListTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. A step, a job, a queue or a run.
+	// Required. The resource name of the parent: a step, a job, a queue or a run.
 	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	// The most tasks in a page: 100 if absent or 0, more than 1,000 is taken for 1,000. There may be
-	// fewer, also none, before the last page.
+	// The maximum number of tasks in a page. The default is 100; values above 1,000 are reduced to
+	// 1,000. A page may have fewer tasks, or none, even if more pages follow.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the page before. Everything else in the request must be as it was, but for
-	// `page_size` and `max_age`.
+	// The `next_page_token` of the previous page. All other fields except `page_size` and `max_age`
+	// must be the same as in the previous request.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Which tasks, for example `state = FAILED AND start_time > "2026-11-01T00:00:00Z"`. The grammar
-	// is that of AIP-160; docs/filters.md has the fields. At most 2,048 characters and 100 comparisons.
+	// Selects tasks, for example `state = FAILED AND start_time > "2026-11-01T00:00:00Z"`. The
+	// grammar is that of AIP-160; docs/filters.md lists the fields. At most 2,048 characters and 100
+	// comparisons.
 	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	// How much to tell of each. Unspecified: BASIC.
+	// Which fields of each task to return. The default is BASIC.
 	View TaskView `protobuf:"varint,5,opt,name=view,proto3,enum=taskgate.v1.TaskView" json:"view,omitempty"`
-	// As in GetTaskRequest, for each page.
+	// The maximum age of each page, see `GetTaskRequest.max_age`.
 	MaxAge        *durationpb.Duration `protobuf:"bytes,6,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -438,17 +442,18 @@ func (x *ListTasksRequest) GetMaxAge() *durationpb.Duration {
 	return nil
 }
 
-// A page of tasks.
+// Response message for `ListTasks`.
 type ListTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tasks, in the order in which AWS has them.
+	// The tasks, in the order in which AWS returns them.
 	Tasks []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	// Gets the next page. Empty: this was the last one.
+	// The `page_token` of the next page. Empty if this is the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// How many tasks the parent has, whatever the filter, where AWS tells.
+	// The number of tasks of the parent, without regard to the filter. Absent if AWS does not report
+	// it.
 	TotalSize *int32 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3,oneof" json:"total_size,omitempty"`
-	// Why there are tasks that no page will show, for a person. AWS searches a queue to its 10,000th
-	// task only. Absent: all are shown.
+	// A human-readable reason why the pages do not include all tasks: AWS searches only the first
+	// 10,000 tasks of a queue. Absent if the list is complete.
 	IncompleteReason *string `protobuf:"bytes,4,opt,name=incomplete_reason,json=incompleteReason,proto3,oneof" json:"incomplete_reason,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -512,12 +517,12 @@ func (x *ListTasksResponse) GetIncompleteReason() string {
 	return ""
 }
 
-// Names a parent.
+// Request message for `SummarizeTasks`.
 type SummarizeTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. A step, a job or a run.
+	// Required. The resource name of the parent: a step, a job or a run.
 	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	// As in GetTaskRequest.
+	// The maximum age of the response, see `GetTaskRequest.max_age`.
 	MaxAge        *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -567,23 +572,24 @@ func (x *SummarizeTasksRequest) GetMaxAge() *durationpb.Duration {
 	return nil
 }
 
-// A parent's tasks, counted.
+// Response message for `SummarizeTasks`.
 type SummarizeTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tasks as a whole.
+	// The number of tasks by state.
 	Counts *TaskCounts `protobuf:"bytes,1,opt,name=counts,proto3" json:"counts,omitempty"`
-	// When the first of them started.
+	// When the first task started.
 	FirstStartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=first_start_time,json=firstStartTime,proto3" json:"first_start_time,omitempty"`
-	// When one of them, or the parent, last changed.
+	// When a task or the parent last changed.
 	LastChangeTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_change_time,json=lastChangeTime,proto3" json:"last_change_time,omitempty"`
-	// The names of tasks that failed, 100 at most. There may be fewer than `counts` has where they are
-	// far down a long step: Deadline Cloud cannot select them, and 2,000 tasks are looked at.
+	// The resource names of failed tasks, at most 100. Failed tasks far down a long step may be
+	// missing: Deadline Cloud cannot filter tasks by state, and the server reads at most 2,000 of
+	// them.
 	FailedTasks []string `protobuf:"bytes,4,rep,name=failed_tasks,json=failedTasks,proto3" json:"failed_tasks,omitempty"`
-	// A name of the parent for people.
+	// A human-readable name of the parent.
 	DisplayName *string `protobuf:"bytes,5,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
 	// The same as `parent_status.native_state`.
 	NativeState string `protobuf:"bytes,6,opt,name=native_state,json=nativeState,proto3" json:"native_state,omitempty"`
-	// When AWS gave the oldest answer of which this was made.
+	// When AWS sent the oldest response that this message was built from.
 	ObserveTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
 	// The state of the parent itself, with the reason if it failed.
 	ParentStatus  *ParentStatus `protobuf:"bytes,8,opt,name=parent_status,json=parentStatus,proto3" json:"parent_status,omitempty"`
@@ -677,7 +683,7 @@ func (x *SummarizeTasksResponse) GetParentStatus() *ParentStatus {
 	return nil
 }
 
-// Asks for nothing in particular.
+// Request message for `GetServerInfo`.
 type GetServerInfoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -714,12 +720,12 @@ func (*GetServerInfoRequest) Descriptor() ([]byte, []int) {
 	return file_taskgate_v1_task_service_proto_rawDescGZIP(), []int{9}
 }
 
-// What a server is.
+// Response message for `GetServerInfo`.
 type GetServerInfoResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The version of Taskgate, such as "0.1.0".
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	// The AWS services served, in the order of their names.
+	// The AWS services that this server serves, ordered by name.
 	AwsServices   []*AwsService `protobuf:"bytes,2,rep,name=aws_services,json=awsServices,proto3" json:"aws_services,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -769,25 +775,25 @@ func (x *GetServerInfoResponse) GetAwsServices() []*AwsService {
 	return nil
 }
 
-// One AWS service, as this server serves it.
+// An AWS service, as this server serves it.
 type AwsService struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first part of its task names: "deadline", "omics".
+	// The first segment of the resource names of its tasks: "deadline" or "omics".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// AWS's own name for it: "AWS Deadline Cloud".
+	// The title of the AWS service: "AWS Deadline Cloud" or "AWS HealthOmics".
 	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	// The AWS region asked; absent until the server has found out.
+	// The AWS region that the server calls. Absent until the server has determined it.
 	Region *string `protobuf:"bytes,3,opt,name=region,proto3,oneof" json:"region,omitempty"`
-	// Whether calls can be served now. When not, `not_ready_reason` tells why.
+	// Whether the server can currently serve calls. If false, see `not_ready_reason`.
 	Ready bool `protobuf:"varint,4,opt,name=ready,proto3" json:"ready,omitempty"`
-	// What is missing, for a person: no credentials, no region.
+	// A human-readable reason why the AWS service cannot be called, such as missing credentials.
 	NotReadyReason *string `protobuf:"bytes,5,opt,name=not_ready_reason,json=notReadyReason,proto3,oneof" json:"not_ready_reason,omitempty"`
-	// The gRPC service with every operation of the AWS service, such as
+	// The gRPC service with all operations of the AWS service, such as
 	// "taskgate.deadline.v1.DeadlineService".
 	GrpcService string `protobuf:"bytes,6,opt,name=grpc_service,json=grpcService,proto3" json:"grpc_service,omitempty"`
-	// How many operations that gRPC service has.
+	// The number of operations of that gRPC service.
 	OperationCount int32 `protobuf:"varint,7,opt,name=operation_count,json=operationCount,proto3" json:"operation_count,omitempty"`
-	// The TaskService methods that work on tasks of this AWS service.
+	// The TaskService methods that support tasks of this AWS service.
 	TaskMethods   []string `protobuf:"bytes,8,rep,name=task_methods,json=taskMethods,proto3" json:"task_methods,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -883,33 +889,36 @@ var File_taskgate_v1_task_service_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1etaskgate/v1/task_service.proto\x12\vtaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16taskgate/v1/task.proto\x1a\x1ataskgate/v1/task_log.proto\x1a\x1dtaskgate/v1/task_update.proto\x1a\x1ctaskgate/v1/task_watch.proto\"\x83\x01\n" +
-	"\x0eGetTaskRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
-	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12)\n" +
-	"\x04view\x18\x03 \x01(\x0e2\x15.taskgate.v1.TaskViewR\x04view\"8\n" +
+	"\x1etaskgate/v1/task_service.proto\x12\vtaskgate.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16taskgate/v1/task.proto\x1a\x1ataskgate/v1/task_log.proto\x1a\x1dtaskgate/v1/task_update.proto\x1a\x1ctaskgate/v1/task_watch.proto\"\xa7\x01\n" +
+	"\x0eGetTaskRequest\x12,\n" +
+	"\x04name\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x04name\x127\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x01R\x06maxAge\x12.\n" +
+	"\x04view\x18\x03 \x01(\x0e2\x15.taskgate.v1.TaskViewB\x03\xe0A\x01R\x04view\"8\n" +
 	"\x0fGetTaskResponse\x12%\n" +
-	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\"\x8b\x01\n" +
-	"\x14BatchGetTasksRequest\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names\x12)\n" +
-	"\x04view\x18\x02 \x01(\x0e2\x15.taskgate.v1.TaskViewR\x04view\x122\n" +
-	"\amax_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"J\n" +
+	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\"\xaf\x01\n" +
+	"\x14BatchGetTasksRequest\x12.\n" +
+	"\x05names\x18\x01 \x03(\tB\x18\xe0A\x02\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x05names\x12.\n" +
+	"\x04view\x18\x02 \x01(\x0e2\x15.taskgate.v1.TaskViewB\x03\xe0A\x01R\x04view\x127\n" +
+	"\amax_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x01R\x06maxAge\"J\n" +
 	"\x15BatchGetTasksResponse\x121\n" +
-	"\aresults\x18\x01 \x03(\v2\x17.taskgate.v1.TaskResultR\aresults\"\x7f\n" +
+	"\aresults\x18\x01 \x03(\v2\x17.taskgate.v1.TaskResultR\aresults\"\x96\x01\n" +
 	"\n" +
-	"TaskResult\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
+	"TaskResult\x12)\n" +
+	"\x04name\x18\x01 \x01(\tB\x15\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x04name\x12'\n" +
 	"\x04task\x18\x02 \x01(\v2\x11.taskgate.v1.TaskH\x00R\x04task\x12*\n" +
 	"\x05error\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\b\n" +
-	"\x06result\"\xdd\x01\n" +
-	"\x10ListTasksRequest\x12\x16\n" +
-	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x1b\n" +
-	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\x06result\"\x90\x02\n" +
+	"\x10ListTasksRequest\x120\n" +
+	"\x06parent\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\x12\x10taskgate.io/TaskR\x06parent\x12 \n" +
+	"\tpage_size\x18\x02 \x01(\x05B\x03\xe0A\x01R\bpageSize\x12\"\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x16\n" +
-	"\x06filter\x18\x04 \x01(\tR\x06filter\x12)\n" +
-	"\x04view\x18\x05 \x01(\x0e2\x15.taskgate.v1.TaskViewR\x04view\x122\n" +
-	"\amax_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"\xdf\x01\n" +
+	"page_token\x18\x03 \x01(\tB\x03\xe0A\x01R\tpageToken\x12\x1b\n" +
+	"\x06filter\x18\x04 \x01(\tB\x03\xe0A\x01R\x06filter\x12.\n" +
+	"\x04view\x18\x05 \x01(\x0e2\x15.taskgate.v1.TaskViewB\x03\xe0A\x01R\x04view\x127\n" +
+	"\amax_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x01R\x06maxAge\"\xdf\x01\n" +
 	"\x11ListTasksResponse\x12'\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x11.taskgate.v1.TaskR\x05tasks\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
@@ -917,15 +926,16 @@ const file_taskgate_v1_task_service_proto_rawDesc = "" +
 	"total_size\x18\x03 \x01(\x05H\x00R\ttotalSize\x88\x01\x01\x120\n" +
 	"\x11incomplete_reason\x18\x04 \x01(\tH\x01R\x10incompleteReason\x88\x01\x01B\r\n" +
 	"\v_total_sizeB\x14\n" +
-	"\x12_incomplete_reason\"c\n" +
-	"\x15SummarizeTasksRequest\x12\x16\n" +
-	"\x06parent\x18\x01 \x01(\tR\x06parent\x122\n" +
-	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"\xd3\x03\n" +
+	"\x12_incomplete_reason\"\x82\x01\n" +
+	"\x15SummarizeTasksRequest\x120\n" +
+	"\x06parent\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\x12\x10taskgate.io/TaskR\x06parent\x127\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x01R\x06maxAge\"\xea\x03\n" +
 	"\x16SummarizeTasksResponse\x12/\n" +
 	"\x06counts\x18\x01 \x01(\v2\x17.taskgate.v1.TaskCountsR\x06counts\x12D\n" +
 	"\x10first_start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x0efirstStartTime\x12D\n" +
-	"\x10last_change_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0elastChangeTime\x12!\n" +
-	"\ffailed_tasks\x18\x04 \x03(\tR\vfailedTasks\x12&\n" +
+	"\x10last_change_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0elastChangeTime\x128\n" +
+	"\ffailed_tasks\x18\x04 \x03(\tB\x15\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\vfailedTasks\x12&\n" +
 	"\fdisplay_name\x18\x05 \x01(\tH\x00R\vdisplayName\x88\x01\x01\x12!\n" +
 	"\fnative_state\x18\x06 \x01(\tR\vnativeState\x12=\n" +
 	"\fobserve_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vobserveTime\x12>\n" +
@@ -961,8 +971,8 @@ const file_taskgate_v1_task_service_proto_rawDesc = "" +
 	"\vSuspendTask\x12\x1f.taskgate.v1.SuspendTaskRequest\x1a .taskgate.v1.SuspendTaskResponse\x12_\n" +
 	"\x10BatchUpdateTasks\x12$.taskgate.v1.BatchUpdateTasksRequest\x1a%.taskgate.v1.BatchUpdateTasksResponse\x12[\n" +
 	"\x0eStreamTaskLogs\x12\".taskgate.v1.StreamTaskLogsRequest\x1a#.taskgate.v1.StreamTaskLogsResponse0\x01\x12V\n" +
-	"\rGetServerInfo\x12!.taskgate.v1.GetServerInfoRequest\x1a\".taskgate.v1.GetServerInfoResponseBM\n" +
-	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1b\x06proto3"
+	"\rGetServerInfo\x12!.taskgate.v1.GetServerInfoRequest\x1a\".taskgate.v1.GetServerInfoResponseBS\n" +
+	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1\xa2\x02\x03TKGb\x06proto3"
 
 var (
 	file_taskgate_v1_task_service_proto_rawDescOnce sync.Once

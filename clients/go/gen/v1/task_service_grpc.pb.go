@@ -37,47 +37,54 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Tasks of all AWS services, in one vocabulary.
+// Reads, watches and updates the tasks of AWS Deadline Cloud and AWS HealthOmics.
 //
-// A parent is what has tasks, named by a prefix of their names:
-// `deadline/farms/{farm}/queues/{queue}`, the same with `/jobs/{job}` and `/steps/{step}`, or
-// `omics/runs/{run}`.
+// A parent is a collection of tasks. Its resource name is a prefix of the names of its tasks:
 //
-// Errors of every method: INVALID_ARGUMENT for a malformed request, with each fault in BadRequest;
-// otherwise as AWS answers, see docs/errors.md.
+// * a queue: `deadline/farms/{farm}/queues/{queue}`
+// * a job: `deadline/farms/{farm}/queues/{queue}/jobs/{job}`
+// * a step: `deadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}`
+// * a run: `omics/runs/{run}`
+//
+// Every method returns INVALID_ARGUMENT for a malformed request, with a `google.rpc.BadRequest`
+// that lists each violation. Errors of AWS are mapped as docs/errors.md describes.
 type TaskServiceClient interface {
-	// One task, by name. NOT_FOUND for a task that AWS does not have.
+	// Gets a task. Returns NOT_FOUND if AWS does not have it.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
-	// Many tasks, by name, of both AWS services mixed. Each is answered for itself: what is wrong with
-	// one name is told in its place, and the others are answered.
+	// Gets many tasks, which may belong to both AWS services. Each name has a result of its own: an
+	// error for one task does not affect the others.
 	BatchGetTasks(ctx context.Context, in *BatchGetTasksRequest, opts ...grpc.CallOption) (*BatchGetTasksResponse, error)
-	// The tasks of a parent, page by page. Which task is on which page is only sure as long as none
-	// comes or goes.
+	// Lists the tasks of a parent, page by page. If tasks are added or removed between two calls, a
+	// task may be missing from the pages or occur twice.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
-	// How many tasks of a parent are in which state, without reading them all where AWS counts them.
+	// Counts the tasks of a parent by state. Does not read the tasks if AWS counts them.
 	SummarizeTasks(ctx context.Context, in *SummarizeTasksRequest, opts ...grpc.CallOption) (*SummarizeTasksResponse, error)
-	// The tasks of a parent, or those named, and then every change of them: a snapshot, its end, and
-	// changes until the caller has had enough. AWS is asked once for all who watch.
+	// Watches the tasks of a parent, or named tasks. The stream has a snapshot of the tasks, followed
+	// by each change until the client cancels the call. All watchers of a parent share one poller of
+	// AWS.
 	WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error)
 	// Waits until a task is in a requested state, has settled, or can never settle because its parent
-	// has ended for good. Returns the task as last seen after `max_wait`, and shortly before the
-	// deadline of the call. NOT_FOUND when AWS no longer has the task.
+	// has ended for good. Returns the latest known state of the task after `max_wait`, or shortly
+	// before the deadline of the call. Returns NOT_FOUND if AWS no longer has the task.
 	WaitTask(ctx context.Context, in *WaitTaskRequest, opts ...grpc.CallOption) (*WaitTaskResponse, error)
-	// Ends a task. Deadline Cloud only.
+	// Cancels a task. Deadline Cloud only.
 	//
-	// FAILED_PRECONDITION for HealthOmics, which can only cancel whole runs (CancelRun), and when the
-	// task's state forbids it.
+	// Returns FAILED_PRECONDITION if the state of the task does not allow it, and for HealthOmics
+	// tasks: HealthOmics can only cancel whole runs (CancelRun).
 	CancelTask(ctx context.Context, in *CancelTaskRequest, opts ...grpc.CallOption) (*CancelTaskResponse, error)
-	// Queues a task again, whatever became of it. Deadline Cloud only; errors as of CancelTask.
+	// Queues a task again, whatever its state. Deadline Cloud only; returns the same errors as
+	// CancelTask.
 	RetryTask(ctx context.Context, in *RetryTaskRequest, opts ...grpc.CallOption) (*RetryTaskResponse, error)
-	// Holds a task until somebody retries it. Deadline Cloud only; errors as of CancelTask.
+	// Suspends a task until a caller retries it. Deadline Cloud only; returns the same errors as
+	// CancelTask.
 	SuspendTask(ctx context.Context, in *SuspendTaskRequest, opts ...grpc.CallOption) (*SuspendTaskResponse, error)
-	// Cancels, retries and suspends many tasks. Each is answered for itself, as in BatchGetTasks.
+	// Cancels, retries and suspends many tasks. Each update has a result of its own, as in
+	// BatchGetTasks.
 	BatchUpdateTasks(ctx context.Context, in *BatchUpdateTasksRequest, opts ...grpc.CallOption) (*BatchUpdateTasksResponse, error)
-	// Streams what a task has written to its log and, with `follow`, what it writes later. A task that
-	// never ran has an empty log.
+	// Streams the log of a task and, with `follow`, new lines as the task writes them. A task that
+	// has not run has an empty log.
 	StreamTaskLogs(ctx context.Context, in *StreamTaskLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTaskLogsResponse], error)
-	// What this server is and which AWS services it serves. Asks nothing of AWS.
+	// Returns the version of the server and the AWS services that it serves. Does not call AWS.
 	GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error)
 }
 
@@ -231,47 +238,54 @@ func (c *taskServiceClient) GetServerInfo(ctx context.Context, in *GetServerInfo
 // All implementations must embed UnimplementedTaskServiceServer
 // for forward compatibility.
 //
-// Tasks of all AWS services, in one vocabulary.
+// Reads, watches and updates the tasks of AWS Deadline Cloud and AWS HealthOmics.
 //
-// A parent is what has tasks, named by a prefix of their names:
-// `deadline/farms/{farm}/queues/{queue}`, the same with `/jobs/{job}` and `/steps/{step}`, or
-// `omics/runs/{run}`.
+// A parent is a collection of tasks. Its resource name is a prefix of the names of its tasks:
 //
-// Errors of every method: INVALID_ARGUMENT for a malformed request, with each fault in BadRequest;
-// otherwise as AWS answers, see docs/errors.md.
+// * a queue: `deadline/farms/{farm}/queues/{queue}`
+// * a job: `deadline/farms/{farm}/queues/{queue}/jobs/{job}`
+// * a step: `deadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}`
+// * a run: `omics/runs/{run}`
+//
+// Every method returns INVALID_ARGUMENT for a malformed request, with a `google.rpc.BadRequest`
+// that lists each violation. Errors of AWS are mapped as docs/errors.md describes.
 type TaskServiceServer interface {
-	// One task, by name. NOT_FOUND for a task that AWS does not have.
+	// Gets a task. Returns NOT_FOUND if AWS does not have it.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
-	// Many tasks, by name, of both AWS services mixed. Each is answered for itself: what is wrong with
-	// one name is told in its place, and the others are answered.
+	// Gets many tasks, which may belong to both AWS services. Each name has a result of its own: an
+	// error for one task does not affect the others.
 	BatchGetTasks(context.Context, *BatchGetTasksRequest) (*BatchGetTasksResponse, error)
-	// The tasks of a parent, page by page. Which task is on which page is only sure as long as none
-	// comes or goes.
+	// Lists the tasks of a parent, page by page. If tasks are added or removed between two calls, a
+	// task may be missing from the pages or occur twice.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
-	// How many tasks of a parent are in which state, without reading them all where AWS counts them.
+	// Counts the tasks of a parent by state. Does not read the tasks if AWS counts them.
 	SummarizeTasks(context.Context, *SummarizeTasksRequest) (*SummarizeTasksResponse, error)
-	// The tasks of a parent, or those named, and then every change of them: a snapshot, its end, and
-	// changes until the caller has had enough. AWS is asked once for all who watch.
+	// Watches the tasks of a parent, or named tasks. The stream has a snapshot of the tasks, followed
+	// by each change until the client cancels the call. All watchers of a parent share one poller of
+	// AWS.
 	WatchTasks(*WatchTasksRequest, grpc.ServerStreamingServer[WatchTasksResponse]) error
 	// Waits until a task is in a requested state, has settled, or can never settle because its parent
-	// has ended for good. Returns the task as last seen after `max_wait`, and shortly before the
-	// deadline of the call. NOT_FOUND when AWS no longer has the task.
+	// has ended for good. Returns the latest known state of the task after `max_wait`, or shortly
+	// before the deadline of the call. Returns NOT_FOUND if AWS no longer has the task.
 	WaitTask(context.Context, *WaitTaskRequest) (*WaitTaskResponse, error)
-	// Ends a task. Deadline Cloud only.
+	// Cancels a task. Deadline Cloud only.
 	//
-	// FAILED_PRECONDITION for HealthOmics, which can only cancel whole runs (CancelRun), and when the
-	// task's state forbids it.
+	// Returns FAILED_PRECONDITION if the state of the task does not allow it, and for HealthOmics
+	// tasks: HealthOmics can only cancel whole runs (CancelRun).
 	CancelTask(context.Context, *CancelTaskRequest) (*CancelTaskResponse, error)
-	// Queues a task again, whatever became of it. Deadline Cloud only; errors as of CancelTask.
+	// Queues a task again, whatever its state. Deadline Cloud only; returns the same errors as
+	// CancelTask.
 	RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error)
-	// Holds a task until somebody retries it. Deadline Cloud only; errors as of CancelTask.
+	// Suspends a task until a caller retries it. Deadline Cloud only; returns the same errors as
+	// CancelTask.
 	SuspendTask(context.Context, *SuspendTaskRequest) (*SuspendTaskResponse, error)
-	// Cancels, retries and suspends many tasks. Each is answered for itself, as in BatchGetTasks.
+	// Cancels, retries and suspends many tasks. Each update has a result of its own, as in
+	// BatchGetTasks.
 	BatchUpdateTasks(context.Context, *BatchUpdateTasksRequest) (*BatchUpdateTasksResponse, error)
-	// Streams what a task has written to its log and, with `follow`, what it writes later. A task that
-	// never ran has an empty log.
+	// Streams the log of a task and, with `follow`, new lines as the task writes them. A task that
+	// has not run has an empty log.
 	StreamTaskLogs(*StreamTaskLogsRequest, grpc.ServerStreamingServer[StreamTaskLogsResponse]) error
-	// What this server is and which AWS services it serves. Asks nothing of AWS.
+	// Returns the version of the server and the AWS services that it serves. Does not call AWS.
 	GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error)
 	mustEmbedUnimplementedTaskServiceServer()
 }

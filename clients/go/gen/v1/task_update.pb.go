@@ -7,6 +7,7 @@
 package taskgatev1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -22,17 +23,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What can be done to a task.
+// An action on a task.
 type TaskAction int32
 
 const (
-	// Not told.
+	// The action is not specified.
 	TaskAction_TASK_ACTION_UNSPECIFIED TaskAction = 0
-	// As CancelTask.
+	// Cancel the task, see `CancelTask`.
 	TaskAction_TASK_ACTION_CANCEL TaskAction = 1
-	// As RetryTask.
+	// Queue the task again, see `RetryTask`.
 	TaskAction_TASK_ACTION_RETRY TaskAction = 2
-	// As SuspendTask.
+	// Suspend the task, see `SuspendTask`.
 	TaskAction_TASK_ACTION_SUSPEND TaskAction = 3
 )
 
@@ -79,15 +80,16 @@ func (TaskAction) EnumDescriptor() ([]byte, []int) {
 	return file_taskgate_v1_task_update_proto_rawDescGZIP(), []int{0}
 }
 
-// Names a task to cancel.
+// Request message for `CancelTask`.
 type CancelTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task's `name`.
+	// Required. The resource name of the task.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Makes the request safe to send again: AWS does the same thing once for one id. 1 to 64 characters.
-	// Absent: the server makes one, which protects its own retries only.
+	// An idempotency key of 1 to 64 characters. AWS performs requests with the same key only once,
+	// which makes it safe to retry the call. If absent, the server generates a key, which makes only
+	// the server's own retries safe.
 	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Why, for the server's log. AWS has no place for it.
+	// Why the task is cancelled. Recorded in the server's log only; AWS does not store it.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -144,10 +146,10 @@ func (x *CancelTaskRequest) GetReason() string {
 	return ""
 }
 
-// The task after that.
+// Response message for `CancelTask`.
 type CancelTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The task as AWS told it after the request was taken. It may be on its way still: see
+	// The task after AWS accepted the request. The change may still be in progress, see
 	// `target_state`.
 	Task          *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -191,14 +193,14 @@ func (x *CancelTaskResponse) GetTask() *Task {
 	return nil
 }
 
-// Names a task to queue again.
+// Request message for `RetryTask`.
 type RetryTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task's `name`.
+	// Required. The resource name of the task.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// As in CancelTaskRequest.
+	// An idempotency key, see `CancelTaskRequest.request_id`.
 	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in CancelTaskRequest.
+	// Why the task is retried. Recorded in the server's log only; AWS does not store it.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -255,10 +257,11 @@ func (x *RetryTaskRequest) GetReason() string {
 	return ""
 }
 
-// The task after that.
+// Response message for `RetryTask`.
 type RetryTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As in CancelTaskResponse.
+	// The task after AWS accepted the request. The change may still be in progress, see
+	// `target_state`.
 	Task          *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -301,14 +304,14 @@ func (x *RetryTaskResponse) GetTask() *Task {
 	return nil
 }
 
-// Names a task to hold.
+// Request message for `SuspendTask`.
 type SuspendTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task's `name`.
+	// Required. The resource name of the task.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// As in CancelTaskRequest.
+	// An idempotency key, see `CancelTaskRequest.request_id`.
 	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in CancelTaskRequest.
+	// Why the task is suspended. Recorded in the server's log only; AWS does not store it.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -365,10 +368,11 @@ func (x *SuspendTaskRequest) GetReason() string {
 	return ""
 }
 
-// The task after that.
+// Response message for `SuspendTask`.
 type SuspendTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As in CancelTaskResponse.
+	// The task after AWS accepted the request. The change may still be in progress, see
+	// `target_state`.
 	Task          *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -411,14 +415,14 @@ func (x *SuspendTaskResponse) GetTask() *Task {
 	return nil
 }
 
-// Names tasks and what is to become of them.
+// Request message for `BatchUpdateTasks`.
 type BatchUpdateTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required, 1 to 1,000. One task must not be there twice.
+	// Required. The updates to perform, 1 to 1,000, each for a different task.
 	Updates []*TaskUpdate `protobuf:"bytes,1,rep,name=updates,proto3" json:"updates,omitempty"`
-	// As in CancelTaskRequest, for all of them.
+	// An idempotency key for all updates of the request, see `CancelTaskRequest.request_id`.
 	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in CancelTaskRequest.
+	// Why the tasks are updated. Recorded in the server's log only; AWS does not store it.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -475,12 +479,12 @@ func (x *BatchUpdateTasksRequest) GetReason() string {
 	return ""
 }
 
-// A task and what is to become of it.
+// An update of one task.
 type TaskUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task's `name`.
+	// Required. The resource name of the task.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Required. What to do.
+	// Required. The action to perform.
 	Action        TaskAction `protobuf:"varint,2,opt,name=action,proto3,enum=taskgate.v1.TaskAction" json:"action,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -530,10 +534,10 @@ func (x *TaskUpdate) GetAction() TaskAction {
 	return TaskAction_TASK_ACTION_UNSPECIFIED
 }
 
-// What became of each.
+// Response message for `BatchUpdateTasks`.
 type BatchUpdateTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each update of the request, in its order.
+	// The results, one for each update of the request, in the same order.
 	Results       []*TaskUpdateResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -576,12 +580,13 @@ func (x *BatchUpdateTasksResponse) GetResults() []*TaskUpdateResult {
 	return nil
 }
 
-// What became of one.
+// The result of one update.
 type TaskUpdateResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the task.
+	// The resource name of the task.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The error that the single method would have given. Absent: AWS took the request.
+	// The error that the method for a single task would have returned. Absent if AWS accepted the
+	// update.
 	Error         *status.Status `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -635,49 +640,54 @@ var File_taskgate_v1_task_update_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_update_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtaskgate/v1/task_update.proto\x12\vtaskgate.v1\x1a\x17google/rpc/status.proto\x1a\x16taskgate/v1/task.proto\"^\n" +
-	"\x11CancelTaskRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\x1dtaskgate/v1/task_update.proto\x12\vtaskgate.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x17google/rpc/status.proto\x1a\x16taskgate/v1/task.proto\"\x82\x01\n" +
+	"\x11CancelTaskRequest\x12,\n" +
+	"\x04name\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x04name\x12\"\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\";\n" +
+	"request_id\x18\x02 \x01(\tB\x03\xe0A\x01R\trequestId\x12\x1b\n" +
+	"\x06reason\x18\x03 \x01(\tB\x03\xe0A\x01R\x06reason\";\n" +
 	"\x12CancelTaskResponse\x12%\n" +
-	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\"]\n" +
-	"\x10RetryTaskRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\"\x81\x01\n" +
+	"\x10RetryTaskRequest\x12,\n" +
+	"\x04name\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x04name\x12\"\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\":\n" +
+	"request_id\x18\x02 \x01(\tB\x03\xe0A\x01R\trequestId\x12\x1b\n" +
+	"\x06reason\x18\x03 \x01(\tB\x03\xe0A\x01R\x06reason\":\n" +
 	"\x11RetryTaskResponse\x12%\n" +
-	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\"_\n" +
-	"\x12SuspendTaskRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
-	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"<\n" +
-	"\x13SuspendTaskResponse\x12%\n" +
 	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\"\x83\x01\n" +
-	"\x17BatchUpdateTasksRequest\x121\n" +
-	"\aupdates\x18\x01 \x03(\v2\x17.taskgate.v1.TaskUpdateR\aupdates\x12\x1d\n" +
+	"\x12SuspendTaskRequest\x12,\n" +
+	"\x04name\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x04name\x12\"\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"Q\n" +
+	"request_id\x18\x02 \x01(\tB\x03\xe0A\x01R\trequestId\x12\x1b\n" +
+	"\x06reason\x18\x03 \x01(\tB\x03\xe0A\x01R\x06reason\"<\n" +
+	"\x13SuspendTaskResponse\x12%\n" +
+	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\"\x92\x01\n" +
+	"\x17BatchUpdateTasksRequest\x126\n" +
+	"\aupdates\x18\x01 \x03(\v2\x17.taskgate.v1.TaskUpdateB\x03\xe0A\x02R\aupdates\x12\"\n" +
 	"\n" +
-	"TaskUpdate\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
-	"\x06action\x18\x02 \x01(\x0e2\x17.taskgate.v1.TaskActionR\x06action\"S\n" +
+	"request_id\x18\x02 \x01(\tB\x03\xe0A\x01R\trequestId\x12\x1b\n" +
+	"\x06reason\x18\x03 \x01(\tB\x03\xe0A\x01R\x06reason\"p\n" +
+	"\n" +
+	"TaskUpdate\x12,\n" +
+	"\x04name\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x04name\x124\n" +
+	"\x06action\x18\x02 \x01(\x0e2\x17.taskgate.v1.TaskActionB\x03\xe0A\x02R\x06action\"S\n" +
 	"\x18BatchUpdateTasksResponse\x127\n" +
-	"\aresults\x18\x01 \x03(\v2\x1d.taskgate.v1.TaskUpdateResultR\aresults\"P\n" +
-	"\x10TaskUpdateResult\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
+	"\aresults\x18\x01 \x03(\v2\x1d.taskgate.v1.TaskUpdateResultR\aresults\"g\n" +
+	"\x10TaskUpdateResult\x12)\n" +
+	"\x04name\x18\x01 \x01(\tB\x15\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x04name\x12(\n" +
 	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusR\x05error*q\n" +
 	"\n" +
 	"TaskAction\x12\x1b\n" +
 	"\x17TASK_ACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12TASK_ACTION_CANCEL\x10\x01\x12\x15\n" +
 	"\x11TASK_ACTION_RETRY\x10\x02\x12\x17\n" +
-	"\x13TASK_ACTION_SUSPEND\x10\x03BM\n" +
-	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1b\x06proto3"
+	"\x13TASK_ACTION_SUSPEND\x10\x03BS\n" +
+	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1\xa2\x02\x03TKGb\x06proto3"
 
 var (
 	file_taskgate_v1_task_update_proto_rawDescOnce sync.Once

@@ -7,6 +7,7 @@
 package taskgatev1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -24,17 +25,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Why a watch begins with a snapshot.
+// Why a server sends a snapshot.
 type SnapshotReason int32
 
 const (
-	// Not told.
+	// The reason is not specified.
 	SnapshotReason_SNAPSHOT_REASON_UNSPECIFIED SnapshotReason = 0
-	// The request had no resume token.
+	// The request has no resume token.
 	SnapshotReason_SNAPSHOT_REASON_NEW_WATCH SnapshotReason = 1
-	// The server remembers no longer what has changed since the token.
+	// The server no longer has the changes since the resume token.
 	SnapshotReason_SNAPSHOT_REASON_TOKEN_TOO_OLD SnapshotReason = 2
-	// The token is from another server, or from this one before it was started anew.
+	// The resume token was issued by another server, or before this server was restarted.
 	SnapshotReason_SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE SnapshotReason = 3
 )
 
@@ -81,17 +82,17 @@ func (SnapshotReason) EnumDescriptor() ([]byte, []int) {
 	return file_taskgate_v1_task_watch_proto_rawDescGZIP(), []int{0}
 }
 
-// What happened to a task.
+// The kind of a change.
 type TaskChangeKind int32
 
 const (
-	// Not told.
+	// The kind is not specified.
 	TaskChangeKind_TASK_CHANGE_KIND_UNSPECIFIED TaskChangeKind = 0
-	// It is new.
+	// The task is new.
 	TaskChangeKind_TASK_CHANGE_KIND_ADDED TaskChangeKind = 1
-	// Something about it is different.
+	// The task changed.
 	TaskChangeKind_TASK_CHANGE_KIND_UPDATED TaskChangeKind = 2
-	// AWS has it no longer.
+	// The task no longer exists in AWS.
 	TaskChangeKind_TASK_CHANGE_KIND_REMOVED TaskChangeKind = 3
 )
 
@@ -138,17 +139,19 @@ func (TaskChangeKind) EnumDescriptor() ([]byte, []int) {
 	return file_taskgate_v1_task_watch_proto_rawDescGZIP(), []int{1}
 }
 
-// Why a stream ends by itself.
+// Why a stream ends without an error.
 type WatchEndReason int32
 
 const (
-	// Not told.
+	// The reason is not specified.
 	WatchEndReason_WATCH_END_REASON_UNSPECIFIED WatchEndReason = 0
 	// Nothing changes until a caller acts, and the request has `until_settled`.
 	WatchEndReason_WATCH_END_REASON_SETTLED WatchEndReason = 1
-	// AWS no longer has the parent, or any of the named tasks. All tasks were told as removed before.
+	// The parent, or all of the named tasks, no longer exist in AWS. Their removal was reported
+	// before.
 	WatchEndReason_WATCH_END_REASON_GONE WatchEndReason = 2
-	// The server stops: watch again, elsewhere or in a moment, with the resume token.
+	// The server is shutting down. Resume the watch with the resume token, on another server or after
+	// a short delay.
 	WatchEndReason_WATCH_END_REASON_SERVER_STOPPING WatchEndReason = 3
 )
 
@@ -195,22 +198,24 @@ func (WatchEndReason) EnumDescriptor() ([]byte, []int) {
 	return file_taskgate_v1_task_watch_proto_rawDescGZIP(), []int{2}
 }
 
-// Names what to watch: a parent, or tasks.
+// Request message for `WatchTasks`.
 type WatchTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A step, a job or a run. Exactly one of `parent` and `names` is required.
+	// The resource name of the parent to watch: a step, a job or a run. Exactly one of `parent` and
+	// `names` is required.
 	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	// The tasks' `name`s, 1,000 at most. One that does not exist is told as removed.
+	// The resource names of the tasks to watch, at most 1,000. A task that does not exist is reported
+	// as removed.
 	Names []string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
-	// How much to tell of each task. Unspecified: BASIC.
+	// Which fields of each task to return. The default is BASIC.
 	View TaskView `protobuf:"varint,3,opt,name=view,proto3,enum=taskgate.v1.TaskView" json:"view,omitempty"`
-	// Where to go on: the latest `resume_token` of an earlier watch of the same. The stream begins with
-	// what has changed since, or with a snapshot if the server cannot tell that any more.
+	// The latest `resume_token` of an earlier watch with the same `parent`, `names` and `view`. The
+	// stream starts with the changes since then, or with a snapshot if the server no longer has them.
 	ResumeToken []byte `protobuf:"bytes,4,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// Whether to end the stream when nothing changes until a caller acts: the parent has ended (see
 	// ParentStatus), and every task has settled or can never settle.
 	UntilSettled bool `protobuf:"varint,5,opt,name=until_settled,json=untilSettled,proto3" json:"until_settled,omitempty"`
-	// How long the stream may be silent before a heartbeat: 1 s to 60 s, 10 s if absent.
+	// Send a heartbeat after this long without another message: 1 s to 60 s. The default is 10 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,6,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -288,18 +293,20 @@ func (x *WatchTasksRequest) GetHeartbeatInterval() *durationpb.Duration {
 	return nil
 }
 
-// What happened. The first event is `snapshot_begin`, or `resumed` for a token that is still good.
+// Response message for `WatchTasks`: one event.
 //
-// Tasks of a snapshot are sent as they arrive from AWS, which may take minutes for a large parent:
-// heartbeats fill longer pauses, and an error may end the stream within the snapshot.
+// The first event is `snapshot_begin`, or `resumed` if the request has a valid resume token. The
+// server sends the tasks of a snapshot as they arrive from AWS, which may take minutes for a large
+// parent. During this time it sends heartbeats, and an error may end the stream within the
+// snapshot.
 //
-// After `snapshot_end` or `resumed` come changes. A reader that is slower than the changes gets the
-// latest state of each task, with the changes between left out; one that is very much slower gets
-// another snapshot in the middle of its stream. After `resumed` a task may be told as added that the
-// reader knows, and one as removed that it does not.
+// Changes follow `snapshot_end` or `resumed`. If a client reads more slowly than tasks change, the
+// server skips intermediate states of a task and sends the latest one. If the client falls far
+// behind, the server sends another snapshot within the same stream. After `resumed`, a task that
+// the client knows may be reported as added, and one that it does not know as removed.
 type WatchTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Exactly one is set.
+	// The event. Exactly one member is set.
 	//
 	// Types that are valid to be assigned to Event:
 	//
@@ -311,8 +318,8 @@ type WatchTasksResponse struct {
 	//	*WatchTasksResponse_Heartbeat
 	//	*WatchTasksResponse_WatchEnd
 	Event isWatchTasksResponse_Event `protobuf_oneof:"event"`
-	// Where to go on after this event, for `WatchTasksRequest.resume_token`. Empty: as the one before,
-	// or there is none yet.
+	// Resumes the watch after this event, see `WatchTasksRequest.resume_token`. If empty, the token
+	// of the previous event remains valid; before the first token the watch cannot be resumed.
 	ResumeToken   []byte `protobuf:"bytes,8,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -430,37 +437,37 @@ type isWatchTasksResponse_Event interface {
 }
 
 type WatchTasksResponse_SnapshotBegin struct {
-	// A snapshot follows; whatever an earlier watch told is void.
+	// A snapshot starts. Discard all tasks received so far.
 	SnapshotBegin *SnapshotBegin `protobuf:"bytes,1,opt,name=snapshot_begin,json=snapshotBegin,proto3,oneof"`
 }
 
 type WatchTasksResponse_SnapshotTasks struct {
-	// Tasks of the snapshot, some at a time.
+	// Some of the tasks of the snapshot.
 	SnapshotTasks *SnapshotTasks `protobuf:"bytes,2,opt,name=snapshot_tasks,json=snapshotTasks,proto3,oneof"`
 }
 
 type WatchTasksResponse_SnapshotEnd struct {
-	// That was all; from now on there are changes.
+	// The snapshot is complete. Changes follow.
 	SnapshotEnd *SnapshotEnd `protobuf:"bytes,3,opt,name=snapshot_end,json=snapshotEnd,proto3,oneof"`
 }
 
 type WatchTasksResponse_Resumed struct {
-	// The token was good: changes since then follow, and no snapshot.
+	// The resume token was valid. The changes since then follow, without a snapshot.
 	Resumed *Resumed `protobuf:"bytes,4,opt,name=resumed,proto3,oneof"`
 }
 
 type WatchTasksResponse_TaskChange struct {
-	// A task came, changed or went.
+	// A task was added, updated or removed.
 	TaskChange *TaskChange `protobuf:"bytes,5,opt,name=task_change,json=taskChange,proto3,oneof"`
 }
 
 type WatchTasksResponse_Heartbeat struct {
-	// Nothing has happened for a while.
+	// The stream is open, but there was no other event for `heartbeat_interval`.
 	Heartbeat *Heartbeat `protobuf:"bytes,6,opt,name=heartbeat,proto3,oneof"`
 }
 
 type WatchTasksResponse_WatchEnd struct {
-	// The last event of a stream that ends by itself.
+	// The last event of a stream that the server ends without an error.
 	WatchEnd *WatchEnd `protobuf:"bytes,7,opt,name=watch_end,json=watchEnd,proto3,oneof"`
 }
 
@@ -478,10 +485,10 @@ func (*WatchTasksResponse_Heartbeat) isWatchTasksResponse_Event() {}
 
 func (*WatchTasksResponse_WatchEnd) isWatchTasksResponse_Event() {}
 
-// The beginning of a snapshot.
+// The start of a snapshot.
 type SnapshotBegin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why there is one.
+	// Why the server sends a snapshot.
 	Reason        SnapshotReason `protobuf:"varint,1,opt,name=reason,proto3,enum=taskgate.v1.SnapshotReason" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -524,10 +531,10 @@ func (x *SnapshotBegin) GetReason() SnapshotReason {
 	return SnapshotReason_SNAPSHOT_REASON_UNSPECIFIED
 }
 
-// Some tasks of a snapshot.
+// Some of the tasks of a snapshot.
 type SnapshotTasks struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Each task of the snapshot is in one such message only.
+	// The tasks. A snapshot contains each task once.
 	Tasks         []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -573,9 +580,9 @@ func (x *SnapshotTasks) GetTasks() []*Task {
 // The end of a snapshot.
 type SnapshotEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many tasks the snapshot had.
+	// The number of tasks in the snapshot.
 	TaskCount int32 `protobuf:"varint,1,opt,name=task_count,json=taskCount,proto3" json:"task_count,omitempty"`
-	// When AWS gave the oldest answer of which the snapshot was made.
+	// When AWS sent the oldest response that the snapshot was built from.
 	ObserveTime   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=observe_time,json=observeTime,proto3" json:"observe_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -625,7 +632,7 @@ func (x *SnapshotEnd) GetObserveTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// The watch goes on where the token says.
+// The watch resumes at the resume token.
 type Resumed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -662,17 +669,17 @@ func (*Resumed) Descriptor() ([]byte, []int) {
 	return file_taskgate_v1_task_watch_proto_rawDescGZIP(), []int{5}
 }
 
-// A task came, changed or went.
+// A change of a task.
 type TaskChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What happened to it.
+	// What changed.
 	Kind TaskChangeKind `protobuf:"varint,1,opt,name=kind,proto3,enum=taskgate.v1.TaskChangeKind" json:"kind,omitempty"`
-	// The task as it now is; as it last was, if it went.
+	// The task after the change. For a removed task, its last known state.
 	Task *Task `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
-	// The state in which the server saw it before. Unspecified for one that was added.
+	// The previous state of the task. Unspecified for an added task.
 	PreviousState TaskState `protobuf:"varint,3,opt,name=previous_state,json=previousState,proto3,enum=taskgate.v1.TaskState" json:"previous_state,omitempty"`
-	// Grows from change to change of a stream. Gaps mean nothing, and after `resumed` it may begin
-	// lower than it was.
+	// A number that increases with each change within a stream. It may skip values, and after
+	// `resumed` it may start at a lower value than before.
 	Sequence      int64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -736,15 +743,15 @@ func (x *TaskChange) GetSequence() int64 {
 	return 0
 }
 
-// A sign of life.
+// Shows that a stream is still open, and how current it is.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Time since the last successful poll of everything that is watched. Within a
-	// snapshot: how long it has been loading.
+	// Time since the last successful poll of all watched tasks. Within a snapshot, the time since
+	// loading started.
 	Staleness *durationpb.Duration `protobuf:"bytes,1,opt,name=staleness,proto3" json:"staleness,omitempty"`
-	// How long it is until AWS is asked again, if all goes well.
+	// Time until the next poll, if it is not delayed.
 	NextPoll *durationpb.Duration `protobuf:"bytes,2,opt,name=next_poll,json=nextPoll,proto3" json:"next_poll,omitempty"`
-	// Why AWS could not be asked lately, absent while it can.
+	// The error of the latest poll. Absent if it succeeded.
 	UpstreamError *status.Status `protobuf:"bytes,3,opt,name=upstream_error,json=upstreamError,proto3" json:"upstream_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -804,13 +811,13 @@ func (x *Heartbeat) GetUpstreamError() *status.Status {
 // The end of a stream.
 type WatchEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why it ends.
+	// Why the stream ends.
 	Reason WatchEndReason `protobuf:"varint,1,opt,name=reason,proto3,enum=taskgate.v1.WatchEndReason" json:"reason,omitempty"`
-	// The tasks as a whole, at the end.
+	// The number of tasks by state at the end of the stream.
 	Counts *TaskCounts `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
-	// The state of the watched parent itself, with the reason if it failed. Set when the stream ends
-	// because of WATCH_END_REASON_SETTLED. For a watch of named tasks it is set if some of them can
-	// never settle, and describes the ended parent of the first of these.
+	// The state of the watched parent itself, with the reason if it failed. Set if `reason` is
+	// WATCH_END_REASON_SETTLED. For a watch of named tasks it is set if some of them can never
+	// settle, and describes the ended parent of the first of these.
 	ParentStatus  *ParentStatus `protobuf:"bytes,3,opt,name=parent_status,json=parentStatus,proto3" json:"parent_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -870,14 +877,14 @@ func (x *WatchEnd) GetParentStatus() *ParentStatus {
 // Request message for `WaitTask`.
 type WaitTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task's `name`.
+	// Required. The resource name of the task.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The states to wait for, 100 at most. If empty, the settled states: SUCCEEDED, FAILED, CANCELLED,
-	// SUSPENDED and BLOCKED.
+	// The states to wait for, at most 100. The default is all settled states: SUCCEEDED, FAILED,
+	// CANCELLED, SUSPENDED and BLOCKED.
 	States []TaskState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=taskgate.v1.TaskState" json:"states,omitempty"`
-	// How long to wait before the response says `done = false`, at least 1 s. Use it to keep calls
-	// shorter than the idle timeout of a proxy, and call again. If absent, only the deadline of the
-	// call limits the wait.
+	// How long to wait before returning `done = false`, at least 1 s. Use it to keep calls shorter
+	// than the idle timeout of a proxy, and call again. If absent, only the deadline of the call
+	// limits the wait.
 	MaxWait       *durationpb.Duration `protobuf:"bytes,3,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -937,11 +944,11 @@ func (x *WaitTaskRequest) GetMaxWait() *durationpb.Duration {
 // Response message for `WaitTask`.
 type WaitTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The task as last seen.
+	// The latest known state of the task.
 	Task *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
-	// Whether waiting longer is of no use: the task is in one of the requested states, has settled in
-	// another one, or can never settle because its parent has ended for good. False: the time is up,
-	// call again.
+	// Whether the wait is over: the task is in one of the requested states, has settled in another
+	// one, or can never settle because its parent has ended for good. If false, the time has expired;
+	// call again to continue waiting.
 	Done bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
 	// The state of the task's parent, if the task can never settle: a run or a job that has ended.
 	ParentStatus  *ParentStatus `protobuf:"bytes,3,opt,name=parent_status,json=parentStatus,proto3" json:"parent_status,omitempty"`
@@ -1004,14 +1011,15 @@ var File_taskgate_v1_task_watch_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_watch_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctaskgate/v1/task_watch.proto\x12\vtaskgate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16taskgate/v1/task.proto\"\xfe\x01\n" +
-	"\x11WatchTasksRequest\x12\x16\n" +
-	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
-	"\x05names\x18\x02 \x03(\tR\x05names\x12)\n" +
-	"\x04view\x18\x03 \x01(\x0e2\x15.taskgate.v1.TaskViewR\x04view\x12!\n" +
-	"\fresume_token\x18\x04 \x01(\fR\vresumeToken\x12#\n" +
-	"\runtil_settled\x18\x05 \x01(\bR\funtilSettled\x12H\n" +
-	"\x12heartbeat_interval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"\xe5\x03\n" +
+	"\x1ctaskgate/v1/task_watch.proto\x12\vtaskgate.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16taskgate/v1/task.proto\"\xc6\x02\n" +
+	"\x11WatchTasksRequest\x120\n" +
+	"\x06parent\x18\x01 \x01(\tB\x18\xe0A\x01\xfaA\x12\x12\x10taskgate.io/TaskR\x06parent\x12.\n" +
+	"\x05names\x18\x02 \x03(\tB\x18\xe0A\x01\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x05names\x12.\n" +
+	"\x04view\x18\x03 \x01(\x0e2\x15.taskgate.v1.TaskViewB\x03\xe0A\x01R\x04view\x12&\n" +
+	"\fresume_token\x18\x04 \x01(\fB\x03\xe0A\x01R\vresumeToken\x12(\n" +
+	"\runtil_settled\x18\x05 \x01(\bB\x03\xe0A\x01R\funtilSettled\x12M\n" +
+	"\x12heartbeat_interval\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x01R\x11heartbeatInterval\"\xe5\x03\n" +
 	"\x12WatchTasksResponse\x12C\n" +
 	"\x0esnapshot_begin\x18\x01 \x01(\v2\x1a.taskgate.v1.SnapshotBeginH\x00R\rsnapshotBegin\x12C\n" +
 	"\x0esnapshot_tasks\x18\x02 \x01(\v2\x1a.taskgate.v1.SnapshotTasksH\x00R\rsnapshotTasks\x12=\n" +
@@ -1045,11 +1053,12 @@ const file_taskgate_v1_task_watch_proto_rawDesc = "" +
 	"\bWatchEnd\x123\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1b.taskgate.v1.WatchEndReasonR\x06reason\x12/\n" +
 	"\x06counts\x18\x02 \x01(\v2\x17.taskgate.v1.TaskCountsR\x06counts\x12>\n" +
-	"\rparent_status\x18\x03 \x01(\v2\x19.taskgate.v1.ParentStatusR\fparentStatus\"\x8b\x01\n" +
-	"\x0fWaitTaskRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
-	"\x06states\x18\x02 \x03(\x0e2\x16.taskgate.v1.TaskStateR\x06states\x124\n" +
-	"\bmax_wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\amaxWait\"\x8d\x01\n" +
+	"\rparent_status\x18\x03 \x01(\v2\x19.taskgate.v1.ParentStatusR\fparentStatus\"\xaf\x01\n" +
+	"\x0fWaitTaskRequest\x12,\n" +
+	"\x04name\x18\x01 \x01(\tB\x18\xe0A\x02\xfaA\x12\n" +
+	"\x10taskgate.io/TaskR\x04name\x123\n" +
+	"\x06states\x18\x02 \x03(\x0e2\x16.taskgate.v1.TaskStateB\x03\xe0A\x01R\x06states\x129\n" +
+	"\bmax_wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x01R\amaxWait\"\x8d\x01\n" +
 	"\x10WaitTaskResponse\x12%\n" +
 	"\x04task\x18\x01 \x01(\v2\x11.taskgate.v1.TaskR\x04task\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\x12>\n" +
@@ -1068,8 +1077,8 @@ const file_taskgate_v1_task_watch_proto_rawDesc = "" +
 	"\x1cWATCH_END_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18WATCH_END_REASON_SETTLED\x10\x01\x12\x19\n" +
 	"\x15WATCH_END_REASON_GONE\x10\x02\x12$\n" +
-	" WATCH_END_REASON_SERVER_STOPPING\x10\x03BM\n" +
-	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1b\x06proto3"
+	" WATCH_END_REASON_SERVER_STOPPING\x10\x03BS\n" +
+	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1\xa2\x02\x03TKGb\x06proto3"
 
 var (
 	file_taskgate_v1_task_watch_proto_rawDescOnce sync.Once

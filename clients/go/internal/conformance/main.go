@@ -1,5 +1,5 @@
-// Command conformance does with the Go client what the cases of clients/conformance say; its
-// commands are described in that folder's README.md.
+// Command conformance is the conformance runner of the Go client. clients/conformance/README.md
+// describes its protocol.
 package main
 
 import (
@@ -46,7 +46,7 @@ type command struct {
 	Attempt           *int32            `json:"attempt"`
 	Follow            bool              `json:"follow"`
 	MaxAge            *float64          `json:"max_age"`
-	TimeLimit         *float64          `json:"time_limit"`
+	Timeout           *float64          `json:"timeout"`
 	CancelAfter       *float64          `json:"cancel_after"`
 	States            []string          `json:"states"`
 	RequestID         string            `json:"request_id"`
@@ -69,7 +69,7 @@ type tlsChoice struct {
 	ServerName  string `json:"server_name"`
 }
 
-// errInvalid is for arguments that the client refuses.
+// errInvalid is the error of arguments that the client rejects.
 type errInvalid struct{ error }
 
 type runner struct {
@@ -80,63 +80,63 @@ type runner struct {
 func main() {
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
-	var work runner
+	var run runner
 	for lines.Scan() {
-		var asked command
-		if err := json.Unmarshal(lines.Bytes(), &asked); err != nil {
+		var next command
+		if err := json.Unmarshal(lines.Bytes(), &next); err != nil {
 			log.Fatal(err)
 		}
-		answer, err := json.Marshal(work.run(asked))
+		outcome, err := json.Marshal(run.run(next))
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(string(answer))
+		fmt.Println(string(outcome))
 	}
 }
 
-func (r *runner) run(asked command) object {
+func (r *runner) run(command command) object {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if asked.CancelAfter != nil {
-		time.AfterFunc(seconds(*asked.CancelAfter), cancel)
+	if command.CancelAfter != nil {
+		time.AfterFunc(seconds(*command.CancelAfter), cancel)
 	}
-	if asked.TimeLimit != nil && asked.Do != "watch" {
-		bounded, stop := context.WithTimeout(ctx, seconds(*asked.TimeLimit))
+	if command.Timeout != nil && command.Do != "watch" {
+		bounded, stop := context.WithTimeout(ctx, seconds(*command.Timeout))
 		defer stop()
 		ctx = bounded
 	}
-	value, err := r.do(ctx, asked)
+	value, err := r.do(ctx, command)
 	var invalid errInvalid
 	switch {
 	case err == nil:
 		return object{"ok": value}
 	case errors.As(err, &invalid):
 		return object{"invalid": err.Error()}
-	case asked.CancelAfter != nil && errors.Is(err, context.Canceled):
+	case command.CancelAfter != nil && errors.Is(err, context.Canceled):
 		return object{"cancelled": true}
 	default:
 		return object{"error": errorOf(err)}
 	}
 }
 
-func (r *runner) do(ctx context.Context, asked command) (any, error) {
-	switch asked.Do {
+func (r *runner) do(ctx context.Context, command command) (any, error) {
+	switch command.Do {
 	case "connect":
-		return object{}, r.connect(asked)
+		return object{}, r.connect(command)
 	case "parse_name":
-		return parsed(asked.Name)
+		return parsed(command.Name)
 	case "build_name":
-		return built(asked.Kind, asked.IDs)
+		return built(command.Kind, command.IDs)
 	case "watch", "next", "close_watch":
-		return r.watching(asked)
+		return r.watching(command)
 	case "cancel_task", "retry_task", "suspend_task", "batch_update_tasks":
-		return r.update(ctx, asked)
+		return r.update(ctx, command)
 	default:
-		return r.read(ctx, asked)
+		return r.read(ctx, command)
 	}
 }
 
-func (r *runner) connect(asked command) error {
+func (r *runner) connect(command command) error {
 	if r.client != nil {
 		if r.watch != nil {
 			r.watch.Close()
@@ -147,31 +147,31 @@ func (r *runner) connect(asked command) error {
 		r.client = nil
 	}
 	var options []taskgate.Option
-	if asked.TLS != nil {
-		options = append(options, taskgate.WithTLS(taskgate.TLS(*asked.TLS)))
+	if command.TLS != nil {
+		options = append(options, taskgate.WithTLS(taskgate.TLS(*command.TLS)))
 	}
 	switch {
-	case asked.Token != "":
-		options = append(options, taskgate.WithToken(taskgate.StaticToken(asked.Token)))
-	case asked.TokenFile != "":
-		options = append(options, taskgate.WithToken(taskgate.TokenFile(asked.TokenFile)))
-	case asked.TokenSequence != nil:
-		left := asked.TokenSequence
+	case command.Token != "":
+		options = append(options, taskgate.WithToken(taskgate.StaticToken(command.Token)))
+	case command.TokenFile != "":
+		options = append(options, taskgate.WithToken(taskgate.TokenFile(command.TokenFile)))
+	case command.TokenSequence != nil:
+		tokens := command.TokenSequence
 		options = append(options, taskgate.WithToken(func(context.Context) (string, error) {
-			token := left[0]
-			if len(left) > 1 {
-				left = left[1:]
+			token := tokens[0]
+			if len(tokens) > 1 {
+				tokens = tokens[1:]
 			}
 			return token, nil
 		}))
 	}
-	if asked.Target != "" {
-		options = append(options, taskgate.WithTarget(asked.Target))
+	if command.Target != "" {
+		options = append(options, taskgate.WithTarget(command.Target))
 	}
-	if asked.Balance {
+	if command.Balance {
 		options = append(options, taskgate.WithBalancing())
 	}
-	client, err := taskgate.Connect(asked.Address, options...)
+	client, err := taskgate.Connect(command.Address, options...)
 	if err != nil {
 		return errInvalid{err}
 	}
@@ -179,45 +179,45 @@ func (r *runner) connect(asked command) error {
 	return nil
 }
 
-func (r *runner) read(ctx context.Context, asked command) (any, error) {
-	switch asked.Do {
+func (r *runner) read(ctx context.Context, command command) (any, error) {
+	switch command.Do {
 	case "get_task":
-		task, err := r.client.GetTask(ctx, &taskgatev1.GetTaskRequest{Name: asked.Name, MaxAge: duration(asked.MaxAge)})
+		task, err := r.client.GetTask(ctx, &taskgatev1.GetTaskRequest{Name: command.Name, MaxAge: duration(command.MaxAge)})
 		return taskOf(task), err
 	case "batch_get_tasks":
-		results, err := r.client.BatchGetTasks(ctx, &taskgatev1.BatchGetTasksRequest{Names: asked.Names})
-		told := make([]object, 0, len(results))
+		results, err := r.client.BatchGetTasks(ctx, &taskgatev1.BatchGetTasksRequest{Names: command.Names})
+		result := make([]object, 0, len(results))
 		for _, each := range results {
 			if each.Err != nil {
-				told = append(told, object{"error": errorOf(each.Err)})
+				result = append(result, object{"error": errorOf(each.Err)})
 			} else {
-				told = append(told, taskOf(each.Task))
+				result = append(result, taskOf(each.Task))
 			}
 		}
-		return told, err
+		return result, err
 	case "list_tasks":
-		return r.list(ctx, asked)
+		return r.list(ctx, command)
 	case "summarize_tasks":
-		answer, err := r.client.SummarizeTasks(ctx, &taskgatev1.SummarizeTasksRequest{Parent: asked.Parent})
+		response, err := r.client.SummarizeTasks(ctx, &taskgatev1.SummarizeTasksRequest{Parent: command.Parent})
 		states := object{}
-		for _, each := range answer.GetCounts().GetStates() {
+		for _, each := range response.GetCounts().GetStates() {
 			states[stateOf(each.GetState())] = each.GetCount()
 		}
 		return object{
-			"total": answer.GetCounts().GetTotal(), "states": states,
-			"settled": answer.GetCounts().GetSettled(), "parent": parentOf(answer.GetParentStatus()),
+			"total": response.GetCounts().GetTotal(), "states": states,
+			"settled": response.GetCounts().GetSettled(), "parent": parentOf(response.GetParentStatus()),
 		}, err
 	case "wait_task":
-		answer, err := r.client.WaitTask(ctx, &taskgatev1.WaitTaskRequest{Name: asked.Name, States: statesOf(asked.States)})
+		response, err := r.client.WaitTask(ctx, &taskgatev1.WaitTaskRequest{Name: command.Name, States: statesOf(command.States)})
 		return object{
-			"task": taskOf(answer.GetTask()), "done": answer.GetDone(),
-			"parent": parentOf(answer.GetParentStatus()),
+			"task": taskOf(response.GetTask()), "done": response.GetDone(),
+			"parent": parentOf(response.GetParentStatus()),
 		}, err
 	case "read_log":
 		lines := []string{}
 		request := &taskgatev1.StreamTaskLogsRequest{
-			Name: asked.Name, Follow: asked.Follow, Limit: asked.Limit, Tail: asked.Tail, Attempt: asked.Attempt,
-			HeartbeatInterval: duration(asked.HeartbeatInterval),
+			Name: command.Name, Follow: command.Follow, Limit: command.Limit, Tail: command.Tail, Attempt: command.Attempt,
+			HeartbeatInterval: duration(command.HeartbeatInterval),
 		}
 		for line, err := range r.client.StreamTaskLogs(ctx, request).All() {
 			if err != nil {
@@ -234,15 +234,15 @@ func (r *runner) read(ctx context.Context, asked command) (any, error) {
 		}
 		return object{"version": info.GetVersion(), "services": services}, err
 	case "is_serving":
-		return r.client.IsServing(ctx, asked.Service)
+		return r.client.IsServing(ctx, command.Service)
 	case "get_farm":
-		farm, err := r.client.Deadline.GetFarm(ctx, &deadlinev1.GetFarmRequest{FarmId: &asked.FarmID})
+		farm, err := r.client.Deadline.GetFarm(ctx, &deadlinev1.GetFarmRequest{FarmId: &command.FarmID})
 		return object{"display_name": farm.GetDisplayName()}, err
 	case "upload":
-		answer, err := r.upload(ctx, asked.Chunks)
-		return object{"checksum": answer.GetChecksum()}, err
+		response, err := r.upload(ctx, command.Chunks)
+		return object{"checksum": response.GetChecksum()}, err
 	default:
-		return nil, fmt.Errorf("no command %q", asked.Do)
+		return nil, fmt.Errorf("unknown command %q", command.Do)
 	}
 }
 
@@ -257,15 +257,15 @@ func (r *runner) upload(ctx context.Context, chunks int) (*omicsv1.UploadReadSet
 	}
 	for range chunks {
 		if err := call.Send(chunk); err != nil {
-			break // io.EOF: what the server has said is what CloseAndRecv gives
+			break // io.EOF: CloseAndRecv returns the error of the server
 		}
 	}
 	return call.CloseAndRecv()
 }
 
-func (r *runner) list(ctx context.Context, asked command) (any, error) {
+func (r *runner) list(ctx context.Context, command command) (any, error) {
 	listing := r.client.ListTasks(ctx, &taskgatev1.ListTasksRequest{
-		Parent: asked.Parent, Filter: asked.Filter, PageSize: asked.PageSize,
+		Parent: command.Parent, Filter: command.Filter, PageSize: command.PageSize,
 	})
 	tasks := []object{}
 	for task, err := range listing.All() {
@@ -273,73 +273,73 @@ func (r *runner) list(ctx context.Context, asked command) (any, error) {
 			return nil, err
 		}
 		tasks = append(tasks, taskOf(task))
-		if len(tasks) == int(asked.Limit) {
+		if len(tasks) == int(command.Limit) {
 			break
 		}
 	}
-	told := object{"tasks": tasks, "total_size": nil}
+	result := object{"tasks": tasks, "total_size": nil}
 	if size, known := listing.TotalSize(); known {
-		told["total_size"] = size
+		result["total_size"] = size
 	}
-	return told, nil
+	return result, nil
 }
 
-func (r *runner) update(ctx context.Context, asked command) (any, error) {
+func (r *runner) update(ctx context.Context, command command) (any, error) {
 	var task *taskgatev1.Task
 	var err error
-	switch asked.Do {
+	switch command.Do {
 	case "cancel_task":
 		task, err = r.client.CancelTask(ctx, &taskgatev1.CancelTaskRequest{
-			Name: asked.Name, RequestId: asked.RequestID, Reason: asked.Reason,
+			Name: command.Name, RequestId: command.RequestID, Reason: command.Reason,
 		})
 	case "retry_task":
 		task, err = r.client.RetryTask(ctx, &taskgatev1.RetryTaskRequest{
-			Name: asked.Name, RequestId: asked.RequestID, Reason: asked.Reason,
+			Name: command.Name, RequestId: command.RequestID, Reason: command.Reason,
 		})
 	case "suspend_task":
 		task, err = r.client.SuspendTask(ctx, &taskgatev1.SuspendTaskRequest{
-			Name: asked.Name, RequestId: asked.RequestID, Reason: asked.Reason,
+			Name: command.Name, RequestId: command.RequestID, Reason: command.Reason,
 		})
 	default:
-		return r.batchUpdate(ctx, asked)
+		return r.batchUpdate(ctx, command)
 	}
 	return taskOf(task), err
 }
 
-func (r *runner) batchUpdate(ctx context.Context, asked command) (any, error) {
+func (r *runner) batchUpdate(ctx context.Context, command command) (any, error) {
 	request := &taskgatev1.BatchUpdateTasksRequest{}
-	for name, action := range asked.Updates {
+	for name, action := range command.Updates {
 		request.Updates = append(request.Updates, &taskgatev1.TaskUpdate{
 			Name:   name,
 			Action: taskgatev1.TaskAction(taskgatev1.TaskAction_value["TASK_ACTION_"+action]),
 		})
 	}
 	results, err := r.client.BatchUpdateTasks(ctx, request)
-	told := object{}
+	result := object{}
 	for name, failure := range results {
-		told[name] = nil
+		result[name] = nil
 		if failure != nil {
-			told[name] = object{"error": errorOf(failure)}
+			result[name] = object{"error": errorOf(failure)}
 		}
 	}
-	return told, err
+	return result, err
 }
 
-func (r *runner) watching(asked command) (any, error) {
-	switch asked.Do {
+func (r *runner) watching(command command) (any, error) {
+	switch command.Do {
 	case "watch":
 		if r.watch != nil {
 			r.watch.Close()
 		}
 		ctx := context.Background()
-		if asked.TimeLimit != nil {
-			bounded, cancel := context.WithTimeout(ctx, seconds(*asked.TimeLimit))
+		if command.Timeout != nil {
+			bounded, cancel := context.WithTimeout(ctx, seconds(*command.Timeout))
 			context.AfterFunc(bounded, cancel)
 			ctx = bounded
 		}
 		r.watch = r.client.WatchTasks(ctx, &taskgatev1.WatchTasksRequest{
-			Parent: asked.Parent, Names: asked.Names, UntilSettled: asked.UntilSettled,
-			HeartbeatInterval: duration(asked.HeartbeatInterval),
+			Parent: command.Parent, Names: command.Names, UntilSettled: command.UntilSettled,
+			HeartbeatInterval: duration(command.HeartbeatInterval),
 		})
 		return object{}, nil
 	case "close_watch":
@@ -354,8 +354,8 @@ func (r *runner) watching(asked command) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			if told := eventOf(event); !slices.Contains(asked.Skip, told["event"].(string)) {
-				return told, nil
+			if result := eventOf(event); !slices.Contains(command.Skip, result["event"].(string)) {
+				return result, nil
 			}
 		}
 	}

@@ -26,7 +26,7 @@ func taskOf(task *taskgatev1.Task) object {
 	}
 }
 
-// parentOf gives nil, which is JSON's null, where there is none.
+// parentOf returns nil, which is null in JSON, for no parent.
 func parentOf(parent *taskgatev1.ParentStatus) any {
 	if parent == nil {
 		return nil
@@ -63,21 +63,21 @@ func errorOf(failure error) object {
 	for _, each := range unpacked.Violations {
 		violations = append(violations, object{"field": each.Field, "description": each.Description})
 	}
-	told := object{
+	values := object{
 		"code": codeOf(unpacked), "message": unpacked.Message, "reason": unpacked.Reason,
 		"domain": unpacked.Domain, "metadata": unpacked.Metadata, "violations": violations,
 		"retry_after": nil, "resource": nil, "quota": unpacked.Quota, "request_id": unpacked.RequestID,
 	}
 	if unpacked.RetryAfter != nil {
-		told["retry_after"] = unpacked.RetryAfter.Seconds()
+		values["retry_after"] = unpacked.RetryAfter.Seconds()
 	}
 	if unpacked.Resource != nil {
-		told["resource"] = []string{unpacked.Resource.Type, unpacked.Resource.ID}
+		values["resource"] = []string{unpacked.Resource.Type, unpacked.Resource.ID}
 	}
-	return told
+	return values
 }
 
-// codeOf is the code as gRPC writes it outside of Go: NOT_FOUND.
+// codeOf returns the code in the form that gRPC has outside of Go: NOT_FOUND.
 func codeOf(failure *taskgate.Error) string {
 	name := failure.Code.String()
 	if name == "OK" {
@@ -109,11 +109,11 @@ func eventOf(event taskgate.Event) object {
 			"task": taskOf(event.Task), "previous_state": stateOf(event.PreviousState),
 		}
 	case taskgate.Heartbeat:
-		told := object{"event": "heartbeat", "upstream_error": nil}
+		values := object{"event": "heartbeat", "upstream_error": nil}
 		if event.UpstreamError != nil {
-			told["upstream_error"] = errorOf(event.UpstreamError)
+			values["upstream_error"] = errorOf(event.UpstreamError)
 		}
-		return told
+		return values
 	case taskgate.Reconnecting:
 		return object{"event": "reconnecting", "error": errorOf(event.Err), "failures": event.Failures}
 	case taskgate.Resumed:
@@ -149,7 +149,7 @@ func parsed(text string) (any, error) {
 	case taskgate.OmicsTaskName:
 		return object{"kind": "omics_task", "ids": []string{name.Run, name.Task}}, nil
 	default:
-		return nil, errors.New("a name of no kind")
+		return nil, errors.New("unknown kind of name")
 	}
 }
 
@@ -169,7 +169,7 @@ func built(kind string, ids []string) (any, error) {
 	default:
 		name = taskgate.OmicsTaskName{Run: ids[0], Task: ids[1]}
 	}
-	if err := taskgate.CheckName(name); err != nil {
+	if err := taskgate.ValidateName(name); err != nil {
 		return nil, errInvalid{err}
 	}
 	return name.String(), nil

@@ -1,4 +1,4 @@
-"""The same client for asyncio: `connect` gives an `AsyncClient`.
+"""Taskgate's client for asyncio: `connect` returns an `AsyncClient`.
 
 from taskgate_client.aio import connect
 
@@ -10,9 +10,8 @@ async with connect("127.0.0.1:50051") as client:
 
 from __future__ import annotations
 
-from taskgate_client.aio.client import AsyncClient
-from taskgate_client.aio.connection import connect
-from taskgate_client.aio.following import AsyncTaskLog, AsyncTaskWatch
-from taskgate_client.aio.listing import AsyncTaskListing
+from taskgate_client.aio.client import AsyncClient, connect
+from taskgate_client.aio.streams import AsyncTaskLog, AsyncTaskWatch
+from taskgate_client.listing import AsyncTaskListing
 
 __all__ = ["AsyncClient", "AsyncTaskListing", "AsyncTaskLog", "AsyncTaskWatch", "connect"]

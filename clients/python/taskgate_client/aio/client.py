@@ -1,4 +1,4 @@
-"""The asyncio client: one channel, the unified tasks, and the stubs of both AWS services."""
+"""The asyncio client: unified tasks, and the stubs of both AWS services."""
 
 from __future__ import annotations
 
@@ -21,53 +21,84 @@ from taskgate.v1 import (
     task_watch_pb2,
 )
 from taskgate_client import requests
-from taskgate_client.aio.following import AsyncTaskLog, AsyncTaskWatch, wait
-from taskgate_client.aio.listing import AsyncTaskListing
-from taskgate_client.aio.streams import AsyncTiming
-from taskgate_client.aio.uploads import AsyncLimitedChannel
-from taskgate_client.errors import CallError, errors_told
+from taskgate_client.aio.streams import AsyncTaskLog, AsyncTaskWatch, AsyncTiming
+from taskgate_client.aio.uploads import AsyncStubChannel
+from taskgate_client.channels import DEFAULT_TIMEOUT_SECONDS
+from taskgate_client.connection import channel_options
+from taskgate_client.errors import CallError, call_errors
+from taskgate_client.listing import AsyncTaskListing
 from taskgate_client.names import ParentName, TaskName
-from taskgate_client.parents import told_to_proxies
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
-from taskgate_client.time_limits import DEFAULT_TIME_LIMIT_SECONDS
-from taskgate_client.waiting import WaitSession
+from taskgate_client.security import Tls, Token, channel_credentials
+from taskgate_client.wait_session import WaitSession
+
+
+def connect(
+    address: str,
+    timing: AsyncTiming | None = None,
+    *,
+    tls: Tls | None = None,
+    token: Token | None = None,
+    target: str = "",
+    balance: bool = False,
+) -> AsyncClient:
+    """Return a client of the server at `address`; see `taskgate_client.connect`.
+
+    Call it within a running event loop.
+
+    Raises:
+        ValueError: a token without TLS, or one that cannot be sent.
+        OSError: a file of `tls` cannot be read.
+    """
+    credentials = channel_credentials(tls, token)
+    options = channel_options(tls, balance=balance)
+    channel = (
+        grpc.aio.insecure_channel(address, options)
+        if credentials is None
+        else grpc.aio.secure_channel(address, credentials, options)
+    )
+    return AsyncClient(channel, timing, target=target)
 
 
 class AsyncClient:
-    """A connection to Taskgate, for one event loop; close it in the end.
+    """A connection to Taskgate, for one event loop; close it after use.
 
-    Each method is that of `taskgate_client.Client`, with the same arguments, results and errors.
+    Its methods are those of `taskgate_client.Client`, with the same arguments, results and errors.
 
     Args:
-        channel: to the server; `taskgate_client.aio.connect` makes one.
-        timing: where clock, sleep and chance come from.
+        channel: to the server; `connect` makes one.
+        timing: the clock, sleep and randomness.
+        target: the AWS account and region to call, by the name that the server gives it.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, timing: AsyncTiming | None = None) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, timing: AsyncTiming | None = None, *, target: str = ""
+    ) -> None:
         self._channel = channel
         self._timing = timing or AsyncTiming()
-        # The stubs' classes are for both kinds of channel; their types are the blocking ones.
-        self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(told_to_proxies(channel))
-        self._health: Any = health_pb2_grpc.HealthStub(channel)
-        limited: Any = AsyncLimitedChannel(channel)
-        self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(limited)
-        """Every operation of AWS Deadline Cloud. `CallError.of` unpacks its errors. Unary calls end
-        after 30 s unless their `timeout` says otherwise."""
-        self.omics: Any = omics_pb2_grpc.OmicsServiceStub(limited)
-        """Every operation of AWS HealthOmics; all else is as of `deadline`."""
+        tasks: Any = AsyncStubChannel(channel, target=target, sends_parent=True)
+        others: Any = AsyncStubChannel(channel, target=target)
+        # The stubs accept both kinds of channel; their types are those of the blocking one.
+        self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(tasks)
+        self._health: Any = health_pb2_grpc.HealthStub(others)
+        self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(others)
+        """Every operation of AWS Deadline Cloud. It raises `grpc.RpcError`, which `CallError.of`
+        converts. Unary calls have a default timeout of 30 s."""
+        self.omics: Any = omics_pb2_grpc.OmicsServiceStub(others)
+        """Every operation of AWS HealthOmics; see `deadline`."""
 
     async def get_task(
         self,
         name: str | TaskName,
         *,
         max_age: float | None = None,
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
-        """One task of either AWS service."""
-        with errors_told():
-            answer = await self._tasks.GetTask(requests.get_task(name, max_age), timeout=time_limit)
-        task: task_pb2.Task = answer.task
+        """Return a task of either AWS service."""
+        with call_errors():
+            response = await self._tasks.GetTask(requests.get_task(name, max_age), timeout=timeout)
+        task: task_pb2.Task = response.task
         return task
 
     async def batch_get_tasks(
@@ -76,16 +107,16 @@ class AsyncClient:
         *,
         view: View = task_pb2.TASK_VIEW_UNSPECIFIED,
         max_age: float | None = None,
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> list[task_pb2.Task | CallError]:
-        """Any number of tasks of both AWS services: for each name the task, or its error."""
+        """Return any number of tasks of both AWS services: for each name the task, or its error."""
         results: list[task_pb2.Task | CallError] = []
         for request in requests.batch_get_tasks(names, view, max_age):
-            with errors_told():
-                answer = await self._tasks.BatchGetTasks(request, timeout=time_limit)
+            with call_errors():
+                response = await self._tasks.BatchGetTasks(request, timeout=timeout)
             results.extend(
                 CallError.of_status(each.error) if each.HasField("error") else each.task
-                for each in answer.results
+                for each in response.results
             )
         return results
 
@@ -97,64 +128,74 @@ class AsyncClient:
         view: View = task_pb2.TASK_VIEW_UNSPECIFIED,
         page_size: int = 0,
         max_age: float | None = None,
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> AsyncTaskListing:
-        """The tasks of a queue, a job, a step or a run, as an asynchronous iterator."""
+        """List the tasks of a queue, job, step or run, as an asynchronous iterator."""
         request = requests.list_tasks(
             parent, filter=filter, view=view, page_size=page_size, max_age=max_age
         )
-        return AsyncTaskListing(request, partial(self._tasks.ListTasks, timeout=time_limit))
+        return AsyncTaskListing(request, partial(self._tasks.ListTasks, timeout=timeout))
 
     async def summarize_tasks(
         self,
         parent: str | ParentName,
         *,
         max_age: float | None = None,
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_service_pb2.SummarizeTasksResponse:
-        """How many tasks of a job, a step or a run are in which state."""
+        """Count the tasks of a job, step or run by state."""
         request = task_service_pb2.SummarizeTasksRequest(
             parent=str(parent), max_age=requests.duration(max_age)
         )
-        with errors_told():
-            answer: task_service_pb2.SummarizeTasksResponse = await self._tasks.SummarizeTasks(
-                request, timeout=time_limit
+        with call_errors():
+            response: task_service_pb2.SummarizeTasksResponse = await self._tasks.SummarizeTasks(
+                request, timeout=timeout
             )
-        return answer
+        return response
 
     def watch_tasks(
         self,
-        watched: str | ParentName | Iterable[str | TaskName],
+        parent_or_names: str | ParentName | Iterable[str | TaskName],
         *,
         until_settled: bool = False,
         view: View = task_pb2.TASK_VIEW_UNSPECIFIED,
         heartbeat_interval: float | None = None,
-        time_limit: float | None = None,
+        timeout: float | None = None,
     ) -> AsyncTaskWatch:
-        """The tasks of a parent, or those named, and every change of them, across breaks."""
+        """Watch tasks: a snapshot first, then every change."""
         request = requests.watch_tasks(
-            watched,
+            parent_or_names,
             view=view,
             until_settled=until_settled,
             heartbeat_interval=heartbeat_interval,
         )
-        return AsyncTaskWatch(self._tasks, request, self._timing, time_limit)
+        return AsyncTaskWatch(self._tasks.WatchTasks, request, self._timing, timeout)
 
     async def wait_task(
         self,
         name: str | TaskName,
         states: Iterable[State] = (),
         *,
-        time_limit: float | None = None,
+        timeout: float | None = None,
     ) -> task_watch_pb2.WaitTaskResponse:
-        """Waits until a task is in one of the states, or has settled."""
+        """Wait until a task is in one of the states, or has settled."""
         session = WaitSession(
             task_watch_pb2.WaitTaskRequest(name=str(name), states=states),
-            time_limit=time_limit,
+            timeout=timeout,
             now=self._timing.clock(),
             reconnects=Reconnects(self._timing.random),
         )
-        return await wait(self._tasks, session, self._timing)
+        clock = self._timing.clock
+        while True:
+            request, seconds = session.request(clock())
+            try:
+                response = await self._tasks.WaitTask(request, timeout=seconds)
+                pause = session.take(response, clock())
+            except grpc.RpcError as error:
+                pause = session.fail(CallError.of(error), clock())
+            if pause is None:
+                return session.last_response()
+            await self._timing.sleep(pause)
 
     async def cancel_task(
         self,
@@ -162,13 +203,13 @@ class AsyncClient:
         *,
         reason: str = "",
         request_id: str = "",
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
-        """Ends a task of Deadline Cloud."""
+        """Cancel a task of Deadline Cloud."""
         request = task_update_pb2.CancelTaskRequest(
             name=str(name), request_id=request_id, reason=reason
         )
-        return await self._updated(self._tasks.CancelTask, request, time_limit)
+        return await self._update(self._tasks.CancelTask, request, timeout)
 
     async def retry_task(
         self,
@@ -176,13 +217,13 @@ class AsyncClient:
         *,
         reason: str = "",
         request_id: str = "",
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
-        """Queues a task of Deadline Cloud again."""
+        """Queue a task of Deadline Cloud again."""
         request = task_update_pb2.RetryTaskRequest(
             name=str(name), request_id=request_id, reason=reason
         )
-        return await self._updated(self._tasks.RetryTask, request, time_limit)
+        return await self._update(self._tasks.RetryTask, request, timeout)
 
     async def suspend_task(
         self,
@@ -190,13 +231,13 @@ class AsyncClient:
         *,
         reason: str = "",
         request_id: str = "",
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
-        """Holds a task of Deadline Cloud."""
+        """Suspend a task of Deadline Cloud."""
         request = task_update_pb2.SuspendTaskRequest(
             name=str(name), request_id=request_id, reason=reason
         )
-        return await self._updated(self._tasks.SuspendTask, request, time_limit)
+        return await self._update(self._tasks.SuspendTask, request, timeout)
 
     async def batch_update_tasks(
         self,
@@ -204,15 +245,15 @@ class AsyncClient:
         *,
         reason: str = "",
         request_id: str = "",
-        time_limit: float = DEFAULT_TIME_LIMIT_SECONDS,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> dict[str, CallError | None]:
-        """Cancels, retries and suspends up to 1,000 tasks: by name the error of each, or None."""
+        """Cancel, retry and suspend up to 1,000 tasks; return each error, or None, by name."""
         request = requests.batch_update_tasks(updates, request_id, reason)
-        with errors_told():
-            answer = await self._tasks.BatchUpdateTasks(request, timeout=time_limit)
+        with call_errors():
+            response = await self._tasks.BatchUpdateTasks(request, timeout=timeout)
         return {
             each.name: CallError.of_status(each.error) if each.HasField("error") else None
-            for each in answer.results
+            for each in response.results
         }
 
     def stream_task_logs(  # noqa: PLR0913  # the request has that many fields; one is required
@@ -225,9 +266,9 @@ class AsyncClient:
         tail: int = 0,
         attempt: int | None = None,
         heartbeat_interval: float | None = None,
-        time_limit: float | None = None,
+        timeout: float | None = None,
     ) -> AsyncTaskLog:
-        """What a task has written to its log, and with `follow` what it goes on to write."""
+        """Read the log of a task, as an asynchronous iterator over lines."""
         request = requests.stream_task_logs(
             name,
             follow=follow,
@@ -237,30 +278,30 @@ class AsyncClient:
             attempt=attempt,
             heartbeat_interval=heartbeat_interval,
         )
-        return AsyncTaskLog(self._tasks, request, self._timing, time_limit)
+        return AsyncTaskLog(self._tasks.StreamTaskLogs, request, self._timing, timeout)
 
     async def get_server_info(
-        self, *, time_limit: float = DEFAULT_TIME_LIMIT_SECONDS
+        self, *, timeout: float = DEFAULT_TIMEOUT_SECONDS
     ) -> task_service_pb2.GetServerInfoResponse:
-        """What the server is and which AWS services it can serve now."""
+        """Return the server's version, and which AWS services it can call now."""
         request = task_service_pb2.GetServerInfoRequest()
-        with errors_told():
-            answer: task_service_pb2.GetServerInfoResponse = await self._tasks.GetServerInfo(
-                request, timeout=time_limit
+        with call_errors():
+            response: task_service_pb2.GetServerInfoResponse = await self._tasks.GetServerInfo(
+                request, timeout=timeout
             )
-        return answer
+        return response
 
     async def is_serving(
-        self, service: str = "", *, time_limit: float = DEFAULT_TIME_LIMIT_SECONDS
+        self, service: str = "", *, timeout: float = DEFAULT_TIMEOUT_SECONDS
     ) -> bool:
-        """Whether a gRPC service of the server, or the server as a whole, can be used now."""
+        """Return whether the server, or one of its gRPC services, is serving."""
         request = health_pb2.HealthCheckRequest(service=service)
-        with errors_told():
-            answer = await self._health.Check(request, timeout=time_limit)
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        with call_errors():
+            response = await self._health.Check(request, timeout=timeout)
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def close(self) -> None:
-        """Ends the connection and the calls in flight on it."""
+        """Close the connection and end its calls."""
         await self._channel.close()
 
     async def __aenter__(self) -> AsyncClient:
@@ -274,8 +315,8 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _updated(self, call: Any, request: Any, time_limit: float) -> task_pb2.Task:
-        with errors_told():
-            answer = await call(request, timeout=time_limit)
-        task: task_pb2.Task = answer.task
+    async def _update(self, call: Any, request: Any, timeout: float) -> task_pb2.Task:
+        with call_errors():
+            response = await call(request, timeout=timeout)
+        task: task_pb2.Task = response.task
         return task

@@ -1,78 +1,59 @@
-"""The asyncio side of what goes on over many calls: calls and time, nothing else."""
+"""Server streams that call again when a call breaks: watches and logs, for asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import Any, Self
 
 import grpc
 
+from taskgate.v1 import task_log_pb2, task_watch_pb2
 from taskgate_client.errors import CallError
-from taskgate_client.reconnects import Reconnects
-from taskgate_client.streams import Event, Response, Session
+from taskgate_client.events import WatchEvent
+from taskgate_client.log_session import LogSession
+from taskgate_client.streams import Event, Response, ResumptionState, Session, silence_error
+from taskgate_client.watch_session import WatchSession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsyncTiming:
-    """Where time and chance come from."""
+    """The clock, sleep and randomness of a client."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
 
 
-class AsyncResumingStream(Generic[Response, Event]):
-    """An asynchronous iterator that goes on with another call when one breaks.
+class AsyncResumingStream(ResumptionState[Response, Event]):
+    """An asynchronous iterator over the events of a stream, which calls again when a call breaks.
 
-    Close it, or use it in an `async with`, to end the call at once. A task that is cancelled while
-    it waits for an event leaves the stream as it was: it may be asked again.
-
-    Args:
-        call: opens the next call, given the seconds that it may take, if there is a limit.
-        session: says what to make of each answer.
-        lost: the event that tells of a break, given the error, the delay and the failures; None for
-            a break that needs no telling.
-        timing: where time and chance come from.
-        time_limit: seconds for all of it; None for no limit.
+    Close it, or use it in an `async with`, to end the call early. Cancelling a task that awaits an
+    event leaves the stream intact.
     """
 
     def __init__(
         self,
-        call: Callable[[float | None], Any],
+        rpc: Any,
         session: Session[Response, Event],
-        lost: Callable[[CallError, float, int], Event | None],
-        *,
         timing: AsyncTiming,
-        time_limit: float | None,
+        timeout: float | None,
     ) -> None:
-        self._open = call
-        self._session = session
-        self._lost = lost
-        self._timing = timing
-        self._reconnects = Reconnects(timing.random)
-        self._time_limit = time_limit
-        self._end = None if time_limit is None else timing.clock() + time_limit
-        self._call: Any = None
+        super().__init__(rpc, session, timing, timeout)
         self._read: asyncio.Task[Any] | None = None
-        self._delay = 0.0
-        self._ready: deque[Event] = deque()
-        self._closed = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        """The next event.
+        """Return the next event.
 
         Raises:
-            CallError: the server was not reached at all, has not been for minutes, or refused; or
-                DEADLINE_EXCEEDED when the time is up.
+            CallError: as in `taskgate_client.streams.ResumingStream`.
         """
         while not self._ready:
             if self._closed or self._session.finished:
@@ -82,9 +63,8 @@ class AsyncResumingStream(Generic[Response, Event]):
         return self._ready.popleft()
 
     async def close(self) -> None:
-        """Ends the call and the iteration."""
-        self._closed = True
-        self._drop_call()
+        """End the call and the iteration."""
+        self._close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,70 +77,9 @@ class AsyncResumingStream(Generic[Response, Event]):
     ) -> None:
         await self.close()
 
-    async def _advance(self) -> None:
-        if self._call is None:
-            await self._pause()
-            self._call = self._open(self._time_left())
-        try:
-            response = await self._receive()
-            if response is grpc.aio.EOF:
-                self._drop_call()
-                self._session.end()
-                return
-            self._reconnects.reached(self._timing.clock())
-            self._ready.extend(self._session.take(response))
-        except CallError as error:
-            if not self._closed:
-                self._plan_next_call(error)
-
-    async def _receive(self) -> Any:
-        """The next message, or gRPC's EOF.
-
-        The read is a task of its own, so that who is cancelled here does not end the call.
-        """
-        if self._read is None:
-            self._read = asyncio.ensure_future(self._call.read())
-        limit = self._session.silence_limit
-        done, _ = await asyncio.wait([self._read], timeout=limit)
-        if not done:
-            raise CallError(
-                grpc.StatusCode.UNAVAILABLE, f"nothing was heard from the server for {limit:g} s"
-            )
-        read, self._read = self._read, None
-        try:
-            return read.result()
-        except asyncio.CancelledError:  # by `close`
-            raise CallError(grpc.StatusCode.CANCELLED, "the stream was closed") from None
-        except grpc.RpcError as error:
-            raise CallError.of(error) from None
-
-    def _plan_next_call(self, error: CallError) -> None:
+    def _close(self) -> None:
+        self._closed = True
         self._drop_call()
-        self._time_left()
-        try:
-            self._delay = self._reconnects.delay_after(error, self._timing.clock())
-        except CallError:
-            self._closed = True
-            raise
-        event = self._lost(error, self._delay, self._reconnects.failures)
-        if event is not None:
-            self._ready.append(event)
-
-    async def _pause(self) -> None:
-        if self._delay:
-            left = self._time_left()
-            await self._timing.sleep(self._delay if left is None else min(self._delay, left))
-            self._delay = 0.0
-
-    def _time_left(self) -> float | None:
-        if self._end is None:
-            return None
-        left = self._end - self._timing.clock()
-        if left <= 0:
-            self._closed = True
-            self._drop_call()
-            raise CallError(grpc.StatusCode.DEADLINE_EXCEEDED, f"the {self._time_limit:g} s are up")
-        return left
 
     def _drop_call(self) -> None:
         if self._read is not None:
@@ -169,3 +88,75 @@ class AsyncResumingStream(Generic[Response, Event]):
         if self._call is not None:
             self._call.cancel()
             self._call = None
+
+    async def _advance(self) -> None:
+        if self._call is None:
+            if self._delay:
+                await self._timing.sleep(self._next_pause())
+            self._start_call()
+        try:
+            response = await self._receive()
+            if response is grpc.aio.EOF:
+                self._end_call()
+            else:
+                self._take(response)
+        except CallError as error:
+            if not self._closed:
+                self._plan_next_call(error)
+
+    async def _receive(self) -> Any:
+        """Return the next message, or gRPC's EOF.
+
+        The read runs in a task of its own, so that cancelling this coroutine does not end the call.
+        """
+        if self._read is None:
+            self._read = asyncio.ensure_future(self._call.read())
+        limit = self._session.silence_limit
+        done, _ = await asyncio.wait([self._read], timeout=limit)
+        if not done:
+            raise silence_error(limit or 0.0)
+        read, self._read = self._read, None
+        try:
+            return read.result()
+        except asyncio.CancelledError:  # by `close`
+            raise CallError(grpc.StatusCode.CANCELLED, "the stream was closed") from None
+        except grpc.RpcError as error:
+            raise CallError.of(error) from None
+
+
+class AsyncTaskWatch(AsyncResumingStream[task_watch_pb2.WatchTasksResponse, WatchEvent]):
+    """The events of a watch; see `taskgate_client.TaskWatch`."""
+
+    def __init__(
+        self,
+        rpc: Any,
+        request: task_watch_pb2.WatchTasksRequest,
+        timing: AsyncTiming,
+        timeout: float | None,
+    ) -> None:
+        self._watch = WatchSession(request)
+        super().__init__(rpc, self._watch, timing, timeout)
+
+    @property
+    def resume_token(self) -> bytes:
+        """Where another watch can resume after the events so far; may be empty."""
+        return self._watch.resume_token
+
+
+class AsyncTaskLog(AsyncResumingStream[task_log_pb2.StreamTaskLogsResponse, task_log_pb2.LogLine]):
+    """The lines of a log; see `taskgate_client.TaskLog`."""
+
+    def __init__(
+        self,
+        rpc: Any,
+        request: task_log_pb2.StreamTaskLogsRequest,
+        timing: AsyncTiming,
+        timeout: float | None,
+    ) -> None:
+        self._log = LogSession(request)
+        super().__init__(rpc, self._log, timing, timeout)
+
+    @property
+    def source(self) -> task_log_pb2.LogSource | None:
+        """Where the log is, and of which attempt, once the server has sent it."""
+        return self._log.source

@@ -1,7 +1,7 @@
-"""Calls with many requests and one answer, told by the status that the server gave.
+"""Client-streaming calls that fail with the server's status.
 
-When a server ends such a call early, gRPC's asyncio may take the failure of a write that was on its
-way for the status of the call, and put INTERNAL over the server's, which it had already
+When a server ends such a call early, gRPC's asyncio may replace the server's status, which it has
+already received, by INTERNAL for a write that then fails
 (https://github.com/grpc/grpc/issues/36066).
 """
 
@@ -12,18 +12,15 @@ from typing import Any
 
 import grpc
 
-from taskgate_client.time_limits import LimitedChannel
+from taskgate_client.channels import StubChannel
 
 
-class AsyncLimitedChannel(LimitedChannel):
-    """The asyncio channel of a stub: its unary calls are limited, its uploads told right."""
+class AsyncStubChannel(StubChannel):
+    """An asyncio channel for a stub, whose uploads fail with the server's status."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        super().__init__(channel)
-        self.stream_unary = self._stream_unary
-
-    def _stream_unary(self, *arguments: Any, **options: Any) -> Any:
-        rpc: Any = self._channel.stream_unary(*arguments, **options)
+    def stream_unary(self, *arguments: Any, **options: Any) -> Any:
+        """Return an RPC whose request is a stream."""
+        rpc = super().stream_unary(*arguments, **options)
 
         def call(*requests: Any, **more: Any) -> _Upload:
             return _Upload(rpc(*requests, **more))
@@ -32,12 +29,12 @@ class AsyncLimitedChannel(LimitedChannel):
 
 
 class _Upload:
-    """A call of gRPC's, of whose two statuses the server's counts."""
+    """A call that remembers its first status, which is the server's."""
 
     def __init__(self, call: Any) -> None:
         self._call = call
         self._error: grpc.aio.AioRpcError | None = None
-        call.add_done_callback(self._note)
+        call.add_done_callback(self._remember_status)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._call, name)
@@ -49,20 +46,23 @@ class _Upload:
             is_servers = error.code() is not grpc.StatusCode.INTERNAL
             raise error if is_servers else self._error or error from None
 
-    def _note(self, call: Any) -> None:
-        """Called with the first status, before another one can be put over it."""
-        code = _now(call.code())
+    def _remember_status(self, call: Any) -> None:
+        """Store the status of a call that has just ended, before another one can replace it."""
+        code = _result(call.code())
         if code is not grpc.StatusCode.OK:
             self._error = grpc.aio.AioRpcError(
-                code, grpc.aio.Metadata(), _now(call.trailing_metadata()), _now(call.details())
+                code,
+                grpc.aio.Metadata(),
+                _result(call.trailing_metadata()),
+                _result(call.details()),
             )
 
 
-def _now(done: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that has nothing to wait for, as those of a call that has ended."""
+def _result(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine that does not suspend, such as those of an ended call."""
     try:
-        done.send(None)
+        coroutine.send(None)
     except StopIteration as result:
         return result.value
-    done.close()
+    coroutine.close()
     raise RuntimeError("the call has not ended")

@@ -1,1 +1,1 @@
-"""What callers do from a shell: `taskgate get`, `list`, `watch` and so on."""
+"""The `taskgate` command: `get`, `list`, `watch` and so on."""

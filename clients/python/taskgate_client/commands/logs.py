@@ -11,42 +11,42 @@ from rich.text import Text
 from taskgate.v1 import task_log_pb2
 from taskgate_client import render
 from taskgate_client.client import Client
-from taskgate_client.commands.command import Screen, as_json, command, write_json
-from taskgate_client.commands.exits import Exit
+from taskgate_client.commands.calling import Output, as_json, command, write_json
+from taskgate_client.commands.exit_codes import ExitCode
 
 
 @command
-def logs(client: Client, screen: Screen, options: Namespace) -> Exit:
-    """Prints the lines of a task's log, and where they come from on stderr."""
+def logs(client: Client, output: Output, options: Namespace) -> ExitCode:
+    """Print the lines of a task's log, and their source on stderr."""
     log = client.stream_task_logs(
         options.name,
         follow=options.follow,
-        since=_since(options.since, screen),
+        since=_since(options.since, output),
         limit=options.limit,
         tail=options.tail,
         attempt=options.attempt,
-        time_limit=options.time_limit,
+        timeout=options.timeout,
     )
-    told: task_log_pb2.LogSource | None = None
+    printed: task_log_pb2.LogSource | None = None
     with log:
         for line in log:
-            if log.source is not None and log.source != told:
-                told = log.source
-                if screen.err.is_terminal:
-                    screen.err.print(_source(told))
+            if log.source is not None and log.source != printed:
+                printed = log.source
+                if output.err.is_terminal:
+                    output.err.print(_source(printed))
             if options.json:
                 write_json(as_json(line))
             else:
-                # What goes to a file stays as it was written.
-                text = render.printable(line.message) if screen.out.is_terminal else line.message
+                # Output to a file stays unchanged.
+                text = render.printable(line.message) if output.out.is_terminal else line.message
                 _write(line, text, timestamps=options.timestamps)
     if log.source is not None and not log.source.attempt_count:
-        screen.err.print(Text("the task has never run", style="dim"))
-    return Exit.OK
+        output.err.print(Text("the task has never run", style="dim"))
+    return ExitCode.OK
 
 
-def _since(told: datetime | timedelta | None, screen: Screen) -> datetime | None:
-    return screen.clock() - told if isinstance(told, timedelta) else told
+def _since(since: datetime | timedelta | None, output: Output) -> datetime | None:
+    return output.clock() - since if isinstance(since, timedelta) else since
 
 
 def _source(source: task_log_pb2.LogSource) -> Text:
@@ -57,7 +57,7 @@ def _source(source: task_log_pb2.LogSource) -> Text:
 def _write(line: task_log_pb2.LogLine, text: str, *, timestamps: bool) -> None:
     text = text.removesuffix("\n")
     if timestamps:
-        moment = line.time.ToDatetime(UTC).isoformat(timespec="milliseconds")
-        text = f"{moment.replace('+00:00', 'Z')} {text}"
+        time = line.time.ToDatetime(UTC).isoformat(timespec="milliseconds")
+        text = f"{time.replace('+00:00', 'Z')} {text}"
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

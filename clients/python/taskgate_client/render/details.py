@@ -1,4 +1,4 @@
-"""A task, a server, an error: all that is known of one thing."""
+"""A task, a server or an error with all of its fields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_client.errors import CallError
-from taskgate_client.render.words import moment, one_line, printable, state
+from taskgate_client.render.text import format_time, one_line, printable, state_text
 
 TIMES = (
     ("created", "create_time"),
@@ -27,21 +27,21 @@ TEXTS = (
 
 
 def task(message: task_pb2.Task) -> RenderableType:
-    """A task: its state first, then all that is known of it."""
+    """Render a task: name and state first, then every other field that is set."""
     table = _two_columns()
     table.add_row("name", Text(printable(message.name), style="bold"))
-    now = state(message.state)
-    now.append(f"  (AWS says {printable(message.native_state)})", style="dim")
+    state = state_text(message.state)
+    state.append(f"  (AWS: {printable(message.native_state)})", style="dim")
     if message.HasField("target_state") and message.target_state != message.state:
-        now.append("  on its way to ", style="dim").append_text(state(message.target_state))
-    table.add_row("state", now)
-    told = {field.name: value for field, value in message.ListFields()}
+        state.append("  changing to ", style="dim").append_text(state_text(message.target_state))
+    table.add_row("state", state)
+    fields = {field.name: value for field, value in message.ListFields()}
     for label, name in TEXTS:
-        if name in told:
-            table.add_row(label, _text(str(told[name])))
+        if name in fields:
+            table.add_row(label, _text(str(fields[name])))
     for label, name in TIMES:
-        if name in told:
-            table.add_row(label, Text(moment(told[name])))
+        if name in fields:
+            table.add_row(label, Text(format_time(fields[name])))
     for name, value in sorted(message.parameters.items()):
         table.add_row(Text(f"parameter {one_line(name)}"), _parameter(value))
     if message.HasField("resources"):
@@ -50,7 +50,7 @@ def task(message: task_pb2.Task) -> RenderableType:
 
 
 def server_info(message: task_service_pb2.GetServerInfoResponse) -> RenderableType:
-    """A server: its version, and one line for each AWS service."""
+    """Render a server: its version, and a row for each AWS service."""
     table = Table(box=None, pad_edge=False)
     for heading in ("AWS service", "region", "ready", "operations", "gRPC service"):
         table.add_column(heading, overflow="fold")
@@ -66,13 +66,13 @@ def server_info(message: task_service_pb2.GetServerInfoResponse) -> RenderableTy
 
 
 def error(message: CallError) -> RenderableType:
-    """An error: what happened, what to do, and by which id to find it in the logs."""
+    """Render an error: what happened, what to do, and its id in the logs."""
     table = _two_columns()
     table.add_row("status", Text(message.code.name, style="bold red"))
     table.add_row("message", _text(message.message))
     if message.reason:
         table.add_row("reason", _text(f"{message.reason}  (from {message.domain})"))
-    # The message of a single violation says it all.
+    # A single violation is already part of the message.
     for violation in message.violations if len(message.violations) > 1 else ():
         table.add_row(Text(f"field {one_line(violation.field)}"), _text(violation.description))
     if message.resource is not None and message.resource[1]:
@@ -80,14 +80,14 @@ def error(message: CallError) -> RenderableType:
     if message.quota:
         table.add_row("quota", _text(message.quota))
     if message.retry_after_seconds is not None:
-        table.add_row("try again", Text(f"in {message.retry_after_seconds:g} s"))
+        table.add_row("retry after", Text(f"{message.retry_after_seconds:g} s"))
     if message.request_id:
         table.add_row("request id", _text(message.request_id))
     return Panel(table, border_style="red", expand=False)
 
 
-def _text(told: str) -> Text:
-    return Text(printable(told))
+def _text(text: str) -> Text:
+    return Text(printable(text))
 
 
 def _two_columns() -> Table:
@@ -103,7 +103,7 @@ def _parameter(value: task_pb2.TaskParameter) -> Text:
         return Text("no value", style="dim")
     if kind == "unknown_member":
         unknown = printable(value.unknown_member)
-        return Text(f"of a kind this version does not know: {unknown}", style="yellow")
+        return Text(f"of an unknown type: {unknown}", style="yellow")
     return _text(getattr(value, kind)).append(f"  ({kind})", style="dim")
 
 

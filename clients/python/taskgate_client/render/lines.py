@@ -1,4 +1,4 @@
-"""A watch as lines, for where there is no terminal."""
+"""Events of a watch as lines, for output that is not a terminal."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from taskgate_client.events import (
     WatchEvent,
 )
 from taskgate_client.render.tables import state_counts
-from taskgate_client.render.words import one_line, parent_line, settled_words, state_word
+from taskgate_client.render.text import describe_settled, one_line, parent_line, state_word
 
 
 def event_line(event: WatchEvent, now: datetime) -> str | None:
-    """The line that tells of an event; None for one that is of no interest in a log.
+    """Return the line for an event; None for one that does not need a line.
 
     Args:
-        event: what happened.
-        now: when it was heard of.
+        event: the event.
+        now: when it arrived.
     """
-    told = one_line(_told(event))
-    return f"{now:%H:%M:%S} {told}" if told else None
+    description = one_line(_describe(event))
+    return f"{now:%H:%M:%S} {description}" if description else None
 
 
-def _told(event: WatchEvent) -> str:  # noqa: PLR0911  # one for each kind of event
+def _describe(event: WatchEvent) -> str:  # noqa: PLR0911  # one for each kind of event
     match event:
         case Snapshot():
             counts = Counter(int(task.state) for task in event.tasks)
@@ -41,39 +41,39 @@ def _told(event: WatchEvent) -> str:  # noqa: PLR0911  # one for each kind of ev
         case Heartbeat(upstream_error=None):
             return ""
         case Heartbeat():
-            return f"AWS cannot be asked: {event.upstream_error}"
+            return f"polling AWS failed: {event.upstream_error}"
         case Reconnecting():
-            return f"lost the server ({event.error}); trying again in {event.delay:.1f} s"
+            return f"connection lost ({event.error}); reconnecting in {event.delay:.1f} s"
         case Resumed():
-            return "going on where it was"
+            return "resumed"
         case WatchEnd():
-            line = f"{end_words(event)}{_counts(state_counts(event.counts))}"
+            line = f"{describe_end(event)}{_counts(state_counts(event.counts))}"
             parent = event.parent_status
             return line if parent is None else f"{line}; {parent_line(parent)}"
 
 
-def end_words(end: WatchEnd) -> str:
+def describe_end(end: WatchEnd) -> str:
     """Return why a watch has ended."""
     if end.reason == task_watch_pb2.WATCH_END_REASON_SETTLED:
-        return settled_words(end.counts)
+        return describe_settled(end.counts)
     if end.reason == task_watch_pb2.WATCH_END_REASON_GONE:
-        return "AWS has none of it any more"
+        return "no longer exists in AWS"
     return f"ended, reason {end.reason}"
 
 
 def _change(event: TaskChange) -> str:
     task = event.task
     if event.kind == task_watch_pb2.TASK_CHANGE_KIND_REMOVED:
-        return f"{task.name} is gone, was {state_word(task.state)}"
+        return f"{task.name} removed, was {state_word(task.state)}"
     if event.kind == task_watch_pb2.TASK_CHANGE_KIND_ADDED:
-        return f"{task.name} is new: {state_word(task.state)}"
-    why = one_line(task.failure_reason or task.status_message)
-    moved = f"{state_word(event.previous_state)} -> {state_word(task.state)}"
+        return f"{task.name} added: {state_word(task.state)}"
+    reason = one_line(task.failure_reason or task.status_message)
+    change = f"{state_word(event.previous_state)} -> {state_word(task.state)}"
     if event.previous_state == task.state:
-        moved = f"still {state_word(task.state)}, AWS says {one_line(task.native_state)}"
-    return f"{task.name} {moved}" + (f": {why}" if why else "")
+        change = f"still {state_word(task.state)}, AWS: {one_line(task.native_state)}"
+    return f"{task.name} {change}" + (f": {reason}" if reason else "")
 
 
 def _counts(counts: Mapping[int, int]) -> str:
-    told = ", ".join(f"{count} {state_word(state)}" for state, count in sorted(counts.items()))
-    return f": {told}" if told else ""
+    text = ", ".join(f"{count} {state_word(state)}" for state, count in sorted(counts.items()))
+    return f": {text}" if text else ""

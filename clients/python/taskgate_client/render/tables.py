@@ -1,4 +1,4 @@
-"""Many tasks: a row for each, or a bar for each state."""
+"""Many tasks as a table with a row for each, or as a bar for each state."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from rich.table import Table
 from rich.text import Text
 
 from taskgate.v1 import task_pb2, task_service_pb2
-from taskgate_client.render.words import (
+from taskgate_client.render.text import (
     age,
-    moment,
+    describe_settled,
+    format_time,
     one_line,
     parent_line,
     run_time,
-    settled_words,
-    state,
     state_style,
+    state_text,
     state_word,
 )
 
 _BAR_WIDTH = 40
 NARROW_WIDTH = 60
-"""Columns of a terminal below which a table has names and states alone."""
+"""Width of a terminal, in columns, below which a table has only names and states."""
 
 
 def task_table(
@@ -39,11 +39,11 @@ def task_table(
     """Return a table with a row for each task.
 
     Args:
-        tasks: those to show.
-        parent: their names are told from there on; empty for whole names.
-        now: the present time, aware.
-        width: of the terminal, in columns; a narrow one shows names and states alone.
-        parameters: whether to show what each task was given.
+        tasks: to show.
+        parent: prefix that is left out of the names; empty for full names.
+        now: the current time, timezone-aware.
+        width: of the terminal, in columns; a narrow one shows only names and states.
+        parameters: show the parameters of each task.
     """
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("task", overflow="fold", ratio=1)
@@ -55,7 +55,7 @@ def task_table(
     for task in tasks:
         row = _row(task, parent, now)[: 1 + len(headings)]
         if width < NARROW_WIDTH:
-            row[1] = state(task.state)
+            row[1] = state_text(task.state)
         if parameters:
             row.append(Text(_parameters(task)))
         table.add_row(*row)
@@ -63,25 +63,25 @@ def task_table(
 
 
 def summary(message: task_service_pb2.SummarizeTasksResponse, parent: str) -> RenderableType:
-    """How many tasks of a parent are in which state."""
+    """Render the number of tasks by state, and the state of their parent."""
     parent = one_line(parent)
     heading = Text(parent, style="bold", overflow="fold")
     details = []
     if message.HasField("parent_status"):
         details.append(parent_line(message.parent_status))
     elif message.native_state:  # of an older server
-        details.append(f"AWS says {one_line(message.native_state)}")
+        details.append(f"AWS: {one_line(message.native_state)}")
     if message.HasField("first_start_time"):
-        details.append(f"first started {moment(message.first_start_time)}")
+        details.append(f"first started {format_time(message.first_start_time)}")
     if message.HasField("last_change_time"):
-        details.append(f"last changed {moment(message.last_change_time)}")
+        details.append(f"last changed {format_time(message.last_change_time)}")
     if message.display_name:
         heading = Text(one_line(message.display_name), style="bold").append(f"  {parent}", "dim")
     counts = state_counts(message.counts)
     parts: list[RenderableType] = [heading]
     parts += [Text(detail, style="dim") for detail in details]
     parts += [bars(counts, message.counts.total)]
-    parts += [Text(f"{message.counts.total} tasks, {settled_words(message.counts)}")]
+    parts += [Text(f"{message.counts.total} tasks, {describe_settled(message.counts)}")]
     if message.failed_tasks:
         parts.append(Text("failed", style="bold red"))
         parts += [Text(f"  {one_line(name)}", overflow="fold") for name in message.failed_tasks]
@@ -89,7 +89,7 @@ def summary(message: task_service_pb2.SummarizeTasksResponse, parent: str) -> Re
 
 
 def bars(counts: Mapping[int, int], total: int) -> Table:
-    """A bar for each state that a task is in."""
+    """Return a table with a bar for each state."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(min_width=4, max_width=_BAR_WIDTH)  # it shrinks first
@@ -104,12 +104,12 @@ def bars(counts: Mapping[int, int], total: int) -> Table:
             finished_style=style,
         )
         percent = f"{100 * count / max(total, 1):.0f}%"
-        table.add_row(state(each), bar, str(count), percent)
+        table.add_row(state_text(each), bar, str(count), percent)
     return table
 
 
 def state_counts(counts: task_pb2.TaskCounts) -> dict[int, int]:
-    """How many are in each state."""
+    """Return the counts by state."""
     return {each.state: each.count for each in counts.states}
 
 
@@ -117,17 +117,17 @@ def _row(task: task_pb2.Task, parent: str, now: datetime) -> list[Text]:
     name = Text(one_line(task.name.removeprefix(f"{parent}/") if parent else task.name))
     if task.display_name:
         name.append(f"  {one_line(task.display_name)}", style="italic")
-    word = state(task.state)
+    state = state_text(task.state)
     if task.native_state != state_word(task.state):
-        word.append(f" {one_line(task.native_state)}", style="dim")
+        state.append(f" {one_line(task.native_state)}", style="dim")
     created = age(task.create_time, now) if task.HasField("create_time") else ""
     tries = str(task.retry_count + 1) if task.HasField("retry_count") else ""
-    return [name, word, Text(created), Text(run_time(task, now)), Text(tries)]
+    return [name, state, Text(created), Text(run_time(task, now)), Text(tries)]
 
 
 def _parameters(task: task_pb2.Task) -> str:
-    told = []
+    texts = []
     for name, value in sorted(task.parameters.items()):
         kind = value.WhichOneof("value")
-        told.append(f"{name}={getattr(value, kind) if kind else ''}")
-    return one_line(" ".join(told))
+        texts.append(f"{name}={getattr(value, kind) if kind else ''}")
+    return one_line(" ".join(texts))

@@ -40,7 +40,7 @@ struct Command {
     attempt: Option<i32>,
     follow: bool,
     max_age: Option<f64>,
-    time_limit: Option<f64>,
+    timeout: Option<f64>,
     cancel_after: Option<f64>,
     states: Vec<String>,
     request_id: String,
@@ -154,16 +154,16 @@ impl Runner {
         Ok(json!({}))
     }
 
-    fn client(&self, time_limit: Option<f64>) -> Client {
+    fn client(&self, timeout: Option<f64>) -> Client {
         let client = self.client.clone().expect("a client");
-        match time_limit {
+        match timeout {
             Some(limit) => client.with_time_limit(seconds(limit)),
             None => client,
         }
     }
 
     async fn read(&self, command: Command) -> Outcome {
-        let client = self.client(command.time_limit);
+        let client = self.client(command.timeout);
         Ok(match command.r#do.as_str() {
             "get_task" => {
                 let max_age = command.max_age.map(duration);
@@ -197,7 +197,7 @@ impl Runner {
                 });
                 let states = states.collect();
                 let request = WaitTaskRequest { name: command.name, states, ..Default::default() };
-                let answer = client.wait_task(request, command.time_limit.map(seconds)).await?;
+                let answer = client.wait_task(request, command.timeout.map(seconds)).await?;
                 json!({
                     "task": values::task(&answer.task.unwrap_or_default()), "done": answer.done,
                     "parent": values::parent(answer.parent_status.as_ref()),
@@ -213,7 +213,7 @@ impl Runner {
                     heartbeat_interval: command.heartbeat_interval.map(duration),
                     ..Default::default()
                 });
-                if let Some(limit) = command.time_limit {
+                if let Some(limit) = command.timeout {
                     log = log.with_time_limit(seconds(limit));
                 }
                 let mut lines = Vec::new();
@@ -248,7 +248,7 @@ impl Runner {
     }
 
     async fn update(&self, command: Command) -> Outcome {
-        let client = self.client(command.time_limit);
+        let client = self.client(command.timeout);
         let Command { name, request_id, reason, .. } = command;
         let task = match command.r#do.as_str() {
             "cancel_task" => {
@@ -271,7 +271,7 @@ impl Runner {
             heartbeat_interval: command.heartbeat_interval.map(duration),
             ..Default::default()
         });
-        if let Some(limit) = command.time_limit {
+        if let Some(limit) = command.timeout {
             watch = watch.with_time_limit(seconds(limit));
         }
         self.watch = Some(watch);

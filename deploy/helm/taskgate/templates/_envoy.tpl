@@ -1,4 +1,4 @@
-{{/* Envoy's own configuration. docs/operations.md says why its settings are so; those are in deploy/envoy/envoy.yaml, too. */}}
+{{/* The configuration of Envoy. docs/operations.md explains the settings, which deploy/envoy/envoy.yaml has, too. */}}
 
 {{- define "taskgate.envoy" -}}
 {{- $tls := include "taskgate.tlsSecret" . -}}
@@ -43,14 +43,14 @@ static_resources:
                 "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
                 stat_prefix: taskgate
                 codec_type: HTTP2
-                # A followed log may be silent for as long as nothing happens; pings find callers that are gone.
+                # A followed log may be silent for hours; pings detect callers that have left.
                 stream_idle_timeout: 0s
                 request_headers_timeout: 10s
                 common_http_protocol_options: { idle_timeout: 600s }
                 http2_protocol_options:
-                  # As many as the server takes on a connection (max_streams_per_connection).
+                  # The server's own limit (max_streams_per_connection).
                   max_concurrent_streams: 2000
-                  # What Envoy holds of a caller that does not read; its own defaults are many times as much.
+                  # Limits what Envoy buffers for a caller that does not read; its defaults are much larger.
                   initial_stream_window_size: 262144
                   initial_connection_window_size: 1048576
                   connection_keepalive: { interval: 30s, timeout: 10s }
@@ -66,14 +66,14 @@ static_resources:
                         - match: { prefix: "/", grpc: {} }
                           route:
                             cluster: taskgate
-                            # All calls about one job or run go to one replica. One that does not tell, such as a
-                            # call of AWS's own operations, has no hash and goes to any.
+                            # All calls of a job or run go to one replica. Calls without the header, such as those of
+                            # AWS operations, go to any replica.
                             hash_policy:
                               - header: { header_name: taskgate-parent }
-                            # Callers say how long they wait; 0 is no limit besides.
+                            # Calls have deadlines of their own; 0 means no other limit.
                             timeout: 0s
                             max_stream_duration: { grpc_timeout_header_max: 0s }
-                            # Only what no replica has begun to serve: writes are safe, too.
+                            # Retry only calls that no replica has started, which is safe for writes.
                             retry_policy:
                               retry_on: connect-failure,refused-stream,reset-before-request
                               num_retries: 3
@@ -93,7 +93,7 @@ static_resources:
                   - name: certificate
                     sds_config: { path_config_source: { path: /etc/envoy/config/certificate.yaml }, resource_api_version: V3 }
           {{- end }}
-    # For the kubelet alone. Envoy listens once it knows which replicas serve.
+    # For the kubelet only. Envoy listens when it knows which replicas serve.
     - name: health
       ignore_global_conn_limit: true
       bypass_overload_manager: true
@@ -117,28 +117,28 @@ static_resources:
 
   clusters:
     - name: taskgate
-      # The replicas that are ready are the addresses of the headless Service.
+      # The headless Service has the addresses of all ready replicas.
       type: STRICT_DNS
       dns_refresh_rate: 2s
       connect_timeout: 1s
       per_connection_buffer_limit_bytes: 262144
-      # By address, so that all Envoys have the same ring.
+      # Hash addresses, so that all Envoys have the same ring.
       lb_policy: RING_HASH
-      # A replica that does not serve gets no calls, also when no other one serves.
-      # And it hears of that at once, not up to a second later together with other news.
+      # Never call a replica that does not serve, even if no replica does. Apply health changes at once
+      # instead of merging them for up to a second.
       common_lb_config:
         healthy_panic_threshold: { value: 0 }
         update_merge_window: 0s
-      # Envoy's own limits are for calls of a second, and it has 3 retries at once: watches stay
-      # open, and a replica that is lost is tried by many. Taskgate has limits for each caller.
+      # Envoy's defaults suit short calls: watches stay open, and many calls are retried when a replica
+      # fails. Taskgate limits each caller itself.
       circuit_breakers:
         thresholds:
           - max_connections: 100000
             max_pending_requests: 100000
             max_requests: 100000
             max_retries: 1000
-      # SIGTERM makes a replica say NOT_SERVING; it takes calls for drain_grace_seconds more, which
-      # must be longer than one interval and one timeout together.
+      # After SIGTERM a replica reports NOT_SERVING and serves for drain_grace_seconds more, which must
+      # be longer than interval and timeout together.
       health_checks:
         - grpc_health_check: {}
           interval: 1s
@@ -151,7 +151,7 @@ static_resources:
           "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
           explicit_http_config:
             http2_protocol_options:
-              # Finds a replica whose machine is gone without a word.
+              # Detects a replica whose machine has failed.
               connection_keepalive: { interval: 10s, timeout: 5s }
       load_assignment:
         cluster_name: taskgate
@@ -177,7 +177,7 @@ static_resources:
       {{- end }}
 {{- end }}
 
-{{/* Files that Envoy reads again when the Secret changes, which it would not do with those in its own configuration. */}}
+{{/* Separate files, because Envoy reloads these when the Secret changes, but not its main configuration. */}}
 {{- define "taskgate.envoyCertificate" -}}
 resources:
   - "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret

@@ -1,4 +1,4 @@
-{{/* Names, labels, and what several templates follow from the values. */}}
+{{/* Names, labels and values that several templates use. */}}
 
 {{- define "taskgate.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
@@ -15,7 +15,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Which pods: of the server, of Envoy, of the test. Called with (list . "component"). */}}
+{{/* The selector of the pods of a component: server, Envoy or test. Called with (list . "component"). */}}
 {{- define "taskgate.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: {{ include "taskgate.name" $root }}
@@ -58,7 +58,7 @@ labels:
 {{- end }}
 {{- end }}
 
-{{/* The Pod Security Standard `restricted`, for every container here. */}}
+{{/* The Pod Security Standard `restricted`, for every pod of the chart. */}}
 {{- define "taskgate.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -75,7 +75,7 @@ runAsNonRoot: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* The Secret that has the server's certificate; empty in plaintext. */}}
+{{/* The Secret with the server's certificate; empty without TLS. */}}
 {{- define "taskgate.tlsSecret" -}}
 {{- if .Values.tls.certManager.enabled }}
 {{- default (printf "%s-tls" (include "taskgate.fullname" .)) .Values.tls.secretName }}
@@ -84,12 +84,12 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
-{{/* Not empty if callers say who they are. */}}
+{{/* Not empty if callers are authenticated. */}}
 {{- define "taskgate.callersAreKnown" -}}
 {{- if or .Values.settings.jwt_issuer .Values.tls.clientCa.secretName }}true{{ end }}
 {{- end }}
 
-{{/* The Cedar files by name, as YAML; empty where no policy holds. */}}
+{{/* The Cedar files by name, as YAML; empty without a policy. */}}
 {{- define "taskgate.policies" -}}
 {{- if .Values.access.policies }}
 {{- toYaml .Values.access.policies }}
@@ -99,25 +99,25 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
-{{/* How long a pod may take to stop: the server's two settings, rounded up, and a margin. */}}
+{{/* The termination grace period: the server's two settings and a margin, rounded up. */}}
 {{- define "taskgate.terminationSeconds" -}}
 {{- $drain := addf .Values.settings.drain_grace_seconds .Values.settings.drain_seconds .Values.terminationMarginSeconds }}
 {{- ceil $drain | int }}
 {{- end }}
 
-{{/* Between two replicas of a rolling update: callers of the headless Service hear of the new one when the old one ends
-their connections, after its drain_grace_seconds. Was the next one to go then, they would know none that serves. */}}
+{{/* The time between two replicas of a rolling update. Callers of the headless Service find the new replica when the old
+one closes their connections, after drain_grace_seconds. If the next replica stopped at that time, they would know none. */}}
 {{- define "taskgate.minReadySeconds" -}}
 {{- ceil (addf .Values.settings.drain_grace_seconds 5) | int }}
 {{- end }}
 
-{{/* The name by which Envoy knows the server's certificate, and callers the Service. */}}
+{{/* The name in the server's certificate, and of the Service that resolves to all replicas. */}}
 {{- define "taskgate.headlessHost" -}}
 {{- printf "%s-headless.%s.svc" (include "taskgate.fullname" .) .Release.Namespace }}
 {{- end }}
 
 {{- define "taskgate.metricsPorts" -}}
-{{/* The admin port of each worker: 9464 and those after it, by name. */}}
+{{/* The admin ports of the workers, starting at 9464. */}}
 {{- $workers := int (default 1 .Values.settings.workers) }}
 {{- range $number := until $workers }}
 - name: metrics{{ if $number }}-{{ $number }}{{ end }}

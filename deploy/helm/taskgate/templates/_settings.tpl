@@ -1,4 +1,4 @@
-{{/* The server's settings: those of the values, and what the chart sets beside them, as TOML. */}}
+{{/* The server's settings as TOML: those of the values and those that the chart sets. */}}
 
 {{- define "taskgate.settings" -}}
 {{- $own := dict
@@ -27,7 +27,7 @@
 {{- include "taskgate.toml" (dict "table" (merge $own .Values.settings) "path" list) }}
 {{- end }}
 
-{{/* A table as TOML, whose strings, numbers, booleans and lists are JSON's; Helm's toToml writes 50051.0 for an integer. */}}
+{{/* A table as TOML, which has the scalars and lists of JSON. Helm's toToml would write 50051.0 for an integer. */}}
 {{- define "taskgate.toml" -}}
 {{- $path := .path }}
 {{- range $key, $value := .table }}
@@ -37,10 +37,10 @@
 {{- end }}
 {{- range $key, $value := .table }}
 {{- if kindIs "map" $value }}
-{{- $place := append $path $key }}
+{{- $keys := append $path $key }}
 
-[{{ join "." $place }}]
-{{- include "taskgate.toml" (dict "table" $value "path" $place) }}
+[{{ join "." $keys }}]
+{{- include "taskgate.toml" (dict "table" $value "path" $keys) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -103,7 +103,7 @@ async def _read_steps(
         LIST_STEPS, parent.params, token, LIST_STEPS.max_size, options
     )
     if not all(isinstance(step.get("stepId"), str) for step in page.rows):
-        raise errors.unreadable_response(LIST_STEPS.operation)
+        raise errors.UnreadableResponseError(LIST_STEPS.operation)
     return page.rows, page.next_token
 
 

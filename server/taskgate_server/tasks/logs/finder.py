@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from grpc import StatusCode
 
 from taskgate.v1 import task_log_pb2
 from taskgate_server import errors
@@ -153,10 +152,9 @@ def check_attempt(attempt: int, count: int) -> int:
         errors.TaskgateError: NOT_FOUND, there were fewer attempts.
     """
     if attempt > count:
-        raise errors.TaskgateError(
-            code=StatusCode.NOT_FOUND,
-            message=f"attempt {attempt} not found: the task has had {count}",
-            reason="ATTEMPT_NOT_FOUND",
+        raise errors.OwnError(
+            errors.Reason.ATTEMPT_NOT_FOUND,
+            f"attempt {attempt} not found: the task has had {count}",
             metadata={"attempt_count": str(count)},
         )
     return attempt
@@ -178,5 +176,5 @@ def to_timestamp(value: Any, operation: str) -> Timestamp | None:
     try:
         seconds, nanos = to_seconds_and_nanos(value)
     except (TypeError, ValueError):
-        raise errors.unreadable_response(operation) from None
+        raise errors.UnreadableResponseError(operation) from None
     return Timestamp(seconds=seconds, nanos=nanos)

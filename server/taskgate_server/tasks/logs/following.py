@@ -16,13 +16,12 @@ from typing import Final, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.v1 import task_log_pb2
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import CircuitOpenError, QuotaError, TaskgateError
 from taskgate_server.tasks.logs.finder import LogFinder, LogLocation
 from taskgate_server.upstream.gateway import Gateway
-from taskgate_server.upstream.logs import Cursor, Line, Reading, Section, read_last
+from taskgate_server.upstream.logs import Cursor, Line, LogReader, Section, read_last
 from taskgate_server.upstream.options import CallOptions, Priority
-from taskgate_server.upstream.pipeline import CIRCUIT_OPEN, QUOTA
-from taskgate_server.upstream.retries import Sleep, is_retryable, is_throttle, told_delay
+from taskgate_server.upstream.retries import Sleep, is_retryable, is_throttle, retry_info_seconds
 
 T = TypeVar("T")
 
@@ -95,14 +94,14 @@ class Patience:
                 began = min(began, now)
                 if not self._is_transient(error, now - began):
                     raise
-                seconds = max(told_delay(error), pause)
+                seconds = max(retry_info_seconds(error), pause)
             await self.sleep(seconds)
             pause = min(pause * 2, MAX_PERIOD_SECONDS)
 
     def _is_transient(self, error: TaskgateError, seconds: float) -> bool:
-        if is_throttle(error) or error.reason == QUOTA:
+        if is_throttle(error) or isinstance(error, QuotaError):
             return True
-        transient = error.reason == CIRCUIT_OPEN or is_retryable(error, repeatable=True)
+        transient = isinstance(error, CircuitOpenError) or is_retryable(error, repeatable=True)
         return self.is_endless and transient and seconds < OUTAGE_SECONDS
 
 
@@ -283,14 +282,14 @@ class LogStream:
         self._had_lines = False
         await self.patience.sleep(self._period)
 
-    def _reading(self) -> Reading:
+    def _reading(self) -> LogReader:
         call_options = CallOptions(
             timeout=self.time_remaining(),
             max_age=0.0,
             priority=self._priority,
             requester=self.requester,
         )
-        return Reading(gateway=self.gateway, options=call_options)
+        return LogReader(gateway=self.gateway, options=call_options)
 
     @property
     def _priority(self) -> Priority:

@@ -108,7 +108,7 @@ class Logs:
                     if part is None:
                         return
                     yield part
-            raise errors.stopping()
+            raise errors.ServerStoppingError()
         finally:
             self.followed.discard(stop)
             if read is not None:

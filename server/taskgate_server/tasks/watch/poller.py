@@ -228,7 +228,7 @@ class Poller:
             self._fail(error, began)
         except Exception as error:  # noqa: BLE001  # a bug must not end the watches
             log_bug(error, poller=type(self).__name__)
-            self._fail(errors.internal(), began)
+            self._fail(errors.BugError(), began)
         self._publish(everyone=failed)
 
     def _fail(self, error: TaskgateError, began: float) -> None:

@@ -20,7 +20,7 @@ from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.change_log import ChangeLog
 from taskgate_server.tasks.watch.poll_interval import Pace
 from taskgate_server.upstream.options import POLLERS, CallOptions, Priority
-from taskgate_server.upstream.plans import plan_operation
+from taskgate_server.upstream.request import plan_operation
 
 OPTIONS: Final = CallOptions(timeout=30.0, max_age=0, priority=Priority.POLLER, requester=POLLERS)
 """Of the calls of all pollers."""
@@ -194,7 +194,7 @@ def row_id(row: Mapping[str, Any], member: str, operation: str) -> str:
     """
     found = row.get(member)
     if not found:
-        raise errors.unreadable_response(operation)
+        raise errors.UnreadableResponseError(operation)
     return str(found)
 
 

@@ -102,7 +102,7 @@ class Subscription:
         if view.is_fresh(since):
             return 0.0
         if self.hub.stopping:
-            raise errors.stopping()
+            raise errors.ServerStoppingError()
         is_known, fault = view.checked_at() > NEVER, view.fault(since)
         if is_known and fault is not None:
             return 0.0  # the cached state is sent, and heartbeats report its age

@@ -7,11 +7,9 @@ import math
 from collections.abc import Collection
 from typing import Final
 
-from grpc import StatusCode
-
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server import errors
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import OwnError, Reason
 from taskgate_server.tasks.states import State
 from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.hub import Hub
@@ -110,9 +108,7 @@ class Waiter(Subscription):
         )
 
 
-def _not_read_in_time() -> TaskgateError:
-    return TaskgateError(
-        code=StatusCode.DEADLINE_EXCEEDED,
-        message="AWS did not return the task before the deadline of the call",
-        reason="TIME_LIMIT_EXCEEDED",
+def _not_read_in_time() -> OwnError:
+    return OwnError(
+        Reason.TIME_LIMIT_EXCEEDED, "AWS did not return the task before the deadline of the call"
     )

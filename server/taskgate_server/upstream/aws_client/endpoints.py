@@ -1,4 +1,4 @@
-"""Where the calls of a client go: an endpoint for each host prefix, and the CA bundle of TLS.
+"""The endpoints of a client: one for each host prefix, and the CA bundle for TLS.
 
 The models of AWS Deadline Cloud and AWS HealthOmics prefix the host by operation
 (`management.deadline…`, `workflows-omics…`), and AWS PrivateLink has an endpoint for each prefix.
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:  # they take 0.3 s to import
+if TYPE_CHECKING:  # importing them takes 0.3 s
     from botocore.client import BaseClient
     from botocore.session import Session
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:  # they take 0.3 s to import
 
 
 class CaBundleError(Exception):
-    """The CA bundle that AWS is to be verified with cannot be used.
+    """The CA bundle for connections to AWS cannot be used.
 
     Args:
-        setting: names the variable, or the key of the profile, that has its path.
+        setting: the variable, or the key of the profile, that has its path.
         path: of the bundle.
         fault: why it cannot be used.
     """
@@ -38,8 +38,7 @@ class CaBundleError(Exception):
 def check_ca_bundle(session: Session) -> None:
     """Check the CA bundle that the environment or the profile names, if any.
 
-    botocore reads it at each connection and reports a missing one as an endpoint that cannot be
-    reached.
+    botocore reads it for each connection, and reports a missing one as an unreachable endpoint.
 
     Raises:
         CaBundleError: it cannot be read, or has no certificates.
@@ -66,13 +65,13 @@ def prefix_name(operation: OperationModel) -> str:
 
 
 def _prefix(operation: OperationModel) -> str:
-    endpoint: Any = operation.endpoint  # which botocore-stubs have as a str
+    endpoint: Any = operation.endpoint  # a str in botocore-stubs
     return str((endpoint or {}).get("hostPrefix", ""))
 
 
 def prefix_names(service: str) -> list[str]:
     """Return the names of all host prefixes of an AWS service, the most common one first."""
-    from taskgate_server.aws import model  # noqa: PLC0415  # 0.2 s, for those who configure some
+    from taskgate_server.aws import model  # noqa: PLC0415  # takes 0.2 s, and few configure any
 
     operations = model.operations(model.load_service(service))
     names = Counter(prefix_name(operation) for operation in operations)
@@ -80,7 +79,7 @@ def prefix_names(service: str) -> list[str]:
 
 
 def route_by_prefix(client: BaseClient, urls: Mapping[str, str]) -> None:
-    """Have a client send operations to the endpoints of their host prefixes.
+    """Make a client send operations to the endpoints of their host prefixes.
 
     Args:
         client: of an AWS service.

@@ -1,15 +1,12 @@
-"""What can go wrong on the way to AWS: each of botocore's exceptions as a `TaskgateError`.
+"""Failures of calls to AWS: converts botocore's exceptions to `TaskgateError`.
 
-Counterpart: `error_rules.AWS_ERRORS` has what AWS itself answers.
+`error_rules.AWS_ERRORS` has the errors that AWS itself returns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, TypeAlias
-
-from google.rpc import error_details_pb2
 
 from taskgate_server import errors
 from taskgate_server.errors import Origin, TaskgateError
@@ -17,80 +14,72 @@ from taskgate_server.upstream.aws_client.endpoints import CaBundleError
 
 
 def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
-    """A failure of a boto3 call, whatever it was. An unexpected one is a bug."""
-    for kinds, make in _botocore_errors():
+    """Convert any failure of a boto3 call. An unexpected one is a bug."""
+    for kinds, convert in _rules():
         if isinstance(error, kinds):
-            return make(error, origin)
-    return errors.internal()
+            return convert(error, origin)
+    return errors.BugError()
 
 
 def from_set_up(error: Exception, origin: Origin) -> TaskgateError:
-    """A failure to make a client. ValueError is botocore's word for an endpoint that is no URL."""
+    """Convert a failure to make a client; botocore raises ValueError for an invalid endpoint."""
     if isinstance(error, CaBundleError):
-        return _without_ca_bundle(error, origin)
-    return (
-        _badly_set_up(error, origin) if type(error) is ValueError else from_botocore(error, origin)
-    )
+        return _bad_ca_bundle(error, origin)
+    return _bad_set_up(error, origin) if type(error) is ValueError else from_botocore(error, origin)
 
 
-def _answered(error: Any, origin: Origin) -> TaskgateError:
+def _client_error(error: Any, origin: Origin) -> TaskgateError:
     return errors.from_aws(error.response, origin)
 
 
-def _without_credentials(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+def _no_credentials(_: Any, origin: Origin) -> TaskgateError:
+    return errors.CredentialsMissingError(
         origin,
-        "UPSTREAM_CREDENTIALS",
-        f"this server has no AWS credentials for {origin.title}: give it some in one of the ways"
-        " that boto3 knows (environment, profile, role)",
-        credentials_missing=True,
+        f"this server has no AWS credentials for {origin.title}: provide them in one of boto3's"
+        " ways (environment, profile, role)",
     )
 
 
-def _badly_set_up(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+def _bad_set_up(_: Any, origin: Origin) -> TaskgateError:
+    return errors.ConfigurationError(
         origin,
-        "UPSTREAM_CONFIGURATION",
         f"this server is not set up for {origin.title}: check its region"
         f" (TASKGATE_AWS__{origin.service.upper()}__REGION or AWS_REGION) and endpoint",
     )
 
 
-def _without_ca_bundle(error: CaBundleError, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+def _bad_ca_bundle(error: CaBundleError, origin: Origin) -> TaskgateError:
+    return errors.ConfigurationError(
         origin,
-        "UPSTREAM_CONFIGURATION",
         f"this server cannot verify {origin.title}: the CA bundle of {error.setting} cannot be used"
         f" ({error.fault}); correct its path, or unset it",
     )
 
 
-def _refused_by_sdk(*_: Any) -> TaskgateError:
-    return errors.invalid_request({"": "breaks a rule of AWS's model"})
+def _invalid_params(*_: Any) -> TaskgateError:
+    return errors.invalid_request({"": "violates a constraint of AWS's model"})
 
 
-def _garbled(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unreadable_response(origin.operation)
+def _unreadable(_: Any, origin: Origin) -> TaskgateError:
+    return errors.UnreadableResponseError(origin.operation)
 
 
-def _cut_short(_: Any, origin: Origin) -> TaskgateError:
-    return errors.unavailable(
+def _incomplete(_: Any, origin: Origin) -> TaskgateError:
+    return errors.ResponseCutError(
         origin,
-        "UPSTREAM_ANSWER_CUT",
-        f"{origin.title} ended its answer to {origin.operation} early: ask again",
+        f"the response of {origin.title} to {origin.operation} ended early; retry",
     )
 
 
-def _unreachable(what: str) -> Callable[[Any, Origin], TaskgateError]:
-    def make(_: Any, origin: Origin) -> TaskgateError:
-        return errors.unavailable(
+def _unreachable(problem: str) -> Callable[[Any, Origin], TaskgateError]:
+    def convert(_: Any, origin: Origin) -> TaskgateError:
+        return errors.UnreachableError(
             origin,
-            "UPSTREAM_UNREACHABLE",
-            f"{origin.title} {what}: check this server's region, endpoint and network",
-            details=[error_details_pb2.RetryInfo(retry_delay=errors.to_duration(1))],
+            f"{origin.title} {problem}: check this server's region, endpoint and network",
+            details=[errors.retry_info(1)],
         )
 
-    return make
+    return convert
 
 
 Rules: TypeAlias = Sequence[
@@ -98,15 +87,14 @@ Rules: TypeAlias = Sequence[
 ]
 
 
-@cache
-def _botocore_errors() -> Rules:
-    """The table of botocore's exceptions; loaded late, since importing them takes 0.2 s."""
+def _rules() -> Rules:
+    """Return the conversions of botocore's exceptions, whose import takes 0.2 s."""
     import botocore.exceptions as aws  # noqa: PLC0415
     import urllib3.exceptions  # noqa: PLC0415
     from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
     return (
-        ((aws.ClientError,), _answered),
+        ((aws.ClientError,), _client_error),
         (
             (
                 aws.NoCredentialsError,
@@ -118,7 +106,7 @@ def _botocore_errors() -> Rules:
                 aws.ProfileNotFound,
                 aws.ConfigParseError,
             ),
-            _without_credentials,
+            _no_credentials,
         ),
         (
             (
@@ -128,13 +116,13 @@ def _botocore_errors() -> Rules:
                 aws.UnknownServiceError,
                 aws.InvalidEndpointConfigurationError,
             ),
-            _badly_set_up,
+            _bad_set_up,
         ),
-        ((aws.ParamValidationError,), _refused_by_sdk),
-        ((ResponseParserError,), _garbled),
-        ((aws.IncompleteReadError, aws.ResponseStreamingError), _cut_short),
-        ((urllib3.exceptions.HTTPError,), _cut_short),  # of an error's body, botocore wraps none
-        ((aws.ReadTimeoutError,), _unreachable("does not answer in time")),
+        ((aws.ParamValidationError,), _invalid_params),
+        ((ResponseParserError,), _unreadable),
+        ((aws.IncompleteReadError, aws.ResponseStreamingError), _incomplete),
+        ((urllib3.exceptions.HTTPError,), _incomplete),  # botocore wraps none for an error's body
+        ((aws.ReadTimeoutError,), _unreachable("does not respond in time")),
         ((aws.ConnectTimeoutError,), _unreachable("does not accept connections in time")),
         ((aws.ConnectionClosedError,), _unreachable("closed the connection")),
         ((aws.SSLError,), _unreachable("has a certificate that this server does not trust")),

@@ -1,56 +1,30 @@
-"""AWS's responses as they are: the JSON of the body, not what botocore's parser makes of it."""
+"""AWS's responses: the JSON of the body instead of what botocore's parser makes of it, and streams.
+
+`parse_body` replaces a part of botocore's parser; `StreamedBody` reads bodies that are streams.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from taskgate_server.aws import json_text
-from taskgate_server.upstream.aws_client.sanitizer import mend_error, mend_request_id
+from taskgate_server.errors import Origin
+from taskgate_server.upstream.aws_client.failures import from_botocore
+from taskgate_server.upstream.aws_client.sanitizer import sanitize_error, sanitize_request_id
 
-if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
+if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
     from taskgate_server.aws.model import OperationModel
 
 BODY: Final = "taskgate.body"
-"""The key of botocore's parsed answer under which `keep_body` leaves a `Parsed`."""
+"""The key of botocore's parsed response under which `parse_body` stores a `ParsedBody`."""
 
 FIRST_FINAL_STATUS: Final = 200
 FIRST_ERROR_STATUS: Final = 300
-
-
-def keep_body(
-    operation_model: OperationModel,
-    response_dict: dict[str, Any],
-    customized_response_dict: dict[str, Any],
-    **_: object,
-) -> None:
-    """Hook `before-parse`: takes the body as JSON and leaves botocore the headers and the errors.
-
-    botocore's parser loses what its model does not have, refuses a whole response for one odd
-    union, takes a body that is no JSON for an empty one, and spends 15 ms on a page of 100 tasks.
-    The hook has no state: it runs in many threads.
-
-    Raises:
-        InterimResponseError: the response is not the final one.
-        botocore.parsers.ResponseParserError: the body is no JSON object, or is missing.
-        botocore.exceptions.IncompleteReadError: the body ended early.
-    """
-    status = response_dict["status_code"]
-    if status < FIRST_FINAL_STATUS:
-        raise InterimResponseError
-    mend_request_id(response_dict["headers"])
-    if status >= FIRST_ERROR_STATUS:
-        mend_error(operation_model, response_dict)
-        return
-    if operation_model.has_streaming_output:
-        return
-    body = response_dict["body"]
-    _demand_all(response_dict["headers"], body)
-    if not body and _has_body_members(operation_model):
-        raise response_parser_error("the body is empty")
-    value, has_odd_text = read_json(body)
-    customized_response_dict[BODY] = Parsed(value, len(body), has_odd_text)
-    response_dict["body"] = b"{}"
 
 
 class InterimResponseError(Exception):
@@ -60,14 +34,49 @@ class InterimResponseError(Exception):
     """
 
 
-class Parsed(NamedTuple):
-    """A body."""
+class ParsedBody(NamedTuple):
+    """The JSON of a body."""
 
     value: dict[str, Any]
     size: int
     """Bytes."""
     has_odd_text: bool
-    """Whether half surrogate pairs were replaced."""
+    """Whether unpaired surrogates were replaced."""
+
+
+def parse_body(
+    operation_model: OperationModel,
+    response_dict: dict[str, Any],
+    customized_response_dict: dict[str, Any],
+    **_: object,
+) -> None:
+    """Parse the body as JSON and leave headers and errors to botocore (hook `before-parse`).
+
+    botocore's parser drops what its model does not have, rejects a whole response for one odd
+    union, takes a body that is not JSON for an empty one, and needs 15 ms for a page of 100 tasks.
+    The hook has no state, since it runs in many threads.
+
+    Raises:
+        InterimResponseError: the response is not the final one.
+        botocore.parsers.ResponseParserError: the body is not a JSON object, or is missing.
+        botocore.exceptions.IncompleteReadError: the body ended early.
+    """
+    status = response_dict["status_code"]
+    if status < FIRST_FINAL_STATUS:
+        raise InterimResponseError
+    sanitize_request_id(response_dict["headers"])
+    if status >= FIRST_ERROR_STATUS:
+        sanitize_error(operation_model, response_dict)
+        return
+    if operation_model.has_streaming_output:
+        return
+    body = response_dict["body"]
+    _check_length(response_dict["headers"], body)
+    if not body and _has_body_members(operation_model):
+        raise response_parser_error("the body is empty")
+    value, has_odd_text = read_json(body)
+    customized_response_dict[BODY] = ParsedBody(value, len(body), has_odd_text)
+    response_dict["body"] = b"{}"
 
 
 def _has_body_members(operation: OperationModel) -> bool:
@@ -76,39 +85,86 @@ def _has_body_members(operation: OperationModel) -> bool:
     return any("location" not in member.serialization for member in members)
 
 
-def _demand_all(headers: Mapping[str, str], body: bytes) -> None:
-    """Finds out that a body ended early, which botocore and urllib3 do for streams only.
+def _check_length(headers: Mapping[str, str], body: bytes) -> None:
+    """Check that the body is complete, which botocore and urllib3 do for streams only.
 
     Raises:
-        botocore.exceptions.IncompleteReadError: it did.
+        botocore.exceptions.IncompleteReadError: the body ended early.
     """
-    told = headers.get("Content-Length", "")
-    if told.isdecimal() and int(told) > len(body) and "Content-Encoding" not in headers:
-        from botocore.exceptions import IncompleteReadError  # noqa: PLC0415  # see `read_json`
+    length = headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > len(body) and "Content-Encoding" not in headers:
+        from botocore.exceptions import IncompleteReadError  # noqa: PLC0415  # see `factory`
 
-        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(told))
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))
 
 
 def read_json(body: bytes) -> tuple[dict[str, Any], bool]:
     """Parse a body as JSON; integers stay exact whatever their size.
 
     Returns:
-        The object, and whether it had half surrogate pairs, which are replaced.
+        The object, and whether it had unpaired surrogates, which are replaced.
 
     Raises:
-        botocore.parsers.ResponseParserError: it is no JSON object.
+        botocore.parsers.ResponseParserError: it is not a JSON object.
     """
     try:
         value, has_odd_text = json_text.parse(body or b"{}")
     except (ValueError, RecursionError):
-        raise response_parser_error("the body is no JSON") from None
+        raise response_parser_error("the body is not JSON") from None
     if not isinstance(value, dict):
-        raise response_parser_error("the body is no JSON object")
+        raise response_parser_error("the body is not a JSON object")
     return value, has_odd_text
 
 
 def response_parser_error(message: str) -> Exception:
-    """Make botocore's own error of a response that it cannot read."""
-    from botocore.parsers import ResponseParserError  # noqa: PLC0415  # takes 0.2 s, see `clients`
+    """Return botocore's own error for an unreadable response."""
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415  # see `factory`
 
     return ResponseParserError(message)
+
+
+class StreamedBody:
+    """A body whose bytes are read in a thread, only as fast as they are used. Close it.
+
+    Args:
+        stream: botocore's StreamingBody, which checks the Content-Length.
+        executor: the threads.
+        origin: the call, for errors.
+    """
+
+    def __init__(self, stream: Any, executor: Executor, origin: Origin) -> None:
+        self._stream = stream
+        self._executor = executor
+        self._origin = origin
+        self._reading: asyncio.Future[bytes] | None = None
+
+    async def chunks(self, size: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes in chunks of `size`; the last one may be shorter.
+
+        Raises:
+            errors.TaskgateError: UNAVAILABLE, the body ended early or stalled.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            self._reading = loop.run_in_executor(self._executor, self._stream.read, size)
+            try:
+                chunk = await asyncio.shield(self._reading)
+            except Exception as error:
+                raise from_botocore(error, self._origin) from error
+            if not chunk:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        """Close the connection to AWS, even while a thread is reading from it."""
+        if self._reading is None or self._reading.done():
+            self._stream.close()
+            return
+        # Ignore what the read in progress returns or raises.
+        self._reading.add_done_callback(lambda read: read.cancelled() or read.exception())
+        self._reading.add_done_callback(lambda _: self._stream.close())
+        # botocore cannot interrupt a read, and urllib3's own method shuts the socket down for
+        # reading only and returns the connection to the pool while AWS continues to send. A
+        # complete response has no socket any more; its read ends without this.
+        with suppress(AttributeError, TypeError, OSError):
+            self._stream._raw_stream._sock_shutdown(socket.SHUT_RDWR)  # noqa: SLF001  # see above

@@ -1,8 +1,8 @@
-"""AWS's error answers, and headers, made such that botocore can read them.
+"""Makes AWS's error responses and headers readable for botocore.
 
-An error may be garbled on its way, or not come from the service at all. botocore's parser then
-raises what it likes, and the error is lost: its status, its code, how long to wait. What does not
-fit AWS's model is left out here; the rest arrives.
+An error may be garbled on its way, or not come from the service. botocore's parser would then raise
+arbitrary exceptions, and status, code and Retry-After of the error would be lost. What does not fit
+AWS's model is removed here; the rest is kept.
 """
 
 from __future__ import annotations
@@ -15,55 +15,59 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
+if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
     from taskgate_server.aws.model import OperationModel, Shape
 
 REQUEST_IDS: Final = ("x-amzn-requestid", "x-amz-request-id")
 MAX_REQUEST_ID: Final = 128
 MAX_WAIT_SECONDS: Final = 2**31 - 1
-"""A longer Retry-After is cut to this, which is the most that the model's integer holds."""
+"""A longer Retry-After is reduced to this, the maximum of the model's integer."""
 
 CODE_KEYS: Final = ("__type", "code", "Code")
 MESSAGE_KEYS: Final = ("message", "Message", "errorMessage")
-"""Where botocore looks for an error's code and message."""
+"""The keys at which botocore looks for code and message of an error."""
 
 
-def mend_error(operation: OperationModel, response: dict[str, Any]) -> None:
-    """Makes body and headers of an error answer readable, in place."""
-    mend_retry_after(response["headers"])
+def sanitize_error(operation: OperationModel, response: dict[str, Any]) -> None:
+    """Make body and headers of an error response readable, in place."""
+    sanitize_retry_after(response["headers"])
     try:
         value = json.loads(response["body"] or b"{}")
     except (ValueError, RecursionError):
         value = {}
     if not isinstance(value, dict):
         value = {}
-    kept = {key: clean(value[key]) for key in (*CODE_KEYS, *MESSAGE_KEYS) if _is_text(value, key)}
+    result = {
+        key: clean(value[key])
+        for key in (*CODE_KEYS, *MESSAGE_KEYS)
+        if isinstance(value.get(key), str)
+    }
     for shape in operation.error_shapes:
         members: Mapping[str, Shape] = getattr(shape, "members", {})
         for member, target in members.items():
             key = target.serialization.get("name", member)
             if key in value and fits(value[key], target):
-                kept[key] = _clean_all(value[key])
-    response["body"] = json.dumps(kept).encode()
+                result[key] = _clean_all(value[key])
+    response["body"] = json.dumps(result).encode()
 
 
-def mend_request_id(headers: MutableMapping[str, str]) -> None:
-    """Makes AWS's request id fit to be told on: short, and of printable ASCII."""
+def sanitize_request_id(headers: MutableMapping[str, str]) -> None:
+    """Reduce AWS's request id to short, printable ASCII, in place."""
     for name in REQUEST_IDS:
-        told = headers.get(name)
-        if told is not None:
-            headers[name] = re.sub(r"[^!-~]", "", told)[:MAX_REQUEST_ID]
+        request_id = headers.get(name)
+        if request_id is not None:
+            headers[name] = re.sub(r"[^!-~]", "", request_id)[:MAX_REQUEST_ID]
 
 
-def mend_retry_after(headers: MutableMapping[str, str]) -> None:
-    """Makes Retry-After whole seconds, which is all that botocore can read.
+def sanitize_retry_after(headers: MutableMapping[str, str]) -> None:
+    """Convert Retry-After to whole seconds, the only form botocore reads, in place.
 
-    It may be a date as well (RFC 9110 section 10.2.3), and a fraction has been seen.
+    It may also be a date (RFC 9110 section 10.2.3), and fractions have been observed.
     """
-    told = headers.get("retry-after")
-    if told is None:
+    value = headers.get("retry-after")
+    if value is None:
         return
-    seconds = _seconds(told, headers.get("date"))
+    seconds = _seconds(value, headers.get("date"))
     del headers["retry-after"]
     if seconds is not None and math.isfinite(seconds):
         whole = min(max(math.ceil(seconds), -MAX_WAIT_SECONDS - 1), MAX_WAIT_SECONDS)
@@ -71,7 +75,7 @@ def mend_retry_after(headers: MutableMapping[str, str]) -> None:
 
 
 def fits(value: Any, shape: Shape) -> bool:
-    """Whether a JSON value has the type that the model says, all the way down."""
+    """Return whether a JSON value has the type of the model, at every depth."""
     match shape.type_name:
         case "structure":
             members: Mapping[str, Shape] = getattr(shape, "members", {})
@@ -93,7 +97,7 @@ def fits(value: Any, shape: Shape) -> bool:
 
 
 def clean(text: str) -> str:
-    """The text as UTF-8 can have it: JSON may hold half a surrogate pair, protobuf may not."""
+    """Replace unpaired surrogates, which JSON allows and protobuf does not."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -107,18 +111,14 @@ def _clean_all(value: Any) -> Any:
     return value
 
 
-def _is_text(value: Mapping[str, Any], key: str) -> bool:
-    return isinstance(value.get(key), str)
-
-
-def _seconds(told: str, date: str | None) -> float | None:
+def _seconds(value: str, date: str | None) -> float | None:
     try:
-        return float(told)
+        return float(value)
     except ValueError:
         pass
     try:
-        until = parsedate_to_datetime(told)
+        until = parsedate_to_datetime(value)
         now = parsedate_to_datetime(date) if date else datetime.now(UTC)
         return (until - now).total_seconds()
-    except (TypeError, ValueError):  # no date, or one without a zone
+    except (TypeError, ValueError):  # not a date, or one without a time zone
         return None

@@ -1,4 +1,4 @@
-"""One call of boto3: the connection, a thread, an answer or an error in Taskgate's words."""
+"""Sends one call to AWS: runs boto3 in a thread, and converts its response or error."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import grpc
 
 from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
+from taskgate_server.upstream.aws_client.call_log import CallLog
 from taskgate_server.upstream.aws_client.connection import Connection
-from taskgate_server.upstream.aws_client.factory import AwsClient, CallersGoneError, Reply
+from taskgate_server.upstream.aws_client.factory import AwsClient, CallTimeoutError, ClientResponse
 from taskgate_server.upstream.aws_client.failures import from_botocore
-from taskgate_server.upstream.aws_client.odd_values import OddValueLog
-from taskgate_server.upstream.error_log import ErrorLog
+from taskgate_server.upstream.resources import resource_name
 from taskgate_server.upstream.retries import is_throttle
 
-if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries imported
+if TYPE_CHECKING:  # their libraries are imported only if metrics and traces are enabled
     from opentelemetry.trace import Span
 
     from taskgate_server.telemetry.metrics import AwsMeter
@@ -31,19 +31,29 @@ if TYPE_CHECKING:  # only who asks for metrics and traces has their libraries im
 
 @dataclass(slots=True, kw_only=True)
 class AwsResponse:
-    """What AWS answered to one operation. Many may have it: nobody changes it but for `forms`."""
+    """The response of one operation. It is shared: nothing changes but `forms`."""
 
     value: dict[str, Any]
-    """AWS's JSON, with the members that came in headers beside it."""
+    """AWS's JSON, including the members that came in headers."""
     request_id: str
     observe_time: float
-    """When the answer came, in seconds since 1970."""
+    """When the response arrived, in seconds since 1970."""
     size: int = 0
     """Bytes of the body."""
     span: TracedCall | None = None
-    """The call in a trace; None where it is in none."""
+    """The call in a trace; None if it is not traced."""
     forms: dict[Hashable, bytes] = field(default_factory=dict)
-    """What it has been made into for callers, so that it is made once."""
+    """Serialized responses to callers, so that each is encoded once."""
+
+    def part(self, value: dict[str, Any], size: int) -> AwsResponse:
+        """Return the response of one item of a batch."""
+        return AwsResponse(
+            value=value,
+            request_id=self.request_id,
+            observe_time=self.observe_time,
+            size=size,
+            span=self.span,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +61,13 @@ class Sender:
     """Sends calls to one AWS service, each in a thread.
 
     Args:
-        connection: gives the client.
-        executor: its threads, bounded.
-        meter: counts the calls; None for nobody.
-        tracer: makes spans of them; the same.
+        connection: provides the client.
+        executor: the threads, bounded.
+        meter: counts the calls; None if metrics are disabled.
+        tracer: makes spans of the calls; None if traces are disabled.
         wall_clock: seconds since 1970.
         clock: monotonic seconds.
-        error_log: gets the texts of errors that callers do not get.
-        odd_values: logs values that do not fit AWS's model.
+        call_log: logs errors and odd values.
     """
 
     connection: Connection
@@ -67,70 +76,83 @@ class Sender:
     tracer: AwsTracer | None = None
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
-    error_log: ErrorLog = field(default_factory=ErrorLog)
-    odd_values: OddValueLog = field(default_factory=OddValueLog)
+    call_log: CallLog = field(default_factory=CallLog)
 
     async def send(
         self,
         operation: str,
         params: Mapping[str, Any],
         *,
-        time_limit: float = math.inf,
-        leaving: Callable[[], None] = lambda: None,
-        ended: Callable[[], None] = lambda: None,
-        causes: Sequence[Span] = (),
+        timeout: float = math.inf,  # noqa: ASYNC109  # a thread cannot be cancelled
+        on_sent: Callable[[], None] = lambda: None,
+        on_ended: Callable[[], None] = lambda: None,
+        spans: Sequence[Span] = (),
     ) -> AwsResponse:
         """Call an operation by its AWS name.
 
         Args:
             operation: such as `GetTask`.
             params: as boto3 takes them.
-            time_limit: seconds after which nobody waits for the response.
-            leaving: called in the event loop when the call goes to a thread.
-            ended: called in the event loop when AWS has responded or the call is given up, which
-                may be long after whoever waited for it has gone.
-            causes: the spans of the RPCs that wait for it.
+            timeout: seconds until no requester waits for the response.
+            on_sent: called in the event loop when the call is handed to a thread.
+            on_ended: called in the event loop when AWS has responded or the call has timed out,
+                possibly long after this method was cancelled.
+            spans: of the RPCs that wait for the call.
 
         Raises:
-            errors.TaskgateError: whatever went wrong.
+            errors.TaskgateError: any failure.
         """
-        client = await self.connection.ready()
-        give_up_at = self.clock() + time_limit
-        leaving()
-        answered, call = self._submit(client, operation, params, give_up_at, ended)
-        began = self.clock()
+        client = await self.connection.get_client()
+        give_up_at = self.clock() + timeout
+        on_sent()
+        response, thread = self._submit(client, operation, params, give_up_at, on_ended)
+        started = self.clock()
         span = None
         if self.tracer is not None:
-            span = self.tracer.begin(operation, causes, region=client.region)
+            span = self.tracer.begin(operation, spans, region=client.region)
         try:
-            reply = await answered
+            client_response = await response
         except asyncio.CancelledError:
-            if call.cancel():  # it has not left, and will not
-                ended()
+            if thread.cancel():  # it has not started, and will not
+                on_ended()
             elif self.meter is not None:
-                self.meter.ended(operation, grpc.StatusCode.CANCELLED, self.clock() - began)
-            self._traced(span, "", "CANCELLED")
+                self.meter.ended(operation, grpc.StatusCode.CANCELLED, self.clock() - started)
+            self._end_span(span, "", "CANCELLED")
             raise
-        except Exception as error:
-            told = self._told(error, client, self.origin(operation, params), time_limit)
-            self._count(operation, began, told)
-            self._traced(span, told.aws_request_id, told.reason)
-            raise told from error
-        self.connection.accepted(client, operation)
-        self._count(operation, began)
-        return self._answer(operation, reply, self._traced(span, reply.request_id))
-
-    def _answer(self, operation: str, reply: Reply, span: TracedCall | None) -> AwsResponse:
-        if reply.odd:
-            self.odd_values.note(operation, reply.odd)
+        except Exception as cause:
+            error = self._convert(cause, client, self.origin(operation, params), timeout)
+            self._count(operation, started, error)
+            self._end_span(span, error.aws_request_id, error.reason)
+            raise error from cause
+        self.connection.record_accepted(client, operation)
+        self._count(operation, started)
+        if client_response.odd_members:
+            self.call_log.log_odd_members(operation, client_response.odd_members)
             if self.meter is not None:
-                self.meter.odd_values(operation, len(reply.odd))
+                self.meter.odd_values(operation, len(client_response.odd_members))
         return AwsResponse(
-            value=reply.value,
-            request_id=reply.request_id,
+            value=client_response.value,
+            request_id=client_response.request_id,
             observe_time=self.wall_clock(),
-            size=reply.size,
-            span=span,
+            size=client_response.size,
+            span=self._end_span(span, client_response.request_id),
+        )
+
+    def origin(self, operation: str, params: Mapping[str, Any] | None = None) -> errors.Origin:
+        """Return which call an error is about.
+
+        Args:
+            operation: AWS name.
+            params: of boto3, which name the resource; None if errors name none.
+        """
+        spec, client = self.connection.spec, self.connection.client
+        return errors.Origin(
+            service=spec.name,
+            title=spec.title,
+            domain=spec.error_domain,
+            operation=operation,
+            resource=resource_name(spec.name, operation, params) if params else "",
+            endpoint=client.endpoint if client else "",
         )
 
     def _submit(
@@ -139,98 +161,61 @@ class Sender:
         operation: str,
         params: Mapping[str, Any],
         give_up_at: float,
-        ended: Callable[[], None],
-    ) -> tuple[asyncio.Future[Reply], Future[None]]:
-        """Have a thread make the call: the response to be, and the thread's work."""
+        on_ended: Callable[[], None],
+    ) -> tuple[asyncio.Future[ClientResponse], Future[None]]:
+        """Make the call in a thread; return the future response and the thread's work."""
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Reply] = loop.create_future()
+        response: asyncio.Future[ClientResponse] = loop.create_future()
 
-        def work() -> None:
-            outcome: Reply | Exception
+        def call() -> None:
+            outcome: ClientResponse | Exception
             try:
                 outcome = client.call(operation, dict(params), give_up_at - self.clock())
-            except Exception as error:  # noqa: BLE001  # it is raised where the answer is awaited
+            except Exception as error:  # noqa: BLE001  # it is raised where the response is awaited
                 outcome = error
-            _tell(loop, answered, outcome, ended)
+            if not loop.is_closed():  # the server may have stopped meanwhile
+                # `asyncio.wrap_future` would wake the loop once more for `on_ended`.
+                loop.call_soon_threadsafe(deliver, outcome)
 
-        return answered, self.executor.submit(work)
+        def deliver(outcome: ClientResponse | Exception) -> None:
+            on_ended()
+            if response.done():  # cancelled
+                return
+            if isinstance(outcome, Exception):
+                response.set_exception(outcome)
+            else:
+                response.set_result(outcome)
 
-    def origin(self, operation: str, params: Mapping[str, Any] | None = None) -> errors.Origin:
-        """Return which call an error is of.
-
-        Args:
-            operation: its AWS name.
-            params: of boto3, which name the resource; None where errors have none.
-        """
-        spec, client = self.connection.spec, self.connection.client
-        return errors.Origin(
-            service=spec.name,
-            title=spec.title,
-            domain=spec.error_domain,
-            operation=operation,
-            resource=_resource_name(spec.name, operation, params) if params else "",
-            endpoint=client.endpoint if client else "",
-        )
+        return response, self.executor.submit(call)
 
     def _count(
-        self, operation: str, began: float, error: errors.TaskgateError | None = None
+        self, operation: str, started: float, error: errors.TaskgateError | None = None
     ) -> None:
         if self.meter is None:
             return
         code = grpc.StatusCode.OK if error is None else error.code
-        self.meter.ended(operation, code, self.clock() - began)
+        self.meter.ended(operation, code, self.clock() - started)
         if error is not None and is_throttle(error):
             self.meter.throttled(operation)
 
-    def _traced(
+    def _end_span(
         self, span: Span | None, request_id: str, error_reason: str = ""
     ) -> TracedCall | None:
         if self.tracer is None or span is None:
             return None
         return self.tracer.end(span, request_id, error_reason)
 
-    def _told(
-        self, error: Exception, client: AwsClient, origin: errors.Origin, time_limit: float
+    def _convert(
+        self, cause: Exception, client: AwsClient, origin: errors.Origin, timeout: float
     ) -> errors.TaskgateError:
-        if isinstance(error, CallersGoneError):
-            return errors.time_limit_exceeded(origin, time_limit)
-        told = from_botocore(error, origin)
-        self.error_log.failed(told, error, origin)
-        if told.credentials_missing:
-            self.connection.lose(client, told)
-        elif told.credentials_refused:
-            self.connection.refused(client, origin.operation, told)
-        if told.reason == errors.BUG:
-            log_bug(error, operation=origin.operation)
-        return told
-
-
-def _tell(
-    loop: asyncio.AbstractEventLoop,
-    answered: asyncio.Future[Reply],
-    outcome: Reply | Exception,
-    ended: Callable[[], None],
-) -> None:
-    """Called in the thread. The loop may be gone by then, and with it whoever wanted to know.
-
-    One wake-up of the loop for all there is to tell; `asyncio.wrap_future` would need another.
-    """
-
-    def told() -> None:
-        ended()
-        if answered.done():  # cancelled: nobody waits
-            return
-        if isinstance(outcome, Exception):
-            answered.set_exception(outcome)
-        else:
-            answered.set_result(outcome)
-
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(told)
-
-
-def _resource_name(service: str, operation: str, params: Mapping[str, Any]) -> str:
-    """See `resources.resource_name`. It loads AWS's model; the server listens before that."""
-    from taskgate_server.upstream.resources import resource_name  # noqa: PLC0415  # see above
-
-    return resource_name(service, operation, params)
+        if isinstance(cause, CallTimeoutError):
+            return errors.TimeLimitError(origin, timeout)
+        error = from_botocore(cause, origin)
+        self.call_log.log_error(error, cause, origin)
+        if isinstance(error, errors.CredentialsMissingError):
+            self.connection.discard(client, error)
+        elif isinstance(error, errors.CredentialsRefusedError):
+            self.connection.record_refused(client, origin.operation, error)
+        if isinstance(error, errors.BugError):
+            log_bug(cause, operation=origin.operation)
+        return error

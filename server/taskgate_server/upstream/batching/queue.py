@@ -1,9 +1,9 @@
-"""Many reads of one thing each, sent as a few reads of many.
+"""A queue of reads of one item each, which are sent as a few reads of many items.
 
-Batching is natural: when a call can leave at once, it does, alone. While all slots have a call in
-flight, reads gather, and leave together when one of those comes back. There is no added wait at
-low load; under load a batch waits up to `linger` seconds for more to come. Where more reads wait
-than fit into a batch, requesters have equal parts of it.
+Batching is natural: a read that can be sent at once is sent alone. While all slots have a batch in
+flight, reads gather, and are sent together when one of those batches ends. At low load nothing
+waits; under load a batch waits up to `linger` seconds for more reads. If more reads wait than fit
+into a batch, requesters get equal parts of it.
 """
 
 from __future__ import annotations
@@ -19,94 +19,93 @@ from taskgate_server.upstream.rate_limit.fair_queue import FairQueue
 from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
 
 
-class Later(enum.Enum):
-    """In the place of an answer."""
+class Requeued(enum.Enum):
+    """Takes the place of a response."""
 
-    LATER = enum.auto()
-    """It is yet to come."""
+    REQUEUED = enum.auto()
+    """The item will be added again, and has no response yet."""
 
 
-LATER: Final = Later.LATER
+REQUEUED: Final = Requeued.REQUEUED
 
 
 class Item(Protocol):
-    """One read that waits to be sent, or for its response."""
+    """A read that waits to be sent, or for its response."""
 
     @property
     def requesters(self) -> Requesters:
         """The requesters that wait for it."""
 
     def settle(self, outcome: Any) -> None:
-        """Hand the response, or the error, to those that wait."""
+        """Deliver the response or the error."""
 
 
 I = TypeVar("I", bound=Item)  # noqa: E741  # an item
 P = TypeVar("P")
 
 Send: TypeAlias = Callable[[Sequence[I], P], Awaitable[Sequence[Any]]]
-"""Sends some items at once. Returns, in their order, the response of each, its own error, or LATER
-when it has been put again."""
+"""Sends items in one batch. Returns the response of each, its error, or REQUEUED."""
 
 Admit: TypeAlias = Callable[[int, Requesters], Awaitable[tuple[int, P]]]
-"""Waits until a call may be sent, given how many items wait and for whom. Returns how many may
-leave with it, and what `send` needs to know."""
+"""Waits until a batch may be sent, given the number of waiting items and their requesters. Returns
+how many items the batch may have, and the permit for `Send`."""
 
 
-class _Queued(Generic[I]):
-    """A queued item, as a listener to its requesters: it is in the line of each."""
+class _Entry(Generic[I]):
+    """An item in the queue; listens to the item's requesters and is in the line of each."""
 
-    __slots__ = ("_batcher", "item")
+    __slots__ = ("_queue", "item")
 
-    def __init__(self, batcher: Batcher[I, Any], item: I) -> None:
-        self._batcher = batcher
+    def __init__(self, queue: BatchQueue[I, Any], item: I) -> None:
+        self._queue = queue
         self.item = item
 
     def enter(self) -> None:
-        """Put the item into the lines of the requesters that it has, and listen for others."""
+        """Enter the lines of the present requesters, and listen for others."""
         requesters = self.item.requesters
-        requesters.listen(self)
+        requesters.add_listener(self)
         self.extend(requesters.give_up_at)
         for share in requesters.shares:
             self._enter_line(share)
+
+    def leave(self) -> None:
+        """Stop listening: the item has left the queue."""
+        self.item.requesters.remove_listener(self)
+        for share in self.item.requesters.shares:
+            self._queue.requesters.remove(share)
 
     def add(self, share: Share) -> None:
         """See `requesters.Listener`."""
         self._enter_line(share)
         if len(self.item.requesters.shares) == 1:
-            self._batcher.start()
+            self._queue.start()
 
     def remove(self, share: Share) -> None:
         """See `requesters.Listener`."""
-        self._batcher.queue.leave(self, share)
-        self._batcher.requesters.remove(share)
+        self._queue.entries.remove_from_line(self, share)
+        self._queue.requesters.remove(share)
         if not self.item.requesters.shares:
-            self.item.requesters.unlisten(self)
-
-    def _enter_line(self, share: Share) -> None:
-        self._batcher.queue.add(self, share)
-        self._batcher.requesters.add(share)
+            self.item.requesters.remove_listener(self)
 
     def extend(self, give_up_at: float) -> None:
         """See `requesters.Listener`."""
-        self._batcher.requesters.extend(give_up_at)
+        self._queue.requesters.extend(give_up_at)
 
-    def leave(self) -> None:
-        """Listen no longer: the item has left the queue."""
-        self.item.requesters.unlisten(self)
-        for share in self.item.requesters.shares:
-            self._batcher.requesters.remove(share)
+    def _enter_line(self, share: Share) -> None:
+        self._queue.entries.add(self, share)
+        self._queue.requesters.add(share)
 
 
-class Batcher(Generic[I, P]):
-    """Gathers the reads of one operation.
+class BatchQueue(Generic[I, P]):
+    """Gathers the reads of one operation and sends them in batches.
 
     Args:
-        admit: waits until a call may be sent; while it does, more reads gather.
+        admit: waits until a batch may be sent, while more reads gather.
         send: sends one batch.
-        max_items: the most reads in a batch, for which it does not linger.
-        slots: tells the most batches that may now be in flight, 1 or more.
-        linger: seconds that a batch waits for more once the slots have been full.
-        sleep: waits; an argument so that tests need not.
+        max_items: maximum number of reads in a batch; a full one does not linger.
+        slots: returns how many batches may be in flight now, at least 1.
+        linger: seconds that a batch waits for more reads once all slots have been in use.
+        sleep: waits; an argument for tests.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class Batcher(Generic[I, P]):
         linger: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.queue: FairQueue[_Queued[I]] = FairQueue()
+        self.entries: FairQueue[_Entry[I]] = FairQueue()
         """The reads that wait to be sent and have requesters."""
         self.requesters = Requesters()
         """Those of all queued reads."""
@@ -129,100 +128,97 @@ class Batcher(Generic[I, P]):
         self._slots = slots
         self._linger = linger
         self._sleep = sleep
-        self._runners: set[asyncio.Task[None]] = set()
+        self._senders: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        """How many reads wait to be sent."""
-        return len(self.queue)
+        return len(self.entries)
 
     async def close(self) -> None:
-        """Sends nothing more; nobody waits for the answers."""
-        runners = list(self._runners)
-        for runner in runners:
-            runner.cancel()
-        await asyncio.gather(*runners, return_exceptions=True)
+        """Cancel all batches. Call it when no requester waits any more."""
+        senders = list(self._senders)
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
 
-    def put(self, item: I) -> None:
-        """Have a read sent and its item settled, if it has requesters now or in this very step.
+    def add(self, item: I) -> None:
+        """Send a read and settle it.
 
-        It is dropped when the last of them leaves.
+        It needs a requester before control returns to the event loop, and is dropped when the last
+        one leaves.
         """
-        _Queued(self, item).enter()
+        _Entry(self, item).enter()
         if item.requesters.shares:
             self.start()
 
     def start(self) -> None:
-        """Start to send what is queued, if not enough batches are under way."""
-        if len(self.queue) and len(self._runners) < self._slots():
-            runner = asyncio.ensure_future(self._run())
-            self._runners.add(runner)
-            runner.add_done_callback(self._runners.discard)  # if it is cancelled before it runs
+        """Start to send queued reads, unless enough batches are in flight."""
+        if len(self.entries) and len(self._senders) < self._slots():
+            sender = asyncio.ensure_future(self._run())
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)  # if it is cancelled before it runs
 
     async def _run(self) -> None:
-        """Send batches, and stop counting as a sender in the same step as the last look."""
+        """Send batches, and stop counting as a sender in the same step as the last check."""
         try:
             await self._send_all()
         finally:
-            # A callback would come a step later. Until then, a second sender that stops would
-            # count on this one, and `start` would not replace it: the queue would be left behind.
-            runner = asyncio.current_task()
-            if runner is not None:
-                self._runners.discard(runner)
+            # A done callback runs one step later. Until then a second sender that stops would rely
+            # on this one and `start` would not replace it, so the queue would be left behind.
+            sender = asyncio.current_task()
+            if sender is not None:
+                self._senders.discard(sender)
 
     async def _send_all(self) -> None:
-        """Send batches until no read waits, or enough others send them."""
+        """Send batches until no read waits, or enough other senders are running."""
         under_load = False
-        while len(self.queue):
-            if under_load and self._linger and len(self.queue) < self._max_items:
+        while len(self.entries):
+            if under_load and self._linger and len(self.entries) < self._max_items:
                 await self._sleep(self._linger)
-            self._forget_deadlines()
+            self._update_deadline()
             try:
-                count, permit = await self._admit(len(self.queue), self.requesters)
+                count, permit = await self._admit(len(self.entries), self.requesters)
             except AbandonedError:
                 continue
-            except Exception as error:  # noqa: BLE001  # whatever it was, the readers get it
-                self._refuse(error)
+            except Exception as error:  # noqa: BLE001  # every error goes to the requesters
+                for item in self._take(len(self.entries)):
+                    _settle(item, error)
                 continue
-            await self._fly(self._take(count), permit)
-            if len(self._runners) > self._slots():
-                return  # the others see to those who wait
+            await self._send_batch(self._take(count), permit)
+            if len(self._senders) > self._slots():
+                return
             under_load = True
 
-    def _forget_deadlines(self) -> None:
-        """Forget the deadlines of reads that are queued no longer."""
-        deadlines = (queued.item.requesters.give_up_at for queued in self.queue)
+    def _update_deadline(self) -> None:
+        """Ignore the deadlines of reads that are no longer queued."""
+        deadlines = (entry.item.requesters.give_up_at for entry in self.entries)
         self.requesters.give_up_at = max(deadlines, default=-math.inf)
 
     def _take(self, count: int) -> list[I]:
-        """Take reads out, round robin over their requesters."""
+        """Take reads from the queue, round robin over their requesters."""
         batch: list[I] = []
-        while len(batch) < count and self.queue.has_turn:
-            queued, share = self.queue.peek()
-            self.queue.take(queued, share)
-            queued.leave()
-            batch.append(queued.item)
+        while len(batch) < count and self.entries.has_next:
+            entry, share = self.entries.peek()
+            self.entries.take(entry, share)
+            entry.leave()
+            batch.append(entry.item)
         return batch
 
-    def _refuse(self, error: Exception) -> None:
-        for item in self._take(len(self.queue)):
-            _settle(item, error)
-
-    async def _fly(self, batch: Sequence[I], permit: P) -> None:
-        """Also when all have gone meanwhile: `send` gives the permit back."""
+    async def _send_batch(self, batch: Sequence[I], permit: P) -> None:
+        """Send a batch, even an empty one: `send` returns its permit."""
         try:
             responses = await self._send(batch, permit)
-        except Exception as error:  # noqa: BLE001  # whatever it was, the readers are told
+        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
             responses = [error] * len(batch)
         if len(responses) != len(batch):
             fault = f"{len(responses)} results for {len(batch)} reads"
             responses = [RuntimeError(fault)] * len(batch)
         for item, response in zip(batch, responses, strict=True):
-            if response is not LATER:
+            if response is not REQUEUED:
                 _settle(item, response)
 
 
 def _settle(item: Item, outcome: Any) -> None:
-    """Settle an item; a failure of one must not keep the outcome from the others."""
+    """Settle an item; a failure of one must not keep the others from their outcomes."""
     try:
         item.settle(outcome)
     except Exception as error:  # noqa: BLE001  # see above

@@ -1,211 +1,213 @@
-"""Reads of one thing each through batch operations, and single calls where AWS refuses those."""
+"""Reads of one item each through batch operations, or single calls where AWS refuses batches."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.upstream.aws_client.sender import AwsResponse
-from taskgate_server.upstream.aws_client.threads import STUCK_SECONDS
-from taskgate_server.upstream.batching.queue import LATER, Batcher, Later
+from taskgate_server.upstream.batching.queue import REQUEUED, BatchQueue, Requeued
 from taskgate_server.upstream.batching.refusals import BatchRefusals, is_refusal
 from taskgate_server.upstream.pipeline import UpstreamPipeline
-from taskgate_server.upstream.rate_limit.token_bucket import Permit
-from taskgate_server.upstream.request import AwsRequest, Outcome, Read
+from taskgate_server.upstream.rate_limit.token_bucket import STUCK_SECONDS, Permit
+from taskgate_server.upstream.request import AwsRequest, Outcome, Params, Read
 from taskgate_server.upstream.requesters import Requesters
 
-if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
+if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
     from taskgate_server.upstream.batching.plan import BatchPlan
 
-Params: TypeAlias = Mapping[str, Any]
+FAST_SECONDS = 0.01
+"""If calls are faster than this, only one batch is in flight: a second one would save no time but
+double the calls. With an upstream without latency, 128 callers got responses 25 % faster."""
+
+LATENCY_WEIGHT = 0.2
+"""Weight of the latest call in the average latency."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPermit:
-    """A place in the quota, for the single operation or the batch one."""
+    """A permit for the single operation or the batch operation."""
 
     permit: Permit
     is_single: bool
 
 
-QUICK_SECONDS = 0.01
-"""Where a call takes less, the next batch waits for it: a second one in flight would win no time,
-and make twice the calls. Of an upstream without latency, 128 callers were answered 25 % faster."""
+class BatchedReads:
+    """The batch queues of one AWS service, one for each operation that can be batched.
 
-WEIGHT = 0.2
-"""Of the latest call in the average of how long calls take."""
-
-
-class Batches:
-    """The batchers of one AWS service, one for each operation that can be batched."""
+    Args:
+        pipeline: sends each call.
+        slots: batches of an operation in flight.
+        linger: see `BatchQueue`.
+        clock: monotonic seconds.
+        sleep: waits; an argument for tests.
+    """
 
     def __init__(
         self,
-        sender: UpstreamPipeline,
+        pipeline: UpstreamPipeline,
         *,
         slots: int,
         linger: float,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        self._sender = sender
+        self._pipeline = pipeline
         self._slots = slots
         self._linger = linger
         self._clock = clock
         self._sleep = sleep
-        self._batchers: dict[str, Batcher[Read, BatchPermit]] = {}
+        self._queues: dict[str, BatchQueue[Read, BatchPermit]] = {}
         self._refusals = BatchRefusals(clock)
-        self._later: set[asyncio.Task[None]] = set()
-        self._seconds: dict[str, float] = {}
-        """How long a call takes, by operation that is batched."""
+        self._requeues: set[asyncio.Task[None]] = set()
+        self._latencies: dict[str, float] = {}
+        """Average seconds of a call, by single operation; so are the stuck calls."""
         self._stuck: Counter[str] = Counter()
-        """Calls that hang, by operation that is batched."""
         self.sent_singly = 0
         self.sent_in_batches = 0
-        """Reads, for metrics."""
+        """Reads sent, for metrics."""
 
     def waiting(self) -> dict[str, int]:
-        """How many reads wait to be sent, by operation."""
-        return {operation: len(batcher) for operation, batcher in self._batchers.items()}
+        """Return how many reads wait to be sent, by operation."""
+        return {operation: len(queue) for operation, queue in self._queues.items()}
 
     async def close(self) -> None:
-        """Sends nothing more."""
-        later = list(self._later)
-        for waiting in later:
-            waiting.cancel()
-        await asyncio.gather(*later, return_exceptions=True)
-        for batcher in self._batchers.values():
-            await batcher.close()
+        """Cancel all reads."""
+        requeues = list(self._requeues)
+        for task in requeues:
+            task.cancel()
+        await asyncio.gather(*requeues, return_exceptions=True)
+        for queue in self._queues.values():
+            await queue.close()
 
-    def can_take(self, aws_request: AwsRequest) -> bool:
-        """Return whether AWS takes the read in a batch, as far as is known."""
-        return self._refusals.takes(aws_request.operation, aws_request.key)
+    def allows(self, aws_request: AwsRequest) -> bool:
+        """Return whether AWS is expected to accept the read in a batch."""
+        return self._refusals.allows(aws_request.operation, aws_request.key)
 
-    def put(self, read: Read, plan: BatchPlan) -> None:
-        """Has a read sent, alone or with others, and settled as the single call would have it."""
+    def add(self, read: Read, plan: BatchPlan) -> None:
+        """Send a read, alone or with others, and settle it as a single call would."""
         operation = read.aws_request.operation
-        batcher = self._batchers.get(operation)
-        if batcher is None:
-            batcher = self._batchers[operation] = self._make(operation, plan)
-        batcher.put(read)
+        queue = self._queues.get(operation)
+        if queue is None:
+            queue = self._queues[operation] = self._make_queue(operation, plan)
+        queue.add(read)
 
-    def _make(self, operation: str, plan: BatchPlan) -> Batcher[Read, BatchPermit]:
-        limiter = self._sender.limiter
+    def _make_queue(self, operation: str, plan: BatchPlan) -> BatchQueue[Read, BatchPermit]:
+        limiter = self._pipeline.limiter
 
         async def admit(waiting: int, requesters: Requesters) -> tuple[int, BatchPermit]:
-            # One alone goes as the single call, which costs less and whose errors have more to
-            # say; unless it had to wait, since others may come meanwhile.
+            # A lone read goes as a single call, which costs less and has more precise errors;
+            # unless it must wait, when others may join it.
             is_single = waiting == 1 and limiter.can_send(operation)
             name = operation if is_single else plan.operation
-            permit = await self._sender.admit(name, requesters)
+            permit = await self._pipeline.admit(name, requesters)
             return 1 if is_single else plan.max_items, BatchPermit(permit, is_single)
 
-        async def send(reads: Sequence[Read], leave: BatchPermit) -> Sequence[Outcome | Later]:
-            began = self._clock()
+        async def send(reads: Sequence[Read], permit: BatchPermit) -> Sequence[Outcome | Requeued]:
+            started = self._clock()
             try:
-                with self._giving_up_its_slot(operation):
-                    return await self._send(operation, plan, reads, leave)
+                with self._releasing_stuck_slot(operation):
+                    return await self._send(operation, plan, reads, permit)
             finally:
-                took = self._clock() - began
-                before = self._seconds.get(operation, took)
-                self._seconds[operation] = before + WEIGHT * (took - before)
+                seconds = self._clock() - started
+                average = self._latencies.get(operation, seconds)
+                self._latencies[operation] = average + LATENCY_WEIGHT * (seconds - average)
 
-        return Batcher(
+        return BatchQueue(
             admit=admit,
             send=send,
             max_items=plan.max_items,
-            slots=lambda: self._allowed(operation),
+            slots=lambda: self._allowed_slots(operation),
             linger=self._linger,
             sleep=self._sleep,
         )
 
     @contextmanager
-    def _giving_up_its_slot(self, operation: str) -> Iterator[None]:
-        """Enclose a call that leaves its slot to others if it hangs."""
+    def _releasing_stuck_slot(self, operation: str) -> Iterator[None]:
+        """Enclose a call that gives its slot to others if it gets stuck."""
         stuck: list[str] = []
 
-        def give_up() -> None:
+        def release() -> None:
             stuck.append(operation)
             self._stuck[operation] += 1
-            self._batchers[operation].start()  # reads may wait for the slot
+            self._queues[operation].start()  # reads may wait for the slot
 
-        timer = asyncio.get_running_loop().call_later(STUCK_SECONDS, give_up)
+        timer = asyncio.get_running_loop().call_later(STUCK_SECONDS, release)
         try:
             yield
         finally:
             timer.cancel()
             self._stuck.subtract(stuck)
 
-    def _allowed(self, operation: str) -> int:
-        is_quick = self._seconds.get(operation, math.inf) < QUICK_SECONDS
-        return (1 if is_quick else self._slots) + self._stuck[operation]
+    def _allowed_slots(self, operation: str) -> int:
+        is_fast = self._latencies.get(operation, math.inf) < FAST_SECONDS
+        return (1 if is_fast else self._slots) + self._stuck[operation]
 
     async def _send(
-        self, operation: str, plan: BatchPlan, reads: Sequence[Read], leave: BatchPermit
-    ) -> Sequence[Outcome | Later]:
+        self, operation: str, plan: BatchPlan, reads: Sequence[Read], permit: BatchPermit
+    ) -> Sequence[Outcome | Requeued]:
         if not reads:
-            self._sender.limiter.unused(leave.permit)
+            self._pipeline.limiter.return_permit(permit.permit)
             return []
-        if leave.is_single:
-            return [await self._ask_singly(operation, reads[0], leave.permit)]
+        if permit.is_single:
+            return [await self._send_single(operation, reads[0], permit.permit)]
         params = [read.aws_request.params for read in reads]
         self.sent_in_batches += len(reads)
-        if self._sender.sender.meter is not None:
-            self._sender.sender.meter.batch(plan.operation, len(reads))
+        if self._pipeline.sender.meter is not None:
+            self._pipeline.sender.meter.batch(plan.operation, len(reads))
         try:
             with closing(_requesters_of(reads)) as requesters:
-                aws_response = await self._sender.send(
+                aws_response = await self._pipeline.send(
                     plan.operation,
                     plan.to_params(params),
                     requesters,
                     repeatable=True,
-                    permit=leave.permit,
+                    permit=permit.permit,
                 )
         except errors.TaskgateError as error:
-            if not self._is_worth_splitting(error, reads):
+            if not self._should_split(error, reads):
                 raise
             return await self._send_singly(operation, reads, is_refused=is_refusal(error))
-        self._refusals.accepted(operation)
-        return self._put_failed_again(
+        self._refusals.record_success(operation)
+        return self._requeue_failed(
             operation, reads, self._split(operation, plan, params, aws_response)
         )
 
-    def _is_worth_splitting(self, error: errors.TaskgateError, reads: Sequence[Read]) -> bool:
-        """Return whether single calls may succeed where the batch failed.
+    def _should_split(self, error: errors.TaskgateError, reads: Sequence[Read]) -> bool:
+        """Return whether to try single calls after a failed batch.
 
-        One item may be what AWS fails at; in an outage the retry budget limits how often that is
-        tried.
+        AWS may have failed at one item. In an outage the retry budget limits these attempts.
         """
         if is_refusal(error):
             return True
         is_internal = error.code is StatusCode.INTERNAL and error.domain != errors.TASKGATE_DOMAIN
-        return is_internal and len(reads) > 1 and self._sender.retries.budget.withdraw()
+        return is_internal and len(reads) > 1 and self._pipeline.retries.budget.withdraw()
 
     async def _send_singly(
         self, operation: str, reads: Sequence[Read], *, is_refused: bool
     ) -> list[Outcome]:
         outcomes = await asyncio.gather(
-            *(self._ask_singly(operation, read, None) for read in reads)
+            *(self._send_single(operation, read, None) for read in reads)
         )
         failures = [each if isinstance(each, errors.TaskgateError) else None for each in outcomes]
         if is_refused:
-            self._refusals.refused(operation, failures)
+            self._refusals.record_refusal(operation, failures)
         keys = [read.key for read in reads]
-        self._refusals.note_odd_items(dict(zip(keys, failures, strict=True)))
+        self._refusals.exclude_odd_items(dict(zip(keys, failures, strict=True)))
         return outcomes
 
-    async def _ask_singly(self, operation: str, read: Read, permit: Permit | None) -> Outcome:
+    async def _send_single(self, operation: str, read: Read, permit: Permit | None) -> Outcome:
         self.sent_singly += 1
         try:
-            return await self._sender.send(
+            return await self._pipeline.send(
                 operation, read.aws_request.params, read.requesters, repeatable=True, permit=permit
             )
         except errors.TaskgateError as error:
@@ -219,26 +221,18 @@ class Batches:
         for item, value in zip(params, plan.split(params, aws_response.value), strict=True):
             if "Error" in value:
                 response = {**value, "ResponseMetadata": {"RequestId": aws_response.request_id}}
-                origin = self._sender.sender.origin(operation, item)
+                origin = self._pipeline.sender.origin(operation, item)
                 outcomes.append(errors.from_aws(response, origin))
             else:
-                outcomes.append(
-                    AwsResponse(
-                        value=value,
-                        request_id=aws_response.request_id,
-                        observe_time=aws_response.observe_time,
-                        size=size,
-                        span=aws_response.span,
-                    )
-                )
+                outcomes.append(aws_response.part(value, size))
         return outcomes
 
-    def _put_failed_again(
+    def _requeue_failed(
         self, operation: str, reads: Sequence[Read], outcomes: Sequence[Outcome]
-    ) -> Sequence[Outcome | Later]:
-        """The outcomes, but for those reads that failed alone for a reason that may pass.
+    ) -> Sequence[Outcome | Requeued]:
+        """Requeue the reads whose errors are retryable; return all outcomes.
 
-        The call as a whole has succeeded, so `Retries.run` has seen nothing of it.
+        The batch itself has succeeded, so `Retries.run` does not retry it.
         """
         failed = [
             (outcome, read.attempts)
@@ -247,38 +241,47 @@ class Batches:
         ]
         if not failed:
             return outcomes
-        pauses = iter(self._sender.retries.again_together(failed))
-        told: list[Outcome | Later] = []
+        shared_pause = 0.0
+        pauses = iter(self._pipeline.retries.batch_pauses(failed))
+        results: list[Outcome | Requeued] = []
+        requeued: list[tuple[Read, Outcome]] = []
         for outcome, read in zip(outcomes, reads, strict=True):
             pause = next(pauses) if isinstance(outcome, errors.TaskgateError) else None
             if pause is None or self._clock() + pause >= read.requesters.give_up_at:
-                told.append(outcome)
+                results.append(outcome)
                 continue
-            told.append(LATER)
+            results.append(REQUEUED)
             read.attempts += 1
             read.sent_at = None
-            putting = asyncio.ensure_future(self._put_later(operation, read, pause, outcome))
-            self._later.add(putting)
-            putting.add_done_callback(self._later.discard)
-        return told
+            requeued.append((read, outcome))
+            shared_pause = pause
+        if requeued:  # with a timer each, the reads would leave one by one
+            task = asyncio.ensure_future(self._requeue(operation, requeued, shared_pause))
+            self._requeues.add(task)
+            task.add_done_callback(self._requeues.discard)
+        return results
 
-    async def _put_later(self, operation: str, read: Read, pause: float, outcome: Outcome) -> None:
+    async def _requeue(
+        self, operation: str, reads: Sequence[tuple[Read, Outcome]], pause: float
+    ) -> None:
         try:
             await self._sleep(pause)
-            if read.requesters.shares:
-                self._batchers[operation].put(read)
-                return
-        except Exception as error:  # noqa: BLE001  # whatever it was, those who wait get it
-            read.settle(error)
+        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
+            for read, _ in reads:
+                read.settle(error)
             return
-        read.settle(outcome)  # no requester is left, and none shall join it
+        for read, outcome in reads:
+            if read.requesters.shares:
+                self._queues[operation].add(read)
+            else:
+                read.settle(outcome)  # no requester is left, and none may join
 
 
 def _requesters_of(reads: Sequence[Read]) -> Requesters:
-    """Return the requesters of a batch: it waits as long as the last one of them."""
+    """Return the requesters of a batch, which waits as long as the last one of them."""
 
-    def sent() -> None:
+    def on_sent() -> None:
         for read in reads:
-            read.leaving()
+            read.mark_sent()
 
-    return Requesters.of_all([read.requesters for read in reads], sent)
+    return Requesters.merge([read.requesters for read in reads], on_sent)

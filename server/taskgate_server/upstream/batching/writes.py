@@ -1,7 +1,7 @@
-"""Many writes of one kind through a batch operation, and single calls where AWS refuses that one.
+"""Many writes of one kind through a batch operation, or single calls where AWS refuses batches.
 
-Each write has an outcome of its own. What the caller's token makes safe to repeat stays so: each
-call that AWS gets has a token that follows from the caller's and from what is in the call.
+Each write has its own outcome. The caller's token keeps all of it idempotent: each call to AWS has
+a token derived from the caller's and from the items of the call.
 """
 
 from __future__ import annotations
@@ -9,63 +9,62 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.batching.refusals import BatchRefusals, is_refusal
 from taskgate_server.upstream.pipeline import UpstreamPipeline
+from taskgate_server.upstream.request import OperationPlan, Params
 from taskgate_server.upstream.requesters import Requesters
 from taskgate_server.upstream.retries import is_retryable
 
-if TYPE_CHECKING:  # importing it takes 0.2 s, and the server is to listen before that
+if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
     from taskgate_server.upstream.batching.plan import BatchWritePlan
-    from taskgate_server.upstream.plans import OperationPlan
 
-Params: TypeAlias = Mapping[str, Any]
+TOKEN_NAMESPACE: Final = uuid.UUID("6f0e6c0a-9c39-4c55-8a5b-6b8c0d3c7f51")
+"""The namespace of derived tokens: random, but fixed."""
 
-TOKENS: Final = uuid.UUID("6f0e6c0a-9c39-4c55-8a5b-6b8c0d3c7f51")
-"""The name space of derived tokens: any that is always the same."""
-
-SINGLE_CALLS_AT_ONCE: Final = 16
+MAX_SINGLE_CALLS: Final = 16
+"""Single calls of one request in flight at a time."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Writes:
-    """The writes of one caller."""
+    """The writes of one request."""
 
     operation: str
-    """The one that writes one thing, by its AWS name."""
+    """The one that writes one item, by its AWS name."""
     items: Sequence[Params]
-    """Its parameters for each, without a token."""
+    """Its parameters for each item, without a token."""
     token: str
-    """The caller's: makes it safe to send all of them again."""
+    """The caller's: makes it safe to repeat the request."""
     requesters: Requesters
     """The caller."""
-    written: Callable[[Params], None]
-    """Told the parameters of each when AWS has been heard about it."""
+    on_written: Callable[[Params], None]
+    """Called with the parameters of each item when AWS has responded or may have written it."""
     pending: set[int] = field(default_factory=set)
-    """The writes that have no outcome yet."""
+    """Indices of the writes without an outcome."""
     errors: dict[int, TaskgateError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pending = set(range(len(self.items)))
 
     def pick(self, indices: Sequence[int]) -> list[Params]:
-        """Some of the items."""
+        """Return some of the items."""
         return [self.items[index] for index in indices]
 
-    def ended(self, indices: Sequence[int]) -> None:
-        """AWS has been heard, or given up: it may have written these."""
+    def note_written(self, indices: Sequence[int]) -> None:
+        """Note that AWS has responded to these writes, or may have executed them."""
         for index in indices:
-            self.written(self.items[index])
+            self.on_written(self.items[index])
 
     def settle(self, indices: Sequence[int], error: TaskgateError | None = None) -> None:
-        """These have had the same outcome."""
+        """Set the outcome of some writes."""
         for index in indices:
             self.pending.discard(index)
             self.errors.pop(index, None)
@@ -73,41 +72,41 @@ class Writes:
                 self.errors[index] = error
 
     def outcomes(self, unsettled: TaskgateError) -> list[TaskgateError | None]:
-        """The outcome of each, in the items' order: None for what AWS has taken."""
+        """Return the outcome of each write: None for success, `unsettled` if it has none yet."""
         self.settle(list(self.pending), unsettled)
         return [self.errors.get(index) for index in range(len(self.items))]
 
     def token_for(self, indices: Sequence[int], attempt: int) -> str:
-        """The token of a call with these items, the same whenever the caller sends all again.
+        """Return the token of a call with some items, the same whenever the request is repeated.
 
-        AWS does nothing for a token that it has seen, and refuses one that comes with other
-        parameters; so parts of a request, and what is left of it to be tried again, have others.
+        AWS ignores a call whose token it has seen, and rejects it if its parameters differ. So
+        parts of a request, and the rest of it that is retried, have tokens of their own.
         """
         if attempt == 1 and len(indices) == len(self.items):
             return self.token
-        told = json.dumps([self.token, attempt, self.pick(indices)], sort_keys=True, default=repr)
-        return str(uuid.uuid5(TOKENS, told))
+        name = json.dumps([self.token, attempt, self.pick(indices)], sort_keys=True, default=repr)
+        return str(uuid.uuid5(TOKEN_NAMESPACE, name))
 
 
 class BatchedWrites:
     """Sends many writes to one AWS service.
 
     Args:
-        sender: sends each call.
+        pipeline: sends each call.
         clock: monotonic seconds.
     """
 
-    def __init__(self, sender: UpstreamPipeline, clock: Callable[[], float]) -> None:
-        self._sender = sender
+    def __init__(self, pipeline: UpstreamPipeline, clock: Callable[[], float]) -> None:
+        self._pipeline = pipeline
         self._refusals = BatchRefusals(clock)
 
     async def send(self, writes: Writes, plan: OperationPlan) -> None:
-        """Sends them, as few calls as can be; each has an outcome when this ends.
+        """Send writes in as few calls as possible, and settle them.
 
-        Cancelled, it leaves without one what AWS has not been heard about.
+        If cancelled, the writes that AWS has not responded to stay pending.
         """
         batch, count = plan.batch_write, len(writes.items)
-        if batch is None or count == 1 or not self._refusals.takes(writes.operation):
+        if batch is None or count == 1 or not self._refusals.allows(writes.operation):
             await self._send_singly(writes, plan, range(count))
             return
         size = batch.max_items
@@ -117,7 +116,7 @@ class BatchedWrites:
     async def _send_part(
         self, writes: Writes, plan: OperationPlan, batch: BatchWritePlan, part: Sequence[int]
     ) -> None:
-        """One batch, and again those of its items that AWS may take at the next try."""
+        """Send one batch, and retry its items with retryable errors."""
         waiting = list(part)
 
         async def attempt(number: int) -> None:
@@ -129,10 +128,10 @@ class BatchedWrites:
                     writes.settle(waiting, error)
                     return
                 await self._send_singly(writes, plan, waiting)
-                singly = [writes.errors.get(index) for index in waiting]
-                self._refusals.refused(writes.operation, singly)
+                outcomes = [writes.errors.get(index) for index in waiting]
+                self._refusals.record_refusal(writes.operation, outcomes)
                 return
-            self._refusals.accepted(writes.operation)
+            self._refusals.record_success(writes.operation)
             failed = {index: writes.errors[index] for index in waiting if index in writes.errors}
             waiting = [
                 index for index, error in failed.items() if is_retryable(error, repeatable=True)
@@ -141,45 +140,45 @@ class BatchedWrites:
                 raise failed[waiting[0]]
 
         with suppress(TaskgateError):  # each item has its own
-            await self._sender.retries.run(
+            await self._pipeline.retries.run(
                 attempt, repeatable=True, give_up_at=lambda: writes.requesters.give_up_at
             )
 
     async def _send_batch(
         self, writes: Writes, batch: BatchWritePlan, part: Sequence[int], attempt: int
     ) -> None:
-        items = writes.pick(part)
-        if self._sender.sender.meter is not None:
-            self._sender.sender.meter.batch(batch.operation, len(items))
-        aws_response = await self._sender.send(
+        items, sender = writes.pick(part), self._pipeline.sender
+        if sender.meter is not None:
+            sender.meter.batch(batch.operation, len(items))
+        aws_response = await self._pipeline.send(
             batch.operation,
             batch.to_params(items, writes.token_for(part, attempt)),
             writes.requesters,
             repeatable=batch.token is not None,
-            ended=partial(writes.ended, part),
+            on_ended=partial(writes.note_written, part),
         )
-        splits = batch.split(items, aws_response.value)
-        for index, item, error in zip(part, items, splits, strict=True):
+        item_errors = batch.split(items, aws_response.value)
+        for index, item, error in zip(part, items, item_errors, strict=True):
             if error is None:
                 writes.settle([index], None)
                 continue
-            origin = self._sender.sender.origin(writes.operation, item)
             response = {**error, "ResponseMetadata": {"RequestId": aws_response.request_id}}
+            origin = sender.origin(writes.operation, item)
             writes.settle([index], errors.from_aws(response, origin))
 
     async def _send_singly(self, writes: Writes, plan: OperationPlan, part: Sequence[int]) -> None:
-        places = asyncio.Semaphore(SINGLE_CALLS_AT_ONCE)
+        slots = asyncio.Semaphore(MAX_SINGLE_CALLS)
 
         async def send(index: int) -> None:
             token = {plan.token: writes.token_for([index], 1)} if plan.token else {}
-            async with places:
+            async with slots:
                 try:
-                    await self._sender.send(
+                    await self._pipeline.send(
                         writes.operation,
                         {**writes.items[index], **token},
                         writes.requesters,
                         repeatable=plan.token is not None,
-                        ended=partial(writes.ended, [index]),
+                        on_ended=partial(writes.note_written, [index]),
                     )
                 except TaskgateError as error:
                     writes.settle([index], error)

@@ -1,8 +1,8 @@
 """A queue that is fair across requesters: round robin within a priority.
 
-This is deficit round robin (Shreedhar and Varghese, 1995) where each item costs 1: the deficit
-counter is then never used. Each requester has a line of its own. A requester that comes to an empty
-line waits for at most one turn of each other requester of its priority.
+This is deficit round robin (Shreedhar and Varghese, 1995) with items of cost 1, which needs no
+deficit counters. Each share has a line of its own. An item added to an empty line waits for at most
+one turn of every other share of its priority.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class _Lines(Generic[T]):
     def __init__(self) -> None:
         self.lines: dict[Share, OrderedDict[T, None]] = {}
         self.ring: OrderedDict[Share, None] = OrderedDict()
-        """The shares that have a line and are not paused; the next turn is the first one's."""
+        """Shares that have a line and are not paused; the first one has the next turn."""
         self.paused: set[Share] = set()
         self.size = 0
         self.counts: list[int] = []
-        """At index n, how many lines are longer than n."""
+        """At index n, the number of lines longer than n."""
 
     def push(self, share: Share, item: T, *, first: bool) -> None:
         line = self.lines.get(share)
@@ -59,16 +59,16 @@ class _Lines(Generic[T]):
             self.ring.pop(share, None)
 
     def in_turn(self) -> Iterator[OrderedDict[T, None]]:
-        """Yield the lines, the next one to have a turn first."""
+        """Yield the lines in the order of their next turns."""
         yield from (self.lines[share] for share in self.ring)
         yield from (line for share, line in self.lines.items() if share not in self.ring)
 
 
 class FairQueue(Generic[T]):
-    """Items that wait for a turn, each in the line of one or more requesters.
+    """Items that wait for a turn, each in the line of one or more shares.
 
-    An item in several lines leaves at the first turn that any of them has. All operations take
-    constant time, but for `turns_before` and `remove_late`.
+    An item in several lines leaves at the first turn of any of them. All operations take constant
+    time except `turns_before` and `remove_late`.
     """
 
     def __init__(self) -> None:
@@ -82,32 +82,32 @@ class FairQueue(Generic[T]):
         return iter(self._shares)
 
     @property
-    def has_turn(self) -> bool:
-        """Whether an item can leave: there is one in a line that is not paused."""
+    def has_next(self) -> bool:
+        """Whether an item is in a line that is not paused."""
         first, second = self._priorities
         return bool(first.ring or second.ring)
 
     def length(self, share: Share) -> int:
-        """Return how many items wait in the line of a share."""
+        """Return the length of a share's line."""
         return len(self._priorities[share.priority].lines.get(share, ()))
 
     def turns_before(self, share: Share) -> int:
-        """Return how many items leave before one that is added now, at most.
+        """Return an upper bound of the items that leave before one that is added now.
 
-        Takes time in proportion to the length of the share's own line: each other line has at most
-        as many turns before. Only the lines behind it in the round may have one less.
+        Takes time proportional to the length of the share's own line: every other line has at most
+        as many turns before it. Only lines later in the round may have one less.
         """
         lines = self._priorities[share.priority]
         before = sum(each.size for each in self._priorities[: share.priority])
         return before + sum(lines.counts[: self.length(share) + 1])
 
     def add(self, item: T, share: Share, *, first: bool = False) -> None:
-        """Put an item into the line of a share; it stays in those where it is.
+        """Add an item to the line of a share; it stays in its other lines.
 
         Args:
             item: what waits.
             share: whose line.
-            first: whether it goes to the front of the line, having been there before.
+            first: whether to put it at the front, because it was there before.
         """
         shares = self._shares.get(item)
         if shares is None:
@@ -116,8 +116,8 @@ class FairQueue(Generic[T]):
             shares.add(share)
             self._priorities[share.priority].push(share, item, first=first)
 
-    def leave(self, item: T, share: Share) -> None:
-        """Take an item out of one line, if it is there."""
+    def remove_from_line(self, item: T, share: Share) -> None:
+        """Remove an item from one line, if it is there."""
         shares = self._shares.get(item)
         if shares is not None and share in shares:
             shares.discard(share)
@@ -126,15 +126,15 @@ class FairQueue(Generic[T]):
                 del self._shares[item]
 
     def remove(self, item: T) -> None:
-        """Take an item out of all lines. No requester loses a turn."""
+        """Remove an item from all lines, without using a turn of any share."""
         for share in self._shares.pop(item, ()):
             self._priorities[share.priority].drop(share, item)
 
     def peek(self) -> tuple[T, Share]:
-        """Return the item that leaves next, and whose turn that is.
+        """Return the next item, and the share whose turn it uses.
 
         Raises:
-            IndexError: no item can leave, see `has_turn`.
+            IndexError: no item can leave, see `has_next`.
         """
         for lines in self._priorities:
             if lines.ring:
@@ -143,18 +143,18 @@ class FairQueue(Generic[T]):
         raise IndexError("no item can leave")
 
     def take(self, item: T, share: Share) -> None:
-        """Take out the item that `peek` has returned, and use the turn."""
+        """Remove the item returned by `peek`, and use the share's turn."""
         self._priorities[share.priority].ring.move_to_end(share)
         self.remove(item)
 
     def pause(self, share: Share) -> None:
-        """Give no turn to a share until `resume`."""
+        """Give a share no turns until `resume`."""
         lines = self._priorities[share.priority]
         lines.paused.add(share)
         lines.ring.pop(share, None)
 
     def resume(self, share: Share) -> None:
-        """Give turns to a share again; its next one is the last of the round."""
+        """Give a share turns again; its next turn is the last of the round."""
         lines = self._priorities[share.priority]
         if share in lines.paused:
             lines.paused.discard(share)
@@ -162,10 +162,10 @@ class FairQueue(Generic[T]):
                 lines.ring[share] = None
 
     def remove_late(self, is_late: Callable[[T, int], bool]) -> list[T]:
-        """Take out the items whose turn comes too late. Takes time in proportion to all items.
+        """Remove and return the items whose turn comes too late. Takes linear time.
 
         Args:
-            is_late: takes an item and how many of those that stay leave before it.
+            is_late: takes an item and the number of remaining items that leave before it.
         """
         late: list[T] = []
         stay: set[T] = set()
@@ -180,6 +180,6 @@ class FairQueue(Generic[T]):
                         stay.add(item)
                         rest.append(line)
                         break
-                    self.remove(item)  # the next one in the line has its turn
+                    self.remove(item)  # the next one in the line gets its turn
                     late.append(item)
         return late

@@ -1,9 +1,6 @@
-"""The pace of calls to one AWS service: a token bucket for each operation, fair between replicas.
+"""The rate limiter of one AWS service: a token bucket for each operation, fair between replicas.
 
-    Limits        what is chosen
-    RateLimiter   admits calls by operation, and is told how they went
-
-Counterpart: `pace` has the law by which a rate falls and rises.
+`policy` decides how a rate decreases and increases.
 """
 
 from __future__ import annotations
@@ -11,39 +8,60 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from random import Random
-from typing import TypeAlias
+from typing import Any, Final
 
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.upstream.rate_limit.call_slots import CallSlots
-from taskgate_server.upstream.rate_limit.throttling import Throttling
-from taskgate_server.upstream.rate_limit.token_bucket import Bucket, Permit
+from taskgate_server.upstream.rate_limit.token_bucket import (
+    BucketContext,
+    CallLater,
+    CallSlots,
+    Limits,
+    Permit,
+    TokenBucket,
+)
 from taskgate_server.upstream.requesters import Requesters
 
-CallLater: TypeAlias = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
-"""The event loop's `call_later`: seconds, and what to call then."""
+MIN_THROTTLES: Final = 10
+MIN_THROTTLED_SECONDS: Final = 5.0
+"""AWS throttles everything if so many calls in a row were throttled over at least this time."""
+FORGET_SECONDS: Final = 30.0
+"""A service counts as throttled for this time after the last throttle; then it is tried again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What is chosen, for all operations of a service.
+class ThrottleStreak:
+    """Throttles of one AWS service in a row, of whatever operation.
 
-    AWS publishes no burst size, so none is counted on: while `slack_seconds` is no more than
-    `margin` seconds, no second sees more calls than the published rate, wherever it begins.
+    Args:
+        clock: monotonic seconds.
     """
 
-    margin: float = 0.04
-    """The part of a published rate that is left unused."""
-    slack_seconds: float = 0.04
-    """What a call that leaves late makes up for. The burst is 1 + rate x slack calls."""
-    max_waiting: int = 2000
-    """How many calls may wait for one operation. Each requester may have as many waiting as there
-    are places left: half of them if it is alone. So a newcomer finds a place (dynamic thresholds,
-    Choudhury and Hahne, 1998)."""
-    forget_seconds: float = 600.0
-    """After so long without a throttle, what throttles have taught is forgotten."""
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._count = 0
+        self._first_at = self._last_at = -math.inf
+
+    def record_response(self) -> None:
+        """Record a response that is not a throttle."""
+        self._count = 0
+
+    def record_throttle(self) -> None:
+        """Record a throttle."""
+        self._last_at = self._clock()
+        if not self._count:
+            self._first_at = self._last_at
+        self._count += 1
+
+    @property
+    def is_total(self) -> bool:
+        """Whether AWS has throttled all calls for a while."""
+        return (
+            self._count >= MIN_THROTTLES
+            and self._last_at - self._first_at >= MIN_THROTTLED_SECONDS
+            and self._clock() - self._last_at < FORGET_SECONDS
+        )
 
 
 class RateLimiter:
@@ -51,11 +69,11 @@ class RateLimiter:
 
     Args:
         spec: the service, with the rates that AWS publishes.
-        limits: what is chosen.
+        limits: settings for all operations.
         clock: monotonic seconds.
         call_later: the running loop's if None.
         random: for jitter.
-        max_in_flight: calls that may be in flight at a time, of all operations.
+        max_in_flight: calls of all operations that may be in flight at a time.
     """
 
     def __init__(
@@ -72,95 +90,100 @@ class RateLimiter:
         self.limits = limits or Limits()
         self.clock = clock
         self.slots = CallSlots(max_in_flight)
-        self.random = random or Random()  # noqa: S311  # jitter is no secret
+        self.throttles = ThrottleStreak(clock)
         self._call_later = call_later
-        self._buckets: dict[str, Bucket] = {}
-        self.throttling = Throttling(clock)
+        self._context = BucketContext(
+            spec=spec,
+            limits=self.limits,
+            slots=self.slots,
+            clock=clock,
+            call_later=self.call_later,
+            random=random or Random(),  # noqa: S311  # jitter is no secret
+        )
+        self._buckets: dict[str, TokenBucket] = {}
 
-    async def admit(self, operation: str, requesters: Requesters) -> Permit:
+    def admit(self, operation: str, requesters: Requesters) -> Coroutine[Any, Any, Permit]:
         """Wait until a call may be sent: by priority, then round robin over requesters.
 
         Args:
-            operation: its AWS name.
-            requesters: for whom; they may change meanwhile. The call is admitted only if there is
-                time left for the response until the last of them gives up.
+            operation: AWS name.
+            requesters: who waits for the call; they may change meanwhile. The call is admitted only
+                if its response can arrive before the last of them gives up.
 
         Returns:
-            A permit. Report the outcome once, to `answered` or `throttled`, unless there was none,
-            and that the call has ended to `ended`; or that it was not sent to `unused`.
+            A permit. Report the outcome once, with `record_response` or `record_throttle` if there
+            was one, and `release_slot`; or with `return_permit` if the call was not sent.
 
         Raises:
             errors.TaskgateError: RESOURCE_EXHAUSTED, reason UPSTREAM_QUOTA, as soon as it is known
-                that the turn comes too late; or when too many calls of these requesters wait.
+                that the call cannot be sent in time, or if too many calls of these requesters wait.
             requesters.AbandonedError: no requester is left.
         """
-        return await self.bucket(operation).admit(requesters)
+        return self.bucket(operation).admit(requesters)
 
-    def answered(self, permit: Permit) -> None:
-        """AWS answered the call: with success, or an error that is no throttle."""
-        self.throttling.answered()
-        self.bucket(permit.operation).answered(permit)
+    def record_response(self, permit: Permit) -> None:
+        """Record a success, or an error that is not a throttle."""
+        self.throttles.record_response()
+        permit.bucket.record_response(permit)
 
-    def throttled(self, permit: Permit, retry_after: float | None) -> None:
-        """AWS throttled the call, and wants none of its operation for `retry_after` seconds."""
-        self.throttling.throttled()
-        self.bucket(permit.operation).throttled(permit, retry_after)
+    def record_throttle(self, permit: Permit, retry_after: float | None) -> None:
+        """Record a throttle.
 
-    def unused(self, permit: Permit) -> None:
-        """The call was not sent: the next may leave in its place."""
-        self.bucket(permit.operation).unused(permit)
-        self.ended(permit)
+        Args:
+            permit: of the call.
+            retry_after: seconds for which no call of the operation is sent.
+        """
+        self.throttles.record_throttle()
+        permit.bucket.record_throttle(permit, retry_after)
 
-    def ended(self, permit: Permit) -> None:
-        """Give the call's slot back, if that has not been done: it is no longer in flight."""
-        if not permit.has_ended:
-            permit.has_ended = True
-            self.slots.release()
+    def return_permit(self, permit: Permit) -> None:
+        """Take back the permit of a call that was not sent: the next call may use it."""
+        permit.bucket.return_permit(permit)
+
+    def release_slot(self, permit: Permit) -> None:
+        """Give the slot of a call back, since it is no longer in flight. May be repeated."""
+        permit.bucket.release_slot(permit)
 
     @property
     def operations(self) -> list[str]:
-        """Those asked about so far."""
+        """The operations used so far."""
         return list(self._buckets)
 
     def rate(self, operation: str) -> float:
-        """Calls per second that may leave; inf while nothing limits the operation."""
+        """Return the calls per second of an operation; inf while nothing limits it."""
         return self.bucket(operation).rate
 
     def tokens_left(self, operation: str) -> float:
-        """Calls that may leave at once; less than 1 while they have to wait, inf without limit."""
+        """Return how many calls can be sent at once; below 1 if calls must wait."""
         return self.bucket(operation).tokens
 
     def can_send(self, operation: str) -> bool:
-        """Return whether a call would leave at once."""
+        """Return whether a call would be sent at once."""
         bucket = self.bucket(operation)
         return not len(bucket) and bucket.tokens >= 1 and self.slots.has_free
 
     def waiting(self, operation: str) -> int:
-        """How many wait."""
+        """Return the number of calls that wait."""
         return len(self.bucket(operation))
 
-    def bucket(self, operation: str) -> Bucket:
-        """The operation's bucket."""
+    def bucket(self, operation: str) -> TokenBucket:
+        """Return the bucket of an operation."""
         bucket = self._buckets.get(operation)
         if bucket is None:
-            bucket = self._buckets[operation] = Bucket(operation, self)
+            bucket = self._buckets[operation] = TokenBucket(operation, self._context)
         return bucket
 
-    def call_later(self, seconds: float, then: Callable[[], None]) -> asyncio.TimerHandle:
-        """Calls back."""
-        return (self._call_later or asyncio.get_running_loop().call_later)(seconds, then)
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call a function after some seconds."""
+        return (self._call_later or asyncio.get_running_loop().call_later)(seconds, callback)
 
 
-class Unlimited(RateLimiter):
-    """Admits every call at once, and learns nothing: where somebody else keeps the pace."""
+class UnlimitedRate(RateLimiter):
+    """Admits every call at once and learns nothing, for when something else limits the rate."""
 
     def __init__(self, spec: ServiceSpec, *, max_in_flight: float = math.inf) -> None:
         super().__init__(replace(spec, request_rates={}), max_in_flight=max_in_flight)
 
-    def throttled(
-        self,
-        permit: Permit,  # noqa: ARG002  # it has taught nothing either
-        retry_after: float | None,  # noqa: ARG002  # the caller's to heed
-    ) -> None:
-        """A throttle is the caller's to see, and changes no pace."""
-        self.throttling.throttled()
+    def record_throttle(self, permit: Permit, retry_after: float | None) -> None:  # noqa: ARG002  # callers handle it
+        """Record a throttle without changing the rate."""
+        self.throttles.record_throttle()

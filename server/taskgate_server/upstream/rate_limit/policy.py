@@ -1,8 +1,8 @@
-"""How a rate falls when AWS throttles, and rises again; fair between replicas.
+"""How the rate of an operation decreases when AWS throttles, and increases afterwards.
 
-Nobody tells a replica who else uses a quota, so it finds its part as TCP does: additive increase
-and multiplicative decrease make all parts equal (Chiu and Jain 1989). For the figures see
-tests/upstream/rate_limit/test_quota_fairness.py.
+Replicas that share a quota do not know of each other, so each finds its share as TCP does: additive
+increase and multiplicative decrease make all shares equal (Chiu and Jain, 1989).
+tests/upstream/rate_limit/test_quota_fairness.py measures the result.
 """
 
 from __future__ import annotations
@@ -14,55 +14,69 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Law:
-    """How a rate moves, chosen by simulation of 1 to 10 replicas.
+class RatePolicy:
+    """Parameters of increase and decrease, chosen by simulating 1 to 10 replicas.
 
-    Deeper cuts for who has more (binomial congestion control, Bansal and Balakrishnan 2001) keep
-    the parts closer together than equal cuts do, for the same number of throttles.
+    A larger decrease for higher rates (binomial congestion control, Bansal and Balakrishnan, 2001)
+    keeps the shares closer together than equal decreases do, for the same number of throttles.
     """
 
     ceiling: float
-    """Calls per second, never passed; inf where AWS publishes no rate."""
+    """Highest rate, in calls per second; inf where AWS publishes no rate."""
     floor: float
-    shallow: float
-    deep: float
-    depth: float
-    """A throttle takes this part of the rate for each call per second, from shallow to deep."""
-    climb: float
-    climb_share: float
-    """Calls per second won in a second under pressure, and the same as a part of the rate."""
-    patience: float
-    """Seconds under pressure after which the climb is twice as steep."""
+    min_decrease: float
+    max_decrease: float
+    decrease_per_rate: float
+    """A throttle decreases the rate by this fraction per call/s, between the two bounds."""
+    increase: float
+    increase_fraction: float
+    """Increase of the rate in calls/s per second under pressure, and as a fraction of the rate; the
+    larger one applies."""
+    doubling_seconds: float
+    """Seconds under pressure after which the rate increases twice as fast."""
 
-    def cut(self, rate: float, random: Random) -> float:
-        """The rate after a throttle; replicas that are throttled together move apart."""
-        part = min(max(self.depth * rate, self.shallow), self.deep) * random.uniform(0.9, 1.1)
-        return max(rate * (1 - part), self.floor)
+    def decreased(self, rate: float, random: Random) -> float:
+        """Return the rate after a throttle. Jitter separates replicas throttled together."""
+        fraction = min(max(self.decrease_per_rate * rate, self.min_decrease), self.max_decrease)
+        return max(rate * (1 - fraction * random.uniform(0.9, 1.1)), self.floor)
 
-    def climbed(self, low: float, seconds: float) -> float:
-        """The rate after `seconds` under pressure since a cut to `low`; it accelerates."""
-        if low >= self.ceiling:
-            return self.ceiling  # also of an unlimited rate, with which there is no arithmetic
-        climb = max(self.climb, self.climb_share * low)
-        return min(low + climb * (seconds + seconds**3 / (3 * self.patience**2)), self.ceiling)
-
-
-def published_law(rate: float, margin: float) -> Law:
-    """For a published `rate`: in calls, not in seconds, so that it is the same for each quota."""
-    brisk = max(rate, 1.0)  # one call in ten seconds would take hours to climb back
-    climb, patience = 0.00025 * brisk**2, 800 / brisk
-    ceiling = rate * (1 - margin)
-    shape = {"shallow": 0.2, "deep": 0.45, "depth": 1.75 / rate, "climb_share": 0.0}
-    return Law(ceiling=ceiling, floor=rate / 100, climb=climb, patience=patience, **shape)
+    def increased(self, base: float, seconds: float) -> float:
+        """Return the rate after `seconds` under pressure since it was decreased to `base`."""
+        if base >= self.ceiling:
+            return self.ceiling  # also avoids arithmetic with an infinite rate
+        slope = max(self.increase, self.increase_fraction * base)
+        gain = slope * (seconds + seconds**3 / (3 * self.doubling_seconds**2))
+        return min(base + gain, self.ceiling)
 
 
-LEARNED_LAW: Final = Law(
+def published_policy(rate: float, margin: float) -> RatePolicy:
+    """Return the policy for a published rate; it scales so that all quotas behave alike.
+
+    Args:
+        rate: calls per second.
+        margin: fraction of the rate that is left unused.
+    """
+    scale = max(rate, 1.0)  # a rate of 0.1/s would otherwise take hours to recover
+    return RatePolicy(
+        ceiling=rate * (1 - margin),
+        floor=rate / 100,
+        min_decrease=0.2,
+        max_decrease=0.45,
+        decrease_per_rate=1.75 / rate,
+        increase=0.00025 * scale**2,
+        increase_fraction=0.0,
+        doubling_seconds=800 / scale,
+    )
+
+
+LEARNED_POLICY: Final = RatePolicy(
     ceiling=math.inf,
     floor=0.5,  # as in botocore's adaptive mode
-    shallow=0.25,
-    deep=0.25,
-    depth=0.0,
-    climb=0.03,
-    climb_share=0.004,  # for quotas far above 10 calls per second
-    patience=60.0,
+    min_decrease=0.25,
+    max_decrease=0.25,
+    decrease_per_rate=0.0,
+    increase=0.03,
+    increase_fraction=0.004,  # for quotas far above 10 calls per second
+    doubling_seconds=60.0,
 )
+"""The policy for operations without a published rate."""

@@ -150,7 +150,7 @@ public final class Runner {
 
   private Object read(JsonObject command) {
     TaskgateClient limited =
-        command.has("time_limit") ? client.withTimeLimit(time(command, "time_limit")) : client;
+        command.has("timeout") ? client.withTimeLimit(time(command, "timeout")) : client;
     String name = text(command, "name");
     return switch (command.get("do").getAsString()) {
       case "get_task" -> {
@@ -192,7 +192,7 @@ public final class Runner {
         WaitTaskRequest.Builder request = WaitTaskRequest.newBuilder().setName(name);
         texts(command, "states")
             .forEach(each -> request.addStates(TaskState.valueOf("TASK_STATE_" + each)));
-        java.time.Duration limit = command.has("time_limit") ? time(command, "time_limit") : null;
+        java.time.Duration limit = command.has("timeout") ? time(command, "timeout") : null;
         var answer = client.waitTask(request.build(), limit);
         Map<String, Object> told = told("task", Values.task(answer.getTask()));
         told.put("done", answer.getDone());
@@ -253,7 +253,7 @@ public final class Runner {
     if (command.has("heartbeat_interval")) {
       request.setHeartbeatInterval(duration(command, "heartbeat_interval"));
     }
-    java.time.Duration limit = command.has("time_limit") ? time(command, "time_limit") : null;
+    java.time.Duration limit = command.has("timeout") ? time(command, "timeout") : null;
     List<String> lines = new ArrayList<>();
     try (TaskLog log = client.streamTaskLogs(request.build(), limit)) {
       log.forEach(line -> lines.add(line.getMessage()));
@@ -333,7 +333,7 @@ public final class Runner {
     }
     watch =
         client.watchTasks(
-            request.build(), command.has("time_limit") ? time(command, "time_limit") : null);
+            request.build(), command.has("timeout") ? time(command, "timeout") : null);
     events = watch.iterator();
     return Map.of();
   }
