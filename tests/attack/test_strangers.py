@@ -64,7 +64,7 @@ def test_without_the_defence_the_attack_affects_other_callers(sites: Sites) -> N
     metadata = site.token("bob")
     quiet = asyncio.run(experience(site, metadata))
     with attacked(site, CONTROL, seconds=20):
-        during = asyncio.run(experience(site, metadata, calls=10))
+        during = asyncio.run(experience(site, metadata, calls=3))
     assert is_noticed(quiet, during), (quiet, during)
 
 

@@ -33,8 +33,6 @@ from taskgate_server.tasks.watch.service import Watches
 from tests.attack.hostile_messages import record, repeated
 from tests.support.calls import make_call
 
-pytestmark = pytest.mark.alone
-
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_SECONDS: Final = 0.250
 SERVICE: Final = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
@@ -80,7 +78,7 @@ def field(method: str, name: str) -> int:
 
 
 def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
-    """The response or error of a request, and its CPU seconds: the faster of two calls."""
+    """Return the response or error of a request, and its CPU seconds."""
     assert len(data) <= MAX_BYTES
 
     async def respond() -> Any:
@@ -98,6 +96,8 @@ def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
         began = time.process_time()
         response = asyncio.run(respond())
         seconds.append(time.process_time() - began)
+        if seconds[-1] < MAX_SECONDS:
+            break
     return response, min(seconds)
 
 

@@ -91,7 +91,9 @@ def test_who_cancels_is_forgotten(place: ObservedServer) -> None:
     for call in calls:
         call.cancel()
     assert becomes_true(lambda: cancelled(place) == before + 20)
-    assert sent() <= sent_before + 3  # twenty asked the same, some after the first call had left
+    assert (
+        sent() <= sent_before + 3
+    )  # twenty calls were equal, some of them after the first had been sent
 
 
 def test_who_has_no_time_left_is_told_at_its_limit(place: ObservedServer) -> None:

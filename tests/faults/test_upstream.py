@@ -74,12 +74,14 @@ def watched(place: ObservedServer, fault: str) -> str:
         for event in events:
             if event.HasField("snapshot_end"):
                 break
-        asked = place.aws.request_count
+        before_poll = place.aws.request_count
         inject(place, fault)
         place.aws.jobs.move({**TASK, "stepId": seed.COMPOSITE_STEP_ID}, "READY")
-        assert becomes_true(lambda: place.aws.request_count > asked), "no poll has met the fault"
+        assert becomes_true(lambda: place.aws.request_count > before_poll), (
+            "no poll has met the fault"
+        )
         clear(place)
-        # What happened during the fault is told after it.
+        # Changes during the fault are reported after it.
         for event in events:
             if event.HasField("task_change"):
                 return "stays open"
@@ -93,15 +95,15 @@ def watched(place: ObservedServer, fault: str) -> str:
 def tried(place: ObservedServer, fault: str, name: str) -> tuple[str, int]:
     call: Callable[[], object] = getattr(place, name)
     inject(place, fault)
-    before = asked(place, name)
+    before = request_count_of(place, name)
     outcome = outcome_of(call)
-    tries = asked(place, name) - before
+    tries = request_count_of(place, name) - before
     clear(place)
     return outcome, tries
 
 
-def asked(place: ObservedServer, name: str) -> int:
-    """How often AWS has been asked for what a call asks; a poller asks for other things."""
+def request_count_of(place: ObservedServer, name: str) -> int:
+    """Return how many requests of a call AWS has received; a poller makes others."""
     operation, key = OPERATIONS[name]
     return sum(
         request.operation == operation and key in request.raw_path for request in place.aws.requests

@@ -52,7 +52,7 @@ class Clock:
 
 
 class Sender:
-    """An AWS that refuses what it is told to."""
+    """An AWS that refuses chosen items."""
 
     connection = SimpleNamespace(spec=DEADLINE)
     meter = None

@@ -95,9 +95,9 @@ def test_a_refused_operation_repeated_at_once_leaves_the_others_alone(own_aws: E
             over.set()
             other.join()
     assert seen == ["OK"] * READS
-    asked = [request.operation for request in own_aws.requests]
-    assert asked.count("GetWorkflow") > 10
-    assert asked.count("ListRuns") <= 3, "a probe for each refused call"
+    operations = [request.operation for request in own_aws.requests]
+    assert operations.count("GetWorkflow") > 10
+    assert operations.count("ListRuns") <= 3, "a probe for each refused call"
 
 
 def test_credentials_count_as_refused_when_another_operation_agrees(own_aws: Emulator) -> None:

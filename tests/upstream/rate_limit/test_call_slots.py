@@ -8,7 +8,7 @@ import math
 import pytest
 
 from benchmarks.simulation.clock import seeded
-from taskgate_server.errors import TaskgateError
+from taskgate_server.errors import QuotaError, TaskgateError
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import Limits
@@ -54,19 +54,19 @@ async def test_calls_in_flight_are_bounded_and_fair() -> None:
 
 
 @in_virtual_time
-async def test_calls_that_wait_to_be_in_flight_are_refused_when_there_are_too_many() -> None:
+async def test_too_many_calls_that_wait_for_a_slot_are_refused() -> None:
     limit = RateLimiter(DEADLINE, Limits(max_waiting=10), clock=now, max_in_flight=1)
     queued = flood(limit, A, 10)
     await settle()
     refused = [task.exception() for task in queued if task.done()][1:]
-    assert [type(error) for error in refused] == [TaskgateError] * 3, "5 wait for a turn, 1 has it"
+    assert [type(error) for error in refused] == [QuotaError] * 3, "5 wait for a turn, 1 has it"
     assert "no connection is free for GetRun and 6 calls are waiting" in str(refused[0])
     assert not flood(limit, B, 1)[0].done()
     await end(*queued)
 
 
 @in_virtual_time
-async def test_cancelled_calls_give_back_token_and_slot() -> None:
+async def test_cancelled_calls_return_token_and_slot() -> None:
     limit = limiter(max_in_flight=1)
     permit = await limit.admit(GET, Requesters.single(A, math.inf))
     await asyncio.sleep(1)
@@ -79,13 +79,13 @@ async def test_cancelled_calls_give_back_token_and_slot() -> None:
     granted = flood(limit, A, 1)[0]
     await settle()
     assert not granted.done()
-    limit.slots.release()  # of the call that was let go
+    limit.slots.release()  # of the admitted call
     await asyncio.sleep(0.2)
     assert granted.done()
 
 
 @in_virtual_time
-async def test_a_throttle_holds_back_what_waits_for_a_slot() -> None:
+async def test_a_throttle_holds_calls_that_wait_for_a_slot() -> None:
     limit = limiter(max_in_flight=1)
     permit = await limit.admit(GET, Requesters.single(A, math.inf))
     await asyncio.sleep(1)
@@ -99,7 +99,7 @@ async def test_a_throttle_holds_back_what_waits_for_a_slot() -> None:
 
 
 @in_virtual_time
-async def test_what_waits_too_long_for_a_slot_is_not_sent() -> None:
+async def test_a_call_that_waits_too_long_for_a_slot_is_refused() -> None:
     limit = unlimited(max_in_flight=1)
     permit = await limit.admit(GET, Requesters.single(A, math.inf))
     [late] = flood(limit, A, 1, give_up_at=1.0)
@@ -112,7 +112,7 @@ async def test_what_waits_too_long_for_a_slot_is_not_sent() -> None:
 
 
 @in_virtual_time
-async def test_a_call_behind_a_paused_line_leaves_it_when_another_requester_joins() -> None:
+async def test_another_requester_lets_a_call_bypass_a_paused_line() -> None:
     limit = unlimited(max_in_flight=1)
     permit = await limit.admit(GET, Requesters.single(A, math.inf))
     first, shared = flood(limit, A, 1), Requesters.single(A, math.inf)
@@ -131,7 +131,7 @@ async def test_a_call_behind_a_paused_line_leaves_it_when_another_requester_join
 
 
 @in_virtual_time
-async def test_a_call_that_took_a_slot_and_is_cancelled_at_once_gives_it_back() -> None:
+async def test_a_call_cancelled_right_after_admission_frees_its_slot() -> None:
     limit = unlimited(max_in_flight=1)
     permit = await limit.admit(GET, Requesters.single(A, math.inf))
     first, second = flood(limit, A, 2)
