@@ -58,24 +58,24 @@ ENDED = task(
 
 
 @pytest.mark.parametrize(("example", "meaning"), cells("Examples"))
-def test_an_example_means_what_it_says(example: str, meaning: str) -> None:
+def test_examples_match_as_documented(example: str, meaning: str) -> None:
     wanted = compile_filter(example.strip("`"))
     assert wanted.matches(MEANT[meaning])
     assert not wanted.matches(ENDED)
 
 
-def test_each_example_is_tried() -> None:
+def test_every_example_is_tested() -> None:
     assert {meaning for _, meaning in cells("Examples")} == set(MEANT)
 
 
-def test_each_field_is_told() -> None:
+def test_every_field_is_documented() -> None:
     fields = [
         name.strip("` ").partition(".")[0] for row in cells("Fields") for name in row[0].split(",")
     ]
     assert set(fields) == set(FIELDS)
 
 
-def test_the_grammar_and_the_limits() -> None:
+def test_grammar_and_limits_are_documented() -> None:
     assert all(f'"{operator}"' in DOCS for operator in OPERATORS)
     limits = f"{MAX_COMPARISONS} comparisons and {MAX_DEPTH} open parentheses"
     assert f"{MAX_CHARACTERS:,} characters, {limits}" in DOCS
