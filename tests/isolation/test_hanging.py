@@ -65,16 +65,16 @@ def test_read_timeout_follows_the_deadline_of_the_call(upstream: FailingUpstream
     client = make_client(DEADLINE, settings(upstream, read_timeout_seconds=30))
     with closing(client.client):
         params = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": task_id(1)}
-        assert client.call("GetTask", params, 5.0).value["taskId"] == task_id(1)
+        assert client.call("GetTask", params, time.monotonic() + 5.0).value["taskId"] == task_id(1)
         hang(upstream)
 
         def call() -> None:
             with pytest.raises(CallTimeoutError):
-                client.call("GetTask", params, 0.25)
+                client.call("GetTask", params, time.monotonic() + 0.25)
 
         assert 0.25 <= took(call) < 2
         with pytest.raises(CallTimeoutError):
-            client.call("GetTask", params, -1.0)
+            client.call("GetTask", params, time.monotonic() - 1.0)
 
 
 def until_ok(stub: Any) -> list[str]:

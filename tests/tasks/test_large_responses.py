@@ -122,7 +122,7 @@ def result(name: str, size: int) -> task_service_pb2.TaskResult:
     return task_service_pb2.TaskResult(name=name, task=task)
 
 
-def test_a_single_task_is_returned_whatever_its_size() -> None:
+def test_single_task_is_returned_at_any_size() -> None:
     results = [result("a", 10_000)]
     assert fit_results(results, 5_000, "id") == results
 
