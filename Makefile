@@ -91,7 +91,7 @@ image-test: gen/stamp ## build the container image twice and run it as Kubernete
 # containerd runc containernetworking-plugins dnsmasq-base iptables conntrack. Only the first run compiles Kubernetes.
 cluster-test: gen/stamp .venv-tools/helm/stamp ## install the chart in a Kubernetes that is compiled first, with the commands of the docs
 	tests/deploy/cluster/build-kubernetes build/cluster/kubernetes
-	$(BIN)/python -m tests.cluster.images build/cluster/images build/cluster/kubernetes/bin/pause
+	$(BIN)/python -m tests.deploy.cluster.images build/cluster/images build/cluster/kubernetes/bin/pause
 	tests/deploy/cluster/apart $(BIN)/pytest -m cluster tests/deploy/cluster
 
 check: gen/stamp ## check formatting, lint, types, layers, contract, generated files and spelling
