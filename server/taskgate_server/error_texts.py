@@ -1,7 +1,7 @@
-"""The sanitizer of error texts: what AWS says of a failure, without what it says of the account.
+"""The sanitizer of AWS's error texts.
 
-AWS's texts name the account, the server's role and session, and at times keys, signatures and
-hosts. Callers are authorized by Taskgate and may know none of it. `sanitize` is for callers,
+AWS's texts name the account, the server's role and session, and sometimes keys, signatures and
+hosts. Callers are authorized by Taskgate and must not see any of these. `sanitize` is for callers,
 `redact_secrets` for the log, where the operator needs the names of roles and accounts.
 """
 

@@ -52,7 +52,7 @@ def parsed(shape: model.StructureShape, body: Mapping[str, Any]) -> dict[str, An
 
 
 @pytest.mark.parametrize("version", versions(), ids=lambda version: version.name)
-def test_all_of_an_answer_is_in_the_message_and_back(
+def test_response_survives_a_round_trip(
     version: Version, modules: dict[str, Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A request may not have more digits than boto3's microseconds.

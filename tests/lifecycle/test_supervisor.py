@@ -62,7 +62,7 @@ class FakeWorkers:
             self.start, count, shutdown=self.stopping, limit_seconds=limit, clock=lambda: self.now
         )
         self.pauses: list[float] = []
-        self.supervisor._pause = self.pause  # type: ignore[method-assign]  # nobody waits for real
+        self.supervisor._pause = self.pause  # type: ignore[method-assign]  # the test does not wait
         self.running = asyncio.ensure_future(self.supervisor.run())
 
     async def start(self, index: int) -> FakeWorker:
@@ -105,7 +105,7 @@ async def test_the_first_worker_listens_before_the_others_start() -> None:
     assert {each[0].signals[0] for each in place.started.values()} == {TERM}
 
 
-async def test_a_first_worker_that_cannot_start_ends_it_all() -> None:
+async def test_failed_start_of_the_first_worker_ends_the_supervisor() -> None:
     place = FakeWorkers()
     await place.settle()
     place.started[0][0].die(1)
@@ -114,7 +114,7 @@ async def test_a_first_worker_that_cannot_start_ends_it_all() -> None:
     assert not place.pauses
 
 
-async def test_one_that_dies_is_replaced_and_ever_later_while_it_dies_at_once() -> None:
+async def test_dead_worker_is_replaced_after_growing_pauses() -> None:
     place = FakeWorkers()
     await place.serving()
     for _ in range(7):
@@ -132,7 +132,7 @@ async def test_one_that_dies_is_replaced_and_ever_later_while_it_dies_at_once() 
     assert await place.running == 0
 
 
-async def test_one_that_cannot_be_started_now_is_tried_again() -> None:
+async def test_start_of_a_worker_is_retried() -> None:
     place = FakeWorkers(count=2)
     await place.serving()
     place.is_full = True
@@ -145,7 +145,7 @@ async def test_one_that_cannot_be_started_now_is_tried_again() -> None:
     assert await place.running == 0
 
 
-async def test_one_that_still_starts_may_die_of_the_signal() -> None:
+async def test_starting_worker_may_die_of_the_signal() -> None:
     place = FakeWorkers(count=2)
     await place.settle()
     place.started[0][0].serve()
@@ -155,14 +155,14 @@ async def test_one_that_still_starts_may_die_of_the_signal() -> None:
     assert await place.running == 0
 
 
-async def test_a_first_worker_that_is_stopped_by_somebody_else_has_not_served() -> None:
+async def test_first_worker_stopped_from_outside_is_a_failed_start() -> None:
     place = FakeWorkers()
     await place.settle()
     place.started[0][0].die(-TERM)
     assert await place.running == 1
 
 
-async def test_a_second_signal_is_passed_on() -> None:
+async def test_second_signal_is_forwarded() -> None:
     place = FakeWorkers(count=2)
     await place.serving()
     for [worker] in place.started.values():
@@ -208,7 +208,9 @@ async def test_a_signal_before_the_first_worker_listens_reaches_it() -> None:
         ("MAX_CONNECTION_AGE_GRACE_SECONDS", "0"),
     ],
 )
-def test_a_bad_setting_is_one_line(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_worker_settings_are_reported_in_one_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(f"TASKGATE_{name}", value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -216,7 +218,7 @@ def test_a_bad_setting_is_one_line(name: str, value: str, monkeypatch: pytest.Mo
     assert line.startswith(f"{name.lower()} (TASKGATE_{name}): ")
 
 
-def test_each_worker_takes_its_part_of_the_quotas() -> None:
+def test_each_worker_has_its_part_of_the_quotas() -> None:
     aws = {"omics": AwsSettings(request_rates={"StartRun": 2.0})}
     rates = []
     for workers in (1, 4):
@@ -237,7 +239,7 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
         {"admin_port": 9000, "health_port": 9002},
     ],
 )
-def test_admin_ports_must_all_be_there(settings: dict[str, int]) -> None:
+def test_admin_ports_of_all_workers_must_be_valid(settings: dict[str, int]) -> None:
     [fault] = find_faults(Settings(workers=3, **settings))  # type: ignore[arg-type]  # as above
     assert fault.startswith("admin_port: 3 workers need ports")
     assert not find_faults(Settings(workers=1, **settings))  # type: ignore[arg-type]  # as above

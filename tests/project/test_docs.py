@@ -95,7 +95,7 @@ def test_each_aws_error_is_in_the_docs_with_its_status() -> None:
 
 
 def test_each_http_status_is_in_the_docs_with_its_status() -> None:
-    documented = documented_rules("Codes that are not in the table")
+    documented = documented_rules("Other codes of AWS")
     assert documented.pop("any other") == ("UNKNOWN", error_rules.Retry.NEVER)
     expected = {
         str(status): documented_rule(rule) for status, rule in error_rules.STATUS_RULES.items()

@@ -20,7 +20,9 @@ FOREVER = 1e9
 
 
 def resource_of(service: str, operation: str, **params: str) -> Resource:
-    return compile_resource(model.load_service(service).operation_model(operation))(params)
+    return compile_resource(model.route(model.load_service(service).operation_model(operation)))(
+        params
+    )
 
 
 TASK = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": "t"}
