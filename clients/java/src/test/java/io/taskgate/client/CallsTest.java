@@ -179,7 +179,7 @@ class CallsTest {
     timing.whenAsleep = Thread.currentThread()::interrupt;
     TaskWaiter waiting = waiting(new Lifetime(), timing);
     var error = assertThrows(TaskgateException.class, () -> waiting.waitFor(WAIT, null));
-    assertEquals("CANCELLED: the caller was interrupted", error.getMessage());
+    assertEquals("CANCELLED: the calling thread was interrupted", error.getMessage());
     assertTrue(Thread.interrupted());
     assertEquals(1, timing.pauses.size());
   }

@@ -78,7 +78,7 @@ class TokenTest {
             () -> {
               throw new StackOverflowError();
             });
-    assertTrue(broken.getMessage().contains("no token"), broken.getMessage());
+    assertTrue(broken.getMessage().contains("cannot get the token"), broken.getMessage());
   }
 
   @ParameterizedTest
