@@ -105,7 +105,7 @@ check: gen/stamp ## check formatting, lint, types, layers, contract, generated f
 	$(BIN)/python -m taskgate_server.codegen --check
 	$(BIN)/python -m deploy.generate --check
 	git ls-files -z | xargs -0 $(BIN)/codespell
-	$(BIN)/python .ci/avoided_words.py
+	$(BIN)/python .ci/avoided_words.py --strict
 
 LANGUAGES := python go typescript java rust
 RUNNERS = $(LANGUAGES:python=python asyncio)

@@ -45,7 +45,7 @@ def http_server(serve: Connection) -> Iterator[str]:
                 except OSError:  # closed: the test is over
                     return
                 with connection:
-                    if is_asked(connection):
+                    if is_readable(connection):
                         serve(connection)
 
         thread = threading.Thread(target=accept)
@@ -57,7 +57,7 @@ def http_server(serve: Connection) -> Iterator[str]:
             thread.join()
 
 
-def is_asked(connection: socket.socket) -> bool:
+def is_readable(connection: socket.socket) -> bool:
     """Wait for a request's headers; return False if the connection sends none."""
     while True:
         data = connection.recv(65536, socket.MSG_PEEK)
