@@ -1,9 +1,8 @@
-"""Writes the contract for languages without a package: `python clients/contract_bundle.py FOLDER`.
+"""Write the contract for languages without a client: `python clients/contract_bundle.py FOLDER`.
 
-FOLDER gets the `.proto` files with all that they import, those of errors' details and of health,
-the same as a descriptor set (`taskgate.binpb`, as buf builds it), the service config of all
-clients, and how to use them. Beside it stands a `.tar.gz` of all, the same byte for byte when made
-again.
+FOLDER gets the `.proto` files with all imports, those of error details and health checks, a
+descriptor set (`taskgate.binpb`), the service config of all clients, and a README. A reproducible
+`.tar.gz` of it is written beside FOLDER.
 """
 
 from __future__ import annotations
@@ -29,21 +28,18 @@ COPIES = {
 
 
 def write_bundle(folder: Path) -> Path:
-    """Writes all of it.
-
-    Returns:
-        The archive.
+    """Write the bundle and return the path of its archive.
 
     Raises:
-        subprocess.CalledProcessError: buf refused a file; its own message is on stderr.
-        FileNotFoundError: a file that is imported is nowhere.
+        subprocess.CalledProcessError: buf rejected a file; its message is on stderr.
+        FileNotFoundError: an imported file does not exist.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     image = folder / "taskgate.binpb"
     buf = Path(sys.executable).with_name("buf")
     command = [str(buf), "build", "--output", str(image)]
-    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603  # buf, of this environment
+    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603  # the buf of this environment
     for file in FileDescriptorSet.FromString(image.read_bytes()).file:
         target = folder / "protos" / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +52,7 @@ def write_bundle(folder: Path) -> Path:
 
 
 def _source(name: str) -> Path:
-    # protoc brings google.protobuf itself, and so does grpcio-tools.
+    # protoc includes google.protobuf, and so does grpcio-tools.
     bundled = Path(str(resources.files("grpc_tools"))) / "_proto"
     for root in (*SOURCES, bundled):
         if (root / name).is_file():

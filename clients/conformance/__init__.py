@@ -1,9 +1,8 @@
-"""Every client does the same: `python -m conformance`; see README.md."""
+"""The conformance suite of all clients: `python -m conformance`; see README.md."""
 
 from __future__ import annotations
 
 import os
 
-# Handshakes that have to fail are a part of it, and gRPC would tell of each. It reads this when it
-# is imported.
+# Some cases have failing handshakes, which gRPC would log. It reads this variable when imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -1,4 +1,4 @@
-"""Runs the cases with the runners of some languages, and prints a table: case by language."""
+"""Run the cases with the runners of some languages, and print a table: case by language."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from conformance.runners import LANGUAGES, Language, Runner, RunnerError
 from conformance.world import World
 
 Outcomes = Mapping[str, Mapping[str, Sequence[str]]]
-"""What went wrong, by language and case."""
+"""The failures by language and case."""
 
 
 def main() -> int:
-    """Returns the exit status: 1 if any case failed."""
+    """Return the exit status: 1 if any case failed."""
     arguments = _arguments()
     cases = [each for each in load_cases() if arguments.only.lower() in each.name.lower()]
     outcomes = {}
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def report(cases: Sequence[Case], outcomes: Outcomes) -> int:
-    """Prints the table and what went wrong. Returns the exit status."""
+    """Print the table and the failures. Return the exit status."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
@@ -48,14 +48,14 @@ def report(cases: Sequence[Case], outcomes: Outcomes) -> int:
 def run_language(
     language: Language, cases: Sequence[Case], world: World
 ) -> Mapping[str, Sequence[str]]:
-    """What went wrong in each case."""
+    """Return the failures of each case."""
     outcomes: dict[str, Sequence[str]] = {}
-    left = list(cases)
-    while left:  # a runner that broke is started anew for the cases after
+    remaining = list(cases)
+    while remaining:  # after a runner has crashed, another one runs the remaining cases
         try:
             with Runner(language) as runner:
-                while left:
-                    case = left.pop(0)
+                while remaining:
+                    case = remaining.pop(0)
                     outcomes[case.name] = run_case(case, runner, world)
         except RunnerError as error:
             outcomes[case.name] = [str(error)]
@@ -63,26 +63,31 @@ def run_language(
 
 
 def table(cases: Sequence[Case], outcomes: Outcomes) -> Table:
-    """A row for each case, a column for each language."""
-    made = Table("feature", "case", *outcomes, title="Conformance", title_justify="left")
+    """Return a table with a row for each case and a column for each language."""
+    result = Table("feature", "case", *outcomes, title="Conformance", title_justify="left")
     for case in cases:
         marks = (
             "[red]✗[/]" if outcomes[language][case.name] else "[green]✓[/]" for language in outcomes
         )
-        made.add_row(case.feature, case.name, *marks)
-    return made
+        result.add_row(case.feature, case.name, *marks)
+    return result
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="conformance", description=__doc__)
     parser.add_argument(
-        "languages", nargs="*", metavar="LANGUAGE", help=f"of {', '.join(LANGUAGES)}; all of them"
+        "languages",
+        nargs="*",
+        metavar="LANGUAGE",
+        help=f"one of {', '.join(LANGUAGES)}; default: all",
     )
-    parser.add_argument("--only", default="", metavar="TEXT", help="cases with TEXT in their names")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only cases with TEXT in their name"
+    )
     arguments = parser.parse_args()
     for language in arguments.languages:
         if language not in LANGUAGES:
-            parser.error(f"there is no language {language}; there are {', '.join(LANGUAGES)}")
+            parser.error(f"unknown language {language}; use {', '.join(LANGUAGES)}")
     arguments.languages = arguments.languages or list(LANGUAGES)
     return arguments
 

@@ -1,4 +1,4 @@
-"""The runner of the asyncio Python client; its words are in README.md."""
+"""The runner of the asyncio Python client; README.md describes its protocol."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Command = Mapping[str, Any]
 
 
 class Runner:
-    """Does one command after the other."""
+    """Runs one command after the other."""
 
     def __init__(self) -> None:
         self._client: AsyncClient | None = None
@@ -32,7 +32,7 @@ class Runner:
         return self._client
 
     async def run(self, command: Command) -> dict[str, Any]:
-        """What became of it."""
+        """Return the outcome of a command."""
         try:
             async with asyncio.timeout(command.get("cancel_after")):
                 return {"ok": await getattr(self, command["do"])(command)}
@@ -53,8 +53,8 @@ class Runner:
         return {}
 
     async def get_task(self, command: Command) -> Any:
-        chosen = _some(command, "max_age", "timeout")
-        return values.task(await self.client.get_task(command["name"], **chosen))
+        options = _select(command, "max_age", "timeout") | values.view(command)
+        return values.task(await self.client.get_task(command["name"], **options))
 
     async def batch_get_tasks(self, command: Command) -> Any:
         return [
@@ -63,7 +63,9 @@ class Runner:
         ]
 
     async def list_tasks(self, command: Command) -> Any:
-        listing = self.client.list_tasks(command["parent"], **_some(command, "filter", "page_size"))
+        listing = self.client.list_tasks(
+            command["parent"], **_select(command, "filter", "page_size")
+        )
         tasks: list[Any] = []
         async for each in listing:
             tasks.append(values.task(each))
@@ -76,12 +78,12 @@ class Runner:
 
     async def wait_task(self, command: Command) -> Any:
         states = values.states(command.get("states", []))
-        chosen = _some(command, "timeout")
-        answer = await self.client.wait_task(command["name"], states, **chosen)
+        options = _select(command, "timeout")
+        response = await self.client.wait_task(command["name"], states, **options)
         return {
-            "task": values.task(answer.task),
-            "done": answer.done,
-            "parent": values.parent_in(answer),
+            "task": values.task(response.task),
+            "done": response.done,
+            "parent": values.parent_in(response),
         }
 
     async def cancel_task(self, command: Command) -> Any:
@@ -104,7 +106,7 @@ class Runner:
         await self.close_watch(command)
         self._watch = self.client.watch_tasks(
             command.get("parent") or command["names"],
-            **_some(command, "until_settled", "heartbeat_interval", "timeout"),
+            **_select(command, "until_settled", "heartbeat_interval", "timeout"),
         )
         return {}
 
@@ -123,11 +125,11 @@ class Runner:
         return {}
 
     async def read_log(self, command: Command) -> Any:
-        chosen = _some(
+        options = _select(
             command, "follow", "limit", "tail", "attempt", "heartbeat_interval", "timeout"
         )
         return [
-            line.message async for line in self.client.stream_task_logs(command["name"], **chosen)
+            line.message async for line in self.client.stream_task_logs(command["name"], **options)
         ]
 
     async def get_server_info(self, _: Command) -> Any:
@@ -139,12 +141,12 @@ class Runner:
 
     async def get_farm(self, command: Command) -> Any:
         request = deadline_pb2.GetFarmRequest(farm_id=command["farm_id"])
-        answer = await self.client.deadline.GetFarm(request)
-        return {"display_name": answer.display_name}
+        response = await self.client.deadline.GetFarm(request)
+        return {"display_name": response.display_name}
 
     async def upload(self, command: Command) -> Any:
-        answer = await self.client.omics.UploadReadSetPart(values.upload(command["chunks"]))
-        return {"checksum": answer.checksum}
+        response = await self.client.omics.UploadReadSetPart(values.upload(command["chunks"]))
+        return {"checksum": response.checksum}
 
     async def parse_name(self, command: Command) -> Any:
         return values.parsed(command["name"])
@@ -153,10 +155,12 @@ class Runner:
         return str(values.KINDS[command["kind"]](*command["ids"]))
 
     async def _update(self, update: Callable[..., Awaitable[Any]], command: Command) -> Any:
-        return values.task(await update(command["name"], **_some(command, "request_id", "reason")))
+        return values.task(
+            await update(command["name"], **_select(command, "request_id", "reason"))
+        )
 
 
-def _some(command: Command, *names: str) -> dict[str, Any]:
+def _select(command: Command, *names: str) -> dict[str, Any]:
     return {name: command[name] for name in names if name in command}
 
 

@@ -1,4 +1,4 @@
-"""The cases of cases.yaml, and how one is run with one client."""
+"""Load the cases of cases.yaml, and run a case with a client."""
 
 from __future__ import annotations
 
@@ -15,99 +15,102 @@ from conformance.runners import Runner
 from conformance.world import World
 
 FILE = Path(__file__).with_name("cases.yaml")
-WORLDLY = ("aws", "relay", "server", "token")
+WORLD_STEPS = ("aws", "relay", "server", "token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One."""
+    """A case."""
 
     name: str
     feature: str
-    """What docs/clients.md has a row for."""
+    """The row in docs/clients.md."""
     steps: tuple[Mapping[str, Any], ...]
     connect: str | Mapping[str, Any] | None = "server"
-    """`server` or `relay`, in plaintext; or the arguments of a `connect` command; null: no client
-    is there yet."""
+    """`server` or `relay`, in plaintext; or the arguments of `connect`; null for no client."""
     skew: bool = False
-    """Whether it is so also with a server of the last contract, and one of a contract to come."""
+    """Whether to run it also with a server of the last contract, and one of a future contract."""
 
 
 def load_cases(*, skewed: bool = True) -> list[Case]:
-    """All of them, with those of other contracts' servers unless `skewed` is false.
+    """Return all cases, with those of servers of other contracts unless `skewed` is false.
 
     Raises:
-        ValueError: a case that is none.
+        ValueError: a case is malformed.
     """
     cases = []
     for entry in yaml.safe_load(FILE.read_text()):
         case = Case(**{**entry, "steps": tuple(entry["steps"])})
         for step in case.steps:
             kinds = set(step) - {"expect"}
-            if len(kinds) != 1 or not kinds <= {"client", *WORLDLY}:
-                raise ValueError(f"{case.name}: a step has one of client, {', '.join(WORLDLY)}")
+            if len(kinds) != 1 or not kinds <= {"client", *WORLD_STEPS}:
+                raise ValueError(
+                    f"{case.name}: a step needs one of client, {', '.join(WORLD_STEPS)}"
+                )
         cases.append(case)
     if skewed:
         cases += [other for case in cases if case.skew for other in _skewed(case)]
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
-        raise ValueError("two cases have one name")
+        raise ValueError("two cases have the same name")
     return cases
 
 
 def _skewed(case: Case) -> Iterator[Case]:
-    for connect, feature, told in (
+    for connect, feature, server in (
         ("older", "older servers", "a server of the last contract"),
-        ("newer", "newer contracts", "a server of a contract to come"),
+        ("newer", "newer contracts", "a server of a future contract"),
     ):
-        yield replace(case, name=f"{told}: {case.name}", feature=feature, connect=connect)
+        yield replace(case, name=f"{server}: {case.name}", feature=feature, connect=connect)
 
 
 def run_case(case: Case, runner: Runner, world: World) -> list[str]:
-    """What went wrong, in words; empty if the client passes."""
+    """Return descriptions of all failures; empty if the client passes."""
     world.begin()
     if case.connect is not None:
-        told = runner.ask(_connection(case.connect, world))
-        if told != {"ok": {}}:
-            return [f"connect: {told}"]
+        outcome = runner.run(_connection(case.connect, world))
+        if outcome != {"ok": {}}:
+            return [f"connect: {outcome}"]
     for number, step in enumerate(case.steps, start=1):
-        seen = _act(step, runner, world)
+        actual = _run_step(step, runner, world)
         if "expect" in step:
-            faults = mismatches(_filled(step["expect"], world.variables), seen)
+            faults = mismatches(_substitute(step["expect"], world.variables), actual)
         else:
-            faults = [] if "client" not in step or "ok" in seen else ["it did not succeed"]
+            faults = [] if "client" not in step or "ok" in actual else ["the command failed"]
         if faults:
-            return [f"step {number}: {fault}; all: {seen!r:.700}" for fault in faults]
+            return [f"step {number}: {fault}; outcome: {actual!r:.700}" for fault in faults]
     return []
 
 
 def _connection(connect: str | Mapping[str, Any], world: World) -> dict[str, Any]:
     if isinstance(connect, str):
         return {"do": "connect", "address": world.variables[connect.upper()]}
-    filled: dict[str, Any] = _filled({"do": "connect", **connect}, world.variables)
-    return filled
+    command: dict[str, Any] = _substitute({"do": "connect", **connect}, world.variables)
+    return command
 
 
-def _act(step: Mapping[str, Any], runner: Runner, world: World) -> Any:
+def _run_step(step: Mapping[str, Any], runner: Runner, world: World) -> Any:
     kind = next(iter(set(step) - {"expect"}))
-    what = _filled(step[kind], world.variables)
+    action = _substitute(step[kind], world.variables)
     if kind == "client":
-        return runner.ask(what)
+        return runner.run(action)
     if kind == "server":
-        return world.server(what)
+        return world.server(action)
     if kind == "token":
-        return world.token(what)
-    ((do, arguments),) = what.items()
-    act = world.aws_step if kind == "aws" else world.relay_step
-    return act(do, arguments or {})
+        return world.token(action)
+    ((do, arguments),) = action.items()
+    run = world.aws_step if kind == "aws" else world.relay_step
+    return run(do, arguments or {})
 
 
-def _filled(value: Any, variables: Mapping[str, str]) -> Any:
-    """The value with all variables in it replaced."""
+def _substitute(value: Any, variables: Mapping[str, str]) -> Any:
+    """Return a value with all of its variables replaced."""
     if isinstance(value, str):
-        return re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], value)
+        return re.sub(r"\$\{(\w+)\}", lambda match: variables[match[1]], value)
     if isinstance(value, Mapping):
-        return {_filled(key, variables): _filled(each, variables) for key, each in value.items()}
+        return {
+            _substitute(key, variables): _substitute(each, variables) for key, each in value.items()
+        }
     if isinstance(value, list):
-        return [_filled(each, variables) for each in value]
+        return [_substitute(each, variables) for each in value]
     return value

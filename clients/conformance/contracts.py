@@ -1,6 +1,6 @@
-"""Servers of another contract: what of each message they would know, and say.
+"""Servers of other contracts, simulated by converting the messages of the current server.
 
-No such server is at hand; what it and a client make of each other's bytes is.
+A server of an older contract ignores unknown fields; one of a future contract sends more fields.
 """
 
 from __future__ import annotations
@@ -23,70 +23,70 @@ MODULES = (
     "taskgate.omics.v1.omics_pb2",
 )
 LAST = Path(__file__).parents[2] / "tests/skew/contract-botocore-1.43.11.binpb.gz"
-"""The AWS services' part of the last contract, as buf made it."""
+"""The AWS services' part of the last contract, an image of buf."""
 UNKNOWN_FIELD = bytes([0xF2, 0xFF, 0xFF, 0xFF, 0x0F, 3]) + b"new"
-"""A text in a field with the highest number that there is, which no contract has yet."""
+"""A string in the field with the highest number, which no contract has."""
 
 Methods = Mapping[str, MethodDescriptor]
-"""By their paths."""
+"""Methods by path."""
 
 
 Change = Callable[[bytes, Any], bytes]
-"""What becomes of a message, by its descriptor."""
+"""Converts a message, given its descriptor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What a server was built of."""
+    """The contract of a server."""
 
     methods: Methods
-    of_request: Change
-    of_answer: Change
+    convert_request: Change
+    convert_response: Change
 
     def has(self, path: str) -> bool:
-        """Whether the server has an operation; health and the like are no matter of it."""
+        """Return whether the server has an operation; it has all those of other services."""
         return path in self.methods or not path.startswith("/taskgate.")
 
     def request(self, path: str, body: bytes) -> bytes:
-        """What of a request the server knows."""
+        """Return a request without what the server does not know."""
         method = self.methods.get(path)
-        return body if method is None else self.of_request(body, method.input_type)
+        return body if method is None else self.convert_request(body, method.input_type)
 
-    def answer(self, path: str, body: bytes) -> bytes:
-        """What it makes of an answer of today's server."""
+    def response(self, path: str, body: bytes) -> bytes:
+        """Return a response as this server would send it, given one of the current server."""
         method = self.methods.get(path)
-        return body if method is None else self.of_answer(body, method.output_type)
+        return body if method is None else self.convert_response(body, method.output_type)
 
 
-def today() -> Methods:
-    """All that there is now."""
+def current_methods() -> Methods:
+    """Return the methods of the current contract."""
     return _methods(import_module(name).DESCRIPTOR for name in MODULES)
 
 
 @cache
 def last() -> Contract:
-    """The last one: operations, fields and union members that are newer are not there.
+    """Return the last contract, without newer operations, fields and union members.
 
-    The unified part is that of today: clients are written against it. Cases have what servers with
-    an older one send.
+    Its unified part is the current one, as clients are written against it. Separate cases have the
+    messages of servers with an older one.
     """
-    return Contract(_methods(_last_files()), _known, _known)
+    return Contract(_methods(_last_files()), _without_unknown_fields, _without_unknown_fields)
 
 
 @cache
 def newer() -> Contract:
-    """One to come: every message in an answer, at whatever depth, has one more field."""
-    return Contract(today(), _same, _extended)
+    """Return a future contract: every message in a response, at any depth, has one more field."""
+    return Contract(current_methods(), _unchanged, _with_unknown_field)
 
 
 @cache
-def present() -> Contract:
-    """Today's, with which nothing becomes of messages."""
-    return Contract(today(), _same, _same)
+def current() -> Contract:
+    """Return the current contract, which leaves messages unchanged."""
+    return Contract(current_methods(), _unchanged, _unchanged)
 
 
 def message_of(descriptor: Any) -> Any:
-    """An empty message."""
+    """Return an empty message."""
     return message_factory.GetMessageClass(descriptor)()
 
 
@@ -100,7 +100,7 @@ def _methods(files: Any) -> Methods:
 
 
 def last_files() -> Iterator[descriptor_pb2.FileDescriptorProto]:
-    """The files of the last contract, but what they import of others."""
+    """Yield the files of the last contract, without imports of other packages."""
     for service_file in _last_files():
         for file in (*service_file.dependencies, service_file):
             if file.name.startswith("taskgate/"):
@@ -133,18 +133,18 @@ def _last_files() -> Iterator[FileDescriptor]:
         yield pool.FindFileByName(name)
 
 
-def _same(body: bytes, _: Any) -> bytes:
+def _unchanged(body: bytes, _: Any) -> bytes:
     return body
 
 
-def _known(body: bytes, descriptor: Any) -> bytes:
+def _without_unknown_fields(body: bytes, descriptor: Any) -> bytes:
     message = message_of(descriptor)
     message.ParseFromString(body)
     message.DiscardUnknownFields()
     return bytes(message.SerializeToString())
 
 
-def _extended(body: bytes, descriptor: Any) -> bytes:
+def _with_unknown_field(body: bytes, descriptor: Any) -> bytes:
     message = message_of(descriptor)
     message.ParseFromString(body)
     _extend(message)

@@ -1,4 +1,4 @@
-"""Builds the C++ example from a contract bundle, and runs its programs against a real server."""
+"""Build the C++ example from a contract bundle, and run its programs against a real server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 900
 
 
 def main() -> int:
-    """Returns the exit status: 1 if a program said something else than it should."""
+    """Return the exit status: 1 if a program failed or printed something unexpected."""
     protos = f"-DTASKGATE_PROTOS={BUNDLE / 'protos'}"
     for command in (
         ("cmake", "-S", str(CLIENTS / "cpp"), "-B", str(BUILD), protos),
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def first_call(world: World) -> list[str]:
-    """A task, and an error with its details."""
+    """Read a task, and an error with its details."""
     found = run("first_call", world, world.variables["RUNNING"])
     expected = f"{world.variables['RUNNING']} TASK_STATE_RUNNING\n"
     faults = [] if found.stdout == expected else [f"first_call: {found}"]
@@ -43,37 +43,37 @@ def first_call(world: World) -> list[str]:
 
 
 def watch_across_a_restart(world: World) -> list[str]:
-    """The server is killed within a watch; what changed while it was gone is told."""
+    """Kill the server during a watch; the watch reports what changed in the meantime."""
     world.aws_step("job", {"tasks": 2})
     job, tasks = world.variables["NEW_JOB"], [world.variables[f"NEW_TASK_{n}"] for n in (0, 1)]
     watch = subprocess.Popen(
         arguments("watch", world, job), stdout=subprocess.PIPE, text=True, bufsize=1
     )
-    too_long = threading.Timer(60, watch.kill)
-    too_long.start()
+    timeout = threading.Timer(60, watch.kill)
+    timeout.start()
     assert watch.stdout is not None
-    told = [watch.stdout.readline().strip() for _ in tasks]
+    lines = [watch.stdout.readline().strip() for _ in tasks]
     world.server("kill")
     world.aws_step("move", {"task": 0, "to": "SUCCEEDED"})
     world.server("start")
     world.aws_step("move", {"task": 1, "to": "FAILED"})
-    told += [line.strip() for line in watch.stdout]
+    lines += [line.strip() for line in watch.stdout]
     status = watch.wait()
-    too_long.cancel()
-    begun = [f"{name} TASK_STATE_QUEUED" for name in tasks]
-    ended = {f"{tasks[0]} TASK_STATE_SUCCEEDED", f"{tasks[1]} TASK_STATE_FAILED"}
-    fits = status == 0 and sorted(told[:2]) == sorted(begun) and ended <= set(told[2:])
-    return [] if fits else [f"watch: status {status}, {told}"]
+    timeout.cancel()
+    initial = [f"{name} TASK_STATE_QUEUED" for name in tasks]
+    final = {f"{tasks[0]} TASK_STATE_SUCCEEDED", f"{tasks[1]} TASK_STATE_FAILED"}
+    passed = status == 0 and sorted(lines[:2]) == sorted(initial) and final <= set(lines[2:])
+    return [] if passed else [f"watch: status {status}, {lines}"]
 
 
 def arguments(program: str, world: World, name: str) -> list[str]:
-    """What a program is called with."""
+    """Return the command line of a program."""
     config = str(BUNDLE / "service-config.json")
     return [str(BUILD / program), world.variables["SERVER"], config, name]
 
 
 def run(program: str, world: World, name: str) -> subprocess.CompletedProcess[str]:
-    """What a program did."""
+    """Run a program."""
     return subprocess.run(
         arguments(program, world, name), capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,4 +1,4 @@
-"""Writes the Go module as a module proxy has it: https://go.dev/ref/mod#goproxy-protocol."""
+"""Write the Go module in the layout of a module proxy: https://go.dev/ref/mod#goproxy-protocol."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ FOLDER = Path(__file__).parents[1] / "go"
 
 
 def main(module: str, version: str, proxy: str) -> None:
-    """Writes it into the folder `proxy`, from the files that git has or would take."""
-    place = Path(proxy) / module / "@v"
-    place.mkdir(parents=True, exist_ok=True)
+    """Write it into the folder `proxy`, from the files that git tracks or would track."""
+    target = Path(proxy) / module / "@v"
+    target.mkdir(parents=True, exist_ok=True)
     info = {"Version": version, "Time": "2026-01-01T00:00:00Z"}
-    (place / "list").write_text(version + "\n")
-    (place / f"{version}.info").write_text(json.dumps(info))
-    (place / f"{version}.mod").write_bytes((FOLDER / "go.mod").read_bytes())
+    (target / "list").write_text(version + "\n")
+    (target / f"{version}.info").write_text(json.dumps(info))
+    (target / f"{version}.mod").write_bytes((FOLDER / "go.mod").read_bytes())
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=FOLDER,
@@ -26,9 +26,9 @@ def main(module: str, version: str, proxy: str) -> None:
         text=True,
         check=True,
     )
-    with ZipFile(place / f"{version}.zip", "w", ZIP_DEFLATED) as archive:
+    with ZipFile(target / f"{version}.zip", "w", ZIP_DEFLATED) as archive:
         for name in listed.stdout.splitlines():
-            # A folder with a go.mod of its own is another module.
+            # A folder with its own go.mod is another module.
             if not name.startswith("tools/") and (FOLDER / name).is_file():
                 archive.write(FOLDER / name, f"{module}@{version}/{name}")
 

@@ -1,4 +1,4 @@
-"""Whether what a client saw is what a case expects."""
+"""Compare the outcome of a step with the expectation of a case."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 _ABSENT = object()
 
 
-def mismatches(expected: Any, seen: Any, at: str = "") -> list[str]:
-    """What is not as expected, in words; empty if all is.
+def mismatches(expected: Any, actual: Any, at: str = "") -> list[str]:
+    """Return descriptions of all mismatches; empty if there are none.
 
     Args:
         expected: a value, or a mapping of one matcher to its argument, see README.md.
-        seen: JSON.
-        at: where in the whole, for the words.
+        actual: the outcome, as JSON.
+        at: the path of the value, for the descriptions.
     """
     matcher = _matcher(expected)
     if matcher is not None:
-        fits = matcher(seen)
-    elif isinstance(expected, Mapping) and isinstance(seen, Mapping):
+        matches = matcher(actual)
+    elif isinstance(expected, Mapping) and isinstance(actual, Mapping):
         return [
             fault
             for key, value in expected.items()
-            for fault in mismatches(value, seen.get(key, _ABSENT), f"{at}.{key}" if at else key)
+            for fault in mismatches(value, actual.get(key, _ABSENT), f"{at}.{key}" if at else key)
         ]
-    elif isinstance(expected, list) and isinstance(seen, list) and len(expected) == len(seen):
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         return [
             fault
-            for index, (one, other) in enumerate(zip(expected, seen, strict=True))
+            for index, (one, other) in enumerate(zip(expected, actual, strict=True))
             for fault in mismatches(one, other, f"{at}[{index}]")
         ]
     else:
-        alike = type(expected) is type(seen) or {type(expected), type(seen)} == {int, float}
-        fits = alike and expected == seen
-    return [] if fits else [f"{at or 'it'} is {_told(seen)}, not {expected!r}"]
+        same_type = type(expected) is type(actual) or {type(expected), type(actual)} == {int, float}
+        matches = same_type and expected == actual
+    return [] if matches else [f"{at or 'it'} is {_describe(actual)}, not {expected!r}"]
 
 
 def _matcher(expected: Any) -> Callable[[Any], bool] | None:
@@ -46,27 +46,29 @@ def _matcher(expected: Any) -> Callable[[Any], bool] | None:
     return None if make is None else make(argument)
 
 
-def _told(seen: Any) -> str:
-    return "absent" if seen is _ABSENT else repr(seen)
+def _describe(actual: Any) -> str:
+    return "absent" if actual is _ABSENT else repr(actual)
 
 
 _MATCHERS: Mapping[str, Callable[[Any], Callable[[Any], bool]]] = {
     "matches": lambda pattern: (
-        lambda seen: isinstance(seen, str) and re.search(pattern, seen) is not None
+        lambda actual: isinstance(actual, str) and re.search(pattern, actual) is not None
     ),
-    "at_least": lambda least: lambda seen: isinstance(seen, int | float) and seen >= least,
-    "at_most": lambda most: lambda seen: isinstance(seen, int | float) and seen <= most,
+    "at_least": lambda least: lambda actual: isinstance(actual, int | float) and actual >= least,
+    "at_most": lambda most: lambda actual: isinstance(actual, int | float) and actual <= most,
     "contains": lambda item: (
-        lambda seen: (
-            isinstance(seen, list | str)
+        lambda actual: (
+            isinstance(actual, list | str)
             and (
-                item in seen
-                if isinstance(seen, str)
-                else any(not mismatches(item, each) for each in seen)
+                item in actual
+                if isinstance(actual, str)
+                else any(not mismatches(item, each) for each in actual)
             )
         )
     ),
-    "length": lambda length: lambda seen: isinstance(seen, list | str) and len(seen) == length,
-    "absent": lambda _: lambda seen: seen is _ABSENT,
-    "any_of": lambda choices: lambda seen: any(not mismatches(each, seen) for each in choices),
+    "length": lambda length: (
+        lambda actual: isinstance(actual, list | str) and len(actual) == length
+    ),
+    "absent": lambda _: lambda actual: actual is _ABSENT,
+    "any_of": lambda choices: lambda actual: any(not mismatches(each, actual) for each in choices),
 }

@@ -1,6 +1,6 @@
-"""Writes the source of a `.proto` file from its descriptor, as far as this contract goes.
+"""Generate the source of a `.proto` file from its descriptor, for the features of this contract.
 
-Comments are not in a descriptor. buf judges what is written: the same descriptor must come of it.
+Descriptors have no comments. `skew.py` compiles the result and compares it with the descriptor.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from google.protobuf.descriptor_pb2 import (
 SCALARS = {
     number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()
 }
-"""The words of proto3 for types: those of descriptors, in lower case."""
+"""The keywords of proto3 for types: the names in descriptors, in lower case."""
 
 
 def source_of(file: FileDescriptorProto) -> str:
-    """The text of one file, proto3."""
+    """Return the source of a file, in proto3."""
     return "\n".join(_file(file)) + "\n"
 
 
@@ -46,8 +46,8 @@ def _service(service: ServiceDescriptorProto) -> Iterator[str]:
     yield f"service {service.name} {{"
     for method in service.method:
         request = ("stream " if method.client_streaming else "") + method.input_type
-        answer = ("stream " if method.server_streaming else "") + method.output_type
-        yield f"rpc {method.name}({request}) returns ({answer});"
+        response = ("stream " if method.server_streaming else "") + method.output_type
+        yield f"rpc {method.name}({request}) returns ({response});"
     yield "}"
 
 
@@ -62,7 +62,7 @@ def _message(message: DescriptorProto) -> Iterator[str]:
         yield from _enum(enum)
     for index, oneof in enumerate(message.oneof_decl):
         members = [each for each in message.field if _in_oneof(each, index)]
-        if members:  # others are of `optional`
+        if members:  # the oneof of an `optional` field has none
             yield f"oneof {oneof.name} {{"
             yield from (f"{_type(each)} {each.name} = {each.number};" for each in members)
             yield "}"
@@ -101,12 +101,12 @@ def _enum(enum: EnumDescriptorProto) -> Iterator[str]:
     yield "}"
 
 
-def _reserved(of: DescriptorProto | EnumDescriptorProto) -> Iterator[str]:
-    # The end of a range is exclusive in messages, and not in enums.
-    beyond = 1 if isinstance(of, DescriptorProto) else 0
-    for each in of.reserved_range:
-        yield f"reserved {each.start} to {each.end - beyond};"
-    for name in of.reserved_name:
+def _reserved(descriptor: DescriptorProto | EnumDescriptorProto) -> Iterator[str]:
+    # The end of a range is exclusive in messages, but not in enums.
+    exclusive = 1 if isinstance(descriptor, DescriptorProto) else 0
+    for each in descriptor.reserved_range:
+        yield f"reserved {each.start} to {each.end - exclusive};"
+    for name in descriptor.reserved_name:
         yield f"reserved {_quoted(name)};"
 
 

@@ -1,4 +1,4 @@
-"""The runner of the blocking Python client; its words are in README.md."""
+"""The runner of the blocking Python client; README.md describes its protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Command = Mapping[str, Any]
 
 
 class Runner:
-    """Does one command after the other."""
+    """Runs one command after the other."""
 
     def __init__(self) -> None:
         self._client: Client | None = None
@@ -33,7 +33,7 @@ class Runner:
         return self._client
 
     def run(self, command: Command) -> dict[str, Any]:
-        """What became of it."""
+        """Return the outcome of a command."""
         try:
             with ThreadPoolExecutor(1) as thread:
                 work = thread.submit(getattr(self, command["do"]), command)
@@ -47,7 +47,7 @@ class Runner:
         except grpc.RpcError as error:
             return {"error": values.error(CallError.of(error))}
         except ValueError as error:
-            if "cancel_after" in command:  # gRPC: the channel is closed
+            if "cancel_after" in command:  # by gRPC, as the channel is closed
                 return {"cancelled": True}
             return {"invalid": str(error)}
 
@@ -57,9 +57,8 @@ class Runner:
         return {}
 
     def get_task(self, command: Command) -> Any:
-        return values.task(
-            self.client.get_task(command["name"], **_some(command, "max_age", "timeout"))
-        )
+        options = _select(command, "max_age", "timeout") | values.view(command)
+        return values.task(self.client.get_task(command["name"], **options))
 
     def batch_get_tasks(self, command: Command) -> Any:
         return [
@@ -68,7 +67,9 @@ class Runner:
         ]
 
     def list_tasks(self, command: Command) -> Any:
-        listing = self.client.list_tasks(command["parent"], **_some(command, "filter", "page_size"))
+        listing = self.client.list_tasks(
+            command["parent"], **_select(command, "filter", "page_size")
+        )
         tasks = [values.task(each) for each in islice(listing, command.get("limit"))]
         return {"tasks": tasks, "total_size": listing.total_size}
 
@@ -77,11 +78,11 @@ class Runner:
 
     def wait_task(self, command: Command) -> Any:
         states = values.states(command.get("states", []))
-        answer = self.client.wait_task(command["name"], states, **_some(command, "timeout"))
+        response = self.client.wait_task(command["name"], states, **_select(command, "timeout"))
         return {
-            "task": values.task(answer.task),
-            "done": answer.done,
-            "parent": values.parent_in(answer),
+            "task": values.task(response.task),
+            "done": response.done,
+            "parent": values.parent_in(response),
         }
 
     def cancel_task(self, command: Command) -> Any:
@@ -104,7 +105,7 @@ class Runner:
         self.close_watch(command)
         self._watch = self.client.watch_tasks(
             command.get("parent") or command["names"],
-            **_some(command, "until_settled", "heartbeat_interval", "timeout"),
+            **_select(command, "until_settled", "heartbeat_interval", "timeout"),
         )
         return {}
 
@@ -123,10 +124,10 @@ class Runner:
         return {}
 
     def read_log(self, command: Command) -> Any:
-        chosen = _some(
+        options = _select(
             command, "follow", "limit", "tail", "attempt", "heartbeat_interval", "timeout"
         )
-        return [line.message for line in self.client.stream_task_logs(command["name"], **chosen)]
+        return [line.message for line in self.client.stream_task_logs(command["name"], **options)]
 
     def get_server_info(self, _: Command) -> Any:
         info = self.client.get_server_info()
@@ -140,8 +141,8 @@ class Runner:
         return {"display_name": self.client.deadline.GetFarm(request).display_name}
 
     def upload(self, command: Command) -> Any:
-        answer = self.client.omics.UploadReadSetPart(values.upload(command["chunks"]))
-        return {"checksum": answer.checksum}
+        response = self.client.omics.UploadReadSetPart(values.upload(command["chunks"]))
+        return {"checksum": response.checksum}
 
     def parse_name(self, command: Command) -> Any:
         return values.parsed(command["name"])
@@ -150,7 +151,7 @@ class Runner:
         return str(values.KINDS[command["kind"]](*command["ids"]))
 
     def _update(self, update: Callable[..., Any], command: Command) -> Any:
-        return values.task(update(command["name"], **_some(command, "request_id", "reason")))
+        return values.task(update(command["name"], **_select(command, "request_id", "reason")))
 
     def _close(self) -> None:
         if self._client is not None:
@@ -158,7 +159,7 @@ class Runner:
             self._client.close()
 
 
-def _some(command: Command, *names: str) -> dict[str, Any]:
+def _select(command: Command, *names: str) -> dict[str, Any]:
     return {name: command[name] for name in names if name in command}
 
 

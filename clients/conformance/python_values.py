@@ -1,4 +1,4 @@
-"""What the Python clients give, as runners tell it."""
+"""Results of the Python clients in the form that runners print."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KINDS: Mapping[str, Any] = {
 
 
 def upload(chunks: int) -> Iterator[omics_pb2.UploadReadSetPartRequest]:
-    """So many pieces of a file."""
+    """Yield so many chunks of a file."""
     for _ in range(chunks):
         yield omics_pb2.UploadReadSetPartRequest(
             sequence_store_id="1234567890",
@@ -51,7 +51,7 @@ def upload(chunks: int) -> Iterator[omics_pb2.UploadReadSetPartRequest]:
 
 
 def word(enum: Any, prefix: str, number: int) -> str:
-    """An enum's word without its prefix, or the number of one that is not known."""
+    """Return the name of an enum value without its prefix, or the number of an unknown one."""
     names = dict(zip(enum.values(), enum.keys(), strict=True))
     return names[number].removeprefix(prefix) if number in names else str(number)
 
@@ -88,9 +88,9 @@ def parent(message: task_pb2.ParentStatus | None) -> dict[str, Any] | None:
     }
 
 
-def parent_in(answer: Any) -> dict[str, Any] | None:
-    """The parent in a response."""
-    return parent(answer.parent_status) if answer.HasField("parent_status") else None
+def parent_in(response: Any) -> dict[str, Any] | None:
+    """Return the parent in a response."""
+    return parent(response.parent_status) if response.HasField("parent_status") else None
 
 
 def error(failed: CallError) -> dict[str, Any]:
@@ -108,48 +108,48 @@ def error(failed: CallError) -> dict[str, Any]:
     }
 
 
-def event(told: WatchEvent) -> dict[str, Any]:
-    match told:
+def event(event: WatchEvent) -> dict[str, Any]:
+    match event:
         case Snapshot():
-            reason = word(task_watch_pb2.SnapshotReason, "SNAPSHOT_REASON_", told.reason)
+            reason = word(task_watch_pb2.SnapshotReason, "SNAPSHOT_REASON_", event.reason)
             return {
                 "event": "snapshot",
                 "reason": reason,
-                "tasks": [task(each) for each in told.tasks],
+                "tasks": [task(each) for each in event.tasks],
             }
         case TaskChange():
-            kind = word(task_watch_pb2.TaskChangeKind, "TASK_CHANGE_KIND_", told.kind)
-            previous = state(told.previous_state)
+            kind = word(task_watch_pb2.TaskChangeKind, "TASK_CHANGE_KIND_", event.kind)
+            previous = state(event.previous_state)
             return {
                 "event": "change",
                 "kind": kind,
-                "task": task(told.task),
+                "task": task(event.task),
                 "previous_state": previous,
             }
         case Heartbeat():
-            failed = told.upstream_error
+            failed = event.upstream_error
             return {"event": "heartbeat", "upstream_error": failed and error(failed)}
         case Reconnecting():
             return {
                 "event": "reconnecting",
-                "error": error(told.error),
-                "failures": told.failures,
+                "error": error(event.error),
+                "failures": event.failures,
             }
         case Resumed():
             return {"event": "resumed"}
         case WatchEnd():
-            reason = word(task_watch_pb2.WatchEndReason, "WATCH_END_REASON_", told.reason)
-            return {"event": "end", "reason": reason, "parent": parent(told.parent_status)}
+            reason = word(task_watch_pb2.WatchEndReason, "WATCH_END_REASON_", event.reason)
+            return {"event": "end", "reason": reason, "parent": parent(event.parent_status)}
 
 
 def connection(command: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `connect`, but for the address."""
+    """Return the arguments of `connect` except the address."""
     token: Token | None = command.get("token")
     if "token_file" in command:
         token = Path(command["token_file"])
     elif "token_sequence" in command:
-        left = list(command["token_sequence"])
-        token = lambda: left.pop(0) if len(left) > 1 else left[0]  # noqa: E731  # as a caller has it
+        tokens = list(command["token_sequence"])
+        token = lambda: tokens.pop(0) if len(tokens) > 1 else tokens[0]  # noqa: E731  # as a user would write it
     return {
         "tls": Tls(**command["tls"]) if "tls" in command else None,
         "token": token,
@@ -159,10 +159,10 @@ def connection(command: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parsed(name: str) -> dict[str, Any]:
-    """The kind and the ids of a name.
+    """Parse a name into its kind and ids.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the name is malformed.
     """
     try:
         found: Any = parse_task_name(name)
@@ -179,15 +179,22 @@ def actions(updates: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def view(command: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the argument `view`, if the command has one."""
+    if "view" not in command:
+        return {}
+    return {"view": task_pb2.TaskView.Value(f"TASK_VIEW_{command['view']}")}
+
+
 def states(words: list[str]) -> list[Any]:
     return [task_pb2.TaskState.Value(f"TASK_STATE_{each}") for each in words]
 
 
-def summary(answer: Any) -> dict[str, Any]:
-    counts = answer.counts
+def summary(response: Any) -> dict[str, Any]:
+    counts = response.counts
     return {
         "total": counts.total,
         "states": {state(each.state): each.count for each in counts.states},
         "settled": counts.settled,
-        "parent": parent_in(answer),
+        "parent": parent_in(response),
     }

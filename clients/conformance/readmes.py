@@ -1,6 +1,6 @@
-"""Installs each published artifact into an empty project elsewhere, and runs its README's programs.
+"""Install each package into an empty project, and run the programs of its README.
 
-`make packages` has built the artifacts. A program passes if it exits with 0 and writes something.
+`make packages` builds the packages. A program passes if it exits with 0 and prints something.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ PUBLIC_ADDRESS, LOCAL_ADDRESS = "taskgate.example.com:443", "127.0.0.1:50051"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ecosystem:
-    """How a program of a README is made to run."""
+    """How to run the programs of a README."""
 
     fence: str
-    """What its code blocks are marked with."""
+    """The language of its code blocks."""
     install: Callable[[Path], None]
-    """Makes a project of an empty folder, with the artifact installed."""
+    """Creates a project with the package in an empty folder."""
     program: str
-    """Where in the project the program goes."""
+    """The path of the program in the project."""
     run: tuple[str, ...]
     readme: Path
 
 
 def main() -> int:
-    """Returns the exit status: 1 if a program failed."""
+    """Return the exit status: 1 if a program failed."""
     parser = argparse.ArgumentParser(prog="readmes", description=__doc__)
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE")
-    chosen = parser.parse_args().languages or list(ECOSYSTEMS)
+    selected = parser.parse_args().languages or list(ECOSYSTEMS)
     failures = []
     with World() as world:
-        for language in chosen:
+        for language in selected:
             failures += try_language(language, world)
     for failure in failures:
         sys.stdout.write(f"{failure}\n")
@@ -50,11 +50,11 @@ def main() -> int:
 
 
 def try_language(language: str, world: World) -> list[str]:
-    """What went wrong."""
+    """Return the failures of a language."""
     ecosystem = ECOSYSTEMS[language]
     programs = programs_of(ecosystem)
     if len(programs) < 4:
-        return [f"{language}: the README has {len(programs)} programs; there should be four"]
+        return [f"{language}: the README has {len(programs)} programs; expected four"]
     with tempfile.TemporaryDirectory(prefix=f"taskgate-{language}-") as folder:
         project = Path(folder)
         ecosystem.install(project)
@@ -80,7 +80,7 @@ def try_language(language: str, world: World) -> list[str]:
 
 
 def programs_of(ecosystem: Ecosystem) -> list[tuple[str, str]]:
-    """The programs, each with the heading that it is under."""
+    """Return the programs, each with its heading."""
     found, heading = [], ""
     pattern = rf"^## (?P<heading>[^\n]+)$|^```{ecosystem.fence}\n(?P<text>.*?)^```$"
     for match in re.finditer(pattern, ecosystem.readme.read_text(), re.MULTILINE | re.DOTALL):
@@ -92,8 +92,8 @@ def programs_of(ecosystem: Ecosystem) -> list[tuple[str, str]]:
 
 
 def in_world(text: str, variables: Mapping[str, str]) -> str:
-    """A program with the world's addresses, files and names in place of the README's."""
-    for told, real in {
+    """Return a program with the addresses, files and names of the world."""
+    for documented, actual in {
         PUBLIC_ADDRESS: variables["TLS"],
         LOCAL_ADDRESS: variables["SERVER"],
         "ca.pem": variables["CA"],
@@ -101,26 +101,26 @@ def in_world(text: str, variables: Mapping[str, str]) -> str:
         "omics/runs/1234567/tasks/7654321": variables["RUN_TASK"],
         "omics/runs/1234567": variables["ENDED_RUN"],
     }.items():
-        text = text.replace(told, real)
+        text = text.replace(documented, actual)
     return text
 
 
 def shell(project: Path, *command: str) -> None:
-    """Runs one command of an installation.
+    """Run a command of an installation.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: the command failed.
     """
     subprocess.run(command, cwd=project, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
 
 
 def install_python(project: Path) -> None:
-    """A virtual environment with the wheel, from the same index as everything else."""
+    """Create a virtual environment with the wheel."""
     _install_python(project, "whl")
 
 
 def install_sdist(project: Path) -> None:
-    """The same with the source distribution, whose stubs are made when it is installed."""
+    """Create a virtual environment with the source distribution, which generates its stubs."""
     _install_python(project, "tar.gz")
 
 
@@ -132,7 +132,7 @@ def _install_python(project: Path, ending: str) -> None:
 
 
 def install_go(project: Path) -> None:
-    """A module that requires the client's, out of a proxy that has it before the usual ones."""
+    """Create a module that requires the client, from a proxy before the default ones."""
     module = "github.com/taskgate/taskgate/clients/go"
     usual = subprocess.run(
         ("go", "env", "GOPROXY"), capture_output=True, text=True, check=True
@@ -146,7 +146,7 @@ def install_go(project: Path) -> None:
 
 
 def install_typescript(project: Path) -> None:
-    """A package that depends on the packed one, with the compiler that the client has."""
+    """Create a package that depends on the tarball, with the compiler of the client."""
     (tarball,) = (CLIENTS / "typescript/build").glob("*.tgz")
     (project / "package.json").write_text('{"type": "module", "private": true}')
     compiler = ("typescript@5", "@types/node@20")
@@ -157,9 +157,9 @@ def install_typescript(project: Path) -> None:
 
 
 def install_java(project: Path) -> None:
-    """A project that depends on the jar, in a local repository of its own before the usual one.
+    """Create a project that depends on the jar, in a local repository before the default one.
 
-    All that Maven is told of the jar's needs is in it.
+    Maven knows the dependencies of the jar only from the POM inside it.
     """
     (maven,) = (CLIENTS / "java/build").glob("apache-maven-*/bin/mvn")
     (jar,) = (CLIENTS / "java/target").glob("taskgate-client-*[0-9].jar")
@@ -181,7 +181,7 @@ def install_java(project: Path) -> None:
 
 
 def install_rust(project: Path) -> None:
-    """A crate that depends on the packed one; what that needs is built where the client's is."""
+    """Create a crate that depends on the packed one; they share the folder of build results."""
     shell(project, "cargo", "init", "--quiet", "--name", "first", "--vcs", "none")
     crate = CLIENTS / "rust/target/crate"
     shell(project, "cargo", "add", "--quiet", "--path", str(crate))

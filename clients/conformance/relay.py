@@ -1,6 +1,7 @@
-"""A gRPC proxy in front of the server that does what a case says: refuses, answers, falls silent.
+"""A gRPC proxy in front of the server that follows the rules of a case.
 
-It passes bytes on, or what a server of another contract would have made of them, and notes calls.
+It fails calls, sends responses of its own or hangs. Otherwise it forwards bytes, optionally
+converted as by a server of another contract. It records calls.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf import json_format
 
-from conformance.contracts import UNKNOWN_FIELD, Contract, message_of, present, today
+from conformance.contracts import UNKNOWN_FIELD, Contract, current, current_methods, message_of
 
 T = TypeVar("T")
 NOT_FORWARDED = ("user-agent", "te", "grpc-", ":")
@@ -23,26 +24,26 @@ NOT_FORWARDED = ("user-agent", "te", "grpc-", ":")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What becomes of calls of one method, in the form that cases have."""
+    """How to handle calls of a method, in the form of cases."""
 
     method: str
-    """Its name without the service's."""
+    """The name of the method, without the service."""
     times: int = 1
-    """How many calls it is for."""
+    """Number of calls that the rule applies to."""
     status: str = ""
-    """Ends the call, after the messages if there are some; empty for OK."""
-    details: str = "the relay says so"
+    """Status of the call, after the messages; empty for OK."""
+    details: str = "failed by the relay"
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Trailing, with the status; the bytes of a key that ends with `-bin` are its characters."""
+    """Trailers with the status; each character of a `-bin` value is a byte."""
     messages: Sequence[Mapping[str, Any]] | None = None
-    """Answers with these, as protobuf's JSON, and does not ask the server. A number stands for an
-    enum word of a newer contract."""
+    """Responses, as protobuf's JSON, instead of those of the server. A number stands for an enum
+    value of a newer contract."""
     newer: bool = False
-    """Whether each of the messages has a field that no contract has."""
+    """Whether each message has a field that no contract has."""
     hang: bool = False
-    """Whether to be silent after the messages, until the caller goes."""
+    """Whether to hang after the messages, until the client cancels."""
     silent_after: int | None = None
-    """Passes so many messages of the server on, then nothing more."""
+    """Forward this many messages of the server, then hang."""
 
 
 class Relay(grpc.GenericRpcHandler):
@@ -50,19 +51,19 @@ class Relay(grpc.GenericRpcHandler):
 
     Args:
         upstream: the server's address.
-        contract: what the server is to have been built of; None for what it was.
+        contract: of the server that the relay simulates; None for the current one.
     """
 
     def __init__(self, upstream: str, contract: Contract | None = None) -> None:
         self._upstream = upstream
-        self._contract = contract or present()
+        self._contract = contract or current()
         self._rules: deque[list[Any]] = deque()
         self.calls: list[tuple[str, Mapping[str, str], bytes]] = []
         """Methods, metadata and first requests since `reset`."""
         self.deadlines: list[tuple[str, float | None]] = []
-        """Methods, and the seconds that their calls had."""
-        self.left = 0
-        """How many callers went before they were answered."""
+        """Methods and timeouts of calls since `reset`, in seconds."""
+        self.cancelled = 0
+        """Number of calls that clients cancelled while the relay hung."""
         self.address = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
@@ -79,22 +80,22 @@ class Relay(grpc.GenericRpcHandler):
         self._loop.close()
 
     def reset(self) -> None:
-        """Forgets calls and rules."""
+        """Clear calls and rules."""
         self._rules.clear()
         self.calls.clear()
         self.deadlines.clear()
-        self.left = 0
+        self.cancelled = 0
 
     def add(self, rule: Rule) -> None:
-        """One more rule, for the calls that those before leave."""
+        """Add a rule for calls to which earlier rules do not apply."""
         self._rules.append([rule, rule.times])
 
     def requests(self, method: str) -> list[dict[str, Any]]:
-        """What the calls of a method asked, as protobuf's JSON."""
+        """Return the requests of a method, as protobuf's JSON."""
         found = []
         for path, _, body in self.calls:
             if path.endswith(f"/{method}"):
-                request = message_of(today()[path].input_type)
+                request = message_of(current_methods()[path].input_type)
                 request.MergeFromString(body)
                 found.append(json_format.MessageToDict(request))
         return found
@@ -102,7 +103,7 @@ class Relay(grpc.GenericRpcHandler):
     # gRPC's generic handler: one for all methods.
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
-        """What answers a call."""
+        """Return the handler of a call."""
         path = details.method
         metadata = {
             key: value
@@ -110,7 +111,7 @@ class Relay(grpc.GenericRpcHandler):
             if isinstance(value, str) and not key.startswith(NOT_FORWARDED)
         }
 
-        async def answer(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        async def handle(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
             request = await anext(requests, b"")
             self.calls.append((path, metadata, request))
             self.deadlines.append((path, context.time_remaining()))
@@ -129,8 +130,8 @@ class Relay(grpc.GenericRpcHandler):
                 trailing = tuple(_metadata_value(*item) for item in rule.metadata.items())
                 await context.abort(grpc.StatusCode[rule.status], rule.details, trailing)
 
-        # On the wire every kind of call is one with streams.
-        return grpc.stream_stream_rpc_method_handler(answer)
+        # On the wire every kind of call is a stream in both directions.
+        return grpc.stream_stream_rpc_method_handler(handle)
 
     async def _forward(
         self,
@@ -143,15 +144,15 @@ class Relay(grpc.GenericRpcHandler):
         if not self._contract.has(path):
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
         known = (self._contract.request(path, each) async for each in requests)
-        ask: Any = self._channel.stream_stream(path)  # bytes to bytes, which its types lack
-        call = ask(known, metadata=tuple(metadata.items()), timeout=context.time_remaining())
-        passed = 0
+        rpc: Any = self._channel.stream_stream(path)  # bytes to bytes, which its types lack
+        call = rpc(known, metadata=tuple(metadata.items()), timeout=context.time_remaining())
+        forwarded = 0
         try:
             async for message in call:
-                if rule is not None and passed == rule.silent_after:
+                if rule is not None and forwarded == rule.silent_after:
                     await self._hang()
-                yield self._contract.answer(path, message)
-                passed += 1
+                yield self._contract.response(path, message)
+                forwarded += 1
         except grpc.aio.AioRpcError as error:
             context.set_trailing_metadata(tuple(error.trailing_metadata() or ()))
             context.set_code(error.code())
@@ -163,13 +164,13 @@ class Relay(grpc.GenericRpcHandler):
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            self.left += 1
+            self.cancelled += 1
             raise
 
     def _rule(self, path: str) -> Rule | None:
         for entry in self._rules:
-            rule, left = entry
-            if path.endswith(f"/{rule.method}") and left:
+            rule, remaining = entry
+            if path.endswith(f"/{rule.method}") and remaining:
                 entry[1] -= 1
                 found: Rule = rule
                 return found
@@ -193,7 +194,7 @@ class Relay(grpc.GenericRpcHandler):
 
 
 def _encoded(path: str, fields: Mapping[str, Any], *, newer: bool) -> bytes:
-    message = message_of(today()[path].output_type)
+    message = message_of(current_methods()[path].output_type)
     json_format.ParseDict(dict(fields), message)
     return bytes(message.SerializeToString()) + (UNKNOWN_FIELD if newer else b"")
 

@@ -1,4 +1,4 @@
-"""The programs that do with their clients what cases say, one for each language."""
+"""The runners: programs that execute commands with the client of a language."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import Any
 
 CLIENTS = Path(__file__).parents[1]
 SECONDS = 60.0
-"""How long a command may take."""
+"""Timeout of a command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Language:
-    """How one's runner is started, once `make` has built it."""
+    """How to start the runner of a language, after `make` has built it."""
 
     command: Sequence[str]
     folder: Path = CLIENTS
     toolchain: str | None = None
-    """The program that must be there to build it; None for Python, which is here."""
+    """The program that builds it; None for Python."""
 
     @property
-    def is_here(self) -> bool:
-        """Whether it can be built on this machine."""
+    def is_available(self) -> bool:
+        """Whether its toolchain is installed."""
         return self.toolchain is None or shutil.which(self.toolchain) is not None
 
 
@@ -58,11 +58,11 @@ LANGUAGES: Mapping[str, Language] = {
 
 
 class RunnerError(Exception):
-    """A runner that broke the protocol: it ended, was silent, or said what is no JSON."""
+    """A runner broke the protocol: it exited, timed out, or printed invalid JSON."""
 
 
 class Runner:
-    """One in its process. Use it in a `with`."""
+    """A runner in a process of its own. Use it in a `with`."""
 
     def __init__(self, language: Language) -> None:
         self._language = language
@@ -97,13 +97,13 @@ class Runner:
         assert self._process.stdout is not None
         self._process.stdout.close()
         if status and kind is None:
-            raise RunnerError(f"the runner ended with status {status}")
+            raise RunnerError(f"the runner exited with status {status}")
 
-    def ask(self, command: Mapping[str, Any]) -> Any:
-        """What became of a command.
+    def run(self, command: Mapping[str, Any]) -> Any:
+        """Run a command and return its outcome.
 
         Raises:
-            RunnerError: the runner did not tell.
+            RunnerError: the runner broke the protocol.
         """
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
@@ -111,13 +111,13 @@ class Runner:
         try:
             line = self._lines.get(timeout=SECONDS)
         except Empty:
-            raise RunnerError(f"nothing came of {command} within {SECONDS:g} s") from None
+            raise RunnerError(f"no outcome of {command} within {SECONDS:g} s") from None
         if not line:
-            raise RunnerError(f"the runner ended at {command}")
+            raise RunnerError(f"the runner exited during {command}")
         try:
             return json.loads(line)
         except ValueError:
-            raise RunnerError(f"of {command} came {line!r}") from None
+            raise RunnerError(f"invalid JSON for {command}: {line!r}") from None
 
     def _read(self) -> None:
         assert self._process.stdout is not None

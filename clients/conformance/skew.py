@@ -1,6 +1,6 @@
-"""Holds the clients of the last contract against the present server: `python -m conformance.skew`.
+"""Run the cases with clients of the last contract: `python -m conformance.skew`.
 
-Each client is built anew, in a copy of the tree that has the protos of the last contract.
+Each client is built in a copy of the tree that has the protos of the last contract.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BUILT_IN = {
     "typescript": ("node_modules",),
     "java": ("build",),
 }
-"""What of a client's folder its build can take as it is: programs, and libraries."""
+"""Folders of a client that its build can reuse: tools and libraries."""
 COMMANDS = {
     "go": ("make", "gen", "build"),
     "typescript": ("make", "build"),
@@ -42,28 +42,28 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Returns the exit status: 1 if any case failed."""
+    """Return the exit status: 1 if any case failed."""
     parser = argparse.ArgumentParser(prog="skew", description=__doc__)
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE")
-    chosen = parser.parse_args().languages or [
-        name for name, language in LANGUAGES.items() if language.is_here
+    selected = parser.parse_args().languages or [
+        name for name, language in LANGUAGES.items() if language.is_available
     ]
     write_tree(TREE)
     cases = load_cases(skewed=False)
     outcomes = {}
-    for name in dict.fromkeys("python" if each == "asyncio" else each for each in chosen):
+    for name in dict.fromkeys("python" if each == "asyncio" else each for each in selected):
         build(TREE, name)
     with World() as world:
-        for name in chosen:
+        for name in selected:
             outcomes[name] = run_language(of_last_contract(name), cases, world)
     return report(cases, outcomes)
 
 
 def write_tree(tree: Path) -> None:
-    """The last contract's protos, and what clients are built of besides.
+    """Write the protos of the last contract, and link what else the builds need.
 
     Raises:
-        ValueError: what was written is not the last contract.
+        ValueError: the written protos differ from the last contract.
     """
     shutil.rmtree(tree / "protos", ignore_errors=True)
     (tree / "clients").mkdir(parents=True, exist_ok=True)
@@ -83,13 +83,13 @@ def write_tree(tree: Path) -> None:
     built = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
     for file in built.file:
         if file.name in files and _comparable(file) != _comparable(files[file.name]):
-            raise ValueError(f"{file.name} is not that of the last contract")
+            raise ValueError(f"{file.name} differs from the last contract")
 
 
 def _comparable(file: descriptor_pb2.FileDescriptorProto) -> bytes:
     copy = descriptor_pb2.FileDescriptorProto()
     copy.CopyFrom(file)
-    copy.DiscardUnknownFields()  # such as buf's own
+    copy.DiscardUnknownFields()  # such as those of buf
     for message in copy.message_type:
         _put_in_order(message)
     return bytes(copy.SerializeToString(deterministic=True))
@@ -98,17 +98,17 @@ def _comparable(file: descriptor_pb2.FileDescriptorProto) -> bytes:
 def _put_in_order(message: descriptor_pb2.DescriptorProto) -> None:
     message.field.sort(key=lambda each: each.number)
     for field in message.field:
-        field.ClearField("json_name")  # which follows from the name, and not all tell
+        field.ClearField("json_name")  # derived from the name; not every compiler sets it
     message.nested_type.sort(key=lambda each: each.name)
     for nested in message.nested_type:
         _put_in_order(nested)
 
 
 def build(tree: Path, name: str) -> None:
-    """Builds one client and its runner in the tree.
+    """Build a client and its runner in the tree.
 
     Raises:
-        subprocess.CalledProcessError: it cannot be built.
+        subprocess.CalledProcessError: the build failed.
     """
     if name == "python":
         compile_protos(tree / "protos", tree / "gen/python")
@@ -122,7 +122,7 @@ def build(tree: Path, name: str) -> None:
 
 
 def of_last_contract(name: str) -> Language:
-    """How its runner is started."""
+    """Return how to start the runner of the last contract."""
     language = LANGUAGES[name]
     if name in ("python", "asyncio"):
         paths = (TREE / "gen/python", ROOT, CLIENTS, os.environ.get("PYTHONPATH", ""))

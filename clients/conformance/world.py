@@ -1,4 +1,4 @@
-"""What clients are tried in: a local AWS, a server that can die, guarded ones, and the relay."""
+"""The environment of cases: a local AWS, a server to be killed, secured ones, and the relay."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STEP = f"{JOB}/steps/{seed.RENDER_STEP_ID}"
 ABSENT_ID = f"task-{'0' * 32}-0"
 SETTINGS = {
     "AWS_REGION": "us-west-2",
-    # Each call is to reach AWS once, so that its faults are seen.
+    # Each call reaches AWS once, so that its faults are visible.
     "TASKGATE_DEFAULT_MAX_AGE_SECONDS": "0",
     "TASKGATE_DRAIN_SECONDS": "2",
     "TASKGATE_DRAIN_GRACE_SECONDS": "0",
@@ -44,10 +44,10 @@ SETTINGS = {
 
 
 class World:
-    """All of it, and what cases do to it. Use it in a `with`."""
+    """The environment, and the steps that change it. Use it in a `with`."""
 
     CREDENTIALS: ClassVar = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
-    """Of the local AWS, which takes any."""
+    """For the local AWS, which accepts any credentials."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -68,7 +68,7 @@ class World:
             "ABSENT": f"{STEP}/tasks/{ABSENT_ID}",
             "ABSENT_ID": ABSENT_ID,
         }
-        """What `${NAME}` stands for in cases."""
+        """The values of `${NAME}` in cases."""
 
     def __enter__(self) -> World:
         os.environ |= self.CREDENTIALS
@@ -76,7 +76,7 @@ class World:
             self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
             self.aws = self._stack.enter_context(
                 Emulator(clock=ManualClock())
-            )  # the demo stands still
+            )  # the demo tasks do not progress
             self.server_address = f"127.0.0.1:{_free_port()}"
             self._log = self._stack.enter_context((self._folder / "log").open("wb"))
             self._stack.callback(self.server, "kill")
@@ -88,7 +88,7 @@ class World:
                 relay = self._stack.enter_context(Relay(self.server_address, contract))
                 self.variables[name] = relay.address
             self.variables["NOWHERE"] = f"127.0.0.1:{_free_port()}"
-            self._guard()
+            self._start_secured_servers()
             self._stack = self._stack.pop_all()
         return self
 
@@ -96,20 +96,20 @@ class World:
         self._stack.close()
 
     def begin(self) -> None:
-        """As at the start, for the next case."""
+        """Reset the environment for the next case."""
         self.aws.faults.clear()
         self._relay.reset()
         if self._server is None:
             self.server("start")
-        self._asked = self.aws.request_count
+        self._requests_before = self.aws.request_count
         self.variables["UUID"] = str(uuid4())
         (self._folder / "token").write_text(self.issuer.sign("alice"))
 
-    # What a step can do; each gives what the step may expect.
+    # The steps; each returns what the case may expect.
 
     def aws_step(self, do: str, with_: Mapping[str, Any]) -> Any:
-        """Something happens in AWS, or it is looked at."""
-        acts: Mapping[str, Callable[..., Any]] = {
+        """Change or inspect the local AWS."""
+        steps: Mapping[str, Callable[..., Any]] = {
             "fault": self._fault,
             "clear": self.aws.faults.clear,
             "job": self._add_job,
@@ -120,10 +120,10 @@ class World:
             "add_tasks": self._add_tasks,
             "requests": self._requests,
         }
-        return acts[do](**with_)
+        return steps[do](**with_)
 
     def relay_step(self, do: str, with_: Mapping[str, Any]) -> Any:
-        """The relay is told what to do, or asked what it saw."""
+        """Add a rule to the relay, or return what it recorded."""
         if do == "rule":
             return self._relay.add(Rule(**with_))
         if do == "requests":
@@ -132,46 +132,48 @@ class World:
             return [dict(metadata) for _, metadata, _ in self._relay.calls]
         if do == "deadlines":
             return [each for path, each in self._relay.deadlines if path.endswith(with_["method"])]
-        if do == "left":
-            _until(lambda: self._relay.left > 0)
-            return self._relay.left
+        if do == "cancelled":
+            _until(lambda: self._relay.cancelled > 0)
+            return self._relay.cancelled
         return len(self._relay.requests(**with_))
 
     def server(self, do: str) -> None:
-        """Starts it on the address that it had, stops or kills it; `restart` kills and starts."""
+        """Start the server at its address, stop or kill it; `restart` kills and starts it."""
         if do in ("kill", "restart", "stop") and self._server is not None:
             self._server.send_signal(signal.SIGTERM if do == "stop" else signal.SIGKILL)
             self._server.wait(SECONDS)
             self._server = None
         if do in ("start", "restart"):
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "taskgate_server.cli", "serve"],
+                [sys.executable, "-m", "taskgate_client", "serve"],
                 env=self._environment(),
                 stderr=self._log,
             )
             _until(lambda: _is_serving(self.server_address))
 
     def token(self, do: str) -> None:
-        """Changes the file with the token: `bad`, `good`, or `expired`."""
+        """Write a `bad`, `good` or `expired` token to the token file."""
         claims = {"exp": 1} if do == "expired" else {}
         text = "no-token" if do == "bad" else self.issuer.sign("alice", **claims)
         (self._folder / "token").write_text(text + "\n")
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("TASKGATE_")}
+        environment = {
+            name: text for name, text in os.environ.items() if not name.startswith("TASKGATE_")
+        }
         port = self.server_address.rpartition(":")[2]
         for service in ("DEADLINE", "OMICS"):
-            kept[f"TASKGATE_AWS__{service}__ENDPOINT_URL"] = self.aws.endpoint_url
-            kept[f"TASKGATE_AWS__{service}__QUOTAS"] = "off"
-            kept[f"TASKGATE_AWS__{service}__MAX_ATTEMPTS"] = "1"
-            kept[f"TASKGATE_AWS__{service}__CIRCUIT_BREAKER"] = "false"
-        return kept | SETTINGS | {"TASKGATE_LISTEN_PORT": port}
+            environment[f"TASKGATE_AWS__{service}__ENDPOINT_URL"] = self.aws.endpoint_url
+            environment[f"TASKGATE_AWS__{service}__QUOTAS"] = "off"
+            environment[f"TASKGATE_AWS__{service}__MAX_ATTEMPTS"] = "1"
+            environment[f"TASKGATE_AWS__{service}__CIRCUIT_BREAKER"] = "false"
+        return environment | SETTINGS | {"TASKGATE_LISTEN_PORT": port}
 
-    def _guard(self) -> None:
-        """A server with TLS and tokens, and one that wants client certificates."""
-        authority, stranger = Authority(), Authority("stranger")
+    def _start_secured_servers(self) -> None:
+        """Start a server with TLS and tokens, and one that requires client certificates."""
+        authority, other = Authority(), Authority("other")
         self.issuer = Issuer()
-        for name, pem in (("ca", authority.certificate), ("other_ca", stranger.certificate)):
+        for name, pem in (("ca", authority.certificate), ("other_ca", other.certificate)):
             path = self._folder / f"{name}.pem"
             path.write_bytes(pem)
             self.variables[name.upper()] = str(path)
@@ -237,7 +239,7 @@ class World:
         self.aws.jobs.add_tasks(self._job.step(), count)
 
     def _requests(self, operation: str) -> int:
-        new = self.aws.request_count - self._asked
+        new = self.aws.request_count - self._requests_before
         return Counter(each.operation for each in self.aws.requests[-new:] if new)[operation]
 
 
@@ -251,15 +253,15 @@ def _is_serving(address: str) -> bool:
     with grpc.insecure_channel(address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
         try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+            response = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
         except grpc.RpcError:
             return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _until(true: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + SECONDS
-    while not true():
-        if time.monotonic() > give_up_at:
-            raise TimeoutError("the server does not serve")
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("timed out waiting for the server")
         time.sleep(0.02)  # it is another process

@@ -1,4 +1,4 @@
-// A channel as all clients of Taskgate have it.
+// A channel with the options of all Taskgate clients.
 #pragma once
 
 #include <chrono>
@@ -11,7 +11,7 @@
 
 namespace example {
 
-// The service config says which calls are safe to try again, and how often; all clients share one.
+// Returns a channel. The service config, which all clients share, defines the retries.
 inline std::shared_ptr<grpc::Channel> Connect(const std::string& address,
                                               const std::string& service_config_file) {
   std::ifstream file(service_config_file);
@@ -20,19 +20,19 @@ inline std::shared_ptr<grpc::Channel> Connect(const std::string& address,
   if (!config.empty()) {
     arguments.SetServiceConfigJSON(config);
   }
-  // A page of tasks, each with AWS's own answer, is more than the 4 MiB that gRPC starts with.
+  // A page of tasks with AWS's own messages exceeds gRPC's default of 4 MiB.
   arguments.SetMaxReceiveMessageSize(64 * 1024 * 1024);
-  // gRPC would wait for up to two minutes before it tries to reach a server again.
+  // gRPC waits up to two minutes between attempts to connect by default.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  // With TLS: grpc::SslCredentials({}), and a token by grpc::MetadataCredentialsFromPlugin.
+  // For TLS use grpc::SslCredentials({}), and for a token grpc::MetadataCredentialsFromPlugin.
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
-// Without a deadline a call waits for ever.
-inline void EndAfter(grpc::ClientContext& context, std::chrono::seconds limit) {
-  context.set_deadline(std::chrono::system_clock::now() + limit);
+// Sets the deadline of a call; without one it waits forever.
+inline void SetTimeout(grpc::ClientContext& context, std::chrono::seconds timeout) {
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
 }
 
 }  // namespace example

@@ -9,8 +9,8 @@
 
 namespace {
 
-// What the server tells of an error besides its code and message.
-void TellDetails(const grpc::Status& status) {
+// Prints the details of an error.
+void PrintDetails(const grpc::Status& status) {
   google::rpc::Status details;
   details.ParseFromString(status.error_details());
   for (const auto& packed : details.details()) {
@@ -35,16 +35,16 @@ int main(int count, char** arguments) {
   }
   const auto tasks = taskgate::v1::TaskService::NewStub(example::Connect(arguments[1], arguments[2]));
   grpc::ClientContext context;
-  example::EndAfter(context, std::chrono::seconds(30));
+  example::SetTimeout(context, std::chrono::seconds(30));
   taskgate::v1::GetTaskRequest request;
   request.set_name(arguments[3]);
-  taskgate::v1::GetTaskResponse answer;
-  const grpc::Status status = tasks->GetTask(&context, request, &answer);
+  taskgate::v1::GetTaskResponse response;
+  const grpc::Status status = tasks->GetTask(&context, request, &response);
   if (!status.ok()) {
     std::cerr << "error " << status.error_code() << ": " << status.error_message() << '\n';
-    TellDetails(status);
+    PrintDetails(status);
     return EXIT_FAILURE;
   }
-  std::cout << answer.task().name() << ' ' << taskgate::v1::TaskState_Name(answer.task().state()) << '\n';
+  std::cout << response.task().name() << ' ' << taskgate::v1::TaskState_Name(response.task().state()) << '\n';
   return EXIT_SUCCESS;
 }

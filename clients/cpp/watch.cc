@@ -1,6 +1,6 @@
 // Follows tasks until all have settled: watch ADDRESS SERVICE_CONFIG_FILE PARENT
 //
-// A call that breaks is made again with the last token, so that no change is lost.
+// When a call breaks, it calls again with the last resume token, so that no change is missed.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -14,15 +14,15 @@ namespace {
 
 using taskgate::v1::WatchTasksResponse;
 
-constexpr int kMostFailures = 60;  // a second each
+constexpr int kMaxFailures = 60;  // one per second
 
-void Tell(const taskgate::v1::Task& task) {
+void Print(const taskgate::v1::Task& task) {
   std::cout << task.name() << ' ' << taskgate::v1::TaskState_Name(task.state()) << std::endl;
 }
 
-// Where a watch goes on: its latest token, but none of within a snapshot, of which the rest would be
-// missing.
-void Remember(const WatchTasksResponse& response, bool& in_snapshot,
+// Stores the latest resume token, except those within a snapshot: resuming there would omit its first
+// part.
+void StoreToken(const WatchTasksResponse& response, bool& in_snapshot,
               taskgate::v1::WatchTasksRequest& request) {
   in_snapshot = (in_snapshot || response.has_snapshot_begin()) && !response.has_snapshot_end();
   if (!in_snapshot && !response.resume_token().empty()) {
@@ -30,15 +30,15 @@ void Remember(const WatchTasksResponse& response, bool& in_snapshot,
   }
 }
 
-// Whether the watch has ended.
-bool Take(const WatchTasksResponse& response) {
+// Prints a response and returns whether the watch is complete.
+bool Handle(const WatchTasksResponse& response) {
   switch (response.event_case()) {
     case WatchTasksResponse::kSnapshotTasks:
       std::for_each(response.snapshot_tasks().tasks().begin(),
-                    response.snapshot_tasks().tasks().end(), Tell);
+                    response.snapshot_tasks().tasks().end(), Print);
       return false;
     case WatchTasksResponse::kTaskChange:
-      Tell(response.task_change().task());
+      Print(response.task_change().task());
       return false;
     case WatchTasksResponse::kWatchEnd:
       return response.watch_end().reason() != taskgate::v1::WATCH_END_REASON_SERVER_STOPPING;
@@ -58,15 +58,15 @@ int main(int count, char** arguments) {
   taskgate::v1::WatchTasksRequest request;
   request.set_parent(arguments[3]);
   request.set_until_settled(true);
-  for (int failures = 0; failures < kMostFailures; ++failures) {
+  for (int failures = 0; failures < kMaxFailures; ++failures) {
     grpc::ClientContext context;
     const auto call = tasks->WatchTasks(&context, request);
     WatchTasksResponse response;
     bool in_snapshot = false;
     while (call->Read(&response)) {
       failures = 0;
-      Remember(response, in_snapshot, request);
-      if (Take(response)) {
+      StoreToken(response, in_snapshot, request);
+      if (Handle(response)) {
         return EXIT_SUCCESS;
       }
     }
@@ -77,6 +77,6 @@ int main(int count, char** arguments) {
     }
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
-  std::cerr << "the server is gone\n";
+  std::cerr << "the server is unreachable\n";
   return EXIT_FAILURE;
 }

@@ -203,13 +203,13 @@ func configFor(balance bool) string {
 	if balance {
 		return serviceConfig
 	}
-	var whole map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(serviceConfig), &whole); err != nil {
+	var shared map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(serviceConfig), &shared); err != nil {
 		panic(err) // the JSON is embedded in this package
 	}
-	delete(whole, "loadBalancingConfig")
-	delete(whole, "healthCheckConfig")
-	config, err := json.Marshal(whole)
+	delete(shared, "loadBalancingConfig")
+	delete(shared, "healthCheckConfig")
+	config, err := json.Marshal(shared)
 	if err != nil {
 		panic(err) // it was unmarshalled above
 	}

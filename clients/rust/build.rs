@@ -1,4 +1,4 @@
-//! Makes the messages and stubs of `protos/`: the repository's, or the copy that the crate carries.
+//! Generates messages and stubs from `protos/` of the repository, or from the copy in the crate.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,8 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// A function that tells the methods with streams, which have no time limit unless one is set.
+/// Returns the source of a function that reports whether a method has streams, which have no default
+/// timeout.
 fn streams(descriptors: &FileDescriptorSet) -> String {
     let mut paths = Vec::new();
     for file in &descriptors.file {

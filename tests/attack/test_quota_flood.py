@@ -57,7 +57,7 @@ asyncio.run(main())
 """
 
 
-class Place:
+class FloodedServer:
     """A server with a flood, and another caller."""
 
     def __init__(self, channel: grpc.Channel, token: str, flood: str) -> None:
@@ -79,7 +79,7 @@ class Place:
 
 
 @contextmanager
-def flooded() -> Iterator[Place]:
+def flooded() -> Iterator[FloodedServer]:
     issuer = Issuer()
     with Emulator(quotas={"omics": {"GetRun": QUOTA}}) as aws, issuer.serving() as keys:
         omics = AwsSettings(
@@ -111,7 +111,7 @@ def flooded() -> Iterator[Place]:
             ) as flood,
         ):
             assert flood.stdout is not None
-            yield Place(channel, issuer.sign("alice"), flood.stdout.readline())
+            yield FloodedServer(channel, issuer.sign("alice"), flood.stdout.readline())
             flood.kill()
 
 

@@ -71,7 +71,7 @@ def test_template_makes_steps_and_tasks_that_run_in_order(
         ("{", "JSON", {}),
         ("a: [", "YAML", {}),
         ('{"specificationVersion": "jobtemplate-2023-09", "name": "J"}', "JSON", {}),
-        (template(dependencies=[{"dependsOn": "Nobody"}]), "JSON", {}),
+        (template(dependencies=[{"dependsOn": "Missing"}]), "JSON", {}),
         (template(), "JSON", {"Unknown": {"int": "1"}}),
         (CHUNKED, "YAML", {"Last": {"string": "many"}}),
     ],

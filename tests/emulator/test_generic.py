@@ -138,7 +138,7 @@ class Maker:
         assert shape is not None
         params = {**valid(shape), **{name: ids[name] for name in ids if name in shape.members}}
         params.pop("clientToken", None)
-        made: str = self.call(operation.name, **params)[resource.id_label]
+        made: str = self.call(operation.name, **params)[resource.labels[-1]]
         return made
 
     def call(self, operation: str, **params: Any) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def test_resource_lifecycle(aws: Emulator, connect: Any, resource: Resource) -> 
             ).values()
             if isinstance(value, list)
         )
-        assert any(ids[resource.id_label] in row.values() for row in rows)
+        assert any(ids[resource.labels[-1]] in row.values() for row in rows)
     if "Update" in resource.operations:
         update(maker, resource, ids)
     verb = "Delete" if "Delete" in resource.operations else "Disassociate"

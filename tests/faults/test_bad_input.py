@@ -116,7 +116,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_bytes_that_are_no_grpc(place: ObservedServer, name: str) -> None:
+def test_invalid_bytes_do_not_harm_other_calls(place: ObservedServer, name: str) -> None:
     with connected(place.address) as connection:
         connection.settimeout(1)
         try:
@@ -128,7 +128,7 @@ def test_bytes_that_are_no_grpc(place: ObservedServer, name: str) -> None:
             pass  # it is closed on us, or kept: both are well
 
 
-def test_a_reset_flood(place: ObservedServer) -> None:
+def test_reset_flood_does_not_harm_other_calls(place: ObservedServer) -> None:
     """CVE-2023-44487: streams that are reset as soon as they are opened."""
     client = H2(place.address)
     for _ in range(3_000):
@@ -239,7 +239,7 @@ OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL = "0", "3", "8", "12", "13"
     ],
     ids=lambda value: None if isinstance(value, (bytes, set)) else str(value)[:30],
 )
-def test_calls_that_are_none(
+def test_invalid_calls_do_not_harm_other_calls(
     place: ObservedServer, headers: dict[str, str], body: bytes, outcomes: set[str]
 ) -> None:
     client = H2(place.address)
@@ -255,7 +255,7 @@ def test_calls_that_are_none(
         client.close()
 
 
-def test_connections_that_say_nothing(place: ObservedServer) -> None:
+def test_silent_connections_do_not_harm_other_calls(place: ObservedServer) -> None:
     idle = [connected(place.address) for _ in range(300)]
     time.sleep(0.3)
     place.read(1)
@@ -263,7 +263,7 @@ def test_connections_that_say_nothing(place: ObservedServer) -> None:
         connection.close()
 
 
-def test_thousands_of_streams_that_say_nothing(place: ObservedServer) -> None:
+def test_silent_streams_do_not_harm_other_calls(place: ObservedServer) -> None:
     before = place.metrics.value("process_resident_memory_bytes")
     clients = [H2(place.address) for _ in range(10)]
     for client in clients:
@@ -278,7 +278,7 @@ def test_thousands_of_streams_that_say_nothing(place: ObservedServer) -> None:
     assert grown / IDLE_STREAMS < 50_000, grown
 
 
-def test_readers_that_read_nothing(place: ObservedServer) -> None:
+def test_stalled_readers_do_not_harm_other_calls(place: ObservedServer) -> None:
     """Responses wait for full flow-control windows, within bounds."""
     clients = [H2(place.address) for _ in range(20)]
     reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -335,7 +335,7 @@ HANDSHAKES: dict[str, Callable[[socket.socket], object]] = {
 
 
 @pytest.mark.parametrize("name", HANDSHAKES)
-def test_handshakes_that_are_none(secure: tuple[str, bytes], name: str) -> None:
+def test_invalid_handshakes_do_not_harm_other_calls(secure: tuple[str, bytes], name: str) -> None:
     address, authority = secure
     with caller_beside(address, grpc.ssl_channel_credentials(authority)):
         for _ in range(20):

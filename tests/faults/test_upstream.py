@@ -158,12 +158,12 @@ def test_the_table_has_every_fault_of_the_emulator() -> None:
 
 
 @pytest.mark.parametrize("fault", documented())
-def test_callers_see_what_the_docs_say(seen: dict[str, Future[Seen]], fault: str) -> None:
+def test_error_of_each_fault_matches_the_docs(seen: dict[str, Future[Seen]], fault: str) -> None:
     assert seen[fault].result().cells == documented()[fault]
 
 
 @pytest.mark.parametrize("fault", documented())
-def test_nothing_is_left_and_the_next_call_succeeds(
+def test_fault_leaks_nothing_and_the_next_call_succeeds(
     seen: dict[str, Future[Seen]], fault: str
 ) -> None:
     result = seen[fault].result()
@@ -171,7 +171,7 @@ def test_nothing_is_left_and_the_next_call_succeeds(
     assert result.recovered
 
 
-def test_a_leak_would_be_seen() -> None:
+def test_the_check_detects_a_leak() -> None:
     none = OpenResources(threads=10, files=20, tasks=30, rpcs=0, pollers=0, watchers=0, waiting=0)
     more = OpenResources(threads=17, files=26, tasks=31, rpcs=0, pollers=1, watchers=0, waiting=0)
     assert leaks(none, more) == ["pollers", "tasks", "threads"]

@@ -139,7 +139,7 @@ class _Connected(Connection):
         self.client = make()
         self._attempted.set()
 
-    def lose(self, *_: object) -> None:
+    def discard(self, *_: object) -> None:
         """Do nothing: the next case needs the client, too."""
 
 

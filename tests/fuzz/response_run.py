@@ -153,7 +153,7 @@ def _compare_results(case: Case, responses: list[Any], oracle_result: dict[str, 
             return _lenient_json(case)
     found = differences(known(oracle_result, shape), actual, "response")
     if found and not _matches_model(case, shape):
-        return "returned, odd values"  # tests/differential/test_odd_values.py compares the rest
+        return "returned, odd values"  # tests/fuzz/test_odd_values.py compares the rest
     if found:
         raise Mismatch(f"not boto3's response: {found[0][:200]}")
     return "returned"

@@ -50,7 +50,7 @@ class FakeWorker:
             self.die(self.ends_on[number])
 
 
-class Place:
+class FakeWorkers:
     """A supervisor and what it has started."""
 
     def __init__(self, count: int = 3, limit: float = 60.0) -> None:
@@ -94,7 +94,7 @@ class Place:
 
 
 async def test_the_first_worker_listens_before_the_others_start() -> None:
-    place = Place()
+    place = FakeWorkers()
     await place.settle()
     assert list(place.started) == [0]
     place.started[0][0].serve()
@@ -106,7 +106,7 @@ async def test_the_first_worker_listens_before_the_others_start() -> None:
 
 
 async def test_failed_start_of_the_first_worker_ends_the_supervisor() -> None:
-    place = Place()
+    place = FakeWorkers()
     await place.settle()
     place.started[0][0].die(1)
     assert await place.running == 1
@@ -115,7 +115,7 @@ async def test_failed_start_of_the_first_worker_ends_the_supervisor() -> None:
 
 
 async def test_dead_worker_is_replaced_after_growing_pauses() -> None:
-    place = Place()
+    place = FakeWorkers()
     await place.serving()
     for _ in range(7):
         place.started[1][-1].die(-KILL)
@@ -133,7 +133,7 @@ async def test_dead_worker_is_replaced_after_growing_pauses() -> None:
 
 
 async def test_start_of_a_worker_is_retried() -> None:
-    place = Place(count=2)
+    place = FakeWorkers(count=2)
     await place.serving()
     place.is_full = True
     place.supervisor._pause = place.room  # type: ignore[method-assign]  # see above
@@ -146,7 +146,7 @@ async def test_start_of_a_worker_is_retried() -> None:
 
 
 async def test_starting_worker_may_die_of_the_signal() -> None:
-    place = Place(count=2)
+    place = FakeWorkers(count=2)
     await place.settle()
     place.started[0][0].serve()
     await place.settle()
@@ -156,14 +156,14 @@ async def test_starting_worker_may_die_of_the_signal() -> None:
 
 
 async def test_first_worker_stopped_from_outside_is_a_failed_start() -> None:
-    place = Place()
+    place = FakeWorkers()
     await place.settle()
     place.started[0][0].die(-TERM)
     assert await place.running == 1
 
 
 async def test_second_signal_is_forwarded() -> None:
-    place = Place(count=2)
+    place = FakeWorkers(count=2)
     await place.serving()
     for [worker] in place.started.values():
         worker.ends_on = {}
@@ -178,7 +178,7 @@ async def test_second_signal_is_forwarded() -> None:
 
 
 async def test_workers_that_do_not_stop_are_killed(caplog: pytest.LogCaptureFixture) -> None:
-    place = Place(count=2, limit=0.05)
+    place = FakeWorkers(count=2, limit=0.05)
     await place.serving()
     place.started[1][0].ends_on = {KILL: -KILL}
     place.stopping.request()
@@ -191,7 +191,7 @@ async def test_workers_that_do_not_stop_are_killed(caplog: pytest.LogCaptureFixt
 
 
 async def test_a_signal_before_the_first_worker_listens_reaches_it() -> None:
-    place = Place()
+    place = FakeWorkers()
     await place.settle()
     place.stopping.request()
     assert await place.running == 0

@@ -30,7 +30,7 @@ def built() -> list[str]:
 
 
 def table() -> list[list[str]]:
-    part = DOCS.partition("## What they do")[2].partition("\n## ")[0]
+    part = DOCS.partition("## Features")[2].partition("\n## ")[0]
     return [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in part.splitlines()

@@ -45,7 +45,7 @@ def http_server(serve: Connection) -> Iterator[str]:
                 except OSError:  # closed: the test is over
                     return
                 with connection:
-                    if is_asked(connection):
+                    if is_readable(connection):
                         serve(connection)
 
         thread = threading.Thread(target=accept)
@@ -57,7 +57,7 @@ def http_server(serve: Connection) -> Iterator[str]:
             thread.join()
 
 
-def is_asked(connection: socket.socket) -> bool:
+def is_readable(connection: socket.socket) -> bool:
     """Wait for a request's headers; return False if the connection sends none."""
     while True:
         data = connection.recv(65536, socket.MSG_PEEK)
@@ -100,7 +100,7 @@ def boto3_client(aws: Emulator) -> Any:
     return boto3.client("omics", endpoint_url=aws.endpoint_url, region_name=REGION, config=config)
 
 
-def test_a_download_asks_aws_what_boto3_asks(aws: Emulator, client: Client) -> None:
+def test_download_sends_what_boto3_sends(aws: Emulator, client: Client) -> None:
     aws.respond("omics", "GetReference", body=b"ACGT", times=2)
     answer = boto3_client(aws).get_reference(
         id=STORE, referenceStoreId=STORE, partNumber=2, range="bytes=0-3", file="SOURCE"

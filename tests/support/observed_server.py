@@ -126,7 +126,7 @@ def quiet(observed: ObservedServer) -> bool:
 
 
 def leaks(before: OpenResources, after: OpenResources) -> list[str]:
-    """What is left, in words."""
+    """Describe what a fault has left behind."""
     exact = ["rpcs", "pollers", "watchers", "waiting", "tasks"]
     pooled = ["threads", "files"]
     return [

@@ -43,7 +43,7 @@ SECRET = "beauty-secret"
 Spans = list[trace_pb2.Span]
 
 
-class Place:
+class TracingServer:
     """A server that traces, and its callers."""
 
     def __init__(self, address: str, collector: Collector, aws: Emulator, log: io.StringIO) -> None:
@@ -68,7 +68,7 @@ class Place:
 
 
 @pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[TracingServer]:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")  # what waits is sent soon
     log = io.StringIO()
     with (
@@ -78,7 +78,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
             settings_for(aws.endpoint_url, traces_endpoint=collector.endpoint, traces_ratio=0), log
         ) as address,
     ):
-        place = Place(str(address), collector, aws, log)
+        place = TracingServer(str(address), collector, aws, log)
         yield place
         place.channel.close()
 
@@ -92,7 +92,7 @@ def attributes(span: trace_pb2.Span) -> dict[str, Any]:
     }
 
 
-def test_rpc_and_its_aws_call_are_in_the_callers_trace(place: Place) -> None:
+def test_rpc_and_its_aws_call_are_in_the_callers_trace(place: TracingServer) -> None:
     place.get(*SAMPLED)
     (rpc,), (call,) = place.spans(GET, GET_AWS)
     assert {rpc.trace_id.hex(), call.trace_id.hex()} == {TRACE}
@@ -121,7 +121,7 @@ def test_rpc_and_its_aws_call_are_in_the_callers_trace(place: Place) -> None:
     }
 
 
-def test_calls_without_a_sampled_trace_have_no_spans(place: Place) -> None:
+def test_calls_without_a_sampled_trace_have_no_spans(place: TracingServer) -> None:
     place.get(*UNSAMPLED)
     place.get()
     place.get(*SAMPLED)
@@ -160,7 +160,7 @@ def test_beyond_the_rate_sampled_callers_are_sampled_at_random() -> None:
     assert sampled(100) == 5
 
 
-def test_rpc_with_a_cached_response_links_to_its_aws_call(place: Place) -> None:
+def test_rpc_with_a_cached_response_links_to_its_aws_call(place: TracingServer) -> None:
     place.get(*SAMPLED)
     other = "0" * 31 + "7"
     place.get(("traceparent", f"00-{other}-{PARENT}-01"), max_age=60)
@@ -171,7 +171,7 @@ def test_rpc_with_a_cached_response_links_to_its_aws_call(place: Place) -> None:
     assert call.trace_id.hex() == TRACE
 
 
-def test_shared_aws_call_links_to_all_waiting_rpcs(place: Place) -> None:
+def test_shared_aws_call_links_to_all_waiting_rpcs(place: TracingServer) -> None:
     place.aws.faults.add(kind="latency", service="deadline", operation="GetTask", seconds=0.5)
     traces = [f"{number:032x}" for number in (1, 2, 3)]
     with ThreadPoolExecutor(3) as pool:
@@ -192,7 +192,7 @@ def test_shared_aws_call_links_to_all_waiting_rpcs(place: Place) -> None:
     assert owner.trace_id == calls[0].trace_id
 
 
-def test_batch_links_to_its_reads(place: Place) -> None:
+def test_batch_links_to_its_reads(place: TracingServer) -> None:
     names = [
         f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks/{task}"
         for task in (seed.RUNNING_TASK_ID, seed.FLAKY_TASK_ID, seed.SUSPENDED_TASK_ID)
@@ -203,7 +203,7 @@ def test_batch_links_to_its_reads(place: Place) -> None:
     assert batch.parent_span_id == rpc.span_id
 
 
-def test_spans_of_errors_have_no_error_texts(place: Place) -> None:
+def test_spans_of_errors_have_no_error_texts(place: TracingServer) -> None:
     place.aws.fail("deadline", "GetTask", "AccessDeniedException", message=SECRET)
     with pytest.raises(grpc.RpcError):
         place.get(*SAMPLED)
@@ -215,7 +215,7 @@ def test_spans_of_errors_have_no_error_texts(place: Place) -> None:
     assert SECRET not in str(place.collector.spans)
 
 
-def test_spans_have_no_values_of_requests_or_responses(place: Place) -> None:
+def test_spans_have_no_values_of_requests_or_responses(place: TracingServer) -> None:
     request = task_update_pb2.CancelTaskRequest(name=TASK, reason=SECRET)
     place.tasks.CancelTask(request, metadata=SAMPLED, timeout=SECONDS)
     update = deadline_pb2.UpdateFarmRequest(farm_id=seed.FARM_ID, description=SECRET)
@@ -226,7 +226,7 @@ def test_spans_have_no_values_of_requests_or_responses(place: Place) -> None:
     assert seed.FARM_ID not in spans
 
 
-def test_calls_of_pollers_have_traces_of_their_own(place: Place) -> None:
+def test_calls_of_pollers_have_traces_of_their_own(place: TracingServer) -> None:
     request = task_watch_pb2.WatchTasksRequest(parent=JOB)
     events = place.tasks.WatchTasks(request, metadata=SAMPLED, timeout=SECONDS)
     next(event for event in events if event.HasField("snapshot_end"))
@@ -235,7 +235,7 @@ def test_calls_of_pollers_have_traces_of_their_own(place: Place) -> None:
     assert [span.name for span in place.collector.spans] == [watch[0].name]
 
 
-def test_the_log_has_the_ids_of_the_trace(place: Place) -> None:
+def test_the_log_has_the_ids_of_the_trace(place: TracingServer) -> None:
     place.get(*SAMPLED)
     (rpc,) = place.spans(GET)
     assert becomes_true(lambda: GET in place.log.getvalue())  # lines are written some at a time
@@ -260,7 +260,7 @@ def test_without_traces_the_log_has_the_callers_ids(aws: Emulator) -> None:
 
 
 def test_failing_collector_affects_no_call_and_is_logged_once(
-    place: Place, caplog: pytest.LogCaptureFixture
+    place: TracingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     place.collector.status = 500
     for _ in range(3):

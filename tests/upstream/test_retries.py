@@ -308,7 +308,7 @@ class Stages:
                 await self.send()
         except errors.TaskgateError as error:
             if error.reason == "UPSTREAM_CIRCUIT_OPEN":
-                self.limiter.return_permit(permit)
+                permit.return_unused()
             raise
         self.limiter.record_response(permit)
 

@@ -148,7 +148,7 @@ class Calls:
             )
             self.in_flight_calls.start(call)
             self.in_flight_calls.run(call, self.send(call))
-        outcome = await call.wait(Share(Priority.INTERACTIVE, ""), 100.0)
+        outcome = await call.wait(call.join(Share(Priority.INTERACTIVE, ""), 100.0))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

@@ -59,6 +59,7 @@ class Client:
         self,
         name: str | TaskName,
         *,
+        view: View = task_pb2.TASK_VIEW_UNSPECIFIED,
         max_age: float | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
@@ -66,6 +67,8 @@ class Client:
 
         Args:
             name: the task's name, as a string or as a `DeadlineTaskName` or `OmicsTaskName`.
+            view: the fields of the task; unspecified is FULL. With BASIC the response may come from
+                a list of tasks, which saves calls to AWS.
             max_age: maximum age of the response in seconds; 0 always queries AWS, None is the
                 server's default. `Task.observe_time` is when AWS returned the task.
             timeout: of the call, in seconds.
@@ -74,7 +77,7 @@ class Client:
             CallError: the call failed, such as with INVALID_ARGUMENT or NOT_FOUND.
         """
         with call_errors():
-            request = requests.get_task(name, max_age)
+            request = requests.get_task(name, view, max_age)
             return self._tasks.GetTask(request, timeout=timeout).task
 
     def batch_get_tasks(

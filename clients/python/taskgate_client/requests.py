@@ -25,9 +25,11 @@ MAX_NAMES = 1_000
 """Maximum number of names in a request."""
 
 
-def get_task(name: str | TaskName, max_age: float | None) -> task_service_pb2.GetTaskRequest:
+def get_task(
+    name: str | TaskName, view: View, max_age: float | None
+) -> task_service_pb2.GetTaskRequest:
     """Return the request for a task."""
-    return task_service_pb2.GetTaskRequest(name=str(name), max_age=duration(max_age))
+    return task_service_pb2.GetTaskRequest(name=str(name), view=view, max_age=duration(max_age))
 
 
 def batch_get_tasks(

@@ -1,4 +1,4 @@
-//! The client: one channel, the unified tasks, and every operation of both AWS services.
+//! The client: unified tasks, and every operation of both AWS services.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout, Instant};
 use tonic::{Code, Request, Response, Status};
 
-use crate::connect::{AnyError, Options};
+use crate::connect::Options;
 use crate::error::Error;
 use crate::listing::TaskListing;
 use crate::log_session::LogSession;
-use crate::parents::{shared_parent, Naming, PARENT};
+use crate::parents::{shared_parent, HasNames, PARENT_KEY};
 use crate::protos::grpc::health::v1::health_check_response::ServingStatus;
 use crate::protos::grpc::health::v1::health_client::HealthClient;
 use crate::protos::grpc::health::v1::HealthCheckRequest;
@@ -26,16 +26,17 @@ use crate::protos::taskgate::v1::{
     WaitTaskRequest, WaitTaskResponse, WatchTasksRequest,
 };
 use crate::stream::{TaskLog, Watch};
+use crate::token::AnyError;
 use crate::transport::Transport;
 use crate::wait::{bounded, Step, WaitSession};
 use crate::watch_session::WatchSession;
 
-/// Ends calls for which no other time is set.
-pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(30);
+/// The timeout of unary calls that set none.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many tasks one request may name.
-const MOST_NAMES: usize = 1_000;
-/// A thousand tasks, each with AWS's own answer, are more than the 4 MiB that gRPC starts with.
+/// Maximum number of names in a request.
+const MAX_NAMES: usize = 1_000;
+/// A thousand tasks with AWS's own messages exceed gRPC's default of 4 MiB.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A connection to Taskgate. Clones share it.
@@ -43,18 +44,18 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 pub struct Client {
     transport: Transport,
     tasks: TaskServiceClient<Transport>,
-    time_limit: Duration,
+    timeout: Duration,
 }
 
 impl Client {
-    /// A client of the server at an address, `host:port`. Nothing is sent until the first call.
+    /// Returns a client of the server at an address, `host:port`. It connects with its first call.
     ///
-    /// Reads that find a connection or a server gone are made again, a few times within a second or
-    /// two.
+    /// Reads that fail because a connection or server was lost are retried, a few times within a
+    /// second or two.
     ///
     /// # Errors
     ///
-    /// An option or the address cannot be: a token without TLS, a file that cannot be read.
+    /// An option or the address is invalid, such as a token without TLS or a file that cannot be read.
     pub async fn connect(
         address: &str,
         options: Options,
@@ -63,83 +64,88 @@ impl Client {
         let transport = transport?;
         let tasks =
             TaskServiceClient::new(transport.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        Ok(Self { transport, tasks, time_limit: DEFAULT_TIME_LIMIT })
+        Ok(Self { transport, tasks, timeout: DEFAULT_TIMEOUT })
     }
 
-    /// The same client with another time for each call.
+    /// Returns the client with another timeout for unary calls.
     #[must_use]
-    pub fn with_time_limit(mut self, limit: Duration) -> Self {
-        self.time_limit = limit;
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
-    /// Every operation of AWS Deadline Cloud. `Error::from` unpacks its errors. Unary calls
-    /// end after [`DEFAULT_TIME_LIMIT`] unless the request's `set_timeout` says otherwise.
+    /// Every operation of AWS Deadline Cloud. `Error::from` converts its errors. Unary calls have a
+    /// timeout of [`DEFAULT_TIMEOUT`], unless the request sets another one with `set_timeout`.
     #[must_use]
     pub fn deadline(&self) -> DeadlineServiceClient<Transport> {
         DeadlineServiceClient::new(self.transport.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    /// Every operation of AWS HealthOmics; all else is as of `deadline`.
+    /// Every operation of AWS HealthOmics; see [`Client::deadline`].
     #[must_use]
     pub fn omics(&self) -> OmicsServiceClient<Transport> {
         OmicsServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    /// One task of either AWS service.
+    /// Returns a task of either AWS service.
     ///
     /// # Errors
     ///
-    /// Whatever went wrong; so of all methods.
+    /// The call failed.
     pub async fn get_task(&self, request: GetTaskRequest) -> Result<Task, Error> {
         let mut tasks = self.tasks.clone();
-        let answer = self.unary(request, |request| async move { tasks.get_task(request).await });
-        Ok(answer.await?.task.unwrap_or_default())
+        let response = self.unary(request, |request| async move { tasks.get_task(request).await });
+        Ok(response.await?.task.unwrap_or_default())
     }
 
-    /// Any number of tasks: for each name, in their order, the task, or its error.
+    /// Returns any number of tasks: for each name, in order, the task or its error.
     ///
     /// # Errors
     ///
-    /// None of them could be had.
+    /// A call failed as a whole.
     pub async fn batch_get_tasks(
         &self,
         request: BatchGetTasksRequest,
     ) -> Result<Vec<Result<Task, Error>>, Error> {
         let mut results = Vec::with_capacity(request.names.len());
-        for names in request.names.chunks(MOST_NAMES) {
+        for names in request.names.chunks(MAX_NAMES) {
             let part = BatchGetTasksRequest { names: names.to_vec(), ..request.clone() };
             let mut tasks = self.tasks.clone();
-            let answer = self.unary(part, |part| async move { tasks.batch_get_tasks(part).await });
-            results.extend(answer.await?.results.into_iter().map(|each| match each.result {
+            let response =
+                self.unary(part, |part| async move { tasks.batch_get_tasks(part).await });
+            results.extend(response.await?.results.into_iter().map(|each| match each.result {
                 Some(Outcome::Task(task)) => Ok(task),
                 Some(Outcome::Error(status)) => Err(Error::of_status(&status)),
-                None => Err(Error::new(Code::Unknown, "a result of a newer server")),
+                None => {
+                    Err(Error::new(Code::Unknown, "unknown kind of result, from a newer server"))
+                }
             }));
         }
         Ok(results)
     }
 
-    /// The tasks of a queue, a job, a step or a run; asks for page after page by itself.
+    /// Lists the tasks of a queue, job, step or run. The listing fetches pages as needed.
     #[must_use]
     pub fn list_tasks(&self, request: ListTasksRequest) -> TaskListing {
-        TaskListing::new(self.clone(), request)
+        let client = self.clone();
+        let fetch = move |request| {
+            let client = client.clone();
+            Box::pin(async move { client.list_page(request).await }) as _
+        };
+        TaskListing::new(Box::new(fetch), request)
     }
 
-    pub(crate) async fn list_page(
-        &self,
-        request: ListTasksRequest,
-    ) -> Result<ListTasksResponse, Error> {
+    async fn list_page(&self, request: ListTasksRequest) -> Result<ListTasksResponse, Error> {
         let mut tasks = self.tasks.clone();
         self.unary(request, |request| async move { tasks.list_tasks(request).await }).await
     }
 
-    /// How many tasks of a job, a step or a run are in which state.
+    /// Counts the tasks of a job, step or run by state.
     ///
     /// # Errors
     ///
-    /// Whatever went wrong.
+    /// The call failed.
     pub async fn summarize_tasks(
         &self,
         request: SummarizeTasksRequest,
@@ -148,86 +154,89 @@ impl Client {
         self.unary(request, |request| async move { tasks.summarize_tasks(request).await }).await
     }
 
-    /// The tasks of a parent, or those named, and every change of them.
+    /// Watches the tasks of a parent, or the named tasks: a snapshot first, then every change.
     ///
-    /// When the connection breaks, the server is started anew, or nothing is heard for three
-    /// heartbeats, the watch goes on by itself where it was: `Event::Reconnecting` tells of it, then
-    /// `Event::Resumed`, or a new `Event::Snapshot`.
+    /// When the connection breaks, the server restarts, or three heartbeats are missed, the client
+    /// reconnects and resumes the watch: after `Event::Reconnecting` comes `Event::Resumed`, or
+    /// another `Event::Snapshot`.
     #[must_use]
     pub fn watch_tasks(&self, request: WatchTasksRequest) -> Watch {
         let tasks = self.tasks.clone();
         let open = move |request, limit| {
-            let (mut tasks, request) = (tasks.clone(), limited(request, limit));
+            let (mut tasks, request) = (tasks.clone(), prepared(request, limit));
             Box::pin(async move { tasks.watch_tasks(request).await.map(Response::into_inner) }) as _
         };
         Watch::new(WatchSession::new(request), Box::new(open))
     }
 
-    /// Waits until a task is in one of the states, or has settled if the request names none, also
-    /// across restarts of the server. The response is `done`, with a `parent_status`, too, if the task
-    /// can never settle because its run or job has ended. It is not `done` when the time is up.
+    /// Waits until a task is in one of the states, or has settled if the request has none, also across
+    /// restarts of the server. The response is also `done`, with a `parent_status`, if the task can
+    /// never settle because its run or job has ended. It is not `done` after a timeout.
     ///
     /// # Errors
     ///
-    /// There is no such task, it vanishes, or whatever went wrong.
+    /// The task does not exist or is deleted during the wait, the wait timed out without a response, or
+    /// a call failed.
     pub async fn wait_task(
         &self,
         request: WaitTaskRequest,
-        time_limit: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> Result<WaitTaskResponse, Error> {
         let request = bounded(request);
-        let mut session = WaitSession::new(time_limit.map(|limit| Instant::now() + limit));
+        let mut session = WaitSession::new(timeout.map(|timeout| Instant::now() + timeout));
         loop {
-            let asked = Instant::now();
+            let start = Instant::now();
             let mut tasks = self.tasks.clone();
             let call = |request| async move { tasks.wait_task(request).await };
-            let outcome = within(session.call_limit(asked), request.clone(), call).await;
-            match session.take(outcome, asked, Instant::now())? {
-                Step::Over(answer) => return Ok(*answer),
-                Step::Again(pause) => sleep(pause).await,
+            let outcome = within(session.call_timeout(start), request.clone(), call).await;
+            match session.take(outcome, start, Instant::now())? {
+                Step::Done(response) => return Ok(*response),
+                Step::CallAfter(pause) => sleep(pause).await,
             }
         }
     }
 
-    /// Ends a task of Deadline Cloud. With a request id it is safe to call again.
+    /// Cancels a task of Deadline Cloud. With a request id the call is idempotent.
     ///
     /// # Errors
     ///
-    /// The task's state forbids it, or its AWS service cannot, or whatever went wrong.
+    /// The task's state or its AWS service does not allow it, or the call failed.
     pub async fn cancel_task(&self, request: CancelTaskRequest) -> Result<Task, Error> {
         let mut tasks = self.tasks.clone();
-        let answer = self.unary(request, |request| async move { tasks.cancel_task(request).await });
-        Ok(answer.await?.task.unwrap_or_default())
+        let response =
+            self.unary(request, |request| async move { tasks.cancel_task(request).await });
+        Ok(response.await?.task.unwrap_or_default())
     }
 
     /// Queues a task of Deadline Cloud again.
     ///
     /// # Errors
     ///
-    /// As of `cancel_task`.
+    /// See [`Client::cancel_task`].
     pub async fn retry_task(&self, request: RetryTaskRequest) -> Result<Task, Error> {
         let mut tasks = self.tasks.clone();
-        let answer = self.unary(request, |request| async move { tasks.retry_task(request).await });
-        Ok(answer.await?.task.unwrap_or_default())
+        let response =
+            self.unary(request, |request| async move { tasks.retry_task(request).await });
+        Ok(response.await?.task.unwrap_or_default())
     }
 
-    /// Holds a task of Deadline Cloud.
+    /// Suspends a task of Deadline Cloud.
     ///
     /// # Errors
     ///
-    /// As of `cancel_task`.
+    /// See [`Client::cancel_task`].
     pub async fn suspend_task(&self, request: SuspendTaskRequest) -> Result<Task, Error> {
         let mut tasks = self.tasks.clone();
-        let answer =
+        let response =
             self.unary(request, |request| async move { tasks.suspend_task(request).await });
-        Ok(answer.await?.task.unwrap_or_default())
+        Ok(response.await?.task.unwrap_or_default())
     }
 
-    /// Cancels, retries and suspends up to 1,000 tasks: by name what became of each.
+    /// Cancels, retries and suspends up to 1,000 tasks; returns the outcome of each by name.
     ///
     /// # Errors
     ///
-    /// Nothing was done.
+    /// The call failed as a whole, without any update.
     pub async fn batch_update_tasks(
         &self,
         request: BatchUpdateTasksRequest,
@@ -239,72 +248,72 @@ impl Client {
         Ok(results.map(|each| (each.name, each.error.map_or(Ok(()), outcome))).collect())
     }
 
-    /// What a task has written to its log, and with `follow` what it writes later. When the connection
-    /// breaks, or three heartbeats of the server do not come, it calls again and continues; no line is
-    /// returned twice.
+    /// Reads the log of a task; with `follow` it continues until the task has settled. When the
+    /// connection breaks, or three heartbeats are missed, the client calls again and continues. It
+    /// returns no line twice.
     #[must_use]
     pub fn stream_task_logs(&self, request: StreamTaskLogsRequest) -> TaskLog {
         let tasks = self.tasks.clone();
         let open = move |request, limit| {
-            let (mut tasks, request) = (tasks.clone(), limited(request, limit));
+            let (mut tasks, request) = (tasks.clone(), prepared(request, limit));
             Box::pin(async move { tasks.stream_task_logs(request).await.map(Response::into_inner) })
                 as _
         };
         TaskLog::new(LogSession::new(request), Box::new(open))
     }
 
-    /// What the server is and which AWS services it can serve now.
+    /// Returns the server's version, and which AWS services it can call now.
     ///
     /// # Errors
     ///
-    /// The server could not be asked.
+    /// The call failed.
     pub async fn get_server_info(&self) -> Result<GetServerInfoResponse, Error> {
         let mut tasks = self.tasks.clone();
         let call = |request| async move { tasks.get_server_info(request).await };
         self.unary(GetServerInfoRequest {}, call).await
     }
 
-    /// Whether a gRPC service of the server can be used now; the empty name is the whole server.
+    /// Returns whether a gRPC service of the server is serving; the empty name is the whole server.
     ///
     /// # Errors
     ///
-    /// The server could not be asked, or has no such service.
+    /// The call failed, such as for an unknown service.
     pub async fn is_serving(&self, service: &str) -> Result<bool, Error> {
         let mut health = HealthClient::new(self.transport.clone());
         let request = HealthCheckRequest { service: service.to_owned() };
-        let answer = self.unary(request, |request| async move { health.check(request).await });
-        Ok(answer.await?.status == i32::from(ServingStatus::Serving))
+        let response = self.unary(request, |request| async move { health.check(request).await });
+        Ok(response.await?.status == i32::from(ServingStatus::Serving))
     }
 
     async fn unary<Q, A, C, F>(&self, request: Q, call: C) -> Result<A, Error>
     where
-        Q: Naming,
+        Q: HasNames,
         C: FnOnce(Request<Q>) -> F,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        within(self.time_limit, request, call).await
+        within(self.timeout, request, call).await
     }
 }
 
-/// Makes a call that ends after so long, here and at the server.
+/// Makes a call with a timeout, which the server enforces, too.
 async fn within<Q, A, C, F>(limit: Duration, request: Q, call: C) -> Result<A, Error>
 where
-    Q: Naming,
+    Q: HasNames,
     C: FnOnce(Request<Q>) -> F,
     F: Future<Output = Result<Response<A>, Status>>,
 {
-    match timeout(limit, call(limited(request, Some(limit)))).await {
+    match timeout(limit, call(prepared(request, Some(limit)))).await {
         Ok(outcome) => Ok(outcome?.into_inner()),
-        Err(_) => Err(Error::new(Code::DeadlineExceeded, "the time is up")),
+        Err(_) => Err(Error::new(Code::DeadlineExceeded, "timed out")),
     }
 }
 
-/// A request with what is told beside it.
-fn limited<Q: Naming>(request: Q, limit: Option<Duration>) -> Request<Q> {
+/// Returns a request with its metadata and timeout.
+fn prepared<Q: HasNames>(request: Q, limit: Option<Duration>) -> Request<Q> {
     let parent = shared_parent(&request).and_then(|parent| parent.parse().ok());
     let mut request = Request::new(request);
     if let Some(parent) = parent {
-        request.metadata_mut().insert(PARENT, parent);
+        request.metadata_mut().insert(PARENT_KEY, parent);
     }
     if let Some(limit) = limit {
         request.set_timeout(limit);

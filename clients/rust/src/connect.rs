@@ -1,105 +1,51 @@
 //! Connecting to a server.
 
-use std::fmt;
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
+use crate::token::{AnyError, Token};
 use crate::transport::Transport;
-
-/// An error of any kind.
-pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How a connection is encrypted. Files are PEM, and are read once.
+/// Options of an encrypted connection. The files are PEM, and are read once.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// Who must have signed the server's certificate; the system's authorities if `None`.
+    /// CA certificates that sign the server's certificate; those of the system if `None`.
     pub ca: Option<PathBuf>,
-    /// The client's own certificate, for a server that asks for one (mTLS).
+    /// The client's certificate, for a server that requires one (mTLS).
     pub certificate: Option<PathBuf>,
-    /// The key of the client's certificate.
+    /// The private key of the client's certificate.
     pub key: Option<PathBuf>,
-    /// The name in the server's certificate, where the address has another.
+    /// The name in the server's certificate, if it differs from the address.
     pub server_name: Option<String>,
 }
 
-type TokenFuture = Pin<Box<dyn Future<Output = Result<String, AnyError>> + Send>>;
-
-/// Who calls: a bearer token.
-#[derive(Clone)]
-pub struct Token(Source);
-
-#[derive(Clone)]
-enum Source {
-    Text(String),
-    File(PathBuf),
-    Callback(Arc<dyn Fn() -> TokenFuture + Send + Sync>),
-}
-
-impl Token {
-    /// Always the same.
-    #[must_use]
-    pub fn text(token: impl Into<String>) -> Self {
-        Self(Source::Text(token.into()))
-    }
-
-    /// Read from a file for each call: who rotates it, such as Kubernetes, tells nobody.
-    #[must_use]
-    pub fn file(path: impl AsRef<Path>) -> Self {
-        Self(Source::File(path.as_ref().to_owned()))
-    }
-
-    /// Asked for before each call.
-    #[must_use]
-    pub fn callback<F, T>(callback: F) -> Self
-    where
-        F: Fn() -> T + Send + Sync + 'static,
-        T: Future<Output = Result<String, AnyError>> + Send + 'static,
-    {
-        Self(Source::Callback(Arc::new(move || Box::pin(callback()))))
-    }
-
-    pub(crate) async fn current(&self) -> Result<String, AnyError> {
-        match &self.0 {
-            Source::Text(token) => Ok(token.clone()),
-            Source::File(path) => Ok(tokio::fs::read_to_string(path).await?.trim().to_owned()),
-            Source::Callback(callback) => callback().await,
-        }
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token") // and not what it is
-    }
-}
-
-/// How [`Client::connect`](crate::Client::connect) connects: in plaintext, unless it has TLS.
+/// Options of [`Client::connect`](crate::Client::connect). The default is plaintext.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// How to encrypt the connection; `Tls::default()` for a server with a public certificate.
     pub tls: Option<Tls>,
-    /// Who calls. Needs `tls`.
+    /// The caller's bearer token. Requires `tls`.
     pub token: Option<Token>,
-    /// The AWS account and region to call, by the server's name for it.
+    /// The AWS account and region to call, by the name that the server gives it.
     pub target: Option<String>,
-    /// Whether to call all servers that the address names now, in turn. Not for a proxy.
+    /// Whether to call all servers at the address in turn. The name is resolved once, and there are no
+    /// health checks. Do not use it with a proxy.
     pub balance: bool,
 }
 
 impl Options {
     pub(crate) async fn connect(self, address: &str) -> Result<Transport, AnyError> {
         if self.tls.is_none() && self.token.is_some() {
-            return Err("a token needs TLS: everybody on the way could read it".into());
+            return Err(
+                "a token requires TLS; in plaintext anyone on the network can read it".into()
+            );
         }
         let target = self
             .target
@@ -149,7 +95,7 @@ impl Tls {
                 Ok(config.identity(identity))
             }
             (None, None) => Ok(config),
-            _ => Err("a client certificate needs its key, and a key its certificate".into()),
+            _ => Err("a client certificate and its key have to be given together".into()),
         }
     }
 }

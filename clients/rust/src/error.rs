@@ -1,4 +1,4 @@
-//! Failed calls, with their details unpacked.
+//! The error of a failed call, with its details unpacked.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,37 +9,37 @@ use tonic::Code;
 
 use crate::protos::google::rpc;
 
-/// What is wrong with one field of a request.
+/// An invalid field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The field, as a path.
+    /// The path of the field.
     pub field: String,
-    /// What it should be.
+    /// What is wrong with it.
     pub description: String,
 }
 
-/// A call that Taskgate answered with an error, or could not answer.
+/// A call that failed, on the server or on the way to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
-    /// gRPC's status.
+    /// The gRPC status code.
     pub code: Code,
-    /// For people.
+    /// What went wrong.
     pub message: String,
-    /// AWS's error code or Taskgate's own reason, such as `RESOURCE_NOT_FOUND_EXCEPTION`.
+    /// AWS's error code or Taskgate's reason, such as `RESOURCE_NOT_FOUND_EXCEPTION`.
     pub reason: String,
-    /// Who says so: `deadline.amazonaws.com`, `omics.amazonaws.com` or `taskgate`.
+    /// Origin of the reason: `deadline.amazonaws.com`, `omics.amazonaws.com` or `taskgate`.
     pub domain: String,
-    /// More about the reason.
+    /// Further details of the reason.
     pub metadata: HashMap<String, String>,
-    /// Every field of the request that is wrong.
+    /// All invalid fields of the request.
     pub violations: Vec<Violation>,
-    /// How long to wait before trying again, where it is known.
+    /// How long to wait before a retry, if known.
     pub retry_after: Option<Duration>,
-    /// Type and id of the thing that is missing or in conflict.
+    /// Type and id of the resource that is missing or in conflict.
     pub resource: Option<(String, String)>,
-    /// The id of the AWS quota that was exceeded.
+    /// The id of the exceeded AWS quota.
     pub quota: String,
-    /// AWS's id of the request if there was one, else Taskgate's id of the call.
+    /// AWS's request id if AWS was called, otherwise Taskgate's id of the call.
     pub request_id: String,
 }
 
@@ -59,12 +59,12 @@ impl Error {
         }
     }
 
-    /// What an error inside an answer says, such as that of one item of a batch.
+    /// Converts an error within a response, such as that of one item of a batch.
     #[must_use]
     pub fn of_status(status: &rpc::Status) -> Self {
         let mut error = Self::new(Code::from(status.code), status.message.clone());
         for detail in &status.details {
-            // A detail that cannot be read is of a newer server.
+            // A malformed detail must not hide the others.
             let _ = error.add(&detail.type_url, &detail.value);
         }
         error
@@ -106,12 +106,12 @@ impl Error {
 }
 
 impl From<tonic::Status> for Error {
-    /// What an error of any stub says; works for servers of other makes too.
+    /// Converts the error of any stub, also of other servers than Taskgate.
     fn from(status: tonic::Status) -> Self {
         let details = rpc::Status::decode(status.details()).unwrap_or_default();
         let mut error = Self::of_status(&details);
         status.message().clone_into(&mut error.message);
-        // With a source it is no word of the server's: the connection is lost.
+        // A status with a source is not from the server: the connection was lost.
         let lost = std::error::Error::source(&status).is_some();
         error.code = match status.code() {
             Code::Unknown | Code::Internal | Code::Cancelled if lost => Code::Unavailable,

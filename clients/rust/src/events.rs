@@ -1,4 +1,4 @@
-//! What a watch tells, as values to match on.
+//! The events of a watch.
 
 use std::time::Duration;
 
@@ -7,63 +7,63 @@ use prost_types::Timestamp;
 use crate::error::Error;
 use crate::protos::taskgate::v1::{ParentStatus, Task, TaskChange, TaskCounts};
 
-/// What a watch tells. Numbers of enums may be newer than this crate.
+/// An event of a watch. Numbers of enums may be newer than this crate.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant)] // one at a time
 pub enum Event {
-    /// All the tasks there are. Whatever the watch told before is void.
+    /// All watched tasks. It replaces everything that earlier events reported.
     Snapshot(Snapshot),
-    /// A task came, changed or went.
+    /// A task was added, updated or removed.
     Change(TaskChange),
-    /// Nothing has happened for a while.
+    /// There was no other event for a while.
     Heartbeat(Heartbeat),
-    /// The server was lost; it is called again after the delay, and the watch goes on.
+    /// The call broke. The client calls again after the delay and resumes the watch.
     Reconnecting(Reconnecting),
-    /// The watch goes on where it was: nothing was missed, and no snapshot comes.
+    /// The watch resumed without a snapshot; no change was missed.
     Resumed,
-    /// The last event: the watch has ended by itself.
+    /// The last event: the watch is complete.
     End(WatchEnd),
 }
 
-/// All the tasks there are.
+/// All watched tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// The tasks.
     pub tasks: Vec<Task>,
-    /// Why there is one, a `SnapshotReason`: the watch is new, or the server could not go on.
+    /// Why it was sent, a `SnapshotReason`: the watch is new, or the server could not resume it.
     pub reason: i32,
-    /// When AWS gave the oldest answer of which the snapshot was made.
+    /// When AWS returned the oldest response that is part of it.
     pub observe_time: Option<Timestamp>,
 }
 
-/// A sign of life.
+/// A heartbeat of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heartbeat {
-    /// Since AWS was last asked successfully about everything that is watched.
+    /// Time since AWS last returned the state of everything that is watched.
     pub staleness: Option<Duration>,
-    /// Until AWS is asked again, if all goes well.
+    /// Time until the next poll of AWS.
     pub next_poll: Option<Duration>,
-    /// Why AWS could not be asked lately.
+    /// Why the latest poll of AWS failed.
     pub upstream_error: Option<Error>,
 }
 
-/// The server was lost.
+/// A call that broke.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reconnecting {
-    /// How.
+    /// The error of the call.
     pub error: Error,
-    /// When it is called again.
+    /// Time until the next call.
     pub delay: Duration,
-    /// How many failures there have been since the server was last heard, this one included.
+    /// Number of failures since the latest message of the server, with this one.
     pub failures: u32,
 }
 
-/// The watch has ended by itself.
+/// The end of a watch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatchEnd {
-    /// Why, a `WatchEndReason`.
+    /// The reason, a `WatchEndReason`.
     pub reason: i32,
-    /// The tasks as a whole, at the end.
+    /// The watched tasks by state.
     pub counts: Option<TaskCounts>,
     /// The state of the watched parent itself, with the reason if it failed. For a watch of named
     /// tasks that of an ended parent whose tasks can never settle. Older servers send none.

@@ -1,11 +1,11 @@
 //! The client of Taskgate, one gRPC service in front of AWS Deadline Cloud and AWS HealthOmics.
 //!
-//! [`Client::connect`] gives a [`Client`]; errors are [`Error`]s with their details unpacked. A call
-//! ends when its future is dropped, and after [`DEFAULT_TIME_LIMIT`] at the latest, but for watches,
-//! waits and logs, which go on across lost connections.
+//! [`Client::connect`] returns a [`Client`]; errors are of type [`Error`], with their details unpacked.
+//! A call ends when its future is dropped. Unary calls have a timeout of [`DEFAULT_TIMEOUT`]; watches,
+//! waits and logs have none, and resume when a call breaks.
 //!
-//! An enum word or a union member that is newer than this crate is data, never an error: enums are
-//! `i32`s, as prost has them, and a union that is not known is `None`.
+//! Enum values and union members that are newer than this crate are not errors: enums are `i32`s, as
+//! in prost, and an unknown union is `None`.
 
 mod client;
 mod connect;
@@ -17,7 +17,9 @@ mod names;
 mod parents;
 mod reconnects;
 mod retries;
+mod session;
 mod stream;
+mod token;
 mod transport;
 mod wait;
 mod watch_session;
@@ -28,12 +30,13 @@ pub mod protos {
     include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 }
 
-pub use client::{Client, DEFAULT_TIME_LIMIT};
-pub use connect::{Options, Tls, Token};
+pub use client::{Client, DEFAULT_TIMEOUT};
+pub use connect::{Options, Tls};
 pub use error::{Error, Violation};
 pub use events::{Event, Heartbeat, Reconnecting, Snapshot, WatchEnd};
 pub use listing::TaskListing;
 pub use names::{InvalidName, ParentName, TaskName};
 pub use protos::taskgate::v1;
 pub use stream::{TaskLog, Watch};
+pub use token::Token;
 pub use transport::Transport;

@@ -1,17 +1,21 @@
-//! All tasks of a parent, page after page.
+//! The iterator over all tasks of a parent.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 
 use futures_core::Stream;
 use futures_util::stream::unfold;
 
-use crate::client::Client;
 use crate::error::Error;
-use crate::protos::taskgate::v1::{ListTasksRequest, Task};
+use crate::protos::taskgate::v1::{ListTasksRequest, ListTasksResponse, Task};
 
-/// Goes through tasks, and asks for a page when it has none left.
+type Page = Pin<Box<dyn Future<Output = Result<ListTasksResponse, Error>> + Send>>;
+type Fetch = Box<dyn Fn(ListTasksRequest) -> Page + Send + Sync>;
+
+/// An iterator over tasks, which fetches pages as needed.
 pub struct TaskListing {
-    client: Client,
+    fetch: Fetch,
     request: Option<ListTasksRequest>,
     tasks: VecDeque<Task>,
     total_size: Option<i32>,
@@ -19,9 +23,9 @@ pub struct TaskListing {
 }
 
 impl TaskListing {
-    pub(crate) fn new(client: Client, request: ListTasksRequest) -> Self {
+    pub(crate) fn new(fetch: Fetch, request: ListTasksRequest) -> Self {
         Self {
-            client,
+            fetch,
             request: Some(request),
             tasks: VecDeque::new(),
             total_size: None,
@@ -29,14 +33,14 @@ impl TaskListing {
         }
     }
 
-    /// The next task; `None` after the last one. After an error the same page is asked for again.
+    /// Returns the next task; `None` after the last one. After an error it requests the same page again.
     pub async fn next(&mut self) -> Option<Result<Task, Error>> {
         loop {
             if let Some(task) = self.tasks.pop_front() {
                 return Some(Ok(task));
             }
             let request = self.request.as_mut()?;
-            let page = match self.client.list_page(request.clone()).await {
+            let page = match (self.fetch)(request.clone()).await {
                 Ok(page) => page,
                 Err(error) => return Some(Err(error)),
             };
@@ -50,18 +54,19 @@ impl TaskListing {
         }
     }
 
-    /// The same as a stream.
+    /// Returns the tasks as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Result<Task, Error>> + Send {
         unfold(self, |mut listing| async { listing.next().await.map(|task| (task, listing)) })
     }
 
-    /// How many tasks the parent has, whatever the filter, where AWS tells; known after a page.
+    /// Returns the number of tasks of the parent, regardless of the filter; `None` before the first
+    /// page, and if AWS does not return it.
     #[must_use]
     pub fn total_size(&self) -> Option<i32> {
         self.total_size
     }
 
-    /// Why there are tasks that are not listed, once it is known: at the latest at the end.
+    /// Returns why the listing omits tasks; known at its end at the latest.
     #[must_use]
     pub fn incomplete_reason(&self) -> Option<&str> {
         self.incomplete_reason.as_deref()

@@ -1,4 +1,4 @@
-//! A task's log across any number of calls. Free of input and output.
+//! The state of a log that is read over several calls. It does no input or output.
 
 use std::time::Duration;
 
@@ -7,27 +7,26 @@ use crate::protos::taskgate::v1::stream_task_logs_response::Part;
 use crate::protos::taskgate::v1::{
     LogLine, LogSource, StreamTaskLogsRequest, StreamTaskLogsResponse,
 };
-use crate::stream::Session;
-use crate::watch_session::silence_limit;
+use crate::session::{silence_limit, Session};
 
-/// One reading of a log.
+/// Requests for the calls of one log, and the new lines in their responses.
 ///
-/// A log that is followed goes on with the next attempt when the task is retried. After a break it
-/// goes on with the same attempt first, so that no line of it is missed, then with those after it,
-/// from the moment of the last line on. CloudWatch Logs tells time to the millisecond only, so the
-/// lines of that moment come again; as many as were told are left out.
+/// A followed log continues with the next attempt when the task is retried. After a break the session
+/// first reads the rest of the interrupted attempt, so that it misses no line, and then later
+/// attempts. It requests the lines since the time of the last one. As CloudWatch Logs has a resolution
+/// of one millisecond, lines of that time come again; the session skips as many as it has returned.
 #[derive(Debug)]
 pub(crate) struct LogSession {
     request: StreamTaskLogsRequest,
     pub(crate) source: Option<LogSource>,
     last: Option<LogLine>,
-    told: i32,
-    told_at_last: i32,
+    returned: i32,
+    returned_at_last_time: i32,
     skip: i32,
-    same_attempt: bool,
-    goes_on: bool,
+    resume_attempt: bool,
+    later_attempts_follow: bool,
     finished: bool,
-    /// Set once the present call has had a heartbeat: older servers send none.
+    /// Set once the current call has sent a heartbeat; older servers send none.
     silence: Option<Duration>,
 }
 
@@ -37,34 +36,34 @@ impl LogSession {
             request,
             source: None,
             last: None,
-            told: 0,
-            told_at_last: 0,
+            returned: 0,
+            returned_at_last_time: 0,
             skip: 0,
-            same_attempt: true,
-            goes_on: false,
+            resume_attempt: true,
+            later_attempts_follow: false,
             finished: false,
             silence: None,
         }
     }
 
-    /// Another attempt's lines are none of those that were told.
-    fn begin(&mut self, source: LogSource) {
+    /// Sets the source; with another attempt there are no repeated lines to skip.
+    fn set_source(&mut self, source: LogSource) {
         if self.source.as_ref().is_some_and(|before| before.attempt != source.attempt) {
             self.last = None;
-            (self.told_at_last, self.skip) = (0, 0);
+            (self.returned_at_last_time, self.skip) = (0, 0);
         }
         self.source = Some(source);
     }
 
     fn is_new(&mut self, line: &LogLine) -> bool {
-        let same_moment = self.last.as_ref().is_some_and(|last| last.time == line.time);
-        if same_moment && self.skip > 0 {
+        let same_time = self.last.as_ref().is_some_and(|last| last.time == line.time);
+        if same_time && self.skip > 0 {
             self.skip -= 1;
             return false;
         }
         self.skip = 0;
-        self.told_at_last = if same_moment { self.told_at_last + 1 } else { 1 };
-        self.told += 1;
+        self.returned_at_last_time = if same_time { self.returned_at_last_time + 1 } else { 1 };
+        self.returned += 1;
         self.last = Some(line.clone());
         true
     }
@@ -79,19 +78,19 @@ impl Session for LogSession {
         let mut request = self.request.clone();
         let any_attempt = request.follow && request.attempt.is_none();
         let attempt = self.source.as_ref().map_or(0, |source| source.attempt);
-        if self.same_attempt && attempt != 0 {
-            request.attempt = Some(attempt); // a retry meanwhile is another log
-            self.goes_on = any_attempt;
+        if self.resume_attempt && attempt != 0 {
+            request.attempt = Some(attempt); // after a retry the latest would be another log
+            self.later_attempts_follow = any_attempt;
         }
-        self.same_attempt = true;
+        self.resume_attempt = true;
         if let Some(last) = &self.last {
             request.since = last.time;
             request.tail = 0;
             if request.limit != 0 {
-                request.limit += self.told_at_last - self.told;
+                request.limit += self.returned_at_last_time - self.returned;
             }
         }
-        self.skip = self.told_at_last;
+        self.skip = self.returned_at_last_time;
         self.silence = None;
         request
     }
@@ -99,26 +98,26 @@ impl Session for LogSession {
     fn take(&mut self, response: StreamTaskLogsResponse) -> Result<Vec<LogLine>, Error> {
         let mut lines = Vec::new();
         match response.part {
-            Some(Part::Source(source)) => self.begin(source),
+            Some(Part::Source(source)) => self.set_source(source),
             Some(Part::Lines(part)) => {
                 for line in part.lines {
                     if !self.finished && self.is_new(&line) {
                         lines.push(line);
-                        self.finished = self.told == self.request.limit; // 0 is none, never reached
+                        self.finished = self.returned == self.request.limit; // 0 for none: never equal
                     }
                 }
             }
             Some(Part::Heartbeat(_)) => {
                 self.silence = Some(silence_limit(self.request.heartbeat_interval));
             }
-            None => {} // of a newer server
+            None => {} // a part of a newer server
         }
         Ok(lines)
     }
 
     fn end(&mut self) -> Result<(), Error> {
-        self.finished |= !self.goes_on;
-        (self.goes_on, self.same_attempt) = (false, false);
+        self.finished |= !self.later_attempts_follow;
+        (self.later_attempts_follow, self.resume_attempt) = (false, false);
         Ok(())
     }
 
@@ -126,7 +125,7 @@ impl Session for LogSession {
         self.finished
     }
 
-    /// A log may be silent for as long as its task computes, unless the server sends heartbeats.
+    /// Without heartbeats a log may be silent for as long as its task computes.
     fn silence(&self) -> Option<Duration> {
         self.silence
     }

@@ -1,4 +1,4 @@
-//! Names of tasks and of what has them, built from ids and split into them.
+//! Typed names of tasks and of their parents.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ pub enum TaskName {
     Omics { run: String, task: String },
 }
 
-/// The name of what has tasks: as a task's, cut after a queue, a job, a step or a run.
+/// The name of a parent of tasks: a prefix that ends with a queue, job, step or run.
 #[allow(missing_docs)] // the fields are the ids
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ParentName {
@@ -28,7 +28,7 @@ pub enum ParentName {
     OmicsRun { run: String },
 }
 
-/// What is no name, or no id that can be part of one.
+/// The error of a malformed name, or of an id that cannot be part of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidName(String);
 
@@ -44,11 +44,11 @@ const DEADLINE: [&str; 5] = ["farm", "queue", "job", "step", "task"];
 const OMICS: [&str; 2] = ["run", "task"];
 
 impl TaskName {
-    /// The name.
+    /// Formats the name.
     ///
     /// # Errors
     ///
-    /// An id is empty or has a slash.
+    /// An id is empty or contains a slash.
     pub fn format(&self) -> Result<String, InvalidName> {
         match self {
             Self::Deadline { farm, queue, job, step, task } => {
@@ -60,11 +60,11 @@ impl TaskName {
 }
 
 impl ParentName {
-    /// The name.
+    /// Formats the name.
     ///
     /// # Errors
     ///
-    /// An id is empty or has a slash.
+    /// An id is empty or contains a slash.
     pub fn format(&self) -> Result<String, InvalidName> {
         match self {
             Self::DeadlineQueue { farm, queue } => join("deadline", &DEADLINE, &[farm, queue]),
@@ -128,13 +128,13 @@ impl FromStr for ParentName {
 fn ids(name: &str, forms: &[(&str, &[&str])]) -> Result<Vec<String>, InvalidName> {
     let (service, rest) = name.split_once('/').unwrap_or((name, ""));
     let parts: Vec<&str> = rest.split('/').collect();
-    let fits = |collections: &[&str]| {
+    let matches = |collections: &[&str]| {
         parts.len() == 2 * collections.len()
             && collections.iter().zip(parts.chunks(2)).all(|(collection, pair)| {
                 pair[0].strip_suffix('s') == Some(collection) && !pair[1].is_empty()
             })
     };
-    if forms.iter().any(|(own, collections)| *own == service && fits(collections)) {
+    if forms.iter().any(|(prefix, collections)| *prefix == service && matches(collections)) {
         Ok(parts.chunks(2).map(|pair| pair[1].to_owned()).collect())
     } else {
         Err(invalid(name, forms))
@@ -150,7 +150,7 @@ fn invalid(name: &str, forms: &[(&str, &[&str])]) -> InvalidName {
                 .fold((*service).to_owned(), |form, each| format!("{form}/{each}s/{{{each}}}"))
         })
         .collect();
-    InvalidName(format!("{name:?} is no name; it must have the form {}", forms.join(" or ")))
+    InvalidName(format!("{name:?} is not a name; the form is {}", forms.join(" or ")))
 }
 
 fn join(service: &str, collections: &[&str], ids: &[&String]) -> Result<String, InvalidName> {
@@ -158,7 +158,7 @@ fn join(service: &str, collections: &[&str], ids: &[&String]) -> Result<String, 
     for (collection, id) in collections.iter().zip(ids) {
         if id.is_empty() || id.contains('/') {
             return Err(InvalidName(format!(
-                "the id {id:?} under {collection}s is empty or has a slash"
+                "the id {id:?} in {collection}s is empty or contains a slash"
             )));
         }
         name = format!("{name}/{collection}s/{id}");

@@ -1,6 +1,6 @@
-//! Which job or run a call is about, told in its metadata for proxies that cannot read messages.
+//! The job or run that a call is about, sent as metadata for proxies, which cannot read messages.
 //!
-//! A proxy that hashes it sends all calls about one job to one replica. The server does not read it.
+//! A proxy that hashes it routes all calls about one job to one replica. The server does not read it.
 
 use crate::protos::grpc::health::v1::HealthCheckRequest;
 use crate::protos::taskgate::v1::{
@@ -9,20 +9,20 @@ use crate::protos::taskgate::v1::{
     SummarizeTasksRequest, SuspendTaskRequest, WaitTaskRequest, WatchTasksRequest,
 };
 
-/// The key of the metadata.
-pub(crate) const PARENT: &str = "taskgate-parent";
+/// The metadata key.
+pub(crate) const PARENT_KEY: &str = "taskgate-parent";
 
-/// What one poller of the server asks for as a whole: steps and tasks are parts of it.
-const WHOLES: [&str; 2] = ["jobs", "runs"];
+/// Collections whose members the server polls as a whole, with their steps and tasks.
+const POLLED_COLLECTIONS: [&str; 2] = ["jobs", "runs"];
 
-/// A request, and the names in it.
-pub(crate) trait Naming {
+/// A request with names.
+pub(crate) trait HasNames {
     fn names(&self) -> Vec<&str>;
 }
 
-macro_rules! naming {
+macro_rules! has_names {
     ($($request:ident: |$this:ident| $names:expr;)*) => {
-        $(impl Naming for $request {
+        $(impl HasNames for $request {
             fn names(&self) -> Vec<&str> {
                 let $this = self;
                 $names
@@ -31,7 +31,7 @@ macro_rules! naming {
     };
 }
 
-naming! {
+has_names! {
     GetTaskRequest: |request| vec![&request.name];
     WaitTaskRequest: |request| vec![&request.name];
     CancelTaskRequest: |request| vec![&request.name];
@@ -50,22 +50,23 @@ naming! {
     HealthCheckRequest: |_request| vec![];
 }
 
-/// The one parent of all that a request names; `None` where there are several, or none.
-pub(crate) fn shared_parent(request: &impl Naming) -> Option<&str> {
+/// Returns the parent that all names in a request share; `None` if there is none.
+pub(crate) fn shared_parent(request: &impl HasNames) -> Option<&str> {
     let mut parents = request.names().into_iter().map(parent_of);
     let parent = parents.next()?;
-    // Metadata takes nothing else, and such a name is none: the server says so.
+    // Metadata has to be printable ASCII. No valid name is anything else; the server rejects it.
     let can_be_sent = !parent.is_empty() && parent.bytes().all(|each| matches!(each, b' '..=b'~'));
     (can_be_sent && parents.all(|other| other == parent)).then_some(parent)
 }
 
-/// The job or run in a name of it, of a step or of a task; any other name as it is.
+/// Returns the job or run in the name of a job, run, step or task; any other name unchanged.
 fn parent_of(name: &str) -> &str {
     let parts: Vec<&str> = name.split('/').collect();
-    let whole = (1..parts.len()).step_by(2).find(|index| WHOLES.contains(&parts[*index]));
-    whole.map_or(name, |index| {
-        let with_slashes: usize = parts.iter().take(index + 2).map(|part| part.len() + 1).sum();
-        &name[..with_slashes - 1]
+    let polled =
+        (1..parts.len()).step_by(2).find(|index| POLLED_COLLECTIONS.contains(&parts[*index]));
+    polled.map_or(name, |index| {
+        let length: usize = parts.iter().take(index + 2).map(|part| part.len() + 1).sum();
+        &name[..length - 1]
     })
 }
 
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_told_as_its_job_or_run() {
+    fn the_parent_of_a_name_is_its_job_or_run() {
         for (name, parent) in [
             (&*format!("{JOB}/steps/step-4/tasks/task-5"), JOB),
             (&*format!("{JOB}/steps/step-4"), JOB),
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn several_names_are_told_where_they_are_parts_of_one() {
+    fn names_with_one_parent_share_it() {
         let together = BatchGetTasksRequest { names: tasks(), ..Default::default() };
         assert_eq!(shared_parent(&together), Some(RUN));
         let updates = tasks().into_iter().map(|name| TaskUpdate { name, ..Default::default() });
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_metadata_cannot_carry_is_not_told() {
+    fn a_name_that_is_not_printable_ascii_has_no_shared_parent() {
         for name in ["omics/runs/größe/tasks/1", "omics/runs/1\n/tasks/1", "omics/runs/1\t", ""] {
             let request = GetTaskRequest { name: name.to_owned(), ..Default::default() };
             assert_eq!(shared_parent(&request), None, "{name:?}");
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_about_nothing_tells_nothing() {
+    fn a_request_without_names_has_no_shared_parent() {
         assert_eq!(shared_parent(&GetServerInfoRequest {}), None);
         assert_eq!(shared_parent(&WatchTasksRequest::default()), None);
         assert_eq!(shared_parent(&HealthCheckRequest { service: RUN.to_owned() }), None);

@@ -1,4 +1,4 @@
-//! When a call that broke is tried again. Free of clock and network.
+//! When to call again after a call broke. It reads no clock and does no input or output.
 
 use std::time::Duration;
 
@@ -8,64 +8,64 @@ use tonic::Code;
 use crate::error::Error;
 
 const FIRST_DELAY: Duration = Duration::from_secs(1);
-const LONGEST_DELAY: Duration = Duration::from_secs(10);
+const MAX_DELAY: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The reason of a server that has sent its callers elsewhere.
+/// The reason of a server that is shutting down.
 pub(crate) const SERVER_STOPPING: &str = "SERVER_STOPPING";
 
-/// Decides, failure by failure, whether to go on and after how long.
+/// Decides after each failure whether to call again, and after what delay.
 ///
-/// A server that was never reached is not waited for, so that a wrong address shows at once.
+/// A server that has never responded is not retried, so that a wrong address fails immediately.
 #[derive(Debug, Default)]
 pub(crate) struct Reconnects {
-    contact: Option<Instant>,
-    moved: Option<Instant>,
-    /// How many failures there have been since the last contact.
+    last_response: Option<Instant>,
+    left_stopping_server: Option<Instant>,
+    /// Number of failures since the last response.
     pub(crate) failures: u32,
 }
 
 impl Reconnects {
-    /// The server has answered.
+    /// Records a response of the server.
     pub(crate) fn reached(&mut self, now: Instant) {
-        self.contact = Some(now);
+        self.last_response = Some(now);
         self.failures = 0;
     }
 
-    /// How long to wait before the next attempt; the error itself where it is final, or the patience
-    /// is at an end. `chance` is from 0 to 1.
+    /// Returns the error and the delay before the next attempt, or the error itself if it is final or
+    /// the patience is exhausted. `random` is from 0 to 1.
     ///
-    /// Full jitter: the many callers of one server that is lost must not come back all at once. One
-    /// that stops has said so before it let its callers go, and has others take them: there is
-    /// nothing to wait for, the first time.
+    /// Delays have full jitter, so that the clients of a lost server do not all return at once. A
+    /// server that announces its shutdown has other replicas to take over its clients, so the first
+    /// such delay is zero.
     pub(crate) fn delay_after(
         &mut self,
         error: Error,
         now: Instant,
-        chance: f64,
+        random: f64,
     ) -> Result<(Error, Duration), Error> {
-        let waits = self.contact.is_some_and(|contact| now - contact <= PATIENCE);
-        if !waits || !passes(&error) {
+        let is_patient = self.last_response.is_some_and(|response| now - response <= PATIENCE);
+        if !is_patient || !is_transient(&error) {
             return Err(error);
         }
         self.failures += 1;
-        let moved_lately = self.moved.is_some_and(|moved| now - moved <= FIRST_DELAY);
-        if error.reason == SERVER_STOPPING && !moved_lately {
-            self.moved = Some(now);
+        let left_recently = self.left_stopping_server.is_some_and(|left| now - left <= FIRST_DELAY);
+        if error.reason == SERVER_STOPPING && !left_recently {
+            self.left_stopping_server = Some(now);
             return Ok((error, Duration::ZERO));
         }
-        let longest = (FIRST_DELAY * 2_u32.pow(self.failures.min(5) - 1)).min(LONGEST_DELAY);
-        let delay = longest.mul_f64(chance).max(error.retry_after.unwrap_or_default());
+        let limit = (FIRST_DELAY * 2_u32.pow(self.failures.min(5) - 1)).min(MAX_DELAY);
+        let delay = limit.mul_f64(random).max(error.retry_after.unwrap_or_default());
         Ok((error, delay))
     }
 }
 
-fn passes(error: &Error) -> bool {
+fn is_transient(error: &Error) -> bool {
     match error.code {
-        // Cancelled, not by us: what a server, or a proxy, that stops does to its streams.
+        // Cancelled, not by this client: servers and proxies do so at shutdown.
         Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded => true,
         Code::ResourceExhausted => error.retry_after.is_some(),
-        // What gRPC makes of a stream that a proxy has reset. Taskgate's own have a reason.
+        // gRPC's codes for a stream that a proxy has reset. Taskgate's own errors have a reason.
         Code::Internal | Code::Unknown => error.reason.is_empty(),
         _ => false,
     }
@@ -80,23 +80,23 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_was_never_reached_is_not_waited_for() {
+    fn a_server_that_never_responded_is_not_retried() {
         assert!(Reconnects::default().delay_after(gone(), Instant::now(), 1.0).is_err());
     }
 
     #[test]
-    fn delays_grow_to_ten_seconds_and_patience_ends() {
+    fn delays_grow_to_ten_seconds_for_five_minutes() {
         let (mut reconnects, start) = (Reconnects::default(), Instant::now());
         reconnects.reached(start);
-        for want in [1, 2, 4, 8, 10, 10] {
+        for expected in [1, 2, 4, 8, 10, 10] {
             let (_, delay) = reconnects.delay_after(gone(), start, 1.0).unwrap();
-            assert_eq!(delay, Duration::from_secs(want));
+            assert_eq!(delay, Duration::from_secs(expected));
         }
         assert!(reconnects.delay_after(gone(), start + Duration::from_secs(301), 1.0).is_err());
     }
 
     #[test]
-    fn what_is_final_is_not_tried_again() {
+    fn final_errors_are_not_retried() {
         let (mut reconnects, start) = (Reconnects::default(), Instant::now());
         reconnects.reached(start);
         let mut bug = Error::new(Code::Internal, "");
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_stops_is_left_at_once_the_first_time() {
+    fn a_server_that_shuts_down_is_left_immediately_once() {
         let (mut reconnects, start) = (Reconnects::default(), Instant::now());
         reconnects.reached(start);
         let mut stopping = gone();

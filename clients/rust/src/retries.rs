@@ -1,5 +1,5 @@
-//! Reads that find a connection or a server gone are made again, as the service config says that all
-//! languages share: <https://github.com/grpc/proposal/blob/master/A6-client-retries.md>.
+//! Retries of reads whose connection or server was lost, by the service config that all languages
+//! share: <https://github.com/grpc/proposal/blob/master/A6-client-retries.md>.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,7 +11,7 @@ use tonic::Code;
 
 const CONFIG: &str = include_str!("../service-config.json");
 
-/// What a server says in its trailers of trying again.
+/// The trailer with which a server delays or forbids a retry.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 #[derive(Deserialize)]
@@ -50,7 +50,7 @@ struct Throttling {
     token_ratio: f64,
 }
 
-/// When a call is made again. All calls of a channel share one.
+/// When to retry a call. All calls of a channel share one.
 #[derive(Debug)]
 pub(crate) struct Retries {
     paths: HashSet<String>,
@@ -66,8 +66,13 @@ pub(crate) struct Retries {
 
 impl Retries {
     pub(crate) fn new() -> Self {
-        let config: ServiceConfig = serde_json::from_str(CONFIG).expect("it is part of this crate");
-        let reads = config.method_config.into_iter().next().expect("it has the reads' policy");
+        let config: ServiceConfig =
+            serde_json::from_str(CONFIG).expect("the service config is part of this crate");
+        let reads = config
+            .method_config
+            .into_iter()
+            .next()
+            .expect("the service config has a policy for reads");
         let (policy, throttling) = (reads.retry_policy, config.retry_throttling);
         let max_tokens = thousandths(throttling.max_tokens);
         Self {
@@ -86,12 +91,12 @@ impl Retries {
         }
     }
 
-    /// Whether calls of a path may be made again at all.
-    pub(crate) fn are_for(&self, path: &str) -> bool {
+    /// Returns whether calls of a path may be retried.
+    pub(crate) fn apply_to(&self, path: &str) -> bool {
         self.paths.contains(path)
     }
 
-    /// A call has succeeded.
+    /// Records a call that succeeded.
     pub(crate) fn succeeded(&self) {
         let tokens = self.tokens.fetch_add(self.ratio, Ordering::Relaxed) + self.ratio;
         if tokens > self.max_tokens {
@@ -99,8 +104,9 @@ impl Retries {
         }
     }
 
-    /// How long to wait before the next attempt, after so many that found nobody.
-    pub(crate) fn wait_after(&self, attempts: u32, headers: &HeaderMap) -> Option<Duration> {
+    /// Returns the delay before the next attempt, given the number of failed attempts; `None` for no
+    /// retry.
+    pub(crate) fn delay_after(&self, attempts: u32, headers: &HeaderMap) -> Option<Duration> {
         let tokens = self.tokens.fetch_sub(1_000, Ordering::Relaxed) - 1_000;
         if tokens < 0 {
             self.tokens.store(0, Ordering::Relaxed);
@@ -109,16 +115,16 @@ impl Retries {
             return None;
         }
         if let Some(pushback) = headers.get(PUSHBACK) {
-            let milliseconds = pushback.to_str().ok()?.parse().ok()?; // a negative one is a no
+            let milliseconds = pushback.to_str().ok()?.parse().ok()?; // a negative one forbids it
             return Some(Duration::from_millis(milliseconds));
         }
         let exponent = i32::try_from(attempts).unwrap_or(i32::MAX) - 1;
-        let longest = (self.initial_backoff * self.multiplier.powi(exponent)).min(self.max_backoff);
-        Some(Duration::from_secs_f64(longest * rand::random::<f64>()))
+        let limit = (self.initial_backoff * self.multiplier.powi(exponent)).min(self.max_backoff);
+        Some(Duration::from_secs_f64(limit * rand::random::<f64>()))
     }
 }
 
-/// Whether the head of an answer already says that nobody was there.
+/// Returns whether the headers of a response have the status UNAVAILABLE.
 pub(crate) fn is_unavailable(headers: &HeaderMap) -> bool {
     headers
         .get("grpc-status")
@@ -126,10 +132,10 @@ pub(crate) fn is_unavailable(headers: &HeaderMap) -> bool {
 }
 
 fn seconds(text: &str) -> f64 {
-    text.trim_end_matches('s').parse().expect("it is part of this crate")
+    text.trim_end_matches('s').parse().expect("the service config is part of this crate")
 }
 
-#[allow(clippy::cast_possible_truncation)] // a hundred, or a tenth
+#[allow(clippy::cast_possible_truncation)] // the numbers are small
 fn thousandths(number: f64) -> i64 {
     (number * 1_000.0) as i64
 }
@@ -139,28 +145,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_alone_are_made_again_four_times_at_most() {
+    fn only_reads_are_retried_with_four_attempts() {
         let (retries, headers) = (Retries::new(), HeaderMap::new());
-        assert!(retries.are_for("/taskgate.v1.TaskService/GetTask"));
-        assert!(retries.are_for("/taskgate.omics.v1.OmicsService/ListRuns"));
-        assert!(!retries.are_for("/taskgate.v1.TaskService/CancelTask"));
-        let waits: Vec<bool> = (1..=4).map(|n| retries.wait_after(n, &headers).is_some()).collect();
-        assert_eq!(waits, [true, true, true, false]);
+        assert!(retries.apply_to("/taskgate.v1.TaskService/GetTask"));
+        assert!(retries.apply_to("/taskgate.omics.v1.OmicsService/ListRuns"));
+        assert!(!retries.apply_to("/taskgate.v1.TaskService/CancelTask"));
+        let retried: Vec<bool> =
+            (1..=4).map(|n| retries.delay_after(n, &headers).is_some()).collect();
+        assert_eq!(retried, [true, true, true, false]);
     }
 
     #[test]
-    fn a_server_that_says_no_is_heeded() {
+    fn pushback_delays_or_forbids_a_retry() {
         let mut headers = HeaderMap::new();
         headers.insert(PUSHBACK, "-1".parse().unwrap());
-        assert_eq!(Retries::new().wait_after(1, &headers), None);
+        assert_eq!(Retries::new().delay_after(1, &headers), None);
         headers.insert(PUSHBACK, "250".parse().unwrap());
-        assert_eq!(Retries::new().wait_after(1, &headers), Some(Duration::from_millis(250)));
+        assert_eq!(Retries::new().delay_after(1, &headers), Some(Duration::from_millis(250)));
     }
 
     #[test]
-    fn when_most_calls_fail_nothing_is_made_again() {
+    fn retries_stop_when_most_calls_fail() {
         let (retries, headers) = (Retries::new(), HeaderMap::new());
-        let made_again = (0..100).filter(|_| retries.wait_after(1, &headers).is_some()).count();
-        assert_eq!(made_again, 49);
+        let retried = (0..100).filter(|_| retries.delay_after(1, &headers).is_some()).count();
+        assert_eq!(retried, 49);
     }
 }

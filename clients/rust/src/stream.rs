@@ -1,4 +1,4 @@
-//! What goes on over many calls, as a stream of events.
+//! Server streams that call again when a call breaks: watches and logs.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,24 +15,8 @@ use crate::events::{Event, Reconnecting};
 use crate::log_session::LogSession;
 use crate::protos::taskgate::v1::{LogLine, LogSource};
 use crate::reconnects::Reconnects;
+use crate::session::Session;
 use crate::watch_session::WatchSession;
-
-/// What goes on: a watch or a log.
-pub(crate) trait Session {
-    type Request;
-    type Response;
-    type Event;
-
-    /// What to send for the next call.
-    fn next(&mut self) -> Self::Request;
-    /// The events in a message, or an error where the call is of no more use.
-    fn take(&mut self, response: Self::Response) -> Result<Vec<Self::Event>, Error>;
-    /// The server has closed the call; an error if it should not have.
-    fn end(&mut self) -> Result<(), Error>;
-    fn finished(&self) -> bool;
-    /// How long without a message means that the connection is dead.
-    fn silence(&self) -> Option<Duration>;
-}
 
 type Opening<T> = Pin<Box<dyn Future<Output = Result<Streaming<T>, Status>> + Send>>;
 type Open<S> = Box<
@@ -40,13 +24,13 @@ type Open<S> = Box<
         + Send
         + Sync,
 >;
-type Lost<E> = fn(Error, Duration, u32) -> Option<E>;
+type ReconnectingEvent<E> = fn(Error, Duration, u32) -> Option<E>;
 
-/// Goes on with another call when one breaks.
+/// The events of a stream, which calls again when a call breaks.
 pub(crate) struct Resuming<S: Session> {
     session: S,
     open: Open<S>,
-    lost: Lost<S::Event>,
+    reconnecting: ReconnectingEvent<S::Event>,
     reconnects: Reconnects,
     call: Option<Streaming<S::Response>>,
     ready: VecDeque<S::Event>,
@@ -56,11 +40,15 @@ pub(crate) struct Resuming<S: Session> {
 }
 
 impl<S: Session> Resuming<S> {
-    pub(crate) fn new(session: S, open: Open<S>, lost: Lost<S::Event>) -> Self {
+    pub(crate) fn new(
+        session: S,
+        open: Open<S>,
+        reconnecting: ReconnectingEvent<S::Event>,
+    ) -> Self {
         Self {
             session,
             open,
-            lost,
+            reconnecting,
             reconnects: Reconnects::default(),
             call: None,
             ready: VecDeque::new(),
@@ -95,7 +83,7 @@ impl<S: Session> Resuming<S> {
         let outcome = match self.end {
             Some(end) => match tokio::time::timeout_at(end, self.receive()).await {
                 Ok(outcome) => outcome,
-                Err(_) => return Err(Error::new(Code::DeadlineExceeded, "the time is up")),
+                Err(_) => return Err(Error::new(Code::DeadlineExceeded, "timed out")),
             },
             None => self.receive().await,
         };
@@ -103,7 +91,7 @@ impl<S: Session> Resuming<S> {
         self.call = None;
         let (error, delay) = self.reconnects.delay_after(error, Instant::now(), rand::random())?;
         self.delay = delay;
-        self.ready.extend((self.lost)(error, delay, self.reconnects.failures));
+        self.ready.extend((self.reconnecting)(error, delay, self.reconnects.failures));
         Ok(())
     }
 
@@ -114,7 +102,7 @@ impl<S: Session> Resuming<S> {
         }
         let response = match self.session.silence() {
             Some(limit) => {
-                timeout(limit, self.read()).await.unwrap_or_else(|_| Err(silent(limit)))?
+                timeout(limit, self.read()).await.unwrap_or_else(|_| Err(silence_error(limit)))?
             }
             None => self.read().await?,
         };
@@ -132,17 +120,17 @@ impl<S: Session> Resuming<S> {
         let call = match &mut self.call {
             Some(call) => call,
             call @ None => {
-                let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
-                call.insert((self.open)(self.session.next(), left).await?)
+                let remaining = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+                call.insert((self.open)(self.session.next(), remaining).await?)
             }
         };
         Ok(call.message().await?)
     }
 }
 
-fn silent(limit: Duration) -> Error {
+fn silence_error(limit: Duration) -> Error {
     let seconds = limit.as_secs_f64();
-    Error::new(Code::Unavailable, format!("nothing was heard from the server for {seconds} s"))
+    Error::new(Code::Unavailable, format!("no message from the server for {seconds} s"))
 }
 
 /// The events of a watch. Dropping it ends the call.
@@ -155,33 +143,33 @@ impl Watch {
         }))
     }
 
-    /// Ends it after so long.
+    /// Returns it with a timeout, over all calls.
     #[must_use]
-    pub fn with_time_limit(mut self, limit: Duration) -> Self {
-        self.0.end = Some(Instant::now() + limit);
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.0.end = Some(Instant::now() + timeout);
         self
     }
 
-    /// The next event; `None` after the last one. An error ends the watch: the server was not reached
-    /// at all, has not been for minutes, or refused, or the time is up.
+    /// Returns the next event; `None` after the last one. An error ends the watch: the server refused
+    /// the call, was unreachable at the first attempt or for several minutes, or the watch timed out.
     ///
-    /// A future that is dropped loses nothing: the next one goes on.
+    /// It is cancel-safe: dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Result<Event, Error>> {
         self.0.next().await
     }
 
-    /// The same as a stream.
+    /// Returns the events as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Result<Event, Error>> + Send {
         unfold(self, |mut watch| async { watch.next().await.map(|event| (event, watch)) })
     }
 
-    /// Where another watch of the same could go on after the events so far; may be empty.
+    /// Returns where another watch can resume after the events so far; may be empty.
     #[must_use]
     pub fn resume_token(&self) -> &[u8] {
         &self.0.session.token
     }
 
-    /// Ends the call; there are no more events.
+    /// Ends the call and the events.
     pub fn close(&mut self) {
         self.0.ready.clear();
         self.0.close();
@@ -196,24 +184,24 @@ impl TaskLog {
         Self(Resuming::new(session, open, |_, _, _| None))
     }
 
-    /// Ends it after so long.
+    /// Returns it with a timeout, over all calls.
     #[must_use]
-    pub fn with_time_limit(mut self, limit: Duration) -> Self {
-        self.0.end = Some(Instant::now() + limit);
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.0.end = Some(Instant::now() + timeout);
         self
     }
 
-    /// The next line; `None` after the last one.
+    /// Returns the next line; `None` after the last one.
     pub async fn next(&mut self) -> Option<Result<LogLine, Error>> {
         self.0.next().await
     }
 
-    /// The same as a stream.
+    /// Returns the lines as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Result<LogLine, Error>> + Send {
         unfold(self, |mut log| async { log.next().await.map(|line| (line, log)) })
     }
 
-    /// Where the log is and which attempt's it is, once the server has said so.
+    /// Returns where the log is, and of which attempt, once the server has sent it.
     #[must_use]
     pub fn source(&self) -> Option<&LogSource> {
         self.0.session.source.as_ref()

@@ -1,4 +1,4 @@
-//! The way of every call to the server: who calls and whom is added, and reads are made again.
+//! The transport of all calls: adds the token, the target and a default timeout, and retries reads.
 
 use std::error::Error as _;
 use std::future::{poll_fn, Future};
@@ -14,17 +14,17 @@ use tonic::transport::Channel;
 use tonic::Status;
 use tower_service::Service;
 
-use crate::connect::Token;
 use crate::retries::{is_unavailable, Retries};
+use crate::token::Token;
 
-const TARGET: &str = "taskgate-target";
-const TIMEOUT: &str = "grpc-timeout";
-/// [`DEFAULT_TIME_LIMIT`](crate::DEFAULT_TIME_LIMIT), for the typed RPCs of the AWS services.
+const TARGET_KEY: &str = "taskgate-target";
+const TIMEOUT_KEY: &str = "grpc-timeout";
+/// [`DEFAULT_TIMEOUT`](crate::DEFAULT_TIMEOUT), for the typed RPCs of the AWS services.
 const DEFAULT_TIMEOUT: &str = "30S";
 
 include!(concat!(env!("OUT_DIR"), "/streams.rs"));
 
-/// What the generated stubs call through.
+/// The transport of the generated stubs.
 #[derive(Clone, Debug)]
 pub struct Transport {
     channel: Channel,
@@ -47,45 +47,47 @@ impl Transport {
     async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
         let shared = &self.shared;
         if let Some(target) = &shared.target {
-            request.headers_mut().insert(TARGET, target.clone());
+            request.headers_mut().insert(TARGET_KEY, target.clone());
         }
-        if !request.headers().contains_key(TIMEOUT) && !is_stream(request.uri().path()) {
-            request.headers_mut().insert(TIMEOUT, HeaderValue::from_static(DEFAULT_TIMEOUT));
+        if !request.headers().contains_key(TIMEOUT_KEY) && !is_stream(request.uri().path()) {
+            request.headers_mut().insert(TIMEOUT_KEY, HeaderValue::from_static(DEFAULT_TIMEOUT));
         }
         if let Some(token) = &shared.token {
             let token = token.current().await.map_err(|error| {
-                Status::unauthenticated(format!("the token cannot be had: {error}"))
+                Status::unauthenticated(format!("cannot get the token: {error}"))
             })?;
             let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
-                Status::unauthenticated("the token has characters that cannot be sent")
+                Status::unauthenticated(
+                    "the token has characters that cannot be sent; use printable ASCII",
+                )
             })?;
             request.headers_mut().insert(AUTHORIZATION, bearer);
         }
-        if shared.retries.are_for(request.uri().path()) {
-            self.retried(request).await
+        if shared.retries.apply_to(request.uri().path()) {
+            self.send_with_retries(request).await
         } else {
-            once(self.channel, request).await
+            send_once(self.channel, request).await
         }
     }
 
-    async fn retried(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+    async fn send_with_retries(self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let retries = &self.shared.retries;
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         let mut attempts = 1;
         loop {
             let request = Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
-            let outcome = once(self.channel.clone(), request).await;
-            let wait = match &outcome {
-                Ok(answer) if !is_unavailable(answer.headers()) => {
+            let outcome = send_once(self.channel.clone(), request).await;
+            let delay = match &outcome {
+                Ok(response) if !is_unavailable(response.headers()) => {
                     retries.succeeded();
                     None
                 }
-                Ok(answer) => retries.wait_after(attempts, answer.headers()),
-                Err(_) => retries.wait_after(attempts, &HeaderMap::new()),
+                Ok(response) => retries.delay_after(attempts, response.headers()),
+                Err(_) => retries.delay_after(attempts, &HeaderMap::new()),
             };
-            let Some(wait) = wait else { return outcome };
-            tokio::time::sleep(wait).await;
+            let Some(delay) = delay else { return outcome };
+            tokio::time::sleep(delay).await;
             attempts += 1;
         }
     }
@@ -97,7 +99,7 @@ impl Service<Request<Body>> for Transport {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(())) // the channel's own readiness is part of an attempt
+        Poll::Ready(Ok(())) // each attempt waits for the channel
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
@@ -105,13 +107,13 @@ impl Service<Request<Body>> for Transport {
     }
 }
 
-async fn once(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, Status> {
-    poll_fn(|context| channel.poll_ready(context)).await.map_err(|error| lost(&error))?;
-    channel.call(request).await.map_err(|error| lost(&error))
+async fn send_once(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, Status> {
+    poll_fn(|context| channel.poll_ready(context)).await.map_err(|error| status_of(&error))?;
+    channel.call(request).await.map_err(|error| status_of(&error))
 }
 
-/// A connection that failed, with all that is known of why.
-fn lost(error: &tonic::transport::Error) -> Status {
+/// Returns the status for a failed connection, with its causes.
+fn status_of(error: &tonic::transport::Error) -> Status {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -122,7 +124,7 @@ fn lost(error: &tonic::transport::Error) -> Status {
         source = cause.source();
     }
     if message.ends_with("Timeout expired") {
-        return Status::deadline_exceeded("the time is up");
+        return Status::deadline_exceeded("timed out");
     }
     Status::unavailable(message)
 }

@@ -1,4 +1,4 @@
-//! Waiting for a task across any number of calls. Free of input and output.
+//! The state of a wait for a task over several calls. It does no input or output.
 
 use std::time::Duration;
 
@@ -9,77 +9,78 @@ use crate::error::Error;
 use crate::protos::taskgate::v1::{WaitTaskRequest, WaitTaskResponse};
 use crate::reconnects::Reconnects;
 
-/// How long one call may wait. Load balancers cut calls that live for hours.
-const LONGEST_CALL: Duration = Duration::from_secs(300);
-/// The request's `max_wait` if it has none, in seconds. Proxies cut calls that are silent for longer;
-/// 30 s is a common limit.
+/// Timeout of one call. Load balancers cut calls that last for hours.
+const MAX_CALL: Duration = Duration::from_secs(300);
+/// `max_wait` of requests without one, in seconds. Proxies cut calls that are silent for longer; 30 s
+/// is a common limit.
 const MAX_WAIT_SECONDS: i64 = 25;
-/// With less time than that left there is no point in asking again.
-const SHORTEST_CALL: Duration = Duration::from_secs(1);
+/// Minimum time for another call, and minimum interval between calls.
+const MIN_CALL: Duration = Duration::from_secs(1);
 
-/// The request, bounded so that no proxy cuts it.
+/// Returns the request with a `max_wait`.
 pub(crate) fn bounded(mut request: WaitTaskRequest) -> WaitTaskRequest {
     let wait = prost_types::Duration { seconds: MAX_WAIT_SECONDS, nanos: 0 };
     request.max_wait.get_or_insert(wait);
     request
 }
 
-/// What comes of an answer.
+/// The step after a call.
 pub(crate) enum Step {
-    /// The waiting is over.
-    Over(Box<WaitTaskResponse>),
-    /// It is asked again after so long.
-    Again(Duration),
+    /// The wait is over.
+    Done(Box<WaitTaskResponse>),
+    /// The next call is due after this time.
+    CallAfter(Duration),
 }
 
-/// One waiting.
+/// The state of a wait.
 pub(crate) struct WaitSession {
     end: Option<Instant>,
     reconnects: Reconnects,
-    answer: Option<WaitTaskResponse>,
+    response: Option<WaitTaskResponse>,
 }
 
 impl WaitSession {
     pub(crate) fn new(end: Option<Instant>) -> Self {
-        Self { end, reconnects: Reconnects::default(), answer: None }
+        Self { end, reconnects: Reconnects::default(), response: None }
     }
 
-    /// How long the next call may take.
-    pub(crate) fn call_limit(&self, now: Instant) -> Duration {
-        self.end.map_or(LONGEST_CALL, |end| end.saturating_duration_since(now).min(LONGEST_CALL))
+    /// Returns the timeout of the next call.
+    pub(crate) fn call_timeout(&self, now: Instant) -> Duration {
+        self.end.map_or(MAX_CALL, |end| end.saturating_duration_since(now).min(MAX_CALL))
     }
 
-    /// What comes of a call that was made at `asked`, or the error that ends the waiting.
+    /// Handles the outcome of a call that started at `start`; returns the error that ends the wait.
     pub(crate) fn take(
         &mut self,
         outcome: Result<WaitTaskResponse, Error>,
-        asked: Instant,
+        start: Instant,
         now: Instant,
     ) -> Result<Step, Error> {
-        let late = self.end.is_some_and(|end| end.saturating_duration_since(now) < SHORTEST_CALL);
+        let timed_out = self.end.is_some_and(|end| end.saturating_duration_since(now) < MIN_CALL);
         match outcome {
-            Ok(answer) => {
+            Ok(response) => {
                 self.reconnects.reached(now);
-                if answer.done || late {
-                    return Ok(Step::Over(Box::new(answer)));
+                if response.done || timed_out {
+                    return Ok(Step::Done(Box::new(response)));
                 }
-                self.answer = Some(answer);
-                // A server that stops answers early.
-                let early = now - asked < SHORTEST_CALL;
-                Ok(Step::Again(if early { SHORTEST_CALL } else { Duration::ZERO }))
+                self.response = Some(response);
+                // A server that is shutting down responds early.
+                let early = now - start < MIN_CALL;
+                Ok(Step::CallAfter(if early { MIN_CALL } else { Duration::ZERO }))
             }
-            Err(error) if late => match self.answer.take() {
-                Some(answer) if error.code == Code::DeadlineExceeded => {
-                    Ok(Step::Over(Box::new(answer)))
+            Err(error) if timed_out => match self.response.take() {
+                Some(response) if error.code == Code::DeadlineExceeded => {
+                    Ok(Step::Done(Box::new(response)))
                 }
                 _ => Err(error),
             },
             Err(error) => {
-                if now - asked > SHORTEST_CALL {
-                    self.reconnects.reached(asked); // nobody refuses a connection that slowly
+                if now - start > MIN_CALL {
+                    // A refused connection fails faster: the server was there at the start.
+                    self.reconnects.reached(start);
                 }
                 let (_, delay) = self.reconnects.delay_after(error, now, rand::random())?;
-                Ok(Step::Again(delay))
+                Ok(Step::CallAfter(delay))
             }
         }
     }

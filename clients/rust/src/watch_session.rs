@@ -1,4 +1,4 @@
-//! A watch across any number of calls. Free of input and output.
+//! The state of a watch over several calls. It does no input or output.
 
 use std::time::Duration;
 
@@ -6,22 +6,18 @@ use tonic::Code;
 
 use crate::error::Error;
 use crate::events::{Event, Heartbeat, Snapshot, WatchEnd};
-use crate::protos::taskgate::v1::watch_tasks_response::Event as Told;
+use crate::protos::taskgate::v1::watch_tasks_response::Event as Message;
 use crate::protos::taskgate::v1::{
     self as pb, SnapshotReason, Task, WatchEndReason, WatchTasksRequest, WatchTasksResponse,
 };
 use crate::reconnects::SERVER_STOPPING;
-use crate::stream::Session;
+use crate::session::{silence_limit, Session};
 
-/// What the server takes where the request has none.
-const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(10);
-/// After how many heartbeats that did not come a connection is given up.
-const SILENT_HEARTBEATS: u32 = 3;
-
-/// One watch, however often it has to be called for.
+/// Requests for the calls of one watch, and the events in their responses.
 ///
-/// A snapshot is handed on when it is whole. A call that breaks within one begins again: the tokens
-/// inside of it are of use only to those who keep its first part.
+/// The session returns a snapshot only when it is complete. If a call breaks within one, the next call
+/// starts over: a resume token from within a snapshot is valid only for a client that keeps the part
+/// it has received.
 #[derive(Debug)]
 pub(crate) struct WatchSession {
     request: WatchTasksRequest,
@@ -38,33 +34,33 @@ impl WatchSession {
         Self { request, token, reason, snapshot: None, finished: false }
     }
 
-    fn event(&mut self, told: Told) -> Result<Option<Event>, Error> {
-        Ok(match told {
-            Told::SnapshotBegin(begin) => {
+    fn event(&mut self, message: Message) -> Result<Option<Event>, Error> {
+        Ok(match message {
+            Message::SnapshotBegin(begin) => {
                 self.snapshot = Some(Vec::new());
                 self.reason = begin.reason;
                 None
             }
-            Told::SnapshotTasks(part) => {
+            Message::SnapshotTasks(part) => {
                 if let Some(tasks) = &mut self.snapshot {
                     tasks.extend(part.tasks);
                 }
                 None
             }
-            Told::SnapshotEnd(end) => self.snapshot.take().map(|tasks| {
+            Message::SnapshotEnd(end) => self.snapshot.take().map(|tasks| {
                 let observe_time = end.observe_time;
                 Event::Snapshot(Snapshot { tasks, reason: self.reason, observe_time })
             }),
-            Told::Resumed(_) => Some(Event::Resumed),
-            Told::TaskChange(change) => Some(Event::Change(change)),
-            Told::Heartbeat(heartbeat) => Some(Event::Heartbeat(heartbeat_of(&heartbeat))),
-            Told::WatchEnd(end) => Some(self.ended(end)?),
+            Message::Resumed(_) => Some(Event::Resumed),
+            Message::TaskChange(change) => Some(Event::Change(change)),
+            Message::Heartbeat(heartbeat) => Some(Event::Heartbeat(heartbeat_of(&heartbeat))),
+            Message::WatchEnd(end) => Some(self.ended(end)?),
         })
     }
 
     fn ended(&mut self, end: pb::WatchEnd) -> Result<Event, Error> {
         if end.reason == i32::from(WatchEndReason::ServerStopping) {
-            let mut error = Error::new(Code::Unavailable, "the server stops");
+            let mut error = Error::new(Code::Unavailable, "the server is shutting down");
             SERVER_STOPPING.clone_into(&mut error.reason);
             "taskgate".clone_into(&mut error.domain);
             return Err(error);
@@ -87,8 +83,8 @@ impl Session for WatchSession {
 
     fn take(&mut self, response: WatchTasksResponse) -> Result<Vec<Event>, Error> {
         let event = match response.event {
-            Some(told) => self.event(told)?,
-            None => None, // of a newer server
+            Some(message) => self.event(message)?,
+            None => None, // an event of a newer server
         };
         if !response.resume_token.is_empty() && self.snapshot.is_none() {
             self.token = response.resume_token;
@@ -112,12 +108,6 @@ impl Session for WatchSession {
     }
 }
 
-/// How long without a message means that a stream with heartbeats is dead.
-pub(crate) fn silence_limit(interval: Option<prost_types::Duration>) -> Duration {
-    let asked = interval.and_then(|each| Duration::try_from(each).ok());
-    asked.filter(|each| !each.is_zero()).unwrap_or(DEFAULT_HEARTBEAT) * SILENT_HEARTBEATS
-}
-
 fn heartbeat_of(message: &pb::Heartbeat) -> Heartbeat {
     let time = |each: prost_types::Duration| Duration::try_from(each).ok();
     Heartbeat {
@@ -131,19 +121,19 @@ fn heartbeat_of(message: &pb::Heartbeat) -> Heartbeat {
 mod tests {
     use super::*;
 
-    fn response(event: Option<Told>, token: &[u8]) -> WatchTasksResponse {
+    fn response(event: Option<Message>, token: &[u8]) -> WatchTasksResponse {
         WatchTasksResponse { resume_token: token.to_vec(), event }
     }
 
     #[test]
-    fn a_call_that_breaks_within_a_snapshot_begins_again() {
+    fn an_interrupted_snapshot_starts_over() {
         let mut session = WatchSession::new(WatchTasksRequest::default());
-        let begin = Told::SnapshotBegin(pb::SnapshotBegin::default());
-        let tasks = Told::SnapshotTasks(pb::SnapshotTasks::default());
+        let begin = Message::SnapshotBegin(pb::SnapshotBegin::default());
+        let tasks = Message::SnapshotTasks(pb::SnapshotTasks::default());
         assert_eq!(session.take(response(Some(begin), b"")).unwrap(), []);
         assert_eq!(session.take(response(Some(tasks), b"half")).unwrap(), []);
         assert_eq!(session.next().resume_token, b"");
-        let end = Told::SnapshotEnd(pb::SnapshotEnd::default());
+        let end = Message::SnapshotEnd(pb::SnapshotEnd::default());
         assert_eq!(session.take(response(Some(end), b"")).unwrap(), []);
         assert_eq!(session.take(response(None, b"whole")).unwrap(), []);
         assert_eq!(session.next().resume_token, b"whole");

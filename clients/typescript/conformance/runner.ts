@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import {
   TaskAction,
   TaskState,
+  TaskView,
   TaskgateError,
   connect,
   durationFromMs,
@@ -35,6 +36,7 @@ interface Command {
   readonly attempt?: number;
   readonly follow?: boolean;
   readonly max_age?: number;
+  readonly view?: keyof typeof TaskView;
   readonly timeout?: number;
   readonly cancel_after?: number;
   readonly states?: string[];
@@ -80,9 +82,9 @@ const COMMANDS: Record<string, (command: Command, options: CallOptions) => unkno
     });
     return {};
   },
-  get_task: async ({ name, max_age }, options) => {
+  get_task: async ({ name, max_age, view }, options) => {
     const maxAge = max_age === undefined ? {} : { maxAge: durationFromMs(max_age * 1000) };
-    return values.task(await client().getTask({ name, ...maxAge }, options));
+    return values.task(await client().getTask({ name, view: TaskView[view ?? "UNSPECIFIED"], ...maxAge }, options));
   },
   batch_get_tasks: async ({ names }) =>
     (await client().batchGetTasks({ names: names ?? [] })).map((each) =>

@@ -3,7 +3,7 @@
 All state is rows in tables. A row has a kind such as `deadline.Task`, a key (the ids of its path,
 outermost first) and a `Timeline`: its record and its scheduled changes. An account is its rows and
 nothing else, so it can be restored from a file. `advance` applies due changes in the order of their
-times over all rows and notifies listeners of each change at its own time, even if nobody reads.
+times over all rows and notifies listeners of each change at its own time.
 
 An account belongs to the thread of the event loop.
 """

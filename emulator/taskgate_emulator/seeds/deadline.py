@@ -91,7 +91,7 @@ def _render_tasks(account: Account, created: _Members) -> dict[str, Timeline]:
         3: _stopped(
             _attempt(account, ready=_READY_SECONDS, waits=550, seconds=900), -600, "SUSPENDED"
         ),
-        4: [(_READY_SECONDS, _status("READY")), (-700, _told("CANCELED"))],
+        4: [(_READY_SECONDS, _status("READY")), (-700, _reported("CANCELED"))],
         5: _attempt(account, ready=_READY_SECONDS, waits=1_425, seconds=165),
         6: _attempt(account, ready=_READY_SECONDS, waits=2 - _READY_SECONDS, seconds=60),
         7: _two_attempts(
@@ -165,10 +165,10 @@ def _two_attempts(
 def _stopped(plan: Plan, seconds: float, status: str) -> Plan:
     """Return the plan up to a time at which a user sets the final status."""
     before = [step for step in plan if step[0] < seconds]
-    return [*before, (seconds, {**_told(status), "endedAt": CHANGE_TIME})]
+    return [*before, (seconds, {**_reported(status), "endedAt": CHANGE_TIME})]
 
 
-def _told(status: str) -> dict[str, Any]:
+def _reported(status: str) -> dict[str, Any]:
     return {**_status(status), "targetRunStatus": status, "updatedBy": _WRANGLER}
 
 

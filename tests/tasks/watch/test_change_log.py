@@ -39,7 +39,7 @@ def change_log(**more: Any) -> ChangeLog:
     return ChangeLog(make_task, Revisions(), **more)
 
 
-def test_what_was_asked_earlier_than_what_is_known_changes_nothing() -> None:
+def test_response_to_an_earlier_request_is_ignored() -> None:
     known = change_log()
     upsert(known, 1, task_pb2.TASK_STATE_RUNNING, at=5.0)
     upsert(known, 1, task_pb2.TASK_STATE_QUEUED, at=4.0)
@@ -49,7 +49,7 @@ def test_what_was_asked_earlier_than_what_is_known_changes_nothing() -> None:
     assert (entry.state, entry.removed) == (task_pb2.TASK_STATE_RUNNING, False)
 
 
-def test_an_answer_that_tells_nothing_new_is_no_change() -> None:
+def test_equal_response_is_not_a_change() -> None:
     known = change_log()
     upsert(known, 1, task_pb2.TASK_STATE_RUNNING, at=1.0)
     before = known.latest_revision
@@ -65,7 +65,7 @@ def test_an_answer_that_tells_nothing_new_is_no_change() -> None:
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=200),
     st.integers(1, 7),
 )
-def test_a_reader_of_any_pace_gets_the_latest_of_each(
+def test_readers_of_any_speed_get_the_latest_changes(
     changes: list[tuple[int, int]], limit: int
 ) -> None:
     known, seen, position = change_log(), {}, 0
@@ -100,7 +100,7 @@ def test_removed_tasks_are_forgotten_and_the_horizon_moves() -> None:
     assert [entry.name for entry in known.changes_after(9, 10)] == [name_of(n) for n in (3, 4, 5)]
 
 
-def test_what_is_put_together_is_what_protobuf_reads() -> None:
+def test_composed_messages_are_valid_protobuf() -> None:
     known = change_log()
     upsert(known, 1, task_pb2.TASK_STATE_QUEUED, at=1.0)
     upsert(known, 1, task_pb2.TASK_STATE_RUNNING, at=2.5)
@@ -117,7 +117,7 @@ def test_what_is_put_together_is_what_protobuf_reads() -> None:
     assert not other.previous_state
 
 
-def test_a_snapshot_is_made_once_and_in_pieces() -> None:
+def test_snapshot_messages_are_shared_and_bounded() -> None:
     known = change_log()
     text = "x" * 9_000
     for number in range(250):
@@ -130,12 +130,12 @@ def test_a_snapshot_is_made_once_and_in_pieces() -> None:
     )
     assert all(one is other for one, other in zip(ones, others, strict=True))
     assert max(map(len, ones)) <= MESSAGE_BYTES + 16
-    told = [task.name for one in ones for task in Response.FromString(one).snapshot_tasks.tasks]
-    assert told == [name_of(number) for number in range(250)]
+    received = [task.name for one in ones for task in Response.FromString(one).snapshot_tasks.tasks]
+    assert received == [name_of(number) for number in range(250)]
     assert first.count == 250
 
 
-def test_a_snapshot_being_told_has_what_is_and_leaves_out_what_went_or_came() -> None:
+def test_snapshot_leaves_out_tasks_that_were_added_or_removed_meanwhile() -> None:
     known = change_log()
     for number in range(300):
         upsert(known, number, task_pb2.TASK_STATE_QUEUED)
@@ -163,18 +163,18 @@ TOKENS = st.builds(
 
 
 @given(TOKENS)
-def test_a_token_is_read_as_it_was_written(token: resume.ResumeToken) -> None:
+def test_token_round_trip(token: resume.ResumeToken) -> None:
     assert resume.parse(token.to_bytes(), WATCHED) == token
 
 
 @given(st.binary(max_size=80) | TOKENS.map(lambda token: token.to_bytes()[:-1]))
-def test_garbage_is_refused(garbage: bytes) -> None:
+def test_invalid_token_is_refused(garbage: bytes) -> None:
     with pytest.raises(TaskgateError) as raised:
         resume.parse(garbage, WATCHED)
     assert raised.value.code.name == "INVALID_ARGUMENT"
 
 
 @given(st.lists(st.text(max_size=5), max_size=5))
-def test_a_digest_is_of_the_set_of_names(names: list[str]) -> None:
+def test_digest_does_not_depend_on_the_order_of_names(names: list[str]) -> None:
     assert resume.digest_of("", names, 0) == resume.digest_of("", names[::-1] + names, 0)
     assert resume.digest_of("", names, 0) != resume.digest_of("", names, 1)

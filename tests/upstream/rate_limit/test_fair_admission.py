@@ -255,13 +255,13 @@ class Traffic:
         permit = call.task.result()
         call.ended = True
         if event == "unused":
-            self.limit.return_permit(permit)
+            permit.return_unused()
             return
         if event == "throttled":
             self.limit.record_throttle(permit, value / 4)
         elif event == "answered":
             self.limit.record_response(permit)
-        self.limit.release_slot(permit)
+        permit.release_slot()
 
     def in_flight(self) -> list[Attempt]:
         return [call for call in self.calls if is_sent(call) and not call.ended]

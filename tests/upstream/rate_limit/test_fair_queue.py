@@ -252,7 +252,7 @@ def test_no_item_is_lost_and_no_share_has_two_turns_in_a_round(
     ] * 2, "what is empty takes no memory"
 
 
-class Place:
+class RecordingListener:
     """A listener that records the shares."""
 
     def __init__(self) -> None:
@@ -277,7 +277,7 @@ def test_a_batch_has_the_requesters_of_its_calls() -> None:
     first.join(A, 5.0)
     second.join(A, 7.0)
     batch = Requesters.merge([first, second], lambda: sent.append("batch"))
-    place = Place()
+    place = RecordingListener()
     batch.add_listener(place)
     assert (set(batch.shares), batch.give_up_at) == ({A}, 7.0)
     second.join(B, 9.0)

@@ -178,7 +178,7 @@ async def test_a_call_that_was_not_sent_returns_its_token() -> None:
     _, permit = await admitted(limit)
     waiting = asyncio.create_task(admitted(limit))
     await settle()
-    limit.return_permit(permit)
+    permit.return_unused()
     assert (await waiting)[0] == 0
 
 

@@ -46,6 +46,7 @@ type command struct {
 	Attempt           *int32            `json:"attempt"`
 	Follow            bool              `json:"follow"`
 	MaxAge            *float64          `json:"max_age"`
+	View              string            `json:"view"`
 	Timeout           *float64          `json:"timeout"`
 	CancelAfter       *float64          `json:"cancel_after"`
 	States            []string          `json:"states"`
@@ -182,7 +183,10 @@ func (r *runner) connect(command command) error {
 func (r *runner) read(ctx context.Context, command command) (any, error) {
 	switch command.Do {
 	case "get_task":
-		task, err := r.client.GetTask(ctx, &taskgatev1.GetTaskRequest{Name: command.Name, MaxAge: duration(command.MaxAge)})
+		task, err := r.client.GetTask(ctx, &taskgatev1.GetTaskRequest{
+			Name: command.Name, MaxAge: duration(command.MaxAge),
+			View: taskgatev1.TaskView(taskgatev1.TaskView_value["TASK_VIEW_"+command.View]),
+		})
 		return taskOf(task), err
 	case "batch_get_tasks":
 		results, err := r.client.BatchGetTasks(ctx, &taskgatev1.BatchGetTasksRequest{Names: command.Names})

@@ -92,12 +92,15 @@ class AsyncClient:
         self,
         name: str | TaskName,
         *,
+        view: View = task_pb2.TASK_VIEW_UNSPECIFIED,
         max_age: float | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
         """Return a task of either AWS service."""
         with call_errors():
-            response = await self._tasks.GetTask(requests.get_task(name, max_age), timeout=timeout)
+            response = await self._tasks.GetTask(
+                requests.get_task(name, view, max_age), timeout=timeout
+            )
         task: task_pb2.Task = response.task
         return task
 

@@ -60,15 +60,15 @@ def format_time(value: Timestamp) -> str:
 
 def span(seconds: float) -> str:
     """Return a duration in its two largest units: `8s`, `3m05s`, `2h14m`, `3d04h`."""
-    whole = max(int(seconds), 0)
+    rounded = max(int(seconds), 0)
     for unit, letter, part, part_letter in (
         (_DAY, "d", _HOUR, "h"),
         (_HOUR, "h", _MINUTE, "m"),
         (_MINUTE, "m", 1, "s"),
     ):
-        if whole >= unit:
-            return f"{whole // unit}{letter}{whole % unit // part:02}{part_letter}"
-    return f"{whole}s"
+        if rounded >= unit:
+            return f"{rounded // unit}{letter}{rounded % unit // part:02}{part_letter}"
+    return f"{rounded}s"
 
 
 def run_time(task: task_pb2.Task, now: datetime) -> str:

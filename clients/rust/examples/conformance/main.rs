@@ -1,5 +1,4 @@
-//! Does with the Rust client what the cases of `clients/conformance` say; its commands are described
-//! in that folder's `README.md`.
+//! The conformance runner of the Rust client. `clients/conformance/README.md` describes its protocol.
 
 mod values;
 
@@ -14,7 +13,8 @@ use taskgate_client::protos::taskgate::deadline::v1::GetFarmRequest;
 use taskgate_client::v1::{
     BatchGetTasksRequest, BatchUpdateTasksRequest, CancelTaskRequest, GetTaskRequest,
     ListTasksRequest, RetryTaskRequest, StreamTaskLogsRequest, SummarizeTasksRequest,
-    SuspendTaskRequest, TaskAction, TaskState, TaskUpdate, WaitTaskRequest, WatchTasksRequest,
+    SuspendTaskRequest, TaskAction, TaskState, TaskUpdate, TaskView, WaitTaskRequest,
+    WatchTasksRequest,
 };
 use taskgate_client::{Client, Error, Options, Tls, Token, Watch};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -40,6 +40,7 @@ struct Command {
     attempt: Option<i32>,
     follow: bool,
     max_age: Option<f64>,
+    view: Option<String>,
     timeout: Option<f64>,
     cancel_after: Option<f64>,
     states: Vec<String>,
@@ -133,9 +134,9 @@ impl Runner {
             (Some(token), _, _) => Some(Token::text(token)),
             (_, Some(path), _) => Some(Token::file(path)),
             (_, _, Some(tokens)) => {
-                let (tokens, asked) = (Arc::new(tokens), Arc::new(AtomicUsize::new(0)));
+                let (tokens, calls) = (Arc::new(tokens), Arc::new(AtomicUsize::new(0)));
                 Some(Token::callback(move || {
-                    let number = asked.fetch_add(1, Ordering::Relaxed).min(tokens.len() - 1);
+                    let number = calls.fetch_add(1, Ordering::Relaxed).min(tokens.len() - 1);
                     let token = tokens[number].clone();
                     async move { Ok(token) }
                 }))
@@ -157,7 +158,7 @@ impl Runner {
     fn client(&self, timeout: Option<f64>) -> Client {
         let client = self.client.clone().expect("a client");
         match timeout {
-            Some(limit) => client.with_time_limit(seconds(limit)),
+            Some(timeout) => client.with_timeout(seconds(timeout)),
             None => client,
         }
     }
@@ -167,7 +168,11 @@ impl Runner {
         Ok(match command.r#do.as_str() {
             "get_task" => {
                 let max_age = command.max_age.map(duration);
-                let request = GetTaskRequest { name: command.name, max_age };
+                let view = command.view.map_or(0, |view| {
+                    let view = TaskView::from_str_name(&format!("TASK_VIEW_{view}"));
+                    view.expect("a view").into()
+                });
+                let request = GetTaskRequest { name: command.name, max_age, view };
                 values::task(&client.get_task(request).await?)
             }
             "batch_get_tasks" => {
@@ -182,13 +187,13 @@ impl Runner {
             "summarize_tasks" => {
                 let request =
                     SummarizeTasksRequest { parent: command.parent, ..Default::default() };
-                let answer = client.summarize_tasks(request).await?;
-                let counts = answer.counts.unwrap_or_default();
+                let response = client.summarize_tasks(request).await?;
+                let counts = response.counts.unwrap_or_default();
                 let states =
                     counts.states.iter().map(|each| (values::state(each.state), each.count));
                 json!({
                     "total": counts.total, "states": states.collect::<BTreeMap<_, _>>(),
-                    "settled": counts.settled, "parent": values::parent(answer.parent_status.as_ref()),
+                    "settled": counts.settled, "parent": values::parent(response.parent_status.as_ref()),
                 })
             }
             "wait_task" => {
@@ -197,10 +202,10 @@ impl Runner {
                 });
                 let states = states.collect();
                 let request = WaitTaskRequest { name: command.name, states, ..Default::default() };
-                let answer = client.wait_task(request, command.timeout.map(seconds)).await?;
+                let response = client.wait_task(request, command.timeout.map(seconds)).await?;
                 json!({
-                    "task": values::task(&answer.task.unwrap_or_default()), "done": answer.done,
-                    "parent": values::parent(answer.parent_status.as_ref()),
+                    "task": values::task(&response.task.unwrap_or_default()), "done": response.done,
+                    "parent": values::parent(response.parent_status.as_ref()),
                 })
             }
             "read_log" => {
@@ -213,8 +218,8 @@ impl Runner {
                     heartbeat_interval: command.heartbeat_interval.map(duration),
                     ..Default::default()
                 });
-                if let Some(limit) = command.timeout {
-                    log = log.with_time_limit(seconds(limit));
+                if let Some(timeout) = command.timeout {
+                    log = log.with_timeout(seconds(timeout));
                 }
                 let mut lines = Vec::new();
                 while let Some(line) = log.next().await {
@@ -239,11 +244,11 @@ impl Runner {
                     values::chunk(),
                     command.chunks,
                 ));
-                let answer =
+                let response =
                     client.omics().upload_read_set_part(chunks).await.map_err(Error::from)?;
-                json!({"checksum": answer.into_inner().checksum})
+                json!({"checksum": response.into_inner().checksum})
             }
-            other => return Err(Fault::Invalid(format!("no command {other}"))),
+            other => return Err(Fault::Invalid(format!("unknown command {other}"))),
         })
     }
 
@@ -271,8 +276,8 @@ impl Runner {
             heartbeat_interval: command.heartbeat_interval.map(duration),
             ..Default::default()
         });
-        if let Some(limit) = command.timeout {
-            watch = watch.with_time_limit(seconds(limit));
+        if let Some(timeout) = command.timeout {
+            watch = watch.with_timeout(seconds(timeout));
         }
         self.watch = Some(watch);
         json!({})
@@ -281,9 +286,9 @@ impl Runner {
     async fn next_event(&mut self, skip: &[String]) -> Outcome {
         let watch = self.watch.as_mut().expect("a watch");
         while let Some(event) = watch.next().await {
-            let told = values::event(&event?);
-            if !skip.iter().any(|kind| told["event"] == json!(kind)) {
-                return Ok(told);
+            let value = values::event(&event?);
+            if !skip.iter().any(|kind| value["event"] == json!(kind)) {
+                return Ok(value);
             }
         }
         Ok(json!({"event": "none"}))
@@ -316,8 +321,8 @@ async fn batch_update(client: &Client, updates: BTreeMap<String, String>) -> Out
     });
     let request = BatchUpdateTasksRequest { updates: updates.collect(), ..Default::default() };
     let results = client.batch_update_tasks(request).await?;
-    let told = |outcome: &Result<(), Error>| outcome.as_ref().err().map(values::failed);
-    Ok(results.iter().map(|(name, outcome)| (name.clone(), json!(told(outcome)))).collect())
+    let error = |outcome: &Result<(), Error>| outcome.as_ref().err().map(values::failed);
+    Ok(results.iter().map(|(name, outcome)| (name.clone(), json!(error(outcome)))).collect())
 }
 
 fn seconds(count: f64) -> Duration {

@@ -1,4 +1,4 @@
-//! What the client gives, as runners tell it.
+//! Results of the client in the form that runners print.
 
 use serde_json::{json, Value};
 use taskgate_client::protos::taskgate::omics::v1::UploadReadSetPartRequest;
@@ -106,8 +106,8 @@ pub fn event(event: &Event) -> Value {
         Event::Heartbeat(heartbeat) => {
             json!({"event": "heartbeat", "upstream_error": heartbeat.upstream_error.as_ref().map(error)})
         }
-        Event::Reconnecting(lost) => {
-            json!({"event": "reconnecting", "error": error(&lost.error), "failures": lost.failures})
+        Event::Reconnecting(broken) => {
+            json!({"event": "reconnecting", "error": error(&broken.error), "failures": broken.failures})
         }
         Event::Resumed => json!({"event": "resumed"}),
         Event::End(end) => {
@@ -161,7 +161,7 @@ pub fn built(kind: &str, ids: &[String]) -> Result<Value, String> {
     name.map(Value::from).map_err(|error| error.to_string())
 }
 
-/// A piece of a file.
+/// A chunk of a file.
 pub fn chunk() -> UploadReadSetPartRequest {
     let id = Some("1234567890".to_owned());
     UploadReadSetPartRequest {

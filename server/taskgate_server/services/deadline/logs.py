@@ -77,7 +77,7 @@ class Finder(LogFinder):
         self, job: Mapping[str, str], task_id: str, latest: str, options: CallOptions
     ) -> list[Mapping[str, Any]]:
         """Return the session actions that have run the task, in the order of their start."""
-        actions = await self.rows(LIST, {**job, "taskId": task_id}, options)
+        actions, _ = await self.backend.read_rows(LIST, {**job, "taskId": task_id}, options)
         if all(action["sessionActionId"] != latest for action in actions):
             # The two responses of AWS may be from different times.
             actions.append(await self._action(job, latest, options))

@@ -59,7 +59,7 @@ class Finder(LogFinder):
         """Return the ids of the tasks of that name that have run, ordered by creation time."""
         options = replace(options, max_age=LIST_MAX_AGE_SECONDS)
         named = params["taskId"]
-        rows = await self.rows(LIST_TASKS, {"id": params["id"]}, options)
+        rows, _ = await self.backend.read_rows(LIST_TASKS, {"id": params["id"]}, options)
         others = [
             row
             for row in rows

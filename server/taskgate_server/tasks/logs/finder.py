@@ -15,7 +15,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.v1 import task_log_pb2
 from taskgate_server import errors
-from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.aws.timestamps import to_seconds_and_nanos
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import TaskBackend
@@ -108,24 +107,6 @@ class LogFinder(ABC):
         """
         root = self.backend.root(self.backend.names.format(params))
         return (await self.backend.parent_state(root, options)).final
-
-    async def rows(
-        self, paged: PagedOperation, params: Mapping[str, Any], options: CallOptions
-    ) -> list[Mapping[str, Any]]:
-        """Return all rows of a list.
-
-        Raises:
-            errors.TaskgateError: AWS refused a request or could not be reached.
-        """
-        rows: list[Mapping[str, Any]] = []
-        token, before = "", None
-        while token != before:
-            page, _ = await self.backend.fetch_page(paged, params, token, paged.max_size, options)
-            rows += page.rows
-            if not page.next_token:
-                break
-            before, token = token, page.next_token
-        return rows
 
     async def call(
         self, operation: str, params: Mapping[str, Any], options: CallOptions

@@ -19,11 +19,9 @@ import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
-/** Makes a {@link TaskgateClient}. */
+/** A builder of a {@link TaskgateClient}. */
 public final class ClientBuilder {
-  /**
-   * A thousand tasks, each with AWS's own answer, are more than the 4 MiB that gRPC starts with.
-   */
+  /** A thousand tasks with AWS's own messages exceed gRPC's default of 4 MiB. */
   private static final int MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
   private static final int KEEPALIVE_SECONDS = 30;
@@ -42,18 +40,18 @@ public final class ClientBuilder {
   /**
    * Encrypts the connection.
    *
-   * @param how with which files
+   * @param options the CAs and certificates
    * @return this
    */
-  public ClientBuilder tls(Tls how) {
-    tls = how;
+  public ClientBuilder tls(Tls options) {
+    tls = options;
     return this;
   }
 
   /**
-   * Says who calls. Needs TLS.
+   * Sends the caller's bearer token with each call. Requires TLS.
    *
-   * @param source of the token
+   * @param source the source of the token
    * @return this
    */
   public ClientBuilder token(Token source) {
@@ -62,24 +60,25 @@ public final class ClientBuilder {
   }
 
   /**
-   * Picks the AWS account and region to call.
+   * Selects the AWS account and region to call.
    *
-   * @param name the server's name for it; empty for the server's own choice
+   * @param name the name that the server gives it; empty for its default
    * @return this
    * @throws IllegalArgumentException for a name that cannot be sent
    */
   public ClientBuilder target(String name) {
     if (!name.isEmpty() && !Headers.canBeSent(name)) {
-      throw new IllegalArgumentException("a target has a name of visible ASCII characters");
+      throw new IllegalArgumentException(
+          "the target has characters that cannot be sent; use printable ASCII");
     }
     target = name;
     return this;
   }
 
   /**
-   * Calls all servers of a {@code dns:///} address in turn, each while it says that it serves. Not
-   * for a proxy, which balances itself: it would be left alone when one of the servers behind it
-   * stops.
+   * Calls all servers of a {@code dns:///} address in turn, as long as their health service reports
+   * that they serve. Do not use it with a proxy, which balances the load itself: the client would
+   * have no other address to call when one of the servers behind it stops.
    *
    * @return this
    */
@@ -89,7 +88,7 @@ public final class ClientBuilder {
   }
 
   /**
-   * Makes the client. Nothing is sent until the first call.
+   * Builds the client. It connects with its first call.
    *
    * @return the client
    * @throws IllegalArgumentException for a token without TLS, and for files of {@link Tls} that
@@ -120,15 +119,16 @@ public final class ClientBuilder {
     try {
       return Grpc.newChannelBuilder(address, credentials);
     } catch (ManagedChannelRegistry.ProviderNotFoundException error) {
-      // What gRPC makes of files that it cannot use.
-      throw new IllegalArgumentException("the client cannot connect so: " + error, error);
+      // gRPC throws it for files that it cannot use.
+      throw new IllegalArgumentException("cannot use the address or TLS files: " + error, error);
     }
   }
 
   private ChannelCredentials credentials() {
     if (tls == null) {
       if (token != null) {
-        throw new IllegalArgumentException("a token needs TLS: everybody on the way could read it");
+        throw new IllegalArgumentException(
+            "a token requires TLS; in plaintext anyone on the network can read it");
       }
       return InsecureChannelCredentials.create();
     }
@@ -136,13 +136,13 @@ public final class ClientBuilder {
       ChannelCredentials encrypted = tls.credentials();
       return token == null
           ? encrypted
-          : CompositeChannelCredentials.create(encrypted, new Bearer(token));
+          : CompositeChannelCredentials.create(encrypted, new BearerToken(token));
     } catch (IOException error) {
       throw new UncheckedIOException(error);
     }
   }
 
-  /** How the clients of all languages try again, and with what they balance. */
+  /** Returns the retries and load balancing that the clients of all languages share. */
   private Map<String, ?> serviceConfig() {
     Map<String, Object> config = sharedServiceConfig();
     if (!balance) {

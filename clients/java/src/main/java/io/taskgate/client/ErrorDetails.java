@@ -13,7 +13,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 
-/** The details of an error that are known; those that are newer, or no details, are left out. */
+/** The unpacked details of an error, without malformed and unknown ones. */
 record ErrorDetails(
     Optional<ErrorInfo> info,
     String requestId,
@@ -38,15 +38,15 @@ record ErrorDetails(
   private static <M extends Message> Optional<M> find(List<Any> packed, Class<M> kind) {
     return packed.stream()
         .filter(each -> each.is(kind))
-        .map(each -> unpacked(each, kind))
+        .map(each -> unpack(each, kind))
         .flatMap(Optional::stream)
         .findFirst();
   }
 
-  private static <M extends Message> Optional<M> unpacked(Any packed, Class<M> kind) {
+  private static <M extends Message> Optional<M> unpack(Any packed, Class<M> kind) {
     try {
       return Optional.of(packed.unpack(kind));
-    } catch (InvalidProtocolBufferException unreadable) {
+    } catch (InvalidProtocolBufferException malformed) {
       return Optional.empty();
     }
   }
@@ -57,12 +57,12 @@ record ErrorDetails(
         .toList();
   }
 
-  /** The message allows for 10,000 years and no more; a longer one is a server's fault. */
+  /** Returns the delay, limited to the 10,000 years that the message allows. */
   private static Duration delay(RetryInfo info) {
-    com.google.protobuf.Duration told = info.getRetryDelay();
-    long longest = Duration.ofDays(10_000 * 366L).toSeconds();
+    com.google.protobuf.Duration delay = info.getRetryDelay();
+    long max = Duration.ofDays(10_000 * 366L).toSeconds();
     return Duration.ofSeconds(
-        Math.max(0, Math.min(told.getSeconds(), longest)), Math.max(0, told.getNanos()));
+        Math.max(0, Math.min(delay.getSeconds(), max)), Math.max(0, delay.getNanos()));
   }
 
   private static String quota(QuotaFailure failure) {

@@ -16,21 +16,21 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/** A call of gRPC, read with a limit for silence, which no stub of gRPC has. */
+/** A call of gRPC with a timeout for each read, which stubs of gRPC do not have. */
 final class GrpcStream<R> extends ClientCall.Listener<R> implements ServerStream<R> {
   private final ClientCall<?, R> call;
-  private final BlockingQueue<Supplier<Optional<R>>> arrived = new LinkedBlockingQueue<>();
+  private final BlockingQueue<Supplier<Optional<R>>> received = new LinkedBlockingQueue<>();
 
   private GrpcStream(ClientCall<?, R> call) {
     this.call = call;
   }
 
   static <Q extends Message, R> ServerStream<R> open(
-      Channel channel, MethodDescriptor<Q, R> method, Q request, @Nullable Duration limit) {
+      Channel channel, MethodDescriptor<Q, R> method, Q request, @Nullable Duration timeout) {
     CallOptions options =
-        limit == null
+        timeout == null
             ? CallOptions.DEFAULT
-            : CallOptions.DEFAULT.withDeadlineAfter(Timing.nanosOf(limit), TimeUnit.NANOSECONDS);
+            : CallOptions.DEFAULT.withDeadlineAfter(Timing.nanosOf(timeout), TimeUnit.NANOSECONDS);
     ClientCall<Q, R> call = channel.newCall(method, options);
     GrpcStream<R> stream = new GrpcStream<>(call);
     call.start(stream, Parents.headers(request));
@@ -44,11 +44,11 @@ final class GrpcStream<R> extends ClientCall.Listener<R> implements ServerStream
   public Optional<R> read(@Nullable Duration silence) throws InterruptedException {
     Supplier<Optional<R>> next =
         silence == null
-            ? arrived.take()
-            : arrived.poll(Timing.nanosOf(silence), TimeUnit.NANOSECONDS);
+            ? received.take()
+            : received.poll(Timing.nanosOf(silence), TimeUnit.NANOSECONDS);
     if (next == null) {
       cancel();
-      throw Reconnects.unavailable("nothing was heard from the server for " + words(silence));
+      throw Reconnects.unavailable("no message from the server for " + seconds(silence));
     }
     Optional<R> message = next.get();
     call.request(1);
@@ -62,12 +62,12 @@ final class GrpcStream<R> extends ClientCall.Listener<R> implements ServerStream
 
   @Override
   public void onMessage(R message) {
-    arrived.add(() -> Optional.of(message));
+    received.add(() -> Optional.of(message));
   }
 
   @Override
   public void onClose(Status status, Metadata trailers) {
-    arrived.add(
+    received.add(
         () -> {
           if (status.isOk()) {
             return Optional.empty();
@@ -76,7 +76,7 @@ final class GrpcStream<R> extends ClientCall.Listener<R> implements ServerStream
         });
   }
 
-  private static String words(@Nullable Duration time) {
+  private static String seconds(@Nullable Duration time) {
     Duration known = time == null ? Duration.ZERO : time;
     return BigDecimal.valueOf(known.toMillis(), 3).stripTrailingZeros().toPlainString() + " s";
   }

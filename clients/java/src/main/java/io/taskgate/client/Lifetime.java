@@ -15,17 +15,18 @@ import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Whether a client is open, and what ends when it is closed.
+ * The lifetime of a client: whether it is open, and what to run when it is closed.
  *
- * <p>gRPC calls a channel that was closed UNAVAILABLE, which reads as if the server were gone.
+ * <p>It fails the calls of a closed client with CANCELLED. gRPC would use UNAVAILABLE, as for a
+ * lost server.
  */
 final class Lifetime implements ClientInterceptor {
   private static final Status CLOSED = Status.CANCELLED.withDescription("the client is closed");
 
-  private final Set<Runnable> endings = ConcurrentHashMap.newKeySet();
+  private final Set<Runnable> listeners = ConcurrentHashMap.newKeySet();
   private final CountDownLatch closing = new CountDownLatch(1);
 
-  /** Opens when the client is closed. */
+  /** Returns a latch that opens when the client is closed. */
   CountDownLatch closing() {
     return closing;
   }
@@ -34,23 +35,23 @@ final class Lifetime implements ClientInterceptor {
     return closing.getCount() == 0;
   }
 
-  /** Has something run when the client is closed. Throws where it is already. */
-  void add(Runnable ending) {
-    endings.add(ending);
+  /** Adds a listener for the close of the client. Throws if it is already closed. */
+  void add(Runnable listener) {
+    listeners.add(listener);
     if (isClosed()) {
-      endings.remove(ending);
+      listeners.remove(listener);
       throw TaskgateException.of(CLOSED.asRuntimeException());
     }
   }
 
-  void remove(Runnable ending) {
-    endings.remove(ending);
+  void remove(Runnable listener) {
+    listeners.remove(listener);
   }
 
   void close() {
     closing.countDown();
-    endings.forEach(Runnable::run);
-    endings.clear();
+    listeners.forEach(Runnable::run);
+    listeners.clear();
   }
 
   @Override
@@ -62,25 +63,25 @@ final class Lifetime implements ClientInterceptor {
     return new SimpleForwardingClientCall<Q, A>(next.newCall(method, options)) {
       @Override
       public void start(Listener<A> listener, Metadata headers) {
-        super.start(new Told<>(listener), headers);
+        super.start(new CloseStatus<>(listener), headers);
       }
     };
   }
 
-  /** Tells of the end of a call that the client's own end was why. */
-  private final class Told<A> extends SimpleForwardingClientCallListener<A> {
-    private Told(ClientCall.Listener<A> listener) {
+  /** Replaces the status of calls that ended because the client was closed. */
+  private final class CloseStatus<A> extends SimpleForwardingClientCallListener<A> {
+    private CloseStatus(ClientCall.Listener<A> listener) {
       super(listener);
     }
 
     @Override
     public void onClose(Status status, Metadata trailers) {
-      boolean ours = isClosed() && status.getCode() == Status.Code.UNAVAILABLE;
-      super.onClose(ours ? CLOSED : status, trailers);
+      boolean byClose = isClosed() && status.getCode() == Status.Code.UNAVAILABLE;
+      super.onClose(byClose ? CLOSED : status, trailers);
     }
   }
 
-  /** A call that is not made. */
+  /** A call of a closed client. */
   private static final class RefusedCall<Q, A> extends ClientCall<Q, A> {
     @Override
     public void start(Listener<A> listener, Metadata headers) {

@@ -11,25 +11,26 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One reading of a log.
+ * Requests for the calls of one log, and the new lines in their responses.
  *
- * <p>A log that is followed goes on with the next attempt when the task is retried. After a break
- * it goes on with the same attempt first, so that no line of it is missed, then with those after
- * it, from the moment of the last line on. CloudWatch Logs tells time to the millisecond only, so
- * the lines of that moment come again; as many as were told are left out.
+ * <p>A followed log continues with the next attempt when the task is retried. After a break the
+ * session first reads the rest of the interrupted attempt, so that it misses no line, and then
+ * later attempts. It requests the lines since the time of the last one. As CloudWatch Logs has a
+ * resolution of one millisecond, lines of that time come again; the session skips as many as it has
+ * returned.
  */
 final class LogSession implements Session<StreamTaskLogsResponse, LogLine> {
   private final StreamTaskLogsRequest request;
   private @Nullable LogSource source;
   private @Nullable LogLine last;
-  private int told;
-  private int toldAtLast;
+  private int returned;
+  private int returnedAtLastTime;
   private int skip;
-  private boolean sameAttempt = true;
-  private boolean goesOn;
+  private boolean resumeAttempt = true;
+  private boolean laterAttemptsFollow;
   private boolean finished;
 
-  /** Whether the present call has had any: older servers send none. */
+  /** Whether the current call has sent one; older servers send none. */
   private boolean hasHeartbeats;
 
   LogSession(StreamTaskLogsRequest request) {
@@ -40,22 +41,22 @@ final class LogSession implements Session<StreamTaskLogsResponse, LogLine> {
     return Optional.ofNullable(source);
   }
 
-  /** What to send for the next call. */
+  /** Returns the request for the next call. */
   StreamTaskLogsRequest next() {
     StreamTaskLogsRequest.Builder next = request.toBuilder();
     boolean anyAttempt = request.getFollow() && !request.hasAttempt();
-    if (sameAttempt && source != null && source.getAttempt() != 0) {
-      next.setAttempt(source.getAttempt()); // a retry meanwhile is another log
-      goesOn = anyAttempt;
+    if (resumeAttempt && source != null && source.getAttempt() != 0) {
+      next.setAttempt(source.getAttempt()); // after a retry the latest would be another log
+      laterAttemptsFollow = anyAttempt;
     }
-    sameAttempt = true;
+    resumeAttempt = true;
     if (last != null) {
       next.setSince(last.getTime()).setTail(0);
       if (request.getLimit() != 0) {
-        next.setLimit(request.getLimit() + toldAtLast - told);
+        next.setLimit(request.getLimit() + returnedAtLastTime - returned);
       }
     }
-    skip = toldAtLast;
+    skip = returnedAtLastTime;
     hasHeartbeats = false;
     return next.build();
   }
@@ -63,14 +64,14 @@ final class LogSession implements Session<StreamTaskLogsResponse, LogLine> {
   @Override
   public List<LogLine> take(StreamTaskLogsResponse response) {
     if (response.hasSource()) {
-      begin(response.getSource());
+      setSource(response.getSource());
     }
     hasHeartbeats |= response.hasHeartbeat();
     List<LogLine> lines = new ArrayList<>();
     for (LogLine line : response.getLines().getLinesList()) {
       if (!finished && isNew(line)) {
         lines.add(line);
-        finished = told == request.getLimit(); // 0 is none, and never reached
+        finished = returned == request.getLimit(); // 0 for none: never equal
       }
     }
     return lines;
@@ -78,9 +79,9 @@ final class LogSession implements Session<StreamTaskLogsResponse, LogLine> {
 
   @Override
   public void end() {
-    finished = finished || !goesOn;
-    goesOn = false;
-    sameAttempt = false;
+    finished = finished || !laterAttemptsFollow;
+    laterAttemptsFollow = false;
+    resumeAttempt = false;
   }
 
   @Override
@@ -88,31 +89,31 @@ final class LogSession implements Session<StreamTaskLogsResponse, LogLine> {
     return finished;
   }
 
-  /** A log may be silent for as long as its task computes, unless the server sends heartbeats. */
+  /** Without heartbeats a log may be silent for as long as its task computes. */
   @Override
   public @Nullable Duration silence() {
     return hasHeartbeats ? WatchSession.silenceLimit(request.getHeartbeatInterval()) : null;
   }
 
-  /** Another attempt's lines are none of those that were told. */
-  private void begin(LogSource next) {
+  /** Sets the source; with another attempt there are no repeated lines to skip. */
+  private void setSource(LogSource next) {
     if (source != null && source.getAttempt() != next.getAttempt()) {
       last = null;
-      toldAtLast = 0;
+      returnedAtLastTime = 0;
       skip = 0;
     }
     source = next;
   }
 
   private boolean isNew(LogLine line) {
-    boolean sameMoment = last != null && last.getTime().equals(line.getTime());
-    if (sameMoment && skip > 0) {
+    boolean sameTime = last != null && last.getTime().equals(line.getTime());
+    if (sameTime && skip > 0) {
       skip--;
       return false;
     }
     skip = 0;
-    toldAtLast = sameMoment ? toldAtLast + 1 : 1;
-    told++;
+    returnedAtLastTime = sameTime ? returnedAtLastTime + 1 : 1;
+    returned++;
     last = line;
     return true;
   }

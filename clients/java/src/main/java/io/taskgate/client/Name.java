@@ -1,8 +1,6 @@
 package io.taskgate.client;
 
-/**
- * The name of a task, or of what has tasks, taken apart into its ids; {@code toString} gives it.
- */
+/** The name of a task, or of a parent of tasks, as its ids; {@code toString} formats it. */
 public sealed interface Name {
   /**
    * A queue of an AWS Deadline Cloud farm.
@@ -12,11 +10,11 @@ public sealed interface Name {
    */
   record DeadlineQueue(String farm, String queue) implements Name {
     /**
-     * Takes ids as AWS has them.
+     * Creates a name from the ids of AWS.
      *
      * @param farm id of the farm
      * @param queue id of the queue
-     * @throws IllegalArgumentException if one is empty or has a slash
+     * @throws IllegalArgumentException if one is empty or contains a slash
      */
     public DeadlineQueue {
       Names.check(Names.DEADLINE, farm, queue);
@@ -37,12 +35,12 @@ public sealed interface Name {
    */
   record DeadlineJob(String farm, String queue, String job) implements Name {
     /**
-     * Takes ids as AWS has them.
+     * Creates a name from the ids of AWS.
      *
      * @param farm id of the farm
      * @param queue id of the queue
      * @param job id of the job
-     * @throws IllegalArgumentException if one is empty or has a slash
+     * @throws IllegalArgumentException if one is empty or contains a slash
      */
     public DeadlineJob {
       Names.check(Names.DEADLINE, farm, queue, job);
@@ -64,13 +62,13 @@ public sealed interface Name {
    */
   record DeadlineStep(String farm, String queue, String job, String step) implements Name {
     /**
-     * Takes ids as AWS has them.
+     * Creates a name from the ids of AWS.
      *
      * @param farm id of the farm
      * @param queue id of the queue
      * @param job id of the job
      * @param step id of the step
-     * @throws IllegalArgumentException if one is empty or has a slash
+     * @throws IllegalArgumentException if one is empty or contains a slash
      */
     public DeadlineStep {
       Names.check(Names.DEADLINE, farm, queue, job, step);
@@ -94,14 +92,14 @@ public sealed interface Name {
   record DeadlineTask(String farm, String queue, String job, String step, String task)
       implements Name {
     /**
-     * Takes ids as AWS has them.
+     * Creates a name from the ids of AWS.
      *
      * @param farm id of the farm
      * @param queue id of the queue
      * @param job id of the job
      * @param step id of the step
      * @param task id of the task
-     * @throws IllegalArgumentException if one is empty or has a slash
+     * @throws IllegalArgumentException if one is empty or contains a slash
      */
     public DeadlineTask {
       Names.check(Names.DEADLINE, farm, queue, job, step, task);
@@ -120,10 +118,10 @@ public sealed interface Name {
    */
   record OmicsRun(String run) implements Name {
     /**
-     * Takes ids as AWS has them.
+     * Creates a name from the ids of AWS.
      *
      * @param run id of the run
-     * @throws IllegalArgumentException if one is empty or has a slash
+     * @throws IllegalArgumentException if one is empty or contains a slash
      */
     public OmicsRun {
       Names.check(Names.OMICS, run);
@@ -143,11 +141,11 @@ public sealed interface Name {
    */
   record OmicsTask(String run, String task) implements Name {
     /**
-     * Takes ids as AWS has them.
+     * Creates a name from the ids of AWS.
      *
      * @param run id of the run
      * @param task id of the task
-     * @throws IllegalArgumentException if one is empty or has a slash
+     * @throws IllegalArgumentException if one is empty or contains a slash
      */
     public OmicsTask {
       Names.check(Names.OMICS, run, task);
@@ -160,22 +158,22 @@ public sealed interface Name {
   }
 
   /**
-   * The ids in a task's name.
+   * Parses the name of a task.
    *
    * @param name such as {@code omics/runs/1234567/tasks/7654321}
    * @return a {@link DeadlineTask} or an {@link OmicsTask}
-   * @throws IllegalArgumentException if it is no task's name
+   * @throws IllegalArgumentException if it is malformed
    */
   static Name parseTask(String name) {
     return Names.parse(name, Names.TASKS);
   }
 
   /**
-   * The ids in the name of a queue, a job, a step or a run.
+   * Parses the name of a queue, job, step or run.
    *
    * @param name such as {@code omics/runs/1234567}
    * @return one of the other kinds
-   * @throws IllegalArgumentException if it is none of them
+   * @throws IllegalArgumentException if it is malformed
    */
   static Name parseParent(String name) {
     return Names.parse(name, Names.PARENTS);

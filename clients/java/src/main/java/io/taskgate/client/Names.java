@@ -6,15 +6,15 @@ import java.util.List;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
-/** How names are made and taken apart. */
+/** Parsing and formatting of names. */
 final class Names {
   static final List<String> DEADLINE = List.of("farm", "queue", "job", "step", "task");
   static final List<String> OMICS = List.of("run", "task");
 
-  /** A kind of name: its service, its collections, and how it is made of ids. */
+  /** A kind of name: its service, its collections, and its constructor. */
   record Form(String service, List<String> collections, Function<List<String>, Name> make) {
-    boolean fits(String own, List<String> parts) {
-      if (!own.equals(service) || parts.size() != 2 * collections.size()) {
+    boolean matches(String prefix, List<String> parts) {
+      if (!prefix.equals(service) || parts.size() != 2 * collections.size()) {
         return false;
       }
       for (int index = 0; index < collections.size(); index++) {
@@ -66,7 +66,7 @@ final class Names {
     List<String> all = Arrays.asList(name.split("/", -1));
     List<String> parts = all.subList(1, all.size());
     for (Form form : forms) {
-      if (form.fits(all.get(0), parts)) {
+      if (form.matches(all.get(0), parts)) {
         List<String> ids = new ArrayList<>();
         for (int index = 1; index < parts.size(); index += 2) {
           ids.add(parts.get(index));
@@ -75,8 +75,7 @@ final class Names {
       }
     }
     String known = forms.stream().map(Form::toString).collect(Collectors.joining(" or "));
-    throw new IllegalArgumentException(
-        "\"" + name + "\" is no name; it must have the form " + known);
+    throw new IllegalArgumentException("\"" + name + "\" is not a name; the form is " + known);
   }
 
   static void check(List<String> collections, String... ids) {
@@ -84,7 +83,7 @@ final class Names {
       if (ids[index].isEmpty() || ids[index].contains("/")) {
         throw new IllegalArgumentException(
             String.format(
-                "the id \"%s\" under %ss is empty or has a slash",
+                "the id \"%s\" in %ss is empty or contains a slash",
                 ids[index], collections.get(index)));
       }
     }

@@ -12,53 +12,53 @@ import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
- * Which job or run a call is about, told beside the request for proxies that cannot read messages.
+ * The job or run that a call is about, sent as metadata for proxies, which cannot read messages.
  *
- * <p>A proxy that hashes it sends all calls about one job to one replica. The server does not read
+ * <p>A proxy that hashes it routes all calls about one job to one replica. The server does not read
  * it.
  */
 final class Parents {
   static final Metadata.Key<String> KEY =
       Metadata.Key.of("taskgate-parent", Metadata.ASCII_STRING_MARSHALLER);
 
-  /** What one poller of the server asks for as a whole: steps and tasks are parts of it. */
-  private static final Set<String> WHOLES = Set.of("jobs", "runs");
+  /** Collections whose members the server polls as a whole, with their steps and tasks. */
+  private static final Set<String> POLLED_COLLECTIONS = Set.of("jobs", "runs");
 
   private Parents() {}
 
-  /** A stub for one call. An interceptor could not tell: it has no request when a call starts. */
-  static <S extends AbstractStub<S>> S telling(S stub, Message request) {
+  /** Returns a stub for one call. An interceptor has no request yet when the call starts. */
+  static <S extends AbstractStub<S>> S attach(S stub, Message request) {
     return stub.withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers(request)));
   }
 
-  /** What is to be told of a call. */
+  /** Returns the metadata of a call. */
   static Metadata headers(Message request) {
     Metadata headers = new Metadata();
     shared(request).ifPresent(parent -> headers.put(KEY, parent));
     return headers;
   }
 
-  /** The one parent of all that a request names; nothing where there are several, or none. */
+  /** Returns the parent that all names in a request share, if there is one. */
   static Optional<String> shared(Message request) {
     Set<String> parents = names(request).stream().map(Parents::of).collect(Collectors.toSet());
-    // Metadata takes nothing else, and such a name is none: the server says so.
+    // Metadata has to be printable ASCII. No valid name is anything else; the server rejects it.
     return parents.size() == 1
         ? parents.stream().filter(Headers::canBeSent).findFirst()
         : Optional.empty();
   }
 
-  /** The job or run in a name of it, of a step or of a task; any other name as it is. */
+  /** Returns the job or run in the name of a job, run, step or task; other names unchanged. */
   static String of(String name) {
     List<String> parts = List.of(name.split("/", -1));
     for (int index = 1; index < parts.size(); index += 2) {
-      if (WHOLES.contains(parts.get(index))) {
+      if (POLLED_COLLECTIONS.contains(parts.get(index))) {
         return String.join("/", parts.subList(0, Math.min(index + 2, parts.size())));
       }
     }
     return name;
   }
 
-  /** The names in whichever of the fields the request has. */
+  /** Returns the names in whichever of these fields the request has. */
   private static List<String> names(Message request) {
     List<String> names = new ArrayList<>();
     request

@@ -12,12 +12,12 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 
 /**
- * Lets no server that is lost wait for long until it is tried again.
+ * Limits the time between attempts to connect to a lost server.
  *
- * <p>gRPC waits for up to two minutes, and its Java has no setting for it.
+ * <p>gRPC waits for up to two minutes, and grpc-java has no setting for it.
  */
 final class ReconnectLimit implements AutoCloseable {
-  static final Duration LONGEST_BACKOFF = Duration.ofSeconds(5);
+  static final Duration MAX_BACKOFF = Duration.ofSeconds(5);
 
   private final BooleanSupplier lost;
   private final Runnable reset;
@@ -27,12 +27,12 @@ final class ReconnectLimit implements AutoCloseable {
     this.lost = lost;
     this.reset = reset;
     this.timer = timer;
-    long period = LONGEST_BACKOFF.toNanos();
+    long period = MAX_BACKOFF.toNanos();
     ScheduledFuture<?> unused =
         timer.scheduleWithFixedDelay(this::check, period, period, TimeUnit.NANOSECONDS);
   }
 
-  /** With several servers one of them may be lost while the channel as a whole is well. */
+  /** With several servers one may be lost while the channel as a whole is ready. */
   static ReconnectLimit of(ManagedChannel channel, boolean severalServers) {
     Set<ConnectivityState> maybeLost =
         severalServers

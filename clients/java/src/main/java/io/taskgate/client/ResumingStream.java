@@ -12,28 +12,28 @@ import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What goes on with another call when one breaks. It is for one thread, but for {@code close},
- * which ends the call and the iteration from any.
+ * An iteration over the events of a stream, which calls again when a call breaks. Only {@code
+ * close} is thread-safe.
  */
 abstract class ResumingStream<R, E> implements Iterable<E>, AutoCloseable {
-  /** Opens the next call, given the time that it may take, if there is a limit. */
+  /** Opens the next call, with the remaining time, if there is a timeout. */
   interface Opener<R> {
-    ServerStream<R> open(@Nullable Duration left);
+    ServerStream<R> open(@Nullable Duration timeout);
   }
 
-  /** The event that tells of a break, if it needs telling. */
-  interface Lost<E> {
+  /** Returns the event for a call that broke, if there is one. */
+  interface OnBreak<E> {
     Optional<E> event(TaskgateException error, Duration delay, int failures);
   }
 
   private final Opener<R> opener;
   private final Session<R, E> session;
-  private final Lost<E> lost;
+  private final OnBreak<E> onBreak;
   private final Lifetime lifetime;
   private final Timing timing;
   private final Reconnects reconnects;
   private final @Nullable Long end;
-  private final Runnable ending = this::close;
+  private final Runnable listener = this::close;
   private final CountDownLatch closing = new CountDownLatch(1);
   private final Deque<E> ready = new ArrayDeque<>();
   private final Iterator<E> events = new Events();
@@ -44,38 +44,38 @@ abstract class ResumingStream<R, E> implements Iterable<E>, AutoCloseable {
   ResumingStream(
       Opener<R> opener,
       Session<R, E> session,
-      Lost<E> lost,
+      OnBreak<E> onBreak,
       Lifetime lifetime,
       Timing timing,
-      @Nullable Duration limit) {
+      @Nullable Duration timeout) {
     this.opener = opener;
     this.session = session;
-    this.lost = lost;
+    this.onBreak = onBreak;
     this.lifetime = lifetime;
     this.timing = timing;
     reconnects = new Reconnects(timing::random);
-    end = limit == null ? null : timing.nanoTime() + Timing.nanosOf(limit);
-    lifetime.add(ending);
+    end = timeout == null ? null : timing.nanoTime() + Timing.nanosOf(timeout);
+    lifetime.add(listener);
   }
 
   /**
-   * What is told, once: another iterator goes on where this one is.
+   * Returns the only iterator, which later calls return, too.
    *
-   * <p>{@code hasNext} waits for what comes next. It throws a {@link TaskgateException} if the
-   * server was not reached at all, has not been for minutes, or refused, when the time is up, and
-   * when the thread is interrupted; the iteration is over then. It is over without one after {@link
-   * #close}.
+   * <p>{@code hasNext} waits for the next event. It throws a {@link TaskgateException} if the
+   * server refused the call, was unreachable at the first attempt or for several minutes, after the
+   * timeout, and when the thread is interrupted; then the iteration is over. After {@link #close}
+   * it ends without an exception.
    */
   @Override
   public Iterator<E> iterator() {
     return events;
   }
 
-  /** Ends the call and the iteration; from any thread. */
+  /** Ends the call and the iteration; thread-safe. */
   @Override
   public void close() {
     closing.countDown();
-    lifetime.remove(ending);
+    lifetime.remove(listener);
     dropCall();
   }
 
@@ -100,7 +100,7 @@ abstract class ResumingStream<R, E> implements Iterable<E>, AutoCloseable {
     @Override
     public E next() {
       if (!hasNext()) {
-        throw new NoSuchElementException("all has been told");
+        throw new NoSuchElementException("there are no more events");
       }
       return ready.remove();
     }
@@ -114,7 +114,7 @@ abstract class ResumingStream<R, E> implements Iterable<E>, AutoCloseable {
     try {
       pause();
       receive();
-    } catch (InterruptedException givenUp) {
+    } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
       throw TaskgateException.interrupted();
     } catch (TaskgateException error) {
@@ -123,7 +123,7 @@ abstract class ResumingStream<R, E> implements Iterable<E>, AutoCloseable {
         return;
       }
       if (Context.current().isCancelled()) {
-        throw error; // nor would another call be let out of this context
+        throw error; // another call in this context would be cancelled, too
       }
       planNextCall(error);
     }
@@ -131,8 +131,8 @@ abstract class ResumingStream<R, E> implements Iterable<E>, AutoCloseable {
 
   private void pause() throws InterruptedException {
     if (!delay.isZero()) {
-      Duration left = timeLeft();
-      Duration pause = left == null || delay.compareTo(left) < 0 ? delay : left;
+      Duration remaining = timeRemaining();
+      Duration pause = remaining == null || delay.compareTo(remaining) < 0 ? delay : remaining;
       delay = Duration.ZERO;
       timing.sleep(pause, closing);
     }
@@ -153,11 +153,11 @@ abstract class ResumingStream<R, E> implements Iterable<E>, AutoCloseable {
     }
   }
 
-  /** Null when this was closed meanwhile: nobody would ever end the call. */
+  /** Returns null if this was closed meanwhile, as nothing would end the call. */
   private @Nullable ServerStream<R> openCall() {
     synchronized (callLock) {
       if (call == null && !isClosed()) {
-        call = opener.open(timeLeft());
+        call = opener.open(timeRemaining());
       }
       return call;
     }
@@ -173,19 +173,19 @@ abstract class ResumingStream<R, E> implements Iterable<E>, AutoCloseable {
   }
 
   private void planNextCall(TaskgateException error) {
-    Duration unused = timeLeft(); // throws when there is none
+    Duration unused = timeRemaining(); // throws after the timeout
     delay = reconnects.delayAfter(error, timing.nanoTime());
-    lost.event(error, delay, reconnects.failures()).ifPresent(ready::add);
+    onBreak.event(error, delay, reconnects.failures()).ifPresent(ready::add);
   }
 
-  private @Nullable Duration timeLeft() {
+  private @Nullable Duration timeRemaining() {
     if (end == null) {
       return null;
     }
-    long left = end - timing.nanoTime();
-    if (left <= 0) {
-      throw new TaskgateException(Status.Code.DEADLINE_EXCEEDED, "the time is up");
+    long remaining = end - timing.nanoTime();
+    if (remaining <= 0) {
+      throw new TaskgateException(Status.Code.DEADLINE_EXCEEDED, "timed out");
     }
-    return Duration.ofNanos(left);
+    return Duration.ofNanos(remaining);
   }
 }

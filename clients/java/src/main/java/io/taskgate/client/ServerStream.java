@@ -4,14 +4,14 @@ import java.time.Duration;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/** A call in flight with one request and any number of answers. */
+/** An in-flight call whose response is a stream. */
 interface ServerStream<R> {
   /**
-   * The next message, or nothing when the server has closed the call. Throws a {@link
-   * TaskgateException} if the call failed, or if nothing was heard for as long as {@code silence}.
+   * Returns the next message, or empty when the server has ended the call. Throws a {@link
+   * TaskgateException} if the call failed, or if there is no message for {@code silence}.
    */
   Optional<R> read(@Nullable Duration silence) throws InterruptedException;
 
-  /** Ends the call; from any thread. */
+  /** Ends the call; thread-safe. */
   void cancel();
 }

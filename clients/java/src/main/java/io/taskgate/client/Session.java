@@ -4,19 +4,17 @@ import java.time.Duration;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** What goes on over many calls: a watch or a log. Free of input and output. */
+/** What outlives a call: a watch or a log. It does no input or output. */
 interface Session<R, E> {
-  /**
-   * The events in a message. Throws a {@link TaskgateException} where the call is of no more use.
-   */
+  /** Returns the events in a response. Throws a {@link TaskgateException} to end the call. */
   List<E> take(R response);
 
-  /** The server has closed the call. Throws a {@link TaskgateException} if it should not have. */
+  /** Handles the end of a call. Throws a {@link TaskgateException} if it ended too early. */
   void end();
 
-  /** Whether all has been told. */
+  /** Returns whether the stream is complete. */
   boolean finished();
 
-  /** How long without a message means that the connection is dead; null for never. */
+  /** Returns after how long without a message the connection is dead; null for never. */
   @Nullable Duration silence();
 }

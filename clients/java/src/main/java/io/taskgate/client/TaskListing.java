@@ -12,25 +12,25 @@ import java.util.OptionalInt;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
-/** Goes through tasks, and asks for a page when it has none left. For one thread. */
+/** An iteration over tasks, which fetches pages as needed. It is not thread-safe. */
 public final class TaskListing implements Iterable<Task> {
-  private final Function<ListTasksRequest, ListTasksResponse> ask;
+  private final Function<ListTasksRequest, ListTasksResponse> fetch;
   private final Deque<Task> tasks = new ArrayDeque<>();
   private final Iterator<Task> iterator = new Tasks();
   private @Nullable ListTasksRequest request;
   private OptionalInt totalSize = OptionalInt.empty();
   private Optional<String> incompleteReason = Optional.empty();
 
-  TaskListing(ListTasksRequest request, Function<ListTasksRequest, ListTasksResponse> ask) {
+  TaskListing(ListTasksRequest request, Function<ListTasksRequest, ListTasksResponse> fetch) {
     this.request = request;
-    this.ask = ask;
+    this.fetch = fetch;
   }
 
   /**
-   * The tasks, once: another iterator goes on where this one is.
+   * Returns the only iterator, which later calls return, too.
    *
-   * <p>{@code hasNext} throws a {@link TaskgateException} if a page could not be had; asking again
-   * asks for the same page.
+   * <p>{@code hasNext} throws a {@link TaskgateException} if a page could not be fetched; the next
+   * attempt requests the same page again.
    */
   @Override
   public Iterator<Task> iterator() {
@@ -38,24 +38,24 @@ public final class TaskListing implements Iterable<Task> {
   }
 
   /**
-   * How many tasks the parent has, whatever the filter.
+   * Returns the number of tasks of the parent, regardless of the filter.
    *
-   * @return the number where AWS tells it, known after a page
+   * @return the number; empty before the first page, and if AWS does not return it
    */
   public OptionalInt totalSize() {
     return totalSize;
   }
 
   /**
-   * Why there are tasks that are not listed.
+   * Returns why the listing omits tasks.
    *
-   * @return the reason, once it is known: at the latest at the end
+   * @return the reason; known at the end of the listing at the latest
    */
   public Optional<String> incompleteReason() {
     return incompleteReason;
   }
 
-  private void take(ListTasksRequest asked, ListTasksResponse page) {
+  private void add(ListTasksRequest current, ListTasksResponse page) {
     tasks.addAll(page.getTasksList());
     if (page.hasTotalSize()) {
       totalSize = OptionalInt.of(page.getTotalSize());
@@ -64,14 +64,14 @@ public final class TaskListing implements Iterable<Task> {
       incompleteReason = Optional.of(page.getIncompleteReason());
     }
     String token = page.getNextPageToken();
-    request = token.isEmpty() ? null : asked.toBuilder().setPageToken(token).build();
+    request = token.isEmpty() ? null : current.toBuilder().setPageToken(token).build();
   }
 
   private final class Tasks implements Iterator<Task> {
     @Override
     public boolean hasNext() {
       while (tasks.isEmpty() && request != null) {
-        take(request, ask.apply(request));
+        add(request, fetch.apply(request));
       }
       return !tasks.isEmpty();
     }

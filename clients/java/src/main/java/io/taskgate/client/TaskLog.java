@@ -11,8 +11,8 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The lines of a log. It goes on by itself when the connection breaks; close it in the end, from
- * any thread.
+ * The lines of a log. It resumes when the connection breaks. Close it after use; any thread may
+ * close it.
  */
 public final class TaskLog extends ResumingStream<StreamTaskLogsResponse, LogLine> {
   private final LogSession session;
@@ -22,16 +22,16 @@ public final class TaskLog extends ResumingStream<StreamTaskLogsResponse, LogLin
       Channel channel,
       Lifetime lifetime,
       Timing timing,
-      @Nullable Duration limit) {
+      @Nullable Duration timeout) {
     super(
-        left ->
+        remaining ->
             GrpcStream.open(
-                channel, TaskServiceGrpc.getStreamTaskLogsMethod(), session.next(), left),
+                channel, TaskServiceGrpc.getStreamTaskLogsMethod(), session.next(), remaining),
         session,
         (error, delay, failures) -> Optional.empty(),
         lifetime,
         timing,
-        limit);
+        timeout);
     this.session = session;
   }
 
@@ -40,14 +40,14 @@ public final class TaskLog extends ResumingStream<StreamTaskLogsResponse, LogLin
       Channel channel,
       Lifetime lifetime,
       Timing timing,
-      @Nullable Duration limit) {
-    return new TaskLog(new LogSession(request), channel, lifetime, timing, limit);
+      @Nullable Duration timeout) {
+    return new TaskLog(new LogSession(request), channel, lifetime, timing, timeout);
   }
 
   /**
-   * Where the log is and which attempt's it is.
+   * Returns where the log is, and of which attempt.
    *
-   * @return the source, once the server has said so
+   * @return the source, once the server has sent it
    */
   public Optional<LogSource> source() {
     return session.source();

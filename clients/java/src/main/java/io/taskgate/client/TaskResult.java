@@ -4,7 +4,7 @@ import io.taskgate.v1.Task;
 import java.util.Optional;
 
 /**
- * What became of one name: a task, or the error that {@code getTask} would have thrown.
+ * The result for one name: a task, or the error that {@code getTask} would throw.
  *
  * @param task the task, if there is one
  * @param error the error, if there is none
@@ -17,7 +17,7 @@ public record TaskResult(Optional<Task> task, Optional<TaskgateException> error)
   }
 
   /**
-   * The task.
+   * Returns the task, or throws the error.
    *
    * @return the task
    * @throws TaskgateException the error, if there is no task

@@ -44,18 +44,18 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A connection to Taskgate, for any number of threads; close it in the end. Methods throw {@link
+ * A connection to Taskgate. It is thread-safe; close it after use. Methods throw {@link
  * TaskgateException}, and end when their thread is interrupted or its gRPC context is cancelled.
  *
- * <p>An enum word or a union member that is newer than this package is data, never an exception:
- * {@code UNRECOGNIZED} with its number, or a member that is not set.
+ * <p>Enum values and union members that are newer than this package are not errors: an enum is
+ * {@code UNRECOGNIZED} with its number, and a union is not set.
  */
 public final class TaskgateClient implements AutoCloseable {
-  /** Ends calls with one request and one answer for which no other time is set. */
-  public static final Duration DEFAULT_TIME_LIMIT = Duration.ofSeconds(30);
+  /** The timeout of unary calls that set none. */
+  public static final Duration DEFAULT_TIMEOUT = Duration.ofSeconds(30);
 
-  /** How many tasks one request may name. */
-  private static final int MOST_NAMES = 1_000;
+  /** Maximum number of names in a request. */
+  private static final int MAX_NAMES = 1_000;
 
   private final ManagedChannel connection;
   private final ReconnectLimit reconnects;
@@ -69,23 +69,23 @@ public final class TaskgateClient implements AutoCloseable {
       ReconnectLimit reconnects,
       Lifetime lifetime,
       Timing timing,
-      Duration limit) {
+      Duration timeout) {
     this.connection = connection;
     this.reconnects = reconnects;
     this.lifetime = lifetime;
     this.timing = timing;
-    channel = ClientInterceptors.intercept(connection, new TimeLimit(limit), lifetime);
+    channel = ClientInterceptors.intercept(connection, new DefaultTimeout(timeout), lifetime);
     tasks = TaskServiceGrpc.newBlockingStub(channel);
   }
 
   static TaskgateClient of(ManagedChannel connection, ReconnectLimit reconnects, Timing timing) {
-    return new TaskgateClient(connection, reconnects, new Lifetime(), timing, DEFAULT_TIME_LIMIT);
+    return new TaskgateClient(connection, reconnects, new Lifetime(), timing, DEFAULT_TIMEOUT);
   }
 
   /**
-   * A client of the server at an address, in plaintext. Nothing is sent until the first call.
+   * Returns a client of the server at an address, in plaintext. It connects with its first call.
    *
-   * @param address {@code host:port}, or what else gRPC knows
+   * @param address {@code host:port}, or another form of gRPC
    * @return the client
    */
   public static TaskgateClient connect(String address) {
@@ -93,28 +93,28 @@ public final class TaskgateClient implements AutoCloseable {
   }
 
   /**
-   * A client with TLS, a token, or other options.
+   * Returns a builder, for TLS, a token and other options.
    *
-   * @param address {@code host:port}, or what else gRPC knows
-   * @return what makes it
+   * @param address {@code host:port}, or another form of gRPC
+   * @return the builder
    */
   public static ClientBuilder builder(String address) {
     return new ClientBuilder(address);
   }
 
   /**
-   * The same connection with another time for each call that has one request and one answer.
+   * Returns a client over the same connection with another timeout for unary calls.
    *
-   * @param limit of each call
+   * @param timeout of each unary call
    * @return a client that is closed with this one
    */
-  public TaskgateClient withTimeLimit(Duration limit) {
-    return new TaskgateClient(connection, reconnects, lifetime, timing, limit);
+  public TaskgateClient withTimeout(Duration timeout) {
+    return new TaskgateClient(connection, reconnects, lifetime, timing, timeout);
   }
 
   /**
-   * Every operation of AWS Deadline Cloud; {@link TaskgateException#of(StatusRuntimeException)}
-   * unpacks its errors.
+   * Returns a stub for every operation of AWS Deadline Cloud. {@link
+   * TaskgateException#of(StatusRuntimeException)} converts its errors.
    *
    * @return a stub
    */
@@ -123,8 +123,8 @@ public final class TaskgateClient implements AutoCloseable {
   }
 
   /**
-   * Every operation of AWS HealthOmics; {@link #upload} is for those with any number of requests.
-   * All else is as of {@link #deadline}.
+   * Returns a stub for every operation of AWS HealthOmics; see {@link #deadline}. For operations
+   * whose request is a stream use {@link #upload}.
    *
    * @return a stub
    */
@@ -133,7 +133,8 @@ public final class TaskgateClient implements AutoCloseable {
   }
 
   /**
-   * For stubs of other kinds, such as {@code OmicsServiceGrpc.newFutureStub(client.channel())}.
+   * Returns the channel, for other stubs, such as {@code
+   * OmicsServiceGrpc.newFutureStub(client.channel())}.
    *
    * @return the channel, which is closed with the client
    */
@@ -142,44 +143,44 @@ public final class TaskgateClient implements AutoCloseable {
   }
 
   /**
-   * Makes a call with any number of requests and one answer, such as {@code
-   * OmicsServiceGrpc.getUploadReadSetPartMethod()}, without a limit of its time. Requests are asked
-   * for when they can be sent, by the calling thread; what asking throws ends the call and is
+   * Makes a call whose request is a stream, such as {@code
+   * OmicsServiceGrpc.getUploadReadSetPartMethod()}, without a timeout. The calling thread iterates
+   * over the requests as they can be sent; an exception of the iterator ends the call and is
    * thrown.
    *
-   * @param <Q> the requests
-   * @param <A> the answer
-   * @param method what to call
-   * @param requests what to send; the rest is left when the server has had enough
-   * @return the answer
+   * @param <Q> the type of the requests
+   * @param <A> the type of the response
+   * @param method the method to call
+   * @param requests the requests; the iteration stops when the server ends the call
+   * @return the response
    */
   public <Q, A> A upload(MethodDescriptor<Q, A> method, Iterator<? extends Q> requests) {
     return Upload.send(channel, method, requests);
   }
 
   /**
-   * One task of either AWS service.
+   * Returns a task of either AWS service.
    *
-   * @param request names it
+   * @param request the name, and the view
    * @return the task
    */
   public Task getTask(GetTaskRequest request) {
-    return asked(request, TaskServiceBlockingStub::getTask).getTask();
+    return invoke(request, TaskServiceBlockingStub::getTask).getTask();
   }
 
   /**
-   * Any number of tasks of both AWS services.
+   * Returns any number of tasks of both AWS services.
    *
-   * @param request names them
-   * @return for each name, in their order, the task or its error
+   * @param request the names
+   * @return for each name, in order, the task or its error
    */
   public List<TaskResult> batchGetTasks(BatchGetTasksRequest request) {
     List<TaskResult> results = new ArrayList<>();
     List<String> names = request.getNamesList();
-    for (int start = 0; start < names.size(); start += MOST_NAMES) {
-      List<String> some = names.subList(start, Math.min(start + MOST_NAMES, names.size()));
+    for (int start = 0; start < names.size(); start += MAX_NAMES) {
+      List<String> some = names.subList(start, Math.min(start + MAX_NAMES, names.size()));
       BatchGetTasksRequest part = request.toBuilder().clearNames().addAllNames(some).build();
-      asked(part, TaskServiceBlockingStub::batchGetTasks).getResultsList().stream()
+      invoke(part, TaskServiceBlockingStub::batchGetTasks).getResultsList().stream()
           .map(TaskResult::of)
           .forEach(results::add);
     }
@@ -187,104 +188,104 @@ public final class TaskgateClient implements AutoCloseable {
   }
 
   /**
-   * The tasks of a queue, a job, a step or a run; asks for page after page by itself.
+   * Lists the tasks of a queue, job, step or run. The listing fetches pages as needed.
    *
-   * @param request names the parent
+   * @param request the parent, and a filter
    * @return the tasks
    */
   public TaskListing listTasks(ListTasksRequest request) {
-    return new TaskListing(request, page -> asked(page, TaskServiceBlockingStub::listTasks));
+    return new TaskListing(request, page -> invoke(page, TaskServiceBlockingStub::listTasks));
   }
 
   /**
-   * How many tasks of a job, a step or a run are in which state.
+   * Counts the tasks of a job, step or run by state.
    *
-   * @param request names the parent
+   * @param request the parent
    * @return the counts
    */
   public SummarizeTasksResponse summarizeTasks(SummarizeTasksRequest request) {
-    return asked(request, TaskServiceBlockingStub::summarizeTasks);
+    return invoke(request, TaskServiceBlockingStub::summarizeTasks);
   }
 
   /**
-   * The tasks of a parent, or those named, and every change of them.
+   * Watches the tasks of a parent, or the named tasks: a snapshot first, then every change.
    *
-   * <p>When the connection breaks, the server is started anew, or nothing is heard for three
-   * heartbeats, the watch goes on by itself where it was: {@link WatchEvent.Reconnecting} tells of
-   * it, then {@link WatchEvent.Resumed}, or a new {@link WatchEvent.Snapshot}.
+   * <p>When the connection breaks, the server restarts, or three heartbeats are missed, the client
+   * reconnects and resumes the watch: after {@link WatchEvent.Reconnecting} comes {@link
+   * WatchEvent.Resumed}, or another {@link WatchEvent.Snapshot}.
    *
-   * @param request what to watch
-   * @return the events; close it
+   * @param request the parent or the names
+   * @return the events, to be closed
    */
   public Watch watchTasks(WatchTasksRequest request) {
     return watchTasks(request, null);
   }
 
   /**
-   * The same with a limit.
+   * Watches tasks, with a timeout.
    *
-   * @param request what to watch
-   * @param limit for all of it, or null
-   * @return the events; close it
+   * @param request the parent or the names
+   * @param timeout of the whole watch, or null for no limit
+   * @return the events, to be closed
    */
-  public Watch watchTasks(WatchTasksRequest request, @Nullable Duration limit) {
-    return Watch.of(request, channel, lifetime, timing, limit);
+  public Watch watchTasks(WatchTasksRequest request, @Nullable Duration timeout) {
+    return Watch.of(request, channel, lifetime, timing, timeout);
   }
 
   /**
-   * Waits until a task is in one of the states, or has settled if none are named, also across
+   * Waits until a task is in one of the states, or has settled if there are none, also across
    * restarts of the server.
    *
-   * @param request names the task and the states
-   * @param limit for all of it, or null to wait for ever
-   * @return the task; {@code done} with a {@code parent_status}, too, if it can never settle
-   *     because its run or job has ended; not {@code done} when the time is up
+   * @param request the name of the task, and the states
+   * @param timeout of the whole wait, or null for no limit
+   * @return the task; also {@code done}, with a {@code parent_status}, if it can never settle
+   *     because its run or job has ended; not {@code done} after the timeout
    */
-  public WaitTaskResponse waitTask(WaitTaskRequest request, @Nullable Duration limit) {
-    return new Waiting(tasks, lifetime, timing).forTask(request, limit);
+  public WaitTaskResponse waitTask(WaitTaskRequest request, @Nullable Duration timeout) {
+    return new TaskWaiter(tasks, lifetime, timing).waitFor(request, timeout);
   }
 
   /**
-   * Ends a task of Deadline Cloud. With a request id it is safe to call again.
+   * Cancels a task of Deadline Cloud. With a request id the call is idempotent.
    *
-   * @param request names the task
+   * @param request the name of the task
    * @return the task
    */
   public Task cancelTask(CancelTaskRequest request) {
-    return asked(request, TaskServiceBlockingStub::cancelTask).getTask();
+    return invoke(request, TaskServiceBlockingStub::cancelTask).getTask();
   }
 
   /**
    * Queues a task of Deadline Cloud again.
    *
-   * @param request names the task
+   * @param request the name of the task
    * @return the task
    */
   public Task retryTask(RetryTaskRequest request) {
-    return asked(request, TaskServiceBlockingStub::retryTask).getTask();
+    return invoke(request, TaskServiceBlockingStub::retryTask).getTask();
   }
 
   /**
-   * Holds a task of Deadline Cloud.
+   * Suspends a task of Deadline Cloud.
    *
-   * @param request names the task
+   * @param request the name of the task
    * @return the task
    */
   public Task suspendTask(SuspendTaskRequest request) {
-    return asked(request, TaskServiceBlockingStub::suspendTask).getTask();
+    return invoke(request, TaskServiceBlockingStub::suspendTask).getTask();
   }
 
   /**
    * Cancels, retries and suspends up to 1,000 tasks.
    *
-   * @param request says what is to become of each
-   * @return by name the error that the single method would have thrown, if any
+   * @param request the action for each task
+   * @return by name the error that the single method would throw, if any
    */
   public Map<String, Optional<TaskgateException>> batchUpdateTasks(
       BatchUpdateTasksRequest request) {
     Map<String, Optional<TaskgateException>> results = new LinkedHashMap<>();
     for (TaskUpdateResult each :
-        asked(request, TaskServiceBlockingStub::batchUpdateTasks).getResultsList()) {
+        invoke(request, TaskServiceBlockingStub::batchUpdateTasks).getResultsList()) {
       results.put(
           each.getName(),
           each.hasError() ? Optional.of(TaskgateException.of(each.getError())) : Optional.empty());
@@ -293,53 +294,51 @@ public final class TaskgateClient implements AutoCloseable {
   }
 
   /**
-   * What a task has written to its log, and with {@code follow} what it writes later. When the
-   * connection breaks, or three heartbeats of the server do not come, it calls again and continues;
-   * no line is returned twice.
+   * Reads the log of a task; with {@code follow} it continues until the task has settled. When the
+   * connection breaks, or three heartbeats are missed, the client calls again and continues. It
+   * returns no line twice.
    *
-   * @param request names the task
-   * @return the lines; close it
+   * @param request the name of the task
+   * @return the lines, to be closed
    */
   public TaskLog streamTaskLogs(StreamTaskLogsRequest request) {
     return streamTaskLogs(request, null);
   }
 
   /**
-   * The same with a limit.
+   * Reads the log of a task, with a timeout.
    *
-   * @param request names the task
-   * @param limit for all of it, or null
-   * @return the lines; close it
+   * @param request the name of the task
+   * @param timeout of the whole log, or null for no limit
+   * @return the lines, to be closed
    */
-  public TaskLog streamTaskLogs(StreamTaskLogsRequest request, @Nullable Duration limit) {
-    return TaskLog.of(request, channel, lifetime, timing, limit);
+  public TaskLog streamTaskLogs(StreamTaskLogsRequest request, @Nullable Duration timeout) {
+    return TaskLog.of(request, channel, lifetime, timing, timeout);
   }
 
   /**
-   * What the server is and which AWS services it can serve now.
+   * Returns the server's version, and which AWS services it can call now.
    *
-   * @return what it says
+   * @return the response
    */
   public GetServerInfoResponse getServerInfo() {
-    return asked(GetServerInfoRequest.getDefaultInstance(), TaskServiceBlockingStub::getServerInfo);
+    return invoke(
+        GetServerInfoRequest.getDefaultInstance(), TaskServiceBlockingStub::getServerInfo);
   }
 
   /**
-   * Whether a gRPC service of the server can be used now.
+   * Returns whether the server, or one of its gRPC services, is serving.
    *
-   * @param service its full name; empty for the whole server
-   * @return whether it serves
+   * @param service its full name; empty for the server as a whole
+   * @return whether it is serving
    */
   public boolean isServing(String service) {
     HealthCheckRequest request = HealthCheckRequest.newBuilder().setService(service).build();
-    return told(() -> HealthGrpc.newBlockingStub(channel).check(request)).getStatus()
+    return converting(() -> HealthGrpc.newBlockingStub(channel).check(request)).getStatus()
         == ServingStatus.SERVING;
   }
 
-  /**
-   * Ends the connection and what is in flight on it: calls throw CANCELLED, watches and logs end.
-   * Calls after it throw CANCELLED at once.
-   */
+  /** Closes the connection. In-flight and later calls throw CANCELLED; watches and logs end. */
   @Override
   public void close() {
     lifetime.close();
@@ -347,12 +346,12 @@ public final class TaskgateClient implements AutoCloseable {
     connection.shutdownNow();
   }
 
-  private <Q extends Message, A> A asked(
+  private <Q extends Message, A> A invoke(
       Q request, BiFunction<TaskServiceBlockingStub, Q, A> call) {
-    return told(() -> call.apply(Parents.telling(tasks, request), request));
+    return converting(() -> call.apply(Parents.attach(tasks, request), request));
   }
 
-  private static <T> T told(Supplier<T> call) {
+  private static <T> T converting(Supplier<T> call) {
     try {
       return call.get();
     } catch (StatusRuntimeException error) {

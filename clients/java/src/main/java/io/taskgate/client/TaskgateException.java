@@ -11,7 +11,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/** A call that Taskgate answered with an error, or could not answer, with its details unpacked. */
+/** A call that failed, on the server or on the way to it, with its details unpacked. */
 public final class TaskgateException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
@@ -19,25 +19,25 @@ public final class TaskgateException extends RuntimeException {
       Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER);
 
   /**
-   * What is wrong with one field of a request.
+   * An invalid field of a request.
    *
-   * @param field where in the request it is, such as {@code updates[2].name}
-   * @param description what is wrong with it, for a person
+   * @param field the path of the field, such as {@code updates[2].name}
+   * @param description what is wrong with it
    */
   public record Violation(String field, String description) {}
 
   /**
-   * A thing that is missing or in conflict.
+   * A resource that is missing or in conflict.
    *
-   * @param type what it is, such as {@code task}
-   * @param id which one
+   * @param type its type, such as {@code task}
+   * @param id its id
    */
   public record Resource(String type, String id) {}
 
-  /** gRPC's status. */
+  /** The gRPC status code. */
   private final Status.Code code;
 
-  /** What the server said, its details still packed. */
+  /** The status of the server, with packed details. */
   private final com.google.rpc.Status status;
 
   private transient @Nullable ErrorDetails details;
@@ -57,98 +57,98 @@ public final class TaskgateException extends RuntimeException {
   }
 
   /**
-   * What an error of any stub says; works for servers of other makes too.
+   * Converts the error of any stub, also of other servers than Taskgate.
    *
-   * @param error of gRPC
-   * @return the same, unpacked, with the same cause
+   * @param error the error of gRPC
+   * @return the exception, with the same cause
    */
   public static TaskgateException of(StatusRuntimeException error) {
     Status status = error.getStatus();
-    com.google.rpc.Status told =
+    com.google.rpc.Status converted =
         detailsIn(error.getTrailers()).toBuilder()
             .setCode(status.getCode().value())
             .setMessage(Optional.ofNullable(status.getDescription()).orElse(""))
             .build();
-    // Not the error itself: gRPC's cannot be serialized.
-    return new TaskgateException(status.getCode(), told, status.getCause());
+    // The error of gRPC is not the cause, as it cannot be serialized.
+    return new TaskgateException(status.getCode(), converted, status.getCause());
   }
 
   /**
-   * What an error inside an answer says, such as that of one item of a batch.
+   * Converts an error within a response, such as that of one item of a batch.
    *
-   * @param status in the answer
-   * @return the same, unpacked
+   * @param status the status in the response
+   * @return the exception
    */
   public static TaskgateException of(com.google.rpc.Status status) {
     Status.Code code = Status.fromCodeValue(status.getCode()).getCode();
     return new TaskgateException(code, status, null);
   }
 
-  /** The error of a caller whose thread was interrupted. */
+  /** Returns the exception of an interrupted thread. */
   static TaskgateException interrupted() {
-    return new TaskgateException(Status.Code.CANCELLED, "the caller was interrupted");
+    return new TaskgateException(Status.Code.CANCELLED, "the calling thread was interrupted");
   }
 
-  /** Details are extra: what cannot be read must not hide the error that it came with. */
+  /** Returns the details; malformed ones must not hide the error itself. */
   private static com.google.rpc.Status detailsIn(@Nullable Metadata trailers) {
     try {
       byte[] packed = trailers == null ? null : trailers.get(DETAILS);
       return packed == null
           ? com.google.rpc.Status.getDefaultInstance()
           : com.google.rpc.Status.parseFrom(packed);
-    } catch (InvalidProtocolBufferException unreadable) {
+    } catch (InvalidProtocolBufferException malformed) {
       return com.google.rpc.Status.getDefaultInstance();
     }
   }
 
   /**
-   * gRPC's status.
+   * Returns the gRPC status code.
    *
-   * @return its code
+   * @return the code
    */
   public Status.Code code() {
     return code;
   }
 
   /**
-   * What went wrong, for a person; {@link #getMessage} has the code before it.
+   * Returns what went wrong; {@link #getMessage} has the code before it.
    *
-   * @return the server's own words
+   * @return the message of the server
    */
   public String description() {
     return status.getMessage();
   }
 
   /**
-   * AWS's error code or Taskgate's own reason, such as RESOURCE_NOT_FOUND_EXCEPTION.
+   * Returns AWS's error code or Taskgate's reason, such as RESOURCE_NOT_FOUND_EXCEPTION.
    *
-   * @return the reason, or an empty text
+   * @return the reason, or an empty string
    */
   public String reason() {
     return details().info().map(ErrorInfo::getReason).orElse("");
   }
 
   /**
-   * Whose word the reason is.
+   * Returns the origin of the reason.
    *
    * @return {@code deadline.amazonaws.com}, {@code omics.amazonaws.com} or {@code taskgate}; or an
-   *     empty text
+   *     empty string
    */
   public String domain() {
     return details().info().map(ErrorInfo::getDomain).orElse("");
   }
 
   /**
-   * What else is told of the reason.
+   * Returns further details of the reason.
    *
-   * @return by name
+   * @return the details by name
    */
   public Map<String, String> metadata() {
     return details().info().map(ErrorInfo::getMetadataMap).orElse(Map.of());
   }
 
   /**
-   * Every field of the request that is wrong.
+   * Returns all invalid fields of the request.
    *
    * @return the fields
    */
@@ -157,36 +157,36 @@ public final class TaskgateException extends RuntimeException {
   }
 
   /**
-   * How long to wait before trying again.
+   * Returns how long to wait before a retry.
    *
-   * @return the time, where it is known
+   * @return the time, if known
    */
   public Optional<Duration> retryAfter() {
     return details().retryAfter();
   }
 
   /**
-   * The thing that is missing or in conflict.
+   * Returns the resource that is missing or in conflict.
    *
-   * @return the thing, where there is one to name
+   * @return the resource, if there is one
    */
   public Optional<Resource> resource() {
     return details().resource();
   }
 
   /**
-   * The AWS quota that was exceeded.
+   * Returns the exceeded AWS quota.
    *
-   * @return its id, or an empty text
+   * @return its id, or an empty string
    */
   public String quota() {
     return details().quota();
   }
 
   /**
-   * AWS's id of the request if there was one, else Taskgate's id of the call.
+   * Returns AWS's request id if AWS was called, otherwise Taskgate's id of the call.
    *
-   * @return the id, or an empty text
+   * @return the id, or an empty string
    */
   public String requestId() {
     return details().requestId();

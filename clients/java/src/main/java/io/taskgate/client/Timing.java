@@ -5,9 +5,9 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
-/** Where time and chance come from. */
+/** The clock, sleep and randomness of a client. */
 interface Timing {
-  /** The machine's. */
+  /** The real clock, sleep and randomness. */
   Timing REAL =
       new Timing() {
         @Override
@@ -22,21 +22,21 @@ interface Timing {
 
         @Override
         public void sleep(Duration time, CountDownLatch wake) throws InterruptedException {
-          // Which of the two ends the sleep, whoever wakes up has to find out anyway.
+          // The caller checks anyway whether the latch ended the sleep.
           boolean unused = wake.await(nanosOf(time), TimeUnit.NANOSECONDS);
         }
       };
 
-  /** A moment of a clock that only goes forward. */
+  /** Returns the time of a monotonic clock. */
   long nanoTime();
 
-  /** A number from 0 to 1. */
+  /** Returns a number from 0 to 1. */
   double random();
 
-  /** Lets time pass, until the latch is open at most. */
+  /** Sleeps, until the latch opens at most. */
   void sleep(Duration time, CountDownLatch wake) throws InterruptedException;
 
-  /** A duration as nanoseconds: 292 years for all that are longer. */
+  /** Converts a duration to nanoseconds, limited to 292 years. */
   static long nanosOf(Duration time) {
     return TimeUnit.NANOSECONDS.convert(time);
   }

@@ -7,67 +7,67 @@ import java.nio.file.Path;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/** How a connection is encrypted. Files are PEM, and are read when the client is made. */
+/** Options of an encrypted connection. The files are PEM, and are read by the builder. */
 public final class Tls {
-  private final @Nullable Path authority;
+  private final @Nullable Path ca;
   private final @Nullable Path certificate;
   private final @Nullable Path key;
   private final @Nullable String serverName;
 
   private Tls(
-      @Nullable Path authority,
+      @Nullable Path ca,
       @Nullable Path certificate,
       @Nullable Path key,
       @Nullable String serverName) {
-    this.authority = authority;
+    this.ca = ca;
     this.certificate = certificate;
     this.key = key;
     this.serverName = serverName;
   }
 
   /**
-   * For a server with a public certificate.
+   * Returns options for a server with a public certificate.
    *
-   * @return TLS that trusts Java's authorities
+   * @return TLS that trusts the default CAs of Java
    */
-  public static Tls publicAuthorities() {
+  public static Tls publicCas() {
     return new Tls(null, null, null, null);
   }
 
   /**
-   * For a server with a certificate of an authority of one's own.
+   * Returns options for a server with a certificate of a private CA.
    *
-   * @param authority the authority's certificate
-   * @return TLS that trusts that authority alone
+   * @param ca file of the CA certificates
+   * @return TLS that trusts only these CAs
    */
-  public static Tls authority(Path authority) {
-    return new Tls(authority, null, null, null);
+  public static Tls ca(Path ca) {
+    return new Tls(ca, null, null, null);
   }
 
   /**
-   * The same with a certificate of the client's own, for a server that asks for one (mTLS).
+   * Returns options with a client certificate, for a server that requires one (mTLS).
    *
-   * @param own the certificate
-   * @param ownKey its key
+   * @param own file of the certificate
+   * @param ownKey file of its private key
    * @return mTLS
    * @throws IllegalArgumentException if one of them is null
    */
   public Tls withCertificate(Path own, Path ownKey) {
     if (own == null || ownKey == null) {
       throw new IllegalArgumentException(
-          "a client certificate needs its key, and a key its certificate");
+          "a client certificate and its key have to be given together");
     }
-    return new Tls(authority, own, ownKey, serverName);
+    return new Tls(ca, own, ownKey, serverName);
   }
 
   /**
-   * The same for a server whose certificate has another name than its address.
+   * Returns options for a server whose certificate has another name than its address.
    *
-   * @param name in the certificate
-   * @return TLS that looks for that name
+   * @param name the name in the certificate
+   * @return TLS that expects that name
    */
   public Tls withServerName(String name) {
-    return new Tls(authority, certificate, key, name);
+    return new Tls(ca, certificate, key, name);
   }
 
   Optional<String> serverName() {
@@ -75,13 +75,13 @@ public final class Tls {
   }
 
   ChannelCredentials credentials() throws IOException {
-    TlsChannelCredentials.Builder made = TlsChannelCredentials.newBuilder();
-    if (authority != null) {
-      made.trustManager(authority.toFile());
+    TlsChannelCredentials.Builder builder = TlsChannelCredentials.newBuilder();
+    if (ca != null) {
+      builder.trustManager(ca.toFile());
     }
     if (certificate != null && key != null) {
-      made.keyManager(certificate.toFile(), key.toFile());
+      builder.keyManager(certificate.toFile(), key.toFile());
     }
-    return made.build();
+    return builder.build();
   }
 }

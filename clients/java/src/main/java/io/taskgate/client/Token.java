@@ -4,19 +4,19 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Where the bearer token of a call comes from. It is asked for each call, by any thread. */
+/** The source of bearer tokens. It is called for each call, by any thread. */
 @FunctionalInterface
 public interface Token {
   /**
-   * The token to send now.
+   * Returns the token to send now.
    *
-   * @return the token; white space around it does not count
+   * @return the token; surrounding white space is removed
    * @throws IOException if there is none; the call fails with it
    */
   String current() throws IOException;
 
   /**
-   * Always the same.
+   * Returns a fixed token.
    *
    * @param token the token
    * @return its source
@@ -26,9 +26,9 @@ public interface Token {
   }
 
   /**
-   * Read from a file for each call: who rotates it, such as Kubernetes, tells nobody.
+   * Returns a token that is read from a file for each call, as it may be rotated.
    *
-   * @param path of the file
+   * @param path the file
    * @return the source
    */
   static Token file(Path path) {

@@ -12,12 +12,12 @@ import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
-/** A call with any number of requests and one answer, made by the thread that has the requests. */
+/** A call whose request is a stream, sent by the calling thread. */
 final class Upload<Q, A> extends ClientCall.Listener<A> {
   private final ClientCall<Q, A> call;
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition changed = lock.newCondition();
-  private @Nullable A answer;
+  private @Nullable A response;
   private @Nullable Status status;
   private @Nullable Metadata trailers;
 
@@ -25,17 +25,17 @@ final class Upload<Q, A> extends ClientCall.Listener<A> {
     this.call = call;
   }
 
-  /** Sends all parts, no faster than they are taken, and gives the answer. */
+  /** Sends all parts with flow control, and returns the response. */
   static <Q, A> A send(
       Channel channel, MethodDescriptor<Q, A> method, Iterator<? extends Q> parts) {
     Upload<Q, A> upload = new Upload<>(channel.newCall(method, CallOptions.DEFAULT));
     try {
       return upload.run(parts);
-    } catch (InterruptedException given) {
+    } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
       throw TaskgateException.interrupted();
     } finally {
-      upload.call.cancel("the caller is gone", null); // no effect on a call that has ended
+      upload.call.cancel("the caller left", null); // no effect on a call that has ended
     }
   }
 
@@ -46,7 +46,7 @@ final class Upload<Q, A> extends ClientCall.Listener<A> {
 
   @Override
   public void onMessage(A message) {
-    change(() -> answer = message);
+    change(() -> response = message);
   }
 
   @Override
@@ -60,7 +60,7 @@ final class Upload<Q, A> extends ClientCall.Listener<A> {
 
   private A run(Iterator<? extends Q> parts) throws InterruptedException {
     call.start(this, new Metadata());
-    call.request(2); // with one, the end of a server that answers twice would never be told
+    call.request(2); // with 1, a second response would block the end of the call
     while (awaitReady() && parts.hasNext()) {
       Q part = parts.next();
       call.sendMessage(part);
@@ -68,10 +68,10 @@ final class Upload<Q, A> extends ClientCall.Listener<A> {
     if (!isEnded()) {
       call.halfClose();
     }
-    return awaitAnswer();
+    return awaitResponse();
   }
 
-  /** Whether another part can be sent; not so when the server has had enough. */
+  /** Returns whether another part can be sent; false when the server has ended the call. */
   private boolean awaitReady() throws InterruptedException {
     lock.lockInterruptibly();
     try {
@@ -93,7 +93,7 @@ final class Upload<Q, A> extends ClientCall.Listener<A> {
     }
   }
 
-  private A awaitAnswer() throws InterruptedException {
+  private A awaitResponse() throws InterruptedException {
     lock.lockInterruptibly();
     try {
       while (status == null) {
@@ -102,18 +102,18 @@ final class Upload<Q, A> extends ClientCall.Listener<A> {
       if (!status.isOk()) {
         throw TaskgateException.of(status.asRuntimeException(trailers));
       }
-      return Optional.ofNullable(answer)
+      return Optional.ofNullable(response)
           .orElseThrow(
-              () -> new TaskgateException(Status.Code.INTERNAL, "the server gave no answer"));
+              () -> new TaskgateException(Status.Code.INTERNAL, "the server sent no response"));
     } finally {
       lock.unlock();
     }
   }
 
-  private void change(Runnable what) {
+  private void change(Runnable update) {
     lock.lock();
     try {
-      what.run();
+      update.run();
       changed.signalAll();
     } finally {
       lock.unlock();

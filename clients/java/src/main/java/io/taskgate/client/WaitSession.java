@@ -7,35 +7,35 @@ import java.time.Duration;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/** One waiting, over any number of calls. Free of input and output. */
+/** The state of a wait over several calls. It does no input or output. */
 final class WaitSession {
-  /** How long one call may wait. Load balancers cut calls that live for hours. */
-  private static final Duration LONGEST_CALL = Duration.ofMinutes(5);
+  /** Timeout of one call. Load balancers cut calls that last for hours. */
+  private static final Duration MAX_CALL = Duration.ofMinutes(5);
 
   /**
-   * The request's {@code max_wait} if it has none. Proxies cut calls that are silent for longer; 30
-   * s is a common limit.
+   * {@code max_wait} of requests without one. Proxies cut calls that are silent for longer; 30 s is
+   * a common limit.
    */
   private static final int MAX_WAIT_SECONDS = 25;
 
-  /** With less time than that left there is no point in asking again. */
-  private static final Duration SHORTEST_CALL = Duration.ofSeconds(1);
+  /** Minimum time for another call, and minimum interval between calls. */
+  private static final Duration MIN_CALL = Duration.ofSeconds(1);
 
   private final @Nullable Long end;
   private final Reconnects reconnects;
-  private @Nullable WaitTaskResponse answer;
+  private @Nullable WaitTaskResponse response;
 
-  WaitSession(@Nullable Duration limit, long now, Reconnects reconnects) {
-    end = limit == null ? null : now + Timing.nanosOf(limit);
+  WaitSession(@Nullable Duration timeout, long now, Reconnects reconnects) {
+    end = timeout == null ? null : now + Timing.nanosOf(timeout);
     this.reconnects = reconnects;
   }
 
-  /** The latest answer. */
-  Optional<WaitTaskResponse> answer() {
-    return Optional.ofNullable(answer);
+  /** Returns the latest response. */
+  Optional<WaitTaskResponse> response() {
+    return Optional.ofNullable(response);
   }
 
-  /** The request, bounded so that no proxy cuts it. */
+  /** Returns the request with a {@code max_wait}. */
   static WaitTaskRequest bounded(WaitTaskRequest request) {
     if (request.hasMaxWait()) {
       return request;
@@ -44,42 +44,43 @@ final class WaitSession {
     return request.toBuilder().setMaxWait(wait).build();
   }
 
-  /** How long the next call may take. */
-  Duration callLimit(long now) {
-    long left = end == null ? Long.MAX_VALUE : Math.max(end - now, 0);
-    return Duration.ofNanos(Math.min(left, LONGEST_CALL.toNanos()));
+  /** Returns the timeout of the next call. */
+  Duration callTimeout(long now) {
+    long remaining = end == null ? Long.MAX_VALUE : Math.max(end - now, 0);
+    return Duration.ofNanos(Math.min(remaining, MAX_CALL.toNanos()));
   }
 
-  /** Keeps an answer: how long to wait before asking again, or nothing, the waiting is over. */
-  Optional<Duration> take(WaitTaskResponse next, long asked, long now) {
-    answer = next;
+  /** Stores a response; returns the time until the next call, or empty if the wait is over. */
+  Optional<Duration> take(WaitTaskResponse next, long start, long now) {
+    response = next;
     reconnects.reached(now);
-    if (next.getDone() || isLate(now)) {
+    if (next.getDone() || isTimedOut(now)) {
       return Optional.empty();
     }
-    // A server that stops answers early.
-    boolean early = now - asked < SHORTEST_CALL.toNanos();
-    return Optional.of(early ? SHORTEST_CALL : Duration.ZERO);
+    // A server that is shutting down responds early.
+    boolean early = now - start < MIN_CALL.toNanos();
+    return Optional.of(early ? MIN_CALL : Duration.ZERO);
   }
 
   /**
-   * As {@code take}, for a call that failed. Throws the error if it is final, or if the time is up
-   * and no answer ever came.
+   * Handles a failed call; returns what {@code take} returns. Throws the error if it is final, or
+   * if the wait timed out without any response.
    */
-  Optional<Duration> failed(TaskgateException error, long asked, long now) {
-    if (isLate(now)) {
-      if (answer != null && error.code() == Status.Code.DEADLINE_EXCEEDED) {
+  Optional<Duration> fail(TaskgateException error, long start, long now) {
+    if (isTimedOut(now)) {
+      if (response != null && error.code() == Status.Code.DEADLINE_EXCEEDED) {
         return Optional.empty();
       }
       throw error;
     }
-    if (now - asked > SHORTEST_CALL.toNanos()) {
-      reconnects.reached(asked); // nobody refuses a connection that slowly
+    if (now - start > MIN_CALL.toNanos()) {
+      // A refused connection fails faster: the server was there when the call started.
+      reconnects.reached(start);
     }
     return Optional.of(reconnects.delayAfter(error, now));
   }
 
-  private boolean isLate(long now) {
-    return end != null && end - now < SHORTEST_CALL.toNanos();
+  private boolean isTimedOut(long now) {
+    return end != null && end - now < MIN_CALL.toNanos();
   }
 }

@@ -10,8 +10,8 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The events of a watch. It goes on by itself when the connection breaks; close it in the end, from
- * any thread.
+ * The events of a watch. It resumes when the connection breaks. Close it after use; any thread may
+ * close it.
  */
 public final class Watch extends ResumingStream<WatchTasksResponse, WatchEvent> {
   private final WatchSession session;
@@ -21,16 +21,17 @@ public final class Watch extends ResumingStream<WatchTasksResponse, WatchEvent> 
       Channel channel,
       Lifetime lifetime,
       Timing timing,
-      @Nullable Duration limit) {
+      @Nullable Duration timeout) {
     super(
-        left ->
-            GrpcStream.open(channel, TaskServiceGrpc.getWatchTasksMethod(), session.next(), left),
+        remaining ->
+            GrpcStream.open(
+                channel, TaskServiceGrpc.getWatchTasksMethod(), session.next(), remaining),
         session,
         (error, delay, failures) ->
             Optional.of(new WatchEvent.Reconnecting(error, delay, failures)),
         lifetime,
         timing,
-        limit);
+        timeout);
     this.session = session;
   }
 
@@ -39,12 +40,12 @@ public final class Watch extends ResumingStream<WatchTasksResponse, WatchEvent> 
       Channel channel,
       Lifetime lifetime,
       Timing timing,
-      @Nullable Duration limit) {
-    return new Watch(new WatchSession(request), channel, lifetime, timing, limit);
+      @Nullable Duration timeout) {
+    return new Watch(new WatchSession(request), channel, lifetime, timing, timeout);
   }
 
   /**
-   * Where another watch of the same could go on after the events so far.
+   * Returns where another watch can resume after the events so far.
    *
    * @return the token; may be empty
    */

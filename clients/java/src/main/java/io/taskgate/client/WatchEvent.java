@@ -9,22 +9,22 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * What a watch tells. An enum of a message may have a value that is newer than this package: {@code
- * UNRECOGNIZED}, and its number by the getter that ends in {@code Value}.
+ * An event of a watch. An enum of a message may have a value that is newer than this package:
+ * {@code UNRECOGNIZED}, whose number the getter that ends in {@code Value} returns.
  */
 public sealed interface WatchEvent {
   /**
-   * All the tasks there are. Whatever the watch told before is void.
+   * All watched tasks. It replaces everything that earlier events reported.
    *
    * @param tasks the tasks
-   * @param reasonValue why there is one, as a number
-   * @param end what the server said at its end, such as when AWS was asked
+   * @param reasonValue the number of the reason
+   * @param end the end of the snapshot, with the time of the oldest response of AWS
    */
   record Snapshot(List<Task> tasks, int reasonValue, SnapshotEnd end) implements WatchEvent {
     /**
-     * Why there is a snapshot.
+     * Returns why the snapshot was sent.
      *
-     * @return the watch is new, or the server could not go on where it was
+     * @return the watch is new, or the server could not resume it
      */
     public SnapshotReason reason() {
       return Optional.ofNullable(SnapshotReason.forNumber(reasonValue))
@@ -33,15 +33,15 @@ public sealed interface WatchEvent {
   }
 
   /**
-   * A task came, changed or went.
+   * A task was added, updated or removed.
    *
-   * @param change what happened to it, and its state before
+   * @param change the change, with the previous state
    */
   record TaskChange(io.taskgate.v1.TaskChange change) implements WatchEvent {
     /**
-     * Which task.
+     * Returns the task.
      *
-     * @return the task as it now is; as it last was, if it went
+     * @return the current task; the last known one if it was removed
      */
     public Task task() {
       return change.getTask();
@@ -49,35 +49,35 @@ public sealed interface WatchEvent {
   }
 
   /**
-   * Nothing has happened for a while.
+   * There was no other event for a while.
    *
-   * @param heartbeat how old the picture is
-   * @param upstreamError why AWS could not be asked lately, if so
+   * @param heartbeat the times of the latest and next poll of AWS
+   * @param upstreamError why the latest poll of AWS failed, if it did
    */
   record Heartbeat(io.taskgate.v1.Heartbeat heartbeat, Optional<TaskgateException> upstreamError)
       implements WatchEvent {}
 
   /**
-   * The server was lost; it is called again after the delay, and the watch goes on.
+   * The call broke. The client calls again after the delay and resumes the watch.
    *
-   * @param error how it was lost
-   * @param delay until it is called
-   * @param failures how many there have been since the server was last heard, this one included
+   * @param error the error of the call
+   * @param delay the time until the next call
+   * @param failures number of failures since the latest message of the server, with this one
    */
   record Reconnecting(TaskgateException error, Duration delay, int failures)
       implements WatchEvent {}
 
-  /** The watch goes on where it was: nothing was missed, and no snapshot comes. */
+  /** The watch resumed without a snapshot; no change was missed. */
   record Resumed() implements WatchEvent {}
 
   /**
-   * The last event: the watch has ended by itself.
+   * The last event: the watch is complete.
    *
-   * @param end why, and the tasks as a whole
+   * @param end the reason, and the counts of the tasks
    */
   record WatchEnd(io.taskgate.v1.WatchEnd end) implements WatchEvent {
     /**
-     * The state of the watched parent itself, with the reason if it failed.
+     * Returns the state of the watched parent itself, with the reason if it failed.
      *
      * @return the state; for a watch of named tasks that of an ended parent whose tasks can never
      *     settle; empty if there is none, and from an older server

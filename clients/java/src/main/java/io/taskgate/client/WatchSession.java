@@ -14,17 +14,18 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One watch, however often it has to be called for.
+ * Requests for the calls of one watch, and the events in their responses.
  *
- * <p>A snapshot is handed on when it is whole. A call that breaks within one begins again: the
- * tokens inside of it are of use only to those who keep its first part.
+ * <p>The session returns a snapshot only when it is complete. If a call breaks within one, the next
+ * call starts over: a resume token from within a snapshot is valid only for a client that keeps the
+ * part it has received.
  */
 final class WatchSession implements Session<WatchTasksResponse, WatchEvent> {
-  /** What the server takes where the request has none. */
+  /** The server's interval for requests without one. */
   private static final Duration DEFAULT_HEARTBEAT = Duration.ofSeconds(10);
 
-  /** After how many heartbeats that did not come a connection is given up. */
-  private static final int SILENT_HEARTBEATS = 3;
+  /** Number of missed heartbeats after which a connection counts as dead. */
+  private static final int MAX_MISSED_HEARTBEATS = 3;
 
   private final WatchTasksRequest request;
   private ByteString token;
@@ -41,7 +42,7 @@ final class WatchSession implements Session<WatchTasksResponse, WatchEvent> {
     return token;
   }
 
-  /** What to send for the next call. */
+  /** Returns the request for the next call. */
   WatchTasksRequest next() {
     snapshot = null;
     return request.toBuilder().setResumeToken(token).build();
@@ -73,10 +74,10 @@ final class WatchSession implements Session<WatchTasksResponse, WatchEvent> {
     return silenceLimit(request.getHeartbeatInterval());
   }
 
-  /** How long without a message means that a stream with heartbeats is dead. */
+  /** Returns after how long without a message a stream with heartbeats is dead. */
   static Duration silenceLimit(com.google.protobuf.Duration interval) {
     Duration heartbeat = Duration.ofSeconds(interval.getSeconds(), interval.getNanos());
-    return (heartbeat.isZero() ? DEFAULT_HEARTBEAT : heartbeat).multipliedBy(SILENT_HEARTBEATS);
+    return (heartbeat.isZero() ? DEFAULT_HEARTBEAT : heartbeat).multipliedBy(MAX_MISSED_HEARTBEATS);
   }
 
   private List<WatchEvent> events(WatchTasksResponse response) {
@@ -112,7 +113,7 @@ final class WatchSession implements Session<WatchTasksResponse, WatchEvent> {
       case WATCH_END -> {
         return List.of(ended(response.getWatchEnd()));
       }
-      default -> { // of a newer server
+      default -> { // an event of a newer server
         return List.of();
       }
     }
@@ -120,7 +121,7 @@ final class WatchSession implements Session<WatchTasksResponse, WatchEvent> {
 
   private WatchEvent ended(WatchEnd end) {
     if (end.getReason() == WatchEndReason.WATCH_END_REASON_SERVER_STOPPING) {
-      throw Reconnects.serverStops();
+      throw Reconnects.serverStopping();
     }
     finished = true;
     return new WatchEvent.WatchEnd(end);

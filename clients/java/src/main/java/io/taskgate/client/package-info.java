@@ -1,7 +1,7 @@
 /**
- * A client of Taskgate: the tasks of AWS Deadline Cloud and AWS HealthOmics over one gRPC service.
+ * The client of Taskgate, one gRPC service for AWS Deadline Cloud and AWS HealthOmics tasks.
  *
- * <p>Begin with {@link io.taskgate.client.TaskgateClient#connect}. Requests and answers are the
+ * <p>Start with {@link io.taskgate.client.TaskgateClient#connect}. Requests and responses are the
  * messages of {@code io.taskgate.v1}; every operation of the two AWS services is in {@code
  * io.taskgate.deadline.v1} and {@code io.taskgate.omics.v1}.
  */

@@ -43,7 +43,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-/** The client against a server that hangs, breaks its answers, or tells what arrived. */
+/** The client with a server that hangs, sends malformed details, or records calls. */
 @Timeout(30)
 class CallsTest {
   private static final GetTaskRequest HANGING = GetTaskRequest.newBuilder().setName("hang").build();
@@ -72,7 +72,7 @@ class CallsTest {
   }
 
   @Test
-  void failAsToldWhenDetailsAreNoDetails() {
+  void failWithTheirStatusWhenDetailsAreMalformed() {
     GetTaskRequest request = GetTaskRequest.newBuilder().setName("garbage").build();
     var error = assertThrows(TaskgateException.class, () -> client.getTask(request));
     assertEquals("DATA_LOSS: it is gone", error.getMessage());
@@ -80,10 +80,10 @@ class CallsTest {
   }
 
   @Test
-  void areLimitedUnlessTheyAreStreams() throws Exception {
+  void haveTimeoutUnlessTheyAreStreams() throws Exception {
     var unused = client.getServerInfo();
     Duration limit = deadlines.take();
-    assertTrue(limit.compareTo(TaskgateClient.DEFAULT_TIME_LIMIT) <= 0, limit.toString());
+    assertTrue(limit.compareTo(TaskgateClient.DEFAULT_TIMEOUT) <= 0, limit.toString());
     assertTrue(limit.compareTo(Duration.ofSeconds(25)) > 0, limit.toString());
     try (Watch watch = client.watchTasks(WATCH)) {
       assertTrue(watch.iterator().hasNext());
@@ -92,8 +92,8 @@ class CallsTest {
   }
 
   @Test
-  void endWhenTheirTimeIsUp() {
-    TaskgateClient hasty = client.withTimeLimit(Duration.ofMillis(100));
+  void timeOut() {
+    TaskgateClient hasty = client.withTimeout(Duration.ofMillis(100));
     var error = assertThrows(TaskgateException.class, () -> hasty.getTask(HANGING));
     assertEquals(Code.DEADLINE_EXCEEDED, error.code());
   }
@@ -106,7 +106,7 @@ class CallsTest {
   }
 
   @Test
-  void endWithTheThreadThatIsInterrupted() throws Exception {
+  void endWhenTheirThreadIsInterrupted() throws Exception {
     FutureTask<Object> call = new FutureTask<>(() -> client.getTask(HANGING));
     Thread thread = new Thread(call);
     thread.start();
@@ -117,8 +117,8 @@ class CallsTest {
   }
 
   @Test
-  void areNotMadeByAClientThatIsClosed() {
-    TaskgateClient other = client.withTimeLimit(Duration.ofSeconds(5));
+  void areNotMadeByClosedClient() {
+    TaskgateClient other = client.withTimeout(Duration.ofSeconds(5));
     client.close();
     assertClosed(assertThrows(TaskgateException.class, client::getServerInfo));
     assertClosed(assertThrows(TaskgateException.class, other::getServerInfo));
@@ -147,12 +147,11 @@ class CallsTest {
   }
 
   @Test
-  void watchesTakeSilenceForABreak() {
+  void watchesTreatMissedHeartbeatsAsBreak() {
     try (Watch watch = client.watchTasks(WATCH)) {
       assertInstanceOf(WatchEvent.Snapshot.class, watch.iterator().next());
       var lost = assertInstanceOf(WatchEvent.Reconnecting.class, watch.iterator().next());
-      assertEquals(
-          "UNAVAILABLE: nothing was heard from the server for 0.3 s", lost.error().getMessage());
+      assertEquals("UNAVAILABLE: no message from the server for 0.3 s", lost.error().getMessage());
     }
   }
 
@@ -169,18 +168,18 @@ class CallsTest {
     Lifetime lifetime = new Lifetime();
     FakeTiming timing = new FakeTiming();
     timing.whenAsleep = lifetime::close;
-    Waiting waiting = waiting(lifetime, timing);
-    assertClosed(assertThrows(TaskgateException.class, () -> waiting.forTask(WAIT, null)));
+    TaskWaiter waiting = waiting(lifetime, timing);
+    assertClosed(assertThrows(TaskgateException.class, () -> waiting.waitFor(WAIT, null)));
     assertEquals(1, timing.pauses.size());
   }
 
   @Test
-  void waitsEndWithTheThreadThatIsInterruptedBetweenTwoCalls() {
+  void waitsEndWhenTheirThreadIsInterruptedBetweenTwoCalls() {
     FakeTiming timing = new FakeTiming();
     timing.whenAsleep = Thread.currentThread()::interrupt;
-    Waiting waiting = waiting(new Lifetime(), timing);
-    var error = assertThrows(TaskgateException.class, () -> waiting.forTask(WAIT, null));
-    assertEquals("CANCELLED: the caller was interrupted", error.getMessage());
+    TaskWaiter waiting = waiting(new Lifetime(), timing);
+    var error = assertThrows(TaskgateException.class, () -> waiting.waitFor(WAIT, null));
+    assertEquals("CANCELLED: the calling thread was interrupted", error.getMessage());
     assertTrue(Thread.interrupted());
     assertEquals(1, timing.pauses.size());
   }
@@ -190,18 +189,18 @@ class CallsTest {
     Context.CancellableContext context = Context.current().withCancellation();
     FakeTiming timing = new FakeTiming();
     timing.whenAsleep = () -> context.cancel(null);
-    Waiting waiting = waiting(new Lifetime(), timing);
-    context.run(() -> assertThrows(TaskgateException.class, () -> waiting.forTask(WAIT, null)));
+    TaskWaiter waiting = waiting(new Lifetime(), timing);
+    context.run(() -> assertThrows(TaskgateException.class, () -> waiting.waitFor(WAIT, null)));
     assertEquals(1, timing.pauses.size());
   }
 
-  private Waiting waiting(Lifetime lifetime, Timing timing) {
+  private TaskWaiter waiting(Lifetime lifetime, Timing timing) {
     Channel channel = ClientInterceptors.intercept(client.channel(), lifetime);
-    return new Waiting(TaskServiceGrpc.newBlockingStub(channel), lifetime, timing);
+    return new TaskWaiter(TaskServiceGrpc.newBlockingStub(channel), lifetime, timing);
   }
 
   @Test
-  void waitsEndWithTheThreadThatIsInterrupted() throws Exception {
+  void waitsEndWhenTheirThreadIsInterrupted() throws Exception {
     FutureTask<Object> waiting = new FutureTask<>(() -> client.waitTask(WAIT, null));
     Thread thread = new Thread(waiting);
     thread.start();
@@ -225,9 +224,9 @@ class CallsTest {
   }
 
   @Test
-  void waitsTellTheTaskAsItIsWhenTheTimeIsUp() {
-    WaitTaskResponse answer = client.waitTask(WAIT, Duration.ofMillis(1_500));
-    assertFalse(answer.getDone());
+  void waitsThatTimeOutReturnTheLatestTask() {
+    WaitTaskResponse response = client.waitTask(WAIT, Duration.ofMillis(1_500));
+    assertFalse(response.getDone());
   }
 
   private FutureTask<Object> begun(Callable<Object> call) throws InterruptedException {
@@ -248,55 +247,57 @@ class CallsTest {
 
   private final class Service extends TaskServiceImplBase {
     @Override
-    public void getTask(GetTaskRequest request, StreamObserver<GetTaskResponse> answers) {
+    public void getTask(GetTaskRequest request, StreamObserver<GetTaskResponse> responses) {
       if (request.equals(HANGING)) {
-        hang(answers);
+        hang(responses);
         return;
       }
       Metadata trailers = new Metadata();
       trailers.put(
           Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER),
           new byte[] {(byte) 0xff, (byte) 0xff, (byte) 0xff});
-      answers.onError(Status.DATA_LOSS.withDescription("it is gone").asRuntimeException(trailers));
+      responses.onError(
+          Status.DATA_LOSS.withDescription("it is gone").asRuntimeException(trailers));
     }
 
     @Override
     public void getServerInfo(
-        GetServerInfoRequest request, StreamObserver<GetServerInfoResponse> answers) {
-      tellDeadline();
-      answers.onNext(GetServerInfoResponse.getDefaultInstance());
-      answers.onCompleted();
+        GetServerInfoRequest request, StreamObserver<GetServerInfoResponse> responses) {
+      recordDeadline();
+      responses.onNext(GetServerInfoResponse.getDefaultInstance());
+      responses.onCompleted();
     }
 
     @Override
-    public void waitTask(WaitTaskRequest request, StreamObserver<WaitTaskResponse> answers) {
+    public void waitTask(WaitTaskRequest request, StreamObserver<WaitTaskResponse> responses) {
       if (!request.getName().isEmpty()) {
-        hang(answers);
+        hang(responses);
         return;
       }
-      answers.onNext(WaitTaskResponse.getDefaultInstance());
-      answers.onCompleted();
+      responses.onNext(WaitTaskResponse.getDefaultInstance());
+      responses.onCompleted();
       arrived.countDown();
     }
 
     @Override
-    public void watchTasks(WatchTasksRequest request, StreamObserver<WatchTasksResponse> answers) {
-      tellDeadline();
-      answers.onNext(
+    public void watchTasks(
+        WatchTasksRequest request, StreamObserver<WatchTasksResponse> responses) {
+      recordDeadline();
+      responses.onNext(
           WatchTasksResponse.newBuilder()
               .setSnapshotBegin(SnapshotBegin.getDefaultInstance())
               .build());
-      answers.onNext(
+      responses.onNext(
           WatchTasksResponse.newBuilder().setSnapshotEnd(SnapshotEnd.getDefaultInstance()).build());
-      hang(answers);
+      hang(responses);
     }
 
-    private void hang(StreamObserver<?> answers) {
-      ((ServerCallStreamObserver<?>) answers).setOnCancelHandler(left::countDown);
+    private void hang(StreamObserver<?> responses) {
+      ((ServerCallStreamObserver<?>) responses).setOnCancelHandler(left::countDown);
       arrived.countDown();
     }
 
-    private void tellDeadline() {
+    private void recordDeadline() {
       var deadline = Context.current().getDeadline();
       deadlines.add(
           deadline == null

@@ -41,14 +41,14 @@ class ConnectingTest {
       Metadata.Key.of("taskgate-target", Metadata.ASCII_STRING_MARSHALLER);
 
   @Test
-  void tellsTheTargetAndNoEmptyOne() throws Exception {
-    List<String> told = Collections.synchronizedList(new ArrayList<>());
+  void sendsTargetUnlessItIsEmpty() throws Exception {
+    List<String> sent = Collections.synchronizedList(new ArrayList<>());
     ServerInterceptor listens =
         new ServerInterceptor() {
           @Override
           public <Q, A> ServerCall.Listener<Q> interceptCall(
               ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
-            told.add(String.valueOf(headers.get(TARGET)));
+            sent.add(String.valueOf(headers.get(TARGET)));
             return next.startCall(call, headers);
           }
         };
@@ -58,39 +58,39 @@ class ConnectingTest {
       var unused = picked.getServerInfo();
       unused = empty.getServerInfo();
     }
-    assertEquals(List.of("studio", "null"), told);
+    assertEquals(List.of("studio", "null"), sent);
   }
 
   @Test
-  void refusesTargetThatCannotBeSent() {
+  void rejectsTargetThatCannotBeSent() {
     ClientBuilder builder = TaskgateClient.builder("127.0.0.1:1");
     assertThrows(IllegalArgumentException.class, () -> builder.target("a\nb"));
     assertThrows(IllegalArgumentException.class, () -> builder.target("ä"));
   }
 
   @Test
-  void refusesHalfOfClientCertificate() {
+  void rejectsClientCertificateWithoutKey() {
     Path file = Path.of("client.pem");
     for (Path[] pair : new Path[][] {{file, null}, {null, file}}) {
       var error =
           assertThrows(
               IllegalArgumentException.class,
-              () -> Tls.publicAuthorities().withCertificate(pair[0], pair[1]));
+              () -> Tls.publicCas().withCertificate(pair[0], pair[1]));
       assertTrue(error.getMessage().contains("key"), error.getMessage());
     }
   }
 
   @Test
-  void failsForAuthorityThatCannotBeRead() {
+  void failsForCaFileThatCannotBeRead() {
     ClientBuilder builder =
-        TaskgateClient.builder("127.0.0.1:1").tls(Tls.authority(Path.of("/absent/ca.pem")));
+        TaskgateClient.builder("127.0.0.1:1").tls(Tls.ca(Path.of("/absent/ca.pem")));
     assertThrows(UncheckedIOException.class, builder::build);
   }
 
   @Test
-  void refusesAuthorityThatIsNone(@TempDir Path folder) throws Exception {
+  void rejectsCaFileWithoutCertificate(@TempDir Path folder) throws Exception {
     Path file = Files.writeString(folder.resolve("ca.pem"), "nothing of use");
-    ClientBuilder builder = TaskgateClient.builder("127.0.0.1:1").tls(Tls.authority(file));
+    ClientBuilder builder = TaskgateClient.builder("127.0.0.1:1").tls(Tls.ca(file));
     assertThrows(IllegalArgumentException.class, builder::build);
   }
 
@@ -117,7 +117,7 @@ class ConnectingTest {
   }
 
   @Test
-  void callsOneServerUnlessItIsToBalance() throws Exception {
+  void callsOneServerWithoutBalancing() throws Exception {
     Counted one = new Counted();
     Counted two = new Counted();
     try (TestServer first = TestServer.of(one);
@@ -133,7 +133,7 @@ class ConnectingTest {
     boolean holds();
   }
 
-  /** The test's own time limit ends it, if it never holds. */
+  /** Calls until the condition holds; the timeout of the test ends it otherwise. */
   private static void callUntil(TaskgateClient client, Condition condition) {
     while (!condition.holds()) {
       var unused = client.getServerInfo();
@@ -145,14 +145,14 @@ class ConnectingTest {
 
     @Override
     public synchronized void getServerInfo(
-        GetServerInfoRequest request, StreamObserver<GetServerInfoResponse> answer) {
+        GetServerInfoRequest request, StreamObserver<GetServerInfoResponse> observer) {
       calls = calls + 1;
-      answer.onNext(GetServerInfoResponse.getDefaultInstance());
-      answer.onCompleted();
+      observer.onNext(GetServerInfoResponse.getDefaultInstance());
+      observer.onCompleted();
     }
   }
 
-  /** A name that stands for two servers of this machine, as one in DNS does. */
+  /** A resolver whose name stands for two local servers, as a name in DNS may. */
   private static final class Pair extends NameResolverProvider implements AutoCloseable {
     private final List<EquivalentAddressGroup> addresses;
 

@@ -7,12 +7,13 @@ import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import io.grpc.Status.Code;
 
-/** Errors as a server would tell them. */
+/** Errors of a server. */
 final class Failures {
   private Failures() {}
 
   static TaskgateException failure(Code code, Message... details) {
-    var status = com.google.rpc.Status.newBuilder().setCode(code.value()).setMessage("told");
+    var status =
+        com.google.rpc.Status.newBuilder().setCode(code.value()).setMessage("too many calls");
     for (Message each : details) {
       status.addDetails(Any.pack(each));
     }

@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 
-/** Time that passes only when somebody sleeps, and the longest jitter that there is. */
+/** A clock that advances only by sleeping, and the maximum jitter. */
 final class FakeTiming implements Timing {
   final List<Duration> pauses = new ArrayList<>();
   Runnable whenAsleep = () -> {};

@@ -41,7 +41,7 @@ class LogSessionTest {
   }
 
   @Test
-  void tellsLinesOfTheLastMomentOnce() {
+  void skipsRepeatedLinesOfTheLastTime() {
     LogSession session = session(false, 0);
     assertEquals(9, session.next().getTail());
     assertEquals(List.of("one", "two"), texts(session.take(lines(5, "one", "two"))));
@@ -52,7 +52,7 @@ class LogSessionTest {
   }
 
   @Test
-  void holdsItsLimitAcrossBreaks() {
+  void keepsItsLimitAcrossBreaks() {
     LogSession session = session(false, 3);
     assertEquals(3, session.next().getLimit());
     session.take(lines(1, "one"));
@@ -63,7 +63,7 @@ class LogSessionTest {
   }
 
   @Test
-  void goesOnWithTheSameAttemptAndThenWithThoseAfterIt() {
+  void resumesTheSameAttemptAndThenLaterOnes() {
     LogSession session = session(true, 0);
     session.next();
     session.take(attempt(1));
@@ -80,7 +80,7 @@ class LogSessionTest {
   }
 
   @Test
-  void mayBeSilentForEver() {
+  void mayBeSilentWithoutHeartbeats() {
     LogSession session = session(true, 0);
     assertEquals(null, session.silence());
     session.take(
@@ -88,7 +88,7 @@ class LogSessionTest {
             .setHeartbeat(LogHeartbeat.getDefaultInstance())
             .build());
     assertEquals(Duration.ofSeconds(30), session.silence());
-    session.next(); // it may be to an older server
+    session.next(); // the next call may reach an older server
     assertEquals(null, session.silence());
   }
 }

@@ -23,7 +23,7 @@ class NameTest {
 
   @ParameterizedTest
   @MethodSource("names")
-  void areTakenApartIntoWhatTheyWereMadeOf(Name name) {
+  void areParsedAndFormatted(Name name) {
     boolean isTask = name instanceof Name.DeadlineTask || name instanceof Name.OmicsTask;
     String text = name.toString();
     assertEquals(name, isTask ? Name.parseTask(text) : Name.parseParent(text));
@@ -37,13 +37,13 @@ class NameTest {
   @ParameterizedTest
   @ValueSource(
       strings = {"", "omics", "omics/runs/1/tasks", "omics/runs//tasks/2", "omics/runs/1/tasks/2/"})
-  void thatAreNoneAreRefusedWithTheFormsThatThereAre(String text) {
+  void thatAreMalformedAreRejectedWithTheValidForms(String text) {
     var error = assertThrows(IllegalArgumentException.class, () -> Name.parseTask(text));
     assertTrue(error.getMessage().contains("omics/runs/{run}/tasks/{task}"), error.getMessage());
   }
 
   @Test
-  void haveNoIdsThatCouldNotBeTakenApart() {
+  void rejectIdsThatCannotBeParsed() {
     assertThrows(IllegalArgumentException.class, () -> new Name.OmicsTask("1", ""));
     assertThrows(IllegalArgumentException.class, () -> new Name.OmicsTask("1", "2/3"));
   }

@@ -42,12 +42,12 @@ class ParentsTest {
 
   @ParameterizedTest
   @MethodSource("names")
-  void ofPartsAreTheirJobOrRun(String name, String parent) {
+  void ofNamesAreTheirJobOrRun(String name, String parent) {
     assertEquals(parent, Parents.of(name));
   }
 
   @Test
-  void ofSeveralNamesAreToldWhereTheyArePartsOfOne() {
+  void ofSeveralNamesAreSharedByAll() {
     var together = BatchGetTasksRequest.newBuilder().addAllNames(TASKS).build();
     assertEquals(Optional.of(RUN), Parents.shared(together));
     var changes = BatchUpdateTasksRequest.newBuilder();
@@ -64,13 +64,13 @@ class ParentsTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"omics/runs/größe/tasks/1", "omics/runs/1\n/tasks/1", ""})
-  void thatMetadataCannotCarryAreNotTold(String name) {
+  void thatAreNotPrintableAsciiAreNotSent(String name) {
     var request = GetTaskRequest.newBuilder().setName(name).build();
     assertEquals(Optional.empty(), Parents.shared(request));
   }
 
   @Test
-  void ofRequestsAboutNothingAreNotTold() {
+  void ofRequestsWithoutNamesAreNotSent() {
     assertEquals(Optional.empty(), Parents.shared(GetServerInfoRequest.getDefaultInstance()));
     var health = HealthCheckRequest.newBuilder().setService(RUN).build();
     assertEquals(Optional.empty(), Parents.shared(health));

@@ -12,25 +12,25 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
 class ReconnectLimitTest {
-  private final List<String> told = new ArrayList<>();
+  private final List<String> resets = new ArrayList<>();
   private boolean lost;
 
   @Test
-  void triesServerThatIsLostAgainEachFiveSecondsAndNoOther() {
+  void resetsBackoffOfLostServerEveryFiveSeconds() {
     ByHand timer = new ByHand();
-    ReconnectLimit limit = new ReconnectLimit(() -> lost, () -> told.add("reset"), timer);
-    assertEquals(ReconnectLimit.LONGEST_BACKOFF, timer.period);
+    ReconnectLimit limit = new ReconnectLimit(() -> lost, () -> resets.add("reset"), timer);
+    assertEquals(ReconnectLimit.MAX_BACKOFF, timer.period);
     timer.work.run();
-    assertEquals(List.of(), told);
+    assertEquals(List.of(), resets);
     lost = true;
     timer.work.run();
     timer.work.run();
-    assertEquals(List.of("reset", "reset"), told);
+    assertEquals(List.of("reset", "reset"), resets);
     limit.close();
     assertTrue(timer.isShutdown());
   }
 
-  /** Runs when the test says so. */
+  /** An executor that runs tasks when the test advances it. */
   private static final class ByHand extends ScheduledThreadPoolExecutor {
     private Runnable work = () -> {};
     private Duration period = Duration.ZERO;

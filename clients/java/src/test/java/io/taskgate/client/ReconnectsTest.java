@@ -24,13 +24,13 @@ class ReconnectsTest {
   }
 
   @Test
-  void doNotWaitForServerThatWasNeverReached() {
+  void doNotRetryServerThatNeverResponded() {
     Reconnects reconnects = new Reconnects(() -> 1);
     assertSame(gone, assertThrows(TaskgateException.class, () -> reconnects.delayAfter(gone, 0)));
   }
 
   @Test
-  void waitLongerEachTimeTenSecondsAtMostAndNotForEver() {
+  void waitLongerEachTimeTenSecondsAtMostForFiveMinutes() {
     Reconnects reconnects = reached(1);
     long minute = Duration.ofMinutes(1).toNanos();
     List<Long> delays =
@@ -52,26 +52,26 @@ class ReconnectsTest {
 
   @ParameterizedTest
   @MethodSource("finalErrors")
-  void giveUpWhatIsFinal(TaskgateException error) {
+  void doNotRetryFinalErrors(TaskgateException error) {
     Reconnects reconnects = reached(1);
     assertSame(error, assertThrows(TaskgateException.class, () -> reconnects.delayAfter(error, 0)));
   }
 
   @Test
-  void goOnAfterResetOfProxy() {
+  void retryAfterResetByProxy() {
     assertEquals(Duration.ofSeconds(1), reached(1).delayAfter(Failures.failure(Code.INTERNAL), 0));
   }
 
   @Test
-  void leaveServerThatStopsAtOnceTheFirstTime() {
+  void leaveServerThatShutsDownImmediatelyOnce() {
     Reconnects reconnects = reached(1);
-    TaskgateException stopping = Reconnects.serverStops();
+    TaskgateException stopping = Reconnects.serverStopping();
     assertEquals(Duration.ZERO, reconnects.delayAfter(stopping, 0));
     assertTrue(reconnects.delayAfter(stopping, 0).compareTo(Duration.ZERO) > 0);
   }
 
   @Test
-  void waitAsLongAsServerAsks() {
+  void waitAsLongAsServerRequests() {
     TaskgateException busy = Failures.failure(Code.RESOURCE_EXHAUSTED, Failures.retryAfter(7, 0));
     assertEquals(Duration.ofSeconds(7), reached(0).delayAfter(busy, 0));
   }

@@ -34,7 +34,7 @@ class ResumingStreamTest {
   /** Stands for the end of a call in a script. */
   private static final Object END = "END";
 
-  /** Stands for a call that says nothing until it is cancelled. */
+  /** Stands for a call that is silent until it is cancelled. */
   private static final Object SILENT = "SILENT";
 
   private final FakeTiming timing = new FakeTiming();
@@ -47,7 +47,7 @@ class ResumingStreamTest {
   }
 
   @Test
-  void goesOnWithAnotherCallAfterPause() {
+  void callsAgainAfterPause() {
     Texts texts = new Texts(null, script("one", gone), script(gone), script("two", END));
     assertEquals(List.of("one", "UNAVAILABLE PT1S 1", "UNAVAILABLE PT2S 2", "two"), all(texts));
     assertEquals(List.of(Duration.ofSeconds(1), Duration.ofSeconds(2)), timing.pauses);
@@ -55,7 +55,7 @@ class ResumingStreamTest {
   }
 
   @Test
-  void failsWhenItIsRefusedAndIsOverThen() {
+  void failsWhenItIsRefusedAndThenEnds() {
     var events = new Texts(null, script("one", refused)).iterator();
     assertEquals("one", events.next());
     assertSame(refused, assertThrows(TaskgateException.class, events::hasNext));
@@ -64,14 +64,14 @@ class ResumingStreamTest {
   }
 
   @Test
-  void failsAtOnceWhenTheServerWasNeverReached() {
+  void failsImmediatelyWhenTheServerNeverResponded() {
     var events = new Texts(null, script(gone)).iterator();
     assertSame(gone, assertThrows(TaskgateException.class, events::hasNext));
     assertEquals(List.of(), timing.pauses);
   }
 
   @Test
-  void endsWhenItsTimeIsUpBetweenTwoCalls() {
+  void timesOutBetweenTwoCalls() {
     var events = new Texts(Duration.ofMillis(500), script("one", gone)).iterator();
     assertEquals("one", events.next());
     assertEquals("UNAVAILABLE PT1S 1", events.next());
@@ -82,7 +82,7 @@ class ResumingStreamTest {
   }
 
   @Test
-  void givesEachCallTheTimeThatIsLeft() {
+  void limitsEachCallToTheRemainingTime() {
     var events = new Texts(Duration.ofSeconds(5), script("one", gone), script("two")).iterator();
     List.of("one", "UNAVAILABLE PT1S 1", "two").forEach(each -> assertEquals(each, events.next()));
     assertEquals(
@@ -108,7 +108,7 @@ class ResumingStreamTest {
   }
 
   @Test
-  void opensNoCallWhenItIsClosedBefore() {
+  void opensNoCallAfterItIsClosed() {
     Texts texts = new Texts(null, script("one"));
     texts.close();
     assertFalse(texts.iterator().hasNext());
@@ -116,14 +116,14 @@ class ResumingStreamTest {
   }
 
   @Test
-  void isRefusedByClientThatIsClosed() {
+  void isRejectedByClosedClient() {
     lifetime.close();
     var error = assertThrows(TaskgateException.class, () -> new Texts(null));
     assertEquals("CANCELLED: the client is closed", error.getMessage());
   }
 
   @Test
-  void isGivenUpByInterruptWhileItWaits() throws Exception {
+  void endsWhenInterruptedDuringRead() throws Exception {
     Texts texts = new Texts(null, script("one", SILENT));
     assertEquals("one", texts.iterator().next());
     FutureTask<Boolean> waiting = new FutureTask<>(() -> texts.iterator().hasNext());
@@ -137,7 +137,7 @@ class ResumingStreamTest {
   }
 
   @Test
-  void isGivenUpByInterruptBetweenTwoCalls() {
+  void endsWhenInterruptedBetweenTwoCalls() {
     var events = new Texts(null, script("one", gone)).iterator();
     assertEquals("one", events.next());
     assertEquals("UNAVAILABLE PT1S 1", events.next());
@@ -153,12 +153,12 @@ class ResumingStreamTest {
   }
 
   private static List<String> all(Iterable<String> texts) {
-    List<String> told = new ArrayList<>();
-    texts.forEach(told::add);
-    return told;
+    List<String> received = new ArrayList<>();
+    texts.forEach(received::add);
+    return received;
   }
 
-  /** A stream of texts, each call of which does what its script says. */
+  /** A stream of texts whose calls follow scripts. */
   private final class Texts extends ResumingStream<String, String> {
     @SafeVarargs
     private Texts(@Nullable Duration limit, List<Object>... scripts) {

@@ -31,50 +31,50 @@ class TaskListingTest {
           "3",
           ListTasksResponse.newBuilder().addTasks(task("c")).setIncompleteReason("many").build());
 
-  private final List<String> asked = new ArrayList<>();
+  private final List<String> requested = new ArrayList<>();
   private final TaskListing listing =
-      new TaskListing(ListTasksRequest.getDefaultInstance(), this::answer);
+      new TaskListing(ListTasksRequest.getDefaultInstance(), this::fetch);
   private boolean faulty;
 
   private static Task task(String name) {
     return Task.newBuilder().setName(name).build();
   }
 
-  private ListTasksResponse answer(ListTasksRequest request) {
-    asked.add(request.getPageToken());
-    if (faulty && asked.size() == 2) {
+  private ListTasksResponse fetch(ListTasksRequest request) {
+    requested.add(request.getPageToken());
+    if (faulty && requested.size() == 2) {
       throw Failures.failure(Code.UNAVAILABLE);
     }
     return PAGES.get(request.getPageToken());
   }
 
   @Test
-  void goesThroughAllPagesEmptyOnesToo() {
+  void iteratesOverAllPagesEmptyOnesToo() {
     List<String> names = new ArrayList<>();
     listing.forEach(each -> names.add(each.getName()));
     assertEquals(List.of("a", "b", "c"), names);
-    assertEquals(List.of("", "2", "3"), asked);
+    assertEquals(List.of("", "2", "3"), requested);
     assertEquals(OptionalInt.of(3), listing.totalSize());
     assertEquals(Optional.of("many"), listing.incompleteReason());
     assertThrows(NoSuchElementException.class, () -> listing.iterator().next());
   }
 
   @Test
-  void asksForNoPageBeforeItIsNeeded() {
-    assertEquals(List.of(), asked);
+  void fetchesNoPageBeforeItIsNeeded() {
+    assertEquals(List.of(), requested);
     assertSame("a", listing.iterator().next().getName());
     assertSame("b", listing.iterator().next().getName());
-    assertEquals(List.of(""), asked);
+    assertEquals(List.of(""), requested);
   }
 
   @Test
-  void asksAgainForPageThatItCouldNotHave() {
+  void requestsFailedPageAgain() {
     faulty = true;
     var tasks = listing.iterator();
     assertEquals("a", tasks.next().getName());
     assertEquals("b", tasks.next().getName());
     assertThrows(TaskgateException.class, tasks::hasNext);
     assertEquals("c", tasks.next().getName());
-    assertEquals(List.of("", "2", "2", "3"), asked);
+    assertEquals(List.of("", "2", "2", "3"), requested);
   }
 }

@@ -49,8 +49,8 @@ class TaskgateExceptionTest {
 
   private static void assertIsFull(TaskgateException error) {
     assertEquals(Code.RESOURCE_EXHAUSTED, error.code());
-    assertEquals("RESOURCE_EXHAUSTED: told", error.getMessage());
-    assertEquals("told", error.description());
+    assertEquals("RESOURCE_EXHAUSTED: too many calls", error.getMessage());
+    assertEquals("too many calls", error.description());
     assertEquals("CALLER_LIMIT", error.reason());
     assertEquals("taskgate", error.domain());
     assertEquals(Map.of("limit", "5"), error.metadata());
@@ -62,12 +62,12 @@ class TaskgateExceptionTest {
   }
 
   @Test
-  void tellsWhatItsDetailsSay() {
+  void hasItsDetails() {
     assertIsFull(full);
   }
 
   @Test
-  void tellsTheSameAfterItWasSerialized() throws Exception {
+  void hasItsDetailsAfterSerialization() throws Exception {
     assertIsFull(copy(full));
     var ofCall = TaskgateException.of(Status.ABORTED.withDescription("no").asRuntimeException());
     assertEquals("ABORTED: no", copy(ofCall).getMessage());
@@ -85,7 +85,7 @@ class TaskgateExceptionTest {
   }
 
   @Test
-  void leavesOutWhatItCannotRead() {
+  void omitsMalformedDetails() {
     ByteString garbage = ByteString.copyFrom(new byte[] {(byte) 0xff});
     var status =
         com.google.rpc.Status.newBuilder()
@@ -107,7 +107,7 @@ class TaskgateExceptionTest {
   }
 
   @Test
-  void isTheErrorItselfWhenItsDetailsAreNoDetails() {
+  void keepsTheStatusWhenItsDetailsAreMalformed() {
     Metadata trailers = new Metadata();
     trailers.put(DETAILS, new byte[] {(byte) 0xff, (byte) 0xff, (byte) 0xff});
     IOException cause = new IOException("reset");
@@ -124,7 +124,7 @@ class TaskgateExceptionTest {
   }
 
   @Test
-  void hasTheCodeOfTheCallAlsoWhenItsDetailsHaveAnother() {
+  void prefersTheCodeOfTheCallToThatOfItsDetails() {
     Metadata trailers = new Metadata();
     trailers.put(
         DETAILS,

@@ -9,7 +9,7 @@ import io.grpc.ServerInterceptor;
 import java.io.IOException;
 import java.util.List;
 
-/** A server in this process that answers as a test says. */
+/** A server in this process with the services of a test. */
 record TestServer(Server server) implements AutoCloseable {
   static TestServer of(List<ServerInterceptor> interceptors, BindableService... services)
       throws IOException {

@@ -28,10 +28,10 @@ import org.junit.jupiter.params.provider.ValueSource;
 class TokenTest {
   @TempDir Path folder;
 
-  /** What is sent with a call; throws what the call would fail with. */
+  /** Returns the header of a call; throws the error of the call. */
   private static String sent(Token token) {
     Applier applier = new Applier();
-    new Bearer(token).applyRequestMetadata(new Call(), Runnable::run, applier);
+    new BearerToken(token).applyRequestMetadata(new Call(), Runnable::run, applier);
     return Optional.ofNullable(applier.header)
         .orElseThrow(
             () -> Optional.ofNullable(applier.status).orElse(Status.OK).asRuntimeException());
@@ -49,12 +49,12 @@ class TokenTest {
   }
 
   @Test
-  void isSentAsItIs() {
+  void isSentUnchanged() {
     assertEquals("Bearer abc", sent(Token.text("abc")));
   }
 
   @Test
-  void isReadFromItsFileForEachCallWithoutTheNewlineAtItsEnd() throws IOException {
+  void isReadFromItsFileForEachCallWithoutNewline() throws IOException {
     Path file = folder.resolve("token");
     Token token = Token.file(file);
     Files.writeString(file, "one\n");
@@ -64,26 +64,26 @@ class TokenTest {
   }
 
   @Test
-  void failsTheCallWhenItCannotBeHad() {
+  void failsTheCallWhenThereIsNone() {
     var noFile = refusal(Token.file(folder.resolve("absent")));
     assertEquals(NoSuchFileException.class, noFile.getCause().getClass());
-    var nobody =
+    var failure =
         refusal(
             () -> {
-              throw new IllegalStateException("nobody is logged in");
+              throw new IllegalStateException("not logged in");
             });
-    assertTrue(nobody.getMessage().contains("nobody is logged in"), nobody.getMessage());
+    assertTrue(failure.getMessage().contains("not logged in"), failure.getMessage());
     var broken =
         refusal(
             () -> {
               throw new StackOverflowError();
             });
-    assertTrue(broken.getMessage().contains("no token"), broken.getMessage());
+    assertTrue(broken.getMessage().contains("cannot get the token"), broken.getMessage());
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"secret\nsecret", "secret\u00e9", "secret\u0000", "secret\u20ac"})
-  void isRefusedWhenItCannotBeSentAndIsInNoMessage(String token) {
+  void isRejectedWithoutBeingPrintedWhenItCannotBeSent(String token) {
     var error = refusal(Token.text(token));
     assertTrue(error.getMessage().contains("characters"), error.getMessage());
     assertFalse(error.toString().contains("secret"), error.toString());
@@ -91,12 +91,12 @@ class TokenTest {
   }
 
   @Test
-  void isRefusedWhenItIsEmpty() {
+  void isRejectedWhenItIsEmpty() {
     assertTrue(refusal(Token.text(" \n")).getMessage().contains("empty"));
   }
 
   @Test
-  void isRefusedWithoutTls() {
+  void isRejectedWithoutTls() {
     ClientBuilder builder = TaskgateClient.builder("127.0.0.1:1").token(Token.text("abc"));
     var error = assertThrows(IllegalArgumentException.class, builder::build);
     assertTrue(error.getMessage().contains("TLS"), error.getMessage());
@@ -108,12 +108,12 @@ class TokenTest {
 
     @Override
     public void apply(Metadata headers) {
-      header = headers.get(Bearer.AUTHORIZATION);
+      header = headers.get(BearerToken.AUTHORIZATION);
     }
 
     @Override
-    public void fail(Status why) {
-      status = why;
+    public void fail(Status failure) {
+      status = failure;
     }
   }
 

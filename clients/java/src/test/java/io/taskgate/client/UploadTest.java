@@ -48,8 +48,8 @@ class UploadTest {
             new OmicsServiceImplBase() {
               @Override
               public StreamObserver<UploadReadSetPartRequest> uploadReadSetPart(
-                  StreamObserver<UploadReadSetPartResponse> answer) {
-                return handler.apply(answer);
+                  StreamObserver<UploadReadSetPartResponse> observer) {
+                return handler.apply(observer);
               }
             });
     client = server.client();
@@ -70,7 +70,7 @@ class UploadTest {
   }
 
   @Test
-  void givesAllPartsAndTheAnswer() throws Exception {
+  void sendsAllPartsAndReturnsTheResponse() throws Exception {
     serve(Counting::new);
     assertEquals("sum", upload(Stream.generate(() -> PART).limit(20).iterator()).getChecksum());
     assertEquals(20, received.get());
@@ -83,11 +83,11 @@ class UploadTest {
   }
 
   @Test
-  void stopsWhenTheServerHasRefusedIt() throws Exception {
+  void stopsWhenTheServerRejectsIt() throws Exception {
     serve(
-        answer -> {
-          answer.onError(Status.PERMISSION_DENIED.asRuntimeException());
-          return new Counting(answer);
+        observer -> {
+          observer.onError(Status.PERMISSION_DENIED.asRuntimeException());
+          return new Counting(observer);
         });
     var error = assertThrows(TaskgateException.class, () -> upload(endless()));
     assertEquals(Code.PERMISSION_DENIED, error.code());
@@ -111,7 +111,7 @@ class UploadTest {
   }
 
   @Test
-  void endsWithTheThreadThatIsInterrupted() throws Exception {
+  void endsWhenItsThreadIsInterrupted() throws Exception {
     serve(Counting::new);
     Thread thread = begun(endless());
     thread.interrupt();
@@ -145,10 +145,10 @@ class UploadTest {
   }
 
   private final class Counting implements StreamObserver<UploadReadSetPartRequest> {
-    private final StreamObserver<UploadReadSetPartResponse> answer;
+    private final StreamObserver<UploadReadSetPartResponse> observer;
 
-    private Counting(StreamObserver<UploadReadSetPartResponse> answer) {
-      this.answer = answer;
+    private Counting(StreamObserver<UploadReadSetPartResponse> observer) {
+      this.observer = observer;
     }
 
     @Override
@@ -164,8 +164,8 @@ class UploadTest {
 
     @Override
     public void onCompleted() {
-      answer.onNext(UploadReadSetPartResponse.newBuilder().setChecksum("sum").build());
-      answer.onCompleted();
+      observer.onNext(UploadReadSetPartResponse.newBuilder().setChecksum("sum").build());
+      observer.onCompleted();
     }
   }
 }

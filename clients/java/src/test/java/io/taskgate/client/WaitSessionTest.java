@@ -26,57 +26,56 @@ class WaitSessionTest {
   }
 
   @Test
-  void isOverWithTheAnswer() {
+  void endsWhenTheTaskIsDone() {
     WaitSession session = session(null);
     assertEquals(Optional.empty(), session.take(DONE, 0, 0));
-    assertSame(DONE, session.answer().orElseThrow());
+    assertSame(DONE, session.response().orElseThrow());
   }
 
   @Test
-  void asksForFiveMinutesAtMostAndForNoMoreThanIsLeft() {
-    assertEquals(Duration.ofMinutes(5), session(null).callLimit(0));
+  void limitsCallsToFiveMinutesAndToTheRemainingTime() {
+    assertEquals(Duration.ofMinutes(5), session(null).callTimeout(0));
     WaitSession session = session(Duration.ofSeconds(400));
-    assertEquals(Duration.ofMinutes(5), session.callLimit(0));
-    assertEquals(Duration.ofSeconds(10), session.callLimit(at(390)));
-    assertEquals(Duration.ZERO, session.callLimit(at(500)));
+    assertEquals(Duration.ofMinutes(5), session.callTimeout(0));
+    assertEquals(Duration.ofSeconds(10), session.callTimeout(at(390)));
+    assertEquals(Duration.ZERO, session.callTimeout(at(500)));
   }
 
   @Test
-  void hasTimeForAnyDuration() {
+  void acceptsAnyDuration() {
     WaitSession session = session(Duration.ofSeconds(Long.MAX_VALUE));
-    assertEquals(Duration.ofMinutes(5), session.callLimit(at(1)));
+    assertEquals(Duration.ofMinutes(5), session.callTimeout(at(1)));
   }
 
   @Test
-  void asksAgainAtOnceAfterLongCallAndLaterAfterShortOne() {
+  void callsAgainImmediatelyAfterLongCallAndLaterAfterShortOne() {
     WaitSession session = session(null);
     assertEquals(Optional.of(Duration.ZERO), session.take(NOT_YET, 0, at(300)));
     assertEquals(Optional.of(Duration.ofSeconds(1)), session.take(NOT_YET, at(300), at(300.1)));
   }
 
   @Test
-  void endsWithTheLatestAnswerWhenTheTimeIsUp() {
+  void timesOutWithTheLatestResponse() {
     WaitSession session = session(Duration.ofSeconds(10));
     session.take(NOT_YET, 0, at(5));
-    assertEquals(Optional.empty(), session.failed(late, at(5), at(9.5)));
-    assertSame(NOT_YET, session.answer().orElseThrow());
+    assertEquals(Optional.empty(), session.fail(late, at(5), at(9.5)));
+    assertSame(NOT_YET, session.response().orElseThrow());
   }
 
   @Test
-  void failsWhenTheTimeIsUpAndNothingWasEverAnswered() {
+  void failsWhenItTimesOutWithoutResponse() {
     WaitSession session = session(Duration.ofSeconds(2));
-    assertSame(late, assertThrows(TaskgateException.class, () -> session.failed(late, 0, at(2))));
+    assertSame(late, assertThrows(TaskgateException.class, () -> session.fail(late, 0, at(2))));
   }
 
   @Test
-  void doesNotWaitForServerThatWasNeverReached() {
+  void doesNotRetryServerThatNeverResponded() {
     WaitSession session = session(null);
-    assertSame(
-        gone, assertThrows(TaskgateException.class, () -> session.failed(gone, 0, at(0.01))));
+    assertSame(gone, assertThrows(TaskgateException.class, () -> session.fail(gone, 0, at(0.01))));
   }
 
   @Test
-  void goesOnWhenCallThatWasLongInFlightIsLost() {
-    assertEquals(Optional.of(Duration.ofSeconds(1)), session(null).failed(gone, 0, at(60)));
+  void continuesWhenLongCallBreaks() {
+    assertEquals(Optional.of(Duration.ofSeconds(1)), session(null).fail(gone, 0, at(60)));
   }
 }

@@ -52,7 +52,7 @@ class WatchSessionTest {
   }
 
   @Test
-  void tellsSnapshotWhenItIsWhole() {
+  void returnsSnapshotWhenItIsComplete() {
     assertTrue(session.take(begin(4711)).isEmpty());
     assertTrue(session.take(tasks("a").build()).isEmpty());
     assertTrue(session.take(tasks("b").build()).isEmpty());
@@ -63,7 +63,7 @@ class WatchSessionTest {
   }
 
   @Test
-  void beginsAgainWhenItBreaksWithinSnapshot() {
+  void startsOverWhenItBreaksWithinSnapshot() {
     session.take(begin(1));
     session.take(tasks("a").setResumeToken(HALF).build());
     assertTrue(session.next().getResumeToken().isEmpty());
@@ -74,17 +74,17 @@ class WatchSessionTest {
   }
 
   @Test
-  void tellsWhyAwsCouldNotBeAsked() {
+  void reportsFailedPollOfAws() {
     var status = com.google.rpc.Status.newBuilder().setCode(8).setMessage("slow down");
-    var told =
+    var events =
         session.take(
             response().setHeartbeat(Heartbeat.newBuilder().setUpstreamError(status)).build());
-    var heartbeat = assertInstanceOf(WatchEvent.Heartbeat.class, told.get(0));
+    var heartbeat = assertInstanceOf(WatchEvent.Heartbeat.class, events.get(0));
     assertEquals(Code.RESOURCE_EXHAUSTED, heartbeat.upstreamError().orElseThrow().code());
   }
 
   @Test
-  void leavesServerThatStopsAndEndsForOtherReasons() {
+  void reconnectsWhenTheServerShutsDownAndEndsForOtherReasons() {
     var error =
         assertThrows(
             TaskgateException.class,
@@ -97,14 +97,14 @@ class WatchSessionTest {
   }
 
   @Test
-  void takesAnEndBeforeItsOwnForBreak() {
+  void treatsEarlyEndAsBreak() {
     session.take(response().setResumed(Resumed.getDefaultInstance()).build());
     var error = assertThrows(TaskgateException.class, session::end);
     assertEquals(Code.UNAVAILABLE, error.code());
   }
 
   @Test
-  void isDeadAfterThreeHeartbeatsOfSilence() {
+  void isDeadAfterThreeMissedHeartbeats() {
     assertEquals(Duration.ofSeconds(30), session.silence());
     var often = com.google.protobuf.Duration.newBuilder().setSeconds(2);
     WatchTasksRequest request = WatchTasksRequest.newBuilder().setHeartbeatInterval(often).build();

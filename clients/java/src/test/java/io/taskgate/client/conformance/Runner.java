@@ -31,6 +31,7 @@ import io.taskgate.v1.Task;
 import io.taskgate.v1.TaskAction;
 import io.taskgate.v1.TaskState;
 import io.taskgate.v1.TaskUpdate;
+import io.taskgate.v1.TaskView;
 import io.taskgate.v1.WaitTaskRequest;
 import io.taskgate.v1.WatchTasksRequest;
 import java.io.BufferedReader;
@@ -58,7 +59,7 @@ public final class Runner {
   private Watch watch;
   private Iterator<WatchEvent> events;
 
-  /** One line after the other. */
+  /** Runs one command per line. */
   public static void main(String[] arguments) throws IOException {
     Runner runner = new Runner();
     BufferedReader lines =
@@ -66,7 +67,7 @@ public final class Runner {
     for (String line = lines.readLine(); line != null; line = lines.readLine()) {
       System.out.println(GSON.toJson(runner.run(GSON.fromJson(line, JsonObject.class))));
     }
-    System.exit(0); // also when a call is still in flight
+    System.exit(0); // even with a call in flight
   }
 
   private Map<String, Object> run(JsonObject command) {
@@ -83,14 +84,14 @@ public final class Runner {
           (long) (command.get("cancel_after").getAsDouble() * 1000));
     }
     try {
-      return told("ok", act(command));
+      return entry("ok", act(command));
     } catch (StatusRuntimeException error) {
-      return told("error", Values.error(TaskgateException.of(error)));
+      return entry("error", Values.error(TaskgateException.of(error)));
     } catch (TaskgateException error) {
       boolean cancelled = command.has("cancel_after") && error.code() == Status.Code.CANCELLED;
-      return cancelled ? told("cancelled", true) : told("error", Values.error(error));
+      return cancelled ? entry("cancelled", true) : entry("error", Values.error(error));
     } catch (IllegalArgumentException error) {
-      return told("invalid", error.getMessage());
+      return entry("invalid", error.getMessage());
     } finally {
       timer.cancel();
       Thread.interrupted();
@@ -140,21 +141,24 @@ public final class Runner {
     return Map.of();
   }
 
-  private static Tls tls(JsonObject told) {
-    Tls tls = told.has("ca") ? Tls.authority(path(told, "ca")) : Tls.publicAuthorities();
-    if (told.has("certificate") || told.has("key")) {
-      tls = tls.withCertificate(path(told, "certificate"), path(told, "key"));
+  private static Tls tls(JsonObject result) {
+    Tls tls = result.has("ca") ? Tls.ca(path(result, "ca")) : Tls.publicCas();
+    if (result.has("certificate") || result.has("key")) {
+      tls = tls.withCertificate(path(result, "certificate"), path(result, "key"));
     }
-    return told.has("server_name") ? tls.withServerName(text(told, "server_name")) : tls;
+    return result.has("server_name") ? tls.withServerName(text(result, "server_name")) : tls;
   }
 
   private Object read(JsonObject command) {
     TaskgateClient limited =
-        command.has("timeout") ? client.withTimeLimit(time(command, "timeout")) : client;
+        command.has("timeout") ? client.withTimeout(time(command, "timeout")) : client;
     String name = text(command, "name");
     return switch (command.get("do").getAsString()) {
       case "get_task" -> {
         GetTaskRequest.Builder request = GetTaskRequest.newBuilder().setName(name);
+        if (command.has("view")) {
+          request.setView(TaskView.valueOf("TASK_VIEW_" + text(command, "view")));
+        }
         if (command.has("max_age")) {
           request.setMaxAge(duration(command, "max_age"));
         }
@@ -168,37 +172,39 @@ public final class Runner {
               .map(
                   each ->
                       each.error()
-                          .map(error -> (Object) told("error", Values.error(error)))
+                          .map(error -> (Object) entry("error", Values.error(error)))
                           .orElseGet(() -> Values.task(each.task().orElseThrow())))
               .toList();
       case "list_tasks" -> list(command);
       case "summarize_tasks" -> {
-        var answer =
+        var response =
             limited.summarizeTasks(
                 SummarizeTasksRequest.newBuilder().setParent(text(command, "parent")).build());
-        var counts = answer.getCounts();
+        var counts = response.getCounts();
         Map<String, Object> states = new LinkedHashMap<>();
         counts
             .getStatesList()
             .forEach(each -> states.put(Values.state(each.getStateValue()), each.getCount()));
-        Map<String, Object> told = told("total", counts.getTotal());
-        told.put("states", states);
-        told.put("settled", counts.getSettled());
-        told.put(
-            "parent", answer.hasParentStatus() ? Values.parent(answer.getParentStatus()) : null);
-        yield told;
+        Map<String, Object> result = entry("total", counts.getTotal());
+        result.put("states", states);
+        result.put("settled", counts.getSettled());
+        result.put(
+            "parent",
+            response.hasParentStatus() ? Values.parent(response.getParentStatus()) : null);
+        yield result;
       }
       case "wait_task" -> {
         WaitTaskRequest.Builder request = WaitTaskRequest.newBuilder().setName(name);
         texts(command, "states")
             .forEach(each -> request.addStates(TaskState.valueOf("TASK_STATE_" + each)));
         java.time.Duration limit = command.has("timeout") ? time(command, "timeout") : null;
-        var answer = client.waitTask(request.build(), limit);
-        Map<String, Object> told = told("task", Values.task(answer.getTask()));
-        told.put("done", answer.getDone());
-        told.put(
-            "parent", answer.hasParentStatus() ? Values.parent(answer.getParentStatus()) : null);
-        yield told;
+        var response = client.waitTask(request.build(), limit);
+        Map<String, Object> result = entry("task", Values.task(response.getTask()));
+        result.put("done", response.getDone());
+        result.put(
+            "parent",
+            response.hasParentStatus() ? Values.parent(response.getParentStatus()) : null);
+        yield result;
       }
       case "read_log" -> log(command);
       case "get_server_info" -> {
@@ -215,8 +221,8 @@ public final class Runner {
       }
       case "upload" -> {
         var chunks = Collections.nCopies(number(command, "chunks"), Values.chunk()).iterator();
-        var answer = client.upload(OmicsServiceGrpc.getUploadReadSetPartMethod(), chunks);
-        yield Map.of("checksum", answer.getChecksum());
+        var response = client.upload(OmicsServiceGrpc.getUploadReadSetPartMethod(), chunks);
+        yield Map.of("checksum", response.getChecksum());
       }
       default -> throw new IllegalStateException("no command " + command);
     };
@@ -235,9 +241,10 @@ public final class Runner {
     while (tasks.size() < limit && iterator.hasNext()) {
       tasks.add(Values.task(iterator.next()));
     }
-    Map<String, Object> told = told("tasks", tasks);
-    told.put("total_size", listing.totalSize().isPresent() ? listing.totalSize().getAsInt() : null);
-    return told;
+    Map<String, Object> result = entry("tasks", tasks);
+    result.put(
+        "total_size", listing.totalSize().isPresent() ? listing.totalSize().getAsInt() : null);
+    return result;
   }
 
   private Object log(JsonObject command) {
@@ -303,17 +310,17 @@ public final class Runner {
                             .setAction(
                                 TaskAction.valueOf(
                                     "TASK_ACTION_" + each.getValue().getAsString()))));
-        Map<String, Object> told = new LinkedHashMap<>();
+        Map<String, Object> result = new LinkedHashMap<>();
         client
             .batchUpdateTasks(request.build())
             .forEach(
                 (key, error) ->
-                    told.put(
+                    result.put(
                         key,
                         error
-                            .map(each -> (Object) told("error", Values.error(each)))
+                            .map(each -> (Object) entry("error", Values.error(each)))
                             .orElse(null)));
-        yield told;
+        yield result;
       }
     };
   }
@@ -341,15 +348,15 @@ public final class Runner {
   private Object next(JsonObject command) {
     List<String> skip = texts(command, "skip");
     while (events.hasNext()) {
-      Map<String, Object> told = Values.event(events.next());
-      if (!skip.contains(told.get("event"))) {
-        return told;
+      Map<String, Object> result = Values.event(events.next());
+      if (!skip.contains(result.get("event"))) {
+        return result;
       }
     }
     return Map.of("event", "none");
   }
 
-  static Map<String, Object> told(String key, Object value) {
+  static Map<String, Object> entry(String key, Object value) {
     Map<String, Object> made = new LinkedHashMap<>();
     made.put(key, value);
     return made;

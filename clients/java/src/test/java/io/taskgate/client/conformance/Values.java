@@ -16,11 +16,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** What the client gives, as runners tell it. */
+/** Results of the client in the form that runners print. */
 final class Values {
   private Values() {}
 
-  /** A piece of a file. */
+  /** Returns a chunk of a file. */
   static UploadReadSetPartRequest chunk() {
     return UploadReadSetPartRequest.newBuilder()
         .setSequenceStoreId("1234567890")
@@ -39,10 +39,10 @@ final class Values {
   }
 
   static Map<String, Object> task(Task task) {
-    Map<String, Object> told = Runner.told("name", task.getName());
-    told.put("state", state(task.getStateValue()));
-    told.put("native_state", task.getNativeState());
-    told.put(
+    Map<String, Object> values = Runner.entry("name", task.getName());
+    values.put("state", state(task.getStateValue()));
+    values.put("native_state", task.getNativeState());
+    values.put(
         "service",
         switch (task.getNativeCase()) {
           case DEADLINE -> "deadline";
@@ -51,8 +51,8 @@ final class Values {
         });
     Map<String, Object> parameters = new LinkedHashMap<>();
     task.getParametersMap().forEach((name, value) -> parameters.put(name, parameter(value)));
-    told.put("parameters", parameters);
-    return told;
+    values.put("parameters", parameters);
+    return values;
   }
 
   private static Map<String, Object> parameter(TaskParameter value) {
@@ -68,70 +68,72 @@ final class Values {
   }
 
   static Map<String, Object> parent(ParentStatus parent) {
-    Map<String, Object> told = Runner.told("name", parent.getName());
-    told.put("state", state(parent.getStateValue()));
-    told.put("native_state", parent.getNativeState());
-    told.put("ended", parent.getEnded());
-    told.put("lifecycle_status", parent.hasLifecycleStatus() ? parent.getLifecycleStatus() : null);
-    told.put("failure_reason", parent.hasFailureReason() ? parent.getFailureReason() : null);
-    told.put("status_message", parent.hasStatusMessage() ? parent.getStatusMessage() : null);
-    return told;
+    Map<String, Object> values = Runner.entry("name", parent.getName());
+    values.put("state", state(parent.getStateValue()));
+    values.put("native_state", parent.getNativeState());
+    values.put("ended", parent.getEnded());
+    values.put(
+        "lifecycle_status", parent.hasLifecycleStatus() ? parent.getLifecycleStatus() : null);
+    values.put("failure_reason", parent.hasFailureReason() ? parent.getFailureReason() : null);
+    values.put("status_message", parent.hasStatusMessage() ? parent.getStatusMessage() : null);
+    return values;
   }
 
   static Map<String, Object> error(TaskgateException error) {
-    Map<String, Object> told = Runner.told("code", error.code().name());
-    told.put("message", error.description());
-    told.put("reason", error.reason());
-    told.put("domain", error.domain());
-    told.put("metadata", error.metadata());
-    told.put(
+    Map<String, Object> values = Runner.entry("code", error.code().name());
+    values.put("message", error.description());
+    values.put("reason", error.reason());
+    values.put("domain", error.domain());
+    values.put("metadata", error.metadata());
+    values.put(
         "violations",
         error.violations().stream()
             .map(each -> Map.of("field", each.field(), "description", each.description()))
             .toList());
-    told.put("retry_after", error.retryAfter().map(each -> each.toMillis() / 1000.0).orElse(null));
-    told.put(
+    values.put(
+        "retry_after", error.retryAfter().map(each -> each.toMillis() / 1000.0).orElse(null));
+    values.put(
         "resource", error.resource().map(each -> List.of(each.type(), each.id())).orElse(null));
-    told.put("quota", error.quota());
-    told.put("request_id", error.requestId());
-    return told;
+    values.put("quota", error.quota());
+    values.put("request_id", error.requestId());
+    return values;
   }
 
   static Map<String, Object> event(WatchEvent event) {
     if (event instanceof WatchEvent.Snapshot snapshot) {
       int number = snapshot.reasonValue();
-      Map<String, Object> told = Runner.told("event", "snapshot");
-      told.put("reason", word(SnapshotReason.forNumber(number), "SNAPSHOT_REASON_", number));
-      told.put("tasks", snapshot.tasks().stream().map(Values::task).toList());
-      return told;
+      Map<String, Object> values = Runner.entry("event", "snapshot");
+      values.put("reason", word(SnapshotReason.forNumber(number), "SNAPSHOT_REASON_", number));
+      values.put("tasks", snapshot.tasks().stream().map(Values::task).toList());
+      return values;
     }
     if (event instanceof WatchEvent.TaskChange changed) {
       int number = changed.change().getKindValue();
-      Map<String, Object> told = Runner.told("event", "change");
-      told.put("kind", word(TaskChangeKind.forNumber(number), "TASK_CHANGE_KIND_", number));
-      told.put("task", task(changed.change().getTask()));
-      told.put("previous_state", state(changed.change().getPreviousStateValue()));
-      return told;
+      Map<String, Object> values = Runner.entry("event", "change");
+      values.put("kind", word(TaskChangeKind.forNumber(number), "TASK_CHANGE_KIND_", number));
+      values.put("task", task(changed.change().getTask()));
+      values.put("previous_state", state(changed.change().getPreviousStateValue()));
+      return values;
     }
     if (event instanceof WatchEvent.Heartbeat heartbeat) {
-      Map<String, Object> told = Runner.told("event", "heartbeat");
-      told.put("upstream_error", heartbeat.upstreamError().map(Values::error).orElse(null));
-      return told;
+      Map<String, Object> values = Runner.entry("event", "heartbeat");
+      values.put("upstream_error", heartbeat.upstreamError().map(Values::error).orElse(null));
+      return values;
     }
     if (event instanceof WatchEvent.Reconnecting lost) {
-      Map<String, Object> told = Runner.told("event", "reconnecting");
-      told.put("error", error(lost.error()));
-      told.put("failures", lost.failures());
-      return told;
+      Map<String, Object> values = Runner.entry("event", "reconnecting");
+      values.put("error", error(lost.error()));
+      values.put("failures", lost.failures());
+      return values;
     }
     if (event instanceof WatchEvent.WatchEnd ended) {
       int number = ended.end().getReasonValue();
-      Map<String, Object> told = Runner.told("event", "end");
-      told.put("reason", word(WatchEndReason.forNumber(number), "WATCH_END_REASON_", number));
-      told.put("parent", ended.parentStatus().map(Values::parent).orElse(null));
-      return told;
+      Map<String, Object> values = Runner.entry("event", "end");
+      values.put("reason", word(WatchEndReason.forNumber(number), "WATCH_END_REASON_", number));
+      values.put("parent", ended.parentStatus().map(Values::parent).orElse(null));
+      return values;
     }
-    return Runner.told("event", "resumed");
+    return Runner.entry("event", "resumed");
   }
 
   static Map<String, Object> parsed(String text) {

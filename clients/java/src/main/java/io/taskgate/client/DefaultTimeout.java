@@ -8,15 +8,17 @@ import io.grpc.MethodDescriptor;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 
-/** Ends calls with one request and one answer that have no other limit. Streams may go on. */
-record TimeLimit(Duration limit) implements ClientInterceptor {
+/** Adds a timeout to unary calls that have none. */
+record DefaultTimeout(Duration timeout) implements ClientInterceptor {
   @Override
   public <Q, A> ClientCall<Q, A> interceptCall(
       MethodDescriptor<Q, A> method, CallOptions options, Channel next) {
-    boolean limited =
+    boolean unchanged =
         options.getDeadline() != null || method.getType() != MethodDescriptor.MethodType.UNARY;
     return next.newCall(
         method,
-        limited ? options : options.withDeadlineAfter(Timing.nanosOf(limit), TimeUnit.NANOSECONDS));
+        unchanged
+            ? options
+            : options.withDeadlineAfter(Timing.nanosOf(timeout), TimeUnit.NANOSECONDS));
   }
 }

@@ -6,14 +6,14 @@ import io.grpc.Status;
 import java.io.IOException;
 import java.util.concurrent.Executor;
 
-/** Puts the token into each call. */
-final class Bearer extends CallCredentials {
+/** Adds the token to each call. */
+final class BearerToken extends CallCredentials {
   static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
   private final Token token;
 
-  Bearer(Token token) {
+  BearerToken(Token token) {
     this.token = token;
   }
 
@@ -27,8 +27,8 @@ final class Bearer extends CallCredentials {
     try {
       current = token.current().strip();
     } catch (IOException | RuntimeException | Error error) {
-      // Also for an Error: a call whose credentials never come would never end.
-      Status status = Status.UNAUTHENTICATED.withDescription("there is no token: " + error);
+      // An Error, too: without a result the call would never end.
+      Status status = Status.UNAUTHENTICATED.withDescription("cannot get the token: " + error);
       applier.fail(status.withCause(error));
       return;
     }
@@ -37,12 +37,12 @@ final class Bearer extends CallCredentials {
       headers.put(AUTHORIZATION, "Bearer " + current);
       applier.apply(headers);
     } else {
-      // gRPC would leave it out, and log it.
+      // gRPC would omit the header, and log the token.
       applier.fail(
           Status.UNAUTHENTICATED.withDescription(
               current.isEmpty()
                   ? "the token is empty"
-                  : "the token has characters that cannot be sent"));
+                  : "the token has characters that cannot be sent; use printable ASCII"));
     }
   }
 }
