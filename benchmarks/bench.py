@@ -31,7 +31,7 @@ OTHER_PACKAGES = {
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line; return the exit status."""
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def measure(only: list[str], peers: list[str], *, rounds: int, quick: bool) -> Results:
-    """Everything that is asked for, told as it goes."""
+    """Measure the chosen scenarios, and print each result when it is there."""
     results = Results(machine=machine.describe())
     warmup, seconds, quota_seconds = (0.5, 1.0, 10.0) if quick else (1.0, 2.0, 60.0)
     results.method = {
@@ -87,17 +87,17 @@ def measure(only: list[str], peers: list[str], *, rounds: int, quick: bool) -> R
 
 
 def _scenario(running: Bench, scenario: Scenario, peers: list[str], rounds: int) -> dict[str, Row]:
-    wanted = [peer for peer in scenario.peers if peer in peers]
-    runs: dict[str, list[Run]] = {peer: [] for peer in wanted}
+    chosen = [peer for peer in scenario.peers if peer in peers]
+    runs: dict[str, list[Run]] = {peer: [] for peer in chosen}
     for number in range(rounds):
-        # The other way round every second time, so that none always comes after the same one.
-        for peer in wanted if number % 2 == 0 else reversed(wanted):
+        # In reverse order every second time, so that no peer always runs after the same one.
+        for peer in chosen if number % 2 == 0 else reversed(chosen):
             runs[peer].append(running.run(scenario, peer))
     return summarize(runs)
 
 
 def write(results: Results) -> None:
-    """The document and its picture."""
+    """Write the document and its picture."""
     results.versions = _versions()
     (ROOT / "docs/benchmarks.md").write_text(report.document(results))
     panels = [
@@ -127,20 +127,20 @@ def _kind(peer: str) -> str:
 
 def _versions() -> dict[str, str]:
     here = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    told = {"Python": platform.python_version(), "Taskgate, (a), (b), (e)": here}
+    versions = {"Python": platform.python_version(), "Taskgate, (a), (b), (e)": here}
     for name, title in (("web", "(c)"), ("aio", "(d)")):
         python = ROOT / ".venv-bench" / name / "bin/python"
         shown = f"', '.join(f'{{name}} {{version(name)}}' for name in {OTHER_PACKAGES[name]})"
-        ask = f"from importlib.metadata import version; print({shown})"
+        script = f"from importlib.metadata import version; print({shown})"
         done = subprocess.run(  # noqa: S603  # made here
-            [str(python), "-c", ask], stdout=subprocess.PIPE, text=True, check=True
+            [str(python), "-c", script], stdout=subprocess.PIPE, text=True, check=True
         )
-        told[title] = done.stdout.strip()
-    return told
+        versions[title] = done.stdout.strip()
+    return versions
 
 
 def say(text: str) -> None:
-    """Tells the terminal."""
+    """Print a line."""
     print(text, flush=True)  # noqa: T201  # its output
 
 

@@ -67,7 +67,7 @@ PAGES: Mapping[tuple[str, str], dict[str, Any]] = {
 
 
 def cpu_ms(run: Callable[[], object], times: int) -> float:
-    """Milliseconds of CPU for one run; the best of some rounds, since others only disturb."""
+    """Return the milliseconds of CPU of one run: the best round, which others disturbed least."""
     best = float("inf")
     for _ in range(ROUNDS):
         began = time.thread_time()
@@ -78,7 +78,7 @@ def cpu_ms(run: Callable[[], object], times: int) -> float:
 
 
 def measure(spec: ServiceSpec, operation_name: str, page: dict[str, Any]) -> float:
-    """Prints the costs of one page; returns how many times cheaper than botocore's parse it is."""
+    """Print the costs of one page; return how many times cheaper than botocore's parser it is."""
     body = json.dumps(page).encode()
     operation = load_operations(spec)[operation_name]
     parser = create_parser("rest-json")
@@ -105,7 +105,7 @@ def measure(spec: ServiceSpec, operation_name: str, page: dict[str, Any]) -> flo
 
 
 def main() -> int:
-    """Returns 1 if a bar is not met and --check was given."""
+    """Run the command line; return 1 if a bar is missed and --check was given."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--check", action="store_true", help="fail below the bar")
     options = arguments.parse_args()

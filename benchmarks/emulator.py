@@ -39,7 +39,7 @@ with Emulator() as aws:
 
 
 def main() -> int:
-    """Measures; with --check returns 1 when a bar is missed."""
+    """Run the command line; return 1 if a bar is missed and --check was given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--check", action="store_true")
@@ -49,7 +49,7 @@ def main() -> int:
         [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     if process.stdout is None:
-        raise RuntimeError("it was asked for")
+        raise RuntimeError("caused by the benchmark")
     url, farm, queue, job, step, task = process.stdout.readline().split()
     start = time.monotonic() - started
     cores = sorted(os.sched_getaffinity(0))

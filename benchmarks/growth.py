@@ -31,7 +31,7 @@ class Growth:
 
 
 def measure(bench: Bench, rounds: int) -> list[Growth]:
-    """All sizes, interleaved."""
+    """Measure all sizes, interleaved."""
     runs: dict[int, list[tuple[Run, int]]] = {callers: [] for callers in CALLERS}
     for _ in range(rounds):
         for callers in CALLERS:
@@ -51,7 +51,7 @@ def measure(bench: Bench, rounds: int) -> list[Growth]:
 def _one(bench: Bench, callers: int) -> tuple[Run, int]:
     log = bench.home / f"growth-{callers}.log"
     with machine.taskgate(bench.upstream, log, NOTHING_KEPT) as server:
-        machine.ask_stub(bench.upstream, "reset?latency_ms=30")
+        machine.query_stub(bench.upstream, "reset?latency_ms=30")
         # The first calls load what is loaded once.
         bench.generator.run(server.address, 10, bench.distinct, workload.GET_TASK)
         at_rest = server.memory_kib("VmRSS")

@@ -71,8 +71,8 @@ class Side:
     metadata: tuple[tuple[str, str], ...]
 
 
-async def ask(side: Side, method: str, request: bytes, calls: int) -> None:
-    """So many calls by all callers together."""
+async def call(side: Side, method: str, request: bytes, calls: int) -> None:
+    """Make that many calls, by all callers together."""
     channels = [side.channel() for _ in range(CHANNELS)]
     numbers = iter(range(calls))
 
@@ -87,16 +87,16 @@ async def ask(side: Side, method: str, request: bytes, calls: int) -> None:
 
 
 def cost(side: Side, method: str, request: bytes, calls: int) -> float:
-    """CPU of one call, in microseconds."""
-    asyncio.run(ask(side, method, request, CALLERS))
+    """Return the CPU time of one call in microseconds."""
+    asyncio.run(call(side, method, request, CALLERS))
     before = side.process.cpu_seconds
-    asyncio.run(ask(side, method, request, calls))
+    asyncio.run(call(side, method, request, calls))
     return (side.process.cpu_seconds - before) / calls * 1e6
 
 
 @contextmanager
 def sides() -> Iterator[Mapping[str, Side]]:
-    """All servers."""
+    """Run all servers."""
     own = (("grpc.use_local_subchannel_pool", 1),)
     authority, issuer = Authority(), Issuer()
     with ExitStack() as stack:
@@ -138,7 +138,7 @@ def sides() -> Iterator[Mapping[str, Side]]:
 
 
 def main() -> int:
-    """Measures, prints, and with --check returns 1 for less than the bar."""
+    """Run the command line; return 1 if the bar is missed and --check was given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help=f"fail below {BAR:.0%}")
     parser.add_argument("--calls", type=int, default=5000, help="in each of the rounds")

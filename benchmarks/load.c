@@ -1,8 +1,8 @@
 /* The load generator: N callers over a few connections, each with one call in flight, for a while.
  *
  * It speaks gRPC (HTTP/2 in the clear, one stream a call) or HTTP/1.1 (one connection a caller),
- * by hand: h2load sends one body for all requests, so it cannot ask for distinct tasks. One thread,
- * epoll, about 3 us of CPU a call. The server is told that no header table is kept (RFC 7541 4.2), so
+ * by hand: h2load sends one body for all requests, so it cannot request distinct tasks. One thread,
+ * epoll, about 3 us of CPU a call. SETTINGS disable the header table (RFC 7541 4.2), so
  * header names come as plain text, and grpc-status is found by searching.
  *
  * load HOST PORT PATH CALLERS CONNECTIONS WARMUP_S SECONDS FILE grpc|http [key:value ...]
@@ -119,7 +119,7 @@ static void end_call(Connection *c, int caller, int status) {
 
 /* ---- HTTP/2 ---- */
 
-static int grpc_status(const uint8_t *block, uint32_t n) { /* -1: these headers do not tell */
+static int grpc_status(const uint8_t *block, uint32_t n) { /* -1: not in these headers */
     static const char name[] = "grpc-status";
     for (uint32_t i = 0; i + sizeof name + 1 < n; i++)
         if (!memcmp(block + i, name, sizeof name - 1)) {

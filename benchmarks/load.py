@@ -33,7 +33,7 @@ class Load:
 
 
 def build(directory: Path) -> Path:
-    """Compiles the generator.
+    """Compile the load generator.
 
     Raises:
         BenchError: there is no C compiler.
@@ -58,7 +58,7 @@ class Generator:
     def run(
         self, address: str, callers: int, requests: Path, path: str, *, http: bool = False
     ) -> Load:
-        """Loads a server.
+        """Run the load generator against a server.
 
         Args:
             address: host and port.
@@ -80,13 +80,13 @@ class Generator:
 
 
 def read(output: bytes) -> Load:
-    """What `load.c` and the direct peer print."""
-    told: dict[str, Any] = json.loads(output)
+    """Parse what `load.c` and the direct peer print."""
+    report: dict[str, Any] = json.loads(output)
     return Load(
-        rate=told["answered"] / told["seconds"],
-        p50_ms=told["p50_ms"],
-        p99_ms=told["p99_ms"],
-        total=told["total"],
-        refused=told["refused"],
-        lost=told["lost"],
+        rate=report["answered"] / report["seconds"],
+        p50_ms=report["p50_ms"],
+        p99_ms=report["p99_ms"],
+        total=report["total"],
+        refused=report["refused"],
+        lost=report["lost"],
     )

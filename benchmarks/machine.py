@@ -42,18 +42,18 @@ class Process:
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time so far, of all its threads."""
+        """Return the user and system time of all threads so far, in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def memory_kib(self, what: str) -> int:
-        """Memory: `VmRSS` now, `VmHWM` the most so far."""
+        """Return the memory in KiB: `VmRSS` is the current value, `VmHWM` the peak."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith(what)).split()[1])
 
 
 def pinned(core: int) -> list[str]:
-    """The words before a command that keep it on a core."""
+    """Return the prefix of a command that pins it to a core."""
     return ["taskset", "--cpu-list", str(core)]
 
 
@@ -61,7 +61,7 @@ def pinned(core: int) -> list[str]:
 def process(
     command: list[str], core: int, environment: Mapping[str, str] | None = None
 ) -> Iterator[Process]:
-    """Runs a peer or the stub, which print their address in one line once they listen."""
+    """Run a peer or the stub, which print their address in one line once they listen."""
     child = subprocess.Popen(  # noqa: S603  # commands made here
         [*pinned(core), *command],
         cwd=ROOT,
@@ -93,7 +93,7 @@ def _first_line(child: subprocess.Popen[str], command: list[str]) -> str:
 def taskgate(
     upstream: str, log: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[Process]:
-    """Runs Taskgate with its defaults, but for `settings`. Its log goes to a file."""
+    """Run Taskgate with its defaults except for `settings`; its log goes to a file."""
     environment = {
         **os.environ,
         "AWS_ACCESS_KEY_ID": "any",
@@ -114,7 +114,7 @@ def taskgate(
 
 
 def _wait_ready(log: Path) -> str:
-    """The address from the log, once both AWS services are ready."""
+    """Return the address from the log, once both AWS services are ready."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         entries = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
@@ -125,7 +125,7 @@ def _wait_ready(log: Path) -> str:
 
 
 def stub(*arguments: str) -> AbstractContextManager[Process]:
-    """Runs the upstream stub; its address is a URL."""
+    """Run the upstream stub; its address is a URL."""
     command = [str(TASKGATE_PYTHON), "-m", "benchmarks.stub", *arguments]
     return process(command, OTHER_CORE)
 
@@ -133,21 +133,21 @@ def stub(*arguments: str) -> AbstractContextManager[Process]:
 def peer(
     name: str, upstream: str, python: Path = TASKGATE_PYTHON
 ) -> AbstractContextManager[Process]:
-    """Runs one of `benchmarks.peers`."""
+    """Run one of `benchmarks.peers`."""
     stubs = {"PYTHONPATH": str(ROOT / "gen/python")}  # the other environments lack the project
     command = [str(python), "-m", f"benchmarks.peers.{name}", "--upstream", upstream]
     return process(command, SERVER_CORE, stubs)
 
 
-def ask_stub(url: str, what: str) -> dict[str, int]:
-    """The stub's control path: `reset?latency_ms=30` or `counts`."""
+def query_stub(url: str, what: str) -> dict[str, int]:
+    """Query the stub's control path: `reset?latency_ms=30` or `counts`."""
     with urllib.request.urlopen(f"{url}/_/{what}", timeout=10) as answer:  # noqa: S310  # it is ours
         counts: dict[str, int] = json.load(answer)
     return counts
 
 
 def describe() -> dict[str, str]:
-    """What machine this is, and how busy it was before the benchmark began."""
+    """Describe this machine, and its load before the benchmark began."""
     names = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -163,7 +163,7 @@ def describe() -> dict[str, str]:
 
 
 def check() -> None:
-    """What must be there before anything is measured.
+    """Raise an error if something that the measurement needs is missing.
 
     Raises:
         BenchError: something is missing, with how to get it.

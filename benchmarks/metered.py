@@ -24,7 +24,7 @@ BAR = 0.9
 
 @contextmanager
 def sides() -> Iterator[Mapping[str, Side]]:
-    """Both servers."""
+    """Run both servers."""
     own = (("grpc.use_local_subchannel_pool", 1),)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -39,7 +39,7 @@ def sides() -> Iterator[Mapping[str, Side]]:
 
 
 def main() -> int:
-    """Measures, prints, and with --check returns 1 for less than the bar."""
+    """Run the command line; return 1 if the bar is missed and --check was given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help=f"fail below {BAR:.0%}")
     parser.add_argument("--calls", type=int, default=5000, help="in each of the rounds")

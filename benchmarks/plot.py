@@ -20,7 +20,7 @@ ROWS, COLUMNS = 2, 3
 
 
 def draw(panels: list[dict[str, Any]], path: Path) -> None:
-    """One panel for each scenario, one bar for each peer."""
+    """Draw one panel for each scenario, with one bar for each peer."""
     plt.rcParams.update({"font.size": 9, "font.family": "DejaVu Sans"})
     figure, grid = plt.subplots(ROWS, COLUMNS, figsize=(15, 7.2))
     axes = list(grid.flat)

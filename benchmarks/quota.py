@@ -1,4 +1,4 @@
-"""The quota scenario: HealthOmics allows 10 calls/s of each operation, and more is wanted.
+"""The quota scenario: more reads than the 10 calls/s that HealthOmics allows of each operation.
 
 1,000 callers each want one of 200 tasks of 4 runs every 5 s, for a minute: 200 answers a second.
 The stub throttles as AWS does, and writes the moment of its answer into it (`start_time`), so that
@@ -34,7 +34,7 @@ RUNS = 4
 PERIOD_SECONDS = 5.0
 MAX_AGE_SECONDS = 1.0
 STALENESS_SECONDS = 1.0
-"""What may come on top of `max_age` before an answer counts as too old."""
+"""Tolerance beyond `max_age` before a response counts as too old."""
 OMICS_RATE = 10
 CHANNELS = 4
 OPERATIONS = ("GetRunTask", "ListRunTasks")
@@ -75,17 +75,17 @@ READERS: Final = {"taskgate": unified, "facade": native}
 
 
 @dataclass(slots=True)
-class Seen:
-    """What the callers of one server saw, and what its upstream did."""
+class Record:
+    """Responses to the callers of one server, and calls of its upstream."""
 
-    asked: int = 0
+    calls: int = 0
     answered: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     """By gRPC status."""
     ages: list[float] = field(default_factory=list)
-    """Seconds from AWS's answer to its arrival at the caller."""
+    """Seconds from AWS's response to its arrival at the caller."""
     waits: list[float] = field(default_factory=list)
-    """Seconds from asking to the answer."""
+    """Seconds from a request to its response."""
     aws_calls: int = 0
     throttled: int = 0
     throttled_later: int = 0
@@ -98,11 +98,11 @@ class Seen:
 class Quota:
     """The result for one server."""
 
-    asked: int
+    calls: int
     answered: int
     refused: dict[str, int]
     fresh: float
-    """The part of all that was asked that was answered, and no older than allowed."""
+    """The share of all calls that got a response no older than allowed."""
     age_p50: float
     age_p99: float
     age_max: float
@@ -115,7 +115,7 @@ class Quota:
 
 
 def run(seconds: float) -> dict[str, Quota]:
-    """Both servers at once."""
+    """Measure both servers at the same time."""
     with (
         tempfile.TemporaryDirectory() as home,
         machine.stub("--omics-rate", str(OMICS_RATE)) as one,
@@ -128,10 +128,10 @@ def run(seconds: float) -> dict[str, Quota]:
 
 
 async def _all(seconds: float, servers: dict[str, tuple[str, machine.Process]]) -> dict[str, Quota]:
-    seen = await asyncio.gather(
+    record = await asyncio.gather(
         *(_load(seconds, READERS[name], *server) for name, server in servers.items())
     )
-    return dict(zip(servers, map(_summed, seen), strict=True))
+    return dict(zip(servers, map(_summarize, record), strict=True))
 
 
 async def _load(
@@ -139,47 +139,47 @@ async def _load(
     make_reader: Callable[[grpc.aio.Channel], ReadTask],
     address: str,
     stub: machine.Process,
-) -> Seen:
-    seen = Seen()
+) -> Record:
+    record = Record()
     # Channels with the same arguments would share one connection.
     channels = [
         grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
         for _ in range(CHANNELS)
     ]
     readers = [make_reader(channel) for channel in channels]
-    await asyncio.to_thread(machine.ask_stub, stub.address, "reset?latency_ms=30")
-    watching = asyncio.ensure_future(_watch(stub.address, seen))
+    await asyncio.to_thread(machine.query_stub, stub.address, "reset?latency_ms=30")
+    watching = asyncio.ensure_future(_watch(stub.address, record))
     callers = (
-        _caller(readers[number % CHANNELS], number, time.monotonic() + seconds, seen)
+        _caller(readers[number % CHANNELS], number, time.monotonic() + seconds, record)
         for number in range(CALLERS)
     )
     await asyncio.gather(*callers)
     watching.cancel()
-    counts = await asyncio.to_thread(machine.ask_stub, stub.address, "counts")
-    seen.aws_calls = sum(counts.get(name, 0) for name in OPERATIONS)
-    seen.throttled = sum(counts.get(f"{name} throttled", 0) for name in OPERATIONS)
-    seen.throttled_later = seen.throttled - seen.throttled_later
+    counts = await asyncio.to_thread(machine.query_stub, stub.address, "counts")
+    record.aws_calls = sum(counts.get(name, 0) for name in OPERATIONS)
+    record.throttled = sum(counts.get(f"{name} throttled", 0) for name in OPERATIONS)
+    record.throttled_later = record.throttled - record.throttled_later
     for channel in channels:
         await channel.close()
-    return seen
+    return record
 
 
-async def _watch(url: str, seen: Seen) -> None:
-    """Reads the upstream's counts each second."""
+async def _watch(url: str, record: Record) -> None:
+    """Read the upstream's counts each second."""
     before: dict[str, int] | None = None
     while True:
         await asyncio.sleep(1)
-        counts = await asyncio.to_thread(machine.ask_stub, url, "counts")
+        counts = await asyncio.to_thread(machine.query_stub, url, "counts")
         if before is None:
-            seen.throttled_later = sum(counts.get(f"{name} throttled", 0) for name in OPERATIONS)
+            record.throttled_later = sum(counts.get(f"{name} throttled", 0) for name in OPERATIONS)
         else:
             grown = max(counts.get(name, 0) - before.get(name, 0) for name in OPERATIONS)
-            seen.most_per_second = max(seen.most_per_second, grown)
+            record.most_per_second = max(record.most_per_second, grown)
         before = counts
 
 
-async def _caller(read: ReadTask, number: int, end: float, seen: Seen) -> None:
-    """Wants its task every period, first at a moment of its own."""
+async def _caller(read: ReadTask, number: int, end: float, record: Record) -> None:
+    """Read one task every period, beginning at a random moment."""
     chance = random.Random(number)  # noqa: S311  # the same load each time
     task = chance.randrange(RUNS * TASKS_OF_A_RUN)
     run_id, index = divmod(task, TASKS_OF_A_RUN)
@@ -187,40 +187,40 @@ async def _caller(read: ReadTask, number: int, end: float, seen: Seen) -> None:
     while due < end:
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         due += PERIOD_SECONDS
-        seen.asked += 1
+        record.calls += 1
         sent = time.monotonic()
         try:
             start_time = await read(1_000_000 + run_id, FIRST_TASK_ID + index)
         except grpc.aio.AioRpcError as error:
-            seen.refused[error.code().name] += 1
+            record.refused[error.code().name] += 1
             continue
-        seen.answered += 1
-        seen.waits.append(time.monotonic() - sent)
-        seen.ages.append(time.time() - start_time.seconds - start_time.nanos / 1e9)
+        record.answered += 1
+        record.waits.append(time.monotonic() - sent)
+        record.ages.append(time.time() - start_time.seconds - start_time.nanos / 1e9)
 
 
-def _summed(seen: Seen) -> Quota:
-    ages, waits = sorted(seen.ages) or [float("nan")], sorted(seen.waits) or [float("nan")]
+def _summarize(record: Record) -> Quota:
+    ages, waits = sorted(record.ages) or [float("nan")], sorted(record.waits) or [float("nan")]
     fresh = sum(age <= MAX_AGE_SECONDS + STALENESS_SECONDS for age in ages)
     return Quota(
-        asked=seen.asked,
-        answered=seen.answered,
-        refused=dict(seen.refused),
-        fresh=fresh / max(1, seen.asked),
+        calls=record.calls,
+        answered=record.answered,
+        refused=dict(record.refused),
+        fresh=fresh / max(1, record.calls),
         age_p50=ages[len(ages) // 2],
         age_p99=ages[len(ages) * 99 // 100],
         age_max=ages[-1],
         wait_p50=waits[len(waits) // 2],
         wait_p99=waits[len(waits) * 99 // 100],
-        aws_calls=seen.aws_calls,
-        throttled=seen.throttled,
-        throttled_later=seen.throttled_later,
-        most_per_second=seen.most_per_second,
+        aws_calls=record.aws_calls,
+        throttled=record.throttled,
+        throttled_later=record.throttled_later,
+        most_per_second=record.most_per_second,
     )
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seconds", type=float, default=60.0, help="default: %(default)s")
     results = run(arguments.parse_args().seconds)

@@ -1,6 +1,6 @@
 """A fast AWS Deadline Cloud with one job of one step, for `benchmarks.watch`: a process of its own.
 
-It counts calls by operation, and knows when it first told of a change.
+It counts calls by operation, and records when it first returned a change.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ WORDS = ("READY", "RUNNING", "SUCCEEDED")
 
 
 def task_id(number: int) -> str:
-    """The id of the step's task with this number."""
+    """Return the ID of the step's task with this number."""
     return f"task-{1:032x}-{number}"
 
 
 class Farm:
-    """The job, and what was asked of it."""
+    """The job, and the calls for it."""
 
     def __init__(self, tasks: int) -> None:
         self.states = ["READY"] * tasks
         self.versions = [0] * tasks
         self.calls: Counter[str] = Counter()
-        self.untold: set[int] = set()
-        self.told_at: dict[int, float] = {}
+        self.unreported: set[int] = set()
+        self.reported_at: dict[int, float] = {}
 
     def task(self, number: int) -> dict[str, Any]:
-        """A task as AWS has it; telling of a change for the first time is noted."""
-        if number in self.untold:
-            self.untold.discard(number)
-            self.told_at[number] = time.time()
+        """Return a task as AWS does; record the time of the first response with a change."""
+        if number in self.unreported:
+            self.unreported.discard(number)
+            self.reported_at[number] = time.time()
         return {
             "taskId": task_id(number),
             "createdAt": WHEN,
@@ -57,7 +57,7 @@ class Farm:
         }
 
     def step(self) -> dict[str, Any]:
-        """The step with its counts."""
+        """Return the step with its counts."""
         return {
             "stepId": STEP,
             "name": "render",
@@ -69,7 +69,7 @@ class Farm:
         }
 
     def move(self, count: int) -> list[str]:
-        """Moves the next tasks on, running ones first; returns their ids."""
+        """Move tasks to their next states, running ones first; return their IDs."""
         moved = [n for n, state in enumerate(self.states) if state == "RUNNING"][:count]
         moved += [n for n, state in enumerate(self.states) if state == "READY"][
             : count - len(moved)
@@ -77,38 +77,38 @@ class Farm:
         for number in moved:
             self.states[number] = WORDS[WORDS.index(self.states[number]) + 1]
             self.versions[number] += 1
-            self.untold.add(number)
+            self.unreported.add(number)
         return [task_id(number) for number in moved]
 
     async def serve(self, request: web.BaseRequest) -> web.Response:
-        """Any call of AWS's, or of the benchmark's."""
+        """Handle a call of AWS's API or of the benchmark."""
         if request.path.startswith("/bench/"):
             return web.json_response(self._bench(request.path.rpartition("/")[2], request.query))
         if request.path.endswith("/batch-get-task"):
             self.calls["BatchGetTask"] += 1
             items = json.loads(await request.read())["identifiers"]
             tasks = [{**IDS, **self.task(_number(item["taskId"]))} for item in items]
-            return _answer({"tasks": tasks, "errors": []})
+            return _respond({"tasks": tasks, "errors": []})
         match = PATH.match(request.path)
         steps, step, tasks_path, task = match.groups() if match else (None,) * 4
         if task:
             self.calls["GetTask"] += 1
-            return _answer(self.task(_number(task[1:])))
+            return _respond(self.task(_number(task[1:])))
         if tasks_path:
             self.calls["ListTasks"] += 1
             start = int(request.query.get("nextToken", 0))
             end = min(start + 100, len(self.states))
             more = {"nextToken": str(end)} if end < len(self.states) else {}
-            return _answer({"tasks": [self.task(n) for n in range(start, end)], **more})
+            return _respond({"tasks": [self.task(n) for n in range(start, end)], **more})
         name = "GetStep" if step else "ListSteps" if steps else "GetJob"
         self.calls[name] += 1
-        return _answer(self.step() if step or not steps else {"steps": [self.step()]})
+        return _respond(self.step() if step or not steps else {"steps": [self.step()]})
 
     def _bench(self, what: str, query: Any) -> Any:
         if what == "move":
             return self.move(int(query["count"]))
-        if what == "told":
-            return {task_id(number): at for number, at in self.told_at.items()}
+        if what == "reported":
+            return {task_id(number): at for number, at in self.reported_at.items()}
         return self.calls
 
 
@@ -116,12 +116,12 @@ def _number(identifier: str) -> int:
     return int(identifier.rpartition("-")[2])
 
 
-def _answer(value: Any) -> web.Response:
+def _respond(value: Any) -> web.Response:
     return web.json_response(value, headers={"x-amzn-RequestId": "r-1"})
 
 
 async def main(tasks: int) -> None:
-    """Serves until killed; prints the port."""
+    """Print the port, and serve until killed."""
     runner = web.ServerRunner(web.Server(Farm(tasks).serve), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -15,7 +15,7 @@ TEMPLATE = Path(__file__).with_name("template.md")
 
 
 def document(results: Results) -> str:
-    """The whole document."""
+    """Return the document."""
     scenarios = [
         f"## {scenario.title}\n\n{scenario_table(results.scenarios[scenario.name])}"
         for scenario in SCENARIOS
@@ -32,7 +32,7 @@ def document(results: Results) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that is legible as text, too; numbers to the right."""
+    """Return an aligned Markdown table, with numbers to the right."""
     columns = list(zip(heads, *rows, strict=True))
     widths = [max(3, *map(len, column)) for column in columns]
     is_text = [index == 0 or not _numeric(column[1:]) for index, column in enumerate(columns)]
@@ -56,7 +56,7 @@ def _numeric(cells: Sequence[str]) -> bool:
 
 
 def scenario_table(rows: Mapping[str, Row]) -> str:
-    """One scenario."""
+    """Return the table of a scenario."""
     heads = [
         "",
         "RPC/s",
@@ -90,7 +90,7 @@ def scenario_table(rows: Mapping[str, Row]) -> str:
 
 
 def bars_table(results: Results) -> str:
-    """What must hold, and whether it does."""
+    """Return the table of bars and whether they are met."""
     return table(
         ["scenario", "wanted", "seen", ""],
         [
@@ -101,7 +101,7 @@ def bars_table(results: Results) -> str:
 
 
 def growth_table(growth: Sequence[Growth]) -> str:
-    """How CPU and memory grow."""
+    """Return the table of CPU and memory by the number of callers."""
     return table(
         ["callers", "RPC/s", "CPU us / RPC", "memory MiB", "KiB / caller", "refused"],
         [
@@ -119,9 +119,9 @@ def growth_table(growth: Sequence[Growth]) -> str:
 
 
 def quota_table(quota: Mapping[str, Quota]) -> str:
-    """The quota scenario: one column for each server."""
+    """Return the table of the quota scenario, with one column for each server."""
     lines: dict[str, Callable[[Quota], str]] = {
-        "asked": lambda each: f"{each.asked:,}",
+        "calls": lambda each: f"{each.calls:,}",
         "answered": lambda each: f"{each.answered:,}",
         "fresh": lambda each: f"{each.fresh:.1%}",
         "refused": lambda each: (

@@ -46,7 +46,7 @@ class Bar:
 
 @dataclass(slots=True)
 class Results:
-    """Everything that was measured; what was not asked for is empty."""
+    """All measurements; those that were not chosen are empty."""
 
     machine: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Results:
 
 
 def summarize(runs: Mapping[str, Sequence[Run]]) -> dict[str, Row]:
-    """One scenario: peer -> its runs, one of each round -> peer -> its row."""
+    """Summarize the runs of a scenario: one row for each peer."""
     return {peer: _row(seen, runs) for peer, seen in runs.items()}
 
 
@@ -85,7 +85,7 @@ def _ratio(rates: Sequence[float], others: Sequence[Run] | None) -> float:
 
 
 def bars(results: Results) -> list[Bar]:
-    """What must hold, as far as it was measured."""
+    """Return the bars of the scenarios that were measured."""
     met = [*_rates(results.scenarios), *_latency(results.scenarios)]
     if results.growth:
         met += _growth({each.callers: each for each in results.growth})

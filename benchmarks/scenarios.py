@@ -16,7 +16,7 @@ from benchmarks.machine import AIO_PYTHON, SERVER_CORE, WEB_PYTHON, Process
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What is asked by how many, of an upstream how slow."""
+    """The requests, the number of callers, and the latency of the upstream."""
 
     name: str
     title: str
@@ -108,13 +108,13 @@ class Bench:
         self._distinct_http = write(home / "distinct-http", numbers, workload.http_record)
 
     def run(self, scenario: Scenario, peer: str) -> Run:
-        """One run of a peer."""
+        """Run a scenario once with a peer."""
         reset = f"reset?latency_ms={scenario.latency_ms}"
         if peer.startswith("direct-"):
-            machine.ask_stub(self.upstream, reset)
+            machine.query_stub(self.upstream, reset)
             return self._measured(lambda: self._direct(int(peer.partition("-")[2])), None)
         server = self._server(peer, shared=scenario.same_task)
-        machine.ask_stub(self.upstream, reset)
+        machine.query_stub(self.upstream, reset)
         requests = self._same if scenario.same_task else self.distinct
         if peer == "web":
             requests = self._distinct_http
@@ -129,25 +129,25 @@ class Bench:
         before = server.cpu_seconds if server else 0.0
         seen = load()
         cpu = server.cpu_seconds - before if server else float("nan")
-        calls = sum(machine.ask_stub(self.upstream, "counts").values())
+        calls = sum(machine.query_stub(self.upstream, "counts").values())
         total = max(1, seen.total)
         return Run(load=seen, aws_calls=1000 * calls / total, cpu_us=1e6 * cpu / total)
 
     def measure(self, server: Process, callers: int) -> Run:
-        """One run of distinct tasks on any server, for `growth`."""
-        machine.ask_stub(self.upstream, "reset?latency_ms=30")
+        """Run a load of distinct tasks on any server, for `growth`."""
+        machine.query_stub(self.upstream, "reset?latency_ms=30")
         run, path = self.generator.run, workload.GET_TASK
         return self._measured(lambda: run(server.address, callers, self.distinct, path), server)
 
     def _direct(self, threads: int) -> Load:
         command = [str(machine.TASKGATE_PYTHON), "-m", "benchmarks.peers.direct"]
-        told = {
+        options = {
             "--upstream": self.upstream,
             "--threads": str(threads),
             "--warmup": str(self.generator.warmup),
             "--seconds": str(self.generator.seconds),
         }
-        words = [word for pair in told.items() for word in pair]
+        words = [word for pair in options.items() for word in pair]
         done = subprocess.run(  # noqa: S603  # made here
             [*machine.pinned(SERVER_CORE), *command, *words],
             cwd=machine.ROOT,
@@ -173,7 +173,7 @@ class Bench:
 
 @contextmanager
 def bench(warmup: float, seconds: float) -> Iterator[Bench]:
-    """All that runs need; everything ends with it."""
+    """Start all processes that runs need; stop them at the end."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         generator = Generator(build(home), warmup, seconds)

@@ -2,7 +2,7 @@
 
 A real server process on a local AWS. Its memory, threads, files, asyncio tasks, pollers and
 watchers are looked at each second; in the end they must be what they were in the second third, and
-with nobody calling any more, nothing may be left. A status that no fault explains ends it at once.
+when the calls have ended, nothing may be left. A status that no fault explains ends it at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ EXPLAINED = {
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.CANCELLED,
 }
-"""By the faults; that none of them is a bug of ours, the server's own count of bugs tells."""
+"""By the faults; the server's own count of bugs shows that none of them is a bug."""
 
 RSS_SHARE, RSS_BYTES = 0.05, 8 * 2**20
 POOLED = {"threads": 2 * (32 + EXTRA_THREADS + 32), "files": 2 * (32 + EXTRA_THREADS)}
@@ -85,7 +85,7 @@ class Load:
         return f"{self.parent}/steps/{ids['stepId']}/tasks/{ids['taskId']}"
 
     def run(self, number: int) -> None:
-        """One caller, until it is over."""
+        """Run one caller until the end."""
         random = Random(number)  # noqa: S311  # the same calls each time
         actions: Sequence[Callable[[Random], None]] = (
             *[self._get] * 6,
@@ -178,7 +178,7 @@ class Load:
         call.cancel()
 
     def disturb(self) -> None:
-        """Tasks move, and faults come and go."""
+        """Move tasks, and inject and clear faults."""
         random = Random(0)  # noqa: S311  # the same faults each time
         words = ("READY", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED")
         aws = self.place.aws
@@ -203,12 +203,12 @@ class Sample:
 
 
 def look(place: ObservedServer) -> Sample:
-    """What there is now."""
+    """Return what is open now."""
     return Sample(place.metrics.value("process_resident_memory_bytes"), place.left())
 
 
 def faults_of(samples: Sequence[Sample]) -> list[str]:
-    """What has grown, in words."""
+    """Describe what has grown."""
     third = len(samples) // 3
     first, last = samples[third : 2 * third], samples[-third:]
     faults = []
@@ -230,7 +230,7 @@ def faults_of(samples: Sequence[Sample]) -> list[str]:
 
 
 def soak(minutes: float) -> int:
-    """Runs it; returns the exit status."""
+    """Run the soak; return the exit status."""
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "any")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "any")
     with observed_server(TASKGATE_DEFAULT_MAX_AGE_SECONDS="1") as place:
@@ -254,7 +254,7 @@ def soak(minutes: float) -> int:
         faults = [*load.strange[:10], *faults_of(samples)]
         idle = becomes_true(lambda: (place.left().rpcs, place.left().watchers) == (0, 0))
         if not idle:
-            faults.append(f"with nobody calling there is {place.left()}")
+            faults.append(f"after the last call there is {place.left()}")
         bugs = place.metrics.value("taskgate_bugs_total")
         if bugs:
             faults.append(f"{bugs:.0f} bugs in the log")
@@ -265,7 +265,7 @@ def soak(minutes: float) -> int:
 
 
 def main() -> int:
-    """Runs it for so many minutes."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     return soak(parser.parse_args().minutes)

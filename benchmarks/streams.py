@@ -27,7 +27,7 @@ STORE = "1234567890"
 
 
 def respond(connection: socket.socket, size: int) -> None:
-    """Answers a download with `size` bytes, or takes an upload of as many."""
+    """Respond to a download with `size` bytes, or receive an upload of as many."""
     request = connection.recv(65536)
     headers = "HTTP/1.1 200 OK\r\nx-amzn-RequestId: r-1\r\nContent-Length: {}\r\n\r\n"
     if request.startswith(b"GET"):
@@ -43,7 +43,7 @@ def respond(connection: socket.socket, size: int) -> None:
 
 @contextmanager
 def upstream(size: int) -> Iterator[str]:
-    """An HTTP server in a thread; its address as a URL."""
+    """Run an HTTP server in a thread; yield its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -60,7 +60,7 @@ def upstream(size: int) -> Iterator[str]:
 
 @contextmanager
 def server(url: str) -> Iterator[tuple[int, str]]:
-    """A server process: its pid and address."""
+    """Run a server process; yield its pid and address."""
     environment = {
         **os.environ,
         "AWS_ACCESS_KEY_ID": "any",
@@ -83,7 +83,7 @@ def server(url: str) -> Iterator[tuple[int, str]]:
             ready += entry["message"] == "AWS service ready"
             if ready == 2:  # noqa: PLR2004  # both
                 break
-        # Nobody reads the log any more; a full pipe would stop the server.
+        # The log is not read any more, and a full pipe would stop the server.
         threading.Thread(target=process.communicate, daemon=True).start()
         yield process.pid, address
     finally:
@@ -92,14 +92,14 @@ def server(url: str) -> Iterator[tuple[int, str]]:
 
 
 def peak_mib(pid: int) -> float:
-    """The most memory that the process has had."""
+    """Return the peak memory of the process in MiB."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123  # procfs
         line = next(line for line in status if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
 
 def download(client: Client, size: int) -> None:
-    """Reads a read set of `size` bytes."""
+    """Read a read set of `size` bytes."""
     request = omics_pb2.GetReadSetRequest(id=STORE, sequence_store_id=STORE, part_number=1)
     got = sum(len(message.payload) for message in client.omics.GetReadSet(request))
     if got != size:
@@ -107,7 +107,7 @@ def download(client: Client, size: int) -> None:
 
 
 def upload(client: Client, size: int) -> None:
-    """Sends a part of `size` bytes."""
+    """Send a part of `size` bytes."""
 
     def messages() -> Iterator[omics_pb2.UploadReadSetPartRequest]:
         yield omics_pb2.UploadReadSetPartRequest(
@@ -123,7 +123,7 @@ def upload(client: Client, size: int) -> None:
 
 
 def measure(name: str, move: Callable[[Client, int], None], size: int) -> float:
-    """Prints speed and memory of one direction, with a server of its own; returns the memory."""
+    """Print speed and memory of one direction, with a server of its own; return the memory."""
     with upstream(size) as url, server(url) as (pid, address), connect(address) as client:
         client.get_server_info()
         before, began = peak_mib(pid), time.monotonic()
@@ -135,7 +135,7 @@ def measure(name: str, move: Callable[[Client, int], None], size: int) -> float:
 
 
 def main() -> int:
-    """Returns 1 if a direction takes more memory than it may."""
+    """Run the command line; return 1 if a direction takes too much memory."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--mib", type=int, default=2048, help="size; default: %(default)s")
     size = arguments.parse_args().mib * MIB

@@ -1,4 +1,4 @@
-"""The upstream that all peers ask: four AWS operations over HTTP/1.1, as fast as Python can.
+"""The upstream of all peers: four AWS operations over HTTP/1.1, as fast as Python can.
 
 Written by hand on asyncio.Protocol, with answers made of prebuilt bytes, since an HTTP framework
 would cost more than what is measured. Run as a process of its own; it prints its URL. Control:
@@ -37,7 +37,7 @@ RUN_TASK = (
     '"creationTime":"2026-11-20T08:00:00.123Z","startTime":"{}","instanceType":"omics.c.xlarge"{}}}'
 )
 ONLY_SINGLE = ',"logStream":"run/1234567/task/7654321"'
-"""What GetRunTask tells and ListRunTasks does not."""
+"""What GetRunTask returns in addition to ListRunTasks."""
 
 TASKS_OF_A_RUN = 50
 FIRST_TASK_ID = 1000
@@ -52,7 +52,7 @@ class Bucket:
         self._at = time.monotonic()
 
     def take(self) -> bool:
-        """Whether one more call is within the quota."""
+        """Return whether one more call is within the quota."""
         now = time.monotonic()
         self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
         self._at = now
@@ -73,7 +73,7 @@ class Upstream:
         }
 
     def answer(self, target: str, body: bytes) -> bytes:
-        """The response to a request."""
+        """Return the response to a request."""
         if target.endswith("/batch-get-task"):
             return self._counted("BatchGetTask", _batch(body))
         parts = target.partition("?")[0].split("/")
@@ -105,7 +105,7 @@ class Upstream:
 
 
 def response(status: int, body: bytes, headers: bytes = b"") -> bytes:
-    """The bytes of an HTTP response."""
+    """Return the bytes of an HTTP response."""
     reason = {200: b"OK", 404: b"Not Found", 429: b"Too Many Requests"}[status]
     return HEAD % (status, reason, headers, len(body)) + body
 
@@ -119,7 +119,7 @@ def _batch(body: bytes) -> bytes:
 
 
 def _run_task(task_id: str, more: str) -> str:
-    # `startTime` is the moment of the answer: whoever gets it can tell how old it is.
+    # `startTime` is the time of the response, so that its age can be measured.
     return RUN_TASK.format(task_id, datetime.now(UTC).isoformat(), more)
 
 
@@ -138,12 +138,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The client has connected."""
+        """Store the transport of a new connection."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  # for mypy
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answers what is whole, each after the latency."""
+        """Respond to each complete request after the latency."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head, start = self._buffer[:end], end + 4
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(omics_rate: float | None) -> None:
-    """Serves until it is killed."""
+    """Serve until killed."""
     upstream = Upstream(omics_rate)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(upstream), "127.0.0.1", 0, backlog=4096)
@@ -178,7 +178,7 @@ async def serve(omics_rate: float | None) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--omics-rate", type=float, help="calls/s of each HealthOmics operation")
     gc.disable()  # nothing here makes cycles that matter

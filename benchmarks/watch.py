@@ -1,4 +1,4 @@
-"""`make bench-watch`: what many watchers cost AWS and the server, and how soon they know.
+"""`make bench-watch`: what many watchers cost AWS and the server, and the delay of a change.
 
 Three processes on loopback: a render farm, the server, and here the watchers, which read as fast as
 they can. Exits with 1 if a bar is missed.
@@ -38,25 +38,25 @@ WAITERS_BAR_CALLS = 10.0
 
 
 class Farm:
-    """The render farm's process, asked over HTTP."""
+    """The process of the render farm, over HTTP."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def ask(self, what: str) -> Any:
-        """What the farm says of itself."""
-        with urllib.request.urlopen(f"{self.url}/bench/{what}") as answer:  # noqa: S310  # http, our own
-            return json.load(answer)
+    def get(self, what: str) -> Any:
+        """Return data of the farm."""
+        with urllib.request.urlopen(f"{self.url}/bench/{what}") as response:  # noqa: S310  # http, our own
+            return json.load(response)
 
     def calls(self) -> dict[str, int]:
-        """Calls so far, by operation."""
-        calls: dict[str, int] = self.ask("calls")
+        """Return the calls so far, by operation."""
+        calls: dict[str, int] = self.get("calls")
         return calls
 
 
 @contextmanager
 def farm(tasks: int) -> Iterator[Farm]:
-    """A render farm with a job of so many tasks."""
+    """Run a render farm with a job of so many tasks."""
     command = [sys.executable, "-m", "benchmarks.render_farm", str(tasks)]
     process = subprocess.Popen(  # noqa: S603  # our own module
         command, stdout=subprocess.PIPE, text=True
@@ -70,7 +70,7 @@ def farm(tasks: int) -> Iterator[Farm]:
 
 
 class Watchers:
-    """Streams of WatchTasks on one job, whose messages are only looked at from outside."""
+    """Streams of WatchTasks on one job, whose messages are not parsed."""
 
     def __init__(self, address: str) -> None:
         options = [("grpc.use_local_subchannel_pool", 1)]
@@ -81,7 +81,7 @@ class Watchers:
         self.snapshot_bytes = 0
 
     async def start(self, count: int, request: task_watch_pb2.WatchTasksRequest) -> None:
-        """Begins so many, and waits until each has its snapshot."""
+        """Open streams, and wait until each has its snapshot."""
         self.began = 0
         content = request.SerializeToString()
         for number in range(count):
@@ -105,7 +105,7 @@ class Watchers:
                 self.snapshot_bytes += len(message)
 
     async def stop(self) -> None:
-        """Ends all."""
+        """Close all streams."""
         for stream in self._streams:
             stream.cancel()
         await asyncio.gather(*self._streams, return_exceptions=True)
@@ -115,35 +115,35 @@ class Watchers:
 
 
 def resident_kib(pid: int, what: str = "VmRSS") -> float:
-    """Memory of a process."""
+    """Return the memory of a process in KiB."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123  # procfs
         return float(next(line for line in status if line.startswith(what)).split()[1])
 
 
-def said(line: str) -> None:
-    """Prints a result."""
+def report(line: str) -> None:
+    """Print a result."""
     print(line, flush=True)  # noqa: T201  # its output
 
 
 async def cost(watchers: int, tasks: int, seconds: float) -> tuple[float, list[float]]:
-    """AWS calls while so many watch a job in which a task moves each second; and the delays."""
+    """Return AWS calls per second, and delays, while a task of a watched job moves each second."""
     with farm(tasks) as upstream, server(upstream.url) as (_, address):
-        crowd = Watchers(address)
-        await crowd.start(watchers, task_watch_pb2.WatchTasksRequest(parent=JOB_NAME))
+        watchers_ = Watchers(address)
+        await watchers_.start(watchers, task_watch_pb2.WatchTasksRequest(parent=JOB_NAME))
         loading = upstream.calls()
         for _ in range(int(seconds)):
-            await asyncio.to_thread(upstream.ask, "move?count=1")
+            await asyncio.to_thread(upstream.get, "move?count=1")
             await asyncio.sleep(1)
         calls = upstream.calls()
         spent = {name: count - loading.get(name, 0) for name, count in calls.items()}
         spent = {name: count for name, count in spent.items() if count}
-        told, delays = await asyncio.to_thread(upstream.ask, "told"), []
-        for message, times in crowd.got.items():
+        reported_at, delays = await asyncio.to_thread(upstream.get, "reported"), []
+        for message, times in watchers_.got.items():
             change = Response.FromString(message).task_change
-            first = told[change.task.deadline.task_id]
+            first = reported_at[change.task.deadline.task_id]
             delays += [each - first for each in times if each > first]
-        await crowd.stop()
-    said(
+        await watchers_.stop()
+    report(
         f"{watchers:5} watchers of {tasks} tasks: {sum(loading.values())} AWS calls to begin with,"
         f" then {sum(spent.values()) / seconds:.1f}/s {spent}"
     )
@@ -151,40 +151,42 @@ async def cost(watchers: int, tasks: int, seconds: float) -> tuple[float, list[f
 
 
 async def idle(watchers: int) -> float:
-    """KiB of the server for each of so many streams of a small job that does not move."""
+    """Return the server's KiB for each stream of a small job that does not change."""
     with farm(10) as upstream, server(upstream.url) as (pid, address):
-        crowd = Watchers(address)
+        watchers_ = Watchers(address)
         request = task_watch_pb2.WatchTasksRequest(parent=JOB_NAME)
-        said(f"a server at rest: {resident_kib(pid) / 1024:.0f} MiB")
-        await crowd.start(50, request)
+        report(f"a server at rest: {resident_kib(pid) / 1024:.0f} MiB")
+        await watchers_.start(50, request)
         before = resident_kib(pid)
         began = time.monotonic()
-        await crowd.start(watchers, request)
+        await watchers_.start(watchers, request)
         opened = time.monotonic() - began
         await asyncio.sleep(12)  # a heartbeat has come to each
         each = (resident_kib(pid) - before) / watchers
-        await crowd.stop()
-    said(f"{watchers:5} idle watchers, opened in {opened:.1f} s: {each:.1f} KiB each")
+        await watchers_.stop()
+    report(f"{watchers:5} idle watchers, opened in {opened:.1f} s: {each:.1f} KiB each")
     return each
 
 
 async def snapshot(tasks: int) -> float:
-    """MiB by which the server grows for the snapshot of a large job, to ten watchers."""
+    """Return the MiB that a snapshot of a large job, to ten watchers, costs the server."""
     with farm(tasks) as upstream, server(upstream.url) as (pid, address):
-        crowd = Watchers(address)
+        watchers_ = Watchers(address)
         before = resident_kib(pid)
         began = time.monotonic()
-        await crowd.start(10, task_watch_pb2.WatchTasksRequest(parent=JOB_NAME))
+        await watchers_.start(10, task_watch_pb2.WatchTasksRequest(parent=JOB_NAME))
         took = time.monotonic() - began
         grown = (resident_kib(pid, "VmHWM") - before) / 1024
-        size = crowd.snapshot_bytes / 10 / 1024 / 1024
-        await crowd.stop()
-    said(f"snapshot of {tasks} tasks ({size:.1f} MiB): {took:.1f} s, +{grown:.0f} MiB at the peak")
+        size = watchers_.snapshot_bytes / 10 / 1024 / 1024
+        await watchers_.stop()
+    report(
+        f"snapshot of {tasks} tasks ({size:.1f} MiB): {took:.1f} s, +{grown:.0f} MiB at the peak"
+    )
     return grown
 
 
 async def waiters(count: int, seconds: float) -> float:
-    """AWS calls per second while so many wait for as many tasks."""
+    """Return AWS calls per second while so many calls wait for as many tasks."""
     with farm(count) as upstream, server(upstream.url) as (_, address):
         channels = [grpc.aio.insecure_channel(address) for _ in range(CHANNELS)]
         methods: list[Any] = [channel.unary_unary(WAIT) for channel in channels]
@@ -211,20 +213,22 @@ async def waiters(count: int, seconds: float) -> float:
         await asyncio.gather(*waiting, return_exceptions=True)
         for channel in channels:
             await channel.close()
-    said(f"{count:5} waiters on {count} tasks: {rate:.1f} AWS calls/s, {busiest:g} in the busiest")
+    report(
+        f"{count:5} waiters on {count} tasks: {rate:.1f} AWS calls/s, {busiest:g} in the busiest"
+    )
     return rate
 
 
 async def run(arguments: argparse.Namespace) -> list[str]:
-    """All measurements; returns the bars that were missed."""
+    """Measure everything; return the bars that were missed."""
     seconds = arguments.seconds
     one, _ = await cost(1, arguments.tasks, seconds)
     many, delays = await cost(arguments.watchers, arguments.tasks, seconds)
     median = statistics.median(delays)
     late = statistics.quantiles(delays, n=100)[98]
-    said(
-        f"a change reaches {arguments.watchers} watchers {median * 1000:.0f} ms after AWS has told"
-        f" of it at the median, 99 % within {late * 1000:.0f} ms"
+    report(
+        f"a change reaches {arguments.watchers} watchers {median * 1000:.0f} ms after AWS has"
+        f" reported it at the median, 99 % within {late * 1000:.0f} ms"
     )
     each = await idle(arguments.streams)
     grown = await snapshot(arguments.large)
@@ -240,7 +244,7 @@ async def run(arguments: argparse.Namespace) -> list[str]:
 
 
 def main() -> int:
-    """Returns 1 if a bar is missed."""
+    """Run the command line; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (
         ("watchers", 1_000),
@@ -253,7 +257,7 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
     missed = asyncio.run(run(parser.parse_args()))
     for bar in missed:
-        said(f"missed: {bar}")
+        report(f"missed: {bar}")
     return 1 if missed else 0
 
 

@@ -27,24 +27,24 @@ class Deadline(deadline_pb2_grpc.DeadlineServiceServicer):
         request: deadline_pb2.GetTaskRequest,
         context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's signature
     ) -> deadline_pb2.GetTaskResponse:
-        """One task."""
+        """Return one task."""
         return messages.task_message(await self._client.get_task(**messages.task_params(request)))
 
 
 async def serve(url: str) -> None:
-    """Serves until it is killed."""
+    """Serve until killed."""
     config = AioConfig(**upstream.options(CONNECTIONS))
     async with get_session().create_client(
         "deadline", endpoint_url=url, config=config, **upstream.CREDENTIALS
     ) as client:
         server = grpc.aio.server(options=(("grpc.server.max_pending_requests", 100_000),))
         deadline_pb2_grpc.add_DeadlineServiceServicer_to_server(
-            Deadline(client),  # type: ignore[abstract]  # the rest is not asked for
+            Deadline(client),  # type: ignore[abstract]  # the benchmark calls no other method
             server,
         )
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        upstream.tell(port)
+        upstream.print_port(port)
         await server.wait_for_termination()
 
 

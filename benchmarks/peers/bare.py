@@ -31,12 +31,12 @@ ANSWER = messages.task_message(
 
 
 async def get_task(_request: bytes, _context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-    """One task, always the same."""
+    """Return the same task each time."""
     return ANSWER
 
 
 async def serve() -> None:
-    """Serves until it is killed."""
+    """Serve until killed."""
     server = grpc.aio.server(options=(("grpc.server.max_pending_requests", 100_000),))
     _, service, method = workload.GET_TASK.split("/")
     handler: Any = grpc.unary_unary_rpc_method_handler(get_task)
@@ -45,7 +45,7 @@ async def serve() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    upstream.tell(port)
+    upstream.print_port(port)
     await server.wait_for_termination()
 
 

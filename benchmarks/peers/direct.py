@@ -13,7 +13,7 @@ from benchmarks.peers import upstream
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--upstream", required=True)
     arguments.add_argument("--threads", type=int, required=True)

@@ -24,7 +24,7 @@ class Deadline(deadline_pb2_grpc.DeadlineServiceServicer):
     def GetTask(  # noqa: N802  # gRPC's name
         self, request: deadline_pb2.GetTaskRequest, context: grpc.ServicerContext
     ) -> deadline_pb2.GetTaskResponse:
-        """One task."""
+        """Return one task."""
         try:
             task = self._client.get_task(**messages.task_params(request))
         except (BotoCoreError, ClientError) as error:
@@ -41,7 +41,7 @@ class Omics(omics_pb2_grpc.OmicsServiceServicer):
     def GetRunTask(  # noqa: N802  # gRPC's name
         self, request: omics_pb2.GetRunTaskRequest, context: grpc.ServicerContext
     ) -> omics_pb2.GetRunTaskResponse:
-        """One task of a run."""
+        """Return one task of a run."""
         try:
             task = self._client.get_run_task(id=request.id, taskId=request.task_id)
         except (BotoCoreError, ClientError) as error:
@@ -50,11 +50,11 @@ class Omics(omics_pb2_grpc.OmicsServiceServicer):
 
 
 def main() -> None:
-    """Serves until it is killed."""
+    """Serve until killed."""
     url = upstream.upstream_url()
     server = grpc.server(ThreadPoolExecutor(THREADS))
     deadline_pb2_grpc.add_DeadlineServiceServicer_to_server(
-        Deadline(upstream.make_client("deadline", url, THREADS)),  # type: ignore[abstract]  # the rest is not asked for
+        Deadline(upstream.make_client("deadline", url, THREADS)),  # type: ignore[abstract]  # the benchmark calls no other method
         server,
     )
     omics_pb2_grpc.add_OmicsServiceServicer_to_server(
@@ -63,7 +63,7 @@ def main() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    upstream.tell(port)
+    upstream.print_port(port)
     server.wait_for_termination()
 
 

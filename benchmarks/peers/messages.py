@@ -15,14 +15,14 @@ OMICS_WORDS: Mapping[str, Any] = omics_pb2.TaskStatus.DESCRIPTOR.values_by_name
 
 
 def timestamp(value: Any) -> Timestamp | None:
-    """A datetime as protobuf has it."""
+    """Convert a datetime to protobuf."""
     if value is None:
         return None
     return Timestamp(seconds=int(value.timestamp()), nanos=value.microsecond * 1000)
 
 
 def task_message(task: Mapping[str, Any]) -> deadline_pb2.GetTaskResponse:
-    """The answer to GetTask as a message."""
+    """Convert the response of GetTask to a message."""
     return deadline_pb2.GetTaskResponse(
         task_id=task["taskId"],
         created_at=timestamp(task["createdAt"]),
@@ -42,7 +42,7 @@ def task_message(task: Mapping[str, Any]) -> deadline_pb2.GetTaskResponse:
 
 
 def run_task_message(task: Mapping[str, Any]) -> omics_pb2.GetRunTaskResponse:
-    """The same for GetRunTask."""
+    """Convert the response of GetRunTask to a message."""
     return omics_pb2.GetRunTaskResponse(
         task_id=task["taskId"],
         status=OMICS_WORDS[f"TASK_STATUS_{task['status']}"].number,
@@ -57,7 +57,7 @@ def run_task_message(task: Mapping[str, Any]) -> omics_pb2.GetRunTaskResponse:
 
 
 def task_params(request: deadline_pb2.GetTaskRequest) -> dict[str, str]:
-    """A request as boto3's parameters."""
+    """Convert a request to boto3's parameters."""
     return {
         "farmId": request.farm_id,
         "queueId": request.queue_id,

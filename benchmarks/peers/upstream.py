@@ -13,19 +13,19 @@ CREDENTIALS = {
 
 
 def upstream_url() -> str:
-    """The peers' one argument."""
+    """Return the only argument of a peer."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--upstream", required=True)
     return str(arguments.parse_args().upstream)
 
 
 def options(connections: int) -> dict[str, Any]:
-    """Botocore's Config: what anyone would set. The stub has none of AWS's host prefixes."""
+    """Return botocore's Config with usual options; the stub has none of AWS's host prefixes."""
     return {"max_pool_connections": connections, "inject_host_prefix": False}
 
 
 def make_client(service: str, url: str, connections: int) -> Any:
-    """A boto3 client for the stub with a connection for each thread."""
+    """Make a boto3 client for the stub with a connection for each thread."""
     import boto3  # noqa: PLC0415, TID251  # a peer does what anyone would; aiobotocore's lacks it
     from botocore.config import Config  # noqa: PLC0415
 
@@ -35,6 +35,6 @@ def make_client(service: str, url: str, connections: int) -> Any:
     )
 
 
-def tell(port: int) -> None:
-    """Tells the benchmark where this peer listens."""
+def print_port(port: int) -> None:
+    """Print the port of this peer for the benchmark."""
     print(f"127.0.0.1:{port}", flush=True)  # noqa: T201  # for the parent

@@ -20,7 +20,7 @@ THREADS = 40
 
 
 def make_app(client: Any) -> Any:
-    """The application: one route."""
+    """Make the application, which has one route."""
     app = FastAPI()
 
     def get_task(farm: str, queue: str, job: str, step: str, task: str) -> dict[str, Any]:
@@ -33,13 +33,13 @@ def make_app(client: Any) -> Any:
 
 
 def main() -> None:
-    """Serves until it is killed."""
+    """Serve until killed."""
     app = make_app(upstream.make_client("deadline", upstream.upstream_url(), THREADS))
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", access_log=False, log_level="warning", backlog=4096
     )
-    upstream.tell(listener.getsockname()[1])
+    upstream.print_port(listener.getsockname()[1])
     server = uvicorn.Server(config)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[listener]))

@@ -20,7 +20,7 @@ FIGURE = ROOT / "docs/scaling.svg"
 
 
 def draw(results: Results, path: Path) -> None:
-    """Has the plots drawn where matplotlib is."""
+    """Draw the plots in the environment that has matplotlib."""
     with tempfile.TemporaryDirectory() as home:
         data = Path(home, "panels.json")
         data.write_text(json.dumps(all_panels(results)))
@@ -29,7 +29,7 @@ def draw(results: Results, path: Path) -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of all chance; default: %(default)s")
     options = parser.parse_args()
@@ -38,13 +38,13 @@ def main() -> int:
         return 2
     work, began, done = all_work(Sizes(), options.seed), time.monotonic(), 0
 
-    def told(key: Key) -> None:
+    def report(key: Key) -> None:
         nonlocal done
         done += 1
         took = time.monotonic() - began
         print(f"{took:4.0f} s  {done}/{len(work)}  {key.group}, {key.size:g}", flush=True)  # noqa: T201
 
-    results = run_all(work, told)
+    results = run_all(work, report)
     DOCUMENT.write_text(
         filled(DOCUMENT.read_text(), {name: make(results) for name, make in TABLES.items()})
     )

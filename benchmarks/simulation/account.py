@@ -65,12 +65,12 @@ class Account:
         self.allow(self.rates)
 
     def allow(self, rates: Mapping[str, float]) -> None:
-        """Sets the quotas anew."""
+        """Change the quotas."""
         self.rates = rates
         self.limiter.quotas = Quotas(rates={self.world.service: rates})
 
     async def call(self, operation: str, params: Mapping[str, Any], replica: int) -> dict[str, Any]:
-        """What AWS answers, after the way there and back.
+        """Return AWS's response, after the latency of the network.
 
         Raises:
             RefusedError: AWS throttles, or has no such thing.
@@ -95,7 +95,7 @@ class Account:
         return value
 
     def _response(self, operation: str, code: str, members: Mapping[str, Any]) -> dict[str, Any]:
-        """As botocore parses it: without members that the service's model lacks.
+        """Return an error as botocore parses it: without members that the model lacks.
 
         HealthOmics has no `retryAfterSeconds` there, so its throttles name no wait.
         """
@@ -104,8 +104,8 @@ class Account:
             shapes: Any = model.load_service(self.world.service).operation_model(operation)
             members_of = {shape.name: shape.members for shape in shapes.error_shapes}
             known = self._known_members[code] = frozenset(members_of.get(code, ()))
-        told = {name: value for name, value in members.items() if name in known}
-        return {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {}, **told}
+        details = {name: value for name, value in members.items() if name in known}
+        return {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {}, **details}
 
 
 class RefusedError(Exception):
@@ -161,4 +161,4 @@ class ModelledSender(Sender):
 
 
 def _no_client() -> Any:
-    raise AssertionError("nobody asks for it")
+    raise AssertionError("the simulation does not read it")

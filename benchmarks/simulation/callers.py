@@ -1,4 +1,4 @@
-"""Who calls: watchers that follow a parent, and readers that ask for a task again and again.
+"""Who calls: watchers that follow a parent, and readers that read a task again and again.
 
 Each has chance of its own, so that what one does does not depend on the order of the others.
 """
@@ -31,7 +31,7 @@ TASK_CHANGE: Final = Response.TASK_CHANGE_FIELD_NUMBER
 
 HEARTBEAT_SECONDS: Final = 60.0
 MAX_RETRY_SECONDS: Final = 10.0
-"""How long a refused watcher waits at most, at random, on top of what it is told to wait."""
+"""How long a refused watcher waits at most, at random, in addition to its retry delay."""
 RECONNECT_SECONDS: Final = 1.0
 """The same for one whose replica is gone, as of the clients' first try."""
 
@@ -43,7 +43,7 @@ class Route(Protocol):
     """How a call finds its replica."""
 
     def __call__(self, parent: str) -> Replica:
-        """The replica for a call about that parent."""
+        """Return the replica for a call about that parent."""
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Seen:
     """What all callers saw, and when."""
 
     delays: list[tuple[float, float]] = field(default_factory=list)
-    """Of each change that a watcher was told: when, and the seconds since it was made."""
+    """For each change that a watcher received: when, and the seconds since it was made."""
     refused_watches: list[float] = field(default_factory=list)
     """When a watch failed."""
     first_answers: list[float] = field(default_factory=list)
@@ -59,9 +59,9 @@ class Seen:
     outages: list[float] = field(default_factory=list)
     """Seconds from a replica's death until a watcher of its own has a snapshot again."""
     reads: list[tuple[float, float, float]] = field(default_factory=list)
-    """Of each read that was answered: when it was asked, seconds that it took, the answer's age."""
+    """For each successful read: its start, the seconds that it took, the age of the response."""
     refused_reads: list[float] = field(default_factory=list)
-    """When a read was asked that was refused."""
+    """The start of each read that was refused."""
 
 
 class Watcher:
@@ -82,18 +82,18 @@ class Watcher:
         self.replica: Replica | None = None
         """Where it has a whole snapshot from; None while it has none."""
         self.poller: Poller | None = None
-        """What asks AWS there for what it watches."""
+        """The poller there of what it watches."""
         self.lost_at: float | None = None
         """When its replica died, while it has no snapshot of another one."""
-        self.told: dict[str, str] = {}
-        """The state of each task, as it was last told."""
+        self.states: dict[str, str] = {}
+        """The state of each task in the latest message."""
         self._world = world
         self._route = route
         self._seen = seen
         self._random = random
 
     async def run(self, arrives: float) -> None:
-        """Watches until it is cancelled."""
+        """Watch until cancelled."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(arrives)
         first = loop.time()
@@ -102,13 +102,13 @@ class Watcher:
             await asyncio.sleep(pause)
 
     def age(self, now: float) -> float:
-        """The seconds since AWS was asked for what it has; inf while it has nothing."""
+        """Return the seconds since AWS returned its state; inf while it has none."""
         if self.replica is None or self.poller is None:
             return math.inf
         return now - self.poller.swept_at
 
     async def _connect(self, replica: Replica, first: float) -> float:
-        """One stream, to its end; returns the seconds until the next is to be tried."""
+        """Read one stream to its end; return the seconds until the next attempt."""
         stream = asyncio.ensure_future(self._follow(replica, first))
         replica.streams.add(stream)
         try:
@@ -133,7 +133,7 @@ class Watcher:
         )
         call = make_call()
         now: Callable[[], float] = asyncio.get_running_loop().time
-        is_new = not self.told
+        is_new = not self.states
         async for message in replica.watches.watch_tasks(request, call):
             kind = message[0] >> 3
             if kind == TASK_CHANGE:
@@ -147,24 +147,24 @@ class Watcher:
                     self.lost_at = None
             elif kind == Response.SNAPSHOT_TASKS_FIELD_NUMBER:
                 tasks = Response.FromString(message).snapshot_tasks.tasks
-                self.told.update((task.name, task.native_state) for task in tasks)
+                self.states.update((task.name, task.native_state) for task in tasks)
 
     def _take_change(self, message: bytes, now: float) -> None:
         task = Response.FromString(message).task_change.task
-        self.told[task.name] = task.native_state
+        self.states[task.name] = task.native_state
         made = self._world.changed_at(task.name, task.native_state)
         self._seen.delays.append((now, now - made))
 
 
 class Reader:
-    """Asks for a task of its own choice every few seconds.
+    """Reads a task of its choice every few seconds.
 
     Args:
         parent: that has the task.
-        task: what it asks for.
+        task: the task to read.
         route: finds its replica, anew for each call.
         seen: gets what it sees.
-        random: when it asks.
+        random: for the moments of the reads.
     """
 
     def __init__(
@@ -177,9 +177,9 @@ class Reader:
         self._random = random
 
     async def run(self, period: float) -> None:
-        """Asks until it is cancelled, at random moments, `period` seconds apart in the mean.
+        """Read until cancelled, at random moments, `period` seconds apart in the mean.
 
-        They do not depend on when answers come: else callers who share one would ask at the same
+        They do not depend on when responses arrive: callers that share one would read at the same
         moment next time, and in which order would be chance without a seed.
         """
         async with asyncio.TaskGroup() as asking:
@@ -188,20 +188,20 @@ class Reader:
                 asking.create_task(self._ask(asyncio.get_running_loop().time))
 
     async def _ask(self, now: Callable[[], float]) -> None:
-        replica, asked = self._route(self._parent.name), now()
-        replica.asked += 1
+        replica, sent_at = self._route(self._parent.name), now()
+        replica.reads += 1
         name = self._parent.task_name(self._task)
         options = CallOptions(timeout=READ_LIMIT_SECONDS, max_age=MAX_AGE_SECONDS)
         (task,) = await replica.backend.get_many([name], task_pb2.TASK_VIEW_BASIC, options)
         if isinstance(task, TaskgateError):
-            self._seen.refused_reads.append(asked)
+            self._seen.refused_reads.append(sent_at)
             return
         age = now() - task.observe_time.ToNanoseconds() / 1e9
-        self._seen.reads.append((asked, now() - asked, age))
+        self._seen.reads.append((sent_at, now() - sent_at, age))
 
 
 async def press(gateway: Gateway, question: AwsRequest) -> None:
-    """Asks all the time, never content with an old answer and however long it takes."""
+    """Reads all the time with a max_age of zero and without a deadline."""
     while True:
         try:
             await gateway.fetch(question, CallOptions(timeout=math.inf, max_age=0))

@@ -22,7 +22,7 @@ class _Skipping(selectors.SelectSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Nothing comes from outside, but for the loop's own wake-ups."""
+        """Return no events except for the loop's own wake-ups."""
         if timeout is None:
             raise RuntimeError("all wait, and for nothing")
         self.now += timeout
@@ -37,16 +37,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._skipping)
 
     def time(self) -> float:
-        """Seconds since the loop began."""
+        """Return the seconds since the loop began."""
         return self._skipping.now
 
 
 def virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine on a virtual clock that begins at 0."""
+    """Run a coroutine on a virtual clock that begins at 0."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
 
 
 def seeded(seed: int | str) -> Random:
-    """Chance that is the same each time."""
+    """Return a random generator with a fixed seed."""
     return Random(seed)  # noqa: S311  # no secret

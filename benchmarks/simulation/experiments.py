@@ -20,7 +20,7 @@ LOST_AFTER_SECONDS: Final = 60.0
 
 
 def watched(scene: Scene) -> Figures:
-    """The figures of a scene in which nothing else happens."""
+    """Return the figures of a scene without incidents."""
     return figures(virtually(_run(scene)))
 
 
@@ -51,7 +51,7 @@ class Dip:
 
 
 def pressed(scene: Scene, dip: Dip | None = None) -> Pressed:
-    """The parts that replicas get of a quota for which all of them press."""
+    """Return the shares of replicas in a quota that all of them exceed."""
 
     async def run() -> Fleet:
         fleet = Fleet(scene)
@@ -100,7 +100,7 @@ class Death:
 
 
 def death(scene: Scene) -> Death:
-    """What a replica's death does to watchers."""
+    """Return the effects of a replica's death on watchers."""
     return virtually(_die(scene))
 
 
@@ -138,7 +138,7 @@ async def _die(scene: Scene) -> Death:
 
 
 def _routes(fleet: Fleet) -> dict[str, int]:
-    """Where calls about many parents go, if it is the parent that decides."""
+    """Return the replicas of calls about many parents, if routing depends on the parent."""
     if fleet.scene.routing != RING:
         return {}
     return {name: fleet.router.route(name) for name in map(str, range(NAMES))}
@@ -150,7 +150,7 @@ def _rerouted(before: dict[str, int], after: dict[str, int]) -> float:
 
 
 def _places(fleet: Fleet) -> dict[str, set[int]]:
-    """Which replicas serve the watchers of each parent."""
+    """Return the replicas that serve the watchers of each parent."""
     places: dict[str, set[int]] = {}
     for watcher in fleet.watchers:
         if watcher.replica is not None:
@@ -159,10 +159,10 @@ def _places(fleet: Fleet) -> dict[str, set[int]]:
 
 
 def _behind(fleet: Fleet) -> list[bool]:
-    """For each watcher and task, whether it has not heard of what happened a while ago."""
+    """Return, for each watcher and task, whether an old change has not arrived."""
     then, words = fleet.scene.until - LOST_AFTER_SECONDS, WORDS[fleet.scene.service]
     return [
-        watcher.told.get(watcher.parent.task_name(task)) != words[task.stage(then)]
+        watcher.states.get(watcher.parent.task_name(task)) != words[task.stage(then)]
         for watcher in fleet.watchers
         for task in watcher.parent.tasks
         if task.stage(then) == task.stage(fleet.scene.until)

@@ -26,10 +26,10 @@ class Figures:
     shares: list[float]
     """Each replica's part of the calls that AWS answered."""
     age: Pair
-    """Seconds since the sweep began that a watcher's state is from, as heartbeats tell it; inf
+    """Seconds since the sweep began that a watcher's state is from, as reported by heartbeats; inf
     without a snapshot."""
     delay: Pair
-    """Seconds from a change to a watcher that is told."""
+    """Seconds from a change to a watcher that receives it."""
     without: float
     """The part of the watchers that had nothing at the end."""
     first: Pair
@@ -53,25 +53,25 @@ class Figures:
 
     @property
     def fairness(self) -> float:
-        """Jain's index of the replicas' parts: 1 if all are equal, 1/n if one has all."""
+        """Return Jain's index of the replicas' shares: 1 if all are equal, 1/n if one has all."""
         squares = sum(share**2 for share in self.shares)
         return sum(self.shares) ** 2 / (len(self.shares) * squares) if squares else 1.0
 
 
 def percentile(values: Iterable[float], part: float) -> float:
-    """The value that this part of them does not exceed; inf if there are none."""
+    """Return a percentile; inf without values."""
     known = sorted(values)
     return known[min(len(known) - 1, int(len(known) * part))] if known else math.inf
 
 
 def pair(values: Iterable[float]) -> Pair:
-    """Median and 99th percentile."""
+    """Return median and 99th percentile."""
     known = sorted(values)
     return percentile(known, 0.5), percentile(known, 0.99)
 
 
 def figures(fleet: Fleet, since: float | None = None, until: float | None = None) -> Figures:
-    """The figures of a scene that has ended.
+    """Return the figures of a scene that has ended.
 
     Args:
         fleet: that ran it.
@@ -86,7 +86,7 @@ def figures(fleet: Fleet, since: float | None = None, until: float | None = None
     reads = [read for read in seen.reads if begin <= read[0] < end]
     refused = sum(begin <= at < end for at in seen.refused_reads)
     watches = sum(begin <= at < end for at in seen.refused_watches)
-    busy = [replica.asked for replica in fleet.replicas] if reads else standing.streams
+    busy = [replica.reads for replica in fleet.replicas] if reads else standing.streams
     return Figures(
         calls=len(sent) / seconds,
         by_operation=_per_second((each.operation for each in sent), seconds),
@@ -114,7 +114,7 @@ def figures(fleet: Fleet, since: float | None = None, until: float | None = None
 
 
 def served_in(fleet: Fleet, window: float) -> Sequence[float]:
-    """Calls in a second that AWS answered, window after window."""
+    """Return the successful AWS calls per second in each window."""
     windows = Counter(int(each.at // window) for each in fleet.account.sent if not each.throttled)
     return [windows[number] / window for number in range(int(fleet.scene.until // window))]
 

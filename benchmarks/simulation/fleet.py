@@ -36,7 +36,7 @@ class Scene:
     period: float = 5.0
     """Seconds between two reads of one reader, in the mean."""
     pressing: int = 0
-    """Readers of each replica that ask all the time, each of another parent."""
+    """Readers of each replica that read all the time, each of another parent."""
     warm_up: float = 120.0
     """Seconds that do not count."""
     seconds: float = 120.0
@@ -49,7 +49,7 @@ class Scene:
 
     @property
     def until(self) -> float:
-        """When it ends."""
+        """Return the time of the end."""
         return self.warm_up + self.seconds
 
 
@@ -59,7 +59,7 @@ class Sample:
 
     at: float
     ages: list[float]
-    """For each watcher the age of what it has been told, inf for one without a snapshot."""
+    """For each watcher the age of its state, inf for one without a snapshot."""
     rates: dict[str, list[float]]
     """For each operation what each replica's limiter allows."""
 
@@ -108,7 +108,7 @@ class Fleet:
         self.router = ROUTERS[scene.routing](numbers)
 
     async def run(self, *meanwhile: Coroutine[Any, Any, None]) -> None:
-        """Runs the scene from its beginning to its end.
+        """Run the scene from its beginning to its end.
 
         Args:
             meanwhile: what else happens.
@@ -125,7 +125,7 @@ class Fleet:
             await replica.close()
 
     async def kill(self, number: int) -> None:
-        """A replica dies; calls go to the others from now on."""
+        """Kill a replica; calls go to the others from now on."""
         self.router.lose(number)
         await self.replicas[number].die()
 
@@ -159,7 +159,7 @@ class Fleet:
             self._go(reader.run(scene.period))
         for replica in self.replicas:
             for number in range(scene.pressing):
-                question = replica.own_question(world.parents[number % scene.parents])
+                question = replica.unbatched_request(world.parents[number % scene.parents])
                 self._go(press(replica.gateway, question))
         self._go(self._look())
 
@@ -167,7 +167,7 @@ class Fleet:
         self._running.append(asyncio.ensure_future(each))
 
     async def _look(self) -> None:
-        """Looks at how things stand, at moments that fall into no rhythm."""
+        """Sample the state at random moments."""
         random = seeded(f"looks {self.scene.seed}")
         now = asyncio.get_running_loop().time
         while True:

@@ -28,12 +28,12 @@ class Load:
 
     @property
     def mib(self) -> float:
-        """Memory of the process."""
+        """Return the memory of the process."""
         kib = self.streams * STREAM_KIB + self.waiting * CALLER_KIB + self.tasks * TASK_KIB
         return REST_MIB + kib / 1024
 
 
 def watch_load(parents: int, tasks: int, watchers: int, replicas: int, *, ring: bool) -> Load:
-    """One of some replicas that share watches evenly; without ring-hash each has all tasks."""
+    """Return the load of one replica; without ring-hash each has all tasks."""
     parts = replicas if ring else 1
     return Load(streams=watchers / replicas, tasks=parents * tasks / parts)

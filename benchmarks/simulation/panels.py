@@ -18,13 +18,13 @@ STYLES: Final = {ROBIN: "robin", RING: "ring"}
 
 
 def line(label: str, points: Points, style: str) -> dict[str, Any]:
-    """Through what there is of the points."""
+    """Draw a line through the points that exist."""
     known = [[x, y] for x, y in points if y != math.inf]
     return {"label": label, "points": known, "style": style}
 
 
 def all_panels(results: Results) -> list[Panel]:
-    """The figure."""
+    """Return the panels of the figure."""
     return [
         _calls(results),
         _ages(results),
@@ -36,7 +36,7 @@ def all_panels(results: Results) -> list[Panel]:
 
 
 def _keys(results: Results, group: str, routing: str) -> list[Key]:
-    """With one replica there is nothing to choose: it begins both lines."""
+    """Return the keys of a line; the key of one replica begins both lines."""
     keys = of_group(results, group)
     return [key for key in keys if key.routing == routing or key.replicas == 1]
 
@@ -68,7 +68,7 @@ def _ages(results: Results) -> Panel:
             points = [(key.size, results[key].delay[index]) for key in keys]
             lines.append(line(f"{routing}, {label}", points, style + kind))
     return {
-        "title": "seconds until a change is told, 4 replicas",
+        "title": "seconds until a change is seen, 4 replicas",
         "x": "runs watched",
         "log": "xy",
         "lines": lines,

@@ -20,18 +20,18 @@ CALL_SECONDS: Final = sum(ONE_WAY_SECONDS)
 
 @dataclass(frozen=True, slots=True)
 class PollInterval:
-    """How a poller asks that nothing holds up."""
+    """How a poller polls without any delay."""
 
     intervals: tuple[tuple[float, float], ...]
     """Seconds between two sweeps, and which part of the sweeps has them."""
 
     @property
     def mean(self) -> float:
-        """Seconds between two sweeps."""
+        """Return the seconds between two sweeps."""
         return sum(seconds * part for seconds, part in self.intervals)
 
     def age(self, part: float) -> float:
-        """The age that at this part of all moments is not exceeded: longer intervals weigh more."""
+        """Return a percentile of the age over time: longer intervals weigh more."""
         low, high = 0.0, max(seconds for seconds, _ in self.intervals)
         while high - low > 1e-3:  # noqa: PLR2004  # a millisecond
             middle = (low + high) / 2
@@ -41,7 +41,7 @@ class PollInterval:
 
 
 def rhythm(changes: float, sweep: float = CALL_SECONDS) -> PollInterval:
-    """The pauses of a poller whose parent changes so often in a second, at random moments.
+    """Return the pauses of a poller whose parent changes at random, that often per second.
 
     A chain: after a sweep with news the pause is the shortest, after one without it grows.
     """
@@ -62,7 +62,7 @@ def rhythm(changes: float, sweep: float = CALL_SECONDS) -> PollInterval:
 
 
 def pollers(parents: int, watchers: int, replicas: int, *, ring: bool) -> float:
-    """How many there are: with ring-hash one for each parent.
+    """Return the number of pollers: with ring-hash one for each parent.
 
     Without it each watcher of a parent is on a replica at random, and each replica that has one
     polls: the more watch, the more replicas do, until all do.
@@ -74,7 +74,7 @@ def pollers(parents: int, watchers: int, replicas: int, *, ring: bool) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """What pollers ask of AWS."""
+    """The calls of pollers to AWS."""
 
     wanted: float
     """Calls in a second if nothing held them up."""
@@ -87,7 +87,7 @@ class Polling:
 def polling(
     count: float, replicas: int, pace: PollInterval, quota: float, cost: float = 1.0
 ) -> Polling:
-    """What so many pollers ask of AWS.
+    """Return the calls of so many pollers to AWS.
 
     Args:
         count: of pollers, in all replicas.
@@ -105,16 +105,16 @@ def polling(
     return Polling(wanted, calls, (interval / 2 + CALL_SECONDS, interval * 0.99 + CALL_SECONDS))
 
 
-def asked_for(things: int, readers: float) -> float:
-    """How many things are read at all, where each reader has chosen one at random."""
+def request_rate(things: int, readers: float) -> float:
+    """Return the expected number of distinct things that readers choose at random."""
     return things * (1 - math.pow(1 - 1 / things, readers))
 
 
 def misses(rate: float, things: float, max_age: float, replicas: int, *, ring: bool) -> float:
-    """Reads in a second that no kept answer serves.
+    """Return the reads per second that no cached response serves.
 
     Each thing is read `rate / things` times a second. Its answer is good for `max_age`, and then
-    the next reader has it asked for anew: so often as an interval and one wait go into a second.
+    the next reader causes another call: so often as an interval and one wait go into a second.
     Without ring-hash each replica does so for itself, with its part of the readers.
     """
     caches = 1 if ring else replicas
@@ -123,7 +123,7 @@ def misses(rate: float, things: float, max_age: float, replicas: int, *, ring: b
 
 
 def batched_calls(missed: float, replicas: int) -> float:
-    """Calls in a second for so many single reads, where AWS takes batches.
+    """Return the calls per second for that many single reads in batches.
 
     A replica has a few slots, and each is busy for one call: more reads make larger batches.
     """

@@ -27,7 +27,7 @@ ROWS, COLUMNS = 2, 3
 
 
 def draw(panels: list[dict[str, Any]], path: Path) -> None:
-    """One panel for each question."""
+    """Draw one panel for each question."""
     plt.rcParams.update(
         {
             "font.size": 9,

@@ -46,7 +46,7 @@ def _to_native(service: str) -> ToNative:
 
 
 def sharing(settings: Settings) -> Sharing:
-    """What is shared between callers, by the settings."""
+    """Return the settings of sharing between callers."""
     return Sharing(
         default_max_age=settings.default_max_age_seconds,
         max_cache_age=MAX_CACHE_AGE_SECONDS,
@@ -61,10 +61,10 @@ class Replica:
     """A server for one AWS service.
 
     Args:
-        account: that it asks, with all other replicas.
-        number: which one it is.
-        seed: of its own chance.
-        aws: how AWS is asked; the defaults of the settings if None.
+        account: the AWS account that all replicas share.
+        number: its index.
+        seed: of its random choices.
+        aws: settings of calls to AWS; the defaults if None.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Replica:
         self.is_dead = False
         self.streams: set[asyncio.Task[None]] = set()
         """The watches that it serves."""
-        self.asked = 0
-        """Reads that came to it."""
+        self.reads = 0
+        """The number of reads that it received."""
         aws, settings = aws or AwsSettings(), Settings()
         self.spec = SPECS[account.world.service]
         sender = ModelledSender(self.spec, account, number)
@@ -106,27 +106,27 @@ class Replica:
         )
         self.watches = Watches(self.hub, settings.default_time_limit_seconds, clock)
 
-    def own_question(self, parent: Parent) -> AwsRequest:
-        """One that nothing batches, so that each is a call of `PRESSED`."""
+    def unbatched_request(self, parent: Parent) -> AwsRequest:
+        """Return a request that is not batched, so that each is a call of `PRESSED`."""
         params = parent.params(parent.tasks[0])
         if self.spec.name == "deadline":
             del params["taskId"]
         return self.gateway.make_request(PRESSED[self.spec.name], params)
 
     def poller(self, parent: str) -> Poller:
-        """What asks AWS on behalf of the watchers of a parent that has some."""
+        """Return the poller of a parent that has watchers."""
         backend, found = self.hub.backends.parent(parent, "parent", {"jobs", "runs"})
-        return self.hub.whole(backend, found, full_view=False)
+        return self.hub.poll_parent(backend, found, full_view=False)
 
     async def die(self) -> None:
-        """Ends without a word, as a killed process does."""
+        """End without closing anything, as a killed process does."""
         self.is_dead = True
         for stream in list(self.streams):
             stream.cancel()
         await self.close()
 
     async def close(self) -> None:
-        """Asks AWS nothing any more."""
+        """Stop calling AWS."""
         await self.hub.close()
         await self.gateway.close()
 

@@ -22,10 +22,10 @@ class Router(Protocol):
     """Chooses a replica for each call."""
 
     def route(self, parent: str) -> int:
-        """The number of the replica for a call about this parent."""
+        """Return the index of the replica for a call about this parent."""
 
     def lose(self, replica: int) -> None:
-        """A replica serves no more."""
+        """Remove a replica."""
 
 
 class RoundRobin:

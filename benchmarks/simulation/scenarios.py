@@ -57,7 +57,7 @@ class Sizes:
 
 
 def all_work(sizes: Sizes, seed: int) -> dict[Key, Work]:
-    """Everything, by what it is for."""
+    """Return all simulations by their keys."""
     return {
         key: work
         for group in (_watch_runs, _many_runs, _watch_jobs, _watchers, _reads, _quota, _death)
@@ -65,8 +65,8 @@ def all_work(sizes: Sizes, seed: int) -> dict[Key, Work]:
     }
 
 
-def run_all(work: Mapping[Key, Work], told: Callable[[Key], None]) -> dict[Key, Any]:
-    """Does it, the longest first, in as many processes as there are cores."""
+def run_all(work: Mapping[Key, Work], report: Callable[[Key], None]) -> dict[Key, Any]:
+    """Run all, the longest first, in as many processes as there are cores."""
     order = sorted(work, key=_cost, reverse=True)
     # Not forked: a process that has event loops and locks is a bad parent.
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
@@ -74,12 +74,12 @@ def run_all(work: Mapping[Key, Work], told: Callable[[Key], None]) -> dict[Key, 
         results = {}
         for key, each in running.items():
             results[key] = each.result()
-            told(key)
+            report(key)
     return results
 
 
 def _cost(key: Key) -> float:
-    """A guess."""
+    """Return an estimate of the duration."""
     weight = {
         "many runs": 1_000,
         "watch jobs": 1_000,
@@ -102,7 +102,7 @@ def _grid(group: str, sizes: Sequence[int], replicas: Sequence[int]) -> Iterator
 
 
 def watch_scene(key: Key, seed: int, service: str = "omics") -> Scene:
-    """Watchers of runs or jobs."""
+    """Return a scene with watchers of runs or jobs."""
     return Scene(
         service=service,
         replicas=key.replicas,
@@ -121,7 +121,7 @@ def _watch_runs(sizes: Sizes, seed: int) -> Iterator[tuple[Key, Work]]:
 
 
 def _many_runs(_: Sizes, seed: int) -> Iterator[tuple[Key, Work]]:
-    """A thousand runs, by the quota that AWS allows, which the settings are then told."""
+    """Return scenes of a thousand runs, by AWS's quota, which the settings then contain."""
     published = OMICS.request_rates["ListRunTasks"]
     cases = [(published, 1, RING), (published, 4, ROBIN), (published, 4, RING)]
     cases += [(published * 3, 1, RING), (published * 10, 2, RING)]
@@ -189,7 +189,7 @@ def _reads(sizes: Sizes, seed: int) -> Iterator[tuple[Key, Work]]:
 
 
 def press_scene(service: str, replicas: int, rate: float, seed: int) -> Scene:
-    """Replicas that each want more of one operation than AWS allows."""
+    """Return a scene of replicas that each exceed AWS's quota of one operation."""
     return Scene(
         service=service,
         replicas=replicas,

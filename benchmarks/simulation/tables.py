@@ -34,32 +34,32 @@ CHANGES: Final = 2 * SCENE.tasks / (SCENE.spread + MEAN_RUN_SECONDS)
 
 
 def seconds(value: float) -> str:
-    """Seconds, as few digits as tell something; inf is what nobody got."""
+    """Format seconds with two significant digits; inf means never."""
     if value == math.inf:
         return "never"
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"  # noqa: PLR2004
 
 
 def both(value: Pair) -> str:
-    """Median and 99th percentile."""
+    """Return median and 99th percentile."""
     return f"{seconds(value[0])} / {seconds(value[1])}"
 
 
 def on_paper(key: Key) -> tuple[float, Polling]:
-    """Pollers of runs, and what they ask."""
+    """Return the number of pollers of runs, and their calls."""
     ring = key.routing == RING
     count = paper.pollers(int(key.size), WATCHERS_OF_ONE, key.replicas, ring=ring)
     return count, paper.polling(count, key.replicas, paper.rhythm(CHANGES), QUOTA)
 
 
 def of_group(results: Results, group: str) -> list[Key]:
-    """Its keys, in order."""
+    """Return the keys of a group, in order."""
     keys = [key for key in results if key.group == group]
     return sorted(keys, key=lambda key: (key.size, key.replicas, key.routing == RING))
 
 
 def pairs(results: Results, group: str) -> Iterator[tuple[Key, Key]]:
-    """For each size and number of replicas both routings; with one replica they are the same."""
+    """Return both routings for each size and number of replicas."""
     for key in of_group(results, group):
         if key.routing == RING:
             other = Key(group, key.size, key.replicas, ROBIN)
@@ -67,7 +67,7 @@ def pairs(results: Results, group: str) -> Iterator[tuple[Key, Key]]:
 
 
 def watch_calls(results: Results) -> str:
-    """Pollers and calls, on paper and simulated."""
+    """Return the table of pollers and calls, calculated and simulated."""
     heads = ["runs", "replicas"]
     for routing in (ROBIN, RING):
         heads += [f"{routing}: pollers", "on paper", "calls/s", "on paper", "throttled"]
@@ -76,18 +76,18 @@ def watch_calls(results: Results) -> str:
         row = [f"{keys[1].size:g}", str(keys[1].replicas)]
         for key in keys:
             seen: Figures = results[key]
-            count, asked = on_paper(key)
-            row += [str(seen.pollers), f"{count:.0f}", f"{seen.calls:.1f}", f"{asked.calls:.1f}"]
+            count, expected = on_paper(key)
+            row += [str(seen.pollers), f"{count:.0f}", f"{seen.calls:.1f}", f"{expected.calls:.1f}"]
             row.append(f"{seen.throttled:.1%}")
         rows.append(row)
     return table(heads, rows)
 
 
 def watch_ages(results: Results) -> str:
-    """What watchers see."""
+    """Return the table of delays and ages of watchers."""
     heads = ["runs", "replicas"]
     for routing in (ROBIN, RING):
-        heads += [f"{routing}: told after", "on paper", "age told", "no answer yet"]
+        heads += [f"{routing}: seen after", "on paper", "age seen", "no answer yet"]
     rows = []
     for keys in pairs(results, "watch runs"):
         row = [f"{keys[1].size:g}", str(keys[1].replicas)]
@@ -100,7 +100,7 @@ def watch_ages(results: Results) -> str:
 
 
 def many_runs(results: Results) -> str:
-    """A thousand runs."""
+    """Return the table of a thousand runs."""
     rows = []
     for key in of_group(results, "many runs"):
         seen: Figures = results[key]
@@ -116,15 +116,15 @@ def many_runs(results: Results) -> str:
                 f"{seen.without:.1%}",
             ]
         )
-    heads = ["quota", "replicas", "routing", "calls/s", "throttled", "told after"]
+    heads = ["quota", "replicas", "routing", "calls/s", "throttled", "seen after"]
     return table([*heads, "first answer after", "no answer yet"], rows)
 
 
 def watch_jobs(results: Results) -> str:
-    """Jobs of Deadline Cloud."""
+    """Return the table of jobs of Deadline Cloud."""
     heads = ["jobs", "replicas"]
     for routing in (ROBIN, RING):
-        heads += [f"{routing}: calls/s", "told after", "age told"]
+        heads += [f"{routing}: calls/s", "seen after", "age seen"]
     rows = []
     for keys in pairs(results, "watch jobs"):
         row = [f"{keys[1].size:g}", str(keys[1].replicas)]
@@ -136,7 +136,7 @@ def watch_jobs(results: Results) -> str:
 
 
 def watchers(results: Results) -> str:
-    """Ever more watchers of ten runs."""
+    """Return the table of more and more watchers of ten runs."""
     heads = ["watchers", *(f"{routing}: {what}" for routing in (ROBIN, RING) for what in _WATCHED)]
     rows = []
     for keys in pairs(results, "watchers"):
@@ -148,22 +148,22 @@ def watchers(results: Results) -> str:
     return table(heads, rows)
 
 
-_WATCHED: Final = ("calls/s", "told after", "most on a replica")
+_WATCHED: Final = ("calls/s", "seen after", "most on a replica")
 
 
 def missed(key: Key) -> float:
-    """Calls in a second for reads, on paper: lists of runs, or tasks of jobs."""
+    """Return the calculated calls per second for reads: lists of runs, or tasks of jobs."""
     is_runs = key.group == "read runs"
     things = READ_RUNS if is_runs else READ_JOBS * SCENE.tasks
     ring = key.routing == RING
-    asked = paper.asked_for(things, key.size)
+    expected = paper.request_rate(things, key.size)
     rate = key.size / SCENE.period
-    wanted = paper.misses(rate, asked, MAX_AGE_SECONDS, key.replicas, ring=ring)
+    wanted = paper.misses(rate, expected, MAX_AGE_SECONDS, key.replicas, ring=ring)
     return min(wanted, QUOTA) if is_runs else paper.batched_calls(wanted, key.replicas)
 
 
 def reads(group: str) -> Callable[[Results], str]:
-    """Readers of tasks of either service."""
+    """Return the table of readers of tasks of either service."""
 
     def make(results: Results) -> str:
         heads = ["readers", "replicas"]
@@ -183,12 +183,12 @@ def reads(group: str) -> Callable[[Results], str]:
 
 
 def milliseconds(value: Pair) -> str:
-    """Median and 99th percentile of a wait."""
+    """Return median and 99th percentile of a wait in milliseconds."""
     return " / ".join(f"{each * 1000:.0f} ms" if each < 1 else seconds(each) for each in value)
 
 
 def shares(results: Results) -> str:
-    """What each replica gets of a quota."""
+    """Return the table of each replica's share of a quota."""
     rows = []
     for service, quota, title in (
         ("omics", QUOTA, "published"),
@@ -215,7 +215,7 @@ def shares(results: Results) -> str:
 
 
 def recovered_after(pressed: Pressed, part: float = 0.9) -> float:
-    """Seconds from the end of the dip until so much of what was served before is served again."""
+    """Return the seconds from the end of the dip until a share of the former rate is back."""
     first, last = int(DIP.begins // WINDOW_SECONDS), int(DIP.ends // WINDOW_SECONDS)
     before = sum(pressed.served[first - 6 : first]) / 6
     late = (n for n, served in enumerate(pressed.served[last:]) if served >= part * before)
@@ -223,7 +223,7 @@ def recovered_after(pressed: Pressed, part: float = 0.9) -> float:
 
 
 def dip(results: Results) -> str:
-    """A quota that halves, and comes back."""
+    """Return the table of a quota that halves, and comes back."""
     rows = []
     for key in of_group(results, "dip"):
         pressed: Pressed = results[key]
@@ -237,7 +237,7 @@ def dip(results: Results) -> str:
 
 
 def deaths(results: Results) -> str:
-    """A replica dies."""
+    """Return the table of the death of a replica."""
     rows = []
     for key in of_group(results, "death"):
         seen: Death = results[key]
@@ -256,12 +256,12 @@ def deaths(results: Results) -> str:
         )
     heads = ["routing", "watches cut", "runs that it polled", "watches of others moved"]
     heads += ["others' names that now belong elsewhere"]
-    heads += ["calls/s before", "after", "until told again: median / longest", "changes lost"]
+    heads += ["calls/s before", "after", "until seen again: median / longest", "changes lost"]
     return table(heads, rows)
 
 
 def memory(_: Results) -> str:
-    """By what was measured of the parts."""
+    """Return the table of memory, from measurements of the parts."""
     rows = []
     for parents, tasks, watching in ((100, 100, 1_000), (100, 1_000, 10_000), (20, 10_000, 10_000)):
         for replicas in (1, 2, 4, 8):
@@ -292,7 +292,7 @@ TABLES: Final[dict[str, Callable[[Results], str]]] = {
 
 
 def filled(text: str, made: dict[str, str]) -> str:
-    """A document with each table in the place of the one between its markers.
+    """Replace the table between each pair of markers in a document.
 
     Raises:
         ValueError: a marker is missing.
@@ -308,5 +308,5 @@ def filled(text: str, made: dict[str, str]) -> str:
 
 
 def markers(name: str) -> Sequence[str]:
-    """What a table of docs/scaling.md is between."""
+    """Return the markers around a table of docs/scaling.md."""
     return f"<!-- simulate: {name} -->", f"<!-- end: {name} -->"

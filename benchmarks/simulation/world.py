@@ -1,6 +1,6 @@
 """What there is to be read: runs and jobs whose tasks start and end at moments drawn beforehand.
 
-What AWS answers is a function of the time alone, so nothing has to happen while nobody asks. The
+What AWS returns is a function of the time alone, so nothing has to happen between calls. The
 operations are those that the server uses; their answers have AWS's members.
 """
 
@@ -46,7 +46,7 @@ class Task:
     """AWS's JSON by how far the task is, made once."""
 
     def stage(self, now: float) -> int:
-        """How far it is: 0, 1 or 2."""
+        """Return the stage: 0, 1 or 2."""
         return (now >= self.begins) + (now >= self.ends)
 
 
@@ -62,26 +62,26 @@ class Parent:
 
     @property
     def name(self) -> str:
-        """As in the names of its tasks."""
+        """Return the name, as in the names of its tasks."""
         if self.service == "omics":
             return f"omics/runs/{FIRST_RUN + self.number}"
         farm, queue = _FARM.values()
         return f"deadline/farms/{farm}/queues/{queue}/jobs/{_job_id(self.number)}"
 
     def counts(self, now: float) -> dict[str, int]:
-        """How many tasks are in which state."""
+        """Return the number of tasks in each state."""
         begun, ended = bisect_right(self.begins, now), bisect_right(self.ends, now)
         words = WORDS[self.service]
         return dict(zip(words, (len(self.tasks) - begun, begun - ended, ended), strict=True))
 
     def task_name(self, task: Task) -> str:
-        """The task's name."""
+        """Return the task's name."""
         if self.service == "omics":
             return f"{self.name}/tasks/{FIRST_TASK + task.number}"
         return f"{self.name}/steps/{_step_id(self.number)}/tasks/{_task_id(task.number)}"
 
     def params(self, task: Task) -> dict[str, str]:
-        """What the task is asked for with."""
+        """Return the parameters of a request for the task."""
         if self.service == "omics":
             return {"id": str(FIRST_RUN + self.number), "taskId": str(FIRST_TASK + task.number)}
         return {
@@ -111,7 +111,7 @@ class World:
         self._by_id = {_own_id(service, number): each for number, each in enumerate(self.parents)}
 
     def changed_at(self, name: str, word: str) -> float:
-        """When a task came into the state that AWS has this word for."""
+        """Return when a task entered a native state."""
         parts = name.split("/")
         parent_id = parts[2] if self.service == "omics" else parts[6]
         task = self._task(self._parent(parent_id), parts[-1])
@@ -119,7 +119,7 @@ class World:
         return moments[WORDS[self.service].index(word)]
 
     def answer(self, operation: str, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-        """What AWS says at that moment.
+        """Return AWS's response at that time.
 
         Raises:
             NotThereError: it has no such thing.
@@ -129,18 +129,18 @@ class World:
         parent = self._parent(params.get("id") or params["jobId"])
         match operation:
             case "GetTask" | "GetRunTask":
-                told = self._row(self._task(parent, params["taskId"]), now)
+                value = self._row(self._task(parent, params["taskId"]), now)
             case "ListRunTasks":
-                told = self._page("items", parent, params.get("startingToken"), now)
+                value = self._page("items", parent, params.get("startingToken"), now)
             case "ListTasks":
-                told = self._page("tasks", parent, params.get("nextToken"), now)
+                value = self._page("tasks", parent, params.get("nextToken"), now)
             case "ListSteps":
-                told = {"steps": [self._step(parent, now)]}
+                value = {"steps": [self._step(parent, now)]}
             case "GetStep":
-                told = self._step(parent, now)
+                value = self._step(parent, now)
             case _:  # GetRun, GetJob
-                told = {"status": "RUNNING", "taskRunStatus": "RUNNING"}
-        return told
+                value = {"status": "RUNNING", "taskRunStatus": "RUNNING"}
+        return value
 
     def _parent(self, own_id: str) -> Parent:
         parent = self._by_id.get(own_id)
@@ -162,11 +162,11 @@ class World:
         return row
 
     def _batch(self, items: Sequence[Mapping[str, Any]], now: float) -> dict[str, Any]:
-        told = []
+        rows = []
         for item in items:
             parent = self._parent(item["jobId"])
-            told.append({**item, **self._row(self._task(parent, item["taskId"]), now)})
-        return {"tasks": told, "errors": []}
+            rows.append({**item, **self._row(self._task(parent, item["taskId"]), now)})
+        return {"tasks": rows, "errors": []}
 
     def _page(self, member: str, parent: Parent, token: str | None, now: float) -> dict[str, Any]:
         start = int(token or 0)

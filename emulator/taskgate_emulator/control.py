@@ -25,6 +25,7 @@ from taskgate_emulator.deadline.tasks import (
 from taskgate_emulator.omics.behaviour import RUN, RUN_TASK
 from taskgate_emulator.omics.failures import ANY_RUN, SERVICE_ERROR, schedule_failure
 from taskgate_emulator.seeds import deadline as demo
+from taskgate_emulator.seeds import ids as demo_ids
 from taskgate_emulator.seeds.omics import run_record
 
 __all__ = ["AddedJob", "AddedRun", "JobControl", "RunControl"]
@@ -77,8 +78,8 @@ class JobControl:
         self,
         steps: Sequence[int] = (1,),
         *,
-        farm: str = demo.FARM_ID,
-        queue: str = demo.QUEUE_ID,
+        farm: str = demo_ids.FARM_ID,
+        queue: str = demo_ids.QUEUE_ID,
         status: str = "READY",
         runs: bool = False,
         members: Mapping[str, Any] | None = None,
@@ -273,7 +274,7 @@ def _make_parents(account: Account, farm: str, queue: str) -> None:
     if account.table(QUEUE).record((farm, queue)) is None:
         record = demo.queue_record(account.now)
         account.put(QUEUE, (farm, queue), {**record, "farmId": farm, "queueId": queue})
-    fleet = demo.FLEET_ID
+    fleet = demo_ids.FLEET_ID
     link = (farm, f"{queue}/{fleet}")
     if account.table(ASSOCIATION).record(link) is None:
         if account.table(FLEET).record((farm, fleet)) is None:

@@ -21,7 +21,6 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 from threading import Thread
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from taskgate_emulator.control import JobControl, RunControl
@@ -98,12 +97,7 @@ class Emulator:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     def start(self) -> None:

@@ -125,7 +125,7 @@ def build(
 
     def refuse_unknown(method: str) -> Handler:
         if metrics is not None:
-            metrics.unknown_called()
+            metrics.count_unknown_method()
         return public.unknown_handler(method)
 
     collector, admin = None, None

@@ -1,4 +1,4 @@
-"""The settings of one AWS service, and of another AWS account or region; parts of `config`."""
+"""The settings of an AWS service, and of a further AWS account or region; parts of `config`."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ ExternalId = Annotated[
 
 
 class AwsSettings(BaseModel):
-    """How one AWS service is reached."""
+    """The settings of one AWS service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     region: Region | None = Field(
-        None, description="AWS region. Unset: as boto3 finds it (AWS_REGION, the profile)."
+        None, description="AWS region. Unset: that of boto3 (AWS_REGION, the profile)."
     )
     endpoint_url: Endpoint | None = Field(
         None,
-        description="Another endpoint than AWS's own, such as the emulator's. AWS's host prefixes"
-        " are then left out.",
+        description="Endpoint instead of AWS's own, such as the emulator's; used without AWS's"
+        " host prefixes.",
     )
     endpoint_urls: dict[str, Endpoint] = Field(
         default_factory=dict,
@@ -42,67 +42,72 @@ class AwsSettings(BaseModel):
     )
     logs_endpoint_url: Endpoint | None = Field(
         None,
-        description="The same for Amazon CloudWatch Logs in this region, which has tasks' logs.",
+        description="Endpoint of Amazon CloudWatch Logs in this region, which has the logs of"
+        " tasks.",
     )
     events_queue_url: QueueUrl | None = Field(
         None,
-        description="An Amazon SQS queue that gets the AWS service's events, see events.md. Both"
-        " AWS services may have the same one.",
+        description="Amazon SQS queue that receives the AWS service's events, see events.md. Both"
+        " AWS services may use the same queue.",
     )
     role_arn: RoleArn | None = Field(
         None, description="Role to assume with the credentials that boto3 finds. Unset: none."
     )
     role_external_id: ExternalId | None = Field(
-        None, description="External id that the role's trust policy asks for."
+        None, description="External id that the role's trust policy requires."
     )
     sts_endpoint_url: Endpoint | None = Field(
-        None, description="Another endpoint than AWS's own for AWS STS, which assumes the role."
+        None, description="Endpoint of AWS STS, which assumes the role. Unset: AWS's own."
     )
-    connect_timeout_seconds: Seconds = Field(3.0, description="Limit for making a connection.")
-    read_timeout_seconds: Seconds = Field(30.0, description="Limit for waiting for an answer.")
+    connect_timeout_seconds: Seconds = Field(
+        3.0, description="Time limit for opening a connection."
+    )
+    read_timeout_seconds: Seconds = Field(
+        30.0, description="Time limit for waiting for a response."
+    )
     max_concurrent_calls: int = Field(
-        32, ge=1, le=1000, description="Calls in flight at once; each has a thread."
+        32, ge=1, le=1000, description="In-flight calls; each takes a thread."
     )
     max_attempts: int = Field(
         3,
         ge=1,
         le=10,
-        description="Tries of one call, the first one included.",
+        description="Attempts of one call, including the first.",
     )
     quotas: Literal["published", "learned", "off"] = Field(
         "published",
-        description="What paces calls: `published` keeps to the rates that AWS publishes and learns"
-        " from throttles, `learned` does the latter only, `off` neither.",
+        description="Rate limits of calls: `published` applies the rates that AWS publishes and"
+        " learns from throttles, `learned` only learns, `off` applies no limits.",
     )
     circuit_breaker: bool = Field(
         default=True,
-        description="Whether to stop asking for up to a second while nearly all calls fail.",
+        description="Whether to send no calls for up to a second while nearly all calls fail.",
     )
     watch_calls_per_second: float = Field(
         6.0,
         gt=0,
         le=1000,
-        description="Calls per second that all watches and waits together may make.",
+        description="Calls per second of all watches and waits together.",
     )
     request_rates: dict[str, float] = Field(
         default_factory=dict,
-        description="Other quotas, calls per second by operation, where AWS has raised yours.",
+        description="Quotas that AWS has raised for you: calls per second by operation.",
     )
 
 
 class TargetSettings(BaseModel):
-    """Another AWS account or region than the one that `aws` is about."""
+    """The settings of a further AWS account or region."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     region: Region | None = Field(
-        None, description="AWS region of both services, where their own tables name none."
+        None, description="AWS region of both services, unless their own tables set it."
     )
     role_arn: RoleArn | None = Field(
-        None, description="Role to assume for both services, where their own tables name none."
+        None, description="Role to assume for both services, unless their own tables set it."
     )
     role_external_id: ExternalId | None = Field(
-        None, description="External id that this role's trust policy asks for."
+        None, description="External id that this role's trust policy requires."
     )
     aws: dict[str, AwsSettings] = Field(
         default_factory=dict,

@@ -1,4 +1,4 @@
-"""Background tasks that never end unnoticed: a failure is logged and counted, then they restart."""
+"""Supervised background tasks: a failure is logged and counted, then the task restarts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 30.0
 """The pause before a restart doubles from failure to failure up to this."""
 HEALTHY_SECONDS: Final = 60.0
-"""A task that ran for this time before it failed restarts after the first pause again."""
+"""After this time without a failure the pause is `FIRST_PAUSE_SECONDS` again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundTask:
-    """A coroutine that runs beside the calls."""
+    """A coroutine that runs besides the calls."""
 
     name: str
     """For logs and metrics. Tasks of the same kind share it."""
     run: Callable[[], Coroutine[Any, Any, None]]
-    """Makes the coroutine; called again after a failure. It may also return, when all is done."""
+    """Returns the coroutine; called again after a failure. It may return when it is done."""
 
 
 class Background(Protocol):
@@ -68,7 +68,7 @@ class Supervision:
             except BaseException as error:  # pyo3's PanicException is no Exception
                 if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                     raise
-                self._note(task.name, error)
+                self._report(task.name, error)
             else:
                 return
             if self._clock() - started >= HEALTHY_SECONDS:
@@ -76,7 +76,7 @@ class Supervision:
             await self._sleep(pause)
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
-    def _note(self, name: str, error: BaseException) -> None:
+    def _report(self, name: str, error: BaseException) -> None:
         self.failures[name] += 1
         for each in _leaves(error):
             log_bug(each, task=name)

@@ -1,8 +1,9 @@
-"""Every setting of the server: one frozen object, read once at start.
+"""All settings of the server in one frozen object, read once at start.
 
-From `TASKGATE_*` environment variables and a TOML file (`taskgate serve --config FILE`, or
-`TASKGATE_CONFIG_FILE`); the environment wins. Nothing else in the server reads the environment, but
-for AWS's own variables (credentials, AWS_REGION). docs/configuration.md lists the same settings.
+Their sources are `TASKGATE_*` environment variables and a TOML file (`taskgate serve --config
+FILE`, or `TASKGATE_CONFIG_FILE`); the environment takes precedence. Nothing else in the server
+reads the environment, except for AWS's own variables (credentials, AWS_REGION).
+docs/configuration.md lists the same settings.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ COMMAND_LINE_VARIABLES: Final = frozenset(
         *("SERVER_NAME", "TOKEN_FILE"),
     )
 )
-"""Those of the commands that call a server; no settings."""
+"""Variables of the commands that call a server; they are not settings."""
 
 PlaintextPhrase = Literal["I understand that anyone on the network can read and make calls"]
 PLAINTEXT_PHRASE: Final[str] = get_args(PlaintextPhrase)[0]
@@ -45,7 +46,7 @@ def _without_brackets(host: str) -> str:
 
 
 def _with_absolute_path(host: str) -> str:
-    """Return an address, of a Unix socket only with an absolute path."""
+    """Return an address; raise ValueError for a Unix socket with a relative path."""
     if host.startswith("unix:") and not host.startswith("unix:/"):
         raise ValueError("a Unix socket needs an absolute path, such as unix:/run/taskgate.sock")
     return host
@@ -54,8 +55,8 @@ def _with_absolute_path(host: str) -> str:
 Host = Annotated[str, AfterValidator(_without_brackets)]
 ListenHost = Annotated[Host, AfterValidator(_with_absolute_path)]
 TracesEndpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")]
-KeysPlace = Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#]+|[^:]+$)")]
-# No symmetric one: the key that verifies would be one that signs.
+KeysSource = Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#]+|[^:]+$)")]
+# No symmetric algorithms: the key that verifies tokens could also sign them.
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]
@@ -74,110 +75,116 @@ class Settings(BaseSettings):
     listen_host: ListenHost = Field(
         "127.0.0.1",
         description="Address to listen on, or `unix:/run/taskgate.sock` for a Unix socket. The"
-        " default is this machine alone; any other needs TLS, see security.md.",
+        " default is reachable from this machine only; other addresses need TLS, see security.md.",
     )
     listen_port: int = Field(
-        50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+        50051, ge=0, le=65535, description="Port to listen on; 0 selects a free one."
     )
     workers: int = Field(
         1,
         ge=1,
         le=64,
-        description="Processes that serve on the one port, see operations.md. Each takes its part"
-        " of AWS's quotas.",
+        description="Processes that share the port, see operations.md. Each uses an equal part of"
+        " AWS's quotas.",
     )
     tls_certificate_file: Path | None = Field(
         None,
-        description="The server's certificate in PEM, with those that lead to its authority. Files"
-        " are read again when they change.",
+        description="The server's certificate chain in PEM. Files are reloaded when they change.",
     )
-    tls_key_file: Path | None = Field(None, description="The certificate's key in PEM.")
+    tls_key_file: Path | None = Field(
+        None, description="The private key of the certificate in PEM."
+    )
     tls_client_ca_file: Path | None = Field(
         None,
-        description="Authorities in PEM. Each caller must then have a certificate of theirs, which"
-        " says who it is.",
+        description="Certificate authorities in PEM. Each caller must then have a certificate"
+        " issued by one of them, which identifies it.",
     )
     plaintext_to_everyone: PlaintextPhrase | None = Field(
         None,
-        description=f"`{PLAINTEXT_PHRASE}`, in these words, lets other machines call without TLS.",
+        description=f"Set to `{PLAINTEXT_PHRASE}` to let other machines call without TLS.",
     )
     health_host: Host | None = Field(
         None,
-        description="Address of `health_port`. Unset: that of `listen_host`, or 127.0.0.1 beside a"
-        " Unix socket.",
+        description="Address of `health_port`. Unset: `listen_host`, or 127.0.0.1 with a Unix"
+        " socket.",
     )
     health_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="Another port, in plaintext, for grpc.health.v1 and nothing else: for probes"
-        " that know no TLS. Unset: none.",
+        description="Plaintext port that serves only grpc.health.v1, for probes without TLS."
+        " Unset: none.",
     )
     admin_host: Host = Field(
         "127.0.0.1",
-        description="Address of `admin_port`. It is plaintext, and tells methods and figures, no"
-        " values.",
+        description="Address of `admin_port`, which is plaintext. It reports methods and numbers,"
+        " but no values of callers.",
     )
     admin_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="Port for `/metrics` over HTTP, see operations.md; 9464 is usual, 0 takes a"
-        " free one. Unset: none, and nothing is counted.",
+        description="Port for `/metrics` over HTTP, see operations.md; 9464 is common, 0 selects a"
+        " free one. Unset: no port and no metrics.",
     )
     traces_endpoint: TracesEndpoint | None = Field(
         None,
-        description="OpenTelemetry collector that gets traces, by OTLP over HTTP, such as"
-        " `http://collector:4318/v1/traces`. Unset: none are made. Needs `taskgate[traces]`.",
+        description="OpenTelemetry collector that receives traces by OTLP over HTTP, such as"
+        " `http://collector:4318/v1/traces`. Unset: no traces. Needs `taskgate[traces]`.",
     )
     traces_headers_file: Path | None = Field(
-        None, description="Headers for it, one `name: value` in a line, such as a token."
+        None,
+        description="File with headers for the collector, such as a token: one `name: value` per"
+        " line.",
     )
     traces_ratio: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="Of the traces that begin here, those that are sampled. A caller with a trace"
-        " of its own decides for it, up to 10 traces per second.",
+        description="Fraction of the traces started by this server that are sampled. A caller"
+        " decides for its own traces, up to 10 traces per second.",
     )
     jwt_issuer: str | None = Field(
         None,
-        description="Issuer (`iss`) of the tokens that say who calls. Unset: tokens mean nothing.",
+        description="Issuer (`iss`) of the tokens that authenticate callers. Unset: tokens are"
+        " ignored.",
     )
     jwt_audience: str | None = Field(
-        None, description="Audience (`aud`) that a token must be for. Needed with `jwt_issuer`."
+        None, description="Audience (`aud`) that tokens must have. Required with `jwt_issuer`."
     )
-    jwt_keys: KeysPlace | None = Field(
+    jwt_keys: KeysSource | None = Field(
         None,
-        description="The issuer's keys, a JSON Web Key Set: a file, or an address (`https://`)."
-        " Needed with `jwt_issuer`.",
+        description="The issuer's JSON Web Key Set: a file or a URL (`https://`). Required with"
+        " `jwt_issuer`.",
     )
     jwt_keys_token_file: Path | None = Field(
         None,
-        description="File with a token for that address, such as Kubernetes' own; read at each"
-        " fetch, and not sent after a redirect. Unset: none.",
+        description="File with a token for that URL, such as that of a Kubernetes service account;"
+        " read at each fetch, and not sent after a redirect. Unset: none.",
     )
     jwt_keys_ca_file: Path | None = Field(
         None,
-        description="Authorities in PEM that the address's certificate must be from. Unset: those"
-        " of the system.",
+        description="Certificate authorities in PEM for that URL. Unset: those of the system.",
     )
     jwt_algorithms: tuple[Algorithm, ...] = Field(
-        ("RS256", "ES256"), min_length=1, description="How a token may be signed."
+        ("RS256", "ES256"), min_length=1, description="Accepted signature algorithms of tokens."
     )
     jwt_leeway_seconds: float = Field(
-        30.0, ge=0, le=300, description="How far the issuer's clock may be off."
+        30.0,
+        ge=0,
+        le=300,
+        description="Accepted difference between the clocks of issuer and server.",
     )
     jwt_groups_claim: str = Field(
         "groups",
-        description="The claim that has the caller's groups; dots lead into objects.",
+        description="Claim with the caller's groups; a dot separates the names of nested objects.",
     )
     policy_files: tuple[Path, ...] = Field(
         (),
-        description="Cedar policies, see security.md. None: whoever is known may read.",
+        description="Cedar policies, see security.md. None: authenticated callers may read.",
     )
     caller_calls_per_second: float = Field(
-        5000.0, gt=0, description="Calls that one caller may begin in a second."
+        5000.0, gt=0, description="Calls that one caller may start per second."
     )
     caller_concurrent_calls: int = Field(
         2000, ge=1, description="Calls that one caller may have in flight."
@@ -188,42 +195,43 @@ class Settings(BaseSettings):
     caller_request_bytes_per_second: float = Field(
         32 * 1024 * 1024,
         gt=0,
-        description="Bytes of requests that one caller may send in a second, without uploads. A"
-        " larger request is served, and the caller's next calls are refused until then.",
+        description="Bytes of requests that one caller may send per second, without uploads. A"
+        " larger request is served, but delays the caller's next calls: they are refused"
+        " meanwhile.",
     )
     aws: dict[str, AwsSettings] = Field(
-        default_factory=dict, description="One table for each AWS service: deadline, omics."
+        default_factory=dict, description="A table for each AWS service: deadline, omics."
     )
     targets: dict[TargetName, TargetSettings] = Field(
         default_factory=dict,
         description="A table for each further AWS account or region, by the name that callers use.",
     )
     default_time_limit_seconds: Seconds = Field(
-        60.0, description="Limit for a call whose caller set no deadline."
+        60.0, description="Time limit of calls without a deadline."
     )
     drain_grace_seconds: float | None = Field(
         None,
         ge=0,
         le=3600,
-        description="How long calls are still taken after SIGTERM, while health says NOT_SERVING"
-        " and load balancers turn elsewhere. Unset: 5, or 0 where only this machine can call.",
+        description="How long new calls are accepted after SIGTERM, while health reports"
+        " NOT_SERVING and load balancers switch to other servers. Unset: 5, or 0 on loopback.",
     )
     drain_seconds: Seconds = Field(
-        20.0, description="How long calls in flight may go on after that."
+        20.0, description="How long in-flight calls may take to end after that."
     )
     max_connection_age_seconds: Seconds | None = Field(
         None,
-        description="After how long a connection takes no more calls, so that callers balance"
-        " anew; up to a tenth more or less, at random. Unset: never.",
+        description="Age at which a connection accepts no more calls, so that callers balance"
+        " again; varied at random by up to a tenth. Unset: unlimited.",
     )
     max_connection_age_grace_seconds: Seconds = Field(
-        300.0, description="How long calls on it may go on after that."
+        300.0, description="How long calls on such a connection may take to end."
     )
     max_connection_idle_seconds: Seconds = Field(
-        600.0, description="After how long a connection without calls is closed."
+        600.0, description="Time after which a connection without calls is closed."
     )
     keepalive_seconds: Seconds = Field(
-        30.0, description="After how long without data the server pings a client."
+        30.0, description="Time without data after which the server pings a client."
     )
     keepalive_timeout_seconds: Seconds = Field(
         10.0, description="How long a client may take to respond before its connection is closed."
@@ -235,32 +243,32 @@ class Settings(BaseSettings):
         10_000,
         ge=1,
         le=100_000,
-        description="Calls in flight on one connection. Clients hold back further ones, but a burst"
-        " of more on a new connection may fail with UNAVAILABLE.",
+        description="In-flight calls on one connection. Clients queue further ones, but a larger"
+        " burst on a new connection may fail with UNAVAILABLE.",
     )
     max_connections_per_address: int = Field(
         1000,
         ge=1,
-        description="Connections of one address (IPv6: of one /64 network) to each worker. More are"
-        " closed within a second or two. Raise it for a proxy with many.",
+        description="Connections of one address (IPv6: of one /64 network) to each worker. Further"
+        " ones are closed within two seconds. Raise it for a proxy with many connections.",
     )
     max_connections: int = Field(
         10_000, ge=1, description="Connections of all addresses to each worker."
     )
     request_idle_seconds: Seconds = Field(
         60.0,
-        description="How long a caller may take to send the next message of its request, such as of"
-        " an upload.",
+        description="How long a caller may take to send the next message of a streamed request,"
+        " such as an upload.",
     )
     stream_expiry_grace_seconds: float = Field(
         5.0,
         ge=0,
         le=3600,
-        description="How long a stream goes on after its caller's token has expired, beyond"
-        " `jwt_leeway_seconds`. Then it ends with UNAVAILABLE, and clients reconnect.",
+        description="How long a stream stays open after its caller's token has expired, beyond"
+        " `jwt_leeway_seconds`. It then ends with UNAVAILABLE, and clients reconnect.",
     )
     default_max_age_seconds: float = Field(
-        1.0, ge=0, le=60, description="How old an answer may be when its caller does not say."
+        1.0, ge=0, le=60, description="Maximum age of a response if the caller does not set one."
     )
     cache_max_entries: int = Field(
         10_000, ge=0, description="Responses cached for each AWS service."
@@ -268,7 +276,7 @@ class Settings(BaseSettings):
     cache_max_bytes: int = Field(
         64 * 1024 * 1024,
         ge=0,
-        description="Memory for cached responses of each AWS service, by an estimate.",
+        description="Estimated memory for cached responses of each AWS service.",
     )
     max_request_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, description="Largest request message accepted."
@@ -276,31 +284,29 @@ class Settings(BaseSettings):
     max_response_bytes: int = Field(
         3584 * 1024,
         ge=64 * 1024,
-        description="Largest response composed of many tasks. gRPC clients take 4 MiB by default.",
+        description="Largest response of a list or batch. gRPC clients accept 4 MiB by default.",
     )
     stream_chunk_bytes: int = Field(
         256 * 1024,
         ge=1024,
         le=2 * 1024 * 1024,
-        description="Payload in one message of a stream to a caller.",
+        description="Payload per message of a stream to a caller.",
     )
     spool_memory_bytes: int = Field(
         1024 * 1024,
         ge=0,
-        description="Payload from a caller kept in memory; what is more goes to a temporary file in"
-        " `TMPDIR`.",
+        description="Part of an upload that is held in memory; the rest goes to a temporary file"
+        " in `TMPDIR`.",
     )
     spool_max_bytes: int = Field(
         8 * 1024**3,
         ge=1024,
-        description="Payloads of all uploads in progress together; one caller may have half of it."
-        " With `workers`, each has its part.",
+        description="Total size of the uploads in progress; one caller may use half of it. Each"
+        " worker has an equal part.",
     )
-    max_upload_bytes: int = Field(
-        4 * 1024**3, ge=1, description="Largest payload accepted as a stream from a caller."
-    )
+    max_upload_bytes: int = Field(4 * 1024**3, ge=1, description="Largest upload accepted.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least level logged. INFO has one line for each call."
+        "INFO", description="Lowest level that is logged. INFO has one line for each call."
     )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto",
@@ -317,12 +323,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then the file."""
+        """Return the sources in order of precedence: arguments, environment, file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; `faults` has one line for each thing wrong."""
+    """The settings cannot be used; `faults` has one line for each fault."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -330,15 +336,15 @@ class SettingsError(Exception):
 
 
 def load_settings(config_file: Path | None = None, **arguments: Any) -> Settings:
-    """The settings from arguments, environment and file, in this order.
+    """Return the settings from arguments, environment and file, in order of precedence.
 
     Raises:
-        SettingsError: with all faults at once, and no values, which could be secrets.
+        SettingsError: some cannot be used; it has all faults, but no values, which may be secrets.
     """
     kind: type[Settings] = Settings
     if config_file is not None:
         if not config_file.is_file():
-            raise SettingsError([f"{config_file}: there is no such settings file"])
+            raise SettingsError([f"{config_file}: settings file not found"])
         options = SettingsConfigDict(toml_file=config_file)
         kind = type("Settings", (Settings,), {"model_config": options, "__module__": __name__})
     try:
@@ -352,9 +358,9 @@ def load_settings(config_file: Path | None = None, **arguments: Any) -> Settings
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """The variables that look like settings and are none, for a warning at start.
+    """Return the variables that look like settings but are not, for a warning at start.
 
-    No error, since Kubernetes makes such names for a Service called `taskgate`:
+    They are no errors, since Kubernetes makes such names for a Service called `taskgate`:
     https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """
     known = {f"TASKGATE_{name}".upper() for name in Settings.model_fields}

@@ -1,4 +1,4 @@
-"""What each AWS error code and HTTP status becomes: the gRPC status, details and retries.
+"""The rules for AWS's errors: gRPC status, details and retries for each code and HTTP status.
 
     MODELLED_ERRORS   codes that the models of both AWS services declare
     COMMON_ERRORS     codes that any AWS service can send
@@ -46,7 +46,7 @@ class Origin:
     resource: str = ""
     """The resource that the request names, such as `run/7`; HealthOmics' errors name none."""
     endpoint: str = ""
-    """The host asked, for the person who has to find out why it cannot be reached."""
+    """The host that was called, for the operator's log."""
 
 
 Details: TypeAlias = Callable[[Response, Origin], list[Message]]
@@ -216,13 +216,13 @@ THROTTLING_STATUS: Final = 429
 
 
 def http_status(response: Response) -> int:
-    """Return the HTTP status of a response, 0 without one."""
+    """Return the HTTP status of a response; 0 without one."""
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status if isinstance(status, int) else 0
 
 
 def rule_for(aws_code: str, status: int) -> Rule:
-    """Return the rule for an error, as boto3's standard retry mode weighs code and status."""
+    """Return the rule for an error, with boto3's precedence of code and status."""
     if status == THROTTLING_STATUS and aws_code not in MODELLED_ERRORS:
         return _THROTTLED
     rule = AWS_ERRORS.get(aws_code)
@@ -233,12 +233,12 @@ def rule_for(aws_code: str, status: int) -> Rule:
 
 
 def retry_after_seconds(response: Response) -> float | None:
-    """How long AWS asks to wait: Deadline models it, others have it in the HTTP header, if any."""
+    """Return AWS's time to wait: a modelled member in Deadline Cloud, an HTTP header elsewhere."""
     headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    told = response.get("retryAfterSeconds", headers.get("retry-after"))
+    value = response.get("retryAfterSeconds", headers.get("retry-after"))
     try:
-        return max(float(told), 0.0) if told is not None else None
-    except ValueError:  # the header may be a date; then there is no number to pass on
+        return max(float(value), 0.0) if value is not None else None
+    except ValueError:  # the header may be a date
         return None
 
 

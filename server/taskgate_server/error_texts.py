@@ -1,7 +1,7 @@
-"""The sanitizer of error texts: what AWS says of a failure, without what it says of the account.
+"""The sanitizer of AWS's error texts.
 
-AWS's texts name the account, the server's role and session, and at times keys, signatures and
-hosts. Callers are authorized by Taskgate and may know none of it. `sanitize` is for callers,
+AWS's texts name the account, the server's role and session, and sometimes keys, signatures and
+hosts. Callers are authorized by Taskgate and must not see any of these. `sanitize` is for callers,
 `redact_secrets` for the log, where the operator needs the names of roles and accounts.
 """
 
@@ -17,7 +17,7 @@ Replace: TypeAlias = str | Callable[[re.Match[str]], str]
 Rules: TypeAlias = tuple[tuple[re.Pattern[str], Replace], ...]
 
 MAX_CHARACTERS: Final = 4096
-"""Of one text that are looked at. Callers get 1,500 bytes at most (`status.MESSAGE_BYTES`)."""
+"""Of one text that are looked at. Callers get 1,500 bytes at most (`status.MAX_MESSAGE_BYTES`)."""
 
 REMOVED: Final = "[removed]"
 IDENTITY: Final = "[identity]"

@@ -1,8 +1,8 @@
-"""What the server tells by grpc.health.v1: what can be used now, and that it is about to go.
+"""Readiness: the health that the server reports through grpc.health.v1.
 
 An AWS service is ready while `Gateway.not_ready_reason` is None: there is a client with
 credentials, AWS responds (`upstream.availability`), and it does not throttle all calls. While it is
-ready and calls succeed, nothing is sent to find that out.
+ready and calls succeed, no extra calls are sent to verify that.
 """
 
 from __future__ import annotations
@@ -18,30 +18,29 @@ from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.availability import TICK_SECONDS, EndpointProbe
 from taskgate_server.upstream.gateway import Gateway
 
-WHOLE: Final = ""
-"""The name by which grpc.health.v1 knows the server as a whole."""
+SERVER: Final = ""
+"""The name of the server as a whole in grpc.health.v1."""
 
 LIVE: Final = "live"
-"""A name that serves as long as the process answers, whatever AWS does: nobody is helped by a
-restart of a server that lacks credentials."""
+"""A name that is SERVING while the process responds, whatever AWS does: restarting a server that
+lacks credentials does not help."""
 
 TASK_SERVICE: Final = "taskgate.v1.TaskService"
 
 
 class Readiness:
-    """Keeps health equal to what is known of the AWS services.
+    """Updates the reported health from the state of the AWS services.
 
-    One AWS service that is badly set up must not take the other from its callers: the whole serves
-    when any has a client. Nor may one target take another: a service's health is the default
-    target's. And while AWS fails, the server as a whole goes on serving: without calls nobody would
-    see it recover.
+    The server as a whole is SERVING when any AWS service has a client: one service that is badly
+    configured must not make the other unavailable. It stays SERVING while AWS fails, because only
+    calls show that AWS has recovered. The health of a service is that of the default target.
 
     Args:
-        gateways: to the AWS services; the first of each is the default target's.
-        others: gateways without a health of their own, whose availability is followed, too.
-        reloading: files and keys that are reloaded. Each has a health of its own under its name,
+        gateways: to the AWS services; the first one of each service is the default target's.
+        reloading: files and keys that are reloaded. Each has a health under its own name:
             NOT_SERVING while its active version is not the newest. The server as a whole still
-            serves: readiness would take all replicas from their callers at once.
+            serves, since the same bad file would make all replicas unavailable at once.
+        others: gateways without a health of their own, whose availability is updated, too.
     """
 
     def __init__(
@@ -51,56 +50,56 @@ class Readiness:
         others: Sequence[Gateway] = (),
     ) -> None:
         self._gateways = gateways
-        self._followed = [*gateways, *others]
+        self._all_gateways = [*gateways, *others]
         self._reloading = reloading
-        self._told: dict[str, bool] = {}
+        self._reported: dict[str, bool] = {}
         self.health = Health()
 
     @property
-    def runs(self) -> list[BackgroundTask]:
-        """What follows the AWS services, until it is cancelled."""
-        runs = [BackgroundTask("readiness", self._look)]
+    def tasks(self) -> list[BackgroundTask]:
+        """The background tasks that keep the health up to date."""
+        tasks = [BackgroundTask("readiness", self._update_periodically)]
         for gateway in self._gateways:
             connection, breaker = gateway.connection, gateway.pipeline.breaker
-            runs.append(BackgroundTask("aws_connection", connection.run))
-            runs.append(BackgroundTask("aws_reachability", EndpointProbe(connection).run))
-            runs += [
-                BackgroundTask("readiness", self._following(each.wait_for_change))
-                for each in (connection, breaker)
+            tasks += [
+                BackgroundTask("aws_connection", connection.run),
+                BackgroundTask("aws_reachability", EndpointProbe(connection).run),
+                BackgroundTask("readiness", self._update_after(connection.wait_for_change)),
+                BackgroundTask("readiness", self._update_after(breaker.wait_for_change)),
             ]
-        return runs
+        return tasks
 
-    async def tell(self) -> None:
-        """Report what has changed."""
-        for each in self._followed:
-            each.availability.tick()
-        gateways = self._gateways
-        ready: dict[str, bool] = {}
-        for each in gateways:
-            ready.setdefault(each.spec.grpc_service_full_name, each.not_ready_reason is None)
-        any_client = any(each.connection.client is not None for each in gateways)
+    async def update(self) -> None:
+        """Report the current health, and log what has changed."""
+        for gateway in self._all_gateways:
+            gateway.availability.tick()
+        services: dict[str, bool] = {}
+        for gateway in self._gateways:
+            name = gateway.spec.grpc_service_full_name
+            services.setdefault(name, gateway.not_ready_reason is None)
+        any_client = any(each.connection.client is not None for each in self._gateways)
         current = {each.name: each.is_current for each in self._reloading}
-        told = {**current, **ready, TASK_SERVICE: any_client, WHOLE: any_client, LIVE: True}
-        for name, serves in told.items():
-            if self._told.get(name) is serves:
+        health = {**current, **services, TASK_SERVICE: any_client, SERVER: any_client, LIVE: True}
+        for name, is_serving in health.items():
+            if self._reported.get(name) is is_serving:
                 continue
-            if name in self._told:
-                LOG.info("health", extra={"grpc_service": name, "serving": serves})
-            self._told[name] = serves
-            self.health.set(name, serving=serves)
+            if name in self._reported:
+                LOG.info("health", extra={"grpc_service": name, "serving": is_serving})
+            self._reported[name] = is_serving
+            self.health.set(name, serving=is_serving)
 
-    def _following(
+    def _update_after(
         self, changed: Callable[[int], Coroutine[Any, Any, int]]
     ) -> Callable[[], Coroutine[Any, Any, None]]:
-        async def follow() -> None:
-            seen = 0
+        async def run() -> None:
+            changes = 0
             while True:
-                seen = await changed(seen)
-                await self.tell()
+                changes = await changed(changes)
+                await self.update()
 
-        return follow
+        return run
 
-    async def _look(self) -> None:
+    async def _update_periodically(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            await self.tell()
+            await self.update()

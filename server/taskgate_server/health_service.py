@@ -1,7 +1,7 @@
 """grpc.health.v1: the serving status of each name, for probes and load balancers.
 
-Health checks need no identity and no permission; they count against the limits of their address.
-`readiness` decides the statuses.
+Health checks need neither authentication nor permission; they count against the limits of their
+address. `health.Readiness` decides the statuses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN: Final = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 MAX_REQUEST_BYTES: Final = 512
-"""Anyone may send these requests. A watch holds its name as long as it lasts."""
+"""Requests need no authentication, and a watch holds its name as long as it lasts."""
 
 
 class Health:
@@ -36,24 +36,24 @@ class Health:
     def __init__(self) -> None:
         self._statuses: dict[str, int] = {}
         self._changed = asyncio.Event()
-        self._is_leaving = False
-        self._is_over = False
+        self._is_shutting_down = False
+        self._watches_ended = False
 
     def set(self, name: str, *, serving: bool) -> None:
         """Set the status of a name. Ignored once the server is shutting down."""
-        if not self._is_leaving:
+        if not self._is_shutting_down:
             self._statuses[name] = SERVING if serving else NOT_SERVING
             self._notify()
 
-    def leave(self) -> None:
-        """Set NOT_SERVING for all names, for good."""
-        self._is_leaving = True
+    def shut_down(self) -> None:
+        """Set NOT_SERVING for all names, permanently."""
+        self._is_shutting_down = True
         self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
         self._notify()
 
     def end_watches(self) -> None:
-        """End all open watches, and each that is opened from now on."""
-        self._is_over = True
+        """End all open watches, and those that are opened from now on."""
+        self._watches_ended = True
         self._notify()
 
     def rpcs(self) -> list[Rpc]:
@@ -94,7 +94,7 @@ class Health:
             if status != last:
                 last = status
                 yield _response(status)
-            if self._is_over:  # after the last status, which says that the server leaves
+            if self._watches_ended:  # after the last status: NOT_SERVING
                 raise errors.ServerStoppingError()
             if not changed.is_set():
                 await changed.wait()

@@ -1,6 +1,7 @@
-"""Metrics that are read when Prometheus asks: what there is, and counts kept where things happen.
+"""Metrics that are read when Prometheus scrapes: the server's state, and counts of other modules.
 
-They are read in the event loop, in one go, and so fit each other. The lines are made elsewhere.
+They are read in the event loop, all at once, so that they are consistent. prometheus_client formats
+them in another thread. `telemetry.metrics` has the metrics that are counted at each event.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -24,8 +26,9 @@ from taskgate_server.telemetry.metrics import Metrics
 from taskgate_server.upstream.circuit_breaker import State
 from taskgate_server.upstream.event_queue import EventUse
 from taskgate_server.upstream.gateway import Gateway
+from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 
-if TYPE_CHECKING:  # it comes with the contracts, or with the settings that ask for it
+if TYPE_CHECKING:  # loaded with the contracts, or with the settings that need them
     from taskgate_server.auth.guard import Guard
     from taskgate_server.tasks.logs.streams import Logs
     from taskgate_server.tasks.watch.hub import Hub
@@ -33,31 +36,33 @@ if TYPE_CHECKING:  # it comes with the contracts, or with the settings that ask 
     from taskgate_server.upstream.event_queue import EventQueue
 
 MAX_WAIT_SECONDS: Final = 5.0
-"""How long the event loop may let a scrape wait. Prometheus gives up after 10 s by default."""
+"""How long a scrape may wait for the event loop. Prometheus gives up after 10 s by default."""
 
 Sample: TypeAlias = tuple[Sequence[str], float]
 """The values of labels, and the metric's."""
+Read: TypeAlias = Callable[[Gateway], Mapping[str, float]]
+"""Reads values by one label; the key is empty for a metric without it."""
 
 
 class Served(Protocol):
-    """What serves a target, as `rpc_registry.ServedTarget` has it."""
+    """The services of a target, as `rpc_registry.ServedTarget` has them."""
 
     @property
     def target(self) -> str:
-        """Its name."""
+        """The target's name."""
 
     @property
     def hub(self) -> Hub:
-        """Its watches and waits."""
+        """The watches and waits."""
 
     @property
     def logs(self) -> Logs:
-        """Its followed logs."""
+        """The followed logs."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What is read."""
+    """The objects whose state and counts are metrics."""
 
     in_flight: RpcsInFlight
     gateways: Mapping[tuple[str, str], Gateway]
@@ -70,15 +75,15 @@ class Sources:
     dropped_lines: Mapping[str, int] = field(default_factory=dict)
     """Log lines that were not written, by kind."""
     served: Callable[[], Sequence[Served]]
-    """Returns what serves each target."""
+    """Returns the services of each target; empty until the contracts are loaded."""
 
 
 class MetricsCollector(Collector):
-    """Reads them for a registry of Prometheus.
+    """Reads the metrics for a registry of prometheus_client.
 
     Args:
         sources: what is read.
-        metrics: knows the streams.
+        metrics: the metrics of RPCs.
         clock: monotonic seconds.
     """
 
@@ -91,14 +96,14 @@ class MetricsCollector(Collector):
         self._clock = clock
 
     def begin(self) -> None:
-        """Notes the event loop in which the sources live. Call it there."""
+        """Remember the running event loop, in which the sources are read."""
         self._loop = asyncio.get_running_loop()
 
     def collect(self) -> Iterable[Metric]:
-        """All of them. Called in another thread than the event loop's.
+        """Return all metrics. Called in another thread than the event loop's.
 
         Raises:
-            TimeoutError: the event loop is stuck, which the failed scrape tells.
+            TimeoutError: the event loop is blocked; the scrape fails.
         """
         if self._loop is None:
             return []
@@ -110,165 +115,149 @@ class MetricsCollector(Collector):
         delay = self._clock() - sent_at
         return [
             _gauge("event_loop_delay_seconds", "How long the scrape waited for its turn.", delay),
-            _gauge(
-                "event_loop_tasks",
-                "asyncio tasks of the process: some for each RPC and poller, and a fixed number.",
-                len(asyncio.all_tasks()),
-            ),
             *self._server(),
-            *self._services(),
-            *self._sharing(),
-            *self._pace(),
-            *self._watching(),
+            *self._gateways(),
+            *self._watches(),
             *self._events(),
-            *self._refusals(),
             *self._spans(),
             *self._reloads(),
-            self._background(),
-            self._dropped_lines(),
         ]
 
     def _server(self) -> Iterator[Metric]:
+        guard, meters = self._sources.guard, self._metrics.meters
+        denied, limited = (guard.denied, guard.limited) if guard else (0, 0)
         yield _gauges("build_info", "1; the version.", ["version"], [([version("taskgate")], 1)])
+        yield _gauge(
+            "event_loop_tasks",
+            "asyncio tasks of the process: some for each RPC and poller, and a fixed number.",
+            len(asyncio.all_tasks()),
+        )
         yield _gauge("rpcs_in_flight", "Calls being served.", self._sources.in_flight.count)
         yield _gauges(
             "streams_open",
-            "Calls with a stream being served.",
+            "Streaming calls being served.",
             ["method"],
-            [([each.method], each.open) for each in self._metrics.meters if each.is_stream],
+            [([each.method], each.open) for each in meters if each.is_stream],
         )
         yield _counter("bugs", "Unexpected errors; each is a line `bug` in the log.", BUGS.count)
-
-    def _services(self) -> Iterator[Metric]:
-        gateways = self._sources.gateways.items()
-        yield _gauges(
-            "aws_ready",
-            "Whether the service can be asked: there are credentials, and it does not fail.",
-            ["target", "service"],
-            [(name, float(each.not_ready_reason is None)) for name, each in gateways],
-        )
-        yield _gauges(
-            "breaker_state",
-            "1 for the state that the circuit breaker is in.",
-            ["target", "service", "state"],
-            [
-                ([*name, state.value], float(each.pipeline.breaker.state is state))
-                for name, each in gateways
-                for state in State
-            ],
+        yield _counter("policy_denials", "Calls, or items of batches, denied by policy.", denied)
+        yield _counter("caller_limits", "Calls refused because of a limit of one caller.", limited)
+        yield _counters(
+            "background_failures",
+            "Background tasks that failed and were restarted; each is a line `bug` in the log.",
+            ["task"],
+            [([name], count) for name, count in self._sources.supervision.failures.items()],
         )
         yield _counters(
+            "log_lines_dropped",
+            "Log lines that were not written because stderr is full, closed or fails, by kind.",
+            ["kind"],
+            [([kind], count) for kind, count in self._sources.dropped_lines.items()],
+        )
+
+    def _gateways(self) -> Iterator[Metric]:
+        """Yield the metrics of each AWS service of each target."""
+        gauges, counters, now = self._gateway_gauges, self._gateway_counters, self._clock()
+        yield gauges(
+            "aws_ready",
+            "1 if the service can be called: there are credentials, and it does not fail.",
+            lambda each: {"": each.not_ready_reason is None},
+        )
+        yield gauges(
+            "breaker_state",
+            "1 for the state of the circuit breaker.",
+            lambda each: {state.value: each.pipeline.breaker.state is state for state in State},
+            "state",
+        )
+        yield counters(
             "breaker_refused",
             "Calls that the circuit breaker refused.",
-            ["target", "service"],
-            [(name, each.pipeline.breaker.refused) for name, each in gateways],
+            lambda each: {"": each.pipeline.breaker.refused},
         )
-        yield _counters(
+        yield counters(
             "aws_retries",
-            "Calls to AWS that were made again.",
-            ["target", "service"],
-            [(name, each.pipeline.retries.count) for name, each in gateways],
+            "Calls to AWS that were sent again.",
+            lambda each: {"": each.pipeline.retries.count},
         )
-        yield _gauges(
+        yield gauges(
             "aws_retry_budget",
-            "Retries that may be made now.",
-            ["target", "service"],
-            [(name, each.pipeline.retries.budget.left) for name, each in gateways],
+            "Retries that may be sent now.",
+            lambda each: {"": each.pipeline.retries.budget.left},
         )
-
-    def _sharing(self) -> Iterator[Metric]:
-        gateways, now = self._sources.gateways.items(), self._clock()
-        yield _counters(
+        yield counters(
             "reads",
-            "Reads that may be shared, by what answered: see operations.md.",
-            ["target", "service", "by"],
-            [
-                ([*name, by], count)
-                for name, each in gateways
-                for by, count in (
-                    ("kept", each.cache.hits),
-                    ("joined", each.in_flight_calls.joined),
-                    ("batched", each.batched_reads.sent_in_batches),
-                    ("sent", each.sent_singly + each.batched_reads.sent_singly),
-                )
-            ],
+            "Reads that may be shared, by the origin of the response: see operations.md.",
+            _reads,
+            "by",
         )
-        kept = [(name, each.cache) for name, each in gateways]
-        for metric, told, values in (
-            ("cache_entries", "Answers kept.", [len(cache) for _, cache in kept]),
-            ("cache_bytes", "Bytes of the answers kept.", [cache.size for _, cache in kept]),
-            (
-                "cache_oldest_seconds",
-                "Age of the oldest answer kept; 0 without any.",
-                [_age(cache.oldest, now) for _, cache in kept],
-            ),
-        ):
-            samples = [(name, float(value)) for (name, _), value in zip(kept, values, strict=True)]
-            yield _gauges(metric, told, ["target", "service"], samples)
-        yield _gauges(
+        yield gauges("cache_entries", "Cached responses.", lambda each: {"": len(each.cache)})
+        yield gauges(
+            "cache_bytes", "Bytes of cached responses.", lambda each: {"": each.cache.size}
+        )
+        yield gauges(
+            "cache_oldest_seconds",
+            "Age of the oldest cached response; 0 without any.",
+            lambda each: {"": 0 if each.cache.oldest is None else now - each.cache.oldest},
+        )
+        yield gauges(
             "batch_waiting",
-            "Reads that wait to leave in a batch.",
-            ["target", "service", "operation"],
-            [
-                ([*name, operation], count)
-                for name, each in gateways
-                for operation, count in each.batched_reads.waiting().items()
-            ],
+            "Reads that wait to be sent in a batch.",
+            lambda each: each.batched_reads.waiting(),
+            "operation",
         )
-
-    def _pace(self) -> Iterator[Metric]:
-        limiters = [(name, each.pipeline.limiter) for name, each in self._sources.gateways.items()]
-        for metric, told, read in (
-            ("quota_rate", "Calls per second that may leave.", "rate"),
-            ("quota_tokens", "Calls that may leave at once.", "tokens_left"),
-            ("quota_waiting", "Calls that wait for their turn.", "waiting"),
+        for name, description, read in (
+            ("quota_rate", "Calls per second that may be sent.", RateLimiter.rate),
+            ("quota_tokens", "Calls that may be sent at once.", RateLimiter.tokens_left),
+            ("quota_waiting", "Calls that wait for their turn.", RateLimiter.waiting),
         ):
-            yield _gauges(
-                metric,
-                told,
-                ["target", "service", "operation"],
-                [
-                    ([*name, operation], getattr(limiter, read)(operation))
-                    for name, limiter in limiters
-                    for operation in limiter.operations
-                ],
-            )
+            yield gauges(name, description, partial(_by_operation, read), "operation")
 
-    def _watching(self) -> Iterator[Metric]:
+    def _gateway_gauges(
+        self, name: str, description: str, read: Read, label: str | None = None
+    ) -> Metric:
+        return _gauges(name, description, *self._gateway_samples(read, label))
+
+    def _gateway_counters(
+        self, name: str, description: str, read: Read, label: str | None = None
+    ) -> Metric:
+        return _counters(name, description, *self._gateway_samples(read, label))
+
+    def _gateway_samples(self, read: Read, label: str | None) -> tuple[list[str], list[Sample]]:
+        """Return the labels and samples of a metric; `read` returns values by the last label."""
+        samples: list[Sample] = [
+            ([*key, value] if label else key, float(number))
+            for key, gateway in self._sources.gateways.items()
+            for value, number in read(gateway).items()
+        ]
+        return ["target", "service", *([label] if label else [])], samples
+
+    def _watches(self) -> Iterator[Metric]:
         served = self._sources.served()
-        hubs = [(each.target, each.hub) for each in served]
-        logs = [(each.target, each.logs) for each in served]
-        for metric, told, samples in (
+        for name, description, samples in (
+            ("pollers", "Shared pollers.", [([each.target], len(each.hub)) for each in served]),
             (
-                "pollers",
-                "What AWS is asked for on behalf of watchers.",
-                [([target], len(hub)) for target, hub in hubs],
+                "watchers",
+                "Watches and waits.",
+                [([each.target], each.hub.watchers) for each in served],
             ),
-            ("watchers", "Watches and waits.", [([target], hub.watchers) for target, hub in hubs]),
             (
                 "log_followers",
-                "Logs that are followed.",
-                [([target], len(each.followed)) for target, each in logs],
+                "Followed logs.",
+                [([each.target], len(each.logs.followed)) for each in served],
             ),
         ):
-            yield _gauges(metric, told, ["target"], samples)
+            yield _gauges(name, description, ["target"], samples)
 
     def _events(self) -> Iterator[Metric]:
         queues = self._sources.queues
         counts = [([use.value], sum(each.uses[use] for each in queues)) for use in EventUse]
-        yield _counters("events", "Events that came, by what they were good for.", ["use"], counts)
+        yield _counters("events", "Events received, by their use.", ["use"], counts)
         yield SummaryMetricFamily(
             "taskgate_event_lag_seconds",
-            "From when AWS says that it happened until it came.",
+            "Time from an event, as AWS reports it, to its receipt.",
             count_value=sum(each.lag.count for each in queues),
             sum_value=sum(each.lag.seconds for each in queues),
         )
-
-    def _refusals(self) -> Iterator[Metric]:
-        guard = self._sources.guard
-        denied, limited = (guard.denied, guard.limited) if guard else (0, 0)
-        yield _counter("policy_denials", "What the policy denied, each item for itself.", denied)
-        yield _counter("caller_limits", "Calls refused since their caller made too many.", limited)
 
     def _spans(self) -> Iterator[Metric]:
         traces = self._sources.traces
@@ -279,7 +268,7 @@ class MetricsCollector(Collector):
         )
         yield _counters(
             "spans",
-            "Spans of traces, by what became of them.",
+            "Spans of traces, by outcome.",
             ["outcome"],
             [(["exported"], exported), (["failed"], failed), (["dropped"], dropped)],
         )
@@ -300,7 +289,7 @@ class MetricsCollector(Collector):
         )
         yield _counters(
             "reloads",
-            "Newer versions of files or keys, by what became of them.",
+            "Newer versions of files or keys, by outcome.",
             ["file", "outcome"],
             [
                 ([each.name, outcome], count)
@@ -309,44 +298,42 @@ class MetricsCollector(Collector):
             ],
         )
 
-    def _background(self) -> Metric:
-        return _counters(
-            "background_failures",
-            "Background tasks that failed and were restarted; each is a line `bug` in the log.",
-            ["task"],
-            [([name], count) for name, count in self._sources.supervision.failures.items()],
-        )
 
-    def _dropped_lines(self) -> Metric:
-        return _counters(
-            "log_lines_dropped",
-            "Log lines that were not written because stderr is full, closed or fails, by kind.",
-            ["kind"],
-            [([kind], count) for kind, count in self._sources.dropped_lines.items()],
-        )
+def _reads(gateway: Gateway) -> Mapping[str, float]:
+    return {
+        "kept": gateway.cache.hits,
+        "joined": gateway.in_flight_calls.joined,
+        "batched": gateway.batched_reads.sent_in_batches,
+        "sent": gateway.sent_singly + gateway.batched_reads.sent_singly,
+    }
 
 
-def _age(moment: float | None, now: float) -> float:
-    return 0.0 if moment is None else now - moment
+def _by_operation(read: Callable[[RateLimiter, str], float], gateway: Gateway) -> dict[str, float]:
+    limiter = gateway.pipeline.limiter
+    return {operation: read(limiter, operation) for operation in limiter.operations}
 
 
-def _gauge(name: str, told: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"taskgate_{name}", told, value=value)
+def _gauge(name: str, description: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"taskgate_{name}", description, value=value)
 
 
-def _counter(name: str, told: str, value: float) -> Metric:
-    return CounterMetricFamily(f"taskgate_{name}", told, value=value)
+def _counter(name: str, description: str, value: float) -> Metric:
+    return CounterMetricFamily(f"taskgate_{name}", description, value=value)
 
 
-def _gauges(name: str, told: str, labels: Sequence[str], samples: Iterable[Sample]) -> Metric:
-    family = GaugeMetricFamily(f"taskgate_{name}", told, labels=labels)
+def _gauges(
+    name: str, description: str, labels: Sequence[str], samples: Iterable[Sample]
+) -> Metric:
+    family = GaugeMetricFamily(f"taskgate_{name}", description, labels=labels)
     for values, value in samples:
         family.add_metric(values, value)
     return family
 
 
-def _counters(name: str, told: str, labels: Sequence[str], samples: Iterable[Sample]) -> Metric:
-    family = CounterMetricFamily(f"taskgate_{name}", told, labels=labels)
+def _counters(
+    name: str, description: str, labels: Sequence[str], samples: Iterable[Sample]
+) -> Metric:
+    family = CounterMetricFamily(f"taskgate_{name}", description, labels=labels)
     for values, value in samples:
         family.add_metric(values, value)
     return family

@@ -1,4 +1,4 @@
-"""Ports of this machine: who can reach them, and how they are kept."""
+"""Addresses and ports to listen on."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
+UNIX: Final = "unix:"
+"""The prefix of the address of a Unix socket; see
+https://github.com/grpc/grpc/blob/master/doc/naming.md"""
+
 
 class ListenError(Exception):
-    """The address cannot be listened on."""
+    """The server cannot listen on an address; the text is for the operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a server listens."""
+    """An address to listen on."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """As gRPC takes it."""
+        """Return it in gRPC's form."""
         if is_unix(self.host):
             return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-UNIX: Final = "unix:"
-"""Begins the address of a Unix socket, before its path; see
-https://github.com/grpc/grpc/blob/master/doc/naming.md"""
 
 
 def is_unix(host: str) -> bool:
@@ -39,7 +38,7 @@ def is_unix(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
+    """Return whether only this machine can reach an address."""
     if is_unix(host):
         return True
     try:
@@ -49,21 +48,30 @@ def is_loopback(host: str) -> bool:
 
 
 def reserve(address: Address) -> Address:
-    """The address with its real port, of which it is sure that nobody listens there.
+    """Return an address with its actual port, after checking that nothing listens there.
 
     The acceptors share the port, and the system would let another process share it too.
 
     Raises:
-        OSError: somebody listens there, or it is not this machine's.
+        OSError: the address is in use, or is not one of this machine.
     """
     if is_unix(address.host):
-        _demand_unused(address.host.removeprefix(UNIX))
+        _check_unused(address.host.removeprefix(UNIX))
         return Address(host=address.host, port=0)
-    with _bound(address, socket.SO_REUSEADDR) as probe:
+    with _bind(address, socket.SO_REUSEADDR) as probe:
         return Address(host=address.host, port=probe.getsockname()[1])
 
 
-def _demand_unused(path: str) -> None:
+def hold(address: Address) -> socket.socket:
+    """Return a socket that holds a port for the processes that share it, without listening.
+
+    Raises:
+        OSError: the address is not one of this machine, or a process has it that does not share.
+    """
+    return _bind(address, socket.SO_REUSEPORT)
+
+
+def _check_unused(path: str) -> None:
     """Raise OSError if a server listens on a Unix socket; gRPC would replace it."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -73,24 +81,15 @@ def _demand_unused(path: str) -> None:
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
-def hold(address: Address) -> socket.socket:
-    """A socket that keeps the port for those who share it, and takes no connections itself.
-
-    Raises:
-        OSError: it is not this machine's, or somebody has it who does not share.
-    """
-    return _bound(address, socket.SO_REUSEPORT)
-
-
-def _bound(address: Address, option: int) -> socket.socket:
+def _bind(address: Address, option: int) -> socket.socket:
     infos = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    family, kind, protocol, _, where = infos[0]
+    family, kind, protocol, _, place = infos[0]
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, option, 1)
-        bound.bind(where)
+        bound.bind(place)
     except OSError:
         bound.close()
         raise

@@ -1,9 +1,9 @@
-"""A server as a process, or as several: `serve` runs it and ends the process.
+"""Runs a server in this process, or supervises several worker processes.
 
-With several workers this process is their supervisor. It reads the settings, keeps the ports, and
-gives both to each worker by its standard input, so that all workers, also those that replace
-another one later, have the same settings. The input stays open: a worker whose supervisor is gone
-sees its end, and drains.
+With several workers this process is their supervisor. It reads the settings, holds the ports, and
+sends both to each worker through its standard input, so that all workers have the same settings,
+including those that replace another one later. The input stays open: a worker whose supervisor has
+died reads its end, and drains.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from taskgate_server import telemetry
 from taskgate_server.config import Settings, SettingsError
@@ -27,51 +27,65 @@ STDERR: Final = 2
 LISTENS: Final = b"listens\n"
 """What a worker writes to its standard output, once."""
 MARGIN_SECONDS: Final = 5.0
-"""What a worker may take to stop, besides grace and drain."""
+"""The time that a worker may take to stop, beyond grace and drain."""
 
 
 def serve(load: Callable[[], Settings]) -> int:
     """Serve until SIGTERM, SIGINT or SIGHUP.
 
     Args:
-        load: gives the settings.
+        load: returns the settings.
 
     Returns:
-        1, if it could not start; the reasons are on stderr, a line each. Else the process ends:
-        with 0 if it has drained, with 1 if it had to stop at once.
+        1 if the server cannot start; the reasons are on stderr, one per line. Otherwise the process
+        ends: with 0 after it has drained, with 1 if it had to stop at once.
     """
-    writer = _make_writer()
-    try:
+
+    def run(writer: LogWriter) -> int:
         settings = load()
         log = _set_up_logging(settings, writer)
-        if settings.workers == 1:
-            _end(_run(settings, log), writer)
-        _end(asyncio.run(_supervise(settings)), writer)
-    except SettingsError as error:
-        return _failed(writer, *error.faults)
-    except ListenError as error:
-        return _failed(writer, str(error))
+        return _run(settings, log) if settings.workers == 1 else asyncio.run(_supervise(settings))
+
+    return _run_and_exit(run)
 
 
 def work() -> int:
-    """Serves as a worker: like `serve`, with what the supervisor writes to stdin."""
-    given: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    """Serve as a worker: like `serve`, with the settings that the supervisor writes to stdin."""
+    received: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+
+    def run(writer: LogWriter) -> int:
+        settings = Settings(**received["settings"])
+        log = _set_up_logging(settings, writer, worker=received["worker"])
+        return _run(settings, log, is_worker=True)
+
+    return _run_and_exit(run)
+
+
+def _run_and_exit(run: Callable[[LogWriter], int]) -> int:
+    """Run a server and end the process with its status; return 1 if it cannot start."""
     writer = _make_writer()
     try:
-        settings = Settings(**given["settings"])
-        log = _set_up_logging(settings, writer, worker=given["worker"])
-        _end(_run(settings, log, is_worker=True), writer)
+        status = run(writer)
     except SettingsError as error:
-        return _failed(writer, *error.faults)
+        faults = error.faults
     except ListenError as error:
-        return _failed(writer, str(error))
+        faults = [str(error)]
+    else:
+        # The status does not depend on whether the log can be written. Without `_exit`, a boto3
+        # call that hangs would keep its thread, and so the process, until its read timeout.
+        writer.close()
+        os._exit(status)
+    for fault in faults:
+        writer.write(f"taskgate: {fault}\n")
+    writer.close()
+    return 1
 
 
 def _make_writer() -> LogWriter:
     """Return the writer of stderr.
 
-    A process that is started without it gets /dev/null: the next file to be opened would take the
-    descriptor, and get the log.
+    A process that is started without stderr gets /dev/null: otherwise the next file to be opened
+    would take the descriptor, and receive the log.
     """
     try:
         os.fstat(STDERR)
@@ -92,89 +106,89 @@ def _set_up_logging(settings: Settings, writer: LogWriter, worker: int | None = 
 def _run(settings: Settings, log: LogOutput, *, is_worker: bool = False) -> int:
     import uvloop  # noqa: PLC0415  # a supervisor needs neither
 
-    from taskgate_server import app  # noqa: PLC0415
+    from taskgate_server import app  # noqa: PLC0415  # takes 0.3 s
 
     async def run() -> bool:
-        stopping = Shutdown()
+        shutdown = Shutdown()
         if is_worker:
-            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _orphaned, stopping)
-        ready = _say if is_worker else None
-        return await app.run(settings, log, ready=ready, stopping=stopping)
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _stop_orphan, shutdown)
+        ready = _report_listening if is_worker else None
+        return await app.run(settings, log, ready=ready, stopping=shutdown)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return 0 if runner.run(run()) else 1
 
 
-def _say(_: Address) -> None:
+def _report_listening(_: Address) -> None:
     os.write(sys.stdout.fileno(), LISTENS)
 
 
-def _orphaned(stopping: Shutdown) -> None:
-    """The supervisor has gone: its end of standard input is closed."""
+def _stop_orphan(shutdown: Shutdown) -> None:
+    """Shut down, because the supervisor's end of standard input is closed."""
     asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-    if not stopping.begun.is_set():
-        stopping.ask()
+    if not shutdown.begun.is_set():
+        shutdown.request()
 
 
 async def _supervise(settings: Settings) -> int:
     if is_unix(settings.listen_host):
         raise SettingsError(["listen_host: a Unix socket serves one process: set workers = 1"])
-    stopping = Shutdown()
-    stopping.listen_to_signals()
+    shutdown = Shutdown()
+    shutdown.listen_to_signals()
     with ExitStack() as ports:
-        address = _kept(Address(host=settings.listen_host, port=settings.listen_port), ports)
+        address = _hold(Address(host=settings.listen_host, port=settings.listen_port), ports)
         changed: dict[str, object] = {"listen_port": address.port}
         if settings.health_port is not None:
             host = settings.health_host or settings.listen_host
-            health = _kept(Address(host=host, port=settings.health_port), ports)
+            health = _hold(Address(host=host, port=settings.health_port), ports)
             changed["health_port"] = health.port
         settings = settings.model_copy(update=changed)
         limit = drain_grace_seconds(settings) + settings.drain_seconds + MARGIN_SECONDS
         return await Supervisor(
-            lambda index: _Worker.start(settings, index),
+            lambda index: _WorkerProcess.start(settings, index),
             settings.workers,
-            stopping=stopping,
+            shutdown=shutdown,
             limit_seconds=limit,
         ).run()
 
 
-def _kept(address: Address, ports: ExitStack) -> Address:
-    """The address with its real port, kept as long as the stack is open.
+def _hold(address: Address, ports: ExitStack) -> Address:
+    """Return an address with its actual port, which is held as long as the stack is open.
 
     Raises:
-        ListenError: it cannot be had.
+        ListenError: the address cannot be listened on.
     """
     try:
-        real = reserve(address)
-        ports.enter_context(hold(real))
+        actual = reserve(address)
+        ports.enter_context(hold(actual))
     except OSError as error:
         raise ListenError(f"cannot listen on {address}: {error.strerror}") from None
-    return real
+    return actual
 
 
-class _Worker:
-    """See `supervisor.Worker`."""
+class _WorkerProcess:
+    """A worker as a child process; a `workers.Worker`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.pid = process.pid
 
     @classmethod
-    async def start(cls, settings: Settings, index: int) -> _Worker:
-        """Starts one, and gives it its settings."""
+    async def start(cls, settings: Settings, index: int) -> _WorkerProcess:
+        """Start a worker, and send it its settings."""
         port = settings.admin_port
         own = settings.model_copy(update={"admin_port": port + index if port else port})
-        given = {"worker": index, "settings": own.model_dump(mode="json")}
+        message = {"worker": index, "settings": own.model_dump(mode="json")}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "taskgate_server.process"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C is for the supervisor, which passes it on; twice would be to stop at once.
+            # Ctrl-C is for the supervisor, which forwards it; a second one would stop at once.
             start_new_session=True,
         )
         if process.stdin is not None:
-            process.stdin.write(json.dumps(given).encode() + b"\n")
+            process.stdin.write(json.dumps(message).encode() + b"\n")
             with suppress(ConnectionError):  # it has died already
                 await process.stdin.drain()
         return cls(process)
@@ -186,25 +200,9 @@ class _Worker:
     async def wait(self) -> int:
         return await self._process.wait()
 
-    def tell(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
-
-
-def _failed(writer: LogWriter, *lines: str) -> int:
-    for line in lines:
-        writer.write(f"taskgate: {line}\n")
-    writer.close()
-    return 1
-
-
-def _end(status: int, writer: LogWriter) -> NoReturn:
-    """End the process; its status does not depend on whether the log could be written.
-
-    A boto3 call that hangs would keep its thread, and so the process, until its read timeout.
-    """
-    writer.close()
-    os._exit(status)
 
 
 if __name__ == "__main__":

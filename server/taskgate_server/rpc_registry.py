@@ -100,7 +100,7 @@ def _load_target(
                 version=version("taskgate"),
                 operation_counts={name: len(each) for name, each in operations.items()},
             ),
-            Updates(backends, hub.touched),
+            Updates(backends, hub.refresh),
             logs,
             Watches(hub, settings.default_time_limit_seconds),
         ],

@@ -1,8 +1,9 @@
 """The gRPC server: listens, reports its health, drains.
 
-Start: listen first, then load the contracts and make the AWS clients, while health says which AWS
-service can be used. Stop: report NOT_SERVING and serve on for a while; then take no new calls, end
-the streams so that their callers reconnect elsewhere, let calls in flight end, and cut the rest.
+At the start it listens first; then it loads the contracts and makes the AWS clients, while health
+reports which AWS services are ready. At the end it reports NOT_SERVING but serves for a while; then
+it accepts no new calls, ends streams so that their callers reconnect to another server, waits for
+in-flight calls, and cuts those that are late.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import grpc
@@ -25,45 +26,39 @@ from taskgate_server.shutdown import Shutdown
 from taskgate_server.telemetry import LOG
 
 ACCEPTORS = 4
-"""gRPC servers of this process, on one port. grpc.aio takes new calls one by one, each with a trip
-through its poller's thread; several of them find more to do in each trip."""
+"""gRPC servers of this process, on one port. grpc.aio accepts new calls one by one, each with a
+round trip to its poller thread; several servers accept more calls per round trip."""
 
 MAX_PENDING_CALLS = 20_000
 MAX_METADATA_BYTES = 32 * 1024
-"""Of one call: a token with many groups has room in it."""
+"""The limit of one call; a token with many groups fits."""
 HANDSHAKE_MS = 10_000
-"""TLS and HTTP/2 settings; gRPC's default is two minutes."""
+"""The limit of a handshake (TLS and HTTP/2 settings); gRPC's default is two minutes."""
 LOOKAHEAD_BYTES = 1024 * 1024
 
 
 class Handlers(grpc.GenericRpcHandler):
     """The handler of each method.
 
-    Those of the contracts are loaded after the server listens, or when the first of their methods
-    is called, if that is sooner: loading takes 0.1 s, and health is reported at once.
+    The contracts are loaded after the server listens, or at the first call of one of their methods:
+    loading takes 0.1 s, and health is reported at once.
 
     Args:
-        health: handlers by method path, which are there from the start.
-        load: returns those of the contracts.
-        unknown: returns a handler for a method that is in neither.
+        health: handlers of health checks by method path.
+        load: returns the handlers of the contracts by method path.
+        unknown: returns the handler for any other method, without a slash; None for gRPC's own.
     """
 
     def __init__(
         self,
         health: Mapping[str, Handler],
         load: Callable[[], dict[str, Handler]],
-        unknown: Callable[[str], Handler],
+        unknown: Callable[[str], Handler | None],
     ) -> None:
         self.health = health
-        self._load = load
+        self.load = cache(load)
+        """Returns the handlers of the contracts by method path."""
         self._unknown = unknown
-        self._by_method: dict[str, Handler] | None = None
-
-    def load(self) -> dict[str, Handler]:
-        """Return all handlers of the contracts by method path."""
-        if self._by_method is None:
-            self._by_method = self._load()
-        return self._by_method
 
     def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
         """Return the handler of a method."""
@@ -72,33 +67,22 @@ class Handlers(grpc.GenericRpcHandler):
         return handler or self._unknown(method.removeprefix("/"))
 
 
-class HealthHandlers(grpc.GenericRpcHandler):
-    """The same for the port of health alone; None for any other method."""
-
-    def __init__(self, health: Mapping[str, Handler]) -> None:
-        self._health = health
-
-    def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
-        """Return the handler of a method."""
-        return self._health.get(details.method)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where the server listens, and how."""
+    """The ports that the server listens on."""
 
     address: Address
     credentials: Callable[[], grpc.ServerCredentials] | None = None
-    """Makes those of one acceptor; None for plaintext."""
+    """Returns TLS credentials for one acceptor; None for plaintext."""
     health: Address | None = None
-    """Where nothing but health is told, in plaintext; None for nowhere."""
+    """The plaintext port that serves health checks only; None for no such port."""
     are_shared: bool = False
-    """Whether other processes listen there, too. Somebody else makes sure that they may."""
+    """Whether other workers listen there, too. Then the supervisor has reserved the ports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackgroundWork:
-    """What the server does beside serving calls."""
+    """What the server does besides serving calls."""
 
     supervision: Supervision
     tasks: Sequence[BackgroundTask]
@@ -111,40 +95,40 @@ class BackgroundWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of messages, connections and their streams."""
+    """Limits of messages, connections and their streams; times are in seconds."""
 
     max_request_bytes: int
     """Of one message."""
     max_connection_age: float | None = None
-    """Seconds after which a connection takes no more calls, so that its caller makes another one,
-    with another replica if there is. gRPC makes it up to a tenth more or less, at random:
+    """The age at which a connection accepts no more calls, so that its caller makes another one,
+    with another replica if there is one. gRPC varies it at random by up to a tenth:
     https://github.com/grpc/proposal/blob/master/A9-server-side-conn-mgt.md"""
     max_connection_age_grace: float = 300.0
-    """Seconds after that in which its calls may end."""
+    """The time after that in which its calls may end."""
     max_connection_idle: float = 600.0
-    """Seconds after which a connection without calls is closed."""
+    """The time after which a connection without calls is closed."""
     max_streams: int = 10_000
     """Calls in flight on one connection. gRPC resets streams that exceed it before the client knows
     the limit, so that a burst on a new connection must not exceed it."""
     keepalive: float = 30.0
-    """Seconds without data after which the server pings a client."""
+    """The time without data after which the server pings a client."""
     keepalive_timeout: float = 10.0
-    """Seconds after which a connection is closed whose client has not responded to a ping."""
+    """The time after which a connection is closed whose client has not responded to a ping."""
     min_ping: float = 10.0
-    """Seconds between two pings of a client, at least; with or without calls. By default gRPC
+    """The shortest interval between pings of a client, with or without calls. By default gRPC
     allows one ping in five minutes, and none without calls in two hours:
     https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md"""
     connections: ConnectionLimits | None = None
-    """Of one address and of all; None for no limits."""
+    """The limits of connections, per address and in total; None for no limits."""
 
     def options(self) -> list[tuple[str, int]]:
-        """Return them as gRPC takes them."""
+        """Return the limits as gRPC channel arguments."""
         options = [
             ("grpc.max_receive_message_length", self.max_request_bytes),
             ("grpc.max_connection_idle_ms", round(self.max_connection_idle * 1000)),
             ("grpc.max_concurrent_streams", self.max_streams),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
-            # The calls of a half-open connection count in the limits of their caller.
+            # Until then, calls on a half-open connection count against their caller's limits.
             ("grpc.keepalive_time_ms", round(self.keepalive * 1000)),
             ("grpc.keepalive_timeout_ms", round(self.keepalive_timeout * 1000)),
             # While a keepalive ping is in flight, gRPC waits for this time, 60 s by default.
@@ -153,7 +137,7 @@ class Limits:
             ("grpc.http2.min_ping_interval_without_data_ms", round(self.min_ping * 1000)),
         ]
         if self.connections is not None:
-            # Of one acceptor: a bound between two checks of all connections.
+            # The limit of one acceptor; it holds between two checks of all connections.
             options.append(("grpc.max_allowed_incoming_connections", self.connections.total))
         if self.max_connection_age is not None:
             grace = round(self.max_connection_age_grace * 1000)
@@ -165,15 +149,15 @@ class Limits:
 
 
 class Server:
-    """One server: `start`, then `drain`, once each.
+    """The gRPC server. Call `start`, then `drain`, once each.
 
     Args:
-        ports: where to listen, and how.
-        handlers: of all RPCs.
+        ports: the ports to listen on.
+        handlers: the handlers of all RPCs.
         in_flight: counts the calls being served.
-        readiness: decides the health that is reported.
-        limits: of messages and connections.
-        work: what the server does beside serving calls.
+        readiness: the health that is reported.
+        limits: the limits of messages and connections.
+        work: what the server does besides serving calls.
     """
 
     def __init__(
@@ -196,12 +180,12 @@ class Server:
             *limits.options(),
             # For the acceptors, which share the port; see `reserve`.
             ("grpc.so_reuseport", 1),
-            # What a caller may send ahead of what has been read, for each stream. By default
-            # gRPC lets it grow with the bandwidth: an upload of 192 MiB in messages of 1 MiB
-            # then took 25 to 31 MiB of memory, and takes 17 so.
+            # A fixed flow control window for each stream. By default gRPC lets the window grow with
+            # the bandwidth: an upload of 192 MiB in messages of 1 MiB then took 25 to 31 MiB of
+            # memory, and takes 17 with a fixed one.
             ("grpc.http2.bdp_probe", 0),
-            # Calls that have come and not been begun. By default gRPC drops some from 1,000 on,
-            # all from 3,000 on, and a burst of many callers is what this server is for.
+            # Calls that have arrived but not begun. By default gRPC drops some above 1,000 and all
+            # above 3,000, and this server must cope with bursts of many callers.
             ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
             ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
             ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
@@ -209,22 +193,22 @@ class Server:
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         )
-        # A Unix socket cannot be shared: each acceptor would replace that of the one before.
+        # A Unix socket cannot be shared: each acceptor would replace the previous one's.
         count = 1 if is_unix(ports.address.host) else ACCEPTORS
         self._acceptors = [grpc.aio.server(options=options) for _ in range(count)]
         self._health_server: grpc.aio.Server | None = None
         self.health_address: Address | None = None
-        """Where health alone is told, once the server has started; None for nowhere."""
-        # gRPC calls back into them at handshakes and keeps them alive no longer than we do.
+        """The actual address of the port for health checks, after the start."""
+        # gRPC calls back into them at handshakes, and does not keep them alive itself.
         self._credentials: list[grpc.ServerCredentials] = []
 
     async def start(self) -> Address:
-        """Listens, and goes on starting in the background. Returns the address with its real port.
+        """Listen, and start the background tasks; return the address with its actual port.
 
         Raises:
-            ListenError: the address is taken or not this machine's.
+            ListenError: the address is in use, or is not one of this machine.
         """
-        await self._readiness.tell()
+        await self._readiness.update()
         address = await self._listen(self._ports.address)
         await self._listen_for_health()
         try:
@@ -232,29 +216,29 @@ class Server:
                 begin()
         except OSError as error:
             raise ListenError(
-                f"cannot listen for admin ({error.strerror}): choose another place with"
+                f"cannot listen for admin ({error.strerror}): choose another address with"
                 " TASKGATE_ADMIN_HOST and TASKGATE_ADMIN_PORT"
             ) from None
         LOG.info("listening", extra={"address": str(address)})
-        tasks = [*self._readiness.runs, *self._work.tasks]
+        tasks = [*self._readiness.tasks, *self._work.tasks]
         if self._limits.connections is not None:
-            watch = partial(self._limits.connections.run, address.port)
-            tasks.append(BackgroundTask("connection_limits", watch))
+            enforce = partial(self._limits.connections.run, address.port)
+            tasks.append(BackgroundTask("connection_limits", enforce))
         for task in tasks:
             running = self._work.supervision.keep_running(task)
             self._background.add(asyncio.ensure_future(running))
         self._handlers.load()
         return address
 
-    async def _listen(self, wanted: Address) -> Address:
+    async def _listen(self, configured: Address) -> Address:
         try:
-            address = wanted if self._ports.are_shared else reserve(wanted)
+            address = configured if self._ports.are_shared else reserve(configured)
             for acceptor in self._acceptors:
                 acceptor.add_generic_rpc_handlers((self._handlers,))
                 self._add_port(acceptor, address)
                 await acceptor.start()
         except (OSError, RuntimeError):
-            if is_unix(wanted.host):
+            if is_unix(configured.host):
                 hint = (
                     "does another server listen there, or is its directory missing or not"
                     " writable? Choose another with TASKGATE_LISTEN_HOST"
@@ -264,7 +248,7 @@ class Server:
                     "is the port taken? Choose another with TASKGATE_LISTEN_HOST and"
                     " TASKGATE_LISTEN_PORT"
                 )
-            raise ListenError(f"cannot listen on {wanted}: {hint}") from None
+            raise ListenError(f"cannot listen on {configured}: {hint}") from None
         return address
 
     def _add_port(self, acceptor: grpc.aio.Server, address: Address) -> None:
@@ -276,12 +260,13 @@ class Server:
         acceptor.add_secure_port(str(address), credentials)
 
     async def _listen_for_health(self) -> None:
-        """A port of its own for probes that know no TLS, such as Kubernetes'."""
+        """Listen on the port for probes without TLS, such as Kubernetes'."""
         if self._ports.health is None:
             return
         shared = int(self._ports.are_shared)
         server = grpc.aio.server(options=(("grpc.so_reuseport", shared),))
-        server.add_generic_rpc_handlers((HealthHandlers(self._handlers.health),))
+        handlers = Handlers(self._handlers.health, load=dict, unknown=lambda _: None)
+        server.add_generic_rpc_handlers((handlers,))
         try:
             port = server.add_insecure_port(str(self._ports.health))
         except RuntimeError:
@@ -297,23 +282,24 @@ class Server:
     async def drain(
         self, limit_seconds: float, *, grace_seconds: float = 0.0, stopping: Shutdown | None = None
     ) -> int:
-        """Stops: tells NOT_SERVING, takes no more calls, lets those end that there are, cuts them.
+        """Shut down: report NOT_SERVING, accept no new calls, wait for the others, cut late ones.
 
         Args:
-            limit_seconds: that calls in flight may take to end.
-            grace_seconds: that new calls are taken before, for callers and load balancers to hear.
-            stopping: says when all that is to be at once.
+            limit_seconds: how long in-flight calls may take to end.
+            grace_seconds: how long new calls are accepted first, while callers and load balancers
+                learn of the shutdown.
+            stopping: ends all waits when the server is to stop at once.
 
         Returns:
-            How many calls were cut.
+            The number of calls that were cut.
         """
         stopping = stopping or Shutdown()
-        self._readiness.health.leave()
-        told = {"in_flight": self._in_flight.count, "grace_seconds": grace_seconds}
-        LOG.info("draining", extra=told)
+        self._readiness.health.shut_down()
+        fields = {"in_flight": self._in_flight.count, "grace_seconds": grace_seconds}
+        LOG.info("draining", extra=fields)
         await stopping.pause(grace_seconds)
         stops = [asyncio.ensure_future(each.stop(limit_seconds)) for each in self._acceptors]
-        # GOAWAY leaves first, so that the streams that end now come back on another connection.
+        # GOAWAY is sent first, so that clients reopen the streams on another connection.
         await asyncio.sleep(0)
         for background in self._work.backgrounds():
             background.stop()
@@ -331,12 +317,12 @@ class Server:
     async def _cut(
         self, stopped: asyncio.Future[Any], limit_seconds: float, stopping: Shutdown
     ) -> dict[str, int]:
-        """Waits for the calls in flight, cuts those that are late, and counts them by method."""
-        hurry = asyncio.ensure_future(stopping.at_once.wait())
-        # A little sooner than gRPC, which would cut them and say nothing.
+        """Wait for in-flight calls and cut those that are late; return their numbers by method."""
+        at_once = asyncio.ensure_future(stopping.at_once.wait())
+        # A little sooner than gRPC, which would cut them without reporting it.
         limit = limit_seconds - min(0.1, limit_seconds / 10)
-        await asyncio.wait({stopped, hurry}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
+        await asyncio.wait({stopped, at_once}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        at_once.cancel()
         cut = {} if stopped.done() else self._in_flight.by_method()
         if not stopped.done():
             await asyncio.gather(*(each.stop(None) for each in self._acceptors))

@@ -1,10 +1,12 @@
-"""A `TaskgateError` as google.rpc.Status, small enough for every client.
+"""Converts a `TaskgateError` to google.rpc.Status, small enough for every client.
 
-Errors travel in HTTP/2 trailers. A client takes 8 KiB of them by default (gRPC's channel argument
-`grpc.max_metadata_size`), and where there is more it shows an error of its own in place of ours.
+Errors travel in HTTP/2 trailers. By default clients accept 8 KiB of them (gRPC's channel argument
+`grpc.max_metadata_size`); beyond that they raise an error of their own instead.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
@@ -12,38 +14,43 @@ from google.rpc import error_details_pb2, status_pb2
 
 from taskgate_server.errors import TaskgateError
 
-MESSAGE_BYTES = 1500
-"""The message, as its header is encoded."""
+MAX_MESSAGE_BYTES: Final = 1500
+"""The limit of the message, encoded as a header."""
 
-STATUS_BYTES = 4500
-"""The whole status; it goes in base64, a third longer, beside the message."""
+MAX_STATUS_BYTES: Final = 4500
+"""The limit of the whole status. It is sent beside the message, in base64, a third longer."""
 
-METADATA_VALUE_BYTES = 256
-METADATA_ENTRIES = 12
-LEFT_OUT = "violations_left_out"
+MAX_METADATA_VALUE_BYTES: Final = 256
+MAX_METADATA_ENTRIES: Final = 12
+LEFT_OUT: Final = "violations_left_out"
+"""The metadata key with the number of omitted field violations."""
 
 
 def to_status(error: TaskgateError, call_id: str) -> status_pb2.Status:
-    """The error with all its details; RequestInfo has AWS's request id, else ours.
+    """Return an error with all its details.
 
-    What is too long is cut: the message, values of metadata, and the last violations of a
-    BadRequest, of which ErrorInfo then tells the number.
+    The message, metadata values and the list of a BadRequest's violations are truncated to the
+    limits of this module; ErrorInfo then has the number of omitted violations.
+
+    Args:
+        error: the error.
+        call_id: the id in RequestInfo if there is none of AWS's.
     """
     metadata = {
-        key: cut(value, METADATA_VALUE_BYTES)
+        key: truncate(value, MAX_METADATA_VALUE_BYTES)
         # The last entries are Taskgate's own.
-        for key, value in list(error.metadata.items())[-METADATA_ENTRIES:]
+        for key, value in list(error.metadata.items())[-MAX_METADATA_ENTRIES:]
     }
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=error.domain, metadata=metadata)
     request = error_details_pb2.RequestInfo(request_id=error.aws_request_id or call_id)
     details = [_copy(detail) for detail in error.details]
     status = _pack(error, [info, request, *details])
     left_out = 0
-    while status.ByteSize() > STATUS_BYTES:
+    while status.ByteSize() > MAX_STATUS_BYTES:
         longest = max(details, key=lambda detail: detail.ByteSize(), default=None)
         if not isinstance(longest, error_details_pb2.BadRequest) or not longest.field_violations:
             return _pack(error, [info, request])
-        excess = status.ByteSize() - STATUS_BYTES
+        excess = status.ByteSize() - MAX_STATUS_BYTES
         while excess > 0 and longest.field_violations:
             excess -= longest.field_violations[-1].ByteSize()
             del longest.field_violations[-1]
@@ -53,13 +60,13 @@ def to_status(error: TaskgateError, call_id: str) -> status_pb2.Status:
     return status
 
 
-def cut(text: str, limit: int) -> str:
-    """The beginning of the text that takes at most `limit` bytes as an HTTP/2 header."""
+def truncate(text: str, limit: int) -> str:
+    """Return the beginning of a text that takes at most `limit` bytes as an HTTP/2 header."""
     size = 0
     for index, character in enumerate(text):
         # gRPC percent-encodes all but printable ASCII, byte by byte.
-        plain = character.isascii() and character.isprintable() and character != "%"
-        size += 1 if plain else 3 * len(character.encode("utf-8", "replace"))
+        is_plain = character.isascii() and character.isprintable() and character != "%"
+        size += 1 if is_plain else 3 * len(character.encode("utf-8", "replace"))
         if size > limit:
             return text[: max(index - 3, 0)] + "..."
     return text
@@ -72,7 +79,7 @@ def _copy(detail: Message) -> Message:
 
 
 def _pack(error: TaskgateError, details: list[Message]) -> status_pb2.Status:
-    message = cut(error.message, MESSAGE_BYTES)
+    message = truncate(error.message, MAX_MESSAGE_BYTES)
     status = status_pb2.Status(code=error.code.value[0], message=message)
     for detail in details:
         packed = AnyMessage()

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from taskgate_server import admin
 from taskgate_server.admin import MAX_CONNECTIONS, Admin
+from tests.support.polling import wait_until
 
 pytestmark = pytest.mark.timed
 
@@ -46,13 +47,6 @@ def request_threads() -> int:
     return sum("process_request_thread" in each.name for each in threading.enumerate())
 
 
-def until(is_so: object, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():  # type: ignore[operator]  # a function
-        assert time.monotonic() < end
-        threading.Event().wait(0.01)
-
-
 def half_open(server: Admin, stack: ExitStack, count: int) -> int:
     """Open connections that send half a request; returns the most threads that there were."""
     most = 0
@@ -72,7 +66,7 @@ def test_half_open_connections_have_few_threads_and_scrapes_succeed(served: Admi
             assert scrape(served) < 1
             most = max(most, half_open(served, stack, 10))
         assert most <= MAX_CONNECTIONS
-    until(lambda: request_threads() == 0)
+    wait_until(lambda: request_threads() == 0)
 
 
 def test_without_the_bound_each_connection_has_a_thread(
@@ -83,12 +77,12 @@ def test_without_the_bound_each_connection_has_a_thread(
     server.start()
     with ExitStack() as stack:
         half_open(server, stack, 100)
-        until(lambda: request_threads() == 100)
+        wait_until(lambda: request_threads() == 100)
     asyncio.run(server.close())
-    until(lambda: request_threads() == 0)
+    wait_until(lambda: request_threads() == 0)
 
 
-def test_a_request_that_comes_byte_by_byte_ends(
+def test_slow_request_to_the_admin_port_ends(
     served: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin._Server, "request_seconds", 1.0)
@@ -105,12 +99,12 @@ def test_a_request_that_comes_byte_by_byte_ends(
         assert time.monotonic() - began < 4
 
 
-def test_a_connection_that_sends_nothing_is_no_bug(
+def test_idle_connection_to_the_admin_port_logs_no_bug(
     served: Admin, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with connected(served):
-        until(lambda: request_threads() == 1)
-    until(lambda: request_threads() == 0)
+        wait_until(lambda: request_threads() == 1)
+    wait_until(lambda: request_threads() == 0)
     with connected(served) as connection:
         connection.sendall(b"\x00\xff\n\r\n")
         connection.recv(100)

@@ -65,7 +65,7 @@ def requests_with(name: str) -> Iterator[tuple[str, Message, str]]:
 
 
 @pytest.mark.parametrize("case", BAD_NAMES)
-def test_a_name_of_no_form_is_rejected_and_not_quoted(case: str) -> None:
+def test_malformed_name_is_rejected_and_not_quoted(case: str) -> None:
     name = BAD_NAMES[case]
     for method, request, field in requests_with(name):
         error = rejected(f"{UNIFIED}/{method}", request)
@@ -92,7 +92,7 @@ def test_the_longest_name_and_each_parent_are_taken() -> None:
 
 
 @pytest.mark.parametrize("case", BAD_NAMES)
-def test_a_batch_fails_for_the_item_alone(case: str) -> None:
+def test_malformed_name_in_a_batch_fails_only_its_item(case: str) -> None:
     request = task_service_pb2.BatchGetTasksRequest(names=[BAD_NAMES[case], TASK])
     first, second = compile_paths(f"{UNIFIED}/BatchGetTasks", type(request))(request)
     assert (first, second[-1]) == (NOTHING, ("Task", "8"))
@@ -170,7 +170,7 @@ def stub(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
         yield task_service_pb2_grpc.TaskServiceStub(channel)
 
 
-def test_strangers_get_the_same_for_every_name_of_no_form(stub: Any) -> None:
+def test_anonymous_callers_get_the_same_error_for_all_malformed_names(stub: Any) -> None:
     for name in (BAD_NAMES["31 KB of segments"], BAD_NAMES["a segment too many"]):
         with pytest.raises(grpc.RpcError) as raised:
             stub.GetTask(task_service_pb2.GetTaskRequest(name=name), timeout=SECONDS)
@@ -180,7 +180,7 @@ def test_strangers_get_the_same_for_every_name_of_no_form(stub: Any) -> None:
     assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_a_batch_with_a_bad_name_has_the_other_results(stub: Any) -> None:
+def test_batch_with_a_malformed_name_has_the_other_results(stub: Any) -> None:
     names = [BAD_NAMES["31 KB of segments"], "omics/runs/8/tasks/8"]
     request = task_service_pb2.BatchGetTasksRequest(names=names)
     results = stub.BatchGetTasks(request, timeout=SECONDS).results

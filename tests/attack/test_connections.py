@@ -92,7 +92,7 @@ def test_without_the_defence_all_are_served(sites: Sites) -> None:
     assert open_watches(sites(weakness="unlimited_streams", **CALLS), 100) == {"OK": 100}
 
 
-def test_a_watch_holds_no_long_name(sites: Sites) -> None:
+def test_long_names_of_health_watches_are_refused(sites: Sites) -> None:
     with sites(**LIMITS).channel() as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service="x" * 1_000_000)
@@ -124,5 +124,5 @@ def test_each_reflection_request_counts_as_a_call(sites: Sites) -> None:
     assert reflected(sites(**CALLS), 2) <= 20 + 2 * 20 + 5
 
 
-def test_without_the_defence_one_stream_answers_any_number(sites: Sites) -> None:
+def test_without_the_defence_one_stream_serves_any_number(sites: Sites) -> None:
     assert reflected(sites(weakness="unlimited_streams", **CALLS), 2) > 100

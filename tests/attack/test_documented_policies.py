@@ -49,7 +49,7 @@ DEADLINE_ARN = "arn:aws:deadline:us-west-2:111122223333"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A call by somebody: `deadline/GetJob` with fields by their JSON names."""
+    """A call of a principal: `deadline/GetJob` with fields by their JSON names."""
 
     caller: Caller
     action: str
@@ -174,7 +174,7 @@ def blocks() -> list[str]:
     return BLOCK.findall((DOCS / "security.md").read_text())
 
 
-def test_each_policy_of_the_page_is_here() -> None:
+def test_all_documented_policies_are_tested() -> None:
     text = (DOCS / "security.md").read_text()
     assert len(blocks()) == len(BLOCKS)
     policies = re.compile(r"^(?:permit|forbid) \(", re.MULTILINE)
@@ -182,7 +182,7 @@ def test_each_policy_of_the_page_is_here() -> None:
 
 
 @pytest.mark.parametrize("documented", BLOCKS, ids=lambda documented: documented.part)
-def test_a_policy_of_the_page_permits_and_denies(documented: Documented) -> None:
+def test_documented_policy_permits_and_denies(documented: Documented) -> None:
     [block] = [block for block in blocks() if documented.part in block]
     policy = Policy([("security.md", documented.others + block)])
     check(policy, documented.permitted, documented.bypasses)
@@ -202,7 +202,7 @@ def check(policy: Policy, permitted: Sequence[Attempt], bypasses: Sequence[Attem
     assert [each for each in bypasses if each.is_allowed(policy)] == []
 
 
-def test_the_example_policy_permits_what_it_says_and_no_bypass() -> None:
+def test_example_policy_permits_no_bypass() -> None:
     policy = Policy([("policy.cedar", (DOCS / "examples/policy.cedar").read_text())])
     worker = {"farmId": FARM, "fleetId": "fleet-1", "workerId": "worker-1", "queueId": QUEUE}
     run = {"workflowId": "1234567", "roleArn": RUNS}

@@ -66,14 +66,14 @@ def silent_call(site: GuardedServer, seconds: float, metadata: Any) -> str:
     return "OK"
 
 
-def test_an_upload_that_stalls_ends(sites: Sites) -> None:
+def test_stalled_upload_ends(sites: Sites) -> None:
     site = sites(**IMPATIENT)
     began = time.monotonic()
     assert stalled_upload(site, 30) == "DEADLINE_EXCEEDED"
     assert time.monotonic() - began < 15
 
 
-def test_a_call_whose_message_never_arrives_ends(sites: Sites) -> None:
+def test_call_without_a_message_ends(sites: Sites) -> None:
     site = sites(**IMPATIENT)
     assert "no request message arrived for 1 s" in silent_call(site, 15, site.token())
     # The server does not wait for a stranger's message: the code is not that of the wait.
@@ -103,5 +103,5 @@ def test_a_connection_without_calls_is_closed(sites: Sites) -> None:
     assert idle_connection(sites(**IMPATIENT), 15)
 
 
-def test_with_more_patience_it_stays(sites: Sites) -> None:
+def test_longer_idle_limit_keeps_the_connection(sites: Sites) -> None:
     assert not idle_connection(sites(weakness="endless_patience", **PATIENT), 3)

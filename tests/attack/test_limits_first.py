@@ -58,7 +58,7 @@ def test_a_long_target_is_limited_and_not_logged(sites: Sites) -> None:
     assert max(map(len, site.lines)) <= MAX_LINE
 
 
-def test_without_the_defence_it_is_neither(sites: Sites) -> None:
+def test_without_the_defence_a_long_target_is_logged(sites: Sites) -> None:
     site = sites(weakness="work_before_limits", **SLOW)
     codes, _, logged = long_targets(site)
     assert codes["RESOURCE_EXHAUSTED"] == 0

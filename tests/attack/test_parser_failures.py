@@ -1,4 +1,4 @@
-"""Whatever a parser raises, and however long it takes: the next good version is loaded."""
+"""After any exception of a parser, and however slow it is, the next valid version is loaded."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_any_exception_rejects_a_version_and_nothing_more(
     assert number.is_current
 
 
-def test_most_of_these_exceptions_passed_the_old_defence() -> None:
+def test_except_clause_for_common_exceptions_would_miss_most() -> None:
     assert sum(not isinstance(make(), OLD_DEFENCE) for make in EXCEPTIONS) == 9
 
 
@@ -84,7 +84,7 @@ async def test_files_that_cannot_be_read_are_reported_once_and_read_again(
     assert sum("was rejected" in each.message for each in caplog.records) == 2
 
 
-async def test_a_version_that_was_rejected_for_want_of_memory_is_tried_again(
+async def test_version_rejected_for_lack_of_memory_is_retried(
     tmp_path: Path,
 ) -> None:
     now, is_full = 0.0, True

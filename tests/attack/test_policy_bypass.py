@@ -1,4 +1,4 @@
-"""Attempts to reach a resource that the policy forbids, by another place of another request."""
+"""Attempts to reach a forbidden resource through other members of other requests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Compile = Callable[[str, type[Message]], Paths]
 
 @cache
 def policy_without(kind: str, key: str) -> Policy:
-    """Everything but one resource, and what is in it."""
+    """A policy that permits everything but one resource and the resources in it."""
     forbid = f'forbid (principal, action, resource in {kind}::"{key}");'
     return Policy([("test", EVERYTHING + forbid)])
 
@@ -152,7 +152,7 @@ def test_a_forbidden_resource_is_denied_wherever_a_request_can_name_it(spec: Ser
 
 
 @pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
-def test_another_resource_is_allowed_there(spec: ServiceSpec) -> None:
+def test_other_resources_are_allowed_in_the_same_members(spec: ServiceSpec) -> None:
     assert [attempt for attempt, allowed in outcomes(spec, "third") if not allowed] == []
 
 
@@ -161,8 +161,8 @@ def first_only(method: str, request_class: type[Message]) -> Paths:
     return lambda request: paths(request)[:1]
 
 
-def test_the_attempts_succeed_where_only_the_route_counts() -> None:
-    """The control: the walk finds what a weaker guard lets through."""
+def test_bypasses_succeed_if_only_the_route_counts() -> None:
+    """The control: the attempts succeed if only the route is authorized."""
     passed = [
         attempt
         for spec in SERVICES
@@ -200,7 +200,7 @@ NOT_RESOURCES = {
 
 
 @pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
-def test_the_walk_looks_at_each_member_that_is_called_an_id(spec: ServiceSpec) -> None:
+def test_bypass_attempts_cover_all_identifiers(spec: ServiceSpec) -> None:
     found = {(place.operation, place.path) for place in named_places(spec.name)}
     missed = {
         f"{operation} {'.'.join(path)}"
@@ -274,7 +274,7 @@ def channel(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def reason(channel: grpc.Channel, request: Message) -> str:
-    """Why a call failed; empty if it succeeded."""
+    """Return why a call failed; empty if it succeeded."""
     name = type(request).__name__.removesuffix("Request")
     module = deadline_pb2_grpc if type(request).__module__.startswith("taskgate.deadline") else None
     stub: Any = (
@@ -328,7 +328,7 @@ def deletion_of(read_set: str) -> Message:
         (deletion_of, READ_SET, "9999999999"),
     ],
 )
-def test_the_bypasses_that_were_found_are_closed(
+def test_known_bypasses_are_denied(
     channel: grpc.Channel, build: Callable[[str], Message], forbidden: str, permitted: str
 ) -> None:
     assert reason(channel, build(forbidden)) == "POLICY_DENIED"

@@ -1,4 +1,4 @@
-"""What the worst requests of strangers cost before and in the policy."""
+"""The cost of the worst anonymous requests before and during authorization."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ forbid (principal, action, resource in Job::"j");
 
 
 def quickest(work: Callable[[], object], rounds: int = 20) -> float:
-    """Seconds of CPU that the quickest of some rounds takes."""
+    """Return the CPU seconds of the fastest of several rounds."""
     times = []
     for _ in range(rounds):
         before = time.process_time()
@@ -95,7 +95,7 @@ def test_a_decision_on_the_longest_path_takes_less_than_a_millisecond() -> None:
 
 
 def test_a_decision_on_an_unbounded_path_takes_longer() -> None:
-    """The control: what the bound keeps away from Cedar."""
+    """The control: the bound on names and ARNs keeps such a path away from Cedar."""
     unbounded = (("AwsService", "deadline"), *(("As", str(number)) for number in range(1000)))
     assert decide(unbounded) > 0.01
     assert len(named_path("deadline" + "/as/i" * 1000)) < 10

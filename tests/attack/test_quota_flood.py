@@ -1,4 +1,4 @@
-"""One caller queues 1,500 calls for a quota of 10 a second; another one makes a call at a time."""
+"""One caller queues 1,500 calls for a quota of 10 per second; another makes one at a time."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ asyncio.run(main())
 """
 
 
-class Place:
-    """A server with a flood, and a caller beside it."""
+class FloodedServer:
+    """A server with a flood, and another caller."""
 
     def __init__(self, channel: grpc.Channel, token: str, flood: str) -> None:
         self._stub: Any = omics_pb2_grpc.OmicsServiceStub(channel)
@@ -79,7 +79,7 @@ class Place:
 
 
 @contextmanager
-def flooded() -> Iterator[Place]:
+def flooded() -> Iterator[FloodedServer]:
     issuer = Issuer()
     with Emulator(quotas={"omics": {"GetRun": QUOTA}}) as aws, issuer.serving() as keys:
         omics = AwsSettings(
@@ -111,11 +111,11 @@ def flooded() -> Iterator[Place]:
             ) as flood,
         ):
             assert flood.stdout is not None
-            yield Place(channel, issuer.sign("alice"), flood.stdout.readline())
+            yield FloodedServer(channel, issuer.sign("alice"), flood.stdout.readline())
             flood.kill()
 
 
-def test_another_callers_call_has_the_next_turn_but_one() -> None:
+def test_call_of_another_caller_is_sent_second_next() -> None:
     with flooded() as place:
         took = sorted(place.seconds() for _ in range(CALLS))
     assert statistics.median(took) < MEDIAN_SECONDS, took
@@ -125,7 +125,7 @@ def test_another_callers_call_has_the_next_turn_but_one() -> None:
     assert place.max_refusal < 10, "the time in which a busy machine takes 1,500 RPCs"
 
 
-def test_without_fairness_the_flood_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fairness_the_flood_delays_other_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     of = CallOptions.of
 
     def of_one_requester(call: CallContext, *, max_age: float | None = None) -> CallOptions:

@@ -1,6 +1,6 @@
-"""Files that change while the server runs: whatever they hold, the next good version is loaded.
+"""Files that change while the server runs: after any invalid version, the next valid one is loaded.
 
-A revoked permission must not stay in force because a version before the revocation broke something.
+A revoked permission must not remain in force after an earlier invalid version.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ BAD_POLICIES: dict[str, bytes | None] = {
 
 @dataclass
 class Server:
-    """A server with tokens, a policy and TLS, and what can be seen of it."""
+    """A server with tokens, a policy and TLS, and its observable state."""
 
     address: str
     settings: Settings
@@ -179,7 +179,7 @@ def server(started: Server) -> Server:
 
 
 def replace(file: Path, content: bytes | None) -> None:
-    """Replace a file as Kubernetes does: no reader gets a part of it."""
+    """Replace a file as Kubernetes does: no reader sees a part of it."""
     if content is None:
         file.unlink()
         return
@@ -194,7 +194,7 @@ def test_a_revocation_is_effective_after_any_bad_version(server: Server, what: s
     before = server.rejected("policy")
     replace(server.policy, BAD_POLICIES[what])
     assert becomes_true(lambda: server.rejected("policy") == before + 1, SECONDS)
-    # The previous version stays active, and everybody can see that it is not the newest.
+    # The previous version remains active, and metrics and health report that it is not the newest.
     assert server.outdated("policy") == 1
     assert becomes_true(lambda: not server.is_serving("policy"), SECONDS)
     assert server.is_serving("")
@@ -215,7 +215,7 @@ def test_a_revocation_is_effective_after_any_bad_version(server: Server, what: s
 
 
 def in_this_process(text: str) -> subprocess.CompletedProcess[bytes]:
-    """Parse a policy as the server did before: without a child process of its own."""
+    """Parse a policy without a child process, as the control."""
     code = (
         "import cedarpy, json, sys; text = sys.stdin.read(); cedarpy.PolicySet.from_str(text);"
         "json.loads(cedarpy.policies_to_json_str(text))"
@@ -233,7 +233,9 @@ def test_without_the_child_process_the_policies_break_the_server() -> None:
 
 
 @pytest.mark.parametrize("what", ["500 clauses", "1,500 parentheses", "arithmetic that overflows"])
-def test_a_bad_policy_at_the_start_is_one_line(aws: Emulator, tmp_path: Path, what: str) -> None:
+def test_invalid_policy_at_the_start_is_reported_in_one_line(
+    aws: Emulator, tmp_path: Path, what: str
+) -> None:
     content = BAD_POLICIES[what]
     assert content is not None
     file = tmp_path / "policy.cedar"

@@ -1,4 +1,4 @@
-"""AWS is slow and sets no quota: one caller's flood does not take the connections of the others."""
+"""With a slow AWS without quotas, a flood does not take the connections of other callers."""
 
 from __future__ import annotations
 
@@ -95,11 +95,11 @@ def as_completed(calls: Sequence[Any], count: int) -> list[Any]:
     return [done.get(timeout=SECONDS) for _ in range(count)]
 
 
-def test_another_callers_call_has_the_next_connection_but_one() -> None:
+def test_call_of_another_caller_gets_the_second_next_connection() -> None:
     assert seconds_beside_a_flood() < 3 * LATENCY + 0.5
 
 
-def test_without_fairness_the_flood_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fairness_the_flood_delays_other_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     of = CallOptions.of
 
     def of_one_requester(call: CallContext, *, max_age: float | None = None) -> CallOptions:

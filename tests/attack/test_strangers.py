@@ -1,4 +1,4 @@
-"""Callers without identity: what one request of theirs costs, and what others notice of many."""
+"""Anonymous callers: the cost of one request, and the effect of many on other callers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def site(sites: Sites) -> GuardedServer:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_request_of_a_stranger_costs_little(site: GuardedServer, name: str) -> None:
+def test_anonymous_request_costs_little(site: GuardedServer, name: str) -> None:
     costs = []
     for _ in range(ROUNDS):  # what the allocator retains once, it does not retain again
         costs.append(cost_of(site, ATTACKS[name]))
@@ -53,16 +53,18 @@ def quiet(site: GuardedServer) -> Experience:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_others_hardly_notice_an_attack(site: GuardedServer, quiet: Experience, name: str) -> None:
+def test_attack_hardly_affects_other_callers(
+    site: GuardedServer, quiet: Experience, name: str
+) -> None:
     check_others(site, quiet, name)
 
 
-def test_they_notice_it_without_the_defence(sites: Sites) -> None:
+def test_without_the_defence_the_attack_affects_other_callers(sites: Sites) -> None:
     site = sites(weakness="work_before_permission")
     metadata = site.token("bob")
     quiet = asyncio.run(experience(site, metadata))
     with attacked(site, CONTROL, seconds=20):
-        during = asyncio.run(experience(site, metadata, calls=10))
+        during = asyncio.run(experience(site, metadata, calls=3))
     assert is_noticed(quiet, during), (quiet, during)
 
 

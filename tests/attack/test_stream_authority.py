@@ -1,4 +1,4 @@
-"""Authority that outlives its credential: streams end with the token and with the permission."""
+"""Streams end when their caller's token expires or the policy no longer permits them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_long_calls_end_when_the_policy_no_longer_allows_them(sites: Sites) -> N
     assert ends == dict.fromkeys(KINDS, ("PERMISSION_DENIED", "POLICY_DENIED"))
 
 
-def test_without_the_defence_they_go_on(sites: Sites) -> None:
+def test_without_the_defence_long_calls_continue(sites: Sites) -> None:
     site = sites(weakness="endless_authority", **SETTINGS)
     with ThreadPoolExecutor(1) as threads:
         expiring: Future[Any] = threads.submit(expired, site, "watch", 6)

@@ -33,8 +33,6 @@ from taskgate_server.tasks.watch.service import Watches
 from tests.attack.hostile_messages import record, repeated
 from tests.support.calls import make_call
 
-pytestmark = pytest.mark.alone
-
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_SECONDS: Final = 0.250
 SERVICE: Final = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
@@ -46,7 +44,7 @@ RUN: Final = b"omics/runs/1234567"
 
 @dataclass(frozen=True)
 class Unreachable:
-    """In the place of a gateway: knows its service, and fails when it is called."""
+    """A stand-in for a gateway that fails when it is called."""
 
     spec: ServiceSpec
 
@@ -64,7 +62,7 @@ def rpcs() -> dict[str, Rpc]:
         version="0",
         operation_counts={spec.name: 0 for spec in SERVICES},
     )
-    served = [reads, Updates(backends, hub.touched), Watches(hub, 1.0), Mock(spec=Rest)]
+    served = [reads, Updates(backends, hub.refresh), Watches(hub, 1.0), Mock(spec=Rest)]
     return {rpc.method.rpartition("/")[2]: rpc for rpc in make_rpcs(served)}
 
 
@@ -80,7 +78,7 @@ def field(method: str, name: str) -> int:
 
 
 def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
-    """The response or error of a request, and its CPU seconds: the faster of two calls."""
+    """Return the response or error of a request, and its CPU seconds."""
     assert len(data) <= MAX_BYTES
 
     async def respond() -> Any:
@@ -98,11 +96,13 @@ def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
         began = time.process_time()
         response = asyncio.run(respond())
         seconds.append(time.process_time() - began)
+        if seconds[-1] < MAX_SECONDS:
+            break
     return response, min(seconds)
 
 
 def requests() -> Iterator[tuple[str, str, bytes]]:
-    """Method, what is expensive about it, and the request."""
+    """Yield a method, what is expensive about the request, and the request."""
     for method in SERVICE.methods:
         if method.name in NOT_SERVED:
             continue
@@ -154,7 +154,7 @@ REQUESTS: Final = list(requests())
     ("method", "data"),
     [pytest.param(method, data, id=f"{method} {what}") for method, what, data in REQUESTS],
 )
-def test_no_request_costs_more_than_its_bar(rpcs: dict[str, Rpc], method: str, data: bytes) -> None:
+def test_requests_stay_within_the_cpu_limit(rpcs: dict[str, Rpc], method: str, data: bytes) -> None:
     response, seconds = serve(rpcs[method], data)
 
     if isinstance(response, errors.TaskgateError):
@@ -198,7 +198,7 @@ def test_a_number_in_a_filter_is_recognized_in_linear_time() -> None:
     assert time.process_time() - began < MAX_SECONDS
 
 
-def test_the_largest_filter_is_evaluated_for_2000_tasks_within_the_bar() -> None:
+def test_largest_filter_over_2000_tasks_stays_within_the_cpu_limit() -> None:
     terms = [f"parameters.a != {n}" for n in range(100)]
     matches = compile_filter(" ".join(terms)).matches
     task = task_pb2.Task()

@@ -1,8 +1,8 @@
 """The CPU time of parsing and validating the most expensive requests of an authorized caller.
 
 The requests are generated from the descriptors of both contracts: for each field of each message,
-what its type allows within 4 MiB. `make test` measures a sample of them, and all that are known to
-be the worst; `ATTACKS=all` measures every one, in some minutes.
+what its type allows within 4 MiB. `make test` measures a sample and the known worst cases;
+`ATTACKS=all` measures all of them, which takes some minutes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_SECONDS: Final = 0.250
 SAMPLE: Final = 1 if os.environ.get("ATTACKS") == "all" else 80
-"""Measure each so many-th attack."""
+"""Measure one of this many attacks."""
 
 OPERATIONS: Final = {
     (spec.name, name): operation
@@ -45,12 +45,16 @@ OPERATIONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a request cost."""
+    """The cost of a request."""
 
     attack: str
     parsing: float
     validation: float
     outcome: str
+
+    @property
+    def seconds(self) -> float:
+        return self.parsing + self.validation
 
     def __str__(self) -> str:
         return f"{self.attack}: {self.parsing:.3f} + {self.validation:.3f} s, {self.outcome}"
@@ -59,11 +63,14 @@ class Cost:
 def measure(
     operation: Operation, attack: str, data: bytes, limits: Limits = DEFAULT_LIMITS
 ) -> Cost:
-    """The CPU seconds of a request until it would be sent to AWS; the least of two tries."""
-    return min(
-        (_measure(operation, attack, data, limits) for _ in range(2)),
-        key=lambda cost: cost.parsing + cost.validation,
-    )
+    """Return the CPU seconds of a request until it would be sent to AWS.
+
+    A request above the bar has a second try, since other processes compete for the caches.
+    """
+    first = _measure(operation, attack, data, limits)
+    if first.seconds <= MAX_SECONDS:
+        return first
+    return min(first, _measure(operation, attack, data, limits), key=lambda cost: cost.seconds)
 
 
 def _measure(operation: Operation, attack: str, data: bytes, limits: Limits) -> Cost:
@@ -82,7 +89,7 @@ def _measure(operation: Operation, attack: str, data: bytes, limits: Limits) -> 
 
 def report(costs: list[Cost]) -> None:
     """Log the most expensive ones: `--log-cli-level=INFO` shows them."""
-    costs.sort(key=lambda cost: cost.parsing + cost.validation, reverse=True)
+    costs.sort(key=lambda cost: cost.seconds, reverse=True)
     worst = "\n".join(str(cost) for cost in costs[:15])
     LOG.info("%d requests; the most expensive:\n%s", len(costs), worst)
 
@@ -96,14 +103,13 @@ def every_attack() -> Iterator[tuple[Operation, str, Callable[[], bytes]]]:
             yield operation, f"{service}.{name} {attack}", make
 
 
-@pytest.mark.alone
-def test_no_request_costs_more_than_its_bar() -> None:
+def test_requests_stay_within_the_cpu_limit() -> None:
     chosen = itertools.islice(every_attack(), 0, None, SAMPLE)
     costs = [measure(operation, name, make()) for operation, name, make in chosen]
 
     report(costs)
     assert len(costs) > 50
-    assert [str(cost) for cost in costs if cost.parsing + cost.validation > MAX_SECONDS] == []
+    assert [str(cost) for cost in costs if cost.seconds > MAX_SECONDS] == []
 
 
 def filled_requests() -> Iterator[tuple[Operation, str, bytes]]:
@@ -152,17 +158,17 @@ def unbounded(shape: model.Shape, value: Any) -> Iterator[tuple[Any, Any]]:
         yield from unbounded(child, value[key])
 
 
-@pytest.mark.alone
-def test_valid_requests_of_the_largest_size_stay_within_the_bar() -> None:
+def test_largest_valid_requests_stay_within_the_cpu_limit() -> None:
     costs = [measure(*case) for case in filled_requests()]
 
     report(costs)
     assert any(cost.outcome == "OK" for cost in costs)
-    assert [str(cost) for cost in costs if cost.parsing + cost.validation > MAX_SECONDS] == []
+    assert [str(cost) for cost in costs if cost.seconds > MAX_SECONDS] == []
 
 
 NO_LIMITS: Final = Limits(faults=10**9, values=10**9)
-MANY_RECORDS: Final = repeated(record(100, b""), MAX_BYTES)
+MANY_RECORDS: Final = repeated(record(100, b""), 300_000)
+"""100,000 of them; more take longer to count for each operation."""
 
 
 def test_every_request_with_too_many_records_is_refused_before_it_is_parsed() -> None:
@@ -171,7 +177,6 @@ def test_every_request_with_too_many_records_is_refused_before_it_is_parsed() ->
             parse_request(operation.request_class, MANY_RECORDS)
 
 
-@pytest.mark.alone
 def test_the_measurement_detects_validation_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     operation = OPERATIONS["omics", "CompleteMultipartReadSetUpload"]
     parts = operation.request_class.DESCRIPTOR.fields_by_name["parts"]
@@ -181,7 +186,7 @@ def test_the_measurement_detects_validation_without_limits(monkeypatch: pytest.M
     monkeypatch.setattr(wire_records, "exceeds", lambda *_: False)
     unlimited = measure(operation, "parts", data, NO_LIMITS)
 
-    assert limited.parsing + limited.validation < MAX_SECONDS < unlimited.validation
+    assert limited.seconds < MAX_SECONDS < unlimited.validation
 
 
 @pytest.mark.parametrize(
@@ -217,7 +222,7 @@ def test_an_upload_of_the_most_parts_is_accepted() -> None:
     assert len(params["parts"]) == 10_000
 
 
-def test_a_container_of_the_wrong_size_is_not_looked_into() -> None:
+def test_elements_of_a_container_of_the_wrong_size_are_not_validated() -> None:
     operation = OPERATIONS["deadline", "SearchJobs"]
     request: Any = operation.request_class(farm_id=f"farm-{'0' * 32}", item_offset=0)
     request.queue_ids.append(f"queue-{'0' * 32}")

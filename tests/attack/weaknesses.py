@@ -1,4 +1,4 @@
-"""Defences turned off, one function each, by replacing what implements them."""
+"""Functions that each turn off one defence, by replacing its implementation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNLIMITED = 10**12
 
 
 def replace(owner: Any, name: str, value: Any) -> None:
-    """Replace what implements a defence; it must exist, or the control would prove nothing."""
+    """Replace the implementation of a defence, which must exist for the control to be valid."""
     getattr(owner, name)
     setattr(owner, name, value)
 
@@ -31,7 +31,7 @@ def none() -> None:
 
 
 def work_before_permission() -> None:
-    """Read, parse and name the request of a caller that no policy permits anything."""
+    """Read and parse requests of callers that no policy permits anything."""
     replace(decisions.Decisions, "may_permit", lambda *_: True)
     replace(authorization, "MAX_RESOURCES", UNLIMITED)
     replace(scopes, "MAX_RESOURCES", UNLIMITED)
@@ -40,7 +40,7 @@ def work_before_permission() -> None:
 
 
 def work_before_limits() -> None:
-    """Take any text for a target, and do all the rest before the rate limits."""
+    """Accept any target name, and process calls before the rate limits."""
     replace(metadata, "_target", lambda name: name)
 
     async def enter(_: object, call: CallContext) -> CallContext:
@@ -81,7 +81,7 @@ def unlimited_connections() -> None:
 
 
 def endless_patience() -> None:
-    """Wait for the next message of a request as long as its caller likes."""
+    """Wait for the next message of a request without a limit."""
 
     async def receive(call: CallContext, _: object) -> Any:
         return await call.wire.read()
@@ -90,7 +90,7 @@ def endless_patience() -> None:
 
 
 def endless_authority() -> None:
-    """Authorize long calls once."""
+    """Authorize long calls only at their start."""
 
     async def enter(_: object) -> None:
         """Set no limit."""

@@ -1,4 +1,4 @@
-"""What is denied is told in the audit, reads as well."""
+"""The audit has a line for each denial, also of reads."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def denied(call: Callable[[], object]) -> None:
     assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+def audit_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [vars(line) for line in caplog.records if line.msg == "audit"]
 
 
-def test_a_read_that_is_denied_has_a_line_and_one_that_is_not_has_none(
+def test_denied_read_is_audited_and_allowed_read_is_not(
     channel: grpc.Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
     tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
     tasks.GetTask(task_service_pb2.GetTaskRequest(name=RUNNING), timeout=SECONDS)
-    assert told(caplog) == []
+    assert audit_lines(caplog) == []
     request = task_service_pb2.GetTaskRequest(name=OTHER)
     denied(lambda: tasks.GetTask(request, timeout=SECONDS))
-    [line] = told(caplog)
+    [line] = audit_lines(caplog)
     assert line["method"] == "taskgate.v1.TaskService/GetTask"
     assert (line["group"], line["code"]) == ("read", "PERMISSION_DENIED")
     assert (line["error_reason"], line["caller"]) == ("POLICY_DENIED", "Anonymous anonymous")
     assert line["resources"] == [f"omics/{seed.RUN_ID}/7654321"]
 
 
-def test_so_have_a_watch_an_aws_operation_and_a_batch(
+def test_denied_watch_aws_operation_and_batch_items_are_audited(
     channel: grpc.Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
     tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
@@ -73,7 +73,7 @@ def test_so_have_a_watch_an_aws_operation_and_a_batch(
     batch = task_service_pb2.BatchGetTasksRequest(names=names)
     results = tasks.BatchGetTasks(batch, timeout=SECONDS).results
     assert [bool(each.error.code) for each in results] == [False, True, False]
-    lines = told(caplog)
+    lines = audit_lines(caplog)
     assert [line["method"].rpartition("/")[2] for line in lines] == [
         "WatchTasks",
         "GetFarm",
@@ -82,11 +82,11 @@ def test_so_have_a_watch_an_aws_operation_and_a_batch(
     assert (lines[2]["code"], lines[2]["denied_count"], lines[2]["resource_count"]) == ("OK", 1, 3)
 
 
-def test_a_watch_that_is_allowed_has_none(
+def test_allowed_watch_is_not_audited(
     channel: grpc.Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
     tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
     watch = tasks.WatchTasks(task_watch_pb2.WatchTasksRequest(parent=JOB), timeout=SECONDS)
     next(watch)
     watch.cancel()
-    assert told(caplog) == []
+    assert audit_lines(caplog) == []

@@ -1,4 +1,4 @@
-"""One caller's flood, and how long another one waits meanwhile."""
+"""The latency of a caller during the flood of another one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ REQUEST = task_service_pb2.GetTaskRequest(name=RUNNING)
 
 @contextmanager
 def listening(server: ServerProcess) -> Iterator[str]:
-    """Where the server listens; its log, which a flood makes long, is read along."""
+    """Yield the address of a server, whose log is drained: a flood makes it long."""
     address: str = server.line("listening")[0]["address"]
     assert server.process.stderr is not None
     reader = threading.Thread(target=server.process.stderr.read)
@@ -58,14 +58,14 @@ def listening(server: ServerProcess) -> Iterator[str]:
     reader.join()
 
 
-def slowest(ask: Callable[[], object]) -> float:
-    """How long all but one in twenty calls take at most, in milliseconds."""
+def slow_call_ms(call: Callable[[], object]) -> float:
+    """Return the 95th percentile of the latency in milliseconds."""
     took = []
     for _ in range(CALLS):
         began = time.perf_counter()
-        ask()
+        call()
         took.append((time.perf_counter() - began) * 1000)
-        time.sleep(PAUSE_SECONDS)  # a caller that asks now and then is what this is about
+        time.sleep(PAUSE_SECONDS)  # the caller that is measured makes few calls
     return sorted(took)[int(CALLS * 0.95)]
 
 
@@ -78,7 +78,7 @@ def flood(address: str, token: str) -> Iterator[str]:
         process.kill()
 
 
-def test_a_flood_is_refused_at_once_and_leaves_the_others_alone(aws: Emulator) -> None:
+def test_flood_is_refused_and_does_not_delay_other_callers(aws: Emulator) -> None:
     issuer = Issuer()
     with (
         issuer.serving() as keys,
@@ -96,15 +96,15 @@ def test_a_flood_is_refused_at_once_and_leaves_the_others_alone(aws: Emulator) -
         stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
         metadata = (("authorization", f"Bearer {issuer.sign('alice', 'render')}"),)
 
-        def ask() -> None:
+        def call() -> None:
             stub.GetTask(REQUEST, metadata=metadata, timeout=10)
 
-        ask()
-        before = slowest(ask)
-        with flood(address, issuer.sign("mallory", "render")) as told:
-            during = slowest(ask)
-        assert "RESOURCE_EXHAUSTED" in told
+        call()
+        before = slow_call_ms(call)
+        with flood(address, issuer.sign("mallory", "render")) as output:
+            during = slow_call_ms(call)
+        assert "RESOURCE_EXHAUSTED" in output
         # On two cores that make the flood, too: 1.4 ms before, 3.5 to 9 ms during it; 27 ms before
-        # refusals that nobody heeds were held back.
+        # refusals of a caller that ignores them were delayed.
         assert during < 20 * max(before, 1), (before, during)
         assert during < 60, (before, during)

@@ -1,4 +1,4 @@
-"""A whole server with callers who are told apart: tokens of a real issuer, policies in files."""
+"""A server with authentication and a policy, called over the wire."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ IDS = {"farm_id": seed.FARM_ID, "queue_id": seed.QUEUE_ID}
 
 @dataclass
 class Gate:
-    """A server, and ways to ask it as somebody."""
+    """A server, and calls of it as members of groups."""
 
     channel: grpc.Channel
     issuer: Issuer
@@ -62,12 +62,12 @@ class Gate:
         self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(self.channel)
 
     def token(self, *groups: str, **claims: Any) -> list[tuple[str, str]]:
-        """The metadata of alice, who is in the groups."""
+        """Return the metadata of alice, a member of the groups."""
         return [("authorization", f"Bearer {self.issuer.sign('alice', *groups, **claims)}")]
 
     def get(self, name: str, *groups: str) -> str:
-        """How a read of a task ends for somebody of the groups."""
-        return ended(
+        """Return the status code of GetTask for a member of the groups."""
+        return code_of(
             lambda: self.tasks.GetTask(
                 task_service_pb2.GetTaskRequest(name=name),
                 metadata=self.token(*groups),
@@ -76,7 +76,7 @@ class Gate:
         )
 
 
-def ended(call: Callable[[], object]) -> str:
+def code_of(call: Callable[[], object]) -> str:
     try:
         call()
     except grpc.RpcError as error:
@@ -108,49 +108,49 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
         yield Gate(channel, issuer, policy, aws, log)
 
 
-def test_the_policy_says_who_may_read(gate: Gate) -> None:
+def test_policy_decides_who_may_read(gate: Gate) -> None:
     assert gate.get(RUNNING, "render") == "OK"
     assert gate.get(RUNNING, "lighting") == "PERMISSION_DENIED"
     assert gate.get(f"{RUN}/tasks/7654321", "render") == "PERMISSION_DENIED"
 
 
-def test_one_line_lets_a_team_retry_in_its_queue_and_nothing_else(gate: Gate) -> None:
+def test_permit_for_one_action_and_queue_permits_nothing_else(gate: Gate) -> None:
     def act(method: str) -> str:
         request = getattr(task_update_pb2, f"{method}Request")(name=FAILED)
         rpc = getattr(gate.tasks, method)
-        return ended(lambda: rpc(request, metadata=gate.token("render"), timeout=SECONDS))
+        return code_of(lambda: rpc(request, metadata=gate.token("render"), timeout=SECONDS))
 
     assert act("RetryTask") == "OK"
     assert act("SuspendTask") == "PERMISSION_DENIED"
 
 
-def test_aws_rpcs_are_under_the_same_policy(gate: Gate) -> None:
-    def ask(method: str, *groups: str, **ids: str) -> str:
+def test_policy_applies_to_aws_rpcs(gate: Gate) -> None:
+    def code(method: str, *groups: str, **ids: str) -> str:
         request = getattr(deadline_pb2, f"{method}Request")(**ids)
         rpc = getattr(gate.deadline, method)
-        return ended(lambda: rpc(request, metadata=gate.token(*groups), timeout=SECONDS))
+        return code_of(lambda: rpc(request, metadata=gate.token(*groups), timeout=SECONDS))
 
-    assert ask("GetJob", "render", **IDS, job_id=seed.JOB_ID) == "OK"
-    assert ask("GetQueue", "render", **IDS) == "PERMISSION_DENIED"
-    assert ask("GetQueue", "all", **IDS) == "OK"
-    assert ask("DeleteQueue", "all", **IDS) == "PERMISSION_DENIED"
-    assert ask("AssumeQueueRoleForRead", "all", **IDS) == "PERMISSION_DENIED"
+    assert code("GetJob", "render", **IDS, job_id=seed.JOB_ID) == "OK"
+    assert code("GetQueue", "render", **IDS) == "PERMISSION_DENIED"
+    assert code("GetQueue", "all", **IDS) == "OK"
+    assert code("DeleteQueue", "all", **IDS) == "PERMISSION_DENIED"
+    assert code("AssumeQueueRoleForRead", "all", **IDS) == "PERMISSION_DENIED"
 
 
-def test_streams_are_under_the_same_policy(gate: Gate) -> None:
+def test_policy_applies_to_streams(gate: Gate) -> None:
     def watch(name: str) -> str:
         request = task_watch_pb2.WatchTasksRequest(names=[name])
         metadata = gate.token("render")
         stream = gate.tasks.WatchTasks(request, metadata=metadata, timeout=SECONDS)
-        told = ended(lambda: next(stream))
+        code = code_of(lambda: next(stream))
         stream.cancel()
-        return told
+        return code
 
     assert watch(RUNNING) == "OK"
     assert watch(f"{RUN}/tasks/7654321") == "PERMISSION_DENIED"
 
 
-def test_a_batch_is_answered_task_by_task(gate: Gate) -> None:
+def test_batch_items_are_authorized_separately(gate: Gate) -> None:
     foreign = f"{RUN}/tasks/7654321"
     names = [foreign, RUNNING, foreign, f"{STEP}/tasks/task-{'0' * 32}-0"]
     response = gate.tasks.BatchGetTasks(
@@ -165,7 +165,7 @@ def test_a_batch_is_answered_task_by_task(gate: Gate) -> None:
     assert response.results[1].task.name == RUNNING
 
 
-def test_a_batch_of_denials_asks_nobody(gate: Gate) -> None:
+def test_batch_of_denied_items_has_only_errors(gate: Gate) -> None:
     updates = [task_update_pb2.TaskUpdate(name=RUNNING, action=task_update_pb2.TASK_ACTION_CANCEL)]
     response = gate.tasks.BatchUpdateTasks(
         task_update_pb2.BatchUpdateTasksRequest(updates=updates),
@@ -175,7 +175,7 @@ def test_a_batch_of_denials_asks_nobody(gate: Gate) -> None:
     assert [each.error.code for each in response.results] == [DENIED.value[0]]
 
 
-def test_who_is_unknown_is_told_to_bring_a_token(gate: Gate) -> None:
+def test_anonymous_caller_gets_identity_missing(gate: Gate) -> None:
     assert gate.tasks.GetServerInfo(task_service_pb2.GetServerInfoRequest(), timeout=SECONDS)
     with pytest.raises(grpc.RpcError) as caught:
         gate.tasks.GetTask(task_service_pb2.GetTaskRequest(name=RUNNING), timeout=SECONDS)
@@ -183,7 +183,7 @@ def test_who_is_unknown_is_told_to_bring_a_token(gate: Gate) -> None:
     assert error_info(caught.value).reason == "IDENTITY_MISSING"
 
 
-def test_a_bad_token_is_refused_and_never_logged(gate: Gate) -> None:
+def test_expired_token_is_refused_and_never_logged(gate: Gate) -> None:
     metadata = gate.token("render", exp=1)
     with pytest.raises(grpc.RpcError) as caught:
         gate.tasks.GetTask(
@@ -196,12 +196,14 @@ def test_a_bad_token_is_refused_and_never_logged(gate: Gate) -> None:
     assert signature not in gate.log.getvalue()
 
 
-def test_reflection_is_under_the_policy(gate: Gate) -> None:
+def test_policy_applies_to_reflection(gate: Gate) -> None:
     services = ProtoReflectionDescriptorDatabase(
         grpc.intercept_channel(gate.channel, _WithMetadata(gate.token("all")))
     ).get_services()
     assert "taskgate.v1.TaskService" in services
-    assert ended(ProtoReflectionDescriptorDatabase(gate.channel).get_services) == "UNAUTHENTICATED"
+    assert (
+        code_of(ProtoReflectionDescriptorDatabase(gate.channel).get_services) == "UNAUTHENTICATED"
+    )
 
 
 class _WithMetadata(grpc.StreamStreamClientInterceptor):
@@ -212,13 +214,13 @@ class _WithMetadata(grpc.StreamStreamClientInterceptor):
         return continuation(details._replace(metadata=self._metadata), requests)
 
 
-def test_more_streams_than_one_caller_may_have_are_refused_at_once(gate: Gate) -> None:
+def test_streams_over_the_caller_limit_are_refused(gate: Gate) -> None:
     def watch(*groups: str) -> Any:
         request = task_watch_pb2.WatchTasksRequest(parent=JOB)
         return gate.tasks.WatchTasks(request, metadata=gate.token(*groups), timeout=SECONDS)
 
     streams = [watch("all") for _ in range(3)]
-    assert [ended(each.__next__) for each in streams] == ["OK"] * 3
+    assert [code_of(each.__next__) for each in streams] == ["OK"] * 3
     with pytest.raises(grpc.RpcError) as caught:
         next(watch("all"))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -231,8 +233,8 @@ ID = st.text("0123456789abcdef", min_size=32, max_size=32)
 
 
 @dataclass(frozen=True)
-class _Told:
-    """All that a caller can tell two answers apart by."""
+class _Denial:
+    """Everything that a caller sees of an error."""
 
     code: str
     message: str
@@ -241,7 +243,7 @@ class _Told:
 
 @settings(max_examples=60)
 @given(ids=st.tuples(ID, ID, ID, ID, ID), exists=st.booleans())
-def test_who_is_denied_cannot_tell_what_exists(
+def test_denial_does_not_reveal_whether_a_resource_exists(
     gate: Gate, ids: tuple[str, str, str, str, str], exists: bool
 ) -> None:
     farm, queue, job, step, task = ids
@@ -263,8 +265,8 @@ def test_who_is_denied_cannot_tell_what_exists(
     resource = name.replace("deadline/farms/", "deadline/")
     for collection in ("queues", "jobs", "steps", "tasks"):
         resource = resource.replace(f"/{collection}/", "/")
-    told = _Told(caught.value.code().name, status.message, dict(info.metadata))
-    assert told == _Told(
+    denial = _Denial(caught.value.code().name, status.message, dict(info.metadata))
+    assert denial == _Denial(
         "PERMISSION_DENIED",
         f"the policy of this server does not allow User alice to do tasks/GetTask on {resource}",
         {"caller": "User alice", "action": "tasks/GetTask", "resource": resource},
@@ -273,7 +275,7 @@ def test_who_is_denied_cannot_tell_what_exists(
         assert not any(f"farm-{farm}" in str(each) for each in gate.aws.requests)
 
 
-def test_a_policy_that_changes_is_read_again_and_a_bad_one_is_not_taken(gate: Gate) -> None:
+def test_changed_policy_is_reloaded_and_invalid_policy_is_rejected(gate: Gate) -> None:
     assert gate.get(RUNNING, "lighting") == "PERMISSION_DENIED"
     gate.policy.write_text(POLICY.replace('"render"', '"lighting"'))
     while gate.get(RUNNING, "lighting") != "OK":
@@ -286,7 +288,7 @@ def test_a_policy_that_changes_is_read_again_and_a_bad_one_is_not_taken(gate: Ga
         pass
 
 
-def test_a_policy_that_is_none_does_not_start(aws: Emulator, tmp_path: Path) -> None:
+def test_invalid_policy_prevents_the_start(aws: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "policy.cedar"
     file.write_text("permit (all);")
     with pytest.raises(SettingsError, match=r"policy\.cedar"):
@@ -298,16 +300,16 @@ def test_tokens_need_an_audience_and_keys(aws: Emulator) -> None:
         app.build(settings_for(aws.endpoint_url, jwt_issuer=ISSUER))
 
 
-def test_tls_alone_tells_nobody_apart(aws: Emulator, tmp_path: Path) -> None:
+def test_tls_without_authentication_prevents_the_start(aws: Emulator, tmp_path: Path) -> None:
     certificate, key = Authority().issue("server", *LOOPBACK).write(tmp_path)
-    wanted = settings_for(
+    configured = settings_for(
         aws.endpoint_url,
         listen_host="::",
         tls_certificate_file=certificate,
         tls_key_file=key,
     )
     with pytest.raises(SettingsError, match="does not identify callers"):
-        app.build(wanted)
+        app.build(configured)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +320,7 @@ def test_tls_alone_tells_nobody_apart(aws: Emulator, tmp_path: Path) -> None:
         ([], "PERMISSION_DENIED"),
     ],
 )
-def test_a_client_certificate_says_who_calls(
+def test_client_certificate_authenticates_the_caller(
     aws: Emulator, tmp_path: Path, names: list[x509.GeneralName], code: str
 ) -> None:
     authority = Authority()
@@ -343,8 +345,8 @@ def test_a_client_certificate_says_who_calls(
     ):
         stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
         request = task_service_pb2.GetTaskRequest(name=RUNNING)
-        for _ in range(2):  # the second time the certificate is known
-            assert ended(lambda: stub.GetTask(request, timeout=SECONDS)) == code
+        for _ in range(2):  # on the same connection
+            assert code_of(lambda: stub.GetTask(request, timeout=SECONDS)) == code
         with pytest.raises(grpc.RpcError) as caught:
             stub.CancelTask(task_update_pb2.CancelTaskRequest(name=RUNNING), timeout=SECONDS)
     holder = names[0].value if names else "render"
@@ -357,21 +359,21 @@ def test_the_log_of_calls_is_json(gate: Gate) -> None:
         json.loads(line)
 
 
-def test_whoever_is_not_told_apart_is_limited_by_address(aws: Emulator) -> None:
-    wanted = settings_for(
+def test_callers_without_identity_are_limited_by_address(aws: Emulator) -> None:
+    configured = settings_for(
         aws.endpoint_url,
-        listen_host="0.0.0.0",  # noqa: S104  # this is about servers that everybody can reach
+        listen_host="0.0.0.0",  # noqa: S104  # a server that other machines can reach
         plaintext_to_everyone=PLAINTEXT_PHRASE,
         caller_calls_per_second=0.01,
     )
 
     def get(address: Address) -> str:
-        """On a connection of its own, so from another port."""
+        """Return the status code of a call on a new connection, from another port."""
         own = (("grpc.use_local_subchannel_pool", 1),)
         with grpc.insecure_channel(f"127.0.0.1:{address.port}", options=own) as channel:
             stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
             request = task_service_pb2.GetTaskRequest(name=RUNNING)
-            return ended(lambda: stub.GetTask(request, timeout=SECONDS))
+            return code_of(lambda: stub.GetTask(request, timeout=SECONDS))
 
-    with running_server(wanted) as address:
+    with running_server(configured) as address:
         assert [get(address), get(address)] == ["OK", "RESOURCE_EXHAUSTED"]

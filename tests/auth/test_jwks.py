@@ -1,4 +1,4 @@
-"""Key sets: whatever an issuer sends, from wherever it redirects to, and however slowly."""
+"""Key sets: malformed ones, redirects, slow issuers, and keys that rotate."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ WORDS = st.sampled_from(["RSA", "EC", "OKP", "oct", "sig", "enc", "P-256", "ES25
 
 @st.composite
 def mutated_keys(draw: st.DrawFn) -> Any:
-    """A valid key of which some members are something else."""
+    """Return a valid key with some members replaced."""
     key = dict(draw(st.sampled_from([EC_KEY, RSA_KEY])))
     for name in draw(st.lists(MEMBERS, min_size=1, max_size=4)):
         key[name] = draw(JSON | WORDS)
@@ -73,7 +73,7 @@ SETS = JSON | st.fixed_dictionaries({"keys": JSON | st.lists(mutated_keys() | JS
 
 @settings(max_examples=400)
 @given(found=SETS)
-def test_no_set_does_more_than_to_be_rejected(found: Any) -> None:
+def test_malformed_key_set_is_rejected(found: Any) -> None:
     try:
         keys = read_keys(json.dumps(found).encode())
     except RejectedError:
@@ -85,7 +85,7 @@ def test_no_set_does_more_than_to_be_rejected(found: Any) -> None:
 
 @settings(max_examples=100)
 @given(data=st.binary(max_size=100) | st.sampled_from([b"[" * 100_000, b'{"keys":' * 50_000]))
-def test_no_bytes_do_more_than_to_be_rejected(data: bytes) -> None:
+def test_arbitrary_bytes_are_rejected_as_a_key_set(data: bytes) -> None:
     with pytest.raises(RejectedError):
         read_keys(data)
 
@@ -106,14 +106,14 @@ def test_no_bytes_do_more_than_to_be_rejected(data: bytes) -> None:
         EC_KEY | {"key_ops": "verify"},
     ],
 )
-def test_a_key_that_cannot_be_used_does_not_take_the_others_along(bad: Any) -> None:
+def test_unusable_key_is_skipped(bad: Any) -> None:
     good = RSA_KEY | {"kid": "good", "use": "sig", "key_ops": ["verify"]}
     assert set(read_keys(json.dumps({"keys": [bad, good]}).encode())) == {None, "good"}
     with pytest.raises(RejectedError, match="no public key that verifies"):
         read_keys(json.dumps({"keys": [bad]}).encode())
 
 
-def test_a_set_has_a_bounded_number_of_keys() -> None:
+def test_key_set_with_too_many_keys_is_rejected() -> None:
     with pytest.raises(RejectedError, match="more than"):
         read_keys(json.dumps({"keys": [EC_KEY] * (MAX_KEYS + 1)}).encode())
 
@@ -138,7 +138,7 @@ async def test_a_token_signed_by_a_key_for_encryption_is_rejected(change: dict[s
 @pytest.mark.parametrize(
     "published", [b"", b"[1]", b'{"keys": [{"kid": []}]}', b'{"keys": 5}', b"[" * 100_000], ids=len
 )
-async def test_a_malformed_set_makes_keys_unavailable_and_is_no_bug(published: bytes) -> None:
+async def test_malformed_key_set_makes_keys_unavailable(published: bytes) -> None:
     source = FetchedKeys("keys", lambda _: published)
     with pytest.raises(errors.TaskgateError) as caught:
         await Tokens(source, RULES).verify(Issuer().sign())
@@ -147,7 +147,7 @@ async def test_a_malformed_set_makes_keys_unavailable_and_is_no_bug(published: b
 
 
 @pytest.mark.parametrize("error", [ValueError, RecursionError, StopIteration, GeneratorExit])
-async def test_any_exception_of_a_fetch_leaves_the_keys_and_the_next_fetch_brings_new_ones(
+async def test_failed_fetch_keeps_previous_keys_until_the_next_fetch(
     error: type[BaseException],
 ) -> None:
     issuer, is_broken = Issuer(), False
@@ -174,7 +174,7 @@ async def test_any_exception_of_a_fetch_leaves_the_keys_and_the_next_fetch_bring
 
 
 class SlowIssuer:
-    """Publishes its keys when it is let."""
+    """Publishes its keys when it is released."""
 
     def __init__(self) -> None:
         self.issuer = Issuer()
@@ -190,7 +190,7 @@ class SlowIssuer:
         return self.issuer.published()
 
 
-async def test_a_known_key_is_found_at_once_during_a_fetch_and_there_is_one_fetch() -> None:
+async def test_known_key_is_found_during_a_fetch_and_fetches_are_shared() -> None:
     slow = SlowIssuer()
     await slow.source.refresh()
     known = slow.issuer.key_id
@@ -215,7 +215,7 @@ async def test_a_known_key_is_found_at_once_during_a_fetch_and_there_is_one_fetc
 
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """A certificate for a web server here, of an authority that OpenSSL trusts."""
+    """Return a certificate for a local web server, of an authority that OpenSSL trusts."""
     authority = Authority()
     (tmp_path / "ca.pem").write_bytes(authority.certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
@@ -254,14 +254,14 @@ def test_a_redirect_within_tls_is_followed(tls: ssl.SSLContext) -> None:
         (lambda request: request.connection.close(), "cannot be"),
     ],
 )
-def test_what_is_no_key_set_is_reported(
+def test_response_that_is_not_a_key_set_is_reported(
     handle: Callable[[BaseHTTPRequestHandler], None], fault: str
 ) -> None:
     with web(handle) as address, pytest.raises(FetchError, match=fault):
         fetch(address)
 
 
-def test_an_issuer_that_cannot_be_reached_is_reported() -> None:
+def test_unreachable_issuer_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(FetchError, match=r"cannot be reached \(ConnectionRefusedError\)"):
@@ -270,7 +270,7 @@ def test_an_issuer_that_cannot_be_reached_is_reported() -> None:
 
 @pytest.mark.parametrize("part", ["headers", "body"])
 @pytest.mark.timed
-async def test_a_fetch_has_a_total_limit_and_blocks_nothing(part: str) -> None:
+async def test_fetch_has_a_total_timeout_and_does_not_block(part: str) -> None:
     over = threading.Event()
 
     def drip(request: BaseHTTPRequestHandler) -> None:
@@ -302,9 +302,9 @@ async def test_a_fetch_has_a_total_limit_and_blocks_nothing(part: str) -> None:
 @pytest.mark.parametrize(
     "address", ["http://login.example/keys", "http://10.0.0.1/keys", "http://127.0.0.1@evil/keys"]
 )
-def test_keys_without_tls_from_another_machine_do_not_start(address: str) -> None:
+def test_keys_over_plaintext_from_another_machine_prevent_the_start(address: str) -> None:
     wanted = Settings(jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_keys=address)
-    with pytest.raises(SettingsError, match=r"jwt_keys: .*use https://, or a file"):
+    with pytest.raises(SettingsError, match=r"jwt_keys: .*use https:// or a file"):
         app.build(wanted)
 
 
@@ -314,7 +314,7 @@ async def test_keys_with_tls_or_from_this_machine_start(address: str) -> None:
     await app.build(wanted).close()
 
 
-def test_a_key_file_that_cannot_be_used_does_not_start(tmp_path: Path) -> None:
+def test_unusable_key_file_prevents_the_start(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     wanted = Settings(jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_keys=str(file))
     with pytest.raises(SettingsError, match=r"keys\.json: No such file"):

@@ -47,7 +47,7 @@ def test_a_token_is_read_at_each_fetch_and_sent(tmp_path: Path) -> None:
 
 
 def private_tls(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Return a certificate for a web server here, and the file of its authority."""
+    """Return a certificate for a local web server, and the file of its authority."""
     authority, file = Authority(), folder / "own.crt"
     file.write_bytes(authority.certificate)
     certificate, key = authority.issue("issuer", *LOOPBACK).write(folder)
@@ -56,7 +56,7 @@ def private_tls(folder: Path) -> tuple[ssl.SSLContext, Path]:
     return context, file
 
 
-def test_a_redirect_does_not_take_the_token_along(tmp_path: Path) -> None:
+def test_token_is_not_sent_after_a_redirect(tmp_path: Path) -> None:
     file, seen = tmp_path / "token", list[str | None]()
     file.write_text("secret")
     tls, own = private_tls(tmp_path)
@@ -67,7 +67,7 @@ def test_a_redirect_does_not_take_the_token_along(tmp_path: Path) -> None:
     assert seen == [None, "Bearer secret"]
 
 
-def test_a_token_for_this_machine_does_not_go_to_a_proxy(
+def test_token_for_loopback_is_not_sent_to_a_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, seen = tmp_path / "token", list[str | None]()
@@ -101,7 +101,7 @@ def test_a_file_without_a_token_is_reported(
     assert "secret" not in str(raised.value)
 
 
-def test_an_authority_of_its_own(tmp_path: Path) -> None:
+def test_private_authority_is_trusted(tmp_path: Path) -> None:
     context, own = private_tls(tmp_path)
     with web(send(b"keys"), context) as address:
         assert fetch(address, ca_file=own) == b"keys"
@@ -114,7 +114,7 @@ def test_an_authority_of_its_own(tmp_path: Path) -> None:
             fetch(address, ca_file=own)
 
 
-def test_a_server_trusts_an_issuer_that_wants_a_token(tmp_path: Path) -> None:
+def test_server_fetches_keys_from_an_issuer_that_requires_a_token(tmp_path: Path) -> None:
     issuer, file = Issuer(), tmp_path / "token"
     file.write_text("service-account-token")
 
@@ -145,7 +145,7 @@ def test_a_server_trusts_an_issuer_that_wants_a_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["jwt_keys_token_file", "jwt_keys_ca_file"])
-def test_a_file_of_keys_needs_no_token_and_no_authority(name: str, tmp_path: Path) -> None:
+def test_token_or_authority_with_a_key_file_prevents_the_start(name: str, tmp_path: Path) -> None:
     values = {
         "jwt_issuer": ISSUER,
         "jwt_audience": AUDIENCE,

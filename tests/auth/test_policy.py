@@ -1,4 +1,4 @@
-"""Policies: what they decide, what is none, and the command that says so before a server does."""
+"""The decisions of policies, the rejection of invalid ones, and `taskgate policy check`."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def allowed(text: str, caller: Caller = ALICE, path: ResourcePath = TASK) -> lis
 
 
 @pytest.mark.parametrize("example", load_examples(EXAMPLES), ids=str)
-def test_the_examples_of_the_docs_are_decided_as_they_say(example: Example) -> None:
+def test_documented_examples_have_the_expected_decision(example: Example) -> None:
     assert find_failures(Policy([("policy", POLICY.read_text())]), [example]) == []
 
 
-def test_an_example_that_is_wrong_is_told() -> None:
+def test_wrong_examples_are_reported() -> None:
     wrong = Example(principal="User::x", action="tasks/GetTask", resource="omics", decision="allow")
     unknown = wrong.model_copy(update={"action": "tasks/GetTaks"})
-    told = find_failures(Policy([("policy", POLICY.read_text())]), [wrong, unknown])
-    assert ["the policy says deny" in told[0], "no action" in told[1]] == [True, True]
+    lines = find_failures(Policy([("policy", POLICY.read_text())]), [wrong, unknown])
+    assert ["the policy says deny" in lines[0], "no action" in lines[1]] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_an_example_that_is_wrong_is_told() -> None:
         ('permit (principal, action in Action::"read", resource in Run::"f");', []),
     ],
 )
-def test_a_policy_allows(text: str, groups: list[str]) -> None:
+def test_policy_allows_groups_of_actions(text: str, groups: list[str]) -> None:
     assert allowed(text) == groups
 
 
-def test_without_a_policy_of_ones_own_whoever_is_known_may_read() -> None:
+def test_default_policy_lets_authenticated_callers_read() -> None:
     text = DEFAULT_POLICY.read_text()
     for caller in (ALICE, Caller("Service", "x"), Caller("Certificate", "x")):
         assert allowed(text, caller) == ["read"]
@@ -98,7 +98,7 @@ def test_without_a_policy_of_ones_own_whoever_is_known_may_read() -> None:
         ("permit (principal, action, resource) when { resource.owner == principal };", "owner"),
     ],
 )
-def test_a_typing_error_is_no_policy(text: str, fault: str) -> None:
+def test_policy_with_a_typing_error_is_rejected(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         Policy([("test", text)])
 
@@ -112,7 +112,7 @@ ONE_QUEUE = Policy([("test", 'permit (principal, action, resource in Queue::"q")
 @given(
     farm=TEXTS, queue=TEXTS.filter(lambda key: key != "q"), job=TEXTS, subject=TEXTS, group=TEXTS
 )
-def test_no_id_makes_a_resource_another(
+def test_ids_cannot_imitate_another_resource(
     farm: str, queue: str, job: str, subject: str, group: str
 ) -> None:
     path = (("AwsService", "deadline"), ("Farm", farm), ("Queue", queue), ("Job", job))
@@ -125,7 +125,7 @@ def test_no_id_makes_a_resource_another(
         "/".join
     )
 )
-def test_no_name_without_the_queue_is_in_it(name: str) -> None:
+def test_names_without_the_queue_are_not_in_the_queue(name: str) -> None:
     if "queues/q" not in name:
         assert not ONE_QUEUE.allows(ALICE, READ, named_path(name))
 
@@ -134,7 +134,7 @@ def check(*arguments: object) -> int:
     return main.main(["policy", "check", *(str(each) for each in arguments)])
 
 
-def test_the_command_says_that_a_policy_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+def test_policy_check_accepts_a_valid_policy(capsys: pytest.CaptureFixture[str]) -> None:
     assert check(POLICY, "--examples", EXAMPLES) == 0
     assert "21 examples" in capsys.readouterr().out
 
@@ -147,7 +147,7 @@ BAD_EXAMPLES: Sequence[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("text", "fault"), BAD_EXAMPLES)
-def test_the_command_says_what_is_wrong_with_examples(
+def test_policy_check_reports_wrong_examples(
     text: str, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "examples.yaml"
@@ -156,7 +156,7 @@ def test_the_command_says_what_is_wrong_with_examples(
     assert fault in capsys.readouterr().err
 
 
-def test_the_command_says_what_is_wrong_with_a_policy(
+def test_policy_check_reports_an_invalid_policy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "bad.cedar"
@@ -220,7 +220,7 @@ TOO_DEEP = {("sets", 8), ("sets", 24)}
 
 @pytest.mark.parametrize("what", DEPTHS)
 @pytest.mark.parametrize("depth", [8, 24, 1024, 8192])
-def test_no_depth_breaks_more_than_the_policy(what: str, depth: int) -> None:
+def test_deeply_nested_policy_is_rejected(what: str, depth: int) -> None:
     text = f"permit (principal, action, resource) when {{ {DEPTHS[what](depth)} }};"
     if depth > 64 or (what, depth) in TOO_DEEP:
         with pytest.raises(RejectedError) as caught:
@@ -231,7 +231,7 @@ def test_no_depth_breaks_more_than_the_policy(what: str, depth: int) -> None:
         assert Policy([("test", text)]).allows(ALICE, READ, TASK) is (what != "or")
 
 
-def test_the_command_survives_what_crashes_the_parser(
+def test_policy_check_reports_a_crash_of_the_parser(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "bad.cedar"

@@ -1,4 +1,4 @@
-"""Whom a client certificate names, and that no token and no other certificate is the same one."""
+"""The holder that a client certificate names, and how it differs from other principals."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_a_certificate_names_its_holder(
     assert await found(**properties) == Caller("Certificate", name)
 
 
-async def test_the_holder_of_a_certificate_needs_no_verification_after_the_handshake() -> None:
+async def test_certificate_holder_needs_no_verification_after_the_handshake() -> None:
     callers = Callers(None, certificates=True)
     wire = Wire(x509_pem_cert=[b"a"], x509_common_name=[b"render"])
     assert (
@@ -84,7 +84,7 @@ async def test_the_holder_of_a_certificate_needs_no_verification_after_the_hands
 
 
 @pytest.mark.parametrize("properties", [{}, {"x509_common_name": [b""]}])
-async def test_a_certificate_without_a_name_is_of_nobody(properties: dict[str, Any]) -> None:
+async def test_certificate_without_a_name_is_anonymous(properties: dict[str, Any]) -> None:
     assert await found(**properties) is ANONYMOUS
 
 
@@ -112,7 +112,7 @@ async def test_an_ambiguous_name_is_rejected(
         assert caught.value.reason == "CERTIFICATE_INVALID"
 
 
-def test_a_policy_tells_all_principals_of_the_same_name_apart() -> None:
+def test_policy_distinguishes_principal_types_with_the_same_name() -> None:
     for kind in PRINCIPALS:
         policy = Policy([("test", f'permit (principal == {kind}::"x", action, resource);')])
         allowed = [each for each in PRINCIPALS if policy.allows(Caller(each, "x"), READ, TASK)]

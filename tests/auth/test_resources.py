@@ -1,4 +1,4 @@
-"""What a request is about, by the policy's words; over every RPC of the contract."""
+"""The resources that requests name, for every RPC of the contract."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ METHODS = {
 }
 
 
-def asked(method: str, **fields: object) -> list[str]:
-    """The paths of a request, written as in a policy."""
+def paths_of(method: str, **fields: object) -> list[str]:
+    """Return the paths of a request as text."""
     kind = message_factory.GetMessageClass(METHODS[method].input_type)
     request: Message = json_format.ParseDict(fields, kind())
     return [
@@ -178,12 +178,12 @@ ARN = "arn:aws:omics:us-west-2:111122223333"
         ),
     ],
 )
-def test_a_request_is_about(method: str, fields: dict[str, object], paths: list[str]) -> None:
-    assert sorted(asked(method, **fields)) == sorted(paths)
+def test_request_names_resources(method: str, fields: dict[str, object], paths: list[str]) -> None:
+    assert sorted(paths_of(method, **fields)) == sorted(paths)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_request_is_about_something_that_the_schema_has(method: str) -> None:
+def test_schema_has_the_types_of_empty_requests(method: str) -> None:
     kind = message_factory.GetMessageClass(METHODS[method].input_type)
     paths = compile_paths(method, kind)(kind())
     assert paths
@@ -194,7 +194,7 @@ def test_each_request_is_about_something_that_the_schema_has(method: str) -> Non
 
 
 def filled(kind: type[Message]) -> Message:
-    """A request with a word in every text of it, and in those of one item of each list."""
+    """Return a request with every string set, and one item in each list."""
     message = kind()
     for field in kind.DESCRIPTOR.fields:
         is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
@@ -209,7 +209,7 @@ def filled(kind: type[Message]) -> Message:
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if not name.startswith(UNIFIED)])
-def test_the_schema_lets_policies_name_what_a_request_is_about(method: str) -> None:
+def test_types_named_include_the_types_of_requests(method: str) -> None:
     kind = message_factory.GetMessageClass(METHODS[method].input_type)
     compiled = compile_paths(method, kind)
     for request in (kind(), filled(kind)):
@@ -236,8 +236,8 @@ def test_each_id_of_the_route_is_in_the_path(method: str) -> None:
         and isinstance(each, model.StringShape)
         and not each.enum
     }
-    told = "/".join(asked(method, **ids))
-    assert [each for each in ids.values() if each not in told] == []
+    found = "/".join(paths_of(method, **ids))
+    assert [each for each in ids.values() if each not in found] == []
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_groups_follow_from_the_model(name: str, group: str) -> None:
     assert action_of(name).group == group
 
 
-def test_each_unified_rpc_that_changes_something_is_a_write() -> None:
+def test_unified_rpcs_that_change_tasks_are_writes() -> None:
     writes = {m.name for m in TASKS.methods if action_of(f"{UNIFIED}/{m.name}").group == "write"}
     assert writes == {"CancelTask", "RetryTask", "SuspendTask", "BatchUpdateTasks"}
 
@@ -276,7 +276,7 @@ def every_place() -> Iterator[tuple[str, model.OperationModel, Place]]:
 
 
 def test_each_member_that_looks_like_an_identifier_is_classified() -> None:
-    """A new one needs an entry in the spec of the service: its type, or why it is no resource."""
+    """A new one needs an entry in the service's spec: its type, or why it is not a resource."""
     unclassified = set()
     for service, operation, place in every_place():
         identifiers = identifiers_of(service)
@@ -293,7 +293,7 @@ def test_each_member_that_looks_like_an_identifier_is_classified() -> None:
     assert unclassified == set()
 
 
-def test_each_entry_of_the_tables_is_of_use() -> None:
+def test_tables_have_no_unused_entries() -> None:
     members: dict[str, set[str]] = {}
     for service, operation, place in every_place():
         members.setdefault(service, set()).update(
@@ -308,7 +308,7 @@ def test_each_entry_of_the_tables_is_of_use() -> None:
 @pytest.mark.parametrize(
     ("path", "kind"), [(("gizmoId",), "Gizmo"), (("box", "[]", "ids", "[]"), "Job")]
 )
-def test_an_identifier_of_an_unknown_kind_counts(path: tuple[str, ...], kind: str) -> None:
+def test_unknown_identifier_identifies_a_resource(path: tuple[str, ...], kind: str) -> None:
     place = Place(path=path, shape=model.StringShape("String", {"type": "string"}))
     found = identifiers_of("deadline").classify("GetJob", place)
     assert isinstance(found, Identifier)
@@ -332,6 +332,6 @@ def test_a_filter_narrows_a_read_to_what_is_in_its_route(
     method = f"{spec.grpc_service_full_name}/{operation}"
     assert action_of(method).group == "read"
     value: object = ["x"] if member.endswith("Ids") else "x"
-    [narrowed] = asked(method, **{member: value})
-    [route] = asked(method)
+    [narrowed] = paths_of(method, **{member: value})
+    [route] = paths_of(method)
     assert narrowed.startswith(f"{route}/")

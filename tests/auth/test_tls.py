@@ -1,4 +1,4 @@
-"""TLS with certificates of an authority made here, over the wire; and what the start refuses."""
+"""TLS over the wire with a private authority, and settings that prevent the start."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def authority() -> Authority:
 
 @pytest.fixture
 def tls(aws: Emulator, authority: Authority, tmp_path: Path) -> Settings:
-    """Settings of a server with a certificate."""
+    """Return the settings of a server with a certificate."""
     certificate, key = authority.issue("server", *LOOPBACK).write(tmp_path)
     return settings_for(aws.endpoint_url, tls_certificate_file=certificate, tls_key_file=key)
 
 
-def ask(address: object, authority: Authority, client: Credentials | None = None) -> str:
-    """One call on a connection of its own."""
+def call(address: object, authority: Authority, client: Credentials | None = None) -> str:
+    """Make a call on a new connection."""
     pair = (client.key, client.certificate) if client is not None else (None, None)
     credentials = grpc.ssl_channel_credentials(authority.certificate, *pair)
     with grpc.secure_channel(str(address), credentials, options=OWN_CONNECTION) as channel:
@@ -47,9 +47,9 @@ def ask(address: object, authority: Authority, client: Credentials | None = None
         return str(stub.GetServerInfo(REQUEST, timeout=SECONDS).version)
 
 
-def test_calls_come_by_tls_and_not_in_plaintext(tls: Settings, authority: Authority) -> None:
+def test_tls_port_refuses_plaintext(tls: Settings, authority: Authority) -> None:
     with running_server(tls) as address:
-        assert ask(address, authority)
+        assert call(address, authority)
         with grpc.insecure_channel(str(address)) as channel:
             stub = task_service_pb2_grpc.TaskServiceStub(channel)
             with pytest.raises(grpc.RpcError) as caught:
@@ -57,22 +57,22 @@ def test_calls_come_by_tls_and_not_in_plaintext(tls: Settings, authority: Author
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_with_a_client_authority_each_caller_has_a_certificate_of_it(
+def test_client_authority_requires_its_certificates(
     tls: Settings, authority: Authority, tmp_path: Path
 ) -> None:
     file = tmp_path / "clients.crt"
     file.write_bytes(authority.certificate)
     with running_server(tls.model_copy(update={"tls_client_ca_file": file})) as address:
-        assert ask(address, authority, authority.issue("render"))
+        assert call(address, authority, authority.issue("render"))
         for wrong in (None, Authority("stranger").issue("render")):
             with pytest.raises(grpc.RpcError) as caught:
-                ask(address, authority, wrong)
+                call(address, authority, wrong)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.fixture
 def one_connection(authority: Authority) -> Iterator[Callable[[object], Callable[[], object]]]:
-    """Makes a call that stays on its connection."""
+    """Makes calls on one connection."""
     channels: list[grpc.Channel] = []
 
     def to(address: object) -> Callable[[], object]:
@@ -88,11 +88,11 @@ def one_connection(authority: Authority) -> Iterator[Callable[[object], Callable
 
 
 def shown(address: Address) -> str:
-    """The certificate that the server shows now."""
+    """Return the certificate that the server presents now."""
     return ssl.get_server_certificate((address.host, address.port), timeout=SECONDS)
 
 
-def test_a_new_certificate_is_taken_under_load_and_no_call_fails(
+def test_certificate_is_renewed_under_load_without_failed_calls(
     tls: Settings,
     authority: Authority,
     tmp_path: Path,
@@ -102,7 +102,7 @@ def test_a_new_certificate_is_taken_under_load_and_no_call_fails(
     with running_server(tls) as address:
         assert shown(address) != new.certificate.decode()
         with (
-            Caller("renewed", lambda: ask(address, authority), pause=0) as renewed,
+            Caller("renewed", lambda: call(address, authority), pause=0) as renewed,
             Caller("kept", one_connection(address), pause=0) as kept,
         ):
             new.write(tmp_path)
@@ -112,11 +112,11 @@ def test_a_new_certificate_is_taken_under_load_and_no_call_fails(
                 seen = seen + 1 if shown(address) == new.certificate.decode() else 0
             before = renewed.calls, kept.calls
             while renewed.calls < before[0] + 5 or kept.calls < before[1] + 5:
-                ask(address, authority)
+                call(address, authority)
     assert renewed.failures == kept.failures == []
 
 
-def test_probes_without_tls_have_a_port_for_health_alone(tls: Settings) -> None:
+def test_health_port_serves_only_health_in_plaintext(tls: Settings) -> None:
     port = free_port()
     with (
         running_server(tls.model_copy(update={"health_port": port})),
@@ -124,7 +124,7 @@ def test_probes_without_tls_have_a_port_for_health_alone(tls: Settings) -> None:
     ):
         health: Any = health_pb2_grpc.HealthStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=SECONDS)
-        assert any(told.status == health_pb2.HealthCheckResponse.SERVING for told in watch)
+        assert any(response.status == health_pb2.HealthCheckResponse.SERVING for response in watch)
         watch.cancel()
         stub = task_service_pb2_grpc.TaskServiceStub(channel)
         with pytest.raises(grpc.RpcError) as caught:
@@ -133,20 +133,20 @@ def test_probes_without_tls_have_a_port_for_health_alone(tls: Settings) -> None:
 
 
 @pytest.mark.parametrize("host", ["::", "10.1.2.3", "taskgate.example"])
-def test_plaintext_for_other_machines_does_not_start(host: str) -> None:
+def test_plaintext_for_other_machines_prevents_the_start(host: str) -> None:
     with pytest.raises(SettingsError) as caught:
         app.build(Settings(listen_host=host))
     assert len(caught.value.faults) == 1
     assert PLAINTEXT_PHRASE in caught.value.faults[0]
 
 
-def test_only_the_whole_phrase_lets_plaintext_out() -> None:
+def test_plaintext_to_everyone_requires_the_exact_phrase() -> None:
     with pytest.raises(SettingsError, match=PLAINTEXT_PHRASE):
         load_settings(plaintext_to_everyone="yes")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-async def test_plaintext_on_this_machine_alone_starts(host: str) -> None:
+async def test_plaintext_on_loopback_starts(host: str) -> None:
     await app.build(Settings(listen_host=host)).close()
 
 
@@ -159,7 +159,7 @@ async def test_plaintext_on_this_machine_alone_starts(host: str) -> None:
         ({"tls_certificate_file": Path(__file__)}, "must be PEM certificates"),
     ],
 )
-def test_certificates_that_cannot_be_used_do_not_start(
+def test_unusable_certificates_prevent_the_start(
     tls: Settings, change: dict[str, object], fault: str
 ) -> None:
     with pytest.raises(SettingsError, match=fault) as caught:
@@ -167,7 +167,7 @@ def test_certificates_that_cannot_be_used_do_not_start(
     assert len(caught.value.faults) == 1
 
 
-def test_a_key_of_another_certificate_does_not_start(
+def test_key_of_another_certificate_prevents_the_start(
     tls: Settings, authority: Authority, tmp_path: Path
 ) -> None:
     (tmp_path / "tls.key").write_bytes(authority.issue("other").key)

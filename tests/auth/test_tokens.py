@@ -1,4 +1,4 @@
-"""Tokens: what is taken, what is refused and how it is told, and keys that rotate."""
+"""Verification of tokens, errors for refused tokens, and rotation of keys."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Wire:
-    """What came: a bearer token."""
+    """A call with a bearer token."""
 
     def __init__(self, value: str) -> None:
         self._value = value
@@ -44,10 +44,10 @@ class Wire:
         return [("user-agent", "x"), ("authorization", self._value)]
 
     def auth_context(self) -> dict[str, list[bytes]]:
-        raise AssertionError("nobody asks for certificates")
+        raise AssertionError("certificates are not needed")
 
     def peer(self) -> str:
-        raise AssertionError("nobody asks where it came from")
+        raise AssertionError("the address is not needed")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ async def refusal(tokens: Tokens, token: str) -> errors.TaskgateError:
         ({"nbf": int(time.time()) + HOUR}, "TOKEN_INVALID", "not valid yet"),
     ],
 )
-async def test_wrong_claims_are_refused_with_what_to_do(
+async def test_wrong_claims_are_refused_with_a_remedy(
     issuer: Issuer, claims: dict[str, Any], reason: str, words: str
 ) -> None:
     error = await refusal(tokens_of(issuer), issuer.sign(**claims))
@@ -92,7 +92,7 @@ async def test_wrong_claims_are_refused_with_what_to_do(
     assert words in error.message
 
 
-async def test_clocks_may_differ_a_little(issuer: Issuer) -> None:
+async def test_leeway_allows_clock_differences(issuer: Issuer) -> None:
     now = int(time.time())
     for token in (issuer.sign(exp=now - 10), issuer.sign(nbf=now + 10)):
         assert (await tokens_of(issuer).verify(token)).id == "alice"
@@ -124,12 +124,12 @@ def forged(issuer: Issuer) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("what", forged(Issuer()))
-async def test_what_the_issuer_has_not_signed_is_refused(issuer: Issuer, what: str) -> None:
+async def test_forged_tokens_are_refused(issuer: Issuer, what: str) -> None:
     error = await refusal(tokens_of(issuer), forged(issuer)[what])
     assert (error.code, error.reason) == (StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
 
 
-async def test_a_verified_token_is_taken_as_it_is_until_it_expires() -> None:
+async def test_verified_token_is_cached_until_it_expires() -> None:
     issuer, clock = Issuer(), Clock()
     tokens = tokens_of(issuer, clock=clock)
     token = issuer.sign(exp=int(clock.now) + 20)
@@ -139,7 +139,7 @@ async def test_a_verified_token_is_taken_as_it_is_until_it_expires() -> None:
     assert await tokens.verify(token) is not first  # PyJWT has the real time, and looks again
 
 
-async def test_a_withdrawn_key_is_not_trusted_after_the_next_refresh() -> None:
+async def test_withdrawn_key_is_not_trusted_after_the_next_fetch() -> None:
     issuer, clock, pauses = Issuer(), Clock(), asyncio.Queue[float]()
     source = FetchedKeys("keys", lambda _: issuer.published(), clock)
     tokens = Tokens(source, RULES, clock)
@@ -162,7 +162,7 @@ async def test_a_withdrawn_key_is_not_trusted_after_the_next_refresh() -> None:
     assert (await refusal(tokens, old)).reason == "TOKEN_INVALID"
 
 
-async def test_a_new_key_is_fetched_when_it_is_first_seen_and_not_too_often() -> None:
+async def test_unknown_key_is_fetched_at_a_limited_rate() -> None:
     issuer, clock = Issuer(), Clock()
     tokens = tokens_of(issuer, clock=clock)
     await tokens.verify(issuer.sign())
@@ -178,7 +178,7 @@ async def test_a_new_key_is_fetched_when_it_is_first_seen_and_not_too_often() ->
     assert issuer.fetches <= 3
 
 
-async def test_many_who_come_first_wait_for_one_fetch() -> None:
+async def test_concurrent_first_calls_share_one_fetch() -> None:
     issuer = Issuer()
     tokens = tokens_of(issuer)
     came = [tokens.verify(issuer.sign(f"user-{number}")) for number in range(20)]
@@ -186,7 +186,7 @@ async def test_many_who_come_first_wait_for_one_fetch() -> None:
     assert issuer.fetches == 1
 
 
-async def test_an_issuer_that_is_down_locks_nobody_out_and_is_reported(
+async def test_previous_keys_remain_active_while_the_issuer_is_down(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     issuer, clock = Issuer(), Clock()
@@ -211,7 +211,7 @@ async def test_an_issuer_that_is_down_locks_nobody_out_and_is_reported(
     assert [each.message for each in caplog.records] == ["keys cannot be fetched"]
 
 
-async def test_without_any_key_callers_may_ask_again() -> None:
+async def test_missing_keys_make_calls_unavailable() -> None:
     def load(_: str) -> bytes:
         raise OSError("no route")
 
@@ -222,7 +222,7 @@ async def test_without_any_key_callers_may_ask_again() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b"{}", b'{"keys": []}', b'{"keys": [{"kty": "oct", "k": "YQ"}]}', b"\xff"]
 )
-def test_what_is_no_public_key_set_is_refused(data: bytes) -> None:
+def test_data_without_public_keys_is_rejected(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"[kK]ey"):
         read_keys(data)
 
@@ -257,12 +257,12 @@ async def test_kubernetes_accounts_are_services(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Basic abc", "token"])
-async def test_other_schemes_are_told_the_right_one(issuer: Issuer, value: str) -> None:
+async def test_other_schemes_are_refused(issuer: Issuer, value: str) -> None:
     with pytest.raises(errors.TaskgateError, match="Bearer"):
         await Callers(tokens_of(issuer), certificates=False).verify(Wire(value))
 
 
-async def test_keys_on_the_web_may_rotate() -> None:
+async def test_fetched_keys_may_rotate() -> None:
     issuer, clock = Issuer(), Clock()
     with issuer.serving() as address:
         tokens = Tokens(FetchedKeys(address, clock=clock), RULES, clock)
@@ -308,7 +308,7 @@ async def test_claims_at_the_bounds_are_accepted(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("exp", [10**400, 1e300, float("inf"), float("nan"), "soon", [], True, -1])
-async def test_no_expiry_is_a_bug(issuer: Issuer, exp: Any) -> None:
+async def test_odd_expiries_are_handled(issuer: Issuer, exp: Any) -> None:
     tokens, token = tokens_of(issuer), issuer.sign(exp=exp)
     if exp == 1e300:
         assert (await tokens.verify(token)).expires_at == exp
@@ -329,7 +329,7 @@ def signed_header(header: bytes) -> str:
         optional={"kid": st.none() | st.integers() | st.lists(st.text()) | st.text()},
     ).map(lambda header: json.dumps(header).encode())
 )
-def test_no_token_does_more_than_to_be_rejected(header: bytes) -> None:
+def test_odd_headers_are_rejected(header: bytes) -> None:
     published = Issuer().published()
     tokens = Tokens(FetchedKeys("keys", lambda _: published), RULES)
     with pytest.raises(errors.TaskgateError) as caught:
@@ -337,7 +337,7 @@ def test_no_token_does_more_than_to_be_rejected(header: bytes) -> None:
     assert caught.value.reason == "TOKEN_INVALID"
 
 
-async def test_the_cache_of_verified_tokens_is_bounded_in_bytes_and_has_no_token(
+async def test_token_cache_is_bounded_in_bytes_and_stores_no_tokens(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authentication, "MAX_CACHE_BYTES", 100_000)
@@ -359,7 +359,7 @@ def values(cache: Any) -> list[tuple[bytes, Any]]:
     return [(key, entry[0]) for key, entry in cache._entries.items()]
 
 
-async def test_a_caller_has_the_expiry_of_its_token_and_is_the_same_with_another(
+async def test_caller_has_the_expiry_of_its_token_but_equals_it_with_another(
     issuer: Issuer,
 ) -> None:
     now = int(time.time())
@@ -374,14 +374,14 @@ async def test_a_caller_has_the_expiry_of_its_token_and_is_the_same_with_another
     assert first != Caller("User", "alice")
 
 
-async def test_the_cache_still_knows_the_expiry(issuer: Issuer) -> None:
+async def test_cached_caller_has_the_expiry(issuer: Issuer) -> None:
     exp = int(time.time()) + 60
     callers = Callers(tokens_of(issuer), certificates=False)
     wire = Wire(f"Bearer {issuer.sign(exp=exp)}")
     assert [(await callers.verify(wire)).expires_at for _ in range(2)] == [exp, exp]
 
 
-async def test_a_caller_is_known_once_its_token_was_verified(issuer: Issuer) -> None:
+async def test_caller_is_found_after_its_token_was_verified(issuer: Issuer) -> None:
     clock = Clock()
     callers = Callers(tokens_of(issuer, clock=clock), certificates=False)
     wire = Wire(f"Bearer {issuer.sign()}")

@@ -72,7 +72,7 @@ def fitted(member: str, value: Any) -> tuple[Any, list[str]]:
         *(("Documents", [None, 1]), ("Text", None), ("Inner", {"new": object()})),
     ],
 )
-def test_what_fits_stays_the_same_object(member: str, value: Any) -> None:
+def test_fitting_values_stay_the_same_objects(member: str, value: Any) -> None:
     found, odd = fitted(member, value)
     assert found is value
     assert odd == []
@@ -100,7 +100,7 @@ def test_what_fits_stays_the_same_object(member: str, value: Any) -> None:
         *(("Document", 2**60, str(2**60)), ("Document", {"s": [-(2**60)]}, {"s": [str(-(2**60))]})),
     ],
 )
-def test_an_odd_value(member: str, value: Any, expected: Any) -> None:
+def test_odd_value_is_replaced(member: str, value: Any, expected: Any) -> None:
     found, odd = fitted(member, value)
     assert found == expected
     assert type(found) is type(expected)
@@ -115,7 +115,7 @@ def test_an_odd_value(member: str, value: Any, expected: Any) -> None:
         *(("Double", "Infinity", math.inf), ("Inners", [None], [{}])),
     ],
 )
-def test_another_spelling_is_not_odd(member: str, value: Any, expected: Any) -> None:
+def test_another_representation_is_not_odd(member: str, value: Any, expected: Any) -> None:
     found, odd = fitted(member, value)
     assert found == expected
     assert type(found) is type(expected)
@@ -123,7 +123,7 @@ def test_another_spelling_is_not_odd(member: str, value: Any, expected: Any) -> 
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"":'])
-def test_a_deep_document_becomes_text_where_protobuf_ends(opening: str) -> None:
+def test_too_deep_document_becomes_text(opening: str) -> None:
     closing = opening[::-1].translate(str.maketrans('[{":a', "]}   ")).replace(" ", "")
     text = opening * 60 + "1" + closing * 60
     value, _ = fitted("Document", json.loads(text))
@@ -148,14 +148,14 @@ def test_a_document_at_the_greatest_depth_can_be_read() -> None:
     assert read == message
 
 
-def test_integers_past_what_a_double_holds_arrive_as_text() -> None:
+def test_integers_beyond_doubles_become_text() -> None:
     operation = load_operations(OMICS)["GetRun"]
     shape: Any = operation.model.output_shape
     message = operation.to_message(Fitter().compile(shape)({"parameters": {"seed": 2**60}}, []))
     assert mirror.read(message, shape)["parameters"] == {"seed": str(2**60)}
 
 
-def test_a_structure_that_holds_itself() -> None:
+def test_recursive_structure() -> None:
     service = model.load_service("deadline")
     fitter = Fitter()
     for operation in model.operations(service):
@@ -175,17 +175,17 @@ def test_a_structure_that_holds_itself() -> None:
         ('{"a": "\ud800"}'.encode("utf-16", "surrogatepass"), {"a": "\ufffd"}),
     ],
 )
-def test_half_surrogate_pairs_are_replaced(body: bytes, expected: Any) -> None:
+def test_unpaired_surrogates_are_replaced(body: bytes, expected: Any) -> None:
     assert parse(body) == (expected, True)
 
 
 @pytest.mark.parametrize("text", ["😀", "\ud7ff", r"\\ud800", r"\ud83d\ude00", "é"])
-def test_other_texts_stay(text: str) -> None:
+def test_other_texts_are_unchanged(text: str) -> None:
     body = f'{{"a": "{text}"}}'.encode()
     assert parse(body) == (json.loads(body), False)
 
 
-def test_deep_json_with_half_a_pair() -> None:
+def test_deep_json_with_an_unpaired_surrogate() -> None:
     value, has_odd_text = parse(b"[" * 500 + rb'"\ud800"' + b"]" * 500)
     assert has_odd_text
     assert json.dumps(value).count("[") == 500

@@ -29,12 +29,12 @@ from taskgate_server.aws.timestamps import to_datetime, to_seconds_and_nanos
         ("Sun, 22 Nov 2026 10:11:12 GMT", (1795342272, 0)),
     ],
 )
-def test_every_form_that_aws_has(text: str | float, expected: tuple[int, int]) -> None:
+def test_every_format_of_aws(text: str | float, expected: tuple[int, int]) -> None:
     assert to_seconds_and_nanos(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2026-13-01T00:00:00Z", float("nan"), float("inf")])
-def test_what_is_no_timestamp(text: str | float) -> None:
+def test_invalid_timestamps_are_refused(text: str | float) -> None:
     with pytest.raises(ValueError, match=r"."):
         to_seconds_and_nanos(text)
 
@@ -43,11 +43,11 @@ YEAR_1000 = datetime(1000, 1, 1)  # noqa: DTZ001  # hypothesis adds the zone
 
 
 @given(st.datetimes(min_value=YEAR_1000, timezones=st.just(UTC)))
-def test_there_and_back(moment: datetime) -> None:
+def test_round_trip(moment: datetime) -> None:
     assert to_datetime(*to_seconds_and_nanos(moment.isoformat())) == moment
 
 
-def test_what_the_sdk_cannot_send_is_refused() -> None:
+def test_timestamps_that_boto3_cannot_send_are_refused() -> None:
     with pytest.raises(ValueError, match="microsecond"):
         to_datetime(0, 1)
     with pytest.raises(ValueError, match="years"):

@@ -47,7 +47,7 @@ def test_what_fits(expected: Any, seen: Any) -> None:
         ({"any_of": [1, 2]}, 3, "it"),
     ],
 )
-def test_what_does_not_fit_is_told(expected: Any, seen: Any, where: str) -> None:
+def test_mismatches_are_reported(expected: Any, seen: Any, where: str) -> None:
     (fault,) = mismatches(expected, seen)
     assert fault.startswith(f"{where} is ")
 

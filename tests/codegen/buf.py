@@ -1,4 +1,4 @@
-"""buf, asked about one proto file at the place that its package demands."""
+"""Runs buf on a proto file at the path of its package."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_every_operation_and_member_of_the_model_is_in_the_contract(spec: Servic
             assert [member for member in members if member] == expected
 
 
-def test_quotas_are_of_operations_that_exist() -> None:
+def test_operations_with_quotas_exist() -> None:
     for spec in SERVICES:
         names = set(model.load_service(spec.name).operation_names)
         assert set(spec.request_rates) <= names

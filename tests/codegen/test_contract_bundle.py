@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_descriptor_set_has_every_operation_and_all_that_it_imports(bundle: Path) -> None:
+def test_descriptor_set_is_complete(bundle: Path) -> None:
     image = FileDescriptorSet.FromString((bundle / "taskgate.binpb").read_bytes())
     pool = descriptor_pool.DescriptorPool()
     for file in image.file:
@@ -43,7 +43,9 @@ def test_the_descriptor_set_has_every_operation_and_all_that_it_imports(bundle: 
 
 
 @pytest.mark.parametrize("source", ["--proto_path=protos", "--descriptor_set_in=taskgate.binpb"])
-def test_stubs_are_made_of_the_bundle_alone(bundle: Path, tmp_path: Path, source: str) -> None:
+def test_stubs_can_be_generated_from_the_bundle_alone(
+    bundle: Path, tmp_path: Path, source: str
+) -> None:
     files = sorted(
         str(path.relative_to(bundle / "protos")) for path in (bundle / "protos").rglob("*.proto")
     )
@@ -63,7 +65,7 @@ def test_stubs_are_made_of_the_bundle_alone(bundle: Path, tmp_path: Path, source
     assert (tmp_path / "taskgate/v1/task_service_pb2_grpc.py").is_file()
 
 
-def test_an_archive_is_the_same_each_time(bundle: Path, tmp_path: Path) -> None:
+def test_bundle_is_reproducible(bundle: Path, tmp_path: Path) -> None:
     first = next(bundle.parent.glob("*.tar.gz"))
     again = write_bundle(tmp_path / "contract")
     assert again.read_bytes() == first.read_bytes()

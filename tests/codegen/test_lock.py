@@ -27,17 +27,17 @@ def numbers(lock: locks.Lock) -> dict[str, int]:
 
 def test_new_members_take_the_next_number_wherever_they_stand() -> None:
     lock = locks.Lock()
-    lock.settle(contract(a="string", b="string"))
-    lock.settle(contract(z="string", a="string", b="string"))
+    lock.update(contract(a="string", b="string"))
+    lock.update(contract(z="string", a="string", b="string"))
     assert numbers(lock) == {"a": 1, "b": 2, "z": 3}
 
 
 def test_a_removed_member_is_reserved_and_its_number_never_used_again() -> None:
     lock = locks.Lock()
-    lock.settle(contract(a="string", b="string"))
-    lock.settle(contract(a="string"))
+    lock.update(contract(a="string", b="string"))
+    lock.update(contract(a="string"))
     later = contract(a="string", c="string")
-    lock.settle(later)
+    lock.update(later)
     assert numbers(lock) == {"a": 1, "c": 3}
     text = render(later, lock)
     assert "reserved 2;" in text
@@ -46,36 +46,36 @@ def test_a_removed_member_is_reserved_and_its_number_never_used_again() -> None:
 
 def test_a_retyped_member_is_a_new_number_under_a_new_name() -> None:
     lock = locks.Lock()
-    lock.settle(contract(a="optional string"))
+    lock.update(contract(a="optional string"))
     later = contract(a="optional int32")
-    lock.settle(later)
+    lock.update(later)
     assert numbers(lock) == {"a_v2": 2}
     text = render(later, lock)
     assert 'reserved "a";' in text
     assert 'optional int32 a_v2 = 2 [json_name = "a"];' in text
 
 
-def test_a_member_that_comes_back_is_new() -> None:
+def test_returning_member_is_a_new_entry() -> None:
     lock = locks.Lock()
-    lock.settle(contract(a="string", b="string"))
-    lock.settle(contract(a="string"))
-    lock.settle(contract(a="string", b="string"))
+    lock.update(contract(a="string", b="string"))
+    lock.update(contract(a="string"))
+    lock.update(contract(a="string", b="string"))
     assert numbers(lock) == {"a": 1, "b_v2": 3}
 
 
-def test_a_message_that_comes_back_is_the_old_one() -> None:
+def test_returning_message_keeps_its_numbers() -> None:
     lock = locks.Lock()
-    lock.settle(contract(a="string", b="string"))
-    lock.settle(Contract(spec=SPEC))
-    lock.settle(contract(b="string", a="string"))
+    lock.update(contract(a="string", b="string"))
+    lock.update(Contract(spec=SPEC))
+    lock.update(contract(b="string", a="string"))
     assert numbers(lock) == {"a": 1, "b": 2}
 
 
 def test_enum_words_keep_their_numbers() -> None:
     lock = locks.Lock()
-    lock.settle(contract(enum=("SAD", "GLAD")))
+    lock.update(contract(enum=("SAD", "GLAD")))
     later = contract(enum=("MAD", "GLAD"))
-    lock.settle(later)
+    lock.update(later)
     text = render(later, lock)
     assert "MOOD_GLAD = 2;" in text
     assert "MOOD_MAD = 3;" in text
@@ -85,8 +85,8 @@ def test_enum_words_keep_their_numbers() -> None:
 
 def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
     lock = locks.Lock()
-    lock.settle(contract(enum=("SAD",), a="string", b="string"))
-    lock.settle(contract(enum=("SAD",), a="string"))
+    lock.update(contract(enum=("SAD",), a="string", b="string"))
+    lock.update(contract(enum=("SAD",), a="string"))
     path = tmp_path / "toy.lock.json"
     path.write_text(locks.dump(lock))
     assert locks.load(path) == lock

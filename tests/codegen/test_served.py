@@ -52,7 +52,7 @@ def parsed(shape: model.StructureShape, body: Mapping[str, Any]) -> dict[str, An
 
 
 @pytest.mark.parametrize("version", versions(), ids=lambda version: version.name)
-def test_all_of_an_answer_is_in_the_message_and_back(
+def test_response_survives_a_round_trip(
     version: Version, modules: dict[str, Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A request may not have more digits than boto3's microseconds.
@@ -66,7 +66,7 @@ def test_all_of_an_answer_is_in_the_message_and_back(
     to_params = RequestCompiler().structure(shape, descriptor)
     synthesizer = Synthesizer(wire=True)
     for variant in VARIANTS:
-        body = synthesizer.answer(operation, variant).body
+        body = synthesizer.response(operation, variant).body
         assert isinstance(body, dict)
         judge = parsed(shape, body)
 
@@ -76,4 +76,4 @@ def test_all_of_an_answer_is_in_the_message_and_back(
         params = to_params.convert(message, ROOT, Validation())
         assert differences(judge, params, "answer") == []
         assert naming.UNRECOGNIZED_VALUES not in str(message)
-    assert synthesizer.everything_seen
+    assert synthesizer.everything_used

@@ -113,7 +113,7 @@ def test_the_fault_names_shape_and_member(
 
 @pytest.mark.parametrize("owner", ["Empty", "Nested", "Choice"])
 @pytest.mark.parametrize("name", ["unrecognizedValues", "emptyMembers", "unknownMember"])
-def test_names_of_taskgates_own_fields_are_taken_even_where_they_are_not(
+def test_names_of_taskgates_own_fields_are_reserved_everywhere(
     owner: str, name: str, tmp_path: Path
 ) -> None:
     described = description()
@@ -121,7 +121,7 @@ def test_names_of_taskgates_own_fields_are_taken_even_where_they_are_not(
     assert f"{owner}.{name}" in fault_of(described, tmp_path)
 
 
-def test_a_word_that_spells_as_one_that_is_gone_is_refused(tmp_path: Path) -> None:
+def test_word_that_collides_with_a_removed_one_is_refused(tmp_path: Path) -> None:
     """It would get the other's number."""
     described = description()
     for path, text in generate(SPEC, tmp_path, service_of(described)).items():

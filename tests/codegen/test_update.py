@@ -1,4 +1,4 @@
-"""What `make model-update` tells of a new model."""
+"""The report of `make model-update`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def golden(name: str) -> Snapshot:
     return read(GOLDEN / name / "toy.proto", GOLDEN / name / "toy.lock.json")
 
 
-def test_each_kind_of_change_has_its_sign() -> None:
+def test_added_removed_and_retyped_entries_have_signs() -> None:
     before = Snapshot(
         operations=frozenset({"Get", "Drop"}),
         declared=frozenset({"Thing", "Gone"}),
@@ -55,18 +55,18 @@ def test_each_kind_of_change_has_its_sign() -> None:
     ]
 
 
-def test_the_same_is_nothing_new() -> None:
-    assert report("Toy", golden("2-added"), golden("2-added")) == ["Toy:", "  nothing new"]
+def test_equal_contracts_have_no_changes() -> None:
+    assert report("Toy", golden("2-added"), golden("2-added")) == ["Toy:", "  no changes"]
 
 
-def test_a_first_contract_is_new_as_a_whole(tmp_path: Path) -> None:
+def test_first_contract_is_entirely_new(tmp_path: Path) -> None:
     nothing = read(tmp_path / "none.proto", tmp_path / "none.json")
     lines = report("Toy", nothing, golden("1-first"))
     assert "    + Ping" in lines
     assert "    + Kind" in lines
 
 
-def test_added_members_and_words_are_told() -> None:
+def test_added_members_and_words_are_reported() -> None:
     assert report("Toy", golden("1-first"), golden("2-added")) == [
         "Toy:",
         "  operations:",
@@ -88,16 +88,16 @@ def test_added_members_and_words_are_told() -> None:
     ]
 
 
-def test_removed_members_and_words_are_told() -> None:
+def test_removed_members_and_words_are_reported() -> None:
     lines = report("Toy", golden("2-added"), golden("3-removed"))
     assert "    - Ping" in lines
     assert "    - Tag" in lines
     assert "    - Nested.first: optional string first = 7" in lines
-    assert "  enum values without a word of AWS's:" in lines
+    assert "  deprecated enum values:" in lines
     assert "    + KIND_LOWER" in lines
 
 
-def test_what_comes_back_is_told() -> None:
+def test_returning_members_are_reported() -> None:
     lines = report("Toy", golden("3-removed"), golden("4-returned"))
     assert "    + Ping" in lines
     assert "    + Nested.first: optional string first_v2 = 11" in lines

@@ -43,11 +43,11 @@ def clients_made_by(source: str) -> Iterator[str]:
                     yield argument.value
 
 
-def test_the_models_that_stay_are_those_that_the_server_asks() -> None:
+def test_models_of_the_called_services_are_kept() -> None:
     assert set(trim.CALLED) == {spec.name for spec in (*SERVICES, LOGS, SQS)}
 
 
-def test_the_models_that_stay_are_those_that_botocore_asks_for_credentials() -> None:
+def test_models_that_botocore_needs_for_credentials_are_kept() -> None:
     known = set(Loader().list_available_services("service-2"))
     made = {
         name
@@ -83,7 +83,7 @@ def test_a_stripped_library_can_be_loaded(tmp_path: Path) -> None:
     assert done.stdout.startswith(str(tmp_path))
 
 
-def test_what_is_no_library_is_left_alone(tmp_path: Path) -> None:
+def test_other_files_are_not_stripped(tmp_path: Path) -> None:
     script = tmp_path / "libc.so"
     script.write_text("GROUP ( /lib/x86_64-linux-gnu/libc.so.6 )" * 3)
     before = script.read_bytes()
@@ -96,7 +96,7 @@ def test_the_label_has_the_version() -> None:
     assert f'org.opencontainers.image.version="{version}"' in DOCKERFILE
 
 
-def test_health_is_asked_where_it_is_told() -> None:
+def test_the_health_check_calls_the_health_port() -> None:
     port = re.search(r"TASKGATE_HEALTH_PORT=(\d+)", DOCKERFILE)
     assert port is not None
     assert f'"--address", "127.0.0.1:{port[1]}"]' in DOCKERFILE
@@ -110,12 +110,12 @@ def test_health_is_asked_where_it_is_told() -> None:
         ("requirements-build.txt", "requirements-dev.txt"),
     ],
 )
-def test_what_is_pinned_for_the_image_is_what_is_tested(part: str, whole: str) -> None:
+def test_the_image_has_the_tested_versions(part: str, whole: str) -> None:
     assert len(pins(part)) > 5
     assert pins(part).items() <= pins(whole).items()
 
 
-def test_what_builds_the_package_is_pinned() -> None:
+def test_build_requirements_are_pinned() -> None:
     pinned = pins("requirements-build.txt")
     wanted = [Requirement(line) for line in PROJECT["build-system"]["requires"]]
     assert [each.name for each in wanted if pinned[each.name] not in each.specifier] == []

@@ -1,4 +1,4 @@
-"""Values at the edge of what JSON, HTTP headers and gRPC's trailing metadata can carry."""
+"""Values at the limits of JSON, HTTP headers and gRPC's trailing metadata."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from tests.support.contract.exchange import (
     errors_of,
     request_message,
 )
-from tests.support.contract.synthesis import FULL, Synthesizer, WireAnswer
+from tests.support.contract.synthesis import FULL, Synthesizer, WireResponse
 from tests.support.contract.values import TIMESTAMP_TEXTS
 
 METADATA_LIMIT = 8192
-"""Bytes of metadata that every gRPC client takes by default, summed as HTTP/2 does:
+"""gRPC clients' default limit on metadata in bytes, summed as HTTP/2 does.
+
 https://github.com/grpc/grpc/blob/master/include/grpc/impl/channel_arg_names.h (max_metadata_size)
 """
 HTTP2_ENTRY_OVERHEAD = 32
@@ -38,20 +39,20 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OPERATION = OPERATIONS[0]
 
 
-def ask(
+def call(
     exchange: Exchange,
     operation: model.OperationModel,
-    answer: WireAnswer,
+    response: WireResponse,
     changes: Mapping[str, Any] | None = None,
 ) -> Outcome:
     params = Synthesizer(wire=False).params(operation, FULL) | dict(changes or {})
-    return exchange.grpc(operation, request_message(operation, params), answer)
+    return exchange.grpc(operation, request_message(operation, params), response)
 
 
-def modelled_error(code: str, body: dict[str, Any], **headers: str) -> WireAnswer:
+def modelled_error(code: str, body: dict[str, Any], **headers: str) -> WireResponse:
     (shape,) = (shape for shape in errors_of(OPERATION) if shape.name == code)
     status: int = shape.metadata["error"]["httpStatusCode"]
-    return WireAnswer(status=status, headers={"x-amzn-ErrorType": code, **headers}, body=body)
+    return WireResponse(status=status, headers={"x-amzn-ErrorType": code, **headers}, body=body)
 
 
 def info_of(error: Any) -> error_details_pb2.ErrorInfo:
@@ -80,9 +81,9 @@ def test_timestamps_have_every_digit(text: str | float, exchange: Exchange) -> N
         for name, shape in operation.output_shape.members.items()
         if shape.type_name == "timestamp"
     )
-    answer = WireAnswer(status=operation.http["responseCode"], body={member: text})
+    response = WireResponse(status=operation.http["responseCode"], body={member: text})
 
-    result = ask(exchange, operation, answer).result
+    result = call(exchange, operation, response).result
 
     field = mirror.field_of(result, member)
     timestamp = getattr(result, field.name)
@@ -90,7 +91,7 @@ def test_timestamps_have_every_digit(text: str | float, exchange: Exchange) -> N
 
 
 def exact(text: str | float) -> Decimal:
-    """Seconds since 1970: botocore's microseconds, and the digits after them that it drops."""
+    """Return seconds since 1970: botocore's microseconds and the further digits, which it drops."""
     parse: Any = parse_timestamp  # takes numbers too, which its stubs deny
     moment: datetime = parse(text)
     micros = (moment - EPOCH) // timedelta(microseconds=1)
@@ -98,15 +99,15 @@ def exact(text: str | float) -> Decimal:
     return Decimal(micros).scaleb(-6) + (Decimal(finer[1]).scaleb(-9) if finer else 0)
 
 
-# --- Errors that have much to tell ----------------------------------------------------------------
+# --- Errors with long details ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "message", ["x" * 7_000, "x" * 20_000, "日" * 2_000], ids=["long", "longer", "multibyte"]
 )
 def test_error_with_a_long_message_arrives(message: str, exchange: Exchange) -> None:
-    """AccessDenied messages quote ARNs and policies; the message goes out twice, once encoded."""
-    error = ask(
+    """AccessDenied messages quote ARNs and policies; the message is sent twice, once encoded."""
+    error = call(
         exchange, OPERATION, modelled_error("AccessDeniedException", {"message": message})
     ).error
 
@@ -124,14 +125,14 @@ def test_error_with_many_fields_arrives(fields: int, exchange: Exchange) -> None
         "fieldList": [{"name": f"field{n}", "message": "x" * 100} for n in range(fields)],
     }
 
-    error = ask(exchange, OPERATION, modelled_error("ValidationException", body)).error
+    error = call(exchange, OPERATION, modelled_error("ValidationException", body)).error
 
     assert error.code() is StatusCode.INVALID_ARGUMENT, error.details()[:200]
     assert violated_fields(error)[:10] == [f"field{n}" for n in range(10)]
     assert metadata_size(error) <= METADATA_LIMIT
 
 
-def test_request_with_many_faults_is_told(exchange: Exchange) -> None:
+def test_request_with_many_violations_is_rejected(exchange: Exchange) -> None:
     operation, member, shape = max(
         (
             (operation, name, shape)
@@ -147,8 +148,8 @@ def test_request_with_many_faults_is_told(exchange: Exchange) -> None:
     )
     item = dict.fromkeys(shape.member.required_members, "not an id")
 
-    outcome = ask(
-        exchange, operation, WireAnswer(status=200), {member: [item] * shape.metadata["max"]}
+    outcome = call(
+        exchange, operation, WireResponse(status=200), {member: [item] * shape.metadata["max"]}
     )
 
     assert outcome.sent is None
@@ -167,10 +168,10 @@ def metadata_size(error: Any) -> int:
     )
 
 
-def test_aws_context_does_not_replace_what_taskgate_tells(exchange: Exchange) -> None:
+def test_aws_context_does_not_replace_taskgates_metadata(exchange: Exchange) -> None:
     context = {"operation": "other", "http_status": "1", "service": "other", "more": "kept"}
 
-    error = ask(
+    error = call(
         exchange,
         OPERATION,
         modelled_error("AccessDeniedException", {"message": "no", "context": context}),
@@ -182,13 +183,13 @@ def test_aws_context_does_not_replace_what_taskgate_tells(exchange: Exchange) ->
 
 
 @pytest.mark.parametrize("wait", ["Mon, 02 Mar 2026 09:30:15 GMT", "1.5"])
-def test_throttle_whose_wait_is_no_integer_is_a_throttle(wait: str, exchange: Exchange) -> None:
+def test_throttle_with_an_unparsable_wait_is_a_throttle(wait: str, exchange: Exchange) -> None:
     """HTTP allows a date. botocore cannot parse it as the model's integer: ValueError."""
-    answer = modelled_error(
+    response = modelled_error(
         "ThrottlingException", {"message": "slow down"}, **{"Retry-After": wait}
     )
 
-    error = ask(exchange, OPERATION, answer).error
+    error = call(exchange, OPERATION, response).error
 
     assert error.code() is StatusCode.RESOURCE_EXHAUSTED, error.details()
     assert info_of(error).reason == "THROTTLING_EXCEPTION"
@@ -198,7 +199,7 @@ def test_throttle_whose_wait_is_no_integer_is_a_throttle(wait: str, exchange: Ex
 
 
 @pytest.mark.parametrize("token", ["a\r\nX-Other: 1", "a\nb", "\0"])
-def test_control_characters_in_a_header_are_refused(token: str, exchange: Exchange) -> None:
+def test_control_characters_in_a_header_are_rejected(token: str, exchange: Exchange) -> None:
     operation, member, field = next(
         (operation, name, mirror.field_of(request_message(operation, {}), name))
         for operation in OPERATIONS
@@ -207,7 +208,7 @@ def test_control_characters_in_a_header_are_refused(token: str, exchange: Exchan
         if shape.serialization.get("location") == "header" and "pattern" not in shape.metadata
     )
 
-    outcome = ask(exchange, operation, WireAnswer(status=200), {member: token})
+    outcome = call(exchange, operation, WireResponse(status=200), {member: token})
 
     assert outcome.sent is None
     assert outcome.error.code() is StatusCode.INVALID_ARGUMENT, outcome.error.details()
@@ -215,9 +216,7 @@ def test_control_characters_in_a_header_are_refused(token: str, exchange: Exchan
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_document_with_a_number_that_json_lacks_is_refused(
-    number: float, exchange: Exchange
-) -> None:
+def test_document_with_a_non_finite_number_is_rejected(number: float, exchange: Exchange) -> None:
     operation, member = next(
         (operation, name)
         for operation in OPERATIONS
@@ -226,7 +225,7 @@ def test_document_with_a_number_that_json_lacks_is_refused(
         if model.is_document(shape)
     )
 
-    outcome = ask(exchange, operation, WireAnswer(status=200), {member: {"deep": [number]}})
+    outcome = call(exchange, operation, WireResponse(status=200), {member: {"deep": [number]}})
 
     assert outcome.sent is None
     assert outcome.error.code() is StatusCode.INVALID_ARGUMENT

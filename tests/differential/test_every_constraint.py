@@ -1,7 +1,7 @@
-"""Every constraint of every structure that a request can hold, broken alone: it must be named.
+"""Every constraint of every structure in requests, violated alone: the error names its field.
 
-botocore checks few of these, so the model itself is the judge: a valid request is taken, one value
-of it is put out of bounds, and the answer must be INVALID_ARGUMENT with just that field's path.
+botocore checks few of them, so the model is the oracle: one value of a valid request is changed to
+violate a constraint, and the response must be INVALID_ARGUMENT with the path of that field only.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from tests.support.contract.exchange import (
     operation_id,
     request_message,
 )
-from tests.support.contract.synthesis import FULL, Synthesizer, WireAnswer
+from tests.support.contract.synthesis import FULL, Synthesizer, WireResponse
 
 MISSING = object()
 KEY = "key"
-LONGEST = 5_000
-"""Bounds beyond this are not tried: texts of megabytes show nothing that shorter ones do not."""
+MAX_TEXT = 5_000
+"""Greater bounds are not tested: longer texts show nothing that shorter ones do not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
-    """One value inside the parameters."""
+    """One value in the params."""
 
     route: tuple[Any, ...]
-    """The keys and indexes that lead to it in boto3's parameters."""
+    """Its keys and indexes in boto3's params."""
     path: str
-    """The same in the caller's words."""
+    """Its path in the caller's message."""
     owner: str
     shape: model.Shape
     required: bool
@@ -72,7 +72,7 @@ def spots_in_structure(
 
 
 def path_of(shape: model.Shape, path: str) -> str:
-    """Where a caller finds the value: that of a list or map is in the message that wraps it."""
+    """Return the caller's path of a value; a list or map is in a wrapper message."""
     return f"{path}.values" if isinstance(shape, model.ListShape | model.MapShape) else path
 
 
@@ -110,7 +110,7 @@ def spots_inside(
 
 
 def out_of_bounds(spot: Spot) -> Iterator[tuple[str, Any]]:
-    """What breaks the constraints of the spot, each with a name."""
+    """Yield values that violate the constraints of the spot, each with a name."""
     shape = spot.shape
     if spot.required and not isinstance(shape, model.ListShape | model.MapShape):
         yield "missing", MISSING
@@ -126,11 +126,11 @@ def out_of_bounds(spot: Spot) -> Iterator[tuple[str, Any]]:
 
 
 def bad_texts(shape: model.Shape) -> Iterator[tuple[str, str]]:
-    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", LONGEST)
+    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", MAX_TEXT)
     pattern = shape.metadata.get("pattern")
     if pattern is not None:
         yield "pattern", mismatch(pattern, low)
-    elif high < LONGEST:
+    elif high < MAX_TEXT:
         yield "too long", "x" * (high + 1)
     if low:
         yield "too short", "x" * (low - 1)
@@ -145,8 +145,8 @@ def bad_numbers(shape: model.Shape) -> Iterator[tuple[str, float]]:
 
 
 def bad_lists(shape: model.Shape, value: list[Any]) -> Iterator[tuple[str, list[Any]]]:
-    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", LONGEST)
-    if high < LONGEST and value:
+    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", MAX_TEXT)
+    if high < MAX_TEXT and value:
         yield "too many", value[:1] * (high + 1)
     if low:
         yield "too few", value[: low - 1]
@@ -154,18 +154,18 @@ def bad_lists(shape: model.Shape, value: list[Any]) -> Iterator[tuple[str, list[
 
 def bad_maps(shape: model.Shape, value: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     assert isinstance(shape, model.MapShape)
-    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", LONGEST)
+    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", MAX_TEXT)
     each = next(iter(value.values()))
     if low:
         yield "too few", {}
     pattern = shape.key.metadata.get("pattern")
-    longest = shape.key.metadata.get("max", LONGEST)
-    keys = patterns.texts(pattern, 1, longest) if pattern else [f"k{n}" for n in range(LONGEST)]
+    longest = shape.key.metadata.get("max", MAX_TEXT)
+    keys = patterns.texts(pattern, 1, longest) if pattern else [f"k{n}" for n in range(MAX_TEXT)]
     if high < len(keys):
         yield "too many", dict.fromkeys(keys[: high + 1], each)
     if pattern:
         yield KEY, {mismatch(pattern, 1): each}
-    elif longest < LONGEST:
+    elif longest < MAX_TEXT:
         yield KEY, {"x" * (longest + 1): each}
 
 
@@ -186,9 +186,9 @@ class Case:
 
 
 def every_case() -> dict[str, list[Case]]:
-    """Each constraint once, at the first place where an operation has it."""
+    """Return each constraint once, at the first operation that has it."""
     cases: dict[str, list[Case]] = {}
-    seen: set[tuple[str, str, str]] = set()
+    visited: set[tuple[str, str, str]] = set()
     for operation in OPERATIONS:
         shape = operation.input_shape
         if shape is None:
@@ -201,8 +201,8 @@ def every_case() -> dict[str, list[Case]]:
                 continue  # made when absent
             for fault, replacement in out_of_bounds(spot):
                 key = service, spot.owner, fault
-                if key not in seen:
-                    seen.add(key)
+                if key not in visited:
+                    visited.add(key)
                     case = Case(
                         operation=operation,
                         params=params,
@@ -218,7 +218,7 @@ CASES = every_case()
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_broken_constraint_is_named(name: str, exchange: Exchange) -> None:
+def test_error_names_the_violated_constraint(name: str, exchange: Exchange) -> None:
     faults = [fault for case in CASES[name] for fault in check(case, exchange)]
 
     assert not faults, "\n".join(faults[:10])
@@ -227,8 +227,8 @@ def test_each_broken_constraint_is_named(name: str, exchange: Exchange) -> None:
 def check(case: Case, exchange: Exchange) -> list[str]:
     params = deepcopy(case.params)
     holder: Any = params
-    *way, last = case.spot.route
-    for step in way:
+    *parents, last = case.spot.route
+    for step in parents:
         holder = holder[step]
     if case.replacement is MISSING:
         del holder[last]
@@ -236,20 +236,20 @@ def check(case: Case, exchange: Exchange) -> list[str]:
         holder[last] = case.replacement
 
     request = request_message(case.operation, params)
-    outcome = exchange.grpc(case.operation, request, WireAnswer(status=200))
+    outcome = exchange.grpc(case.operation, request, WireResponse(status=200))
 
-    told = f"{case.spot.path} {case.fault}, {str(case.replacement)[:60]!r}"
+    description = f"{case.spot.path} {case.fault}, {str(case.replacement)[:60]!r}"
     if outcome.error is None:
-        return [f"{told}: was taken"]
+        return [f"{description}: was taken"]
     if outcome.error.code() is not StatusCode.INVALID_ARGUMENT or outcome.sent is not None:
-        return [f"{told}: {outcome.error.code()} {outcome.error.details()[:200]}"]
+        return [f"{description}: {outcome.error.code()} {outcome.error.details()[:200]}"]
     paths = violated_fields(outcome.error)
     expected = case.spot.path
     if case.fault == KEY:
         key = next(iter(case.replacement))
         shown = key if len(key) <= MAX_KEY_CHARACTERS else f"{key[: MAX_KEY_CHARACTERS - 3]}..."
         expected += f"[{json.dumps(shown)}]"
-    return [] if paths == [expected] else [f"{told}: {paths}"]
+    return [] if paths == [expected] else [f"{description}: {paths}"]
 
 
 def violated_fields(error: Any) -> list[str]:

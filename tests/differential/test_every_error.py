@@ -1,4 +1,4 @@
-"""Every modelled error of every operation: boto3 parses it, and the gRPC error tells the same."""
+"""Every modelled error of every operation: the gRPC error has all that boto3 parses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.contract.synthesis import (
     RANDOM,
     Synthesizer,
     Variant,
-    WireAnswer,
+    WireResponse,
 )
 
 # The table of docs/errors.md once more, so that a slip in the server's own cannot hide itself.
@@ -63,7 +63,7 @@ FIRST_OF_EACH = list(
 
 
 @pytest.mark.parametrize("operation", EVERY)
-def test_every_error_is_told_in_full(operation: model.OperationModel, exchange: Exchange) -> None:
+def test_every_error_is_complete(operation: model.OperationModel, exchange: Exchange) -> None:
     faults = [
         f"{shape.name}: {fault}"
         for shape in errors_of(operation)
@@ -99,25 +99,25 @@ EVERY_REASON = [
 def test_every_reason(
     operation: model.OperationModel, shape: model.StructureShape, reason: str, exchange: Exchange
 ) -> None:
-    answer = canned(shape, FULL)
-    assert isinstance(answer.body, dict)
-    answer.body["reason"] = reason
+    response = canned(shape, FULL)
+    assert isinstance(response.body, dict)
+    response.body["reason"] = reason
 
-    assert not compare_answer(operation, exchange, shape, answer)
+    assert not compare_answer(operation, exchange, shape, response)
 
 
 def test_reason_that_the_model_does_not_know(exchange: Exchange) -> None:
     operation, shape, _ = EVERY_REASON[0].values
     assert isinstance(operation, model.OperationModel)
     assert isinstance(shape, model.StructureShape)
-    answer = canned(shape, FULL)
-    assert isinstance(answer.body, dict)
-    answer.body["reason"] = "BRAND_NEW_REASON"
+    response = canned(shape, FULL)
+    assert isinstance(response.body, dict)
+    response.body["reason"] = "BRAND_NEW_REASON"
 
-    assert not compare_answer(operation, exchange, shape, answer)
+    assert not compare_answer(operation, exchange, shape, response)
 
 
-def canned(shape: model.StructureShape, variant: Variant) -> WireAnswer:
+def canned(shape: model.StructureShape, variant: Variant) -> WireResponse:
     # Some services put the URI of the error's model behind its name.
     error_type = shape.name + (":http://internal.amazon.com/coral/" if variant is MINIMAL else "")
     return Synthesizer(wire=True).error(shape, variant, error_type)
@@ -136,31 +136,33 @@ def compare_answer(
     operation: model.OperationModel,
     exchange: Exchange,
     shape: model.StructureShape,
-    answer: WireAnswer,
+    response: WireResponse,
 ) -> list[str]:
     params = Synthesizer(wire=False).params(operation, FULL)
-    judge = exchange.boto3(operation, params, answer).error
-    ours = exchange.grpc(operation, request_message(operation, params), answer).error
-    if judge is None or ours is None:
-        return [f"no error: {judge}, {ours}"]
-    status: Any = rpc_status.from_call(ours)
+    oracle = exchange.boto3(operation, params, response).error
+    actual = exchange.grpc(operation, request_message(operation, params), response).error
+    if oracle is None or actual is None:
+        return [f"no error: {oracle}, {actual}"]
+    status: Any = rpc_status.from_call(actual)
     if status is None:
-        return [f"{ours.code()} without details: {ours.details()}"]
+        return [f"{actual.code()} without details: {actual.details()}"]
     details = unpacked(status)
-    expected = expected_details(judge.response, operation, shape)
+    expected = expected_details(oracle.response, operation, shape)
     if "resource" in expected and not expected["resource"][1]:
         expected["resource"] = expected["resource"][0], resource_in_route(operation, params)
-    faults = [] if type(judge).__name__ == shape.name else [f"the judge says {judge!r}"]
-    if ours.code() is not expected_code(judge.response):
-        faults.append(f"code {ours.code()}")
-    told = {key: value for key, value in details.items() if key not in ("message", "metadata")}
-    if told != expected:
-        faults.append(f"details {told}, expected {expected}")
-    message = judge.response["Error"]["Message"]
+    faults = [] if type(oracle).__name__ == shape.name else [f"the judge says {oracle!r}"]
+    if actual.code() is not expected_code(oracle.response):
+        faults.append(f"code {actual.code()}")
+    description = {
+        key: value for key, value in details.items() if key not in ("message", "metadata")
+    }
+    if description != expected:
+        faults.append(f"details {description}, expected {expected}")
+    message = oracle.response["Error"]["Message"]
     # AWS may send no text; then the server says whose error it is.
-    if message and (ours.details(), details["message"]) != (message, message):
-        faults.append(f"message {ours.details()!r}, {details['message']!r}, expected {message!r}")
-    missing = expected_metadata(judge.response, operation).items() - details["metadata"].items()
+    if message and (actual.details(), details["message"]) != (message, message):
+        faults.append(f"message {actual.details()!r}, {details['message']!r}, expected {message!r}")
+    missing = expected_metadata(oracle.response, operation).items() - details["metadata"].items()
     if missing:
         faults.append(f"metadata {details['metadata']} lacks {missing}")
     return faults
@@ -193,7 +195,7 @@ def expected_metadata(
 def expected_details(
     response: Mapping[str, Any], operation: model.OperationModel, shape: model.StructureShape
 ) -> dict[str, Any]:
-    """Every detail but the message and the metadata, in a form that is easy to compare."""
+    """Return every detail except the message and the metadata, in a comparable form."""
     expected: dict[str, Any] = {
         "reason": xform_name(response["Error"]["Code"]).upper(),
         "domain": f"{service_of(operation)}.amazonaws.com",

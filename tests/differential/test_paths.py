@@ -1,7 +1,7 @@
-"""Values in the path of a URL: what boto3 sends for a real ARN is accepted, and none escapes.
+"""Values in the path of a URL: real ARNs are sent as boto3 sends them, and no value escapes.
 
-botocore's own serializer makes the path, and the emulator's router, which is written from the
-models alone, says which operation it leads to.
+botocore's serializer builds the path, and the emulator's router, which is built from the models
+alone, finds the operation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from taskgate_server.aws import model
 from taskgate_server.aws.constraints import compile_check
 from taskgate_server.services.registry import SERVICES
 from tests.support.contract.exchange import Exchange, operation_id, request_message
-from tests.support.contract.synthesis import FULL, MINIMAL, Synthesizer, WireAnswer
+from tests.support.contract.synthesis import FULL, MINIMAL, Synthesizer, WireResponse
 
 EVERY: Final = [
     operation for spec in SERVICES for operation in model.operations(model.load_service(spec.name))
@@ -70,7 +70,7 @@ def arns_for(operation: model.OperationModel, member: str) -> list[str]:
 
 
 def sent_path(operation: model.OperationModel, params: dict[str, Any]) -> str:
-    """The path that reaches the wire: as botocore writes it, and urllib3 normalizes it."""
+    """Return the path on the wire: botocore's, normalized by urllib3."""
     protocol = operation.service_model.metadata["protocol"]
     serialized: Any = create_serializer(protocol).serialize_to_request(params, operation)
     path = parse_url(f"https://aws.test{serialized['url_path']}").path
@@ -86,7 +86,7 @@ def routed(operation: model.OperationModel, path: str) -> model.OperationModel |
 
 
 def without_dots(path: str) -> str:
-    """RFC 3986, section 5.2.4, for a path that a proxy has decoded."""
+    """Remove dot segments (RFC 3986, section 5.2.4) from a path that a proxy has decoded."""
     kept: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
@@ -107,7 +107,7 @@ def test_real_arns_are_sent_as_boto3_sends_them(
         params = Synthesizer(wire=False).params(operation, MINIMAL) | {member: arn}
 
         outcome = exchange.grpc(
-            operation, request_message(operation, params), WireAnswer(status=200, body={})
+            operation, request_message(operation, params), WireResponse(status=200, body={})
         )
 
         assert outcome.sent is not None, outcome.error
@@ -145,7 +145,7 @@ VALUES: Final = st.one_of(
 
 
 @pytest.mark.parametrize("operation", WITH_PATHS, ids=operation_id)
-def test_what_is_accepted_leads_to_its_operation(operation: model.OperationModel) -> None:
+def test_accepted_value_leads_to_its_operation(operation: model.OperationModel) -> None:
     checks = {name: compile_check(shape) for name, shape in path_members(operation).items()}
     valid = Synthesizer(wire=False).params(operation, FULL)
 
@@ -172,7 +172,7 @@ def escaping(operation: model.OperationModel) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("operation", WITH_PATHS, ids=operation_id)
-def test_what_escapes_its_segment_is_refused(operation: model.OperationModel) -> None:
+def test_value_that_escapes_its_segment_is_rejected(operation: model.OperationModel) -> None:
     members = path_members(operation)
     accepted = [
         (member, value)
@@ -183,7 +183,7 @@ def test_what_escapes_its_segment_is_refused(operation: model.OperationModel) ->
     assert accepted == []
 
 
-def test_the_routes_show_that_dots_escape() -> None:
+def test_dots_escape_without_the_check() -> None:
     """The control: without the check a value would reach another operation."""
     operation = next(each for each in WITH_ARNS if each[0].name == "ListTagsForResource")[0]
 

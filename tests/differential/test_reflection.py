@@ -1,4 +1,4 @@
-"""A caller that has only the address finds every operation, with all its types."""
+"""A caller with only the address finds every operation and all its types by reflection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def database(server_address: str) -> Iterator[ProtoReflectionDescriptorDatabase]
 
 @pytest.fixture(scope="module")
 def pool(database: ProtoReflectionDescriptorDatabase) -> DescriptorPool:
-    """What reflection tells, and nothing of what this process has imported."""
+    """What reflection returns, without the descriptors of this process."""
     return DescriptorPool(database)
 
 
@@ -71,21 +71,21 @@ def test_every_operation_streams_what_its_model_streams(
 @pytest.mark.parametrize("spec", EVERY_SERVICE)
 def test_every_type_is_resolvable_and_as_generated(spec: ServiceSpec, pool: DescriptorPool) -> None:
     generated = {method.name: method for method in contract_of(spec.name).methods}
-    seen: set[str] = set()
+    visited: set[str] = set()
     for method in reflected(spec, pool).methods:
         mine = generated[method.name]
-        compare(method.input_type, mine.input_type, seen)
-        compare(method.output_type, mine.output_type, seen)
+        compare(method.input_type, mine.input_type, visited)
+        compare(method.output_type, mine.output_type, visited)
 
     # Each request and each response at least; the number of further types is the model's.
-    assert len(seen) >= 2 * len(generated)
+    assert len(visited) >= 2 * len(generated)
 
 
-def compare(reflected_type: Descriptor, generated: Descriptor, seen: set[str]) -> None:
+def compare(reflected_type: Descriptor, generated: Descriptor, visited: set[str]) -> None:
     assert reflected_type.full_name == generated.full_name
-    if generated.full_name in seen:
+    if generated.full_name in visited:
         return
-    seen.add(generated.full_name)
+    visited.add(generated.full_name)
     assert [
         (field.name, field.json_name, field.number, field.type, field.is_repeated)
         for field in reflected_type.fields
@@ -97,7 +97,7 @@ def compare(reflected_type: Descriptor, generated: Descriptor, seen: set[str]) -
         other = reflected_type.fields_by_name[field.name]
         if field.message_type is not None:
             assert other.message_type is not None
-            compare(other.message_type, field.message_type, seen)
+            compare(other.message_type, field.message_type, visited)
         if field.enum_type is not None:
             assert other.enum_type is not None
             assert dict_of(other.enum_type.values_by_name) == dict_of(
@@ -109,8 +109,8 @@ def dict_of(enum_values: object) -> dict[str, int]:
     return {name: value.number for name, value in enum_values.items()}  # type: ignore[attr-defined]  # upb's own mapping
 
 
-def test_registered_methods_answer_anything_but_unimplemented(channel: grpc.Channel) -> None:
-    """The error of a method that is not registered, against which the others stand out."""
+def test_unregistered_method_is_unimplemented(channel: grpc.Channel) -> None:
+    """An unregistered method returns a distinguishable error."""
     call = channel.unary_unary(
         f"/{contract_of(SERVICES[0].name).full_name}/NoSuchOperation",
         request_serializer=bytes,

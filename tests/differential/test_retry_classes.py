@@ -1,4 +1,4 @@
-"""Which errors are sent again and slow down the rate: boto3's standard mode judges every one."""
+"""Which errors are retried and reduce the rate: compared with boto3's standard mode."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DIFFERENCES = {
         "sent again without a status",
     ),
 }
-"""Codes that Taskgate classifies otherwise than boto3, and how."""
+"""Codes that Taskgate classifies differently from boto3, and how."""
 
 STATUS_DIFFERENCES = {
     # RFC 9110 section 15.5.9: the client may repeat the request.
@@ -42,7 +42,7 @@ STATUS_DIFFERENCES = {
     # botocore's legacy mode has it as exceeded bandwidth (`_retry.json`, `limit_exceeded`).
     509: "throttle",
 }
-"""Statuses that decide without a known code, where boto3's standard mode looks at none."""
+"""Statuses that decide without a known code, while boto3's standard mode ignores them."""
 
 
 def operation() -> model.OperationModel:
@@ -51,7 +51,7 @@ def operation() -> model.OperationModel:
 
 @cache
 def botocore_codes() -> tuple[set[str], set[str]]:
-    """The codes of throttles and of transient errors that botocore itself lists."""
+    """Return the codes of throttles and of transient errors in botocore's lists."""
     lists: Any = standard  # the stubs lack the classes' private lists
     throttles = set(lists.ThrottledRetryableChecker._THROTTLED_ERROR_CODES)
     transient = set(lists.TransientRetryableChecker._TRANSIENT_ERROR_CODES)
@@ -64,15 +64,15 @@ def botocore_codes() -> tuple[set[str], set[str]]:
 
 
 def codes() -> Iterator[str]:
-    """Every code that anybody lists, and random ones."""
+    """Yield every code of any list, and random ones."""
     throttles, transient = botocore_codes()
     random = Random(1)  # noqa: S311  # the same codes each time
-    made_up = {f"Error{random.randrange(10**6)}" for _ in range(20)}
-    yield from sorted({*throttles, *transient, *error_rules.AWS_ERRORS, *made_up})
+    generated = {f"Error{random.randrange(10**6)}" for _ in range(20)}
+    yield from sorted({*throttles, *transient, *error_rules.AWS_ERRORS, *generated})
 
 
-def judge(code: str, status: int) -> tuple[bool, bool]:
-    """Whether boto3's standard mode sends the request again, and takes it for a throttle."""
+def boto3_classification(code: str, status: int) -> tuple[bool, bool]:
+    """Return whether boto3's standard mode retries a request, and treats it as a throttle."""
     response: Any = SimpleNamespace(status_code=status, headers={})
     context = standard.RetryContext(
         attempt_number=1,
@@ -93,35 +93,41 @@ def made(code: str, status: int | None) -> errors.TaskgateError:
     return errors.from_aws({"Error": {"Code": code}, "ResponseMetadata": metadata}, origin)
 
 
-def ours(code: str, status: int | None) -> tuple[bool, bool]:
+def taskgate_classification(code: str, status: int | None) -> tuple[bool, bool]:
     error = made(code, status)
     return is_retryable(error, repeatable=True), is_throttle(error)
 
 
-def test_retries_and_throttles_are_boto3s() -> None:
+def test_retries_and_throttles_are_classified_as_by_boto3() -> None:
     modelled = {shape.name for shape in operation().error_shapes}
     different = [
-        (code, status, ours(code, status), judge(code, status))
+        (code, status, taskgate_classification(code, status), boto3_classification(code, status))
         for code in codes()
         for status in STATUSES
         if code not in DIFFERENCES
         and not (status in STATUS_DIFFERENCES and code not in error_rules.AWS_ERRORS)
         # Which operation declares an error is not looked at: all errors of both models count.
         and not (code in error_rules.MODELLED_ERRORS and code not in modelled)
-        and ours(code, status) != judge(code, status)
+        and taskgate_classification(code, status) != boto3_classification(code, status)
     ]
     assert not different, different[:10]
 
 
 @pytest.mark.parametrize("status", STATUS_DIFFERENCES)
 def test_statuses_that_boto3_ignores(status: int) -> None:
-    assert judge("BrandNewCode", status) == (False, False)
-    assert ours("BrandNewCode", status) == (True, STATUS_DIFFERENCES[status] == "throttle")
+    assert boto3_classification("BrandNewCode", status) == (False, False)
+    assert taskgate_classification("BrandNewCode", status) == (
+        True,
+        STATUS_DIFFERENCES[status] == "throttle",
+    )
 
 
-def test_each_listed_difference_is_one() -> None:
+def test_each_listed_difference_exists() -> None:
     for code in DIFFERENCES:
-        assert any(ours(code, status) != judge(code, status) for status in STATUSES), code
+        assert any(
+            taskgate_classification(code, status) != boto3_classification(code, status)
+            for status in STATUSES
+        ), code
 
 
 def test_every_code_that_botocore_lists_is_in_the_table() -> None:
@@ -134,7 +140,7 @@ def test_a_write_is_not_repeated_after_a_server_error(status: int) -> None:
     assert not is_retryable(made("BrandNewCode", status), repeatable=False)
 
 
-def test_a_throttle_without_a_code_says_how_long_to_wait() -> None:
+def test_throttle_without_a_code_has_a_retry_delay() -> None:
     response = {
         "Error": {"Code": "429"},
         "ResponseMetadata": {"HTTPStatusCode": 429, "HTTPHeaders": {"retry-after": "7"}},

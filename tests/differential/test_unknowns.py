@@ -1,4 +1,4 @@
-"""Words and members that are newer than the model: nothing of them is lost, in both directions."""
+"""Enum values and members that are newer than the model survive in both directions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.contract.synthesis import (
     UNKNOWN,
     UNKNOWN_WORD,
     Synthesizer,
-    WireAnswer,
+    WireResponse,
 )
 
 WORD, MEMBER = "NEW_WORD", "newMember"
@@ -40,8 +40,8 @@ STRUCTURES_OF_EACH_KIND = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A member of some structure, and the way to it from an operation's output."""
+class Location:
+    """A member of some structure, and its path in an operation's output."""
 
     operation: model.OperationModel
     steps: tuple[str, ...]
@@ -51,18 +51,18 @@ class Place:
     kind: str
 
     def __str__(self) -> str:
-        way = ".".join((*self.steps, self.member))
-        return f"{operation_id(self.operation)}-{self.kind}-{way}"
+        keys = ".".join((*self.steps, self.member))
+        return f"{operation_id(self.operation)}-{self.kind}-{keys}"
 
-    def answer(self, value: Any) -> dict[str, Any]:
-        """An answer with nothing but the value at this place."""
+    def response(self, value: Any) -> dict[str, Any]:
+        """Return a response with only the value at this location."""
         inner: Any = {self.member: value}
         for step in reversed(self.steps):
             inner = {ELEMENT: [inner], ENTRY: {"key": inner}}.get(step, {step: inner})
         return dict(inner)
 
     def holder(self, response: Any) -> Any:
-        """The message that holds the member."""
+        """Return the message that has the member."""
         for step in self.steps:
             if step not in (ELEMENT, ENTRY):
                 response = getattr(response, mirror.field_of(response, step).name)
@@ -73,22 +73,22 @@ class Place:
         return response
 
 
-def places(operation: model.OperationModel) -> Iterator[Place]:
-    """Every place of an output where an enum or a union is, nearest first."""
+def locations(operation: model.OperationModel) -> Iterator[Location]:
+    """Yield every location of an enum or union in an output, nearest first."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), operation.output_shape)]
-    seen: set[str] = set()
+    visited: set[str] = set()
     for steps, shape in waiting:  # grows as it is walked
         if isinstance(shape, model.ListShape):
             waiting.append(((*steps, ELEMENT), shape.member))
         elif isinstance(shape, model.MapShape):
             waiting.append(((*steps, ENTRY), shape.value))
-        elif isinstance(shape, model.StructureShape) and shape.name not in seen:
-            seen.add(shape.name)
+        elif isinstance(shape, model.StructureShape) and shape.name not in visited:
+            visited.add(shape.name)
             for name, member in shape.members.items():
                 waiting.append(((*steps, name), member))
                 kind = kind_of(member)
                 if kind:
-                    yield Place(
+                    yield Location(
                         operation=operation,
                         steps=steps,
                         structure=shape.name,
@@ -110,47 +110,51 @@ def kind_of(shape: model.Shape) -> str:
     return "union" if model.is_union(shape) else ""
 
 
-def first_of_each_kind() -> list[Place]:
-    """A few different structures for each kind and service."""
-    found: dict[tuple[str, str, str], Place] = {}
+def first_of_each_kind() -> list[Location]:
+    """Return a few different structures for each kind and service."""
+    found: dict[tuple[str, str, str], Location] = {}
     kinds: Counter[tuple[str, str]] = Counter()
     for operation in OPERATIONS:
-        for place in places(operation):
-            kind = service_of(operation), place.kind
-            key = (*kind, place.structure)
+        for location in locations(operation):
+            kind = service_of(operation), location.kind
+            key = (*kind, location.structure)
             if key not in found and kinds[kind] < STRUCTURES_OF_EACH_KIND:
                 kinds[kind] += 1
-                found[key] = place
+                found[key] = location
     return list(found.values())
 
 
-PLACES = first_of_each_kind()
-ENUMS = [pytest.param(place, id=str(place)) for place in PLACES if "enum" in place.kind]
-UNIONS = [pytest.param(place, id=str(place)) for place in PLACES if "union" in place.kind]
+LOCATIONS = first_of_each_kind()
+ENUMS = [
+    pytest.param(location, id=str(location)) for location in LOCATIONS if "enum" in location.kind
+]
+UNIONS = [
+    pytest.param(location, id=str(location)) for location in LOCATIONS if "union" in location.kind
+]
 
 
 def test_every_kind_is_somewhere_in_the_models() -> None:
-    assert {place.kind for place in PLACES} >= {
+    assert {location.kind for location in LOCATIONS} >= {
         *("enum", "list of enum", "list of map of enum"),
         *("union", "list of union", "map of union"),
     }
 
 
-def response_to(place: Place, exchange: Exchange, value: Any) -> Any:
-    operation = place.operation
+def response_to(location: Location, exchange: Exchange, value: Any) -> Any:
+    operation = location.operation
     params = Synthesizer(wire=False).params(operation, FULL)
-    answer = WireAnswer(status=operation.http["responseCode"], body=place.answer(value))
-    outcome = exchange.grpc(operation, request_message(operation, params), answer)
+    response = WireResponse(status=operation.http["responseCode"], body=location.response(value))
+    outcome = exchange.grpc(operation, request_message(operation, params), response)
     assert outcome.error is None
     return outcome.result
 
 
 def around(shape: model.Shape, unknown: Any, known: Any) -> tuple[Any, str, list[Any]]:
-    """The unknown among known ones in every container, its path, and the way down to it."""
+    """Return the unknown value among known ones in every container, its path, and its keys."""
     if isinstance(shape, model.ListShape):
-        inner, path, way = around(shape.member, unknown, known)
+        inner, path, keys = around(shape.member, unknown, known)
         if isinstance(shape.member, model.ListShape | model.MapShape):
-            return [inner], path, [0, *way]
+            return [inner], path, [0, *keys]
         return [known, unknown, known], "[1]", [1]
     if isinstance(shape, model.MapShape):
         return {"known": known, KEY: unknown}, f"[{json.dumps(KEY)}]", [KEY]
@@ -163,52 +167,56 @@ def element_shape(shape: model.Shape) -> model.Shape:
     return element_shape(shape.value) if isinstance(shape, model.MapShape) else shape
 
 
-@pytest.mark.parametrize("place", ENUMS)
-def test_unknown_word_is_under_its_path(place: Place, exchange: Exchange) -> None:
-    enum = element_shape(place.shape)
-    value, path, way = around(place.shape, WORD, model.enum_values(enum)[-1])
+@pytest.mark.parametrize("location", ENUMS)
+def test_unknown_enum_value_is_stored_under_its_path(
+    location: Location, exchange: Exchange
+) -> None:
+    enum = element_shape(location.shape)
+    value, path, keys = around(location.shape, WORD, model.enum_values(enum)[-1])
 
-    holder = place.holder(response_to(place, exchange, value))
+    holder = location.holder(response_to(location, exchange, value))
 
-    field = mirror.field_of(holder, place.member)
+    field = mirror.field_of(holder, location.member)
     name = field.name
-    if len(way) > 1:  # a list or map in a list: the words are in a wrapper's `values`
-        holder, name = getattr(holder, name)[way[0]], "values"
+    if len(keys) > 1:  # a list or map in a list: the words are in a wrapper's `values`
+        holder, name = getattr(holder, name)[keys[0]], "values"
     assert dict(holder.unrecognized_values) == {f"{name}{path}": WORD}
-    if not way:
+    if not keys:
         assert not holder.HasField(name)
         return
     container = getattr(holder, name)
-    others = container.values() if isinstance(way[-1], str) else container
+    others = container.values() if isinstance(keys[-1], str) else container
     assert sorted(map(bool, others)) == [False] + [True] * (len(others) - 1)
-    assert container[way[-1]] == 0
+    assert container[keys[-1]] == 0
 
 
-@pytest.mark.parametrize("place", UNIONS)
-def test_unknown_union_member_is_named(place: Place, exchange: Exchange) -> None:
-    union = element_shape(place.shape)
-    known = {name: Synthesizer(wire=True).value(each, MINIMAL) for name, each in first(union)}
-    value, _, way = around(place.shape, {MEMBER: {"any": 1}, "__type": None}, known)
+@pytest.mark.parametrize("location", UNIONS)
+def test_unknown_union_member_is_named(location: Location, exchange: Exchange) -> None:
+    union = element_shape(location.shape)
+    known = {
+        name: Synthesizer(wire=True).value(each, MINIMAL) for name, each in first_member(union)
+    }
+    value, _, keys = around(location.shape, {MEMBER: {"any": 1}, "__type": None}, known)
 
-    holder = place.holder(response_to(place, exchange, value))
+    holder = location.holder(response_to(location, exchange, value))
 
-    message = getattr(holder, mirror.field_of(holder, place.member).name)
+    message = getattr(holder, mirror.field_of(holder, location.member).name)
     others = list(message.values()) if isinstance(message, dict) else []
-    for step in way:
+    for step in keys:
         message = message[step]
     assert message.WhichOneof("value") == "unknown_member"
     assert message.unknown_member == MEMBER
     assert all(other.WhichOneof("value") for other in others)
 
 
-def first(union: model.Shape) -> list[tuple[str, model.Shape]]:
+def first_member(union: model.Shape) -> list[tuple[str, model.Shape]]:
     assert isinstance(union, model.StructureShape)
     return list(union.members.items())[:1]
 
 
 @pytest.mark.parametrize("operation", EVERY)
 def test_everything_unknown_at_once(operation: model.OperationModel, exchange: Exchange) -> None:
-    """boto3 lets every word through, so it is the judge here as well."""
+    """boto3 accepts every enum value, so it is the oracle here as well."""
     synthesizers = Synthesizer(wire=False), Synthesizer(wire=True)
 
     assert not exchange.compare(operation, synthesizers, UNKNOWN)
@@ -218,9 +226,9 @@ def test_everything_unknown_at_once(operation: model.OperationModel, exchange: E
 def test_unrecognized_values_are_sent(operation: model.OperationModel, exchange: Exchange) -> None:
     params = Synthesizer(wire=False).params(operation, UNKNOWN)
     request = request_message(operation, params)
-    answer = Synthesizer(wire=True).answer(operation, MINIMAL)
+    response = Synthesizer(wire=True).response(operation, MINIMAL)
 
-    outcome = exchange.grpc(operation, request, answer)
+    outcome = exchange.grpc(operation, request, response)
 
     assert outcome.error is None
     assert outcome.sent is not None
@@ -231,7 +239,7 @@ def test_unrecognized_values_are_sent(operation: model.OperationModel, exchange:
 
 
 def unrecognized(message: Message) -> Iterator[str]:
-    """Every word in every `unrecognized_values`."""
+    """Yield every value in every `unrecognized_values`."""
     for field, value in message.ListFields():
         if field.name == "unrecognized_values":
             yield from value.values()
@@ -247,7 +255,7 @@ def unrecognized(message: Message) -> Iterator[str]:
 
 
 def unknown_words(value: Any) -> Iterator[str]:
-    """The words in parameters. Keys of maps are plain text in the contract: not counted."""
+    """Yield the unknown values in params, except keys of maps, which are text in the contract."""
     if isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
             yield from unknown_words(each)
@@ -255,17 +263,17 @@ def unknown_words(value: Any) -> Iterator[str]:
         yield value
 
 
-def test_word_at_a_stray_path_is_refused(exchange: Exchange) -> None:
+def test_enum_value_at_an_unknown_path_is_rejected(exchange: Exchange) -> None:
     for operation, request in requests_with_enums():
         request.unrecognized_values["nowhere[3]"] = WORD
 
-        outcome = exchange.grpc(operation, request, WireAnswer(status=200))
+        outcome = exchange.grpc(operation, request, WireResponse(status=200))
 
         assert outcome.sent is None
         assert violations(outcome.error) == ['unrecognized_values["nowhere[3]"]']
 
 
-def test_word_for_a_field_that_is_set_is_refused(exchange: Exchange) -> None:
+def test_enum_value_for_a_set_field_is_rejected(exchange: Exchange) -> None:
     for operation, request in requests_with_enums():
         name = next(
             field.name
@@ -274,7 +282,7 @@ def test_word_for_a_field_that_is_set_is_refused(exchange: Exchange) -> None:
         )
         request.unrecognized_values[name] = WORD
 
-        outcome = exchange.grpc(operation, request, WireAnswer(status=200))
+        outcome = exchange.grpc(operation, request, WireResponse(status=200))
 
         assert outcome.sent is None
         assert violations(outcome.error) == [f'unrecognized_values["{name}"]']

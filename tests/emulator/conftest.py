@@ -22,7 +22,7 @@ def session() -> boto3.Session:
 
 @pytest.fixture
 def connect(session: boto3.Session) -> Iterator[Connect]:
-    """Makes real boto3 clients of an emulator, without botocore's retries."""
+    """Return a function that makes boto3 clients of an emulator, without retries."""
     clients: list[Any] = []
 
     def make(aws: Emulator, service: str) -> Any:
@@ -70,7 +70,7 @@ def render(job: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def queue(deadline: Any) -> dict[str, str]:
-    """A queue of a farm of one's own, with a fleet of two workers."""
+    """A queue of a separate farm, with a fleet of two workers."""
     farm = {"farmId": deadline.create_farm(displayName="Mine")["farmId"]}
     queue = deadline.create_queue(**farm, displayName="Q")["queueId"]
     fleet = deadline.create_fleet(

@@ -40,7 +40,7 @@ steps:
 def template(
     *others: Mapping[str, Any], extensions: list[str] | None = None, **members: Any
 ) -> str:
-    """A job of other steps and one of the members given."""
+    """Return a template with other steps and one step with the given members."""
     document: dict[str, Any] = {"specificationVersion": "jobtemplate-2023-09", "name": "J"}
     if extensions:
         document["extensions"] = extensions

@@ -1,4 +1,4 @@
-"""An emulator with a state file in a process of its own, that is killed."""
+"""An emulator with a state file in a process that is killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ with Emulator(state=sys.argv[1], speed=float(sys.argv[2])) as aws:
 
 @contextmanager
 def killed_emulator(state: Path, *, speed: float = 1.0) -> Iterator[Any]:
-    """Where it is, as `connect` wants it; SIGKILL comes at the end of the block."""
+    """Yield its URL, as `connect` expects it; SIGKILL follows at the end of the block."""
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, str(state), str(speed)],
         stdin=subprocess.PIPE,

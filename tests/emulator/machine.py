@@ -14,7 +14,7 @@ from taskgate_emulator.core.state import Account
 
 
 class Machine(RuleBasedStateMachine):
-    """Drives the dispatcher itself, without a network: hypothesis needs thousands of calls."""
+    """Calls the dispatcher directly, without a network: hypothesis needs thousands of calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Machine(RuleBasedStateMachine):
         self.account: Account = self.emulator.edit(lambda account: account)
 
     def call(self, method: str, path: str, body: Any = None, query: str = "") -> dict[str, Any]:
-        """The answer; a conflict is one, too, as calls come in any order."""
+        """Return the response of a call; conflicts are allowed, as calls come in any order."""
         response = self.emulator._registry.dispatcher.handle(
             HttpRequest(
                 method=method,

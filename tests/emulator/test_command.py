@@ -25,7 +25,7 @@ def emulate(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_list_tells_each_operation_once(capsys: pytest.CaptureFixture[str], aws: Emulator) -> None:
+def test_list_has_each_operation_once(capsys: pytest.CaptureFixture[str], aws: Emulator) -> None:
     assert command.run(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     named = sorted(line.strip() for line in lines if line.startswith("  "))
@@ -33,7 +33,7 @@ def test_list_tells_each_operation_once(capsys: pytest.CaptureFixture[str], aws:
     assert sum(line.startswith(("deadline ", "omics ")) for line in lines) == 6
 
 
-def test_command_serves_until_sigterm_and_keeps_its_state(tmp_path: Path) -> None:
+def test_command_stops_on_sigterm_and_restores_its_state(tmp_path: Path) -> None:
     options = ("--state", str(tmp_path / "state"), "--seed", "empty", "--quotas", "aws")
     for expected in (0, 1):
         with emulate(*options) as process:
@@ -52,7 +52,7 @@ def test_command_serves_until_sigterm_and_keeps_its_state(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--seed", "nowhere"], "nowhere"),
         (["--quotas", "none.toml"], "none.toml"),
@@ -60,16 +60,18 @@ def test_command_serves_until_sigterm_and_keeps_its_state(tmp_path: Path) -> Non
         (["--faults", "none.yaml"], "none.yaml"),
     ],
 )
-def test_bad_options_are_told(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_options_are_reported_on_stderr(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command.run(["--port", "0", *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("taskgate: ")
-    assert told in error
+    assert message in error
 
 
-def test_environment_leads_boto3_to_it(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_makes_boto3_use_the_emulator(
+    aws: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
     client: Any = boto3.Session().client("deadline")
@@ -77,7 +79,7 @@ def test_environment_leads_boto3_to_it(aws: Emulator, monkeypatch: pytest.Monkey
     client.close()
 
 
-def test_plugin_gives_each_test_an_emulator(pytester: pytest.Pytester) -> None:
+def test_plugin_provides_an_emulator_per_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import boto3, pytest

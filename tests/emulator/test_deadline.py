@@ -52,7 +52,7 @@ def test_failed_task_has_every_member(deadline: Any, render: Ids) -> None:
     assert task["createdAt"] < task["startedAt"] < task["endedAt"] <= task["updatedAt"]
 
 
-def test_pending_task_has_the_required_members_alone(deadline: Any, job: Ids) -> None:
+def test_pending_task_has_only_the_required_members(deadline: Any, job: Ids) -> None:
     task = deadline.get_task(**job, stepId=COMPOSITE_STEP_ID, taskId=PENDING_TASK_ID)
     assert members_in(task) == set(members_of("GetTaskResponse").required_members)
 
@@ -84,7 +84,7 @@ def test_demo_tasks_start_as_described(
     assert deadline.get_task(**render, taskId=task_id)["runStatus"] == status
 
 
-def test_running_task_succeeds_by_itself(deadline: Any, render: Ids, clock: ManualClock) -> None:
+def test_running_task_succeeds_with_time(deadline: Any, render: Ids, clock: ManualClock) -> None:
     before = deadline.get_task(**render, taskId=RUNNING_TASK_ID)
     clock.advance(45)
     after = deadline.get_task(**render, taskId=RUNNING_TASK_ID)
@@ -107,7 +107,7 @@ def test_flaky_task_is_retried_by_the_service(
     assert [retries for _, retries in seen] == [0] * 4 + [1] * 5
 
 
-def test_counts_add_up_at_every_moment(deadline: Any, job: Ids, clock: ManualClock) -> None:
+def test_counts_match_the_tasks_at_all_times(deadline: Any, job: Ids, clock: ManualClock) -> None:
     for _ in range(8):
         steps = deadline.list_steps(**job)["steps"]
         total: Counter[str] = Counter()
@@ -153,7 +153,7 @@ def test_absent_resource_is_named(deadline: Any, render: Ids, kind: str) -> None
     assert (response["resourceType"], response["resourceId"]) == (kind, ids[f"{kind}Id"])
 
 
-def test_pages_give_each_task_once(deadline: Any, render: Ids) -> None:
+def test_pages_contain_each_task_once(deadline: Any, render: Ids) -> None:
     pages = list(
         deadline.get_paginator("list_tasks").paginate(**render, PaginationConfig={"PageSize": 5})
     )
@@ -163,7 +163,7 @@ def test_pages_give_each_task_once(deadline: Any, render: Ids) -> None:
 
 
 @pytest.mark.parametrize("token", ["!", "bm90aGluZw==", "ünï"])
-def test_token_of_no_list_is_refused(deadline: Any, render: Ids, token: str) -> None:
+def test_invalid_page_token_is_rejected(deadline: Any, render: Ids, token: str) -> None:
     with pytest.raises(ClientError) as caught:
         deadline.list_tasks(**render, nextToken=token)
     response: Any = caught.value.response
@@ -171,14 +171,14 @@ def test_token_of_no_list_is_refused(deadline: Any, render: Ids, token: str) -> 
     assert response["fieldList"][0]["name"] == "nextToken"
 
 
-def test_token_of_another_list_is_refused(deadline: Any, job: Ids, render: Ids) -> None:
+def test_page_token_of_another_list_is_rejected(deadline: Any, job: Ids, render: Ids) -> None:
     token = deadline.list_tasks(**render, maxResults=1)["nextToken"]
     with pytest.raises(ClientError) as caught:
         deadline.list_tasks(**job, stepId=SIMULATE_STEP_ID, nextToken=token)
     assert code_of(caught) == "ValidationException"
 
 
-def test_batch_get_answers_each_item(deadline: Any, render: Ids) -> None:
+def test_batch_get_returns_a_task_or_an_error_per_item(deadline: Any, render: Ids) -> None:
     wanted = [FAILED_TASK_ID, ABSENT_TASK_ID, RUNNING_TASK_ID]
     response = deadline.batch_get_task(identifiers=[{**render, "taskId": t} for t in wanted])
     assert [task["taskId"] for task in response["tasks"]] == [FAILED_TASK_ID, RUNNING_TASK_ID]
@@ -191,16 +191,16 @@ def test_batch_get_answers_each_item(deadline: Any, render: Ids) -> None:
     }
 
 
-def test_requeued_tasks_run_again_and_free_the_next_step(
+def test_requeued_tasks_run_again_and_release_the_next_step(
     deadline: Any, job: Ids, render: Ids, clock: ManualClock
 ) -> None:
     before = deadline.get_task(**render, taskId=FAILED_TASK_ID)
     clock.advance(300)
     for task_id in (FAILED_TASK_ID, SUSPENDED_TASK_ID, CANCELED_TASK_ID):
         deadline.update_task(**render, taskId=task_id, targetRunStatus="PENDING")
-    told = deadline.get_task(**render, taskId=FAILED_TASK_ID)
-    assert told["runStatus"] == "PENDING"
-    assert not {"startedAt", "endedAt"} & set(told)
+    updated = deadline.get_task(**render, taskId=FAILED_TASK_ID)
+    assert updated["runStatus"] == "PENDING"
+    assert not {"startedAt", "endedAt"} & set(updated)
 
     clock.advance(35)
     after = deadline.get_task(**render, taskId=FAILED_TASK_ID)
@@ -220,7 +220,7 @@ def test_requeued_tasks_run_again_and_free_the_next_step(
     assert deadline.get_job(**job)["endedAt"] == composite["endedAt"]
 
 
-def test_next_step_is_cancelled_when_one_before_fails(
+def test_dependent_step_is_cancelled_when_a_task_fails(
     deadline: Any, job: Ids, render: Ids, clock: ManualClock
 ) -> None:
     clock.advance(300)
@@ -234,9 +234,9 @@ def test_running_task_is_interrupted_first(
     deadline: Any, render: Ids, clock: ManualClock, target: str
 ) -> None:
     deadline.update_task(**render, taskId=RUNNING_TASK_ID, targetRunStatus=target)
-    told = deadline.get_task(**render, taskId=RUNNING_TASK_ID)
-    assert (told["runStatus"], told["targetRunStatus"]) == ("INTERRUPTING", target)
-    assert "endedAt" not in told
+    updated = deadline.get_task(**render, taskId=RUNNING_TASK_ID)
+    assert (updated["runStatus"], updated["targetRunStatus"]) == ("INTERRUPTING", target)
+    assert "endedAt" not in updated
 
     clock.advance(5)
     ended = deadline.get_task(**render, taskId=RUNNING_TASK_ID)
@@ -286,7 +286,9 @@ def test_task_without_retries_left_is_not_requeued(
     assert deadline.get_task(**render, taskId=SUSPENDED_TASK_ID)["runStatus"] == "PENDING"
 
 
-def test_one_client_token_acts_once(deadline: Any, render: Ids, clock: ManualClock) -> None:
+def test_repeated_client_token_has_no_second_effect(
+    deadline: Any, render: Ids, clock: ManualClock
+) -> None:
     once = {**render, "taskId": FAILED_TASK_ID, "targetRunStatus": "PENDING", "clientToken": "t"}
     deadline.update_task(**once)
     clock.advance(15)
@@ -296,9 +298,7 @@ def test_one_client_token_acts_once(deadline: Any, render: Ids, clock: ManualClo
         deadline.update_task(**{**once, "targetRunStatus": "CANCELED"})
 
 
-def test_nothing_settles_before_it_has_started(
-    deadline: Any, render: Ids, clock: ManualClock
-) -> None:
+def test_times_of_a_task_are_in_order(deadline: Any, render: Ids, clock: ManualClock) -> None:
     for _ in range(30):
         for task in deadline.list_tasks(**render)["tasks"]:
             if "endedAt" in task:

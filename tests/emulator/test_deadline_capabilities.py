@@ -57,13 +57,13 @@ def outcome_of(deadline: Any, clock: ManualClock, queue: Ids, **step: Any) -> di
         ),
     ],
 )
-def test_fleet_takes_what_it_is_fit_for(
+def test_fleet_runs_only_compatible_steps(
     deadline: Any, queue: Ids, clock: ManualClock, step: dict[str, Any], expected: str
 ) -> None:
     assert outcome_of(deadline, clock, queue, **step) == {expected: 1}
 
 
-def test_rest_of_a_job_with_a_step_for_no_fleet_is_canceled(
+def test_job_with_an_incompatible_step_is_canceled(
     deadline: Any, queue: Ids, clock: ManualClock
 ) -> None:
     steps = [
@@ -82,7 +82,7 @@ def test_rest_of_a_job_with_a_step_for_no_fleet_is_canceled(
     assert deadline.get_task(**task)["runStatus"] == "NOT_COMPATIBLE"
 
 
-def test_fleet_that_comes_later_takes_a_step_that_is_requeued(
+def test_requeued_step_runs_on_a_fleet_added_later(
     deadline: Any, queue: Ids, clock: ManualClock
 ) -> None:
     job = create(deadline, queue, template(**needs("amount.seats", min=2)))
@@ -110,7 +110,7 @@ def test_fleet_that_comes_later_takes_a_step_that_is_requeued(
 @pytest.mark.parametrize(
     ("associated", "expected"), [(True, "SUCCEEDED"), (False, "NOT_COMPATIBLE")]
 )
-def test_limit_of_the_queue_is_no_matter_of_the_fleet(
+def test_amount_that_is_a_queue_limit_is_not_compared_with_the_fleet(
     deadline: Any, queue: Ids, clock: ManualClock, associated: bool, expected: str
 ) -> None:
     farm = {"farmId": queue["farmId"]}
@@ -140,7 +140,7 @@ def after(steps: list[dict[str, Any]]) -> list[dict[str, str]]:
     ],
     ids=["tasks", "steps", "dependencies"],
 )
-def test_job_that_is_too_large_is_refused(
+def test_job_beyond_the_quotas_is_rejected(
     clock: ManualClock, connect: Any, text: str, code: str
 ) -> None:
     with Emulator(clock=clock, quotas="aws") as aws:
@@ -165,13 +165,13 @@ def chunked(size: int) -> dict[str, Any]:
     [template(extensions=["TASK_CHUNKING"], **chunked(151)), template(**frames(10**7))],
     ids=["chunk", "tasks"],
 )
-def test_template_that_no_quota_allows_is_refused(deadline: Any, queue: Ids, text: str) -> None:
+def test_template_beyond_fixed_limits_is_rejected(deadline: Any, queue: Ids, text: str) -> None:
     with pytest.raises(ClientError, match="ValidationException"):
         create(deadline, queue, text)
     assert deadline.list_jobs(**queue)["jobs"] == []
 
 
-def test_largest_chunk_is_taken(deadline: Any, queue: Ids, clock: ManualClock) -> None:
+def test_largest_chunk_is_accepted(deadline: Any, queue: Ids, clock: ManualClock) -> None:
     job = create(deadline, queue, template(extensions=["TASK_CHUNKING"], **chunked(150)))
     advance(deadline, clock, 60)
     assert counts_of(deadline.get_job(**job)) == {"SUCCEEDED": 1}

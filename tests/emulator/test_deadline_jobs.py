@@ -1,4 +1,4 @@
-"""CreateJob with real templates, and what the simulated workers make of them."""
+"""CreateJob with real templates, and the jobs on the simulated workers."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_template_makes_steps_and_tasks_that_run_in_order(
         ("{", "JSON", {}),
         ("a: [", "YAML", {}),
         ('{"specificationVersion": "jobtemplate-2023-09", "name": "J"}', "JSON", {}),
-        (template(dependencies=[{"dependsOn": "Nobody"}]), "JSON", {}),
+        (template(dependencies=[{"dependsOn": "Missing"}]), "JSON", {}),
         (template(), "JSON", {"Unknown": {"int": "1"}}),
         (CHUNKED, "YAML", {"Last": {"string": "many"}}),
     ],
 )
-def test_wrong_template_is_refused(
+def test_invalid_template_is_rejected(
     deadline: Any, queue: dict[str, str], text: str, kind: str, parameters: dict[str, Any]
 ) -> None:
     with pytest.raises(ClientError) as caught:
@@ -87,7 +87,7 @@ def test_wrong_template_is_refused(
     assert deadline.list_jobs(**queue)["jobs"] == []
 
 
-def test_job_without_workers_waits_for_a_fleet(
+def test_job_waits_until_its_queue_has_a_fleet(
     deadline: Any, queue: dict[str, str], clock: ManualClock
 ) -> None:
     farm = queue["farmId"]
@@ -103,7 +103,7 @@ def test_job_without_workers_waits_for_a_fleet(
     assert counts_of(deadline.get_job(**job)) == {"ASSIGNED": 2}
 
 
-def test_failure_is_retried_as_often_as_asked(
+def test_failed_task_is_retried_up_to_max_retries(
     aws: Emulator, deadline: Any, queue: dict[str, str], clock: ManualClock
 ) -> None:
     job = create(deadline, queue, template(), maxRetriesPerTask=2)
@@ -119,7 +119,7 @@ def test_failure_is_retried_as_often_as_asked(
     assert deadline.get_job(**job)["taskFailureRetryCount"] == 2
 
 
-def test_failed_task_cancels_what_depends_on_it(
+def test_failed_task_cancels_dependent_steps(
     deadline: Any, queue: dict[str, str], clock: ManualClock
 ) -> None:
     tags = {"taskgate:failures": "9", "taskgate:seconds": "3"}
@@ -194,7 +194,7 @@ def test_job_is_suspended_requeued_changed_and_cancelled(
         ("PENDING", {"PENDING": 3, "READY": 1}),
     ],
 )
-def test_target_of_a_step_reaches_the_tasks_that_it_may(
+def test_step_update_skips_tasks_whose_status_forbids_it(
     aws: Emulator, deadline: Any, target: str, after: dict[str, int]
 ) -> None:
     added = aws.jobs.add([4])
@@ -204,7 +204,7 @@ def test_target_of_a_step_reaches_the_tasks_that_it_may(
     assert counts_of(deadline.get_step(**added.step())) == after
 
 
-def test_job_is_made_again_from_another(deadline: Any, queue: dict[str, str]) -> None:
+def test_job_is_created_from_a_source_job(deadline: Any, queue: dict[str, str]) -> None:
     job = create(deadline, queue, CHUNKED, templateType="YAML")
     again = deadline.create_job(
         **queue, sourceJobId=job["jobId"], priority=1, parameters={"Shot": {"string": "7"}}

@@ -1,4 +1,4 @@
-"""A farm in a state file, whose emulator is killed while it works."""
+"""An emulator with a state file that is killed while jobs run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.emulator.deadline_jobs import CHUNKED, counts_of
 from tests.emulator.killed import killed_emulator
 
 
-def test_jobs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
+def test_jobs_continue_after_a_kill(tmp_path: Path, connect: Any) -> None:
     file, queue = tmp_path / "state", {"farmId": FARM_ID, "queueId": QUEUE_ID}
     with killed_emulator(file) as where:
         client = connect(where, "deadline")
@@ -21,12 +21,12 @@ def test_jobs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
             for number in range(10)
         ]
         ids = [{**queue, "jobId": job["jobId"]} for job in jobs]
-        client.update_job(**ids[0], targetTaskRunStatus="CANCELED", name="Told")
+        client.update_job(**ids[0], targetTaskRunStatus="CANCELED", name="Renamed")
         client.update_job(**ids[1], targetTaskRunStatus="SUSPENDED")
     clock = ManualClock(datetime.now(UTC) + timedelta(seconds=5))
     with Emulator(state=file, clock=clock) as aws:
         client = connect(aws, "deadline")
-        assert client.get_job(**ids[0])["name"] == "Told"
+        assert client.get_job(**ids[0])["name"] == "Renamed"
         assert counts_of(client.get_job(**ids[0])) == {"CANCELED": 5}
         assert counts_of(client.get_job(**ids[1])) == {"SUSPENDED": 5}
         for _ in range(40):

@@ -1,4 +1,4 @@
-"""Anything that callers and time may do to a farm, in any order, and what must hold after each."""
+"""Random calls and times on a farm, with invariants after each."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Farm(Machine):
         super().__init__()
         self.jobs: list[str] = []
         self.impossible: list[tuple[str, str]] = []
-        self.account.listen("deadline.Task", self.heard)
+        self.account.listen("deadline.Task", self.on_transition)
 
-    def heard(self, _: Account, transition: Transition) -> None:
+    def on_transition(self, _: Account, transition: Transition) -> None:
         if transition.before and transition.after:
             before, after = transition.before["runStatus"], transition.after["runStatus"]
             if before != after and after not in POSSIBLE[before]:

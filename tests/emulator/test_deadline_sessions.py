@@ -1,4 +1,4 @@
-"""Sessions, session actions, log lines and events agree with the tasks."""
+"""Sessions, session actions, log lines and events are consistent with the tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOG_GROUP = f"/aws/deadline/{FARM_ID}/{QUEUE_ID}"
 
 
 def lines_of(logs: Any, action: dict[str, Any]) -> list[str]:
-    """The lines of an action, found as AWS's own client finds them."""
+    """Return the lines of an action, as AWS's own client finds them."""
     session = f"session-{action['sessionActionId'].split('-')[1]}"
     span = {}
     if "endedAt" in action:
@@ -98,7 +98,7 @@ def test_session_names_its_worker_and_its_log(deadline: Any, job: Ids, render: I
     assert [row["workerId"] for row in sessions["sessions"]] == [session["workerId"]]
 
 
-def test_told_task_ends_its_action(
+def test_updated_task_cancels_its_action(
     deadline: Any, job: Ids, render: Ids, clock: ManualClock
 ) -> None:
     task = deadline.get_task(**render, taskId=RUNNING_TASK_ID)
@@ -112,7 +112,7 @@ def test_told_task_ends_its_action(
     assert (session["lifecycleStatus"], session["endedAt"]) == ("ENDED", clock())
 
 
-def test_actions_and_tasks_agree_at_every_moment(
+def test_actions_match_the_tasks_at_all_times(
     deadline: Any, job: Ids, render: Ids, clock: ManualClock
 ) -> None:
     words = {"STARTING": "ASSIGNED", "RUNNING": "RUNNING", "SUCCEEDED": "SUCCEEDED"}
@@ -128,7 +128,7 @@ def test_actions_and_tasks_agree_at_every_moment(
         clock.advance(9)
 
 
-def test_one_worker_goes_on_with_one_session(
+def test_worker_keeps_its_session_within_a_job(
     aws: Emulator, deadline: Any, clock: ManualClock
 ) -> None:
     added = aws.jobs.add([12], status="SUSPENDED")
@@ -147,7 +147,7 @@ def test_one_worker_goes_on_with_one_session(
         assert all(one["endedAt"] <= two["startedAt"] for one, two in pairwise(own))
 
 
-def test_every_change_of_a_task_is_an_event(
+def test_every_status_change_of_a_task_is_an_event(
     aws: Emulator, deadline: Any, render: Ids, clock: ManualClock
 ) -> None:
     assert list(aws.events) == []
@@ -168,7 +168,7 @@ def test_every_change_of_a_task_is_an_event(
 
 
 @pytest.mark.parametrize("kind", ["Step", "Job"])
-def test_step_and_job_tell_of_their_combined_status(
+def test_combined_status_of_step_and_job_is_an_event(
     aws: Emulator, deadline: Any, kind: str
 ) -> None:
     added = aws.jobs.add([2])

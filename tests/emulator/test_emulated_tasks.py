@@ -1,4 +1,4 @@
-"""Logs and events of the emulator's own tasks, through all of Taskgate."""
+"""Logs and events of the emulator's tasks, through Taskgate."""
 
 from __future__ import annotations
 

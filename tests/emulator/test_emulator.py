@@ -35,7 +35,7 @@ def get(aws: Emulator, path: str, **headers: str) -> tuple[int, dict[str, Any], 
     return response.status, dict(response.headers), body
 
 
-def test_stopping_leaves_nothing_behind() -> None:
+def test_stop_closes_sockets_and_ends_the_thread() -> None:
     before = threading.active_count()
     with Emulator() as aws:
         address = urlsplit(aws.endpoint_url)
@@ -52,7 +52,7 @@ def test_stopping_leaves_nothing_behind() -> None:
     aws.stop()
 
 
-def test_emulator_starts_again_with_its_state() -> None:
+def test_emulator_restarts_with_its_state() -> None:
     aws = Emulator(clock=ManualClock())
     for _ in range(2):
         with aws:
@@ -61,7 +61,7 @@ def test_emulator_starts_again_with_its_state() -> None:
                 aws.start()
 
 
-def test_address_in_use_is_the_callers_to_know(aws: Emulator) -> None:
+def test_start_raises_when_the_address_is_in_use(aws: Emulator) -> None:
     before = threading.active_count()
     other = Emulator(port=urlsplit(aws.endpoint_url).port or 0)
     with pytest.raises(OSError, match="in use"):
@@ -80,7 +80,7 @@ def test_two_emulators_share_nothing(render: Ids, connect: Any) -> None:
     assert task["runStatus"] == "FAILED"
 
 
-def test_speed_makes_work_shorter(render: Ids, connect: Any, clock: ManualClock) -> None:
+def test_speed_shortens_tasks(render: Ids, connect: Any, clock: ManualClock) -> None:
     with Emulator(clock=clock, speed=45) as aws:
         client = connect(aws, "deadline")
         clock.advance(1)
@@ -96,7 +96,7 @@ def test_emulator_without_the_demo_is_empty(connect: Any) -> None:
         assert connect(aws, "omics").list_runs()["items"] == []
 
 
-def test_unsigned_request_is_refused(aws: Emulator) -> None:
+def test_unsigned_request_is_rejected(aws: Emulator) -> None:
     status, headers, body = get(aws, f"/run/{RUN_ID}")
     assert status == 403
     assert headers["x-amzn-ErrorType"] == "MissingAuthenticationTokenException"
@@ -104,7 +104,7 @@ def test_unsigned_request_is_refused(aws: Emulator) -> None:
     assert get(aws, f"/run/{RUN_ID}?X-Amz-Signature=abc")[0] == 200
 
 
-def test_body_beyond_reason_is_refused(aws: Emulator) -> None:
+def test_oversized_body_is_rejected(aws: Emulator) -> None:
     connection = http.client.HTTPConnection(urlsplit(aws.endpoint_url).netloc)
     connection.request(
         "POST", "/2023-10-12/batch-get-task", body=b" " * 2_000_000, headers={"Authorization": "a"}
@@ -116,7 +116,7 @@ def test_body_beyond_reason_is_refused(aws: Emulator) -> None:
     connection.close()
 
 
-def test_requests_are_recorded_as_they_came(aws: Emulator, deadline: Any, render: Ids) -> None:
+def test_requests_are_recorded_unchanged(aws: Emulator, deadline: Any, render: Ids) -> None:
     deadline.list_tasks(**render, maxResults=2)
     deadline.update_task(
         **render, taskId=FAILED_TASK_ID, targetRunStatus="SUCCEEDED", clientToken="abc"
@@ -129,7 +129,7 @@ def test_requests_are_recorded_as_they_came(aws: Emulator, deadline: Any, render
     assert json.loads(updated.body) == {"targetRunStatus": "SUCCEEDED"}
 
 
-def test_canned_answers_come_in_turn_and_then_the_real_one(
+def test_canned_responses_precede_the_emulated_one(
     aws: Emulator, deadline: Any, render: Ids
 ) -> None:
     aws.respond("deadline", "GetTask", body={"taskId": "task-x", "runStatus": "BRAND_NEW"})
@@ -153,7 +153,7 @@ def test_canned_answers_come_in_turn_and_then_the_real_one(
 
 
 @pytest.mark.parametrize(("service", "operation", "code"), MODELLED)
-def test_every_modelled_error_can_be_had(
+def test_every_modelled_error_can_be_injected(
     aws: Emulator, connect: Any, service: str, operation: str, code: str
 ) -> None:
     model: OperationModel = load_service(service).operation_model(operation)
@@ -177,7 +177,7 @@ def test_every_modelled_error_can_be_had(
     assert ("retryAfterSeconds" in response) == ("retryAfterSeconds" in shape.members)
 
 
-def test_failure_of_the_emulator_itself_tells_nothing(
+def test_internal_failure_hides_its_details(
     aws: Emulator, omics: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken: Any = 7
@@ -189,7 +189,7 @@ def test_failure_of_the_emulator_itself_tells_nothing(
     assert "the emulator failed at GET /runGroup" in caplog.text
 
 
-def test_same_start_makes_the_same_ids() -> None:
+def test_ids_are_the_same_at_each_start() -> None:
     def request_ids() -> list[str]:
         with Emulator(clock=ManualClock()) as aws:
             return [get(aws, "/run", Authorization="a")[1]["x-amzn-RequestId"] for _ in range(3)]

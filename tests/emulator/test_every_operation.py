@@ -1,4 +1,4 @@
-"""Every operation of both models, with botocore as the judge of both directions."""
+"""Every operation of both models, with botocore as the oracle in both directions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CHANGE_TIME = datetime(2026, 3, 2, 9, 30, 15, 250_000, tzinfo=UTC)
 
 
 def sample(shape: Shape, depth: int = 0) -> Any:
-    """A value of the shape with every member, down to where a shape repeats itself."""
+    """Return a value with every member, except where a shape is recursive."""
     if isinstance(shape, ListShape):
         return [sample(shape.member, depth + 1), sample(shape.member, depth + 1)]
     if isinstance(shape, MapShape):
@@ -113,7 +113,7 @@ def test_request_of_botocore_is_routed_and_read_back(
 
 
 @pytest.mark.parametrize("operation", EVERY)
-def test_answer_is_parsed_by_botocore(operation: OperationModel) -> None:
+def test_response_is_parsed_by_botocore(operation: OperationModel) -> None:
     result = sample(operation.output_shape) if operation.output_shape else {}
 
     response = compile_response(operation)(result)
@@ -135,7 +135,7 @@ def test_answer_is_parsed_by_botocore(operation: OperationModel) -> None:
     assert parsed == result
 
 
-def test_operations_that_are_not_emulated_say_so(aws: Emulator) -> None:
+def test_operations_that_are_not_emulated_return_501(aws: Emulator) -> None:
     coverage = aws.coverage
     missing = [
         operation
@@ -168,7 +168,7 @@ def test_query_of_botocore_survives_http(aws: Emulator, omics: Any) -> None:
     assert parse_qs(request.query)["tagKeys"] == ["a b", "c&d", "e+f"]
 
 
-def test_put_with_a_body_is_not_held_up_for_the_continue(aws: Emulator, omics: Any) -> None:
+def test_put_body_is_requested_with_100_continue(aws: Emulator, omics: Any) -> None:
     # botocore waits a second for `100 Continue` before it sends the body of a PUT.
     aws.respond("omics", "UploadReadSetPart", body={"checksum": "abc"})
 

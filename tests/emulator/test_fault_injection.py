@@ -1,4 +1,4 @@
-"""AWS's temper, as boto3 feels it."""
+"""Faults and quotas, as boto3 observes them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def error_of(call: Any, **params: Any) -> tuple[int, str, Any]:
         ("unavailable", 503, {"ServiceUnavailable"}),
     ],
 )
-def test_refusals(
+def test_error_faults(
     aws: Emulator, deadline: Any, omics: Any, kind: str, status: int, codes: set[str]
 ) -> None:
     aws.faults.add(kind=kind, seconds=7)
@@ -77,7 +77,7 @@ def test_rules_choose_by_operation_count_and_time(
     assert deadline.get_task(**TASK)
 
 
-def test_probability_is_kept_to(aws: Emulator, omics: Any) -> None:
+def test_probability_of_a_fault(aws: Emulator, omics: Any) -> None:
     rule = aws.faults.add(kind="internal", probability=0.5)
     failures = 0
     for _ in range(60):
@@ -90,7 +90,7 @@ def test_probability_is_kept_to(aws: Emulator, omics: Any) -> None:
     assert omics.get_run(id=RUN_ID)
 
 
-def test_bodies_that_nobody_expects(aws: Emulator, deadline: Any) -> None:
+def test_faults_that_change_the_body(aws: Emulator, deadline: Any) -> None:
     aws.faults.add(kind="unknown_enum", times=1)
     assert deadline.get_task(**TASK)["runStatus"] == "EMULATED_UNKNOWN_WORD"
     aws.faults.add(kind="unknown_union", times=1)
@@ -144,7 +144,7 @@ def test_body_is_cut(aws: Emulator) -> None:
     connection.close()
 
 
-def test_clock_skew_is_told_by_the_date(aws: Emulator, deadline: Any) -> None:
+def test_clock_skew_rejects_signatures(aws: Emulator, deadline: Any) -> None:
     aws.faults.add(kind="clock_skew", seconds=3_600)
     status, code, response = error_of(deadline.get_task, **TASK)
     assert (status, code) == (403, "InvalidSignatureException")
@@ -159,7 +159,7 @@ def test_clock_skew_is_told_by_the_date(aws: Emulator, deadline: Any) -> None:
     connection.close()
 
 
-def test_published_rates_hold(connect: Any, clock: ManualClock) -> None:
+def test_published_rates_are_enforced(connect: Any, clock: ManualClock) -> None:
     with Emulator(clock=clock, quotas="aws") as aws:
         omics, deadline = connect(aws, "omics"), connect(aws, "deadline")
         for _ in range(10):
@@ -177,7 +177,7 @@ def test_published_rates_hold(connect: Any, clock: ManualClock) -> None:
         assert response["quotaCode"] == "L-2DEF7E07"
 
 
-def test_rates_of_ones_own(connect: Any, clock: ManualClock, tmp_path: Path) -> None:
+def test_custom_rates_are_enforced(connect: Any, clock: ManualClock, tmp_path: Path) -> None:
     file = tmp_path / "quotas.toml"
     file.write_text('burst_seconds = 2\n[deadline]\n"*" = 2\nGetTask = 0.5\n')
     with Emulator(clock=clock, quotas=file) as aws:
@@ -202,13 +202,13 @@ def test_faults_from_a_file(connect: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "name", "text", "told"),
+    ("option", "name", "text", "message"),
     [
         ("quotas", "q.toml", "[omics]\nGetNothing = 1\n", "GetNothing"),
-        ("quotas", "q.toml", "[omics]\nGetRun = 0\n", "above 0"),
+        ("quotas", "q.toml", "[omics]\nGetRun = 0\n", "greater than 0"),
         ("quotas", "q.toml", "[s3]\n", "s3"),
         ("quotas", "q.txt", "", "must end in"),
-        ("quotas", "q.json", "[1]", "table of names"),
+        ("quotas", "q.json", "[1]", "must be a table"),
         ("faults", "f.toml", '[[fault]]\nkind = "flood"\n', "flood"),
         ("faults", "f.toml", '[[fault]]\nkind = "reset"\nchance = 1\n', "chance"),
         ("faults", "f.toml", "[[fault]]\n", "kind"),
@@ -226,13 +226,13 @@ def test_faults_from_a_file(connect: Any, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_files_with_mistakes_say_where(
-    tmp_path: Path, option: str, name: str, text: str, told: str
+def test_error_of_an_invalid_file_names_it(
+    tmp_path: Path, option: str, name: str, text: str, message: str
 ) -> None:
     file = tmp_path / name
     file.write_text(text)
     options: Any = {option: file}
-    with pytest.raises(ValueError, match=told) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         Emulator(**options)
     assert name in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Plain resources through boto3: what is created is read, listed, changed, tagged and deleted."""
+"""Plain resources through boto3: create, read, list, update, tag and delete."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TEMPLATE = '{"specificationVersion": "environment-2023-09", "environment": {"nam
 
 
 def valid(shape: Shape, name: str = "", *, whole: bool = False) -> Any:
-    """A value that satisfies the model; every optional member too, when it is asked for whole."""
+    """Return a value that satisfies the model."""
     if isinstance(shape, ListShape):
         return [valid(shape.member, whole=whole)] * max(1, shape.metadata.get("min", 1))
     if isinstance(shape, MapShape):
@@ -93,13 +93,13 @@ def text(shape: Shape, name: str) -> str:
 
 
 class Maker:
-    """Makes a resource, and first those that it is in or links."""
+    """Creates a resource, and first its parents and linked resources."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
 
     def make(self, resource: Resource) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The params that name it by the resource's labels, and the answer."""
+        """Return the params that name the new resource, and the response of its creation."""
         if resource.kind == "deadline.Job":  # one that needs a template; the demo has it
             return {"farmId": FARM_ID, "queueId": QUEUE_ID, "jobId": JOB_ID}, {}
         ids: dict[str, Any] = {}
@@ -138,7 +138,7 @@ class Maker:
         assert shape is not None
         params = {**valid(shape), **{name: ids[name] for name in ids if name in shape.members}}
         params.pop("clientToken", None)
-        made: str = self.call(operation.name, **params)[resource.id_label]
+        made: str = self.call(operation.name, **params)[resource.labels[-1]]
         return made
 
     def call(self, operation: str, **params: Any) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Maker:
 
 
 def named(resource: Resource, verb: str, ids: Mapping[str, Any]) -> dict[str, Any]:
-    """The params that name a resource in one of its operations."""
+    """Return the params that name a resource in one of its operations."""
     shape = resource.operations[verb].input_shape
     assert shape is not None
     uri = [n for n, m in shape.members.items() if m.serialization.get("location") == "uri"]
@@ -157,7 +157,7 @@ def named(resource: Resource, verb: str, ids: Mapping[str, Any]) -> dict[str, An
 
 
 @pytest.mark.parametrize("resource", CREATABLE)
-def test_life_of_a_resource(aws: Emulator, connect: Any, resource: Resource) -> None:
+def test_resource_lifecycle(aws: Emulator, connect: Any, resource: Resource) -> None:
     maker = Maker(connect(aws, resource.service))
     ids, _ = maker.make(resource)
     if "Get" in resource.operations:
@@ -173,7 +173,7 @@ def test_life_of_a_resource(aws: Emulator, connect: Any, resource: Resource) -> 
             ).values()
             if isinstance(value, list)
         )
-        assert any(ids[resource.id_label] in row.values() for row in rows)
+        assert any(ids[resource.labels[-1]] in row.values() for row in rows)
     if "Update" in resource.operations:
         update(maker, resource, ids)
     verb = "Delete" if "Delete" in resource.operations else "Disassociate"
@@ -212,7 +212,7 @@ def update(maker: Maker, resource: Resource, ids: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize(
     "kind", ["deadline.Farm", "deadline.Queue", "omics.RunGroup", "omics.Workflow"]
 )
-def test_tags_are_kept_by_arn(aws: Emulator, connect: Any, kind: str) -> None:
+def test_tags_are_stored_by_arn(aws: Emulator, connect: Any, kind: str) -> None:
     service, noun = kind.split(".")
     resource = load_catalog(service).resources[noun]
     maker = Maker(connect(aws, service))
@@ -226,7 +226,7 @@ def test_tags_are_kept_by_arn(aws: Emulator, connect: Any, kind: str) -> None:
         maker.call("ListTagsForResource", resourceArn=arn[:-2] + "00")
 
 
-def test_farm_that_is_not_empty_stays(aws: Emulator, connect: Any) -> None:
+def test_farm_with_contents_cannot_be_deleted(aws: Emulator, connect: Any) -> None:
     deadline = connect(aws, "deadline")
     farm = deadline.create_farm(displayName="Two", tags={"a": "b"})["farmId"]
     queue = deadline.create_queue(farmId=farm, displayName="Q")["queueId"]
@@ -242,7 +242,7 @@ def test_farm_that_is_not_empty_stays(aws: Emulator, connect: Any) -> None:
     assert len(deadline.list_farms()["farms"]) == 1
 
 
-def test_what_is_in_nothing_is_not_made(aws: Emulator, connect: Any) -> None:
+def test_parents_and_linked_resources_must_exist(aws: Emulator, connect: Any) -> None:
     deadline = connect(aws, "deadline")
     absent = "farm-" + "0" * 32
     with pytest.raises(ClientError) as caught:
@@ -258,7 +258,9 @@ def test_what_is_in_nothing_is_not_made(aws: Emulator, connect: Any) -> None:
         )
 
 
-def test_batch_get_is_get_many_times(aws: Emulator, connect: Any, job: dict[str, str]) -> None:
+def test_batch_get_returns_what_get_returns(
+    aws: Emulator, connect: Any, job: dict[str, str]
+) -> None:
     deadline = connect(aws, "deadline")
     absent = {**job, "jobId": "job-" + "0" * 32}
     response = deadline.batch_get_job(identifiers=[job, absent])
@@ -266,7 +268,7 @@ def test_batch_get_is_get_many_times(aws: Emulator, connect: Any, job: dict[str,
     assert [row["code"] for row in response["errors"]] == ["ResourceNotFoundException"]
 
 
-def test_one_token_makes_one_resource(aws: Emulator, connect: Any) -> None:
+def test_repeated_token_creates_one_resource(aws: Emulator, connect: Any) -> None:
     omics = connect(aws, "omics")
     first, second = (omics.create_run_group(name="g", requestId="one") for _ in range(2))
     assert first["id"] == second["id"]

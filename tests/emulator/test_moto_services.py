@@ -37,7 +37,7 @@ def test_log_lines_are_read_with_boto3(aws: Emulator, connect: Any, clock: Manua
     assert aws.requests[-1].operation == "GetLogEvents"
 
 
-def test_lines_of_a_state_file_outlive_a_restart(tmp_path: Any, connect: Any) -> None:
+def test_log_lines_are_restored_from_the_state_file(tmp_path: Any, connect: Any) -> None:
     clock = ManualClock()
     with Emulator(clock=clock, state=tmp_path / "state") as aws:
         aws.edit(lambda account: account.write_log(GROUP, STREAM, account.now, "kept"))
@@ -46,9 +46,7 @@ def test_lines_of_a_state_file_outlive_a_restart(tmp_path: Any, connect: Any) ->
         assert [event["message"] for event in events["events"]] == ["kept"]
 
 
-def test_events_reach_a_queue_through_a_rule(
-    aws: Emulator, connect: Any, clock: ManualClock
-) -> None:
+def test_rule_delivers_events_to_a_queue(aws: Emulator, connect: Any, clock: ManualClock) -> None:
     events, sqs = connect(aws, "events"), connect(aws, "sqs")
     url = sqs.create_queue(QueueName="changes")["QueueUrl"]
     assert url.startswith(aws.endpoint_url)
@@ -78,7 +76,7 @@ def test_events_reach_a_queue_through_a_rule(
     assert [event.source for event in aws.events] == ["aws.omics", "aws.deadline"]
 
 
-def test_long_poll_holds_up_nobody(aws: Emulator, connect: Any, omics: Any) -> None:
+def test_long_poll_does_not_block_other_requests(aws: Emulator, connect: Any, omics: Any) -> None:
     sqs = connect(aws, "sqs")
     url = sqs.create_queue(QueueName="empty")["QueueUrl"]
     started = time.monotonic()
@@ -92,7 +90,7 @@ def test_long_poll_holds_up_nobody(aws: Emulator, connect: Any, omics: Any) -> N
     assert time.monotonic() - started < 20
 
 
-def test_sts_knows_the_account(aws: Emulator, connect: Any) -> None:
+def test_sts_returns_the_account(aws: Emulator, connect: Any) -> None:
     assert connect(aws, "sts").get_caller_identity()["Account"] == ACCOUNT_ID
 
 

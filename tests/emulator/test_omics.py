@@ -39,7 +39,7 @@ def test_failed_task_has_every_member(omics: Any) -> None:
     )
 
 
-def test_pending_task_has_hardly_any_member(omics: Any) -> None:
+def test_pending_task_has_few_members(omics: Any) -> None:
     task = omics.get_run_task(id=RUN_ID, taskId=PENDING_RUN_TASK_ID)
     assert set(task) - {"ResponseMetadata"} == {"taskId", "status", "name", "creationTime"}
 
@@ -58,7 +58,7 @@ def test_cache_hit_never_ran(omics: Any) -> None:
     assert "startTime" not in task
 
 
-def test_run_goes_on_to_its_end_and_stops_before_it(omics: Any, clock: ManualClock) -> None:
+def test_run_is_stopping_before_it_completes(omics: Any, clock: ManualClock) -> None:
     seen: dict[str, list[str]] = {}
     for _ in range(260):
         now = {**statuses(omics), "run": omics.get_run(id=RUN_ID)["status"]}
@@ -73,7 +73,7 @@ def test_run_goes_on_to_its_end_and_stops_before_it(omics: Any, clock: ManualClo
     assert stopped >= omics.get_run_task(id=RUN_ID, taskId=LATER_TASK_ID)["stopTime"]
 
 
-def test_task_is_not_there_before_the_engine_made_it(omics: Any, clock: ManualClock) -> None:
+def test_task_does_not_exist_before_the_engine_creates_it(omics: Any, clock: ManualClock) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         omics.get_run_task(id=RUN_ID, taskId=LATER_TASK_ID)
     clock.advance(120)

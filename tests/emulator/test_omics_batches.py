@@ -95,7 +95,7 @@ def test_batch_is_cancelled_with_its_runs(omics: Any, clock: ManualClock, batch:
         omics.cancel_run_batch(batchId=batch)
 
 
-def test_batch_that_waits_is_cancelled_before_it_starts_a_run(
+def test_pending_batch_is_cancelled_before_it_starts_a_run(
     omics: Any, clock: ManualClock, batch: str
 ) -> None:
     omics.cancel_run_batch(batchId=batch)
@@ -122,7 +122,7 @@ def test_runs_of_a_batch_are_deleted_and_then_the_batch(
         omics.get_batch(batchId=batch)
 
 
-def test_batch_that_cannot_be_is_refused(omics: Any, clock: ManualClock) -> None:
+def test_invalid_batch_is_rejected(omics: Any, clock: ManualClock) -> None:
     workflow = make_workflow(omics, clock)
     default = {"workflowId": workflow, "roleArn": ROLE}
     twice = {"inlineSettings": [{"runSettingId": "one"}, {"runSettingId": "one"}]}

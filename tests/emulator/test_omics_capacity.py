@@ -1,4 +1,4 @@
-"""What HealthOmics lets run at once, through boto3."""
+"""HealthOmics' capacity limits, through boto3."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_no_more_than_10_runs_with_static_storage_have_capacity(
     assert started == [urgent, later, *(run for run in runs if run not in active)]
 
 
-def test_run_group_lets_so_many_run(omics: Any, clock: ManualClock, workflow: str) -> None:
+def test_run_group_limits_runs_and_cpus(omics: Any, clock: ManualClock, workflow: str) -> None:
     group = omics.create_run_group(name="g", maxRuns=1, maxCpus=5)["id"]
     first, second = (start_run(omics, workflow, runGroupId=group) for _ in range(2))
     clock.advance(20)
@@ -79,9 +79,7 @@ def test_tasks_of_the_run_with_the_higher_priority_go_first(
     assert [len(names(omics, run, "STARTING")) for run in (late, low, high)] == [0, 0, 1]
 
 
-def test_run_group_ends_runs_that_take_too_long(
-    omics: Any, clock: ManualClock, workflow: str
-) -> None:
+def test_run_group_times_out_runs(omics: Any, clock: ManualClock, workflow: str) -> None:
     group = omics.create_run_group(name="g", maxDuration=1)["id"]
     run = run_to_end(omics, clock, start_run(omics, workflow, runGroupId=group))
     assert (run["status"], run["failureReason"]) == ("FAILED", "RUN_TIMED_OUT")

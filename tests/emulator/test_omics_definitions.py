@@ -1,4 +1,4 @@
-"""The calls that a run makes, out of definitions in the three languages."""
+"""The calls of a run, from definitions in the three languages."""
 
 from __future__ import annotations
 
@@ -91,28 +91,28 @@ def after(calls: list[PlannedCall]) -> list[tuple[str, list[str]]]:
     return [(call.name, [calls[position].name for position in call.after]) for call in calls]
 
 
-def test_wdl_calls_have_their_resources_and_come_after_what_they_need() -> None:
+def test_wdl_calls_have_resources_and_dependencies() -> None:
     calls = wdl(WDL).plan_calls(PARAMETERS)
     assert after(calls) == [
         ("Align-0-0", []),
         ("Align-0-1", []),
         ("Merge", ["Align-0-0", "Align-0-1"]),
     ]
-    told = [(call.cpus, call.memory, call.gpus, call.image) for call in calls]
-    assert told == [(4, 8, 0, "bwa:1"), (4, 8, 0, "bwa:1"), (2, 4, 1, "samtools:1")]
+    resources = [(call.cpus, call.memory, call.gpus, call.image) for call in calls]
+    assert resources == [(4, 8, 0, "bwa:1"), (4, 8, 0, "bwa:1"), (2, 4, 1, "samtools:1")]
 
 
-def test_wdl_inputs_may_have_the_workflow_s_name_before_them() -> None:
+def test_wdl_inputs_may_be_prefixed_with_the_workflow_name() -> None:
     prefixed = {f"W.{name}": value for name, value in PARAMETERS.items()}
     assert wdl(WDL).plan_calls(prefixed) == wdl(WDL).plan_calls(PARAMETERS)
 
 
-def test_wdl_condition_that_is_known_not_to_hold_makes_no_call() -> None:
+def test_wdl_false_condition_makes_no_call() -> None:
     calls = wdl(WDL).plan_calls({**PARAMETERS, "merges": False})
     assert [call.name for call in calls] == ["Align-0-0", "Align-0-1"]
 
 
-def test_wdl_workflow_that_another_calls_is_part_of_the_run() -> None:
+def test_wdl_sub_workflow_is_part_of_the_run() -> None:
     calls = wdl(SUB, **{"lib/part.wdl": PART}).plan_calls({})
     ordered = after(calls)
     assert [name for name, _ in ordered] == [
@@ -124,12 +124,12 @@ def test_wdl_workflow_that_another_calls_is_part_of_the_run() -> None:
     assert [call.cpus for call in calls if call.name.startswith("First")] == [1, 2, 3]
 
 
-def test_wdl_scatter_over_what_a_task_gives_is_one_call() -> None:
+def test_wdl_scatter_over_a_task_output_is_one_call() -> None:
     calls = wdl(UNKNOWN_ARRAY).plan_calls({})
     assert after(calls) == [("Split", []), ("Use-0-0", ["Split"]), ("After", ["Split", "Use-0-0"])]
 
 
-def test_wdl_input_decides_the_digest() -> None:
+def test_wdl_digest_depends_on_the_inputs() -> None:
     def digests(**changed: Any) -> list[str]:
         return [call.digest() for call in wdl(WDL).plan_calls({**PARAMETERS, **changed})]
 
@@ -142,7 +142,7 @@ def test_wdl_input_decides_the_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "parameters", "told"),
+    ("text", "parameters", "message"),
     [
         pytest.param(WDL, {}, "missing required", id="input missing"),
         pytest.param(WDL, {**PARAMETERS, "bogus": 1}, "bogus", id="input unknown"),
@@ -152,8 +152,10 @@ def test_wdl_input_decides_the_digest() -> None:
         pytest.param('import "x.wdl" as x\nworkflow W {}', {}, "x.wdl", id="no such import"),
     ],
 )
-def test_wdl_that_cannot_run_says_why(text: str, parameters: dict[str, Any], told: str) -> None:
-    with pytest.raises(DefinitionError, match=told):
+def test_error_of_invalid_wdl_names_the_cause(
+    text: str, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DefinitionError, match=message):
         wdl(text).plan_calls(parameters)
 
 
@@ -166,12 +168,12 @@ def test_nextflow_processes_are_tasks_one_after_the_other() -> None:
         ("DEEPVARIANT", ["FASTQC"]),
         ("LAST", ["DEEPVARIANT"]),
     ]
-    told = [(call.cpus, call.memory, call.gpus, call.image) for call in calls]
-    assert told == [(4, 8, 0, "quay.io/fastqc:1"), (1, 16, 1, None), (1, 1, 0, None)]
+    resources = [(call.cpus, call.memory, call.gpus, call.image) for call in calls]
+    assert resources == [(4, 8, 0, "quay.io/fastqc:1"), (1, 16, 1, None), (1, 1, 0, None)]
     assert definition.parameter_template() == {"reads": {"optional": True}}
 
 
-def test_nextflow_without_a_process_cannot_run() -> None:
+def test_nextflow_without_a_process_is_an_error() -> None:
     with pytest.raises(DefinitionError, match="no process"):
         Definition(engine="NEXTFLOW", main="m.nf", files={"m.nf": "workflow {}"}).plan_calls({})
 
@@ -196,7 +198,7 @@ def test_cwl_steps_follow_their_sources() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("class: CommandLineTool", "no Workflow"),
         ("- a", "not CWL"),
@@ -204,23 +206,23 @@ def test_cwl_steps_follow_their_sources() -> None:
         ("{class: Workflow, steps: {a: {run: x.cwl, in: {}, out: []}}}", "no file x.cwl"),
         (
             "{class: Workflow, steps: {a: {run: {}, in: {x: b/o}}, b: {run: {}, in: {x: a/o}}}}",
-            "circle",
+            "circular",
         ),
     ],
 )
-def test_cwl_that_cannot_run_says_why(text: str, told: str) -> None:
-    with pytest.raises(DefinitionError, match=told):
+def test_error_of_invalid_cwl_names_the_cause(text: str, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
         Definition(engine="CWL", main="m.cwl", files={"m.cwl": text}).plan_calls({})
 
 
-def test_start_reads_no_workflow_library() -> None:
+def test_start_loads_no_workflow_library() -> None:
     code = "import sys; from taskgate_emulator import Emulator; Emulator(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "taskgate_emulator.workflows.definition" in done.stdout.split()
     assert not {"WDL", "yaml", "moto"} & set(done.stdout.split())
 
 
-def test_main_file_and_language_are_found() -> None:
+def test_main_file_and_language_are_detected() -> None:
     found = open_definition(zipped(main_wdl=WDL, lib_wdl=PART), None, None)
     assert (found.engine, found.main, found.text) == ("WDL", "main.wdl", WDL)
     assert open_definition(zipped(only_nf=NEXTFLOW), None, None).engine == "NEXTFLOW"
@@ -229,18 +231,18 @@ def test_main_file_and_language_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "main", "told"),
+    ("content", "main", "message"),
     [
         (b"no zip", None, "not a zip"),
-        (zipped(a_wdl=WDL, b_wdl=PART), None, "does not tell its main file"),
+        (zipped(a_wdl=WDL, b_wdl=PART), None, "is ambiguous"),
         (zipped(main_wdl=WDL), "other.wdl", "no file other.wdl"),
         (zipped(main_txt="x"), "main.txt", "language"),
     ],
 )
-def test_definition_that_cannot_be_opened_says_why(
-    content: bytes, main: str | None, told: str
+def test_error_of_an_invalid_definition_names_the_cause(
+    content: bytes, main: str | None, message: str
 ) -> None:
-    with pytest.raises(DefinitionError, match=told):
+    with pytest.raises(DefinitionError, match=message):
         open_definition(content, None, main)
 
 

@@ -31,8 +31,8 @@ def workflow(omics: Any, clock: ManualClock) -> str:
     return make_workflow(omics, clock)
 
 
-def told(aws: Emulator, detail_type: str) -> dict[str, list[str]]:
-    """The statuses that EventBridge heard of, by the ARN of what has them."""
+def event_statuses(aws: Emulator, detail_type: str) -> dict[str, list[str]]:
+    """Return the statuses in the events of a type, by ARN."""
     found: dict[str, list[str]] = defaultdict(list)
     for event in aws.events:
         if event.detail_type == detail_type:
@@ -70,10 +70,10 @@ def test_run_and_its_tasks_go_through_all_statuses(
     assert merge["imageDetails"]["image"] == "samtools:1"
     assert merge["logStream"].endswith(f":log-stream:run/{run_id}/task/{merge['taskId']}")
 
-    assert told(aws, "Run Status Change")[run["arn"]] == WHOLE
-    heard = told(aws, "Task Status Change")
+    assert event_statuses(aws, "Run Status Change")[run["arn"]] == WHOLE
+    task_statuses = event_statuses(aws, "Task Status Change")
     for task in tasks:
-        assert heard[f"arn:aws:omics:us-west-2:111122223333:task/{task['taskId']}"] == WHOLE
+        assert task_statuses[f"arn:aws:omics:us-west-2:111122223333:task/{task['taskId']}"] == WHOLE
 
 
 def test_every_stream_has_its_lines(
@@ -115,7 +115,7 @@ def test_run_may_have_no_logs(
     assert streams["logStreams"] == []
 
 
-def test_error_of_the_service_is_tried_again_as_a_new_task(
+def test_service_error_is_retried_as_a_new_task(
     aws: Emulator, omics: Any, clock: ManualClock, workflow: str
 ) -> None:
     aws.runs.fail("Align-0-1", times=2)
@@ -129,7 +129,7 @@ def test_error_of_the_service_is_tried_again_as_a_new_task(
     assert failed["statusMessage"]
 
 
-def test_third_error_of_the_service_fails_the_run(
+def test_third_service_error_fails_the_run(
     aws: Emulator, omics: Any, clock: ManualClock, workflow: str
 ) -> None:
     aws.runs.fail("Align-0-1", times=3)
@@ -137,7 +137,7 @@ def test_third_error_of_the_service_fails_the_run(
     assert (run["status"], run["failureReason"]) == ("FAILED", "RUN_TASK_FAILED")
 
 
-def test_failure_asked_for_by_a_tag_ends_the_run(
+def test_failure_injected_by_a_tag_fails_the_run(
     aws: Emulator, omics: Any, clock: ManualClock, workflow: str
 ) -> None:
     tags = {"taskgate:fail-task": "Align-0-0:OUT_OF_MEMORY_ERROR", "taskgate:task-seconds": "5"}
@@ -150,17 +150,17 @@ def test_failure_asked_for_by_a_tag_ends_the_run(
         "OUT_OF_MEMORY_ERROR"
     )
     assert {task["status"] for task in tasks[25:]} == {"CANCELLED"}
-    heard = told(aws, "Task Status Change")
+    task_statuses = event_statuses(aws, "Task Status Change")
     for task in tasks:
         arn = f"arn:aws:omics:us-west-2:111122223333:task/{task['taskId']}"
-        assert heard[arn][-2:] == ["STOPPING", task["status"]]
+        assert task_statuses[arn][-2:] == ["STOPPING", task["status"]]
     # The failure was for that run alone.
     assert run_to_end(omics, clock, start_run(omics, workflow))["status"] == "COMPLETED"
     with pytest.raises(ClientError, match="ValidationException"):
         start_run(omics, workflow, tags={"taskgate:fail-task": "A:B:often"})
 
 
-def test_parameters_that_the_engine_refuses_fail_the_run(
+def test_parameters_rejected_by_the_engine_fail_the_run(
     omics: Any, clock: ManualClock, workflow: str
 ) -> None:
     run_id = start_run(omics, workflow, parameters={**PARAMETERS, "reads": 7})
@@ -170,7 +170,7 @@ def test_parameters_that_the_engine_refuses_fail_the_run(
     assert tasks_of(omics, run_id) == []
 
 
-def test_parameters_are_held_to_the_template(omics: Any, clock: ManualClock) -> None:
+def test_parameters_are_checked_against_the_template(omics: Any, clock: ManualClock) -> None:
     template = {"reads": {"optional": False}, "sample": {"optional": False}}
     workflow = make_workflow(omics, clock, parameterTemplate=template)
     for parameters, name in (({"reads": []}, "sample"), ({**PARAMETERS, "more": 1}, "more")):
@@ -179,13 +179,13 @@ def test_parameters_are_held_to_the_template(omics: Any, clock: ManualClock) -> 
         assert caught.value.response["Error"]["Code"] == "ValidationException"
 
 
-def test_what_a_run_names_must_exist(omics: Any, workflow: str) -> None:
+def test_resources_of_a_run_must_exist(omics: Any, workflow: str) -> None:
     for params in ({"workflowId": "1"}, {"runGroupId": "1"}, {"cacheId": "1"}, {"runId": "1"}):
         with pytest.raises(ClientError, match="ResourceNotFoundException"):
             start_run(omics, workflow, **params)
 
 
-def test_task_that_no_instance_can_hold_fails_the_run(omics: Any, clock: ManualClock) -> None:
+def test_task_too_large_for_any_instance_fails_the_run(omics: Any, clock: ManualClock) -> None:
     workflow = make_workflow(omics, clock, WDL.replace("cpu = 4", "cpu = 400"))
     run_id = start_run(omics, workflow)
     assert run_to_end(omics, clock, run_id)["status"] == "FAILED"
@@ -193,7 +193,7 @@ def test_task_that_no_instance_can_hold_fails_the_run(omics: Any, clock: ManualC
     assert task["failureReason"] == "INVALID_TASK_RESOURCE_VALUE"
 
 
-def test_second_run_finds_its_results_in_the_cache(
+def test_second_run_reuses_cached_results(
     aws: Emulator, omics: Any, clock: ManualClock, connect: Any, workflow: str
 ) -> None:
     cache = omics.create_run_cache(
@@ -220,7 +220,7 @@ def test_second_run_finds_its_results_in_the_cache(
     assert [task["cacheHit"] for task in tasks_of(omics, changed)] == [True, True, False]
 
 
-def test_cache_on_failure_keeps_what_a_failed_run_has_made(
+def test_cache_on_failure_stores_results_of_a_failed_run(
     aws: Emulator, omics: Any, clock: ManualClock, workflow: str
 ) -> None:
     cache = omics.create_run_cache(cacheS3Location="s3://bucket/cache")["id"]
@@ -269,10 +269,10 @@ def test_run_that_has_ended_is_deleted(
     for gone in (omics.get_run, omics.delete_run):
         with pytest.raises(ClientError, match="ResourceNotFoundException"):
             gone(id=run_id)
-    assert told(aws, "Run Status Change")[arn] == [*WHOLE, "DELETED"]
+    assert event_statuses(aws, "Run Status Change")[arn] == [*WHOLE, "DELETED"]
 
 
-def test_oldest_run_that_may_go_makes_room(
+def test_oldest_removable_run_is_evicted(
     omics: Any, clock: ManualClock, workflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(omics_runs, "_MAX_RUNS", 4)  # the demo has two
@@ -313,7 +313,7 @@ def test_tags_of_a_run_are_changed_by_its_arn(omics: Any, workflow: str) -> None
     assert omics.list_tags_for_resource(resourceArn=arn)["tags"] == {"a": "b", "c": "d"}
 
 
-def test_run_goes_on_after_a_restart(tmp_path: Path, connect: Any) -> None:
+def test_run_continues_after_a_restart(tmp_path: Path, connect: Any) -> None:
     clock, state = ManualClock(), tmp_path / "state.sqlite"
     with Emulator(clock=clock, seed="empty", state=state) as aws:
         omics = connect(aws, "omics")

@@ -11,7 +11,7 @@ from tests.emulator.killed import killed_emulator
 from tests.support.omics_runs import WDL, run_to_end, start_run, tasks_of, zipped
 
 
-def test_runs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
+def test_runs_continue_after_a_kill(tmp_path: Path, connect: Any) -> None:
     file = tmp_path / "state"
     with killed_emulator(file, speed=10) as where:
         omics = connect(where, "omics")
@@ -31,7 +31,7 @@ def test_runs_outlive_a_kill_and_go_on(tmp_path: Path, connect: Any) -> None:
     with Emulator(state=file, clock=clock) as aws:
         omics = connect(aws, "omics")
         assert omics.get_run(id=runs[0])["tags"] == {"kept": "yes"}
-        # What was asked for once is there once: the token is known after the restart.
+        # The client token is remembered after the restart, so there is only one run.
         assert (
             start_run(omics, workflow, runGroupId=group, cacheId=cache, requestId="r1") == runs[1]
         )

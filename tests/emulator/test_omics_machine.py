@@ -36,9 +36,9 @@ class Runs(Machine):
         self.numbers = count()
         self.impossible: list[tuple[str, str, str]] = []
         for kind in ("omics.Run", "omics.RunTask"):
-            self.account.listen(kind, self.heard)
+            self.account.listen(kind, self.on_transition)
 
-    def heard(self, _: Account, transition: Transition) -> None:
+    def on_transition(self, _: Account, transition: Transition) -> None:
         if transition.before and transition.after and transition.key[0] in self.runs:
             before, after = transition.before["status"], transition.after["status"]
             if before != after and after not in PLACES.get(before, {"DELETED"}):
@@ -125,7 +125,7 @@ class Runs(Machine):
         assert self.impossible == []
 
     @invariant()
-    def what_is_told_agrees(self) -> None:
+    def responses_are_consistent(self) -> None:
         listed = {row["id"]: row["status"] for row in self.call("GET", "/run")["items"]}
         by_status = Counter(
             row["id"]
@@ -135,11 +135,11 @@ class Runs(Machine):
         assert by_status == Counter(listed.keys())  # no run in two places
         active, cpus = Counter[str | None](), 0
         for run, group in self.runs.items():
-            told = self.call("GET", f"/run/{run}")
-            assert told["status"] == listed[run]
+            found = self.call("GET", f"/run/{run}")
+            assert found["status"] == listed[run]
             tasks = self.tasks_of(run)
-            tasks_agree_with_their_run(told["status"], tasks)
-            if has_capacity(told):
+            tasks_agree_with_their_run(found["status"], tasks)
+            if has_capacity(found):
                 active[group] += 1
             if group is not None:
                 cpus += sum(task["cpus"] for task in tasks if has_capacity(task))
@@ -148,10 +148,10 @@ class Runs(Machine):
         assert cpus <= GROUP_CPUS
 
 
-def has_capacity(told: dict[str, Any]) -> bool:
+def has_capacity(found: dict[str, Any]) -> bool:
     """A run or task that is cancelled before it starts is STOPPING without capacity."""
-    return told["status"] in {"STARTING", "RUNNING"} or (
-        told["status"] == "STOPPING" and "startTime" in told
+    return found["status"] in {"STARTING", "RUNNING"} or (
+        found["status"] == "STOPPING" and "startTime" in found
     )
 
 

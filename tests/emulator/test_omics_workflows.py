@@ -13,7 +13,7 @@ from tests.support.omics_runs import PARAMETERS, WDL, make_workflow, start_run, 
 
 
 class TickingClock:
-    """A second passes whenever somebody looks: a waiter needs no sleep."""
+    """Advances a second at each read, so that waiters need no sleep."""
 
     def __init__(self) -> None:
         self._now = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -58,7 +58,7 @@ def test_workflow_whose_definition_is_wrong_fails(omics: Any, clock: ManualClock
             start_run(omics, made["id"])
 
 
-def test_ways_to_what_is_not_here_say_so(omics: Any) -> None:
+def test_definitions_in_s3_or_a_repository_return_501(omics: Any) -> None:
     repository = {
         "connectionArn": "arn:aws:codeconnections:us-west-2:111122223333:connection/x",
         "fullRepositoryId": "a/b",
@@ -87,7 +87,7 @@ def test_one_request_id_makes_one_workflow(omics: Any) -> None:
     assert omics.create_workflow(**params)["id"] == omics.create_workflow(**params)["id"]
 
 
-def test_version_has_a_definition_of_its_own(omics: Any, clock: ManualClock) -> None:
+def test_version_has_its_own_definition(omics: Any, clock: ManualClock) -> None:
     workflow = make_workflow(omics, clock)
     text = WDL.replace("call Merge {", "call Merge as MergeAll {")
     made = omics.create_workflow_version(

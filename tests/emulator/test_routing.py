@@ -73,29 +73,29 @@ def test_path_finds_its_operation(
 
 
 @pytest.mark.parametrize("path", ["/", "", "/thing", "/things/", "/things//parts/x", "/files/b/"])
-def test_no_label_is_filled_by_nothing(path: str) -> None:
+def test_label_does_not_match_an_empty_segment(path: str) -> None:
     with pytest.raises(UnknownOperationError) as caught:
         ROUTER.find("GET", path)
     assert caught.value.status == 404
 
 
-def test_wrong_method_names_the_right_ones() -> None:
+def test_error_of_a_wrong_method_names_the_allowed_ones() -> None:
     with pytest.raises(UnknownOperationError, match="GET and PUT, not to DELETE") as caught:
         ROUTER.find("DELETE", "/things/7")
     assert caught.value.status == 405
 
 
-def test_path_that_is_not_text_is_refused() -> None:
+def test_path_that_is_not_utf8_is_rejected() -> None:
     with pytest.raises(AwsError, match="UTF-8"):
         ROUTER.find("GET", "/things/%FF")
 
 
-def test_two_operations_with_one_path_are_refused() -> None:
+def test_two_operations_with_one_path_are_rejected() -> None:
     with pytest.raises(ValueError, match="have one path"):
         Router(toy({"A": "GET /x/{a}", "B": "GET /x/{b}"}))
 
 
-def test_template_beyond_the_services_is_refused() -> None:
+def test_unknown_template_form_is_rejected() -> None:
     with pytest.raises(ValueError, match="cannot route"):
         Router(toy({"A": "GET /x/{a}:run"}))
 
@@ -103,7 +103,7 @@ def test_template_beyond_the_services_is_refused() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/nowhere", 404), ("DELETE", "/run/7/task/8", 405)]
 )
-def test_unknown_operations_answer_like_aws(
+def test_unknown_operation_returns_an_aws_error(
     aws: Emulator, method: str, path: str, status: int
 ) -> None:
     connection = http.client.HTTPConnection(urlsplit(aws.endpoint_url).netloc)

@@ -64,13 +64,13 @@ def test_groups_combine(deadline: Any) -> None:
         (string_filter("RUN_STATUS", "SUCCEEDED", "NOT_EQUAL"), 12),
     ],
 )
-def test_every_filter_filters(deadline: Any, expression: Any, total: int) -> None:
+def test_each_filter_kind(deadline: Any, expression: Any, total: int) -> None:
     filters = {"filters": [expression], "operator": "AND"}
     response = deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)
     assert response["totalResults"] == total
 
 
-def test_moments_are_compared(deadline: Any, clock: Any) -> None:
+def test_times_are_compared(deadline: Any, clock: Any) -> None:
     def ended(operator: str) -> int:
         moment = {"name": "ENDED_AT", "operator": operator, "dateTime": clock()}
         filters = {"filters": [{"dateTimeFilter": moment}], "operator": "AND"}
@@ -81,7 +81,7 @@ def test_moments_are_compared(deadline: Any, clock: Any) -> None:
     assert ended("GREATER_THAN") == 0
 
 
-def test_pages_follow_one_another_in_order(aws: Emulator, deadline: Any) -> None:
+def test_pages_are_in_order(aws: Emulator, deadline: Any) -> None:
     job = aws.jobs.add([230])
     where = {**WHERE, "jobId": job.job}
     sort = [{"parameterSort": {"name": "Frame", "sortOrder": "DESCENDING"}}]
@@ -115,7 +115,7 @@ def test_jobs_steps_and_workers_are_searched(deadline: Any) -> None:
     assert deadline.search_workers(farmId=FARM_ID, fleetIds=fleets, itemOffset=0)["workers"] == []
 
 
-def test_unknown_field_and_unknown_queue_are_refused(deadline: Any) -> None:
+def test_unknown_field_and_unknown_queue_are_rejected(deadline: Any) -> None:
     filters = {"filters": [string_filter("runStatus", "READY")], "operator": "AND"}
     with pytest.raises(ClientError, match="RUN_STATUS"):
         deadline.search_tasks(**WHERE, itemOffset=0, filterExpressions=filters)

@@ -1,4 +1,4 @@
-"""The demo is what AWS could have answered: the models are the judge."""
+"""The responses of the demo satisfy the models."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server.aws.model import StructureShape, load_service
 
 REGISTRIES = {"deadline": deadline.OPERATIONS, "omics": omics.OPERATIONS}
-ABSENT = {"GetBatch", "GetWorkflowVersion", "ListRunsInBatch"}
-"""The demo has none of these; test_omics_batches.py and test_omics_workflows.py read them."""
+ABSENT = {"GetBatch", "ListRunsInBatch"}
+"""The demo has none of these; test_omics_batches.py reads them."""
 GENERIC: dict[str, set[str]] = {
     "deadline": {"GetFarm", "ListFarms", "GetQueue", "ListQueues", "BatchGetTask"},
-    "omics": set(),
+    "omics": {"GetWorkflow"},
 }
 """Plain resources of the demo, whose behaviour is derived from the model."""
 READS = [
@@ -36,7 +36,7 @@ READS = [
 
 
 def params_for(service: str, operation: str, account: Account) -> list[dict[str, Any]]:
-    """Params of one call for each resource of the demo that the operation can read."""
+    """Return the params of one call for each resource of the demo that the operation can read."""
     if service == "omics":
         everything = [
             {"id": run, "taskId": task}
@@ -61,7 +61,7 @@ def params_for(service: str, operation: str, account: Account) -> list[dict[str,
 
 @pytest.mark.parametrize("seconds", [0, 65, 130, 400])
 @pytest.mark.parametrize(("service", "operation"), READS)
-def test_every_answer_fits_the_model(service: str, operation: str, seconds: float) -> None:
+def test_every_response_satisfies_the_model(service: str, operation: str, seconds: float) -> None:
     clock = ManualClock()
     emulator = Emulator(clock=clock)
     account = emulator.edit(lambda state: state)
@@ -74,18 +74,18 @@ def test_every_answer_fits_the_model(service: str, operation: str, seconds: floa
     for params in params_for(service, operation, account):
         response = behave(Call(account=account, operation=model, params=params, now=clock()))
         violations: list[Violation] = []
-        read(parsing._json_object(compile_response(model)(response).body), "answer", violations)
+        read(parsing._json_object(compile_response(model)(response).body), "response", violations)
         assert violations == []
 
 
 def is_read(service: str, noun: str) -> bool:
-    """Whether a kind is one that AWS has; the others are the emulator's own."""
+    """Return whether AWS has a kind; the others are internal to the emulator."""
     return f"Get{noun}" in load_service(service).operation_names
 
 
-def test_no_record_has_a_member_that_no_answer_has() -> None:
+def test_records_have_only_members_of_responses() -> None:
     account = Emulator(clock=ManualClock()).edit(lambda state: state)
-    kinds = [kind for kind in account.kinds if is_read(*kind.split("."))]
+    kinds = [kind for kind in account._tables if is_read(*kind.split("."))]
     assert len(kinds) >= 12
     for kind in kinds:
         service, noun = kind.split(".")
@@ -99,13 +99,11 @@ def test_no_record_has_a_member_that_no_answer_has() -> None:
             timeline = table.timeline(key)
             assert timeline is not None
             known = set(timeline.record).union(*(change.members for change in timeline.changes))
-            # What begins with an underscore is the emulator's own, and in no answer.
+            # Members with an underscore are internal and not in responses.
             assert {name for name in known if not name.startswith("_")} <= allowed
 
 
-def test_everything_settles_or_waits_for_somebody(
-    deadline: Any, omics: Any, job: dict[str, str], clock: ManualClock
-) -> None:
+def test_demo_settles(deadline: Any, omics: Any, job: dict[str, str], clock: ManualClock) -> None:
     clock.advance(300)
     counts = deadline.get_job(**job)["taskRunStatusCounts"]
     resting = {"PENDING", "SUSPENDED", "CANCELED", "FAILED", "SUCCEEDED"}

@@ -1,4 +1,4 @@
-"""GetTask and GetRunTask, field by field: what boto3 gives is what a gRPC caller gets."""
+"""GetTask and GetRunTask, field by field: a gRPC caller gets what boto3 returns."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OMICS_TASKS = [
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    """The demo as it is at its start, and stays: what is pending goes on with the clock."""
+    """The demo at its start; the clock stands still."""
     with Emulator(clock=ManualClock()) as emulator:
         yield emulator
 
@@ -77,8 +77,8 @@ def deadline_request(task: str) -> deadline_pb2.GetTaskRequest:
     )
 
 
-def told(message: Message) -> dict[str, Any]:
-    """A message's set fields under AWS's names; enum numbers as their names, times as datetimes."""
+def fields_of(message: Message) -> dict[str, Any]:
+    """Return a message's set fields by AWS's names, with names of enum values and datetimes."""
     return {field.json_name: plain(field, value) for field, value in message.ListFields()}
 
 
@@ -90,14 +90,14 @@ def plain(field: Any, value: Any) -> Any:
     if field.enum_type is not None:
         return field.enum_type.values_by_number[value].name
     if isinstance(value, Message):
-        return told(value)
+        return fields_of(value)
     if field.message_type is not None:  # the one map here: parameters
-        return {key: told(each) for key, each in value.items()}
+        return {key: fields_of(each) for key, each in value.items()}
     return value
 
 
-def judged(service: str, operation: str, response: dict[str, Any]) -> dict[str, Any]:
-    """boto3's answer with enum words spelt as the contract's names."""
+def expected_fields(service: str, operation: str, response: dict[str, Any]) -> dict[str, Any]:
+    """Return boto3's result with the contract's names of enum values."""
     shape = model.load_service(service).operation_model(operation).output_shape
     assert shape is not None
     prefixes = {
@@ -113,17 +113,17 @@ def judged(service: str, operation: str, response: dict[str, Any]) -> dict[str, 
 
 
 @pytest.mark.parametrize("task", STEPS)
-def test_get_task_arrives_as_boto3_gives_it(aws: Emulator, client: Client, task: str) -> None:
+def test_get_task_equals_boto3s_result(aws: Emulator, client: Client, task: str) -> None:
     response = boto3_client("deadline", aws).get_task(**deadline_params(task))
     message = client.deadline.GetTask(deadline_request(task))
-    assert told(message) == judged("deadline", "GetTask", response)
+    assert fields_of(message) == expected_fields("deadline", "GetTask", response)
 
 
 def test_get_task_has_every_member_and_every_parameter_kind(client: Client) -> None:
     shape = model.load_service("deadline").operation_model("GetTask").output_shape
     assert shape is not None
     full = client.deadline.GetTask(deadline_request(seed.FAILED_TASK_ID))
-    assert set(told(full)) == set(shape.members)
+    assert set(fields_of(full)) == set(shape.members)
     parameters = client.deadline.GetTask(deadline_request(seed.EVERY_PARAMETER_TASK_ID)).parameters
     kinds = {value.WhichOneof("value") for value in parameters.values()}
     assert kinds == {"int", "float", "string", "path", "chunk_int"}
@@ -136,17 +136,19 @@ def test_numbers_keep_every_digit(client: Client) -> None:
 
 
 @pytest.mark.parametrize("task", OMICS_TASKS)
-def test_get_run_task_arrives_as_boto3_gives_it(aws: Emulator, client: Client, task: str) -> None:
+def test_get_run_task_equals_boto3s_result(aws: Emulator, client: Client, task: str) -> None:
     response = boto3_client("omics", aws).get_run_task(id=seed.RUN_ID, taskId=task)
     request = omics_pb2.GetRunTaskRequest(id=seed.RUN_ID, task_id=task)
-    assert told(client.omics.GetRunTask(request)) == judged("omics", "GetRunTask", response)
+    assert fields_of(client.omics.GetRunTask(request)) == expected_fields(
+        "omics", "GetRunTask", response
+    )
 
 
 def test_get_run_task_has_every_member_and_all_image_details(client: Client) -> None:
     shape = model.load_service("omics").operation_model("GetRunTask").output_shape
     assert shape is not None
     request = omics_pb2.GetRunTaskRequest(id=seed.RUN_ID, task_id=seed.FAILED_RUN_TASK_ID)
-    response = told(client.omics.GetRunTask(request))
+    response = fields_of(client.omics.GetRunTask(request))
     assert set(response) == set(shape.members)
     details = shape.members["imageDetails"]
     assert isinstance(details, model.StructureShape)
@@ -155,7 +157,7 @@ def test_get_run_task_has_every_member_and_all_image_details(client: Client) -> 
 
 def test_absent_members_stay_absent(client: Client) -> None:
     pending = client.deadline.GetTask(deadline_request(seed.PENDING_TASK_ID))
-    assert set(told(pending)) == {"taskId", "createdAt", "createdBy", "runStatus"}
+    assert set(fields_of(pending)) == {"taskId", "createdAt", "createdBy", "runStatus"}
     assert not pending.HasField("started_at")
     assert not pending.HasField("failure_retry_count")
 

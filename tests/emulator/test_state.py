@@ -25,27 +25,27 @@ def account(clock: ManualClock) -> Account:
     return Account(clock=clock, random=Random(1))  # noqa: S311 ids need not be secret
 
 
-def test_changes_come_in_the_order_of_their_moments_over_all_rows(
-    account: Account, clock: ManualClock
-) -> None:
-    told: list[tuple[str, Any, float]] = []
+def test_changes_are_applied_in_order_over_all_rows(account: Account, clock: ManualClock) -> None:
+    notified: list[tuple[str, Any, float]] = []
     start = account.now
 
     def listen(_: Account, transition: Transition) -> None:
         after = transition.after or {}
-        told.append((transition.key[0], after.get("on"), (transition.at - start).total_seconds()))
+        notified.append(
+            (transition.key[0], after.get("on"), (transition.at - start).total_seconds())
+        )
 
     account.listen(KIND, listen)
     account.put(KIND, ("a",), {}, planned(start, 1.0, [(5, {"on": 1}), (9, {"on": 2})]))
     account.put(KIND, ("b",), {}, planned(start, 1.0, [(7, {"on": 3})]))
     clock.advance(100)
     account.settle()
-    assert told == [("a", None, 0), ("b", None, 0), ("a", 1, 5), ("b", 3, 7), ("a", 2, 9)]
+    assert notified == [("a", None, 0), ("b", None, 0), ("a", 1, 5), ("b", 3, 7), ("a", 2, 9)]
     assert account.now == clock()
     assert account.next_due is None
 
 
-def test_a_write_replaces_what_has_not_come(account: Account, clock: ManualClock) -> None:
+def test_write_replaces_scheduled_changes(account: Account, clock: ManualClock) -> None:
     account.put(KIND, ("a",), {}, planned(account.now, 1.0, [(5, {"on": 1}), (9, {"on": 2})]))
     clock.advance(6)
     account.settle()
@@ -55,7 +55,7 @@ def test_a_write_replaces_what_has_not_come(account: Account, clock: ManualClock
     assert account.table(KIND).record(("a",)) == {"on": 7}
 
 
-def test_a_wake_may_plan_the_next(account: Account, clock: ManualClock) -> None:
+def test_timer_may_schedule_the_next(account: Account, clock: ManualClock) -> None:
     def blink(account: Account, key: tuple[str, ...], at: Any) -> None:
         record = account.table(KIND).record(key) or {}
         later = Change(at + timedelta(seconds=10), {"on": record["on"] + 1}, "blink")
@@ -80,7 +80,9 @@ def test_rows_keep_their_order_and_numbers(account: Account) -> None:
     assert [name for name, _ in table.after(third, "scope")] == ["e", "b"]
 
 
-def test_restart_goes_on_where_it_stopped(tmp_path: Path, clock: ManualClock, connect: Any) -> None:
+def test_restart_resumes_from_the_state_file(
+    tmp_path: Path, clock: ManualClock, connect: Any
+) -> None:
     file = tmp_path / "state"
     with Emulator(clock=clock, state=file) as aws:
         job = aws.jobs.add([3], runs=True)
@@ -109,7 +111,7 @@ with Emulator(state=sys.argv[1]) as aws:
 """
 
 
-def test_nothing_acknowledged_is_gone_after_a_kill(tmp_path: Path, connect: Any) -> None:
+def test_acknowledged_changes_survive_a_kill(tmp_path: Path, connect: Any) -> None:
     file = tmp_path / "state"
     with subprocess.Popen(
         [sys.executable, "-c", _KILLED, str(file)],
@@ -141,7 +143,7 @@ def test_nothing_acknowledged_is_gone_after_a_kill(tmp_path: Path, connect: Any)
     assert len(tasks) == 200
 
 
-def test_state_that_is_another_file_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_a_state_file_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("these are not the rows you are looking for" * 100)
     with pytest.raises(ValueError, match="cannot be used as state"):
@@ -151,7 +153,7 @@ def test_state_that_is_another_file_is_refused(tmp_path: Path) -> None:
         Emulator(state=state)
 
 
-def test_tasks_are_moved_added_and_removed_at_will(aws: Emulator, deadline: Any) -> None:
+def test_tasks_are_moved_added_and_removed(aws: Emulator, deadline: Any) -> None:
     job = aws.jobs.add([2, 1], queue="queue-" + "1" * 32, members={"name": "Mine"})
     aws.jobs.move(job.task(0), "FAILED", failureRetryCount=1)
     aws.jobs.add_tasks(job.step(0), 2, status="PENDING")
@@ -169,7 +171,7 @@ def test_tasks_are_moved_added_and_removed_at_will(aws: Emulator, deadline: Any)
     assert RUNNING_TASK_ID.startswith("task-")
 
 
-def test_run_tasks_are_moved_added_and_removed_at_will(aws: Emulator, omics: Any) -> None:
+def test_run_tasks_are_moved_added_and_removed(aws: Emulator, omics: Any) -> None:
     run = aws.runs.add(150)
     aws.runs.move(run.task(3), "COMPLETED")
     aws.runs.move({"id": run.run}, "STOPPING")

@@ -56,12 +56,12 @@ def violations(**request: Any) -> list[tuple[str, str]]:
         read(**request)
     assert caught.value.code == "ValidationException"
     assert caught.value.members["reason"] == "FIELD_VALIDATION_FAILED"
-    told: Any = caught.value.members["fieldList"]
-    assert f"{len(told)} validation error" in caught.value.message
-    return [(violation["name"], violation["message"]) for violation in told]
+    fields: Any = caught.value.members["fieldList"]
+    assert f"{len(fields)} validation error" in caught.value.message
+    return [(violation["name"], violation["message"]) for violation in fields]
 
 
-def test_all_violations_come_at_once() -> None:
+def test_all_violations_are_reported_at_once() -> None:
     found = violations(
         operation="ListTasks",
         labels={**IDS, "farmId": "nope", "stepId": RENDER_STEP_ID.upper()},
@@ -95,12 +95,12 @@ def test_body_is_checked(body: Any, name: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["many", "1.5", "1_0", " 7", "٣", "", "9" * 5_000])
-def test_text_in_the_query_must_be_a_number(text: str) -> None:
+def test_integer_in_the_query_is_checked(text: str) -> None:
     ((name, message),) = violations(operation="ListTasks", labels=IDS, query={"maxResults": [text]})
     assert (name, message) == ("maxResults", "Member must be an integer")
 
 
-def test_enum_names_its_words() -> None:
+def test_enum_violation_lists_the_values() -> None:
     ((name, message),) = violations(
         operation="UpdateTask", labels=IDS, body={"targetRunStatus": "DONE"}
     )
@@ -130,13 +130,13 @@ def test_union_needs_exactly_one_value() -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"7", b"\xff", b'{"a": NaN}', b"[" * 100_000])
-def test_broken_json_cannot_be_parsed(body: bytes) -> None:
+def test_invalid_json_is_rejected(body: bytes) -> None:
     with pytest.raises(AwsError) as caught:
         read("BatchGetTask", body=body)
     assert caught.value.members["reason"] == "CANNOT_PARSE"
 
 
-def test_members_of_no_shape_are_ignored() -> None:
+def test_unknown_members_are_ignored() -> None:
     assert read("BatchGetTask", body={"identifiers": [{**IDS, "colour": 1}], "x": 2}) == {
         "identifiers": [IDS]
     }
@@ -153,7 +153,7 @@ def test_every_pattern_of_the_models_compiles(pattern: str) -> None:
     assert compile_pattern(pattern)("a-1") in {True, False}
 
 
-def test_unicode_categories_reach_beyond_ascii() -> None:
+def test_unicode_categories_include_non_ascii() -> None:
     pattern = next(p for p in PATTERNS if p.startswith(r"[\p{L}||\p{M}"))
     matches = compile_pattern(pattern)
     assert matches("token-1|2")

@@ -32,15 +32,15 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 GET_TASK = "/taskgate.v1.TaskService/GetTask"
 REQUEST = task_service_pb2.GetTaskRequest(name=RUNNING)
-SLOWEST_SECONDS = 2.0
+MAX_SECONDS = 2.0
 IDLE_STREAMS = 3_000
 
 
 @contextmanager
-def a_caller_beside(
+def caller_beside(
     address: str, credentials: grpc.ChannelCredentials | None = None
 ) -> Iterator[None]:
-    """A well-behaved caller, from before the block until after it: all its calls succeed, soon."""
+    """Run a well-behaved caller beside the block; assert that its calls succeed, soon."""
     own = (("grpc.use_local_subchannel_pool", 1),)
     channel = (
         grpc.insecure_channel(address, own)
@@ -54,7 +54,7 @@ def a_caller_beside(
         before = caller.calls
         assert becomes_true(lambda: caller.calls > before + 3), "it is not served any more"
     assert caller.failures == []
-    assert caller.slowest < SLOWEST_SECONDS
+    assert caller.slowest < MAX_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def place() -> Iterator[ObservedServer]:
 def unharmed(place: ObservedServer) -> Iterator[None]:
     """Nothing of what came is left, and others were served all the time."""
     before = place.left()
-    with a_caller_beside(place.address):
+    with caller_beside(place.address):
         yield
 
     def gone() -> bool:
@@ -96,7 +96,7 @@ GARBAGE = {
     "a large http/1.1 header": b"GET / HTTP/1.1\r\nX: " + b"x" * 1_000_000,
     "half a preface": PREFACE[:10],
     "a preface and noise": PREFACE + NOISE,
-    "a frame longer than told": PREFACE + SETTINGS + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01",
+    "a frame longer than its length": PREFACE + SETTINGS + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01",
     "data on a stream that is none": PREFACE + SETTINGS + frame(0, 0, 1, b"x"),
     "headers that are no HPACK": PREFACE + SETTINGS + frame(1, 4, 1, b"\xff" * 100),
     "headers without an end": PREFACE + SETTINGS + frame(1, 0, 1, b"\x82") * 1,
@@ -116,7 +116,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_bytes_that_are_no_grpc(place: ObservedServer, name: str) -> None:
+def test_invalid_bytes_do_not_harm_other_calls(place: ObservedServer, name: str) -> None:
     with connected(place.address) as connection:
         connection.settimeout(1)
         try:
@@ -128,7 +128,7 @@ def test_bytes_that_are_no_grpc(place: ObservedServer, name: str) -> None:
             pass  # it is closed on us, or kept: both are well
 
 
-def test_a_reset_flood(place: ObservedServer) -> None:
+def test_reset_flood_does_not_harm_other_calls(place: ObservedServer) -> None:
     """CVE-2023-44487: streams that are reset as soon as they are opened."""
     client = H2(place.address)
     for _ in range(3_000):
@@ -139,7 +139,7 @@ def test_a_reset_flood(place: ObservedServer) -> None:
 
 
 class H2:
-    """An HTTP/2 client that says what it is told to."""
+    """An HTTP/2 client that sends any bytes."""
 
     def __init__(self, address: str) -> None:
         config = H2Configuration(
@@ -153,7 +153,7 @@ class H2:
         # The server's limits hold once they are acknowledged.
         self.connection.receive_data(self.socket.recv(65536))
         self.flush()
-        self.socket.settimeout(SLOWEST_SECONDS)
+        self.socket.settimeout(MAX_SECONDS)
 
     def flush(self) -> None:
         with suppress(OSError):  # the server has had enough
@@ -239,7 +239,7 @@ OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL = "0", "3", "8", "12", "13"
     ],
     ids=lambda value: None if isinstance(value, (bytes, set)) else str(value)[:30],
 )
-def test_calls_that_are_none(
+def test_invalid_calls_do_not_harm_other_calls(
     place: ObservedServer, headers: dict[str, str], body: bytes, outcomes: set[str]
 ) -> None:
     client = H2(place.address)
@@ -255,7 +255,7 @@ def test_calls_that_are_none(
         client.close()
 
 
-def test_connections_that_say_nothing(place: ObservedServer) -> None:
+def test_silent_connections_do_not_harm_other_calls(place: ObservedServer) -> None:
     idle = [connected(place.address) for _ in range(300)]
     time.sleep(0.3)
     place.read(1)
@@ -263,7 +263,7 @@ def test_connections_that_say_nothing(place: ObservedServer) -> None:
         connection.close()
 
 
-def test_thousands_of_streams_that_say_nothing(place: ObservedServer) -> None:
+def test_silent_streams_do_not_harm_other_calls(place: ObservedServer) -> None:
     before = place.metrics.value("process_resident_memory_bytes")
     clients = [H2(place.address) for _ in range(10)]
     for client in clients:
@@ -271,24 +271,24 @@ def test_thousands_of_streams_that_say_nothing(place: ObservedServer) -> None:
             client.open(GET_TASK)
         client.flush()
     time.sleep(0.5)
-    place.read(SLOWEST_SECONDS)
+    place.read(MAX_SECONDS)
     grown = place.metrics.value("process_resident_memory_bytes") - before
     for client in clients:
         client.close()
     assert grown / IDLE_STREAMS < 50_000, grown
 
 
-def test_readers_that_read_nothing(place: ObservedServer) -> None:
-    """Their windows are full: what they asked for is held for them, within bounds."""
+def test_stalled_readers_do_not_harm_other_calls(place: ObservedServer) -> None:
+    """Responses wait for full flow-control windows, within bounds."""
     clients = [H2(place.address) for _ in range(20)]
     reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-    ask = message(b"\x22\x22taskgate.deadline.v1.DeadlineService")
+    request = message(b"\x22\x22taskgate.deadline.v1.DeadlineService")
     for client in clients:
         client.open(reflection)
         for _ in range(50):
-            client.send(ask, end=False)
+            client.send(request, end=False)
         client.flush()
-    place.read(SLOWEST_SECONDS)
+    place.read(MAX_SECONDS)
     for client in clients:
         client.close()
 
@@ -335,9 +335,9 @@ HANDSHAKES: dict[str, Callable[[socket.socket], object]] = {
 
 
 @pytest.mark.parametrize("name", HANDSHAKES)
-def test_handshakes_that_are_none(secure: tuple[str, bytes], name: str) -> None:
+def test_invalid_handshakes_do_not_harm_other_calls(secure: tuple[str, bytes], name: str) -> None:
     address, authority = secure
-    with a_caller_beside(address, grpc.ssl_channel_credentials(authority)):
+    with caller_beside(address, grpc.ssl_channel_credentials(authority)):
         for _ in range(20):
             with connected(address) as connection:
                 connection.settimeout(1)

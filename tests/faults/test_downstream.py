@@ -78,7 +78,7 @@ def cancelled(place: ObservedServer) -> float:
     return place.metrics.value("taskgate_rpcs_total", method=method, code="CANCELLED")
 
 
-def test_who_cancels_is_forgotten(place: ObservedServer) -> None:
+def test_cancelled_calls_leave_nothing(place: ObservedServer) -> None:
     place.aws.faults.add(kind="latency", service="deadline", operation="GetTask", seconds=1.0)
     request = task_service_pb2.GetTaskRequest(name=FAILED)
 
@@ -91,10 +91,12 @@ def test_who_cancels_is_forgotten(place: ObservedServer) -> None:
     for call in calls:
         call.cancel()
     assert becomes_true(lambda: cancelled(place) == before + 20)
-    assert sent() <= sent_before + 3  # twenty asked the same, some after the first call had left
+    assert (
+        sent() <= sent_before + 3
+    )  # twenty calls were equal, some of them after the first had been sent
 
 
-def test_who_has_no_time_left_is_told_at_its_limit(place: ObservedServer) -> None:
+def test_call_ends_at_its_deadline(place: ObservedServer) -> None:
     place.aws.faults.add(kind="hang", service="deadline", operation="GetTask")
     began = time.monotonic()
     assert outcome_of(lambda: place.read(0.3)).startswith("DEADLINE_EXCEEDED")
@@ -111,7 +113,7 @@ def test_a_watcher_that_is_killed_leaves_no_watch(place: ObservedServer) -> None
     assert becomes_true(lambda: place.left().watchers == 0)
 
 
-def test_who_does_not_read_its_watch_costs_no_memory_and_holds_up_nobody(
+def test_stalled_watcher_costs_no_memory_and_delays_no_other(
     place: ObservedServer, large: Large
 ) -> None:
     lazy = place.watch_parent(large.name)
@@ -132,7 +134,7 @@ def test_who_does_not_read_its_watch_costs_no_memory_and_holds_up_nobody(
     lazy.cancel()
 
 
-def test_a_stream_that_is_begun_and_left_holds_up_nobody(place: ObservedServer) -> None:
+def test_abandoned_stream_delays_no_other(place: ObservedServer) -> None:
     upload = place.channel.stream_unary(
         "/taskgate.omics.v1.OmicsService/UploadReadSetPart",
         request_serializer=omics_pb2.UploadReadSetPartRequest.SerializeToString,

@@ -36,7 +36,7 @@ TASK = {**JOB_IDS, "stepId": seed.RENDER_STEP_ID, "taskId": seed.PENDING_TASK_ID
 
 
 def documented() -> dict[str, list[str]]:
-    table = DOCS.read_text().partition("## AWS has it")[2].partition("\n## ")[0]
+    table = DOCS.read_text().partition("## AWS fails")[2].partition("\n## ")[0]
     rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")]
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[1:]}
 
@@ -68,21 +68,23 @@ def clear(place: ObservedServer) -> None:
 
 
 def watched(place: ObservedServer, fault: str) -> str:
-    """What a watch makes of the fault: `goes on`, or the status that ends it."""
+    """What a watch makes of the fault: `stays open`, or the status that ends it."""
     events = place.watch(20)
     try:
         for event in events:
             if event.HasField("snapshot_end"):
                 break
-        asked = place.aws.request_count
+        before_poll = place.aws.request_count
         inject(place, fault)
         place.aws.jobs.move({**TASK, "stepId": seed.COMPOSITE_STEP_ID}, "READY")
-        assert becomes_true(lambda: place.aws.request_count > asked), "no poll has met the fault"
+        assert becomes_true(lambda: place.aws.request_count > before_poll), (
+            "no poll has met the fault"
+        )
         clear(place)
-        # What happened during the fault is told after it.
+        # Changes during the fault are reported after it.
         for event in events:
             if event.HasField("task_change"):
-                return "goes on"
+                return "stays open"
     except grpc.RpcError as error:
         return str(error.code().name)
     finally:
@@ -93,15 +95,15 @@ def watched(place: ObservedServer, fault: str) -> str:
 def tried(place: ObservedServer, fault: str, name: str) -> tuple[str, int]:
     call: Callable[[], object] = getattr(place, name)
     inject(place, fault)
-    before = asked(place, name)
+    before = request_count_of(place, name)
     outcome = outcome_of(call)
-    tries = asked(place, name) - before
+    tries = request_count_of(place, name) - before
     clear(place)
     return outcome, tries
 
 
-def asked(place: ObservedServer, name: str) -> int:
-    """How often AWS has been asked for what a call asks; a poller asks for other things."""
+def request_count_of(place: ObservedServer, name: str) -> int:
+    """Return how many requests of a call AWS has received; a poller makes others."""
     operation, key = OPERATIONS[name]
     return sum(
         request.operation == operation and key in request.raw_path for request in place.aws.requests
@@ -156,12 +158,12 @@ def test_the_table_has_every_fault_of_the_emulator() -> None:
 
 
 @pytest.mark.parametrize("fault", documented())
-def test_callers_see_what_the_docs_say(seen: dict[str, Future[Seen]], fault: str) -> None:
+def test_error_of_each_fault_matches_the_docs(seen: dict[str, Future[Seen]], fault: str) -> None:
     assert seen[fault].result().cells == documented()[fault]
 
 
 @pytest.mark.parametrize("fault", documented())
-def test_nothing_is_left_and_the_next_call_succeeds(
+def test_fault_leaks_nothing_and_the_next_call_succeeds(
     seen: dict[str, Future[Seen]], fault: str
 ) -> None:
     result = seen[fault].result()
@@ -169,7 +171,7 @@ def test_nothing_is_left_and_the_next_call_succeeds(
     assert result.recovered
 
 
-def test_a_leak_would_be_seen() -> None:
+def test_the_check_detects_a_leak() -> None:
     none = OpenResources(threads=10, files=20, tasks=30, rpcs=0, pollers=0, watchers=0, waiting=0)
     more = OpenResources(threads=17, files=26, tasks=31, rpcs=0, pollers=1, watchers=0, waiting=0)
     assert leaks(none, more) == ["pollers", "tasks", "threads"]

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fuzz.inprocess import Bench
+from tests.fuzz.inprocess import InProcessServer
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    with Bench() as bench:
-        yield bench
+def server() -> Iterator[InProcessServer]:
+    with InProcessServer() as server:
+        yield server

@@ -1,4 +1,4 @@
-"""Failures by kind, each with cases to make it again, and a limit on how long a case takes."""
+"""Counts the outcomes and failures of fuzz cases, and limits the duration of a case."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from random import Random
 from tests.support.seeds import SEED, VOLUME, seeded
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000")) * VOLUME
-ANSWERS = int(os.environ.get("FUZZ_ANSWERS", "1000")) * VOLUME
+RESPONSES = int(os.environ.get("FUZZ_RESPONSES", "1000")) * VOLUME
 
 ONE_IN_WIRE = 20
-"""One case of this many is asked over the real wire; the others in process."""
+"""One case in this many runs over the real wire, the others in process."""
 
 CASE_SECONDS = 5.0
-CASES_KEPT = 3
+MAX_CASES = 3
 CASE_CHARACTERS = 1_500
 
 
 class TooSlowError(BaseException):
-    """A case did not end in time. No Exception: no code under test may take it for its own."""
+    """A case exceeded its time limit; code under test must not catch it."""
 
 
-def random_of(kind: str, index: int) -> Random:
-    """The source of a case, so that it can be made again without those before it."""
+def random_for(kind: str, index: int) -> Random:
+    """Return the random source of a case, so that it can be repeated alone."""
     return seeded(kind, index)
 
 
 def shortened(value: object, limit: int = CASE_CHARACTERS) -> str:
-    """For messages: the beginning, and how long the whole is."""
+    """Return the beginning of a value's repr and its length."""
     # A slice first: the repr of 10 MB takes longer than the case.
     if isinstance(value, bytes | str) and len(value) > limit:
         return f"{value[:limit]!r}... ({len(value)} in all)"
@@ -43,8 +43,8 @@ def shortened(value: object, limit: int = CASE_CHARACTERS) -> str:
 
 
 @contextmanager
-def bounded() -> Iterator[None]:
-    """Ends what takes too long, whether or not it would end by itself."""
+def time_limit() -> Iterator[None]:
+    """Interrupt a case that exceeds its time limit."""
 
     def stop(*_: object) -> None:
         raise TooSlowError(f"took longer than {CASE_SECONDS} s")
@@ -60,29 +60,29 @@ def bounded() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Findings:
-    """What came of many cases."""
+    """The outcomes of many cases."""
 
     title: str
     counts: Counter[str] = field(default_factory=Counter)
-    """How the cases ended."""
+    """By outcome."""
     failures: Counter[str] = field(default_factory=Counter)
     cases: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     started: float = field(default_factory=time.monotonic)
     slowest: tuple[float, str] = (0.0, "")
 
     def fail(self, kind: str, case: str) -> None:
-        """Counts a failure; the first cases of each kind are kept."""
+        """Count a failure; the first cases of each kind are kept."""
         self.failures[kind] += 1
-        if len(self.cases[kind]) < CASES_KEPT:
+        if len(self.cases[kind]) < MAX_CASES:
             self.cases[kind].append(case)
 
-    def took(self, seconds: float, case: str) -> None:
-        """Keeps the slowest case."""
+    def record_duration(self, seconds: float, case: str) -> None:
+        """Record the slowest case."""
         if seconds > self.slowest[0]:
             self.slowest = seconds, case
 
     def report(self) -> str:
-        """Everything, for the test's output."""
+        """Return a summary for the test's output."""
         seconds, case = self.slowest
         lines = [
             f"{self.title}: {sum(self.counts.values())} cases in"

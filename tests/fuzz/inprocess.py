@@ -1,7 +1,7 @@
-"""A server without its sockets: handlers with every stage around them, and boto3 without HTTP.
+"""A server without sockets: handlers with all pipeline stages, and boto3 without HTTP.
 
-In are a request's bytes, out is what gRPC would send. Between are the server's own parts, whole;
-only three ends are replaced: gRPC's context, the threads, and the HTTP connection of boto3.
+Input is a request's bytes, output what gRPC would send. All parts between are the server's own;
+only gRPC's context, the threads and boto3's HTTP connection are replaced.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
-from tests.support.contract.synthesis import WireAnswer
+from tests.support.contract.synthesis import WireResponse
 from tests.support.running_server import settings_for
 
 HOST = "aws.test"
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 MARKER = "qXsecretXq"
-"""Is in values of requests and answers, and may not be in any line of the log."""
+"""Contained in values of requests and responses; it must not appear in any log line."""
 
 SETTINGS: dict[str, Any] = {"stream_chunk_bytes": 4096, "spool_memory_bytes": 1024}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsResponse:
-    """An HTTP answer, byte for byte."""
+    """An HTTP response, byte for byte."""
 
     status: int = 200
     headers: Sequence[tuple[str, str]] = ()
@@ -52,7 +52,7 @@ class AwsResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A request to AWS, as HTTP has it."""
+    """An HTTP request sent to AWS."""
 
     method: str
     target: str
@@ -62,18 +62,18 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class GrpcResponse:
     """What gRPC would send to the caller."""
 
     code: grpc.StatusCode
     message: str = ""
     trailers: Sequence[tuple[str, str | bytes]] = ()
-    """All metadata: what comes before the response as well, which has the same limits."""
+    """All metadata, initial metadata included, because the limits are the same."""
     responses: Sequence[bytes] = ()
 
 
 class _Context:
-    """As much of grpc.aio's ServicerContext as the server uses."""
+    """The part of grpc.aio's ServicerContext that the server uses."""
 
     def __init__(self, requests: Sequence[bytes]) -> None:
         self._requests = iter(requests)
@@ -115,10 +115,10 @@ class _Context:
 
 
 class _Inline(Executor):
-    """Runs at once, in the thread that a time limit can interrupt."""
+    """Runs work immediately, in the thread that the time limit interrupts."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        """Takes what a pool of threads takes."""
+        """Accept the arguments of a thread pool."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -130,7 +130,7 @@ class _Inline(Executor):
 
 
 class _Connected(Connection):
-    """A connection that has a client from the start, and never loses it."""
+    """A connection with a client from the start, which it never replaces."""
 
     def __init__(
         self, spec: ServiceSpec, make: Callable[[], AwsClient], *_: object, **__: object
@@ -140,11 +140,11 @@ class _Connected(Connection):
         self._attempted.set()
 
     def discard(self, *_: object) -> None:
-        """Nothing: the next case wants the client, too."""
+        """Do nothing: the next case needs the client, too."""
 
 
 class _NoServer:
-    """In the place of gRPC's server: has the handlers, and no port."""
+    """Replaces gRPC's server: it has the handlers, but no port."""
 
     def __init__(self, address: object, handlers: Handlers, *_: object) -> None:
         self.address = address
@@ -153,13 +153,13 @@ class _NoServer:
 
 @dataclass(slots=True)
 class Wire:
-    """Takes boto3's HTTP requests and gives canned answers."""
+    """Receives boto3's HTTP requests and returns canned responses."""
 
-    answer: AwsResponse = field(default_factory=AwsResponse)
+    response: AwsResponse = field(default_factory=AwsResponse)
     sent: list[Sent] = field(default_factory=list)
 
     def before_send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        """Hook `before-send`."""
+        """Handle botocore's `before-send` event."""
         # Blanks around a value are no part of it: RFC 9110, section 5.5.
         headers = {name: _text(value).strip(" \t") for name, value in request.headers.items()}
         rest = str(request.url).removeprefix("http://")
@@ -171,17 +171,17 @@ class Wire:
             body=_bytes(request.body),
         )
         self.sent.append(sent)
-        answer = self.answer
+        response = self.response
         raw = HTTPResponse(
-            body=BytesIO(answer.body),
-            status=answer.status,
-            headers=HTTPHeaderDict(answer.headers),
+            body=BytesIO(response.body),
+            status=response.status,
+            headers=HTTPHeaderDict(response.headers),
             preload_content=False,
             decode_content=False,
             enforce_content_length=False,
         )
-        headers_of_answer: Any = raw.headers  # as botocore's own session gives them
-        return AWSResponse(str(request.url), answer.status, headers_of_answer, raw)
+        response_headers: Any = raw.headers  # as botocore's own session gives them
+        return AWSResponse(str(request.url), response.status, response_headers, raw)
 
 
 def _text(value: object) -> str:
@@ -201,7 +201,7 @@ def _bytes(body: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One operation, served."""
+    """One served operation."""
 
     spec: ServiceSpec
     operation: Operation
@@ -210,7 +210,7 @@ class Target:
 
     @property
     def model(self) -> model.OperationModel:
-        """What botocore says of it."""
+        """botocore's model of the operation."""
         return self.operation.model
 
     def __str__(self) -> str:
@@ -218,7 +218,7 @@ class Target:
 
 
 class Log(logging.Handler):
-    """Keeps the lines that have the marker, in whatever field; Taskgate's own from DEBUG on."""
+    """Collects bug reports and log lines that contain the marker; Taskgate's own from DEBUG."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -237,12 +237,12 @@ class Log(logging.Handler):
         LOG.setLevel(self._level)
 
     def clear(self) -> None:
-        """Forgets what earlier cases left."""
+        """Delete what earlier cases logged."""
         self.bugs.clear()
         self.leaks.clear()
 
     def write(self, text: str, /) -> int:
-        """Takes the lines about calls."""
+        """Receive the lines about calls."""
         if MARKER in text:
             self.leaks.append(text)
         return len(text)
@@ -261,15 +261,15 @@ class Log(logging.Handler):
             fields.pop(
                 "resources"
             )  # ids that AWS's model allows, such as a workflow version's name
-        told = f"{fields} {record.exc_info[1] if record.exc_info else ''}"
-        if MARKER in told:
-            self.leaks.append(told)
+        description = f"{fields} {record.exc_info[1] if record.exc_info else ''}"
+        if MARKER in description:
+            self.leaks.append(description)
         # pytest keeps every record, and with its exception the sockets in the frames of that.
         record.msg, record.args, record.exc_info = record.getMessage(), (), None
 
 
-class Bench:
-    """Serves calls in process, each on its own."""
+class InProcessServer:
+    """Serves calls in process, one at a time."""
 
     def __init__(self) -> None:
         self.wire = Wire()
@@ -291,7 +291,7 @@ class Bench:
         self._loop.close()
 
     async def _build(self) -> app.App:
-        """The server as `app` puts it together, but for its ends."""
+        """Build the server as `app` does, with replaced ends."""
         ends: dict[str, Any] = {
             "Connection": _Connected,
             "ThreadPoolExecutor": _Inline,
@@ -302,7 +302,7 @@ class Bench:
 
     def _make_client(self, *args: Any) -> AwsClient:
         made = make_client(*args)
-        hook: Any = self.wire.before_send  # may answer, which the stubs deny
+        hook: Any = self.wire.before_send  # may return a response, which the stubs deny
         made.client.meta.events.register("before-send", hook)
         self._clients.append(made.client)
         return made
@@ -318,14 +318,14 @@ class Bench:
                 handler=server.by_path[f"/{method.containing_service.full_name}/{method.name}"],
             )
 
-    def ask(self, target: Target, requests: Sequence[Any], answer: AwsResponse) -> Reply:
-        """One call with messages or their bytes; raises what gRPC's own code would meet."""
-        self.wire.answer = answer
+    def call(self, target: Target, requests: Sequence[Any], response: AwsResponse) -> GrpcResponse:
+        """Perform one call with messages or their bytes; raise what gRPC itself would receive."""
+        self.wire.response = response
         self.wire.sent.clear()
         self.log.clear()
         return self._loop.run_until_complete(self._serve(target, requests))
 
-    async def _serve(self, target: Target, requests: Sequence[Any]) -> Reply:
+    async def _serve(self, target: Target, requests: Sequence[Any]) -> GrpcResponse:
         method, handler = target.method, target.handler
         raw = [each if isinstance(each, bytes) else each.SerializeToString() for each in requests]
         context = _Context(raw)
@@ -337,7 +337,7 @@ class Bench:
             responses = context.written if method.server_streaming else [result]
         except grpc.aio.AbortError:
             pass
-        return Reply(
+        return GrpcResponse(
             code=context.code,
             message=context.message,
             trailers=[*context.initial, *context.trailers],
@@ -345,12 +345,12 @@ class Bench:
         )
 
 
-def whole(answer: WireAnswer, body: bytes) -> AwsResponse:
-    """A synthesized answer with its body as bytes and AWS's usual headers."""
+def to_aws_response(response: WireResponse, body: bytes) -> AwsResponse:
+    """Convert a synthesized response to bytes, with AWS's usual headers."""
     headers = {
         "Content-Type": "application/json",
         "x-amzn-RequestId": REQUEST_ID,
         "Content-Length": str(len(body)),
-        **answer.headers,
+        **response.headers,
     }
-    return AwsResponse(status=answer.status, headers=list(headers.items()), body=body)
+    return AwsResponse(status=response.status, headers=list(headers.items()), body=body)

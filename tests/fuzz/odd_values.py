@@ -32,14 +32,14 @@ class OddResponse:
 
     body: bytes
     path: tuple[Key, ...]
-    """Where the odd value is, by the names of members."""
+    """The location of the odd value, by member names."""
     value: str
-    """What it is, shortened."""
+    """The odd value, shortened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place in a response."""
+    """A location in a response."""
 
     holder: Any
     key: Key
@@ -48,10 +48,10 @@ class Slot:
 
 
 def odd_response(operation: model.OperationModel, random: Random) -> OddResponse | None:
-    """Make a response with one odd value; None if the operation's has no body to change."""
+    """Generate a response with one odd value, or None if the operation's has no JSON body."""
     shape = operation.output_shape
     variant = random.choice((FULL, Variant(seed=random.randrange(100))))
-    body = copy.deepcopy(Synthesizer(wire=True).answer(operation, variant).body)
+    body = copy.deepcopy(Synthesizer(wire=True).response(operation, variant).body)
     if shape is None or not isinstance(body, dict):
         return None
     slots = list(_slots(body, shape, ()))
@@ -69,14 +69,14 @@ def odd_response(operation: model.OperationModel, random: Random) -> OddResponse
 
 
 def _slots(value: Any, shape: model.Shape, path: tuple[Key, ...]) -> Iterator[Slot]:
-    """All places, of documents only the document itself."""
+    """Yield all locations; a document counts as one."""
     for key, name, target in _children(value, shape):
         yield Slot(value, key, (*path, name))
         yield from _slots(value[key], target, (*path, name))
 
 
 def _children(value: Any, shape: model.Shape) -> Iterator[tuple[Key, Key, model.Shape]]:
-    """The keys in a value, the names that boto3 has for them, and their shapes."""
+    """Yield the keys in a value, boto3's names for them, and their shapes."""
     if isinstance(shape, model.ListShape) and isinstance(value, list):
         yield from ((index, index, shape.member) for index in range(len(value)))
     elif isinstance(shape, model.MapShape) and isinstance(value, dict):
@@ -89,7 +89,7 @@ def _children(value: Any, shape: model.Shape) -> Iterator[tuple[Key, Key, model.
 
 
 def without(value: Any, path: tuple[Key, ...]) -> Any:
-    """Return the value with a mark in the place that the path leads to, if there is one."""
+    """Replace the value at a path by a mark, if the path exists."""
     if not path:
         return "(the odd value)"
     key, rest = path[0], path[1:]

@@ -1,7 +1,7 @@
-"""Requests of any operation as bytes: valid ones of the synthesis, changed by chance.
+"""Requests of any operation as bytes: valid ones from the synthesis, randomly mutated.
 
-First the message is changed field by field, so that what is sent is well formed and wrong in what
-it says; then perhaps its bytes, so that it is no message, or another one.
+First fields of the message are changed, so that it is well-formed but invalid; then perhaps its
+bytes, so that it is not a message, or a different one.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ Change: TypeAlias = Callable[[Any, Random], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One call's request messages."""
+    """The request messages of one call."""
 
     target: Target
     messages: list[bytes]
     how: list[str]
-    """The changes, in order."""
+    """The mutations, in order."""
 
 
 class RequestCases:
-    """Makes cases; what it keeps between them does not change what they are."""
+    """Generates cases; its caches do not affect them."""
 
     def __init__(self, targets: list[Target]) -> None:
         self.targets = targets
@@ -57,7 +57,7 @@ class RequestCases:
         self._valid: dict[str, list[Message]] = defaultdict(list)
 
     def valid(self, target: Target, number: int) -> Message:
-        """A valid request: one of a few for each operation, always the same."""
+        """Return one of a few valid requests of an operation, the same each time."""
         made = self._valid[str(target)]
         while len(made) <= number:
             # In order: enum words and union members take turns within a synthesizer.
@@ -69,7 +69,7 @@ class RequestCases:
         return made[number]
 
     def case(self, index: int, random: Random) -> Case:
-        """The case of an index; every operation has its turn."""
+        """Return the case of an index; operations take turns."""
         target = self.targets[index % len(self.targets)]
         message = type(self.valid(target, 0))()
         message.CopyFrom(self.valid(target, random.randrange(len(VARIANTS))))
@@ -100,7 +100,7 @@ class RequestCases:
         # Payload alone is right after the first one; anything else is refused.
         payload = type(donor)()
         if "payload" in payload.DESCRIPTOR.fields_by_name:
-            payload.payload = random.randbytes(random.choice((0, 1, 1_000, 5_000)))  # type: ignore[attr-defined]  # asked for
+            payload.payload = random.randbytes(random.choice((0, 1, 1_000, 5_000)))  # type: ignore[attr-defined]  # the field was looked up above
         rest = (payload.SerializeToString(), donor.SerializeToString(), b"", b"\xff")
         weights = (20, 1, 2, 1)
         return [first, *random.choices(rest, weights, k=random.randrange(4))]
@@ -128,36 +128,36 @@ def _recursion(descriptor: Descriptor) -> tuple[int, list[int]] | None:
     """A field of the message whose type can be inside itself, and by which fields it gets there."""
     for field in descriptor.fields:
         if field.message_type is not None:
-            way = _way(field.message_type, field.message_type, ())
-            if way is not None:
-                return field.number, list(way)
+            path_to_it = _field_path(field.message_type, field.message_type, ())
+            if path_to_it is not None:
+                return field.number, list(path_to_it)
     return None
 
 
-def _way(
-    start: Descriptor, goal: Descriptor, seen: tuple[Descriptor, ...]
+def _field_path(
+    start: Descriptor, goal: Descriptor, visited: tuple[Descriptor, ...]
 ) -> tuple[int, ...] | None:
     for field in start.fields:
         target = field.message_type
-        if target is None or target in seen:
+        if target is None or target in visited:
             continue
         if target is goal:
             return (field.number,)
-        further = _way(target, goal, (*seen, target))
+        further = _field_path(target, goal, (*visited, target))
         if further is not None:
             return (field.number, *further)
     return None
 
 
-def _nested(way: list[int], random: Random) -> bytes:
-    return wire_format.wrapped(way, random.choice(_DEPTHS), b"")
+def _nested(path_to_it: list[int], random: Random) -> bytes:
+    return wire_format.wrapped(path_to_it, random.choice(_DEPTHS), b"")
 
 
 # --- Changes of a message -------------------------------------------------------------------------
 
 
 def messages_in(message: Any) -> Iterator[Any]:
-    """The message and all that are inside of it."""
+    """Yield the message and all messages inside it."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is None:
@@ -173,16 +173,16 @@ def messages_in(message: Any) -> Iterator[Any]:
 
 
 def _fields(
-    message: Any, random: Random, fits: Callable[[FieldDescriptor], bool], *, unset: bool = True
+    message: Any, random: Random, accepts: Callable[[FieldDescriptor], bool], *, unset: bool = True
 ) -> tuple[Any, FieldDescriptor] | None:
-    """A message inside the message and a field of it, by chance."""
+    """Choose a message inside the message, and one of its fields."""
     found = [
         (each, field)
         for each in messages_in(message)
         for field in (
             each.DESCRIPTOR.fields if unset else [field for field, _ in each.ListFields()]
         )
-        if fits(field)
+        if accepts(field)
     ]
     return random.choice(found) if found else None
 
@@ -211,7 +211,7 @@ def _odd_text(message: Any, random: Random) -> None:
 
 
 def _path_trick(message: Any, random: Random) -> None:
-    """Strings of the outermost message, where the path's are."""
+    """Change strings of the outermost message, which contains the path's members."""
     texts = [
         field for field in message.DESCRIPTOR.fields if _is_text(field) and not field.is_repeated
     ]
@@ -255,7 +255,7 @@ def _odd_enum(message: Any, random: Random) -> None:
 
 
 def _odd_path(message: Any, random: Random) -> None:
-    """Entries of `unrecognized_values` and `empty_members`, right and wrong."""
+    """Add valid and invalid entries to `unrecognized_values` and `empty_members`."""
     names = ("unrecognized_values", "empty_members")
     found = _fields(message, random, lambda field: field.name in names)
     if found is None:
@@ -318,7 +318,7 @@ def _odd_keys(message: Any, random: Random) -> None:
 
 
 def _appear(message: Any, random: Random) -> None:
-    """A message that was absent is there, with nothing in it."""
+    """Set an absent message to an empty one."""
     found = _fields(
         message, random, lambda field: field.message_type is not None and not _is_map(field)
     )

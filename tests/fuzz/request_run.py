@@ -1,4 +1,4 @@
-"""Asks with mutated requests, and holds what comes of it against the promise."""
+"""Performs calls with mutated requests and checks their results."""
 
 from __future__ import annotations
 
@@ -10,107 +10,111 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from taskgate_server.aws import model
-from tests.fuzz import replies, rules
-from tests.fuzz.findings import Findings, TooSlowError, bounded, random_of, shortened
-from tests.fuzz.inprocess import AwsResponse, Bench, Reply, Sent, Target
-from tests.fuzz.replies import Unlike
+from tests.fuzz import response_checks, rules
+from tests.fuzz.findings import Findings, TooSlowError, random_for, shortened, time_limit
+from tests.fuzz.inprocess import AwsResponse, GrpcResponse, InProcessServer, Sent, Target
 from tests.fuzz.request_cases import Case, RequestCases, messages_in
+from tests.fuzz.response_checks import Mismatch
 from tests.support.contract import mirror
 
 KIND = "request"
 
 
-def run(bench: Bench, indexes: Iterable[int]) -> Findings:
-    """The cases of these indexes, in process."""
+def run(server: InProcessServer, indexes: Iterable[int]) -> Findings:
+    """Run the cases of some indexes in process."""
     findings = Findings("requests in process")
-    cases = RequestCases(bench.targets)
+    cases = RequestCases(server.targets)
     for index in indexes:
-        case = cases.case(index, random_of(KIND, index))
-        told = describe(index, case)
+        case = cases.case(index, random_for(KIND, index))
+        description = describe(index, case)
         started = time.perf_counter()
         try:
-            with bounded():
-                outcome = _one(bench, case)
-        except Unlike as unlike:
+            with time_limit():
+                outcome = _one(server, case)
+        except Mismatch as mismatch:
             outcome = "failed"
-            findings.fail(f"{unlike}", told)
+            findings.fail(f"{mismatch}", description)
         except (Exception, TooSlowError) as error:  # noqa: BLE001  # that is what is looked for
             outcome = "failed"
-            findings.fail(f"{type(error).__name__}: {error}"[:200], told)
+            findings.fail(f"{type(error).__name__}: {error}"[:200], description)
         findings.counts[outcome] += 1
-        findings.took(time.perf_counter() - started, told[:200])
+        findings.record_duration(time.perf_counter() - started, description[:200])
     return findings
 
 
 def describe(index: int, case: Case) -> str:
-    """All that is needed to make a case again."""
+    """Return all that is needed to repeat a case."""
     shown = ", ".join(shortened(each) for each in case.messages)
     return f"case {index} {case.target} by {'+'.join(case.how) or 'nothing'}: {shown}"
 
 
 def parsed(target: Target, messages: Sequence[bytes]) -> list[Any] | None:
-    """The messages, unless protobuf refuses one of them."""
+    """Parse the messages, or return None if protobuf rejects one."""
     try:
         return [target.operation.request_class.FromString(data) for data in messages]
     except DecodeError:
         return None
 
 
-def _one(bench: Bench, case: Case) -> str:
+def _one(server: InProcessServer, case: Case) -> str:
     target = case.target
     requests = parsed(target, case.messages)
-    reply = bench.ask(target, case.messages, plain_answer(target))
-    replies.check(reply, bench.log.bugs, bench.log.leaks)
+    response = server.call(target, case.messages, minimal_response(target))
+    response_checks.check(response, server.log.bugs, server.log.leaks)
     if requests is None:
-        return undecodable(reply, bench.wire.sent)
-    return judge(target, requests, reply, bench.wire.sent)
+        return undecodable(response, server.wire.sent)
+    return check_call(target, requests, response, server.wire.sent)
 
 
-def undecodable(reply: Reply, sent: Sequence[Sent]) -> str:
-    """How bytes ended that are no message."""
+def undecodable(response: GrpcResponse, sent: Sequence[Sent]) -> str:
+    """Check the outcome of bytes that are not a message."""
     if sent:
-        raise Unlike("sent upstream what protobuf refuses")
-    if reply.code is not grpc.StatusCode.INVALID_ARGUMENT:
-        raise Unlike(f"{reply.code.name} for bytes that protobuf refuses: {reply.message[:100]}")
-    replies.info_of(reply)
+        raise Mismatch("sent upstream what protobuf refuses")
+    if response.code is not grpc.StatusCode.INVALID_ARGUMENT:
+        raise Mismatch(
+            f"{response.code.name} for bytes that protobuf refuses: {response.message[:100]}"
+        )
+    response_checks.info_of(response)
     return "refused: no message"
 
 
-def plain_answer(target: Target) -> AwsResponse:
-    """The least that AWS can answer."""
+def minimal_response(target: Target) -> AwsResponse:
+    """Return AWS's smallest successful response."""
     return AwsResponse(status=target.model.http["responseCode"])
 
 
-def judge(target: Target, requests: Sequence[Any], reply: Reply, sent: Sequence[Sent]) -> str:
-    """How a call ended.
+def check_call(
+    target: Target, requests: Sequence[Any], response: GrpcResponse, sent: Sequence[Sent]
+) -> str:
+    """Return the outcome of a call.
 
     Raises:
-        Unlike: another status, or something sent that breaks the model.
+        Mismatch: the status is wrong, or an invalid request was sent to AWS.
     """
-    if reply.code is grpc.StatusCode.INVALID_ARGUMENT:
+    if response.code is grpc.StatusCode.INVALID_ARGUMENT:
         if sent:
-            raise Unlike("refused after it was sent")
-        if reply.message.startswith("request: breaks"):
-            raise Unlike("refused by boto3's own checks, without the field")
+            raise Mismatch("refused after it was sent")
+        if response.message.startswith("request: breaks"):
+            raise Mismatch("refused by boto3's own checks, without the field")
         return "refused"
-    if reply.code is not grpc.StatusCode.OK:
-        raise Unlike(f"{reply.code.name}: {reply.message[:150]}")
+    if response.code is not grpc.StatusCode.OK:
+        raise Mismatch(f"{response.code.name}: {response.message[:150]}")
     if len(sent) != 1:
-        raise Unlike(f"{len(sent)} requests sent")
+        raise Mismatch(f"{len(sent)} requests sent")
     words = {
         word
         for request in requests
         for each in messages_in(request)
         for word in getattr(each, "unrecognized_values", {}).values()
     }
-    found = rules.faults(target.model, sent[0], _asked(target, requests), words)
+    found = rules.faults(target.model, sent[0], _expected_params(target, requests), words)
     if found:
-        raise Unlike(f"sent upstream: {found[0][:200]}")
+        raise Mismatch(f"sent upstream: {found[0][:200]}")
     return "sent"
 
 
-def _asked(target: Target, requests: Sequence[Any]) -> dict[str, Any]:
-    """What the caller asked for, by the second bridge."""
+def _expected_params(target: Target, requests: Sequence[Any]) -> dict[str, Any]:
+    """Return the caller's params, converted by `mirror`."""
     shape = target.model.input_shape
     if shape is None:
         return {}
@@ -118,9 +122,9 @@ def _asked(target: Target, requests: Sequence[Any]) -> dict[str, Any]:
         # The mirror has no word for a document with nothing set, which is null.
         if each.DESCRIPTOR.name == "Value" and each.WhichOneof("kind") is None:
             each.null_value = 0
-    asked = mirror.read(requests[0], shape)
+    expected = mirror.read(requests[0], shape)
     payload = model.streaming_member(shape)
     if payload is not None:
         field = mirror.field_of(requests[0], payload).name
-        asked[payload] = b"".join(getattr(each, field) for each in requests)
-    return asked
+        expected[payload] = b"".join(getattr(each, field) for each in requests)
+    return expected

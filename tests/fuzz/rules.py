@@ -1,7 +1,7 @@
-"""Holds an HTTP request to AWS against botocore's model, and against what the caller asked for.
+"""Checks an HTTP request to AWS against botocore's model and the caller's params.
 
-It shares no code with the server: it reads the request as AWS would, from the model's HTTP traits,
-and walks shapes and values together.
+It shares no code with the server: it reads the request as AWS would, by the model's HTTP traits,
+and traverses shapes and values together.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _TARGET = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 
 
 def faults(
-    operation: model.OperationModel, sent: Sent, asked: Mapping[str, Any], words: set[str]
+    operation: model.OperationModel, sent: Sent, expected: Mapping[str, Any], words: set[str]
 ) -> list[str]:
-    """What is wrong with a request.
+    """Return the faults of a request.
 
     Args:
-        operation: the operation that the caller called.
+        operation: that the caller called.
         sent: the request.
-        asked: the caller's parameters, as boto3 has them; of a streamed payload, all of it.
-        words: enum words that the caller gave, and that the model does not know.
+        expected: the caller's params in boto3's form; the whole of a streamed payload.
+        words: the caller's enum values that the model does not have.
     """
     found = [f"control character in header {name}" for name in _bad_headers(sent.headers)]
     if not _TARGET.fullmatch(sent.target):
@@ -57,7 +57,7 @@ def faults(
         return [*found, f"cannot be read: {error}"]
     walk = _Walk(words)
     walk.check(value, shape, "")
-    walk.compare(asked, value, shape, "")
+    walk.compare(expected, value, shape, "")
     return found + walk.faults
 
 
@@ -85,7 +85,7 @@ def _templates(
 def route(
     service: model.ServiceModel, method: str, path: str
 ) -> list[tuple[model.OperationModel, dict[str, str]]]:
-    """The operations that a path leads to, and its labels; of several the most literal ones."""
+    """Return the operations that match a path, with its labels; the most literal ones only."""
     segments = path.split("/")
     found = []
     for operation, template in _templates(service, method, len(segments)):
@@ -104,8 +104,8 @@ def route(
                 labels[label[1]] = unquote(segment, errors="strict")
         else:
             found.append((literal, operation, labels))
-    most = max((literal for literal, _, _ in found), default=0)
-    return [(operation, labels) for literal, operation, labels in found if literal == most]
+    maximum = max((literal for literal, _, _ in found), default=0)
+    return [(operation, labels) for literal, operation, labels in found if literal == maximum]
 
 
 def _read(
@@ -114,17 +114,17 @@ def _read(
     labels: Mapping[str, str],
     query: str,
 ) -> dict[str, Any]:
-    """The members of the request, wherever HTTP has them."""
+    """Return the members of the request from all HTTP locations."""
     pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), errors="strict")
     headers = {name.lower(): text for name, text in sent.headers.items()}
     value: dict[str, Any] = {}
     in_body: dict[str, str] = {}
     expected = set()
     for name, member in shape.members.items():
-        place = member.serialization.get("location")
+        location = member.serialization.get("location")
         wire_name = member.serialization.get("name", name)
         texts = [text for key, text in pairs if key == wire_name]
-        match place:
+        match location:
             case "uri":
                 value[name] = _from_text(member, labels.get(wire_name, _ABSENT))
             case "querystring":
@@ -135,10 +135,10 @@ def _read(
             case None:
                 in_body[wire_name] = name
             case _:
-                raise AssertionError(f"this reader does not know {place}")
-    strangers = {key for key, _ in pairs} - expected
-    if strangers:
-        raise ValueError(f"query {strangers}")
+                raise AssertionError(f"this reader does not know {location}")
+    unexpected = {key for key, _ in pairs} - expected
+    if unexpected:
+        raise ValueError(f"query {unexpected}")
     value |= _body(sent.body, shape.serialization.get("payload"), in_body)
     return {name: each for name, each in value.items() if each is not _ABSENT}
 
@@ -202,17 +202,17 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 class _Walk:
-    """Walks a value with its shape; the first fault of each place."""
+    """Traverses a value with its shape and collects the faults."""
 
     def __init__(self, words: set[str]) -> None:
         self.faults: list[str] = []
         self._words = words
 
-    def _note(self, path: str, what: str) -> None:
+    def _add(self, path: str, what: str) -> None:
         self.faults.append(f"{path or 'the request'}: {what}")
 
     def check(self, value: Any, shape: model.Shape, path: str) -> None:
-        """Type, size, range, pattern, words, members."""
+        """Check type, size, range, pattern, enum value and members."""
         if isinstance(shape, model.StructureShape):
             if not model.is_document(shape):
                 self._structure(value, shape, path)
@@ -230,7 +230,7 @@ class _Walk:
                 self.check(each, shape.member, f"{path}[{index}]")
             return
         for key, each in value.items():
-            # Keys are text in the contract: a new enum word needs no other place there.
+            # Keys are text in the contract: a new enum word needs no other location there.
             self._words.update({key} if model.enum_values(shape.key) else ())
             self.check(key, shape.key, f"{path} key")
             self.check(each, shape.value, f"{path}.*")
@@ -238,13 +238,13 @@ class _Walk:
     def _typed(self, value: Any, kind: type | tuple[type, ...], path: str) -> bool:
         if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
             return True
-        self._note(path, f"is a {type(value).__name__}")
+        self._add(path, f"is a {type(value).__name__}")
         return False
 
     def _sized(self, size: float, shape: model.Shape, path: str) -> None:
         low, high = shape.metadata.get("min", -math.inf), shape.metadata.get("max", math.inf)
         if not low <= size <= high:
-            self._note(path, f"{size} not in {low} to {high}")
+            self._add(path, f"{size} not in {low} to {high}")
 
     def _structure(self, value: Any, shape: model.StructureShape, path: str) -> None:
         if not self._typed(value, dict, path):
@@ -252,12 +252,12 @@ class _Walk:
         names = {str(each.serialization.get("name", name)) for name, each in shape.members.items()}
         assert names <= set(shape.members) or not path, f"{shape.name} renames members"
         for name in value.keys() - set(shape.members):
-            self._note(path, f"has {name!r}, which the model has not")
+            self._add(path, f"has {name!r}, which the model has not")
         for name in shape.required_members:
             if value.get(name) is None and not model.is_document(shape.members[name]):
-                self._note(path, f"lacks {name}")
+                self._add(path, f"lacks {name}")
         if model.is_union(shape) and len(value) != 1:
-            self._note(path, f"is a union with {len(value)} members")
+            self._add(path, f"is a union with {len(value)} members")
         for name, member in shape.members.items():
             if name in value:
                 self.check(value[name], member, f"{path}.{name}")
@@ -280,73 +280,75 @@ class _Walk:
         bits = _BITS.get(shape.type_name)
         out = bits is not None and not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
         if out or not math.isfinite(value):
-            self._note(path, "does not fit its type")
+            self._add(path, "does not fit its type")
 
     def _text(self, value: str, shape: model.Shape, path: str) -> None:
         words = model.enum_values(shape)
         if words:
             if value not in words and value not in self._words:
-                self._note(path, "is a word that neither model nor caller has")
+                self._add(path, "is a word that neither model nor caller has")
             return
         self._sized(len(value), shape, path)
         pattern = _pattern(shape)
         if pattern is not None and not pattern.fullmatch(value):
-            self._note(path, f"does not match {pattern.pattern}")
+            self._add(path, f"does not match {pattern.pattern}")
 
     # --- Against the caller's own words -----------------------------------------------------------
 
-    def compare(self, asked: Any, sent: Any, shape: model.Shape, path: str) -> None:
-        """Whether what was sent is what the caller asked for."""
+    def compare(self, expected: Any, sent: Any, shape: model.Shape, path: str) -> None:
+        """Check that the sent value equals the caller's."""
         if isinstance(shape, model.StructureShape) and not model.is_document(shape):
             for name, member in shape.members.items():
-                self._compare_member(asked, sent, name, (shape, member), f"{path}.{name}")
-        elif isinstance(shape, model.ListShape) and len(asked) == len(sent):
-            for index, (one, other) in enumerate(zip(asked, sent, strict=True)):
+                self._compare_member(expected, sent, name, (shape, member), f"{path}.{name}")
+        elif isinstance(shape, model.ListShape) and len(expected) == len(sent):
+            for index, (one, other) in enumerate(zip(expected, sent, strict=True)):
                 self.compare(one, other, shape.member, f"{path}[{index}]")
-        elif isinstance(shape, model.MapShape) and asked.keys() == sent.keys():
-            for key in asked:
-                self.compare(asked[key], sent[key], shape.value, f"{path}.*")
-        elif not _same(asked, sent, shape):
-            self._note(path, f"{sent!r:.200} was sent for {asked!r:.200}")
+        elif isinstance(shape, model.MapShape) and expected.keys() == sent.keys():
+            for key in expected:
+                self.compare(expected[key], sent[key], shape.value, f"{path}.*")
+        elif not _same(expected, sent, shape):
+            self._add(path, f"{sent!r:.200} was sent for {expected!r:.200}")
 
     def _compare_member(
         self,
-        asked: Any,
+        expected: Any,
         sent: Any,
         name: str,
         shapes: tuple[model.StructureShape, model.Shape],
         path: str,
     ) -> None:
         shape, member = shapes
-        if name in asked and name in sent:
-            self.compare(asked[name], sent[name], member, path)
-        elif name in asked:
+        if name in expected and name in sent:
+            self.compare(expected[name], sent[name], member, path)
+        elif name in expected:
             in_query = member.serialization.get("location") == "querystring"
             # boto3 itself sends neither an empty list in a query nor a document that is null.
-            if not (in_query and asked[name] == []) and asked[name] is not None:
-                self._note(path, "was asked for and not sent")
+            if not (in_query and expected[name] == []) and expected[name] is not None:
+                self._add(path, "was requested, but not sent")
         elif name in sent:
             filled = sent[name] in ([], {}) and name in shape.required_members
             if not filled and not model.is_idempotency_token(member):
-                self._note(path, "was sent and not asked for")
+                self._add(path, "was sent, but not requested")
 
 
-def _same(asked: Any, sent: Any, shape: model.Shape) -> bool:
+def _same(expected: Any, sent: Any, shape: model.Shape) -> bool:
     if shape.type_name == "timestamp":
-        return bool(asked == _moment(sent))
+        return bool(expected == _moment(sent))
     if shape.type_name == "blob" and isinstance(sent, str):
-        return bool(asked == base64.b64decode(sent, validate=True))
-    return _equal(asked, sent)
+        return bool(expected == base64.b64decode(sent, validate=True))
+    return _equal(expected, sent)
 
 
-def _equal(asked: Any, sent: Any) -> bool:
-    """As ==, but that True is not 1, also inside."""
-    if isinstance(asked, dict) and isinstance(sent, dict):
-        return asked.keys() == sent.keys() and all(_equal(asked[key], sent[key]) for key in asked)
-    if isinstance(asked, list) and isinstance(sent, list):
-        pairs = zip(asked, sent, strict=False)
-        return len(asked) == len(sent) and all(_equal(one, other) for one, other in pairs)
-    return bool(asked == sent) and isinstance(asked, bool) == isinstance(sent, bool)
+def _equal(expected: Any, sent: Any) -> bool:
+    """Compare like ==, but distinguish True from 1 at any depth."""
+    if isinstance(expected, dict) and isinstance(sent, dict):
+        return expected.keys() == sent.keys() and all(
+            _equal(expected[key], sent[key]) for key in expected
+        )
+    if isinstance(expected, list) and isinstance(sent, list):
+        pairs = zip(expected, sent, strict=False)
+        return len(expected) == len(sent) and all(_equal(one, other) for one, other in pairs)
+    return bool(expected == sent) and isinstance(expected, bool) == isinstance(sent, bool)
 
 
 def _moment(value: Any) -> datetime:

@@ -1,6 +1,6 @@
-"""One odd value in any response of AWS: what boto3 reads, Taskgate reads, but for that value.
+"""One odd value in any response of AWS: Taskgate reads all else that boto3 reads.
 
-`ODD_RESPONSES` and `SEED` ask for more responses, or for others; `make odd-values` has many.
+`ODD_RESPONSES` and `SEED` select more responses, or others; `make odd-values` runs many.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.fuzz import answer_run, replies
-from tests.fuzz.inprocess import REQUEST_ID, AwsResponse, Bench, Target
+from tests.fuzz import response_checks, response_run
+from tests.fuzz.inprocess import REQUEST_ID, AwsResponse, InProcessServer, Target
 from tests.fuzz.odd_values import OddResponse, odd_response, without
 from tests.support.contract import mirror
 from tests.support.contract.exchange import differences
@@ -25,42 +25,46 @@ RESPONSES = int(os.environ.get("ODD_RESPONSES", "600"))
 
 
 REFUSED: dict[str, str] = {}
-"""Reasons for which Taskgate may refuse what boto3 reads, by where; there are none."""
+"""Reasons for which Taskgate may reject what boto3 reads, by location; there are none."""
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    with Bench() as bench:
-        yield bench
+def server() -> Iterator[InProcessServer]:
+    with InProcessServer() as server:
+        yield server
 
 
-def outcome(bench: Bench, judge: answer_run.Judge, target: Target, odd: OddResponse) -> str:
-    """How boto3 and Taskgate read a response."""
+def outcome(
+    server: InProcessServer, oracle: response_run.Boto3Oracle, target: Target, odd: OddResponse
+) -> str:
+    """Return how boto3 and Taskgate read a response."""
     headers = {
         "Content-Type": "application/json",
         "x-amzn-RequestId": REQUEST_ID,
         "Content-Length": str(len(odd.body)),
     }
-    answer = AwsResponse(body=odd.body, headers=list(headers.items()))
-    judged = judge.ask(target, answer)
-    reply = bench.ask(target, answer_run.requests_of(target), answer)
-    replies.check(reply, bench.log.bugs, bench.log.leaks)
-    is_read = not isinstance(judged, Exception)
-    if reply.code is not grpc.StatusCode.OK:
-        return f"REFUSED: {replies.info_of(reply).reason}" if is_read else "refused by both"
+    aws_response = AwsResponse(body=odd.body, headers=list(headers.items()))
+    oracle_result = oracle.call(target, aws_response)
+    response = server.call(target, response_run.requests_for(target), aws_response)
+    response_checks.check(response, server.log.bugs, server.log.leaks)
+    is_read = not isinstance(oracle_result, Exception)
+    if response.code is not grpc.StatusCode.OK:
+        return (
+            f"REFUSED: {response_checks.info_of(response).reason}" if is_read else "refused by both"
+        )
     if not is_read:
         return "read, where boto3 refuses"
     shape: Any = target.model.output_shape
-    ours = mirror.read(target.operation.response_class.FromString(reply.responses[0]), shape)
-    expected = without(answer_run.known(judged, shape), odd.path)
-    found = differences(expected, without(ours, odd.path), "response")
+    actual = mirror.read(target.operation.response_class.FromString(response.responses[0]), shape)
+    expected = without(response_run.known(oracle_result, shape), odd.path)
+    found = differences(expected, without(actual, odd.path), "response")
     return f"DIFFERENT: {found[0][:200]}" if found else "alike"
 
 
-def test_one_odd_value_takes_nothing_else_with_it(bench: Bench) -> None:
+def test_odd_value_does_not_affect_other_values(server: InProcessServer) -> None:
     random = Random(SEED)  # noqa: S311  # the same responses for the same seed
-    targets = [each for each in bench.targets if not each.method.server_streaming]
-    judge, counts, failures = answer_run.Judge(), Counter[str](), list[str]()
+    targets = [each for each in server.targets if not each.method.server_streaming]
+    oracle, counts, failures = response_run.Boto3Oracle(), Counter[str](), list[str]()
     made = 0
     while made < RESPONSES:
         for target in random.sample(targets, len(targets)):
@@ -68,11 +72,11 @@ def test_one_odd_value_takes_nothing_else_with_it(bench: Bench) -> None:
             if odd is None:
                 continue
             made += 1
-            came = outcome(bench, judge, target, odd)
-            counts[came.partition(":")[0]] += 1
-            if came[:1].isupper():
-                failures.append(f"{target} {odd.path} = {odd.value}: {came}")
-    told = f"SEED={SEED}, {made} responses: {dict(counts)}"
-    print(told)  # noqa: T201  # for `pytest -rP`
-    assert not failures, "\n".join([told, *failures[:20]])
+            result = outcome(server, oracle, target, odd)
+            counts[result.partition(":")[0]] += 1
+            if result[:1].isupper():
+                failures.append(f"{target} {odd.path} = {odd.value}: {result}")
+    description = f"SEED={SEED}, {made} responses: {dict(counts)}"
+    print(description)  # noqa: T201  # for `pytest -rP`
+    assert not failures, "\n".join([description, *failures[:20]])
     assert counts["alike"] > made / 2

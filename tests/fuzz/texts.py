@@ -1,4 +1,4 @@
-"""Strings and numbers that break things."""
+"""Strings and numbers that often cause errors."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ DOUBLES = (
 
 
 def odd_text(random: Random, before: str = "") -> str:
-    """A string that some code does not expect; `before` is the one whose place it takes."""
+    """Return an unusual string; `before` is the value that it replaces."""
     kind = random.random()
     if kind < 0.35:
         return random.choice(PATH_TRICKS)

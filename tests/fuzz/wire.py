@@ -1,4 +1,4 @@
-"""The sample over the real wire: bytes into gRPC, and an AWS that is a socket."""
+"""The sample over the real wire: bytes into gRPC, and a socket in place of AWS."""
 
 from __future__ import annotations
 
@@ -13,60 +13,60 @@ from typing import Any
 import grpc
 
 from tests.fuzz.findings import CASE_SECONDS
-from tests.fuzz.inprocess import AwsResponse, Reply, Target
+from tests.fuzz.inprocess import AwsResponse, GrpcResponse, Target
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 @contextmanager
 def channel_to(address: str) -> Iterator[grpc.Channel]:
-    """A channel that takes messages of any size."""
+    """Return a channel without message size limits."""
     with grpc.insecure_channel(address, options=_UNLIMITED) as channel:
         yield channel
 
 
-def ask(channel: grpc.Channel, target: Target, messages: Sequence[bytes]) -> Reply:
-    """One call with bytes as they are."""
+def call(channel: grpc.Channel, target: Target, messages: Sequence[bytes]) -> GrpcResponse:
+    """Perform one call with raw bytes."""
     path = f"/{target.method.containing_service.full_name}/{target.method.name}"
     anything: Any = channel  # without serializers, which its stubs demand
-    call: Any
+    rpc: Any
     try:
         if target.method.client_streaming:
             method = anything.stream_unary(path)
-            response, call = method.with_call(iter(messages), timeout=CASE_SECONDS)
+            response, rpc = method.with_call(iter(messages), timeout=CASE_SECONDS)
             responses = [response]
         elif target.method.server_streaming:
-            call = anything.unary_stream(path)(messages[0], timeout=CASE_SECONDS)
-            responses = list(call)
+            rpc = anything.unary_stream(path)(messages[0], timeout=CASE_SECONDS)
+            responses = list(rpc)
         else:
             method = anything.unary_unary(path)
-            response, call = method.with_call(messages[0], timeout=CASE_SECONDS)
+            response, rpc = method.with_call(messages[0], timeout=CASE_SECONDS)
             responses = [response]
     except grpc.RpcError as error:
         failed: Any = error
-        return Reply(
+        return GrpcResponse(
             code=failed.code(),
             message=failed.details() or "",
             trailers=[tuple(each) for each in failed.trailing_metadata() or ()],
         )
-    return Reply(
+    return GrpcResponse(
         code=grpc.StatusCode.OK,
-        trailers=[tuple(each) for each in call.trailing_metadata() or ()],
+        trailers=[tuple(each) for each in rpc.trailing_metadata() or ()],
         responses=responses,
     )
 
 
 class Upstream:
-    """An AWS that answers every request with the same bytes, then closes the connection."""
+    """An AWS that returns the same bytes for every request, then closes the connection."""
 
     def __init__(self) -> None:
-        self.answer = b""
+        self.response = b""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._accept, name="fuzz-upstream")
 
     @property
     def endpoint_url(self) -> str:
-        """Where it listens."""
+        """The URL of the listening socket."""
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Upstream:
@@ -88,11 +88,11 @@ class Upstream:
             with connection, suppress(OSError):
                 connection.settimeout(CASE_SECONDS)
                 _read_request(connection)
-                connection.sendall(self.answer)
+                connection.sendall(self.response)
 
 
 def _read_request(connection: socket.socket) -> None:
-    """All of it: closing with bytes unread would reset the connection, and lose the answer."""
+    """Read the whole request; closing with unread bytes would reset the connection."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _some(connection)
@@ -116,7 +116,7 @@ def _some(connection: socket.socket) -> bytes:
 
 @dataclass(slots=True)
 class _Http:
-    """The parts of an HTTP answer."""
+    """The parts of an HTTP response."""
 
     start: bytes
     lines: list[bytes]
@@ -124,17 +124,17 @@ class _Http:
     body: bytes
 
 
-def http(answer: AwsResponse, random: Random, how: list[str]) -> bytes:
-    """The answer as bytes, now and then no good HTTP."""
+def http(response: AwsResponse, random: Random, how: list[str]) -> bytes:
+    """Return the response as bytes, sometimes as invalid HTTP."""
     parts = _Http(
-        start=f"HTTP/1.1 {answer.status} Some Reason".encode(),
+        start=f"HTTP/1.1 {response.status} Some Reason".encode(),
         lines=[
             f"{name}: {value}".encode("latin-1", "replace")
-            for name, value in answer.headers
+            for name, value in response.headers
             if name != "Content-Length"
         ],
-        framing=[f"Content-Length: {len(answer.body)}".encode()],
-        body=answer.body,
+        framing=[f"Content-Length: {len(response.body)}".encode()],
+        body=response.body,
     )
     kind = random.choice(tuple(_CHANGES)) if random.random() < 0.4 else ""
     if kind:
@@ -142,7 +142,7 @@ def http(answer: AwsResponse, random: Random, how: list[str]) -> bytes:
         _CHANGES[kind](parts, random)
     made = [parts.start, *parts.lines, *parts.framing, b"Connection: close", b"", parts.body]
     whole = b"\r\n".join(made)
-    # The server has gone before it answered, or in the middle of it.
+    # The connection is closed before the response, or in the middle of it.
     return whole[: {"nothing": 0, "half a head": 30}.get(kind, len(whole))]
 
 

@@ -1,4 +1,4 @@
-"""Calls that have nothing to do with a failure: how they go while it lasts."""
+"""Calls that a failure does not concern: their latencies and errors while it lasts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def bystanders(channel: grpc.aio.Channel, metadata: Metadata) -> Mapping[str, Ca
 
 @dataclass
 class Experience:
-    """How the bystanders' calls went."""
+    """Latencies and errors of the bystanders' calls."""
 
     took: dict[str, list[float]] = field(default_factory=dict)
     """Seconds of each call, by name."""
@@ -83,8 +83,8 @@ async def experience(address: str, metadata: Metadata, rounds: int) -> Experienc
                 try:
                     await call()
                 except grpc.RpcError as error:
-                    told = CallError.of(error)
-                    seen.failures.append(f"{name}: {told.code.name} {told.reason}")
+                    call_error = CallError.of(error)
+                    seen.failures.append(f"{name}: {call_error.code.name} {call_error.reason}")
                 took.append(time.perf_counter() - began)
                 await asyncio.sleep(PAUSE_SECONDS)
 

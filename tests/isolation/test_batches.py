@@ -52,7 +52,7 @@ class Clock:
 
 
 class Sender:
-    """An AWS that refuses what it is told to."""
+    """An AWS that refuses chosen items."""
 
     connection = SimpleNamespace(spec=DEADLINE)
     meter = None
@@ -122,7 +122,7 @@ async def read_all(gate: Gateway, tasks: list[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-async def test_an_item_that_aws_refuses_is_its_callers_problem_alone(kind: str) -> None:
+async def test_refused_item_fails_only_its_own_caller(kind: str) -> None:
     clock = Clock()
     sender = Sender(lambda _, tasks: kind if ODD in tasks else "")
     gate = gateway(sender, clock)
@@ -140,7 +140,7 @@ async def test_an_item_that_aws_refuses_is_its_callers_problem_alone(kind: str) 
 
 
 @pytest.mark.parametrize("kind", [each for each in REFUSALS if each != "server error"])
-async def test_a_batch_operation_that_aws_refuses(kind: str) -> None:
+async def test_refused_batch_operation_falls_back_to_single_calls(kind: str) -> None:
     clock = Clock()
     is_refused = True
     sender = Sender(lambda operation, _: kind if operation == "BatchGetTask" and is_refused else "")
@@ -162,7 +162,7 @@ async def test_a_batch_operation_that_aws_refuses(kind: str) -> None:
     assert sender.calls["GetTask"] - before <= 1
 
 
-def test_refusals_count_only_in_a_row_and_while_single_calls_succeed() -> None:
+def test_only_consecutive_refusals_count_while_single_calls_succeed() -> None:
     clock = Clock()
     refusals = BatchRefusals(clock)
     denied = denied_error()
@@ -180,7 +180,7 @@ def test_refusals_count_only_in_a_row_and_while_single_calls_succeed() -> None:
     assert refusals.allows("GetStep")
 
 
-def test_the_items_known_as_odd_are_bounded() -> None:
+def test_recorded_odd_items_are_bounded() -> None:
     refusals = BatchRefusals(Clock())
     denied = denied_error()
     for number in range(10_000):

@@ -60,7 +60,7 @@ def outcome(call: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("refused_per_read", [0.05, 1.0], ids=["1 per s", "20 per s"])
-def test_a_refused_operation_leaves_the_others_alone(
+def test_refused_operation_does_not_affect_others(
     own_aws: Emulator, code: str, refused_per_read: float
 ) -> None:
     """One caller reads 20 times a second, another repeats the refused call at its rate."""
@@ -78,7 +78,7 @@ def test_a_refused_operation_leaves_the_others_alone(
         assert client.is_serving("taskgate.omics.v1.OmicsService")
 
 
-def test_a_refused_operation_repeated_at_once_leaves_the_others_alone(own_aws: Emulator) -> None:
+def test_refused_operation_called_concurrently_does_not_affect_others(own_aws: Emulator) -> None:
     refuse(own_aws, "GetWorkflow", "MissingAuthenticationTokenException")
     over = threading.Event()
     with calling(own_aws) as (omics, _):
@@ -95,12 +95,12 @@ def test_a_refused_operation_repeated_at_once_leaves_the_others_alone(own_aws: E
             over.set()
             other.join()
     assert seen == ["OK"] * READS
-    asked = [request.operation for request in own_aws.requests]
-    assert asked.count("GetWorkflow") > 10
-    assert asked.count("ListRuns") <= 3, "a probe for each refused call"
+    operations = [request.operation for request in own_aws.requests]
+    assert operations.count("GetWorkflow") > 10
+    assert operations.count("ListRuns") <= 3, "a probe for each refused call"
 
 
-def test_credentials_count_as_refused_when_another_operation_agrees(own_aws: Emulator) -> None:
+def test_credentials_are_rejected_only_if_a_second_operation_is_refused(own_aws: Emulator) -> None:
     refuse(own_aws, "GetRun", "ExpiredTokenException")
     refuse(own_aws, "ListRuns", "ExpiredTokenException")
     with calling(own_aws) as (omics, client):

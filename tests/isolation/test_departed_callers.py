@@ -61,7 +61,7 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("leaves", ["cancels", "disconnects"])
-def test_a_slow_reader_that_leaves_is_cancelled(
+def test_departed_slow_reader_is_cancelled(
     large: Large, leaves: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = io.StringIO()
@@ -158,7 +158,7 @@ async def refuse(_: object, __: CallContext) -> Empty:
         ("abort", refuse, {}),
     ],
 )
-def test_what_cannot_be_sent_or_received_is_no_bug(
+def test_broken_connection_is_not_logged_as_a_bug(
     failing: str, behaviour: Any, streams: dict[str, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     rpc = Rpc(

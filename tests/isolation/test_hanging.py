@@ -22,7 +22,7 @@ from tests.support.running_server import REGION, running_server, settings_for
 
 pytestmark = pytest.mark.timed
 
-OUTAGES = [float(text) for text in os.environ.get("OUTAGE_SECONDS", "3,7").split(",")]
+OUTAGES = [float(text) for text in os.environ.get("OUTAGE_SECONDS", "3").split(",")]
 CALLERS = 80
 """More than there are threads."""
 RECOVERY_SECONDS = 2.0
@@ -61,20 +61,20 @@ def took(call: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def test_the_read_timeout_of_a_call_is_its_callers_time(upstream: FailingUpstream) -> None:
+def test_read_timeout_follows_the_deadline_of_the_call(upstream: FailingUpstream) -> None:
     client = make_client(DEADLINE, settings(upstream, read_timeout_seconds=30))
     with closing(client.client):
         params = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": task_id(1)}
-        assert client.call("GetTask", params, 5.0).value["taskId"] == task_id(1)
+        assert client.call("GetTask", params, time.monotonic() + 5.0).value["taskId"] == task_id(1)
         hang(upstream)
 
         def call() -> None:
             with pytest.raises(CallTimeoutError):
-                client.call("GetTask", params, 0.25)
+                client.call("GetTask", params, time.monotonic() + 0.25)
 
         assert 0.25 <= took(call) < 2
         with pytest.raises(CallTimeoutError):
-            client.call("GetTask", params, -1.0)
+            client.call("GetTask", params, time.monotonic() - 1.0)
 
 
 def until_ok(stub: Any) -> list[str]:
@@ -89,7 +89,7 @@ def until_ok(stub: Any) -> list[str]:
 @pytest.mark.parametrize("caller_seconds", [1.5, 15.0])
 @pytest.mark.parametrize("tasks", [CALLERS, 1])
 @pytest.mark.parametrize("outage_seconds", OUTAGES)
-def test_service_returns_when_aws_does(
+def test_calls_succeed_soon_after_a_hang_of_aws(
     upstream: FailingUpstream, tasks: int, caller_seconds: float, outage_seconds: float
 ) -> None:
     """80 callers call all the time; AWS hangs for a while and never answers the calls it had."""

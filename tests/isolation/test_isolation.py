@@ -122,7 +122,7 @@ def failing(site: GuardedServer, aws: Emulator, name: str) -> Iterator[set[str]]
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_others_do_not_notice_a_failure(
+def test_failure_does_not_slow_or_fail_other_calls(
     site: GuardedServer, aws: Emulator, quiet: Experience, name: str
 ) -> None:
     failure: Failure = FAILURES[name]

@@ -90,7 +90,7 @@ def listing(aws: Emulator, odd: dict[str, Any]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_a_list_has_all_rows(
+def test_list_returns_rows_with_odd_values(
     served: tuple[Emulator, task_service_pb2_grpc.TaskServiceStub], odd: str
 ) -> None:
     aws, stub = served
@@ -103,7 +103,7 @@ def test_a_list_has_all_rows(
     assert names == expected
 
 
-def test_a_watch_has_all_rows() -> None:
+def test_watch_returns_rows_with_odd_values() -> None:
     listed = [{**rows({})[0], "taskId": task_id(n), **odd} for n, odd in enumerate(ODD.values())]
     with (
         Emulator() as aws,
@@ -122,7 +122,7 @@ def test_a_watch_has_all_rows() -> None:
     assert names == {str(row["taskId"]) for row in listed}
 
 
-def test_a_row_without_an_id_is_not_left_out_silently(
+def test_row_without_an_id_is_reported(
     served: tuple[Emulator, task_service_pb2_grpc.TaskServiceStub],
 ) -> None:
     aws, stub = served

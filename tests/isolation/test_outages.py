@@ -175,7 +175,7 @@ def observed(proxy: FaultProxy) -> Iterator[Observer]:
 
 @pytest.mark.parametrize("seconds", OUTAGES)
 @pytest.mark.parametrize("fault", get_args(Fault))
-def test_an_outage(
+def test_outage_is_reported_and_recovery_is_fast(
     fault: Fault, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults = []

@@ -24,7 +24,7 @@ AGE = {"max_connection_age_seconds": 0.5, "max_connection_age_grace_seconds": 1.
 BREAKS = 2
 
 
-def test_old_connections_fail_no_call_and_lose_no_change() -> None:
+def test_aged_connections_fail_no_call_and_lose_no_change() -> None:
     with ExitStack() as stack:
         aws = stack.enter_context(Emulator(clock=ManualClock()))
         settings = settings_for(aws.endpoint_url, **AGE)

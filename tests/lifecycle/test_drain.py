@@ -1,4 +1,4 @@
-"""How a server stops: says so, goes on for a while, sends streams elsewhere, tells what it cut."""
+"""Shutdown: health, grace, the end of streams, and calls that are cut."""
 
 from __future__ import annotations
 
@@ -91,34 +91,36 @@ def stopped(caplog: pytest.LogCaptureFixture) -> Any:
     return next(each for each in caplog.records if each.message == "stopped")
 
 
-async def test_in_the_grace_health_says_no_and_calls_are_answered(aws: Emulator) -> None:
+async def test_calls_succeed_during_the_grace_while_health_reports_not_serving(
+    aws: Emulator,
+) -> None:
     settings = settings_for(aws.endpoint_url, health_port=0)
     async with started(settings) as (built, channel, address):
         probes = str(built.server.health_address)
         async with grpc.aio.insecure_channel(probes, options=OWN) as probe:
             stopping = Shutdown()
-            stopping.ask()
+            stopping.request()
             drain = asyncio.ensure_future(
                 built.server.drain(5, grace_seconds=60, stopping=stopping)
             )
             await asyncio.sleep(0)
-            for asked in (channel, probe):
+            for port in (channel, probe):
                 for name in SERVICES:
                     request = health_pb2.HealthCheckRequest(service=name)
-                    assert (await health(asked).Check(request)).status == NOT_SERVING
+                    assert (await health(port).Check(request)).status == NOT_SERVING
             assert (await tasks(channel).GetServerInfo(INFO)).version
             # On a new connection too: a load balancer may not have heard.
             async with grpc.aio.insecure_channel(str(address), options=OWN) as other:
                 assert (await tasks(other).GetServerInfo(INFO)).version
                 assert not drain.done()
-                stopping.ask()  # enough of the grace
+                stopping.request()  # enough of the grace
                 assert await drain == 0
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await tasks(other).GetServerInfo(INFO)
                 assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_streams_and_waits_are_told_to_go_elsewhere() -> None:
+async def test_streams_and_waits_end_with_server_stopping() -> None:
     with Emulator(clock=ManualClock()) as still:
         async with started(settings_for(still.endpoint_url)) as (built, channel, _):
             picture = Picture()
@@ -142,8 +144,8 @@ async def test_streams_and_waits_are_told_to_go_elsewhere() -> None:
             assert answer.task.name == RUNNING
 
 
-async def test_a_followed_log_goes_elsewhere_after_what_was_told() -> None:
-    logs = Logs(backends=None, finders={}, gateways={})  # type: ignore[arg-type]  # none is asked
+async def test_followed_log_ends_with_server_stopping_after_its_last_line() -> None:
+    logs = Logs(backends=None, finders={}, gateways={})  # type: ignore[arg-type]  # none is called
     line = task_log_pb2.LogLine(message="frame 1")
     closed = False
 
@@ -155,27 +157,27 @@ async def test_a_followed_log_goes_elsewhere_after_what_was_told() -> None:
         finally:
             closed = True
 
-    told: list[task_log_pb2.LogLine] = []
+    lines: list[task_log_pb2.LogLine] = []
 
     async def follow() -> None:
         async for part in logs._follow(parts(), 10):
-            told.extend(part.lines.lines)
+            lines.extend(part.lines.lines)
 
     following = asyncio.ensure_future(follow())
-    await eventually(lambda: bool(told))
+    await eventually(lambda: bool(lines))
     assert len(logs.followed) == 1
     logs.stop()
     with pytest.raises(errors.TaskgateError) as caught:
         await following
     assert caught.value.reason == "SERVER_STOPPING"
-    assert told == [line]
+    assert lines == [line]
     assert closed
     assert not logs.followed
     with pytest.raises(errors.TaskgateError):  # one that comes late
         await anext(logs._follow(parts(), 10))
 
 
-async def test_what_is_cut_is_told_by_method(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cut_calls_are_logged_by_method(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "taskgate")
     with silent() as url:
         async with started(settings_for(url)) as (built, channel, _):
@@ -196,7 +198,7 @@ async def test_what_is_cut_is_told_by_method(caplog: pytest.LogCaptureFixture) -
     }
 
 
-async def test_who_watches_health_hears_it_and_does_not_hold_up_the_drain(aws: Emulator) -> None:
+async def test_health_watches_end_and_do_not_delay_the_drain(aws: Emulator) -> None:
     async with started(settings_for(aws.endpoint_url)) as (built, channel, _):
         watch = health(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == SERVING
@@ -209,7 +211,7 @@ async def test_who_watches_health_hears_it_and_does_not_hold_up_the_drain(aws: E
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-async def test_a_stream_that_waits_for_its_caller_does_not_delay_the_drain(
+async def test_stream_without_a_request_does_not_delay_the_drain(
     aws: Emulator, *, is_open: bool
 ) -> None:
     async with started(settings_for(aws.endpoint_url)) as (built, channel, _):
@@ -228,7 +230,7 @@ async def test_a_stream_that_waits_for_its_caller_does_not_delay_the_drain(
         assert errors.Reason.SERVER_STOPPING in str(status)
 
 
-async def test_a_call_without_a_message_does_not_delay_the_drain(aws: Emulator) -> None:
+async def test_call_without_a_message_does_not_delay_the_drain(aws: Emulator) -> None:
     async with started(settings_for(aws.endpoint_url)) as (built, channel, _):
         method: Any = channel.stream_unary("/taskgate.v1.TaskService/GetServerInfo")
         call = method()
@@ -239,7 +241,7 @@ async def test_a_call_without_a_message_does_not_delay_the_drain(aws: Emulator) 
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_an_upload_goes_on_while_the_server_drains(aws: Emulator) -> None:
+async def test_upload_continues_while_the_server_drains(aws: Emulator) -> None:
     async with started(settings_for(aws.endpoint_url)) as (built, channel, _):
         method: Any = channel.stream_unary(
             "/taskgate.omics.v1.OmicsService/UploadReadSetPart",
@@ -327,10 +329,12 @@ def test_a_second_signal_stops_at_once(aws: Emulator, tmp_path: Path) -> None:
     [
         ("127.0.0.1", None, 0),
         ("localhost", 3, 3),
-        ("0.0.0.0", None, LOAD_BALANCER_SECONDS),  # noqa: S104  # nobody listens
-        ("0.0.0.0", 0, 0),  # noqa: S104  # nobody listens
+        ("0.0.0.0", None, LOAD_BALANCER_SECONDS),  # noqa: S104  # nothing listens
+        ("0.0.0.0", 0, 0),  # noqa: S104  # nothing listens
     ],
 )
-def test_the_grace_is_for_load_balancers(host: str, seconds: float | None, grace: float) -> None:
+def test_default_grace_depends_on_the_address(
+    host: str, seconds: float | None, grace: float
+) -> None:
     settings = Settings(listen_host=host, drain_grace_seconds=seconds)
     assert drain_grace_seconds(settings) == grace

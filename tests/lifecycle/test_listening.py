@@ -27,7 +27,7 @@ def test_ipv6_with_and_without_brackets(aws: Emulator, host: str) -> None:
         assert client.get_server_info().version
 
 
-def test_a_unix_socket(aws: Emulator, tmp_path: Path) -> None:
+def test_server_listens_on_a_unix_socket(aws: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "taskgate.sock"
     settings = settings_for(aws.endpoint_url, listen_host=f"unix:{path}", health_port=0)
     assert tls.find_faults(settings) == []
@@ -42,7 +42,7 @@ def test_a_unix_socket(aws: Emulator, tmp_path: Path) -> None:
             assert health.host == "127.0.0.1"
 
 
-def test_a_socket_that_a_killed_server_left_is_replaced(aws: Emulator, tmp_path: Path) -> None:
+def test_socket_of_a_killed_server_is_replaced(aws: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "taskgate.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
@@ -53,7 +53,7 @@ def test_a_socket_that_a_killed_server_left_is_replaced(aws: Emulator, tmp_path:
         assert client.get_server_info().version
 
 
-def test_a_socket_of_another_server_is_not_taken(aws: Emulator, tmp_path: Path) -> None:
+def test_socket_of_a_running_server_is_not_replaced(aws: Emulator, tmp_path: Path) -> None:
     host = f"unix:{tmp_path}/taskgate.sock"
     with running_server(settings_for(aws.endpoint_url, listen_host=host)) as address:
         with pytest.raises(OSError, match="in use"):
@@ -67,7 +67,7 @@ def test_a_socket_of_another_server_is_not_taken(aws: Emulator, tmp_path: Path) 
             assert client.get_server_info().version, "the first one goes on"
 
 
-def test_a_unix_socket_drains_at_once(aws: Emulator, tmp_path: Path) -> None:
+def test_unix_socket_has_no_drain_grace(aws: Emulator, tmp_path: Path) -> None:
     with running_process(aws, TASKGATE_LISTEN_HOST=f"unix:{tmp_path}/taskgate.sock") as server:
         server.line("listening")
         assert server.stop(signal.SIGTERM) == 0
@@ -80,7 +80,7 @@ def test_workers_do_not_share_a_unix_socket(capfd: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("host", ["unix:", "unix:relative.sock"])
-def test_a_unix_socket_has_an_absolute_path(host: str) -> None:
+def test_relative_unix_socket_is_refused(host: str) -> None:
     with pytest.raises(SettingsError, match="listen_host"):
         load_settings(listen_host=host)
 
@@ -89,5 +89,5 @@ def test_a_unix_socket_has_an_absolute_path(host: str) -> None:
     ("host", "expected"),
     [("unix:/run/x.sock", True), ("::1", True), ("192.0.2.1", False), ("::", False)],
 )
-def test_who_reaches_an_address(host: str, expected: bool) -> None:
+def test_loopback_addresses(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected

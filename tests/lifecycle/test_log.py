@@ -1,4 +1,4 @@
-"""The log of a server process: nobody reads it, it is closed, it is a terminal."""
+"""The log of a server process: without a reader, closed, on a terminal."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def small_pipe() -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_log_that_nobody_reads_stops_nothing(aws: Emulator, workers: str) -> None:
+def test_log_without_a_reader_blocks_nothing(aws: Emulator, workers: str) -> None:
     with small_pipe() as (_, writer), serving(aws, writer, WORKERS=workers) as server:
         server.call()
         assert server.stop() == 0
 
 
-def test_a_log_that_is_read_has_every_call(aws: Emulator) -> None:
+def test_log_has_a_line_for_every_call(aws: Emulator) -> None:
     lines: list[bytes] = []
     with small_pipe() as (reader, writer):
         source = os.fdopen(os.dup(reader), "rb")
@@ -196,12 +196,12 @@ def test_no_color_is_honored(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> 
     assert "\033" not in text
 
 
-def test_json_can_be_had_on_a_terminal_too(aws: Emulator) -> None:
+def test_json_on_a_terminal(aws: Emulator) -> None:
     lines = read_terminal(aws, LOG_FORMAT="json").splitlines()
     assert "listening" in [json.loads(line)["message"] for line in lines]
 
 
-def test_text_can_be_had_in_a_file_too(aws: Emulator) -> None:
+def test_text_in_a_pipe(aws: Emulator) -> None:
     with small_pipe() as (reader, writer), serving(aws, writer, LOG_FORMAT="text") as server:
         assert server.stop() == 0
         text = os.read(reader, PIPE_BYTES).decode()

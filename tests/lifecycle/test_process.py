@@ -21,7 +21,7 @@ STARTS = 20
 SECRET_PATH = "/mnt/shots/secret"
 
 
-def test_it_listens_and_serves_soon_after_the_start(aws: Emulator) -> None:
+def test_server_listens_and_serves_soon_after_the_start(aws: Emulator) -> None:
     # Wall clock on a machine with nothing else to do. On a busy one the server waits for its turn,
     # which is none of its doing, so there the processor's time counts. The best of some starts.
     listening, ready = [], []
@@ -37,7 +37,7 @@ def test_it_listens_and_serves_soon_after_the_start(aws: Emulator) -> None:
     raise AssertionError(f"listening: {listening}, serving: {ready}")
 
 
-def test_each_call_is_one_line_without_any_value(aws: Emulator) -> None:
+def test_each_call_has_one_line_without_values(aws: Emulator) -> None:
     body = {"taskId": "1", "parameters": {"Out": {"path": SECRET_PATH}}}
     name = DeadlineTaskName(
         seed.FARM_ID,
@@ -87,7 +87,7 @@ def test_a_signal_drains_and_exits_with_0(aws: Emulator, number: int) -> None:
         assert server.line("stopped")[0]["cut"] == 0
 
 
-def test_a_bad_setting_stops_the_start_with_a_line_for_each_fault(tmp_path: Path) -> None:
+def test_invalid_settings_prevent_the_start_with_a_line_for_each_fault(tmp_path: Path) -> None:
     file = tmp_path / "taskgate.toml"
     file.write_text('listen_port = "soon"\n[aws.deadline]\nregion = "the moon"\nregoin = "x"\n')
     variables = {"TASKGATE_DRAIN_SECONDS": "-1"}
@@ -103,7 +103,7 @@ def test_a_bad_setting_stops_the_start_with_a_line_for_each_fault(tmp_path: Path
     ]
 
 
-def test_an_unknown_aws_service_stops_the_start(tmp_path: Path) -> None:
+def test_unknown_aws_service_prevents_the_start(tmp_path: Path) -> None:
     file = tmp_path / "taskgate.toml"
     file.write_text('[aws.omix]\nregion = "us-west-2"\n')
     with running_process(None, "--config", str(file)) as server:
@@ -112,7 +112,7 @@ def test_an_unknown_aws_service_stops_the_start(tmp_path: Path) -> None:
     assert "aws.omix: unknown AWS service; known are deadline, omics" in stderr
 
 
-def test_the_file_is_read_and_the_environment_wins(aws: Emulator, tmp_path: Path) -> None:
+def test_environment_takes_precedence_over_the_file(aws: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "taskgate.toml"
     file.write_text('[aws.deadline]\nregion = "eu-west-1"\n[aws.omics]\nregion = "eu-west-1"\n')
     variables = {"TASKGATE_CONFIG_FILE": str(file), "TASKGATE_AWS__OMICS__REGION": "us-east-1"}
@@ -122,7 +122,7 @@ def test_the_file_is_read_and_the_environment_wins(aws: Emulator, tmp_path: Path
     assert regions == {"deadline": "eu-west-1", "omics": "us-east-1"}
 
 
-def test_a_misspelt_variable_is_told(aws: Emulator) -> None:
+def test_unknown_variable_is_logged(aws: Emulator) -> None:
     variables = {"TASKGATE_PROT": "1", "TASKGATE_PORT": "tcp://10.0.0.1:50051"}
     with running_process(aws, **variables) as server:
         assert server.line("unknown environment variable")[0]["variable"] == "TASKGATE_PROT"

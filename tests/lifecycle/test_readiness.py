@@ -37,9 +37,9 @@ def serves(address: object, service: str) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def test_an_endpoint_that_takes_no_connections_is_told_and_its_return_too() -> None:
+def test_unreachable_endpoint_and_its_recovery_change_health() -> None:
     with socket.socket() as lost, Emulator() as aws:
-        lost.bind(("127.0.0.1", 0))  # bound, so that nobody else gets it; nobody listens
+        lost.bind(("127.0.0.1", 0))  # bound, so that no other process gets it; it does not listen
         nowhere = f"http://127.0.0.1:{lost.getsockname()[1]}"
         there = AwsSettings(region=REGION, endpoint_url=aws.endpoint_url)
         settings = settings_for(
@@ -50,33 +50,33 @@ def test_an_endpoint_that_takes_no_connections_is_told_and_its_return_too() -> N
             wait_until(lambda: serves(address, "taskgate.omics.v1.OmicsService"))
             wait_until(lambda: not serves(address, DEADLINE_SERVICE))
             assert serves(address, "taskgate.v1.TaskService")
-            wait_until(lambda: "no connections" in told(client, "deadline"))
-            assert told(client, "omics") == ""
+            wait_until(lambda: "no connections" in not_ready_reason(client, "deadline"))
+            assert not_ready_reason(client, "omics") == ""
             port = lost.getsockname()[1]
             lost.close()
             with Emulator(port=port):
                 wait_until(lambda: serves(address, DEADLINE_SERVICE))
-                assert told(client, "deadline") == ""
+                assert not_ready_reason(client, "deadline") == ""
         assert aws.request_count == 0
 
 
-def test_a_server_without_credentials_lives_and_is_not_ready(
+def test_server_without_credentials_is_live_but_not_ready(
     aws: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     with running_server(settings_for(aws.endpoint_url)) as address, connect(str(address)) as client:
-        wait_until(lambda: "no AWS credentials" in told(client, "deadline"))
+        wait_until(lambda: "no AWS credentials" in not_ready_reason(client, "deadline"))
         assert not serves(address, "")
         assert serves(address, "live")
 
 
-def told(client: Any, name: str) -> str:
+def not_ready_reason(client: Any, name: str) -> str:
     services = {each.name: each for each in client.get_server_info().aws_services}
     return str(services[name].not_ready_reason)
 
 
-def test_a_throttle_of_everything_is_told_until_something_gets_through(aws: Emulator) -> None:
+def test_total_throttle_makes_a_service_not_ready_until_a_call_succeeds(aws: Emulator) -> None:
     with running_app(settings_for(aws.endpoint_url)) as (built, address):
         gateway = built.connections[0].gateways["deadline"]
         wait_until(lambda: serves(address, DEADLINE_SERVICE))
@@ -99,7 +99,7 @@ class Clock:
         return self.now
 
 
-def test_throttles_are_total_when_they_last_and_nothing_gets_through() -> None:
+def test_lasting_throttles_without_success_are_total() -> None:
     clock = Clock()
     throttling = ThrottleStreak(clock)
 
@@ -116,7 +116,7 @@ def test_throttles_are_total_when_they_last_and_nothing_gets_through() -> None:
     assert not is_total_after(9, 1), "few"
     assert is_total_after(1, 0)
     clock.now += FORGET_SECONDS
-    assert not is_total_after(0, 0), "nobody knows any more"
+    assert not is_total_after(0, 0), "evidence expires"
 
 
 class Way:
@@ -142,7 +142,7 @@ def client(reach: tuple[str, int] | None = ("aws.test", 443)) -> AwsClient:
     return AwsClient(cast("Any", None), {}, "us-west-2", "aws.test", reach)
 
 
-async def test_one_failure_of_an_endpoint_that_was_there_is_none() -> None:
+async def test_one_failed_connection_does_not_make_an_endpoint_unreachable() -> None:
     way = Way()
     with ThreadPoolExecutor(1) as executor:
         connection = Connection(OMICS, client, executor)
@@ -174,7 +174,7 @@ async def test_one_failure_of_an_endpoint_that_was_there_is_none() -> None:
     ("service", "host"),
     [("deadline", f"management.deadline.{REGION}.amazonaws.com"), ("omics", "")],
 )
-def test_what_is_tried_is_where_calls_go(
+def test_endpoint_probe_uses_the_address_of_calls(
     service: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):

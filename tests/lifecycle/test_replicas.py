@@ -52,7 +52,7 @@ def clients(replicas: Replicas, stack: ExitStack) -> dict[str, Client]:
 
 
 def assert_all_is_seen(watchers: list[Watcher], farm: ChangingJob) -> None:
-    """Waits until each watch has told of all changes."""
+    """Wait until each watch has received all changes."""
     limit = time.monotonic() + SECONDS
     while any(each.lacks(farm.changes) for each in watchers) and time.monotonic() < limit:
         time.sleep(0.05)
@@ -91,7 +91,7 @@ def test_a_rolling_restart_fails_no_call_and_loses_no_change(replicas: Replicas)
     assert {each.reason for watcher in watchers for each in watcher.breaks} == {"SERVER_STOPPING"}
 
 
-def test_a_replica_that_is_killed_fails_only_what_it_was_doing(replicas: Replicas) -> None:
+def test_killed_replica_fails_only_its_own_calls(replicas: Replicas) -> None:
     with ExitStack() as stack:
         farm = ChangingJob(replicas.aws)
         bare = [

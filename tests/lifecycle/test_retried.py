@@ -11,9 +11,9 @@ from tests.support.demo_names import RUNNING
 from tests.support.running_server import running_server, settings_for
 
 
-def test_an_error_of_aws_is_asked_for_once() -> None:
+def test_clients_do_not_retry_errors_of_aws() -> None:
     log = io.StringIO()
-    settings = settings_for("http://127.0.0.1:9")  # nobody listens there
+    settings = settings_for("http://127.0.0.1:9")  # nothing listens there
     with running_server(settings, log) as address, connect(str(address)) as client:
         with pytest.raises(CallError) as caught:
             client.get_task(RUNNING)

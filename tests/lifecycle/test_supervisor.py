@@ -14,7 +14,7 @@ from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings, SettingsError, load_settings
 from taskgate_server.shutdown import Shutdown
 from taskgate_server.tls import find_faults
-from taskgate_server.workers import LONG_LIFE_SECONDS, Supervisor
+from taskgate_server.workers import MIN_LIFE_SECONDS, Supervisor
 
 TERM, KILL = int(signal.SIGTERM), int(signal.SIGKILL)
 
@@ -24,7 +24,7 @@ class FakeWorker:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.heard: list[int] = []
+        self.signals: list[int] = []
         self.ends_on = {TERM: 0, KILL: -KILL}
         self._listening: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -44,13 +44,13 @@ class FakeWorker:
     async def wait(self) -> int:
         return await self._status
 
-    def tell(self, number: int) -> None:
-        self.heard.append(number)
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
         if number in self.ends_on:
             self.die(self.ends_on[number])
 
 
-class Place:
+class FakeWorkers:
     """A supervisor and what it has started."""
 
     def __init__(self, count: int = 3, limit: float = 60.0) -> None:
@@ -59,10 +59,10 @@ class Place:
         self.stopping = Shutdown()
         self.started: dict[int, list[FakeWorker]] = defaultdict(list)
         self.supervisor = Supervisor(
-            self.start, count, stopping=self.stopping, limit_seconds=limit, clock=lambda: self.now
+            self.start, count, shutdown=self.stopping, limit_seconds=limit, clock=lambda: self.now
         )
         self.pauses: list[float] = []
-        self.supervisor._pause = self.pause  # type: ignore[method-assign]  # nobody waits for real
+        self.supervisor._pause = self.pause  # type: ignore[method-assign]  # the test does not wait
         self.running = asyncio.ensure_future(self.supervisor.run())
 
     async def start(self, index: int) -> FakeWorker:
@@ -94,19 +94,19 @@ class Place:
 
 
 async def test_the_first_worker_listens_before_the_others_start() -> None:
-    place = Place()
+    place = FakeWorkers()
     await place.settle()
     assert list(place.started) == [0]
     place.started[0][0].serve()
     await place.settle()
     assert list(place.started) == [0, 1, 2]
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
-    assert {each[0].heard[0] for each in place.started.values()} == {TERM}
+    assert {each[0].signals[0] for each in place.started.values()} == {TERM}
 
 
-async def test_a_first_worker_that_cannot_start_ends_it_all() -> None:
-    place = Place()
+async def test_failed_start_of_the_first_worker_ends_the_supervisor() -> None:
+    place = FakeWorkers()
     await place.settle()
     place.started[0][0].die(1)
     assert await place.running == 1
@@ -114,26 +114,26 @@ async def test_a_first_worker_that_cannot_start_ends_it_all() -> None:
     assert not place.pauses
 
 
-async def test_one_that_dies_is_replaced_and_ever_later_while_it_dies_at_once() -> None:
-    place = Place()
+async def test_dead_worker_is_replaced_after_growing_pauses() -> None:
+    place = FakeWorkers()
     await place.serving()
     for _ in range(7):
         place.started[1][-1].die(-KILL)
         await place.settle()
     assert place.pauses == [1, 2, 4, 8, 16, 30, 30]
     place.started[1][-1].serve()
-    place.now += LONG_LIFE_SECONDS + 1
+    place.now += MIN_LIFE_SECONDS + 1
     place.started[1][-1].die(-KILL)
     await place.settle()
     assert place.pauses[-1] == 0
     assert len(place.started[1]) == 9
     assert len(place.started[0]) == len(place.started[2]) == 1
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
 
 
-async def test_one_that_cannot_be_started_now_is_tried_again() -> None:
-    place = Place(count=2)
+async def test_start_of_a_worker_is_retried() -> None:
+    place = FakeWorkers(count=2)
     await place.serving()
     place.is_full = True
     place.supervisor._pause = place.room  # type: ignore[method-assign]  # see above
@@ -141,61 +141,61 @@ async def test_one_that_cannot_be_started_now_is_tried_again() -> None:
     await place.settle()
     assert place.pauses == [1, 2, 4]
     assert len(place.started[1]) == 2
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
 
 
-async def test_one_that_still_starts_may_die_of_the_signal() -> None:
-    place = Place(count=2)
+async def test_starting_worker_may_die_of_the_signal() -> None:
+    place = FakeWorkers(count=2)
     await place.settle()
     place.started[0][0].serve()
     await place.settle()
     place.started[1][0].ends_on = {TERM: -TERM}
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
 
 
-async def test_a_first_worker_that_is_stopped_by_somebody_else_has_not_served() -> None:
-    place = Place()
+async def test_first_worker_stopped_from_outside_is_a_failed_start() -> None:
+    place = FakeWorkers()
     await place.settle()
     place.started[0][0].die(-TERM)
     assert await place.running == 1
 
 
-async def test_a_second_signal_is_passed_on() -> None:
-    place = Place(count=2)
+async def test_second_signal_is_forwarded() -> None:
+    place = FakeWorkers(count=2)
     await place.serving()
     for [worker] in place.started.values():
         worker.ends_on = {}
-    place.stopping.ask()
+    place.stopping.request()
     await place.settle()
     assert not place.running.done()
     for [worker] in place.started.values():
         worker.ends_on = {TERM: 1}
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 1
-    assert [worker.heard for [worker] in place.started.values()] == [[TERM, TERM]] * 2
+    assert [worker.signals for [worker] in place.started.values()] == [[TERM, TERM]] * 2
 
 
 async def test_workers_that_do_not_stop_are_killed(caplog: pytest.LogCaptureFixture) -> None:
-    place = Place(count=2, limit=0.05)
+    place = FakeWorkers(count=2, limit=0.05)
     await place.serving()
     place.started[1][0].ends_on = {KILL: -KILL}
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 1
-    assert place.started[0][0].heard == [TERM]
-    assert place.started[1][0].heard == [TERM, KILL]
+    assert place.started[0][0].signals == [TERM]
+    assert place.started[1][0].signals == [TERM, KILL]
     [record] = [each for each in caplog.records if each.message == "workers killed"]
     line: Any = record
     assert line.pids == [100]
 
 
 async def test_a_signal_before_the_first_worker_listens_reaches_it() -> None:
-    place = Place()
+    place = FakeWorkers()
     await place.settle()
-    place.stopping.ask()
+    place.stopping.request()
     assert await place.running == 0
-    assert place.started[0][0].heard == [TERM]
+    assert place.started[0][0].signals == [TERM]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,9 @@ async def test_a_signal_before_the_first_worker_listens_reaches_it() -> None:
         ("MAX_CONNECTION_AGE_GRACE_SECONDS", "0"),
     ],
 )
-def test_a_bad_setting_is_one_line(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_worker_settings_are_reported_in_one_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(f"TASKGATE_{name}", value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -216,7 +218,7 @@ def test_a_bad_setting_is_one_line(name: str, value: str, monkeypatch: pytest.Mo
     assert line.startswith(f"{name.lower()} (TASKGATE_{name}): ")
 
 
-def test_each_worker_takes_its_part_of_the_quotas() -> None:
+def test_each_worker_has_its_part_of_the_quotas() -> None:
     aws = {"omics": AwsSettings(request_rates={"StartRun": 2.0})}
     rates = []
     for workers in (1, 4):
@@ -237,7 +239,7 @@ def test_each_worker_takes_its_part_of_the_quotas() -> None:
         {"admin_port": 9000, "health_port": 9002},
     ],
 )
-def test_admin_ports_must_all_be_there(settings: dict[str, int]) -> None:
+def test_admin_ports_of_all_workers_must_be_valid(settings: dict[str, int]) -> None:
     [fault] = find_faults(Settings(workers=3, **settings))  # type: ignore[arg-type]  # as above
     assert fault.startswith("admin_port: 3 workers need ports")
     assert not find_faults(Settings(workers=1, **settings))  # type: ignore[arg-type]  # as above

@@ -103,7 +103,7 @@ def test_workers_whose_supervisor_is_killed_drain(aws: Emulator, tmp_path: Path)
         ({"LISTEN_HOST": "192.0.2.1", "PLAINTEXT_TO_EVERYONE": "yes"}, "plaintext_to_everyone"),
     ],
 )
-def test_a_bad_setting_is_refused_once(
+def test_invalid_setting_is_reported_once(
     aws: Emulator, tmp_path: Path, variables: dict[str, str], fault: str
 ) -> None:
     served = LoggedServer(tmp_path / "log", server_environment(aws, WORKERS="3", **variables))
@@ -116,7 +116,7 @@ def test_a_bad_setting_is_refused_once(
         served.close()
 
 
-def test_a_port_that_is_taken_is_told_at_once(aws: Emulator, tmp_path: Path) -> None:
+def test_port_in_use_is_reported_at_once(aws: Emulator, tmp_path: Path) -> None:
     with serving(aws, tmp_path) as first:
         port = first.line("listening")["address"].rpartition(":")[2]
         began = time.monotonic()

@@ -57,14 +57,14 @@ async def test_lines_do_not_wait_long() -> None:
     assert stream.getvalue().count("\n") == 1
 
 
-async def test_without_a_stream_nothing_is_kept() -> None:
+async def test_nothing_is_buffered_without_a_stream() -> None:
     lines = CallLog(None, JsonLines())
     lines.ended(make_call(), 0.1)
     lines.flush()
     assert not lines._lines
 
 
-async def test_many_lines_are_written_in_pieces_that_nobody_else_can_break() -> None:
+async def test_many_lines_are_written_in_atomic_pieces() -> None:
     pieces = []
 
     class Stream(io.StringIO):

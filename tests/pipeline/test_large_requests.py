@@ -17,7 +17,7 @@ def test_small_requests_stay_on_the_event_loop() -> None:
     large.close()
 
 
-async def test_a_requester_with_many_has_no_more_than_its_turn() -> None:
+async def test_requesters_take_turns() -> None:
     large, order = LargeRequests(), list[str]()
     gate = threading.Event()
 
@@ -41,7 +41,7 @@ async def test_a_requester_with_many_has_no_more_than_its_turn() -> None:
     large.close()
 
 
-async def test_work_is_in_another_thread_and_raises_what_it_raises() -> None:
+async def test_work_runs_in_another_thread_and_its_exceptions_propagate() -> None:
     large = LargeRequests()
     run = large.of("a", LARGE_BYTES)
     assert run is not None

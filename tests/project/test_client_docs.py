@@ -38,7 +38,7 @@ def table() -> list[list[str]]:
     ]
 
 
-def test_each_cell_of_the_table_is_backed_by_cases() -> None:
+def test_each_cell_of_the_table_is_a_number_of_cases() -> None:
     head, *rows = table()
     runners = [
         name for each in built() for name in ((each, "asyncio") if each == "python" else (each,))
@@ -50,7 +50,7 @@ def test_each_cell_of_the_table_is_backed_by_cases() -> None:
 
 
 @pytest.mark.parametrize("language", built())
-def test_a_first_call_takes_ten_lines_at_most(language: str) -> None:
+def test_a_first_call_takes_at_most_ten_lines(language: str) -> None:
     heading, text = programs_of(ECOSYSTEMS[language])[0]
     assert heading == "First call"
     lines = [line.strip() for line in text.splitlines()]
@@ -58,7 +58,7 @@ def test_a_first_call_takes_ten_lines_at_most(language: str) -> None:
     assert 0 < len(code) <= FIRST_CALL_LINES
 
 
-def test_files_that_must_be_copies_are() -> None:
+def test_copied_files_are_equal() -> None:
     config = (ROOT / "clients/service-config.json").read_bytes()
     for language in ("go", "rust"):
         assert (ROOT / f"clients/{language}/service-config.json").read_bytes() == config

@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 pytestmark = pytest.mark.timed
 
 
-def test_the_demo_ends_with_a_job_and_a_run_in_one_picture() -> None:
+def test_the_demo_ends_with_a_summary_of_a_job_and_a_run() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "taskgate_server.cli", "demo"],
         env={**os.environ, "COLUMNS": "100"},
@@ -74,7 +74,7 @@ def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_the_process_stops_its_server_too(number: int) -> None:
+def test_a_signal_stops_the_demo_and_its_server(number: int) -> None:
     port = free_port()
     # A process inherits that SIGHUP is ignored, as in tests that nohup(1) has started.
     inherited = signal.signal(number, signal.SIG_DFL)
@@ -100,7 +100,7 @@ def test_a_signal_to_the_process_stops_its_server_too(number: int) -> None:
         assert again.connect_ex(("127.0.0.1", port)), "nothing listens any more"
 
 
-def test_a_taken_port_is_told_without_a_traceback() -> None:
+def test_a_port_in_use_is_reported_without_a_traceback() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(

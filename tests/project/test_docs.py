@@ -1,4 +1,4 @@
-"""The docs tell what the code does: settings, errors, README."""
+"""The docs agree with the code: settings, errors, README."""
 
 from __future__ import annotations
 
@@ -85,23 +85,25 @@ def documented_rules(section: str) -> dict[str, tuple[str, error_rules.Retry]]:
     }
 
 
-def told_rule(rule: error_rules.Rule) -> tuple[str, error_rules.Retry]:
+def documented_rule(rule: error_rules.Rule) -> tuple[str, error_rules.Retry]:
     return rule.code.name, rule.retry
 
 
 def test_each_aws_error_is_in_the_docs_with_its_status() -> None:
-    expected = {code: told_rule(rule) for code, rule in error_rules.AWS_ERRORS.items()}
+    expected = {code: documented_rule(rule) for code, rule in error_rules.AWS_ERRORS.items()}
     assert documented_rules("Errors of AWS") == expected
 
 
 def test_each_http_status_is_in_the_docs_with_its_status() -> None:
-    documented = documented_rules("Codes that are not in the table")
+    documented = documented_rules("Other codes of AWS")
     assert documented.pop("any other") == ("UNKNOWN", error_rules.Retry.NEVER)
-    expected = {str(status): told_rule(rule) for status, rule in error_rules.STATUS_RULES.items()}
+    expected = {
+        str(status): documented_rule(rule) for status, rule in error_rules.STATUS_RULES.items()
+    }
     assert documented == expected
 
 
-def test_each_reason_of_our_own_is_in_the_docs_with_its_status() -> None:
+def test_each_reason_of_taskgate_is_in_the_docs_with_its_status() -> None:
     table = ERRORS.partition("## Taskgate's own errors")[2]
     documented = {row[0]: row[1] for row in rows(table)[1:]}
     assert documented == {reason: reason.status.name for reason in errors.Reason}

@@ -19,7 +19,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "base", "manager", "mis
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_are_short_and_named_for_what_they_are(path: Path) -> None:
+def test_modules_are_short_and_have_specific_names(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_MODULE
     assert path.stem not in FORBIDDEN_NAMES
 
@@ -48,7 +48,7 @@ def test_the_client_and_its_command_need_the_base_install_only() -> None:
     assert not imported_by(f"import {', '.join(modules)}") & SERVER_ONLY
 
 
-def test_help_needs_nothing_heavy() -> None:
+def test_help_imports_no_heavy_modules() -> None:
     heavy = {"grpc", "google.protobuf", "rich", "shtab", "boto3", "taskgate.v1.task_pb2"}
     loaded = imported_by(
         "from taskgate_client.commands import main\nmain.build_parser().format_help()"

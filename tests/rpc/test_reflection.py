@@ -117,7 +117,7 @@ def test_health_and_reflection_describe_themselves(channel: grpc.Channel, symbol
     ],
     ids=str,
 )
-def test_what_does_not_exist_is_not_found(channel: grpc.Channel, request_: Request) -> None:
+def test_unknown_symbols_are_not_found(channel: grpc.Channel, request_: Request) -> None:
     response = reflect(channel, request_)
     assert response.error_response.error_code == NOT_FOUND
     assert response.original_request == request_

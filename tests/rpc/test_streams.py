@@ -45,7 +45,7 @@ def http_server(serve: Connection) -> Iterator[str]:
                 except OSError:  # closed: the test is over
                     return
                 with connection:
-                    if is_asked(connection):
+                    if is_readable(connection):
                         serve(connection)
 
         thread = threading.Thread(target=accept)
@@ -57,8 +57,8 @@ def http_server(serve: Connection) -> Iterator[str]:
             thread.join()
 
 
-def is_asked(connection: socket.socket) -> bool:
-    """Waits for a request's headers; False for a connection that asks nothing."""
+def is_readable(connection: socket.socket) -> bool:
+    """Wait for a request's headers; return False if the connection sends none."""
     while True:
         data = connection.recv(65536, socket.MSG_PEEK)
         if b"\r\n\r\n" in data or not data:
@@ -100,7 +100,7 @@ def boto3_client(aws: Emulator) -> Any:
     return boto3.client("omics", endpoint_url=aws.endpoint_url, region_name=REGION, config=config)
 
 
-def test_a_download_asks_aws_what_boto3_asks(aws: Emulator, client: Client) -> None:
+def test_download_sends_what_boto3_sends(aws: Emulator, client: Client) -> None:
     aws.respond("omics", "GetReference", body=b"ACGT", times=2)
     answer = boto3_client(aws).get_reference(
         id=STORE, referenceStoreId=STORE, partNumber=2, range="bytes=0-3", file="SOURCE"
@@ -155,7 +155,7 @@ def test_an_upload_sends_what_boto3_sends(aws: Emulator, client: Client, size: i
 
 
 def test_faults_of_an_upload(aws: Emulator, client: Client) -> None:
-    asked = aws.request_count
+    before = aws.request_count
     error = error_of(lambda: client.omics.UploadReadSetPart(iter(())))
     assert "needs at least one message" in error.message
 
@@ -168,7 +168,7 @@ def test_faults_of_an_upload(aws: Emulator, client: Client) -> None:
     twice = [*upload(b"A"), *upload(b"C")]
     error = error_of(lambda: client.omics.UploadReadSetPart(iter(twice)))
     assert "part_number: may be in the first message only" in error.message
-    assert aws.request_count == asked
+    assert aws.request_count == before
 
 
 def test_uploads_share_a_spool_and_one_caller_gets_half_of_it(aws: Emulator) -> None:
@@ -322,7 +322,7 @@ def test_a_slow_reader_slows_the_read_from_aws() -> None:
         while sent < BIG:
             try:
                 sent += connection.send(piece[: BIG - sent])
-            except TimeoutError:  # nobody has read for a second: the whole way is full
+            except TimeoutError:  # nothing was read for a second: all buffers are full
                 paused.set()
                 go_on.wait(20)
                 connection.settimeout(None)

@@ -1,4 +1,4 @@
-"""What callers see when something is wrong: the right status, and a server that stays up."""
+"""Statuses that callers get when AWS or its configuration fails, and that the server stays up."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def ready(client: Client) -> dict[str, bool]:
     return {each.name: each.ready for each in client.get_server_info().aws_services}
 
 
-def test_missing_and_malformed_ids_are_told_all_at_once(aws: Emulator, client: Client) -> None:
-    asked = aws.request_count
+def test_missing_and_malformed_ids_are_reported_together(aws: Emulator, client: Client) -> None:
+    requests_before = aws.request_count
     request = deadline_pb2.GetTaskRequest(farm_id="farm-1", queue_id=seed.QUEUE_ID, task_id="")
     error = error_of(lambda: client.deadline.GetTask(request))
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -46,7 +46,7 @@ def test_missing_and_malformed_ids_are_told_all_at_once(aws: Emulator, client: C
         "task_id",
     }
     assert "farm_id: must match the pattern farm-[0-9a-f]{32}" in error.message
-    assert aws.request_count == asked
+    assert aws.request_count == requests_before
 
 
 def test_aws_refuses_the_connection() -> None:
@@ -111,22 +111,22 @@ def test_expired_credentials_take_only_their_service_out_of_health(aws: Emulator
         assert client.is_serving("taskgate.deadline.v1.DeadlineService")
 
 
-def test_an_operation_that_the_emulator_lacks(client: Client) -> None:
+def test_operation_that_is_not_emulated(client: Client) -> None:
     request = deadline_pb2.ListAvailableMeteredProductsRequest()
     error = error_of(lambda: client.deadline.ListAvailableMeteredProducts(request))
     assert error.code is grpc.StatusCode.UNIMPLEMENTED
     assert "ListAvailableMeteredProducts" in error.message
 
 
-def test_an_answer_that_is_no_json(aws: Emulator, client: Client) -> None:
+def test_response_that_is_not_json(aws: Emulator, client: Client) -> None:
     aws.respond("omics", "GetRunTask", body=b"{")
     error = error_of(lambda: client.get_task(TASK))
     assert error.code is grpc.StatusCode.UNKNOWN
     assert error.reason == "UPSTREAM_ANSWER_UNREADABLE"
 
 
-def test_a_call_to_aws_that_hangs_ends_with_the_callers_time_or_the_servers_limit() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+def test_hanging_call_ends_at_the_deadline_of_caller_or_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, but never responds
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         settings = settings_for(url, default_time_limit_seconds=0.1)
         with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:

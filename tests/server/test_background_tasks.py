@@ -86,7 +86,7 @@ async def test_the_pause_is_bounded_and_starts_again_after_a_long_run() -> None:
     assert world.pauses == [1, 2, 4, 8, 16, 30, MAX_PAUSE_SECONDS, 1, 2]
 
 
-async def test_a_cancellation_ends_it_and_is_no_failure() -> None:
+async def test_cancellation_is_not_a_failure() -> None:
     world = World()
     started = asyncio.Event()
 
@@ -102,7 +102,7 @@ async def test_a_cancellation_ends_it_and_is_no_failure() -> None:
     assert world.supervision.failures == {"work": 0}
 
 
-async def test_without_supervision_nobody_notices(caplog: pytest.LogCaptureFixture) -> None:
+async def test_unsupervised_failure_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A control: what `asyncio.ensure_future` alone does with a task that fails."""
 
     async def run() -> None:
@@ -115,7 +115,7 @@ async def test_without_supervision_nobody_notices(caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
-async def test_the_end_of_the_process_passes(error: BaseException) -> None:
+async def test_exceptions_that_end_the_process_are_raised(error: BaseException) -> None:
     async def run() -> None:
         raise error
 

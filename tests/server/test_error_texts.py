@@ -53,7 +53,7 @@ def test_a_denial_keeps_action_and_resource() -> None:
         "日本語",
     ],
 )
-def test_what_tells_nothing_of_the_account_stays(text: str) -> None:
+def test_text_without_account_details_is_unchanged(text: str) -> None:
     assert sanitize(text) == text
 
 
@@ -75,7 +75,7 @@ def test_what_tells_nothing_of_the_account_stays(text: str) -> None:
         (f"token {'aB3' * 60}", ["aB3aB3"]),
     ],
 )  # fmt: skip
-def test_what_tells_of_the_account_is_removed(text: str, leaks: list[str]) -> None:
+def test_account_details_are_removed(text: str, leaks: list[str]) -> None:
     shown = sanitize(text)
 
     assert [leak for leak in leaks if leak in shown] == []
@@ -119,7 +119,7 @@ BARE = ACCOUNTS.map(lambda account: (account, [account]))
         st.tuples(SEPARATORS, st.one_of(arns(), KEYS, BARE), PROSE), min_size=1, max_size=4
     ),
 )
-def test_no_identifier_of_an_account_passes(
+def test_no_account_identifier_remains(
     before: str, parts: list[tuple[str, tuple[str, list[str]], str]]
 ) -> None:
     text = before + "".join(
@@ -134,7 +134,9 @@ def test_no_identifier_of_an_account_passes(
 
 
 @given(st.one_of(arns(), KEYS, BARE), st.sampled_from(["message", "reason", "resourceId", "a map"]))
-def test_no_part_of_an_error_has_one(identifier: tuple[str, list[str]], member: str) -> None:
+def test_no_part_of_an_error_has_an_account_identifier(
+    identifier: tuple[str, list[str]], member: str
+) -> None:
     text, secrets = identifier
     response = {
         "Error": {"Code": "ResourceNotFoundException", "Message": text},
@@ -152,7 +154,7 @@ def test_no_part_of_an_error_has_one(identifier: tuple[str, list[str]], member: 
     assert error.aws_request_id == "request-1"
 
 
-def test_the_log_keeps_names_and_loses_secrets() -> None:
+def test_redaction_keeps_names_and_removes_secrets() -> None:
     assert redact_secrets(DENIED) == DENIED
     shown = redact_secrets(f"{SIGNATURE} AKIAIOSFODNN7EXAMPLE")
     assert "security-token" not in shown

@@ -1,4 +1,4 @@
-"""Two AWS accounts behind one server: each a local AWS of its own, with equal ids."""
+"""One server for two AWS accounts, two emulators with equal ids."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Two:
         self.tasks: Any = task_service_pb2_grpc.TaskServiceStub(self.channel)
         self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(self.channel)
 
-    def words(self, target: Target = (), age: float = 60) -> str:
-        """AWS's word for the state of the demo's running task."""
+    def native_state(self, target: Target = (), age: float = 60) -> str:
+        """Return AWS's state of the demo's running task."""
         request = task_service_pb2.GetTaskRequest(name=TASK)
         request.max_age.FromTimedelta(timedelta(seconds=age))
         answer = self.tasks.GetTask(request, metadata=target, timeout=SECONDS)
@@ -59,21 +59,21 @@ class Two:
 
 @dataclass
 class Sts:
-    """Says whom it gave a role to; knows nothing but AssumeRole."""
+    """A fake STS that supports only AssumeRole and records its requests."""
 
-    asked: list[dict[str, str]] = field(default_factory=list)
+    requests: list[dict[str, str]] = field(default_factory=list)
     refuses: bool = False
     seconds: float = 3600.0
-    """How long what it gives is good."""
+    """The lifetime of the credentials."""
 
     def answer(self, form: dict[str, str]) -> tuple[int, str]:
-        self.asked.append(form)
+        self.requests.append(form)
         if self.refuses:
             error = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
             return 403, f"<ErrorResponse>{error}</ErrorResponse>"
         expires = datetime.now(UTC) + timedelta(seconds=self.seconds)
         given = (
-            f"<AccessKeyId>ASIASTUDIO{len(self.asked)}</AccessKeyId>"
+            f"<AccessKeyId>ASIASTUDIO{len(self.requests)}</AccessKeyId>"
             "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
             f"<Expiration>{expires:%Y-%m-%dT%H:%M:%SZ}</Expiration>"
         )
@@ -131,7 +131,7 @@ def error_of(call: Callable[[], object]) -> grpc.RpcError:
     return raised.value
 
 
-def test_equal_names_are_two_tasks_and_share_nothing(two: Two) -> None:
+def test_equal_names_in_two_targets_share_nothing(two: Two) -> None:
     ids = {
         "farmId": seed.FARM_ID,
         "queueId": seed.QUEUE_ID,
@@ -140,24 +140,27 @@ def test_equal_names_are_two_tasks_and_share_nothing(two: Two) -> None:
         "taskId": seed.RUNNING_TASK_ID,
     }
     two.studio.jobs.move(ids, "FAILED")
-    assert [two.words(), two.words(STUDIO)] == ["RUNNING", "FAILED"]
+    assert [two.native_state(), two.native_state(STUDIO)] == ["RUNNING", "FAILED"]
     calls = two.main.request_count, two.studio.request_count
-    assert [two.words(), two.words(STUDIO)] == ["RUNNING", "FAILED"]  # from two caches
+    assert [two.native_state(), two.native_state(STUDIO)] == [
+        "RUNNING",
+        "FAILED",
+    ]  # from two caches
     assert (two.main.request_count, two.studio.request_count) == calls
-    assert two.words((("taskgate-target", "default"),)) == "RUNNING"
+    assert two.native_state((("taskgate-target", "default"),)) == "RUNNING"
 
 
-def test_a_write_goes_where_it_is_sent_and_makes_nothing_older_elsewhere(two: Two) -> None:
-    assert [two.words(), two.words(STUDIO)] == ["RUNNING", "RUNNING"]
+def test_write_affects_only_its_target(two: Two) -> None:
+    assert [two.native_state(), two.native_state(STUDIO)] == ["RUNNING", "RUNNING"]
     calls = two.main.request_count
     request = task_update_pb2.CancelTaskRequest(name=TASK)
     two.tasks.CancelTask(request, metadata=STUDIO, timeout=SECONDS)
-    assert two.words(STUDIO) == "INTERRUPTING"
-    assert two.words() == "RUNNING"
+    assert two.native_state(STUDIO) == "INTERRUPTING"
+    assert two.native_state() == "RUNNING"
     assert two.main.request_count == calls
 
 
-def test_a_watch_is_of_its_target(two: Two) -> None:
+def test_watch_and_resume_token_belong_to_one_target(two: Two) -> None:
     ids = {"farmId": seed.FARM_ID, "queueId": seed.QUEUE_ID, "jobId": seed.JOB_ID}
     two.studio.jobs.remove({**ids, "stepId": seed.RENDER_STEP_ID, "taskId": seed.RUNNING_TASK_ID})
     request = task_watch_pb2.WatchTasksRequest(parent=JOB)
@@ -176,7 +179,7 @@ def test_a_watch_is_of_its_target(two: Two) -> None:
     assert "target must be the same" in str(error)
 
 
-def test_a_page_token_is_of_its_target(two: Two) -> None:
+def test_page_token_belongs_to_one_target(two: Two) -> None:
     request = task_service_pb2.ListTasksRequest(parent=JOB, page_size=2)
     first = two.tasks.ListTasks(request, metadata=STUDIO, timeout=SECONDS)
     request.page_token = first.next_page_token
@@ -185,20 +188,20 @@ def test_a_page_token_is_of_its_target(two: Two) -> None:
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_one_that_is_down_leaves_the_other_alone(two: Two) -> None:
+def test_failing_target_does_not_affect_the_other(two: Two) -> None:
     two.studio.faults.add(kind="throttle", service="deadline", operation="*")
-    error = error_of(lambda: two.words(STUDIO, age=0))
+    error = error_of(lambda: two.native_state(STUDIO, age=0))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert two.words(age=0) == "RUNNING"
+    assert two.native_state(age=0) == "RUNNING"
 
 
-def test_an_unknown_one_is_told_with_those_that_there_are(two: Two) -> None:
-    error = error_of(lambda: two.words((("taskgate-target", "stduio"),)))
+def test_unknown_target_error_lists_the_targets(two: Two) -> None:
+    error = error_of(lambda: two.native_state((("taskgate-target", "stduio"),)))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "use one of default, studio" in str(error.details())
 
 
-def test_aws_operations_and_server_info_are_of_the_target(two: Two) -> None:
+def test_aws_operations_and_server_info_use_the_target(two: Two) -> None:
     two.studio.edit(
         lambda account: account.update("deadline.Farm", (seed.FARM_ID,), displayName="B")
     )
@@ -215,34 +218,34 @@ def test_aws_operations_and_server_info_are_of_the_target(two: Two) -> None:
         )
         return [service.ready for service in info.aws_services]
 
-    # A server that has just begun has yet to look whether AWS can be reached.
+    # A server that has just started has not yet checked whether AWS can be reached.
     assert becomes_true(lambda: ready() == [True, True]), ready()
 
 
-def test_the_policy_says_who_may_use_one(two: Two, tmp_path: Path) -> None:
+def test_policy_decides_who_may_use_a_target(two: Two, tmp_path: Path) -> None:
     policy = tmp_path / "policy.cedar"
     policy.write_text(POLICY)
     targets = {name: target_at(two.studio.endpoint_url) for name in ("studio", "lab")}
     settings = settings_for(two.main.endpoint_url, targets=targets, policy_files=[policy])
     with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
         guarded = Two(two.main, two.studio, channel)
-        assert [guarded.words(), guarded.words(STUDIO)] == ["RUNNING", "RUNNING"]
+        assert [guarded.native_state(), guarded.native_state(STUDIO)] == ["RUNNING", "RUNNING"]
         denied = [
-            error_of(lambda name=name: guarded.words((("taskgate-target", name),)))  # type: ignore[misc]  # a default is no argument here
+            error_of(lambda name=name: guarded.native_state((("taskgate-target", name),)))  # type: ignore[misc]  # a default is no argument here
             for name in ("lab", "none")
         ]
-        told = [(error.code(), str(error.details()).replace("none", "lab")) for error in denied]
-        assert told[0] == told[1]  # whether there is one is not told
-        assert told[0][0] is grpc.StatusCode.PERMISSION_DENIED
+        denials = [(error.code(), str(error.details()).replace("none", "lab")) for error in denied]
+        assert denials[0] == denials[1]  # whether the target exists is not revealed
+        assert denials[0][0] is grpc.StatusCode.PERMISSION_DENIED
         cancel = task_update_pb2.CancelTaskRequest(name=TASK)
         error = error_of(lambda: guarded.tasks.CancelTask(cancel, metadata=STUDIO, timeout=SECONDS))
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         guarded.tasks.CancelTask(cancel, timeout=SECONDS)
 
 
-def test_a_role_is_assumed_for_one(two: Two, sts: tuple[Sts, str]) -> None:
+def test_role_of_a_target_is_assumed(two: Two, sts: tuple[Sts, str]) -> None:
     service, url = sts
-    # Region and role are said once for both services.
+    # Region and role are set once for both services.
     aws = AwsSettings(endpoint_url=two.studio.endpoint_url, sts_endpoint_url=url)
     studio = TargetSettings(
         region=REGION,
@@ -252,10 +255,10 @@ def test_a_role_is_assumed_for_one(two: Two, sts: tuple[Sts, str]) -> None:
     )
     settings = settings_for(two.main.endpoint_url, targets={"studio": studio})
     with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
-        assert Two(two.main, two.studio, channel).words(STUDIO) == "RUNNING"
-        assert Two(two.main, two.studio, channel).words() == "RUNNING"
-    assert {each["RoleArn"] for each in service.asked} == {ROLE}
-    assert {each["ExternalId"] for each in service.asked} == {"studio-7"}
+        assert Two(two.main, two.studio, channel).native_state(STUDIO) == "RUNNING"
+        assert Two(two.main, two.studio, channel).native_state() == "RUNNING"
+    assert {each["RoleArn"] for each in service.requests} == {ROLE}
+    assert {each["ExternalId"] for each in service.requests} == {"studio-7"}
     signed = [
         request.headers["Authorization"]
         for aws in (two.studio, two.main)
@@ -264,20 +267,20 @@ def test_a_role_is_assumed_for_one(two: Two, sts: tuple[Sts, str]) -> None:
     assert ["ASIASTUDIO" in each for each in signed] == [True, False]
 
 
-def test_a_role_that_is_refused_takes_its_target_alone(two: Two, sts: tuple[Sts, str]) -> None:
+def test_refused_role_affects_only_its_target(two: Two, sts: tuple[Sts, str]) -> None:
     service, url = sts
     service.refuses = True
     studio = target_at(two.studio.endpoint_url, sts_endpoint_url=url, role_arn=ROLE)
     settings = settings_for(two.main.endpoint_url, targets={"studio": studio})
     with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
         server = Two(two.main, two.studio, channel)
-        error = error_of(lambda: server.words(STUDIO))
+        error = error_of(lambda: server.native_state(STUDIO))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert "no AWS credentials" in str(error.details())
-        assert server.words() == "RUNNING"
+        assert server.native_state() == "RUNNING"
 
 
-def test_a_role_is_assumed_anew_before_it_expires(two: Two, sts: tuple[Sts, str]) -> None:
+def test_role_is_assumed_again_before_it_expires(two: Two, sts: tuple[Sts, str]) -> None:
     service, url = sts
     service.seconds = 60  # botocore renews what is good for less than 10 minutes
     studio = target_at(two.studio.endpoint_url, sts_endpoint_url=url, role_arn=ROLE)
@@ -285,16 +288,18 @@ def test_a_role_is_assumed_anew_before_it_expires(two: Two, sts: tuple[Sts, str]
     with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
         server, keys = Two(two.main, two.studio, channel), []
         for _ in range(2):
-            assert server.words(STUDIO, age=0) == "RUNNING"
+            assert server.native_state(STUDIO, age=0) == "RUNNING"
             keys.append(two.studio.requests[-1].headers["Authorization"].partition("/")[0])
         assert keys[0] != keys[1]
         service.refuses = True
-        assert "no AWS credentials" in str(error_of(lambda: server.words(STUDIO, age=0)).details())
-        assert server.words(age=0) == "RUNNING"
+        assert "no AWS credentials" in str(
+            error_of(lambda: server.native_state(STUDIO, age=0)).details()
+        )
+        assert server.native_state(age=0) == "RUNNING"
 
 
 @pytest.mark.parametrize(
-    ("targets", "told"),
+    ("targets", "fault"),
     [
         ({"default": TargetSettings()}, "targets.default: aws describes that one"),
         (
@@ -303,12 +308,14 @@ def test_a_role_is_assumed_anew_before_it_expires(two: Two, sts: tuple[Sts, str]
         ),
     ],
 )
-async def test_a_bad_one_stops_the_start(targets: dict[str, TargetSettings], told: str) -> None:
-    with pytest.raises(SettingsError, match=told):
+async def test_invalid_target_prevents_the_start(
+    targets: dict[str, TargetSettings], fault: str
+) -> None:
+    with pytest.raises(SettingsError, match=fault):
         app.build(Settings(listen_port=0, targets=targets))
 
 
-def test_they_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKGATE_TARGETS__STUDIO_B__ROLE_ARN", ROLE)
     monkeypatch.setenv("TASKGATE_TARGETS__STUDIO_B__AWS__OMICS__REGION", "us-east-1")
     studio = Settings().targets["studio_b"]

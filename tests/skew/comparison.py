@@ -1,4 +1,4 @@
-"""Two messages of two contracts: the same in all that the older one knows?"""
+"""Compares messages of two contracts in the fields that the older one has."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from google.protobuf.message import Message
 
 
 def canonical(message: Message) -> bytes:
-    """Bytes that are equal for equal messages, also where they hold NaN."""
+    """Return bytes that are equal for equal messages, NaN included."""
     return message.SerializeToString(deterministic=True)
 
 
 def known_differences(old: Message, new: Message, path: str = "") -> list[str]:
-    """Where the fields of the old contract differ; a field that today has not must not be set."""
+    """Return the differences in the old fields; a field that was removed must be unset."""
     olds = {field.name: (field, value) for field, value in old.ListFields()}
     news = {field.name: value for field, value in new.ListFields()}
     faults = []

@@ -1,6 +1,6 @@
-"""The contract as it was made from botocore 1.43.11, beside the present one.
+"""The contract generated from botocore 1.43.11, beside the present one.
 
-Its messages are of a pool of their own, as in another process that has the stubs of that time.
+Its messages have a descriptor pool of their own, as in another process with the old stubs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IMAGE = Path(__file__).with_name("contract-botocore-1.43.11.binpb.gz")
 
 
 def descriptors() -> descriptor_pb2.FileDescriptorSet:
-    """What buf made of the old protos."""
+    """Return buf's image of the old protos."""
     return descriptor_pb2.FileDescriptorSet.FromString(gzip.decompress(IMAGE.read_bytes()))
 
 
@@ -45,27 +45,27 @@ METHODS: list[MethodDescriptor] = [
     for service in file.services_by_name.values()
     for method in service.methods
 ]
-"""Every operation that the old contract has."""
+"""Every operation of the old contract."""
 
 
 def service_name(method: MethodDescriptor) -> str:
-    """botocore's name of the service that has the operation."""
+    """Return botocore's name of the service of an operation."""
     service = method.containing_service.full_name
     return next(spec.name for spec in SERVICES if spec.grpc_service_full_name == service)
 
 
 def method_id(method: MethodDescriptor) -> str:
-    """`deadline-GetTask`."""
+    """Return a test id such as `deadline-GetTask`."""
     return f"{service_name(method)}-{method.name}"
 
 
 def present(old: MethodDescriptor) -> MethodDescriptor:
-    """The operation in the contract of today."""
+    """Return the operation in today's contract."""
     return contract_of(service_name(old)).methods_by_name[old.name]
 
 
 def present_type(old: Descriptor) -> Descriptor | None:
-    """The message in the contract of today, if it has it."""
+    """Return the message in today's contract, if it exists."""
     pool = descriptor_pool.Default()
     try:
         found: Descriptor = pool.FindMessageTypeByName(old.full_name)
@@ -75,15 +75,15 @@ def present_type(old: Descriptor) -> Descriptor | None:
 
 
 def message_of(descriptor: Descriptor) -> Any:
-    """An empty message."""
+    """Return an empty message."""
     return message_factory.GetMessageClass(descriptor)()
 
 
 def by_name(message: Message, descriptor: Descriptor) -> Message:
-    """The same in another contract's message, by names: the numbers are not looked at.
+    """Convert to another contract's message by field names, ignoring numbers.
 
     Raises:
-        json_format.ParseError: the other contract lacks a field or word.
+        json_format.ParseError: the other contract lacks a field or enum value.
     """
     fields = json_format.MessageToDict(message)
     converted: Message = json_format.ParseDict(fields, message_of(descriptor))
@@ -92,7 +92,7 @@ def by_name(message: Message, descriptor: Descriptor) -> Message:
 
 @cache
 def known_service(name: str) -> model.ServiceModel:
-    """Today's model of the service without what the old contract lacks."""
+    """Return today's model of the service without what the old contract lacks."""
     service: Any = model.load_service(name)
     description = copy.deepcopy(service._service_description)
     shapes = description["shapes"]
@@ -125,7 +125,7 @@ def _drop_members(structure: dict[str, Any], descriptors: list[Descriptor]) -> N
 
 
 def _lasting_fields(old: Descriptor) -> set[str]:
-    """The members whose field is today's, too; one that was retyped has another name since."""
+    """Return the members whose field still exists; a retyped member has a new field name."""
     descriptor = present_type(old)
     names = {} if descriptor is None else {e.json_name: e.name for e in descriptor.fields}
     return {field.json_name for field in old.fields if names.get(field.json_name) == field.name}

@@ -1,4 +1,4 @@
-"""buf's own judgement of the present contract against the old one."""
+"""`buf breaking` of the present contract against the old one."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_nothing_is_broken() -> None:
     assert breaking(IMAGE) == (0, "")
 
 
-def test_buf_would_tell(tmp_path: Path) -> None:
+def test_buf_detects_a_breaking_change(tmp_path: Path) -> None:
     image = descriptors()
     file = next(file for file in image.file if file.service)
     field = next(field for message in file.message_type for field in message.field)
     field.type = descriptor_pb2.FieldDescriptorProto.TYPE_FIXED64
     path = tmp_path / "image.binpb"
     path.write_bytes(image.SerializeToString())
-    status, said = breaking(path)
+    status, output = breaking(path)
     assert status != 0
-    assert "fixed64" in said
+    assert "fixed64" in output

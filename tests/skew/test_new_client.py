@@ -1,6 +1,6 @@
-"""A client with today's stubs, and a server with those of an old contract: message against message.
+"""A client with today's stubs and a server with those of an old contract, message by message.
 
-No server of that time is at hand, but what it and the client make of each other's bytes is.
+No old server is available, but its messages are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEVER_A_WORD = 1_000_000
 
 
 def passed_on(message: Any, through: Descriptor) -> tuple[Any, Any]:
-    """The message as the other side has it, and as it comes back from there."""
+    """Return the message as the other side parses it, and as it comes back."""
     other = message_of(through)
     other.ParseFromString(message.SerializeToString())
     back = message_of(message.DESCRIPTOR)
@@ -48,23 +48,23 @@ def test_an_old_server_loses_nothing_of_a_request(old: MethodDescriptor) -> None
 
 
 @pytest.mark.parametrize("old", METHODS, ids=method_id)
-def test_a_new_client_reads_an_old_answer(old: MethodDescriptor) -> None:
-    response = message_of(present(old).output_type)
+def test_new_client_reads_an_old_response(old: MethodDescriptor) -> None:
+    current_response = message_of(present(old).output_type)
     shape = operation_of(old).output_shape
     if shape is not None:
-        mirror.write(response, shape, Synthesizer(wire=False).value(shape, FULL))
-    answer = message_of(old.output_type)
-    answer.ParseFromString(response.SerializeToString())
-    answer.DiscardUnknownFields()  # of which a server of that time has none
+        mirror.write(current_response, shape, Synthesizer(wire=False).value(shape, FULL))
+    response = message_of(old.output_type)
+    response.ParseFromString(current_response.SerializeToString())
+    response.DiscardUnknownFields()  # of which a server of that time has none
 
-    read, back = passed_on(answer, present(old).output_type)
+    read, back = passed_on(response, present(old).output_type)
 
-    assert known_differences(answer, read) == []
-    assert canonical(back) == canonical(answer)
+    assert known_differences(response, read) == []
+    assert canonical(back) == canonical(response)
 
 
 def pairs() -> Iterator[tuple[Descriptor, Descriptor]]:
-    """Every message that both contracts have: the old one and today's."""
+    """Yield every message of both contracts: the old one and today's."""
     for file in FILES.values():
         for old in file.message_types_by_name.values():
             today = present_type(old)
@@ -95,7 +95,7 @@ WITH_NEW_MEMBERS = [
 
 
 @pytest.mark.parametrize(("old", "today"), WITH_ENUMS)
-def test_words_that_a_contract_lacks_stay_numbers(old: Descriptor, today: Descriptor) -> None:
+def test_unknown_enum_values_stay_numbers(old: Descriptor, today: Descriptor) -> None:
     message = message_of(today)
     expected: dict[str, Any] = {}
     for field in old.fields:
@@ -125,9 +125,7 @@ def test_words_that_a_contract_lacks_stay_numbers(old: Descriptor, today: Descri
 
 
 @pytest.mark.parametrize(("old", "today", "member"), WITH_NEW_MEMBERS)
-def test_a_union_member_that_a_contract_lacks_is_kept_unread(
-    old: Descriptor, today: Descriptor, member: str
-) -> None:
+def test_unknown_union_member_is_preserved(old: Descriptor, today: Descriptor, member: str) -> None:
     message = message_of(today)
     if today.fields_by_name[member].message_type is not None:
         getattr(message, member).SetInParent()
@@ -142,7 +140,7 @@ def test_a_union_member_that_a_contract_lacks_is_kept_unread(
     assert canonical(back) == canonical(message)
 
 
-def test_the_contracts_differ_in_what_these_tests_are_about() -> None:
+def test_contracts_differ_in_the_tested_aspects() -> None:
     assert WITH_NEW_MEMBERS
     assert any(
         set(today.fields_by_name) - set(old.fields_by_name)

@@ -28,7 +28,7 @@ from tests.support.contract.synthesis import FULL, Synthesizer
 
 
 class Wire:
-    """Calls with bytes, to which any contract's messages can be made."""
+    """Performs calls with bytes, so that messages of any contract can be used."""
 
     def __init__(self, aws: Emulator, channel: grpc.Channel) -> None:
         self._aws = aws
@@ -37,22 +37,22 @@ class Wire:
     def call(
         self, method: MethodDescriptor, request: Message
     ) -> tuple[RecordedRequest, list[bytes]]:
-        """What was sent to AWS, and every message of the answer."""
+        """Return the request sent to AWS, and every message of the response."""
         operation = model.load_service(service_name(method)).operation_model(method.name)
-        answer = Synthesizer(wire=True).answer(operation, FULL)
+        response = Synthesizer(wire=True).response(operation, FULL)
         self._aws.respond(
             service_name(method),
             method.name,
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.body,
+            status=response.status,
+            headers=response.headers,
+            body=response.body,
         )
-        answers = self._ask(method, request.SerializeToString())
+        responses = self._call(method, request.SerializeToString())
         # On a busy machine a probe of the server's may come after it.
         sent = next(each for each in reversed(self._aws.requests) if each.operation == method.name)
-        return sent, answers
+        return sent, responses
 
-    def _ask(self, method: MethodDescriptor, request: bytes) -> list[bytes]:
+    def _call(self, method: MethodDescriptor, request: bytes) -> list[bytes]:
         path = f"/{method.containing_service.full_name}/{method.name}"
         # Without serializers grpc takes and gives bytes, which its stubs do not say.
         channel: Any = self._channel
@@ -86,18 +86,18 @@ def comparable(request: RecordedRequest) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("old", METHODS, ids=method_id)
-def test_an_old_client_is_served(old: MethodDescriptor, wire: Wire) -> None:
+def test_old_client_gets_all_that_it_knows(old: MethodDescriptor, wire: Wire) -> None:
     today = present(old)
     known = known_service(service_name(old)).operation_model(old.name)
     operation = model.load_service(service_name(old)).operation_model(old.name)
     request = request_message(operation, Synthesizer(wire=False).params(known, FULL))
 
-    sent, answers = wire.call(old, by_name(request, old.input_type))
+    sent, responses = wire.call(old, by_name(request, old.input_type))
 
     expected, _ = wire.call(today, request)
     assert comparable(sent) == comparable(expected)
-    assert answers
-    for raw in answers:
+    assert responses
+    for raw in responses:
         mine, todays = message_of(old.output_type), message_of(today.output_type)
         mine.ParseFromString(raw)
         todays.ParseFromString(raw)

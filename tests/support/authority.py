@@ -1,4 +1,4 @@
-"""A certificate authority, made in the test."""
+"""A certificate authority of the test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Credentials:
     key: bytes
 
     def write(self, folder: Path) -> tuple[Path, Path]:
-        """To files, which may be there already."""
+        """Write both to files, replacing existing ones; return their paths."""
         certificate, key = folder / "tls.crt", folder / "tls.key"
         key.write_bytes(self.key)
         certificate.write_bytes(self.certificate)
@@ -33,7 +33,7 @@ class Credentials:
 
 
 class Authority:
-    """Signs certificates that are good for a day."""
+    """Signs certificates that are valid for a day."""
 
     def __init__(self, name: str = "authority") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())

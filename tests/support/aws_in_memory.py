@@ -1,7 +1,7 @@
 """AWS in memory, for pollers on a virtual clock: a job and a run whose tasks move, come and go.
 
-Calls take time, what they tell is of a moment in between, pages shift while they are read, and
-calls fail as they are told to.
+Calls take time, their responses are of a moment in between, pages shift while they are read, and
+a share of the calls fails.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ NEXT = {
 
 
 def failure(code: StatusCode, reason: str = "TEST") -> TaskgateError:
-    return TaskgateError(code=code, message="asked for by a test", reason=reason)
+    return TaskgateError(code=code, message="caused by a test", reason=reason)
 
 
 def step_id(number: int) -> str:
@@ -85,7 +85,7 @@ class World:
             }
         )
 
-    # --- What happens ---------------------------------------------------------------------------
+    # --- Changes ---------------------------------------------------------------------------
 
     def add_step(self) -> str:
         self.numbers += 1
@@ -126,7 +126,7 @@ class World:
             del self.tasks[name]
 
     def in_random_motion(self, random: Random) -> str | None:
-        """One thing happens, whatever it be; the name of the task that it happened to."""
+        """Change something at random; return the name of the task that changed."""
         kind = random.random()
         names = list(self.tasks)
         parents = [*self.steps, RUN_NAME]
@@ -147,14 +147,14 @@ class World:
             self.move(name)
         return name
 
-    # --- What is so -----------------------------------------------------------------------------
+    # --- State -----------------------------------------------------------------------------
 
     @staticmethod
     def member(name: str) -> str:
         return "status" if name.startswith("omics") else "runStatus"
 
     def fresh(self, prefix: str) -> dict[str, task_pb2.Task]:
-        """What a fresh list of a parent gives, by name, without when it was told."""
+        """Return what a fresh list of a parent contains, by name, without the observe times."""
         found = {}
         for name, answer in self.tasks.items():
             if name.startswith(prefix):
@@ -176,14 +176,14 @@ class World:
         return "creationTime" if name.startswith("omics") else "createdAt"
 
     def _touch(self, name: str) -> None:
-        """Half the time a step tells that something in it has changed."""
+        """Half the time, update the step's `updatedAt`."""
         step = self.steps.get(name.partition("/tasks/")[0])
         if step is not None and self.random.random() < 0.5:
             step["updatedAt"] = self._now()
 
 
 class Gateway:
-    """The gateway of one service, with the world in place of AWS."""
+    """The gateway of one service, with a `World` in place of AWS."""
 
     def __init__(self, world: World, spec: ServiceSpec) -> None:
         self.world = world

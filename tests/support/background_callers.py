@@ -1,4 +1,4 @@
-"""Callers beside a test: unary calls that note what failed, and watches that note what they saw."""
+"""Callers in threads beside a test: calls and watches that record their errors and results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Failure:
 
 
 class Background:
-    """What goes on in a thread of its own inside of a `with`."""
+    """A loop that runs in a thread of its own during a `with` block."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -39,18 +39,18 @@ class Background:
         self._thread.join()
 
     def _run(self) -> None:
-        """Goes on until `_stop` is set."""
+        """Run until `_stop` is set."""
         raise NotImplementedError
 
 
 class Caller(Background):
-    """Makes a call over and over, in a thread, a few dozen times a second."""
+    """Repeats a call, a few dozen times a second."""
 
     def __init__(self, what: str, call: Callable[[], object], pause: float = 0.01) -> None:
         self.what = what
         self.calls = 0
         self.slowest = 0.0
-        """Seconds that a call took at most."""
+        """Seconds of the slowest call."""
         self.failures: list[Failure] = []
         self._call = call
         self._pause = pause
@@ -68,10 +68,10 @@ class Caller(Background):
 
 
 class Watcher:
-    """Watches a parent with the Python client, and notes every state it is told of."""
+    """Watches a parent with the Python client, and records each state that it receives."""
 
     def __init__(self, client: Client, parent: str) -> None:
-        self.seen: set[tuple[str, str]] = set()
+        self.states: set[tuple[str, str]] = set()
         self.breaks: list[CallError] = []
         self.snapshots = 0
         self.ready = threading.Event()
@@ -89,8 +89,8 @@ class Watcher:
         self._thread.join()
 
     def lacks(self, states: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """What it has not been told of."""
-        return set(states) - self.seen
+        """Return the states that it has not received."""
+        return set(states) - self.states
 
     def _run(self) -> None:
         try:
@@ -98,11 +98,11 @@ class Watcher:
                 match event:
                     case Snapshot():
                         self.snapshots += 1
-                        self.seen |= {(each.name, each.native_state) for each in event.tasks}
+                        self.states |= {(each.name, each.native_state) for each in event.tasks}
                         self.ready.set()
                     case TaskChange():
-                        self.seen.add((event.task.name, event.task.native_state))
+                        self.states.add((event.task.name, event.task.native_state))
                     case Reconnecting():
                         self.breaks.append(event.error)
-        except CallError as error:  # the test asks
+        except CallError as error:  # for the test to assert
             self.error = error

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry that takes traces over HTTP, as OTLP says."""
+"""An OpenTelemetry collector that receives traces by OTLP over HTTP."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 @dataclass
 class Collector:
-    """What came."""
+    """The spans that were received."""
 
     spans: list[trace_pb2.Span] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
-    """What it answers."""
+    """The HTTP status to respond with."""
     endpoint: str = ""
 
     def take(self, body: bytes, headers: dict[str, str]) -> None:
@@ -34,7 +34,7 @@ class Collector:
                 self.spans.extend(scope.spans)
 
     def wait_for(self, enough: Callable[[list[trace_pb2.Span]], bool]) -> list[trace_pb2.Span]:
-        """The spans once there are enough: they come some at a time."""
+        """Return the spans once there are enough; they arrive in batches."""
         give_up_at = time.monotonic() + 20
         while not enough(self.spans) and time.monotonic() < give_up_at:
             time.sleep(0.02)

@@ -25,7 +25,7 @@ STEP = {
 
 NOT_FOUND = "ResourceNotFoundException"
 MISSING = 1_000_000
-"""Tasks with this number or a higher one are not there."""
+"""Tasks with this number or a higher one do not exist."""
 
 
 def is_missing(task: str) -> bool:
@@ -33,7 +33,7 @@ def is_missing(task: str) -> bool:
 
 
 class FailingUpstream(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Knows every task, and fails as it is told."""
+    """Knows every task up to `MISSING`, and fails a share of the calls with a fault."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -50,7 +50,7 @@ class FailingUpstream(socketserver.ThreadingMixIn, socketserver.TCPServer):
         return self.random.random() < self.share
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that the server has closed is no news."""
+        """Ignore connections that the server has closed."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -62,19 +62,19 @@ class _Handler(BaseHTTPRequestHandler):
         if is_missing(task):
             self._send(404, {"message": "no such task"}, NOT_FOUND)
         else:
-            self._answer({"taskId": task})
+            self._respond({"taskId": task})
 
     def do_POST(self) -> None:
         items = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["identifiers"]
-        told = {"code": NOT_FOUND, "message": "no such task"}
-        self._answer(
+        error = {"code": NOT_FOUND, "message": "no such task"}
+        self._respond(
             {
                 "tasks": [item for item in items if not is_missing(item["taskId"])],
-                "errors": [{**item, **told} for item in items if is_missing(item["taskId"])],
+                "errors": [{**item, **error} for item in items if is_missing(item["taskId"])],
             }
         )
 
-    def _answer(self, value: dict[str, Any]) -> None:
+    def _respond(self, value: dict[str, Any]) -> None:
         fault = self.server.fault if self.server.fails() else ""
         if fault == "throttle":
             self._send(429, {"message": "slow down"}, "ThrottlingException")
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 def task_id(number: int) -> str:
@@ -107,11 +107,11 @@ def task_id(number: int) -> str:
 
 
 def read(stub: Any, number: int, time_limit: float = 10.0) -> str:
-    """The status of one read; a right answer is `OK`."""
+    """Return the status code and reason of a read; `OK` for the right response."""
     request = deadline_pb2.GetTaskRequest(task_id=task_id(number), **STEP)
     try:
-        answer = stub.GetTask(request, timeout=time_limit)
+        response = stub.GetTask(request, timeout=time_limit)
     except grpc.RpcError as error:
-        told = CallError.of(error)
-        return f"{told.code.name} {told.reason}"
-    return "OK" if answer.task_id == task_id(number) else "WRONG"
+        call_error = CallError.of(error)
+        return f"{call_error.code.name} {call_error.reason}"
+    return "OK" if response.task_id == task_id(number) else "WRONG"

@@ -1,4 +1,4 @@
-"""A TaskService on loopback that gives the answers it has been told to give."""
+"""A TaskService on loopback that returns the responses of a script."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taskgate.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc, task_
 
 
 class Silence:
-    """A part of a stream's script: nothing more comes, until the caller goes."""
+    """A part of a stream's script: send nothing until the caller cancels."""
 
 
 class Failure:
@@ -30,10 +30,10 @@ class Failure:
 
 
 class FakeTaskService:
-    """Answers each RPC with the next of its scripts, and keeps the requests.
+    """Responds to each RPC with the next of its scripts, and records the requests.
 
     A script is a message, a Failure, a function of the request, or for a stream an iterable of
-    messages, Failures and Silences. The last script of an RPC stays.
+    messages, Failures and Silences. The last script of an RPC is repeated.
     """
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class FakeTaskService:
         """Set when a caller has ended a stream before its script did."""
         self._scripts: dict[str, deque[Any]] = {}
 
-    def script(self, rpc: str, *answers: Any) -> None:
-        """What the RPC answers, call by call."""
-        self._scripts[rpc] = deque(answers)
+    def script(self, rpc: str, *responses: Any) -> None:
+        """Set the responses of an RPC, one for each call."""
+        self._scripts[rpc] = deque(responses)
 
     def answer(self, rpc: str, request: Message, context: grpc.ServicerContext) -> Any:
         self.requests[rpc].append(request)
@@ -100,7 +100,7 @@ def _bound(serve: Callable[..., Any], rpc: str) -> Callable[[object, Any, Any], 
 
 @contextmanager
 def serving(fake: FakeTaskService, port: int = 0) -> Iterator[str]:
-    """The address at which the fake is served."""
+    """Serve the fake; yield its address."""
     server = grpc.server(ThreadPoolExecutor(8), options=(("grpc.so_reuseport", 0),))
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(_servicer(fake), server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
@@ -112,7 +112,7 @@ def serving(fake: FakeTaskService, port: int = 0) -> Iterator[str]:
 
 
 def status(code: grpc.StatusCode, message: str = "", *details: Message) -> status_pb2.Status:
-    """A google.rpc.Status."""
+    """Return a google.rpc.Status."""
     packed = []
     for detail in details:
         packed.append(any_pb2.Any())
@@ -121,7 +121,7 @@ def status(code: grpc.StatusCode, message: str = "", *details: Message) -> statu
 
 
 def bad_field(name: str, description: str) -> error_details_pb2.BadRequest:
-    """The detail of an INVALID_ARGUMENT."""
+    """Return the detail of an INVALID_ARGUMENT error."""
     return error_details_pb2.BadRequest(
         field_violations=[
             error_details_pb2.BadRequest.FieldViolation(field=name, description=description)
@@ -133,7 +133,7 @@ RUN = "omics/runs/1234567"
 
 
 def task(number: int, state: int = task_pb2.TASK_STATE_RUNNING, **more: Any) -> task_pb2.Task:
-    """A task of RUN."""
+    """Return a task of RUN."""
     name = f"{RUN}/tasks/{number}"
     return task_pb2.Task(name=name, state=state, native_state=f"WORD_{state}", **more)  # type: ignore[arg-type]  # any number is a state
 
@@ -141,12 +141,12 @@ def task(number: int, state: int = task_pb2.TASK_STATE_RUNNING, **more: Any) -> 
 def page(
     *tasks: task_pb2.Task, token: str = "", **more: object
 ) -> task_service_pb2.ListTasksResponse:
-    """A page of a listing."""
+    """Return a page of a list."""
     return task_service_pb2.ListTasksResponse(tasks=tasks, next_page_token=token, **more)  # type: ignore[arg-type]  # any field
 
 
 def event(token: bytes = b"", **one: Any) -> task_watch_pb2.WatchTasksResponse:
-    """A message of a watch."""
+    """Return a message of a watch."""
     return task_watch_pb2.WatchTasksResponse(resume_token=token, **one)
 
 
@@ -155,7 +155,7 @@ def snapshot(
     token: bytes = b"",
     reason: task_watch_pb2.SnapshotReason.ValueType = task_watch_pb2.SNAPSHOT_REASON_NEW_WATCH,
 ) -> list[task_watch_pb2.WatchTasksResponse]:
-    """The messages of a snapshot, a task in each."""
+    """Return the messages of a snapshot, with one task in each."""
     begin = task_watch_pb2.SnapshotBegin(reason=reason)
     end = task_watch_pb2.SnapshotEnd(task_count=len(tasks))
     return [
@@ -173,18 +173,18 @@ def change(
     token: bytes = b"",
     sequence: int = 1,
 ) -> task_watch_pb2.WatchTasksResponse:
-    """The message of a change."""
-    told = task_watch_pb2.TaskChange(
+    """Return the message of a change."""
+    task_change = task_watch_pb2.TaskChange(
         kind=kind,  # type: ignore[arg-type]  # any number is a kind
         task=now,
         previous_state=before,  # type: ignore[arg-type]  # any number is a state
         sequence=sequence,
     )
-    return event(token, task_change=told)
+    return event(token, task_change=task_change)
 
 
 def parent_status(word: str, native: str, **more: Any) -> task_pb2.ParentStatus:
-    """The state of RUN itself; the state by its last word."""
+    """Return the status of RUN itself; `word` is the last one of the state's name."""
     state = task_pb2.TaskState.Value(f"TASK_STATE_{word}")
     status = {"state": state, "native_state": native, "ended": True, **more}
     return task_pb2.ParentStatus(name=RUN, **status)
@@ -195,7 +195,7 @@ def end(
     parent: task_pb2.ParentStatus | None = None,
     **states: int,
 ) -> task_watch_pb2.WatchTasksResponse:
-    """The last message of a watch; the counts by the states' last words: `FAILED=2`."""
+    """Return the last message of a watch; counts by the last word of states: `FAILED=2`."""
     counts = task_pb2.TaskCounts(
         total=sum(states.values()),
         states=[

@@ -1,4 +1,4 @@
-"""A client that believes what a watch tells it, and objects to what the contract does not allow."""
+"""A client that applies the events of a watch, and asserts that the contract allows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REMOVED = task_watch_pb2.TASK_CHANGE_KIND_REMOVED
 
 
 class Picture:
-    """What the events of one watch after the other add up to."""
+    """The state that results from the events of consecutive watches."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, task_pb2.Task] = {}
@@ -26,7 +26,7 @@ class Picture:
         self.absent: set[str] = set()
 
     def connect(self) -> None:
-        """A new stream begins."""
+        """Begin a new stream."""
         self.in_snapshot = False
         self.events, self.sequence, self.absent = [], 0, set()
         self.end = None
@@ -54,7 +54,7 @@ class Picture:
         for task in some.tasks:
             assert task.name not in self.tasks, "each task is in one message only"
             assert task.HasField("observe_time")
-            self._keep(task)
+            self._store(task)
 
     def _snapshot_end(self, end: task_watch_pb2.SnapshotEnd) -> None:
         assert self.in_snapshot
@@ -81,7 +81,7 @@ class Picture:
         else:
             assert change.kind == UPDATED
             assert name in self.tasks, f"{name} was never added"
-        self._keep(change.task)
+        self._store(change.task)
 
     def _heartbeat(self, beat: task_watch_pb2.Heartbeat) -> None:
         self.heartbeat = beat
@@ -89,8 +89,8 @@ class Picture:
     def _watch_end(self, end: task_watch_pb2.WatchEnd) -> None:
         self.end = end
 
-    def _keep(self, task: task_pb2.Task) -> None:
-        kept = task_pb2.Task()
-        kept.CopyFrom(task)
-        kept.ClearField("observe_time")
-        self.tasks[task.name] = kept
+    def _store(self, task: task_pb2.Task) -> None:
+        stored = task_pb2.Task()
+        stored.CopyFrom(task)
+        stored.ClearField("observe_time")
+        self.tasks[task.name] = stored

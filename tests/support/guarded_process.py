@@ -1,4 +1,4 @@
-"""A guarded server as a process, which is measured from outside while it is attacked."""
+"""A server with authentication as a process, which is measured from outside."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def guarded_server(
     rules: str = POLICY,
     **settings: str,
 ) -> Iterator[GuardedServer]:
-    """Run a server that knows its callers by token, and read its log.
+    """Run a server that authenticates callers by token, and read its log.
 
     Args:
         aws: its AWS.

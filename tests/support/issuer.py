@@ -1,4 +1,4 @@
-"""An issuer of tokens: keys that rotate, in a file and on a web server."""
+"""An issuer of tokens whose keys rotate, published by a web server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Issuer:
         self.rotate()
 
     def rotate(self) -> None:
-        """Signs with a new key from now on, and publishes no other."""
+        """Sign with a new key from now on, and publish no other."""
         self.rotations += 1
         self.key = ec.generate_private_key(ec.SECP256R1())
 
@@ -37,12 +37,12 @@ class Issuer:
         return f"key-{self.rotations}"
 
     def published(self) -> bytes:
-        """The key set."""
+        """Return the key set as JSON."""
         public = json.loads(ECAlgorithm.to_jwk(self.key.public_key()))
         return json.dumps({"keys": [public | {"kid": self.key_id, "alg": "ES256"}]}).encode()
 
     def sign(self, subject: str = "alice", *groups: str, **claims: Any) -> str:
-        """A token, good for an hour if the claims do not say otherwise."""
+        """Return a token that is valid for an hour unless `claims` override that."""
         now = int(time.time())
         usual = {
             "iss": ISSUER,
@@ -51,15 +51,15 @@ class Issuer:
             "exp": now + HOUR,
             "groups": list(groups),
         }
-        told = {name: value for name, value in (usual | claims).items() if value is not None}
-        return jwt.encode(told, self.key, "ES256", {"kid": self.key_id})
+        present = {name: value for name, value in (usual | claims).items() if value is not None}
+        return jwt.encode(present, self.key, "ES256", {"kid": self.key_id})
 
     @contextmanager
     def serving(self) -> Iterator[str]:
-        """Publishes the keys at an address."""
+        """Publish the keys; yield the URL."""
         issuer = self
 
-        class AwsResponse(BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.fetches += 1
                 self.send_response(200)
@@ -67,9 +67,9 @@ class Issuer:
                 self.wfile.write(issuer.published())
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Log nothing."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), AwsResponse)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

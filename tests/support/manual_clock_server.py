@@ -1,4 +1,4 @@
-"""A whole Taskgate on an emulator whose clock the tests turn, and a way to watch."""
+"""A server on an emulator whose clock the tests set, and a way to watch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS = 15.0
 
 @dataclass
 class ManualClockServer:
-    """An emulator, a server, and a way to ask it."""
+    """An emulator with a manual clock, and a server on it with a stub."""
 
     aws: Emulator
     clock: ManualClock
@@ -45,11 +45,11 @@ def manual_clock_server() -> Iterator[ManualClockServer]:
 
 @contextmanager
 def watch(
-    place: ManualClockServer, **request: Any
+    server: ManualClockServer, **request: Any
 ) -> Iterator[tuple[Picture, Callable[..., None]]]:
-    """A watch, and a way to read on until something is so."""
+    """Begin a watch; yield its state, and a function that reads until a condition is true."""
     picture = Picture()
-    stream = place.stub.WatchTasks(Request(**request), timeout=SECONDS)
+    stream = server.stub.WatchTasks(Request(**request), timeout=SECONDS)
 
     def read(until: Callable[[], object] | None = None) -> None:
         while until is None or not until():

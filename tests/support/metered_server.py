@@ -1,4 +1,4 @@
-"""What Prometheus sees of a server."""
+"""A server with an admin port, and its metrics."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ METRIC_PREFIX = "taskgate_"
 
 @dataclass(frozen=True)
 class MeteredServer:
-    """Where a server with metrics is."""
+    """The addresses of a server and of its metrics."""
 
     address: str
     metrics_url: str
 
     def text(self) -> str:
-        with urllib.request.urlopen(self.metrics_url, timeout=10) as answer:  # noqa: S310  # our own
-            text: str = answer.read().decode()
+        with urllib.request.urlopen(self.metrics_url, timeout=10) as response:  # noqa: S310  # our own
+            text: str = response.read().decode()
         return text
 
     def families(self) -> dict[str, Metric]:
         return {each.name: each for each in text_string_to_metric_families(self.text())}
 
     def value(self, sample: str, **labels: str) -> float:
-        """The sum of all samples of that name with these labels, among others."""
+        """Return the sum of all samples of a name that have these labels, among others."""
         return sum(
             each.value
             for family in self.families().values()

@@ -1,4 +1,4 @@
-"""Holds each answer of the emulator to the model, and to botocore's own parser."""
+"""Checks each response of the emulator against the model and with botocore's parser."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _PYTHON: dict[str, type | tuple[type, ...]] = {
 
 
 @pytest.fixture(autouse=True)
-def every_answer_fits_the_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Judges each answer that an emulator makes in this process; canned ones are the test's own."""
+def every_response_satisfies_the_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Check each response of emulators in this process, except canned ones."""
     found: list[str] = []
     perform = Dispatcher._perform
 
@@ -61,7 +61,7 @@ def every_answer_fits_the_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 def faults_of(operation: OperationModel, response: HttpResponse) -> list[str]:
-    """What is wrong with an answer; empty when nothing is."""
+    """Return the faults of a response."""
     shape = _shape_of(operation, response)
     if shape is None:
         return []
@@ -96,7 +96,7 @@ def _parsed(operation: OperationModel, response: HttpResponse) -> Iterator[str]:
             },
             cast(Shape, operation.output_shape),
         )
-    except Exception as error:  # noqa: BLE001 whatever botocore raises is a fault of the answer
+    except Exception as error:  # noqa: BLE001 whatever botocore raises is a fault of the response
         yield f"{operation.name}: botocore cannot parse it: {error!r}"
 
 

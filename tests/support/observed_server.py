@@ -1,4 +1,4 @@
-"""A server process, its local AWS, and what each of its calls looks like from outside."""
+"""A server process on an emulator, its calls, and what it has open."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from taskgate.v1 import task_log_pb2, task_service_pb2, task_service_pb2_grpc, t
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from tests.support.demo_names import JOB, RUNNING
-from tests.support.metered_server import MeteredServer as Scraped
+from tests.support.metered_server import MeteredServer
 from tests.support.server_process import ServerProcess, running_process
 
 SECONDS = 4.0
 SETTINGS = {
     "TASKGATE_ADMIN_PORT": "0",
-    # So that a hang ends within the caller's time, and one try after another is seen.
+    # A hang ends before the caller's deadline, and each attempt reaches AWS.
     "TASKGATE_AWS__DEADLINE__READ_TIMEOUT_SECONDS": "1",
     "TASKGATE_AWS__DEADLINE__CIRCUIT_BREAKER": "false",
     "TASKGATE_AWS__DEADLINE__QUOTAS": "off",
@@ -36,7 +36,7 @@ POOLS = 6
 
 @dataclass(frozen=True)
 class OpenResources:
-    """What a server has open. Nothing of it may be left of a fault."""
+    """What a server process has open, which a fault must not leave behind."""
 
     threads: int
     files: int
@@ -48,13 +48,13 @@ class OpenResources:
 
 
 class ObservedServer:
-    """Asks a server, and looks at it."""
+    """A server process, with stubs for it and access to its metrics."""
 
     def __init__(self, aws: Emulator, server: ServerProcess, address: str, metrics: str) -> None:
         self.aws, self.server, self.address = aws, server, address
         self.bugs: list[str] = []
-        """Lines of the server's log about faults of its own."""
-        self.metrics = Scraped(address, metrics)
+        """Lines of the server's log that report a bug."""
+        self.metrics = MeteredServer(address, metrics)
         self.channel = grpc.insecure_channel(address, (("grpc.use_local_subchannel_pool", 1),))
         self.tasks: Any = task_service_pb2_grpc.TaskServiceStub(self.channel)
         self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(self.channel)
@@ -63,7 +63,7 @@ class ObservedServer:
         self.tasks.GetTask(task_service_pb2.GetTaskRequest(name=RUNNING), timeout=seconds)
 
     def write(self, seconds: float = SECONDS) -> None:
-        """One that AWS's model gives no token to: it must not be done twice."""
+        """Write without a client token in AWS's model, so that it must not be repeated."""
         request = deadline_pb2.UpdateFarmRequest(farm_id=seed.FARM_ID, description="x")
         self.deadline.UpdateFarm(request, timeout=seconds)
 
@@ -106,27 +106,27 @@ def observed_server(**more: str) -> Iterator[ObservedServer]:
         metrics = f"http://{server.line('listening for admin')[0]['address']}/metrics"
         address: str = server.line("listening")[0]["address"]
         assert server.process.stderr is not None
-        place = ObservedServer(aws, server, address, metrics)
+        observed = ObservedServer(aws, server, address, metrics)
         log = server.process.stderr
         # A pipe that is not read would block the server.
         reader = threading.Thread(
-            target=lambda: place.bugs.extend(line for line in log if '"message": "bug"' in line)
+            target=lambda: observed.bugs.extend(line for line in log if '"message": "bug"' in line)
         )
         reader.start()
-        yield place
-        place.channel.close()
+        yield observed
+        observed.channel.close()
         server.process.kill()
         reader.join()
 
 
-def quiet(place: ObservedServer) -> bool:
-    """Whether nobody has anything going on; a poller stays a minute for who may come back."""
-    left = place.left()
+def quiet(observed: ObservedServer) -> bool:
+    """Return whether no call, watch or other work is left; a poller stays for a minute."""
+    left = observed.left()
     return (left.rpcs, left.watchers, left.waiting) == (0, 0, 0)
 
 
 def leaks(before: OpenResources, after: OpenResources) -> list[str]:
-    """What is left, in words."""
+    """Describe what a fault has left behind."""
     exact = ["rpcs", "pollers", "watchers", "waiting", "tasks"]
     pooled = ["threads", "files"]
     return [

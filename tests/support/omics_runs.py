@@ -36,7 +36,7 @@ ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
 def zipped(**files: str) -> bytes:
-    """A definition; `main_wdl` becomes `main.wdl`."""
+    """Return a zip of files; `main_wdl` becomes `main.wdl`."""
     stream = BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name, text in files.items():
@@ -45,7 +45,7 @@ def zipped(**files: str) -> bytes:
 
 
 def make_workflow(omics: Any, clock: ManualClock, text: str = WDL, **params: Any) -> str:
-    """An ACTIVE workflow's id."""
+    """Return the id of an ACTIVE workflow."""
     definition = zipped(main_wdl=text)
     workflow: str = omics.create_workflow(name="w", definitionZip=definition, **params)["id"]
     clock.advance(3)
@@ -54,7 +54,7 @@ def make_workflow(omics: Any, clock: ManualClock, text: str = WDL, **params: Any
 
 
 def start_run(omics: Any, workflow: str, **params: Any) -> str:
-    """The id of a run of a workflow."""
+    """Return the id of a new run."""
     given = {
         "workflowId": workflow,
         "roleArn": ROLE,
@@ -75,7 +75,7 @@ def names(omics: Any, run: str, status: str) -> list[str]:
 
 
 def run_to_end(omics: Any, clock: ManualClock, run: str) -> dict[str, Any]:
-    """The run as it ended."""
+    """Return the run in its final status."""
     for _ in range(200):
         found: dict[str, Any] = omics.get_run(id=run)
         if found["status"] in ENDED:

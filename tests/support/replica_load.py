@@ -17,7 +17,7 @@ TASKS = 150
 
 
 class ChangingJob(Background):
-    """A job whose tasks are changed one after the other, and tasks to read and to write."""
+    """A job whose tasks change one after the other, and two tasks to read and to write."""
 
     def __init__(self, aws: Emulator) -> None:
         self._aws = aws
@@ -40,13 +40,13 @@ WITHOUT_RETRIES = ("grpc.enable_retries", 0)
 OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
 
 
-def task_calls(channel: grpc.Channel, farm: ChangingJob) -> dict[str, Callable[[], object]]:
-    """A read that asks AWS, one that may be shared, and a write."""
+def task_calls(channel: grpc.Channel, job: ChangingJob) -> dict[str, Callable[[], object]]:
+    """Return calls: a read that reaches AWS, a read that may be shared, and a write."""
     stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
-    fresh = task_service_pb2.GetTaskRequest(name=farm.read)
+    fresh = task_service_pb2.GetTaskRequest(name=job.read)
     fresh.max_age.FromSeconds(0)
-    shared = task_service_pb2.GetTaskRequest(name=farm.read)
-    write = task_update_pb2.SuspendTaskRequest(name=farm.written)
+    shared = task_service_pb2.GetTaskRequest(name=job.read)
+    write = task_update_pb2.SuspendTaskRequest(name=job.written)
     return {
         "fresh": lambda: stub.GetTask(fresh, timeout=10),
         "shared": lambda: stub.GetTask(shared, timeout=10),

@@ -29,7 +29,7 @@ GRACE_SECONDS = 2.2
 
 @dataclass
 class Replicas:
-    """Servers that can be started anew, each on the port that it had."""
+    """Servers that can be restarted, each on its own port."""
 
     aws: Emulator
     folder: Path
@@ -38,15 +38,15 @@ class Replicas:
     envoy: str = ""
     """Where Envoy listens."""
     admin: str = ""
-    """Where Envoy tells of itself."""
+    """The address of Envoy's admin interface."""
 
     @property
     def addresses(self) -> str:
-        """All of them, as gRPC takes them."""
+        """Return all addresses as a gRPC target."""
         return "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
     def start(self, index: int) -> LoggedServer:
-        """Starts one; it need not serve yet."""
+        """Start a server; return before it serves."""
         variables = {
             "LISTEN_PORT": str(self.ports[index]),
             "DRAIN_GRACE_SECONDS": str(GRACE_SECONDS),
@@ -56,23 +56,23 @@ class Replicas:
         return LoggedServer(log, server_environment(self.aws, **variables))
 
     def wait(self, index: int) -> None:
-        """Waits until it serves."""
+        """Wait until a server serves."""
         wait_until(lambda: is_serving(f"127.0.0.1:{self.ports[index]}"))
 
     def close(self) -> None:
-        """Ends them all."""
+        """Kill all servers."""
         for each in self.served:
             each.close()
 
-    def known(self) -> int:
-        """How many Envoy has found to serve."""
+    def healthy_count(self) -> int:
+        """Return how many servers Envoy considers healthy."""
         url = f"http://{self.admin}/stats?format=json&filter=cluster.taskgate.membership_healthy"
         with urllib.request.urlopen(url) as answer:
             return int(json.load(answer)["stats"][0]["value"])
 
 
 def envoy_config(ports: list[int], listen: int, admin: int) -> dict[str, Any]:
-    """The file of deploy/ with other ports."""
+    """Return the configuration of deploy/envoy with other ports."""
     config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
     config["admin"]["address"]["socket_address"]["port_value"] = admin
     resources = config["static_resources"]
@@ -86,7 +86,7 @@ def envoy_config(ports: list[int], listen: int, admin: int) -> dict[str, Any]:
 
 @contextmanager
 def running_replicas(aws: Emulator, folder: Path) -> Iterator[Replicas]:
-    """Three of them and Envoy, all ready."""
+    """Run three servers and Envoy; yield them once all are ready."""
     *ports, listen, admin = free_ports(5)
     replicas = Replicas(aws, folder, ports, [])
     file = folder / "envoy.yaml"
@@ -103,5 +103,7 @@ def running_replicas(aws: Emulator, folder: Path) -> Iterator[Replicas]:
         for index in range(3):
             replicas.wait(index)
         replicas.envoy, replicas.admin = f"127.0.0.1:{listen}", f"127.0.0.1:{admin}"
-        wait_until(lambda: is_serving(replicas.envoy) and replicas.known() == len(ports), 60)
+        wait_until(
+            lambda: is_serving(replicas.envoy) and replicas.healthy_count() == len(ports), 60
+        )
         yield replicas

@@ -18,7 +18,7 @@ REGION = "us-west-2"
 
 @contextmanager
 def running_server(settings: Settings, log_stream: TextIO | None = None) -> Iterator[Address]:
-    """A server in a thread with a loop of its own, drained at the end."""
+    """Run a server in a thread with an event loop of its own; drain it at the end."""
     with running_app(settings, log_stream) as (_, address):
         yield address
 
@@ -27,7 +27,7 @@ def running_server(settings: Settings, log_stream: TextIO | None = None) -> Iter
 def running_app(
     settings: Settings, log_stream: TextIO | None = None
 ) -> Iterator[tuple[app.App, Address]]:
-    """The same, with the app."""
+    """Run a server; yield the app, too."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="taskgate-server")
     thread.start()
@@ -54,19 +54,19 @@ def running_app(
 
 
 def settings_for(endpoint_url: str, **more: object) -> Settings:
-    """Settings of a server whose AWS is at `endpoint_url`, and that tries each call once."""
+    """Return settings of a server on an AWS at `endpoint_url` that tries each call once."""
     aws = AwsSettings(
         region=REGION,
         endpoint_url=endpoint_url,
         max_attempts=1,
-        # Tests ask more often than AWS would let them, and make more calls fail.
+        # Tests call more often than AWS's quotas allow, and make more calls fail.
         quotas="off",
         circuit_breaker=False,
     )
     values = {
         "listen_port": 0,
         "drain_seconds": 2,
-        # Each call is to reach the emulator; test_freshness.py has the sharing.
+        # Each call reaches the emulator; test_freshness.py tests sharing.
         "default_max_age_seconds": 0,
         "aws": {"deadline": aws, "omics": aws},
     }

@@ -22,14 +22,14 @@ QUEUE_GROUP = f"/aws/deadline/{seed.FARM_ID}/{seed.QUEUE_ID}"
 OMICS_GROUP = "/aws/omics/WorkflowLog"
 SESSION = f"session-{'a' * 32}"
 BEGAN = int(time.time()) - 3600
-"""Moto takes no events that are older than two weeks, so the times are of today."""
+"""Moto rejects events that are older than two weeks, so the times are of today."""
 
 
 Request = task_log_pb2.StreamTaskLogsRequest
 
 
 def action(number: int, start: int | None, end: int | None, session: str = "a") -> dict[str, Any]:
-    """A session action that ran from `start` to `end`, in seconds after BEGAN."""
+    """Return a session action that ran from `start` to `end`, in seconds after BEGAN."""
     made: dict[str, Any] = {"sessionActionId": f"sessionaction-{session * 32}-{number}"}
     for member, seconds in (("startedAt", start), ("endedAt", end)):
         if seconds is not None:
@@ -45,13 +45,13 @@ def at(seconds: float) -> Timestamp:
 
 
 class Logs:
-    """What writes to CloudWatch Logs."""
+    """A writer to CloudWatch Logs."""
 
     def __init__(self, endpoint_url: str) -> None:
         self.client = boto3.client("logs", region_name=REGION, endpoint_url=endpoint_url)
 
     def write(self, group: str, stream: str, lines: Iterable[tuple[float, str]]) -> None:
-        """Lines with their times in seconds after BEGAN."""
+        """Write lines with their times in seconds after BEGAN."""
         for make in (
             lambda: self.client.create_log_group(logGroupName=group),
             lambda: self.client.create_log_stream(logGroupName=group, logStreamName=stream),
@@ -77,7 +77,7 @@ def ignore_existing(make: Callable[[], object]) -> None:
 def log_of(
     responses: Iterable[task_log_pb2.StreamTaskLogsResponse],
 ) -> tuple[task_log_pb2.LogSource, list[str]]:
-    """Where the log is, and its lines."""
+    """Return the source of a log, and its lines."""
     parts = list(responses)
     assert parts[0].WhichOneof("part") == "source"
     assert {part.WhichOneof("part") for part in parts[1:]} <= {"lines"}

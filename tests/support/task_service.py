@@ -1,4 +1,4 @@
-"""What the tests of TaskService's lists share: a stub, jobs and runs to ask for, calls counted."""
+"""A stub of TaskService, and the names of jobs, runs and tasks of an emulator."""
 
 from __future__ import annotations
 

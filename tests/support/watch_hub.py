@@ -23,7 +23,7 @@ RATE = 6.0
 
 
 class WatchHub:
-    """A world, a hub, and watches of it."""
+    """A watch hub on AWS in memory, with watchers of it."""
 
     def __init__(self, tasks: int = 0, page: int = 100) -> None:
         self.world = World(seeded(1), page=page)

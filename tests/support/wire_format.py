@@ -21,7 +21,7 @@ BAD_UTF8 = (b"\xff", b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
 
 
 def varint(value: int) -> bytes:
-    """The value as a varint."""
+    """Encode a varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -31,7 +31,7 @@ def varint(value: int) -> bytes:
 
 
 def dump(records: Sequence[Record]) -> bytes:
-    """The records as a message."""
+    """Encode records as a message."""
     parts = []
     for number, kind, value in records:
         parts.append(varint(number << 3 | kind))
@@ -42,7 +42,7 @@ def dump(records: Sequence[Record]) -> bytes:
 
 
 def parse(data: bytes) -> list[Record] | None:
-    """The records of a message; None for bytes that are none."""
+    """Decode the records of a message; return None for invalid bytes."""
     records: list[Record] = []
     at = 0
     while at < len(data):
@@ -59,7 +59,7 @@ def parse(data: bytes) -> list[Record] | None:
 
 
 def _place(data: bytes, at: int, kind: int) -> slice | None:
-    """Where the value is whose tag ends at `at`."""
+    """Return the slice of the value whose tag ends at `at`."""
     if kind in (FIXED64, FIXED32):
         return slice(at, at + (8 if kind == FIXED64 else 4))
     read = _varint(data, at) if kind in (BYTES, VARINT) else None
@@ -82,7 +82,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def wrapped(numbers: Sequence[int], depth: int, core: bytes) -> bytes:
-    """`core`, `depth` times inside messages at the fields `numbers`, from the outermost to it."""
+    """Wrap `core` in `depth` levels of messages at the fields `numbers`, outermost first."""
     data = core
     for _ in range(depth):
         for number in reversed(numbers):
@@ -94,7 +94,7 @@ def wrapped(numbers: Sequence[int], depth: int, core: bytes) -> bytes:
 
 
 def flip_bits(data: bytes, random: Random) -> bytes:
-    """Some bits the other way round."""
+    """Flip some bits."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 8)) if data else 0):
         changed[random.randrange(len(changed))] ^= 1 << random.randrange(8)
@@ -102,19 +102,19 @@ def flip_bits(data: bytes, random: Random) -> bytes:
 
 
 def truncate(data: bytes, random: Random) -> bytes:
-    """The beginning."""
+    """Return the beginning of the data."""
     return data[: random.randrange(len(data) + 1)]
 
 
 def garbage(_: bytes, random: Random) -> bytes:
-    """Anything."""
+    """Return random bytes."""
     return random.randbytes(random.choice((1, 2, 8, 64, 1_000)))
 
 
 # --- Mutations of records -------------------------------------------------------------------------
 
 Mutate: TypeAlias = Callable[[list[Record], Random, list[Record]], None]
-"""Changes the records of one message in place; the last argument has those of another one."""
+"""Changes the records of one message in place; the last argument has those of another message."""
 
 
 def _at(records: list[Record], random: Random) -> int:
@@ -187,7 +187,7 @@ _MUTATIONS: tuple[Mutate, ...] = (
 
 
 def mutate(data: bytes, random: Random, other: bytes) -> bytes:
-    """One change of the records of a message, or of one inside of it, with its lengths mended."""
+    """Change one record of a message, or of a message inside it, and correct the lengths."""
     records = parse(data)
     if not records:
         return data

@@ -72,7 +72,7 @@ def test_both_services_in_the_order_of_the_request(aws: Emulator, stub: Stub) ->
     assert results[0].task == results[4].task
 
 
-def test_each_item_is_what_get_task_gives(stub: Stub) -> None:
+def test_item_equals_get_task(stub: Stub) -> None:
     (result,) = batch(stub, [FAILED_RUN_TASK])
     single = stub.GetTask(task_service_pb2.GetTaskRequest(name=FAILED_RUN_TASK)).task
     result.task.observe_time.CopyFrom(single.observe_time)
@@ -80,7 +80,7 @@ def test_each_item_is_what_get_task_gives(stub: Stub) -> None:
     assert single.failure_reason
 
 
-def test_one_bad_name_spoils_only_itself(aws: Emulator, stub: Stub) -> None:
+def test_invalid_name_affects_only_its_item(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1,))
     missing = f"{step_name(job)}/tasks/task-{'0' * 32}-0"
     names = ["", "omics/runs/x/tasks/1", missing, task_name(job, 0), "batch/jobs/1"]
@@ -103,7 +103,7 @@ def test_one_bad_name_spoils_only_itself(aws: Emulator, stub: Stub) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1001])
-def test_too_few_and_too_many_names(aws: Emulator, stub: Stub, count: int) -> None:
+def test_invalid_number_of_names_is_refused(aws: Emulator, stub: Stub, count: int) -> None:
     with RecordedCalls(aws) as calls:
         error = error_of(
             stub.BatchGetTasks,
@@ -118,14 +118,14 @@ def test_too_few_and_too_many_names(aws: Emulator, stub: Stub, count: int) -> No
     assert not calls.counts
 
 
-def test_duplicates_cost_nothing(aws: Emulator, stub: Stub) -> None:
+def test_duplicates_are_read_once(aws: Emulator, stub: Stub) -> None:
     with RecordedCalls(aws) as calls:
         results = batch(stub, [FAILED_RUN_TASK] * 1000)
     assert len(results) == 1000
     assert calls.counts == {"GetRunTask": 1}
 
 
-def test_a_thousand_render_tasks_are_a_dozen_calls(aws: Emulator, published: Stub) -> None:
+def test_thousand_deadline_tasks_take_a_dozen_calls(aws: Emulator, published: Stub) -> None:
     job = aws.jobs.add((1000,))
     with RecordedCalls(aws) as calls:
         results = batch(published, [task_name(job, number) for number in range(1000)])
@@ -147,7 +147,7 @@ def test_basic_run_tasks_come_from_lists(aws: Emulator, stub: Stub) -> None:
     assert calls.counts == {"GetRunTask": 5}
 
 
-def test_a_list_that_does_not_pay_is_given_up(aws: Emulator, stub: Stub) -> None:
+def test_long_list_is_abandoned_when_it_saves_no_calls(aws: Emulator, stub: Stub) -> None:
     """The wanted ones are at the end of a long list: one page is tried, no more."""
     run = aws.runs.add(1000)
     names = [run_task_name(run, position) for position in (997, 998, 999)]
@@ -157,7 +157,7 @@ def test_a_list_that_does_not_pay_is_given_up(aws: Emulator, stub: Stub) -> None
     assert calls.counts == {"ListRunTasks": 1, "GetRunTask": 3}
 
 
-def test_what_the_list_does_not_have_is_asked_for(aws: Emulator, stub: Stub) -> None:
+def test_task_that_is_missing_from_the_list_is_read_itself(aws: Emulator, stub: Stub) -> None:
     run = aws.runs.add(3)
     names = [*(run_task_name(run, position) for position in range(3)), f"{run_name(run)}/tasks/404"]
     with RecordedCalls(aws) as calls:
@@ -168,7 +168,7 @@ def test_what_the_list_does_not_have_is_asked_for(aws: Emulator, stub: Stub) -> 
     assert calls.counts == {"ListRunTasks": 1, "GetRunTask": 1}
 
 
-def test_a_policy_without_the_list(aws: Emulator, stub: Stub) -> None:
+def test_denied_list_falls_back_to_single_reads(aws: Emulator, stub: Stub) -> None:
     run = aws.runs.add(3)
     aws.fail("omics", "ListRunTasks", "AccessDeniedException")
     names = [run_task_name(run, position) for position in range(3)]
@@ -176,7 +176,7 @@ def test_a_policy_without_the_list(aws: Emulator, stub: Stub) -> None:
     assert [result.task.name for result in results] == names
 
 
-def test_a_list_that_fails_is_told_for_each_of_its_run(aws: Emulator, stub: Stub) -> None:
+def test_failed_list_is_the_error_of_each_task_of_its_run(aws: Emulator, stub: Stub) -> None:
     run, job = aws.runs.add(3), aws.jobs.add((1,))
     aws.fail("omics", "ListRunTasks", "ThrottlingException")
     names = [*(run_task_name(run, position) for position in range(3)), task_name(job, 0)]
@@ -189,7 +189,7 @@ def item_error(name: dict[str, str], code: str) -> dict[str, Any]:
     return {**name, "code": code, "message": "not now"}
 
 
-def test_a_throttled_item_spoils_only_itself(aws: Emulator, stub: Stub) -> None:
+def test_throttled_item_affects_only_itself(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((2,))
     ids = [job.task(0), job.task(1)]
     record = {**ids[1], "createdAt": "2026-11-01T00:00:00Z", "createdBy": "me"}
@@ -202,7 +202,7 @@ def test_a_throttled_item_spoils_only_itself(aws: Emulator, stub: Stub) -> None:
     assert fine.task.native_state == "RUNNING"
 
 
-def test_items_that_failed_for_a_moment_are_asked_for_again(aws: Emulator, published: Stub) -> None:
+def test_transient_errors_of_items_are_retried(aws: Emulator, published: Stub) -> None:
     job = aws.jobs.add((40,))
     code = "InternalServerErrorException"
     errors = [item_error(job.task(number), code) for number in range(40)]
@@ -213,7 +213,7 @@ def test_items_that_failed_for_a_moment_are_asked_for_again(aws: Emulator, publi
     assert calls.counts == {"BatchGetTask": 2}
 
 
-def test_items_that_are_wrong_are_not_asked_for_again(aws: Emulator, published: Stub) -> None:
+def test_permanent_errors_of_items_are_not_retried(aws: Emulator, published: Stub) -> None:
     job = aws.jobs.add((2,))
     errors = [item_error(job.task(number), "AccessDeniedException") for number in range(2)]
     aws.respond("deadline", "BatchGetTask", body={"tasks": [], "errors": errors})
@@ -224,7 +224,7 @@ def test_items_that_are_wrong_are_not_asked_for_again(aws: Emulator, published: 
     assert calls.counts == {"BatchGetTask": 1}
 
 
-def test_max_age_is_kept_to(aws: Emulator) -> None:
+def test_max_age_is_honoured(aws: Emulator) -> None:
     job = aws.jobs.add((5,))
     names = [task_name(job, number) for number in range(5)]
     with stub_of(aws, default_max_age_seconds=60) as stub:
@@ -237,7 +237,7 @@ def test_max_age_is_kept_to(aws: Emulator) -> None:
         assert calls.counts == {"BatchGetTask": 1}
 
 
-def test_the_error_of_an_item_reads_as_an_error_of_a_call(aws: Emulator, stub: Stub) -> None:
+def test_error_of_an_item_equals_the_error_of_get_task(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1,))
     name = f"{job_name(job)}/steps/{job.steps[0]}/tasks/task-{'1' * 32}-7"
     (result,) = batch(stub, [name])

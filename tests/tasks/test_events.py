@@ -52,7 +52,7 @@ from tests.support.aws_events import IDS, JOB, RUN_ARN, STEP, TASK, deadline_eve
         ),
     ],
 )
-def test_the_name_in_an_event(event: dict[str, Any], name: str | None) -> None:
+def test_event_refers_to_a_name(event: dict[str, Any], name: str | None) -> None:
     reading = read_event(json.dumps(event))
     assert (reading.name or None) == name
     assert (reading.use is EventUse.HINTED) == (name is not None)
@@ -107,7 +107,7 @@ def test_events_are_unwrapped(wrapper: str, mark: str, event: dict[str, Any], na
         (json.dumps(deadline_event("farmId", budgetId="b")), EventUse.IGNORED),
     ],
 )
-def test_what_cannot_be_read_is_told_apart_from_what_is_ignored(body: str, use: EventUse) -> None:
+def test_unreadable_and_ignored_events_are_distinguished(body: str, use: EventUse) -> None:
     assert read_event(body).use is use
 
 
@@ -149,7 +149,7 @@ def test_events_of_other_accounts_and_regions_are_ignored(
     )
 
 
-def test_an_origin_that_is_not_known_excludes_nothing() -> None:
+def test_unknown_origin_excludes_no_events() -> None:
     reading = read_event(json.dumps(omics_event("run/2101313") | OWN))
     assert EventOrigin().matches(reading)
     assert EventOrigin(region="us-west-2").matches(reading)
@@ -166,7 +166,7 @@ def test_an_origin_that_is_not_known_excludes_nothing() -> None:
         ("111122223333", "arn:aws:iam::222233334444:role/r", "222233334444"),
     ],
 )
-def test_the_account_of_a_client(
+def test_account_of_a_client(
     variable: str, role: str, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCOUNT_ID", variable)
@@ -189,7 +189,7 @@ JSON = st.recursive(
 @given(
     st.sampled_from(["aws.deadline", "aws.aws.deadline", "aws.omics", "", None]), JSON, st.text()
 )
-def test_garbage_is_no_event(source: str | None, detail: Any, text: str) -> None:
+def test_invalid_events_have_no_name(source: str | None, detail: Any, text: str) -> None:
     event = json.dumps({"source": source, "detail": detail})
     for body in (event, event[: len(text)], text, json.dumps(detail), "[" * 100_000):
         name = read_event(body).name
@@ -212,7 +212,7 @@ def test_garbage_is_no_event(source: str | None, detail: Any, text: str) -> None
         ("http://127.0.0.1:5000/1/q", "http://127.0.0.1:5000", "us-west-2"),
     ],
 )
-def test_where_the_queue_is(url: str, endpoint: str, region: str) -> None:
+def test_endpoint_and_region_of_a_queue(url: str, endpoint: str, region: str) -> None:
     settings = queue_settings(url, AwsSettings(region="us-west-2", read_timeout_seconds=3))
     assert (settings.endpoint_url, settings.region) == (endpoint, region)
     assert settings.read_timeout_seconds > 20

@@ -31,7 +31,7 @@ IDS = ("farmId", "queueId", "jobId", "stepId", "taskId")
 
 @pytest.fixture
 def queue(neighbours: str, monkeypatch: pytest.MonkeyPatch) -> RuleQueue:
-    # Nobody waits for the last long poll of a consumer, but for the thread of moto that serves it.
+    # Only moto's thread waits for the last long poll of a consumer.
     monkeypatch.setattr(events, "MAX_WAIT_SECONDS", 1)
     return RuleQueue(neighbours)
 
@@ -68,13 +68,13 @@ async def test_each_event_becomes_a_hint_and_is_deleted(queue: RuleQueue) -> Non
         assert consumer.uses == {EventUse.HINTED: 6}
 
 
-async def test_the_rule_leaves_out_what_is_of_no_interest(queue: RuleQueue) -> None:
+async def test_rule_selects_only_relevant_events(queue: RuleQueue) -> None:
     queue.emit("Budget Threshold Reached", deadline_event("farmId", budgetId="b"))
     queue.emit("Task Run Status Change", {"source": "mine", "resources": [], "detail": {}})
     assert queue.message_count() == 0
 
 
-async def test_garbage_is_deleted_and_ends_nothing(queue: RuleQueue) -> None:
+async def test_unreadable_messages_are_deleted(queue: RuleQueue) -> None:
     hints = Hints()
     bodies = ["garbage", "[]", "{}", "null", json.dumps({"source": "aws.omics"}), "[" * 50_000]
     for body in bodies:
@@ -87,7 +87,7 @@ async def test_garbage_is_deleted_and_ends_nothing(queue: RuleQueue) -> None:
         assert consumer.uses[EventUse.HINTED] == 1
 
 
-async def test_whoever_takes_the_hint_may_fail(queue: RuleQueue) -> None:
+async def test_failing_hint_does_not_stop_the_queue(queue: RuleQueue) -> None:
     hints = Hints()
 
     def failing(name: str) -> None:
@@ -101,7 +101,7 @@ async def test_whoever_takes_the_hint_may_fail(queue: RuleQueue) -> None:
         await wait_until_async(lambda: queue.message_count() == 0)
 
 
-async def test_an_answer_that_makes_no_sense_ends_nothing(queue: RuleQueue) -> None:
+async def test_invalid_response_of_sqs_does_not_stop_the_queue(queue: RuleQueue) -> None:
     hints, pauses = Hints(), list[float]()
 
     class Odd:
@@ -127,7 +127,7 @@ async def test_an_answer_that_makes_no_sense_ends_nothing(queue: RuleQueue) -> N
     assert len(pauses) == 3
 
 
-async def test_a_queue_that_is_not_there_yet(queue: RuleQueue) -> None:
+async def test_queue_that_is_created_later(queue: RuleQueue) -> None:
     hints, pauses = Hints(), list[float]()
     queue.sqs.delete_queue(QueueUrl=queue.url)
 
@@ -166,7 +166,7 @@ def test_a_server_without_its_queue_serves(aws: Emulator) -> None:
         assert client.get_task(f"omics/runs/{seed.RUN_ID}/tasks/{seed.CPU_TASK_ID}").name
 
 
-def test_queues_that_are_one_have_one_reader() -> None:
+def test_queue_in_two_settings_has_one_reader() -> None:
     one = AwsSettings(events_queue_url="https://sqs.us-west-2.amazonaws.com/1/q")
     other = AwsSettings(events_queue_url="https://sqs.us-west-2.amazonaws.com/1/r")
 

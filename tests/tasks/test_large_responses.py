@@ -25,7 +25,7 @@ MAX_BYTES = int(Settings.model_fields["max_response_bytes"].default)
 
 
 @dataclass(frozen=True)
-class Place:
+class LargeJob:
     stub: Any
     job: AddedJob
     names: list[str]
@@ -33,7 +33,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
+def place() -> Iterator[LargeJob]:
     """A job whose tasks have some 33 KB each: AWS's parameters, and ours."""
     with Emulator(seed="empty") as aws:
         job = aws.jobs.add([TASKS])
@@ -51,10 +51,10 @@ def place() -> Iterator[Place]:
         ):
             stub = task_service_pb2_grpc.TaskServiceStub(channel)
             names = [task_name(job, number) for number in range(TASKS)]
-            yield Place(stub, job, names, aws)
+            yield LargeJob(stub, job, names, aws)
 
 
-def test_tasks_without_room_have_errors_in_a_batch(place: Place) -> None:
+def test_tasks_without_room_have_errors_in_a_batch(place: LargeJob) -> None:
     request = task_service_pb2.BatchGetTasksRequest(names=place.names)
     response = place.stub.BatchGetTasks(request, timeout=60)
     assert MAX_BYTES * 0.9 < response.ByteSize() <= MAX_BYTES
@@ -71,7 +71,7 @@ def test_tasks_without_room_have_errors_in_a_batch(place: Place) -> None:
         assert info.metadata["max_response_bytes"] == str(MAX_BYTES)
 
 
-def test_smaller_batches_read_all_tasks(place: Place) -> None:
+def test_smaller_batches_read_all_tasks(place: LargeJob) -> None:
     left, found = list(place.names), {}
     while left:
         request = task_service_pb2.BatchGetTasksRequest(names=left)
@@ -84,7 +84,7 @@ def test_smaller_batches_read_all_tasks(place: Place) -> None:
 
 
 @pytest.mark.parametrize("view", [task_pb2.TASK_VIEW_BASIC, task_pb2.TASK_VIEW_FULL])
-def test_pages_shrink(place: Place, view: Any) -> None:
+def test_pages_shrink(place: LargeJob, view: Any) -> None:
     """Each task is on one page."""
     listed: list[str] = []
     token = ""
@@ -99,7 +99,7 @@ def test_pages_shrink(place: Place, view: Any) -> None:
     assert sorted(listed) == sorted(place.names)
 
 
-def test_a_page_has_one_task_at_least(place: Place) -> None:
+def test_a_page_has_one_task_at_least(place: LargeJob) -> None:
     """Also where the limit is smaller than one of AWS's pages."""
     settings = settings_for(place.aws.endpoint_url, max_response_bytes=64 * 1024)
     listed: list[str] = []
@@ -122,7 +122,7 @@ def result(name: str, size: int) -> task_service_pb2.TaskResult:
     return task_service_pb2.TaskResult(name=name, task=task)
 
 
-def test_a_single_task_is_returned_whatever_its_size() -> None:
+def test_single_task_is_returned_at_any_size() -> None:
     results = [result("a", 10_000)]
     assert fit_results(results, 5_000, "id") == results
 

@@ -29,7 +29,7 @@ TEMPLATES = pytest.mark.parametrize("template", [DEADLINE, OMICS], ids=["deadlin
 
 
 @given(NAMES)
-def test_a_name_comes_back(named: tuple[NameTemplate, dict[str, str]]) -> None:
+def test_name_round_trip(named: tuple[NameTemplate, dict[str, str]]) -> None:
     template, values = named
     name = template.format(values)
     assert template.parse(name, "name") == values
@@ -45,7 +45,7 @@ def test_a_name_comes_back(named: tuple[NameTemplate, dict[str, str]]) -> None:
     text=st.text()
     | st.lists(st.sampled_from(["omics", "runs", "1", "tasks", "", "..", "\n"])).map("/".join)
 )
-def test_garbage_is_an_invalid_argument(template: NameTemplate, text: str) -> None:
+def test_other_text_is_an_invalid_argument(template: NameTemplate, text: str) -> None:
     for read in (template.parse, template.parse_parent):
         fault = fault_of(read, text)
         if fault is None:

@@ -58,7 +58,7 @@ def states(summary: Summary) -> dict[str, int]:
     [DEMO_JOB, f"{DEMO_JOB}/steps/{seed.RENDER_STEP_ID}", DEMO_RUN],
     ids=["job", "step", "run"],
 )
-def test_a_summary_is_what_a_list_adds_up_to(frozen: Stub, parent: str) -> None:
+def test_summary_equals_the_sum_of_the_list(frozen: Stub, parent: str) -> None:
     tasks, summary = every_task(frozen, parent=parent), summarize(frozen, parent)
     assert summary.counts.total == len(tasks)
     for task in tasks:
@@ -78,9 +78,7 @@ def test_a_summary_is_what_a_list_adds_up_to(frozen: Stub, parent: str) -> None:
     assert not summary.counts.settled
 
 
-def test_a_job_is_one_call_and_a_step_one_more_for_the_end_of_its_job(
-    aws: Emulator, stub: Stub
-) -> None:
+def test_job_takes_one_call_and_step_two(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((40, 7))
     aws.jobs.move(job.task(3), "RUNNING")
     with RecordedCalls(aws) as calls:
@@ -99,7 +97,7 @@ def test_a_job_is_one_call_and_a_step_one_more_for_the_end_of_its_job(
     assert calls.counts == {"GetStep": 1}
 
 
-def test_failed_tasks_are_looked_for_where_they_are(aws: Emulator, stub: Stub) -> None:
+def test_only_steps_with_failed_tasks_are_searched(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((150, 250, 90))
     for number in (10, 120):
         aws.jobs.move(job.task(number, 1), "FAILED")
@@ -117,7 +115,7 @@ def test_at_most_a_hundred_failed_tasks_are_named(aws: Emulator, stub: Stub) -> 
         assert states(summary) == {"FAILED": 150}
 
 
-def test_failed_tasks_far_down_a_list_are_not_looked_for(aws: Emulator, stub: Stub) -> None:
+def test_search_for_failed_tasks_is_limited(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((2200,))
     aws.jobs.move(job.task(2150), "FAILED")
     with RecordedCalls(aws) as calls:
@@ -135,9 +133,7 @@ def test_failed_tasks_far_down_a_list_are_not_looked_for(aws: Emulator, stub: St
         (("SUCCEEDED", "READY"), False),
     ],
 )
-def test_when_a_job_has_settled(
-    aws: Emulator, stub: Stub, words: tuple[str, ...], settled: bool
-) -> None:
+def test_job_settles(aws: Emulator, stub: Stub, words: tuple[str, ...], settled: bool) -> None:
     job = aws.jobs.add((len(words),))
     for number, word in enumerate(words):
         aws.jobs.move(job.task(number), word)
@@ -146,7 +142,7 @@ def test_when_a_job_has_settled(
 
 
 @pytest.mark.parametrize(
-    ("told", "native_state", "settled"),
+    ("response", "native_state", "settled"),
     [
         ({"lifecycleStatus": "CREATE_IN_PROGRESS"}, "CREATE_IN_PROGRESS", False),
         ({"lifecycleStatus": "CREATE_FAILED"}, "CREATE_FAILED", True),
@@ -154,11 +150,11 @@ def test_when_a_job_has_settled(
         ({"lifecycleStatus": "CREATE_COMPLETE", "taskRunStatus": "CANCELED"}, "CANCELED", True),
     ],
 )
-def test_a_job_without_tasks_goes_by_its_own_status(
-    aws: Emulator, stub: Stub, told: dict[str, Any], native_state: str, settled: bool
+def test_job_without_tasks_has_its_own_status(
+    aws: Emulator, stub: Stub, response: dict[str, Any], native_state: str, settled: bool
 ) -> None:
     job = aws.jobs.add(())
-    aws.respond("deadline", "GetJob", body={"jobId": job.job, "name": "Empty", **told})
+    aws.respond("deadline", "GetJob", body={"jobId": job.job, "name": "Empty", **response})
     summary = summarize(stub, job_name(job))
     assert (summary.counts.total, summary.native_state) == (0, native_state)
     assert summary.counts.settled is settled
@@ -180,7 +176,7 @@ def test_a_run_settles_with_its_tasks_and_itself(aws: Emulator, stub: Stub) -> N
     assert summarize(stub, run_name(empty)).counts.settled
 
 
-def test_a_long_run_is_read_to_its_end(aws: Emulator, stub: Stub) -> None:
+def test_long_run_is_read_completely(aws: Emulator, stub: Stub) -> None:
     run = aws.runs.add(420)
     aws.runs.move(run.task(419), "FAILED")
     summary = summarize(stub, run_name(run))
@@ -188,7 +184,7 @@ def test_a_long_run_is_read_to_its_end(aws: Emulator, stub: Stub) -> None:
     assert list(summary.failed_tasks) == [run_task_name(run, 419)]
 
 
-def test_a_word_that_aws_has_invented_since(aws: Emulator, stub: Stub) -> None:
+def test_unknown_native_state_is_unrecognized(aws: Emulator, stub: Stub) -> None:
     run = aws.runs.add(0)
     items = [{"taskId": "1", "status": "HIBERNATING"}, {"taskId": "2"}]
     aws.respond("omics", "ListRunTasks", body={"items": items})
@@ -197,7 +193,7 @@ def test_a_word_that_aws_has_invented_since(aws: Emulator, stub: Stub) -> None:
     assert summary.counts.native_states["HIBERNATING"] == 1
 
 
-def test_what_cannot_be_summarized(aws: Emulator, stub: Stub) -> None:
+def test_invalid_parents_are_refused(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1,))
     for parent in (queue_name(job), task_name(job, 0), "", "omics/runs/x"):
         request = task_service_pb2.SummarizeTasksRequest(parent=parent)
@@ -208,7 +204,7 @@ def test_what_cannot_be_summarized(aws: Emulator, stub: Stub) -> None:
     assert error_of(stub.SummarizeTasks, missing).code is grpc.StatusCode.NOT_FOUND
 
 
-def test_a_moment_that_is_none(aws: Emulator, stub: Stub) -> None:
+def test_invalid_timestamp_is_an_unreadable_response(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1,))
     aws.respond("deadline", "GetJob", body={"jobId": job.job, "startedAt": "yesterday"})
     request = task_service_pb2.SummarizeTasksRequest(parent=job_name(job))

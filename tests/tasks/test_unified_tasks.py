@@ -25,7 +25,7 @@ EVERY_PARAMETER = deadline_name(seed.SIMULATE_STEP_ID, seed.EVERY_PARAMETER_TASK
 FAILED_RUN_TASK = OmicsTaskName(seed.RUN_ID, seed.FAILED_RUN_TASK_ID)
 
 
-def test_a_deadline_task(client: Client) -> None:
+def test_deadline_task(client: Client) -> None:
     before = time.time()
     task = client.get_task(FAILED)
     assert task.name == str(FAILED)
@@ -53,7 +53,7 @@ def test_parameters_keep_kind_and_text(client: Client) -> None:
         assert getattr(value, kind) == getattr(native, kind)
 
 
-def test_an_omics_task(client: Client) -> None:
+def test_omics_task(client: Client) -> None:
     task = client.get_task(FAILED_RUN_TASK)
     assert (task.state, task.native_state) == (task_pb2.TASK_STATE_FAILED, "FAILED")
     assert task.WhichOneof("native") == "omics"
@@ -69,7 +69,7 @@ def test_an_omics_task(client: Client) -> None:
     assert not task.HasField("update_time")
 
 
-def test_an_unknown_word_is_told_as_it_is(aws: Emulator, client: Client) -> None:
+def test_unknown_native_state_is_returned_as_it_is(aws: Emulator, client: Client) -> None:
     aws.respond("omics", "GetRunTask", body={"taskId": "1", "status": "HIBERNATING"})
     task = client.get_task(FAILED_RUN_TASK)
     assert task.state == task_pb2.TASK_STATE_UNRECOGNIZED
@@ -77,7 +77,7 @@ def test_an_unknown_word_is_told_as_it_is(aws: Emulator, client: Client) -> None
     assert task.omics.unrecognized_values == {"status": "HIBERNATING"}
 
 
-def test_an_unknown_parameter_kind_is_told_by_its_name(aws: Emulator, client: Client) -> None:
+def test_unknown_parameter_kind_is_returned_by_name(aws: Emulator, client: Client) -> None:
     body = {"taskId": FAILED.task, "parameters": {"Grid": {"matrix": "1 0 0 1"}}}
     aws.respond("deadline", "GetTask", body=body)
     assert client.get_task(FAILED).parameters["Grid"].unknown_member == "matrix"
@@ -87,7 +87,7 @@ def test_an_unknown_parameter_kind_is_told_by_its_name(aws: Emulator, client: Cl
     ("service", "operation", "member"),
     [("deadline", "GetTask", "runStatus"), ("omics", "GetRunTask", "status")],
 )
-def test_every_word_of_the_model_has_a_state(
+def test_every_native_state_of_the_model_has_a_state(
     aws: Emulator, client: Client, service: str, operation: str, member: str
 ) -> None:
     shape = model.load_service(service).operation_model(operation).output_shape
@@ -116,20 +116,20 @@ def test_every_word_of_the_model_has_a_state(
         str(FAILED) + "\n",
     ],
 )
-def test_a_malformed_name_is_refused_before_aws_is_asked(
+def test_malformed_name_is_refused_without_an_aws_call(
     aws: Emulator, client: Client, name: str
 ) -> None:
-    asked = aws.request_count
+    count = aws.request_count
     with pytest.raises(CallError) as raised:
         client.get_task(name)
     error = raised.value
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     assert [violation.field for violation in error.violations] == ["name"]
     assert "/runs/{id}/tasks/{taskId}" in error.message or "/farms/{farmId}/" in error.message
-    assert aws.request_count == asked
+    assert aws.request_count == count
 
 
-def test_a_task_that_is_not_there(client: Client) -> None:
+def test_unknown_task_is_not_found(client: Client) -> None:
     with pytest.raises(CallError) as raised:
         client.get_task(OmicsTaskName(seed.RUN_ID, "404"))
     assert raised.value.code is grpc.StatusCode.NOT_FOUND
@@ -158,7 +158,7 @@ def test_server_info(client: Client) -> None:
     assert methods["deadline"] == {method.name for method in service.methods} - {"GetServerInfo"}
 
 
-def test_names_in_client_and_server_are_one() -> None:
+def test_client_and_server_have_the_same_names() -> None:
     for spec, name in zip(SERVICES, (FAILED, FAILED_RUN_TASK), strict=True):
         template = load_backend(spec).names
         values = template.parse(str(name), "name")

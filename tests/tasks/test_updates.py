@@ -93,7 +93,7 @@ def test_retry_and_suspend(stub: task_service_pb2_grpc.TaskServiceStub) -> None:
     assert suspended.state == task_pb2.TASK_STATE_SUSPENDED
 
 
-def test_a_write_is_sent_again_with_the_token_that_the_server_made(aws: Emulator) -> None:
+def test_write_is_retried_with_the_same_token(aws: Emulator) -> None:
     settings = settings_for(aws.endpoint_url)
     twice = settings.aws["deadline"].model_copy(update={"max_attempts": 2})
     aws.fail("deadline", "UpdateTask", "InternalServerErrorException")
@@ -109,7 +109,7 @@ def test_a_write_is_sent_again_with_the_token_that_the_server_made(aws: Emulator
     assert 1 <= len(first) <= 64
 
 
-def test_the_state_may_forbid_it(stub: task_service_pb2_grpc.TaskServiceStub) -> None:
+def test_state_may_forbid_the_action(stub: task_service_pb2_grpc.TaskServiceStub) -> None:
     request = task_update_pb2.CancelTaskRequest(name=FAILED)
     error = error_of(lambda: stub.CancelTask(request))
     assert error.code is grpc.StatusCode.FAILED_PRECONDITION
@@ -118,7 +118,7 @@ def test_the_state_may_forbid_it(stub: task_service_pb2_grpc.TaskServiceStub) ->
 
 
 @pytest.mark.parametrize("method", ["CancelTask", "RetryTask", "SuspendTask"])
-def test_healthomics_has_no_such_verb(
+def test_healthomics_cannot_change_single_tasks(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub, method: str
 ) -> None:
     request = getattr(task_update_pb2, f"{method}Request")(name=RUN_TASK)
@@ -134,7 +134,7 @@ def test_healthomics_has_no_such_verb(
     ("name", "request_id", "field"),
     [("deadline/farms", "", "name"), ("", "", "name"), (PENDING, "x" * 65, "request_id")],
 )
-def test_bad_requests(
+def test_invalid_requests_are_refused(
     aws: Emulator,
     stub: task_service_pb2_grpc.TaskServiceStub,
     name: str,
@@ -148,7 +148,7 @@ def test_bad_requests(
     assert aws.request_count == 0
 
 
-def test_many_at_once(aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub) -> None:
+def test_batch_of_updates(aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub) -> None:
     request = batch(
         (PENDING, CANCEL),
         (FAILED, CANCEL),
@@ -178,7 +178,7 @@ def test_many_at_once(aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
     assert targets == ["CANCELED", "CANCELED", "PENDING", "PENDING"]
 
 
-def test_a_read_after_it_sees_it(stub: task_service_pb2_grpc.TaskServiceStub) -> None:
+def test_read_after_a_write_is_fresh(stub: task_service_pb2_grpc.TaskServiceStub) -> None:
     read = task_service_pb2.GetTaskRequest
     before = [stub.GetTask(read(name=name)).task.state for name in (PENDING, CANCELED)]
     stub.BatchUpdateTasks(batch((PENDING, SUSPEND), (CANCELED, RETRY)))
@@ -188,18 +188,18 @@ def test_a_read_after_it_sees_it(stub: task_service_pb2_grpc.TaskServiceStub) ->
     assert after[1] != task_pb2.TASK_STATE_CANCELLED
 
 
-def test_what_is_kept_of_other_tasks_stays_good(
+def test_cached_responses_of_other_tasks_stay_valid(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     request = task_service_pb2.GetTaskRequest(name=FAILED)
     stub.GetTask(request)
     stub.BatchUpdateTasks(batch((PENDING, SUSPEND), (CANCELED, RETRY)))
-    asked = aws.request_count
+    count = aws.request_count
     stub.GetTask(request)
-    assert aws.request_count == asked
+    assert aws.request_count == count
 
 
-def test_more_than_a_batch_holds(
+def test_more_updates_than_an_aws_batch_holds(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     request = batch(*((missing(number), RETRY) for number in range(250)), request_id="mine")
@@ -241,7 +241,7 @@ def test_an_endpoint_without_the_batch_operation(
     assert [operation for operation, _ in sent(aws)][before:] == ["UpdateTask"] * 2
 
 
-def test_a_batch_that_is_not_allowed_does_not_end_batches(
+def test_denied_batch_does_not_end_batching(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     aws.fail("deadline", "BatchUpdateTask", "AccessDeniedException")
@@ -251,7 +251,7 @@ def test_a_batch_that_is_not_allowed_does_not_end_batches(
     assert operations == ["BatchUpdateTask", "UpdateTask", "UpdateTask", "BatchUpdateTask"]
 
 
-def test_a_batch_that_fails_is_told_of_each(
+def test_failed_batch_is_the_error_of_each_item(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     aws.fail("deadline", "BatchUpdateTask", "InternalServerErrorException")
@@ -260,7 +260,7 @@ def test_a_batch_that_fails_is_told_of_each(
     assert len(sent(aws)) == 1
 
 
-def test_items_that_may_succeed_later_are_sent_again(aws: Emulator) -> None:
+def test_transient_errors_of_items_are_retried(aws: Emulator) -> None:
     settings = settings_for(aws.endpoint_url)
     twice = settings.aws["deadline"].model_copy(update={"max_attempts": 2})
     ids = {
@@ -283,7 +283,7 @@ def test_items_that_may_succeed_later_are_sent_again(aws: Emulator) -> None:
     assert len(set(tokens(aws))) == 2
 
 
-def test_items_are_not_sent_again_for_ever(
+def test_retries_of_items_are_limited(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     name = missing(1).split("/")
@@ -323,7 +323,7 @@ def ids(name: str) -> str:
     return "/".join([service, *rest[1::2]])
 
 
-def test_who_asked_for_what_and_why_is_logged(
+def test_caller_action_and_reason_are_audited(
     stub: task_service_pb2_grpc.TaskServiceStub, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "taskgate")
@@ -331,12 +331,12 @@ def test_who_asked_for_what_and_why_is_logged(
         batch((PENDING, CANCEL), (missing(1), RETRY), ("x" * 9999, RETRY), reason="y" * 2000)
     )
     [line] = [record for record in caplog.records if record.msg == "audit"]
-    told = vars(line)
-    assert told["resources"] == [ids(PENDING), ids(missing(1))]
-    assert told["resource_count"] == 2, "a malformed name is no resource"
-    assert told["failed_count"] == 2
-    assert told["code"] == "OK"
-    assert told["actions"] == {"TASK_ACTION_CANCEL": 1, "TASK_ACTION_RETRY": 1}
-    assert told["reason"] == "y" * 256
-    assert 1 <= len(told["request_id"]) <= 64
-    assert told["method"] == "taskgate.v1.TaskService/BatchUpdateTasks"
+    fields = vars(line)
+    assert fields["resources"] == [ids(PENDING), ids(missing(1))]
+    assert fields["resource_count"] == 2, "a malformed name is no resource"
+    assert fields["failed_count"] == 2
+    assert fields["code"] == "OK"
+    assert fields["actions"] == {"TASK_ACTION_CANCEL": 1, "TASK_ACTION_RETRY": 1}
+    assert fields["reason"] == "y" * 256
+    assert 1 <= len(fields["request_id"]) <= 64
+    assert fields["method"] == "taskgate.v1.TaskService/BatchUpdateTasks"

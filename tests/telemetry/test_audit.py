@@ -50,7 +50,7 @@ def caller() -> Iterator[Client]:
         yield client
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+def audit_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [vars(line) for line in caplog.records if line.msg == "audit"]
 
 
@@ -71,16 +71,16 @@ async def test_exactly_the_methods_that_the_policy_does_not_count_as_reads_are_a
     for end in call.record.ends:
         end(call)
     is_read = action_of(method).group == "read"
-    assert (told(caplog) == []) == is_read
+    assert (audit_lines(caplog) == []) == is_read
     assert actions.is_read(method) == is_read
 
 
-def test_a_write_of_awss_is_told_with_its_ids(
+def test_aws_write_is_audited_with_its_ids(
     caller: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     update = deadline_pb2.UpdateFarmRequest(farm_id=seed.FARM_ID, description=SECRET)
     caller.deadline.UpdateFarm(update)
-    [line] = told(caplog)
+    [line] = audit_lines(caplog)
     assert line["method"] == "taskgate.deadline.v1.DeadlineService/UpdateFarm"
     assert (line["group"], line["code"], line["error_reason"]) == ("write", "OK", "")
     assert line["resources"] == [f"deadline/{seed.FARM_ID}"]
@@ -88,25 +88,25 @@ def test_a_write_of_awss_is_told_with_its_ids(
     assert SECRET not in str(line)
 
 
-def test_what_failed_says_why_and_quotes_nothing(
+def test_failed_write_is_audited_without_quoting_the_request(
     caller: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(Exception, match="INVALID_ARGUMENT"):
         caller.deadline.UpdateFarm(deadline_pb2.UpdateFarmRequest(farm_id=SECRET))
-    [line] = told(caplog)
+    [line] = audit_lines(caplog)
     assert line["code"] == "INVALID_ARGUMENT"
     assert line["resources"] == ["deadline/?"]
     assert SECRET not in str(line)
 
 
-def test_a_unified_write_is_told_once_and_reads_never(
+def test_unified_write_is_audited_once_and_reads_never(
     caller: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caller.get_task(NAME)
     caller.retry_task(NAME)
     with pytest.raises(CallError):
         caller.retry_task("omics/runs/1/tasks/2")
-    first, second = told(caplog)
+    first, second = audit_lines(caplog)
     assert first["method"] == "taskgate.v1.TaskService/RetryTask"
     assert (first["code"], second["code"]) == ("OK", "FAILED_PRECONDITION")
     assert first["actions"] == {"TASK_ACTION_RETRY": 1}

@@ -69,12 +69,14 @@ def test_unknown_methods_share_one_label(observed: MeteredServer) -> None:
     assert observed.value("taskgate_rpcs_total", method="unknown", code="UNIMPLEMENTED") == 3
 
 
-def test_aws_calls_and_what_kept_answers_save(observed: MeteredServer, caller: Client) -> None:
+def test_aws_calls_and_cached_responses_are_counted(
+    observed: MeteredServer, caller: Client
+) -> None:
     for _ in range(5):
         caller.get_task(RUNNING_NAME)
-    asked = {"service": "deadline", "operation": "GetTask"}
-    assert observed.value("taskgate_aws_calls_total", **asked, code="OK") == 1
-    assert observed.value("taskgate_aws_call_duration_seconds_count", **asked) == 1
+    labels = {"service": "deadline", "operation": "GetTask"}
+    assert observed.value("taskgate_aws_calls_total", **labels, code="OK") == 1
+    assert observed.value("taskgate_aws_call_duration_seconds_count", **labels) == 1
     assert observed.value("taskgate_reads_total", service="deadline", by="kept") == 4
     assert observed.value("taskgate_reads_total", service="deadline", by="sent") == 1
     assert observed.value("taskgate_cache_entries", service="deadline") == 1
@@ -82,7 +84,7 @@ def test_aws_calls_and_what_kept_answers_save(observed: MeteredServer, caller: C
     assert 0 < observed.value("taskgate_cache_oldest_seconds", service="deadline") < 60
 
 
-def test_batches_tell_their_size(observed: MeteredServer, caller: Client) -> None:
+def test_batch_sizes_are_counted(observed: MeteredServer, caller: Client) -> None:
     names = [
         DeadlineTaskName(seed.FARM_ID, seed.QUEUE_ID, seed.JOB_ID, seed.RENDER_STEP_ID, task)
         for task in (seed.RUNNING_TASK_ID, seed.FAILED_TASK_ID)
@@ -108,16 +110,16 @@ def test_throttles_and_retries_are_counted(upstream: Emulator) -> None:
     ):
         upstream.fail("deadline", "GetTask", "ThrottlingException")
         caller.get_task(RUNNING_NAME)
-        asked = {"service": "deadline", "operation": "GetTask"}
-        assert observed.value("taskgate_aws_throttles_total", **asked) == 1
-        told = observed.value("taskgate_aws_calls_total", **asked, code="RESOURCE_EXHAUSTED")
-        assert told == 1
+        labels = {"service": "deadline", "operation": "GetTask"}
+        assert observed.value("taskgate_aws_throttles_total", **labels) == 1
+        throttled = observed.value("taskgate_aws_calls_total", **labels, code="RESOURCE_EXHAUSTED")
+        assert throttled == 1
         assert observed.value("taskgate_aws_retries_total", service="deadline") == 1
-        assert 0 < observed.value("taskgate_quota_rate", **asked) < 1000
-        assert observed.value("taskgate_quota_waiting", **asked) == 0
+        assert 0 < observed.value("taskgate_quota_rate", **labels) < 1000
+        assert observed.value("taskgate_quota_waiting", **labels) == 0
 
 
-def test_streams_watchers_pollers_and_followers_are_there_while_they_are(
+def test_open_streams_watchers_pollers_and_followers_are_counted(
     observed: MeteredServer, caller: Client
 ) -> None:
     stub = caller._tasks
@@ -136,7 +138,7 @@ def test_streams_watchers_pollers_and_followers_are_there_while_they_are(
     logs.cancel()
 
 
-def test_health_and_breaker_are_told(observed: MeteredServer, caller: Client) -> None:
+def test_health_and_breaker_have_metrics(observed: MeteredServer, caller: Client) -> None:
     caller.get_task(RUNNING_NAME)
     assert observed.value("taskgate_aws_ready", service="deadline") == 1
     assert observed.value("taskgate_breaker_state", service="deadline", state="closed") == 1
@@ -170,7 +172,7 @@ def test_refused_callers_are_counted(upstream: Emulator) -> None:
         assert observed.value("taskgate_caller_limits_total") >= 1
 
 
-def test_only_metrics_are_there(observed: MeteredServer) -> None:
+def test_other_paths_are_not_found(observed: MeteredServer) -> None:
     with pytest.raises(urllib.error.HTTPError) as failure:
         urllib.request.urlopen(observed.metrics_url.replace("/metrics", "/"))  # noqa: S310  # our own
     assert failure.value.code == 404
@@ -189,7 +191,7 @@ def test_no_value_of_a_caller_is_in_a_metric(upstream: Emulator, observed: Meter
     assert seed.FARM_ID not in text
 
 
-def test_a_taken_port_stops_the_start(upstream: Emulator) -> None:
+def test_admin_port_in_use_prevents_the_start(upstream: Emulator) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = settings_for(upstream.endpoint_url, admin_port=taken.getsockname()[1])
         with pytest.raises(ListenError, match="TASKGATE_ADMIN_PORT"), running_app(settings):
@@ -203,7 +205,7 @@ def test_without_a_port_nothing_listens(upstream: Emulator) -> None:
             assert caller.get_task(RUNNING_NAME).name == str(RUNNING_NAME)
 
 
-def test_an_events_lag_is_from_its_own_time() -> None:
+def test_event_lag_is_measured_from_the_time_of_the_event() -> None:
     lag = Lag()
     lag.record("2023-11-14T22:13:20Z", 1_700_000_003.5)
     lag.record("2023-11-14T22:13:20Z", 1_699_999_999.0)

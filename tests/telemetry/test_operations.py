@@ -81,7 +81,7 @@ def test_the_docs_have_every_metric_with_its_type(types: dict[str, str]) -> None
     assert documented() == types
 
 
-def test_dashboard_and_alerts_name_metrics_that_there_are(types: dict[str, str]) -> None:
+def test_metrics_in_dashboard_and_alerts_exist(types: dict[str, str]) -> None:
     known = {name + part for name, kind in types.items() for part in PARTS.get(kind, ("",))}
     named = {name for text in expressions() for name in re.findall(rf"\b{METRIC_PREFIX}\w+", text)}
     assert named <= known
@@ -140,5 +140,5 @@ if shutil.which("promtool"):  # of the Debian package `prometheus`, which .ci/ru
             capture_output=True,
             check=False,
         )
-        told = (linted.stdout + linted.stderr).splitlines()
-        assert [line for line in told if line.startswith(METRIC_PREFIX)] == []
+        output = (linted.stdout + linted.stderr).splitlines()
+        assert [line for line in output if line.startswith(METRIC_PREFIX)] == []

@@ -31,7 +31,7 @@ SCRAPE_SECONDS = 1
 
 
 class Prometheus:
-    """Asks one over its HTTP API."""
+    """Queries a Prometheus server over its HTTP API."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -98,9 +98,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 if shutil.which("prometheus"):  # which .ci/run installs
 
     def test_it_counts_what_was_called(scraped: Prometheus) -> None:
-        told = 'sum(taskgate_rpcs_total{method="taskgate.v1.TaskService/GetTask",code="%s"})'
-        assert scraped.value(told % "OK") == CALLS
-        assert scraped.value(told % "NOT_FOUND") == 1
+        query = 'sum(taskgate_rpcs_total{method="taskgate.v1.TaskService/GetTask",code="%s"})'
+        assert scraped.value(query % "OK") == CALLS
+        assert scraped.value(query % "NOT_FOUND") == 1
 
     @pytest.mark.parametrize("expression", expressions())
     def test_it_runs_every_query_of_dashboard_and_alerts(

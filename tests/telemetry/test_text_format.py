@@ -35,7 +35,7 @@ def test_a_line_has_time_level_message_and_fields() -> None:
 
 
 @pytest.mark.parametrize("character", "\n\r\t\033\x00\x7f\x9b\u202e\u2066\u200b\u2028\ufeff\ud800")
-def test_what_a_terminal_would_act_on_is_escaped(character: str) -> None:
+def test_control_characters_are_escaped(character: str) -> None:
     line = line_of(f"m{character}", {f"n{character}": f"v{character}"})
     assert line.isprintable()
     assert line.encode()
@@ -58,7 +58,7 @@ def test_a_traceback_is_indented_and_escaped() -> None:
     assert all(each.isprintable() for each in trace)
 
 
-async def test_a_call() -> None:
+async def test_line_of_a_call() -> None:
     stream = io.StringIO()
     lines = CallLog(stream, TextLines(is_colored=False, localtime=time.gmtime), clock=lambda: 0)
     lines.ended(make_call(), 0.0123)

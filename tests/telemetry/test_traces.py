@@ -43,7 +43,7 @@ SECRET = "beauty-secret"
 Spans = list[trace_pb2.Span]
 
 
-class Place:
+class TracingServer:
     """A server that traces, and its callers."""
 
     def __init__(self, address: str, collector: Collector, aws: Emulator, log: io.StringIO) -> None:
@@ -68,7 +68,7 @@ class Place:
 
 
 @pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[TracingServer]:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")  # what waits is sent soon
     log = io.StringIO()
     with (
@@ -78,7 +78,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
             settings_for(aws.endpoint_url, traces_endpoint=collector.endpoint, traces_ratio=0), log
         ) as address,
     ):
-        place = Place(str(address), collector, aws, log)
+        place = TracingServer(str(address), collector, aws, log)
         yield place
         place.channel.close()
 
@@ -92,7 +92,7 @@ def attributes(span: trace_pb2.Span) -> dict[str, Any]:
     }
 
 
-def test_an_rpc_and_its_call_to_aws_are_in_the_caller_s_trace(place: Place) -> None:
+def test_rpc_and_its_aws_call_are_in_the_callers_trace(place: TracingServer) -> None:
     place.get(*SAMPLED)
     (rpc,), (call,) = place.spans(GET, GET_AWS)
     assert {rpc.trace_id.hex(), call.trace_id.hex()} == {TRACE}
@@ -110,9 +110,9 @@ def test_an_rpc_and_its_call_to_aws_are_in_the_caller_s_trace(place: Place) -> N
         "rpc.method": "GetTask",
         "rpc.grpc.status_code": 0,
     }
-    told = attributes(call)
-    assert told.pop("aws.request_id")
-    assert told == {
+    found = attributes(call)
+    assert found.pop("aws.request_id")
+    assert found == {
         "rpc.system": "aws-api",
         "rpc.service": "deadline",
         "rpc.method": "GetTask",
@@ -121,7 +121,7 @@ def test_an_rpc_and_its_call_to_aws_are_in_the_caller_s_trace(place: Place) -> N
     }
 
 
-def test_who_is_not_sampled_has_no_spans_and_neither_has_who_says_nothing(place: Place) -> None:
+def test_calls_without_a_sampled_trace_have_no_spans(place: TracingServer) -> None:
     place.get(*UNSAMPLED)
     place.get()
     place.get(*SAMPLED)
@@ -129,7 +129,7 @@ def test_who_is_not_sampled_has_no_spans_and_neither_has_who_says_nothing(place:
     assert [rpc.trace_id.hex() for rpc in rpcs] == [TRACE]
 
 
-def test_callers_cannot_have_all_their_calls_traced() -> None:
+def test_callers_decisions_are_limited() -> None:
     exporter = InMemorySpanExporter()
     traces = Traces("http://127.0.0.1:9", {}, 0.0, exporter)
     tracer = traces.rpc(GET)
@@ -145,7 +145,7 @@ def test_callers_cannot_have_all_their_calls_traced() -> None:
     assert burst <= len(exporter.get_finished_spans()) <= burst * (1 + seconds) + 1
 
 
-def test_beyond_the_rate_chance_decides_about_sampled_callers() -> None:
+def test_beyond_the_rate_sampled_callers_are_sampled_at_random() -> None:
     now, chance = [0.0], [0.5]
     sampler = CallerDecisions(0.1, lambda: now[0], lambda: chance[0])
 
@@ -160,7 +160,7 @@ def test_beyond_the_rate_chance_decides_about_sampled_callers() -> None:
     assert sampled(100) == 5
 
 
-def test_an_answer_that_is_kept_is_linked_to_the_call_that_brought_it(place: Place) -> None:
+def test_rpc_with_a_cached_response_links_to_its_aws_call(place: TracingServer) -> None:
     place.get(*SAMPLED)
     other = "0" * 31 + "7"
     place.get(("traceparent", f"00-{other}-{PARENT}-01"), max_age=60)
@@ -171,15 +171,15 @@ def test_an_answer_that_is_kept_is_linked_to_the_call_that_brought_it(place: Pla
     assert call.trace_id.hex() == TRACE
 
 
-def test_a_call_that_many_wait_for_is_linked_to_all(place: Place) -> None:
+def test_shared_aws_call_links_to_all_waiting_rpcs(place: TracingServer) -> None:
     place.aws.faults.add(kind="latency", service="deadline", operation="GetTask", seconds=0.5)
     traces = [f"{number:032x}" for number in (1, 2, 3)]
     with ThreadPoolExecutor(3) as pool:
-        asked = [
+        futures = [
             pool.submit(place.get, ("traceparent", f"00-{trace}-{PARENT}-01"), max_age=5)
             for trace in traces
         ]
-        for each in asked:
+        for each in futures:
             each.result()
     place.collector.wait_for(lambda spans: len(spans) >= 4)
     rpcs, calls = place.spans(GET, GET_AWS)
@@ -192,7 +192,7 @@ def test_a_call_that_many_wait_for_is_linked_to_all(place: Place) -> None:
     assert owner.trace_id == calls[0].trace_id
 
 
-def test_reads_that_leave_in_a_batch_are_linked_by_it(place: Place) -> None:
+def test_batch_links_to_its_reads(place: TracingServer) -> None:
     names = [
         f"{JOB}/steps/{seed.RENDER_STEP_ID}/tasks/{task}"
         for task in (seed.RUNNING_TASK_ID, seed.FLAKY_TASK_ID, seed.SUSPENDED_TASK_ID)
@@ -203,7 +203,7 @@ def test_reads_that_leave_in_a_batch_are_linked_by_it(place: Place) -> None:
     assert batch.parent_span_id == rpc.span_id
 
 
-def test_an_error_is_told_without_its_words(place: Place) -> None:
+def test_spans_of_errors_have_no_error_texts(place: TracingServer) -> None:
     place.aws.fail("deadline", "GetTask", "AccessDeniedException", message=SECRET)
     with pytest.raises(grpc.RpcError):
         place.get(*SAMPLED)
@@ -215,18 +215,18 @@ def test_an_error_is_told_without_its_words(place: Place) -> None:
     assert SECRET not in str(place.collector.spans)
 
 
-def test_values_of_requests_and_answers_are_in_no_span(place: Place) -> None:
+def test_spans_have_no_values_of_requests_or_responses(place: TracingServer) -> None:
     request = task_update_pb2.CancelTaskRequest(name=TASK, reason=SECRET)
     place.tasks.CancelTask(request, metadata=SAMPLED, timeout=SECONDS)
     update = deadline_pb2.UpdateFarmRequest(farm_id=seed.FARM_ID, description=SECRET)
     place.deadline.UpdateFarm(update, metadata=SAMPLED, timeout=SECONDS)
     place.spans("taskgate.v1.TaskService/CancelTask", "deadline/UpdateFarm")
-    told = str(place.collector.spans)
-    assert SECRET not in told
-    assert seed.FARM_ID not in told
+    spans = str(place.collector.spans)
+    assert SECRET not in spans
+    assert seed.FARM_ID not in spans
 
 
-def test_what_pollers_ask_belongs_to_no_watcher(place: Place) -> None:
+def test_calls_of_pollers_have_traces_of_their_own(place: TracingServer) -> None:
     request = task_watch_pb2.WatchTasksRequest(parent=JOB)
     events = place.tasks.WatchTasks(request, metadata=SAMPLED, timeout=SECONDS)
     next(event for event in events if event.HasField("snapshot_end"))
@@ -235,7 +235,7 @@ def test_what_pollers_ask_belongs_to_no_watcher(place: Place) -> None:
     assert [span.name for span in place.collector.spans] == [watch[0].name]
 
 
-def test_the_log_has_the_ids_of_the_trace(place: Place) -> None:
+def test_the_log_has_the_ids_of_the_trace(place: TracingServer) -> None:
     place.get(*SAMPLED)
     (rpc,) = place.spans(GET)
     assert becomes_true(lambda: GET in place.log.getvalue())  # lines are written some at a time
@@ -243,7 +243,7 @@ def test_the_log_has_the_ids_of_the_trace(place: Place) -> None:
     assert (line["trace_id"], line["span_id"]) == (TRACE, rpc[0].span_id.hex())
 
 
-def test_without_traces_the_log_has_the_caller_s_ids(aws: Emulator) -> None:
+def test_without_traces_the_log_has_the_callers_ids(aws: Emulator) -> None:
     log = io.StringIO()
     with (
         running_server(settings_for(aws.endpoint_url), log) as address,
@@ -259,18 +259,18 @@ def test_without_traces_the_log_has_the_caller_s_ids(aws: Emulator) -> None:
     assert "trace_id" not in calls[1]
 
 
-def test_a_collector_that_fails_hurts_nobody_and_is_told_of_once(
-    place: Place, caplog: pytest.LogCaptureFixture
+def test_failing_collector_affects_no_call_and_is_logged_once(
+    place: TracingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     place.collector.status = 500
     for _ in range(3):
         place.get(*SAMPLED)
-    assert becomes_true(lambda: "traces are not taken" in caplog.messages)
-    assert caplog.messages.count("traces are not taken") == 1
+    assert becomes_true(lambda: "traces cannot be exported" in caplog.messages)
+    assert caplog.messages.count("traces cannot be exported") == 1
     assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
 
 
-def test_headers_come_from_a_file(aws: Emulator, tmp_path: Path) -> None:
+def test_headers_are_read_from_a_file(aws: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "headers"
     file.write_text("authorization: Bearer t0ken\n\n")
     with collecting() as collector:
@@ -287,7 +287,7 @@ def test_headers_come_from_a_file(aws: Emulator, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["authorization Bearer t0ken", None])
-async def test_headers_that_are_none_stop_the_start(tmp_path: Path, text: str | None) -> None:
+async def test_invalid_headers_prevent_the_start(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "headers"
     if text is not None:
         file.write_text(text)
@@ -299,7 +299,7 @@ async def test_headers_that_are_none_stop_the_start(tmp_path: Path, text: str | 
     assert "t0ken" not in str(raised.value)
 
 
-def test_who_does_not_trace_has_nothing_of_it_loaded() -> None:
+def test_without_traces_opentelemetry_is_not_loaded() -> None:
     program = (
         "import sys, asyncio; from taskgate_server import app, rpc_registry\n"
         "from taskgate_server.config import Settings\n"
@@ -326,5 +326,5 @@ def test_who_does_not_trace_has_nothing_of_it_loaded() -> None:
         ("", False),
     ],
 )
-def test_a_traceparent_is_taken_only_as_w3c_has_it(text: str, known: bool) -> None:
+def test_only_valid_traceparents_are_accepted(text: str, known: bool) -> None:
     assert (parse_traceparent(text) is not None) == known

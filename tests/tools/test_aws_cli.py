@@ -18,41 +18,41 @@ START = (
 )
 
 
-def told(aws_cli: Program, *arguments: str) -> Any:
+def run_cli(aws_cli: Program, *arguments: str) -> Any:
     return json.loads(aws_cli(*arguments, "--output", "json"))
 
 
 def test_run_from_workflow_to_logs(aws_cli: Program, clock: ManualClock, tmp_path: Path) -> None:
     definition = tmp_path / "w.zip"
     definition.write_bytes(zipped(main_wdl=WDL))
-    made = told(
+    made = run_cli(
         aws_cli,
         *("omics", "create-workflow", "--name", "w", "--definition-zip", f"fileb://{definition}"),
     )
     assert made["status"] == "CREATING"
     clock.advance(3)
     aws_cli("omics", "wait", "workflow-active", "--id", made["id"])
-    workflows = told(aws_cli, "omics", "list-workflows")["items"]
+    workflows = run_cli(aws_cli, "omics", "list-workflows")["items"]
     assert {row["id"]: row["status"] for row in workflows}[made["id"]] == "ACTIVE"
 
-    run = told(aws_cli, *START, "--workflow-id", made["id"])["id"]
+    run = run_cli(aws_cli, *START, "--workflow-id", made["id"])["id"]
     clock.advance(300)
     aws_cli("omics", "wait", "run-completed", "--id", run)
-    assert told(aws_cli, "omics", "get-run", "--id", run)["parameters"] == PARAMETERS
-    tasks = told(aws_cli, "omics", "list-run-tasks", "--id", run)["items"]
+    assert run_cli(aws_cli, "omics", "get-run", "--id", run)["parameters"] == PARAMETERS
+    tasks = run_cli(aws_cli, "omics", "list-run-tasks", "--id", run)["items"]
     assert [task["name"] for task in tasks] == ["Align-0-0", "Align-0-1", "Merge"]
     ids = ("--id", run, "--task-id", tasks[2]["taskId"])
-    task = told(aws_cli, "omics", "get-run-task", *ids)
+    task = run_cli(aws_cli, "omics", "get-run-task", *ids)
     assert (task["status"], task["instanceType"]) == ("COMPLETED", "omics.g5.xlarge")
 
     group, _, stream = task["logStream"].partition(":log-group:")[2].partition(":log-stream:")
     place = ("--log-group-name", group, "--log-stream-name", stream)
-    events = told(aws_cli, "logs", "get-log-events", *place)["events"]
+    events = run_cli(aws_cli, "logs", "get-log-events", *place)["events"]
     assert "Merge" in events[0]["message"]
 
 
 def test_run_is_cancelled(aws_cli: Program, clock: ManualClock) -> None:
-    run = told(aws_cli, *START, "--workflow-id", "3141592", "--storage-type", "DYNAMIC")["id"]
+    run = run_cli(aws_cli, *START, "--workflow-id", "3141592", "--storage-type", "DYNAMIC")["id"]
     clock.advance(20)
     assert aws_cli("omics", "cancel-run", "--id", run) == ""
     clock.advance(4)
@@ -62,10 +62,10 @@ def test_run_is_cancelled(aws_cli: Program, clock: ManualClock) -> None:
 
 
 def test_render_farm_is_read(aws_cli: Program) -> None:
-    assert told(aws_cli, "deadline", "list-farms")["farms"][0]["farmId"] == FARM_ID
+    assert run_cli(aws_cli, "deadline", "list-farms")["farms"][0]["farmId"] == FARM_ID
     job = ("--farm-id", FARM_ID, "--queue-id", QUEUE_ID, "--job-id", JOB_ID)
     step = (*job, "--step-id", RENDER_STEP_ID)
-    task = told(aws_cli, "deadline", "get-task", *step, "--task-id", RETRIED_TASK_ID)
+    task = run_cli(aws_cli, "deadline", "get-task", *step, "--task-id", RETRIED_TASK_ID)
     assert task["taskId"] == RETRIED_TASK_ID
-    tasks = told(aws_cli, "deadline", "list-tasks", *step)["tasks"]
+    tasks = run_cli(aws_cli, "deadline", "list-tasks", *step)["tasks"]
     assert RETRIED_TASK_ID in [row["taskId"] for row in tasks]

@@ -61,7 +61,7 @@ def test_run_is_analyzed(healthomics_tools: Program, omics: Any, run: str) -> No
         assert task["estimatedUSD"] == ""
 
 
-def test_runs_are_put_together(healthomics_tools: Program, run: str) -> None:
+def test_runs_are_combined(healthomics_tools: Program, run: str) -> None:
     found = rows(healthomics_tools("run_analyzer", "--batch", run))
     assert [(row["name"], row["count"]) for row in found] == [
         ("BwaMem2", "2"),
@@ -70,7 +70,9 @@ def test_runs_are_put_together(healthomics_tools: Program, run: str) -> None:
     ]
 
 
-def test_timeline_is_told_and_drawn(healthomics_tools: Program, run: str, tmp_path: Path) -> None:
+def test_timeline_is_printed_and_drawn(
+    healthomics_tools: Program, run: str, tmp_path: Path
+) -> None:
     timeline = rows(healthomics_tools("run_analyzer", "--timeline", run))
     assert [float(row["running"]) for row in timeline] == [64.0] * 4
     healthomics_tools("run_analyzer", run, "--plot", "plots")

@@ -60,7 +60,7 @@ def call(breaker: CircuitBreaker, error: BaseException | None = None) -> None:
 
 
 def refused(breaker: CircuitBreaker) -> float | None:
-    """The seconds that a refusal tells, None when the call passes (as if cancelled)."""
+    """Return the seconds of a refusal's RetryInfo; None if the call passes (as if cancelled)."""
     ends = (asyncio.CancelledError, errors.TaskgateError)
     with pytest.raises(ends) as raised, breaker.track("GetTask"):
         raise asyncio.CancelledError
@@ -88,7 +88,7 @@ def opened(clock: Clock, **trip: float) -> CircuitBreaker:
 
 @contextmanager
 def probing(breaker: CircuitBreaker, ends: list[errors.TaskgateError | None]) -> Iterator[None]:
-    """A call under way, that ends as the list says."""
+    """Enclose a call that ends with the error in the list."""
     with suppress(errors.TaskgateError), breaker.track("GetTask"):
         yield
         if ends and ends[0] is not None:

@@ -88,7 +88,7 @@ async def test_a_service_that_works_is_not_probed() -> None:
 
 @pytest.mark.parametrize("outage_seconds", [1.0, 3.0, 60.0])
 @pytest.mark.parametrize("calls", [0, 1, 3])
-async def test_an_outage_is_two_changes(outage_seconds: float, calls: int) -> None:
+async def test_an_outage_changes_availability_twice(outage_seconds: float, calls: int) -> None:
     """Also if callers leave as soon as it is not ready: probes find the end."""
     service = Service()
 
@@ -108,14 +108,14 @@ async def test_an_outage_is_two_changes(outage_seconds: float, calls: int) -> No
     assert service.changes == [False, True]
 
 
-async def test_one_resource_that_fails_is_no_outage_of_the_service() -> None:
+async def test_one_failing_resource_does_not_make_the_service_unavailable() -> None:
     service = Service()
     await service.run(30, lambda: service.call(1, fails=True))
     assert service.changes == []
     assert 1 < service.probes <= 61
 
 
-async def test_a_resource_that_fails_on_does_not_delay_the_return() -> None:
+async def test_a_still_failing_resource_does_not_delay_recovery() -> None:
     service = Service()
     service.fails = True
     await service.run(3, service.call)
@@ -124,7 +124,7 @@ async def test_a_resource_that_fails_on_does_not_delay_the_return() -> None:
     assert service.changes == [False, True]
 
 
-async def test_calls_that_hang_are_probed() -> None:
+async def test_hanging_calls_cause_a_probe() -> None:
     service = Service()
     service.fails = True
     with service.breaker.track("GetRun", {}) as sent:
@@ -135,7 +135,7 @@ async def test_calls_that_hang_are_probed() -> None:
     assert service.changes == [False]
 
 
-async def test_a_probe_of_the_outage_that_fails_after_the_return_is_no_new_outage() -> None:
+async def test_a_late_probe_failure_does_not_start_another_outage() -> None:
     service = Service()
     service.fails = True
     for subject in range(3):
@@ -153,7 +153,7 @@ async def test_a_probe_of_the_outage_that_fails_after_the_return_is_no_new_outag
     assert service.changes == [False, True]
 
 
-async def test_calls_that_their_callers_give_up_early_are_probed() -> None:
+async def test_abandoned_calls_cause_a_probe() -> None:
     service = Service()
     service.fails = True
 
@@ -166,7 +166,7 @@ async def test_calls_that_their_callers_give_up_early_are_probed() -> None:
     assert service.changes == [False]
 
 
-async def test_a_service_that_fails_now_and_then_does_not_flap() -> None:
+async def test_an_unstable_service_does_not_flap() -> None:
     service = Service()
 
     def call() -> None:
@@ -182,7 +182,7 @@ async def test_a_service_that_fails_now_and_then_does_not_flap() -> None:
     assert service.availability.not_ready_reason is None
 
 
-async def test_an_endpoint_without_connections_is_unavailable_until_a_probe_succeeds() -> None:
+async def test_an_unreachable_endpoint_is_unavailable_until_a_probe_succeeds() -> None:
     service = Service()
     service.connection.is_unreachable, service.connection.unreachable_at = True, service.now
     service.fails = True
@@ -193,7 +193,7 @@ async def test_an_endpoint_without_connections_is_unavailable_until_a_probe_succ
     assert service.availability.not_ready_reason is None
 
 
-async def test_a_late_response_is_no_sign_of_recovery() -> None:
+async def test_a_late_response_does_not_count_as_recovery() -> None:
     service = Service()
     with service.breaker.track("GetRun", {"id": 1}) as sent:
         sent()

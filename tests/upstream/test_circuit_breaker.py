@@ -1,4 +1,4 @@
-"""When calls are no longer sent into an outage, and when they are again."""
+"""When the circuit breaker opens and closes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_only_outages_open_it(error: errors.TaskgateError, is_one: bool) -> None
     assert (state(made) is State.OPEN) is is_one
 
 
-def test_bugs_and_cancelled_calls_teach_nothing() -> None:
+def test_bugs_and_cancelled_calls_are_no_evidence() -> None:
     made = breaker(Clock(), consecutive_failures=2)
     call(made, unreachable())
     call(made, asyncio.CancelledError())
@@ -130,7 +130,7 @@ def test_a_probe_that_succeeds_closes_it() -> None:
     assert state(made) is State.CLOSED, "it counts anew"
 
 
-def test_any_answer_is_a_success() -> None:
+def test_any_response_is_a_success() -> None:
     clock = Clock()
     made = opened(clock)
     clock.now += 1
@@ -138,19 +138,19 @@ def test_any_answer_is_a_success() -> None:
     assert state(made) is State.CLOSED
 
 
-def test_probes_that_fail_make_it_longer_up_to_a_second() -> None:
+def test_failed_probes_double_the_pause_up_to_a_second() -> None:
     clock = Clock()
     made = opened(clock)
-    told = []
+    waits = []
     for _ in range(2000):
         wait = refused(made)
         assert wait is not None
-        told.append(wait)
+        waits.append(wait)
         clock.now += wait + 1e-6
         call(made, unreachable())
         assert state(made) is State.OPEN
-    assert told[:5] == pytest.approx([0.2, 0.4, 0.8, 1.0, 1.0])
-    assert max(told) == pytest.approx(1.0)
+    assert waits[:5] == pytest.approx([0.2, 0.4, 0.8, 1.0, 1.0])
+    assert max(waits) == pytest.approx(1.0)
     clock.now += 1
     call(made)
     assert refused(opened(clock)) == pytest.approx(0.2), "short again after a success"
@@ -179,7 +179,7 @@ def test_a_cancelled_probe_makes_room_for_another() -> None:
     assert state(made) is State.CLOSED
 
 
-def test_calls_from_before_do_not_count() -> None:
+def test_calls_from_before_a_change_do_not_count() -> None:
     clock = Clock()
     made = breaker(clock)
     with probing(made, []):  # succeeds, late
@@ -192,7 +192,7 @@ def test_calls_from_before_do_not_count() -> None:
     assert state(made) is State.CLOSED
 
 
-def test_check_refuses_and_lets_nothing_in() -> None:
+def test_check_refuses_but_admits_no_call() -> None:
     clock = Clock()
     made = breaker(clock)
     made.check("GetTask")
@@ -207,16 +207,16 @@ def test_check_refuses_and_lets_nothing_in() -> None:
     made.check("GetTask")
 
 
-async def test_changes_can_be_followed() -> None:
+async def test_changes_of_state_can_be_awaited() -> None:
     clock = Clock()
     made = breaker(clock)
-    seen: list[State] = []
+    states: list[State] = []
 
     async def follow() -> None:
         count = 0
-        while len(seen) < 3:
+        while len(states) < 3:
             count = await made.wait_for_change(count)
-            seen.append(state(made))
+            states.append(state(made))
 
     task = asyncio.create_task(follow())
     await asyncio.sleep(0)
@@ -229,8 +229,8 @@ async def test_changes_can_be_followed() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     await task
-    assert seen == [State.OPEN, State.HALF_OPEN, State.CLOSED]
-    assert await made.wait_for_change(0) == 3, "what was missed is told at once"
+    assert states == [State.OPEN, State.HALF_OPEN, State.CLOSED]
+    assert await made.wait_for_change(0) == 3, "earlier changes are returned at once"
 
 
 @given(
@@ -240,7 +240,7 @@ async def test_changes_can_be_followed() -> None:
     ),
     st.integers(),
 )
-def test_it_never_refuses_for_longer_than_the_longest(
+def test_it_never_refuses_for_longer_than_the_maximum(
     steps: list[tuple[float, str]], seed: int
 ) -> None:
     clock = Clock()

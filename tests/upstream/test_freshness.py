@@ -1,4 +1,4 @@
-"""How old an answer may be, over the wire: what reaches AWS and what does not."""
+"""The maximum age of responses, over the wire: which requests reach AWS."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAME = (
 
 @pytest.fixture
 def shared(aws: Emulator) -> Iterator[grpc.Channel]:
-    """A channel to a server that keeps answers for a minute."""
+    """A channel to a server that caches responses for a minute."""
     settings = settings_for(aws.endpoint_url, default_max_age_seconds=60)
     with running_server(settings) as address, grpc.insecure_channel(str(address)) as channel:
         yield channel
@@ -48,7 +48,7 @@ def test_equal_reads_reach_aws_once(aws: Emulator, shared: grpc.Channel) -> None
     assert operations_since(aws, since) == ["GetTask"]
 
 
-def test_both_vocabularies_share_an_answer(aws: Emulator, shared: grpc.Channel) -> None:
+def test_unified_and_aws_rpcs_share_a_response(aws: Emulator, shared: grpc.Channel) -> None:
     since = aws.request_count
     native = deadline_pb2_grpc.DeadlineServiceStub(shared).GetTask(GET)
     request = task_service_pb2.GetTaskRequest(name=NAME)
@@ -57,7 +57,7 @@ def test_both_vocabularies_share_an_answer(aws: Emulator, shared: grpc.Channel) 
     assert operations_since(aws, since) == ["GetTask"]
 
 
-def test_max_age_zero_asks_aws(aws: Emulator, shared: grpc.Channel) -> None:
+def test_max_age_zero_calls_aws(aws: Emulator, shared: grpc.Channel) -> None:
     stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
     tasks = task_service_pb2_grpc.TaskServiceStub(shared)
     stub.GetTask(GET)
@@ -69,14 +69,14 @@ def test_max_age_zero_asks_aws(aws: Emulator, shared: grpc.Channel) -> None:
     assert len(operations_since(aws, since)) == 2
 
 
-def test_the_caller_learns_when_aws_said_it(shared: grpc.Channel) -> None:
+def test_metadata_has_the_time_of_the_response(shared: grpc.Channel) -> None:
     stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
     before = time.time()
     _, call = stub.GetTask.with_call(GET)
     _, again = stub.GetTask.with_call(GET)
     observed = dict(call.trailing_metadata())["taskgate-observe-time"]
     assert dict(again.trailing_metadata())["taskgate-observe-time"] == observed
-    # Who says how old an answer may be is told before the answer, too.
+    # Callers that set max_age get it in the initial metadata, too.
     _, asking = stub.GetTask.with_call(GET, metadata=(("taskgate-max-age", "59"),))
     assert dict(asking.initial_metadata())["taskgate-observe-time"] == observed
     assert dict(asking.trailing_metadata())["taskgate-observe-time"] == observed
@@ -116,7 +116,7 @@ def test_a_write_is_seen_by_the_next_read(aws: Emulator, shared: grpc.Channel) -
     assert stub.GetTask(read).run_status != before
 
 
-def test_a_missing_task_is_remembered_too(aws: Emulator, shared: grpc.Channel) -> None:
+def test_not_found_is_cached_over_the_wire(aws: Emulator, shared: grpc.Channel) -> None:
     stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
     missing = deadline_pb2.GetTaskRequest(task_id="task-" + "0" * 32 + "-0", **IDS)
     since = aws.request_count
@@ -155,7 +155,7 @@ def test_reads_of_many_tasks_become_batches(aws: Emulator, shared: grpc.Channel)
     assert len(calls) < 30
 
 
-def test_the_client_says_how_old_its_task_may_be(aws: Emulator) -> None:
+def test_the_client_sets_max_age(aws: Emulator) -> None:
     settings = settings_for(aws.endpoint_url, default_max_age_seconds=60)
     with running_server(settings) as address, connect(str(address)) as client:
         since = aws.request_count

@@ -1,4 +1,4 @@
-"""The freshness rule, on a clock that the test turns: random reads, writes and upstream changes."""
+"""The freshness rule on a clock that the test sets: random reads, writes and upstream changes."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Read:
     task: str
     oldest: float
     version: int
-    answer: asyncio.Task[AwsResponse]
+    response: asyncio.Task[AwsResponse]
 
 
 @settings(max_examples=300)
 @given(st.lists(STEPS, max_size=40))
-def test_no_answer_is_too_old_and_every_caller_sees_its_own_writes(steps: list[Any]) -> None:
+def test_no_response_is_too_old_and_callers_see_their_own_writes(steps: list[Any]) -> None:
     asyncio.run(play(steps))
 
 
@@ -56,9 +56,9 @@ class Play:
 
     def read(self, task: str, age: float) -> None:
         call = self.gateway.call("GetTask", {**FARM, "taskId": task}, CallOptions(max_age=age))
-        answer = asyncio.create_task(call)
+        response = asyncio.create_task(call)
         expected = self.written.get(task, 0)
-        self.reads.append(Read(task, self.aws.now - age, expected, answer))
+        self.reads.append(Read(task, self.aws.now - age, expected, response))
 
     def write(self, task: str, _: None) -> None:
         params = {**FARM, "taskId": task, "targetRunStatus": "READY"}
@@ -76,7 +76,7 @@ class Play:
             call = self.aws.calls[index % len(self.aws.calls)]
             self.aws.finish(index % len(self.aws.calls))
             if call.operation == "UpdateTask":
-                # Its caller has the answer: from now on every reader must see the write.
+                # Its caller has the response: from now on every read must return the write.
                 task = call.params["taskId"]
                 self.written[task] = self.aws.versions[task]
 
@@ -91,14 +91,14 @@ async def play(steps: list[Any]) -> None:
         aws.finish()
         await settle()
     for read in example.reads:
-        value = read.answer.result().value
+        value = read.response.result().value
         assert value["taskId"] == read.task
         assert value["sent_at"] >= read.oldest
         assert value["version"] >= read.version
     await example.gateway.close()
 
 
-async def answered(aws: Aws, gateway: Gateway, operation: str, **more: Any) -> AwsResponse:
+async def respond(aws: Aws, gateway: Gateway, operation: str, **more: Any) -> AwsResponse:
     call = gateway.call(operation, {**FARM, "taskId": "t1"}, CallOptions(**more))
     task = asyncio.create_task(call)
     await settle()
@@ -108,16 +108,16 @@ async def answered(aws: Aws, gateway: Gateway, operation: str, **more: Any) -> A
     return await task
 
 
-async def test_a_caller_sees_its_own_write_whatever_it_allows() -> None:
+async def test_a_caller_sees_its_own_write_whatever_max_age_is() -> None:
     aws = Aws()
     gateway = aws.gateway()
-    await answered(aws, gateway, "GetTask")
-    await answered(aws, gateway, "UpdateTask")
-    assert (await answered(aws, gateway, "GetTask", max_age=50)).value["version"] == 1
+    await respond(aws, gateway, "GetTask")
+    await respond(aws, gateway, "UpdateTask")
+    assert (await respond(aws, gateway, "GetTask", max_age=50)).value["version"] == 1
     assert len(aws.sent) == 3
 
 
-async def test_a_read_in_the_air_during_a_write_is_not_shared_after_it() -> None:
+async def test_a_read_in_flight_during_a_write_is_not_shared_after_it() -> None:
     aws = Aws()
     gateway = aws.gateway()
     params = {**FARM, "taskId": "t1"}
@@ -134,11 +134,11 @@ async def test_a_read_in_the_air_during_a_write_is_not_shared_after_it() -> None
         await settle()
     assert (await early).value["version"] == 0
     assert (await late).value["version"] == 1
-    # The overtaken answer came first and must not be what is kept.
-    assert (await answered(aws, gateway, "GetTask", max_age=50)).value["version"] == 1
+    # The outdated response arrived first and must not be cached.
+    assert (await respond(aws, gateway, "GetTask", max_age=50)).value["version"] == 1
 
 
-async def test_a_write_that_nobody_waits_for_any_more_counts_when_it_ends() -> None:
+async def test_an_abandoned_write_counts_when_it_ends() -> None:
     aws = Aws()
     gateway = aws.gateway()
     params = {**FARM, "taskId": "t1"}
@@ -148,7 +148,7 @@ async def test_a_write_that_nobody_waits_for_any_more_counts_when_it_ends() -> N
     await settle()
     await answered_read_before(aws, gateway)
     aws.finish()
-    assert (await answered(aws, gateway, "GetTask", max_age=50)).value["version"] == 1
+    assert (await respond(aws, gateway, "GetTask", max_age=50)).value["version"] == 1
 
 
 async def answered_read_before(aws: Aws, gateway: Gateway) -> None:
@@ -174,7 +174,7 @@ def oracle(reads: list[tuple[float, float]]) -> int:
 
 @settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.5, 2.0]), st.sampled_from([0.0, 1.0, 5.0]))))
-def test_no_more_calls_than_one_who_knew_the_future(steps: list[tuple[float, float]]) -> None:
+def test_reads_need_no_more_calls_than_the_optimum(steps: list[tuple[float, float]]) -> None:
     async def run() -> None:
         aws = Aws()
         gateway = aws.gateway()
@@ -182,7 +182,7 @@ def test_no_more_calls_than_one_who_knew_the_future(steps: list[tuple[float, flo
         for pause, age in steps:
             aws.now += pause
             reads.append((aws.now, age))
-            await answered(aws, gateway, "GetTask", max_age=age)
+            await respond(aws, gateway, "GetTask", max_age=age)
         assert len(aws.sent) <= oracle(reads)
 
     asyncio.run(run())
@@ -195,12 +195,12 @@ def failure(code: StatusCode) -> TaskgateError:
 @pytest.mark.parametrize(
     ("code", "calls"), [(StatusCode.NOT_FOUND, 1), (StatusCode.RESOURCE_EXHAUSTED, 2)]
 )
-async def test_not_found_is_kept_and_failures_are_not(code: StatusCode, calls: int) -> None:
+async def test_not_found_is_cached_and_failures_are_not(code: StatusCode, calls: int) -> None:
     aws = Aws(failing=failure(code))
     gateway = aws.gateway()
     for _ in range(2):
         with pytest.raises(TaskgateError, match=code.name):
-            await answered(aws, gateway, "GetTask")
+            await respond(aws, gateway, "GetTask")
     assert len(aws.sent) == calls
 
 
@@ -217,12 +217,14 @@ async def test_many_readers_become_few_calls() -> None:
     while aws.calls:
         aws.finish()
         await settle()
-    answers = await asyncio.gather(*tasks)
-    assert [answer.value["taskId"] for answer in answers] == [f"t{n % 150}" for n in range(1000)]
+    responses = await asyncio.gather(*tasks)
+    assert [response.value["taskId"] for response in responses] == [
+        f"t{n % 150}" for n in range(1000)
+    ]
     assert len(aws.sent) <= 3
 
 
-async def test_a_batch_operation_that_is_refused_three_times_is_not_tried_again_soon() -> None:
+async def test_three_refused_batches_pause_batching() -> None:
     aws = Aws()
     gateway = aws.gateway(batch_slots=1)
 
@@ -239,9 +241,9 @@ async def test_a_batch_operation_that_is_refused_three_times_is_not_tried_again_
             await settle()
         return await asyncio.gather(*tasks)
 
-    assert [answer.value["taskId"] for answer in await both()] == ["a", "b", "c"]
+    assert [response.value["taskId"] for response in await both()] == ["a", "b", "c"]
     for _ in range(4):
-        aws.now += 1.1  # or what is cached would be the answer
+        aws.now += 1.1  # otherwise the cached response would be returned
         await both()
     assert [name for name, _ in aws.sent].count("BatchGetTask") == 3
     aws.now += 5

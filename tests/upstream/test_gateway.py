@@ -1,4 +1,4 @@
-"""How many calls the gateway has in flight, and what becomes of those that all have left."""
+"""The calls that the gateway has in flight, and abandoned ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.event_loop import settle
 from tests.upstream.versioned_aws import FARM, Aws
 
 
-def ask(gateway: Gateway, *names: str, **more: Any) -> list[asyncio.Task[Any]]:
+def fetch(gateway: Gateway, *names: str, **more: Any) -> list[asyncio.Task[Any]]:
     options = CallOptions(**{"max_age": 0.0, **more})
     return [
         asyncio.create_task(gateway.call("GetTask", {**FARM, "taskId": name}, options))
@@ -32,36 +32,36 @@ async def finish_all(aws: Aws, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "in_flight"), [(0.001, 1), (0.03, 2)])
-async def test_a_quick_upstream_gets_one_batch_at_a_time(seconds: float, in_flight: int) -> None:
+async def test_a_fast_upstream_gets_one_batch_at_a_time(seconds: float, in_flight: int) -> None:
     aws = Aws()
     gateway = aws.gateway()
-    first = ask(gateway, "t1")
+    first = fetch(gateway, "t1")
     await settle()
     await finish_all(aws, seconds)
     reads = []
     for number in range(6):
-        reads += ask(gateway, f"u{number}")
+        reads += fetch(gateway, f"u{number}")
         await settle()
     assert len(aws.calls) == in_flight
     await finish_all(aws, seconds)
-    answers = await asyncio.gather(*first, *reads)
-    assert [answer.value["taskId"] for answer in answers[1:]] == [f"u{n}" for n in range(6)]
+    responses = await asyncio.gather(*first, *reads)
+    assert [response.value["taskId"] for response in responses[1:]] == [f"u{n}" for n in range(6)]
     await gateway.close()
 
 
-async def test_a_read_that_all_have_left_before_it_was_sent_leaves_nothing_behind() -> None:
+async def test_an_abandoned_read_leaves_nothing_behind() -> None:
     aws = Aws()
     gateway = aws.gateway(batch_slots=1)
-    busy = ask(gateway, "t1")
+    busy = fetch(gateway, "t1")
     await settle()
-    impatient = ask(gateway, "t2", "t2", "t3")
+    impatient = fetch(gateway, "t2", "t2", "t3")
     await settle()
     assert len(gateway.in_flight_calls) == 3
     for task in impatient:
         task.cancel()
     await settle()
     assert len(gateway.in_flight_calls) == 1
-    late = ask(gateway, "t2")
+    late = fetch(gateway, "t2")
     await settle()
     await finish_all(aws, 0.1)
     await asyncio.gather(*busy, *late)
@@ -70,11 +70,11 @@ async def test_a_read_that_all_have_left_before_it_was_sent_leaves_nothing_behin
     await gateway.close()
 
 
-async def test_time_is_up_for_one_and_not_for_the_other() -> None:
+async def test_requesters_of_a_call_time_out_separately() -> None:
     aws = Aws()
     gateway = aws.gateway()
-    [hasty] = ask(gateway, "t1", timeout=0.01)
-    [patient] = ask(gateway, "t1", timeout=60.0)
+    [hasty] = fetch(gateway, "t1", timeout=0.01)
+    [patient] = fetch(gateway, "t1", timeout=60.0)
     await settle()
     with pytest.raises(TaskgateError) as raised:
         await hasty
@@ -85,33 +85,33 @@ async def test_time_is_up_for_one_and_not_for_the_other() -> None:
     await gateway.close()
 
 
-async def test_an_answer_is_made_into_bytes_once_and_kept_with_it() -> None:
+async def test_serialized_responses_are_cached_with_the_response() -> None:
     aws = Aws()
     gateway = aws.gateway()
-    question = gateway.make_request("GetTask", {**FARM, "taskId": "t1"})
-    assert gateway.cached_response(question, 5.0) is None
-    reading = asyncio.create_task(gateway.fetch(question, CallOptions(max_age=5.0)))
+    request = gateway.make_request("GetTask", {**FARM, "taskId": "t1"})
+    assert gateway.cached_response(request, 5.0) is None
+    reading = asyncio.create_task(gateway.fetch(request, CallOptions(max_age=5.0)))
     await settle()
     await finish_all(aws, 0.1)
-    answer = await reading
-    answer.forms["form"] = b"bytes"
-    kept = gateway.cached_response(question, 5.0)
-    assert kept is not None
-    assert kept.forms == {"form": b"bytes"}
+    response = await reading
+    response.forms["form"] = b"bytes"
+    cached = gateway.cached_response(request, 5.0)
+    assert cached is not None
+    assert cached.forms == {"form": b"bytes"}
     aws.now += 6
-    assert gateway.cached_response(question, 5.0) is None
+    assert gateway.cached_response(request, 5.0) is None
     await gateway.close()
 
 
 async def test_a_batch_has_equal_parts_for_its_requesters() -> None:
     aws = Aws()
     gateway = aws.gateway(batch_slots=1)
-    first = ask(gateway, "t0", requester="a")
+    first = fetch(gateway, "t0", requester="a")
     await settle()
-    flood = ask(gateway, *(f"a{number}" for number in range(250)), requester="a")
+    flood = fetch(gateway, *(f"a{number}" for number in range(250)), requester="a")
     await settle()
-    others = ask(gateway, *(f"b{number}" for number in range(30)), requester="b")
-    shared = ask(gateway, "a249", requester="c")
+    others = fetch(gateway, *(f"b{number}" for number in range(30)), requester="b")
+    shared = fetch(gateway, "a249", requester="c")
     await settle()
     aws.finish()
     await settle()
@@ -130,7 +130,7 @@ async def test_a_batch_has_equal_parts_for_its_requesters() -> None:
     await gateway.close()
 
 
-async def test_a_flood_of_one_operation_does_not_keep_another_requester_from_being_sent() -> None:
+async def test_a_flood_does_not_delay_another_requester() -> None:
     aws = Aws()
     gateway = aws.gateway(max_in_flight=2)
 
@@ -162,23 +162,23 @@ async def test_a_flood_of_one_operation_does_not_keep_another_requester_from_bei
     await gateway.close()
 
 
-async def test_a_read_that_failed_in_a_batch_and_that_all_have_left_is_not_sent_again() -> None:
+async def test_an_abandoned_read_that_failed_in_a_batch_is_not_retried() -> None:
     aws = Aws(failing_tasks=frozenset({"t2"}), max_attempts=3)
     gateway = aws.gateway(batch_slots=1)
-    first = ask(gateway, "t1")
+    first = fetch(gateway, "t1")
     await settle()
-    gone, kept = ask(gateway, "t2", "t3")
-    await settle()
-    aws.finish()
-    await settle()
-    gone.cancel()
+    abandoned, other = fetch(gateway, "t2", "t3")
     await settle()
     aws.finish()
     await settle()
-    await asyncio.gather(*first, kept)
+    abandoned.cancel()
+    await settle()
+    aws.finish()
+    await settle()
+    await asyncio.gather(*first, other)
     assert [name for name, _ in aws.sent] == ["GetTask", "BatchGetTask"]
-    assert len(gateway.in_flight_calls) == 0, "no call joins it any more"
-    [late] = ask(gateway, "t2")
+    assert len(gateway.in_flight_calls) == 0, "no later request joins it"
+    [late] = fetch(gateway, "t2")
     await settle()
     await finish_all(aws, 0.1)
     assert (await late).value["taskId"] == "t2"

@@ -27,7 +27,7 @@ class Stream:
 
     Args:
         lines: what is in the stream.
-        sizes: of the pages that are told, in turn.
+        sizes: of the pages, in turn.
     """
 
     def __init__(self, lines: list[Line], sizes: list[int]) -> None:
@@ -59,11 +59,11 @@ class Stream:
         first, end = (place, place + count) if forwards else (max(place - count, 0), place)
         page = lines[first:end]
         at_end = place >= len(lines) if forwards else place <= 0
-        told = empties if at_end or page else empties + 1
+        returned = empties if at_end or page else empties + 1
         value = {
             "events": [{"timestamp": line.time, "message": line.message} for line in page],
-            "nextForwardToken": f"f{first + len(page)}.{told}.{self.expired}",
-            "nextBackwardToken": f"b{first}.{told}.{self.expired}",
+            "nextForwardToken": f"f{first + len(page)}.{returned}.{self.expired}",
+            "nextBackwardToken": f"b{first}.{returned}.{self.expired}",
         }
         return AwsResponse(value=value, request_id="r", observe_time=0.0)
 
@@ -101,7 +101,7 @@ def test_all_lines_are_read_once_and_in_order(
 
 
 @given(count=st.integers(0, 40), sizes=SIZES, tail=st.integers(1, 50), later=st.integers(0, 5))
-def test_the_last_lines_are_exact_and_are_followed_by_the_later_ones(
+def test_the_last_lines_are_exact_and_reading_continues_after_them(
     count: int, sizes: list[int], tail: int, later: int
 ) -> None:
     async def run() -> None:
@@ -115,7 +115,7 @@ def test_the_last_lines_are_exact_and_are_followed_by_the_later_ones(
 
 
 @given(count=st.integers(1, 20), sizes=SIZES, later=st.integers(0, 5))
-def test_a_token_that_has_expired_loses_and_repeats_nothing(
+def test_an_expired_token_neither_skips_nor_repeats_lines(
     count: int, sizes: list[int], later: int
 ) -> None:
     async def run() -> None:
@@ -128,7 +128,7 @@ def test_a_token_that_has_expired_loses_and_repeats_nothing(
     asyncio.run(run())
 
 
-async def test_a_section_is_held_to_whatever_comes() -> None:
+async def test_lines_outside_the_section_are_dropped() -> None:
     stream = Stream([Line(9, "a"), Line(10, "b"), Line(19, "c"), Line(20, "d")], [4])
     section = Section(group="g", stream="s", start=10, end=20)
     assert await read_all(Cursor(section), stream) == [Line(10, "b"), Line(19, "c")]
@@ -136,7 +136,7 @@ async def test_a_section_is_held_to_whatever_comes() -> None:
 
 
 class Odd(Stream):
-    """Answers with this."""
+    """Returns this response."""
 
     def __init__(self, value: dict[str, Any]) -> None:
         super().__init__([], [1])
@@ -150,20 +150,20 @@ class Odd(Stream):
 @pytest.mark.parametrize(
     "event", [None, 5, {}, {"timestamp": "1", "message": "m"}, {"timestamp": 1, "message": None}]
 )
-async def test_an_answer_that_does_not_fit_the_model(event: Any) -> None:
+async def test_a_response_that_does_not_fit_the_model_is_an_error(event: Any) -> None:
     with pytest.raises(TaskgateError) as raised:
         await Cursor(SECTION).read(reading(Odd({"events": [event]})))
     assert raised.value.reason == "UPSTREAM_ANSWER_UNREADABLE"
 
 
-async def test_half_a_surrogate_pair_does_not_reach_the_wire() -> None:
+async def test_unpaired_surrogates_are_replaced() -> None:
     odd = Odd({"events": [{"timestamp": 1, "message": "a\ud800b"}]})
     [line], is_all = await Cursor(SECTION).read(reading(odd))
     assert is_all
     line.message.encode()
 
 
-async def test_a_request_that_is_invalid_without_a_token_is_told() -> None:
+async def test_an_invalid_request_without_a_token_raises() -> None:
     class Refusing(Stream):
         async def call(self, operation: str, params: Mapping[str, Any], *_: object) -> AwsResponse:
             del operation, params

@@ -29,7 +29,7 @@ def late(error: errors.TaskgateError | None = None) -> list[errors.TaskgateError
     return [error]
 
 
-def test_a_probe_that_hangs_keeps_nobody_from_probing() -> None:
+def test_a_hanging_probe_does_not_prevent_other_probes() -> None:
     clock = Clock()
     made = opened(clock)
     clock.now += 0.3
@@ -40,7 +40,7 @@ def test_a_probe_that_hangs_keeps_nobody_from_probing() -> None:
         clock.now += 0.002
         call(made)
         assert state(made) is State.CLOSED
-    assert state(made) is State.CLOSED, "the late failure says nothing about now"
+    assert state(made) is State.CLOSED, "the late failure is no evidence about now"
 
 
 def test_a_late_success_of_a_probe_counts() -> None:
@@ -81,7 +81,7 @@ def passes(breaker: CircuitBreaker, run: str, error: errors.TaskgateError | None
 
 
 @pytest.mark.parametrize("bad_per_good", [1, 20, 200])
-def test_one_subject_that_fails_is_no_outage(bad_per_good: int) -> None:
+def test_one_failing_subject_does_not_open_it(bad_per_good: int) -> None:
     clock = Clock()
     made = breaker(clock)
     for _ in range(60):
@@ -93,7 +93,7 @@ def test_one_subject_that_fails_is_no_outage(bad_per_good: int) -> None:
         assert passes(made, "good")
 
 
-def test_a_subject_without_a_known_failure_may_try_while_it_is_open() -> None:
+def test_a_subject_without_a_known_failure_is_sent_as_a_trial() -> None:
     made = breaker(Clock())
     for number in range(10):
         passes(made, str(number), unreachable())
@@ -132,7 +132,7 @@ def abandon(breaker: CircuitBreaker, clock: Clock, seconds: float, end: BaseExce
 @pytest.mark.parametrize(
     "end", [asyncio.CancelledError(), errors.TimeLimitError(ORIGIN, 1)], ids=["left", "over"]
 )
-def test_calls_that_their_callers_gave_up(end: BaseException) -> None:
+def test_abandoned_calls_count_as_failures_after_a_second(end: BaseException) -> None:
     clock = Clock()
     made = breaker(clock)
     for _ in range(100):
@@ -143,7 +143,7 @@ def test_calls_that_their_callers_gave_up(end: BaseException) -> None:
     assert state(made) is State.OPEN
 
 
-def test_a_call_that_was_not_sent_yet_says_nothing_about_aws() -> None:
+def test_an_unsent_call_is_no_evidence() -> None:
     clock = Clock()
     made = breaker(clock)
     for _ in range(100):
@@ -153,7 +153,7 @@ def test_a_call_that_was_not_sent_yet_says_nothing_about_aws() -> None:
     assert state(made) is State.CLOSED
 
 
-def test_reads_that_aws_does_not_answer_open_it_before_their_callers_leave() -> None:
+def test_stuck_reads_open_it_before_their_callers_give_up() -> None:
     clock = Clock()
     made = breaker(clock)
     with ExitStack() as hanging:
@@ -165,10 +165,10 @@ def test_reads_that_aws_does_not_answer_open_it_before_their_callers_leave() -> 
         with pytest.raises(errors.TaskgateError):
             made.check("GetTask")
         assert state(made) is State.OPEN
-    assert state(made) is State.CLOSED, "they are answered late: AWS is slow, not gone"
+    assert state(made) is State.CLOSED, "late responses: AWS is slow, not down"
 
 
-def test_calls_that_take_long_by_nature_are_no_outage() -> None:
+def test_slow_operations_do_not_open_it() -> None:
     clock = Clock()
     made = breaker(clock)
     with ExitStack() as uploads:
@@ -188,7 +188,7 @@ def test_calls_that_take_long_by_nature_are_no_outage() -> None:
     assert state(made) is State.CLOSED
 
 
-def test_reads_that_hang_count_once() -> None:
+def test_stuck_reads_count_once() -> None:
     clock = Clock()
     made = breaker(clock, consecutive_failures=20, min_failures=20)
     hanging = ExitStack()

@@ -76,18 +76,20 @@ ALLOWED = {
 @pytest.mark.timed
 @pytest.mark.parametrize("share", [0.1, 1.0])
 @pytest.mark.parametrize("fault", ["500", "hang", "reset"])
-def test_an_outage(upstream: FailingUpstream, fault: str, share: float) -> None:
+def test_callers_see_only_the_expected_errors_in_an_outage(
+    upstream: FailingUpstream, fault: str, share: float
+) -> None:
     before = server_threads()
     with channel_to(upstream, quotas="off") as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
         assert read(stub, 0) == "OK"
         upstream.fault, upstream.share = fault, share
-        seen = read_many(stub)
-        assert set(seen) <= ALLOWED[fault], seen
+        outcomes = read_many(stub)
+        assert set(outcomes) <= ALLOWED[fault], outcomes
         if share < 1:  # retries hide nearly all of it
-            assert seen["OK"] >= 0.9 * CALLS, seen
+            assert outcomes["OK"] >= 0.9 * CALLS, outcomes
         else:
-            assert seen["OK"] == 0, seen
+            assert outcomes["OK"] == 0, outcomes
         upstream.share = 0.0
         upstream.over.set()
         ended = time.monotonic()
@@ -103,14 +105,16 @@ THROTTLE_RECOVERY_SECONDS = 8.0
 
 @pytest.mark.timed
 @pytest.mark.parametrize("share", [0.1, 1.0])
-def test_throttles(upstream: FailingUpstream, share: float) -> None:
+def test_callers_see_only_throttles_while_aws_throttles(
+    upstream: FailingUpstream, share: float
+) -> None:
     before = server_threads()
     with channel_to(upstream) as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
         upstream.fault, upstream.share = "throttle", share
-        seen = read_many(stub, CALLERS)
-        assert set(seen) <= ALLOWED["throttle"], seen
-        assert (seen["OK"] > 0) is (share < 1), seen
+        outcomes = read_many(stub, CALLERS)
+        assert set(outcomes) <= ALLOWED["throttle"], outcomes
+        assert (outcomes["OK"] > 0) is (share < 1), outcomes
         upstream.share = 0.0
         ended = time.monotonic()
         while read(stub, 0, time_limit=3) != "OK":
@@ -133,7 +137,7 @@ def assert_nothing_left(before: set[threading.Thread]) -> None:
 
 
 @pytest.mark.timed
-def test_a_poisoned_item_is_its_own_callers_alone(upstream: FailingUpstream) -> None:
+def test_a_poisoned_item_fails_only_its_own_callers(upstream: FailingUpstream) -> None:
     with channel_to(upstream, quotas="off") as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
 
@@ -141,14 +145,14 @@ def test_a_poisoned_item_is_its_own_callers_alone(upstream: FailingUpstream) -> 
             return read(stub, number if number % 10 else MISSING + number)
 
         with ThreadPoolExecutor(CALLERS) as threads:
-            seen = list(threads.map(one, range(CALLS)))
-    assert {each for n, each in enumerate(seen) if n % 10} == {"OK"}
-    poisoned = {each for n, each in enumerate(seen) if not n % 10}
+            outcomes = list(threads.map(one, range(CALLS)))
+    assert {each for n, each in enumerate(outcomes) if n % 10} == {"OK"}
+    poisoned = {each for n, each in enumerate(outcomes) if not n % 10}
     assert poisoned == {"NOT_FOUND RESOURCE_NOT_FOUND_EXCEPTION"}
 
 
 @pytest.mark.timed
-def test_callers_that_go_do_not_harm_those_that_stay(upstream: FailingUpstream) -> None:
+def test_cancelled_callers_do_not_affect_others(upstream: FailingUpstream) -> None:
     with channel_to(upstream, quotas="off") as channel:
         stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
         request = deadline_pb2.GetTaskRequest(task_id=task_id(1), **STEP)
@@ -163,8 +167,8 @@ def test_callers_that_go_do_not_harm_those_that_stay(upstream: FailingUpstream) 
             return read(stub, 1)
 
         with ThreadPoolExecutor(CALLERS) as threads:
-            seen = list(threads.map(one, range(CALLS)))
-    assert {each for n, each in enumerate(seen) if n % 4 >= 2} == {"OK"}
+            outcomes = list(threads.map(one, range(CALLS)))
+    assert {each for n, each in enumerate(outcomes) if n % 4 >= 2} == {"OK"}
 
 
 def resident_bytes() -> int:
@@ -176,28 +180,28 @@ MANY = 10_000
 
 
 @pytest.mark.alone
-def test_ten_thousand_callers_at_once_all_get_an_answer(upstream: FailingUpstream) -> None:
-    async def run(address: str) -> Counter[str]:
+def test_ten_thousand_concurrent_callers_all_get_a_response(upstream: FailingUpstream) -> None:
+    async def run(address: str, count: int) -> Counter[str]:
         async with grpc.aio.insecure_channel(address) as channel:
             stub: Any = deadline_pb2_grpc.DeadlineServiceStub(channel)
 
             async def one(number: int) -> str:
                 request = deadline_pb2.GetTaskRequest(task_id=task_id(number), **STEP)
                 try:
-                    answer = await stub.GetTask(request, timeout=60)
+                    response = await stub.GetTask(request, timeout=60)
                 except grpc.RpcError as error:
                     return f"{error.code().name} {CallError.of(error).reason}"
-                return "OK" if answer.task_id == task_id(number) else "WRONG"
+                return "OK" if response.task_id == task_id(number) else "WRONG"
 
-            return Counter(await asyncio.gather(*(one(number) for number in range(MANY))))
+            return Counter(await asyncio.gather(*(one(number) for number in range(count))))
 
     url = f"http://127.0.0.1:{upstream.server_address[1]}"
     with running_server(settings_for(url)) as address:
-        asyncio.run(run(str(address)))  # once, so that what stays is there
+        asyncio.run(run(str(address), MANY // 10))  # what is loaded once
         before = resident_bytes()
-        seen = asyncio.run(run(str(address)))
+        outcomes = asyncio.run(run(str(address), MANY))
         grown = resident_bytes() - before
-    assert seen["OK"] == MANY, seen
+    assert outcomes["OK"] == MANY, outcomes
     # Clients and server are one process here: 20 KiB for a caller that waits, and as much again
     # for the client's own side of the call.
     assert grown < MANY * 40 * 1024

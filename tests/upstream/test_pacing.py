@@ -32,7 +32,7 @@ def connected(
         yield client
 
 
-def test_a_read_that_failed_is_tried_again(aws: Emulator) -> None:
+def test_a_failed_read_is_retried(aws: Emulator) -> None:
     with connected(aws.endpoint_url) as client:
         aws.fail("omics", "GetRunTask", "InternalServerException")
         before = aws.request_count
@@ -40,7 +40,7 @@ def test_a_read_that_failed_is_tried_again(aws: Emulator) -> None:
         assert aws.request_count == before + 2
 
 
-def test_a_read_is_not_tried_for_ever(aws: Emulator) -> None:
+def test_attempts_of_a_read_are_bounded(aws: Emulator) -> None:
     with connected(aws.endpoint_url, max_attempts=2) as client:
         aws.fail("omics", "GetRunTask", "InternalServerException", times=2)
         assert error_of(lambda: client.get_task(TASK)).code is grpc.StatusCode.INTERNAL
@@ -56,7 +56,7 @@ def test_a_write_without_a_token_is_sent_once(aws: Emulator) -> None:
         assert aws.request_count == before + 1
 
 
-def test_a_write_with_a_token_is_tried_again_with_the_same_one(aws: Emulator) -> None:
+def test_a_write_with_a_token_is_retried_with_the_same_token(aws: Emulator) -> None:
     update = deadline_pb2.UpdateTaskRequest(
         farm_id=seed.FARM_ID,
         queue_id=seed.QUEUE_ID,
@@ -73,7 +73,7 @@ def test_a_write_with_a_token_is_tried_again_with_the_same_one(aws: Emulator) ->
         assert first.headers["x-amz-client-token"] == second.headers["x-amz-client-token"]
 
 
-def test_what_the_quota_has_no_room_for_in_time_is_refused_at_once(aws: Emulator) -> None:
+def test_a_call_beyond_the_quota_is_refused_at_once(aws: Emulator) -> None:
     with connected(aws.endpoint_url, request_rates={"GetRunTask": 0.1}) as client:
         before = aws.request_count
         client.get_task(TASK)
@@ -83,11 +83,11 @@ def test_what_the_quota_has_no_room_for_in_time_is_refused_at_once(aws: Emulator
         assert error.retry_after_seconds is not None
         assert 1.0 < error.retry_after_seconds <= 11
         assert aws.request_count == before + 1
-        # An older answer costs no quota.
+        # An older response uses no quota.
         assert client.get_task(TASK, max_age=60).omics.task_id == TASK.task
 
 
-def test_a_service_that_fails_all_the_time_is_left_alone_and_health_says_so(aws: Emulator) -> None:
+def test_a_failing_service_is_not_called_and_reported_not_serving(aws: Emulator) -> None:
     good = AwsSettings(region=REGION, endpoint_url=aws.endpoint_url)
     with connected(refused_endpoint(), deadline=good, max_attempts=1) as client:
         reasons = [error_of(lambda: client.get_task(TASK)).reason for _ in range(12)]
@@ -99,7 +99,7 @@ def test_a_service_that_fails_all_the_time_is_left_alone_and_health_says_so(aws:
         assert ready["deadline"]
 
 
-def test_a_throttle_is_told_with_its_wait(aws: Emulator) -> None:
+def test_a_throttle_carries_its_retry_delay(aws: Emulator) -> None:
     with connected(aws.endpoint_url, max_attempts=1) as client:
         members = {"retryAfterSeconds": 7, "quotaCode": "L-1", "serviceCode": "deadline"}
         aws.fail("deadline", "GetFarm", "ThrottlingException", members=members)

@@ -59,7 +59,7 @@ def test_an_error_of_healthomics_names_the_resource(aws: Emulator, client: Clien
     assert error.resource == ("AWS HealthOmics", "run/7/task/8")
 
 
-def test_the_name_that_aws_sends_wins(aws: Emulator, client: Client) -> None:
+def test_a_resource_name_from_aws_takes_precedence(aws: Emulator, client: Client) -> None:
     members = {"resourceId": "of-aws", "resourceType": "farm"}
     aws.fail("deadline", "GetFarm", "ResourceNotFoundException", members=members)
     with pytest.raises(grpc.RpcError) as raised:

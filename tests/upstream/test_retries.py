@@ -1,4 +1,4 @@
-"""What is tried again, when, and how often in all."""
+"""Which calls are retried, when, and how often in all."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def unreachable() -> errors.TaskgateError:
 
 
 def fault() -> errors.TaskgateError:
-    """AWS's own, with no wait told."""
+    """An error of AWS without Retry-After."""
     return aws_error("InternalServerErrorException")
 
 
@@ -104,7 +104,7 @@ async def run(
     return await tries.run(attempts, repeatable=repeatable, give_up_at=lambda: give_up_at)
 
 
-async def test_what_passes_is_tried_again_with_growing_pauses() -> None:
+async def test_retryable_errors_are_retried_with_growing_pauses() -> None:
     clock, attempts = Clock(), Attempts(fault(), unreachable(), fault(), "ok")
     tries = retries(clock)
     assert await run(tries, attempts) == "ok"
@@ -113,7 +113,7 @@ async def test_what_passes_is_tried_again_with_growing_pauses() -> None:
     assert tries.count == 3
 
 
-async def test_pauses_have_a_longest() -> None:
+async def test_pauses_have_a_maximum() -> None:
     clock = Clock()
     with pytest.raises(errors.TaskgateError):
         await run(retries(clock, max_attempts=12, max_seconds=1.0), Attempts(fault()))
@@ -149,7 +149,7 @@ async def test_pauses_have_a_longest() -> None:
     ],
     ids=lambda value: value.reason if isinstance(value, errors.TaskgateError) else "",
 )
-async def test_each_error_once_more_or_not(
+async def test_which_errors_are_retried(
     error: errors.TaskgateError, reads: bool, writes: bool
 ) -> None:
     assert is_throttle(error) is writes, "nothing else is safe for each write"
@@ -175,32 +175,32 @@ def test_every_error_that_the_model_marks_is_retryable(spec: ServiceSpec) -> Non
     assert all(is_retryable(aws_error(name), repeatable=True) for name in retryable)
 
 
-async def test_an_error_that_is_not_told_is_not_tried_again() -> None:
+async def test_an_unexpected_error_is_not_retried() -> None:
     attempts = Attempts(RuntimeError("a bug"), "ok")
     with pytest.raises(RuntimeError):
         await run(retries(Clock()), attempts)
     assert attempts.numbers == [1]
 
 
-async def test_what_aws_asks_to_wait_is_a_floor() -> None:
+async def test_pauses_are_at_least_retry_after() -> None:
     clock, error = Clock(), aws_error("ThrottlingException", retryAfterSeconds=3)
     assert retry_info_seconds(error) == 3
     assert await run(retries(clock), Attempts(error, "ok")) == "ok"
     assert clock.slept == pytest.approx([3.1])
 
 
-async def test_no_pause_that_outlasts_the_caller() -> None:
+async def test_no_pause_outlasts_the_deadline() -> None:
     clock, error = Clock(), aws_error("ThrottlingException", retryAfterSeconds=3)
     attempts = Attempts(fault(), error, "ok")
     budget = RetryBudget(clock=clock, per_second=0)
     with pytest.raises(errors.TaskgateError) as raised:
         await run(retries(clock, budget), attempts, give_up_at=103.0)
     assert raised.value is error
-    assert clock.now == pytest.approx(100.1), "it was told at once"
+    assert clock.now == pytest.approx(100.1), "it was raised at once"
     assert budget.left == pytest.approx(19), "a retry that was not made costs nothing"
 
 
-async def test_without_budget_the_first_error_is_the_answer() -> None:
+async def test_without_budget_the_first_error_is_raised() -> None:
     clock = Clock()
     budget = RetryBudget(clock=clock, capacity=2, per_second=0, share=0)
     attempts = Attempts(fault())
@@ -216,7 +216,7 @@ async def test_an_outage_does_not_multiply_the_load() -> None:
     clock = Clock()
     budget = RetryBudget(clock=clock)
     tries, attempts = retries(clock, budget), Attempts(unreachable())
-    tries._sleep = lambda _: asyncio.sleep(0)  # the outage's clock goes on by itself
+    tries._sleep = lambda _: asyncio.sleep(0)  # the outage advances the clock
     for _ in range(1000):
         clock.now += 0.01
         with pytest.raises(errors.TaskgateError):
@@ -225,7 +225,7 @@ async def test_an_outage_does_not_multiply_the_load() -> None:
     assert len(attempts.numbers) == 1000 + tries.count
 
 
-async def test_a_cancelled_caller_is_not_tried_for_again() -> None:
+async def test_a_cancelled_call_is_not_retried() -> None:
     begun = asyncio.Event()
 
     async def forever(_: float) -> None:
@@ -259,12 +259,12 @@ def test_the_budget_is_never_overdrawn(steps: list[tuple[float, bool]]) -> None:
 
 
 @given(st.integers(1, 50), st.floats(0, 100), st.integers())
-def test_a_pause_is_between_the_floor_and_the_most(number: int, floor: float, seed: int) -> None:
+def test_a_pause_is_between_floor_and_maximum(number: int, floor: float, seed: int) -> None:
     pause = Backoff().pause(number, floor, seeded(seed))
     assert floor <= pause <= floor + 5
 
 
-def test_retry_info_seconds_is_that_of_retry_info() -> None:
+def test_retry_info_seconds() -> None:
     wait = error_details_pb2.RetryInfo(retry_delay=errors.to_duration(1.25))
     others = [error_details_pb2.ErrorInfo(), wait]
     make: Callable[..., errors.TaskgateError] = errors.TaskgateError
@@ -273,7 +273,7 @@ def test_retry_info_seconds_is_that_of_retry_info() -> None:
     assert retry_info_seconds(fault()) == 0
 
 
-async def test_a_deadline_that_grows_during_a_try_allows_another_one() -> None:
+async def test_a_deadline_extended_during_an_attempt_allows_another() -> None:
     clock, attempts = Clock(), Attempts(fault(), "ok")
     deadline = clock() + 0.01
 
@@ -308,7 +308,7 @@ class Stages:
                 await self.send()
         except errors.TaskgateError as error:
             if error.reason == "UPSTREAM_CIRCUIT_OPEN":
-                self.limiter.return_permit(permit)
+                permit.return_unused()
             raise
         self.limiter.record_response(permit)
 
@@ -329,7 +329,7 @@ class Stages:
             await asyncio.sleep(0.5)
 
 
-def test_an_outage_is_not_hammered_and_its_end_not_missed() -> None:
+def test_few_calls_are_sent_into_an_outage_and_its_end_is_noticed() -> None:
     async def main() -> None:
         stages = Stages(out=(20.0, 40.0))
         await asyncio.gather(*(stages.caller(60) for _ in range(20)))
@@ -339,12 +339,14 @@ def test_an_outage_is_not_hammered_and_its_end_not_missed() -> None:
         assert after < 41.5
         assert len([at for at in stages.served if 42 <= at < 60]) > 0.9 * 9.6 * 18
         reasons = {error.reason for error in stages.refused}
-        assert reasons == {"UPSTREAM_CIRCUIT_OPEN"}, "told at once, nobody waits for his time limit"
+        assert reasons == {"UPSTREAM_CIRCUIT_OPEN"}, (
+            "refused at once, no call waits for its deadline"
+        )
 
     virtually(main())
 
 
-def test_what_failed_together_is_one_retry_for_the_budget() -> None:
+def test_reads_that_failed_together_use_one_retry() -> None:
     budget = RetryBudget(capacity=1.0, per_second=0.0, share=0.0, clock=Clock())
     retries = Retries(budget, Backoff(max_attempts=3), clock=Clock(), random=Highest())
     busy, throttled = aws_error("InternalServerErrorException"), aws_error("ThrottlingException")

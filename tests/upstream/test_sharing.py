@@ -1,4 +1,4 @@
-"""What may be shared and for how long: writes, kept answers, calls in the air."""
+"""What is shared and for how long: writes, cached responses, in-call calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ FOREVER = 1e9
 
 
 def resource_of(service: str, operation: str, **params: str) -> Resource:
-    return compile_resource(model.load_service(service).operation_model(operation))(params)
+    return compile_resource(model.route(model.load_service(service).operation_model(operation)))(
+        params
+    )
 
 
 TASK = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": "t"}
@@ -40,7 +42,7 @@ TASK = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": "t
         ("GetFarm", {"farmId": "f2"}, False),
     ],
 )
-def test_a_write_changes_what_is_at_its_path_and_what_holds_it(
+def test_a_write_changes_its_resource_and_those_that_contain_it(
     read: str, params: dict[str, str], is_changed: bool
 ) -> None:
     log = WriteLog(FOREVER)
@@ -48,7 +50,7 @@ def test_a_write_changes_what_is_at_its_path_and_what_holds_it(
     assert (log.latest(resource_of("deadline", read, **params)) == 5.0) is is_changed
 
 
-def test_a_write_changes_what_is_below_it() -> None:
+def test_a_write_changes_the_resources_below_it() -> None:
     log = WriteLog(FOREVER)
     log.record(resource_of("omics", "CancelRun", id="1"), 5.0)
     assert log.latest(resource_of("omics", "GetRunTask", id="1", taskId="2")) == 5.0
@@ -57,7 +59,7 @@ def test_a_write_changes_what_is_below_it() -> None:
     assert log.latest(resource_of("omics", "GetRunTask", id="2", taskId="2")) < 0
 
 
-def test_a_write_to_nothing_in_particular_changes_all() -> None:
+def test_a_write_without_a_resource_changes_all() -> None:
     log = WriteLog(FOREVER)
     log.record(resource_of("deadline", "BatchUpdateTask"), 5.0)
     assert log.latest(resource_of("deadline", "GetTask", **TASK)) == 5.0
@@ -85,7 +87,7 @@ def test_the_write_log_agrees_with_the_rule(writes: list[Resource], read: Resour
     assert log.latest(read) == expected
 
 
-def kept(**limits: float) -> ResponseCache[str]:
+def make_cache(**limits: float) -> ResponseCache[str]:
     values = {"max_entries": 3, "max_bytes": 100, "max_age": 10.0, **limits}
     return ResponseCache(
         max_entries=int(values["max_entries"]),
@@ -94,8 +96,8 @@ def kept(**limits: float) -> ResponseCache[str]:
     )
 
 
-def test_the_least_recently_used_answer_goes_first() -> None:
-    cache = kept()
+def test_the_least_recently_used_response_is_evicted_first() -> None:
+    cache = make_cache()
     for key in "abc":
         cache.put(key, Entry(key, sent_at=1, size=1), now=1)
     assert cache.get("a", 0)
@@ -104,7 +106,7 @@ def test_the_least_recently_used_answer_goes_first() -> None:
 
 
 def test_bytes_are_bounded() -> None:
-    cache = kept()
+    cache = make_cache()
     cache.put("a", Entry("a", sent_at=1, size=60), now=1)
     cache.put("b", Entry("b", sent_at=1, size=60), now=1)
     assert (len(cache), cache.size) == (1, 60)
@@ -114,8 +116,8 @@ def test_bytes_are_bounded() -> None:
     assert cache.size == 10
 
 
-def test_an_answer_is_as_old_as_its_call() -> None:
-    cache = kept()
+def test_the_age_of_a_response_counts_from_its_call() -> None:
+    cache = make_cache()
     cache.put("a", Entry("new", sent_at=5, size=1), now=6)
     cache.put("a", Entry("overtaken", sent_at=4, size=1), now=7)
     assert cache.get("a", not_before=5.1) is None
@@ -127,44 +129,44 @@ def test_an_answer_is_as_old_as_its_call() -> None:
 
 
 class Calls:
-    """Calls that leave and end when the test says so."""
+    """Calls that the test sends and ends."""
 
     def __init__(self) -> None:
-        self.flights = InFlightCalls[None, str]()
+        self.in_flight_calls = InFlightCalls[None, str]()
         self.sent: list[InFlightCall[None, str]] = []
-        self.answers: list[asyncio.Future[str]] = []
+        self.responses: list[asyncio.Future[str]] = []
 
     async def join(self, not_before: float) -> str:
-        flight = self.flights.find("k", not_before)
-        if flight is None:
-            flight = InFlightCall(
+        call = self.in_flight_calls.find("k", not_before)
+        if call is None:
+            call = InFlightCall(
                 "k",
                 None,
                 lambda: 0.0,
-                lambda landed, _: self.flights.finish(landed),
-                self.flights.finish,
+                lambda ended, _: self.in_flight_calls.finish(ended),
+                self.in_flight_calls.finish,
             )
-            self.flights.start(flight)
-            self.flights.run(flight, self.fly(flight))
-        outcome = await flight.wait(Share(Priority.INTERACTIVE, ""), 100.0)
+            self.in_flight_calls.start(call)
+            self.in_flight_calls.run(call, self.send(call))
+        outcome = await call.wait(call.join(Share(Priority.INTERACTIVE, ""), 100.0))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def fly(self, flight: InFlightCall[None, str]) -> None:
-        self.sent.append(flight)
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.answers.append(answer)
+    async def send(self, call: InFlightCall[None, str]) -> None:
+        self.sent.append(call)
+        response: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.responses.append(response)
         try:
-            flight.settle(await answer)
+            call.settle(await response)
         except RuntimeError as error:
-            flight.settle(error)
+            call.settle(error)
         except asyncio.CancelledError:
-            self.flights.finish(flight)
+            self.in_flight_calls.finish(call)
             raise
 
 
-async def test_equal_questions_share_a_call_that_is_fresh_enough() -> None:
+async def test_equal_requests_share_a_call_that_is_fresh_enough() -> None:
     calls = Calls()
     first = asyncio.create_task(calls.join(0))
     second = asyncio.create_task(calls.join(9))
@@ -174,40 +176,40 @@ async def test_equal_questions_share_a_call_that_is_fresh_enough() -> None:
     third = asyncio.create_task(calls.join(10))
     fourth = asyncio.create_task(calls.join(11))
     await settle()
-    assert len(calls.sent) == 2, "the fourth wants one that was sent later"
-    calls.answers[0].set_result("old")
-    calls.answers[1].set_result("new")
+    assert len(calls.sent) == 2, "the fourth needs one that was sent later"
+    calls.responses[0].set_result("old")
+    calls.responses[1].set_result("new")
     assert list(await asyncio.gather(first, second, third, fourth)) == ["old", "old", "old", "new"]
-    assert len(calls.flights) == 0
+    assert len(calls.in_flight_calls) == 0
 
 
-async def test_an_error_is_for_all_who_share_the_call() -> None:
+async def test_an_error_reaches_all_requesters_of_a_call() -> None:
     calls = Calls()
     tasks = [asyncio.create_task(calls.join(0)) for _ in range(3)]
     await settle()
-    calls.answers[0].set_exception(RuntimeError("throttled"))
+    calls.responses[0].set_exception(RuntimeError("throttled"))
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [str(result) for result in results] == ["throttled"] * 3
     again = asyncio.create_task(calls.join(0))
     await settle()
-    assert len(calls.sent) == 2, "the error is not kept"
-    calls.answers[1].set_result("ok")
+    assert len(calls.sent) == 2, "errors are not cached"
+    calls.responses[1].set_result("ok")
     assert await again == "ok"
 
 
-async def test_one_who_goes_leaves_the_call_to_the_others() -> None:
+async def test_a_cancelled_requester_leaves_the_call_to_the_others() -> None:
     calls = Calls()
     first = asyncio.create_task(calls.join(0))
     second = asyncio.create_task(calls.join(0))
     await settle()
     first.cancel()
     await settle()
-    calls.answers[0].set_result("ok")
+    calls.responses[0].set_result("ok")
     assert await second == "ok"
 
 
 @pytest.mark.parametrize("sent", [False, True])
-async def test_what_nobody_waits_for_is_not_sent(sent: bool) -> None:
+async def test_an_abandoned_call_is_not_sent(sent: bool) -> None:
     calls = Calls()
     only = asyncio.create_task(calls.join(0))
     await settle()
@@ -215,9 +217,9 @@ async def test_what_nobody_waits_for_is_not_sent(sent: bool) -> None:
         calls.sent[0].sent_at = 1
     only.cancel()
     await settle()
-    assert calls.answers[0].cancelled() is not sent
-    assert len(calls.flights) == (1 if sent else 0)
+    assert calls.responses[0].cancelled() is not sent
+    assert len(calls.in_flight_calls) == (1 if sent else 0)
     if sent:
-        calls.answers[0].set_result("for the cache")
+        calls.responses[0].set_result("for the cache")
         await settle()
-        assert len(calls.flights) == 0
+        assert len(calls.in_flight_calls) == 0

@@ -23,7 +23,7 @@ FARM = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s"}
 
 @dataclass
 class Call:
-    """A call that AWS has got and not answered. What it will say is decided when it is sent."""
+    """A call without a response. The response is determined when the call is sent."""
 
     operation: str
     params: Mapping[str, Any]
@@ -35,8 +35,8 @@ class Call:
 
 @dataclass
 class Aws:
-    """Tasks with a version each. A read tells what was there when it was sent, which is the oldest
-    that AWS may tell; a write is done when it is answered, which is the latest."""
+    """Tasks with versions. A read returns the version at the time it was sent, the oldest that AWS
+    may return; a write is executed when it ends, the latest possible time."""
 
     now: float = 1000.0
     versions: dict[str, int] = field(default_factory=dict)
@@ -56,10 +56,10 @@ class Aws:
         operation: str,
         params: Mapping[str, Any],
         *,
-        timeout: float = math.inf,  # noqa: ARG002, ASYNC109  # it answers when the test says so
+        timeout: float = math.inf,  # noqa: ARG002, ASYNC109  # the test ends calls
         on_sent: Callable[[], None] = lambda: None,
         on_ended: Callable[[], None] = lambda: None,
-        spans: object = (),  # noqa: ARG002  # nobody traces here
+        spans: object = (),  # noqa: ARG002  # traces are disabled
     ) -> AwsResponse:
         on_sent()
         self.sent.append((operation, self.now))

@@ -72,11 +72,6 @@ class Resource:
             trailing += 1
         return len(self.labels) - trailing
 
-    @property
-    def id_label(self) -> str:
-        """The label of its own id."""
-        return self.labels[-1]
-
     def key(self, params: Mapping[str, str], labels: tuple[str, ...] | None = None) -> Key:
         """Return the key of a row from the params of a call."""
         names = labels or self.labels

@@ -9,14 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from taskgate_emulator.core.errors import (
-    AwsError,
-    MissingAuthenticationError,
-    OperationNotEmulatedError,
-)
+from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError
 from taskgate_emulator.core.fault_injection import FaultInjector
 from taskgate_emulator.core.generic import generic_behaviour
 from taskgate_emulator.core.observation import CannedResponses, RecordedRequest, Recorder
@@ -167,7 +164,8 @@ class Dispatcher:
         # in a header, or in the query of a presigned URL.
         if "Authorization" in request.headers or "X-Amz-Signature=" in request.query:
             return
-        raise MissingAuthenticationError
+        code, status = "MissingAuthenticationTokenException", HTTPStatus.FORBIDDEN
+        raise AwsError(code, "Missing Authentication Token", status=status)
 
     def _perform(self, route: Route, request: HttpRequest) -> HttpResponse:
         operation = route.operation

@@ -2,9 +2,7 @@
 
     AwsError                    an error as the caller sees it: a code, a message, modelled members
     ├── UnknownOperationError        no operation has this path (404), or this method (405)
-    ├── OperationNotEmulatedError    the operation is not emulated (501)
-    ├── MissingAuthenticationError   the request is not signed (403)
-    └── RequestTooLargeError         the body exceeds the emulator's limit (413)
+    └── OperationNotEmulatedError    the operation is not emulated (501)
 
 The model has the HTTP status and wire form of its codes, see `responses.py`; other errors have a
 status of their own.
@@ -17,9 +15,7 @@ from http import HTTPStatus
 
 __all__ = [
     "AwsError",
-    "MissingAuthenticationError",
     "OperationNotEmulatedError",
-    "RequestTooLargeError",
     "UnknownOperationError",
     "conflict",
     "not_found",
@@ -74,28 +70,6 @@ class OperationNotEmulatedError(AwsError):
             "NotImplemented",
             f"{operation} is an operation of {service} that the emulator does not have",
             status=HTTPStatus.NOT_IMPLEMENTED,
-        )
-
-
-class MissingAuthenticationError(AwsError):
-    """The request has no signature."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-            status=HTTPStatus.FORBIDDEN,
-        )
-
-
-class RequestTooLargeError(AwsError):
-    """The body is longer than the emulator accepts."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "RequestEntityTooLarge",
-            "The request body is larger than the emulator accepts",
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         )
 
 

@@ -70,8 +70,9 @@ class FaultInjector:
         """
         service = operation.service_model.service_name
         fault = self._faults.choose(service, operation.name)
-        if fault is not None and fault.kind in _ERRORS:
-            raise _ERRORS[fault.kind](operation, fault)
+        error = None if fault is None else _error(operation, fault)
+        if error is not None:
+            raise error
         if fault is not None and fault.kind == "clock_skew":
             return self._skew_clock(fault, headers, perform)
         self._limiter.admit(service, operation.name, now)
@@ -107,34 +108,25 @@ def _signing_time(headers: Mapping[str, str]) -> datetime | None:
         return None
 
 
-def _throttle(operation: OperationModel, fault: Fault) -> AwsError:
-    return throttling_error(operation.service_model.service_name, seconds=fault.seconds)
-
-
-def _quota(operation: OperationModel, _fault: Fault) -> AwsError:
-    members = {"serviceCode": operation.service_model.service_name, "quotaCode": "L-00000000"}
-    return AwsError("ServiceQuotaExceededException", "A quota is used up", members)
-
-
-def _internal(operation: OperationModel, _fault: Fault) -> AwsError:
-    for shape in operation.service_model.error_shapes:
-        error = shape.metadata.get("error", {})
-        if error.get("httpStatusCode") == HTTPStatus.INTERNAL_SERVER_ERROR:
+def _error(operation: OperationModel, fault: Fault) -> AwsError | None:
+    """Return the error of a fault, if its kind is an error."""
+    model = operation.service_model
+    service = model.service_name
+    if fault.kind == "throttle":
+        return throttling_error(service, seconds=fault.seconds)
+    if fault.kind == "quota":
+        members = {"serviceCode": service, "quotaCode": "L-00000000"}
+        return AwsError("ServiceQuotaExceededException", "A quota is used up", members)
+    if fault.kind == "unavailable":
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        return AwsError("ServiceUnavailable", "Service is unavailable, by rule", status=status)
+    if fault.kind != "internal":
+        return None
+    for shape in model.error_shapes:
+        status = shape.metadata.get("error", {}).get("httpStatusCode")
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return AwsError(shape.name, "An internal error, by rule")
     return AwsError("InternalFailure", "An internal error, by rule")
-
-
-def _unavailable(_operation: OperationModel, _fault: Fault) -> AwsError:
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    return AwsError("ServiceUnavailable", "Service is unavailable, by rule", status=status)
-
-
-_ERRORS: Mapping[str, Callable[[OperationModel, Fault], AwsError]] = {
-    "throttle": _throttle,
-    "quota": _quota,
-    "internal": _internal,
-    "unavailable": _unavailable,
-}
 
 
 def _change(response: HttpResponse, operation: OperationModel, fault: Fault) -> HttpResponse:

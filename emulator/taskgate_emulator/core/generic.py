@@ -77,7 +77,9 @@ def _create(resource: Resource, operation: OperationModel) -> Behaviour:
         _require_linked(account, resource, ids)
         if not replaces:
             if account.table(resource.kind).record(key) is not None:
-                raise conflict(_word(resource), key[-1], _EXISTS, "RESOURCE_ALREADY_EXISTS")
+                raise conflict(
+                    _word(resource), key[-1], "It exists already", "RESOURCE_ALREADY_EXISTS"
+                )
             account.admit(account, resource.kind, key)
         given = {name: value for name, value in call.params.items() if name not in _TOKENS}
         if "tags" in given and "tags" not in (resource.got.members if resource.got else ()):
@@ -95,9 +97,6 @@ def _create(resource: Resource, operation: OperationModel) -> Behaviour:
     return create
 
 
-_EXISTS = "It exists already"
-
-
 def _new_ids(resource: Resource, operation: OperationModel, call: Call) -> dict[str, str]:
     """Return the ids of a new resource: those in the params, and a new one of its own."""
     given = _labels_in(operation, resource)
@@ -106,7 +105,7 @@ def _new_ids(resource: Resource, operation: OperationModel, call: Call) -> dict[
         for label, name in zip(resource.labels, given, strict=False)
         if name in call.params
     }
-    own = resource.id_label
+    own = resource.labels[-1]
     if own not in ids:
         output = operation.output_shape
         shape = output.members.get(own) if output else None
@@ -121,6 +120,8 @@ def _get(resource: Resource, operation: OperationModel) -> Behaviour | None:
     wrapper = resource.wrapper
 
     def get(call: Call) -> Record:
+        if call.params.get("export"):  # to S3, which is not emulated
+            raise OperationNotEmulatedError(resource.service, f"{operation.name} with export")
         record = require_resource(call.account, resource, call.params)
         return {wrapper: record} if wrapper else record
 

@@ -29,7 +29,7 @@ from taskgate_emulator.core.faults import Fault, Faults
 from taskgate_emulator.core.responses import HttpResponse, json_body
 from taskgate_emulator.core.state import Account
 
-__all__ = ["SERVICES", "MotoServices", "signed_service"]
+__all__ = ["SERVICES", "MotoServices", "operation_of", "signed_service"]
 
 _MOTO = frozenset({"events", "logs", "sqs", "sts"})
 _PRICE_LIST = "pricing"

@@ -18,14 +18,15 @@ from taskgate_emulator.core.dispatch import Dispatcher
 from taskgate_emulator.core.fault_injection import FaultInjector
 from taskgate_emulator.core.faults import Fault, Faults, load_faults
 from taskgate_emulator.core.journal import Journal, StateFileError
-from taskgate_emulator.core.moto_services import MotoServices, operation_of
-from taskgate_emulator.core.observation import CannedResponses, RecordedRequest, Recorder
+from taskgate_emulator.core.moto_services import MotoServices
+from taskgate_emulator.core.observation import CannedResponses, Recorder
 from taskgate_emulator.core.quotas import Limiter, load_quotas
 from taskgate_emulator.core.state import Account
 from taskgate_emulator.deadline import behaviour as deadline
 from taskgate_emulator.omics import behaviour as omics
+from taskgate_emulator.seeds.deadline import seed_deadline
 from taskgate_emulator.seeds.file import load_seed_file
-from taskgate_emulator.seeds.ids import seed_demo
+from taskgate_emulator.seeds.omics import seed_omics
 
 __all__ = ["Registry", "Settings"]
 
@@ -87,27 +88,21 @@ class Registry:
 
     def _load_seed(self, seed: str | Path) -> None:
         if seed == "demo":
-            seed_demo(self.account)
+            self._load_demo()
         elif seed != "empty":
-            load_seed_file(Path(seed), self.dispatcher, lambda: seed_demo(self.account))
+            load_seed_file(Path(seed), self.dispatcher, self._load_demo)
             self.recorder.clear()
 
-    def record_moto_request(
-        self, service: str, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> None:
-        """Record a request to one of moto's services."""
-        raw_path, _, query = target.partition("?")
-        self.recorder.add(
-            RecordedRequest(
-                method=method,
-                raw_path=raw_path,
-                query=query,
-                headers=headers,
-                body=body,
-                service=service,
-                operation=operation_of(headers, body),
-            )
-        )
+    def _load_demo(self) -> None:
+        # The clock stands still meanwhile, so that all times of the demo are relative to one time.
+        account = self.account
+        now, clock = account.clock(), account.clock
+        account.clock = lambda: now
+        with account.loading_history():
+            seed_deadline(account)
+            seed_omics(account)
+            account.advance(now)
+        account.clock = clock
 
     def close(self) -> None:
         """Save all changes and close the state file."""

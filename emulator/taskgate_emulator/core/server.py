@@ -11,13 +11,15 @@ import socket
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 
 from aiohttp import web
 
 from taskgate_emulator.core.dispatch import Dispatcher, HttpRequest
-from taskgate_emulator.core.errors import RequestTooLargeError
+from taskgate_emulator.core.errors import AwsError
 from taskgate_emulator.core.moto_services import SERVICES as MOTO_SERVICES
-from taskgate_emulator.core.moto_services import signed_service
+from taskgate_emulator.core.moto_services import operation_of, signed_service
+from taskgate_emulator.core.observation import RecordedRequest
 from taskgate_emulator.core.registry import Registry
 from taskgate_emulator.core.responses import HttpResponse
 from taskgate_emulator.core.state import Account
@@ -83,7 +85,18 @@ async def _handle_moto_request(
     registry: Registry, pool: ThreadPoolExecutor, service: str, request: web.BaseRequest
 ) -> HttpResponse:
     body = await request.read()
-    registry.record_moto_request(service, request.method, request.raw_path, request.headers, body)
+    raw_path, _, query = request.raw_path.partition("?")
+    registry.recorder.add(
+        RecordedRequest(
+            method=request.method,
+            raw_path=raw_path,
+            query=query,
+            headers=request.headers,
+            body=body,
+            service=service,
+            operation=operation_of(request.headers, body),
+        )
+    )
     registry.moto_services.prepare(service)
     return await asyncio.get_running_loop().run_in_executor(
         pool,
@@ -117,7 +130,9 @@ async def _handle_aws_request(dispatcher: Dispatcher, request: web.BaseRequest) 
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        return dispatcher.reject(RequestTooLargeError())
+        message = "The request body is larger than the emulator accepts"
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return dispatcher.reject(AwsError("RequestEntityTooLarge", message, status=status))
     return dispatcher.handle(
         HttpRequest(
             method=request.method,

@@ -3,7 +3,7 @@
 All state is rows in tables. A row has a kind such as `deadline.Task`, a key (the ids of its path,
 outermost first) and a `Timeline`: its record and its scheduled changes. An account is its rows and
 nothing else, so it can be restored from a file. `advance` applies due changes in the order of their
-times over all rows and notifies listeners of each change at its own time, even if nobody reads.
+times over all rows and notifies listeners of each change at its own time.
 
 An account belongs to the thread of the event loop.
 """
@@ -116,11 +116,6 @@ class Account:
     def next_due(self) -> datetime | None:
         """The earliest time of a scheduled change."""
         return self._due[0][0] if self._due else None
-
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds that have had a row."""
-        return list(self._tables)
 
     def new_uuid(self) -> str:
         """Generate a UUID."""

@@ -42,29 +42,6 @@ class Timeline:
     changes: tuple[Change, ...] = ()
     """In the order of their times."""
 
-    def at(self, now: datetime) -> dict[str, Any]:
-        """Return the record at a time, including changes at that very time."""
-        record = dict(self.record)
-        for change in self.changes:
-            if change.at > now:
-                break
-            record.update(change.members)
-        return record
-
-    def value(self, member: str, now: datetime) -> Any:
-        """Return one member at a time, without computing the others."""
-        value = self.record.get(member)
-        for change in self.changes:
-            if change.at > now:
-                break
-            value = change.members.get(member, value)
-        return value
-
-    @property
-    def last_change(self) -> datetime | None:
-        """The time of the last scheduled change, if any."""
-        return self.changes[-1].at if self.changes else None
-
 
 def planned(start: datetime, speed: float, plan: Plan) -> tuple[Change, ...]:
     """Return the changes of a plan that starts at a time.

@@ -7,14 +7,13 @@ comes before every final status (developer guide, "HealthOmics run statuses").
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from taskgate_emulator.core.errors import conflict, not_found
 from taskgate_emulator.core.operations import Call, Operations
 from taskgate_emulator.core.paging import list_rows
 from taskgate_emulator.core.state import Account, Key, Record
-from taskgate_emulator.core.timeline import CHANGE_TIME, Timeline, planned
+from taskgate_emulator.core.timeline import CHANGE_TIME, planned
 
 __all__ = [
     "ENDED",
@@ -118,9 +117,9 @@ def cancel_run(call: Call) -> Record:
     if status in ENDED:
         raise conflict("run", run_id, f"A run that is {status} cannot be cancelled")
     timeline = account.table(RUN).timeline((run_id,))
-    if timeline is not None and _final_status(timeline, call.now) == "CANCELLED":
-        return {}
-    stop_run(account, run_id, {"status": "CANCELLED"})
+    changes = timeline.changes if timeline is not None else ()
+    if not any(change.members.get("status") == "CANCELLED" for change in changes):
+        stop_run(account, run_id, {"status": "CANCELLED"})
     return {}
 
 
@@ -158,8 +157,3 @@ def _stop(account: Account, kind: str, key: Key, end: Mapping[str, Any]) -> None
     record = {**(account.table(kind).record(key) or {}), "status": "STOPPING"}
     plan = [(STOPPING_SECONDS, {"stopTime": CHANGE_TIME, **end})]
     account.put(kind, key, record, planned(account.now, account.speed, plan))
-
-
-def _final_status(timeline: Timeline, now: datetime) -> str:
-    status: str = timeline.value("status", timeline.last_change or now)
-    return status

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from taskgate_emulator.core.state import Account, Record
 
@@ -86,8 +85,5 @@ def _rank(entry: tuple[str, Record]) -> float:
 
 
 def _group(account: Account, group: str | None) -> Record:
-    found: Record | None = None
-    if group is not None:
-        found = account.table("omics.RunGroup").record((group,))
-    nothing: dict[str, Any] = {}
-    return found if found is not None else nothing
+    record = account.table("omics.RunGroup").record((group,)) if group is not None else None
+    return record or {}

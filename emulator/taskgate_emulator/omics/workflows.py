@@ -49,18 +49,6 @@ def create_workflow_version(call: Call) -> Record:
     return _create(call, WORKFLOW_VERSION)
 
 
-@OPERATIONS.register("GetWorkflow")
-def get_workflow(call: Call) -> Record:
-    """Return a workflow."""
-    return _get(call)
-
-
-@OPERATIONS.register("GetWorkflowVersion")
-def get_workflow_version(call: Call) -> Record:
-    """Return a version of a workflow."""
-    return _get(call)
-
-
 def load_definition(account: Account, workflow_id: str, version: str | None) -> Definition:
     """Return the definition of a workflow or version.
 
@@ -135,16 +123,6 @@ def _inspect_definition(
     except DefinitionError as error:
         return members, {"status": "FAILED", "statusMessage": str(error)[:1_000]}
     return members, {"status": "ACTIVE", "parameterTemplate": template}
-
-
-def _get(call: Call) -> Record:
-    if call.params.get("export"):
-        # An export is a URL in S3, which is not emulated.
-        raise OperationNotEmulatedError("omics", f"{call.operation.name} with export")
-    plain = generic_behaviour(call.operation, lambda _name: None)
-    if plain is None:
-        raise OperationNotEmulatedError("omics", call.operation.name)
-    return plain(call)
 
 
 def _definition_key(key: Key) -> Key:

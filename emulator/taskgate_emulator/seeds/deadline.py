@@ -10,42 +10,7 @@ from taskgate_emulator.core.state import Account
 from taskgate_emulator.core.timeline import CHANGE_TIME, Plan, Timeline, planned
 from taskgate_emulator.deadline.fleets import ASSOCIATION, FLEET
 from taskgate_emulator.deadline.tasks import FARM, JOB, QUEUE, STEP, TASK, run_plan
-
-FARM_ID = "farm-3f1c5a7e9b2d4068a1c3e5f708192a3b"
-QUEUE_ID = "queue-7d2e4f60819a3b5c7d9e0f1a2b3c4d5e"
-FLEET_ID = "fleet-9c1d2e3f405162738495a6b7c8d9eaf0"
-"""Eight workers, which run whatever is requeued."""
-JOB_ID = "job-042b1e5c8d7f4a93b60e2d4c6f8a0b1d"
-
-SIMULATE_STEP_ID = "step-1a6c3e5f708b4d2c9e1f3a5b7c9d0e2f"
-"""SUCCEEDED."""
-RENDER_STEP_ID = "step-2b7d4f60819c5e3daf204b6c8d0e1f30"
-"""In progress; three of its tasks wait for a user."""
-COMPOSITE_STEP_ID = "step-3c8e50719a2d6f4eb0315c7d9e1f2041"
-"""Waits for the render, and starts once every render task has succeeded."""
-
-_SIMULATE_TASK = "task-4d9f6182ab3e705fc1426d8eaf203152-{}"
-_RENDER_TASK = "task-5ea07293bc4f8160d2537e9fb0314263-{}"
-_COMPOSITE_TASK = "task-6fb183a4cd509271e3648fa0c1425374-{}"
-
-EVERY_PARAMETER_TASK_ID = _SIMULATE_TASK.format(0)
-"""SUCCEEDED, with all five kinds of parameter."""
-GREAT_NUMBERS_TASK_ID = _SIMULATE_TASK.format(1)
-"""SUCCEEDED; an int beyond 64 bits, and a float with more digits than a double has."""
-RETRIED_TASK_ID = _RENDER_TASK.format(1)
-"""SUCCEEDED at the second attempt."""
-FAILED_TASK_ID = _RENDER_TASK.format(2)
-"""FAILED after a retry, set by a user; it has every member of GetTask's response."""
-SUSPENDED_TASK_ID = _RENDER_TASK.format(3)
-"""SUSPENDED by a user while RUNNING."""
-CANCELED_TASK_ID = _RENDER_TASK.format(4)
-"""CANCELED by a user before it started."""
-RUNNING_TASK_ID = _RENDER_TASK.format(5)
-"""RUNNING at the start, SUCCEEDED 45 seconds later."""
-FLAKY_TASK_ID = _RENDER_TASK.format(7)
-"""READY at the start; its first attempt fails, the service retries it, and it succeeds."""
-PENDING_TASK_ID = _COMPOSITE_TASK.format(0)
-"""PENDING; it has only the required members of GetTask's response."""
+from taskgate_emulator.seeds import ids
 
 _CREATED_SECONDS = -2_400.0
 _READY_SECONDS = -1_550.0
@@ -64,17 +29,19 @@ def seed_deadline(account: Account) -> None:
         "createdAt": start + timedelta(seconds=_CREATED_SECONDS),
         "createdBy": _ARTIST,
     }
-    queue = (FARM_ID, QUEUE_ID)
-    job = (*queue, JOB_ID)
-    account.put(FARM, (FARM_ID,), farm_record(start))
+    queue = (ids.FARM_ID, ids.QUEUE_ID)
+    job = (*queue, ids.JOB_ID)
+    account.put(FARM, (ids.FARM_ID,), farm_record(start))
     account.put(QUEUE, queue, queue_record(start))
-    account.put(FLEET, (FARM_ID, FLEET_ID), fleet_record(start))
-    account.put(ASSOCIATION, (FARM_ID, f"{QUEUE_ID}/{FLEET_ID}"), association_record(start))
+    account.put(FLEET, (ids.FARM_ID, ids.FLEET_ID), fleet_record(start))
+    account.put(
+        ASSOCIATION, (ids.FARM_ID, f"{ids.QUEUE_ID}/{ids.FLEET_ID}"), association_record(start)
+    )
     account.put(JOB, job, {**_JOB, **created})
     steps: list[tuple[_Members, tuple[str, ...], dict[str, Timeline]]] = [
         (_SIMULATE, (), _simulate_tasks(account, created)),
-        (_RENDER, (SIMULATE_STEP_ID,), _render_tasks(account, created)),
-        (_COMPOSITE, (RENDER_STEP_ID,), _composite_tasks(created)),
+        (_RENDER, (ids.SIMULATE_STEP_ID,), _render_tasks(account, created)),
+        (_COMPOSITE, (ids.RENDER_STEP_ID,), _composite_tasks(created)),
     ]
     for record, needs, tasks in steps:
         step = (*job, record["stepId"])
@@ -102,7 +69,7 @@ def _simulate_tasks(account: Account, created: _Members) -> dict[str, Timeline]:
     return dict(
         _task(
             account,
-            _SIMULATE_TASK.format(position),
+            ids.SIMULATE_TASK_IDS.format(position),
             {**created, "parameters": values},
             _attempt(account, ready=-2_300 + position * 20, seconds=300 + position * 15),
         )
@@ -124,7 +91,7 @@ def _render_tasks(account: Account, created: _Members) -> dict[str, Timeline]:
         3: _stopped(
             _attempt(account, ready=_READY_SECONDS, waits=550, seconds=900), -600, "SUSPENDED"
         ),
-        4: [(_READY_SECONDS, _status("READY")), (-700, _told("CANCELED"))],
+        4: [(_READY_SECONDS, _status("READY")), (-700, _reported("CANCELED"))],
         5: _attempt(account, ready=_READY_SECONDS, waits=1_425, seconds=165),
         6: _attempt(account, ready=_READY_SECONDS, waits=2 - _READY_SECONDS, seconds=60),
         7: _two_attempts(
@@ -144,7 +111,7 @@ def _render_tasks(account: Account, created: _Members) -> dict[str, Timeline]:
     return dict(
         _task(
             account,
-            _RENDER_TASK.format(position),
+            ids.RENDER_TASK_IDS.format(position),
             {**created, "parameters": _render_parameters(position), "failureRetryCount": 0},
             plan,
         )
@@ -153,9 +120,10 @@ def _render_tasks(account: Account, created: _Members) -> dict[str, Timeline]:
 
 
 def _composite_tasks(created: _Members) -> dict[str, Timeline]:
-    ids = [_COMPOSITE_TASK.format(position) for position in range(2)]
+    task_ids = [ids.COMPOSITE_TASK_IDS.format(position) for position in range(2)]
     return {
-        task_id: Timeline({"taskId": task_id, "runStatus": "PENDING", **created}) for task_id in ids
+        task_id: Timeline({"taskId": task_id, "runStatus": "PENDING", **created})
+        for task_id in task_ids
     }
 
 
@@ -197,10 +165,10 @@ def _two_attempts(
 def _stopped(plan: Plan, seconds: float, status: str) -> Plan:
     """Return the plan up to a time at which a user sets the final status."""
     before = [step for step in plan if step[0] < seconds]
-    return [*before, (seconds, {**_told(status), "endedAt": CHANGE_TIME})]
+    return [*before, (seconds, {**_reported(status), "endedAt": CHANGE_TIME})]
 
 
-def _told(status: str) -> dict[str, Any]:
+def _reported(status: str) -> dict[str, Any]:
     return {**_status(status), "targetRunStatus": status, "updatedBy": _WRANGLER}
 
 
@@ -211,7 +179,7 @@ def _status(status: str) -> dict[str, Any]:
 def farm_record(start: datetime) -> _Members:
     """Return the farm as GetFarm returns it."""
     return {
-        "farmId": FARM_ID,
+        "farmId": ids.FARM_ID,
         "displayName": "Northlight Pictures",
         "description": "Render farm of the Taskgate demo",
         "kmsKeyArn": "arn:aws:kms:us-west-2:111122223333:key/8c5f0b2a-41d3-4e6f-9a70-5b1c2d3e4f60",
@@ -226,8 +194,8 @@ def farm_record(start: datetime) -> _Members:
 def queue_record(start: datetime) -> _Members:
     """Return the queue as GetQueue returns it."""
     return {
-        "farmId": FARM_ID,
-        "queueId": QUEUE_ID,
+        "farmId": ids.FARM_ID,
+        "queueId": ids.QUEUE_ID,
         "displayName": "Beauty",
         "description": "Final frames",
         "status": "SCHEDULING",
@@ -246,8 +214,8 @@ def queue_record(start: datetime) -> _Members:
 def fleet_record(start: datetime) -> _Members:
     """Return the fleet as GetFleet returns it."""
     return {
-        "farmId": FARM_ID,
-        "fleetId": FLEET_ID,
+        "farmId": ids.FARM_ID,
+        "fleetId": ids.FLEET_ID,
         "displayName": "Linux renderers",
         "status": "ACTIVE",
         "autoScalingStatus": "STEADY",
@@ -274,8 +242,8 @@ def fleet_record(start: datetime) -> _Members:
 def association_record(start: datetime) -> _Members:
     """Return the association as GetQueueFleetAssociation returns it."""
     return {
-        "queueId": QUEUE_ID,
-        "fleetId": FLEET_ID,
+        "queueId": ids.QUEUE_ID,
+        "fleetId": ids.FLEET_ID,
         "status": "ACTIVE",
         "createdAt": start - timedelta(days=90),
         "createdBy": _WRANGLER,
@@ -283,7 +251,7 @@ def association_record(start: datetime) -> _Members:
 
 
 _JOB: _Members = {
-    "jobId": JOB_ID,
+    "jobId": ids.JOB_ID,
     "name": "Shot 042 beauty render",
     "description": "Ocean at dawn, final quality",
     "lifecycleStatus": "CREATE_COMPLETE",
@@ -300,12 +268,12 @@ _JOB: _Members = {
 }
 
 _SIMULATE: _Members = {
-    "stepId": SIMULATE_STEP_ID,
+    "stepId": ids.SIMULATE_STEP_ID,
     "name": "Simulate",
     "lifecycleStatus": "CREATE_COMPLETE",
 }
 _RENDER: _Members = {
-    "stepId": RENDER_STEP_ID,
+    "stepId": ids.RENDER_STEP_ID,
     "name": "Render",
     "description": "Ten frames a task",
     "lifecycleStatus": "CREATE_COMPLETE",
@@ -328,7 +296,7 @@ _RENDER: _Members = {
     },
 }
 _COMPOSITE: _Members = {
-    "stepId": COMPOSITE_STEP_ID,
+    "stepId": ids.COMPOSITE_STEP_ID,
     "name": "Composite",
     "lifecycleStatus": "CREATE_COMPLETE",
 }

@@ -11,31 +11,13 @@ from uuid import UUID
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account
 from taskgate_emulator.core.timeline import CHANGE_TIME, Plan, Timeline, planned
 from taskgate_emulator.omics.behaviour import RUN, RUN_TASK, attempt_plan
+from taskgate_emulator.seeds import ids
 from taskgate_emulator.seeds.workflow import (
     CACHE_ID,
     CACHE_URI,
-    WORKFLOW_ID,
     WORKFLOW_NAME,
     seed_workflow,
 )
-
-RUN_ID = "4721906"
-"""RUNNING for the first four minutes, then COMPLETED."""
-ENDED_RUN_ID = "4688213"
-"""COMPLETED a day before the start: CancelRun is rejected."""
-
-CACHE_HIT_TASK_ID = "6657061"
-"""COMPLETED without running: its result was in the run cache."""
-CPU_TASK_ID = "6657062"
-"""COMPLETED on CPUs."""
-FAILED_RUN_TASK_ID = "6657063"
-"""FAILED on a GPU with SERVICE_ERROR; it has every member of GetRunTask's response."""
-GPU_TASK_ID = "6657064"
-"""The retry of the failed task, as a new task: RUNNING, COMPLETED after 94 seconds."""
-PENDING_RUN_TASK_ID = "6657066"
-"""PENDING for the first 100 seconds, with as few members as a task can have."""
-LATER_TASK_ID = "6657067"
-"""Does not exist until the engine creates it, after 120 seconds."""
 
 _STARTING_TASK_ID = "6657065"
 _ENDED_TASK_ID = "6640110"
@@ -61,9 +43,9 @@ def seed_omics(account: Account) -> None:
 
 def _germline(account: Account) -> None:
     created = {"creationTime": account.clock() - timedelta(seconds=1_560)}
-    record = {**run_record(RUN_ID, "NA12878 germline", account), **created}
+    record = {**run_record(ids.RUN_ID, "NA12878 germline", account), **created}
     plan = attempt_plan(start=-1_520, seconds=1_514 + 240)
-    _put(account, RUN_ID, record, plan, _germline_tasks(account))
+    _put(account, ids.RUN_ID, record, plan, _germline_tasks(account))
 
 
 def _put(
@@ -78,7 +60,7 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
     cached = {
         "status": "COMPLETED",
         "cacheHit": True,
-        "cacheS3Uri": f"{_CACHE}/{CACHE_HIT_TASK_ID}",
+        "cacheS3Uri": f"{_CACHE}/{ids.CACHE_HIT_TASK_ID}",
         "stopTime": CHANGE_TIME,
     }
     failed = {
@@ -89,7 +71,7 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
     return [
         _task(
             account,
-            CACHE_HIT_TASK_ID,
+            ids.CACHE_HIT_TASK_ID,
             "FastQC",
             _made(2, 8),
             -1_480,
@@ -97,37 +79,39 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
         ),
         _task(
             account,
-            CPU_TASK_ID,
+            ids.CPU_TASK_ID,
             "BwaMem2",
-            {**_made(16, 128), **_cache(CPU_TASK_ID)},
+            {**_made(16, 128), **_cache(ids.CPU_TASK_ID)},
             -1_470,
             attempt_plan(
-                start=-1_440, seconds=600, at_start=_capacity_members(CPU_TASK_ID, "bwa-mem2", _CPU)
+                start=-1_440,
+                seconds=600,
+                at_start=_capacity_members(ids.CPU_TASK_ID, "bwa-mem2", _CPU),
             ),
         ),
         _task(
             account,
-            FAILED_RUN_TASK_ID,
+            ids.FAILED_RUN_TASK_ID,
             "DeepVariant",
-            {**_made(16, 64, gpus=1), **_cache(FAILED_RUN_TASK_ID)},
+            {**_made(16, 64, gpus=1), **_cache(ids.FAILED_RUN_TASK_ID)},
             -800,
             attempt_plan(
                 start=-760,
                 seconds=300,
-                at_start=_capacity_members(FAILED_RUN_TASK_ID, "deepvariant", _GPU),
+                at_start=_capacity_members(ids.FAILED_RUN_TASK_ID, "deepvariant", _GPU),
                 at_end=failed,
             ),
         ),
         _task(
             account,
-            GPU_TASK_ID,
+            ids.GPU_TASK_ID,
             "DeepVariant",
-            {**_made(16, 64, gpus=1), **_cache(GPU_TASK_ID)},
+            {**_made(16, 64, gpus=1), **_cache(ids.GPU_TASK_ID)},
             -440,
             attempt_plan(
                 start=-400,
                 seconds=394 + 90,
-                at_start=_capacity_members(GPU_TASK_ID, "deepvariant", _GPU),
+                at_start=_capacity_members(ids.GPU_TASK_ID, "deepvariant", _GPU),
             ),
         ),
         _task(
@@ -142,7 +126,7 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
         ),
         _task(
             account,
-            PENDING_RUN_TASK_ID,
+            ids.PENDING_RUN_TASK_ID,
             "MultiQC",
             {},
             -10,
@@ -150,18 +134,18 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
                 start=100,
                 seconds=40,
                 at_start=_capacity_members(
-                    PENDING_RUN_TASK_ID, "multiqc", {**_CPU, **_made(4, 16)}
+                    ids.PENDING_RUN_TASK_ID, "multiqc", {**_CPU, **_made(4, 16)}
                 ),
             ),
         ),
         _task(
             account,
-            LATER_TASK_ID,
+            ids.LATER_TASK_ID,
             "MergeVcfs",
             _made(4, 16),
             120,
             attempt_plan(
-                start=135, seconds=60, at_start=_capacity_members(LATER_TASK_ID, "gatk", _CPU)
+                start=135, seconds=60, at_start=_capacity_members(ids.LATER_TASK_ID, "gatk", _CPU)
             ),
         ),
     ]
@@ -170,7 +154,7 @@ def _germline_tasks(account: Account) -> list[tuple[str, Timeline]]:
 def _ended(account: Account) -> None:
     day = 86_400.0
     created = {"creationTime": account.clock() - timedelta(days=1)}
-    record = {**run_record(ENDED_RUN_ID, "NA12877 germline", account), **created}
+    record = {**run_record(ids.ENDED_RUN_ID, "NA12877 germline", account), **created}
     plan = attempt_plan(start=40 - day, seconds=5_000)
     task = _task(
         account,
@@ -181,10 +165,10 @@ def _ended(account: Account) -> None:
         attempt_plan(
             start=120 - day,
             seconds=4_000,
-            at_start=_capacity_members(_ENDED_TASK_ID, "bwa-mem2", _CPU, ENDED_RUN_ID),
+            at_start=_capacity_members(_ENDED_TASK_ID, "bwa-mem2", _CPU, ids.ENDED_RUN_ID),
         ),
     )
-    _put(account, ENDED_RUN_ID, record, plan, [task])
+    _put(account, ids.ENDED_RUN_ID, record, plan, [task])
 
 
 def _task(
@@ -203,7 +187,7 @@ def _task(
 
 
 def _capacity_members(
-    task_id: str, tool: str, instance: _Members, run_id: str = RUN_ID
+    task_id: str, tool: str, instance: _Members, run_id: str = ids.RUN_ID
 ) -> _Members:
     """Return the members that a task gets with its instance."""
     return {
@@ -240,7 +224,7 @@ def run_record(run_id: str, name: str, account: Account) -> _Members:
         "status": "PENDING",
         "cacheId": CACHE_ID,
         "cacheBehavior": "CACHE_ALWAYS",
-        "workflowId": WORKFLOW_ID,
+        "workflowId": ids.WORKFLOW_ID,
         "workflowName": WORKFLOW_NAME,
         "workflowType": "PRIVATE",
         "roleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/NorthlightOmics",

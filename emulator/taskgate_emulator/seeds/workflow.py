@@ -10,11 +10,11 @@ from io import BytesIO
 from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account
 from taskgate_emulator.omics.cache import RUN_CACHE
 from taskgate_emulator.omics.workflows import WORKFLOW, store_definition
+from taskgate_emulator.seeds import ids
 
-__all__ = ["CACHE_ID", "CACHE_URI", "WORKFLOW_ID", "WORKFLOW_NAME", "seed_workflow"]
+__all__ = ["CACHE_ID", "CACHE_URI", "WORKFLOW_NAME", "seed_workflow"]
 
-WORKFLOW_ID, WORKFLOW_NAME = "3141592", "germline-deepvariant"
-"""ACTIVE: a run of it aligns each of its `reads`, and calls variants on a GPU."""
+WORKFLOW_NAME = "germline-deepvariant"
 CACHE_ID = "2718281"
 CACHE_URI = "s3://northlight-genomics/cache"
 
@@ -83,13 +83,13 @@ def seed_workflow(account: Account) -> None:
     content = _zipped(_DEFINITION)
     created = account.clock() - timedelta(days=30)
     arn = f"arn:aws:omics:{REGION}:{ACCOUNT_ID}"
-    store_definition(account, (WORKFLOW_ID,), content, engine="WDL", main="main.wdl")
+    store_definition(account, (ids.WORKFLOW_ID,), content, engine="WDL", main="main.wdl")
     account.put(
         WORKFLOW,
-        (WORKFLOW_ID,),
+        (ids.WORKFLOW_ID,),
         {
-            "arn": f"{arn}:workflow/{WORKFLOW_ID}",
-            "id": WORKFLOW_ID,
+            "arn": f"{arn}:workflow/{ids.WORKFLOW_ID}",
+            "id": ids.WORKFLOW_ID,
             "uuid": "5c1f0b6e-9d3a-4e27-8f54-2ab6d01c7e93",
             "name": WORKFLOW_NAME,
             "status": "ACTIVE",

@@ -196,23 +196,17 @@ class ServiceIdentifiers:
         return path if is_whole else (*path, (RESOURCE, arn))
 
     def _route(self, operation: model.OperationModel) -> Route:
-        shape = operation.input_shape
-        members = {
-            member_shape.serialization.get("name", member): member
-            for member, member_shape in (shape.members.items() if shape else ())
-            if member_shape.serialization.get("location") == "uri"
-        }
         branches: list[list[Label]] = [[]]
-        prefix, previous = "", ""
-        for segment in _segments(operation):
-            prefix += f"/{_without_name(segment)}"
-            if segment.startswith("{"):
-                member = members[segment.strip("{}+")]
-                if previous.startswith("{"):
-                    label = Label(self._label_type(member, prefix, ""), member, "")
+        prefix, previous = "", model.Segment("", "")
+        for segment in model.route(operation):
+            prefix += f"/{segment.text or '{}'}"
+            if member := segment.member:
+                label = Label(
+                    self._label_type(member, prefix, previous.text), member, previous.text
+                )
+                if previous.member:
                     branches.append([*branches[-1][:-1], label])
                 else:
-                    label = Label(self._label_type(member, prefix, previous), member, previous)
                     branches = [[*branch, label] for branch in branches]
             previous = segment
         return branches
@@ -229,10 +223,10 @@ class ServiceIdentifiers:
     def _nouns(self) -> Mapping[str, str]:
         """The noun of the `Get…` operation for each route that ends with an id."""
         return {
-            "".join(f"/{_without_name(segment)}" for segment in segments): _noun(name)
+            "".join(f"/{segment.text or '{}'}" for segment in segments): _noun(name)
             for name in self._service.operation_names
             if name.startswith("Get")
-            and (segments := _segments(self._service.operation_model(name)))[-1].startswith("{")
+            and (segments := model.route(self._service.operation_model(name)))[-1].member
         }
 
     def identified_in(self, operation: str) -> Iterator[tuple[Place, Identifier]]:
@@ -246,7 +240,7 @@ class ServiceIdentifiers:
         """Return what the string at a place identifies; None if it is no identifier.
 
         A member that is named like an identifier and matches no rule identifies a resource of a
-        type of its own, so that policies consider it until `aws.identifiers` has an entry for it.
+        type of its own, so that policies consider it until the table has an entry for it.
         """
         if not place.is_key:
             listed = self._listed(operation, place)
@@ -334,15 +328,6 @@ def _places(
         yield from _places(shape.value, (*path, "{}"), above, is_required=is_required)
     elif isinstance(shape, model.StringShape) and not model.enum_values(shape):
         yield Place(path=path, shape=shape, is_required=is_required)
-
-
-def _segments(operation: model.OperationModel) -> list[str]:
-    uri: str = operation.http["requestUri"]
-    return uri.partition("?")[0].strip("/").split("/")
-
-
-def _without_name(segment: str) -> str:
-    return "{}" if segment.startswith("{") else segment
 
 
 def _normalized(word: str) -> str:

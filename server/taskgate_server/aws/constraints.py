@@ -1,8 +1,8 @@
-"""What the model demands of a value: length, range, pattern, and ids that stay in their path.
+"""Validation of values against AWS's model: length, range, pattern, and safe path segments.
 
-botocore checks types, required members and minima, but neither patterns nor maxima, so a bad id
-would cost a call and a part of the quota. Counterpart: `rpc.to_params` walks the message and asks
-here for each value; it knows by itself what is required and which enum words there are.
+botocore checks types, required members and minima, but neither patterns nor maxima, so that an
+invalid id would cost a call and a part of the quota. `rpc.request_converter` calls these checks for
+each value of a message; it validates required members and enums itself.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import regex
 from taskgate_server.aws import model
 
 Check: TypeAlias = Callable[[Any], str | None]
-"""Tells what is wrong with a boto3 value, in words for the caller and without the value."""
+"""Returns what is wrong with a boto3 value, for the caller and without the value; None if valid."""
 
 MISSING = "is required"
 
 MAX_TEXT_CHARACTERS = 4096
-"""Of a text without a maximum in the model that has a pattern, or goes into the URL or a header.
+"""The maximum of a text with a pattern, or in the URL or a header, if the model has none.
 
-A pattern may take time that grows with the square of the length: `.+/.+` takes 10 ms here, and
-hours for 4 MiB. HTTP servers refuse URLs and headers of 8 KiB and more.
+Patterns may take time that grows with the square of the length: `.+/.+` takes 10 ms for this
+length, and hours for 4 MiB. HTTP servers reject URLs and headers of 8 KiB and more.
 """
 
 
 def compile_check(shape: model.Shape) -> Check | None:
-    """The check of one value of `shape`; None when the model allows every value of its type."""
+    """Return the check of a value of a shape; None if the model allows all values of its type."""
     checks = [
         check
         for check in (
-            _bounds_check(shape),  # first: the others take time that grows with the length
+            _bounds_check(shape),  # first: the time of the others grows with the length
             _path_check(shape),
             _header_check(shape),
             _finite_check(shape),
@@ -63,13 +63,13 @@ def _bounds_check(shape: model.Shape) -> Check | None:
     if (low is None and high is None) or model.enum_values(shape):
         return None
     noun, size = _MEASURES[shape.type_name]
-    words = _bounds_words(low, high)
-    least = float("-inf") if low is None else low
-    most = float("inf") if high is None else high
+    bounds = _describe_bounds(low, high)
+    minimum = float("-inf") if low is None else low
+    maximum = float("inf") if high is None else high
 
     def check(value: Any) -> str | None:
         measured = size(value)
-        return None if least <= measured <= most else f"{noun} {measured}, must be {words}"
+        return None if minimum <= measured <= maximum else f"{noun} {measured}, must be {bounds}"
 
     return check
 
@@ -95,7 +95,7 @@ _MEASURES: dict[str, tuple[str, Callable[[Any], float]]] = {
 }
 
 
-def _bounds_words(low: object, high: object) -> str:
+def _describe_bounds(low: object, high: object) -> str:
     if low is None:
         return f"at most {high}"
     if high is None:
@@ -148,7 +148,7 @@ def _path_check(shape: model.Shape) -> Check | None:
 
 
 def _header_check(shape: model.Shape) -> Check | None:
-    """A line break in a header would begin another one; RFC 9110 section 5.5 has the rest."""
+    """Return the check of a header value, which must not begin another header (RFC 9110, 5.5)."""
     if shape.serialization.get("location") != "header" or shape.type_name != "string":
         return None
 

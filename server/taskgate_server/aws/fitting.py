@@ -1,8 +1,8 @@
-"""AWS's JSON fitted to AWS's model: one odd value must not cost the rest of a response.
+"""Fits AWS's JSON to AWS's model, so that one odd value does not invalidate a whole response.
 
-A response is checked once, when it arrives. What fits stays the same object; an odd value is
-replaced by the nearest one that its type has, or left out where there is none, as docs/contract.md
-lists ("Values that do not fit the model"). All code behind it may rely on the model's types.
+A response is checked once, when it arrives. Values that fit stay the same objects; an odd value is
+replaced by the nearest value of its type, or omitted if there is none, as docs/contract.md lists
+("Values that do not fit the model"). All later code can rely on the model's types.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from typing import Any, Final, TypeAlias
 from taskgate_server.aws import model, timestamps
 
 Odd: TypeAlias = list[str]
-"""The members with odd values, by the names of shape and member: `TaskSummary.createdAt`."""
+"""The members with odd values, by names of shape and member: `TaskSummary.createdAt`."""
 Fit: TypeAlias = Callable[[Any], Any]
-"""Returns the value itself if it fits, else another one or `ABSENT`."""
+"""Returns the value itself if it fits, otherwise another one or `ABSENT`."""
 FitMember: TypeAlias = Callable[[Any, Odd], Any]
-"""The same for the value of a member, whose name it notes if the value does not fit."""
+"""Does the same for the value of a member, and records the member if the value does not fit."""
 
 ABSENT: Final = object()
-"""In the place of a value that cannot be represented."""
+"""Replaces a value that cannot be represented."""
 
 TOO_DEEP: Final = "(too deep)"
-"""In the place of JSON that Python cannot write, some hundred levels deep."""
+"""Replaces JSON that Python cannot serialize, several hundred levels deep."""
 MAX_EXACT_INTEGER: Final = 2**53
 """A document's numbers are doubles in protobuf: integers up to here are exact."""
 MAX_DOCUMENT_DEPTH: Final = 80
-"""Messages inside each other. Readers of protobuf take 100 by default, and a document begins some
-messages deep."""
+"""The limit of nested messages. Protobuf parsers accept 100 by default, and a document is nested in
+other messages."""
 OBJECT_DEPTH: Final = 3
-"""Of a JSON object: Struct, its entry and the entry's Value."""
+"""The messages of a JSON object: Struct, its entry and the entry's Value."""
 LIST_DEPTH: Final = 2
 
 NOT_FINITE: Final = ("NaN", "Infinity", "-Infinity")
-"""How JSON text has what JSON numbers cannot: https://smithy.io/2.0/spec/simple-types.html#float"""
+"""Texts for numbers that JSON lacks: https://smithy.io/2.0/spec/simple-types.html#float"""
 MAX_NUMBER_TEXT: Final = 400
-"""Characters of a text that may be a number: longer ones take long to parse, and fit no type."""
+"""The limit of characters of a number in a text: longer ones are slow to parse, and fit no type."""
 
 
 class Fitter:
-    """Compiles each structure of one service's model once; recursive ones refer to themselves."""
+    """Compiles each structure of a service's model once; recursive ones refer to themselves."""
 
     def __init__(self) -> None:
         self._structures: dict[str, FitMember] = {}
 
     def compile(self, shape: model.StructureShape) -> FitMember:
-        """Return the function that fits values of a shape, and notes which members were odd."""
+        """Return the function that fits values of a shape, and records odd members."""
         known = self._structures.get(shape.name)
         if known is not None:
             return known
@@ -68,21 +68,21 @@ class Fitter:
         if isinstance(shape, model.MapShape):
             return _map(self._of(shape.value, where), _empty(shape.value), where)
         if model.is_document(shape):
-            return _noting(_document, where)
+            return _record_odd(_document, where)
         if isinstance(shape, model.StructureShape):
-            return _demanding(self.compile(shape), where)
-        return _noting(LEAVES[shape.type_name], where)
+            return _require_structure(self.compile(shape), where)
+        return _record_odd(LEAVES[shape.type_name], where)
 
 
 def wire_name(member: str, target: model.Shape) -> str:
-    """Return where a member is found: in the body under its wire name, from a header its own."""
+    """Return the key of a member in a parsed response: its wire name, or its own for a header."""
     if "location" in target.serialization:
         return member
     return str(target.serialization.get("name", member))
 
 
 def _empty(shape: model.Shape) -> Any:
-    """Return what stands for an element of a list or map that has no value of its type."""
+    """Return the replacement of an element of a list or map that has no value of its type."""
     if model.is_document(shape):
         return None
     if isinstance(shape, model.StructureShape | model.MapShape):
@@ -111,8 +111,8 @@ def _structure(members: dict[str, tuple[type | None, FitMember]]) -> FitMember:
     return fit
 
 
-def _demanding(fit_structure: FitMember, where: str) -> FitMember:
-    """Return the function for a member that holds a structure, and may hold anything else."""
+def _require_structure(fit_structure: FitMember, where: str) -> FitMember:
+    """Return the function for a member that should be a structure."""
 
     def fit(value: Any, odd: Odd) -> Any:
         if type(value) is dict:
@@ -156,14 +156,14 @@ def _map(fit_value: FitMember, empty: Any, where: str) -> FitMember:
 
 
 def _null(empty: Any, where: str, odd: Odd) -> Any:
-    """Return what stands for null as an element: structures and documents have something for it."""
+    """Return the replacement of a null element; for structures and documents null is not odd."""
     if empty is not None and empty != {}:
         odd.append(where)
     return empty
 
 
-def _noting(fit_value: Fit, where: str) -> FitMember:
-    """Return the function for a value of which another one may be the result."""
+def _record_odd(fit_value: Fit, where: str) -> FitMember:
+    """Return the function for a scalar or document; it records values that it replaces."""
 
     def fit(value: Any, odd: Odd) -> Any:
         fitted = fit_value(value)
@@ -175,7 +175,7 @@ def _noting(fit_value: Fit, where: str) -> FitMember:
 
 
 def _is_respelled(fitted: Any, value: Any) -> bool:
-    """Return whether both are one number, as boto3 takes integers ("5", 5.0) and AWS writes NaN."""
+    """Return whether both are the same number: boto3 accepts "5" and 5.0, and AWS writes "NaN"."""
     if type(fitted) is float:
         return value in NOT_FINITE
     if type(fitted) is not int or isinstance(value, bool):
@@ -188,7 +188,7 @@ def _string(value: Any) -> Any:
 
 
 def to_text(value: Any) -> Any:
-    """Return any JSON as text."""
+    """Serialize any JSON value."""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
@@ -214,7 +214,7 @@ def _integer(bits: int) -> Fit:
 
 
 def _whole_number(value: Any) -> int | None:
-    """Return an integer that is written in another way."""
+    """Return an integer from another representation; None if it is not one."""
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
     if isinstance(value, int):
@@ -263,7 +263,7 @@ def _blob(value: Any) -> Any:
 
 
 def _document(value: Any, depth: int = MAX_DOCUMENT_DEPTH) -> Any:
-    """Return a document that protobuf can have: not too deep, and with exact numbers."""
+    """Return a document that fits in protobuf: not too deep, and with exact numbers."""
     if type(value) is int:
         return value if -MAX_EXACT_INTEGER <= value <= MAX_EXACT_INTEGER else str(value)
     if type(value) is list:
@@ -293,7 +293,7 @@ LEAVES: Final[dict[str, Fit]] = {
     "timestamp": _timestamp,
 }
 PLAIN: Final[dict[str, type]] = {"boolean": bool, "double": float, "float": float, "string": str}
-"""The scalar types of which every value of a Python type fits."""
+"""Scalar types for which every value of a Python type fits."""
 EMPTY: Final[dict[str, Any]] = {
     "blob": "",
     "boolean": False,
@@ -304,4 +304,4 @@ EMPTY: Final[dict[str, Any]] = {
     "string": "",
     "timestamp": 0,
 }
-"""What stands for an element that is null or cannot be represented, by scalar type."""
+"""Replacements of elements that are null or cannot be represented, by scalar type."""

@@ -1,14 +1,13 @@
-"""The only door to botocore's service models: operations, shapes and what the model says of them.
+"""Access to botocore's service models; nothing else in the server imports `botocore.model`.
 
-`codegen`, the converter and the emulator ask here; nothing else imports `botocore.model`. Counts,
-names and constraints come from the installed botocore and are typed nowhere.
+Counts, names and constraints come from the installed botocore and are not repeated elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import botocore
 from botocore.loaders import Loader
@@ -29,6 +28,7 @@ __all__ = [
     "ListShape",
     "MapShape",
     "OperationModel",
+    "Segment",
     "ServiceModel",
     "Shape",
     "StringShape",
@@ -42,6 +42,7 @@ __all__ = [
     "load_service",
     "operations",
     "paginators",
+    "route",
     "streaming_member",
 ]
 
@@ -53,7 +54,7 @@ IGNORED_PATTERNS = {spec.name: spec.ignored_patterns for spec in SERVICES}
 
 @cache
 def load_service(name: str) -> ServiceModel:
-    """The model of the AWS service that botocore calls `name`.
+    """Return the model of an AWS service by botocore's name.
 
     Raises:
         botocore.exceptions.UnknownServiceError: the installed botocore has no such service.
@@ -66,7 +67,7 @@ def load_service(name: str) -> ServiceModel:
 
 @cache
 def paginators(name: str) -> Mapping[str, Mapping[str, Any]]:
-    """How the operations of an AWS service page, of those that botocore knows to: by operation."""
+    """Return botocore's pagination data of an AWS service by operation."""
     pagination: Mapping[str, Mapping[str, Any]] = Loader().load_service_model(name, "paginators-1")[
         "pagination"
     ]
@@ -74,42 +75,68 @@ def paginators(name: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def operations(service: ServiceModel) -> list[OperationModel]:
-    """Every operation of the service, by name in order."""
+    """Return all operations of a service, sorted by name."""
     return [service.operation_model(name) for name in sorted(service.operation_names)]
 
 
+class Segment(NamedTuple):
+    """A segment of the path of an operation's HTTP route."""
+
+    text: str
+    """The literal text; empty for a parameter."""
+    member: str
+    """The input member of a parameter; empty for a literal."""
+
+
+@cache
+def route(operation: OperationModel) -> tuple[Segment, ...]:
+    """Return the path of an operation's HTTP route."""
+    members = operation.input_shape.members if operation.input_shape is not None else {}
+    labels = {
+        shape.serialization.get("name", member): member
+        for member, shape in members.items()
+        if shape.serialization.get("location") == "uri"
+    }
+    path: str = operation.http["requestUri"].partition("?")[0]
+    return tuple(
+        Segment("", labels[part.strip("{}+")]) if part.startswith("{") else Segment(part, "")
+        for part in path.split("/")
+        if part
+    )
+
+
 def is_union(shape: Shape) -> bool:
-    """Whether the shape is a tagged union: exactly one member is set."""
+    """Return whether a shape is a tagged union, of which exactly one member is set."""
     return isinstance(shape, StructureShape) and bool(shape.is_tagged_union)
 
 
 def is_document(shape: Shape) -> bool:
-    """Whether the shape is any JSON value (Smithy's `document`)."""
+    """Return whether a shape is any JSON value (Smithy's `document`)."""
     return isinstance(shape, StructureShape) and bool(shape.is_document_type)
 
 
 def enum_values(shape: Shape) -> list[str]:
-    """The words that the model knows for the shape; empty when it is not an enum."""
+    """Return the values of an enum; empty for other shapes."""
     return list(shape.enum) if isinstance(shape, StringShape) else []
 
 
 def is_idempotency_token(shape: Shape) -> bool:
-    """Whether the SDK makes a value when the caller gives none, required or not."""
+    """Return whether the SDK generates a value if there is none, required or not."""
     return bool(shape.metadata.get("idempotencyToken"))
 
 
 def is_sensitive(shape: Shape) -> bool:
-    """Whether the model marks the shape as never to be logged."""
+    """Return whether the model forbids to log values of a shape."""
     return bool(shape.metadata.get("sensitive"))
 
 
 def is_required(shape: StructureShape, member: str) -> bool:
-    """Whether the structure needs the member."""
+    """Return whether a structure requires a member."""
     return member in shape.required_members
 
 
 def streaming_member(shape: StructureShape | None) -> str | None:
-    """The member that is the HTTP body as a stream of bytes, if the shape has one."""
+    """Return the member that is the HTTP body as a stream of bytes; None without one."""
     if shape is None:
         return None
     payload: str | None = shape.serialization.get("payload")

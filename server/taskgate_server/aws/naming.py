@@ -1,7 +1,7 @@
-"""AWS's names in proto's spelling: pure functions, used by `codegen` and the converter alike.
+"""Converts AWS's names to protobuf's, for `codegen` and the converters.
 
-The way back needs no function: a field's `json_name` is the AWS member's own name, and an enum's
-words are found by spelling each word of the model.
+The reverse needs no functions: a field's `json_name` is the AWS member's name, and enum words are
+found by converting each word of the model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ UNRECOGNIZED_VALUES = "unrecognized_values"
 """The map field that carries enum words that the contract does not know, by field path."""
 
 EMPTY_MEMBERS = "empty_members"
-"""The field that names the lists and maps of a message that are there and empty."""
+"""The field with the names of the lists and maps of a message that are present and empty."""
 
 WRAPPED_VALUES = "values"
 """The only field of a message that wraps a list or a map."""
@@ -27,12 +27,12 @@ UNION_ONEOF = "value"
 
 
 def field_name(member: str) -> str:
-    """`farmId` -> `farm_id`, as boto3 spells its methods."""
+    """Return `farm_id` for `farmId`."""
     return xform_name(member)
 
 
 def enum_value_name(enum: str, word: str) -> str:
-    """(`Ec2MarketType`, `on-demand`) -> `EC2_MARKET_TYPE_ON_DEMAND`.
+    """Return `EC2_MARKET_TYPE_ON_DEMAND` for `Ec2MarketType` and `on-demand`.
 
     Protobuf scopes enum values by the enum's parent, as C++ does, so each carries its enum's name.
     """
@@ -40,17 +40,17 @@ def enum_value_name(enum: str, word: str) -> str:
 
 
 def enum_zero_name(enum: str) -> str:
-    """The name of the value that means "not set"."""
+    """Return the name of the value that means "not set"."""
     return enum_value_name(enum, "UNSPECIFIED")
 
 
 def request_name(operation: str) -> str:
-    """The request message of an operation, whatever AWS calls its input shape."""
+    """Return the name of an operation's request message, independent of AWS's input shape."""
     return f"{operation}Request"
 
 
 def response_name(operation: str) -> str:
-    """The response message of an operation, whatever AWS calls its output shape."""
+    """Return the name of an operation's response message, independent of AWS's output shape."""
     return f"{operation}Response"
 
 

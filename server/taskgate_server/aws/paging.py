@@ -1,13 +1,15 @@
-"""AWS's lists, page by page: how an operation pages comes from botocore's models."""
+"""Pagination of AWS's list operations, from botocore's models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from taskgate_server import errors
 from taskgate_server.aws import constraints, model
+
+MAX_OFFSET_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paging:
-    """The names of what pages are made with; botocore has them of most operations."""
+    """The names of an operation's members for pagination; botocore has them for most operations."""
 
     token: str
     next_token: str
@@ -31,12 +33,15 @@ class Paging:
 
 
 class PagedOperation:
-    """One AWS operation that lists.
+    """An AWS operation that returns a list in pages.
 
     Args:
         service: botocore's name of the AWS service.
         operation: AWS's name, such as `ListTasks`.
-        paging: how it pages; None asks botocore.
+        paging: the names of its members for pagination; None for botocore's.
+
+    Raises:
+        ValueError: the operation does not return a list.
     """
 
     def __init__(self, service: str, operation: str, paging: Paging | None = None) -> None:
@@ -49,43 +54,43 @@ class PagedOperation:
         outputs: Mapping[str, Any] = found.output_shape.members
         self.max_size: int = self.inputs[self.paging.size].metadata["max"]
         self.members = frozenset(outputs[self.paging.rows].member.members)
-        """Those of a row."""
+        """The members of a row."""
         self._outputs = outputs
         token = self.inputs[self.paging.token]
-        self._counts = token.type_name == "integer"
-        """Whether it goes by offsets, not tokens."""
+        self._uses_offsets = token.type_name == "integer"
+        """Whether page tokens are offsets."""
         self._check = constraints.compile_check(token)
 
     def params(self, token: str, size: int) -> dict[str, Any]:
-        """What to ask for a page with, beside the parent.
+        """Return the boto3 parameters of a page, without those of the parent.
 
         Args:
-            token: empty for the first page.
-            size: how many rows are wanted; AWS's limit holds.
+            token: the page token; empty for the first page.
+            size: the number of rows; AWS's limit applies.
 
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT, AWS's model does not allow the page token.
         """
         params: dict[str, Any] = {self.paging.size: max(1, min(size, self.max_size))}
-        if self._counts:
+        if self._uses_offsets:
             params[self.paging.token] = _offset(token)
         elif token:
             params[self.paging.token] = token
         if self.paging.token in params and self._check is not None:
             fault = self._check(params[self.paging.token])
             if fault is not None:
-                raise _refused()
+                raise _invalid_token()
         return params
 
-    def most(self, member: str) -> int:
-        """The greatest number that the model has for a member of the answer."""
+    def maximum(self, member: str) -> int:
+        """Return the model's maximum of a member of the response."""
         return int(self._outputs[member].metadata["max"])
 
     def read(self, response: Mapping[str, Any]) -> Rows:
-        """The page in an answer.
+        """Return the page in a response.
 
         Raises:
-            errors.TaskgateError: UNKNOWN, the answer does not fit the model.
+            errors.TaskgateError: UNKNOWN, the response does not fit the model.
         """
         rows, token = response.get(self.paging.rows) or [], response.get(self.paging.next_token)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -96,8 +101,8 @@ class PagedOperation:
 def _offset(token: str) -> int:
     if not token:
         return 0
-    if not token.isascii() or not token.isdigit() or len(token) > 9:  # noqa: PLR2004  # no offset is so long
-        raise _refused()
+    if not token.isascii() or not token.isdigit() or len(token) > MAX_OFFSET_DIGITS:
+        raise _invalid_token()
     return int(token)
 
 
@@ -111,5 +116,5 @@ def _modelled_paging(service: str, operation: str) -> Paging:
     )
 
 
-def _refused() -> errors.TaskgateError:
-    return errors.invalid_request({"page_token": "is no next_page_token of an earlier answer"})
+def _invalid_token() -> errors.TaskgateError:
+    return errors.invalid_request({"page_token": "is not a next_page_token of an earlier response"})

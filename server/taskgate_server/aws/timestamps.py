@@ -1,8 +1,8 @@
-"""Timestamps between AWS's text and protobuf's (seconds, nanos), exactly.
+"""Converts timestamps between AWS's text and protobuf's (seconds, nanos) exactly.
 
-botocore parses each one with dateutil, at 25 µs and to the microsecond. ISO 8601, which both
-services use in their bodies, is read here at 1 µs with all the digits that AWS sent. Numbers of
-seconds since 1970 are read as decimals, and what is neither goes to botocore's own parser.
+botocore parses with dateutil, in 25 µs and to the microsecond. ISO 8601, which both services use in
+their bodies, is parsed here in 1 µs with all digits. Numbers of seconds since 1970 are parsed as
+decimals, and everything else with botocore's parser.
 """
 
 from __future__ import annotations
@@ -26,15 +26,13 @@ _LEAP_SECOND = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:)60(?:[.,]\d+)?(.*)")
 _END_OF_DAY = re.compile(r"(\d{4}-\d\d-\d\d[Tt ])24(:00:00(?:[.,]0+)?.*)")
 
 
-@lru_cache(
-    maxsize=16_384, typed=True
-)  # tasks of a step share some, and who polls sees the same ones again
+@lru_cache(maxsize=16_384, typed=True)  # tasks of a step share timestamps, and polls repeat them
 def to_seconds_and_nanos(value: str | float) -> tuple[int, int]:
-    """AWS's timestamp as seconds since 1970 and nanoseconds (0 to 999,999,999).
+    """Convert AWS's timestamp to seconds since 1970 and nanoseconds (0 to 999,999,999).
 
     Raises:
-        TypeError: neither text nor a number.
-        ValueError: no timestamp.
+        TypeError: the value is neither text nor a number.
+        ValueError: it is not a timestamp.
     """
     if not isinstance(value, str):
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -43,13 +41,13 @@ def to_seconds_and_nanos(value: str | float) -> tuple[int, int]:
     value = value.strip()
     match = _ISO.fullmatch(value)
     if match is None:
-        return _parsed_by_botocore(value)
+        return _parse_with_botocore(value)
     whole, fraction, zone = match.groups()
     zone = "Z" if zone.strip().upper() in ("", "UTC", "GMT") else zone.strip()
     try:
         seconds = (datetime.fromisoformat(whole.upper() + zone.upper()) - EPOCH) // SECOND
     except ValueError:
-        return _past_the_clock(value)
+        return _parse_beyond_clock(value)
     except OverflowError as error:
         raise ValueError("not in the years 1 to 9999") from error
     if not OLDEST_SECOND <= seconds <= LAST_SECOND:  # in another year by its zone
@@ -58,7 +56,7 @@ def to_seconds_and_nanos(value: str | float) -> tuple[int, int]:
 
 
 def to_datetime(seconds: int, nanos: int) -> datetime:
-    """The moment as boto3 takes it.
+    """Return a timestamp for boto3.
 
     Raises:
         ValueError: finer than boto3 can send (a microsecond), or outside the years 1000 to 9999.
@@ -72,10 +70,10 @@ def to_datetime(seconds: int, nanos: int) -> datetime:
     return EPOCH + timedelta(seconds=seconds, microseconds=micros)
 
 
-def _past_the_clock(value: str) -> tuple[int, int]:
-    """Parse the times that Python's clock lacks: 24:00 and leap seconds, which are a second later.
+def _parse_beyond_clock(value: str) -> tuple[int, int]:
+    """Parse the times that `datetime` lacks: 24:00 and leap seconds.
 
-    POSIX, and so protobuf, gives a leap second the number of the one after it.
+    POSIX, and so protobuf, gives a leap second the number of the second after it.
 
     Raises:
         ValueError: it is neither.
@@ -90,18 +88,18 @@ def _past_the_clock(value: str) -> tuple[int, int]:
             if seconds > LAST_SECOND:
                 break
             return seconds, 0
-    raise ValueError("no timestamp")
+    raise ValueError("not a timestamp")
 
 
-def _parsed_by_botocore(value: str) -> tuple[int, int]:
-    if not any(digit in value for digit in DIGITS):  # dateutil takes "now" and "Monday"
-        raise ValueError("no timestamp")
+def _parse_with_botocore(value: str) -> tuple[int, int]:
+    if not any(digit in value for digit in DIGITS):  # dateutil accepts "now" and "Monday"
+        raise ValueError("not a timestamp")
     try:
         moment = parse_timestamp(value)
-        # Times without a zone are UTC, as all of AWS's are; boto3 leaves that open.
+        # All of AWS's times are UTC; boto3 does not say so for those without a zone.
         return _seconds_and_nanos(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ArithmeticError, RuntimeError, TypeError) as error:
-        raise ValueError("no timestamp") from error
+        raise ValueError("not a timestamp") from error
 
 
 def _seconds_and_nanos(moment: datetime) -> tuple[int, int]:
@@ -110,7 +108,7 @@ def _seconds_and_nanos(moment: datetime) -> tuple[int, int]:
 
 
 def _from_decimal(value: float) -> tuple[int, int]:
-    # The years 1 to 9999 are what protobuf has.
+    # Protobuf has the years 1 to 9999.
     if not OLDEST_SECOND <= value <= LAST_SECOND:
         raise ValueError("not in the years 1 to 9999")
     seconds, nanos = divmod(int(Decimal(repr(value)) * NANOS), NANOS)

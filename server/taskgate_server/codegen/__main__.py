@@ -1,4 +1,4 @@
-"""`python -m taskgate_server.codegen [--check | --report]`: models and locks -> protos/."""
+"""`python -m taskgate_server.codegen`: generates the protos of AWS's services from its models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taskgate_server.aws import model
 from taskgate_server.codegen import collisions, update
 from taskgate_server.codegen import lock as locks
 from taskgate_server.codegen.contract import read_contract
-from taskgate_server.codegen.history import continued
+from taskgate_server.codegen.history import extend_contract
 from taskgate_server.codegen.render import render
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
@@ -24,30 +24,34 @@ def generate(
     service: model.ServiceModel | None = None,
     source: str = SOURCE,
 ) -> dict[Path, str]:
-    """The text of the service's proto and lock files under `root`, written nowhere yet.
+    """Return the texts of a service's proto and lock files by path; nothing is written.
 
     Args:
         spec: the service.
         root: the folder of the proto packages.
-        service: its model; botocore's own when there is none.
-        source: where the model is from.
+        service: the model; None for botocore's.
+        source: the origin of the model, for a comment.
 
     Raises:
-        UnsupportedModelError: the model has something without a rule.
+        UnsupportedModelError: there is no rule for a part of the model.
     """
     proto_path, lock_path = _paths(spec, root)
     lock = locks.load(lock_path)
-    contract = continued(read_contract(spec, service or model.load_service(spec.name)), lock)
+    contract = extend_contract(read_contract(spec, service or model.load_service(spec.name)), lock)
     collisions.check(contract)
-    lock.settle(contract)
+    lock.update(contract)
     return {proto_path: render(contract, lock, source), lock_path: locks.dump(lock)}
 
 
 def main() -> int:
-    """Writes the files, or with --check tells which of them would change."""
+    """Write the files, or with --check report those that would change; return the exit status."""
     parser = argparse.ArgumentParser(prog="codegen", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
-    parser.add_argument("--report", action="store_true", help="tell what the new contract has new")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, fail if files would change"
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="print the differences to the previous contract"
+    )
     parser.add_argument("--protos", type=Path, default=Path("protos"), help="default: protos")
     arguments = parser.parse_args()
     root: Path = arguments.protos
@@ -61,12 +65,12 @@ def main() -> int:
         for (title, old), (_, new) in zip(before, _snapshots(root), strict=True):
             print("\n".join(update.report(title, old, new)))  # noqa: T201
     if stale and arguments.check:
-        print("run `make gen` and commit what it changes", file=sys.stderr)  # noqa: T201
+        print("run `make gen` and commit its changes", file=sys.stderr)  # noqa: T201
     return 1 if stale and arguments.check else 0
 
 
 def _stale(root: Path) -> dict[Path, str]:
-    """The files that are not what they should be."""
+    """Return the texts of the files that are not up to date."""
     texts = {path: text for spec in SERVICES for path, text in generate(spec, root).items()}
     return {
         path: text for path, text in texts.items() if not path.exists() or path.read_text() != text

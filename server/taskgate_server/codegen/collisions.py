@@ -1,6 +1,6 @@
-"""Refuses a contract in which two things have one name, before protobuf does or, worse, does not.
+"""Rejects contracts with name collisions, also those that protobuf would accept.
 
-The lock would give the second of them another name, under which the server would not find it.
+The lock would rename the second one, and the server would not find it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from taskgate_server.codegen.render import derived_json_name
 
 
 def check(contract: Contract) -> None:
-    """Tells the first collision.
+    """Check that all names are distinct.
 
     Raises:
-        UnsupportedModelError: with the shape and both members or words.
+        UnsupportedModelError: two are not; it has the shape and both members or words.
     """
     for message in contract.messages.values():
         _check_fields(message)
@@ -31,23 +31,23 @@ def check(contract: Contract) -> None:
 
 def _check_fields(message: Message) -> None:
     named = [(item.member or item.name, item.name) for item in message.fields]
-    _demand_distinct(message.name, named, "field", str)
-    _demand_distinct(message.name, named, "JSON name", derived_json_name)
+    _require_distinct(message.name, named, "field", str)
+    _require_distinct(message.name, named, "JSON name", derived_json_name)
 
 
 def _check_enum(enum: Enum) -> None:
-    words = (*enum.words, *enum.gone)
+    words = (*enum.words, *enum.removed)
     named = [(word, naming.enum_value_name(enum.name, word)) for word in words]
     zero = ("the zero value", naming.enum_zero_name(enum.name))
     # protobuf compares the values of an enum without case and underscores (its JSON name rule).
-    _demand_distinct(enum.name, [zero, *named], "value", _canonical)
+    _require_distinct(enum.name, [zero, *named], "value", _canonical)
 
 
 def _canonical(name: str) -> str:
     return "".join(part.capitalize() for part in re.split("_+", name))
 
 
-def _demand_distinct(
+def _require_distinct(
     owner: str, named: Iterable[tuple[str, str]], what: str, spell: Callable[[str], str]
 ) -> None:
     known: dict[str, str] = {}
@@ -58,9 +58,9 @@ def _demand_distinct(
 
 
 def _check_symbols(enum: Enum, symbols: dict[str, str]) -> None:
-    """Enum values are names of the whole package: `A_B` + `C` is `A` + `B_C`."""
+    """Check the enum values, which are names in the whole package: `A_B` + `C` is `A` + `B_C`."""
     zero = naming.enum_zero_name(enum.name)
-    named = {naming.enum_value_name(enum.name, word): word for word in (*enum.words, *enum.gone)}
+    named = {naming.enum_value_name(enum.name, word): word for word in (*enum.words, *enum.removed)}
     for name, word in {zero: "the zero value", **named}.items():
         here = f"{enum.name}.{word}"
         other = symbols.setdefault(name, here)

@@ -1,7 +1,7 @@
-"""Reads an AWS service model into a `Contract`: what the generated proto file will say, unnumbered.
+"""Converts an AWS service model to a `Contract`: the content of a proto file without numbers.
 
-Counterparts: `lock` gives the numbers, `render` the text. The rules are a table by shape type; an
-operation's or a member's name is never looked at.
+`lock` assigns the numbers and `render` writes the text. The rules depend on shape types only, never
+on names of operations or members.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCALARS = {
     "string": "string",
     "integer": "int32",
     "long": "int64",
-    # JSON carries more digits than 32 bits hold, and boto3 gives a double: nothing is rounded.
+    # JSON numbers exceed 32 bits, and boto3 parses them as doubles: nothing is rounded.
     "float": "double",
     "double": "double",
     "boolean": "bool",
@@ -28,16 +28,16 @@ SCALARS = {
 
 
 OWN_FIELDS = (naming.UNKNOWN_MEMBER, naming.UNRECOGNIZED_VALUES, naming.EMPTY_MEMBERS)
-"""Taskgate's own fields of structures; no AWS member may have one of these names."""
+"""Taskgate's own fields of messages; no AWS member may have one of these names."""
 
 
 class UnsupportedModelError(Exception):
-    """The AWS model has something that these rules have no answer for."""
+    """There is no rule for a part of the AWS model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A field of a message; `type` is the whole declaration before the name."""
+    """A field of a message; `type` is the declaration before the name."""
 
     name: str
     member: str | None
@@ -49,7 +49,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message; the fields of a union, but for Taskgate's own map, are in one oneof."""
+    """A message. The fields of a union are in a oneof, except for Taskgate's own map."""
 
     name: str
     comment: tuple[str, ...] = ()
@@ -57,12 +57,12 @@ class Message:
 
     @property
     def is_union(self) -> bool:
-        """Whether exactly one of the fields is set."""
+        """Return whether the message is a union."""
         return any(each.in_oneof for each in self.fields)
 
     @property
     def wrapped(self) -> Field | None:
-        """The list or map that the message is there for; None when it is a structure's."""
+        """Return the list or map that the message wraps; None for a structure."""
         return next(
             (e for e in self.fields if e.member is None and e.name == naming.WRAPPED_VALUES), None
         )
@@ -70,17 +70,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enum:
-    """An enum; `words` are AWS's, without the zero value."""
+    """An enum; `words` are AWS's values."""
 
     name: str
     words: tuple[str, ...]
-    gone: tuple[str, ...] = ()
-    """Words of earlier models."""
+    removed: tuple[str, ...] = ()
+    """Words of earlier models only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rpc:
-    """An RPC; its messages are named after it."""
+    """An RPC. Its messages are named after it."""
 
     name: str
     comment: tuple[str, ...]
@@ -90,7 +90,7 @@ class Rpc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """Everything that one generated proto file declares."""
+    """The declarations of a generated proto file."""
 
     spec: ServiceSpec
     rpcs: list[Rpc] = field(default_factory=list)
@@ -99,10 +99,10 @@ class Contract:
 
 
 def read_contract(spec: ServiceSpec, service: model.ServiceModel) -> Contract:
-    """The contract of one AWS service.
+    """Return the contract of an AWS service.
 
     Raises:
-        UnsupportedModelError: a shape type without a rule, or two things that need one name.
+        UnsupportedModelError: there is no rule for a shape, or two shapes need the same name.
     """
     return _Reader(spec, service).read()
 
@@ -128,7 +128,7 @@ class _Reader:
         return self.contract
 
     def claim(self, name: str, shape: model.Shape | None) -> bool:
-        """Whether `name` is still to be declared; a second owner is an error."""
+        """Return whether a name is not declared yet; raise for a second owner."""
         owner = shape.name if shape else ""
         known = self.origin.setdefault(name, owner)
         if known != owner:
@@ -140,7 +140,7 @@ class _Reader:
     def add_structure(self, name: str, shape: model.StructureShape | None) -> None:
         if not self.claim(name, shape):
             return
-        self.contract.messages[name] = Message(name=name)  # first, for shapes that hold themselves
+        self.contract.messages[name] = Message(name=name)  # first, for recursive shapes
         if shape is None:
             return
         union = model.is_union(shape)
@@ -152,7 +152,7 @@ class _Reader:
             unknown = Field(name=naming.UNKNOWN_MEMBER, member=None, type="string", in_oneof=True)
             fields.append(unknown)
         own = [each for each in shape.members.values() if not (union and _is_container(each))]
-        if any(_holds_enum(each) for each in own):
+        if any(_has_enum_values(each) for each in own):
             fields.append(unrecognized_values())
         if any(_is_container(each) for each in own):
             fields.append(empty_members())
@@ -180,7 +180,7 @@ class _Reader:
             self.contract.messages[shape.name] = Message(name=shape.name)
             type_ = self.container(shape, where)
             fields = [Field(name=naming.WRAPPED_VALUES, member=None, type=type_)]
-            if _holds_enum(shape):
+            if _has_enum_values(shape):
                 fields.append(unrecognized_values())
             self.contract.messages[shape.name] = Message(name=shape.name, fields=tuple(fields))
         return shape.name
@@ -193,7 +193,7 @@ class _Reader:
         return shape.name
 
     def member_type(self, shape: model.Shape, where: str, *, in_union: bool) -> str:
-        """A member's declaration. Scalars keep presence: absent, zero and empty differ."""
+        """Return a member's declaration. Scalars have presence: absent, zero and empty differ."""
         if _is_container(shape):
             return self.add_wrapper(shape, where) if in_union else self.container(shape, where)
         name = self.value_type(shape, where)
@@ -210,7 +210,7 @@ class _Reader:
         return f"map<string, {self.value_type(shape.value, where)}>"
 
     def value_type(self, shape: model.Shape, where: str) -> str:
-        """The type of one value. A list or map cannot be one in proto, so it is wrapped."""
+        """Return the type of a value. Nested lists and maps are wrapped in messages."""
         if _is_container(shape):
             return self.add_wrapper(shape, where)
         if isinstance(shape, model.StructureShape):
@@ -229,8 +229,8 @@ class _Reader:
         return SCALARS[shape.type_name]
 
 
-def _holds_enum(shape: model.Shape) -> bool:
-    """Whether a field of this shape holds enum words itself, not in a message of its own."""
+def _has_enum_values(shape: model.Shape) -> bool:
+    """Return whether a field of this shape has enum values itself, not in a nested message."""
     if isinstance(shape, model.ListShape):
         return bool(model.enum_values(shape.member))
     if isinstance(shape, model.MapShape):
@@ -243,20 +243,20 @@ def _is_container(shape: model.Shape) -> bool:
 
 
 def empty_members() -> Field:
-    """Taskgate's own field of a message with lists or maps."""
+    """Return Taskgate's own field of a message with lists or maps."""
     return Field(
         name=naming.EMPTY_MEMBERS,
         member=None,
         type="repeated string",
-        comment=("Fields that are there and empty, which protobuf cannot tell from absent ones.",),
+        comment=("Names of lists and maps that are present but empty.",),
     )
 
 
 def unrecognized_values() -> Field:
-    """Taskgate's own field of a message with enums."""
+    """Return Taskgate's own field of a message with enums."""
     return Field(
         name=naming.UNRECOGNIZED_VALUES,
         member=None,
         type="map<string, string>",
-        comment=("Enum words that this contract does not know: field path to AWS's text.",),
+        comment=("Unknown enum values: field path to AWS's text.",),
     )

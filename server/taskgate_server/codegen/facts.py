@@ -1,4 +1,4 @@
-"""The comments of the generated contract: facts out of the model, never AWS's sentences."""
+"""Comments of the generated contract: facts from the model, without AWS's documentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskgate_server.services.spec import ServiceSpec
 def operation(
     spec: ServiceSpec, service: model.ServiceModel, op: model.OperationModel
 ) -> tuple[str, ...]:
-    """Comment lines of an RPC: HTTP route, quota, errors, reference page."""
+    """Return the comment of an RPC: HTTP route, quota, errors, reference page."""
     lines = [f"{op.http['method']} {op.http['requestUri']}"]
     rate = spec.request_rates.get(op.name)
     if rate is not None:
@@ -27,23 +27,23 @@ def operation(
 
 
 def member(owner: model.StructureShape, name: str, shape: model.Shape) -> tuple[str, ...]:
-    """Comment lines of a field; none when the type says it all."""
+    """Return the comment of a field: constraints that its type does not express."""
     facts = []
     if model.is_required(owner, name):
         facts.append("Required.")
     facts += _constraints(shape)
     if isinstance(shape, model.ListShape):
-        facts += _of_each("Each", shape.member)
+        facts += _element_facts("Each", shape.member)
     if isinstance(shape, model.MapShape):
-        facts += _of_each("Each key", shape.key) + _of_each("Each value", shape.value)
+        facts += _element_facts("Each key", shape.key) + _element_facts("Each value", shape.value)
     if shape.metadata.get("idempotencyToken"):
-        facts.append("Idempotency token: made when absent.")
+        facts.append("Idempotency token; generated if absent.")
     if model.is_sensitive(shape):
         facts.append("Sensitive.")
     return tuple(facts)
 
 
-def _of_each(what: str, shape: model.Shape) -> list[str]:
+def _element_facts(what: str, shape: model.Shape) -> list[str]:
     return [f"{what}: {fact[0].lower()}{fact[1:]}" for fact in _constraints(shape)]
 
 

@@ -1,13 +1,13 @@
-"""Fits a new contract to what earlier ones have promised, as their lock tells it.
+"""Keeps a new contract compatible with earlier ones, as recorded in the lock.
 
-The lock gives a field that changed a new name. Four things cannot take that, since the server finds
-them by name, and are kept from changing here:
+The lock gives a changed field a new name. Four parts of a contract cannot be renamed, because the
+server finds them by name:
 
-- Taskgate's own fields stay in a message that once had them.
-- An enum word that the model dropped stays, deprecated: were it reserved, it could never come back.
-- A wrapper whose list or map holds something else is another message, under another name
-  (`TagListV2`), and so the fields that hold it are other fields.
-- So is a shape that became another kind: a structure a union, a list or an enum, or back.
+- Taskgate's own fields remain in a message that once had them.
+- An enum word that the model no longer has remains, deprecated: a reserved word could not return.
+- A wrapper whose list or map has another type becomes another message (`TagListV2`), so that the
+  fields of its type become other fields.
+- A shape that changes its kind (structure, union, list, enum) becomes another message, too.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from taskgate_server.codegen.contract import (
 from taskgate_server.codegen.lock import Lock
 
 _TYPE_NAME = re.compile(r"[\w.]+(?=>?$)")
-"""The last word of a declaration: `Tag` in `repeated Tag` and in `map<string, Tag>`."""
+"""The type name in a declaration: `Tag` in `repeated Tag` and in `map<string, Tag>`."""
 
-_KEPT_FIELDS = (unrecognized_values(), empty_members())
+_PERMANENT_FIELDS = (unrecognized_values(), empty_members())
 
 
-def continued(contract: Contract, lock: Lock) -> Contract:
-    """The contract with all that earlier ones oblige it to."""
+def extend_contract(contract: Contract, lock: Lock) -> Contract:
+    """Return the contract with the names and parts that earlier ones require."""
     names = _Names(contract, lock)
     messages = [
-        _with_kept_fields(names.renamed(message), lock) for message in contract.messages.values()
+        _with_permanent_fields(names.renamed(message), lock)
+        for message in contract.messages.values()
     ]
     enums = [
-        _with_gone_words(replace(enum, name=names[enum.name]), lock)
+        _with_removed_words(replace(enum, name=names[enum.name]), lock)
         for enum in contract.enums.values()
     ]
     return Contract(
@@ -53,12 +54,12 @@ def continued(contract: Contract, lock: Lock) -> Contract:
 
 
 class _Names:
-    """What the contract calls each shape: by its own name, or a later version of it."""
+    """The name of each shape in the contract: its own, or one with a version."""
 
     def __init__(self, contract: Contract, lock: Lock) -> None:
         self._contract = contract
         self._lock = lock
-        # An RPC's messages are named after it, whatever becomes of them.
+        # The messages of RPCs are never renamed.
         self._known = {
             name: name
             for rpc in contract.rpcs
@@ -67,12 +68,12 @@ class _Names:
 
     def __getitem__(self, name: str) -> str:
         if name not in self._known:
-            self._known[name] = name  # meanwhile, for what holds itself
+            self._known[name] = name  # meanwhile, for recursive shapes
             self._known[name] = self._find(name)
         return self._known[name]
 
     def renamed(self, message: Message) -> Message:
-        """The message, and what its fields hold, under the names of this contract."""
+        """Return the message with the names of this contract, also in its fields."""
         fields = tuple(self._retyped(item) for item in message.fields)
         return replace(message, name=self[message.name], fields=fields)
 
@@ -101,7 +102,7 @@ class _Names:
         yield from (each for each in later if not self._declares(each))
 
     def _is_same_kind(self, name: str, message: Message, wrapped: Field | None) -> bool:
-        """Whether the lock's entry of that name, if it has one, is for such a message."""
+        """Return whether the lock's entry of a name, if there is one, has the kind of a message."""
         if name in self._lock.enums:
             return False
         scope = self._lock.messages.get(name)
@@ -114,15 +115,15 @@ class _Names:
         return known is not None and known.type == wrapped.type
 
 
-def _with_kept_fields(message: Message, lock: Lock) -> Message:
+def _with_permanent_fields(message: Message, lock: Lock) -> Message:
     scope = lock.messages.get(message.name)
     present = {item.name for item in message.fields}
-    kept = [item for item in _KEPT_FIELDS if item.name not in present]
-    missing = tuple(item for item in kept if scope is not None and scope.live(item.name))
+    absent = [item for item in _PERMANENT_FIELDS if item.name not in present]
+    missing = tuple(item for item in absent if scope is not None and scope.live(item.name))
     return replace(message, fields=message.fields + missing)
 
 
-def _with_gone_words(enum: Enum, lock: Lock) -> Enum:
+def _with_removed_words(enum: Enum, lock: Lock) -> Enum:
     scope = lock.enums.get(enum.name)
     known = [entry.key for entry in scope.entries if not entry.retired] if scope else []
-    return replace(enum, gone=tuple(word for word in known if word not in enum.words))
+    return replace(enum, removed=tuple(word for word in known if word not in enum.words))

@@ -1,10 +1,9 @@
-"""The lock: which number each field and enum value has, for ever.
+"""The lock: the permanent numbers of fields and enum values.
 
-Numbers are looked up, never counted: a new entry takes the highest number ever used in its message
-plus one; an entry that the contract no longer has, or has with another type, is retired and its
-number and name stay reserved. A member that comes back, or has a new type, is a new entry under a
-new name (`status_v2`), since neither number nor name of the old one may be used again. What must
-not come under a new name, `history` keeps in the contract.
+A new entry gets the highest number ever used in its message plus one. An entry that the contract no
+longer has, or has with another type, is retired: its number and name remain reserved. A member that
+returns, or has a new type, is a new entry with a new name (`status_v2`). `history` prevents this
+for parts that must not be renamed.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from taskgate_server.aws import naming
 from taskgate_server.codegen.contract import Contract, Enum, Field, Message
 
 ENUM_VALUE = "value"
-"""The `type` of enum entries, which cannot be retyped."""
+"""The `type` of enum entries."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One number. `key` is the AWS member, the enum word, or the field name of Taskgate's own."""
+    """A number; `key` is the AWS member, the enum word, or the name of Taskgate's own field."""
 
     number: int
     name: str
@@ -34,23 +33,27 @@ class Entry:
 
 @dataclass(slots=True)
 class Scope:
-    """The entries of one message or enum, in the order of their numbers."""
+    """The entries of a message or enum, by number."""
 
     entries: list[Entry] = field(default_factory=list)
 
     def live(self, key: str) -> Entry | None:
-        """The entry in use for `key`."""
+        """Return the entry in use for a key; None if there is none."""
         return next((e for e in self.entries if e.key == key and not e.retired), None)
 
     def __getitem__(self, key: str) -> Entry:
-        """The entry in use for `key`, which was settled before."""
+        """Return the entry in use for a key.
+
+        Raises:
+            KeyError: there is none.
+        """
         entry = self.live(key)
         if entry is None:
             raise KeyError(key)
         return entry
 
-    def settle(self, key: str, name: str, type_: str) -> None:
-        """Finds or appends the entry for `key`."""
+    def update(self, key: str, name: str, type_: str) -> None:
+        """Look up or append the entry of a key."""
         known = self.live(key)
         if known is not None and known.type == type_:
             return
@@ -65,7 +68,7 @@ class Scope:
         self.entries.append(Entry(number=number, name=fresh, type=type_, key=key))
 
     def retire_all_but(self, keys: set[str]) -> None:
-        """Retires every entry that the model no longer has."""
+        """Retire all entries with other keys."""
         for entry in self.entries:
             if entry.key not in keys:
                 entry.retired = True
@@ -73,45 +76,45 @@ class Scope:
 
 @dataclass(slots=True)
 class Lock:
-    """All numbers of one generated contract.
+    """All numbers of a generated contract.
 
-    A message that left the model keeps its scope untouched, so that its numbers mean the same
-    if it returns.
+    The scope of a message that the model no longer has remains unchanged, so that its numbers are
+    the same if the message returns.
     """
 
     messages: dict[str, Scope] = field(default_factory=dict)
     enums: dict[str, Scope] = field(default_factory=dict)
 
-    def settle(self, contract: Contract) -> None:
-        """Makes the lock cover the contract: looks up, appends, retires."""
+    def update(self, contract: Contract) -> None:
+        """Update all scopes for a contract."""
         for message in contract.messages.values():
-            self._settle_message(message)
+            self._update_message(message)
         for enum in contract.enums.values():
-            self._settle_enum(enum)
+            self._update_enum(enum)
 
-    def _settle_message(self, message: Message) -> None:
+    def _update_message(self, message: Message) -> None:
         scope = self.messages.setdefault(message.name, Scope())
         scope.retire_all_but({field_key(item) for item in message.fields})
         for item in message.fields:
-            # In a oneof or not is part of the type: moving a field in changes what it means.
+            # A oneof is part of the type: moving a field into one changes its meaning.
             type_ = f"oneof {item.type}" if item.in_oneof else item.type
-            scope.settle(field_key(item), item.name, type_)
+            scope.update(field_key(item), item.name, type_)
 
-    def _settle_enum(self, enum: Enum) -> None:
+    def _update_enum(self, enum: Enum) -> None:
         scope = self.enums.setdefault(enum.name, Scope())
-        words = (*enum.words, *enum.gone)
+        words = (*enum.words, *enum.removed)
         scope.retire_all_but(set(words))
         for word in words:
-            scope.settle(word, naming.enum_value_name(enum.name, word), ENUM_VALUE)
+            scope.update(word, naming.enum_value_name(enum.name, word), ENUM_VALUE)
 
 
 def field_key(item: Field) -> str:
-    """What identifies a field over time: its AWS member, or its name for Taskgate's own."""
+    """Return the permanent key of a field: its AWS member, or the name of Taskgate's own field."""
     return item.member if item.member is not None else item.name
 
 
 def load(path: Path) -> Lock:
-    """The lock in a file; an empty one when there is no file yet."""
+    """Return the lock in a file; an empty one if there is no file."""
     if not path.exists():
         return Lock()
     data = json.loads(path.read_text())
@@ -119,7 +122,7 @@ def load(path: Path) -> Lock:
 
 
 def dump(lock: Lock) -> str:
-    """The lock as sorted JSON, one entry a line, so that a diff shows just what changed."""
+    """Return the lock as sorted JSON with one entry per line, for small diffs."""
     parts = [
         f' "{kind}": {{\n' + ",\n".join(_dump_scopes(scopes)) + "\n }"
         for kind, scopes in (("enums", lock.enums), ("messages", lock.messages))

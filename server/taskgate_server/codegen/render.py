@@ -1,4 +1,4 @@
-"""Writes a `Contract` and its `Lock` as proto text."""
+"""Renders a `Contract` and its `Lock` as a proto file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMPORTS = {
 
 
 def render(contract: Contract, lock: Lock, source: str = "a model") -> str:
-    """The proto file, formatted as `buf format` would; `source` says what it was made from."""
+    """Return the proto file, formatted like `buf format`; `source` names the model."""
     return "\n".join(_lines(contract, lock, source)) + "\n"
 
 
@@ -50,15 +50,15 @@ def _lines(contract: Contract, lock: Lock, source: str) -> Iterator[str]:
 
 
 def _service(contract: Contract) -> Iterator[str]:
-    yield f"// Every operation of {contract.spec.title}, by its own name."
+    yield f"// All operations of {contract.spec.title}."
     yield f"service {contract.spec.grpc_service} {{"
     for index, rpc in enumerate(contract.rpcs):
         if index:
             yield ""
         yield from _comment(rpc.comment, "  ")
-        takes = ("stream " if rpc.client_streams else "") + naming.request_name(rpc.name)
-        gives = ("stream " if rpc.server_streams else "") + naming.response_name(rpc.name)
-        yield f"  rpc {rpc.name}({takes}) returns ({gives});"
+        request = ("stream " if rpc.client_streams else "") + naming.request_name(rpc.name)
+        response = ("stream " if rpc.server_streams else "") + naming.response_name(rpc.name)
+        yield f"  rpc {rpc.name}({request}) returns ({response});"
     yield "}"
 
 
@@ -98,7 +98,7 @@ def _enum(enum: Enum, lock: Lock) -> Iterator[str]:
         if entry.name.removeprefix(naming.enum_value_name(enum.name, "")) != word:
             yield f"  // {word}"
         yield f"  {entry.name} = {entry.number};"
-    for word in enum.gone:
+    for word in enum.removed:
         yield "  // No longer in AWS's model."
         yield f"  {entries[word].name} = {entries[word].number} [deprecated = true];"
     yield "}"
@@ -112,19 +112,19 @@ def _reserved(retired: list[Entry]) -> Iterator[str]:
 
 
 def _json_name(entry: Entry, member: str | None) -> str:
-    """Says AWS's own member name where protobuf would derive another from the field's."""
+    """Return the json_name option for AWS's member name, unless protobuf derives the same name."""
     is_derived = member is None or derived_json_name(entry.name) == member
     return "" if is_derived else f' [json_name = "{member}"]'
 
 
 def derived_json_name(name: str) -> str:
-    """The JSON name that protobuf gives a field of that name."""
+    """Return the JSON name that protobuf derives from a field name."""
     return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), name)
 
 
 def _comment(lines: tuple[str, ...], indent: str) -> Iterator[str]:
     for line in lines:
-        # A pattern may have a line break, which would end the comment.
+        # Escape line breaks in patterns, which would end the comment.
         is_one = line.splitlines() == [line]
         text = line if is_one else line.encode("unicode_escape").decode()
         yield f"{indent}// {text}".rstrip()

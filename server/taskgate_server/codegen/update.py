@@ -1,4 +1,4 @@
-"""Tells in words what a new model has changed: two locks and two lists of operations, compared."""
+"""Reports the differences between the contracts of two models."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _DEPRECATED = re.compile(r"^  (\w+) = \d+ \[deprecated = true\];", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What a service's contract was at one time."""
+    """The contract of a service at one time."""
 
     operations: frozenset[str] = frozenset()
     lock: Lock = field(default_factory=Lock)
     declared: frozenset[str] = frozenset()
     """Messages and enums; the lock also has those of earlier models."""
     deprecated: frozenset[str] = frozenset()
-    """Enum values whose words the model has no more."""
+    """Enum values whose words the model no longer has."""
 
 
 def read(proto: Path, lock: Path) -> Snapshot:
-    """The contract in a service's two files; an empty one when there are none yet."""
+    """Return the contract in a service's two files; an empty one if there are none."""
     text = proto.read_text() if proto.exists() else ""
     return Snapshot(
         operations=frozenset(_RPC.findall(text)),
@@ -39,20 +39,20 @@ def read(proto: Path, lock: Path) -> Snapshot:
 
 
 def report(title: str, before: Snapshot, after: Snapshot) -> list[str]:
-    """The changes, a line each: `+` is new, `-` is gone, `~` has a new type and so a new name."""
+    """Return the differences, one per line: `+` new, `-` removed, `~` with a new type and name."""
     sections = (
         ("operations", _named(before.operations, after.operations)),
         ("messages and enums", _named(before.declared, after.declared)),
         ("fields", _members(before.lock.messages, after.lock.messages)),
         ("enum words", _members(before.lock.enums, after.lock.enums)),
-        ("enum values without a word of AWS's", _named(before.deprecated, after.deprecated)),
+        ("deprecated enum values", _named(before.deprecated, after.deprecated)),
     )
     lines = []
     for name, changes in sections:
         found = list(changes)
         if found:
             lines += [f"  {name}:", *(f"    {change}" for change in found)]
-    return [f"{title}:", *(lines or ["  nothing new"])]
+    return [f"{title}:", *(lines or ["  no changes"])]
 
 
 def _named(before: Iterable[str], after: Iterable[str]) -> Iterator[str]:
@@ -72,15 +72,15 @@ def _entries(owner: str, before: Scope, after: Scope) -> Iterator[str]:
         if entry.retired or (old is not None and old.number == entry.number):
             continue
         if old is None:
-            yield f"+ {owner}.{_place(entry)}"
+            yield f"+ {owner}.{_describe(entry)}"
         else:
-            yield f"~ {owner}.{_place(old)} -> {_place(entry)}"
+            yield f"~ {owner}.{_describe(old)} -> {_describe(entry)}"
     for entry in before.entries:
         if not entry.retired and after.live(entry.key) is None:
-            yield f"- {owner}.{_place(entry)}"
+            yield f"- {owner}.{_describe(entry)}"
 
 
-def _place(entry: Entry) -> str:
+def _describe(entry: Entry) -> str:
     if entry.type == locks.ENUM_VALUE:
         return f"{entry.key} = {entry.number}"
     return f"{entry.key}: {entry.type} {entry.name} = {entry.number}"

@@ -129,6 +129,28 @@ class TaskBackend(ABC):
         response = await self.gateway.call(paged.operation, params, options)
         return paged.read(response.value), response.observe_time
 
+    async def read_rows(
+        self, paged: PagedOperation, params: Mapping[str, Any], options: CallOptions
+    ) -> tuple[list[Mapping[str, Any]], float]:
+        """Return all rows of an AWS list, and when AWS sent the oldest of them.
+
+        Args:
+            paged: the operation.
+            params: its parameters without those of paging.
+            options: of the calls to AWS.
+        """
+        rows: list[Mapping[str, Any]] = []
+        token, oldest = "", float("inf")
+        while True:
+            page, observe_time = await self.fetch_page(
+                paged, params, token, paged.max_size, options
+            )
+            rows += page.rows
+            oldest = min(oldest, observe_time)
+            if page.next_token in ("", token):  # a repeated token would never end
+                return rows, oldest
+            token = page.next_token
+
     async def get_response(
         self,
         name: str,

@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
@@ -29,21 +29,11 @@ MAX_FAULTS: Final = 50
 OnUpdated: TypeAlias = Callable[[str], None]
 """Called with the name of each task that may have changed, so that pollers read it at once."""
 
-
-class UpdateRequest(Protocol):
-    """The fields that all requests for one task have."""
-
-    @property
-    def name(self) -> str:
-        """The name of the task."""
-
-    @property
-    def request_id(self) -> str:
-        """An id that makes it safe to send the request again, or an empty text."""
-
-    @property
-    def reason(self) -> str:
-        """The caller's reason, for the audit log."""
+UpdateRequest: TypeAlias = (
+    task_update_pb2.CancelTaskRequest
+    | task_update_pb2.RetryTaskRequest
+    | task_update_pb2.SuspendTaskRequest
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

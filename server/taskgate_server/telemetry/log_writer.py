@@ -1,7 +1,7 @@
-"""Writes log lines in a thread of its own, so that a log that nobody reads stops nothing.
+"""Writes log lines in a thread of its own, so that a log without a reader blocks nothing.
 
-A write to a full pipe blocks until its reader goes on. Lines therefore wait in a bounded queue.
-Lines that do not fit, or that the system refuses to write, are dropped and counted. The count is
+A write to a full pipe blocks until its reader continues. Lines therefore wait in a bounded queue.
+Lines that do not fit, or that the system fails to write, are dropped and counted; the count is
 logged when writing works again.
 """
 
@@ -16,11 +16,11 @@ from typing import Final, NamedTuple
 
 MAX_QUEUED_BYTES: Final = 1024 * 1024
 AUDIT_RESERVE_BYTES: Final = 1024 * 1024
-"""Room beyond `MAX_QUEUED_BYTES` for lines of the audit, which are thus dropped last."""
+"""Room beyond `MAX_QUEUED_BYTES` for lines of the audit, so that they are dropped last."""
 CLOSE_SECONDS: Final = 1.0
-"""How long the end of the process waits for the queue to be written."""
+"""How long the process waits at its end for the queue to be written."""
 WRITABLE_SECONDS: Final = 1.0
-"""How long to wait for a non-blocking pipe before its state is looked at again."""
+"""How long to wait for a non-blocking pipe before the next attempt."""
 
 
 class _Text(NamedTuple):
@@ -37,8 +37,8 @@ class LogWriter:
     Args:
         descriptor: the file descriptor to write to.
         describe_dropped: returns the line that reports a number of dropped lines.
-        max_bytes: how much may wait to be written.
-        audit_bytes: how much more may wait if it is of the audit.
+        max_bytes: limit of the queue.
+        audit_bytes: additional limit for lines of the audit.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class LogWriter:
             self._changed.notify()
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Write what is queued, for at most so many seconds, and end the thread."""
+        """Write the queue, for at most this time, and end the thread."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -93,7 +93,7 @@ class LogWriter:
             try:
                 self._write(b"".join(each.data for each in batch))
             except OSError:
-                # The reader is gone, or the disk is full. The next lines may have more luck.
+                # The reader is gone, or the disk is full; that may change before the next lines.
                 with self._changed:
                     for each in batch:
                         self._drop(each)

@@ -1,7 +1,7 @@
-"""Metrics that are counted when something happens; `readings` has those that are read when asked.
+"""Metrics that are counted at each event; `metrics_collector` has those that are read at scrapes.
 
-Labels are looked up once: each method and operation keeps what counts for it. The sets of labels
-are bounded, since methods and operations come from the contract and codes from gRPC.
+Labels are looked up once: each method and operation stores its counters. The sets of labels are
+bounded, because methods and operations come from the contract and codes from gRPC.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from grpc import StatusCode
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
 
 UNKNOWN_METHOD: Final = "unknown"
-"""The label of all methods that the contract has not."""
+"""The label of all methods that the contract lacks."""
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-"""From a kept answer to the longest that AWS is waited for."""
+"""From a cached response to the longest wait for AWS."""
 
 ITEMS: Final = (1, 2, 5, 10, 20, 50, 100)
-"""AWS takes 100 at most."""
+"""AWS accepts 100 at most."""
 
 
 class Metrics:
-    """All metrics of a server, in a registry of its own."""
+    """The metrics of a server, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,20 +33,20 @@ class Metrics:
         )
         self.rpc_seconds = Histogram(
             "taskgate_rpc_duration_seconds",
-            "How long RPCs without a stream took.",
+            "Duration of RPCs without a stream.",
             ["method"],
             buckets=SECONDS,
             registry=self.registry,
         )
         self.aws_calls = Counter(
             "taskgate_aws_calls",
-            "Calls to AWS, each try, by the gRPC code that stands for the answer.",
+            "Attempts of calls to AWS, by the gRPC code of the response.",
             ["target", "service", "operation", "code"],
             registry=self.registry,
         )
         self.aws_seconds = Histogram(
             "taskgate_aws_call_duration_seconds",
-            "How long calls to AWS took, with the wait for a thread.",
+            "Duration of calls to AWS, including the wait for a thread.",
             ["target", "service", "operation"],
             buckets=SECONDS,
             registry=self.registry,
@@ -72,25 +72,25 @@ class Metrics:
         )
         self._unknown = self.rpcs.labels(UNKNOWN_METHOD, StatusCode.UNIMPLEMENTED.name)
         self.meters: list[RpcMeter] = []
-        """Of all methods."""
+        """The meters of all methods."""
 
-    def unknown_called(self) -> None:
-        """Somebody called a method that is not here."""
+    def count_unknown_method(self) -> None:
+        """Count a call of a method that does not exist."""
         self._unknown.inc()
 
     def rpc(self, method: str, *, is_stream: bool) -> RpcMeter:
-        """What counts the calls of a method."""
+        """Return the meter of a method."""
         meter = RpcMeter(self, method, is_stream=is_stream)
         self.meters.append(meter)
         return meter
 
     def aws(self, target: str, service: str) -> AwsMeter:
-        """What counts the calls to a target's AWS service."""
+        """Return the meter of an AWS service of a target."""
         return AwsMeter(self, target, service)
 
 
 class RpcMeter:
-    """Counts the calls of one method; those that nobody calls have no metrics."""
+    """Counts the calls of a method; a method has no metrics before its first call."""
 
     __slots__ = ("_by_code", "_metrics", "_seconds", "is_stream", "method", "open")
 
@@ -98,27 +98,27 @@ class RpcMeter:
         self.method = method
         self.is_stream = is_stream
         self.open = 0
-        """Calls under way."""
+        """Calls being served."""
         self._metrics = metrics
         self._by_code: dict[StatusCode, Counter] = {}
         self._seconds: Histogram | None = None
 
     def ended(self, code: StatusCode, seconds: float) -> None:
-        """A call has ended; it took so long."""
+        """Count a call that took so many seconds."""
         count = self._by_code.get(code)
         if count is None:
             count = self._metrics.rpcs.labels(self.method, code.name)
             self._by_code[code] = count
         count.inc()
         if self.is_stream:
-            return  # it takes as long as its caller likes
+            return  # its caller decides how long it takes
         if self._seconds is None:
             self._seconds = self._metrics.rpc_seconds.labels(self.method)
         self._seconds.observe(seconds)
 
 
 class AwsMeter:
-    """Counts the calls to one AWS service of one target."""
+    """Counts the calls to an AWS service of a target."""
 
     def __init__(self, metrics: Metrics, target: str, service: str) -> None:
         self._metrics = metrics
@@ -127,7 +127,7 @@ class AwsMeter:
         self._seconds: dict[str, Histogram] = {}
 
     def ended(self, operation: str, code: StatusCode, seconds: float) -> None:
-        """A call has ended; it took so long."""
+        """Count an attempt that took so many seconds."""
         count = self._counts.get((operation, code))
         if count is None:
             count = self._metrics.aws_calls.labels(*self._labels, operation, code.name)
@@ -140,13 +140,13 @@ class AwsMeter:
         histogram.observe(seconds)
 
     def throttled(self, operation: str) -> None:
-        """AWS throttled a call."""
+        """Count a call that AWS throttled."""
         self._metrics.throttles.labels(*self._labels, operation).inc()
 
     def odd_values(self, operation: str, count: int) -> None:
-        """A response had so many values that do not fit AWS's model."""
+        """Count values of a response that do not fit AWS's model."""
         self._metrics.odd_values.labels(*self._labels, operation).inc(count)
 
     def batch(self, operation: str, items: int) -> None:
-        """A call of a batch operation leaves with so many items."""
+        """Record the number of items in a call of a batch operation."""
         self._metrics.batch_items.labels(*self._labels, operation).observe(items)

@@ -1,8 +1,8 @@
-"""Which calls are traced whose caller has sampled its own trace.
+"""The sampler for calls whose callers have sampled their own traces.
 
-A caller without identity can set the sampled flag of `traceparent` on every call, and each such
-call would cost spans here and at the collector. It can choose the trace id as well, so that no
-decision may depend on that.
+An unauthenticated caller can set the sampled flag of `traceparent` on every call, and each such
+call would cost spans here and at the collector. It chooses the trace id as well, so that the
+decision must not depend on that.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
 CALLER_TRACES_PER_SECOND: Final = 10.0
-"""Calls whose callers' decision is followed; a burst of as many, too."""
+"""The rate, and the largest burst, of calls for which the caller's decision is followed."""
 
 
 class CallerDecisions(Sampler):
-    """Follows callers that have sampled their trace, up to a rate; beyond it chance decides.
+    """Follows the decision of callers up to a rate; further calls are sampled at random.
 
     Args:
-        ratio: of the calls beyond the rate, those that are sampled.
+        ratio: the fraction of further calls that are sampled.
         clock: monotonic seconds.
-        chance: returns 0 to 1 at random.
+        random_number: returns 0 to 1.
     """
 
     def __init__(
         self,
         ratio: float,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        random_number: Callable[[], float] = random.random,
     ) -> None:
         self._ratio = ratio
         self._clock = clock
-        self._chance = chance
+        self._random_number = random_number
         self._permits = CALLER_TRACES_PER_SECOND
         self._refilled_at = clock()
 
@@ -50,16 +50,16 @@ class CallerDecisions(Sampler):
         kind: SpanKind | None = None,  # noqa: ARG002  # OpenTelemetry's signature
         attributes: Attributes = None,
         links: Sequence[Link] | None = None,  # noqa: ARG002  # OpenTelemetry's signature
-        trace_state: TraceState | None = None,  # noqa: ARG002  # the parent's is kept
+        trace_state: TraceState | None = None,  # noqa: ARG002  # the parent's is used
     ) -> SamplingResult:
         """Return whether to record the span of a call."""
         state = get_current_span(parent_context).get_span_context().trace_state
-        if self._take() or self._chance() < self._ratio:
+        if self._take() or self._random_number() < self._ratio:
             return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
         return SamplingResult(Decision.DROP, None, state)
 
     def get_description(self) -> str:
-        """Return the name of the sampler with what it is set to."""
+        """Return the name of the sampler with its settings."""
         return f"CallerDecisions{{{CALLER_TRACES_PER_SECOND:g}/s,{self._ratio:g}}}"
 
     def _take(self) -> bool:

@@ -1,9 +1,9 @@
-"""Traces by OpenTelemetry, sent over OTLP: one span for each RPC, one for each call to AWS.
+"""OpenTelemetry traces, exported over OTLP: a span for each RPC and for each call to AWS.
 
-Names and attributes are OpenTelemetry's conventions for RPCs and AWS SDKs
-(https://opentelemetry.io/docs/specs/semconv/rpc/). No value of a request, an answer or an error's
-text is in them. A call to AWS that several RPCs wait for is a part of the first one's trace, with
-links to the others; an RPC whose answer somebody else's call has brought has a link to that call.
+Names and attributes follow OpenTelemetry's conventions for RPCs and AWS SDKs
+(https://opentelemetry.io/docs/specs/semconv/rpc/). Spans have no values of requests or responses,
+and no error texts. A call to AWS for which several RPCs wait is in the trace of the first one, with
+links to the others; an RPC that shares the response of another RPC's call has a link to that call.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     import grpc
 
 MAX_WAITING: Final = 4096
-"""Spans that wait to be sent; what comes then is dropped, and counted."""
+"""The limit of spans that wait to be exported; further ones are dropped and counted."""
 
 EXPORT_SECONDS: Final = 5.0
-"""How long one message to the collector may take, and all that is left in the end."""
+"""The time limit of a message to the collector, and of the export at the end."""
 
 MAX_LINKS: Final = 128
 """OpenTelemetry's default limit: https://opentelemetry.io/docs/specs/otel/trace/sdk/#span-limits"""
@@ -51,18 +51,18 @@ _PROPAGATOR: Final = TraceContextTextMapPropagator()
 SERVER_FAULTS: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
-"""The codes that make a server's span an error, by the conventions for gRPC."""
+"""The codes that make a server's span an error, by OpenTelemetry's conventions for gRPC."""
 
 
 class Traces:
-    """Makes spans and sends them on.
+    """Makes and exports spans.
 
     Args:
-        endpoint: of the collector, such as `http://collector:4318/v1/traces`.
-        headers: for the collector; they may be secrets.
-        ratio: of the traces that begin here, those that are sampled. A caller with a trace of its
-            own has decided that already, see `sampling`.
-        exporter: sends spans; by default over OTLP in protobuf.
+        endpoint: the collector's URL, such as `http://collector:4318/v1/traces`.
+        headers: headers for the collector, which may be secrets.
+        ratio: the fraction of the traces started here that are sampled. Callers decide for their
+            own traces, see `sampling`.
+        exporter: exports spans; by default over OTLP in protobuf.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class Traces:
         ratio: float,
         exporter: SpanExporter | None = None,
     ) -> None:
-        # It logs each failure, with a traceback; `_Watched` tells of the first, in a line.
+        # OpenTelemetry logs each failure with a traceback; `_CountingExporter` logs a line instead.
         for name in ("opentelemetry.exporter", "opentelemetry.sdk"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        sending = exporter or OTLPSpanExporter(
+        exporter = exporter or OTLPSpanExporter(
             endpoint=endpoint, headers=dict(headers), timeout=EXPORT_SECONDS
         )
-        self.exports = _Watched(sending)
-        self.queue = _Bounded(self.exports)
+        self.exports = _CountingExporter(exporter)
+        self.queue = _BoundedProcessor(self.exports)
         resource = {"service.name": "taskgate", "service.version": version("taskgate")}
         self._provider = TracerProvider(
             resource=Resource.create(resource),
@@ -92,15 +92,15 @@ class Traces:
         self._tracer = self._provider.get_tracer("taskgate", resource["service.version"])
 
     def rpc(self, method: str) -> RpcTracer:
-        """What makes the spans of an RPC."""
+        """Return what makes the spans of an RPC."""
         return RpcTracer(self._tracer, method)
 
     def aws(self, target: str, service: str) -> AwsTracer:
-        """What makes the spans of calls to an AWS service of a target."""
+        """Return what makes the spans of calls to an AWS service of a target."""
         return AwsTracer(self._tracer, target, service)
 
     def close(self) -> None:
-        """Sends what waits, for at most `EXPORT_SECONDS`. Blocks."""
+        """Export the waiting spans, for at most `EXPORT_SECONDS`. Blocks."""
         self._provider.force_flush(int(EXPORT_SECONDS * 1000))
         self._provider.shutdown()
 
@@ -115,7 +115,7 @@ class RpcTracer:
         self._attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
     def begin(self, metadata: Iterable[tuple[str, str | bytes]]) -> Span:
-        """The span of a call, in the trace that the caller's metadata name."""
+        """Start the span of a call, in the trace of the caller's metadata."""
         carrier = {
             key: value
             for key, value in metadata
@@ -129,12 +129,12 @@ class RpcTracer:
         )
 
     def ids(self, span: Span) -> TraceIds:
-        """What the log says of a span."""
+        """Return the ids of a span for the log."""
         context = span.get_span_context()
         return TraceIds(f"{context.trace_id:032x}", f"{context.span_id:016x}")
 
     def end(self, span: Span, code: grpc.StatusCode, source: TracedCall | None) -> None:
-        """A call has ended; `source` is the call to AWS that brought its answer."""
+        """End the span of a call; `source` is the call to AWS that it received the response of."""
         if span.is_recording():
             number: int = code.value[0]
             span.set_attribute("rpc.grpc.status_code", number)
@@ -159,12 +159,12 @@ class AwsTracer:
         }
 
     def begin(self, operation: str, causes: Sequence[Span], *, region: str) -> Span:
-        """The span of one try of a call.
+        """Start the span of an attempt of a call.
 
         Args:
             operation: such as `GetTask`.
-            causes: the spans of the RPCs that wait for it; those that have ended do not count.
-            region: AWS's name of it.
+            causes: the spans of the RPCs that wait for it; those that have ended are ignored.
+            region: AWS's name of the region.
         """
         waiting = [span for span in causes if span.is_recording()][: MAX_LINKS + 1]
         return self._tracer.start_span(
@@ -176,7 +176,7 @@ class AwsTracer:
         )
 
     def end(self, span: Span, request_id: str, error_reason: str = "") -> TracedCall | None:
-        """A try has ended. Gives what RPCs with its answer have a link to, if it is sampled."""
+        """End the span of an attempt; return the link for RPCs with its response, if sampled."""
         if not isinstance(span, ReadableSpan) or not span.is_recording():
             span.end()
             return None
@@ -190,38 +190,38 @@ class AwsTracer:
 
 
 def read_headers(file: Path) -> dict[str, str]:
-    """Headers in a file, one `name: value` in a line.
+    """Return the headers in a file with one `name: value` per line.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: a line is none; the message has its number, not its text.
+        OSError: the file cannot be read.
+        ValueError: a line is not a header; the message has its number, but not its text.
     """
     headers = {}
     for number, line in enumerate(file.read_text().splitlines(), 1):
         name, colon, value = line.partition(":")
         if line.strip() and not (colon and name.strip()):
-            raise ValueError(f"line {number} is no header: write `name: value`")
+            raise ValueError(f"line {number} is not a header: write `name: value`")
         if line.strip():
             headers[name.strip()] = value.strip()
     return headers
 
 
-class _Watched(SpanExporter):
-    """Counts what becomes of spans, and tells in the log when the collector goes and comes."""
+class _CountingExporter(SpanExporter):
+    """Counts exported and failed spans, and logs when the collector fails and recovers."""
 
-    def __init__(self, exporter: SpanExporter, tell: Callable[..., None] = LOG.warning) -> None:
+    def __init__(self, exporter: SpanExporter, warn: Callable[..., None] = LOG.warning) -> None:
         self.exported = 0
-        """Spans so far that the collector has taken."""
+        """Spans that the collector has accepted."""
         self.failed = 0
-        """Those that it has not."""
+        """Spans that it has not accepted."""
         self._exporter = exporter
-        self._tell = tell
+        self._warn = warn
         self._fails = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
             result = self._exporter.export(spans)
-        except Exception:  # noqa: BLE001  # no failure of the collector's is anybody else's
+        except Exception:  # noqa: BLE001  # a failure of the collector must not affect the server
             result = SpanExportResult.FAILURE
         fails = result is not SpanExportResult.SUCCESS
         if fails:
@@ -230,7 +230,7 @@ class _Watched(SpanExporter):
             self.exported += len(spans)
         if fails != self._fails:
             self._fails = fails
-            self._tell("traces are not taken" if fails else "traces are taken again")
+            self._warn("traces cannot be exported" if fails else "traces are exported again")
         return result
 
     def shutdown(self) -> None:
@@ -240,10 +240,10 @@ class _Watched(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-class _Bounded(BatchSpanProcessor):
-    """Keeps a bounded number of spans, and counts those that had no room."""
+class _BoundedProcessor(BatchSpanProcessor):
+    """Queues a bounded number of spans, and counts those that it drops."""
 
-    def __init__(self, exports: _Watched) -> None:
+    def __init__(self, exports: _CountingExporter) -> None:
         super().__init__(exports, max_queue_size=MAX_WAITING)
         self.dropped = 0
         self._taken = 0

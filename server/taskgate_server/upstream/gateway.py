@@ -2,7 +2,7 @@
 
 It takes boto3's parameters and returns AWS's JSON, both as plain dicts. A response is never older
 than `max_age` at the moment the request arrived; this rule decides what is shared. A read passes
-the response cache, in-flight calls, batching and the pipeline (`fetch`, `_start`).
+the response cache, in-flight calls, batching and the pipeline (`fetch`).
 """
 
 from __future__ import annotations
@@ -174,7 +174,15 @@ class Gateway:
             entry = self.cache.get(aws_request.key, wait.not_before)
             if entry is not None:
                 return _response(entry.value)
-            return await self._join(aws_request, wait)
+            read = self.in_flight_calls.find(aws_request.key, wait.not_before)
+            if read is not None:
+                self.in_flight_calls.joined += 1
+                waiter = read.join(wait.share, wait.give_up_at)
+            else:
+                read, send = self._new_read(aws_request)
+                waiter = read.join(wait.share, wait.give_up_at)
+                send()
+            return _response(await read.wait(waiter))
         except TimeoutError:
             origin = self._sender.origin(aws_request.operation)
             raise errors.TimeLimitError(origin, timeout) from None
@@ -245,15 +253,6 @@ class Gateway:
     def _timeout(self, options: CallOptions) -> float:
         return self._default_timeout if options.timeout is None else options.timeout
 
-    async def _join(self, aws_request: AwsRequest, wait: _Wait) -> AwsResponse:
-        """Wait for an in-flight call, or start one."""
-        read = self.in_flight_calls.find(aws_request.key, wait.not_before)
-        if read is None:
-            read = self._start(aws_request)
-        else:
-            self.in_flight_calls.joined += 1
-        return _response(await read.wait(wait.share, wait.give_up_at))
-
     def _not_before(self, aws_request: AwsRequest, max_age: float | None) -> float:
         """Return when a response must have been sent: within its age, and after the last write."""
         age = self._sharing.default_max_age if max_age is None else max_age
@@ -261,18 +260,16 @@ class Gateway:
         written = math.nextafter(self._write_log.latest(aws_request.resource), math.inf)
         return max(self._clock() - age, written)
 
-    def _start(self, aws_request: AwsRequest) -> Read:
-        """Start a call that others may share, in a batch if the operation has one."""
+    def _new_read(self, aws_request: AwsRequest) -> tuple[Read, Callable[[], None]]:
+        """Return a new in-flight call, and the function that sends it once it has a requester."""
         read: Read = InFlightCall(
             aws_request.key, aws_request, self._clock, self._on_settled, self.in_flight_calls.finish
         )
         self.in_flight_calls.start(read)
         batch = aws_request.plan.batch
         if batch is not None and self.batched_reads.allows(aws_request):
-            self.batched_reads.add(read, batch)
-        else:
-            self.in_flight_calls.run(read, self._send_read(read))
-        return read
+            return read, self.batched_reads.enter(read, batch)
+        return read, lambda: self.in_flight_calls.run(read, self._send_read(read))
 
     async def _send_read(self, read: Read) -> None:
         outcome: AwsResponse | Exception

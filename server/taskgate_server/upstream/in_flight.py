@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from taskgate_server.telemetry import spans
@@ -16,6 +17,16 @@ from taskgate_server.upstream.requesters import Requesters, Share
 
 Q = TypeVar("Q")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter(Generic[T]):
+    """One requester of an in-flight call."""
+
+    share: Share
+    outcome: asyncio.Future[T | Exception]
+    timer: asyncio.TimerHandle | None
+    """Ends the wait; None if the requester waits for any time."""
 
 
 class InFlightCall(Generic[Q, T]):
@@ -77,30 +88,35 @@ class InFlightCall(Generic[Q, T]):
                 if not waiter.done():
                     waiter.set_result(outcome)
 
-    async def wait(self, share: Share, give_up_at: float) -> T | Exception:
-        """Return the outcome of the call, the same response or error for all requesters.
+    def join(self, share: Share, give_up_at: float) -> Waiter[T]:
+        """Add a requester, which calls `wait` next.
 
         Args:
             share: the share of the quota that the call may use for this requester.
             give_up_at: when this requester stops waiting, by the gateway's clock; inf for never.
-
-        Raises:
-            TimeoutError: it took longer.
         """
         loop = asyncio.get_running_loop()
         seconds = give_up_at - self._clock()
         # A future for each requester: cancelling one must not cancel the call of the others.
-        waiter: asyncio.Future[T | Exception] = loop.create_future()
-        timer = None if seconds == math.inf else loop.call_later(seconds, _expire, waiter)
-        self._waiters.add(waiter)
+        outcome: asyncio.Future[T | Exception] = loop.create_future()
+        timer = None if seconds == math.inf else loop.call_later(seconds, _expire, outcome)
+        self._waiters.add(outcome)
         self.requesters.join(share, give_up_at, spans.current())
+        return Waiter(share, outcome, timer)
+
+    async def wait(self, waiter: Waiter[T]) -> T | Exception:
+        """Return the outcome of the call, the same response or error for all requesters.
+
+        Raises:
+            TimeoutError: it took longer than the requester waits.
+        """
         try:
-            return await waiter
+            return await waiter.outcome
         finally:
-            if timer is not None:
-                timer.cancel()
-            self._waiters.discard(waiter)
-            self.requesters.remove(share)
+            if waiter.timer is not None:
+                waiter.timer.cancel()
+            self._waiters.discard(waiter.outcome)
+            self.requesters.remove(waiter.share)
             if not self._waiters and self.sent_at is None:
                 self._on_abandoned(self)
                 if self.task is not None:

@@ -7,8 +7,10 @@ and a slot of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from taskgate_server import errors
@@ -54,6 +56,7 @@ class UpstreamPipeline:
             requesters.AbandonedError: no requester is left, and the call was not sent.
         """
         permits = [permit] if permit is not None else []
+        track = partial(self.breaker.track, operation, params, is_read=repeatable)
 
         async def attempt(_: int) -> AwsResponse:
             while True:
@@ -62,9 +65,15 @@ class UpstreamPipeline:
                 )
                 changes = requesters.changes
                 try:
-                    return await self._send_once(
-                        operation, params, requesters, admitted, is_read=repeatable, ended=on_ended
-                    )
+                    with self._tracking(admitted, requesters, track, on_ended) as (sent, ended):
+                        return await self.sender.send(
+                            operation,
+                            params,
+                            timeout=requesters.give_up_at - self.limiter.clock(),
+                            on_sent=sent,
+                            on_ended=ended,
+                            spans=requesters.spans,
+                        )
                 except errors.TimeLimitError:
                     if not repeatable or requesters.changes == changes:
                         raise
@@ -98,54 +107,45 @@ class UpstreamPipeline:
                     raise
                 # Otherwise a requester has joined that may be admitted.
 
-    async def _send_once(
+    @contextmanager
+    def _tracking(
         self,
-        operation: str,
-        params: Mapping[str, Any],
-        requesters: Requesters,
         permit: Permit,
-        *,
-        is_read: bool,
-        ended: Callable[[], None],
-    ) -> AwsResponse:
+        requesters: Requesters,
+        track: Callable[[], AbstractContextManager[Callable[[], None]]],
+        on_ended: Callable[[], None],
+    ) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
+        """Enclose an attempt; yields what to call when it is sent, and when it has ended."""
         limiter = self.limiter
         timer: asyncio.TimerHandle | None = None
 
-        def on_ended() -> None:
-            limiter.release_slot(permit)
-            ended()
+        def ended() -> None:
+            permit.release_slot()
+            on_ended()
 
         try:
-            with self.breaker.track(operation, params, is_read=is_read) as mark_sent:
+            with track() as mark_sent:
 
-                def on_sent() -> None:
+                def sent() -> None:
                     nonlocal timer
                     mark_sent()
                     requesters.on_sent()
-                    timer = limiter.call_later(STUCK_SECONDS, lambda: limiter.release_slot(permit))
+                    timer = limiter.call_later(STUCK_SECONDS, permit.release_slot)
 
-                response = await self.sender.send(
-                    operation,
-                    params,
-                    timeout=requesters.give_up_at - limiter.clock(),
-                    on_sent=on_sent,
-                    on_ended=on_ended,
-                    spans=requesters.spans,
-                )
+                yield sent, ended
         except errors.TaskgateError as error:
             self._record_error(error, permit)
             raise
         finally:
             if timer is not None:
                 timer.cancel()
-            limiter.release_slot(permit)
+            permit.release_slot()
         limiter.record_response(permit)
-        return response
 
     def _record_error(self, error: errors.TaskgateError, permit: Permit) -> None:
         if is_throttle(error):
             self.limiter.record_throttle(permit, error.retry_after)
         elif isinstance(error, errors.CircuitOpenError):
-            self.limiter.return_permit(permit)
+            permit.return_unused()
         elif error.domain != errors.TASKGATE_DOMAIN:
             self.limiter.record_response(permit)

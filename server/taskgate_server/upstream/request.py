@@ -102,7 +102,7 @@ def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
     return OperationPlan(
         is_read=is_read,
         is_shared=is_read and not streams,
-        resource=compile_resource(operation),
+        resource=compile_resource(model.route(operation)),
         token=next(iter(operation.idempotent_members), None),
         batch=_batch(plan_batch, service, name, spec.batches),
         batch_write=_batch(plan_batch_write, service, name, spec.batch_writes),

@@ -6,13 +6,13 @@ A write changes the resource at its path, those below it and those that contain 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskgate_server.error_texts import sanitize
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
-    from taskgate_server.aws.model import OperationModel
+    from taskgate_server.aws.model import Segment
 
 Resource: TypeAlias = tuple[str, ...]
 """Such as `("farms", "farm-1", "queues", "queue-1")`; empty for a whole AWS service."""
@@ -24,27 +24,18 @@ SEGMENT_BYTES: Final = 60
 """The overhead of each of its segments."""
 
 
-def compile_resource(operation: OperationModel) -> Callable[[Mapping[str, Any]], Resource]:
-    """Return a function from an operation's boto3 parameters to its resource.
+def compile_resource(route: Sequence[Segment]) -> Callable[[Mapping[str, Any]], Resource]:
+    """Return a function from boto3 parameters to the resource of an operation with this route.
 
     The route's last literal segments name a collection or a verb (`/run/{id}/cancel`), not a
     resource. An operation without an id in its route is about the whole service.
     """
-    segments = [part for part in operation.http["requestUri"].partition("?")[0].split("/") if part]
-    while segments and not segments[-1].startswith("{"):
+    segments = list(route)
+    while segments and not segments[-1].member:
         segments.pop()
-    members = operation.input_shape.members if operation.input_shape is not None else {}
-    labels = {
-        shape.serialization.get("name", member): member
-        for member, shape in members.items()
-        if shape.serialization.get("location") == "uri"
-    }
-    plan = [
-        (labels[part.strip("{}+")], "") if part.startswith("{") else ("", part) for part in segments
-    ]
 
     def resource(params: Mapping[str, Any]) -> Resource:
-        return tuple(str(params.get(member, "")) if member else part for member, part in plan)
+        return tuple(str(params.get(member, "")) if member else text for text, member in segments)
 
     return resource
 
@@ -62,7 +53,7 @@ def resource_name(service: str, operation: str, params: Mapping[str, Any]) -> st
     """
     from taskgate_server.aws import model  # noqa: PLC0415  # see above
 
-    resource = compile_resource(model.load_service(service).operation_model(operation))
+    resource = compile_resource(model.route(model.load_service(service).operation_model(operation)))
     return "/".join(sanitize(each) if ":" in each else each for each in resource(params))
 
 

@@ -160,4 +160,4 @@ def test_reads_of_jobs_fill_batches_on_one_replica() -> None:
     assert alone.refused_reads == robin.refused_reads == 0
     assert alone.read_wait[1] < 0.2
     assert robin.read_age[1] <= 1.0
-    assert math.isinf(alone.age[0]), "nobody watches"
+    assert math.isinf(alone.age[0]), "without watchers"

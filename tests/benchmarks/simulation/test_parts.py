@@ -101,8 +101,8 @@ def test_what_aws_answers_follows_from_the_time() -> None:
     params = parent.params(parent.tasks[0])
     rows, token = [], None
     while True:
-        asked = params if token is None else {**params, "nextToken": token}
-        page = world.answer("ListTasks", asked, 50.0)
+        query = params if token is None else {**params, "nextToken": token}
+        page = world.answer("ListTasks", query, 50.0)
         rows += page["tasks"]
         token = page.get("nextToken")
         if token is None:
@@ -113,9 +113,9 @@ def test_what_aws_answers_follows_from_the_time() -> None:
     assert step["taskRunStatusCounts"] == counts
     assert len(counts) == 3
     for task, row in zip(parent.tasks, rows, strict=True):
-        told = world.changed_at(parent.task_name(task), row["runStatus"])
-        assert told <= 50.0
-        assert world.answer("GetTask", parent.params(task), max(told, 0.0)) == row
+        changed_at = world.changed_at(parent.task_name(task), row["runStatus"])
+        assert changed_at <= 50.0
+        assert world.answer("GetTask", parent.params(task), max(changed_at, 0.0)) == row
 
 
 def test_paper_at_its_ends() -> None:
@@ -128,8 +128,8 @@ def test_paper_at_its_ends() -> None:
     assert paper.misses(1_000.0, 1, 1.0, 8, ring=False) == pytest.approx(8, rel=0.01)
     assert paper.misses(0.1, 100, 1.0, 8, ring=False) == pytest.approx(0.1, rel=0.01)
     assert paper.batched_calls(3.0, 1) == 3.0
-    assert paper.asked_for(500, 1) == pytest.approx(1)
-    assert paper.asked_for(500, 100_000) == pytest.approx(500)
+    assert paper.request_rate(500, 1) == pytest.approx(1)
+    assert paper.request_rate(500, 100_000) == pytest.approx(500)
 
 
 def test_memory_without_ring_hash_does_not_shrink_below_the_tasks() -> None:

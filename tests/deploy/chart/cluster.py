@@ -109,13 +109,13 @@ class Cluster:
         return int(stats.rpartition(" ")[2] or 0)
 
     def client(self) -> Client:
-        """Somebody whom the policy lets read, over TLS."""
+        """Return a client that the policy permits to read, over TLS."""
         token = self.issuer.sign("alice", iss=self.manifests.settings()["jwt_issuer"])
         tls = Tls(ca=self.folder / "tls/ca.crt", server_name=HOST)
         return self.stack.enter_context(connect(self.envoy, tls=tls, token=token))
 
     def channel(self) -> grpc.Channel:
-        """The same without what the client tells of parents."""
+        """Return the same client without the metadata of parents."""
         token = self.issuer.sign("alice", iss=self.manifests.settings()["jwt_issuer"])
         credentials = grpc.composite_channel_credentials(
             Tls(ca=self.folder / "tls/ca.crt").credentials(),

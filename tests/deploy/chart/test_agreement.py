@@ -40,11 +40,13 @@ def ports(container: dict[str, Any]) -> dict[str, int]:
     return {port["name"]: port["containerPort"] for port in container["ports"]}
 
 
-def test_the_server_takes_the_settings(settings: Settings) -> None:
+def test_the_server_accepts_the_settings(settings: Settings) -> None:
     assert tls.find_faults(settings) == []
 
 
-def test_the_ports_are_the_servers(manifests: Manifests, settings: Settings) -> None:
+def test_container_ports_are_those_of_the_settings(
+    manifests: Manifests, settings: Settings
+) -> None:
     expected = {"grpc": settings.listen_port, "health": settings.health_port}
     if settings.admin_port is not None:
         expected["metrics"] = settings.admin_port
@@ -53,7 +55,7 @@ def test_the_ports_are_the_servers(manifests: Manifests, settings: Settings) -> 
         assert manifests.container()[probe]["grpc"]["port"] == settings.health_port
 
 
-def test_the_services_lead_to_them(manifests: Manifests) -> None:
+def test_services_select_the_container_ports(manifests: Manifests) -> None:
     names = set(ports(manifests.container()))
     headless = manifests.get("Service", "taskgate-headless")["spec"]
     assert headless["clusterIP"] == "None"
@@ -71,7 +73,7 @@ def test_the_image_has_the_same_ports_and_user(manifests: Manifests) -> None:
     assert user == (str(security["runAsUser"]), str(security["runAsGroup"]))
 
 
-def test_probes_ask_for_names_that_the_server_has(manifests: Manifests) -> None:
+def test_probes_use_health_names_of_the_server(manifests: Manifests) -> None:
     container = manifests.container()
     assert container["livenessProbe"]["grpc"]["service"] == LIVE
     # A server that AWS does not let in is started anew for nothing: it never gets ready by that.
@@ -79,9 +81,7 @@ def test_probes_ask_for_names_that_the_server_has(manifests: Manifests) -> None:
     assert "service" not in container["readinessProbe"]["grpc"]
 
 
-def test_a_pod_has_the_time_to_stop_that_the_server_takes(
-    manifests: Manifests, settings: Settings
-) -> None:
+def test_the_grace_period_covers_the_drain(manifests: Manifests, settings: Settings) -> None:
     drain = drain_grace_seconds(settings) + settings.drain_seconds
     server = manifests.get("Deployment", "taskgate")["spec"]
     if server.get("replicas") != 1:  # with autoscaling there is no number
@@ -120,7 +120,7 @@ def test_a_pod_is_restricted(manifests: Manifests) -> None:
             assert set(container["resources"]) == {"requests", "limits"}
 
 
-def test_what_is_mounted_is_what_the_settings_name(manifests: Manifests) -> None:
+def test_mounts_match_the_files_of_the_settings(manifests: Manifests) -> None:
     mounts = [mount["mountPath"] for mount in manifests.container()["volumeMounts"]]
     named = [
         value
@@ -132,7 +132,7 @@ def test_what_is_mounted_is_what_the_settings_name(manifests: Manifests) -> None
         assert any(path.startswith(f"{mount}/") for mount in mounts), path
 
 
-def test_each_policy_of_a_mode_can_be_used() -> None:
+def test_the_policy_of_each_mode_is_valid() -> None:
     modes = {path.stem for path in (CHART / "files/access").glob("*.cedar")}
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert modes == set(schema["properties"]["access"]["properties"]["mode"]["enum"])
@@ -140,17 +140,17 @@ def test_each_policy_of_a_mode_can_be_used() -> None:
         Policy([(path.name, path.read_text())])
 
 
-def test_the_policies_in_the_manifests_can_be_used() -> None:
+def test_policies_in_the_manifests_are_valid() -> None:
     for name in ("minimal", "production"):
         Policy(committed(name).get("ConfigMap", "taskgate-policy")["data"].items())
 
 
-def test_the_schema_knows_the_servers_settings() -> None:
+def test_the_schema_has_the_servers_settings() -> None:
     for path, text in settings_schema.generate(ROOT).items():
         assert path.read_text() == text, "make chart writes it anew"
 
 
-def test_the_schema_knows_every_value() -> None:
+def test_the_schema_has_every_value() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert_known(VALUES, schema, schema["$defs"])
     for path in CHART.glob("values-*.yaml"):
@@ -169,11 +169,11 @@ def assert_known(values: dict[str, Any], schema: dict[str, Any], definitions: An
             assert_known(value, schema["properties"][key], definitions)
 
 
-def test_the_sandbox_says_the_servers_own_words() -> None:
+def test_the_sandbox_has_the_plaintext_phrase_of_the_server() -> None:
     assert committed("sandbox").settings()["plaintext_to_everyone"] == PLAINTEXT_PHRASE
 
 
-def test_the_sandbox_asks_the_emulator_beside_it() -> None:
+def test_the_sandbox_calls_its_emulator() -> None:
     sandbox = committed("sandbox")
     args = dict(
         arg.removeprefix("--").split("=") for arg in sandbox.container("emulator")["args"][1:]

@@ -69,7 +69,7 @@ def minimal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minimal]:
         yield Minimal(aws, tmp_path_factory.mktemp("minimal"), stack)
 
 
-def test_who_has_a_certificate_may_read_and_nothing_else(minimal: Minimal) -> None:
+def test_a_client_certificate_permits_only_reads(minimal: Minimal) -> None:
     with minimal.client() as client:
         assert client.get_task(RUNNING).name == RUNNING
         with pytest.raises(CallError) as refused:
@@ -77,13 +77,13 @@ def test_who_has_a_certificate_may_read_and_nothing_else(minimal: Minimal) -> No
     assert refused.value.code is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_a_certificate_of_somebody_else_gets_no_connection(minimal: Minimal) -> None:
+def test_a_certificate_of_another_authority_is_rejected(minimal: Minimal) -> None:
     with minimal.client(Authority("others")) as client, pytest.raises(CallError) as refused:
         client.get_task(RUNNING, timeout=3)
     assert refused.value.code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_new_certificates_are_taken_by_server_and_envoy_without_a_break(tmp_path: Path) -> None:
+def test_server_and_envoy_reload_certificates_without_interruption(tmp_path: Path) -> None:
     with Emulator(clock=ManualClock()) as aws, running_cluster(aws, tmp_path) as cluster:
         job = aws.jobs.add(steps=(2,), status="READY")
         tasks = [deadline.NAMES.format(job.task(number)) for number in range(2)]

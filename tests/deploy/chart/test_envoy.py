@@ -34,7 +34,7 @@ def filters(config: Any) -> Any:
     return chain["filters"][0]["typed_config"]
 
 
-def test_all_else_is_what_restarts_under_load_were_tested_with(chart: Any, tested: Any) -> None:
+def test_other_settings_equal_the_tested_envoy_configuration(chart: Any, tested: Any) -> None:
     """tests/lifecycle has restarted three replicas behind the other one."""
     (cluster,) = chart["static_resources"]["clusters"]
     (expected,) = copy.deepcopy(tested)["static_resources"]["clusters"]
@@ -73,7 +73,7 @@ def test_the_certificate_is_for_both_names(chart: Any) -> None:
     assert secrets == {certificate["spec"]["secretName"]}
 
 
-def test_its_ports_and_probes_are_its_own(chart: Any) -> None:
+def test_envoy_ports_and_probes_match(chart: Any) -> None:
     container = PRODUCTION.container("envoy", "taskgate-envoy")
     listeners = {
         each["name"]: each["address"]["socket_address"]["port_value"]
@@ -85,7 +85,7 @@ def test_its_ports_and_probes_are_its_own(chart: Any) -> None:
         assert container[probe]["httpGet"]["port"] == "health"
 
 
-def test_it_waits_before_it_stops() -> None:
+def test_envoy_waits_before_it_stops() -> None:
     container = PRODUCTION.container("envoy", "taskgate-envoy")
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pause < PRODUCTION.pod("taskgate-envoy")["terminationGracePeriodSeconds"]

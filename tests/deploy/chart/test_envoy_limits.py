@@ -109,7 +109,7 @@ def test_connections_and_streams_have_limits(tmp_path: Path) -> None:
         assert status(health) == 200, "probes do not count"
 
 
-def test_with_its_heap_used_up_it_takes_no_callers_and_stays_alive(tmp_path: Path) -> None:
+def test_envoy_refuses_callers_and_survives_when_its_heap_is_full(tmp_path: Path) -> None:
     with envoy(tmp_path, heap=1_000_000) as (callers, health):
 
         def refuses() -> bool:
@@ -120,7 +120,7 @@ def test_with_its_heap_used_up_it_takes_no_callers_and_stays_alive(tmp_path: Pat
         assert status(health) == 200
 
 
-def test_the_heap_is_less_than_the_memory_that_it_has() -> None:
+def test_the_heap_limit_is_below_the_memory_limit() -> None:
     manager = config(1, 2, 3)["overload_manager"]
     thresholds = {
         action["name"].rpartition(".")[2]: action["triggers"][0]["threshold"]["value"]

@@ -22,11 +22,11 @@ MINIMAL, PRODUCTION, SANDBOX = (values(name) for name in NAMES)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_it_lints(file: Path) -> None:
+def test_the_chart_lints(file: Path) -> None:
     run("lint", "--strict", CHART, "--values", file)
 
 
-def test_all_that_is_generated_is_up_to_date() -> None:
+def test_generated_files_are_up_to_date() -> None:
     command = [sys.executable, "-m", "deploy.generate", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -115,7 +115,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
-def test_it_refuses_and_says_why(case: tuple[list[str | Path], str]) -> None:
+def test_invalid_values_are_rejected_with_a_reason(case: tuple[list[str | Path], str]) -> None:
     arguments, words = case
     assert words in template(*arguments, fails=True)
 
@@ -125,7 +125,7 @@ def checksum(manifests: Manifests) -> str:
     return str(template["metadata"]["annotations"]["checksum/settings"])
 
 
-def test_a_change_of_settings_rolls_and_one_of_the_policy_does_not() -> None:
+def test_changed_settings_roll_pods_and_changed_policies_do_not() -> None:
     before = rendered("-f", PRODUCTION)
     assert checksum(before) != checksum(
         rendered("-f", PRODUCTION, *setting("settings.log_level=DEBUG"))
@@ -144,7 +144,7 @@ def test_a_mode_is_the_policy_of_its_name(mode: str) -> None:
     assert manifests.settings()["policy_files"] == [f"/etc/taskgate/policy/{file.name}"]
 
 
-def test_everything_is_in_its_place(tmp_path: Path) -> None:
+def test_all_values_together_render(tmp_path: Path) -> None:
     manifests = rendered("-f", EVERYTHING, name="farm")
     pod = manifests.pod("farm-gate")
     container = manifests.container(deployment="farm-gate")
@@ -180,7 +180,7 @@ def test_everything_is_in_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", [SANDBOX, MINIMAL, PRODUCTION, EVERYTHING], ids=lambda f: f.stem)
-def test_no_rule_of_the_network_lets_everyone_in(file: Path) -> None:
+def test_no_network_rule_admits_everyone(file: Path) -> None:
     """In a NetworkPolicy a rule without `from`, or with an empty one, is for every address."""
     policies = rendered("-f", file).of("NetworkPolicy")
     assert policies
@@ -193,13 +193,13 @@ def test_without_a_network_policy_no_callers_are_needed() -> None:
     assert rendered("-f", MINIMAL, *off).of("NetworkPolicy") == []
 
 
-def test_names_stay_within_what_kubernetes_allows() -> None:
+def test_names_are_valid_in_kubernetes() -> None:
     manifests = rendered("-f", PRODUCTION, name="r" * 53)
     names = [each["metadata"]["name"] for each in manifests.objects]
     assert max(map(len, names)) <= 63
 
 
-def test_alerts_are_those_of_the_one_file() -> None:
+def test_alerts_are_those_of_the_rules_file() -> None:
     (rule,) = rendered("-f", PRODUCTION).of("PrometheusRule")
     assert rule["spec"] == yaml.safe_load((ROOT / "deploy/observability/rules.yml").read_text())
 
@@ -220,7 +220,7 @@ NOTES = {
 
 
 @pytest.mark.parametrize("file", NOTES, ids=lambda file: file.stem)
-def test_the_notes_tell_the_next_command(file: Path) -> None:
+def test_notes_have_the_next_commands(file: Path) -> None:
     place = ("--namespace", NAMESPACE, "--dry-run=client")
     said = run("install", "taskgate", CHART, *place, "-f", file).partition("NOTES:")[2]
     for words in NOTES[file]:
@@ -228,7 +228,7 @@ def test_the_notes_tell_the_next_command(file: Path) -> None:
     assert ("AWS credentials: no role" in said) == (file == MINIMAL)
 
 
-def test_helm_test_asks_for_health() -> None:
+def test_helm_test_checks_health() -> None:
     (pod,) = rendered("-f", PRODUCTION).of("Pod")
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
     (container,) = pod["spec"]["containers"]

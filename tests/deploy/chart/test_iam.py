@@ -55,13 +55,13 @@ def actions(mode: str) -> set[str]:
     }
 
 
-def test_they_are_up_to_date() -> None:
+def test_policies_are_up_to_date() -> None:
     made = iam.generate(ROOT)
     assert {path: path.read_text() for path in made} == made, "make chart writes them anew"
     assert set(made) == set((ROOT / "deploy/iam").iterdir())
 
 
-def test_each_mode_has_what_the_one_below_has() -> None:
+def test_each_mode_includes_the_lower_one() -> None:
     assert actions("read-only") < actions("operate") < actions("full")
     assert actions("operate") - actions("read-only") == {"deadline:UpdateTask", "omics:CancelRun"}
 
@@ -88,7 +88,7 @@ def test_full_has_every_operation() -> None:
         assert {each for each in actions("full") if each.startswith(f"{spec.name}:")} == expected
 
 
-def test_what_the_docs_ask_for_by_hand_is_within() -> None:
+def test_policies_include_what_the_docs_require() -> None:
     """docs/security.md has the narrower ones, docs/events.md that of the queue."""
     docs = (ROOT / "docs/security.md").read_text().partition("## The server's own rights")[2]
     named = set(re.findall(r'"((?:deadline|omics|logs):[A-Z]\w+)"', docs))
@@ -136,7 +136,7 @@ def test_only_actions_without_resources_are_allowed_on_everything(mode: str) -> 
                     assert all(any(f":{word}/" in arn for arn in arns) for word in words[name])
 
 
-def test_the_reference_is_known_of_all_actions_but_new_ones() -> None:
+def test_all_actions_but_new_ones_are_in_the_reference() -> None:
     """Those it lacks are in statements on `*`; take them out here once the table has them."""
     for spec in SERVICES:
         words = iam.load_resource_words()[spec.name]
@@ -161,7 +161,7 @@ def test_an_action_has_the_resources_of_the_reference(action: str, resource: str
     assert resource in resources(statement)
 
 
-def test_roles_are_passed_on_by_full_alone_and_to_the_service_alone() -> None:
+def test_only_full_may_pass_roles_and_only_to_the_service() -> None:
     assert "iam:PassRole" not in actions("operate")
     for spec in SERVICES:
         (statement,) = (
@@ -172,6 +172,6 @@ def test_roles_are_passed_on_by_full_alone_and_to_the_service_alone() -> None:
         }
 
 
-def test_each_fits_into_a_managed_policy() -> None:
+def test_each_policy_fits_into_a_managed_policy() -> None:
     for path in (ROOT / "deploy/iam").iterdir():
         assert len(re.sub(r"\s", "", path.read_text())) <= MAX_CHARACTERS, path.name

@@ -56,19 +56,19 @@ def assert_all_foreign(lines: list[str]) -> None:
 
 @pytest.mark.parametrize("version", range(NEWEST), ids=["third", "second", "newest"])
 @pytest.mark.parametrize("name", NAMES)
-def test_kubernetes_knows_every_field(name: str, version: int) -> None:
+def test_kubernetes_accepts_every_field(name: str, version: int) -> None:
     assert_all_foreign(validate(newest_versions()[version], FOLDER / f"{name}.yaml"))
 
 
 @needs_helm
 @pytest.mark.parametrize("version", range(NEWEST), ids=["third", "second", "newest"])
-def test_kubernetes_knows_every_field_of_every_branch(version: int, tmp_path: Path) -> None:
+def test_kubernetes_accepts_every_field_of_every_branch(version: int, tmp_path: Path) -> None:
     file = tmp_path / "everything.yaml"
     file.write_text(template("-f", EVERYTHING))
     assert_all_foreign(validate(newest_versions()[version], file))
 
 
-def test_a_field_that_kubernetes_has_not_is_found(tmp_path: Path) -> None:
+def test_an_unknown_field_is_detected(tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     text = (FOLDER / "minimal.yaml").read_text()
     file.write_text(text.replace("maxUnavailable: 1\n", "maxUnavailabel: 1\n"))
@@ -127,7 +127,7 @@ def test_hadolint_finds_nothing() -> None:
     not shutil.which("promtool") and os.environ.get("CI") != "true",
     reason="promtool is not here: Debian's package `prometheus` has it",
 )
-def test_prometheus_takes_the_alerts(tmp_path: Path) -> None:
+def test_prometheus_accepts_the_alerts(tmp_path: Path) -> None:
     (rule,) = rendered("-f", EVERYTHING).of("PrometheusRule")
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump(rule["spec"]))

@@ -29,7 +29,7 @@ CHANGE_SECONDS = 0.02
 
 
 class Jobs(Background):
-    """Jobs whose tasks change in turn, until told to stop."""
+    """Jobs whose tasks change in turn until stopped."""
 
     def __init__(self, aws: Emulator) -> None:
         self._aws = aws
@@ -84,11 +84,11 @@ def assert_each_job_is_at_one_replica(cluster: Cluster) -> None:
     assert max(pollers) < JOBS, "the ring has all jobs at one replica"
 
 
-def test_the_watchers_of_a_job_are_at_one_replica(cluster: Cluster) -> None:
+def test_watchers_of_a_job_share_a_replica(cluster: Cluster) -> None:
     assert_each_job_is_at_one_replica(cluster)
 
 
-def test_those_who_do_not_tell_the_job_are_spread(cluster: Cluster) -> None:
+def test_calls_without_a_parent_are_spread(cluster: Cluster) -> None:
     jobs = Jobs(cluster.aws)
     stub: Any = task_service_pb2_grpc.TaskServiceStub(cluster.channel())
     request = task_watch_pb2.WatchTasksRequest(parent=jobs.names[0])
@@ -100,7 +100,7 @@ def test_those_who_do_not_tell_the_job_are_spread(cluster: Cluster) -> None:
     assert sum(watchers) == JOBS
 
 
-def test_a_replicas_death_moves_its_watchers_and_no_change_is_lost(cluster: Cluster) -> None:
+def test_watchers_of_a_killed_replica_resume_without_losing_changes(cluster: Cluster) -> None:
     jobs = Jobs(cluster.aws)
     with ExitStack() as stack:
         watchers = watch(cluster, jobs, WATCHERS, stack)
@@ -132,7 +132,7 @@ def test_a_replicas_death_moves_its_watchers_and_no_change_is_lost(cluster: Clus
 
 
 def assert_all_is_seen(watchers: dict[str, list[Watcher]], jobs: Jobs) -> None:
-    """Waits until each watch has told of all changes of its job."""
+    """Wait until each watch has reported all changes of its job."""
     limit = time.monotonic() + SECONDS
 
     def lacking() -> list[Any]:

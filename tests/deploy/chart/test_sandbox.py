@@ -50,11 +50,11 @@ class Sandbox:
 
     def probe(self, name: str) -> bool:
         """A probe as the kubelet makes it."""
-        asked = self.manifests.container()[name]["grpc"].get("service", "")
+        service = self.manifests.container()[name]["grpc"].get("service", "")
         with grpc.insecure_channel(self.health_address) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
             try:
-                answer = stub.Check(health_pb2.HealthCheckRequest(service=asked), timeout=2)
+                answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=2)
             except grpc.RpcError:
                 return False
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -69,22 +69,22 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield started
 
 
-def test_it_is_ready_and_alive(sandbox: Sandbox) -> None:
+def test_the_sandbox_is_ready_and_live(sandbox: Sandbox) -> None:
     assert sandbox.probe("readinessProbe")
     assert sandbox.probe("livenessProbe")
 
 
-def told_commands() -> list[str]:
+def documented_commands() -> list[str]:
     """What docs/kubernetes.md has a new user type after the installation."""
     section = DOCS.partition("## Try it")[2].partition("\n## ")[0]
     return re.findall(r"^taskgate (.*)$", section, re.MULTILINE)
 
 
 def test_the_docs_have_first_calls() -> None:
-    assert {"info", "list", "watch"} <= {command.split()[0] for command in told_commands()}
+    assert {"info", "list", "watch"} <= {command.split()[0] for command in documented_commands()}
 
 
-@pytest.mark.parametrize("command", told_commands())
+@pytest.mark.parametrize("command", documented_commands())
 def test_the_first_calls_of_the_docs_succeed(sandbox: Sandbox, command: str) -> None:
     words, _, remark = command.partition("#")
     process = subprocess.Popen(
@@ -103,7 +103,7 @@ def test_the_first_calls_of_the_docs_succeed(sandbox: Sandbox, command: str) -> 
 
 
 @needs_helm
-def test_helm_test_finds_it_serving(sandbox: Sandbox) -> None:
+def test_helm_test_succeeds(sandbox: Sandbox) -> None:
     (pod,) = rendered("-f", values("sandbox")).of("Pod")
     (container,) = pod["spec"]["containers"]
     there = next(arg for arg in container["args"] if ":" in arg)
@@ -112,7 +112,7 @@ def test_helm_test_finds_it_serving(sandbox: Sandbox) -> None:
     assert subprocess.run([*TASKGATE, *args], check=False).returncode == ExitCode.OK
 
 
-def test_it_stops_within_the_time_that_it_has(sandbox: Sandbox) -> None:
+def test_the_sandbox_stops_within_the_grace_period(sandbox: Sandbox) -> None:
     given = sandbox.manifests.pod()["terminationGracePeriodSeconds"]
     began = time.monotonic()
     for process in (sandbox.server, sandbox.emulator):
@@ -126,8 +126,8 @@ def test_the_readme_has_the_same_installation() -> None:
     readme = (ROOT / "README.md").read_text()
     lines = set(re.findall(r"^(?:docker|kind|helm|  --).*$", DOCS, re.MULTILINE))
     section = readme.partition("## Run it in Kubernetes")[2].partition("\n## ")[0]
-    told = re.findall(r"^(?:docker|kind|helm|  --).*$", section, re.MULTILINE)
-    assert len(told) >= 4
-    assert set(told) <= lines
+    commands = re.findall(r"^(?:docker|kind|helm|  --).*$", section, re.MULTILINE)
+    assert len(commands) >= 4
+    assert set(commands) <= lines
     (call,) = re.findall(r"^\.venv/bin/taskgate (.*)$", section, re.MULTILINE)
-    assert call in told_commands()
+    assert call in documented_commands()

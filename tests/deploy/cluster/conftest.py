@@ -50,5 +50,5 @@ def node(figures: list[str]) -> Iterator[Node]:
 
 @pytest.fixture(scope="session")
 def shell(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Somebody who follows the docs."""
+    """A shell that runs the commands of the docs."""
     return Shell(tmp_path_factory.mktemp("shell"), node.kubeconfig)

@@ -117,7 +117,7 @@ class Node:
         kubelet.kill()
         kubelet.wait()
         for line in self.ctr("tasks", "list", "--quiet").splitlines():
-            # With a pod's last container goes who is asked.
+            # A pod's shim ends with its last container, so the command may fail.
             self.ctr("tasks", "delete", "--force", line, may_fail=True)
 
     def pid(self, container: str) -> int:
@@ -130,15 +130,15 @@ class Node:
 
     @contextmanager
     def events(self, log: Path) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-        """A function that gives the ends of processes in containers, as containerd tells them."""
+        """Yield a function that returns containerd's events about processes that have ended."""
         command = ["ctr", "--address", str(self._socket), "events"]
         with log.open("wb") as output, subprocess.Popen(command, stdout=output) as process:
 
             def ended() -> list[dict[str, Any]]:
                 lines = [each.split(maxsplit=6) for each in log.read_text().splitlines()]
-                told = [json.loads(line[-1]) for line in lines if "/tasks/exit" in line]
-                # Others are of commands that ran in the container beside it: probes.
-                return [each for each in told if each["id"] == each["container_id"]]
+                events = [json.loads(line[-1]) for line in lines if "/tasks/exit" in line]
+                # Other events are of further commands in a container, such as probes.
+                return [each for each in events if each["id"] == each["container_id"]]
 
             try:
                 yield ended
@@ -146,12 +146,12 @@ class Node:
                 process.kill()
 
     def get(self, path: str) -> dict[str, Any]:
-        """Asks the API server."""
+        """Return a resource of the API server."""
         request = urllib.request.Request(f"{API}{path}", headers={"Authorization": "Bearer admin"})  # noqa: S310
         context = ssl.create_default_context(cafile=self.folder / "api/apiserver.crt")
         with urllib.request.urlopen(request, timeout=10, context=context) as answer:  # noqa: S310
-            told: dict[str, Any] = json.load(answer)
-            return told
+            resource: dict[str, Any] = json.load(answer)
+            return resource
 
     def log(self, program: str) -> str:
         """The end of what a program has written."""
@@ -257,7 +257,7 @@ class Node:
         return False
 
     def _start_names(self) -> None:
-        """DNS of Services, by dnsmasq, which is told of changes: CoreDNS is in no package here."""
+        """DNS of Services, by dnsmasq, which reloads changes: no Debian package has CoreDNS."""
         hosts = self.folder / "hosts"
         hosts.touch()
         dns = self._run(

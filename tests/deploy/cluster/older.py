@@ -41,8 +41,8 @@ def _translate_pod(pod: dict[str, Any]) -> None:
         _say_protocol(container)
         for probe in (container[name] for name in PROBES if name in container):
             if "grpc" in probe:
-                asked = probe.pop("grpc")
-                probe["exec"] = {"command": _command(asked["port"], asked.get("service"))}
+                grpc_probe = probe.pop("grpc")
+                probe["exec"] = {"command": _command(grpc_probe["port"], grpc_probe.get("service"))}
                 probe["timeoutSeconds"] = EXEC_SECONDS
 
 

@@ -1,4 +1,4 @@
-"""helm, kubectl and taskgate as somebody types them who follows the docs.
+"""Run helm, kubectl and taskgate with the commands of the docs.
 
 `helm` is Helm with the post-renderer of older.py, and `deploy/helm/taskgate` a copy of the chart
 whose kubeVersion lets 1.20 in: nothing else of them is another.

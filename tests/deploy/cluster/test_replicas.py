@@ -88,15 +88,15 @@ def is_rolled(node: Node, before: set[str]) -> bool:
 
 def summary(failures: list[Failure], began: float) -> str:
     """What failed how often, and when."""
-    told = []
+    lines = []
     for what, error in sorted({(each.what, each.error) for each in failures}):
         moments = [
             each.began - began for each in failures if (each.what, each.error) == (what, error)
         ]
-        told.append(
+        lines.append(
             f"{what} {len(moments)} times {min(moments):.1f} to {max(moments):.1f} s: {error}"
         )
-    return "\n".join(told[:20])
+    return "\n".join(lines[:20])
 
 
 def test_a_rolling_update_fails_no_call_and_loses_no_change(

@@ -2,7 +2,7 @@
 
 That Kubernetes is 1.20, the newest whose source Debian has whole, and the chart needs 1.30. So a
 post-renderer (older.py has each line of it) puts what 1.20 lacks in its words: gRPC probes become
-`taskgate health` in the container. NetworkPolicies are taken, and nobody enforces them here.
+`taskgate health` in the container. NetworkPolicies are created but not enforced.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def installed(shell: Shell, figures: list[str]) -> None:
     assert [len(left_out), len(typed)] == [2, 2]
     assert all(SANDBOX.rpartition("/")[2] in line for line in left_out)
     began = time.monotonic()
-    told = shell.run(typed[0])
+    output = shell.run(typed[0])
     figures.append(f"helm install --wait: ready after {time.monotonic() - began:.1f} s")
-    assert "STATUS: deployed" in told
+    assert "STATUS: deployed" in output
     began = time.monotonic()
     assert "Phase:          Succeeded" in shell.run(typed[1])
     figures.append(f"helm test: {time.monotonic() - began:.1f} s")
@@ -75,7 +75,7 @@ def test_the_docs_commands_show_the_demo_tasks(shell: Shell, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_server_that_is_killed_is_started_again(node: Node, figures: list[str]) -> None:
+def test_a_killed_server_is_restarted(node: Node, figures: list[str]) -> None:
     (pod,) = pods(node)
     before = container(pod)
     pid = node.pid(before["containerID"])
@@ -116,7 +116,7 @@ def test_a_change_of_settings_rolls_the_pod(node: Node, shell: Shell, figures: l
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_pod_that_is_deleted_drains_and_exits_with_0(
+def test_a_deleted_pod_drains_and_exits_with_0(
     node: Node, shell: Shell, tmp_path: Path, figures: list[str]
 ) -> None:
     (old,) = pods(node)
@@ -143,7 +143,7 @@ def test_a_pod_that_is_deleted_drains_and_exits_with_0(
     wait_until(lambda: [container(each)["ready"] for each in pods(node)] == [True])
 
 
-def test_nothing_is_left_of_it(node: Node, shell: Shell, figures: list[str]) -> None:
+def test_uninstalling_removes_everything(node: Node, shell: Shell, figures: list[str]) -> None:
     """Last in this file: by the docs' command."""
     began = time.monotonic()
     shell.run("helm uninstall taskgate --namespace taskgate")

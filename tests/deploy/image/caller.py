@@ -30,23 +30,23 @@ EVERY_SECONDS = 0.02
 SOON = (("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20))
 
 
-def tell(**facts: object) -> None:
+def report(**facts: object) -> None:
     """Prints a line at once."""
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
 
 
 def wait_until_ready(seconds: float) -> None:
-    """Tells the moment from which the health port says SERVING, as a probe sees it."""
+    """Report the moment from which the health port says SERVING, as a probe sees it."""
     with grpc.insecure_channel(HEALTH_ADDRESS, SOON) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest()
-        tell(waits=True)
+        report(waits=True)
         end = time.time() + seconds
         while time.time() < end:
             try:
                 if health.Check(request, timeout=1).status == SERVING:
-                    tell(ready=time.time())
+                    report(ready=time.time())
                     return
             except grpc.RpcError:
                 pass  # it does not listen yet
@@ -56,14 +56,14 @@ def wait_until_ready(seconds: float) -> None:
 def call(folder: Path) -> None:
     """Calls with the Python client: one task, a list, a log, AWS's own operation."""
     with connect(ADDRESS, tls=_tls(folder)) as client:
-        tell(deadline=client.get_task(CANCELED).native_state)
-        tell(omics=client.get_task(RUN_TASK).native_state)
-        tell(listed=sum(1 for _ in client.list_tasks(JOB)))
-        tell(log=[line.message for line in client.stream_task_logs(FAILED)])
+        report(deadline=client.get_task(CANCELED).native_state)
+        report(omics=client.get_task(RUN_TASK).native_state)
+        report(listed=sum(1 for _ in client.list_tasks(JOB)))
+        report(log=[line.message for line in client.stream_task_logs(FAILED)])
 
 
 def watch(folder: Path) -> None:
-    """Tells when a watch has its snapshot, and why the server ended it."""
+    """Report when a watch has its snapshot, and why the server ended it."""
     tls = _tls(folder)
     request = task_watch_pb2.WatchTasksRequest(parent=JOB)
     request.heartbeat_interval.FromTimedelta(timedelta(seconds=SECONDS))
@@ -73,13 +73,13 @@ def watch(folder: Path) -> None:
         for answer in stub.WatchTasks(request, timeout=60):
             match answer.WhichOneof("event"):
                 case "snapshot_end":
-                    tell(tasks=answer.snapshot_end.task_count)
+                    report(tasks=answer.snapshot_end.task_count)
                 case "watch_end":
-                    tell(end=task_watch_pb2.WatchEndReason.Name(answer.watch_end.reason))
+                    report(end=task_watch_pb2.WatchEndReason.Name(answer.watch_end.reason))
 
 
 def upload(address: str) -> None:
-    """Tells what AWS says of a part of some kilobytes."""
+    """Report the error for a part of some kilobytes."""
     part = omics_pb2.UploadReadSetPartRequest(
         sequence_store_id="1234567890",
         upload_id="1234567890",
@@ -92,7 +92,7 @@ def upload(address: str) -> None:
         try:
             stub.UploadReadSetPart(iter([part, payload]), timeout=SECONDS)
         except grpc.RpcError as error:
-            tell(says=error.details())
+            report(says=error.details())
 
 
 def _tls(folder: Path) -> Tls:

@@ -38,7 +38,7 @@ def unpack_debian(folder: Path, packages: Sequence[str]) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    # debootstrap copies this machine's, and its mirror is nobody else's.
+    # debootstrap copies the package sources of this machine, which others may not reach.
     for name in ("etc/resolv.conf", "etc/hosts", "etc/hostname", "etc/apt/sources.list"):
         (folder / name).unlink(missing_ok=True)
     for name in PACKAGES_LEFT:

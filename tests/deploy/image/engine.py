@@ -100,9 +100,9 @@ class Engine:
         )
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """What podman knows of an image or a container."""
-        told: list[dict[str, Any]] = json.loads(self.run("inspect", name))
-        return told[0]
+        """Return podman's description of an image or a container."""
+        descriptions: list[dict[str, Any]] = json.loads(self.run("inspect", name))
+        return descriptions[0]
 
     @contextmanager
     def mounted(self, tag: str) -> Iterator[Path]:
@@ -122,12 +122,12 @@ class Engine:
 def run(
     *command: str, fails: bool | None = False, merged: bool = False, timeout: float = 60
 ) -> str:
-    """Runs it; gives what it printed, or its stderr where it is to fail, or both in one.
+    """Run a command, and return its stdout, or its stderr if it must fail.
 
     Args:
         command: the program and its arguments.
-        fails: whether it is to; None where it may.
-        merged: both in one.
+        fails: whether it must fail; None if it may.
+        merged: return stdout and stderr together.
         timeout: seconds.
     """
     done = subprocess.run(
@@ -139,6 +139,6 @@ def run(
         timeout=timeout,
         check=False,
     )
-    told = f"{command}\n{done.stdout[-4000:]}\n{(done.stderr or '')[-4000:]}"
-    assert fails in (None, done.returncode != 0), told
+    output = f"{command}\n{done.stdout[-4000:]}\n{(done.stderr or '')[-4000:]}"
+    assert fails in (None, done.returncode != 0), output
     return done.stderr if fails else done.stdout

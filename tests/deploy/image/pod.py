@@ -40,7 +40,7 @@ MEMORY = "256m"
 HEALTHCHECK = re.findall(
     r"^HEALTHCHECK .* CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
 )
-"""An OCI image has no place for it, so podman is told. By itself it would run it with systemd."""
+"""OCI images have no health check, so podman gets it as an argument. Its default uses systemd."""
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Pod:
 
     @contextmanager
     def caller(self, verb: str, given: object) -> Iterator[Iterator[dict[str, Any]]]:
-        """What tests/deploy/image/caller.py tells, line by line, from within the pod's network."""
+        """Yield the reports of tests/deploy/image/caller.py, run in the pod's network."""
         with subprocess.Popen(
             [*self._enter, sys.executable, "-m", "tests.deploy.image.caller", verb, str(given)],
             stdout=subprocess.PIPE,
@@ -159,14 +159,14 @@ class Pod:
 
     def ready(self, server: Container, seconds: float = 20) -> float:
         """Waits until the server is ready. Gives how long it took from its start, in seconds."""
-        with self.caller("ready", seconds) as told:
-            taken = seconds_to_ready(told, server)
+        with self.caller("ready", seconds) as reports:
+            taken = seconds_to_ready(reports, server)
         assert self.engine.inspect(server.name)["State"]["Running"], server.log()
         return taken
 
 
-def seconds_to_ready(told: Iterator[dict[str, Any]], server: Container) -> float:
-    """From the start of the server to what the caller `ready` tells."""
-    moment = next((float(each["ready"]) for each in told if "ready" in each), None)
+def seconds_to_ready(reports: Iterator[dict[str, Any]], server: Container) -> float:
+    """From the start of the server to what the caller `ready` reports."""
+    moment = next((float(each["ready"]) for each in reports if "ready" in each), None)
     assert moment is not None, server.engine.logs(server.name)
     return moment - server.began

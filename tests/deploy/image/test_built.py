@@ -59,17 +59,17 @@ def files(engine: Engine, images: Images) -> Iterator[Files]:
 
 @pytest.fixture(scope="module")
 def config(engine: Engine, images: Images) -> dict[str, Any]:
-    told: dict[str, Any] = engine.inspect(images.server)["Config"]
-    return told
+    config: dict[str, Any] = engine.inspect(images.server)["Config"]
+    return config
 
 
-def test_two_builds_have_one_digest(engine: Engine, images: Images) -> None:
+def test_two_builds_have_the_same_digest(engine: Engine, images: Images) -> None:
     first, second = engine.inspect(images.server), engine.inspect(images.again)
     assert first["Digest"] == second["Digest"]
     assert first["Id"] == second["Id"]
 
 
-def test_it_is_small(engine: Engine, images: Images, figures: list[str]) -> None:
+def test_the_images_are_small(engine: Engine, images: Images, figures: list[str]) -> None:
     base, server, sandbox = (
         engine.inspect(name)["Size"] / 1e6 for name in (images.base, images.server, images.sandbox)
     )
@@ -80,7 +80,7 @@ def test_it_is_small(engine: Engine, images: Images, figures: list[str]) -> None
     assert server - base < LARGEST_MEGABYTES
 
 
-def test_what_it_adds_to_its_base_is_ours(files: Files) -> None:
+def test_only_expected_files_are_added_to_the_base(files: Files) -> None:
     added = files.image_has - files.base_has
     assert {
         path
@@ -91,7 +91,7 @@ def test_what_it_adds_to_its_base_is_ours(files: Files) -> None:
     assert all((files.image / path).stat().st_size == 0 for path in MOUNTED_OVER & added)
 
 
-def test_what_it_takes_from_its_base_is_what_builds(files: Files) -> None:
+def test_only_build_tools_are_removed_from_the_base(files: Files) -> None:
     taken = files.base_has - files.image_has
     assert {
         path for path in taken if not BUILD_TOOLS.search(path) and "wheels/" not in path
@@ -99,7 +99,7 @@ def test_what_it_takes_from_its_base_is_what_builds(files: Files) -> None:
     assert any("ensurepip" in path for path in taken)
 
 
-def test_all_else_of_its_base_is_as_it_was(files: Files) -> None:
+def test_other_files_of_the_base_are_unchanged(files: Files) -> None:
     both = sorted(
         path
         for path in files.base_has & files.image_has
@@ -110,18 +110,18 @@ def test_all_else_of_its_base_is_as_it_was(files: Files) -> None:
     assert (differing, failed) == ([], [])
 
 
-def test_it_has_nothing_to_build_with(files: Files) -> None:
+def test_the_image_has_no_build_tools(files: Files) -> None:
     assert {path for path in files.image_has if BUILD_TOOLS.search(path)} == set()
     assert any(BUILD_TOOLS.search(path) for path in files.base_has)
 
 
-def test_it_has_no_leftovers(files: Files) -> None:
+def test_the_image_has_no_temporary_files(files: Files) -> None:
     left = re.compile(r"^(src|tmp|var/tmp|root/\.)|/tests?/|/\.cache|\.(c|h|pyi|pyx)$")
     added = files.image_has - files.base_has
     assert {path for path in added if left.search(path)} == set()
 
 
-def test_each_piece_of_bytecode_has_its_source(files: Files) -> None:
+def test_all_bytecode_has_its_source(files: Files) -> None:
     compiled = {path for path in files.image_has if path.endswith(".pyc")}
     sources = {
         re.sub(r"__pycache__/([^/]+)\.cpython-\d+\.pyc$", r"\1.py", path) for path in compiled
@@ -130,7 +130,7 @@ def test_each_piece_of_bytecode_has_its_source(files: Files) -> None:
     assert sources - files.image_has == set()
 
 
-def test_its_packages_are_those_that_are_pinned(files: Files) -> None:
+def test_packages_are_the_pinned_ones(files: Files) -> None:
     site = next((files.image / OURS).glob("lib/python3.*/site-packages"))
     installed = {
         (canonicalize_name(each.metadata["Name"]), each.version)
@@ -149,7 +149,7 @@ def test_its_packages_are_those_that_are_pinned(files: Files) -> None:
     assert installed == pinned | {("taskgate", project["version"])}
 
 
-def test_none_of_its_files_gives_rights_or_can_be_changed(files: Files) -> None:
+def test_no_file_is_setuid_or_writable(files: Files) -> None:
     for path in files.image_has - files.base_has:
         status = (files.image / path).lstat()
         assert (status.st_uid, status.st_gid) == (0, 0), path
@@ -158,7 +158,7 @@ def test_none_of_its_files_gives_rights_or_can_be_changed(files: Files) -> None:
             assert status.st_mode & stat.S_IROTH, path
 
 
-def test_it_knows_no_authority_of_who_built_it(files: Files) -> None:
+def test_the_image_has_no_certificate_authority_of_the_build(files: Files) -> None:
     """What is like its base is of no concern here; nothing else may have this machine's bundle."""
     own = AUTHORITIES.read_bytes()
     sizes = {
@@ -174,7 +174,7 @@ def test_it_knows_no_authority_of_who_built_it(files: Files) -> None:
     assert {path for path in certificates if not site.search(path)} == set()
 
 
-def test_its_labels_say_what_it_is(config: dict[str, Any]) -> None:
+def test_labels_describe_the_image(config: dict[str, Any]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     labels = {
         name.removeprefix("org.opencontainers.image."): value
@@ -191,7 +191,7 @@ def test_its_labels_say_what_it_is(config: dict[str, Any]) -> None:
     }
 
 
-def test_its_environment_is_known_to_the_last_name(config: dict[str, Any]) -> None:
+def test_the_environment_has_only_expected_variables(config: dict[str, Any]) -> None:
     assert dict(each.split("=", 1) for each in config["Env"]) == {
         "PATH": "/opt/taskgate/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -201,7 +201,7 @@ def test_its_environment_is_known_to_the_last_name(config: dict[str, Any]) -> No
     }
 
 
-def test_it_starts_one_program_as_nobody(config: dict[str, Any]) -> None:
+def test_the_entrypoint_runs_as_an_unprivileged_user(config: dict[str, Any]) -> None:
     assert config["User"] == "65532:65532"
     assert config["Entrypoint"] == ["taskgate"]
     assert config["Cmd"] == ["serve"]

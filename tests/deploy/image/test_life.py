@@ -28,14 +28,14 @@ def starts(pod: Pod, *options: str) -> list[float]:
     """How long the server takes to be ready, some times."""
     taken = []
     for _ in range(STARTS):
-        with pod.caller("ready", 30) as told:
-            assert next(told) == {"waits": True}
+        with pod.caller("ready", 30) as reports:
+            assert next(reports) == {"waits": True}
             with pod.serving(SETTINGS, *options) as server:
-                taken.append(seconds_to_ready(told, server))
+                taken.append(seconds_to_ready(reports, server))
     return taken
 
 
-def test_it_is_ready_soon(pod: Pod, figures: list[str]) -> None:
+def test_the_server_is_ready_soon(pod: Pod, figures: list[str]) -> None:
     taken = starts(pod)
     figures.append(
         f"seconds to ready: median {statistics.median(taken):.2f}, most {max(taken):.2f}"
@@ -43,22 +43,22 @@ def test_it_is_ready_soon(pod: Pod, figures: list[str]) -> None:
     assert statistics.median(taken) < READY_SECONDS
 
 
-def test_it_is_ready_soon_on_half_a_core(pod: Pod, figures: list[str]) -> None:
+def test_the_server_is_ready_soon_on_half_a_core(pod: Pod, figures: list[str]) -> None:
     taken = starts(pod, "--cpus", "0.5")
     median, most = statistics.median(taken), max(taken)
     figures.append(f"seconds to ready on half a core: median {median:.2f}, most {most:.2f}")
     assert median < READY_SECONDS
 
 
-def test_a_start_compiles_nothing(pod: Pod) -> None:
+def test_no_module_is_compiled_at_startup(pod: Pod) -> None:
     with pod.serving({**SETTINGS, "PYTHONVERBOSE": "1"}) as server:
         pod.ready(server)
-        told = server.engine.logs(server.name)
-    assert re.findall(r"^# code object from '(.*\.py)'$", told, re.MULTILINE) == []
-    assert len(re.findall(r"^# code object from '(.*\.pyc)'$", told, re.MULTILINE)) > 500
+        log = server.engine.logs(server.name)
+    assert re.findall(r"^# code object from '(.*\.py)'$", log, re.MULTILINE) == []
+    assert len(re.findall(r"^# code object from '(.*\.pyc)'$", log, re.MULTILINE)) > 500
 
 
-def test_without_credentials_it_is_not_healthy(pod: Pod) -> None:
+def test_a_server_without_credentials_is_not_healthy(pod: Pod) -> None:
     nothing = {**MUTUAL_TLS, "AWS_REGION": "us-west-2", "AWS_EC2_METADATA_DISABLED": "true"}
     with pod.serving(nothing) as server:
         end = time.monotonic() + 20
@@ -68,22 +68,22 @@ def test_without_credentials_it_is_not_healthy(pod: Pod) -> None:
         server.engine.run("healthcheck", "run", server.name, fails=True)
 
 
-def test_it_drains(pod: Pod, figures: list[str]) -> None:
+def test_sigterm_drains_the_server(pod: Pod, figures: list[str]) -> None:
     with pod.serving({**SETTINGS, **QUICK}) as server:
         pod.ready(server)
-        with pod.caller("watch", pod.certificates) as told:
-            assert next(told)["tasks"] > 10
+        with pod.caller("watch", pod.certificates) as reports:
+            assert next(reports)["tasks"] > 10
             began = time.monotonic()
             status = server.stop()
             took = time.monotonic() - began
-            assert next(told) == {"end": "WATCH_END_REASON_SERVER_STOPPING"}
+            assert next(reports) == {"end": "WATCH_END_REASON_SERVER_STOPPING"}
         stopped = [line for line in server.log() if line["message"] == "stopped"]
     figures.append(f"seconds to drain with an open watch and 1 s of grace: {took:.2f}")
     assert status == 0
     assert [line["cut"] for line in stopped] == [0]
 
 
-def test_it_hears_a_signal_while_it_starts(pod: Pod) -> None:
+def test_a_signal_during_startup_stops_the_server(pod: Pod) -> None:
     with pod.serving(SETTINGS) as server:
         process = server.pid
         with suppress(ProcessLookupError):  # it has ended
@@ -94,14 +94,14 @@ def test_it_hears_a_signal_while_it_starts(pod: Pod) -> None:
         assert server.log() == []
 
 
-def test_workers_drain_with_it(pod: Pod) -> None:
+def test_sigterm_drains_the_workers(pod: Pod) -> None:
     with pod.serving({**SETTINGS, **QUICK, "TASKGATE_WORKERS": "2"}) as server:
         pod.ready(server)
         assert len(server.engine.run("top", server.name, "pid").split()) == 4
         assert server.stop() == 0
 
 
-def test_a_role_is_assumed(pod: Pod) -> None:
+def test_the_server_assumes_a_role(pod: Pod) -> None:
     """botocore's models for AWS STS are in the image."""
     role = {"TASKGATE_AWS__DEADLINE__ROLE_ARN": "arn:aws:iam::123456789012:role/Taskgate"}
     with pod.serving({**PLAINTEXT, **role}) as server:
@@ -112,18 +112,18 @@ def test_a_role_is_assumed(pod: Pod) -> None:
             assert time.monotonic() < end, server.log()
 
 
-def test_what_is_uploaded_is_kept_in_tmp(pod: Pod) -> None:
+def test_uploads_are_stored_in_tmp(pod: Pod) -> None:
     """It is the one folder that the chart lets it write to."""
     folder = ("--tmpfs", "/tmp:rw,size=16m,mode=1777")  # noqa: S108  # the container's own
     spooled = {**PLAINTEXT, "TASKGATE_SPOOL_MEMORY_BYTES": "1000"}
     with pod.serving(spooled, *folder) as server:
         pod.ready(server)
-        with pod.caller("upload", ADDRESS) as told:
-            # So it has been asked.
-            assert "the emulator does not have" in next(told)["says"], server.log()
+        with pod.caller("upload", ADDRESS) as reports:
+            # So the emulator was called.
+            assert "the emulator does not have" in next(reports)["says"], server.log()
 
 
-def test_it_refuses_to_start_without_tls(pod: Pod) -> None:
+def test_the_server_does_not_start_without_tls(pod: Pod) -> None:
     with pod.serving(LOCAL_AWS) as server:
         assert server.engine.run("wait", server.name).strip() == "1"
         assert server.engine.logs(server.name).splitlines() == [
@@ -133,13 +133,13 @@ def test_it_refuses_to_start_without_tls(pod: Pod) -> None:
         ]
 
 
-def test_the_emulator_is_in_the_other_image_only(pod: Pod) -> None:
+def test_only_the_sandbox_image_has_the_emulator(pod: Pod) -> None:
     with pod.serving({}, command=("emulate",)) as server:
         assert server.engine.run("wait", server.name).strip() == "1"
         assert "taskgate[emulator]" in server.engine.logs(server.name)
     assert EMULATOR in pod.engine.logs(pod.aws.name)
 
 
-def test_the_emulator_stops(pod: Pod) -> None:
+def test_sigterm_stops_the_emulator(pod: Pod) -> None:
     with pod.emulating() as emulator:
         assert emulator.stop() == 0

@@ -23,7 +23,7 @@ def server(pod: Pod) -> Iterator[Container]:
         yield server
 
 
-def test_it_runs_as_nobody_who_can_nothing(server: Container) -> None:
+def test_the_process_is_unprivileged(server: Container) -> None:
     status = dict(
         line.split(":\t", 1)
         for line in Path(f"/proc/{server.pid}/status").read_text().splitlines()
@@ -36,13 +36,13 @@ def test_it_runs_as_nobody_who_can_nothing(server: Container) -> None:
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
-def test_its_one_process_is_the_first(server: Container) -> None:
+def test_the_server_is_process_1(server: Container) -> None:
     processes = server.engine.run("top", server.name, "pid,args").splitlines()[1:]
     assert [line.split()[0] for line in processes] == ["1"]
     assert processes[0].rstrip().endswith("/opt/taskgate/bin/taskgate serve")
 
 
-def test_it_can_write_nowhere(server: Container) -> None:
+def test_no_folder_is_writable(server: Container) -> None:
     look = (
         "import os\n"
         "for top in os.listdir('/'):\n"
@@ -56,15 +56,15 @@ def test_it_can_write_nowhere(server: Container) -> None:
     )
 
 
-def test_the_python_client_calls_it(pod: Pod, server: Container) -> None:
+def test_the_python_client_calls_the_server(pod: Pod, server: Container) -> None:
     with pod.caller("call", pod.certificates) as lines:
-        told = {name: value for line in lines for name, value in line.items()}
-    assert (told["deadline"], told["omics"]) == ("CANCELED", "FAILED"), server.log()
-    assert told["listed"] > 10
-    assert told["log"]
+        reported = {name: value for line in lines for name, value in line.items()}
+    assert (reported["deadline"], reported["omics"]) == ("CANCELED", "FAILED"), server.log()
+    assert reported["listed"] > 10
+    assert reported["log"]
 
 
-def test_buf_calls_it(pod: Pod, server: Container) -> None:
+def test_buf_calls_the_server(pod: Pod, server: Container) -> None:
     folder = pod.certificates
     answer = pod.call(
         *(
@@ -82,5 +82,5 @@ def test_buf_calls_it(pod: Pod, server: Container) -> None:
     assert json.loads(answer)["task"]["state"] == "TASK_STATE_CANCELLED", server.log()
 
 
-def test_it_tells_its_own_health(server: Container) -> None:
+def test_the_health_check_succeeds(server: Container) -> None:
     server.engine.run("healthcheck", "run", server.name)

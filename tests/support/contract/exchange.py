@@ -1,6 +1,6 @@
-"""One operation asked twice, by boto3 and over gRPC, and what differs between the two.
+"""Performs one operation with boto3 and over gRPC, and compares the two.
 
-Both meet the same canned answer at the same emulator, which records what each has sent.
+Both get the same canned response from the same emulator, which records what each has sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from taskgate_emulator.core.observation import RecordedRequest
 from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
 from tests.support.contract import mirror
-from tests.support.contract.synthesis import Synthesizer, Variant, WireAnswer
+from tests.support.contract.synthesis import Synthesizer, Variant, WireResponse
 
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 TIME_LIMIT_SECONDS = 20
@@ -55,12 +55,12 @@ OPERATIONS = [
 
 
 def service_of(operation: model.OperationModel) -> str:
-    """botocore's name of the operation's service."""
+    """Return botocore's name of the operation's service."""
     return str(operation.service_model.service_name)
 
 
 def operation_id(operation: model.OperationModel) -> str:
-    """`deadline-GetTask`."""
+    """Return a test id such as `deadline-GetTask`."""
     return f"{service_of(operation)}-{operation.name}"
 
 
@@ -68,7 +68,7 @@ EVERY = [pytest.param(operation, id=operation_id(operation)) for operation in OP
 
 
 def contract_of(service: str) -> ServiceDescriptor:
-    """The generated gRPC service."""
+    """Return the generated gRPC service."""
     module = import_module(f"taskgate.{service}.v1.{service}_pb2")
     (descriptor,) = module.DESCRIPTOR.services_by_name.values()
     assert isinstance(descriptor, ServiceDescriptor)
@@ -76,25 +76,25 @@ def contract_of(service: str) -> ServiceDescriptor:
 
 
 def errors_of(operation: model.OperationModel) -> list[model.StructureShape]:
-    """The errors that the model declares for an operation."""
+    """Return the errors that the model declares for an operation."""
     return [shape for shape in operation.error_shapes if isinstance(shape, model.StructureShape)]
 
 
 def method_of(operation: model.OperationModel) -> MethodDescriptor:
-    """The RPC of an operation."""
+    """Return the RPC of an operation."""
     return contract_of(service_of(operation)).methods_by_name[operation.name]
 
 
 def request_message(operation: model.OperationModel, params: Mapping[str, Any]) -> Message:
-    """The request that says the same as boto3's parameters."""
+    """Convert boto3's params to a request message."""
     message = message_factory.GetMessageClass(method_of(operation).input_type)()
     if operation.input_shape is not None:
         mirror.write(message, operation.input_shape, params)
     return message
 
 
-def _made_up(operation: model.OperationModel, params: Mapping[str, Any]) -> list[str]:
-    """The idempotency tokens that boto3 makes up, by their names in the header or body."""
+def _generated_tokens(operation: model.OperationModel, params: Mapping[str, Any]) -> list[str]:
+    """Return the header or body names of the idempotency tokens that boto3 generates."""
     names = []
     for member in operation.idempotent_members:
         if member not in params and operation.input_shape is not None:
@@ -106,7 +106,7 @@ def _made_up(operation: model.OperationModel, params: Mapping[str, Any]) -> list
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a call: what was sent to AWS, and what the caller got."""
+    """The outcome of a call: the request sent to AWS, and the caller's result."""
 
     sent: RecordedRequest | None
     result: Any = None
@@ -115,7 +115,7 @@ class Outcome:
 
 
 class Exchange:
-    """Asks both ways."""
+    """Performs calls with boto3 and over gRPC."""
 
     def __init__(self, aws: Emulator, channel: grpc.Channel, clients: Mapping[str, Any]) -> None:
         self._aws = aws
@@ -128,29 +128,29 @@ class Exchange:
         synthesizers: tuple[Synthesizer, Synthesizer],
         variant: Variant,
     ) -> list[str]:
-        """What differs between the two for one variant of parameters and answer."""
+        """Return the differences for one variant of params and response."""
         params = synthesizers[0].params(operation, variant)
-        answer = synthesizers[1].answer(operation, variant)
-        judge = self.boto3(operation, params, answer)
-        ours = self.grpc(operation, request_message(operation, params), answer)
-        if judge.error is not None or ours.error is not None:
-            return [f"{judge.error} != {ours.error} for {params} and {answer}"]
+        response = synthesizers[1].response(operation, variant)
+        oracle = self.boto3(operation, params, response)
+        actual = self.grpc(operation, request_message(operation, params), response)
+        if oracle.error is not None or actual.error is not None:
+            return [f"{oracle.error} != {actual.error} for {params} and {response}"]
 
-        faults = sent_differences(judge.sent, ours.sent, _made_up(operation, params))
+        faults = sent_differences(oracle.sent, actual.sent, _generated_tokens(operation, params))
         if operation.output_shape is not None:
-            mirrored = mirror.read(ours.result, operation.output_shape)
-            faults += differences(judge.result, mirrored, "answer")
-        if (ours.trailers or {}).get("taskgate-aws-request-id") != REQUEST_ID:
-            faults.append(f"trailing metadata {ours.trailers}")
+            mirrored = mirror.read(actual.result, operation.output_shape)
+            faults += differences(oracle.result, mirrored, "response")
+        if (actual.trailers or {}).get("taskgate-aws-request-id") != REQUEST_ID:
+            faults.append(f"trailing metadata {actual.trailers}")
         return faults
 
     def boto3(
-        self, operation: model.OperationModel, params: Mapping[str, Any], answer: WireAnswer
+        self, operation: model.OperationModel, params: Mapping[str, Any], response: WireResponse
     ) -> Outcome:
-        """Ask with boto3; its own errors of the client side are raised."""
+        """Perform a call with boto3; its client-side errors are raised."""
         client = self._clients[service_of(operation)]
         methods = {api: name for name, api in client.meta.method_to_api_mapping.items()}
-        before = self._queue(operation, answer)
+        before = self._queue(operation, response)
         try:
             result = getattr(client, methods[operation.name])(**params)
         except client.exceptions.ClientError as error:
@@ -159,9 +159,9 @@ class Exchange:
         return Outcome(sent=self._sent(operation, before), result=result)
 
     def grpc(
-        self, operation: model.OperationModel, request: Message, answer: WireAnswer
+        self, operation: model.OperationModel, request: Message, response: WireResponse
     ) -> Outcome:
-        """Ask over gRPC."""
+        """Perform a call over gRPC."""
         method = method_of(operation)
         response_class = message_factory.GetMessageClass(method.output_type)
         call = self._channel.unary_unary(
@@ -169,25 +169,27 @@ class Exchange:
             request_serializer=type(request).SerializeToString,
             response_deserializer=response_class.FromString,
         )
-        before = self._queue(operation, answer)
+        before = self._queue(operation, response)
         try:
-            response, context = call.with_call(request, timeout=TIME_LIMIT_SECONDS)
+            message, context = call.with_call(request, timeout=TIME_LIMIT_SECONDS)
         except grpc.RpcError as error:
             sent = self._sent(operation, before)
             if sent is None:
-                self._use_up(operation)
+                self._discard(operation)
             return Outcome(sent=sent, error=error)
         trailers = dict(context.trailing_metadata() or ())
-        return Outcome(sent=self._sent(operation, before), result=response, trailers=trailers)
+        return Outcome(sent=self._sent(operation, before), result=message, trailers=trailers)
 
-    def _queue(self, operation: model.OperationModel, answer: WireAnswer) -> RecordedRequest | None:
-        headers = {"x-amzn-RequestId": REQUEST_ID, **answer.headers}
+    def _queue(
+        self, operation: model.OperationModel, response: WireResponse
+    ) -> RecordedRequest | None:
+        headers = {"x-amzn-RequestId": REQUEST_ID, **response.headers}
         self._aws.respond(
             service_of(operation),
             operation.name,
-            status=answer.status,
+            status=response.status,
             headers=headers,
-            body=answer.body,
+            body=response.body,
         )
         return self._latest(operation)
 
@@ -209,28 +211,30 @@ class Exchange:
         latest = self._latest(operation)
         return None if latest is before else latest
 
-    def _use_up(self, operation: model.OperationModel) -> None:
-        """Nothing was sent, so the canned answer still waits; the next call must not find it."""
+    def _discard(self, operation: model.OperationModel) -> None:
+        """Remove the canned response, which was not used as nothing was sent."""
         self._aws.discard(service_of(operation), operation.name)
 
 
 def sent_differences(
-    judge: RecordedRequest | None, ours: RecordedRequest | None, made_up: list[str]
+    oracle: RecordedRequest | None, actual: RecordedRequest | None, generated: list[str]
 ) -> list[str]:
-    """What differs between two requests; `made_up` are tokens that boto3 invents at each call."""
-    if judge is None or ours is None:
-        return [f"sent: {judge} != {ours}"]
-    return differences(_comparable(judge, made_up), _comparable(ours, made_up), "sent", strict=True)
+    """Return the differences between two requests; the values of `generated` tokens may differ."""
+    if oracle is None or actual is None:
+        return [f"sent: {oracle} != {actual}"]
+    return differences(
+        _comparable(oracle, generated), _comparable(actual, generated), "sent", strict=True
+    )
 
 
-def _comparable(request: RecordedRequest, made_up: list[str]) -> dict[str, Any]:
+def _comparable(request: RecordedRequest, generated: list[str]) -> dict[str, Any]:
     body: Any = json.loads(request.body) if request.body else None
     headers: dict[str, Any] = {
         name: value
         for name, value in ((name.lower(), value) for name, value in request.headers.items())
         if name not in _OWN_HEADERS and not name.startswith("amz-sdk-")
     }
-    for name in made_up:
+    for name in generated:
         for holder in (headers, body):
             if isinstance(holder, dict) and name in holder:
                 holder[name] = bool(holder[name])
@@ -245,28 +249,28 @@ def _comparable(request: RecordedRequest, made_up: list[str]) -> dict[str, Any]:
     }
 
 
-def differences(judge: Any, ours: Any, path: str, *, strict: bool = False) -> list[str]:
-    """Where two values differ. `strict` also tells 2.0 from 2, as JSON does."""
-    if isinstance(judge, Mapping) and isinstance(ours, Mapping):
+def differences(oracle: Any, actual: Any, path: str, *, strict: bool = False) -> list[str]:
+    """Return the differences between two values; `strict` also distinguishes 2.0 from 2."""
+    if isinstance(oracle, Mapping) and isinstance(actual, Mapping):
         found = []
-        for key in {**judge, **ours}:
+        for key in {**oracle, **actual}:
             where = f"{path}.{key}"
-            if key not in ours or key not in judge:
-                found.append(f"{where}: only in {'the judge' if key in judge else 'ours'}")
+            if key not in actual or key not in oracle:
+                found.append(f"{where}: only in {'the judge' if key in oracle else 'ours'}")
             else:
-                found += differences(judge[key], ours[key], where, strict=strict)
+                found += differences(oracle[key], actual[key], where, strict=strict)
         return found
-    if isinstance(judge, list) and isinstance(ours, list) and len(judge) == len(ours):
-        pairs = enumerate(zip(judge, ours, strict=True))
+    if isinstance(oracle, list) and isinstance(actual, list) and len(oracle) == len(actual):
+        pairs = enumerate(zip(oracle, actual, strict=True))
         return [
             difference
             for index, (one, other) in pairs
             for difference in differences(one, other, f"{path}[{index}]", strict=strict)
         ]
-    same = judge == ours and isinstance(judge, bool) == isinstance(ours, bool)
-    same = same or (judge != judge and ours != ours)  # noqa: PLR0124  # only NaN differs from itself
+    same = oracle == actual and isinstance(oracle, bool) == isinstance(actual, bool)
+    same = same or (oracle != oracle and actual != actual)  # noqa: PLR0124  # only NaN differs from itself
     if strict:
-        same = same and type(judge) is type(ours)
-    if isinstance(judge, datetime) and isinstance(ours, datetime):
-        same = same and judge.tzinfo is not None and ours.tzinfo is not None
-    return [] if same else [f"{path}: {judge!r} != {ours!r}"]
+        same = same and type(oracle) is type(actual)
+    if isinstance(oracle, datetime) and isinstance(actual, datetime):
+        same = same and oracle.tzinfo is not None and actual.tzinfo is not None
+    return [] if same else [f"{path}: {oracle!r} != {actual!r}"]

@@ -1,7 +1,7 @@
-"""A second bridge between boto3's dicts and the contract, to compare the server's with.
+"""A second converter between boto3's dicts and the contract, to compare the server's with.
 
-It shares no code with `taskgate_server.rpc`: it is written from the rules of the contract alone,
-walks descriptors and shapes at each call, and does not check anything.
+It shares no code with `taskgate_server.rpc`: it implements the rules of the contract directly,
+traverses descriptors and shapes at each call, and validates nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DOCUMENT = "google.protobuf.Value"
 
 
 def field_of(message: Message | Descriptor, member: str) -> FieldDescriptor:
-    """The field of an AWS member."""
+    """Return the field of an AWS member."""
     descriptor: Any = message.DESCRIPTOR if isinstance(message, Message) else message
     for field in descriptor.fields:
         if field.json_name == member:
@@ -34,7 +34,7 @@ def field_of(message: Message | Descriptor, member: str) -> FieldDescriptor:
 
 
 def _entry_value(field: FieldDescriptor) -> FieldDescriptor:
-    """The field of a map's values."""
+    """Return the field of a map's values."""
     entry = field.message_type
     assert entry is not None
     value: FieldDescriptor = entry.fields_by_name["value"]
@@ -43,7 +43,7 @@ def _entry_value(field: FieldDescriptor) -> FieldDescriptor:
 
 @cache
 def word_numbers(shape: model.Shape, enum: EnumDescriptor) -> dict[str, int]:
-    """AWS's words to the enum's numbers. Letters and digits tell which is which."""
+    """Map AWS's enum values to the enum's numbers, by letters and digits."""
 
     def letters(text: str) -> str:
         return re.sub("[^0-9A-Z]", "", text.upper())
@@ -149,7 +149,7 @@ def _write_document(message: Any, value: Any) -> None:
 
 
 def read(message: Any, shape: model.StructureShape) -> dict[str, Any]:
-    """The structure of a message."""
+    """Convert a message to a structure."""
     result: dict[str, Any] = {}
     for member, target in shape.members.items():
         field = field_of(message, member)

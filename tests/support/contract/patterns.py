@@ -1,7 +1,7 @@
-r"""Text that matches a pattern of the models, made by walking the pattern as Python parses it.
+r"""Generates texts that match a pattern of the models, from Python's parse tree of the pattern.
 
-Every text is checked against the unchanged pattern with `regex`, the only library at hand that
-knows `\p{L}`, so a mistake of this generator fails at once and is never sent.
+Every text is checked against the unchanged pattern with `regex`, the only available library that
+knows `\p{L}`, so an error of this generator is found at once.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _GROWTHS = (0, 3, 12, 30)
 
 @cache
 def texts(pattern: str, low: int, high: int) -> tuple[str, ...]:
-    """Different texts of the pattern with `low` to `high` characters."""
+    """Return different texts that match the pattern, with `low` to `high` characters."""
     parsed = _PARSER.parse(_expand(pattern))
-    judge = regex.compile(pattern, regex.VERSION0)
+    oracle = regex.compile(pattern, regex.VERSION0)
     random = seeded(pattern, str(low), str(high))
     found: dict[str, None] = {}
     for attempt in range(_TRIES):
         text = _Writer(random, growth=_GROWTHS[attempt % len(_GROWTHS)]).sequence(parsed)
-        if low <= len(text) <= high and judge.fullmatch(text):
+        if low <= len(text) <= high and oracle.fullmatch(text):
             found[text] = None
         # A few patterns have hardly more than one text, which must not cost all the tries.
         if len(found) == POOL_SIZE or (found and attempt > _TRIES // 10):
@@ -67,7 +67,7 @@ def _expand(pattern: str) -> str:
 
 
 class _Writer:
-    """Writes one text; `growth` is how often more than needed something may be repeated."""
+    """Generates one text; `growth` is the maximum of repetitions beyond the minimum."""
 
     def __init__(self, random: Random, growth: int) -> None:
         self._random = random
@@ -92,7 +92,7 @@ class _Writer:
 
 
 def _characters(operator: str, argument: Any) -> str:
-    """What one character of the pattern may be."""
+    """Return the possible characters for one item of the pattern."""
     match operator:
         case "LITERAL":
             return chr(argument)

@@ -1,9 +1,9 @@
-"""Parameters and answers of any operation, made from botocore's model and a seed.
+"""Params and responses of any operation, generated from botocore's model and a seed.
 
-`Synthesizer.params` gives what boto3 takes, `Synthesizer.answer` what AWS sends over HTTP: status,
-headers and body. Both keep to the model: required members, lengths, ranges, patterns, enum words.
-The words of each enum and the members of each union take turns, so that variants made by one
-synthesizer come to all of them; `everything_seen` tells when they have.
+`Synthesizer.params` returns boto3's params, `Synthesizer.response` what AWS sends over HTTP:
+status, headers and body. Both satisfy the model: required members, lengths, ranges, patterns, enum
+values. The values of each enum and the members of each union take turns, so the variants of one
+synthesizer cover all of them; `everything_used` is true when they have.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tests.support.contract import values
 from tests.support.seeds import VOLUME, seeded, varied
 
 RECURSION_LIMIT = 3
-"""How many structures of one name may be inside each other."""
+"""The maximum nesting of structures with one name."""
 
 UNKNOWN_WORD = "brand-new_WORD"
-"""Stands in for every enum word in variants with `unknown`; numbered, so that each differs."""
+"""Replaces every enum value in variants with `unknown`; numbered, so that each differs."""
 
 UNKNOWN_MEMBER = "brandNewMember"
-"""In answers of variants with `unknown`: the member of every union, one more of every structure."""
+"""The member of every union, and one more of every structure, in responses with `unknown`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,11 @@ class Variant:
 
     seed: int
     members: str = "some"
-    """Which of the optional members are present: "all", "some" by chance, or "required" ones."""
+    """Which optional members are present: "all", "some" at random, or "required" ones only."""
     unknown: bool = False
-    """Whether enum words and union members are ones that no model has."""
+    """Whether enum values and union members are unknown to the model."""
     bare: bool = False
-    """Whether even required members are left out, as AWS's answers sometimes do."""
+    """Whether even required members are omitted, as AWS sometimes does in responses."""
 
 
 FULL = Variant(seed=0, members="all")
@@ -51,8 +51,8 @@ UNKNOWN = Variant(seed=6, members="all", unknown=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WireAnswer:
-    """An answer of AWS as HTTP has it."""
+class WireResponse:
+    """A response of AWS in HTTP's form."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class WireAnswer:
 
 
 class _Turns:
-    """Takes choices in turn, and knows which have had theirs."""
+    """Returns choices in turn, and records which have been used."""
 
     def __init__(self, choices: Iterable[str]) -> None:
         self.left = dict.fromkeys(choices)
@@ -76,7 +76,7 @@ class _Turns:
 
 
 class Synthesizer:
-    """Makes values of shapes; `wire` ones in the spelling of JSON and HTTP, else of boto3."""
+    """Generates values of shapes: with `wire` in JSON's and HTTP's form, else in boto3's."""
 
     def __init__(self, *, wire: bool) -> None:
         self._wire = wire
@@ -87,12 +87,12 @@ class Synthesizer:
         self._unknown_words = 0
 
     @property
-    def everything_seen(self) -> bool:
-        """Whether each enum word and union member met so far has been used."""
+    def everything_used(self) -> bool:
+        """Whether each enum value and union member encountered so far has been used."""
         return not any(turns.left for turns in self._turns.values())
 
     def params(self, operation: model.OperationModel, variant: Variant) -> dict[str, Any]:
-        """Parameters as boto3 takes them."""
+        """Return params in boto3's form."""
         self._start(variant)
         shape = operation.input_shape
         if shape is None:
@@ -104,22 +104,22 @@ class Synthesizer:
                 params.pop(name, None)
         return params
 
-    def answer(self, operation: model.OperationModel, variant: Variant) -> WireAnswer:
-        """The answer to an operation as AWS sends it."""
+    def response(self, operation: model.OperationModel, variant: Variant) -> WireResponse:
+        """Return AWS's response to an operation."""
         self._start(variant)
         status: int = operation.http["responseCode"]
         if operation.output_shape is None or status == 204:
-            return WireAnswer(status=status)
+            return WireResponse(status=status)
         return self._located(operation.output_shape, status, {})
 
-    def error(self, shape: model.StructureShape, variant: Variant, error_type: str) -> WireAnswer:
-        """The answer by which AWS tells one of the modelled errors."""
+    def error(self, shape: model.StructureShape, variant: Variant, error_type: str) -> WireResponse:
+        """Return the response with which AWS reports a modelled error."""
         self._start(variant)
         status: int = shape.metadata["error"]["httpStatusCode"]
         return self._located(shape, status, {"x-amzn-ErrorType": error_type})
 
     def value(self, shape: model.Shape, variant: Variant) -> Any:
-        """A value of any shape."""
+        """Return a value of any shape."""
         self._start(variant)
         return self._value(shape)
 
@@ -129,8 +129,8 @@ class Synthesizer:
 
     def _located(
         self, shape: model.StructureShape, status: int, headers: dict[str, str]
-    ) -> WireAnswer:
-        """Members where HTTP has them: in the status, in headers, and in the body."""
+    ) -> WireResponse:
+        """Move members to their HTTP locations: status, headers and body."""
         body = self._structure(shape)
         for name, member in shape.members.items():
             location = member.serialization.get("location")
@@ -144,11 +144,11 @@ class Synthesizer:
                 headers[wire_name] = str(value).lower() if isinstance(value, bool) else str(value)
         payload = shape.serialization.get("payload")
         if payload is None:
-            return WireAnswer(status=status, headers=headers, body=body)
+            return WireResponse(status=status, headers=headers, body=body)
         content = body.get(payload, {})
         if isinstance(content, str):
             content = base64.b64decode(content)
-        return WireAnswer(status=status, headers=headers, body=content)
+        return WireResponse(status=status, headers=headers, body=content)
 
     def _value(self, shape: model.Shape, location: str | None = None) -> Any:
         if isinstance(shape, model.ListShape):
@@ -240,7 +240,7 @@ class Synthesizer:
 
 @cache
 def _structures_in(shape: model.Shape) -> frozenset[str]:
-    """The names of the structures that a value of the shape may hold, at any depth."""
+    """Return the names of the structures that a value of the shape may contain, at any depth."""
     found: set[str] = set()
     waiting: list[model.Shape] = [shape]
     while waiting:

@@ -1,4 +1,4 @@
-"""Single values of the shapes: numbers, texts, timestamps as AWS writes them, documents."""
+"""Values of scalar shapes: numbers, texts, timestamps as AWS writes them, documents."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from taskgate_server.aws import model
 from tests.support.contract import patterns
 
-_LONGEST = 120
-"""Longer texts than this are made only where the model asks for them."""
+_MAX_TEXT = 120
+"""Longer texts are generated only if the model requires them."""
 
 _PLAIN = (
     "x",
@@ -69,7 +69,7 @@ MOMENTS = tuple(
 
 
 def scalar(shape: model.Shape, random: Random, location: str | None, *, wire: bool) -> Any:
-    """A text, number or boolean of the shape."""
+    """Return a text, number or boolean of the shape."""
     match shape.type_name:
         case "string":
             return _text(shape, random, location)
@@ -98,7 +98,7 @@ def _text(shape: model.Shape, random: Random, location: str | None) -> str:
         low = max(low, 1)
     elif random.random() < 0.2:
         # The bounds themselves, in characters of one, two and four bytes.
-        size = low if random.random() < 0.5 or high > _LONGEST else high
+        size = low if random.random() < 0.5 or high > _MAX_TEXT else high
         return random.choice("xé😀") * size
     text = random.choice(raw)
     return (text * (low // len(text) + 1))[: max(low, min(high, len(text)))]
@@ -124,7 +124,7 @@ def _float(shape: model.Shape, random: Random, *, wire: bool) -> float | str:
 
 
 def document(random: Random, *, wire: bool) -> Any:
-    """JSON of any kind. Integers go up to 2^53, which is what the contract promises to carry."""
+    """Return JSON of any kind; integers are limited to 2^53, which the contract can represent."""
     leaves: list[Any] = [
         None,
         True,
@@ -143,7 +143,7 @@ def document(random: Random, *, wire: bool) -> Any:
         {},
     ]
     if wire:
-        # Only from AWS: a document does not tell 2.0 from 2, so it goes to AWS as 2.
+        # Only from AWS: a document does not distinguish 2.0 from 2, so it is sent to AWS as 2.
         leaves += [2.0, 1e22]
     random.shuffle(leaves)
     cut = random.randint(1, len(leaves))

@@ -17,8 +17,8 @@ from taskgate_server.services.omics import tasks as omics
 from taskgate_server.tasks.filters.fields import FIELDS, STATES
 from taskgate_server.tasks.filters.filter import Filter, compile_filter
 from taskgate_server.tasks.filters.syntax import (
-    DEEPEST,
     MAX_CHARACTERS,
+    MAX_DEPTH,
     And,
     Comparison,
     Expression,
@@ -28,7 +28,7 @@ from taskgate_server.tasks.filters.syntax import (
     parse,
 )
 
-# --- Trees, tasks, and what a tree means to somebody who has read the docs ------------------------
+# --- Trees, tasks, and what a tree means to a reader of the docs ------------------------
 
 TIMES = ("2026-11-01T00:00:00Z", "2026-11-01T02:00:00.5+02:00", "1969-12-31T23:59:59.123456789Z")
 WORDS = ("READY", "RUNNING", "SUCCEEDED", "HIBERNATING")
@@ -166,12 +166,12 @@ def value_and_wanted(task: task_pb2.Task, name: str, text: str | None) -> tuple[
 
 
 @given(expressions())
-def test_what_is_printed_is_read_as_the_same(expression: Expression) -> None:
+def test_printed_filter_parses_to_the_same_tree(expression: Expression) -> None:
     assert parse(str(expression)) == expression
 
 
 @given(expressions(), st.lists(tasks(), min_size=1, max_size=5))
-def test_a_predicate_means_what_the_docs_say(
+def test_predicate_matches_the_documented_semantics(
     expression: Expression, some: list[task_pb2.Task]
 ) -> None:
     compiled = compile_filter(str(expression))
@@ -182,7 +182,7 @@ def test_a_predicate_means_what_the_docs_say(
 
 
 @given(expressions(), st.lists(tasks(), max_size=5))
-def test_no_task_that_is_meant_has_another_word(
+def test_only_native_state_excludes_no_matching_task(
     expression: Expression, some: list[task_pb2.Task]
 ) -> None:
     compiled = compile_filter(str(expression))
@@ -215,7 +215,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.text() | st.lists(PIECES).map("".join) | st.lists(PIECES).map(" ".join))
-def test_garbage_is_an_invalid_argument(text: str) -> None:
+def test_invalid_text_is_an_invalid_argument(text: str) -> None:
     compiled = outcome(text)
     if isinstance(compiled, TaskgateError):
         assert compiled.code is StatusCode.INVALID_ARGUMENT
@@ -235,7 +235,7 @@ def outcome(text: str) -> Filter | TaskgateError:
 
 
 @given(expressions())
-def test_an_error_tells_nothing_of_the_values(expression: Expression) -> None:
+def test_error_contains_no_value(expression: Expression) -> None:
     with pytest.raises(TaskgateError) as raised:
         compile_filter(f'{expression} AND display_name = "swordfish" AND colour = "swordfish"')
     assert "swordfish" not in str(raised.value)
@@ -263,7 +263,7 @@ def test_an_error_tells_nothing_of_the_values(expression: Expression) -> None:
         ("  ", ""),
     ],
 )
-def test_how_a_filter_is_read(text: str, printed: str | None) -> None:
+def test_filter_is_parsed(text: str, printed: str | None) -> None:
     if printed is None:
         with pytest.raises(FilterError):
             parse(text)
@@ -278,40 +278,40 @@ def test_or_binds_tighter_than_and() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "told"),
+    ("text", "column", "expected"),
     [
-        ("colour = 1", 1, "there is no such field"),
-        ("state = FAILED AND colour = 1", 20, "there is no such field"),
+        ("colour = 1", 1, "unknown field"),
+        ("state = FAILED AND colour = 1", 20, "unknown field"),
         ("state = 7", 9, "one of PENDING"),
         ("state = failed", 9, "one of PENDING"),
         ("state = TASK_STATE_UNSPECIFIED", 9, "one of PENDING"),
-        ("state < FAILED", 1, "= != and : only"),
+        ("state < FAILED", 1, "only = != and :"),
         ("retry_count = many", 15, "a whole number"),
         ("start_time > yesterday", 14, "a time such as"),
         ('start_time > "2026-11-01T00:00:00"', 14, "a time such as"),
         ('start_time > "2026-13-01T00:00:00Z"', 14, "a time such as"),
         ("parameters = 1", 1, "parameters.NAME"),
-        ("parameters. = 1", 12, "a parameter's name"),
+        ("parameters. = 1", 12, "the name of a parameter"),
         ("state.x = FAILED", 1, "only parameters"),
-        ("end_time = *", 12, "a bare *"),
-        ("state FAILED", 7, "an operator was expected"),
-        ("state =", 8, "a value was expected"),
-        ('display_name = "a', 16, "this quote is not closed"),
-        (r'display_name = "a\d"', 18, "may follow a backslash"),
+        ("end_time = *", 12, "an unquoted *"),
+        ("state FAILED", 7, "expected an operator"),
+        ("state =", 8, "expected a value"),
+        ('display_name = "a', 16, "unclosed quote"),
+        (r'display_name = "a\d"', 18, "invalid escape sequence"),
         ("(state = FAILED", 16, "a closing parenthesis"),
-        ("state = FAILED)", 15, "no parenthesis"),
-        ("AND state = FAILED", 1, "a comparison was expected"),
-        ("state = FAILED OR", 18, "a comparison was expected"),
-        ("FAILED", 7, "an operator was expected"),
-        ("(" * (DEEPEST + 1), DEEPEST + 1, "may be open at once"),
-        (" " * (MAX_CHARACTERS + 1), MAX_CHARACTERS + 1, "characters are taken"),
+        ("state = FAILED)", 15, "unmatched closing parenthesis"),
+        ("AND state = FAILED", 1, "expected a comparison"),
+        ("state = FAILED OR", 18, "expected a comparison"),
+        ("FAILED", 7, "expected an operator"),
+        ("(" * (MAX_DEPTH + 1), MAX_DEPTH + 1, "nested parentheses are allowed"),
+        (" " * (MAX_CHARACTERS + 1), MAX_CHARACTERS + 1, "characters are allowed"),
     ],
 )
-def test_a_fault_is_told_with_its_column(text: str, column: int, told: str) -> None:
+def test_fault_is_reported_with_its_column(text: str, column: int, expected: str) -> None:
     with pytest.raises(TaskgateError) as raised:
         compile_filter(text)
     assert raised.value.message.startswith(f"filter: column {column}: ")
-    assert told in raised.value.message
+    assert expected in raised.value.message
 
 
 def test_state_has_two_spellings() -> None:
@@ -340,7 +340,7 @@ def test_state_has_two_spellings() -> None:
         ("state = SUCCEEDED AND state = FAILED", None),
     ],
 )
-def test_the_word_that_aws_can_select(text: str, word: str | None) -> None:
+def test_only_native_state_of_a_filter(text: str, word: str | None) -> None:
     assert compile_filter(text).only_native_state(omics.STATES) == word
 
 

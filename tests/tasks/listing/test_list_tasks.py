@@ -42,7 +42,7 @@ def names(tasks: Any) -> list[str]:
     return [task.name for task in tasks]
 
 
-def test_a_step(aws: Emulator, stub: Stub) -> None:
+def test_lists_a_step(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((7,))
     with RecordedCalls(aws) as calls:
         page = stub.ListTasks(Request(parent=step_name(job)))
@@ -52,7 +52,7 @@ def test_a_step(aws: Emulator, stub: Stub) -> None:
     assert calls.counts == {"ListTasks": 1}
 
 
-def test_a_row_is_what_get_task_gives(aws: Emulator, stub: Stub) -> None:
+def test_listed_task_equals_get_task(aws: Emulator, stub: Stub) -> None:
     job, run = aws.jobs.add((1,)), aws.runs.add(1)
     for parent in (step_name(job), run_name(run)):
         (row,) = stub.ListTasks(Request(parent=parent)).tasks
@@ -61,7 +61,7 @@ def test_a_row_is_what_get_task_gives(aws: Emulator, stub: Stub) -> None:
         assert row == task
 
 
-def test_a_job_is_its_steps_in_order(aws: Emulator, stub: Stub) -> None:
+def test_lists_a_job_step_by_step(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((3, 0, 120, 2))
     expected = [
         task_name(job, number, step)
@@ -77,7 +77,7 @@ def test_a_job_is_its_steps_in_order(aws: Emulator, stub: Stub) -> None:
         assert not any(page.HasField("total_size") for page in pages[1:])
 
 
-def test_a_job_of_many_steps_ends_within_bounds(aws: Emulator, stub: Stub) -> None:
+def test_job_with_many_steps_is_listed_within_the_call_limit(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1,) * 130)
     with RecordedCalls(aws) as calls:
         page = stub.ListTasks(Request(parent=job_name(job), page_size=1000))
@@ -87,12 +87,12 @@ def test_a_job_of_many_steps_ends_within_bounds(aws: Emulator, stub: Stub) -> No
     assert names(tasks) == [task_name(job, 0, step) for step in range(130)]
 
 
-def test_a_job_without_steps(aws: Emulator, stub: Stub) -> None:
+def test_lists_a_job_without_steps(aws: Emulator, stub: Stub) -> None:
     page = stub.ListTasks(Request(parent=job_name(aws.jobs.add(()))))
     assert (len(page.tasks), page.total_size, page.next_page_token) == (0, 0, "")
 
 
-def test_a_queue(aws: Emulator, stub: Stub) -> None:
+def test_lists_a_queue(aws: Emulator, stub: Stub) -> None:
     queue = f"queue-{'a' * 32}"
     first, second = aws.jobs.add((120,), queue=queue), aws.jobs.add((2, 3), queue=queue)
     with RecordedCalls(aws) as calls:
@@ -110,19 +110,19 @@ def test_a_queue(aws: Emulator, stub: Stub) -> None:
     )
 
 
-def test_the_rows_of_a_queue_are_completed(aws: Emulator, stub: Stub) -> None:
+def test_rows_of_a_queue_are_completed(aws: Emulator, stub: Stub) -> None:
     queue = f"queue-{'b' * 32}"
     job = aws.jobs.add((4,), queue=queue)
     with RecordedCalls(aws) as calls:
         page = stub.ListTasks(Request(parent=queue_name(job), view=task_pb2.TASK_VIEW_FULL))
     assert calls.counts == {"SearchTasks": 1, "BatchGetTask": 1}
     assert all(task.HasField("create_time") for task in page.tasks)
-    # A filter on what AWS's search does not tell needs the whole task, too.
+    # A filter on fields that are missing from AWS's search needs the whole task, too.
     found = every_task(stub, parent=queue_name(job), filter="create_time > 2020-01-01T00:00:00Z")
     assert len(found) == 4
 
 
-def test_a_queue_beyond_what_aws_searches(aws: Emulator, stub: Stub) -> None:
+def test_queue_beyond_the_search_limit_of_aws_is_incomplete(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1,))
     rows = [{**job.task(0), "runStatus": "READY"}]
     aws.respond(
@@ -136,14 +136,14 @@ def test_a_queue_beyond_what_aws_searches(aws: Emulator, stub: Stub) -> None:
     assert page.next_page_token
 
 
-def test_a_row_without_its_ids_is_told_as_unreadable(aws: Emulator, stub: Stub) -> None:
+def test_row_without_ids_is_an_unreadable_response(aws: Emulator, stub: Stub) -> None:
     body = {"tasks": [{"runStatus": "READY"}], "totalResults": 1}
     aws.respond("deadline", "SearchTasks", body=body)
     error = error_of(stub.ListTasks, Request(parent=DEMO_JOB.partition("/jobs/")[0]))
     assert error.reason == "UPSTREAM_ANSWER_UNREADABLE"
 
 
-def test_a_run(aws: Emulator, stub: Stub) -> None:
+def test_lists_a_run(aws: Emulator, stub: Stub) -> None:
     run = aws.runs.add(230)
     expected = [run_task_name(run, position) for position in range(230)]
     request = Request(parent=run_name(run), page_size=90)
@@ -153,7 +153,7 @@ def test_a_run(aws: Emulator, stub: Stub) -> None:
     assert not any(page.HasField("total_size") for page in pages)
 
 
-def test_a_run_in_full(aws: Emulator, stub: Stub) -> None:
+def test_lists_a_run_with_full_view(aws: Emulator, stub: Stub) -> None:
     tasks = every_task(stub, parent=DEMO_RUN, view=task_pb2.TASK_VIEW_FULL)
     (failed,) = (task for task in tasks if task.omics.task_id == seed.FAILED_RUN_TASK_ID)
     assert failed.failure_reason
@@ -170,12 +170,12 @@ def test_a_run_in_full(aws: Emulator, stub: Stub) -> None:
 def test_page_sizes(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1200,))
     sizes = {0: 100, 1: 1, 150: 150, 1000: 1000, 5000: 1000, 2**31 - 1: 1000}
-    for asked, given in sizes.items():
-        page = stub.ListTasks(Request(parent=step_name(job), page_size=asked))
-        assert len(page.tasks) == given
+    for requested, returned in sizes.items():
+        page = stub.ListTasks(Request(parent=step_name(job), page_size=requested))
+        assert len(page.tasks) == returned
 
 
-def test_all_faults_are_told_at_once(aws: Emulator, stub: Stub) -> None:
+def test_all_faults_are_reported_at_once(aws: Emulator, stub: Stub) -> None:
     with RecordedCalls(aws) as calls:
         error = error_of(
             stub.ListTasks,
@@ -194,13 +194,13 @@ def test_all_faults_are_told_at_once(aws: Emulator, stub: Stub) -> None:
 
 
 @pytest.mark.parametrize("parent", ["", "omics", "omics/runs/1/tasks/2", "deadline/farms/farm-1"])
-def test_what_is_no_parent(stub: Stub, parent: str) -> None:
+def test_invalid_parent_is_refused(stub: Stub, parent: str) -> None:
     error = error_of(stub.ListTasks, Request(parent=parent))
     assert [violation.field for violation in error.violations] == ["parent"]
     assert "must have the form" in error.message
 
 
-def test_a_parent_that_is_not_there(stub: Stub) -> None:
+def test_unknown_parent_is_not_found(stub: Stub) -> None:
     assert (
         error_of(stub.ListTasks, Request(parent="omics/runs/404")).code is grpc.StatusCode.NOT_FOUND
     )
@@ -209,7 +209,7 @@ def test_a_parent_that_is_not_there(stub: Stub) -> None:
 # --- Filters --------------------------------------------------------------------------------------
 
 
-def test_a_filter_fills_its_pages(aws: Emulator, stub: Stub) -> None:
+def test_filtered_pages_are_filled(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((400,))
     failed = range(3, 400, 40)
     for number in failed:
@@ -221,7 +221,7 @@ def test_a_filter_fills_its_pages(aws: Emulator, stub: Stub) -> None:
     assert found == [task_name(job, number) for number in failed]
 
 
-def test_a_filter_that_nothing_meets_ends(aws: Emulator, stub: Stub) -> None:
+def test_filter_without_matches_ends(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((2500,))
     request = Request(parent=step_name(job), filter="retry_count > 7")
     with RecordedCalls(aws) as calls:
@@ -241,7 +241,7 @@ def test_parameters_compare_as_numbers(aws: Emulator, stub: Stub) -> None:
     assert names(found) == [task_name(job, number) for number in (9, 10, 11)]
 
 
-def test_one_word_is_selected_by_aws(aws: Emulator, stub: Stub) -> None:
+def test_single_native_state_is_selected_by_aws(aws: Emulator, stub: Stub) -> None:
     run = aws.runs.add(350)
     for position in (5, 349):
         aws.runs.move(run.task(position), "COMPLETED")
@@ -254,14 +254,16 @@ def test_one_word_is_selected_by_aws(aws: Emulator, stub: Stub) -> None:
         assert not page.HasField("total_size")
 
 
-def test_a_filter_that_may_mean_other_words_is_not(aws: Emulator, stub: Stub) -> None:
+def test_filter_with_several_native_states_is_not_selected_by_aws(
+    aws: Emulator, stub: Stub
+) -> None:
     run = aws.runs.add(2)
     aws.runs.move(run.task(1), "COMPLETED")
     text = "state = SUCCEEDED OR display_name:*"
     assert len(stub.ListTasks(Request(parent=run_name(run), filter=text)).tasks) == 2
 
 
-def test_a_bad_filter_tells_where_and_not_what(
+def test_filter_error_has_the_column_and_no_value(
     stub: Stub, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = "swordfish"
@@ -287,7 +289,7 @@ def test_a_bad_filter_tells_where_and_not_what(
 # --- Page tokens ----------------------------------------------------------------------------------
 
 
-def test_a_token_is_good_on_another_server(aws: Emulator, stub: Stub) -> None:
+def test_token_is_valid_on_another_server(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((5, 5))
     request = Request(parent=job_name(job), page_size=7)
     first = stub.ListTasks(request)
@@ -311,7 +313,7 @@ def test_page_size_and_max_age_may_change(aws: Emulator, stub: Stub) -> None:
     assert not request.page_token
 
 
-def test_a_token_of_another_request(aws: Emulator, stub: Stub) -> None:
+def test_token_of_a_different_request_is_refused(aws: Emulator, stub: Stub) -> None:
     job, run = aws.jobs.add((5,)), aws.runs.add(5)
     request = Request(parent=step_name(job), page_size=1)
     token = stub.ListTasks(request).next_page_token
@@ -333,7 +335,7 @@ def test_a_token_of_another_request(aws: Emulator, stub: Stub) -> None:
     assert len(stub.ListTasks(request).tasks) == 1
 
 
-def test_a_token_changed_by_one_bit(aws: Emulator, stub: Stub) -> None:
+def test_token_with_a_changed_bit_is_refused(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((5,))
     request = Request(parent=step_name(job), page_size=1)
     token = stub.ListTasks(request).next_page_token
@@ -348,7 +350,7 @@ def test_a_token_changed_by_one_bit(aws: Emulator, stub: Stub) -> None:
         assert not calls.counts
 
 
-def test_a_step_that_has_gone_between_pages(aws: Emulator, stub: Stub) -> None:
+def test_step_that_is_deleted_between_pages(aws: Emulator, stub: Stub) -> None:
     job = aws.jobs.add((1, 1, 1))
     request = Request(parent=job_name(job), page_size=1)
     request.page_token = stub.ListTasks(request).next_page_token
@@ -357,7 +359,7 @@ def test_a_step_that_has_gone_between_pages(aws: Emulator, stub: Stub) -> None:
     assert error.code in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT}
 
 
-def test_each_task_once_while_tasks_move(aws: Emulator, stub: Stub) -> None:
+def test_each_task_is_listed_once_while_states_change(aws: Emulator, stub: Stub) -> None:
     job, run = aws.jobs.add((60, 45)), aws.runs.add(105)
     words = ["READY", "RUNNING", "SUCCEEDED", "FAILED"]
     for parent, text in (

@@ -33,7 +33,7 @@ def refusal(token: str, request: list[str]) -> str:
 
 
 @given(CURSORS, REQUESTS)
-def test_a_token_comes_back(cursor: Cursor, request: list[str]) -> None:
+def test_token_round_trip(cursor: Cursor, request: list[str]) -> None:
     token = encode(cursor, request)
     assert decode(token, request) == cursor
     assert token.isascii()
@@ -41,7 +41,9 @@ def test_a_token_comes_back(cursor: Cursor, request: list[str]) -> None:
 
 
 @given(CURSORS, REQUESTS, REQUESTS)
-def test_a_token_of_another_request(cursor: Cursor, one: list[str], other: list[str]) -> None:
+def test_token_of_a_different_request_is_refused(
+    cursor: Cursor, one: list[str], other: list[str]
+) -> None:
     token = encode(cursor, one)
     if one == other:
         assert decode(token, other) == cursor
@@ -50,17 +52,17 @@ def test_a_token_of_another_request(cursor: Cursor, one: list[str], other: list[
 
 
 @given(st.text(min_size=1))
-def test_text_is_no_token(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     assert "not a next_page_token" in refusal(text, ["p", "", "BASIC"])
 
 
 @given(st.binary(min_size=1))
-def test_bytes_are_no_token(data: bytes) -> None:
+def test_other_bytes_are_refused(data: bytes) -> None:
     refusal(base64.urlsafe_b64encode(data).decode(), ["p", "", "BASIC"])
 
 
 @given(CURSORS, REQUESTS, st.data())
-def test_a_token_with_a_changed_byte(
+def test_token_with_a_changed_byte_is_refused(
     cursor: Cursor, request: list[str], data: st.DataObject
 ) -> None:
     token = encode(cursor, request)
@@ -69,22 +71,22 @@ def test_a_token_with_a_changed_byte(
     refusal(base64.urlsafe_b64encode(raw).decode(), request)
 
 
-def test_no_token_is_the_beginning() -> None:
+def test_empty_token_is_the_first_page() -> None:
     assert decode("", ["p"]) == START
 
 
-def test_a_token_that_is_too_long() -> None:
+def test_too_long_token_is_refused() -> None:
     refusal(encode(Cursor(token="x" * 20_000), ["p"]), ["p"])
 
 
 @pytest.mark.parametrize("offset", ["-1", "10001", "1e3", "٣", "x", "9" * 30])
-def test_an_offset_that_aws_cannot_take(offset: str) -> None:
+def test_invalid_offset_of_aws_is_refused(offset: str) -> None:
     with pytest.raises(TaskgateError) as raised:
         SEARCH_TASKS.params(offset, 100)
     assert raised.value.message.startswith("page_token: ")
 
 
-def test_a_token_that_aws_cannot_take() -> None:
+def test_invalid_token_of_aws_is_refused() -> None:
     omics = PagedOperation("omics", "ListRunTasks")
     assert omics.params("next", 1000) == {"startingToken": "next", "maxResults": 100}
     with pytest.raises(TaskgateError) as raised:

@@ -14,7 +14,7 @@ from tests.support.task_logs import QUEUE_GROUP, SESSION, TASK, Logs, Request, a
 pytestmark = pytest.mark.timed
 
 
-def test_a_followed_log_without_new_lines_sends_heartbeats(
+def test_followed_log_without_new_lines_sends_heartbeats(
     aws: Emulator, logs: Logs, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     logs.write(QUEUE_GROUP, SESSION, [(11, "one")])
@@ -35,7 +35,7 @@ def test_a_followed_log_without_new_lines_sends_heartbeats(
 
 
 @pytest.mark.parametrize("seconds", [0, 61])
-def test_a_heartbeat_interval_that_cannot_be(
+def test_invalid_heartbeat_interval_is_refused(
     stub: task_service_pb2_grpc.TaskServiceStub, seconds: int
 ) -> None:
     request = Request(name=TASK, follow=True)

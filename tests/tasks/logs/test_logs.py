@@ -51,7 +51,7 @@ def ran(aws: Emulator, *actions: dict[str, Any], latest: str | None = None) -> N
     aws.respond("deadline", "ListSessionActions", body={"sessionActions": list(actions[half:])})
 
 
-def test_a_deadline_task(
+def test_log_of_a_deadline_task(
     aws: Emulator, logs: Logs, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     ran(aws, action(3, 10, 20))
@@ -102,7 +102,7 @@ def test_attempts_are_numbered_by_their_start(
         assert (source.attempt, source.attempt_count) == (attempt or 3, 3)
 
 
-def test_an_attempt_that_the_list_does_not_have_yet(
+def test_attempt_that_is_missing_from_the_list(
     aws: Emulator, logs: Logs, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     ran(aws, action(3, 10, 20), latest=action(9, 100, 110)["sessionActionId"])
@@ -113,7 +113,7 @@ def test_an_attempt_that_the_list_does_not_have_yet(
     assert (source.attempt, source.attempt_count) == (2, 2)
 
 
-def test_an_attempt_that_there_was_not(
+def test_unknown_attempt_is_not_found(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub
 ) -> None:
     ran(aws, action(3, 10, 20))
@@ -124,7 +124,7 @@ def test_an_attempt_that_there_was_not(
 
 
 @pytest.mark.parametrize("follow", [False, True])
-def test_a_task_that_never_ran_has_an_empty_log(
+def test_task_that_never_ran_has_an_empty_log(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub, *, follow: bool
 ) -> None:
     for name in (PENDING, CACHED_TASK):
@@ -140,7 +140,7 @@ def test_a_task_that_never_ran_has_an_empty_log(
 
 
 @pytest.mark.parametrize("has_arn", [True, False])
-def test_a_healthomics_task(
+def test_log_of_a_healthomics_task(
     aws: Emulator,
     logs: Logs,
     stub: task_service_pb2_grpc.TaskServiceStub,
@@ -190,7 +190,7 @@ def test_attempts_of_a_healthomics_task(
 
 
 @pytest.mark.parametrize("has_group", [True, False])
-def test_a_stream_that_is_not_there_is_an_empty_log(
+def test_missing_stream_is_an_empty_log(
     aws: Emulator,
     logs: Logs,
     stub: task_service_pb2_grpc.TaskServiceStub,
@@ -228,7 +228,7 @@ def test_a_stream_that_is_not_there_is_an_empty_log(
         ({"follow": True, "limit": 3}, range(3)),
     ],
 )
-def test_what_of_it_is_told(
+def test_since_limit_and_tail_select_lines(
     aws: Emulator,
     logs: Logs,
     stub: task_service_pb2_grpc.TaskServiceStub,
@@ -260,18 +260,19 @@ def test_messages_are_bounded(
 @pytest.mark.parametrize(
     ("field", "value"), [("limit", -1), ("tail", -1), ("tail", 10_001), ("attempt", 0)]
 )
-def test_bad_requests(
+def test_invalid_requests_are_refused(
     aws: Emulator, stub: task_service_pb2_grpc.TaskServiceStub, field: str, value: int
 ) -> None:
     request = Request(name=TASK)
     setattr(request, field, value)
+    before = aws.request_count
     error = error_of(lambda: list(stub.StreamTaskLogs(request)))
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     assert [violation.field for violation in error.violations] == [field]
-    assert aws.request_count == 0
+    assert aws.request_count == before
 
 
-def test_logs_that_cannot_be_reached(aws: Emulator) -> None:
+def test_error_of_cloudwatch_logs_is_returned(aws: Emulator) -> None:
     ran(aws, action(3, 10, 20))
     with server_with_logs(aws.endpoint_url, refused_endpoint()) as stub:
         error = error_of(lambda: list(stub.StreamTaskLogs(Request(name=TASK))))
@@ -279,7 +280,7 @@ def test_logs_that_cannot_be_reached(aws: Emulator) -> None:
     assert error.metadata == {"operation": "GetLogEvents", "service": "logs"}
 
 
-def test_a_task_that_is_not_there(stub: task_service_pb2_grpc.TaskServiceStub) -> None:
+def test_unknown_task_is_not_found(stub: task_service_pb2_grpc.TaskServiceStub) -> None:
     missing = f"omics/runs/{seed.RUN_ID}/tasks/404"
     error = error_of(lambda: list(stub.StreamTaskLogs(Request(name=missing))))
     assert error.code is grpc.StatusCode.NOT_FOUND

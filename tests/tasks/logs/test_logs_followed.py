@@ -38,7 +38,7 @@ STREAM_ARN = f"arn:aws:logs:r:1:log-group:/aws/omics/WorkflowLog:log-stream:{OMI
 
 @dataclass
 class Story:
-    """What happens while somebody follows: each wait of the server is one step of it."""
+    """What happens while a log is followed: each wait of the server is one step of it."""
 
     aws: Emulator
     logs: Logs
@@ -114,16 +114,16 @@ async def log_server(story: Story, wall_clock: float) -> AsyncGenerator[LogServe
 
 
 async def follow(story: Story, request: Any, wall_clock: float = BEGAN + 20) -> list[str]:
-    """The lines, with `[attempt/count]` where the stream tells a source."""
-    told = []
+    """The lines, with `[attempt/count]` where the stream has a source."""
+    received = []
     call = make_call()
     async with (
         log_server(story, wall_clock) as server,
         aclosing(server.stream_task_logs(request, call)) as parts,
     ):
         async for part in parts:
-            told += text_of(part)
-    return told
+            received += text_of(part)
+    return received
 
 
 def text_of(part: task_log_pb2.StreamTaskLogsResponse) -> list[str]:
@@ -135,7 +135,7 @@ def text_of(part: task_log_pb2.StreamTaskLogsResponse) -> list[str]:
 FOLLOW = Request(name=TASK, follow=True)
 
 
-async def test_lines_come_until_the_task_has_settled_and_all_is_told(story: Story) -> None:
+async def test_log_is_followed_until_the_task_has_settled(story: Story) -> None:
     running, ended = action(3, 10, None), action(3, 10, 20)
     story.task("RUNNING", running)
     story.actions(running)
@@ -149,11 +149,11 @@ async def test_lines_come_until_the_task_has_settled_and_all_is_told(story: Stor
     assert await follow(story, FOLLOW) == ["[1/1]", "one", "two", "three", "late"]
     assert story.waits[:3] == [1.0, 1.0, 1.5]
     assert max(story.waits) <= 5.0
-    # What was told last came at the fourth wait; then it was quiet for long enough.
+    # The last lines came at the fourth wait; then it was quiet for long enough.
     assert 5.0 <= sum(story.waits[4:]) <= 15.0
 
 
-async def test_it_is_read_ever_more_seldom_while_nothing_comes(story: Story) -> None:
+async def test_interval_grows_without_new_lines(story: Story) -> None:
     running = action(3, 10, None)
     story.task("RUNNING", running)
     story.actions(running)
@@ -164,7 +164,7 @@ async def test_it_is_read_ever_more_seldom_while_nothing_comes(story: Story) -> 
     assert story.waits[9] == 1.0
 
 
-async def test_lines_of_other_tasks_in_the_session_are_not_told(story: Story) -> None:
+async def test_lines_of_other_tasks_in_the_session_are_left_out(story: Story) -> None:
     running, ended = action(3, 10, None), action(3, 10, 20)
     story.task("RUNNING", running)
     story.actions(running)
@@ -178,7 +178,7 @@ async def test_lines_of_other_tasks_in_the_session_are_not_told(story: Story) ->
     assert await follow(story, FOLLOW) == ["[1/1]", "mine"]
 
 
-async def test_a_task_that_starts_later(story: Story) -> None:
+async def test_task_that_starts_later_is_followed(story: Story) -> None:
     story.task("READY", None)
 
     def start() -> None:
@@ -190,14 +190,14 @@ async def test_a_task_that_starts_later(story: Story) -> None:
     assert await follow(story, FOLLOW) == ["[0/0]", "[1/1]", "one"]
 
 
-async def test_a_task_that_never_starts(story: Story) -> None:
+async def test_task_that_never_starts_ends_the_stream(story: Story) -> None:
     story.task("READY", None)
     story.steps = [lambda: story.task("CANCELED", None)]
     assert await follow(story, FOLLOW) == ["[0/0]"]
     assert len(story.waits) == 1
 
 
-async def test_the_next_attempt_is_followed_after_the_last_line_of_the_one_before(
+async def test_next_attempt_is_followed_after_the_last_line_of_the_previous_one(
     story: Story,
 ) -> None:
     first, second = action(3, 10, None), action(5, 30, None)
@@ -211,7 +211,7 @@ async def test_the_next_attempt_is_followed_after_the_last_line_of_the_one_befor
         story.write("two", at=31)
         story.actions(action(3, 10, 20), second)
         story.task("RUNNING", second)
-        # The first attempt is asked for once more, for its end.
+        # The first attempt is read once more, for its end.
         story.always("deadline", "GetSessionAction", action(3, 10, 20), times=1)
         story.aws.respond("deadline", "GetSessionAction", body=second, times=1000)
 
@@ -219,11 +219,11 @@ async def test_the_next_attempt_is_followed_after_the_last_line_of_the_one_befor
         story.task("SUCCEEDED", action(5, 30, 40))
 
     story.steps = [retried, ended]
-    told = await follow(story, FOLLOW, BEGAN + 40)
-    assert told == ["[1/1]", "one", "end of one", "[2/2]", "two"]
+    received = await follow(story, FOLLOW, BEGAN + 40)
+    assert received == ["[1/1]", "one", "end of one", "[2/2]", "two"]
 
 
-async def test_one_attempt_is_followed_to_its_own_end(story: Story) -> None:
+async def test_requested_attempt_is_followed_to_its_end(story: Story) -> None:
     story.task("RUNNING", action(3, 10, None))
     story.actions(action(3, 10, None))
     story.write("one")
@@ -238,7 +238,7 @@ async def test_one_attempt_is_followed_to_its_own_end(story: Story) -> None:
     assert await follow(story, request) == ["[1/1]", "one"]
 
 
-async def test_the_tail_and_what_comes_after(story: Story) -> None:
+async def test_tail_and_later_lines(story: Story) -> None:
     running = action(3, 10, None)
     story.task("RUNNING", running)
     story.actions(running)
@@ -251,7 +251,7 @@ async def test_the_tail_and_what_comes_after(story: Story) -> None:
     assert await follow(story, request) == ["[1/1]", "two", "three", "four", "five"]
 
 
-async def test_the_limit_ends_it(story: Story) -> None:
+async def test_limit_ends_the_stream(story: Story) -> None:
     running = action(3, 10, None)
     story.task("RUNNING", running)
     story.actions(running)
@@ -261,7 +261,7 @@ async def test_the_limit_ends_it(story: Story) -> None:
     assert await follow(story, request) == ["[1/1]", "one", "two", "three"]
 
 
-async def test_a_stream_that_appears_later(story: Story) -> None:
+async def test_stream_that_is_created_later(story: Story) -> None:
     story.run_task("RUNNING")
     story.always("omics", "ListRunTasks", {"items": [run_task()]})
     story.steps = [
@@ -274,14 +274,14 @@ async def test_a_stream_that_appears_later(story: Story) -> None:
     assert await follow(story, request) == ["[1/1]", "one", "two"]
 
 
-async def test_a_log_that_never_ends_is_left_some_time_after_the_task(story: Story) -> None:
+async def test_endless_log_ends_after_the_grace_period(story: Story) -> None:
     story.run_task("COMPLETED")
     story.always("omics", "ListRunTasks", {"items": [run_task()]})
     count = iter(range(1000))
     story.steps = [lambda: story.write_omics(f"line {next(count)}", at=20 + story.now)] * 150
-    told = await follow(story, Request(name=RUN_TASK, follow=True))
+    received = await follow(story, Request(name=RUN_TASK, follow=True))
     assert 55 <= story.now <= 70
-    assert len(told) == 1 + next(count)
+    assert len(received) == 1 + next(count)
 
 
 class Refusing:
@@ -327,14 +327,14 @@ async def followed_with(
 
 
 @pytest.mark.parametrize("is_followed", [True, False])
-async def test_throttles_delay_it(story: Story, *, is_followed: bool) -> None:
-    told = await followed_with(story, [THROTTLE] * 100, is_followed=is_followed)
-    assert told == ["[1/1]", "one"]
+async def test_throttles_delay_the_stream(story: Story, *, is_followed: bool) -> None:
+    received = await followed_with(story, [THROTTLE] * 100, is_followed=is_followed)
+    assert received == ["[1/1]", "one"]
     assert story.waits[:4] == [1.0, 2.0, 4.0, 5.0]
     assert len(story.waits) == 100
 
 
-async def test_an_outage_delays_what_is_followed_for_a_while(story: Story) -> None:
+async def test_short_outage_delays_a_followed_log(story: Story) -> None:
     assert await followed_with(story, [OUTAGE] * 5) == ["[1/1]", "one"]
     with pytest.raises(TaskgateError) as raised:
         await followed_with(story, [OUTAGE] * 100)
@@ -345,7 +345,7 @@ async def test_an_outage_delays_what_is_followed_for_a_while(story: Story) -> No
 @pytest.mark.parametrize(
     ("error", "is_followed"), [(OUTAGE, False), (DENIED, True), (DENIED, False)]
 )
-async def test_other_errors_end_it(
+async def test_other_errors_end_the_stream(
     story: Story, error: TaskgateError, *, is_followed: bool
 ) -> None:
     with pytest.raises(TaskgateError) as raised:

@@ -11,6 +11,6 @@ from tests.support.manual_clock_server import ManualClockServer, manual_clock_se
 
 @pytest.fixture
 def place() -> Iterator[ManualClockServer]:
-    """An emulator that stands still, a server, and a way to ask it."""
+    """An emulator that stands still, a server, and a stub."""
     with manual_clock_server() as place:
         yield place

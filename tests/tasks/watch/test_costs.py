@@ -1,4 +1,4 @@
-"""What AWS is asked, however many watch; and what pollers do when it cannot be asked."""
+"""The AWS calls of pollers, for any number of watchers and during outages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def calls_of(watchers: int) -> Counter[str]:
 
 
 @in_virtual_time
-async def test_many_watchers_cost_what_one_costs() -> None:
+async def test_many_watchers_take_as_many_calls_as_one() -> None:
     one, many = await calls_of(1), await calls_of(200)
     assert many.total() <= one.total() * 1.1
     assert many["ListTasks"] == one["ListTasks"] == 10, "only the beginning lists the tasks"
@@ -79,13 +79,13 @@ async def calls_of_waiters(max_wait: int | None) -> Counter[str]:
 
 
 @in_virtual_time
-async def test_waits_that_are_renewed_cost_no_more_than_long_ones() -> None:
+async def test_renewed_waits_take_no_more_calls_than_long_ones() -> None:
     long, renewed = await calls_of_waiters(None), await calls_of_waiters(20)
     assert renewed.total() <= long.total() * 1.05
 
 
 @in_virtual_time
-async def test_the_end_of_a_parent_is_looked_for_now_and_then() -> None:
+async def test_parents_are_checked_at_intervals() -> None:
     place = WatchHub()
     for _ in range(3):
         place.world.add_task(RUN_NAME, "RUNNING")
@@ -100,7 +100,7 @@ async def test_the_end_of_a_parent_is_looked_for_now_and_then() -> None:
 
 
 @in_virtual_time
-async def test_nothing_is_asked_when_nobody_watches_and_all_ends_in_the_end() -> None:
+async def test_pollers_pause_without_watchers_and_end() -> None:
     place = WatchHub(5)
     running = asyncio.ensure_future(place.follow(Request(parent=JOB_NAME), Picture()))
     await asyncio.sleep(5)
@@ -116,7 +116,7 @@ async def test_nothing_is_asked_when_nobody_watches_and_all_ends_in_the_end() ->
 
 
 @in_virtual_time
-async def test_pauses_grow_while_nothing_happens() -> None:
+async def test_interval_grows_without_changes() -> None:
     place = WatchHub(2_000)
     for name in place.tasks:
         place.world.tasks[name]["runStatus"] = "SUCCEEDED"
@@ -129,20 +129,20 @@ async def test_pauses_grow_while_nothing_happens() -> None:
 
 
 @in_virtual_time
-async def test_two_tasks_that_change_places_are_found() -> None:
+async def test_tasks_that_exchange_states_are_found() -> None:
     place = WatchHub(300)
     place.world.move(place.tasks[7], "SUCCEEDED")
     async with place.watchers(1, Request(parent=JOB_NAME)) as pictures:
         step = dict(place.world.steps[place.step])
         place.world.move(place.tasks[7], "READY")
         place.world.move(place.tasks[250], "SUCCEEDED")
-        place.world.steps[place.step] = step  # AWS need not tell that there was something
+        place.world.steps[place.step] = step  # AWS may omit the earlier counts
         await asyncio.sleep(700)
         assert pictures[0].tasks == place.world.fresh(JOB_NAME)
 
 
 @in_virtual_time
-async def test_the_full_view_asks_for_each_task_that_changes() -> None:
+async def test_full_view_reads_each_task_that_changes() -> None:
     place = WatchHub()
     names = [place.world.add_task(RUN_NAME, "RUNNING") for _ in range(150)]
     request = Request(parent=RUN_NAME, view=task_pb2.TASK_VIEW_FULL)
@@ -160,7 +160,7 @@ async def test_the_full_view_asks_for_each_task_that_changes() -> None:
 
 
 @in_virtual_time
-async def test_a_task_by_name_is_the_same_however_it_is_read() -> None:
+async def test_named_task_is_the_same_however_it_is_read() -> None:
     place = WatchHub()
     names = [place.world.add_task(RUN_NAME, "RUNNING") for _ in range(9)]
     async with (
@@ -173,7 +173,7 @@ async def test_a_task_by_name_is_the_same_however_it_is_read() -> None:
 
 
 @in_virtual_time
-async def test_an_outage_is_asked_into_ever_more_seldom() -> None:
+async def test_interval_grows_during_an_outage() -> None:
     place = WatchHub(10)
     request = Request(parent=JOB_NAME, heartbeat_interval=Duration(seconds=1))
     async with place.watchers(1, request) as pictures:
@@ -194,7 +194,7 @@ async def test_an_outage_is_asked_into_ever_more_seldom() -> None:
 
 
 @in_virtual_time
-async def test_a_wait_outlasts_an_outage_and_tells_of_one_that_does_not_end() -> None:
+async def test_wait_survives_a_short_outage_and_reports_a_long_one() -> None:
     place = WatchHub(1)
     place.world.fault_share = 1.0
     waiting = asyncio.ensure_future(place.wait(place.tasks[0], 40))
@@ -215,7 +215,7 @@ async def test_a_wait_outlasts_an_outage_and_tells_of_one_that_does_not_end() ->
 
 
 @in_virtual_time
-async def test_an_event_wakes_exactly_the_poller_that_it_concerns() -> None:
+async def test_event_wakes_only_the_poller_that_it_concerns() -> None:
     place = WatchHub(2_000)
     place.world.add_task(RUN_NAME, "COMPLETED")
     async with (
@@ -239,7 +239,7 @@ async def test_an_event_wakes_exactly_the_poller_that_it_concerns() -> None:
         place.hub.hint(f"{JOB_NAME}/steps/x/tasks/none")
 
 
-@pytest.mark.parametrize("loop", ["_until_due", "_serve_urgent"])
+@pytest.mark.parametrize("loop", ["_wait_until_due", "_serve_urgent"])
 @in_virtual_time
 async def test_a_poller_that_fails_is_restarted_for_the_same_watchers(loop: str) -> None:
     place, failures = WatchHub(5), 0

@@ -92,7 +92,7 @@ async def test_rows_are_sent_as_they_arrive() -> None:
     first, last = slow.tasks[0], slow.tasks[-1]
     world.move(first, "STOPPING")
     world.remove(last)
-    slow.place.hub.touched(first)
+    slow.place.hub.refresh(first)
     await asyncio.sleep(60)
     assert picture.is_complete
     assert picture.events.count("snapshot_begin") == 1

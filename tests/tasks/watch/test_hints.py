@@ -14,7 +14,7 @@ from taskgate_emulator import Emulator
 from tests.support.running_server import REGION, running_server, settings_for
 
 TASKS = 150
-"""More than are listed at each poll: what has settled is asked for again after minutes only."""
+"""More than are listed at each poll: settled tasks are read again only after minutes."""
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def aws() -> Iterator[Emulator]:
         yield emulator
 
 
-def test_an_event_has_its_task_read_at_once(aws: Emulator) -> None:
+def test_event_makes_its_task_be_read_at_once(aws: Emulator) -> None:
     job = aws.jobs.add([TASKS], status="SUCCEEDED")
     task = job.task(7)
     aws.jobs.move(job.task(8), "FAILED")

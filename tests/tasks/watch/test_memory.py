@@ -52,5 +52,5 @@ def test_a_cancelled_watch_retains_no_more_than_grpcio_does(aws: Emulator) -> No
     assert own - max(bare, 0.0) < MAX_OWN_BYTES
 
 
-def test_the_measurement_detects_a_watch_that_is_kept(aws: Emulator) -> None:
+def test_measurement_detects_a_leaked_watch(aws: Emulator) -> None:
     assert retained_bytes("leaking", aws.endpoint_url) > 2 * MAX_OWN_BYTES

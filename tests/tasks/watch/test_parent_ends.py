@@ -69,7 +69,7 @@ RUNS: list[tuple[str, int, str, str]] = [
 
 
 @pytest.mark.parametrize(("status", "tasks", "tasks_are", "state"), RUNS)
-def test_a_run_ends_as_itself(
+def test_end_of_a_run_has_the_state_of_the_run(
     place: ManualClockServer, status: str, tasks: int, tasks_are: str, state: str
 ) -> None:
     name = run_name(run(place.aws, status, tasks, tasks_are))
@@ -100,7 +100,7 @@ JOBS: list[tuple[str, int, str, str, str]] = [
 
 
 @pytest.mark.parametrize(("lifecycle", "tasks", "tasks_are", "state", "native"), JOBS)
-def test_a_job_ends_as_itself(
+def test_end_of_a_job_has_the_state_of_the_job(
     place: ManualClockServer,
     lifecycle: str,
     tasks: int,
@@ -121,7 +121,7 @@ def test_a_job_ends_as_itself(
 @pytest.mark.parametrize(
     "lifecycle", ["CREATE_IN_PROGRESS", "UPLOAD_IN_PROGRESS", "UPDATE_IN_PROGRESS"]
 )
-def test_a_job_that_aws_works_on_has_not_ended(place: ManualClockServer, lifecycle: str) -> None:
+def test_job_that_is_being_updated_has_not_ended(place: ManualClockServer, lifecycle: str) -> None:
     added = job(place.aws, lifecycle, 1, "SUCCEEDED")
     summary = summary_of(place, job_name(added))
     assert not summary.parent_status.ended
@@ -177,7 +177,7 @@ def test_a_wait_for_a_task_that_can_never_settle_ends(
     assert (response.parent_status.name, state_of(response.parent_status)) == (parent, "CANCELLED")
 
 
-def test_a_wait_says_nothing_of_a_parent_when_the_task_has_settled(
+def test_wait_for_a_settled_task_has_no_parent_status(
     place: ManualClockServer,
 ) -> None:
     name = run_task_name(run(place.aws, "FAILED", 1), 0)
@@ -186,7 +186,7 @@ def test_a_wait_says_nothing_of_a_parent_when_the_task_has_settled(
     assert not response.HasField("parent_status")
 
 
-def test_a_task_that_settles_late_is_in_the_end_of_the_watch(place: ManualClockServer) -> None:
+def test_task_that_settles_late_is_counted_at_the_end(place: ManualClockServer) -> None:
     """The tasks of a run need not have settled in the response that is sent when it has."""
     dead = run(place.aws, "FAILED", 2, "RUNNING")
     with watch(place, parent=run_name(dead), until_settled=True) as (picture, read):

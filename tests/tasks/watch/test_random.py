@@ -60,7 +60,7 @@ class Chaos:
             self.world.fault_share = self.random.choice([0.0, 0.0, 0.1, 0.9])
             name = self.world.in_random_motion(self.random)
             if name is not None and self.random.random() < 0.2:
-                self.random.choice([self.hub.touched, self.hub.hint])(name)
+                self.random.choice([self.hub.refresh, self.hub.hint])(name)
         self.world.fault_share, self.is_on = 0.0, False
         await asyncio.sleep(QUIET_SECONDS)
         self.hub.stop()
@@ -117,16 +117,16 @@ class Chaos:
         stream = self.watches.watch_tasks(request, call)
         try:
             async for response in stream:
-                told = Response.FromString(response)
-                self.object_to_lies(told.task_change, picture)
-                picture.take(told)
+                received = Response.FromString(response)
+                self.object_to_lies(received.task_change, picture)
+                picture.take(received)
                 if slowness and self.is_on:
                     await asyncio.sleep(random.uniform(0, slowness))
         finally:
             await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
 
     def object_to_lies(self, change: task_watch_pb2.TaskChange, picture: Picture) -> None:
-        """A task that is there is not told as removed, and none goes back in time."""
+        """A task that is there is not reported as removed, and none goes back in time."""
         name = change.task.name
         if change.kind == task_watch_pb2.TASK_CHANGE_KIND_REMOVED:
             assert name not in self.world.tasks  # none comes again under its name
@@ -157,7 +157,7 @@ def version(task: task_pb2.Task) -> int:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_every_watcher_ends_with_what_a_fresh_list_gives(seed: int) -> None:
+def test_every_watcher_ends_with_the_state_of_a_fresh_list(seed: int) -> None:
     async def main() -> None:
         await Chaos(varied(seed * 1000)).run()
 

@@ -15,7 +15,7 @@ IDS = {"farmId": FARM, "queueId": QUEUE, "jobId": JOB}
 
 
 @in_virtual_time
-async def test_a_list_that_still_has_a_step_that_is_gone() -> None:
+async def test_deleted_step_that_is_still_listed() -> None:
     place = WatchHub(tasks=3)
     other = place.world.add_step()
     lost = [place.world.add_task(other, "RUNNING") for _ in range(2)]
@@ -39,7 +39,7 @@ async def test_a_list_that_still_has_a_step_that_is_gone() -> None:
 
 
 @in_virtual_time
-async def test_a_job_that_is_gone_is_still_told() -> None:
+async def test_watch_of_a_deleted_job_ends() -> None:
     place = WatchHub(tasks=3)
     async with place.watchers(1, Request(parent=JOB_NAME)) as [picture]:
         place.world.remove_step(place.step)

@@ -36,7 +36,7 @@ def wait(
 
 
 @pytest.mark.parametrize(("name", "word"), [(FAILED, "FAILED"), (CANCELED, "CANCELED")])
-def test_a_wait_for_what_has_settled_ends_at_once(
+def test_wait_for_a_settled_task_ends_at_once(
     place: ManualClockServer, name: str, word: str
 ) -> None:
     answer = wait(place, name)
@@ -83,7 +83,7 @@ def test_a_wait_ends_on_every_settled_state(
     assert answer.task.native_state == word
 
 
-def test_a_wait_answers_before_the_time_is_up(place: ManualClockServer) -> None:
+def test_wait_responds_before_the_deadline(place: ManualClockServer) -> None:
     began = time.monotonic()
     answer = wait(place, RUNNING, seconds=4)
     assert time.monotonic() - began < 4
@@ -91,12 +91,12 @@ def test_a_wait_answers_before_the_time_is_up(place: ManualClockServer) -> None:
     assert answer.task.native_state == "RUNNING"
 
 
-def test_a_wait_for_a_state_that_it_is_in(place: ManualClockServer) -> None:
+def test_wait_for_the_present_state_ends_at_once(place: ManualClockServer) -> None:
     assert wait(place, RUNNING, task_pb2.TASK_STATE_RUNNING).done
     assert wait(place, FAILED, task_pb2.TASK_STATE_RUNNING).done  # settled in another one
 
 
-def test_a_wait_for_a_task_that_is_not_there_or_vanishes(place: ManualClockServer) -> None:
+def test_wait_for_an_unknown_or_deleted_task_is_not_found(place: ManualClockServer) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         wait(place, ABSENT)
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
@@ -111,13 +111,13 @@ def test_a_wait_for_a_task_that_is_not_there_or_vanishes(place: ManualClockServe
 
 
 @pytest.mark.parametrize("state", [0, task_pb2.TASK_STATE_UNRECOGNIZED, 99])
-def test_a_wait_for_what_is_no_state_is_refused(place: ManualClockServer, state: int) -> None:
+def test_wait_for_an_invalid_state_is_refused(place: ManualClockServer, state: int) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         wait(place, RUNNING, state)
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_a_wait_returns_after_its_interval_with_the_task_as_last_seen(
+def test_wait_returns_the_task_as_last_seen_after_max_wait(
     place: ManualClockServer,
 ) -> None:
     began = time.monotonic()
@@ -129,9 +129,7 @@ def test_a_wait_returns_after_its_interval_with_the_task_as_last_seen(
 
 
 @pytest.mark.parametrize("max_wait", [0, 0.999, -1])
-def test_an_interval_that_is_too_short_is_refused(
-    place: ManualClockServer, max_wait: float
-) -> None:
+def test_too_short_max_wait_is_refused(place: ManualClockServer, max_wait: float) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         wait(place, RUNNING, max_wait=max_wait)
     error = CallError.of(raised.value)

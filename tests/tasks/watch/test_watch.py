@@ -45,7 +45,7 @@ def test_a_snapshot_and_then_changes(place: ManualClockServer, parent: str) -> N
         assert now != before
 
 
-def test_a_watch_by_names_of_both_services_tells_what_is_not_there(
+def test_watch_by_names_reports_missing_tasks(
     place: ManualClockServer,
 ) -> None:
     run_task = f"{RUN}/tasks/{seed.CPU_TASK_ID}"
@@ -57,14 +57,14 @@ def test_a_watch_by_names_of_both_services_tells_what_is_not_there(
         read(lambda: native(picture, RUNNING) == "SUCCEEDED")
 
 
-def test_names_that_are_all_gone_end_the_watch(place: ManualClockServer) -> None:
+def test_watch_ends_when_all_named_tasks_are_gone(place: ManualClockServer) -> None:
     with watch(place, names=[ABSENT]) as (picture, read):
         read()
         assert picture.end is not None
         assert picture.end.reason == End.WATCH_END_REASON_GONE
 
 
-def test_a_settled_run_ends_the_watch_that_asked_for_it(place: ManualClockServer) -> None:
+def test_settled_run_ends_a_watch_with_until_settled(place: ManualClockServer) -> None:
     with watch(place, parent=ENDED_RUN, until_settled=True) as (picture, read):
         read()
         assert picture.end is not None
@@ -74,7 +74,7 @@ def test_a_settled_run_ends_the_watch_that_asked_for_it(place: ManualClockServer
         assert sum(each.count for each in picture.end.counts.states) == len(picture.tasks)
 
 
-def test_a_run_ends_with_its_last_task_and_not_with_the_last_that_is_there(
+def test_run_ends_with_tasks_that_are_added_late(
     place: ManualClockServer,
 ) -> None:
     with watch(place, parent=RUN, until_settled=True) as (picture, read):
@@ -90,7 +90,7 @@ def test_a_run_ends_with_its_last_task_and_not_with_the_last_that_is_there(
         assert f"{RUN}/tasks/{seed.LATER_TASK_ID}" in picture.tasks
 
 
-def test_a_token_resumes(place: ManualClockServer) -> None:
+def test_token_resumes_a_watch(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.is_complete)
         token = picture.token
@@ -138,19 +138,19 @@ def test_a_token_of_another_server_gives_a_snapshot(place: ManualClockServer) ->
         (Request(parent=JOB, view=77), "view"),  # type: ignore[arg-type]  # that is the point
     ],
 )
-def test_a_request_with_a_fault_is_refused(
+def test_invalid_request_is_refused(
     place: ManualClockServer, request_: Request, field: str
 ) -> None:
-    asked = place.aws.request_count
+    count = place.aws.request_count
     with pytest.raises(grpc.RpcError) as raised:
         list(place.stub.WatchTasks(request_, timeout=SECONDS))
     error = CallError.of(raised.value)
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     assert [violation.field for violation in error.violations] == [field]
-    assert place.aws.request_count == asked
+    assert place.aws.request_count == count
 
 
-def test_a_token_of_another_watch_is_refused(place: ManualClockServer) -> None:
+def test_token_of_a_different_watch_is_refused(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.token)
     with pytest.raises(grpc.RpcError) as raised:
@@ -165,7 +165,7 @@ def test_a_token_of_another_watch_is_refused(place: ManualClockServer) -> None:
         ("ListTasks", "InternalServerErrorException", "INTERNAL"),
     ],
 )
-def test_what_aws_answers_at_first_is_told(
+def test_first_error_of_aws_is_returned(
     place: ManualClockServer, operation: str, aws_code: str, code: str
 ) -> None:
     place.aws.fail("deadline", operation, aws_code)
@@ -177,13 +177,13 @@ def test_what_aws_answers_at_first_is_told(
 
 
 @pytest.mark.parametrize("parent", ["omics/runs/404", JOB.replace("job-0", "job-1")])
-def test_a_parent_that_is_not_there(place: ManualClockServer, parent: str) -> None:
+def test_unknown_parent_is_not_found(place: ManualClockServer, parent: str) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         list(place.stub.WatchTasks(Request(parent=parent), timeout=SECONDS))
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_a_parent_that_vanishes_ends_the_watch(place: ManualClockServer) -> None:
+def test_deleted_parent_ends_the_watch(place: ManualClockServer) -> None:
     with watch(place, parent=JOB) as (picture, read):
         read(lambda: picture.is_complete)
         place.aws.jobs.remove(JOB_IDS)
@@ -193,7 +193,7 @@ def test_a_parent_that_vanishes_ends_the_watch(place: ManualClockServer) -> None
         assert not picture.tasks
 
 
-def test_an_outage_is_told_and_survived(place: ManualClockServer) -> None:
+def test_outage_is_reported_in_heartbeats(place: ManualClockServer) -> None:
     beat = Duration(seconds=1)
     with watch(place, parent=STEP, heartbeat_interval=beat) as (picture, read):
         read(lambda: picture.is_complete)
@@ -203,12 +203,12 @@ def test_an_outage_is_told_and_survived(place: ManualClockServer) -> None:
         assert picture.heartbeat is not None
         assert picture.heartbeat.upstream_error.code == grpc.StatusCode.INTERNAL.value[0]
         read(lambda: native(picture, RUNNING) == "SUCCEEDED")
-        told: list[task_watch_pb2.Heartbeat | None] = [picture.heartbeat]
-        read(lambda: picture.heartbeat not in told)
+        received: list[task_watch_pb2.Heartbeat | None] = [picture.heartbeat]
+        read(lambda: picture.heartbeat not in received)
         assert not picture.heartbeat.HasField("upstream_error")
 
 
-def test_a_heartbeat_has_a_token_and_tells_how_old_it_all_is(place: ManualClockServer) -> None:
+def test_heartbeat_has_a_token_and_the_staleness(place: ManualClockServer) -> None:
     beat = Duration(seconds=1)
     with watch(place, parent=ENDED_RUN, heartbeat_interval=beat) as (picture, read):
         read(lambda: picture.is_complete)
@@ -248,7 +248,7 @@ def test_a_server_that_stops_ends_its_watches_with_a_token() -> None:
         assert picture.token
 
 
-async def test_watchers_that_go_leave_nothing() -> None:
+async def test_closed_watches_leave_no_pollers() -> None:
     with Emulator(clock=ManualClock()) as aws:
         built = app.build(settings_for(aws.endpoint_url))
         address = await built.server.start()
@@ -265,7 +265,7 @@ async def test_watchers_that_go_leave_nothing() -> None:
 
         def is_quiet() -> bool:
             watched = any(poller.is_watched for poller in hub._whole.values())
-            # The poller waits for somebody to come back, with two tasks of its own.
+            # The poller waits for watchers, with two tasks of its own.
             return not watched and len(asyncio.all_tasks()) <= idle + 2
 
         for _ in range(500):
@@ -273,7 +273,7 @@ async def test_watchers_that_go_leave_nothing() -> None:
             if is_quiet():
                 break
         assert is_quiet(), asyncio.all_tasks()
-        assert not hub._at_stop
+        assert not hub._stop_callbacks
         await built.server.drain(2)
         await built.close()
         assert len(hub) == 0
@@ -297,7 +297,7 @@ def test_a_write_is_seen_at_once_by_a_watch_that_is_open() -> None:
                 began = time.monotonic()
                 aws.jobs.move(job.task(1), "READY")
                 hub: Any = next(each for each in built.backgrounds() if isinstance(each, Hub))
-                hub.touched(name)
+                hub.refresh(name)
                 while native(picture, name) != "READY":
                     picture.take(await stream.read())
                 assert time.monotonic() - began < 0.9  # the next poll would be later
@@ -308,7 +308,7 @@ def test_a_write_is_seen_at_once_by_a_watch_that_is_open() -> None:
         asyncio.run(main())
 
 
-def test_many_tasks_come_in_messages_that_every_client_takes() -> None:
+def test_snapshot_messages_fit_the_default_limit_of_clients() -> None:
     with Emulator(clock=ManualClock()) as aws:
         job = aws.jobs.add(steps=(2_500, 10))
         parent = deadline.NAMES.format(job.task(0)).rpartition("/steps/")[0]

@@ -35,7 +35,7 @@ FAULTS = [
 
 
 class Truth:
-    """What the emulator has been told to have."""
+    """What the emulator was instructed to have."""
 
     def __init__(self, aws: Emulator, random: Random) -> None:
         self.aws = aws
@@ -133,7 +133,7 @@ class Follower:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_every_watcher_ends_with_what_is_so(seed: int) -> None:
+async def test_every_watcher_ends_with_the_actual_state(seed: int) -> None:
     random = seeded("watch", seed)
     with (
         Emulator(clock=ManualClock(), seed="empty") as aws,

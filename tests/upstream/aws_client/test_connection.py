@@ -1,4 +1,4 @@
-"""The way to an AWS service: made, refused, made anew, with a clock that nobody waits for."""
+"""The client of an AWS service: made, refused and replaced, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.polling import wait_until_async
 
 
 class Pauses:
-    """A sleep that ends when the test says so, and remembers how long it was to be."""
+    """A sleep that the test ends, and that records its seconds."""
 
     def __init__(self) -> None:
-        self.asked: list[float] = []
+        self.seconds: list[float] = []
         self._begun: asyncio.Queue[asyncio.Event] = asyncio.Queue()
 
     async def __call__(self, seconds: float) -> None:
-        self.asked.append(seconds)
+        self.seconds.append(seconds)
         over = asyncio.Event()
         self._begun.put_nowait(over)
         await over.wait()
@@ -59,10 +59,10 @@ class Probed(AwsClient):
     called: list[str] = field(default_factory=list)
 
     def call(
-        self, operation: str, params: dict[str, Any], time_left: float = math.inf
+        self, operation: str, params: dict[str, Any], give_up_at: float = math.inf
     ) -> ClientResponse:
         assert params == {}
-        assert time_left == 5
+        assert give_up_at - self.clock() == pytest.approx(5, abs=1)
         self.called.append(operation)
         if operation in self.outcomes:
             raise self.outcomes[operation]
@@ -104,7 +104,7 @@ async def running(
     return connection, asyncio.create_task(connection.run())
 
 
-async def test_without_credentials_it_tries_again_with_growing_pauses() -> None:
+async def test_missing_credentials_are_retried_with_growing_pauses() -> None:
     made = client()
     pauses = Pauses()
     with ThreadPoolExecutor(1) as executor:
@@ -117,7 +117,7 @@ async def test_without_credentials_it_tries_again_with_growing_pauses() -> None:
             await connection.wait_for_change(tries)
         assert await connection.get_client() is made
         assert connection.error is None
-        assert pauses.asked == [1, 2, 4, 8, 16, 30, 30]
+        assert pauses.seconds == [1, 2, 4, 8, 16, 30, 30]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -135,13 +135,13 @@ async def test_a_refused_client_is_replaced_once() -> None:
         await pauses.end()
         await connection.wait_for_change(seen)
         assert await connection.get_client() is second
-        connection.discard(first, refused())  # a late answer to a call with the old client
+        connection.discard(first, refused())  # a late response to a call with the old client
         assert connection.client is second
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_client_on_demand_is_made_for_the_first_who_asks() -> None:
+async def test_a_client_on_demand_is_made_at_its_first_use() -> None:
     maker = Maker(client())
     with ThreadPoolExecutor(1) as executor:
         connection = Connection(OMICS, maker, executor, on_demand=True)
@@ -166,7 +166,7 @@ async def test_a_client_on_demand_is_made_for_the_first_who_asks() -> None:
     ],
     ids=["accepted", "not allowed", "throttled", "unavailable", "expired with 503", "unreachable"],
 )
-async def test_a_refusal_that_the_probe_does_not_confirm(outcome: Exception | None) -> None:
+async def test_an_unconfirmed_refusal_keeps_the_client(outcome: Exception | None) -> None:
     made = probed(**({} if outcome is None else {"ListRuns": outcome}))
     with ThreadPoolExecutor(1) as executor:
         connection, task = await running(Maker(made), Pauses(), executor)
@@ -185,7 +185,7 @@ async def test_a_refusal_that_the_probe_does_not_confirm(outcome: Exception | No
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_refusal_that_the_probe_confirms_and_its_replacement() -> None:
+async def test_a_confirmed_refusal_replaces_the_client() -> None:
     expired = probed(ListRuns=client_error("ExpiredTokenException"))
     still, renewed, pauses = probed(ListRuns=client_error("ExpiredToken")), probed(), Pauses()
     with ThreadPoolExecutor(1) as executor:
@@ -220,7 +220,7 @@ async def test_an_accepted_call_outweighs_two_refused_operations() -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def test_an_operation_that_stays_refused_is_probed_less_and_less() -> None:
+def test_probes_for_a_refused_operation_become_rare() -> None:
     now = 0.0
     check = CredentialCheck(("ListRuns",), lambda: now)
     due = []

@@ -111,7 +111,7 @@ def test_a_queue_has_no_host_prefixes() -> None:
     assert not settings.endpoint_urls
 
 
-def test_an_unknown_host_prefix_is_a_fault_of_the_settings() -> None:
+def test_an_unknown_host_prefix_is_a_configuration_error() -> None:
     aws = {"omics": AwsSettings(endpoint_urls={"workflow-": LOCAL})}
     with pytest.raises(SettingsError) as raised:
         app.build(Settings(aws=aws, targets={"far": {"aws": aws}}))
@@ -136,7 +136,7 @@ def test_the_variables_of_aws_sdks_apply(
     assert client.address == (f"{prefix}127.0.0.1", 9)
 
 
-def test_the_settings_win_over_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_override_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:8")
     client = make_client(DEADLINE, AwsSettings(region=REGION, endpoint_url=LOCAL))
     assert host_of(client, "ListFarms") == "127.0.0.1:9"
@@ -198,7 +198,7 @@ def test_a_missing_ca_bundle_of_a_profile_is_named(tmp_path: Path) -> None:
         make_client(OMICS, AwsSettings(region=REGION))
 
 
-def test_callers_learn_which_ca_bundle_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_the_missing_ca_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent.pem")
     settings = Settings(listen_port=0, drain_seconds=1, aws={"omics": AwsSettings(region=REGION)})
     with running_server(settings) as address, connect(str(address)) as client:

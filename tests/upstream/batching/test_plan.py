@@ -1,4 +1,4 @@
-"""Batch operations that stand in for single ones, found in AWS's model."""
+"""Batch operations that replace single reads, found in AWS's model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCHES = [
 
 
 @pytest.mark.parametrize(("service", "single", "batch"), BATCHES)
-def test_a_batch_tells_all_that_the_single_call_tells(
+def test_a_batch_read_returns_what_single_calls_return(
     service: str, single: str, batch: str
 ) -> None:
     plan = plan_batch(model.load_service(service), single, batch)
@@ -22,17 +22,17 @@ def test_a_batch_tells_all_that_the_single_call_tells(
     assert plan.max_items == 100
     items = [{member: f"{member}{index}" for member in plan.ids} for index in range(3)]
     assert plan.to_params(items) == {plan.request: items}
-    answer = {
+    response = {
         plan.errors: [{**items[0], "code": "ThrottlingException", "message": "slow down"}],
         plan.responses: [{**items[2], "createdBy": "me"}],
     }
-    error, missing, thing = plan.split(items, answer)
+    error, missing, item = plan.split(items, response)
     assert error == {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}
     assert missing["Error"]["Code"] == "Unknown"
-    assert thing["createdBy"] == "me"
+    assert item["createdBy"] == "me"
 
 
-def test_every_batch_operation_of_the_models_that_fits_is_used() -> None:
+def test_every_suitable_batch_operation_is_used() -> None:
     fitting = []
     for spec in SERVICES:
         service = model.load_service(spec.name)
@@ -46,6 +46,6 @@ def test_every_batch_operation_of_the_models_that_fits_is_used() -> None:
     assert sorted(fitting) == sorted(BATCHES)
 
 
-def test_an_old_model_has_no_batch() -> None:
+def test_unsuitable_batch_operations_have_no_plan() -> None:
     assert plan_batch(model.load_service("deadline"), "GetTask", "BatchGetTaskOfOld") is None
     assert plan_batch(model.load_service("deadline"), "GetTask", "BatchGetJob") is None

@@ -1,4 +1,4 @@
-"""Natural batching, with calls that end when the test says so."""
+"""Natural batching, with calls that the test ends."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def error(text: str) -> TaskgateError:
 
 
 @dataclass(eq=False)
-class AwsRequest:
-    """A read that somebody waits for."""
+class Item:
+    """A read with requesters."""
 
     number: int
     requesters: Requesters = field(default_factory=Requesters)
-    answer: asyncio.Future[str] = field(
+    response: asyncio.Future[str] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
     def settle(self, outcome: str | Exception) -> None:
         if isinstance(outcome, Exception):
-            self.answer.set_exception(outcome)
-        elif not self.answer.done():
-            self.answer.set_result(outcome)
+            self.response.set_exception(outcome)
+        elif not self.response.done():
+            self.response.set_result(outcome)
 
 
 class Upstream:
-    """Batches sent, each answered when the test says so."""
+    """Records the batches sent; the test ends each."""
 
     max_items = 3
 
@@ -53,7 +53,7 @@ class Upstream:
         self.gate.set()
         self.refusal: Exception | None = None
 
-    async def send(self, items: Sequence[AwsRequest], permit: int) -> Sequence[str | TaskgateError]:
+    async def send(self, items: Sequence[Item], permit: int) -> Sequence[str | TaskgateError]:
         assert permit == len(self.batches)
         self.batches.append([item.number for item in items])
         reply: asyncio.Future[Sequence[str | TaskgateError]]
@@ -75,7 +75,7 @@ class Upstream:
     def reply(self, index: int) -> None:
         self.replies[index].set_result([f"a{each}" for each in self.batches[index]])
 
-    def queue(self, slots: int = 1, linger: float = 0.0) -> BatchQueue[AwsRequest, int]:
+    def queue(self, slots: int = 1, linger: float = 0.0) -> BatchQueue[Item, int]:
         return BatchQueue(
             admit=self.admit,
             send=self.send,
@@ -86,25 +86,25 @@ class Upstream:
         )
 
 
-def ask(queue: BatchQueue[AwsRequest, int], *questions: int) -> list[asyncio.Task[str]]:
-    async def one(number: int) -> str:
-        question = AwsRequest(number)
-        question.requesters.join(SHARE, math.inf)
-        queue.add(question)
+def start_reads(queue: BatchQueue[Item, int], *numbers: int) -> list[asyncio.Task[str]]:
+    async def wait(number: int) -> str:
+        item = Item(number)
+        item.requesters.join(SHARE, math.inf)
+        queue.add(item)
         try:
-            return await question.answer
+            return await item.response
         finally:
-            question.requesters.remove(SHARE)
+            item.requesters.remove(SHARE)
 
-    return [asyncio.create_task(one(question)) for question in questions]
+    return [asyncio.create_task(wait(number)) for number in numbers]
 
 
-async def test_the_first_leaves_alone_and_the_next_leave_together() -> None:
+async def test_the_first_read_is_sent_alone_and_the_next_ones_together() -> None:
     upstream = Upstream()
     queue = upstream.queue()
-    first = ask(queue, 1)
+    first = start_reads(queue, 1)
     await settle()
-    more = ask(queue, 2, 3, 4, 5)
+    more = start_reads(queue, 2, 3, 4, 5)
     await settle()
     assert upstream.batches == [[1]]
     assert len(queue) == 4
@@ -122,8 +122,8 @@ async def test_no_more_calls_are_in_flight_than_there_are_slots() -> None:
     upstream = Upstream()
     queue = upstream.queue(slots=2)
     tasks = []
-    for question in range(5):
-        tasks += ask(queue, question)
+    for item in range(5):
+        tasks += start_reads(queue, item)
         await settle()
     assert upstream.batches == [[0], [1]]
     upstream.reply(1)
@@ -137,17 +137,17 @@ async def test_no_more_calls_are_in_flight_than_there_are_slots() -> None:
 async def test_it_lingers_under_load_only() -> None:
     upstream = Upstream()
     queue = upstream.queue(linger=0.002)
-    first = ask(queue, 1)
+    first = start_reads(queue, 1)
     await settle()
     assert upstream.lingered == []
-    second = ask(queue, 2)
+    second = start_reads(queue, 2)
     await settle()
     upstream.reply(0)
     await settle()
     assert upstream.lingered == [0.002]
     upstream.reply(1)
     await asyncio.gather(*first, *second)
-    third = ask(queue, 3)
+    third = start_reads(queue, 3)
     await settle()
     assert upstream.lingered == [0.002], "it was idle in between"
     upstream.reply(2)
@@ -157,9 +157,9 @@ async def test_it_lingers_under_load_only() -> None:
 async def test_a_full_batch_does_not_linger() -> None:
     upstream = Upstream()
     queue = upstream.queue(linger=0.002)
-    tasks = ask(queue, 1)
+    tasks = start_reads(queue, 1)
     await settle()
-    tasks += ask(queue, 2, 3, 4)
+    tasks += start_reads(queue, 2, 3, 4)
     await settle()
     upstream.reply(0)
     await settle()
@@ -168,10 +168,10 @@ async def test_a_full_batch_does_not_linger() -> None:
     assert upstream.lingered == []
 
 
-async def test_an_items_error_is_its_own() -> None:
+async def test_an_error_of_one_item_does_not_affect_others() -> None:
     upstream = Upstream()
     queue = upstream.queue()
-    tasks = ask(queue, 1, 2)
+    tasks = start_reads(queue, 1, 2)
     await settle()
     upstream.replies[0].set_result(["a1", error("no such task")])
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -179,26 +179,26 @@ async def test_an_items_error_is_its_own() -> None:
     assert "no such task" in str(results[1])
 
 
-async def test_a_failed_batch_is_told_to_all_and_the_next_goes_on() -> None:
+async def test_a_failed_batch_fails_its_reads_and_no_others() -> None:
     upstream = Upstream()
     queue = upstream.queue()
-    tasks = ask(queue, 1, 2)
+    tasks = start_reads(queue, 1, 2)
     await settle()
     upstream.replies[0].set_exception(error("throttled"))
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert ["throttled" in str(result) for result in results] == [True, True]
-    later = ask(queue, 3)
+    later = start_reads(queue, 3)
     await settle()
     upstream.reply(1)
     assert await later[0] == "a3"
 
 
-async def test_one_who_goes_is_not_asked_for() -> None:
+async def test_an_abandoned_read_is_not_sent() -> None:
     upstream = Upstream()
     queue = upstream.queue()
-    tasks = ask(queue, 1)
+    tasks = start_reads(queue, 1)
     await settle()
-    tasks += ask(queue, 2, 3)
+    tasks += start_reads(queue, 2, 3)
     await settle()
     tasks[1].cancel()
     await settle()
@@ -209,13 +209,13 @@ async def test_one_who_goes_is_not_asked_for() -> None:
     await asyncio.gather(tasks[0], tasks[2])
 
 
-async def test_reads_gather_while_the_quota_makes_them_wait() -> None:
+async def test_reads_gather_while_they_wait_for_the_quota() -> None:
     upstream = Upstream()
     upstream.gate.clear()
     queue = upstream.queue()
-    tasks = ask(queue, 1)
+    tasks = start_reads(queue, 1)
     await settle()
-    tasks += ask(queue, 2)
+    tasks += start_reads(queue, 2)
     await settle()
     upstream.gate.set()
     await settle()
@@ -224,24 +224,24 @@ async def test_reads_gather_while_the_quota_makes_them_wait() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_a_refusal_is_told_at_once() -> None:
+async def test_a_refusal_reaches_requesters_at_once() -> None:
     upstream = Upstream()
     upstream.refusal = error("over the quota")
     queue = upstream.queue()
     with pytest.raises(TaskgateError, match="over the quota"):
-        await ask(queue, 1)[0]
+        await start_reads(queue, 1)[0]
     upstream.refusal = None
-    task = ask(queue, 2)
+    task = start_reads(queue, 2)
     await settle()
     upstream.reply(0)
     assert await task[0] == "a2"
 
 
-async def test_any_failure_to_admit_reaches_those_who_wait() -> None:
+async def test_any_error_of_admission_reaches_requesters() -> None:
     upstream = Upstream()
     upstream.refusal = ZeroDivisionError()
     queue = upstream.queue()
-    for reads in (ask(queue, 1), ask(queue, 2)):
+    for reads in (start_reads(queue, 1), start_reads(queue, 2)):
         with pytest.raises(ZeroDivisionError):
             await asyncio.wait_for(reads[0], 10)
 
@@ -249,9 +249,9 @@ async def test_any_failure_to_admit_reaches_those_who_wait() -> None:
 async def test_too_few_results_are_an_error_of_each_read() -> None:
     upstream = Upstream()
     queue = upstream.queue()
-    first = ask(queue, 1)
+    first = start_reads(queue, 1)
     await settle()
-    rest = ask(queue, 2, 3)
+    rest = start_reads(queue, 2, 3)
     upstream.reply(0)
     await asyncio.gather(*first)
     await settle()
@@ -261,35 +261,35 @@ async def test_too_few_results_are_an_error_of_each_read() -> None:
             await asyncio.wait_for(read, 10)
 
 
-class Broken(AwsRequest):
+class Broken(Item):
     """A read whose outcome cannot be delivered."""
 
     def settle(self, outcome: str | Exception) -> None:
         raise ZeroDivisionError(outcome)
 
 
-async def test_a_read_that_cannot_be_settled_does_not_take_the_others_along(
+async def test_a_read_that_cannot_be_settled_does_not_affect_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     upstream = Upstream()
     queue = upstream.queue()
-    broken, sound = Broken(1), AwsRequest(2)
-    first = ask(queue, 0)
+    broken, sound = Broken(1), Item(2)
+    first = start_reads(queue, 0)
     await settle()
-    for question in (broken, sound):
-        question.requesters.join(SHARE, math.inf)
-        queue.add(question)
+    for item in (broken, sound):
+        item.requesters.join(SHARE, math.inf)
+        queue.add(item)
     upstream.reply(0)
     await asyncio.gather(*first)
     await settle()
     upstream.reply(1)
-    assert await asyncio.wait_for(sound.answer, 10) == "a2"
+    assert await asyncio.wait_for(sound.response, 10) == "a2"
     assert [each.message for each in caplog.records] == ["bug"]
 
 
-def queued(number: int) -> AwsRequest:
+def queued(number: int) -> Item:
     """Return a read that one requester waits for."""
-    read = AwsRequest(number)
+    read = Item(number)
     read.requesters.join(SHARE, math.inf)
     return read
 
@@ -320,12 +320,12 @@ async def test_batches_that_end_together_do_not_leave_a_read_behind() -> None:
     await queue.close()
 
 
-async def test_a_read_that_comes_as_the_last_sender_stops_is_sent() -> None:
+async def test_a_read_added_while_the_last_sender_stops_is_sent() -> None:
     upstream = Upstream()
     queue = upstream.queue()
     first, second = queued(0), queued(1)
     # Runs right after the sender has seen an empty queue, before the loop reports its end.
-    first.answer.add_done_callback(lambda _: queue.add(second))
+    first.response.add_done_callback(lambda _: queue.add(second))
     queue.add(first)
     await settle()
     upstream.reply(0)

@@ -1,4 +1,4 @@
-"""Batch operations that stand in for single writes, found in AWS's model; and who is told."""
+"""Batch operations that replace single writes, found in AWS's model; outcomes of writes."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ BATCHES = [
 
 
 @pytest.mark.parametrize(("service", "single", "batch"), BATCHES)
-def test_a_batch_does_all_that_the_single_call_does(service: str, single: str, batch: str) -> None:
+def test_a_batch_write_takes_what_single_calls_take(service: str, single: str, batch: str) -> None:
     plan = plan_batch_write(model.load_service(service), single, batch)
     assert plan is not None
     assert plan.max_items == 100
     items = [{member: f"{member}{index}" for member in plan.ids} for index in range(2)]
     assert plan.token is not None
     assert plan.to_params(items, "t") == {plan.request: items, plan.token: "t"}
-    answer = {plan.errors: [{**items[1], "code": "ConflictException", "message": "no"}]}
-    assert plan.split(items, answer) == [
+    response = {plan.errors: [{**items[1], "code": "ConflictException", "message": "no"}]}
+    assert plan.split(items, response) == [
         None,
         {"Error": {"Code": "ConflictException", "Message": "no"}},
     ]
 
 
-def test_a_model_without_it() -> None:
+def test_unsuitable_batch_writes_have_no_plan() -> None:
     service = model.load_service("deadline")
     assert plan_batch_write(service, "UpdateTask", "BatchUpdateTaskOfOld") is None
     assert plan_batch_write(service, "UpdateTask", "BatchGetTask") is None
 
 
-def test_tokens_follow_from_the_callers_and_from_the_items() -> None:
+def test_tokens_derive_from_the_callers_token_and_the_items() -> None:
     def writes() -> Writes:
         items = [{"taskId": f"t{index}"} for index in range(4)]
         return Writes(
@@ -73,9 +73,9 @@ def test_tokens_follow_from_the_callers_and_from_the_items() -> None:
 
 @dataclass
 class Sender:
-    """AWS takes as many batches as it has answers, and then is silent."""
+    """Responds to as many batches as it has responses, and then to none."""
 
-    answers: list[dict[str, Any]]
+    responses: list[dict[str, Any]]
     connection = SimpleNamespace(spec=DEADLINE)
     meter = None
     executor = None
@@ -92,10 +92,10 @@ class Sender:
     ) -> AwsResponse:
         del operation, params, spans, timeout
         on_sent()
-        if not self.answers:
+        if not self.responses:
             await asyncio.Event().wait()
         on_ended()
-        return AwsResponse(value=self.answers.pop(0), request_id="r", observe_time=0.0)
+        return AwsResponse(value=self.responses.pop(0), request_id="r", observe_time=0.0)
 
     def origin(self, operation: str, _: object = None) -> Origin:
         return Origin(service="deadline", title="t", domain="d", operation=operation)
@@ -119,7 +119,7 @@ def gateway(sender: Sender) -> Gateway:
     return Gateway(paced, sharing, default_timeout=60.0)
 
 
-async def test_what_is_done_when_the_time_is_up_is_told_as_done() -> None:
+async def test_writes_before_the_timeout_are_reported_as_done() -> None:
     items = [{"taskId": str(index), "targetRunStatus": "CANCELED"} for index in range(250)]
     refused = {"errors": [{"taskId": "3", "code": "ConflictException", "message": "no"}]}
     sender = Sender([refused, {}])

@@ -41,7 +41,7 @@ from tests.upstream.rate_limit.admission import (
 
 
 @in_virtual_time
-async def test_a_single_call_has_the_next_turn_but_one_in_a_flood() -> None:
+async def test_a_single_call_waits_for_one_turn_of_a_flood() -> None:
     limit, random = limiter(max_waiting=4000), seeded(2)
     queued = flood(limit, A, 1500)
     waits = []
@@ -57,7 +57,7 @@ async def test_a_single_call_has_the_next_turn_but_one_in_a_flood() -> None:
 
 
 @in_virtual_time
-async def test_too_many_calls_of_one_are_refused_at_once_and_others_find_places() -> None:
+async def test_a_flood_is_refused_while_other_requesters_are_admitted() -> None:
     limit = limiter(max_waiting=100)
     queued = flood(limit, A, 101)
     await settle()
@@ -178,7 +178,7 @@ async def test_a_pollers_call_is_promoted_while_an_interactive_caller_waits_for_
 
 
 @in_virtual_time
-async def test_a_call_that_all_have_left_is_not_sent() -> None:
+async def test_a_call_without_requesters_is_not_sent() -> None:
     limit = limiter()
     await admitted(limit, A)
     shared = Requesters.single(A, math.inf)
@@ -193,7 +193,7 @@ async def test_a_call_that_all_have_left_is_not_sent() -> None:
 
 
 @in_virtual_time
-async def test_a_later_deadline_of_one_who_joins_counts_for_all() -> None:
+async def test_the_latest_deadline_of_all_requesters_applies() -> None:
     limit = limiter()
     permit = await limit.admit(GET, Requesters.single(A, math.inf))
     shared = Requesters.single(A, 5.0)
@@ -216,7 +216,7 @@ class Attempt:
 
 @dataclass
 class Traffic:
-    """Callers, AWS and its throttles, as the example says."""
+    """Callers, AWS and its throttles, driven by the example."""
 
     max_in_flight: float
     calls: list[Attempt] = field(default_factory=list)
@@ -255,13 +255,13 @@ class Traffic:
         permit = call.task.result()
         call.ended = True
         if event == "unused":
-            self.limit.return_permit(permit)
+            permit.return_unused()
             return
         if event == "throttled":
             self.limit.record_throttle(permit, value / 4)
         elif event == "answered":
             self.limit.record_response(permit)
-        self.limit.release_slot(permit)
+        permit.release_slot()
 
     def in_flight(self) -> list[Attempt]:
         return [call for call in self.calls if is_sent(call) and not call.ended]
@@ -296,7 +296,7 @@ def is_sent(call: Attempt) -> bool:
     ),
     st.sampled_from([1, 2, math.inf]),
 )
-def test_whatever_happens_every_call_ends_once_and_nothing_is_left(
+def test_every_call_ends_once_and_nothing_is_left(
     events: list[tuple[float, str, Share, float]], max_in_flight: float
 ) -> None:
     async def main() -> None:
@@ -329,7 +329,7 @@ def check_outcomes(traffic: Traffic) -> None:
         for call in traffic.calls
         if not is_sent(call)
     )
-    assert set(others) <= {"cancelled", "TaskgateError", "AbandonedError"}
+    assert set(others) <= {"cancelled", "QuotaError", "AbandonedError"}
     assert (limit.waiting(GET), bucket._timer, bucket._waiting_for_slot) == (0, None, 0)
     assert limit.slots._free == traffic.max_in_flight
     assert not any(lines.paused for lines in bucket.queue._priorities)

@@ -30,7 +30,7 @@ def drain(queue: FairQueue[Any]) -> list[Any]:
     return [take(queue) for _ in range(len(queue))]
 
 
-def test_a_newcomer_waits_for_one_turn_of_each_other_requester() -> None:
+def test_an_item_in_a_new_line_waits_for_one_turn_of_each_other_share() -> None:
     queue: FairQueue[str] = FairQueue()
     for number in range(1000):
         queue.add(f"a{number}", A)
@@ -119,7 +119,7 @@ def test_late_items_make_room_for_the_next_of_their_line() -> None:
     assert drain(queue) == ["a1", "b0"]
 
 
-def test_a_late_item_is_judged_once_by_its_first_turn() -> None:
+def test_only_the_first_turn_of_a_late_item_counts() -> None:
     queue: FairQueue[str] = FairQueue()
     for name, share in (("a0", A), ("both", A), ("both", B), ("a1", A)):
         queue.add(name, share)
@@ -236,7 +236,7 @@ PAUSES = st.sampled_from(["pause", "resume"])
     ),
     st.sampled_from(SHARES),
 )
-def test_nothing_is_lost_and_no_requester_has_two_turns_in_a_round(
+def test_no_item_is_lost_and_no_share_has_two_turns_in_a_round(
     steps: list[tuple[str, Share, int]], share: Share
 ) -> None:
     model = Model()
@@ -252,7 +252,7 @@ def test_nothing_is_lost_and_no_requester_has_two_turns_in_a_round(
     ] * 2, "what is empty takes no memory"
 
 
-class Place:
+class RecordingListener:
     """A listener that records the shares."""
 
     def __init__(self) -> None:
@@ -271,13 +271,13 @@ class Place:
         self.give_up_at = give_up_at
 
 
-def test_a_batch_follows_the_requesters_of_its_calls() -> None:
+def test_a_batch_has_the_requesters_of_its_calls() -> None:
     sent: list[str] = []
     first, second = Requesters(), Requesters()
     first.join(A, 5.0)
     second.join(A, 7.0)
     batch = Requesters.merge([first, second], lambda: sent.append("batch"))
-    place = Place()
+    place = RecordingListener()
     batch.add_listener(place)
     assert (set(batch.shares), batch.give_up_at) == ({A}, 7.0)
     second.join(B, 9.0)

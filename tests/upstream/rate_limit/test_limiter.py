@@ -1,4 +1,4 @@
-"""The pace of calls to AWS: who goes when, who is refused, what a throttle changes."""
+"""The rate of calls to AWS: their order, refusals, and the effect of throttles."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def limiter(**limits: Any) -> RateLimiter:
 
 
 def learner() -> RateLimiter:
-    """Of Deadline, whose rates nobody publishes."""
+    """Of Deadline, which has no published rates."""
     return RateLimiter(DEADLINE, clock=now, random=seeded(1))
 
 
@@ -49,7 +49,7 @@ async def admitted(
 
 
 @in_virtual_time
-async def test_calls_leave_in_their_order_and_pace() -> None:
+async def test_calls_are_sent_in_order_at_the_rate() -> None:
     limit = limiter()
     times = [at for at, _ in await asyncio.gather(*(admitted(limit) for _ in range(20)))]
     # An idle bucket has 1.4 calls, so the second call leaves a little early.
@@ -78,7 +78,7 @@ async def test_without_a_published_rate_nothing_waits() -> None:
 
 
 @in_virtual_time
-async def test_interactive_calls_go_before_pollers() -> None:
+async def test_interactive_calls_are_sent_before_those_of_pollers() -> None:
     limit = limiter()
     pollers = [asyncio.create_task(admitted(limit, priority=POLLER)) for _ in range(500)]
     waits = []
@@ -93,19 +93,19 @@ async def test_interactive_calls_go_before_pollers() -> None:
 
 
 def refusal(error: pytest.ExceptionInfo[errors.TaskgateError]) -> tuple[str, float]:
-    told = error.value
-    assert told.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert (told.reason, told.domain) == ("UPSTREAM_QUOTA", "taskgate")
-    assert told.metadata == {"operation": GET, "service": "omics"}
-    wait, quota = told.details
+    raised = error.value
+    assert raised.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (raised.reason, raised.domain) == ("UPSTREAM_QUOTA", "taskgate")
+    assert raised.metadata == {"operation": GET, "service": "omics"}
+    wait, quota = raised.details
     assert isinstance(wait, error_details_pb2.RetryInfo)
     assert isinstance(quota, error_details_pb2.QuotaFailure)
     assert quota.violations[0].subject == "omics:GetRunTask"
-    return told.message, wait.retry_delay.seconds + wait.retry_delay.nanos / 1e9
+    return raised.message, wait.retry_delay.seconds + wait.retry_delay.nanos / 1e9
 
 
 @in_virtual_time
-async def test_who_cannot_be_served_in_time_is_refused_at_once() -> None:
+async def test_a_call_that_cannot_be_sent_in_time_is_refused_at_once() -> None:
     limit = limiter()
     waiting = [asyncio.create_task(admitted(limit)) for _ in range(97)]
     await settle()
@@ -125,7 +125,7 @@ async def test_who_cannot_be_served_in_time_is_refused_at_once() -> None:
 
 
 @in_virtual_time
-async def test_an_interactive_call_is_judged_by_those_before_it_only() -> None:
+async def test_pollers_do_not_count_for_the_wait_of_an_interactive_call() -> None:
     limit = limiter()
     pollers = [asyncio.create_task(admitted(limit, priority=POLLER)) for _ in range(50)]
     await settle()
@@ -149,7 +149,7 @@ async def test_the_queue_is_bounded() -> None:
 
 
 @in_virtual_time
-async def test_a_cancelled_caller_gives_its_place_to_the_next() -> None:
+async def test_a_cancelled_call_frees_its_position() -> None:
     limit = limiter()
     await admitted(limit)
     first, second, third = (asyncio.create_task(admitted(limit)) for _ in range(3))
@@ -160,7 +160,7 @@ async def test_a_cancelled_caller_gives_its_place_to_the_next() -> None:
 
 
 @in_virtual_time
-async def test_a_call_let_go_and_cancelled_at_once_gives_its_token_back() -> None:
+async def test_a_call_cancelled_right_after_admission_returns_its_token() -> None:
     limit = limiter()
     await admitted(limit)
     first, second = (asyncio.create_task(admitted(limit)) for _ in range(2))
@@ -173,17 +173,17 @@ async def test_a_call_let_go_and_cancelled_at_once_gives_its_token_back() -> Non
 
 
 @in_virtual_time
-async def test_a_call_that_was_not_sent_makes_room() -> None:
+async def test_a_call_that_was_not_sent_returns_its_token() -> None:
     limit = limiter()
     _, permit = await admitted(limit)
     waiting = asyncio.create_task(admitted(limit))
     await settle()
-    limit.return_permit(permit)
+    permit.return_unused()
     assert (await waiting)[0] == 0
 
 
 @in_virtual_time
-async def test_a_storm_of_cancellations_costs_no_token() -> None:
+async def test_mass_cancellation_uses_no_token() -> None:
     limit, random = limiter(max_waiting=20_000), seeded(7)
     began = time.process_time()  # of this process: others are none of its business
     tasks = [
@@ -192,21 +192,21 @@ async def test_a_storm_of_cancellations_costs_no_token() -> None:
     ]
     await settle()
     assert limit.waiting(GET) == 9_999
-    kept = [task for task in tasks if random.random() < 0.01]
-    for task in set(tasks) - set(kept):
+    remaining = [task for task in tasks if random.random() < 0.01]
+    for task in set(tasks) - set(remaining):
         asyncio.get_running_loop().call_later(random.uniform(0, 5), task.cancel)
     await asyncio.gather(*tasks, return_exceptions=True)
     served = [task for task in tasks if not task.cancelled()]
     last = max(task.result()[0] for task in served)
-    assert set(kept) <= set(served)
-    assert last <= len(served) * SPACING, "who is left does not wait for who has gone"
+    assert set(remaining) <= set(served)
+    assert last <= len(served) * SPACING, "remaining calls do not wait for cancelled ones"
     assert limit.waiting(GET) == 0
     assert limit.bucket(GET)._timer is None
     assert time.process_time() - began < 5, "10,000 waiters are nothing special"
 
 
 @pytest.mark.parametrize("make", [limiter, learner])
-def test_retry_after_is_a_floor_to_the_moment(make: Callable[[], RateLimiter]) -> None:
+def test_no_call_is_sent_before_retry_after(make: Callable[[], RateLimiter]) -> None:
     async def main() -> None:
         limit = make()
         _, permit = await admitted(limit)
@@ -221,19 +221,19 @@ def test_retry_after_is_a_floor_to_the_moment(make: Callable[[], RateLimiter]) -
     virtually(main())
 
 
-@pytest.mark.parametrize("told", [math.nan, -1.0, 0.0, None])
-def test_a_retry_after_that_is_none_holds_nothing_back(told: float | None) -> None:
+@pytest.mark.parametrize("retry_after", [math.nan, -1.0, 0.0, None])
+def test_an_invalid_retry_after_is_ignored(retry_after: float | None) -> None:
     async def main() -> None:
         limit = limiter()
         _, permit = await admitted(limit)
-        limit.record_throttle(permit, told)
+        limit.record_throttle(permit, retry_after)
         assert (await admitted(limit))[0] == pytest.approx(1 / limit.rate(GET))
 
     virtually(main())
 
 
 @in_virtual_time
-async def test_an_endless_retry_after_ends() -> None:
+async def test_an_infinite_retry_after_is_bounded() -> None:
     limit = limiter()
     _, permit = await admitted(limit)
     limit.record_throttle(permit, math.inf)
@@ -241,7 +241,7 @@ async def test_an_endless_retry_after_ends() -> None:
 
 
 @in_virtual_time
-async def test_a_throttle_refuses_who_would_die_waiting() -> None:
+async def test_a_throttle_refuses_calls_that_can_no_longer_be_in_time() -> None:
     limit = limiter()
     _, permit = await admitted(limit)
     hasty = [asyncio.create_task(admitted(limit, give_up_at=3)) for _ in range(5)]
@@ -258,7 +258,7 @@ async def test_a_throttle_refuses_who_would_die_waiting() -> None:
 
 
 @in_virtual_time
-async def test_throttles_of_one_moment_are_one_cut() -> None:
+async def test_simultaneous_throttles_decrease_the_rate_once() -> None:
     limit = learner()
     permits = [permit for _, permit in await asyncio.gather(*(admitted(limit) for _ in range(60)))]
     for permit in permits[25:]:
@@ -268,7 +268,7 @@ async def test_throttles_of_one_moment_are_one_cut() -> None:
 
 
 @in_virtual_time
-async def test_a_rate_that_is_not_used_does_not_grow() -> None:
+async def test_an_unused_rate_does_not_increase() -> None:
     limit = limiter()
     _, permit = await admitted(limit)
     limit.record_throttle(permit, None)
@@ -284,7 +284,7 @@ async def test_a_rate_that_is_not_used_does_not_grow() -> None:
 
 
 @in_virtual_time
-async def test_nothing_is_cut_below_the_floor() -> None:
+async def test_the_rate_does_not_decrease_below_the_floor() -> None:
     limit = limiter()
     for _ in range(60):
         _, permit = await admitted(limit)
@@ -293,7 +293,7 @@ async def test_nothing_is_cut_below_the_floor() -> None:
 
 
 @in_virtual_time
-async def test_a_long_quiet_forgets() -> None:
+async def test_a_long_time_without_throttles_resets_the_rate() -> None:
     limit = learner()
     _, permit = await admitted(limit)
     limit.record_throttle(permit, None)
@@ -309,13 +309,13 @@ async def test_a_long_quiet_forgets() -> None:
 
 
 class Traffic:
-    """Callers that do what the test says."""
+    """Callers driven by the example."""
 
     def __init__(self) -> None:
         spec = replace(OMICS, request_rates={GET: 5.0})
         self.limit = RateLimiter(spec, Limits(max_waiting=10), clock=now, random=seeded(3))
         self.calls: list[asyncio.Task[tuple[float, Permit]]] = []
-        self.told: list[Permit] = []
+        self.reported: list[Permit] = []
 
     def step(self, event: str, value: float) -> None:
         if event in ("interactive", "poller"):
@@ -325,14 +325,14 @@ class Traffic:
         elif event == "cancel" and self.calls:
             self.calls[int(value) % len(self.calls)].cancel()
         else:
-            self.tell(event, value)
+            self.report(event, value)
 
-    def tell(self, event: str, value: float) -> None:
-        """What became of the last call that left, unless it has been told."""
-        permits = [permit for _, permit in self.left() if permit not in self.told]
+    def report(self, event: str, value: float) -> None:
+        """Report the outcome of the last call that was sent, unless it has been reported."""
+        permits = [permit for _, permit in self.left() if permit not in self.reported]
         if not permits:
             return
-        self.told.append(permits[-1])
+        self.reported.append(permits[-1])
         if event == "throttle":
             self.limit.record_throttle(permits[-1], value / 4)
         else:
@@ -354,7 +354,7 @@ class Traffic:
     )
 )
 @settings(max_examples=150)
-def test_whatever_happens_the_pace_holds_and_all_end(
+def test_the_rate_holds_and_all_calls_end(
     events: list[tuple[float, str, float]],
 ) -> None:
     async def main() -> None:

@@ -164,7 +164,7 @@ def test_a_replica_alone_has_the_quota_and_no_throttle(per_second: float) -> Non
     assert len(fleet.quota.served) > 0.95 * per_second * (seconds - 1)
 
 
-def test_no_second_sees_more_calls_than_the_published_number() -> None:
+def test_no_second_has_more_calls_than_the_published_rate() -> None:
     fleet = Fleet(published(), always(1000), 1, [0])
     fleet.run(60)
     sent = [at for at, _ in fleet.quota.served]
@@ -202,7 +202,7 @@ def test_a_large_unknown_quota_is_not_left_unused() -> None:
     assert figures.used > 0.7
 
 
-def test_a_quota_that_halves_and_comes_back_is_followed() -> None:
+def test_the_rate_follows_a_quota_that_halves_and_recovers() -> None:
     fleet = Fleet(published(), Quota(lambda at: 5.0 if 120 <= at < 360 else 10.0), 3, [0, 0])
     fleet.run(700)
     for since, until in itertools.pairwise([20, 120, 360, 480, 700]):
@@ -214,7 +214,7 @@ def test_a_quota_that_halves_and_comes_back_is_followed() -> None:
     assert back.used > 0.85
 
 
-def test_what_was_learned_is_forgotten_after_a_long_quiet() -> None:
+def test_a_learned_rate_is_forgotten_without_throttles() -> None:
     fleet = Fleet(published(), Quota(lambda at: 2.0 if at < 60 else 10.0), 3, [0])
     fleet.run(60)
     limiter = fleet.limiters[0]

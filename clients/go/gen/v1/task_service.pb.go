@@ -34,9 +34,9 @@ type GetTaskRequest struct {
 	// sends after that time. If absent, the server's `default_max_age_seconds` applies, which is one
 	// second unless configured otherwise.
 	MaxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
-	// The fields that the caller needs. `TASK_VIEW_UNSPECIFIED` means `TASK_VIEW_FULL`. With
-	// `TASK_VIEW_BASIC`, the response may come from a list of tasks, which saves AWS calls if many
-	// callers request tasks of the same HealthOmics run.
+	// Which fields of the task to return. The default is FULL. With BASIC the server may read a list
+	// of tasks instead, which saves AWS calls if many callers request tasks of the same HealthOmics
+	// run.
 	View          TaskView `protobuf:"varint,3,opt,name=view,proto3,enum=taskgate.v1.TaskView" json:"view,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

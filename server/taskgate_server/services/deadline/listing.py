@@ -80,7 +80,7 @@ async def queue_page(
     params = {"farmId": parent.params["farmId"], "queueIds": [parent.params["queueId"]]}
     page, observe_time = await backend.fetch_page(SEARCH_TASKS, params, cursor.token, size, options)
     total = page.response.get("totalResults")
-    max_results = SEARCH_TASKS.most("totalResults")
+    max_results = SEARCH_TASKS.maximum("totalResults")
     is_cut = total is not None and total >= max_results
     reason = (
         f"AWS searches only the first {max_results:,} tasks of a queue; list its jobs one by one to"

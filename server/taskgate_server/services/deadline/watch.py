@@ -1,8 +1,8 @@
-"""How to see what has changed in Deadline Cloud: a step's counts tell where to look.
+"""Reads changes from Deadline Cloud: the counts of a step show whether its tasks have changed.
 
-AWS lists a step's tasks by the page, in 100 calls for 10,000 tasks, but one call lists the steps of
-a job with how many tasks are in which state. A step whose counts are those of the tasks known is
-not listed; that two tasks have changed places is found by the next full sweep.
+To list the tasks of a step takes 100 calls for 10,000 tasks, but one call lists the steps of a job
+with the number of tasks in each state. A step whose counts match those of the known tasks is not
+listed. The next full sweep finds two tasks that have exchanged their states.
 """
 
 from __future__ import annotations
@@ -19,74 +19,72 @@ from taskgate_server.tasks.watch.change_log import ChangeLog
 from taskgate_server.tasks.watch.poll_interval import Pace
 from taskgate_server.tasks.watch.sources import (
     Faults,
+    Poll,
     Reader,
-    Said,
     Source,
+    TimedResponse,
     raise_first,
     row_id,
 )
 
 PAGE: Final = {"maxResults": 100}
-STEPS_AT_ONCE: Final = 4
+CONCURRENT_STEPS: Final = 4
 WAITING: Final = frozenset({"PENDING", "READY"})
-"""No worker has the task yet: it can stay so for long, and there may be thousands."""
-NEAR: Final = 100
+"""States of tasks without a worker, of which there may be thousands for a long time."""
+TASKS_PER_CALL: Final = 100
 """Tasks that one call reads, by name or as a page."""
 FEW_STEPS: Final = 3
 MAX_BY_NAME: Final = 300
-"""Tasks of a step that are read by name, in a few calls, before all are listed."""
-TRIES: Final = 2
-"""How often: while tasks are read, others move."""
+"""Tasks of a step that are read by name before the whole step is listed."""
+MAX_TRIES: Final = 2
+"""Reads by name, since other tasks change meanwhile."""
 COUNTS: Final = "taskRunStatusCounts"
 
 ROW: Final = ("taskRunStatus", COUNTS, "lifecycleStatus", "updatedAt")
-"""What a list of steps and a step alone both tell, as far as it matters here."""
+"""The members that ListSteps and GetStep have in common, as far as they matter here."""
 
 
-class Watching:
-    """See `sources.Watching`."""
+class Sources:
+    """See `sources.WatchSources`."""
 
     parent_kinds = ("jobs", "steps")
+    has_views = False
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    def whole(self, parent: Parent, *, full_view: bool) -> Source:  # noqa: ARG002  # has_views
-        """All tasks of a job or a step."""
+    def of_parent(self, parent: Parent, *, full_view: bool) -> Source:  # noqa: ARG002  # has_views
+        """Return the source of all tasks of a job or a step."""
         return Steps(self._reader, parent)
 
-    def named(self, group: str, *, full_view: bool) -> Source:  # noqa: ARG002  # one for all
-        """Any tasks."""
+    def of_group(self, group: str, *, full_view: bool) -> Source:  # noqa: ARG002  # the only one
+        """Return the source of tasks by name."""
         return Named(self._reader)
 
-    def group(self, name: str) -> str:  # noqa: ARG002  # one for all
-        """All tasks are one group: a batch may have tasks of different jobs."""
+    def group_of(self, name: str) -> str:  # noqa: ARG002  # the only one
+        """Return the same for all tasks: a batch may contain tasks of different jobs."""
         return "deadline"
-
-    def has_views(self) -> bool:
-        """A list tells of each task what it tells alone."""
-        return False
 
 
 class Named:
-    """Tasks by name, up to 100 in a call."""
+    """Reads tasks by name, up to 100 in a call."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def sweep(self, change_log: ChangeLog, pace: Pace, *, full: bool) -> None:
-        """There is no parent to sweep."""
+    async def sweep(self, poll: Poll, *, full: bool) -> None:
+        """Do nothing: there is no parent to sweep."""
 
-    async def read(self, change_log: ChangeLog, names: Collection[str], pace: Pace) -> Faults:
+    async def read(self, poll: Poll, names: Collection[str]) -> Faults:
         """See `Source`."""
-        return await self._reader.get_each(change_log, names, pace)
+        return await self._reader.read_each(poll, names)
 
 
 class Steps(Named):
-    """The tasks of all steps of a job, or of one step.
+    """Reads the tasks of a step, or of all steps of a job.
 
     Args:
-        reader: asks AWS.
+        reader: calls AWS.
         parent: the job or the step.
     """
 
@@ -96,134 +94,136 @@ class Steps(Named):
         self._is_step = parent.kind == "steps"
         self._job = {key: value for key, value in parent.params.items() if key != "stepId"}
         self._rows: dict[str, Mapping[str, Any]] = {}
-        """What AWS last said of each step whose tasks are known."""
+        """The latest row of each step whose tasks are known."""
 
-    async def sweep(self, change_log: ChangeLog, pace: Pace, *, full: bool) -> None:
+    async def sweep(self, poll: Poll, *, full: bool) -> None:
         """See `Source`."""
-        steps = await self._steps(pace)
-        if len(steps) <= FEW_STEPS and len(change_log) <= NEAR and not change_log.all_settled:
-            full = True  # as cheap as to find out what has changed, and surer
-        turns = asyncio.Semaphore(STEPS_AT_ONCE)
+        change_log = poll.change_log
+        steps = await self._read_steps(poll.pace)
+        is_small = len(steps) <= FEW_STEPS and len(change_log) <= TASKS_PER_CALL
+        if is_small and not change_log.all_settled:
+            full = True  # no more expensive than to find the changes, and safer
+        slots = asyncio.Semaphore(CONCURRENT_STEPS)
 
-        async def look(name: str, step: Mapping[str, Any]) -> None:
-            async with turns:
+        async def sweep_step(name: str, step: Mapping[str, Any]) -> None:
+            async with slots:
                 try:
-                    await self._look(change_log, name, step, pace, full=full)
+                    await self._sweep_step(poll, name, step, full=full)
                 except TaskgateError as error:
                     if self._is_step or error.code is not StatusCode.NOT_FOUND:
                         raise
-                    # It went after the list of steps had been told; the job need not have.
-                    await self._confirm_gone(change_log, name, pace)
+                    # The step was removed after the steps were listed; the job may still exist.
+                    await self._remove_if_gone(poll, name)
 
-        await _all(*(look(name, step) for name, step in steps.items()))
+        await _run_all(*(sweep_step(name, step) for name, step in steps.items()))
         for name in set(change_log.groups()) - set(steps):
-            await self._confirm_gone(change_log, name, pace)
+            await self._remove_if_gone(poll, name)
 
-    async def _steps(self, pace: Pace) -> dict[str, Mapping[str, Any]]:
-        """The steps as AWS has them now, by name."""
+    async def _read_steps(self, pace: Pace) -> dict[str, Mapping[str, Any]]:
+        """Return the present steps, by name."""
         if self._is_step:
-            return {self._parent.name: await self._step(self._parent.name, pace)}
+            return {self._parent.name: await self._read_step(self._parent.name, pace)}
         steps: dict[str, Mapping[str, Any]] = {}
-        async for said in self._reader.pages("ListSteps", self._job | PAGE, "nextToken", pace):
-            for row in said.value.get("steps", ()):
+        async for page in self._reader.pages("ListSteps", self._job | PAGE, "nextToken", pace):
+            for row in page.value.get("steps", ()):
                 name = f"{self._parent.name}/steps/{row_id(row, 'stepId', 'ListSteps')}"
                 steps[name] = {member: row[member] for member in ROW if member in row}
         return steps
 
-    async def _step(self, name: str, pace: Pace) -> Mapping[str, Any]:
-        """One step as AWS has it now."""
+    async def _read_step(self, name: str, pace: Pace) -> Mapping[str, Any]:
         await pace.take()
-        said = await self._reader.ask("GetStep", self._job | {"stepId": name.rpartition("/")[2]})
-        return {member: value for member, value in said.value.items() if member in ROW}
+        params = self._job | {"stepId": name.rpartition("/")[2]}
+        response = await self._reader.call("GetStep", params)
+        return {member: value for member, value in response.value.items() if member in ROW}
 
-    async def _look(
-        self, change_log: ChangeLog, name: str, step: Mapping[str, Any], pace: Pace, *, full: bool
+    async def _sweep_step(
+        self, poll: Poll, name: str, step: Mapping[str, Any], *, full: bool
     ) -> None:
-        """Brings one step up to date, in as few calls as will do."""
+        """Read the changes of one step, in as few calls as possible."""
         known = self._rows.get(name)
         if full or known is None or COUNTS not in step:
-            await self._list(change_log, name, pace)
-        elif step != known or not _agrees(change_log, name, step):
-            step = await self._catch_up(change_log, name, step, pace)
+            await self._list(poll, name)
+        elif step != known or not _matches(poll.change_log, name, step):
+            step = await self._read_changes(poll, name, step)
         self._rows[name] = step
 
-    async def _catch_up(
-        self, change_log: ChangeLog, name: str, step: Mapping[str, Any], pace: Pace
+    async def _read_changes(
+        self, poll: Poll, name: str, step: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Something in the step has changed; returns what AWS says of it in the end."""
-        for _ in range(TRIES):
-            near = _near(change_log, name)
-            if not near or len(change_log.group(name)) <= NEAR:
+        """Read the changed tasks of a step; return the latest row of the step."""
+        for _ in range(MAX_TRIES):
+            likely = _likely_to_change(poll.change_log, name)
+            if not likely or len(poll.change_log.group(name)) <= TASKS_PER_CALL:
                 break
-            raise_first(await self.read(change_log, near, pace))
-            # The tasks are newer now than their counts.
-            step = await self._step(name, pace)
-            if _agrees(change_log, name, step):
+            raise_first(await self.read(poll, likely))
+            # The tasks are now newer than the counts.
+            step = await self._read_step(name, poll.pace)
+            if _matches(poll.change_log, name, step):
                 return step
-        await self._list(change_log, name, pace)
+        await self._list(poll, name)
         return step
 
-    async def _list(self, change_log: ChangeLog, name: str, pace: Pace) -> None:
+    async def _list(self, poll: Poll, name: str) -> None:
         began = self._reader.clock()
         params = self._job | PAGE | {"stepId": name.rpartition("/")[2]}
-        seen: set[str] = set()
-        async for said in self._reader.pages("ListTasks", params, "nextToken", pace):
-            seen.update(_see(change_log, name, said))
-        # Pages may have shifted while they were read: what none had is asked for by name.
+        listed: set[str] = set()
+        async for page in self._reader.pages("ListTasks", params, "nextToken", poll.pace):
+            listed.update(_store_page(poll, name, page))
+        # Rows may have moved between pages: tasks that were on no page are read by name.
         missing = [
             entry.name
-            for entry in change_log.group(name).values()
-            if entry.name not in seen and entry.sent_at < began
+            for entry in poll.change_log.group(name).values()
+            if entry.name not in listed and entry.sent_at < began
         ]
-        raise_first(await self.read(change_log, missing, pace))
+        raise_first(await self.read(poll, missing))
 
-    async def _confirm_gone(self, change_log: ChangeLog, name: str, pace: Pace) -> None:
-        """The list of steps lacks a step of which tasks are known."""
+    async def _remove_if_gone(self, poll: Poll, name: str) -> None:
+        """Remove the tasks of a step that is missing from the list, if AWS confirms it."""
         sent_at = self._reader.clock()
         try:
-            await self._step(name, pace)
+            await self._read_step(name, poll.pace)
         except TaskgateError as error:
             if error.code is not StatusCode.NOT_FOUND:
                 raise
-            for task in list(change_log.group(name)):
-                change_log.lose(task, sent_at)
+            for task in list(poll.change_log.group(name)):
+                poll.change_log.remove(task, sent_at)
             self._rows.pop(name, None)
 
 
-def _see(change_log: ChangeLog, step: str, said: Said) -> list[str]:
-    """Tells the ledger a page; returns the tasks' names."""
+def _store_page(poll: Poll, step: str, page: TimedResponse) -> list[str]:
+    """Store the tasks of a page; return their names."""
     names = []
-    for row in said.value.get("tasks", ()):
+    for row in page.value.get("tasks", ()):
         name = f"{step}/tasks/{row_id(row, 'taskId', 'ListTasks')}"
         names.append(name)
-        change_log.see(name, row, said.sent_at, said.observe_time)
-    change_log.tell()
+        poll.change_log.upsert(name, row, page.sent_at, page.observe_time)
+    poll.publish()
     return names
 
 
-def _agrees(change_log: ChangeLog, name: str, step: Mapping[str, Any]) -> bool:
-    """Whether the tasks known of a step are as many in each state as AWS says."""
+def _matches(change_log: ChangeLog, name: str, step: Mapping[str, Any]) -> bool:
+    """Return whether the known tasks of a step have the states that AWS counts."""
     counts = step.get(COUNTS, {})
-    return dict(change_log.natives(name)) == {
-        word: count for word, count in counts.items() if count
+    return dict(change_log.native_states(name)) == {
+        state: count for state, count in counts.items() if count
     }
 
 
-def _near(change_log: ChangeLog, step: str) -> list[str]:
-    """The tasks of a step that are most likely to have changed, if a call or two reads them all.
+def _likely_to_change(change_log: ChangeLog, step: str) -> list[str]:
+    """Return the tasks of a step that are most likely to have changed; none if they are too many.
 
-    Those that move; and since workers take the first that wait, the first of these.
+    These are the tasks that run, and the first of those that wait, since workers take them first.
     """
-    open_ones = [entry for entry in change_log.group(step).values() if not entry.settled]
-    moving = [entry.name for entry in open_ones if entry.native_state not in WAITING]
-    waiting = [entry.name for entry in open_ones if entry.native_state in WAITING]
-    if len(moving) > MAX_BY_NAME:
+    unsettled = [entry for entry in change_log.group(step).values() if not entry.settled]
+    running = [entry.name for entry in unsettled if entry.native_state not in WAITING]
+    waiting = [entry.name for entry in unsettled if entry.native_state in WAITING]
+    if len(running) > MAX_BY_NAME:
         return []
-    return moving + waiting[: max(NEAR - len(moving), 0)]
+    return running + waiting[: max(TASKS_PER_CALL - len(running), 0)]
 
 
-async def _all(*awaitables: Any) -> None:
-    """Waits for all of them, then raises the first failure."""
+async def _run_all(*awaitables: Any) -> None:
+    """Wait for all of them, then raise the first failure."""
     outcomes = await asyncio.gather(*awaitables, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):

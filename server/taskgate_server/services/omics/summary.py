@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from taskgate.v1 import task_service_pb2
 from taskgate_server.aws.paging import PagedOperation
@@ -26,7 +25,7 @@ async def summarize(
     kind = backend.parents[parent.kind]
     response, (rows, listed_at) = await asyncio.gather(
         backend.gateway.call(kind.operation, parent.params, options),
-        _read_rows(backend, parent, paged, options),
+        backend.read_rows(paged, parent.params, options),
     )
     run, state = response.value, kind.read(parent.name, response.value, response.observe_time)
     native_states = Counter(row.get("status") or "" for row in rows)
@@ -48,20 +47,3 @@ async def summarize(
         observe_time=to_timestamp(min(response.observe_time, listed_at)),
         parent_status=state.to_message(),
     )
-
-
-async def _read_rows(
-    backend: TaskBackend, parent: Parent, paged: PagedOperation, options: CallOptions
-) -> tuple[list[Mapping[str, Any]], float]:
-    """Return all rows, and when AWS sent the oldest of them, in seconds since 1970."""
-    rows: list[Mapping[str, Any]] = []
-    token, oldest = "", float("inf")
-    while True:
-        page, observe_time = await backend.fetch_page(
-            paged, parent.params, token, paged.max_size, options
-        )
-        rows += page.rows
-        oldest = min(oldest, observe_time)
-        token = page.next_token
-        if not token:
-            return rows, oldest

@@ -1,6 +1,6 @@
-"""The fields that a filter may name, and what comparing each with a value means.
+"""The fields that a filter can use, and how each is compared with a value.
 
-Whatever is absent compares false, also with `!=`; `field:*` asks whether it is there.
+Comparisons with an absent field are false, also with `!=`; `field:*` tests whether it is present.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Predicate: TypeAlias = Callable[[task_pb2.Task], bool]
 ToPredicate: TypeAlias = Callable[[Comparison], Predicate]
 
 HAS: Final = ":"
-"""On one value `:` is `=`; on `parameters` it asks for a name."""
+"""Means `=` for a single value, and tests for a name in `parameters`."""
 
 OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "=": operator.eq,
@@ -38,34 +38,31 @@ STATES: Final[Mapping[str, int]] = {
     for name, number in task_pb2.TaskState.items()
     if number != task_pb2.TASK_STATE_UNSPECIFIED
 }
-"""The words for `state`."""
+"""The values of `state`."""
 
 _TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 _INTEGER: Final = re.compile(r"[+-]?\d{1,20}", re.ASCII)
-# Each character can be matched in one way only: matching takes time that grows with the length, not
-# with its square.
+# Each character can be matched in only one way, so that the time is linear in the length.
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _NUMERIC_KINDS: Final = frozenset({"int", "float"})
 
 
 def to_predicate(comparison: Comparison) -> Predicate:
-    """What tells whether a task meets the comparison.
+    """Return a function that applies a comparison to a task.
 
     Raises:
-        FilterError: there is no such field, or the operator or value does not suit it.
+        FilterError: the field does not exist, or does not support the operator or the value.
     """
     make = FIELDS.get(comparison.field)
     if make is None:
         known = ", ".join(FIELDS)
-        raise FilterError(comparison.column, f"there is no such field; there are {known}")
+        raise FilterError(comparison.column, f"unknown field; the fields are {known}")
     if comparison.name is not None and comparison.field != "parameters":
-        raise FilterError(comparison.column, "only parameters has names after a dot")
+        raise FilterError(comparison.column, "only parameters can have a name after a dot")
     if comparison.value is None and comparison.operator != HAS:
-        raise FilterError(
-            comparison.value_column, "a bare * goes with : only; else put it in quotes"
-        )
+        raise FilterError(comparison.value_column, "an unquoted * is only allowed after :")
     return make(comparison)
 
 
@@ -76,13 +73,13 @@ def _scalar(
     *,
     is_ordered: bool = True,
 ) -> ToPredicate:
-    """A field with one value.
+    """Return the predicates of a field with a single value.
 
     Args:
-        get: the task's value; None if it is absent.
-        read: a filter's value as something to compare with; raises ValueError for another type.
-        expected: what a filter's value must be, for the caller.
-        is_ordered: whether there is a before and after.
+        get: returns the task's value; None if it is absent.
+        read: parses the value in the filter; raises ValueError if it has the wrong type.
+        expected: a description of the possible values, for the caller.
+        is_ordered: whether the field supports < and >.
     """
 
     def make(comparison: Comparison) -> Predicate:
@@ -90,16 +87,16 @@ def _scalar(
         if text is None:
             return lambda task: get(task) is not None
         if not is_ordered and comparison.operator not in _UNORDERED:
-            raise FilterError(comparison.column, "this field goes with = != and : only")
+            raise FilterError(comparison.column, "this field supports only = != and :")
         try:
-            wanted = read(text)
+            operand = read(text)
         except ValueError:
-            raise FilterError(comparison.value_column, f"{expected} was expected") from None
+            raise FilterError(comparison.value_column, f"expected {expected}") from None
         compare = OPERATORS[comparison.operator]
 
         def test(task: task_pb2.Task) -> bool:
             value = get(task)
-            return value is not None and compare(value, wanted)
+            return value is not None and compare(value, operand)
 
         return test
 
@@ -107,7 +104,7 @@ def _scalar(
 
 
 def _text(field: str) -> ToPredicate:
-    # What AWS did not tell is empty, whether or not the field has presence.
+    # Absent values are empty, whether or not the field has presence.
     return _scalar(lambda task: getattr(task, field) or None, str, "text")
 
 
@@ -153,18 +150,18 @@ def _parameters(comparison: Comparison) -> Predicate:
             else _parameter(name, text, OPERATORS[comparison.operator])
         )
     if comparison.operator != HAS:
-        raise FilterError(comparison.column, "a name was expected: parameters.NAME")
+        raise FilterError(comparison.column, "expected a name: parameters.NAME")
     if text is None:
         return lambda task: bool(task.parameters)
     return lambda task: text in task.parameters
 
 
 def _parameter(name: str, text: str, compare: Callable[[Any, Any], bool]) -> Predicate:
-    """A parameter's value: compared as a number when it is one by its kind, else as text."""
+    """Return the predicate of a parameter, compared as a number if its kind is numeric."""
     number = _to_number(text)
 
     def test(task: task_pb2.Task) -> bool:
-        if name not in task.parameters:  # asking a map of messages for one makes it
+        if name not in task.parameters:  # reading a missing key of a message map adds it
             return False
         parameter = task.parameters[name]
         kind = parameter.WhichOneof("value")
@@ -181,7 +178,7 @@ def _parameter(name: str, text: str, compare: Callable[[Any, Any], bool]) -> Pre
 
 
 def _to_number(text: str) -> Decimal | None:
-    """The number, exactly; None for what is none or has an exponent past Decimal's."""
+    """Return the exact number; None if it is not a number, or out of the range of Decimal."""
     if not _NUMBER.fullmatch(text):
         return None
     try:
@@ -206,4 +203,4 @@ FIELDS: Final[Mapping[str, ToPredicate]] = {
     "retry_count": _scalar(_retry_count, _read_integer, "a whole number"),
     "parameters": _parameters,
 }
-"""Field of Task to what makes a predicate of a comparison with it."""
+"""How comparisons are converted to predicates, by the field of Task."""

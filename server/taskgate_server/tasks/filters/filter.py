@@ -1,7 +1,7 @@
-"""`ListTasksRequest.filter`: compiled once to a predicate, and what it says of AWS's words.
+"""Compiles `ListTasksRequest.filter` to a predicate.
 
-filters_syntax   text to tree and back
-filters_fields   a comparison as a predicate
+syntax   converts text to a tree and back
+fields   converts comparisons to predicates
 """
 
 from __future__ import annotations
@@ -24,46 +24,46 @@ from taskgate_server.tasks.filters.syntax import (
 from taskgate_server.tasks.states import State
 
 Verdict: TypeAlias = bool | None
-"""Whether an expression is true of a task of which one knows the state only; None: it depends."""
+"""Whether an expression is true for a task with a certain state; None if that is not enough."""
 
 _Judge: TypeAlias = Callable[[Comparison], Verdict]
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # its values can be sensitive
 class Filter:
-    """Which tasks are wanted."""
+    """A compiled filter."""
 
     expression: Expression | None
     matches: Predicate
     fields: frozenset[str]
-    """The fields of Task that it looks at."""
+    """The fields of Task that it uses."""
 
     def only_native_state(self, states: Mapping[str, State]) -> str | None:
-        """The one word of AWS's that every task meant has; None unless there is exactly one.
+        """Return the AWS value that all matching tasks have as their state; None if none or many.
 
         Args:
-            states: every word that AWS is known to use, and its state.
+            states: the known AWS values, and what they mean.
         """
         if self.expression is None or not self.fields & {"state", "native_state"}:
             return None
         expression = self.expression
-        if _judge(expression, _told_nothing) is not False:
+        if _evaluate(expression, _without_state) is not False:
             return None
-        if _judge(expression, _told_another_word(states)) is not False:
+        if _evaluate(expression, _with_unknown_state(states)) is not False:
             return None
-        words = [
-            word
-            for word, state in states.items()
-            if _judge(expression, _told(word, state)) is not False
+        possible = [
+            native_state
+            for native_state, state in states.items()
+            if _evaluate(expression, _with_state(native_state, state)) is not False
         ]
-        return words[0] if len(words) == 1 else None
+        return possible[0] if len(possible) == 1 else None
 
 
 def compile_filter(text: str) -> Filter:
-    """The filter of a request; one without text wants every task.
+    """Return the filter of a request; an empty one matches all tasks.
 
     Raises:
-        errors.TaskgateError: INVALID_ARGUMENT that tells the column, and nothing of the values.
+        errors.TaskgateError: INVALID_ARGUMENT with the column, and without any value.
     """
     try:
         expression = parse(text)
@@ -93,22 +93,23 @@ def _fields(expression: Expression) -> set[str]:
     return {field for part in parts for field in _fields(part)}
 
 
-def _judge(expression: Expression, judge: _Judge) -> Verdict:
-    """Three-valued logic: what depends stays open unless the rest decides."""
+def _evaluate(expression: Expression, judge: _Judge) -> Verdict:
+    """Evaluate an expression in three-valued logic."""
     if isinstance(expression, Comparison):
         return judge(expression)
     if isinstance(expression, Not):
-        verdict = _judge(expression.part, judge)
+        verdict = _evaluate(expression.part, judge)
         return None if verdict is None else not verdict
     decisive = not isinstance(expression, And)
-    verdicts = {_judge(part, judge) for part in expression.parts}
+    verdicts = {_evaluate(part, judge) for part in expression.parts}
     if decisive in verdicts:
         return decisive
     return None if None in verdicts else not decisive
 
 
-def _told(word: str, state: State) -> _Judge:
-    task = task_pb2.Task(state=state, native_state=word)
+def _with_state(native_state: str, state: State) -> _Judge:
+    """Return how comparisons evaluate for a task in a state."""
+    task = task_pb2.Task(state=state, native_state=native_state)
 
     def judge(comparison: Comparison) -> Verdict:
         if comparison.field in {"state", "native_state"}:
@@ -118,18 +119,18 @@ def _told(word: str, state: State) -> _Judge:
     return judge
 
 
-def _told_nothing(comparison: Comparison) -> Verdict:
-    return _told("", task_pb2.TASK_STATE_UNSPECIFIED)(comparison)
+def _without_state(comparison: Comparison) -> Verdict:
+    return _with_state("", task_pb2.TASK_STATE_UNSPECIFIED)(comparison)
 
 
-def _told_another_word(states: Mapping[str, State]) -> _Judge:
-    """A task in a state that AWS has invented since."""
+def _with_unknown_state(states: Mapping[str, State]) -> _Judge:
+    """Return how comparisons evaluate for a task in a state that this version does not know."""
 
     def judge(comparison: Comparison) -> Verdict:
         if comparison.field == "native_state" and comparison.value is not None:
             if comparison.value in states and comparison.operator in {"=", HAS, "!="}:
                 return comparison.operator == "!="
             return None
-        return _told("another", task_pb2.TASK_STATE_UNRECOGNIZED)(comparison)
+        return _with_state("another", task_pb2.TASK_STATE_UNRECOGNIZED)(comparison)
 
     return judge

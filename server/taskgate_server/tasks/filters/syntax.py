@@ -1,6 +1,6 @@
-"""The filter language as text and as a tree: `parse`, and `str` of what it gives.
+"""The syntax of filters: `parse` converts text to a tree, and `str` converts a tree to text.
 
-The grammar is AIP-160's (https://google.aip.dev/160) without functions and bare values:
+The grammar is that of AIP-160 (https://google.aip.dev/160) without functions and bare values:
 
     filter      = [ conjunction ]
     conjunction = disjunction { [ "AND" ] disjunction }
@@ -9,8 +9,8 @@ The grammar is AIP-160's (https://google.aip.dev/160) without functions and bare
     comparison  = field [ "." name ] operator value
     operator    = "=" | "!=" | "<" | "<=" | ">" | ">=" | ":"
 
-What a field and a value may be is `filters_fields`' business. Values can be sensitive: an error
-tells where it is, and never what is there.
+`fields` defines the fields and their values. Values can be sensitive: an error contains the column,
+but never a value.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 MAX_CHARACTERS: Final = 2048
-DEEPEST: Final = 32
-"""How many parentheses may be open at once."""
+MAX_DEPTH: Final = 32
+"""Of nested parentheses."""
 MAX_COMPARISONS: Final = 100
 """Each is evaluated for up to 2,000 tasks of one request, in about a microsecond."""
 
 ANY: Final = "*"
-"""The value of `end_time:*`, when it is not quoted."""
+"""The unquoted value in `end_time:*`."""
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _OPERATOR: Final = re.compile(r"!=|<=|>=|[=<>:]")
 _BARE: Final = re.compile(
-    # A time has colons, which are operators elsewhere.
+    # A time contains colons, which are operators elsewhere.
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)|[A-Za-z0-9_.+/-]+"
 )
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'', re.DOTALL)
@@ -45,7 +45,7 @@ _KEYWORDS: Final = frozenset({"AND", "OR", "NOT"})
 
 
 class FilterError(Exception):
-    """What is wrong with a filter, and where: `column` counts characters from 1."""
+    """A fault of a filter, and its column, counted in characters from 1."""
 
     def __init__(self, column: int, message: str) -> None:
         super().__init__(f"column {column}: {message}")
@@ -53,14 +53,14 @@ class FilterError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A field of the task beside a value."""
+    """A comparison of a field of the task with a value."""
 
     field: str
     name: str | None = None
-    """What follows the field after a dot: the name of a parameter."""
+    """The name of a parameter, which follows the field after a dot."""
     operator: str
     value: str | None
-    """As it was meant, without quotes and escapes; None for the bare `*`."""
+    """The value without quotes and escapes; None for the bare `*`."""
     column: int = dataclasses.field(default=1, compare=False)
     value_column: int = dataclasses.field(default=1, compare=False)
 
@@ -73,7 +73,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """What is true when its part is not."""
+    """The negation of an expression."""
 
     part: Expression
 
@@ -83,7 +83,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """What is true when one of its parts is: two or more."""
+    """The disjunction of two or more expressions."""
 
     parts: tuple[Expression, ...]
 
@@ -93,7 +93,7 @@ class Or:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """What is true when all its parts are: two or more."""
+    """The conjunction of two or more expressions."""
 
     parts: tuple[Expression, ...]
 
@@ -105,24 +105,24 @@ Expression: TypeAlias = Comparison | Not | Or | And
 
 
 def parse(text: str) -> Expression | None:
-    """The tree of a filter; None for one that says nothing.
+    """Return the tree of a filter; None for an empty one.
 
     Raises:
-        FilterError: it does not follow the grammar, or is too long or too deep.
+        FilterError: it violates the grammar, or is too long or too deep.
     """
     if len(text) > MAX_CHARACTERS:
-        raise FilterError(MAX_CHARACTERS + 1, f"at most {MAX_CHARACTERS} characters are taken")
+        raise FilterError(MAX_CHARACTERS + 1, f"at most {MAX_CHARACTERS} characters are allowed")
     parser = _Parser(text)
     if parser.at_end():
         return None
     expression = parser.conjunction()
     if not parser.at_end():
-        raise parser.fault("there is no parenthesis for this one to close")
+        raise parser.fault("unmatched closing parenthesis")
     return expression
 
 
 class _Parser:
-    """Reads from left to right; each method leaves `_at` behind what it has read."""
+    """Parses from left to right; each method moves `_at` behind what it has parsed."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -159,11 +159,11 @@ class _Parser:
         if not self._symbol("("):
             return self._comparison()
         self._depth += 1
-        if self._depth > DEEPEST:
-            raise FilterError(self._at, f"at most {DEEPEST} parentheses may be open at once")
+        if self._depth > MAX_DEPTH:
+            raise FilterError(self._at, f"at most {MAX_DEPTH} nested parentheses are allowed")
         inner = self.conjunction()
         if not self._symbol(")"):
-            raise self.fault("a closing parenthesis was expected")
+            raise self.fault("expected a closing parenthesis")
         self._depth -= 1
         return inner
 
@@ -175,16 +175,18 @@ class _Parser:
         column = self._at + 1
         word = self._read(_WORD)
         if not word or word in _KEYWORDS:
-            raise FilterError(column, "a comparison was expected, such as state = FAILED")
+            raise FilterError(column, "expected a comparison, such as state = FAILED")
         name = None
         if self._symbol("."):
             name = self._string() if self._is_next('"', "'") else self._read(_NAME)
             if not name:
-                raise self.fault("a parameter's name was expected, in quotes if it is odd")
+                raise self.fault(
+                    "expected the name of a parameter; names with special characters need quotes"
+                )
         self._read(_SPACE)
         operator = self._read(_OPERATOR)
         if not operator:
-            raise self.fault("an operator was expected: = != < <= > >= or :")
+            raise self.fault("expected an operator: = != < <= > >= or :")
         self._read(_SPACE)
         return Comparison(
             field=word,
@@ -203,7 +205,7 @@ class _Parser:
         value = self._read(_BARE)
         if not value:
             raise self.fault(
-                "a value was expected, in quotes if it has other than A-Z a-z 0-9 _.+/-"
+                "expected a value; characters other than A-Z a-z 0-9 _.+/- need quotes"
             )
         return value
 
@@ -211,11 +213,11 @@ class _Parser:
         start = self._at
         match = _STRING.match(self._text, start)
         if match is None:
-            raise self.fault("this quote is not closed")
+            raise self.fault("unclosed quote")
         for escape in _ESCAPE.finditer(match[0]):
             if escape[1] not in _ESCAPED:
                 column = start + escape.start() + 1
-                raise FilterError(column, r"only \" \' \\ \n \r and \t may follow a backslash so")
+                raise FilterError(column, r"invalid escape sequence: use \" \' \\ \n \r or \t")
         self._at = match.end()
         content = match[1] if match[1] is not None else match[2]
         return _ESCAPE.sub(lambda escape: _ESCAPED[escape[1]], content)

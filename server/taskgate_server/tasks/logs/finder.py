@@ -1,6 +1,6 @@
-"""Where a task's log is: a stream of CloudWatch Logs, and the part of it that is the task's.
+"""Finds the log of a task: a stream of CloudWatch Logs, and the part of it that is the task's.
 
-Each AWS service has a module here that finds it, named after the service.
+`services/<name>/logs.py` has the class `Finder` of each AWS service.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.v1 import task_log_pb2
 from taskgate_server import errors
-from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.aws.timestamps import to_seconds_and_nanos
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import TaskBackend
@@ -24,26 +23,26 @@ from taskgate_server.upstream.options import CallOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogPlace:
-    """Where the log of one attempt at a task is."""
+class LogLocation:
+    """The log of one attempt at a task."""
 
     is_over: bool
-    """Whether nothing new is written: the attempt has ended, or the task has settled."""
+    """Whether nothing is written any more: the attempt has ended, or the task has settled."""
     attempt: int = 0
-    """From 1; 0 for a task that never ran, which has no log."""
+    """From 1; 0 for a task that has never run and has no log."""
     attempt_count: int = 0
     attempt_id: str = ""
     """AWS's own id of the attempt."""
     group: str = ""
     stream: str = ""
     start: Timestamp | None = None
-    """When the part of the stream begins that is the task's; None if all of it is."""
+    """The beginning of the task's part of the stream; None if the whole stream is the task's."""
     end: Timestamp | None = None
     ended: Timestamp | None = None
-    """When the attempt ended, also where the whole stream is the task's."""
+    """When the attempt ended, also if the whole stream is the task's."""
 
     def to_source(self) -> task_log_pb2.LogSource:
-        """The same for the caller."""
+        """Return the location as a message of the contract."""
         return task_log_pb2.LogSource(
             attempt=self.attempt,
             attempt_count=self.attempt_count,
@@ -54,10 +53,10 @@ class LogPlace:
         )
 
     def to_section(self, since: int) -> Section:
-        """The same for the reader.
+        """Return the section of the stream to read.
 
         Args:
-            since: milliseconds since 1970 before which nothing is wanted.
+            since: milliseconds since 1970, where the section begins at the earliest.
         """
         start = to_milliseconds(self.start) if self.start is not None else 0
         return Section(
@@ -66,16 +65,15 @@ class LogPlace:
 
     @property
     def section_end(self) -> int | None:
-        """The first millisecond after the end of the part; None if it has no end."""
+        """The first millisecond after the task's part; None if it has no end."""
         return to_milliseconds(self.end) + 1 if self.end is not None else None
 
 
 class LogFinder(ABC):
-    """Finds the logs of one AWS service's tasks."""
+    """Finds the logs of the tasks of one AWS service."""
 
     def __init__(self, backend: TaskBackend) -> None:
         self.backend = backend
-        self.gateway = backend.gateway
 
     @abstractmethod
     async def find(
@@ -83,18 +81,18 @@ class LogFinder(ABC):
         params: Mapping[str, str],
         attempt: int | None,
         options: CallOptions,
-        known: LogPlace | None,
-    ) -> LogPlace:
-        """Where the log is.
+        known: LogLocation | None,
+    ) -> LogLocation:
+        """Return the location of a task's log.
 
         Args:
             params: the AWS parameters in the task's name.
-            attempt: which one, from 1; None for the latest.
+            attempt: the attempt, from 1; None for the latest.
             options: of the calls to AWS.
-            known: where it was when last asked, to ask AWS for less.
+            known: the previous location, which saves AWS calls.
 
         Raises:
-            errors.TaskgateError: NOT_FOUND for an attempt that there was not; else as AWS answers.
+            errors.TaskgateError: NOT_FOUND, there was no such attempt; or the error of AWS.
         """
 
     async def has_ended_root(self, params: Mapping[str, str], options: CallOptions) -> bool:
@@ -110,47 +108,29 @@ class LogFinder(ABC):
         root = self.backend.root(self.backend.names.format(params))
         return (await self.backend.parent_state(root, options)).final
 
-    async def rows(
-        self, paged: PagedOperation, params: Mapping[str, Any], options: CallOptions
-    ) -> list[Mapping[str, Any]]:
-        """All rows of a list.
-
-        Raises:
-            errors.TaskgateError: as AWS answers.
-        """
-        rows: list[Mapping[str, Any]] = []
-        token, before = "", None
-        while token != before:
-            page, _ = await self.backend.fetch_page(paged, params, token, paged.max_size, options)
-            rows += page.rows
-            if not page.next_token:
-                break
-            before, token = token, page.next_token
-        return rows
-
-    async def ask(
+    async def call(
         self, operation: str, params: Mapping[str, Any], options: CallOptions
     ) -> dict[str, Any]:
-        """What AWS answers.
+        """Return AWS's response.
 
         Raises:
-            errors.TaskgateError: as AWS answers.
+            errors.TaskgateError: AWS refused the request or could not be reached.
         """
-        response = await self.gateway.call(operation, params, options)
+        response = await self.backend.gateway.call(operation, params, options)
         return response.value
 
 
 def load_finder(spec: ServiceSpec) -> type[LogFinder]:
-    """The class `Finder` of the module here that is named after the AWS service."""
+    """Return the class `Finder` of an AWS service."""
     finder: type[LogFinder] = import_module(f"taskgate_server.services.{spec.name}.logs").Finder
     return finder
 
 
 def check_attempt(attempt: int, count: int) -> int:
-    """The attempt, if there was one of that number.
+    """Return the number of an attempt.
 
     Raises:
-        errors.TaskgateError: NOT_FOUND, there were not so many.
+        errors.TaskgateError: NOT_FOUND, there were fewer attempts.
     """
     if attempt > count:
         raise errors.OwnError(
@@ -161,21 +141,21 @@ def check_attempt(attempt: int, count: int) -> int:
     return attempt
 
 
-def to_milliseconds(moment: Timestamp) -> int:
-    """Milliseconds since 1970, rounded down."""
-    return int(moment.seconds * 1000 + moment.nanos // 1_000_000)
+def to_milliseconds(time: Timestamp) -> int:
+    """Return milliseconds since 1970, rounded down."""
+    return int(time.seconds * 1000 + time.nanos // 1_000_000)
 
 
-def moment(told: Any, operation: str) -> Timestamp | None:
-    """AWS's timestamp.
+def to_timestamp(value: Any, operation: str) -> Timestamp | None:
+    """Convert a timestamp of AWS; None stays None.
 
     Raises:
-        errors.TaskgateError: UNKNOWN, it is none.
+        errors.TaskgateError: UNKNOWN, it is not a timestamp.
     """
-    if told is None:
+    if value is None:
         return None
     try:
-        seconds, nanos = to_seconds_and_nanos(told)
+        seconds, nanos = to_seconds_and_nanos(value)
     except (TypeError, ValueError):
         raise errors.UnreadableResponseError(operation) from None
     return Timestamp(seconds=seconds, nanos=nanos)

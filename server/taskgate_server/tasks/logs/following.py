@@ -1,22 +1,23 @@
-"""One caller's stream of a log: from where it begins to where it ends.
+"""One stream of StreamTaskLogs, from the first line to the end.
 
-Wanted      what the caller asked for
-Patience    waits out throttles instead of ending the stream
-Following   reads, looks what has become of the task, tells, and again
+LogOptions   the options of the request
+Patience     waits during throttles and outages instead of ending the stream
+LogStream    reads lines, checks the state of the task, and sends the lines, repeatedly
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from taskgate.v1 import task_log_pb2
 from taskgate_server.errors import CircuitOpenError, QuotaError, TaskgateError
-from taskgate_server.tasks.logs.finder import LogFinder, LogPlace
-from taskgate_server.tasks.logs.messages import to_messages
+from taskgate_server.tasks.logs.finder import LogFinder, LogLocation
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.logs import Cursor, Line, LogReader, Section, read_last
 from taskgate_server.upstream.options import CallOptions, Priority
@@ -27,87 +28,94 @@ T = TypeVar("T")
 MIN_PERIOD_SECONDS: Final = 1.0
 MAX_PERIOD_SECONDS: Final = 5.0
 PERIOD_GROWTH: Final = 1.5
-"""A log that goes on is read each second while lines come, and ever more seldom while not."""
+"""The interval between reads of a log that is written: 1 s after new lines, then growing."""
 
 QUIET_SECONDS: Final = 5.0
 GRACE_SECONDS: Final = 60.0
-"""A log is all there when the task has settled and nothing has come for so long, or so long after
-it settled at the latest. CloudWatch Logs shows lines some seconds after they were written."""
+"""A log is complete when the task has settled and no line has arrived for QUIET_SECONDS, and
+GRACE_SECONDS after it settled at the latest. CloudWatch Logs returns lines some seconds after they
+were written."""
 
 CLOCK_SKEW_SECONDS: Final = 300.0
-"""How far ahead a worker's clock may be. AWS refuses signatures that are older or newer by this."""
+"""How far ahead the clock of a worker may be. AWS refuses signatures with a larger deviation."""
 
 PARENT_MAX_AGE_SECONDS: Final = 30.0
-"""How old the state of a task's job or run may be that followers of its log share."""
+"""The maximum age of the state of the task's job or run, which streams of its log share."""
 
 OUTAGE_SECONDS: Final = 60.0
-"""How long CloudWatch Logs may fail before a stream that is followed ends with its error."""
+"""How long CloudWatch Logs may fail before a stream that follows a log ends with its error."""
+
+
+MAX_LINES: Final = 1000
+MAX_BYTES: Final = 256 * 1024
+LINE_OVERHEAD_BYTES: Final = 32
+"""The size of a line without its text: time, tags and lengths."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What the caller asked for."""
+class LogOptions:
+    """The options of a StreamTaskLogsRequest."""
 
     follow: bool
     since: int
     """Milliseconds since 1970."""
     limit: int | None
     tail: int
-    """0 for all lines."""
+    """The number of last lines; 0 for all lines."""
     attempt: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Asks again what AWS refuses for a while.
+    """Retries calls during throttles and outages.
 
     Args:
         sleep: waits for seconds.
         clock: monotonic seconds.
-        is_endless: whether also failures are waited out that are no throttles.
+        is_endless: whether to retry after other failures than throttles, too.
     """
 
     sleep: Sleep
     clock: Callable[[], float]
     is_endless: bool
 
-    async def ask(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What it returns in the end.
+    async def retry(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what a call returns once it succeeds.
 
         Raises:
-            errors.TaskgateError: one that does not pass.
+            errors.TaskgateError: of a failure that is not transient.
         """
         began, pause = math.inf, MIN_PERIOD_SECONDS
         while True:
             try:
-                return await ask()
+                return await call()
             except TaskgateError as error:
                 now = self.clock()
                 began = min(began, now)
-                if not self._may_pass(error, now - began):
+                if not self._is_transient(error, now - began):
                     raise
                 seconds = max(retry_info_seconds(error), pause)
             await self.sleep(seconds)
             pause = min(pause * 2, MAX_PERIOD_SECONDS)
 
-    def _may_pass(self, error: TaskgateError, seconds: float) -> bool:
+    def _is_transient(self, error: TaskgateError, seconds: float) -> bool:
         if is_throttle(error) or isinstance(error, QuotaError):
             return True
-        passing = isinstance(error, CircuitOpenError) or is_retryable(error, repeatable=True)
-        return self.is_endless and passing and seconds < OUTAGE_SECONDS
+        transient = isinstance(error, CircuitOpenError) or is_retryable(error, repeatable=True)
+        return self.is_endless and transient and seconds < OUTAGE_SECONDS
 
 
 @dataclass(slots=True, kw_only=True)
-class Following:
-    """One caller's stream.
+class LogStream:
+    """One stream of a log.
 
     Args:
-        finder: of the AWS service whose task it is.
+        finder: of the task's AWS service.
         gateway: to CloudWatch Logs.
         params: the AWS parameters in the task's name.
-        wanted: what the caller asked for.
-        patience: for what AWS refuses.
-        time_remaining: tells the seconds that the caller still waits; None for no limit.
+        options: the options of the request.
+        patience: retries calls.
+        time_remaining: returns the seconds until the deadline of the call; None for no deadline.
         requester: whose share of the quotas the stream uses.
         wall_clock: seconds since 1970.
     """
@@ -115,36 +123,36 @@ class Following:
     finder: LogFinder
     gateway: Gateway
     params: Mapping[str, str]
-    wanted: Wanted
+    options: LogOptions
     patience: Patience
     time_remaining: Callable[[], float | None]
     requester: str
     wall_clock: Callable[[], float]
-    _place: LogPlace = field(init=False)
+    _location: LogLocation = field(init=False)
     _cursor: Cursor | None = field(init=False, default=None)
     _first: list[Line] | None = field(init=False, default=None)
-    """What has been read backwards and not told."""
+    """Lines that were read backwards and are not sent yet."""
     _left: int | None = field(init=False, default=None)
-    """How many lines may still be told; None for any number."""
+    """The number of lines that may still be sent; None for no limit."""
     _period: float = field(init=False, default=MIN_PERIOD_SECONDS)
     _had_lines: bool = field(init=False, default=False)
-    """Whether there have been some since the last pause."""
+    """Whether lines have arrived since the latest pause."""
     _over_since: float = field(init=False, default=math.inf)
     _last_line_at: float = field(init=False, default=-math.inf)
 
     async def parts(self) -> AsyncGenerator[task_log_pb2.StreamTaskLogsResponse, None]:
-        """The messages.
+        """Yield the responses.
 
         Raises:
-            errors.TaskgateError: there is no such task or attempt, else as AWS answers.
+            errors.TaskgateError: the task or the attempt does not exist, or the error of AWS.
         """
-        self._left = self.wanted.limit
-        self._place = await self._find(self.wanted.attempt, None)
-        yield _source(self._place)
+        self._left = self.options.limit
+        self._location = await self._find(self.options.attempt, None)
+        yield _source(self._location)
         await self._begin()
         while True:
             lines, is_all = await self._read()
-            latest = await self._look()
+            latest = await self._update_location()
             for message in to_messages(self._take(lines)):
                 yield message
             if self._left == 0:
@@ -152,23 +160,23 @@ class Following:
             if not is_all:
                 continue
             if latest is not None:
-                # All of this attempt is told, and there is another one.
-                self._place, self._over_since = latest, math.inf
+                # All lines of this attempt were sent, and there is another attempt.
+                self._location, self._over_since = latest, math.inf
                 self._go_to(self._section())
                 yield _source(latest)
-            elif not self.wanted.follow or self._is_drained():
+            elif not self.options.follow or self._is_drained():
                 return
             else:
                 await self._pause()
 
     async def _begin(self) -> None:
-        """Goes to where the first line is."""
-        if not self._place.attempt:
+        """Go to the first line."""
+        if not self._location.attempt:
             return
         section = self._section()
-        if self.wanted.tail and not section.is_empty:
-            read = partial(read_last, self._reading(), section, self.wanted.tail)
-            self._first, self._cursor = await self.patience.ask(read)
+        if self.options.tail and not section.is_empty:
+            read = partial(read_last, self._reading(), section, self.options.tail)
+            self._first, self._cursor = await self.patience.retry(read)
         else:
             self._go_to(section)
 
@@ -176,69 +184,75 @@ class Following:
         self._cursor = None if section.is_empty else Cursor(section)
 
     def _section(self) -> Section:
-        section = self._place.to_section(self.wanted.since)
-        if section.end is None and not self.wanted.follow:
-            # Without an end, and with more written meanwhile, there would be no last page.
+        section = self._location.to_section(self.options.since)
+        if section.end is None and not self.options.follow:
+            # Without an end there would be no last page while lines are being written.
             end = int((self.wall_clock() + CLOCK_SKEW_SECONDS) * 1000)
             section = replace(section, end=end)
         return section
 
     async def _read(self) -> tuple[list[Line], bool]:
-        """The next lines, and whether that was all for now."""
+        """Return the next lines, and whether there are no more for now."""
         if self._first is not None:
             lines, self._first = self._first, None
-            return lines, not self.wanted.follow
+            return lines, not self.options.follow
         if self._cursor is None:
             return [], True
-        return await self.patience.ask(partial(self._cursor.read, self._reading(), self._left))
+        return await self.patience.retry(partial(self._cursor.read, self._reading(), self._left))
 
-    async def _look(self) -> LogPlace | None:
-        """What has become of the task, seen after its lines: so no others are taken for its own.
+    async def _update_location(self) -> LogLocation | None:
+        """Update the location of the log.
+
+        It is read after the lines, so that lines of the next attempt are not taken for this one's.
 
         Returns:
             The next attempt, if there is one by now.
         """
-        if not self.wanted.follow:
+        if not self.options.follow:
             return None
-        latest = await self.patience.ask(partial(self._find, self.wanted.attempt, self._place))
+        latest = await self.patience.retry(
+            partial(self._find, self.options.attempt, self._location)
+        )
         if not latest.is_over and await self._is_stuck():
             latest = replace(latest, is_over=True)
-        known = self._place
+        known = self._location
         if latest.attempt_id == known.attempt_id:
-            self._place = latest
+            self._location = latest
         elif not latest.attempt:
-            self._place = replace(known, is_over=latest.is_over)  # it waits to run again
+            self._location = replace(known, is_over=latest.is_over)  # the task is queued again
         else:
             if known.attempt and known.ended is None:
-                self._place = await self.patience.ask(partial(self._find, known.attempt, known))
+                self._location = await self.patience.retry(
+                    partial(self._find, known.attempt, known)
+                )
             return latest
         return None
 
-    async def _find(self, attempt: int | None, known: LogPlace | None) -> LogPlace:
-        options = CallOptions(
+    async def _find(self, attempt: int | None, known: LogLocation | None) -> LogLocation:
+        call_options = CallOptions(
             timeout=self.time_remaining(),
             max_age=None if known is None else self._period,
             priority=self._priority if known is not None else Priority.INTERACTIVE,
             requester=self.requester,
         )
-        return await self.finder.find(self.params, attempt, options, known)
+        return await self.finder.find(self.params, attempt, call_options, known)
 
     async def _is_stuck(self) -> bool:
         """Return whether the task can never settle, since its job or run has ended for good."""
-        options = CallOptions(
+        call_options = CallOptions(
             timeout=self.time_remaining(),
             max_age=PARENT_MAX_AGE_SECONDS,
             priority=self._priority,
             requester=self.requester,
         )
         try:
-            return await self.finder.has_ended_root(self.params, options)
+            return await self.finder.has_ended_root(self.params, call_options)
         except TaskgateError:
-            return False  # the log goes on, and the next look is soon
+            return False  # the log continues, and the next check is soon
 
     def _take(self, lines: list[Line]) -> list[Line]:
-        """Those of the lines that are the task's, and no more than may be told."""
-        end = self._place.section_end
+        """Return the lines that belong to the task, up to the limit."""
+        end = self._location.section_end
         if end is not None:
             lines = [line for line in lines if line.time < end]
         if self._left is not None:
@@ -249,8 +263,8 @@ class Following:
         return lines
 
     def _is_drained(self) -> bool:
-        """Whether nothing more is to come."""
-        place, now = self._place, self.patience.clock()
+        """Return whether no more lines are expected."""
+        place, now = self._location, self.patience.clock()
         if not place.is_over:
             self._over_since = math.inf
             return False
@@ -269,18 +283,46 @@ class Following:
         await self.patience.sleep(self._period)
 
     def _reading(self) -> LogReader:
-        options = CallOptions(
+        call_options = CallOptions(
             timeout=self.time_remaining(),
             max_age=0.0,
             priority=self._priority,
             requester=self.requester,
         )
-        return LogReader(gateway=self.gateway, options=options)
+        return LogReader(gateway=self.gateway, options=call_options)
 
     @property
     def _priority(self) -> Priority:
-        return Priority.POLLER if self.wanted.follow else Priority.INTERACTIVE
+        return Priority.POLLER if self.options.follow else Priority.INTERACTIVE
 
 
-def _source(place: LogPlace) -> task_log_pb2.StreamTaskLogsResponse:
-    return task_log_pb2.StreamTaskLogsResponse(source=place.to_source())
+def _source(location: LogLocation) -> task_log_pb2.StreamTaskLogsResponse:
+    return task_log_pb2.StreamTaskLogsResponse(source=location.to_source())
+
+
+def to_messages(lines: Iterable[Line]) -> Iterator[task_log_pb2.StreamTaskLogsResponse]:
+    """Yield the lines in messages of at most MAX_LINES and MAX_BYTES, or one longer line.
+
+    A line of CloudWatch Logs has at most 1 MiB, and gRPC clients accept messages of up to 4 MiB.
+    """
+    part: list[task_log_pb2.LogLine] = []
+    size = 0
+    for line in lines:
+        added = len(line.message.encode()) + LINE_OVERHEAD_BYTES
+        if part and (len(part) == MAX_LINES or size + added > MAX_BYTES):
+            yield _message(part)
+            part, size = [], 0
+        part.append(_line(line))
+        size += added
+    if part:
+        yield _message(part)
+
+
+def _message(lines: list[task_log_pb2.LogLine]) -> task_log_pb2.StreamTaskLogsResponse:
+    return task_log_pb2.StreamTaskLogsResponse(lines=task_log_pb2.LogLines(lines=lines))
+
+
+def _line(line: Line) -> task_log_pb2.LogLine:
+    seconds, millis = divmod(line.time, 1000)
+    time = Timestamp(seconds=seconds, nanos=millis * 1_000_000)
+    return task_log_pb2.LogLine(time=time, message=line.message)

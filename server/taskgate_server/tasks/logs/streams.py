@@ -1,4 +1,4 @@
-"""TaskService.StreamTaskLogs: what a task has written, and what it goes on to write."""
+"""StreamTaskLogs: the lines that a task has written and, with `follow`, later lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taskgate_server.calls import CallContext
 from taskgate_server.tasks.backend import Backends
 from taskgate_server.tasks.durations import heartbeat_seconds
 from taskgate_server.tasks.logs.finder import LogFinder
-from taskgate_server.tasks.logs.following import Following, Patience, Wanted
+from taskgate_server.tasks.logs.following import LogOptions, LogStream, Patience
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.retries import Sleep
 
@@ -25,44 +25,44 @@ Parts: TypeAlias = AsyncGenerator[Part, None]
 HEARTBEAT: Final = Part(heartbeat=task_log_pb2.LogHeartbeat())
 
 MAX_TAIL: Final = 10_000
-"""Lines; they are read backwards, and so are held in memory."""
+"""Lines, which are held in memory because they are read backwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logs:
-    """What serves it; the method here is named after the RPC."""
+    """Serves the RPC."""
 
     backends: Backends
     finders: Mapping[str, LogFinder]
     """By AWS service."""
     gateways: Mapping[str, Gateway]
-    """To CloudWatch Logs, by the AWS service whose tasks wrote them."""
+    """To CloudWatch Logs, by the AWS service of the tasks."""
     sleep: Sleep = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
     followed: set[asyncio.Future[None]] = field(default_factory=set)
-    """One for each open stream that follows a log; its result ends the stream."""
+    """One future for each open stream that follows a log; its result ends the stream."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stream_task_logs(
         self, request: task_log_pb2.StreamTaskLogsRequest, call: CallContext
     ) -> AsyncGenerator[task_log_pb2.StreamTaskLogsResponse, None]:
-        """TaskService.StreamTaskLogs."""
+        """Yield the responses of StreamTaskLogs."""
         backend = self.backends.of(request.name, "name")
         params = backend.names.parse(request.name, "name")
         service = backend.gateway.spec.name
         heartbeat = heartbeat_seconds(request)
-        following = Following(
+        stream = LogStream(
             finder=self.finders[service],
             gateway=self.gateways[service],
             params=params,
-            wanted=_wanted(request),
+            options=_options(request),
             patience=Patience(self.sleep, self.clock, is_endless=request.follow),
             time_remaining=call.time_remaining,
             requester=call.requester,
             wall_clock=self.wall_clock,
         )
-        async with aclosing(following.parts()) as parts:
+        async with aclosing(stream.parts()) as parts:
             if not request.follow:
                 async for part in parts:
                     yield part
@@ -79,14 +79,14 @@ class Logs:
                 stop.set_result(None)
 
     async def close(self) -> None:
-        """Nothing goes on between calls."""
+        """Do nothing: there is no work between calls."""
 
     async def _follow(self, parts: Parts, heartbeat: float) -> Parts:
         """Yield the parts with heartbeats between them, until the server stops.
 
         Args:
             parts: of the log.
-            heartbeat: after how many seconds of silence one is sent.
+            heartbeat: seconds without a part after which a heartbeat is sent.
 
         Raises:
             errors.TaskgateError: UNAVAILABLE, the server is shutting down. A caller that continues
@@ -116,8 +116,8 @@ class Logs:
                 await asyncio.wait({read})
 
 
-def _wanted(request: task_log_pb2.StreamTaskLogsRequest) -> Wanted:
-    """What the request asks for.
+def _options(request: task_log_pb2.StreamTaskLogsRequest) -> LogOptions:
+    """Return the options of a request.
 
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT.
@@ -131,9 +131,9 @@ def _wanted(request: task_log_pb2.StreamTaskLogsRequest) -> Wanted:
         faults["attempt"] = "must be 1 or more"
     if faults:
         raise errors.invalid_request(faults)
-    # Rounded up: a line of the same millisecond may be from before.
+    # Rounded up: an earlier line may have the same millisecond.
     since = request.since.seconds * 1000 - -request.since.nanos // 1_000_000
-    return Wanted(
+    return LogOptions(
         follow=request.follow,
         since=max(since, 0),
         limit=request.limit or None,

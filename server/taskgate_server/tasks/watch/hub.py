@@ -1,4 +1,4 @@
-"""All pollers of a server, and the way to each: by what is watched, and by what has changed."""
+"""All pollers of a target: found by what is watched, and by what has changed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Final, TypeVar
 from taskgate_server.background_tasks import BackgroundTask, Supervision
 from taskgate_server.tasks.backend import Backends, TaskBackend
 from taskgate_server.tasks.names import Parent
-from taskgate_server.tasks.watch.change_log import ChangeLog, Sequence
+from taskgate_server.tasks.watch.change_log import ChangeLog, Revisions
 from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.parent_end import Parents
 from taskgate_server.tasks.watch.poll_interval import Budget
-from taskgate_server.tasks.watch.poller import Means, Poller, Timing
+from taskgate_server.tasks.watch.poller import Poller, PollerContext, Timing
 from taskgate_server.tasks.watch.resume import BOOT_BYTES
-from taskgate_server.tasks.watch.sources import Watching, load_watching
+from taskgate_server.tasks.watch.sources import WatchSources, load_sources
 from taskgate_server.tasks.watch.whole_poller import WholePoller
 
 BURST_CALLS: Final = 3
-"""What the pollers of an AWS service may call at once after a pause."""
+"""Calls that the pollers of an AWS service may send at once after a pause."""
 
 
 P = TypeVar("P", bound=Poller)
@@ -33,10 +33,10 @@ P = TypeVar("P", bound=Poller)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a poller is for."""
+    """What a poller reads."""
 
     name: str
-    """A parent's name, or that of a group of named tasks."""
+    """The name of a parent, or of a group of named tasks."""
     full_view: bool
 
 
@@ -45,10 +45,10 @@ class Hub:
 
     Args:
         backends: of the AWS services.
-        calls_per_second: the rate of all pollers of a service together, by its name.
+        calls_per_second: of all pollers of a service together, by its name.
         clock: monotonic seconds.
         random: for jitter.
-        timing: what is chosen for pollers.
+        timing: of the pollers.
         supervision: restarts pollers that fail.
     """
 
@@ -64,15 +64,15 @@ class Hub:
     ) -> None:
         self.backends = backends
         self.clock = clock
-        self.sequence = Sequence()
+        self.revisions = Revisions()
         self.boot = secrets.token_bytes(BOOT_BYTES)
-        """Which server process this is, for resume tokens."""
+        """Identifies this server process in resume tokens."""
         self.stopping = False
-        self._watching: dict[str, Watching] = {
-            name: load_watching(backend, clock) for name, backend in backends.by_service.items()
+        self._sources: dict[str, WatchSources] = {
+            name: load_sources(backend, clock) for name, backend in backends.by_service.items()
         }
-        self._means = {
-            name: Means(
+        self._contexts = {
+            name: PollerContext(
                 budget=Budget(calls_per_second[name], BURST_CALLS, clock=clock),
                 clock=clock,
                 random=random or Random(),  # noqa: S311  # jitter is no secret
@@ -84,81 +84,81 @@ class Hub:
         self._named: dict[Key, NamedPoller] = {}
         self._supervision = supervision or Supervision()
         self._loops: set[asyncio.Task[None]] = set()
-        self._at_stop: set[Callable[[], None]] = set()
+        self._stop_callbacks: set[Callable[[], None]] = set()
 
-    # --- For those who watch -------------------------------------------------------------------
+    # --- Watches -------------------------------------------------------------------------------
 
-    def watching(self, backend: TaskBackend) -> Watching:
-        """What is particular to the backend's service."""
-        return self._watching[backend.gateway.spec.name]
+    def sources(self, backend: TaskBackend) -> WatchSources:
+        """Return the sources of the backend's AWS service."""
+        return self._sources[backend.gateway.spec.name]
 
-    def whole(self, backend: TaskBackend, parent: Parent, *, full_view: bool) -> WholePoller:
-        """The poller of a parent; there is one from now on, while it is watched."""
-        service = self.watching(backend)
-        key = Key(parent.name, full_view and service.has_views())
+    def poll_parent(self, backend: TaskBackend, parent: Parent, *, full_view: bool) -> WholePoller:
+        """Return the poller of a parent; start it if there is none."""
+        sources = self.sources(backend)
+        key = Key(parent.name, full_view and sources.has_views)
         poller = self._whole.get(key)
         if poller is None or poller.gone or poller.ended:
-            source = service.whole(parent, full_view=key.full_view)
-            change_log = ChangeLog(backend.task, self.sequence)
-            read_parent = partial(Parents(backend).read, parent.name)
-            means = self._means[backend.gateway.spec.name]
-            poller = WholePoller(source, change_log, means, read_parent)
+            poller = WholePoller(
+                sources.of_parent(parent, full_view=key.full_view),
+                ChangeLog(backend.task, self.revisions),
+                self._contexts[backend.gateway.spec.name],
+                partial(Parents(backend).read, parent.name),
+            )
             self._start(self._whole, key, poller)
         return poller
 
-    def named(self, backend: TaskBackend, name: str, *, full_view: bool) -> NamedPoller:
-        """The poller of a task by its name."""
-        service = self.watching(backend)
-        key = Key(service.group(name), full_view and service.has_views())
+    def poll_task(self, backend: TaskBackend, name: str, *, full_view: bool) -> NamedPoller:
+        """Return the poller that reads a task by name; start it if there is none."""
+        sources = self.sources(backend)
+        key = Key(sources.group_of(name), full_view and sources.has_views)
         poller = self._named.get(key)
         if poller is None or poller.ended:
-            source = service.named(key.name, full_view=key.full_view)
-            change_log = ChangeLog(backend.task, self.sequence, tells_absent=True)
-            means = self._means[backend.gateway.spec.name]
-            poller = NamedPoller(source, change_log, means, Parents(backend))
+            poller = NamedPoller(
+                sources.of_group(key.name, full_view=key.full_view),
+                ChangeLog(backend.task, self.revisions, reports_missing=True),
+                self._contexts[backend.gateway.spec.name],
+                Parents(backend),
+            )
             self._start(self._named, key, poller)
         return poller
 
-    def at_stop(self, tell: Callable[[], None]) -> None:
-        """Has somebody told when the server stops, until `forget_stop`."""
-        self._at_stop.add(tell)
+    def add_stop_callback(self, callback: Callable[[], None]) -> None:
+        """Call back when the server begins to stop."""
+        self._stop_callbacks.add(callback)
 
-    def forget_stop(self, tell: Callable[[], None]) -> None:
-        """It need not be told any more."""
-        self._at_stop.discard(tell)
+    def remove_stop_callback(self, callback: Callable[[], None]) -> None:
+        """Stop calling back."""
+        self._stop_callbacks.discard(callback)
 
-    # --- For those who know that something has changed -----------------------------------------
+    # --- Reasons to read -----------------------------------------------------------------------
 
-    def touched(self, name: str) -> None:
-        """A task has been written to: whoever watches it is to see that at once.
-
-        Call it when AWS has answered the write.
-        """
-        for poller in self._concerned(name):
-            poller.touch([name])
+    def refresh(self, name: str) -> None:
+        """Read a task at once for its watchers, after AWS has responded to a write of it."""
+        for poller in self._pollers_of_task(name):
+            poller.read_now([name])
 
     def hint(self, name: str) -> None:
-        """Something has changed, says an event that may be late or lost.
+        """Read soon what has changed according to an event, which may be late or incomplete.
 
         Args:
             name: of a task, or of a parent of tasks.
         """
         if "/tasks/" in name:
-            self.touched(name)
+            self.refresh(name)
             return
-        for poller in self._whole_pollers(_above(name)):
-            poller.poke()
+        for poller in self._whole_pollers(_with_ancestors(name)):
+            poller.sweep_soon()
 
-    # --- The end -------------------------------------------------------------------------------
+    # --- Shutdown ------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Ends all watches, with a word to each. Call it when the server begins to stop."""
+        """End all watches with a last message. Call it when the server begins to stop."""
         self.stopping = True
-        for tell in list(self._at_stop):
-            tell()
+        for callback in list(self._stop_callbacks):
+            callback()
 
     async def close(self) -> None:
-        """Ends all pollers. Call it when nobody watches any more."""
+        """End all pollers. Call it when there are no watches any more."""
         self.stopping = True
         loops = list(self._loops)
         for loop in loops:
@@ -166,20 +166,20 @@ class Hub:
         await asyncio.gather(*loops, return_exceptions=True)
 
     def __len__(self) -> int:
-        """How many pollers there are."""
+        """Return the number of pollers."""
         return len(self._loops)
 
     @property
     def watchers(self) -> int:
-        """How many watches and waits there are."""
-        return len(self._at_stop)
+        """The number of watches and waits."""
+        return len(self._stop_callbacks)
 
-    def _concerned(self, name: str) -> Iterator[Poller]:
-        """The pollers that tell somebody of a task."""
-        yield from self._whole_pollers(_above(name.rpartition("/tasks/")[0]))
+    def _pollers_of_task(self, name: str) -> Iterator[Poller]:
+        """Yield the pollers with watchers of a task."""
+        yield from self._whole_pollers(_with_ancestors(name.rpartition("/tasks/")[0]))
         backend = self.backends.by_service.get(name.partition("/")[0])
         if backend is not None:
-            group = self.watching(backend).group(name)
+            group = self.sources(backend).group_of(name)
             for full_view in (False, True):
                 poller = self._named.get(Key(group, full_view))
                 if poller is not None and poller.watches(name):
@@ -200,14 +200,14 @@ class Hub:
             if pollers.get(key) is poller:
                 del pollers[key]
 
-        # In no context: what it asks is not the doing of the RPC that happens to be the first.
+        # In an empty context: its calls are not part of the RPC that happens to start it.
         running = self._supervision.keep_running(BackgroundTask("poller", poller.run))
         loop = asyncio.get_running_loop().create_task(running, context=Context())
         loop.add_done_callback(ended)
         self._loops.add(loop)
 
 
-def _above(name: str) -> list[str]:
-    """The name and those of what holds it."""
+def _with_ancestors(name: str) -> list[str]:
+    """Return a name and the names of all resources that contain it."""
     segments = name.split("/")
     return ["/".join(segments[:end]) for end in range(len(segments), 0, -2)]

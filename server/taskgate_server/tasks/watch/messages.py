@@ -1,7 +1,8 @@
-"""Messages put together of parts that are serialized already, each part once for all who get it.
+"""Composes watch messages from parts that are serialized once for all who receive them.
 
-In protobuf's wire format a message is its fields one after the other, and two serialized messages
-in a row are one with the fields of both: https://protobuf.dev/programming-guides/encoding/
+In protobuf's wire format a message is the sequence of its fields, and the concatenation of two
+serialized messages is one message with the fields of both:
+https://protobuf.dev/programming-guides/encoding/
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ VARINT_PAYLOAD: Final = 0x7F
 
 
 def field(number: int, payload: bytes) -> bytes:
-    """One field of a message: a message in it, or a text, or bytes."""
+    """Serialize a field whose type is a message, a text or bytes."""
     return _varint(number << 3 | LENGTH_DELIMITED) + _varint(len(payload)) + payload
 
 
 def task(body: bytes, observe_time: float | None) -> bytes:
-    """A Task.
+    """Serialize a Task.
 
     Args:
-        body: the serialized task but for `observe_time`.
-        observe_time: seconds since 1970; None for a task that AWS never told of.
+        body: the serialized task without `observe_time`.
+        observe_time: seconds since 1970; None for a task that AWS never returned.
     """
     if observe_time is None:
         return body
@@ -36,26 +37,26 @@ def task(body: bytes, observe_time: float | None) -> bytes:
 
 
 def change(
-    kind: task_watch_pb2.TaskChangeKind.ValueType, task: bytes, previous: State, sequence: int
+    kind: task_watch_pb2.TaskChangeKind.ValueType, task: bytes, previous: State, revision: int
 ) -> bytes:
-    """A WatchTasksResponse with a task's change."""
-    head = task_watch_pb2.TaskChange(kind=kind, previous_state=previous, sequence=sequence)
+    """Serialize a WatchTasksResponse with the change of a task."""
+    head = task_watch_pb2.TaskChange(kind=kind, previous_state=previous, sequence=revision)
     content = head.SerializeToString() + field(task_watch_pb2.TaskChange.TASK_FIELD_NUMBER, task)
     return field(RESPONSE.TASK_CHANGE_FIELD_NUMBER, content)
 
 
 def tasks(parts: bytes) -> bytes:
-    """A WatchTasksResponse with tasks of a snapshot, each made by `snapshot_part`."""
+    """Serialize a WatchTasksResponse with tasks of a snapshot, each made by `snapshot_part`."""
     return field(RESPONSE.SNAPSHOT_TASKS_FIELD_NUMBER, parts)
 
 
 def snapshot_part(task: bytes) -> bytes:
-    """A task as SnapshotTasks has it."""
+    """Serialize a task as a field of SnapshotTasks."""
     return field(task_watch_pb2.SnapshotTasks.TASKS_FIELD_NUMBER, task)
 
 
 def with_token(response: bytes, token: bytes) -> bytes:
-    """The response with a resume token."""
+    """Return a serialized response with a resume token added."""
     return response + field(RESPONSE.RESUME_TOKEN_FIELD_NUMBER, token)
 
 

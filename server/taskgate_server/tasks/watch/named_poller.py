@@ -1,4 +1,4 @@
-"""The poller of tasks by name: it reads those that somebody watches, and no others."""
+"""The poller of tasks by name, which reads only tasks that are watched."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.parent_state import ParentState
 from taskgate_server.tasks.watch.change_log import ChangeLog, Entry
 from taskgate_server.tasks.watch.parent_end import ParentEnd, Parents
-from taskgate_server.tasks.watch.poll_interval import MIN_SECONDS, AtOnce
-from taskgate_server.tasks.watch.poller import NEVER, Means, Poller, Wakes
+from taskgate_server.tasks.watch.poll_interval import MIN_SECONDS, Immediate
+from taskgate_server.tasks.watch.poller import NEVER, Poller, PollerContext, Subscriber
 from taskgate_server.tasks.watch.sources import Faults, Source, raise_first
 
 ROOTS_PER_SWEEP: Final = 2
@@ -26,33 +26,33 @@ class NamedPoller(Poller):
     Args:
         source: see `Poller`.
         change_log: see `Poller`.
-        means: see `Poller`.
+        context: see `Poller`.
         parents: reads the states of the tasks' jobs or runs.
     """
 
     def __init__(
-        self, source: Source, change_log: ChangeLog, means: Means, parents: Parents
+        self, source: Source, change_log: ChangeLog, context: PollerContext, parents: Parents
     ) -> None:
-        super().__init__(source, change_log, means)
+        super().__init__(source, change_log, context)
         self._parents = parents
         self._roots: dict[str, ParentEnd] = {}
         """Jobs and runs of watched tasks that have not settled, by name."""
         self._stuck: set[str] = set()
-        """The tasks of which watchers know that they can never settle."""
-        self._watchers: defaultdict[str, set[Wakes]] = defaultdict(set)
+        """Tasks that can never settle, as their watchers know."""
+        self._subscribers: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._left_at: dict[str, float] = {}
-        """Names of known tasks without watchers, and since when. A task that was never read is not
-        kept: callers could name millions, while AWS's quota bounds how many are read."""
+        """Names of tasks without watchers, and since when. A task that was never read is not
+        stored: callers could name millions, while AWS's quota limits how many are read."""
         self.faults: Faults = {}
-        """Why a task could not be read when it last was to be, by name."""
+        """Why a task could not be read at the latest attempt, by name."""
         self.faulted_at: dict[str, float] = {}
-        """When that was."""
-        self.next_at = self._clock() + MIN_SECONDS  # whoever comes touches its tasks
+        """When that attempt began."""
+        self.next_at = self._clock() + MIN_SECONDS  # a new watcher requests its tasks itself
 
     @property
     def is_watched(self) -> bool:
         """See `Poller`."""
-        return bool(self._watchers)
+        return bool(self._subscribers)
 
     @property
     def is_loaded(self) -> bool:
@@ -60,23 +60,23 @@ class NamedPoller(Poller):
         return bool(self._left_at)
 
     def watches(self, name: str) -> bool:
-        """Whether anybody watches the task."""
-        return name in self._watchers
+        """Return whether a task is watched."""
+        return name in self._subscribers
 
-    def attach(self, watcher: Wakes, names: Collection[str]) -> None:
-        """Tells the watcher of every change of these tasks from now on."""
+    def attach(self, subscriber: Subscriber, names: Collection[str]) -> None:
+        """Wake a subscriber for each change of these tasks."""
         for name in names:
-            self._watchers[name].add(watcher)
+            self._subscribers[name].add(subscriber)
             self._left_at.pop(name, None)
         self._awake.set()
 
-    def detach(self, watcher: Wakes, names: Collection[str]) -> None:
-        """Tells it no more."""
+    def detach(self, subscriber: Subscriber, names: Collection[str]) -> None:
+        """Stop waking a subscriber."""
         for name in names:
-            watchers = self._watchers[name]
-            watchers.discard(watcher)
-            if not watchers:
-                del self._watchers[name]
+            subscribers = self._subscribers[name]
+            subscribers.discard(subscriber)
+            if not subscribers:
+                del self._subscribers[name]
                 self.faults.pop(name, None)
                 self.faulted_at.pop(name, None)
                 if self.change_log.get(name) is not None:
@@ -87,19 +87,23 @@ class NamedPoller(Poller):
         began = self._clock()
         self._forget_left(began)
         settled_before = began - self._timing.settled_by_name
-        names = [name for name in self._watchers if full or self._is_due(name, settled_before)]
-        self._note(names, await self._source.read(self.change_log, names, self._budget), began)
+        names = [name for name in self._subscribers if full or self._is_due(name, settled_before)]
+        self._store_faults(names, await self._source.read(self._poll, names), began)
 
     async def _read(self, names: Collection[str]) -> None:
-        names = [name for name in names if name in self._watchers]
-        began, pace = self._clock(), AtOnce(self._budget)
+        names = [name for name in names if name in self._subscribers]
+        began, poll = self._clock(), self._poll.with_pace(Immediate(self._budget))
         try:
-            self._note(names, await self._source.read(self.change_log, names, pace), began)
+            self._store_faults(names, await self._source.read(poll, names), began)
         finally:
-            self._wake_for(names, all_of_them=False)
+            self._wake(names, everyone=False)
 
-    def _note(self, names: Collection[str], faults: Faults, began: float) -> None:
-        """Keeps why tasks could not be read; it is everybody's matter if none could."""
+    def _store_faults(self, names: Collection[str], faults: Faults, began: float) -> None:
+        """Store why tasks could not be read; if none could, the poller has failed.
+
+        Raises:
+            TaskgateError: no task could be read.
+        """
         for name in names:
             self.faults.pop(name, None)
             self.faulted_at.pop(name, None)
@@ -112,8 +116,8 @@ class NamedPoller(Poller):
         entry = self.change_log.get(name)
         return entry is None or not entry.settled or entry.sent_at <= settled_before
 
-    def _moving(self) -> bool:
-        return any(self._is_due(name, NEVER) for name in self._watchers)
+    def _has_unsettled(self) -> bool:
+        return any(self._is_due(name, NEVER) for name in self._subscribers)
 
     def _forget_left(self, now: float) -> None:
         old = [name for name, at in self._left_at.items() if now - at > self._timing.linger]
@@ -139,7 +143,7 @@ class NamedPoller(Poller):
             await self._check(name)
         stuck = {entry.name for entry in unsettled if self.ended_parent(entry) is not None}
         new, self._stuck = stuck - self._stuck, stuck
-        self._wake_for(new, all_of_them=False)
+        self._wake(new, everyone=False)
         reads = [self._next_read(entry) for entry in unsettled if entry.name not in stuck]
         self._sweep_again(min(reads, default=math.inf), pause=MIN_SECONDS)
         return False
@@ -148,8 +152,8 @@ class NamedPoller(Poller):
         """Return the tasks that have not settled and whose watchers want to know about the end."""
         return [
             entry
-            for name, watchers in self._watchers.items()
-            if any(watcher.wants_settled for watcher in watchers)
+            for name, subscribers in self._subscribers.items()
+            if any(subscriber.wants_settled for subscriber in subscribers)
             and (entry := self.change_log.get(name)) is not None
             and not entry.settled
         ]
@@ -172,7 +176,7 @@ class NamedPoller(Poller):
         with suppress(TaskgateError):  # the tasks are known, and the next check is soon
             root.update(await self._parents.read(name), self._clock())
 
-    def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
-        names = list(self._watchers) if all_of_them and not changed else changed
-        for watcher in {each for name in names for each in self._watchers.get(name, ())}:
-            watcher.wake()
+    def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
+        names = list(self._subscribers) if everyone and not changed else changed
+        for subscriber in {each for name in names for each in self._subscribers.get(name, ())}:
+            subscriber.wake()

@@ -1,4 +1,4 @@
-"""What a poller knows about the end of a parent, and when the states of its tasks are conclusive.
+"""The end of a parent, and when the states of its tasks are conclusive.
 
 AWS reports a parent and its tasks in separate responses, which need not be of one moment. A watch
 or a wait ends only with tasks that were read after the parent was known to have ended.
@@ -12,8 +12,7 @@ from typing import Final
 
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.parent_state import ParentState
-from taskgate_server.tasks.watch.sources import TIME_LIMIT_SECONDS
-from taskgate_server.upstream.options import POLLERS, CallOptions, Priority
+from taskgate_server.tasks.watch.sources import OPTIONS
 
 CHECK_SECONDS: Final = 10.0
 """Interval between checks of a parent while some of its tasks have not settled."""
@@ -35,10 +34,7 @@ class Parents:
             TaskgateError: AWS refused the request or could not be reached.
         """
         parent = self.backend.names.parse_parent(name, "name")
-        options = CallOptions(
-            timeout=TIME_LIMIT_SECONDS, max_age=0, priority=Priority.POLLER, requester=POLLERS
-        )
-        return await self.backend.parent_state(parent, options)
+        return await self.backend.parent_state(parent, OPTIONS)
 
     def root_of(self, task: str) -> str:
         """Return the name of the job or run of a task."""

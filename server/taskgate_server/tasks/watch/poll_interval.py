@@ -1,7 +1,7 @@
-"""How often pollers ask: each in a rhythm of its own, all of them within one budget.
+"""When pollers call AWS: the interval of each poller, and one budget for all of them.
 
-Rhythm   the pause until a poller asks again
-Budget   how many calls all pollers of an AWS service make
+PollInterval   the interval between two polls of one poller
+Budget         the rate of calls of all pollers of an AWS service
 """
 
 from __future__ import annotations
@@ -12,71 +12,71 @@ from random import Random
 from typing import Final, Protocol
 
 MIN_SECONDS: Final = 1.0
-"""After something has changed."""
+"""The interval after a change."""
 BUSY_SECONDS: Final = 5.0
-"""The longest while a task is on its way."""
+"""The maximum interval while a task has not settled."""
 QUIET_SECONDS: Final = 30.0
-"""The longest when all have settled."""
+"""The maximum interval when all tasks have settled."""
 FAILED_SECONDS: Final = 10.0
-"""The longest after failures; the gateway's circuit breaker and quota spare AWS more."""
+"""The maximum interval after failures; the gateway reduces calls further."""
 GROWTH: Final = 1.4
 JITTER: Final = 0.15
 FAILURE_GROWTH: Final = 2.0
 ALLOWANCE_SECONDS: Final = 0.5
-"""By how much calls that somebody waits for may overdraw the budget."""
+"""How far immediate calls may overdraw the budget."""
 
 
 class PollInterval:
-    """The pauses of one poller: short after news, growing while there are none.
+    """The interval of one poller: short after a change, and growing without changes.
 
     Args:
-        random: for jitter, so that the pollers of many servers do not ask at once.
+        random: for jitter, so that the pollers of several servers do not call AWS simultaneously.
     """
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._pause = MIN_SECONDS
+        self._seconds = MIN_SECONDS
         self._failures = 0
 
-    def after(self, *, news: bool, moving: bool) -> float:
-        """Seconds until AWS is to be asked again.
+    def next(self, *, changed: bool, unsettled: bool) -> float:
+        """Return the seconds until the next poll.
 
         Args:
-            news: whether anything has changed.
-            moving: whether anything can change by itself.
+            changed: whether the latest poll has found changes.
+            unsettled: whether a task has not settled.
         """
         self._failures = 0
-        longest = BUSY_SECONDS if moving else QUIET_SECONDS
-        self._pause = MIN_SECONDS if news else min(self._pause * GROWTH, longest)
-        return self._jittered(self._pause)
+        maximum = BUSY_SECONDS if unsettled else QUIET_SECONDS
+        self._seconds = MIN_SECONDS if changed else min(self._seconds * GROWTH, maximum)
+        return self._with_jitter(self._seconds)
 
-    def after_failure(self) -> float:
-        """The same after AWS could not be asked."""
+    def back_off(self) -> float:
+        """Return the seconds until the next poll after a failure."""
         self._failures += 1
-        pause = MIN_SECONDS * FAILURE_GROWTH ** min(self._failures - 1, 10)
-        return self._jittered(min(pause, FAILED_SECONDS))
+        seconds = MIN_SECONDS * FAILURE_GROWTH ** min(self._failures - 1, 10)
+        return self._with_jitter(min(seconds, FAILED_SECONDS))
 
-    def quicken(self) -> None:
-        """Something is known to be about to change."""
-        self._pause = MIN_SECONDS
+    def reset(self) -> None:
+        """Return to the shortest interval, because a change is expected."""
+        self._seconds = MIN_SECONDS
 
-    def _jittered(self, seconds: float) -> float:
+    def _with_jitter(self, seconds: float) -> float:
         return seconds * (1 + self._random.uniform(-JITTER, JITTER))
 
 
 class Pace(Protocol):
-    """What a poller asks before it calls AWS."""
+    """Delays the calls of a poller."""
 
     async def take(self, calls: int = 1) -> None:
-        """Waits until so many calls may be made."""
+        """Wait until this number of calls may be sent."""
 
 
 class Budget:
-    """Calls that the pollers of one AWS service make: at a steady rate, a few at once.
+    """The rate of calls of all pollers of one AWS service, with a small burst.
 
     Args:
         rate: calls per second.
-        burst: calls that may be made at once after a pause.
+        burst: calls that may be sent at once after a pause.
         clock: monotonic seconds.
         sleep: waits.
     """
@@ -96,25 +96,25 @@ class Budget:
         self._free_at = float("-inf")
 
     async def take(self, calls: int = 1) -> None:
-        """Waits until so many calls may be made; first come, first served."""
+        """Wait until this number of calls may be sent, in the order of the requests."""
         delay = self.spend(calls) - self._slack
         if delay > 0:
             await self._sleep(delay)
 
     def spend(self, calls: int = 1) -> float:
-        """Counts calls, whatever the budget; returns in how many seconds there is room for them."""
+        """Count calls, even beyond the budget; return the seconds until the budget covers them."""
         now = self._clock()
         start = max(self._free_at, now)
         self._free_at = start + calls * self._spacing
         return start - now
 
 
-class AtOnce:
-    """The pace of calls that somebody waits for: they do not wait, but others do for them.
+class Immediate:
+    """The pace of calls for which a watcher waits: only later calls are delayed.
 
     Args:
-        budget: that pays for them; None for nothing of the kind.
-        sleep: waits, once there are more than a few.
+        budget: counts the calls; None for calls outside the budget.
+        sleep: waits while the budget is overdrawn too far.
     """
 
     def __init__(
@@ -126,8 +126,8 @@ class AtOnce:
         self._sleep = sleep
 
     async def take(self, calls: int = 1) -> None:
-        """Waits only when the budget is overdrawn by more than ALLOWANCE_SECONDS."""
+        """Wait only while the budget is overdrawn by more than ALLOWANCE_SECONDS."""
         if self._budget is not None:
-            late = self._budget.spend(calls) - ALLOWANCE_SECONDS
-            if late > 0:
-                await self._sleep(late)
+            overdraft = self._budget.spend(calls) - ALLOWANCE_SECONDS
+            if overdraft > 0:
+                await self._sleep(overdraft)

@@ -1,10 +1,10 @@
-"""Asks AWS for all who watch the same: one loop for a parent, however many watch it.
+"""Pollers call AWS for all who watch the same: one loop for a parent, however many watch it.
 
-`Poller` knows when to ask, and what became of it. `whole_poller` has all tasks of a parent,
-`named_poller` tasks by name, those alone that somebody watches.
+`Poller` decides when to call AWS, and handles failures. `WholePoller` reads all tasks of a parent,
+`NamedPoller` reads tasks by name.
 
-A poller does not end because AWS cannot be asked. It keeps what it knows, says how old that is, and
-asks again later. Without watchers it asks nothing, and waits a while for one to come back.
+A poller does not end when AWS cannot be called: it keeps the tasks that it has read, reports their
+age, and tries again. Without watchers it pauses, and ends after a while.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.change_log import ChangeLog
 from taskgate_server.tasks.watch.poll_interval import Budget, PollInterval
-from taskgate_server.tasks.watch.sources import Source
+from taskgate_server.tasks.watch.sources import Poll, Source
 from taskgate_server.telemetry import log_bug
 
 NEVER = float("-inf")
@@ -29,24 +29,24 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """What is chosen, in seconds."""
+    """Times in seconds."""
 
     linger: float = 60.0
-    """How long a poller is kept that nobody watches, so that watchers can come back."""
+    """How long a poller without watchers is kept, so that they can resume."""
     full_after_news: float = 120.0
-    """After how long all is read again, when something has changed since the last time."""
+    """The interval between full sweeps if something has changed since the latest one."""
     full: float = 600.0
-    """The same when nothing has changed."""
+    """The same if nothing has changed."""
     settled_by_name: float = 30.0
-    """After how long a named task that has settled is read again."""
+    """The interval between reads of a named task that has settled."""
     between_calls: float = 0.2
-    """The least pause between two sweeps that somebody asked for."""
+    """The shortest interval between two sweeps that watchers request."""
     gather: float = 0.02
-    """How long a read of tasks waits for others to go with it."""
+    """How long an urgent read waits for others, to be combined with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class PollerContext:
     """What all pollers of an AWS service share."""
 
     budget: Budget
@@ -58,63 +58,63 @@ class Means:
     timing: Timing
 
 
-class Wakes(Protocol):
-    """A watcher, as a poller knows it."""
+class Subscriber(Protocol):
+    """A subscription, as pollers use it."""
 
     wants_settled: bool
-    """Whether to find out when nothing changes until a caller acts."""
+    """Whether the poller has to find out when nothing changes until a caller acts."""
 
     def wake(self) -> None:
-        """Something is there to be told."""
+        """Report that there may be changes."""
 
 
 class Poller:
-    """What both kinds of poller do.
+    """The common part of both kinds of pollers.
 
     Args:
         source: reads the tasks.
-        change_log: has what was read.
-        means: that it shares with others.
+        change_log: stores the tasks.
+        context: shared with the other pollers of the AWS service.
     """
 
-    def __init__(self, source: Source, change_log: ChangeLog, means: Means) -> None:
+    def __init__(self, source: Source, change_log: ChangeLog, context: PollerContext) -> None:
         self.change_log = change_log
         self.gone = False
-        """AWS has the parent no longer."""
+        """Whether AWS no longer has the parent."""
         self.ended = False
-        """It asks nothing any more."""
+        """Whether it has stopped for good."""
         self.error: TaskgateError | None = None
-        """Why AWS could not be asked lately."""
+        """Why the latest attempt failed; None if it did not."""
         self.failed_at = NEVER
-        """When the latest attempt began that failed."""
+        """When the latest failed attempt began."""
         self.swept_at = NEVER
-        """When the latest sweep began that did not."""
+        """When the latest successful sweep began."""
         self.began_at = NEVER
-        """When the latest sweep began, which may be going on."""
+        """When the latest sweep began, which may be in progress."""
         self.next_at = NEVER
-        """When AWS is to be asked again."""
+        """When the next sweep begins."""
         self._source = source
-        change_log.tell = self._publish
-        self._budget = means.budget
-        self._clock = means.clock
-        self._timing = means.timing
-        self._rhythm = PollInterval(means.random)
+        self._poll = Poll(change_log=change_log, pace=context.budget, publish=self._publish)
+        self._budget = context.budget
+        self._clock = context.clock
+        self._timing = context.timing
+        self._interval = PollInterval(context.random)
         self._full_at = NEVER
         self._news_since_full = False
         self._running: asyncio.Task[None] | None = None
         self._waiting = 0
         self._urgent: set[str] = set()
         self._awake = asyncio.Event()
-        self._urgently = asyncio.Event()
+        self._has_urgent = asyncio.Event()
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody is to be told."""
+        """Whether it has subscribers."""
         raise NotImplementedError
 
     @property
     def is_loaded(self) -> bool:
-        """Whether anything is known that a watcher may come back to."""
+        """Whether it has tasks with which a watch can resume."""
         return self.swept_at > NEVER and not self.gone
 
     async def run(self) -> None:
@@ -126,16 +126,16 @@ class Poller:
         self.next_at = NEVER  # also after a sweep that a failure interrupted
         async with asyncio.TaskGroup() as group:
             urgent = group.create_task(self._serve_urgent())
-            while not self.gone and await self._has_watchers():
-                await self._until_due()
+            while not self.gone and await self._wait_for_watchers():
+                await self._wait_until_due()
                 if self.is_watched:
-                    await self._attempt(self._round)
+                    await self._attempt(self._sweep_once)
             self.ended = True
             urgent.cancel()
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
-        """Around waiting for a sweep: its end is then told even if nothing has changed."""
+        """Wake all watchers after each sweep in the block, even if nothing has changed."""
         self._waiting += 1
         try:
             yield
@@ -143,7 +143,7 @@ class Poller:
             self._waiting -= 1
 
     def _end_if_unused(self) -> None:
-        """End when the last watcher has left and nothing is known that one may come back to.
+        """End when the last watcher has left and there is nothing with which one can resume.
 
         A sweep that waits for its permit is cancelled: otherwise a caller could open watches and
         leave them faster than AWS's quota allows sweeps, and each would keep a poller.
@@ -155,19 +155,19 @@ class Poller:
         if self._running is not None:
             self._running.cancel()
 
-    def poke(self) -> None:
-        """Asks AWS soon: something has changed, or somebody came who must not get what is old."""
-        self._rhythm.quicken()
+    def sweep_soon(self) -> None:
+        """Sweep soon: something has changed, or a new watcher needs a fresher state."""
+        self._interval.reset()
         self.next_at = min(self.next_at, self.began_at + self._timing.between_calls)
         self._awake.set()
 
-    def touch(self, names: Collection[str]) -> None:
-        """Reads these tasks at once: they have been changed, or somebody waits for them."""
-        self._rhythm.quicken()
+    def read_now(self, names: Collection[str]) -> None:
+        """Read tasks at once: they were changed, or a watcher waits for them."""
+        self._interval.reset()
         self._urgent.update(names)
-        self._urgently.set()
+        self._has_urgent.set()
 
-    # --- What the two kinds do differently -----------------------------------------------------
+    # --- Implemented by both kinds -------------------------------------------------------------
 
     async def _sweep(self, *, full: bool) -> None:
         raise NotImplementedError
@@ -175,7 +175,7 @@ class Poller:
     async def _read(self, names: Collection[str]) -> None:
         raise NotImplementedError
 
-    def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
+    def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
         raise NotImplementedError
 
     async def _find_end(self, swept_at: float) -> bool:
@@ -192,13 +192,13 @@ class Poller:
         """
         raise NotImplementedError
 
-    def _moving(self) -> bool:
+    def _has_unsettled(self) -> bool:
         return not self.change_log.all_settled
 
     # --- The loops -----------------------------------------------------------------------------
 
-    async def _has_watchers(self) -> bool:
-        """Waits for one, if there is none, as long as it is worth it."""
+    async def _wait_for_watchers(self) -> bool:
+        """Return whether there are watchers; wait for one if there is something to resume."""
         if not self.is_watched and self.is_loaded:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._timing.linger):
@@ -207,7 +207,7 @@ class Poller:
                         await self._awake.wait()
         return self.is_watched
 
-    async def _until_due(self) -> None:
+    async def _wait_until_due(self) -> None:
         while self.is_watched:
             self._awake.clear()
             pause = self.next_at - self._clock()
@@ -218,34 +218,34 @@ class Poller:
                     await self._awake.wait()
 
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Does it, and tells the watchers what became of it."""
+        """Run a sweep or a read, store its failure, and wake the watchers."""
         began = self._clock()
         failed = True
         try:
             await work()
             failed = False
         except TaskgateError as error:
-            self._failed(error, began)
+            self._fail(error, began)
         except Exception as error:  # noqa: BLE001  # a bug must not end the watches
             log_bug(error, poller=type(self).__name__)
-            self._failed(errors.BugError(), began)
-        self._publish(all_of_them=failed)
+            self._fail(errors.BugError(), began)
+        self._publish(everyone=failed)
 
-    def _failed(self, error: TaskgateError, began: float) -> None:
+    def _fail(self, error: TaskgateError, began: float) -> None:
         self.error, self.failed_at = error.with_traceback(None), began
-        self.next_at = self._clock() + self._rhythm.after_failure()
+        self.next_at = self._clock() + self._interval.back_off()
 
-    def _publish(self, *, all_of_them: bool = False) -> None:
+    def _publish(self, *, everyone: bool = False) -> None:
         changed = self.change_log.take_changed()
         self._news_since_full |= bool(changed)
-        self._wake_for(changed, all_of_them=all_of_them)
+        self._wake(changed, everyone=everyone)
 
-    async def _round(self) -> None:
-        """One sweep, and when the next one is due."""
+    async def _sweep_once(self) -> None:
+        """Sweep, and set when the next sweep begins."""
         began = self.began_at = self._clock()
-        # While it lasts, whoever wants a fresher one sets `next_at` anew.
+        # Meanwhile, whoever needs a fresher state sets `next_at`.
         self.next_at = float("inf")
-        number = self.change_log.latest
+        revision = self.change_log.latest_revision
         pause = self._timing.full_after_news if self._news_since_full else self._timing.full
         full = began >= self._full_at + pause
         await self._sweep(full=full)
@@ -253,26 +253,26 @@ class Poller:
             self._full_at, self._news_since_full = began, False
         self.swept_at, self.error = began, None
         has_ended = await self._find_end(began)
-        news = self.change_log.latest != number
-        pause = self._rhythm.after(news=news, moving=self._moving())
+        changed = self.change_log.latest_revision != revision
+        pause = self._interval.next(changed=changed, unsettled=self._has_unsettled())
         self.next_at = min(self.next_at, self._clock() + pause)
-        self._publish(all_of_them=has_ended or bool(self._waiting))
-        if self.change_log.fault is not None:
-            fault, self.change_log.fault = self.change_log.fault, None
+        self._publish(everyone=has_ended or bool(self._waiting))
+        fault = self.change_log.take_fault()
+        if fault is not None:
             raise fault
 
     def _sweep_again(self, at: float, *, pause: float) -> None:
-        """Sweep at a time, if not before, but only after a pause in seconds."""
+        """Sweep at a time at the latest, but only after a pause in seconds."""
         self.next_at = min(self.next_at, max(at, self._clock() + pause))
 
     async def _serve_urgent(self) -> None:
-        """Reads what cannot wait, also while a long sweep goes on."""
+        """Read urgent tasks, also during a long sweep."""
         while True:
-            await self._urgently.wait()
+            await self._has_urgent.wait()
             await asyncio.sleep(self._timing.gather)
-            self._urgently.clear()
+            self._has_urgent.clear()
             names, self._urgent = self._urgent, set()
             await self._attempt(partial(self._read, names))
-            # What was worth reading at once moves, most likely.
-            soon = self._clock() + self._rhythm.after(news=True, moving=True)
+            # These tasks are likely to change again soon.
+            soon = self._clock() + self._interval.next(changed=True, unsettled=True)
             self.next_at = min(self.next_at, soon)

@@ -1,8 +1,9 @@
-"""Resume tokens: how far a watch has come, and of what it is.
+"""Resume tokens: the position of a watch, bound to the request.
 
-    version 1, server 8, what is watched 12, position 8, checksum 4 bytes
+    version 1, server 8, digest of the request 12, revision 8, checksum 4 bytes
 
-A token carries no authority: it is of use with its own request only, which says all that it says.
+A token grants no access: it is accepted only together with its own request, which names all that
+the token refers to.
 """
 
 from __future__ import annotations
@@ -16,56 +17,56 @@ from typing import Final
 
 from taskgate_server import errors
 
-FORM: Final = struct.Struct(">B8s12sQ")
+FORMAT: Final = struct.Struct(">B8s12sQ")
 CHECKSUM: Final = struct.Struct(">I")
 VERSION: Final = 1
 BOOT_BYTES: Final = 8
 MAX_TOKEN_BYTES: Final = 1024
-"""Of any version: far more than one has."""
+"""Limit for tokens of any version, which are much shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeToken:
-    """Where a watch goes on."""
+    """The position of a watch."""
 
     boot: bytes
-    """Which server process counts the changes."""
-    watched: bytes
-    """A digest of what is watched."""
-    position: int
-    """The number up to which all changes have been told."""
+    """The server process that numbers the changes."""
+    digest: bytes
+    """See `digest_of`."""
+    revision: int
+    """All changes up to this revision have been sent."""
 
     def to_bytes(self) -> bytes:
-        """As callers get it."""
-        content = FORM.pack(VERSION, self.boot, self.watched, self.position)
+        """Return the token as callers receive it."""
+        content = FORMAT.pack(VERSION, self.boot, self.digest, self.revision)
         return content + CHECKSUM.pack(zlib.crc32(content))
 
 
-def parse(token: bytes, watched: bytes) -> ResumeToken | None:
-    """What a caller's token says; None for one of another version of Taskgate.
+def parse(token: bytes, digest: bytes) -> ResumeToken | None:
+    """Return a caller's token; None for one of another version of Taskgate.
 
     Args:
-        token: as the caller gave it.
-        watched: the digest of what the caller wants to watch.
+        token: as the caller sent it.
+        digest: of the request.
 
     Raises:
-        errors.TaskgateError: INVALID_ARGUMENT, it is no token, or one of another watch.
+        errors.TaskgateError: INVALID_ARGUMENT, the token is invalid or of a different watch.
     """
     if len(token) > MAX_TOKEN_BYTES:
         token = b""
     content, checksum = token[: -CHECKSUM.size], token[-CHECKSUM.size :]
     if len(checksum) < CHECKSUM.size or checksum != CHECKSUM.pack(zlib.crc32(content)):
-        raise errors.invalid_request({"resume_token": "is not one that a watch has given"})
-    if len(content) != FORM.size or content[0] != VERSION:
+        raise errors.invalid_request({"resume_token": "is not a token of a watch"})
+    if len(content) != FORMAT.size or content[0] != VERSION:
         return None
-    _, boot, of, position = FORM.unpack(content)
-    if of != watched:
-        fault = "is of a watch of something else: parent, names, view and target must be the same"
+    _, boot, own_digest, revision = FORMAT.unpack(content)
+    if own_digest != digest:
+        fault = "was issued for a different watch: parent, names, view and target must be the same"
         raise errors.invalid_request({"resume_token": fault})
-    return ResumeToken(boot, of, position)
+    return ResumeToken(boot, own_digest, revision)
 
 
-def digest(parent: str, names: Collection[str], view: int, scope: Sequence[str] = ()) -> bytes:
-    """What is watched, in a few bytes: the same on each server, whatever the names' order."""
+def digest_of(parent: str, names: Collection[str], view: int, scope: Sequence[str] = ()) -> bytes:
+    """Return a digest of what is watched: the same on each server, for any order of the names."""
     text = "\n".join([*scope, str(view), parent, *sorted(set(names))])
     return hashlib.blake2b(text.encode(), digest_size=12).digest()

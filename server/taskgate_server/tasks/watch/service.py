@@ -15,45 +15,45 @@ from taskgate_server.tasks.durations import heartbeat_seconds, seconds_of
 from taskgate_server.tasks.watch import resume
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.named_poller import NamedPoller
-from taskgate_server.tasks.watch.views import Some, View, Whole
-from taskgate_server.tasks.watch.wait import Waiter, end_of
-from taskgate_server.tasks.watch.watcher import Reason, Watch, Wish
+from taskgate_server.tasks.watch.views import NamedTasks, View
+from taskgate_server.tasks.watch.wait import Waiter, seconds_to_respond
+from taskgate_server.tasks.watch.watcher import Reason, Watch, WatchOptions
 
 MAX_NAMES: Final = 1_000
 MIN_WAIT_SECONDS: Final = 1.0
-"""The shortest `max_wait`, so that callers in a loop do not call all the time."""
+"""The shortest `max_wait`, so that callers in a loop do not call too often."""
 
 STATES: Final = frozenset(task_pb2.TaskState.values()) - {
     task_pb2.TASK_STATE_UNSPECIFIED,
     task_pb2.TASK_STATE_UNRECOGNIZED,
 }
-"""What can be waited for."""
+"""States that a caller can wait for."""
 MAX_STATES: Final = 100
-"""In a request, which may name a state more than once."""
+"""In a request; duplicates count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watches:
-    """What serves them; a method here is named after the RPC."""
+    """Serves these methods; each method here has the name of its RPC."""
 
     hub: Hub
     default_time_limit: float
-    """Seconds that WaitTask waits for a caller that set no limit."""
+    """Seconds that WaitTask waits for a call without a deadline."""
     clock: Callable[[], float] = time.monotonic
 
     async def watch_tasks(
         self,
         request: task_watch_pb2.WatchTasksRequest,
-        call: CallContext,  # noqa: ARG002  # a stream has no time limit but the caller's own
+        call: CallContext,  # noqa: ARG002  # a stream has only the caller's deadline
     ) -> AsyncIterator[bytes]:
-        """TaskService.WatchTasks, in serialized responses."""
+        """Yield the serialized responses of WatchTasks."""
         heartbeat = heartbeat_seconds(request)
         full_view = _full_view(request)
         views = self._views(request, full_view=full_view)
-        digest = resume.digest(request.parent, request.names, full_view, self.hub.backends.scope)
+        digest = resume.digest_of(request.parent, request.names, full_view, self.hub.backends.scope)
         token = resume.parse(request.resume_token, digest) if request.resume_token else None
         is_foreign = bool(request.resume_token) and token is None
-        wish = Wish(
+        options = WatchOptions(
             digest=digest,
             token=token,
             reason=(
@@ -64,28 +64,29 @@ class Watches:
             until_settled=request.until_settled,
             heartbeat_seconds=heartbeat,
         )
-        async for response in Watch(self.hub, views, wish).responses():
+        async for response in Watch(self.hub, views, options).responses():
             yield response
 
     async def wait_task(
         self, request: task_watch_pb2.WaitTaskRequest, call: CallContext
     ) -> task_watch_pb2.WaitTaskResponse:
-        """TaskService.WaitTask."""
+        """Return the response of WaitTask."""
         if len(request.states) > MAX_STATES:
             raise errors.invalid_request({"states": f"must be at most {MAX_STATES}"})
         if not STATES.issuperset(request.states):
-            raise errors.invalid_request({"states": "must be states that a task can be in"})
+            raise errors.invalid_request({"states": "must be states that a task can have"})
         backend = self.hub.backends.of(request.name, "name")
         backend.names.parse(request.name, "name")
         max_wait = _max_wait_seconds(request)
-        left = call.time_remaining()
-        seconds = end_of(self.default_time_limit if left is None else left)
-        view = Some(self.hub.named(backend, request.name, full_view=False), [request.name])
+        remaining = call.time_remaining()
+        seconds = seconds_to_respond(self.default_time_limit if remaining is None else remaining)
+        poller = self.hub.poll_task(backend, request.name, full_view=False)
+        view = NamedTasks(poller, [request.name])
         waiter = Waiter(self.hub, view, request.name, request.states)
-        return await waiter.aws_response(seconds, max_wait)
+        return await waiter.wait(seconds, max_wait)
 
     def _views(self, request: task_watch_pb2.WatchTasksRequest, *, full_view: bool) -> list[View]:
-        """What the request watches.
+        """Return the views of what the request watches.
 
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT.
@@ -103,19 +104,19 @@ class Watches:
             self.hub.backends.of(name, field).names.parse(name, field)
         for name in names:
             backend = self.hub.backends.of(name, "names")
-            poller = self.hub.named(backend, name, full_view=full_view)
+            poller = self.hub.poll_task(backend, name, full_view=full_view)
             pollers.setdefault(poller, []).append(name)
-        return [Some(poller, of_it) for poller, of_it in pollers.items()]
+        return [NamedTasks(poller, some) for poller, some in pollers.items()]
 
     def _parent(self, name: str, *, full_view: bool) -> View:
         backends = self.hub.backends
         kinds = {
             kind
             for backend in backends.by_service.values()
-            for kind in self.hub.watching(backend).parent_kinds
+            for kind in self.hub.sources(backend).parent_kinds
         }
         backend, parent = backends.parent(name, "parent", kinds)
-        return Whole(self.hub.whole(backend, parent, full_view=full_view))
+        return self.hub.poll_parent(backend, parent, full_view=full_view)
 
 
 def _full_view(request: task_watch_pb2.WatchTasksRequest) -> bool:

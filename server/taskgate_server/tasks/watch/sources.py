@@ -1,13 +1,13 @@
-"""What pollers need of an AWS service: `Source`, which one module here has for each.
+"""Reading tasks from AWS for pollers: `Source`, of which each AWS service has its own.
 
-How to see cheaply what has changed is particular to each service; when to look is not.
+How changes are found with few calls differs between the services; when to look does not.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -22,155 +22,167 @@ from taskgate_server.tasks.watch.poll_interval import Pace
 from taskgate_server.upstream.options import POLLERS, CallOptions, Priority
 from taskgate_server.upstream.request import plan_operation
 
-TIME_LIMIT_SECONDS: Final = 30.0
-"""For one call of a poller."""
-
-OPTIONS: Final = CallOptions(
-    timeout=TIME_LIMIT_SECONDS, max_age=0, priority=Priority.POLLER, requester=POLLERS
-)
+OPTIONS: Final = CallOptions(timeout=30.0, max_age=0, priority=Priority.POLLER, requester=POLLERS)
 """Of the calls of all pollers."""
 
 Faults: TypeAlias = dict[str, TaskgateError]
 """Why tasks could not be read, by name."""
 
 
-class Source(Protocol):
-    """Reads the tasks of one parent, or any of a service, into a ledger."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """What a source needs to read tasks."""
 
-    async def sweep(self, change_log: ChangeLog, pace: Pace, *, full: bool) -> None:
-        """Brings the ledger up to date with AWS.
+    change_log: ChangeLog
+    """Stores the tasks."""
+    pace: Pace
+    """Delays the calls."""
+    publish: Callable[[], None]
+    """Wakes watchers; called after each response, so that they get its changes at once."""
+
+    def with_pace(self, pace: Pace) -> Poll:
+        """Return the same with another pace."""
+        return replace(self, pace=pace)
+
+
+class Source(Protocol):
+    """Reads the tasks of one parent, or tasks by name, into a change log."""
+
+    async def sweep(self, poll: Poll, *, full: bool) -> None:
+        """Read all changes of a parent's tasks.
 
         Args:
-            change_log: what is known so far.
-            pace: asked before each call.
-            full: whether all is to be read, also what seems not to have changed.
+            poll: where the tasks are stored.
+            full: whether to read also tasks that seem unchanged.
 
         Raises:
-            TaskgateError: AWS could not be asked; NOT_FOUND if it has no such parent.
+            TaskgateError: AWS refused a request or could not be reached; NOT_FOUND if it has no
+                such parent.
         """
 
-    async def read(self, change_log: ChangeLog, names: Collection[str], pace: Pace) -> Faults:
-        """Brings some tasks up to date; what could not be read is in what it returns."""
+    async def read(self, poll: Poll, names: Collection[str]) -> Faults:
+        """Read tasks by name; return why some could not be read."""
 
 
-class Watching(Protocol):
-    """Makes the sources of one AWS service; the class `Watching` of the module named after it."""
+class WatchSources(Protocol):
+    """The sources of one AWS service: the class `Sources` in its module `watch`."""
 
     parent_kinds: Collection[str]
-    """What can be watched as a whole, of `NameTemplate.parent_kinds`."""
+    """The kinds of `NameTemplate.parent_kinds` that can be watched."""
+
+    has_views: bool
+    """Whether TASK_VIEW_FULL has more fields than BASIC."""
 
     def __init__(self, reader: Reader) -> None: ...
 
-    def whole(self, parent: Parent, *, full_view: bool) -> Source:
-        """All tasks of a parent."""
+    def of_parent(self, parent: Parent, *, full_view: bool) -> Source:
+        """Return the source of all tasks of a parent."""
 
-    def named(self, group: str, *, full_view: bool) -> Source:
-        """Tasks by name; only `read` of it is called."""
+    def of_group(self, group: str, *, full_view: bool) -> Source:
+        """Return the source of tasks by name; only its `read` is called."""
 
-    def group(self, name: str) -> str:
-        """A name for all tasks that one source reads with the fewest calls."""
-
-    def has_views(self) -> bool:
-        """Whether TASK_VIEW_FULL tells more than BASIC."""
+    def group_of(self, name: str) -> str:
+        """Return the group of a task; tasks of one group are read together."""
 
 
-def load_watching(backend: TaskBackend, clock: Callable[[], float]) -> Watching:
-    """The `Watching` of a backend's service."""
+def load_sources(backend: TaskBackend, clock: Callable[[], float]) -> WatchSources:
+    """Return the sources of a backend's AWS service."""
     module = import_module(f"taskgate_server.services.{backend.gateway.spec.name}.watch")
-    watching: Watching = module.Watching(Reader(backend, clock))
-    return watching
+    sources: WatchSources = module.Sources(Reader(backend, clock))
+    return sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """An answer of AWS's."""
+class TimedResponse:
+    """A response of AWS, with the times that determine its age."""
 
     value: Mapping[str, Any]
     sent_at: float
-    """When AWS was asked, by the clock: what it says may be as old as that."""
+    """When the request was sent, by the clock."""
     observe_time: float
-    """When the answer came, in seconds since 1970."""
+    """When AWS sent the response, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Asks AWS for a poller: after everybody else, and never for an answer that is kept."""
+    """Calls AWS for pollers: with the lowest priority, and without cached responses."""
 
     backend: TaskBackend
     clock: Callable[[], float]
 
-    async def ask(self, operation: str, params: Mapping[str, Any]) -> Said:
-        """An answer to a question sent from now on.
+    async def call(self, operation: str, params: Mapping[str, Any]) -> TimedResponse:
+        """Call an operation.
 
         Raises:
-            TaskgateError: as AWS answers.
+            TaskgateError: AWS refused the request or could not be reached.
         """
         sent_at = self.clock()
         response = await self.backend.gateway.call(operation, params, OPTIONS)
-        return Said(value=response.value, sent_at=sent_at, observe_time=response.observe_time)
+        return TimedResponse(
+            value=response.value, sent_at=sent_at, observe_time=response.observe_time
+        )
 
     async def pages(
         self, operation: str, params: Mapping[str, Any], token: str, pace: Pace
-    ) -> AsyncIterator[Said]:
-        """A list, page by page.
+    ) -> AsyncIterator[TimedResponse]:
+        """Yield the pages of a list.
 
         Args:
-            operation: that lists; its answers say in `nextToken` where they go on.
+            operation: lists, and returns `nextToken`.
             params: all but the token.
             token: the parameter that takes `nextToken`.
-            pace: asked before each page.
+            pace: delays the calls.
         """
-        more: str | None = None
+        next_token: str | None = None
         while True:
             await pace.take()
-            said = await self.ask(operation, {**params, **({token: more} if more else {})})
-            yield said
-            more = said.value.get("nextToken")
-            if not more:
+            page = {token: next_token} if next_token else {}
+            response = await self.call(operation, {**params, **page})
+            yield response
+            next_token = response.value.get("nextToken")
+            if not next_token:
                 return
 
-    async def get_each(
-        self,
-        change_log: ChangeLog,
-        names: Collection[str],
-        pace: Pace,
-        members: Collection[str] | None = None,
+    async def read_each(
+        self, poll: Poll, names: Collection[str], members: Collection[str] | None = None
     ) -> Faults:
-        """Reads tasks by name, as many in one call as the service allows.
+        """Read tasks by name, as many in one call as AWS allows.
 
         Args:
-            change_log: told what AWS says.
-            names: the tasks'.
-            pace: asked before each call.
-            members: those of AWS's answer that count; all if None.
+            poll: where the tasks are stored.
+            names: of the tasks.
+            members: those of AWS's response to store; all if None.
+
+        Returns:
+            Why tasks could not be read.
         """
         operation = self.backend.names.operation
         batch = plan_operation(self.backend.gateway.spec, operation).batch
         size = batch.max_items if batch else 1
         faults: Faults = {}
 
-        async def one(name: str) -> None:
+        async def read(name: str) -> None:
             sent_at = self.clock()
             try:
-                said = await self.ask(operation, self.backend.names.parse(name, "name"))
+                response = await self.call(operation, self.backend.names.parse(name, "name"))
             except TaskgateError as error:
                 if error.code is StatusCode.NOT_FOUND:
-                    change_log.lose(name, sent_at)
+                    poll.change_log.remove(name, sent_at)
                 else:
                     faults[name] = error
                 return
-            response = {
+            value = {
                 member: value
-                for member, value in said.value.items()
+                for member, value in response.value.items()
                 if members is None or member in members
             }
-            change_log.see(name, response, said.sent_at, said.observe_time)
+            poll.change_log.upsert(name, value, response.sent_at, response.observe_time)
 
         for some in batched(list(names), size):
-            await pace.take()
-            # Together: the gateway makes one call of them.
-            await asyncio.gather(*(one(name) for name in some))
-            change_log.tell()
+            await poll.pace.take()
+            # Concurrently, so that the gateway combines them into one call.
+            await asyncio.gather(*map(read, some))
+            poll.publish()
         return faults
 
 
@@ -187,12 +199,12 @@ def row_id(row: Mapping[str, Any], member: str, operation: str) -> str:
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """The items in their order, `size` at a time."""
+    """Yield the items in groups of a size."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def raise_first(faults: Faults) -> None:
-    """Raises one of the faults, if there are any."""
+    """Raise one of the faults, if there are any."""
     for error in faults.values():
         raise error

@@ -1,4 +1,4 @@
-"""Subscriptions to pollers: they wait until what is watched is fresh, and for changes."""
+"""Subscriptions to views: they wait until the tasks are fresh, and then for changes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from taskgate_server.tasks.watch.poller import NEVER
 from taskgate_server.tasks.watch.views import View
 
 MAX_AGE_SECONDS: Final = 1.0
-"""How old what a watch begins with may be when it comes."""
+"""The maximum age of the tasks with which a watch begins, when the request arrives."""
 
 PATIENCE_SECONDS: Final = 2.0
-"""How long a watch waits for that where something is known: a sweep of a large job takes longer."""
+"""How long a watch waits for fresh tasks if it has older ones. A large job takes longer."""
 
-MAY_PASS: Final = frozenset(
+TRANSIENT_CODES: Final = frozenset(
     {
         StatusCode.ABORTED,
         StatusCode.DEADLINE_EXCEEDED,
@@ -31,15 +31,15 @@ MAY_PASS: Final = frozenset(
         StatusCode.UNKNOWN,
     }
 )
-"""Failures after which it is worth asking again."""
+"""Failures after which a retry may succeed."""
 
 
 class Subscription:
-    """A subscription to one or more views: is woken for changes, and when the server stops.
+    """A subscription to one or more views. It is woken for changes, and when the server stops.
 
     Args:
-        hub: of the pollers.
-        views: what is watched.
+        hub: has the pollers.
+        views: of the watched tasks.
         wants_settled: whether pollers find out when nothing changes until a caller acts.
     """
 
@@ -57,48 +57,48 @@ class Subscription:
             for view in self.views:
                 view.attach(self)
                 stack.callback(view.detach, self)
-            self.hub.at_stop(self.wake)
-            stack.callback(self.hub.forget_stop, self.wake)
+            self.hub.add_stop_callback(self.wake)
+            stack.callback(self.hub.remove_stop_callback, self.wake)
             yield
 
     async def fresh(self, *, patient: bool = False) -> None:
-        """Wait until all that is in view is as of now; see `freshening`."""
+        """Wait until all tasks in view are fresh; see `freshening`."""
         async for _ in self.freshening(patient=patient):
             pass
 
     async def freshening(
         self, *, patient: bool = False, pause: float | None = None
     ) -> AsyncGenerator[float, None]:
-        """Wait until all that is in view is as of now; what is known already may be older.
+        """Wait until all tasks in view are fresh, or known and not to be had fresher soon.
 
         Args:
-            patient: whether to wait as long as it takes: for what is known already, too, and when
-                a call to AWS failed, if that may pass.
-            pause: the longest time in seconds between two yields; None for any.
+            patient: whether to wait without a limit: also if older tasks are known, and if a call
+                to AWS failed in a way that may be transient.
+            pause: the maximum time in seconds between two yields; None for no limit.
 
         Yields:
-            Whenever something may have arrived: the time, by the clock, from which on AWS's answers
-            are as of now.
+            Whenever tasks may have arrived: the time, by the clock, at or after which a request to
+            AWS must have been sent for its response to be fresh.
 
         Raises:
             errors.TaskgateError: a call to AWS failed, and nothing is cached.
         """
         now = self.hub.clock()
-        since, old_will_do_at = now - MAX_AGE_SECONDS, now + PATIENCE_SECONDS
+        since, patient_until = now - MAX_AGE_SECONDS, now + PATIENCE_SECONDS
         with ExitStack() as stack:
             for view in self.views:
                 if not view.is_fresh(since):
                     stack.enter_context(view.poller.awaited())
-                    view.want(since)
+                    view.refresh(since)
             for view in self.views:
-                while left := self._wait_seconds(view, since, old_will_do_at, patient=patient):
+                while left := self._wait_seconds(view, since, patient_until, patient=patient):
                     await self.woken(min(left, math.inf if pause is None else pause))
                     yield since
 
     def _wait_seconds(
-        self, view: View, since: float, old_will_do_at: float, *, patient: bool
+        self, view: View, since: float, patient_until: float, *, patient: bool
     ) -> float:
-        """Return how long to wait for a view to be fresh; 0 if it will do as it is."""
+        """Return how many seconds to wait for a view to be fresh; 0 to use it as it is."""
         if view.is_fresh(since):
             return 0.0
         if self.hub.stopping:
@@ -106,13 +106,13 @@ class Subscription:
         is_known, fault = view.checked_at() > NEVER, view.fault(since)
         if is_known and fault is not None:
             return 0.0  # the cached state is sent, and heartbeats report its age
-        if fault is not None and not (patient and fault.code in MAY_PASS):
+        if fault is not None and not (patient and fault.code in TRANSIENT_CODES):
             raise fault
         can_wait = patient or self.wants_settled or not is_known
-        return math.inf if can_wait else max(old_will_do_at - self.hub.clock(), 0.0)
+        return math.inf if can_wait else max(patient_until - self.hub.clock(), 0.0)
 
     async def woken(self, seconds: float = math.inf) -> bool:
-        """Waits to be woken; False if that does not happen in time."""
+        """Wait to be woken, and return whether that happened in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if seconds == math.inf else seconds):
                 await self._woken.wait()

@@ -1,4 +1,4 @@
-"""WaitTask: a watch of one task that ends with an answer."""
+"""WaitTask: a subscription to one task that ends with one response."""
 
 from __future__ import annotations
 
@@ -14,52 +14,51 @@ from taskgate_server.tasks.states import State
 from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.subscription import Subscription
-from taskgate_server.tasks.watch.views import Some
+from taskgate_server.tasks.watch.views import NamedTasks
 
 MAX_MARGIN_SECONDS: Final = 1.0
 MIN_MARGIN_SECONDS: Final = 0.1
 MARGIN: Final = 0.1
-"""The part of the caller's time that is left for the answer to travel."""
+"""The share of the caller's time that is reserved for the transport of the response."""
 
 RECENT_SECONDS: Final = 10.0
 """The age up to which a task that has not settled need not be read again when a wait begins."""
 
 
-def end_of(seconds: float) -> float:
-    """Seconds until a caller is to be answered that waits for so many."""
+def seconds_to_respond(seconds: float) -> float:
+    """Return after how many seconds to respond to a caller that waits for `seconds`."""
     margin = min(max(seconds * MARGIN, MIN_MARGIN_SECONDS), MAX_MARGIN_SECONDS)
     return seconds - min(margin, seconds / 2)
 
 
 class Waiter(Subscription):
-    """Waits for one task.
+    """Waits until one task is in a state.
 
     Args:
-        hub: of the pollers.
-        view: the task.
-        name: its name.
-        states: to wait for; none for all settled ones. A settled state always ends it.
+        hub: has the pollers.
+        view: of the task.
+        name: of the task.
+        states: to wait for, besides the settled ones.
     """
 
-    def __init__(self, hub: Hub, view: Some, name: str, states: Collection[State]) -> None:
+    def __init__(self, hub: Hub, view: NamedTasks, name: str, states: Collection[State]) -> None:
         super().__init__(hub, [view], wants_settled=True)
         self._view = view
         self._name = name
         self._states = frozenset(states)
 
-    async def aws_response(
+    async def wait(
         self, seconds: float, max_wait: float = math.inf
     ) -> task_watch_pb2.WaitTaskResponse:
         """Return the task when the wait is over.
 
         Args:
-            seconds: the time until the caller needs a response.
-            max_wait: seconds after which the response has the task as last seen. A task that was
-                never seen is waited for longer.
+            seconds: until the caller needs a response.
+            max_wait: seconds after which to return the task as last seen, once it has been seen.
 
         Raises:
-            TaskgateError: NOT_FOUND, AWS has no such task, or no longer; or the error of AWS, if
-                the task could not be read in all that time.
+            TaskgateError: NOT_FOUND, the task does not exist or no longer exists; or the error of
+                AWS, if the task could not be read at all.
         """
         began = self.hub.clock()
         deadline, until = began + seconds, began + min(seconds, max_wait)
@@ -79,7 +78,7 @@ class Waiter(Subscription):
         """Return the task as it is at the beginning."""
         began = self.hub.clock()
         known = next(self._view.entries(), None)
-        if known is not None and self._may_go_on(known, began):
+        if known is not None and self._can_wait(known, began):
             return known
         try:
             async with asyncio.timeout((deadline if known is None else until) - began):
@@ -87,14 +86,14 @@ class Waiter(Subscription):
         except TimeoutError:
             entry = next(self._view.entries(), None)
             if entry is None:
-                raise self._view.fault(began) or nothing_heard() from None
+                raise self._view.fault(began) or _not_read_in_time() from None
             return entry
         return next(self._view.entries())
 
-    def _may_go_on(self, entry: Entry, now: float) -> bool:
-        """Return whether polling is enough to find the end of the wait.
+    def _can_wait(self, entry: Entry, now: float) -> bool:
+        """Return whether the wait can begin without a new read of the task.
 
-        A caller that waits for long calls again and again, and must not cost an AWS call each time.
+        A long wait consists of many calls, and not each of them should cost an AWS call.
         """
         is_recent = now - entry.sent_at <= RECENT_SECONDS
         return is_recent and not entry.removed and not self._response(entry).done
@@ -109,6 +108,7 @@ class Waiter(Subscription):
         )
 
 
-def nothing_heard() -> OwnError:
-    """Return the error of a wait that ended before AWS returned the task."""
-    return OwnError(Reason.TIME_LIMIT_EXCEEDED, "AWS did not return the task in time")
+def _not_read_in_time() -> OwnError:
+    return OwnError(
+        Reason.TIME_LIMIT_EXCEEDED, "AWS did not return the task before the deadline of the call"
+    )

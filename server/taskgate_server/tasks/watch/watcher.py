@@ -1,4 +1,4 @@
-"""One stream of WatchTasks: a position among the changes, and what is told from there on."""
+"""One stream of WatchTasks: a position in the change log, and the responses from there on."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.states import all_settled, to_counts
 from taskgate_server.tasks.watch import messages as wire
 from taskgate_server.tasks.watch.change_log import Entry
-from taskgate_server.tasks.watch.early_rows import EarlyRows
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.resume import ResumeToken
-from taskgate_server.tasks.watch.snapshots import messages_of
+from taskgate_server.tasks.watch.snapshots import EarlyRows, messages_of
 from taskgate_server.tasks.watch.subscription import Subscription
 from taskgate_server.tasks.watch.views import View
 
@@ -27,51 +26,51 @@ Response: TypeAlias = task_watch_pb2.WatchTasksResponse
 Reason: TypeAlias = task_watch_pb2.SnapshotReason
 EndReason: TypeAlias = task_watch_pb2.WatchEndReason
 
-AT_ONCE: Final = 64
-"""Changes that a watcher takes at a time: what a slow one holds that is not the latest."""
+MAX_CHANGES: Final = 64
+"""Changes that a watch takes at a time. A slow reader holds these even if they are outdated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What a watcher asks for."""
+class WatchOptions:
+    """The options of one watch."""
 
     digest: bytes
-    """Of what is watched, for the tokens."""
+    """Of what is watched, for resume tokens."""
     token: ResumeToken | None = None
     reason: Reason.ValueType = Reason.SNAPSHOT_REASON_NEW_WATCH
-    """Why there is a snapshot if there is no token."""
+    """The reason of the snapshot if there is no token."""
     until_settled: bool = False
     heartbeat_seconds: float = 10.0
 
 
 class Watch(Subscription):
-    """What a stream of WatchTasks tells."""
+    """A stream of WatchTasks."""
 
-    def __init__(self, hub: Hub, views: Sequence[View], wish: Wish) -> None:
-        super().__init__(hub, views, wants_settled=wish.until_settled)
-        self._wish = wish
+    def __init__(self, hub: Hub, views: Sequence[View], options: WatchOptions) -> None:
+        super().__init__(hub, views, wants_settled=options.until_settled)
+        self._options = options
         self._position = 0
-        """The number of the last change told."""
+        """The revision of the last change that was sent."""
         self._complete_to = 0
-        """The number up to which all changes have been told, for the resume token. A task whose
-        change was put off by a newer one may lie between this and the position."""
+        """The revision up to which all changes were sent, for the resume token. Between this and
+        the position, a task may have a change that a newer one has replaced."""
         self._added: set[str] = set()
-        """Tasks that came later than that, and have been told."""
+        """Tasks that were added later than that, and sent."""
         self._is_resumed = False
-        """The watcher may know of tasks that came later than `complete_to`."""
-        self._is_told = True
-        """Whether the watcher has all up to its position; not while a snapshot is told."""
+        """Whether the watcher may know tasks that were added later than `complete_to`."""
+        self._is_complete = True
+        """Whether the watcher has everything up to its position; False during a snapshot."""
         self._left_out: set[str] = set()
         self._early = EarlyRows()
         self._began_at = hub.clock()
         self._is_loading = False
-        """Whether a snapshot has begun that is not complete yet."""
+        """Whether rows of a snapshot are being sent that is still being read."""
 
     async def responses(self) -> AsyncIterator[bytes]:
-        """Serialized WatchTasksResponses, until there is nothing more to tell.
+        """Yield serialized WatchTasksResponses until the watch ends.
 
         Raises:
-            errors.TaskgateError: AWS could not be asked at the beginning.
+            errors.TaskgateError: the first read failed.
         """
         with self.active():
             async with aclosing(self._loading()) as loading:
@@ -86,7 +85,9 @@ class Watch(Subscription):
                 if end is not None:
                     yield self._ended(end)
                     return
-                if not self._has_changes() and not await self.woken(self._wish.heartbeat_seconds):
+                if not self._has_changes() and not await self.woken(
+                    self._options.heartbeat_seconds
+                ):
                     yield self._heartbeat()
 
     # --- The beginning -------------------------------------------------------------------------
@@ -97,7 +98,7 @@ class Watch(Subscription):
         It begins with the first row: an error that comes before is the call's only response.
         """
         reason = self._snapshot_reason()
-        seconds = self._wish.heartbeat_seconds
+        seconds = self._options.heartbeat_seconds
         async with aclosing(self.freshening(pause=seconds)) as freshening:
             beat_at = math.inf
             async for since in freshening:
@@ -108,7 +109,7 @@ class Watch(Subscription):
                     continue
                 beat_at = now + seconds
                 if not self._is_loading:
-                    self._is_loading, self._is_told = True, False
+                    self._is_loading, self._is_complete = True, False
                     yield _begin(reason)
                 for message in messages_of(rows):
                     yield message
@@ -121,42 +122,42 @@ class Watch(Subscription):
         while not are_all:
             some, are_all = self._next()
             for entry in some:
-                self._position = entry.sequence
+                self._position = entry.revision
                 yield entry
 
     def _snapshot_reason(self) -> Reason.ValueType | None:
-        """Return why the watch has to begin with a snapshot; None if its token will do."""
-        token = self._wish.token
+        """Return why the watch has to begin with a snapshot; None if it can resume."""
+        token = self._options.token
         if token is None:
-            return self._wish.reason
+            return self._options.reason
         if token.boot != self.hub.boot:
             return Reason.SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE
-        return None if self._remembers(token.position) else Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
+        return None if self._can_resume(token.revision) else Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
 
     def _beginning(self) -> Iterator[bytes]:
-        token, reason = self._wish.token, self._snapshot_reason()
+        token, reason = self._options.token, self._snapshot_reason()
         if self._is_loading or reason is not None:
-            yield from self._snapshot(reason or self._wish.reason)
+            yield from self._snapshot(reason or self._options.reason)
         elif token is not None:
-            self._position = self._complete_to = token.position
+            self._position = self._complete_to = token.revision
             self._is_resumed = True
             yield Response(resumed=task_watch_pb2.Resumed()).SerializeToString()
 
-    def _remembers(self, position: int) -> bool:
-        known = position <= self.hub.sequence.value
-        return known and all(view.remembers(position) for view in self.views)
+    def _can_resume(self, revision: int) -> bool:
+        is_known = revision <= self.hub.revisions.latest
+        return is_known and all(view.can_resume(revision) for view in self.views)
 
     def _snapshot(self, reason: Reason.ValueType) -> Iterator[bytes]:
         """Yield a snapshot, without the rows that were sent while it was loading."""
         if self._early.names:
             self._early.take(self._arrived(), math.inf)  # changes alone
-        self._position = self._complete_to = position = self.hub.sequence.value
+        self._position = self._complete_to = position = self.hub.revisions.latest
         self._added, self._is_resumed = set(), False
         has_begun, self._is_loading = self._is_loading, False
-        self._is_told, self._left_out = False, set()
+        self._is_complete, self._left_out = False, set()
         early, self._early = self._early, EarlyRows()
         absent = {each.name: each for view in self.views for each in view.entries() if each.removed}
-        later = sorted({**absent, **early.changed}.values(), key=lambda entry: entry.sequence)
+        later = sorted({**absent, **early.changed}.values(), key=lambda entry: entry.revision)
         snapshots = [early.rest_of(view.snapshot()) for view in self.views]
         if not has_begun:
             yield _begin(reason)
@@ -177,67 +178,67 @@ class Watch(Subscription):
         # Only the last message has a resume token.
         last += [entry.change(known=True) for entry in later]
         yield from last[:-1]
-        self._is_told = True
-        yield self._marked(last[-1])
+        self._is_complete = True
+        yield self._with_token(last[-1])
 
     # --- Changes -------------------------------------------------------------------------------
 
     def _changes(self) -> Iterator[bytes]:
-        """What has changed since the position, which moves along."""
+        """Yield the changes after the position, which moves along."""
         while True:
             if self.hub.stopping:
                 return
-            if not all(view.follows(self._position) for view in self.views):
+            if not all(view.can_continue(self._position) for view in self.views):
                 yield from self._snapshot(Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD)
-            newest = self.hub.sequence.value
+            newest = self.hub.revisions.latest
             some, are_all = self._next()
             for entry in some:
                 change = self._change(entry)
-                self._position = entry.sequence
+                self._position = entry.revision
                 if are_all and entry is some[-1]:
                     self._complete(newest)
                 if change is not None:
-                    yield self._marked(change)
+                    yield self._with_token(change)
             if not some:
                 self._complete(newest)
                 return
 
-    def _complete(self, number: int) -> None:
-        """All changes up to a number have been told."""
-        self._position = self._complete_to = number
+    def _complete(self, revision: int) -> None:
+        """Record that all changes up to a revision have been sent."""
+        self._position = self._complete_to = revision
         self._added.clear()
         self._is_resumed = False
 
     def _change(self, entry: Entry) -> bytes | None:
-        """A change, as this watcher is to hear of it; None if it is not."""
+        """Return a change for this watcher; None if it does not concern it."""
         known = entry.added <= self._complete_to or entry.name in self._added
         if entry.name in self._left_out:
             self._left_out.discard(entry.name)
             known = False
         if entry.removed:
             self._added.discard(entry.name)
-            # Came and went between two words to this watcher, if it can be sure of that.
+            # A task that was added and removed between two messages needs no message.
             return entry.change(known=True) if known or self._is_resumed else None
         if not known:
             self._added.add(entry.name)
         return entry.change(known=known)
 
     def _next(self) -> tuple[list[Entry], bool]:
-        """The next changes of all views, in their order, and whether there are no more."""
+        """Return the next changes of all views, in their order, and whether there are no more."""
         found: list[Entry] = []
-        are_all, last = True, self.hub.sequence.value
+        are_all, last = True, self.hub.revisions.latest
         for view in self.views:
-            some = view.since(self._position, AT_ONCE)
-            if len(some) == AT_ONCE:  # there may be more of it, later than these
-                are_all, last = False, min(last, some[-1].sequence)
+            some = view.changes_after(self._position, MAX_CHANGES)
+            if len(some) == MAX_CHANGES:  # the view may have more, after these
+                are_all, last = False, min(last, some[-1].revision)
             found.extend(some)
-        found.sort(key=lambda entry: entry.sequence)
-        return [entry for entry in found if entry.sequence <= last], are_all
+        found.sort(key=lambda entry: entry.revision)
+        return [entry for entry in found if entry.revision <= last], are_all
 
     def _has_changes(self) -> bool:
         return bool(self._next()[0])
 
-    # --- Silence and the end -------------------------------------------------------------------
+    # --- Heartbeats and the end -------------------------------------------------------------------
 
     def _heartbeat(self) -> bytes:
         now = self.hub.clock()
@@ -251,7 +252,7 @@ class Watch(Subscription):
         fault = next(filter(None, (view.fault(checked_at) for view in self.views)), None)
         if fault is not None:
             beat.upstream_error.CopyFrom(to_status(fault, ""))
-        return self._marked(Response(heartbeat=beat).SerializeToString())
+        return self._with_token(Response(heartbeat=beat).SerializeToString())
 
     def _end(self) -> EndReason.ValueType | None:
         if self.hub.stopping:
@@ -260,7 +261,7 @@ class Watch(Subscription):
             return None
         if all(view.is_gone() for view in self.views):
             return EndReason.WATCH_END_REASON_GONE
-        if self._wish.until_settled and all(view.has_settled() for view in self.views):
+        if self._options.until_settled and all(view.has_settled() for view in self.views):
             return EndReason.WATCH_END_REASON_SETTLED
         return None
 
@@ -277,13 +278,13 @@ class Watch(Subscription):
         parent = next(filter(None, (view.parent_state() for view in self.views)), None)
         if settled and parent is not None:
             end.parent_status.CopyFrom(parent.to_message())
-        return self._marked(Response(watch_end=end).SerializeToString())
+        return self._with_token(Response(watch_end=end).SerializeToString())
 
-    def _marked(self, response: bytes) -> bytes:
-        """With the token to go on after it, if there is a place to go on from."""
-        if not self._is_told:
+    def _with_token(self, response: bytes) -> bytes:
+        """Return the response with a resume token, if the watch can resume after it."""
+        if not self._is_complete:
             return response
-        token = ResumeToken(self.hub.boot, self._wish.digest, self._complete_to)
+        token = ResumeToken(self.hub.boot, self._options.digest, self._complete_to)
         return wire.with_token(response, token.to_bytes())
 
 

@@ -1,29 +1,29 @@
-"""The poller of all tasks of a parent."""
+"""The poller of all tasks of a parent, which is also the view of a watch of that parent."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import suppress
 
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.parent_state import ParentState
-from taskgate_server.tasks.watch.change_log import ChangeLog
+from taskgate_server.tasks.watch.change_log import ChangeLog, Entry
 from taskgate_server.tasks.watch.parent_end import ParentEnd
-from taskgate_server.tasks.watch.poll_interval import AtOnce
-from taskgate_server.tasks.watch.poller import NEVER, Means, Poller, Wakes
-from taskgate_server.tasks.watch.snapshots import Snapshots
+from taskgate_server.tasks.watch.poll_interval import Immediate
+from taskgate_server.tasks.watch.poller import NEVER, Poller, PollerContext, Subscriber
+from taskgate_server.tasks.watch.snapshots import Snapshot, Snapshots
 from taskgate_server.tasks.watch.sources import Source, raise_first
 
 
 class WholePoller(Poller):
-    """All tasks of a parent.
+    """All tasks of a parent; it is also their `View`.
 
     Args:
         source: see `Poller`.
         change_log: see `Poller`.
-        means: see `Poller`.
+        context: see `Poller`.
         read_parent: reads the state of the parent itself.
     """
 
@@ -31,75 +31,125 @@ class WholePoller(Poller):
         self,
         source: Source,
         change_log: ChangeLog,
-        means: Means,
+        context: PollerContext,
         read_parent: Callable[[], Awaitable[ParentState]],
     ) -> None:
-        super().__init__(source, change_log, means)
+        super().__init__(source, change_log, context)
         self._read_parent = read_parent
         self._parent = ParentEnd()
         self._has_ended = False
         """Whether the latest sweep was conclusive. False if no watcher wants to know."""
-        self.snapshots = Snapshots(self.change_log)
-        self._watchers: set[Wakes] = set()
+        self._snapshots = Snapshots(self.change_log)
+        self._subscribers: set[Subscriber] = set()
         self._not_found = 0
+
+    # --- View ----------------------------------------------------------------------------------
+
+    @property
+    def poller(self) -> Poller:
+        """See `View`."""
+        return self
 
     @property
     def is_watched(self) -> bool:
         """See `Poller`."""
-        return bool(self._watchers)
+        return bool(self._subscribers)
 
-    @property
+    def attach(self, subscriber: Subscriber) -> None:
+        """See `View`."""
+        self._subscribers.add(subscriber)
+        self._awake.set()
+        if subscriber.wants_settled and not self.has_settled():
+            self.sweep_soon()
+
+    def detach(self, subscriber: Subscriber) -> None:
+        """See `View`."""
+        self._subscribers.discard(subscriber)
+        self._end_if_unused()
+
+    def refresh(self, since: float) -> None:
+        """See `View`."""
+        if self.began_at < since:
+            self.sweep_soon()
+
+    def is_fresh(self, since: float) -> bool:
+        """See `View`."""
+        return self.swept_at >= since or self.gone
+
+    def fault(self, since: float) -> TaskgateError | None:
+        """See `View`."""
+        return self.error if self.failed_at >= since else None
+
+    def checked_at(self) -> float:
+        """See `View`."""
+        return self.swept_at
+
+    def snapshot(self) -> Snapshot:
+        """See `View`."""
+        return self._snapshots.take()
+
+    def entries(self) -> Iterator[Entry]:
+        """See `View`."""
+        return self.change_log.entries()
+
+    def changes_after(self, revision: int, limit: int) -> list[Entry]:
+        """See `View`."""
+        return self.change_log.changes_after(revision, limit)
+
+    def can_resume(self, revision: int) -> bool:
+        """See `View`."""
+        return revision >= self.change_log.horizon
+
+    def can_continue(self, revision: int) -> bool:
+        """See `View`."""
+        return revision >= self.change_log.horizon
+
+    def has_settled(self) -> bool:
+        """See `View`. Return False if no watcher wants to know."""
+        state = self._parent.state
+        is_still = state is not None and state.settles(all_settled=self.change_log.all_settled)
+        return self._has_ended and is_still
+
     def parent_state(self) -> ParentState | None:
-        """The latest known state of the parent itself."""
+        """See `View`."""
         return self._parent.state
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing changes until a caller acts; False if no watcher wants to know."""
-        state = self._parent.state
-        still = state is not None and state.settles(all_settled=self.change_log.all_settled)
-        return self._has_ended and still
+    def is_gone(self) -> bool:
+        """See `View`."""
+        return self.gone
 
-    def attach(self, watcher: Wakes) -> None:
-        """Tells the watcher of every change from now on."""
-        self._watchers.add(watcher)
-        self._awake.set()
-
-    def detach(self, watcher: Wakes) -> None:
-        """Tells it no more."""
-        self._watchers.discard(watcher)
-        self._end_if_unused()
+    # --- Poller --------------------------------------------------------------------------------
 
     async def _sweep(self, *, full: bool) -> None:
         first = self.swept_at == NEVER
-        # Watchers wait for the first one, which may be long, and others must not pay for it.
-        pace = AtOnce() if first else self._budget
+        # Watchers wait for the first sweep. It may be long, and must not delay other pollers.
+        poll = self._poll.with_pace(Immediate()) if first else self._poll
         try:
-            await self._source.sweep(self.change_log, pace, full=full or first)
+            await self._source.sweep(poll, full=full or first)
         except TaskgateError as error:
             self._not_found = self._not_found + 1 if error.code is StatusCode.NOT_FOUND else 0
-            # AWS has to say so twice of what it had before.
+            # AWS has to confirm that a parent is gone that it had before.
             if first or self._not_found < 2:  # noqa: PLR2004  # twice
                 raise
-            self._lose_all()
+            self._remove_all()
         else:
             self._not_found = 0
         if first:
-            self.change_log.begin()
+            self.change_log.start()
         self.change_log.trim()
 
     async def _read(self, names: Collection[str]) -> None:
-        raise_first(await self._source.read(self.change_log, names, AtOnce(self._budget)))
+        raise_first(await self._source.read(self._poll.with_pace(Immediate(self._budget)), names))
 
-    def _lose_all(self) -> None:
+    def _remove_all(self) -> None:
         for entry in list(self.change_log.entries()):
-            self.change_log.lose(entry.name, self._clock())
+            self.change_log.remove(entry.name, self._clock())
         self.gone = True
 
     async def _find_end(self, swept_at: float) -> bool:
         """See `Poller`."""
         had_ended, self._has_ended = self._has_ended, False
-        if not any(watcher.wants_settled for watcher in self._watchers):
+        if not any(subscriber.wants_settled for subscriber in self._subscribers):
             return False
         if self.change_log.all_settled:
             self._parent.update(await self._read_parent(), self._clock())
@@ -115,7 +165,7 @@ class WholePoller(Poller):
             self._sweep_again(at, pause=self._timing.between_calls)
         return self._has_ended and not had_ended
 
-    def _wake_for(self, changed: Collection[str], *, all_of_them: bool) -> None:
-        if all_of_them or changed:
-            for watcher in self._watchers:
-                watcher.wake()
+    def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
+        if everyone or changed:
+            for subscriber in self._subscribers:
+                subscriber.wake()

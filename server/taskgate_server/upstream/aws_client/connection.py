@@ -259,7 +259,8 @@ class Connection:
         """Call an operation; return the error if AWS refuses the credentials."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._executor, client.call, operation, {}, PROBE_SECONDS)
+            give_up_at = client.clock() + PROBE_SECONDS
+            await loop.run_in_executor(self._executor, client.call, operation, {}, give_up_at)
         except Exception as cause:  # noqa: BLE001  # any other error is no evidence
             error = from_botocore(cause, self._origin(operation))
             return error if isinstance(error, CREDENTIAL_ERRORS) else None

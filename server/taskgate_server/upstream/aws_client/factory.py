@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -96,21 +97,24 @@ class AwsClient:
     """Maximum seconds that the client waits for a response."""
     fitters: Fitters | None = None
     """Fit responses to the model; None to leave them unchanged."""
+    clock: Callable[[], float] = time.monotonic
+    """Of `give_up_at`."""
 
     def call(
-        self, operation: str, params: dict[str, Any], timeout: float = math.inf
+        self, operation: str, params: dict[str, Any], give_up_at: float = math.inf
     ) -> ClientResponse:
         """Call AWS in this thread.
 
         Args:
             operation: AWS name.
             params: as boto3 takes them.
-            timeout: seconds until no requester waits for the response.
+            give_up_at: when no requester waits for the response any more, by the clock.
 
         Raises:
             CallTimeoutError: there was no response by then.
             Exception: botocore's errors.
         """
+        timeout = give_up_at - self.clock()
         if timeout <= 0:
             raise CallTimeoutError
         is_shorter = timeout + GRACE_SECONDS < self.read_timeout

@@ -162,31 +162,29 @@ class Sender:
         params: Mapping[str, Any],
         give_up_at: float,
         on_ended: Callable[[], None],
-    ) -> tuple[asyncio.Future[ClientResponse], Future[None]]:
+    ) -> tuple[asyncio.Future[ClientResponse], Future[ClientResponse]]:
         """Make the call in a thread; return the future response and the thread's work."""
         loop = asyncio.get_running_loop()
         response: asyncio.Future[ClientResponse] = loop.create_future()
+        call = self.executor.submit(client.call, operation, dict(params), give_up_at)
 
-        def call() -> None:
-            outcome: ClientResponse | Exception
-            try:
-                outcome = client.call(operation, dict(params), give_up_at - self.clock())
-            except Exception as error:  # noqa: BLE001  # it is raised where the response is awaited
-                outcome = error
-            if not loop.is_closed():  # the server may have stopped meanwhile
-                # `asyncio.wrap_future` would wake the loop once more for `on_ended`.
-                loop.call_soon_threadsafe(deliver, outcome)
-
-        def deliver(outcome: ClientResponse | Exception) -> None:
+        def deliver() -> None:
             on_ended()
             if response.done():  # cancelled
                 return
-            if isinstance(outcome, Exception):
-                response.set_exception(outcome)
+            if error := call.exception():
+                response.set_exception(error)
             else:
-                response.set_result(outcome)
+                response.set_result(call.result())
 
-        return response, self.executor.submit(call)
+        def wake(_: object) -> None:
+            # The server may have stopped meanwhile.
+            if not call.cancelled() and not loop.is_closed():
+                # `asyncio.wrap_future` would wake the loop once more for `on_ended`.
+                loop.call_soon_threadsafe(deliver)
+
+        call.add_done_callback(wake)
+        return response, call
 
     def _count(
         self, operation: str, started: float, error: errors.TaskgateError | None = None

@@ -77,8 +77,6 @@ class _Entry(Generic[I]):
     def add(self, share: Share) -> None:
         """See `requesters.Listener`."""
         self._enter_line(share)
-        if len(self.item.requesters.shares) == 1:
-            self._queue.start()
 
     def remove(self, share: Share) -> None:
         """See `requesters.Listener`."""
@@ -141,14 +139,13 @@ class BatchQueue(Generic[I, P]):
         await asyncio.gather(*senders, return_exceptions=True)
 
     def add(self, item: I) -> None:
-        """Send a read and settle it.
+        """Queue a read that has requesters, and send it."""
+        self.enter(item)
+        self.start()
 
-        It needs a requester before control returns to the event loop, and is dropped when the last
-        one leaves.
-        """
+    def enter(self, item: I) -> None:
+        """Queue a read, which `start` sends. It is dropped when its last requester leaves."""
         _Entry(self, item).enter()
-        if item.requesters.shares:
-            self.start()
 
     def start(self) -> None:
         """Start to send queued reads, unless enough batches are in flight."""
@@ -158,9 +155,23 @@ class BatchQueue(Generic[I, P]):
             sender.add_done_callback(self._senders.discard)  # if it is cancelled before it runs
 
     async def _run(self) -> None:
-        """Send batches, and stop counting as a sender in the same step as the last check."""
+        """Send batches until no read waits, or enough other senders are running."""
+        under_load = False
         try:
-            await self._send_all()
+            while len(self.entries):
+                admitted = await self._next_batch(linger=under_load)
+                if admitted is None:
+                    continue
+                batch, permit = admitted
+                try:
+                    # Even an empty one: `send` returns its permit.
+                    responses = await self._send(batch, permit)
+                except Exception as error:  # noqa: BLE001  # every error goes to the requesters
+                    responses = [error] * len(batch)
+                _settle_all(batch, responses)
+                if len(self._senders) > self._slots():
+                    return
+                under_load = True
         finally:
             # A done callback runs one step later. Until then a second sender that stops would rely
             # on this one and `start` would not replace it, so the queue would be left behind.
@@ -168,25 +179,20 @@ class BatchQueue(Generic[I, P]):
             if sender is not None:
                 self._senders.discard(sender)
 
-    async def _send_all(self) -> None:
-        """Send batches until no read waits, or enough other senders are running."""
-        under_load = False
-        while len(self.entries):
-            if under_load and self._linger and len(self.entries) < self._max_items:
-                await self._sleep(self._linger)
-            self._update_deadline()
-            try:
-                count, permit = await self._admit(len(self.entries), self.requesters)
-            except AbandonedError:
-                continue
-            except Exception as error:  # noqa: BLE001  # every error goes to the requesters
-                for item in self._take(len(self.entries)):
-                    _settle(item, error)
-                continue
-            await self._send_batch(self._take(count), permit)
-            if len(self._senders) > self._slots():
-                return
-            under_load = True
+    async def _next_batch(self, *, linger: bool) -> tuple[list[I], P] | None:
+        """Return the next batch that may be sent; None if none of its reads may."""
+        if linger and self._linger and len(self.entries) < self._max_items:
+            await self._sleep(self._linger)
+        self._update_deadline()
+        try:
+            count, permit = await self._admit(len(self.entries), self.requesters)
+        except AbandonedError:
+            return None
+        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
+            for item in self._take(len(self.entries)):
+                _settle(item, error)
+            return None
+        return self._take(count), permit
 
     def _update_deadline(self) -> None:
         """Ignore the deadlines of reads that are no longer queued."""
@@ -203,18 +209,14 @@ class BatchQueue(Generic[I, P]):
             batch.append(entry.item)
         return batch
 
-    async def _send_batch(self, batch: Sequence[I], permit: P) -> None:
-        """Send a batch, even an empty one: `send` returns its permit."""
-        try:
-            responses = await self._send(batch, permit)
-        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
-            responses = [error] * len(batch)
-        if len(responses) != len(batch):
-            fault = f"{len(responses)} results for {len(batch)} reads"
-            responses = [RuntimeError(fault)] * len(batch)
-        for item, response in zip(batch, responses, strict=True):
-            if response is not REQUEUED:
-                _settle(item, response)
+
+def _settle_all(batch: Sequence[Item], responses: Sequence[Any]) -> None:
+    if len(responses) != len(batch):
+        fault = f"{len(responses)} results for {len(batch)} reads"
+        responses = [RuntimeError(fault)] * len(batch)
+    for item, response in zip(batch, responses, strict=True):
+        if response is not REQUEUED:
+            _settle(item, response)
 
 
 def _settle(item: Item, outcome: Any) -> None:

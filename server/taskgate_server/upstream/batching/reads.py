@@ -92,13 +92,18 @@ class BatchedReads:
         """Return whether AWS is expected to accept the read in a batch."""
         return self._refusals.allows(aws_request.operation, aws_request.key)
 
-    def add(self, read: Read, plan: BatchPlan) -> None:
-        """Send a read, alone or with others, and settle it as a single call would."""
+    def enter(self, read: Read, plan: BatchPlan) -> Callable[[], None]:
+        """Queue a read, to be settled as a single call would settle it.
+
+        Returns:
+            A function that sends it, alone or with others. It needs a requester by then.
+        """
         operation = read.aws_request.operation
         queue = self._queues.get(operation)
         if queue is None:
             queue = self._queues[operation] = self._make_queue(operation, plan)
-        queue.add(read)
+        queue.enter(read)
+        return queue.start
 
     def _make_queue(self, operation: str, plan: BatchPlan) -> BatchQueue[Read, BatchPermit]:
         limiter = self._pipeline.limiter
@@ -115,7 +120,19 @@ class BatchedReads:
             started = self._clock()
             try:
                 with self._releasing_stuck_slot(operation):
-                    return await self._send(operation, plan, reads, permit)
+                    if permit.is_single and reads:
+                        self.sent_singly += 1
+                        aws_request, requesters = reads[0].aws_request, reads[0].requesters
+                        return [
+                            await self._pipeline.send(
+                                operation,
+                                aws_request.params,
+                                requesters,
+                                repeatable=True,
+                                permit=permit.permit,
+                            )
+                        ]
+                    return await self._send_batch(operation, plan, reads, permit.permit)
             finally:
                 seconds = self._clock() - started
                 average = self._latencies.get(operation, seconds)
@@ -151,14 +168,12 @@ class BatchedReads:
         is_fast = self._latencies.get(operation, math.inf) < FAST_SECONDS
         return (1 if is_fast else self._slots) + self._stuck[operation]
 
-    async def _send(
-        self, operation: str, plan: BatchPlan, reads: Sequence[Read], permit: BatchPermit
+    async def _send_batch(
+        self, operation: str, plan: BatchPlan, reads: Sequence[Read], permit: Permit
     ) -> Sequence[Outcome | Requeued]:
         if not reads:
-            self._pipeline.limiter.return_permit(permit.permit)
+            permit.return_unused()
             return []
-        if permit.is_single:
-            return [await self._send_single(operation, reads[0], permit.permit)]
         params = [read.aws_request.params for read in reads]
         self.sent_in_batches += len(reads)
         if self._pipeline.sender.meter is not None:
@@ -170,7 +185,7 @@ class BatchedReads:
                     plan.to_params(params),
                     requesters,
                     repeatable=True,
-                    permit=permit.permit,
+                    permit=permit,
                 )
         except errors.TaskgateError as error:
             if not self._should_split(error, reads):
@@ -194,9 +209,7 @@ class BatchedReads:
     async def _send_singly(
         self, operation: str, reads: Sequence[Read], *, is_refused: bool
     ) -> list[Outcome]:
-        outcomes = await asyncio.gather(
-            *(self._send_single(operation, read, None) for read in reads)
-        )
+        outcomes = await asyncio.gather(*(self._send_single(operation, read) for read in reads))
         failures = [each if isinstance(each, errors.TaskgateError) else None for each in outcomes]
         if is_refused:
             self._refusals.record_refusal(operation, failures)
@@ -204,11 +217,11 @@ class BatchedReads:
         self._refusals.exclude_odd_items(dict(zip(keys, failures, strict=True)))
         return outcomes
 
-    async def _send_single(self, operation: str, read: Read, permit: Permit | None) -> Outcome:
+    async def _send_single(self, operation: str, read: Read) -> Outcome:
         self.sent_singly += 1
         try:
             return await self._pipeline.send(
-                operation, read.aws_request.params, read.requesters, repeatable=True, permit=permit
+                operation, read.aws_request.params, read.requesters, repeatable=True
             )
         except errors.TaskgateError as error:
             return error
@@ -241,8 +254,10 @@ class BatchedReads:
         ]
         if not failed:
             return outcomes
+        shared_pause = 0.0
         pauses = iter(self._pipeline.retries.batch_pauses(failed))
         results: list[Outcome | Requeued] = []
+        requeued: list[tuple[Read, Outcome]] = []
         for outcome, read in zip(outcomes, reads, strict=True):
             pause = next(pauses) if isinstance(outcome, errors.TaskgateError) else None
             if pause is None or self._clock() + pause >= read.requesters.give_up_at:
@@ -251,21 +266,28 @@ class BatchedReads:
             results.append(REQUEUED)
             read.attempts += 1
             read.sent_at = None
-            task = asyncio.ensure_future(self._requeue(operation, read, pause, outcome))
+            requeued.append((read, outcome))
+            shared_pause = pause
+        if requeued:  # with a timer each, the reads would leave one by one
+            task = asyncio.ensure_future(self._requeue(operation, requeued, shared_pause))
             self._requeues.add(task)
             task.add_done_callback(self._requeues.discard)
         return results
 
-    async def _requeue(self, operation: str, read: Read, pause: float, outcome: Outcome) -> None:
+    async def _requeue(
+        self, operation: str, reads: Sequence[tuple[Read, Outcome]], pause: float
+    ) -> None:
         try:
             await self._sleep(pause)
+        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
+            for read, _ in reads:
+                read.settle(error)
+            return
+        for read, outcome in reads:
             if read.requesters.shares:
                 self._queues[operation].add(read)
-                return
-        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
-            read.settle(error)
-            return
-        read.settle(outcome)  # no requester is left, and none may join
+            else:
+                read.settle(outcome)  # no requester is left, and none may join
 
 
 def _requesters_of(reads: Sequence[Read]) -> Requesters:

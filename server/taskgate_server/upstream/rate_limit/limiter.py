@@ -111,8 +111,8 @@ class RateLimiter:
                 if its response can arrive before the last of them gives up.
 
         Returns:
-            A permit. Report the outcome once, with `record_response` or `record_throttle` if there
-            was one, and `release_slot`; or with `return_permit` if the call was not sent.
+            A permit. Report the response with `record_response` or `record_throttle`, if there is
+            one, and then `Permit.release_slot`; or `Permit.return_unused` if it was not sent.
 
         Raises:
             errors.TaskgateError: RESOURCE_EXHAUSTED, reason UPSTREAM_QUOTA, as soon as it is known
@@ -135,14 +135,6 @@ class RateLimiter:
         """
         self.throttles.record_throttle()
         permit.bucket.record_throttle(permit, retry_after)
-
-    def return_permit(self, permit: Permit) -> None:
-        """Take back the permit of a call that was not sent: the next call may use it."""
-        permit.bucket.return_permit(permit)
-
-    def release_slot(self, permit: Permit) -> None:
-        """Give the slot of a call back, since it is no longer in flight. May be repeated."""
-        permit.bucket.release_slot(permit)
 
     @property
     def operations(self) -> list[str]:

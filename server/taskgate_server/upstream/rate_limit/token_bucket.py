@@ -62,7 +62,7 @@ class Limits:
 
 @dataclass(slots=True, eq=False)
 class Permit:
-    """Permission to send one call. Report the outcome of the call to the limiter."""
+    """Permission to send one call; holds a slot. Report the call's outcome to the limiter."""
 
     bucket: TokenBucket
     decreases: int
@@ -75,7 +75,17 @@ class Permit:
     granted_at: float
     """By the limiter's clock."""
     has_slot: bool = True
-    """Until the slot is given back."""
+
+    def release_slot(self) -> None:
+        """Give the slot back, since the call is no longer in flight. May be repeated."""
+        if self.has_slot:
+            self.has_slot = False
+            self.bucket.slots.release()
+
+    def return_unused(self) -> None:
+        """Give token and slot back, since the call was not sent."""
+        self.bucket.take_back(self)
+        self.release_slot()
 
 
 class _Waiter:
@@ -183,7 +193,7 @@ class TokenBucket:
         """Calls that wait for a token."""
         self._operation = operation
         self._context = context
-        self._slots = context.slots
+        self.slots = context.slots
         self._clock = context.clock
         self._slack = context.limits.slack_seconds
         published = context.spec.request_rates.get(operation)
@@ -229,7 +239,7 @@ class TokenBucket:
         if not requesters.shares:
             raise AbandonedError
         is_ready = not self.queue.has_next and self._ready_at <= self._clock()
-        if is_ready and not len(self) and self._slots.take():
+        if is_ready and not len(self) and self.slots.take():
             return self._make_permit(self._take_token(), has_waited=False)
         self._refuse_if_hopeless(requesters)
         waiter = _Waiter(self, requesters, has_waited=not is_ready)
@@ -242,7 +252,7 @@ class TokenBucket:
             if waiter.future.cancelled():
                 self.withdraw(waiter)
             elif waiter.future.exception() is None:  # cancelled after it was admitted
-                self.return_permit(waiter.future.result())
+                waiter.future.result().return_unused()
             raise
         finally:
             requesters.remove_listener(waiter)
@@ -277,18 +287,11 @@ class TokenBucket:
         self._refuse_late_calls()
         self._set_timer()
 
-    def return_permit(self, permit: Permit) -> None:
-        """See `RateLimiter.return_permit`."""
+    def take_back(self, permit: Permit) -> None:
+        """Give the token of a call that was not sent to the next call."""
         self._next_at -= permit.spacing
         self._sent = max(self._sent - 1, 0.0)
         self._serve()
-        self.release_slot(permit)
-
-    def release_slot(self, permit: Permit) -> None:
-        """See `RateLimiter.release_slot`."""
-        if permit.has_slot:
-            permit.has_slot = False
-            self._slots.release()
 
     def serve_if_idle(self) -> None:
         """Admit the calls that can be sent now, unless a timer will."""
@@ -348,13 +351,13 @@ class TokenBucket:
                 continue
             self.queue.take(waiter, share)
             waiter.spacing = self._take_token()
-            if self._slots.take():
+            if self.slots.take():
                 self._grant(waiter)
             else:
                 waiter.used_share = share
                 self._waiting_for_slot += 1
                 self.queue.pause(share)
-                waiter.enter(self._slots.queue, first=False)
+                waiter.enter(self.slots.queue, first=False)
         self._set_timer()
 
     def _resume_share(self, waiter: _Waiter) -> None:
@@ -421,7 +424,7 @@ class TokenBucket:
         own = max(map(self.queue.length, requesters.shares), default=0)
         seconds = max(
             self._token_at(ahead) - self._clock(),
-            ahead * self._latency.upper_bound / self._slots.count,
+            ahead * self._latency.upper_bound / self.slots.count,
         )
         limit = (
             f"{self._operation} is limited to {rate:.3g} calls/s"

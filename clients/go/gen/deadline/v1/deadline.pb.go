@@ -3847,7 +3847,7 @@ type AssociateMemberToFarmRequest struct {
 	// Length 1 to 25.
 	// Pattern [a-z0-9-]+
 	IdentityCenterRegion *string `protobuf:"bytes,7,opt,name=identity_center_region,json=identityCenterRegion,proto3,oneof" json:"identity_center_region,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -3991,7 +3991,7 @@ type AssociateMemberToFleetRequest struct {
 	// Length 1 to 25.
 	// Pattern [a-z0-9-]+
 	IdentityCenterRegion *string `protobuf:"bytes,8,opt,name=identity_center_region,json=identityCenterRegion,proto3,oneof" json:"identity_center_region,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4145,7 +4145,7 @@ type AssociateMemberToJobRequest struct {
 	// Length 1 to 25.
 	// Pattern [a-z0-9-]+
 	IdentityCenterRegion *string `protobuf:"bytes,9,opt,name=identity_center_region,json=identityCenterRegion,proto3,oneof" json:"identity_center_region,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4303,7 +4303,7 @@ type AssociateMemberToQueueRequest struct {
 	// Length 1 to 25.
 	// Pattern [a-z0-9-]+
 	IdentityCenterRegion *string `protobuf:"bytes,8,opt,name=identity_center_region,json=identityCenterRegion,proto3,oneof" json:"identity_center_region,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -5050,7 +5050,7 @@ type BatchGetJobRequest struct {
 	// Required.
 	// Items 1 to 100.
 	Identifiers []*BatchGetJobIdentifier `protobuf:"bytes,1,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5172,7 +5172,7 @@ type BatchGetJobResponse struct {
 	Jobs []*BatchGetJobItem `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
 	// Required.
 	Errors []*BatchGetJobError `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5281,9 +5281,9 @@ type BatchGetJobItem struct {
 	MaxWorkerCount *int32 `protobuf:"varint,24,opt,name=max_worker_count,json=maxWorkerCount,proto3,oneof" json:"max_worker_count,omitempty"`
 	// Pattern job-[0-9a-f]{32}
 	SourceJobId *string `protobuf:"bytes,25,opt,name=source_job_id,json=sourceJobId,proto3,oneof" json:"source_job_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,26,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,27,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6104,9 +6104,9 @@ type Attachments struct {
 	// Items 1 to 10.
 	Manifests  []*ManifestProperties     `protobuf:"bytes,1,rep,name=manifests,proto3" json:"manifests,omitempty"`
 	FileSystem *JobAttachmentsFileSystem `protobuf:"varint,2,opt,name=file_system,json=fileSystem,proto3,enum=taskgate.deadline.v1.JobAttachmentsFileSystem,oneof" json:"file_system,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6187,9 +6187,9 @@ type ManifestProperties struct {
 	InputManifestPath *string `protobuf:"bytes,5,opt,name=input_manifest_path,json=inputManifestPath,proto3,oneof" json:"input_manifest_path,omitempty"`
 	// Length 1 to 256.
 	InputManifestHash *string `protobuf:"bytes,6,opt,name=input_manifest_hash,json=inputManifestHash,proto3,oneof" json:"input_manifest_hash,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6296,7 +6296,7 @@ type BatchGetJobError struct {
 	Code *BatchGetJobErrorCode `protobuf:"varint,4,opt,name=code,proto3,enum=taskgate.deadline.v1.BatchGetJobErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,5,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -6388,7 +6388,7 @@ type BatchGetJobEntityRequest struct {
 	// Required.
 	// Items 1 to 10.
 	Identifiers []*JobEntityIdentifiersUnion `protobuf:"bytes,4,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6801,7 +6801,7 @@ type BatchGetJobEntityResponse struct {
 	Entities []*JobEntity `protobuf:"bytes,1,rep,name=entities,proto3" json:"entities,omitempty"`
 	// Required.
 	Errors []*GetJobEntityError `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7010,7 +7010,7 @@ type JobDetailsEntity struct {
 	// Each: pattern [A-Z][A-Z0-9_]*
 	Extensions       []string           `protobuf:"bytes,11,rep,name=extensions,proto3" json:"extensions,omitempty"`
 	PathMappingRules []*PathMappingRule `protobuf:"bytes,8,rep,name=path_mapping_rules,json=pathMappingRules,proto3" json:"path_mapping_rules,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,9,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7179,7 +7179,7 @@ type JobRunAsUser struct {
 	Windows *WindowsUser           `protobuf:"bytes,2,opt,name=windows,proto3" json:"windows,omitempty"`
 	// Required.
 	RunAs *RunAs `protobuf:"varint,3,opt,name=run_as,json=runAs,proto3,enum=taskgate.deadline.v1.RunAs,oneof" json:"run_as,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -7367,7 +7367,7 @@ type PathMappingRule struct {
 	SourcePath *string `protobuf:"bytes,2,opt,name=source_path,json=sourcePath,proto3,oneof" json:"source_path,omitempty"`
 	// Required.
 	DestinationPath *string `protobuf:"bytes,3,opt,name=destination_path,json=destinationPath,proto3,oneof" json:"destination_path,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -7508,7 +7508,7 @@ type StepDetailsEntity struct {
 	Extensions []string `protobuf:"bytes,7,rep,name=extensions,proto3" json:"extensions,omitempty"`
 	// Length 1 to 1000000.
 	ResolvedSymbolTable *string `protobuf:"bytes,8,opt,name=resolved_symbol_table,json=resolvedSymbolTable,proto3,oneof" json:"resolved_symbol_table,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7620,7 +7620,7 @@ type EnvironmentDetailsEntity struct {
 	Extensions []string `protobuf:"bytes,5,rep,name=extensions,proto3" json:"extensions,omitempty"`
 	// Length 1 to 1000000.
 	ResolvedSymbolTable *string `protobuf:"bytes,6,opt,name=resolved_symbol_table,json=resolvedSymbolTable,proto3,oneof" json:"resolved_symbol_table,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,7,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7844,7 +7844,7 @@ type JobDetailsError struct {
 	Code *JobEntityErrorCode `protobuf:"varint,2,opt,name=code,proto3,enum=taskgate.deadline.v1.JobEntityErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,3,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -7917,7 +7917,7 @@ type JobAttachmentDetailsError struct {
 	Code *JobEntityErrorCode `protobuf:"varint,2,opt,name=code,proto3,enum=taskgate.deadline.v1.JobEntityErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,3,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -7993,7 +7993,7 @@ type StepDetailsError struct {
 	Code *JobEntityErrorCode `protobuf:"varint,3,opt,name=code,proto3,enum=taskgate.deadline.v1.JobEntityErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,4,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -8077,7 +8077,7 @@ type EnvironmentDetailsError struct {
 	Code *JobEntityErrorCode `protobuf:"varint,3,opt,name=code,proto3,enum=taskgate.deadline.v1.JobEntityErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,4,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -8153,7 +8153,7 @@ type BatchGetSessionRequest struct {
 	// Required.
 	// Items 1 to 100.
 	Identifiers []*BatchGetSessionIdentifier `protobuf:"bytes,1,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8285,7 +8285,7 @@ type BatchGetSessionResponse struct {
 	Sessions []*BatchGetSessionItem `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	// Required.
 	Errors []*BatchGetSessionError `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8374,7 +8374,7 @@ type BatchGetSessionItem struct {
 	Log            *LogConfiguration       `protobuf:"bytes,13,opt,name=log,proto3" json:"log,omitempty"`
 	HostProperties *HostPropertiesResponse `protobuf:"bytes,14,opt,name=host_properties,json=hostProperties,proto3" json:"host_properties,omitempty"`
 	WorkerLog      *LogConfiguration       `protobuf:"bytes,15,opt,name=worker_log,json=workerLog,proto3" json:"worker_log,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,16,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -8531,7 +8531,7 @@ type LogConfiguration struct {
 	Parameters map[string]string `protobuf:"bytes,3,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Length 1 to 512.
 	Error *string `protobuf:"bytes,4,opt,name=error,proto3,oneof" json:"error,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8678,7 +8678,7 @@ type IpAddresses struct {
 	IpV4Addresses []string `protobuf:"bytes,1,rep,name=ip_v4_addresses,json=ipV4Addresses,proto3" json:"ip_v4_addresses,omitempty"`
 	// Each: pattern (?:[A-F0-9]{1,4}:){7}[A-F0-9]{1,4}
 	IpV6Addresses []string `protobuf:"bytes,2,rep,name=ip_v6_addresses,json=ipV6Addresses,proto3" json:"ip_v6_addresses,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8753,7 +8753,7 @@ type BatchGetSessionError struct {
 	Code *BatchGetSessionErrorCode `protobuf:"varint,5,opt,name=code,proto3,enum=taskgate.deadline.v1.BatchGetSessionErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,6,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -8843,7 +8843,7 @@ type BatchGetSessionActionRequest struct {
 	// Required.
 	// Items 1 to 100.
 	Identifiers []*BatchGetSessionActionIdentifier `protobuf:"bytes,1,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8975,7 +8975,7 @@ type BatchGetSessionActionResponse struct {
 	SessionActions []*BatchGetSessionActionItem `protobuf:"bytes,1,rep,name=session_actions,json=sessionActions,proto3" json:"session_actions,omitempty"`
 	// Required.
 	Errors []*BatchGetSessionActionError `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9065,9 +9065,9 @@ type BatchGetSessionActionItem struct {
 	AcquiredLimits  []*AcquiredLimit `protobuf:"bytes,14,rep,name=acquired_limits,json=acquiredLimits,proto3" json:"acquired_limits,omitempty"`
 	// Required.
 	Definition *SessionActionDefinition `protobuf:"bytes,15,opt,name=definition,proto3" json:"definition,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,16,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,17,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9564,7 +9564,7 @@ type TaskRunSessionActionDefinition struct {
 	// Required.
 	// Sensitive.
 	Parameters map[string]*TaskParameterValue `protobuf:"bytes,3,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9843,7 +9843,7 @@ type BatchGetSessionActionError struct {
 	Code *BatchGetSessionActionErrorCode `protobuf:"varint,5,opt,name=code,proto3,enum=taskgate.deadline.v1.BatchGetSessionActionErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,6,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -9933,7 +9933,7 @@ type BatchGetStepRequest struct {
 	// Required.
 	// Items 1 to 100.
 	Identifiers []*BatchGetStepIdentifier `protobuf:"bytes,1,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10065,7 +10065,7 @@ type BatchGetStepResponse struct {
 	Steps []*BatchGetStepItem `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
 	// Required.
 	Errors []*BatchGetStepError `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10163,9 +10163,9 @@ type BatchGetStepItem struct {
 	// Length 1 to 2048.
 	// Sensitive.
 	Description *string `protobuf:"bytes,21,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,22,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,23,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10442,7 +10442,7 @@ type StepRequiredCapabilities struct {
 	// Required.
 	// Items 0 to 25.
 	Amounts []*StepAmountCapability `protobuf:"bytes,2,rep,name=amounts,proto3" json:"amounts,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10511,7 +10511,7 @@ type StepAttributeCapability struct {
 	// Each: length 1 to 100.
 	// Each: pattern [a-zA-Z_]([a-zA-Z0-9_\-]{0,99})
 	AllOf []string `protobuf:"bytes,3,rep,name=all_of,json=allOf,proto3" json:"all_of,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10652,7 +10652,7 @@ type ParameterSpace struct {
 	Parameters []*StepParameter `protobuf:"bytes,1,rep,name=parameters,proto3" json:"parameters,omitempty"`
 	// Length 1 to 1280.
 	Combination *string `protobuf:"bytes,2,opt,name=combination,proto3,oneof" json:"combination,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10717,7 +10717,7 @@ type StepParameter struct {
 	// Required.
 	Type   *StepParameterType   `protobuf:"varint,2,opt,name=type,proto3,enum=taskgate.deadline.v1.StepParameterType,oneof" json:"type,omitempty"`
 	Chunks *StepParameterChunks `protobuf:"bytes,3,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -10790,7 +10790,7 @@ type StepParameterChunks struct {
 	TargetRuntimeSeconds *int32 `protobuf:"varint,2,opt,name=target_runtime_seconds,json=targetRuntimeSeconds,proto3,oneof" json:"target_runtime_seconds,omitempty"`
 	// Required.
 	RangeConstraint *RangeConstraint `protobuf:"varint,3,opt,name=range_constraint,json=rangeConstraint,proto3,enum=taskgate.deadline.v1.RangeConstraint,oneof" json:"range_constraint,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -10872,7 +10872,7 @@ type BatchGetStepError struct {
 	Code *BatchGetStepErrorCode `protobuf:"varint,5,opt,name=code,proto3,enum=taskgate.deadline.v1.BatchGetStepErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,6,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -10962,7 +10962,7 @@ type BatchGetTaskRequest struct {
 	// Required.
 	// Items 1 to 100.
 	Identifiers []*BatchGetTaskIdentifier `protobuf:"bytes,1,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11104,7 +11104,7 @@ type BatchGetTaskResponse struct {
 	Tasks []*BatchGetTaskItem `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// Required.
 	Errors []*BatchGetTaskError `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11195,9 +11195,9 @@ type BatchGetTaskItem struct {
 	LatestSessionActionId *string `protobuf:"bytes,15,opt,name=latest_session_action_id,json=latestSessionActionId,proto3,oneof" json:"latest_session_action_id,omitempty"`
 	// Sensitive.
 	Parameters map[string]*TaskParameterValue `protobuf:"bytes,16,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,17,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,18,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11380,7 +11380,7 @@ type BatchGetTaskError struct {
 	Code *BatchGetTaskErrorCode `protobuf:"varint,6,opt,name=code,proto3,enum=taskgate.deadline.v1.BatchGetTaskErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,7,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -11477,7 +11477,7 @@ type BatchGetWorkerRequest struct {
 	// Required.
 	// Items 1 to 100.
 	Identifiers []*BatchGetWorkerIdentifier `protobuf:"bytes,1,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11599,7 +11599,7 @@ type BatchGetWorkerResponse struct {
 	Workers []*BatchGetWorkerItem `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
 	// Required.
 	Errors []*BatchGetWorkerError `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11677,7 +11677,7 @@ type BatchGetWorkerItem struct {
 	CreatedBy *string                `protobuf:"bytes,8,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,10,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -11805,7 +11805,7 @@ type BatchGetWorkerError struct {
 	Code *BatchGetWorkerErrorCode `protobuf:"varint,4,opt,name=code,proto3,enum=taskgate.deadline.v1.BatchGetWorkerErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,5,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -11886,12 +11886,12 @@ func (x *BatchGetWorkerError) GetUnrecognizedValues() map[string]string {
 type BatchUpdateJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,1,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Items 1 to 100.
 	Jobs []*BatchUpdateJobItem `protobuf:"bytes,2,rep,name=jobs,proto3" json:"jobs,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11974,7 +11974,7 @@ type BatchUpdateJobItem struct {
 	// Length 0 to 2048.
 	// Sensitive.
 	Description *string `protobuf:"bytes,11,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,12,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -12098,7 +12098,7 @@ type BatchUpdateJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Errors []*BatchUpdateJobError `protobuf:"bytes,1,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12163,7 +12163,7 @@ type BatchUpdateJobError struct {
 	Code *BatchUpdateJobErrorCode `protobuf:"varint,4,opt,name=code,proto3,enum=taskgate.deadline.v1.BatchUpdateJobErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,5,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -12244,12 +12244,12 @@ func (x *BatchUpdateJobError) GetUnrecognizedValues() map[string]string {
 type BatchUpdateTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,1,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Items 1 to 100.
 	Tasks []*BatchUpdateTaskItem `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12325,7 +12325,7 @@ type BatchUpdateTaskItem struct {
 	TaskId *string `protobuf:"bytes,5,opt,name=task_id,json=taskId,proto3,oneof" json:"task_id,omitempty"`
 	// Required.
 	TargetRunStatus *TaskTargetRunStatus `protobuf:"varint,6,opt,name=target_run_status,json=targetRunStatus,proto3,enum=taskgate.deadline.v1.TaskTargetRunStatus,oneof" json:"target_run_status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -12414,7 +12414,7 @@ type BatchUpdateTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Errors []*BatchUpdateTaskError `protobuf:"bytes,1,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12485,7 +12485,7 @@ type BatchUpdateTaskError struct {
 	Code *BatchUpdateTaskErrorCode `protobuf:"varint,6,opt,name=code,proto3,enum=taskgate.deadline.v1.BatchUpdateTaskErrorCode,oneof" json:"code,omitempty"`
 	// Required.
 	Message *string `protobuf:"bytes,7,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -12712,7 +12712,7 @@ type CopyJobTemplateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	TemplateType *JobTemplateType `protobuf:"varint,1,opt,name=template_type,json=templateType,proto3,enum=taskgate.deadline.v1.JobTemplateType,oneof" json:"template_type,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -12774,7 +12774,7 @@ type CreateBudgetRequest struct {
 	// Sensitive.
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,4,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	UsageTrackingResource *UsageTrackingResource `protobuf:"bytes,5,opt,name=usage_tracking_resource,json=usageTrackingResource,proto3" json:"usage_tracking_resource,omitempty"`
@@ -12787,7 +12787,7 @@ type CreateBudgetRequest struct {
 	// Required.
 	Schedule *BudgetSchedule   `protobuf:"bytes,8,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	Tags     map[string]string `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12986,7 +12986,7 @@ type BudgetActionToAdd struct {
 	// Length 0 to 100.
 	// Sensitive.
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -13235,7 +13235,7 @@ func (x *CreateBudgetResponse) GetBudgetId() string {
 type CreateFarmRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,1,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Length 1 to 100.
@@ -13248,7 +13248,7 @@ type CreateFarmRequest struct {
 	// Range 0 to 100.
 	CostScaleFactor *float64          `protobuf:"fixed64,5,opt,name=cost_scale_factor,json=costScaleFactor,proto3,oneof" json:"cost_scale_factor,omitempty"`
 	Tags            map[string]string `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,7,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -13385,7 +13385,7 @@ type CreateFleetRequest struct {
 	// Pattern farm-[0-9a-f]{32}
 	FarmId *string `protobuf:"bytes,1,opt,name=farm_id,json=farmId,proto3,oneof" json:"farm_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,2,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Length 1 to 100.
@@ -13405,7 +13405,7 @@ type CreateFleetRequest struct {
 	Configuration     *FleetConfiguration `protobuf:"bytes,8,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	Tags              map[string]string   `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	HostConfiguration *HostConfiguration  `protobuf:"bytes,10,opt,name=host_configuration,json=hostConfiguration,proto3" json:"host_configuration,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,11,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -13626,7 +13626,7 @@ type CustomerManagedFleetConfiguration struct {
 	// Pattern sp-[0-9a-f]{32}
 	StorageProfileId   *string             `protobuf:"bytes,4,opt,name=storage_profile_id,json=storageProfileId,proto3,oneof" json:"storage_profile_id,omitempty"`
 	TagPropagationMode *TagPropagationMode `protobuf:"varint,5,opt,name=tag_propagation_mode,json=tagPropagationMode,proto3,enum=taskgate.deadline.v1.TagPropagationMode,oneof" json:"tag_propagation_mode,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -13784,9 +13784,9 @@ type CustomerManagedWorkerCapabilities struct {
 	CustomAmounts []*FleetAmountCapability `protobuf:"bytes,8,rep,name=custom_amounts,json=customAmounts,proto3" json:"custom_amounts,omitempty"`
 	// Items 1 to 15.
 	CustomAttributes []*FleetAttributeCapability `protobuf:"bytes,9,rep,name=custom_attributes,json=customAttributes,proto3" json:"custom_attributes,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,11,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -14194,7 +14194,7 @@ type FleetAttributeCapability struct {
 	// Each: length 1 to 100.
 	// Each: pattern [a-zA-Z_]([a-zA-Z0-9_\-]{0,99})
 	Values []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -14362,9 +14362,9 @@ type ServiceManagedEc2InstanceCapabilities struct {
 	CustomAttributes []*FleetAttributeCapability `protobuf:"bytes,10,rep,name=custom_attributes,json=customAttributes,proto3" json:"custom_attributes,omitempty"`
 	// Items 0 to 10.
 	SoftwareAddOns []*FleetSoftwareAddOn `protobuf:"bytes,13,rep,name=software_add_ons,json=softwareAddOns,proto3" json:"software_add_ons,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,12,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -14558,7 +14558,7 @@ type AcceleratorCapabilities struct {
 	// Required.
 	Selections []*AcceleratorSelection `protobuf:"bytes,1,rep,name=selections,proto3" json:"selections,omitempty"`
 	Count      *AcceleratorCountRange  `protobuf:"bytes,2,opt,name=count,proto3" json:"count,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -14621,7 +14621,7 @@ type AcceleratorSelection struct {
 	Name *AcceleratorName `protobuf:"varint,1,opt,name=name,proto3,enum=taskgate.deadline.v1.AcceleratorName,oneof" json:"name,omitempty"`
 	// Length 1 to 100.
 	Runtime *string `protobuf:"bytes,2,opt,name=runtime,proto3,oneof" json:"runtime,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -14682,7 +14682,7 @@ type FleetSoftwareAddOn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Name *FleetSoftwareAddOnName `protobuf:"varint,1,opt,name=name,proto3,enum=taskgate.deadline.v1.FleetSoftwareAddOnName,oneof" json:"name,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -14736,7 +14736,7 @@ type ServiceManagedEc2InstanceMarketOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Type *Ec2MarketType `protobuf:"varint,1,opt,name=type,proto3,enum=taskgate.deadline.v1.Ec2MarketType,oneof" json:"type,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -14791,7 +14791,7 @@ type VpcConfiguration struct {
 	// Items 0 to 10.
 	// Each: length 1 to 2048.
 	ResourceConfigurationArns []string `protobuf:"bytes,1,rep,name=resource_configuration_arns,json=resourceConfigurationArns,proto3" json:"resource_configuration_arns,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -15097,7 +15097,7 @@ type CreateJobRequest struct {
 	// Pattern queue-[0-9a-f]{32}
 	QueueId *string `protobuf:"bytes,2,opt,name=queue_id,json=queueId,proto3,oneof" json:"queue_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,3,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Length 1 to 1000000.
 	// Sensitive.
@@ -15128,9 +15128,9 @@ type CreateJobRequest struct {
 	// Sensitive.
 	DescriptionOverride *string           `protobuf:"bytes,16,opt,name=description_override,json=descriptionOverride,proto3,oneof" json:"description_override,omitempty"`
 	Tags                map[string]string `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,18,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,19,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -15348,7 +15348,7 @@ func (x *CreateJobResponse) GetJobId() string {
 type CreateLicenseEndpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,1,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Length 1 to 32.
@@ -15364,7 +15364,7 @@ type CreateLicenseEndpointRequest struct {
 	// Each: pattern sg-[\w]{1,120}
 	SecurityGroupIds []string          `protobuf:"bytes,4,rep,name=security_group_ids,json=securityGroupIds,proto3" json:"security_group_ids,omitempty"`
 	Tags             map[string]string `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -15494,7 +15494,7 @@ type CreateLimitRequest struct {
 	// Pattern farm-[0-9a-f]{32}
 	FarmId *string `protobuf:"bytes,1,opt,name=farm_id,json=farmId,proto3,oneof" json:"farm_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,2,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Length 1 to 100.
@@ -15633,7 +15633,7 @@ func (x *CreateLimitResponse) GetLimitId() string {
 type CreateMonitorRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,1,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Length 1 to 100.
@@ -15651,7 +15651,7 @@ type CreateMonitorRequest struct {
 	// Pattern arn:(aws[a-zA-Z-]*):iam::\d{12}:role(/[!-.0-~]+)*/[\w+=,.@-]+
 	RoleArn *string           `protobuf:"bytes,6,opt,name=role_arn,json=roleArn,proto3,oneof" json:"role_arn,omitempty"`
 	Tags    map[string]string `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -15804,7 +15804,7 @@ type CreateQueueRequest struct {
 	// Pattern farm-[0-9a-f]{32}
 	FarmId *string `protobuf:"bytes,1,opt,name=farm_id,json=farmId,proto3,oneof" json:"farm_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,2,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Length 1 to 100.
@@ -15826,9 +15826,9 @@ type CreateQueueRequest struct {
 	AllowedStorageProfileIds []string                 `protobuf:"bytes,10,rep,name=allowed_storage_profile_ids,json=allowedStorageProfileIds,proto3" json:"allowed_storage_profile_ids,omitempty"`
 	Tags                     map[string]string        `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	SchedulingConfiguration  *SchedulingConfiguration `protobuf:"bytes,12,opt,name=scheduling_configuration,json=schedulingConfiguration,proto3" json:"scheduling_configuration,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,14,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -16602,7 +16602,7 @@ type CreateQueueEnvironmentRequest struct {
 	// Pattern queue-[0-9a-f]{32}
 	QueueId *string `protobuf:"bytes,2,opt,name=queue_id,json=queueId,proto3,oneof" json:"queue_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,3,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Range 0 to 10000.
@@ -16613,7 +16613,7 @@ type CreateQueueEnvironmentRequest struct {
 	// Length 1 to 15000.
 	// Sensitive.
 	Template *string `protobuf:"bytes,6,opt,name=template,proto3,oneof" json:"template,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -16954,7 +16954,7 @@ type CreateStorageProfileRequest struct {
 	// Pattern farm-[0-9a-f]{32}
 	FarmId *string `protobuf:"bytes,1,opt,name=farm_id,json=farmId,proto3,oneof" json:"farm_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,2,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	// Length 1 to 100.
@@ -16963,9 +16963,9 @@ type CreateStorageProfileRequest struct {
 	OsFamily *StorageProfileOperatingSystemFamily `protobuf:"varint,4,opt,name=os_family,json=osFamily,proto3,enum=taskgate.deadline.v1.StorageProfileOperatingSystemFamily,oneof" json:"os_family,omitempty"`
 	// Items 0 to 20.
 	FileSystemLocations []*FileSystemLocation `protobuf:"bytes,5,rep,name=file_system_locations,json=fileSystemLocations,proto3" json:"file_system_locations,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,7,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -17061,7 +17061,7 @@ type FileSystemLocation struct {
 	Path *string `protobuf:"bytes,2,opt,name=path,proto3,oneof" json:"path,omitempty"`
 	// Required.
 	Type *FileSystemLocationType `protobuf:"varint,3,opt,name=type,proto3,enum=taskgate.deadline.v1.FileSystemLocationType,oneof" json:"type,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -17181,10 +17181,10 @@ type CreateWorkerRequest struct {
 	FleetId        *string                `protobuf:"bytes,2,opt,name=fleet_id,json=fleetId,proto3,oneof" json:"fleet_id,omitempty"`
 	HostProperties *HostPropertiesRequest `protobuf:"bytes,3,opt,name=host_properties,json=hostProperties,proto3" json:"host_properties,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string           `protobuf:"bytes,4,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	Tags        map[string]string `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -17544,7 +17544,7 @@ type DeleteFleetRequest struct {
 	// Pattern fleet-[0-9a-f]{32}
 	FleetId *string `protobuf:"bytes,2,opt,name=fleet_id,json=fleetId,proto3,oneof" json:"fleet_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken   *string `protobuf:"bytes,3,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -19179,9 +19179,9 @@ type GetBudgetResponse struct {
 	// Required.
 	Schedule       *BudgetSchedule        `protobuf:"bytes,13,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	QueueStoppedAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=queue_stopped_at,json=queueStoppedAt,proto3" json:"queue_stopped_at,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,15,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,16,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -19384,7 +19384,7 @@ type ResponseBudgetAction struct {
 	// Length 0 to 100.
 	// Sensitive.
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -19709,7 +19709,7 @@ type GetFleetResponse struct {
 	// Required.
 	// Pattern arn:(aws[a-zA-Z-]*):iam::\d{12}:role(/[!-.0-~]+)*/[\w+=,.@-]+
 	RoleArn *string `protobuf:"bytes,19,opt,name=role_arn,json=roleArn,proto3,oneof" json:"role_arn,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,20,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -19891,7 +19891,7 @@ type FleetCapabilities struct {
 	Amounts []*FleetAmountCapability `protobuf:"bytes,1,rep,name=amounts,proto3" json:"amounts,omitempty"`
 	// Items 1 to 25.
 	Attributes []*FleetAttributeCapability `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -20060,9 +20060,9 @@ type GetJobResponse struct {
 	MaxWorkerCount *int32 `protobuf:"varint,22,opt,name=max_worker_count,json=maxWorkerCount,proto3,oneof" json:"max_worker_count,omitempty"`
 	// Pattern job-[0-9a-f]{32}
 	SourceJobId *string `protobuf:"bytes,23,opt,name=source_job_id,json=sourceJobId,proto3,oneof" json:"source_job_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,24,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,25,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -20340,9 +20340,9 @@ type GetLicenseEndpointResponse struct {
 	// Items 1 to 10.
 	// Each: pattern sg-[\w]{1,120}
 	SecurityGroupIds []string `protobuf:"bytes,7,rep,name=security_group_ids,json=securityGroupIds,proto3" json:"security_group_ids,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,9,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -20885,7 +20885,7 @@ type GetMonitorSettingsResponse struct {
 	// Each key: pattern [a-zA-Z][a-zA-Z0-9_.:-]*
 	// Each value: length 0 to 8192.
 	Settings map[string]string `protobuf:"bytes,1,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -21028,9 +21028,9 @@ type GetQueueResponse struct {
 	AllowedStorageProfileIds []string                 `protobuf:"bytes,15,rep,name=allowed_storage_profile_ids,json=allowedStorageProfileIds,proto3" json:"allowed_storage_profile_ids,omitempty"`
 	JobRunAsUser             *JobRunAsUser            `protobuf:"bytes,16,opt,name=job_run_as_user,json=jobRunAsUser,proto3" json:"job_run_as_user,omitempty"`
 	SchedulingConfiguration  *SchedulingConfiguration `protobuf:"bytes,17,opt,name=scheduling_configuration,json=schedulingConfiguration,proto3" json:"scheduling_configuration,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,18,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,19,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -21287,7 +21287,7 @@ type GetQueueEnvironmentResponse struct {
 	CreatedBy *string                `protobuf:"bytes,7,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,9,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -21475,7 +21475,7 @@ type GetQueueFleetAssociationResponse struct {
 	CreatedBy *string                `protobuf:"bytes,5,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,7,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -21649,7 +21649,7 @@ type GetQueueLimitAssociationResponse struct {
 	CreatedBy *string                `protobuf:"bytes,5,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,7,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -21840,7 +21840,7 @@ type GetSessionResponse struct {
 	Log            *LogConfiguration       `protobuf:"bytes,10,opt,name=log,proto3" json:"log,omitempty"`
 	HostProperties *HostPropertiesResponse `protobuf:"bytes,11,opt,name=host_properties,json=hostProperties,proto3" json:"host_properties,omitempty"`
 	WorkerLog      *LogConfiguration       `protobuf:"bytes,12,opt,name=worker_log,json=workerLog,proto3" json:"worker_log,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -22067,9 +22067,9 @@ type GetSessionActionResponse struct {
 	AcquiredLimits  []*AcquiredLimit `protobuf:"bytes,11,rep,name=acquired_limits,json=acquiredLimits,proto3" json:"acquired_limits,omitempty"`
 	// Required.
 	Definition *SessionActionDefinition `protobuf:"bytes,12,opt,name=definition,proto3" json:"definition,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,14,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -22285,9 +22285,9 @@ type GetSessionsStatisticsAggregationResponse struct {
 	StatusMessage *string                              `protobuf:"bytes,3,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,4,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -22388,7 +22388,7 @@ type Statistics struct {
 	RuntimeInSeconds     *Stats                 `protobuf:"bytes,11,opt,name=runtime_in_seconds,json=runtimeInSeconds,proto3" json:"runtime_in_seconds,omitempty"`
 	AggregationStartTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=aggregation_start_time,json=aggregationStartTime,proto3" json:"aggregation_start_time,omitempty"`
 	AggregationEndTime   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=aggregation_end_time,json=aggregationEndTime,proto3" json:"aggregation_end_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,14,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -22698,9 +22698,9 @@ type GetStepResponse struct {
 	// Length 1 to 2048.
 	// Sensitive.
 	Description *string `protobuf:"bytes,18,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,19,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,20,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -22950,9 +22950,9 @@ type GetStorageProfileResponse struct {
 	UpdatedBy *string                `protobuf:"bytes,7,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
 	// Items 0 to 20.
 	FileSystemLocations []*FileSystemLocation `protobuf:"bytes,8,rep,name=file_system_locations,json=fileSystemLocations,proto3" json:"file_system_locations,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -23136,9 +23136,9 @@ type GetStorageProfileForQueueResponse struct {
 	OsFamily *StorageProfileOperatingSystemFamily `protobuf:"varint,3,opt,name=os_family,json=osFamily,proto3,enum=taskgate.deadline.v1.StorageProfileOperatingSystemFamily,oneof" json:"os_family,omitempty"`
 	// Items 0 to 20.
 	FileSystemLocations []*FileSystemLocation `protobuf:"bytes,4,rep,name=file_system_locations,json=fileSystemLocations,proto3" json:"file_system_locations,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -23324,9 +23324,9 @@ type GetTaskResponse struct {
 	LatestSessionActionId *string `protobuf:"bytes,11,opt,name=latest_session_action_id,json=latestSessionActionId,proto3,oneof" json:"latest_session_action_id,omitempty"`
 	// Sensitive.
 	Parameters map[string]*TaskParameterValue `protobuf:"bytes,12,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,14,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -23557,7 +23557,7 @@ type GetVolumeResponse struct {
 	LastAssignedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_assigned_at,json=lastAssignedAt,proto3" json:"last_assigned_at,omitempty"`
 	LastReleasedAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=last_released_at,json=lastReleasedAt,proto3" json:"last_released_at,omitempty"`
 	ExpiresAt      *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,15,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -23785,7 +23785,7 @@ type GetWorkerResponse struct {
 	CreatedBy *string                `protobuf:"bytes,8,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,10,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -23958,7 +23958,7 @@ type ListAvailableMeteredProductsResponse struct {
 	MeteredProducts []*MeteredProductSummary `protobuf:"bytes,1,rep,name=metered_products,json=meteredProducts,proto3" json:"metered_products,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24101,7 +24101,7 @@ type ListBudgetsRequest struct {
 	// Range 1 to 100.
 	MaxResults *int32        `protobuf:"varint,3,opt,name=max_results,json=maxResults,proto3,oneof" json:"max_results,omitempty"`
 	Status     *BudgetStatus `protobuf:"varint,4,opt,name=status,proto3,enum=taskgate.deadline.v1.BudgetStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -24178,7 +24178,7 @@ type ListBudgetsResponse struct {
 	Budgets []*BudgetSummary `protobuf:"bytes,1,rep,name=budgets,proto3" json:"budgets,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24261,7 +24261,7 @@ type BudgetSummary struct {
 	// Length 0 to 100.
 	// Sensitive.
 	Description *string `protobuf:"bytes,11,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,12,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -24451,7 +24451,7 @@ type ListFarmMembersResponse struct {
 	Members []*FarmMember `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24525,7 +24525,7 @@ type FarmMember struct {
 	IdentityStoreId *string `protobuf:"bytes,4,opt,name=identity_store_id,json=identityStoreId,proto3,oneof" json:"identity_store_id,omitempty"`
 	// Required.
 	MembershipLevel *MembershipLevel `protobuf:"varint,5,opt,name=membership_level,json=membershipLevel,proto3,enum=taskgate.deadline.v1.MembershipLevel,oneof" json:"membership_level,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -24673,7 +24673,7 @@ type ListFarmsResponse struct {
 	Farms []*FarmSummary `protobuf:"bytes,1,rep,name=farms,proto3" json:"farms,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24909,7 +24909,7 @@ type ListFleetMembersResponse struct {
 	Members []*FleetMember `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24986,7 +24986,7 @@ type FleetMember struct {
 	IdentityStoreId *string `protobuf:"bytes,5,opt,name=identity_store_id,json=identityStoreId,proto3,oneof" json:"identity_store_id,omitempty"`
 	// Required.
 	MembershipLevel *MembershipLevel `protobuf:"varint,6,opt,name=membership_level,json=membershipLevel,proto3,enum=taskgate.deadline.v1.MembershipLevel,oneof" json:"membership_level,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -25086,7 +25086,7 @@ type ListFleetsRequest struct {
 	// Length 1 to 100.
 	DisplayName *string      `protobuf:"bytes,5,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
 	Status      *FleetStatus `protobuf:"varint,6,opt,name=status,proto3,enum=taskgate.deadline.v1.FleetStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -25177,7 +25177,7 @@ type ListFleetsResponse struct {
 	Fleets []*FleetSummary `protobuf:"bytes,1,rep,name=fleets,proto3" json:"fleets,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -25266,7 +25266,7 @@ type FleetSummary struct {
 	CreatedBy *string                `protobuf:"bytes,13,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,15,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,16,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -25504,7 +25504,7 @@ type ListJobMembersResponse struct {
 	Members []*JobMember `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -25584,7 +25584,7 @@ type JobMember struct {
 	IdentityStoreId *string `protobuf:"bytes,6,opt,name=identity_store_id,json=identityStoreId,proto3,oneof" json:"identity_store_id,omitempty"`
 	// Required.
 	MembershipLevel *MembershipLevel `protobuf:"varint,7,opt,name=membership_level,json=membershipLevel,proto3,enum=taskgate.deadline.v1.MembershipLevel,oneof" json:"membership_level,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -25766,7 +25766,7 @@ type ListJobParameterDefinitionsResponse struct {
 	JobParameterDefinitions []*structpb.Value `protobuf:"bytes,1,rep,name=job_parameter_definitions,json=jobParameterDefinitions,proto3" json:"job_parameter_definitions,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -25913,7 +25913,7 @@ type ListJobsResponse struct {
 	Jobs []*JobSummary `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26006,9 +26006,9 @@ type JobSummary struct {
 	MaxWorkerCount *int32 `protobuf:"varint,18,opt,name=max_worker_count,json=maxWorkerCount,proto3,oneof" json:"max_worker_count,omitempty"`
 	// Pattern job-[0-9a-f]{32}
 	SourceJobId *string `protobuf:"bytes,19,opt,name=source_job_id,json=sourceJobId,proto3,oneof" json:"source_job_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,20,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,21,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26251,7 +26251,7 @@ type ListLicenseEndpointsResponse struct {
 	LicenseEndpoints []*LicenseEndpointSummary `protobuf:"bytes,1,rep,name=license_endpoints,json=licenseEndpoints,proto3" json:"license_endpoints,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26318,7 +26318,7 @@ type LicenseEndpointSummary struct {
 	// Length 1 to 32.
 	// Pattern vpc-[\w]{1,120}
 	VpcId *string `protobuf:"bytes,4,opt,name=vpc_id,json=vpcId,proto3,oneof" json:"vpc_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -26459,7 +26459,7 @@ type ListLimitsResponse struct {
 	Limits []*LimitSummary `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26664,9 +26664,9 @@ type ListMembershipsRequest struct {
 	IdentityCenterRegion *string `protobuf:"bytes,5,opt,name=identity_center_region,json=identityCenterRegion,proto3,oneof" json:"identity_center_region,omitempty"`
 	// Items 1 to 4.
 	ResourceTypes []MembershipResourceType `protobuf:"varint,6,rep,packed,name=resource_types,json=resourceTypes,proto3,enum=taskgate.deadline.v1.MembershipResourceType" json:"resource_types,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26764,7 +26764,7 @@ type ListMembershipsResponse struct {
 	Memberships []*MembershipSummary `protobuf:"bytes,1,rep,name=memberships,proto3" json:"memberships,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26971,7 +26971,7 @@ type QueueMember struct {
 	IdentityStoreId *string `protobuf:"bytes,5,opt,name=identity_store_id,json=identityStoreId,proto3,oneof" json:"identity_store_id,omitempty"`
 	// Required.
 	MembershipLevel *MembershipLevel `protobuf:"varint,6,opt,name=membership_level,json=membershipLevel,proto3,enum=taskgate.deadline.v1.MembershipLevel,oneof" json:"membership_level,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -27126,7 +27126,7 @@ type ListMeteredProductsResponse struct {
 	MeteredProducts []*MeteredProductSummary `protobuf:"bytes,1,rep,name=metered_products,json=meteredProducts,proto3" json:"metered_products,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -27243,7 +27243,7 @@ type ListMonitorsResponse struct {
 	Monitors []*MonitorSummary `protobuf:"bytes,1,rep,name=monitors,proto3" json:"monitors,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -27528,7 +27528,7 @@ type ListQueueEnvironmentsResponse struct {
 	Environments []*QueueEnvironmentSummary `protobuf:"bytes,1,rep,name=environments,proto3" json:"environments,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -27738,7 +27738,7 @@ type ListQueueFleetAssociationsResponse struct {
 	QueueFleetAssociations []*QueueFleetAssociationSummary `protobuf:"bytes,1,rep,name=queue_fleet_associations,json=queueFleetAssociations,proto3" json:"queue_fleet_associations,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -27811,7 +27811,7 @@ type QueueFleetAssociationSummary struct {
 	CreatedBy *string                `protobuf:"bytes,5,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,7,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -27991,7 +27991,7 @@ type ListQueueLimitAssociationsResponse struct {
 	QueueLimitAssociations []*QueueLimitAssociationSummary `protobuf:"bytes,1,rep,name=queue_limit_associations,json=queueLimitAssociations,proto3" json:"queue_limit_associations,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -28064,7 +28064,7 @@ type QueueLimitAssociationSummary struct {
 	CreatedBy *string                `protobuf:"bytes,5,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,7,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -28236,7 +28236,7 @@ type ListQueueMembersResponse struct {
 	Members []*QueueMember `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -28306,7 +28306,7 @@ type ListQueuesRequest struct {
 	// Pattern ([0-9a-f]{10}-|)[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{12}
 	PrincipalId *string      `protobuf:"bytes,4,opt,name=principal_id,json=principalId,proto3,oneof" json:"principal_id,omitempty"`
 	Status      *QueueStatus `protobuf:"varint,5,opt,name=status,proto3,enum=taskgate.deadline.v1.QueueStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -28390,7 +28390,7 @@ type ListQueuesResponse struct {
 	Queues []*QueueSummary `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -28469,7 +28469,7 @@ type QueueSummary struct {
 	CreatedBy *string                `protobuf:"bytes,8,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,10,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -28690,7 +28690,7 @@ type ListSessionActionsResponse struct {
 	SessionActions []*SessionActionSummary `protobuf:"bytes,1,rep,name=session_actions,json=sessionActions,proto3" json:"session_actions,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -28762,9 +28762,9 @@ type SessionActionSummary struct {
 	Manifests       []*TaskRunManifestPropertiesResponse `protobuf:"bytes,7,rep,name=manifests,proto3" json:"manifests,omitempty"`
 	// Required.
 	Definition *SessionActionDefinitionSummary `protobuf:"bytes,8,opt,name=definition,proto3" json:"definition,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -29104,7 +29104,7 @@ type TaskRunSessionActionDefinitionSummary struct {
 	StepId *string `protobuf:"bytes,2,opt,name=step_id,json=stepId,proto3,oneof" json:"step_id,omitempty"`
 	// Sensitive.
 	Parameters map[string]*TaskParameterValue `protobuf:"bytes,3,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -29303,7 +29303,7 @@ type ListSessionsResponse struct {
 	Sessions []*SessionSummary `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -29379,7 +29379,7 @@ type SessionSummary struct {
 	TargetLifecycleStatus *SessionLifecycleTargetStatus `protobuf:"varint,7,opt,name=target_lifecycle_status,json=targetLifecycleStatus,proto3,enum=taskgate.deadline.v1.SessionLifecycleTargetStatus,oneof" json:"target_lifecycle_status,omitempty"`
 	UpdatedAt             *timestamppb.Timestamp        `protobuf:"bytes,8,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy             *string                       `protobuf:"bytes,9,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -29575,7 +29575,7 @@ type ListSessionsForWorkerResponse struct {
 	Sessions []*WorkerSessionSummary `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -29649,7 +29649,7 @@ type WorkerSessionSummary struct {
 	LifecycleStatus       *SessionLifecycleStatus       `protobuf:"varint,5,opt,name=lifecycle_status,json=lifecycleStatus,proto3,enum=taskgate.deadline.v1.SessionLifecycleStatus,oneof" json:"lifecycle_status,omitempty"`
 	EndedAt               *timestamppb.Timestamp        `protobuf:"bytes,6,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	TargetLifecycleStatus *SessionLifecycleTargetStatus `protobuf:"varint,7,opt,name=target_lifecycle_status,json=targetLifecycleStatus,proto3,enum=taskgate.deadline.v1.SessionLifecycleTargetStatus,oneof" json:"target_lifecycle_status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -29841,7 +29841,7 @@ type ListStepConsumersResponse struct {
 	Consumers []*StepConsumer `protobuf:"bytes,1,rep,name=consumers,proto3" json:"consumers,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -29905,7 +29905,7 @@ type StepConsumer struct {
 	StepId *string `protobuf:"bytes,1,opt,name=step_id,json=stepId,proto3,oneof" json:"step_id,omitempty"`
 	// Required.
 	Status *DependencyConsumerResolutionStatus `protobuf:"varint,2,opt,name=status,proto3,enum=taskgate.deadline.v1.DependencyConsumerResolutionStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -30062,7 +30062,7 @@ type ListStepDependenciesResponse struct {
 	Dependencies []*StepDependency `protobuf:"bytes,1,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -30126,7 +30126,7 @@ type StepDependency struct {
 	StepId *string `protobuf:"bytes,1,opt,name=step_id,json=stepId,proto3,oneof" json:"step_id,omitempty"`
 	// Required.
 	Status *DependencyConsumerResolutionStatus `protobuf:"varint,2,opt,name=status,proto3,enum=taskgate.deadline.v1.DependencyConsumerResolutionStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -30273,7 +30273,7 @@ type ListStepsResponse struct {
 	Steps []*StepSummary `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -30357,9 +30357,9 @@ type StepSummary struct {
 	StartedAt        *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	EndedAt          *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	DependencyCounts *DependencyCounts      `protobuf:"bytes,15,opt,name=dependency_counts,json=dependencyCounts,proto3" json:"dependency_counts,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,16,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,17,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -30584,7 +30584,7 @@ type ListStorageProfilesResponse struct {
 	StorageProfiles []*StorageProfileSummary `protobuf:"bytes,1,rep,name=storage_profiles,json=storageProfiles,proto3" json:"storage_profiles,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -30651,7 +30651,7 @@ type StorageProfileSummary struct {
 	DisplayName *string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
 	// Required.
 	OsFamily *StorageProfileOperatingSystemFamily `protobuf:"varint,3,opt,name=os_family,json=osFamily,proto3,enum=taskgate.deadline.v1.StorageProfileOperatingSystemFamily,oneof" json:"os_family,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -30795,7 +30795,7 @@ type ListStorageProfilesForQueueResponse struct {
 	StorageProfiles []*StorageProfileSummary `protobuf:"bytes,1,rep,name=storage_profiles,json=storageProfiles,proto3" json:"storage_profiles,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -30900,7 +30900,7 @@ func (x *ListTagsForResourceRequest) GetResourceArn() string {
 type ListTagsForResourceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Tags  map[string]string      `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -31050,7 +31050,7 @@ type ListTasksResponse struct {
 	Tasks []*TaskSummary `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -31129,9 +31129,9 @@ type TaskSummary struct {
 	LatestSessionActionId *string `protobuf:"bytes,11,opt,name=latest_session_action_id,json=latestSessionActionId,proto3,oneof" json:"latest_session_action_id,omitempty"`
 	// Sensitive.
 	Parameters map[string]*TaskParameterValue `protobuf:"bytes,12,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,14,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -31345,7 +31345,7 @@ type ListVolumesResponse struct {
 	Volumes []*VolumeSummary `protobuf:"bytes,1,rep,name=volumes,proto3" json:"volumes,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -31422,7 +31422,7 @@ type VolumeSummary struct {
 	AvailabilityZoneId *string `protobuf:"bytes,6,opt,name=availability_zone_id,json=availabilityZoneId,proto3,oneof" json:"availability_zone_id,omitempty"`
 	// Pattern worker-[0-9a-f]{32}
 	AttachedWorkerId *string `protobuf:"bytes,7,opt,name=attached_worker_id,json=attachedWorkerId,proto3,oneof" json:"attached_worker_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -31594,7 +31594,7 @@ type ListWorkersResponse struct {
 	Workers []*WorkerSummary `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
 	// Length 0 to 4096.
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -31672,7 +31672,7 @@ type WorkerSummary struct {
 	CreatedBy *string                `protobuf:"bytes,8,opt,name=created_by,json=createdBy,proto3,oneof" json:"created_by,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy *string                `protobuf:"bytes,10,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -31894,7 +31894,7 @@ type SearchJobsRequest struct {
 	// Items 1 to 10.
 	// Each: pattern queue-[0-9a-f]{32}
 	QueueIds []string `protobuf:"bytes,6,rep,name=queue_ids,json=queueIds,proto3" json:"queue_ids,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,7,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -31986,9 +31986,9 @@ type SearchGroupedFilterExpressions struct {
 	Filters []*SearchFilterExpression `protobuf:"bytes,1,rep,name=filters,proto3" json:"filters,omitempty"`
 	// Required.
 	Operator *LogicalOperator `protobuf:"varint,2,opt,name=operator,proto3,enum=taskgate.deadline.v1.LogicalOperator,oneof" json:"operator,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -32222,7 +32222,7 @@ type DateTimeFilterExpression struct {
 	Operator *ComparisonOperator `protobuf:"varint,2,opt,name=operator,proto3,enum=taskgate.deadline.v1.ComparisonOperator,oneof" json:"operator,omitempty"`
 	// Required.
 	DateTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=date_time,json=dateTime,proto3" json:"date_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -32295,7 +32295,7 @@ type ParameterFilterExpression struct {
 	// Required.
 	// Length 1 to 256.
 	Value *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -32365,7 +32365,7 @@ type SearchTermFilterExpression struct {
 	// Length 1 to 256.
 	SearchTerm *string                 `protobuf:"bytes,1,opt,name=search_term,json=searchTerm,proto3,oneof" json:"search_term,omitempty"`
 	MatchType  *SearchTermMatchingType `protobuf:"varint,2,opt,name=match_type,json=matchType,proto3,enum=taskgate.deadline.v1.SearchTermMatchingType,oneof" json:"match_type,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -32431,7 +32431,7 @@ type StringFilterExpression struct {
 	// Required.
 	// Length 1 to 256.
 	Value *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -32505,9 +32505,9 @@ type StringListFilterExpression struct {
 	// Items 1 to 16.
 	// Each: length 1 to 256.
 	Values []string `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -32743,7 +32743,7 @@ type FieldSortExpression struct {
 	SortOrder *SortOrder `protobuf:"varint,1,opt,name=sort_order,json=sortOrder,proto3,enum=taskgate.deadline.v1.SortOrder,oneof" json:"sort_order,omitempty"`
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -32806,7 +32806,7 @@ type ParameterSortExpression struct {
 	SortOrder *SortOrder `protobuf:"varint,1,opt,name=sort_order,json=sortOrder,proto3,enum=taskgate.deadline.v1.SortOrder,oneof" json:"sort_order,omitempty"`
 	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -32872,7 +32872,7 @@ type SearchJobsResponse struct {
 	// Required.
 	// Range 0 to 10000.
 	TotalResults *int32 `protobuf:"varint,3,opt,name=total_results,json=totalResults,proto3,oneof" json:"total_results,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -32971,9 +32971,9 @@ type JobSearchSummary struct {
 	MaxWorkerCount *int32 `protobuf:"varint,20,opt,name=max_worker_count,json=maxWorkerCount,proto3,oneof" json:"max_worker_count,omitempty"`
 	// Pattern job-[0-9a-f]{32}
 	SourceJobId *string `protobuf:"bytes,21,opt,name=source_job_id,json=sourceJobId,proto3,oneof" json:"source_job_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,22,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,23,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -33189,7 +33189,7 @@ type SearchStepsRequest struct {
 	QueueIds []string `protobuf:"bytes,6,rep,name=queue_ids,json=queueIds,proto3" json:"queue_ids,omitempty"`
 	// Pattern job-[0-9a-f]{32}
 	JobId *string `protobuf:"bytes,7,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -33290,7 +33290,7 @@ type SearchStepsResponse struct {
 	// Required.
 	// Range 0 to 10000.
 	TotalResults *int32 `protobuf:"varint,3,opt,name=total_results,json=totalResults,proto3,oneof" json:"total_results,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -33378,9 +33378,9 @@ type StepSearchSummary struct {
 	UpdatedAt             *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	UpdatedBy             *string                `protobuf:"bytes,16,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
 	ParameterSpace        *ParameterSpace        `protobuf:"bytes,17,opt,name=parameter_space,json=parameterSpace,proto3" json:"parameter_space,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,18,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,19,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -33568,7 +33568,7 @@ type SearchTasksRequest struct {
 	QueueIds []string `protobuf:"bytes,6,rep,name=queue_ids,json=queueIds,proto3" json:"queue_ids,omitempty"`
 	// Pattern job-[0-9a-f]{32}
 	JobId *string `protobuf:"bytes,7,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -33669,7 +33669,7 @@ type SearchTasksResponse struct {
 	// Required.
 	// Range 0 to 10000.
 	TotalResults *int32 `protobuf:"varint,3,opt,name=total_results,json=totalResults,proto3,oneof" json:"total_results,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -33755,9 +33755,9 @@ type TaskSearchSummary struct {
 	UpdatedBy         *string                `protobuf:"bytes,12,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
 	// Pattern sessionaction-[0-9a-f]{32}-(0|([1-9][0-9]{0,9}))
 	LatestSessionActionId *string `protobuf:"bytes,13,opt,name=latest_session_action_id,json=latestSessionActionId,proto3,oneof" json:"latest_session_action_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,14,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,15,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -33915,7 +33915,7 @@ type SearchWorkersRequest struct {
 	// Items 1 to 10.
 	// Each: pattern fleet-[0-9a-f]{32}
 	FleetIds []string `protobuf:"bytes,6,rep,name=fleet_ids,json=fleetIds,proto3" json:"fleet_ids,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,7,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -34009,7 +34009,7 @@ type SearchWorkersResponse struct {
 	// Required.
 	// Range 0 to 10000.
 	TotalResults *int32 `protobuf:"varint,3,opt,name=total_results,json=totalResults,proto3,oneof" json:"total_results,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -34085,7 +34085,7 @@ type WorkerSearchSummary struct {
 	CreatedAt      *timestamppb.Timestamp  `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedBy      *string                 `protobuf:"bytes,7,opt,name=updated_by,json=updatedBy,proto3,oneof" json:"updated_by,omitempty"`
 	UpdatedAt      *timestamppb.Timestamp  `protobuf:"bytes,8,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -34205,9 +34205,9 @@ type StartSessionsStatisticsAggregationRequest struct {
 	// Required.
 	// Items 1 to 4.
 	Statistics []UsageStatistic `protobuf:"varint,8,rep,packed,name=statistics,proto3,enum=taskgate.deadline.v1.UsageStatistic" json:"statistics,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -34554,7 +34554,7 @@ type TagResourceRequest struct {
 	// Required.
 	ResourceArn *string           `protobuf:"bytes,1,opt,name=resource_arn,json=resourceArn,proto3,oneof" json:"resource_arn,omitempty"`
 	Tags        map[string]string `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -34653,7 +34653,7 @@ type UntagResourceRequest struct {
 	ResourceArn *string `protobuf:"bytes,1,opt,name=resource_arn,json=resourceArn,proto3,oneof" json:"resource_arn,omitempty"`
 	// Required.
 	TagKeys []string `protobuf:"bytes,2,rep,name=tag_keys,json=tagKeys,proto3" json:"tag_keys,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -34755,7 +34755,7 @@ type UpdateBudgetRequest struct {
 	// Pattern budget-[0-9a-f]{32}
 	BudgetId *string `protobuf:"bytes,2,opt,name=budget_id,json=budgetId,proto3,oneof" json:"budget_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,3,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Length 1 to 100.
 	DisplayName *string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
@@ -34770,9 +34770,9 @@ type UpdateBudgetRequest struct {
 	// Items 0 to 10.
 	ActionsToRemove []*BudgetActionToRemove `protobuf:"bytes,9,rep,name=actions_to_remove,json=actionsToRemove,proto3" json:"actions_to_remove,omitempty"`
 	Schedule        *BudgetSchedule         `protobuf:"bytes,10,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,12,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -34899,7 +34899,7 @@ type BudgetActionToRemove struct {
 	// Required.
 	// Range 0 to 100.
 	ThresholdPercentage *float64 `protobuf:"fixed64,2,opt,name=threshold_percentage,json=thresholdPercentage,proto3,oneof" json:"threshold_percentage,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -35111,7 +35111,7 @@ type UpdateFleetRequest struct {
 	// Pattern fleet-[0-9a-f]{32}
 	FleetId *string `protobuf:"bytes,2,opt,name=fleet_id,json=fleetId,proto3,oneof" json:"fleet_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,3,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Length 1 to 100.
 	DisplayName *string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
@@ -35278,7 +35278,7 @@ type UpdateJobRequest struct {
 	// Pattern job-[0-9a-f]{32}
 	JobId *string `protobuf:"bytes,3,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken         *string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	TargetTaskRunStatus *JobTargetTaskRunStatus `protobuf:"varint,5,opt,name=target_task_run_status,json=targetTaskRunStatus,proto3,enum=taskgate.deadline.v1.JobTargetTaskRunStatus,oneof" json:"target_task_run_status,omitempty"`
 	// Range 0 to 100.
@@ -35295,7 +35295,7 @@ type UpdateJobRequest struct {
 	// Length 0 to 2048.
 	// Sensitive.
 	Description *string `protobuf:"bytes,12,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -35698,7 +35698,7 @@ type UpdateMonitorSettingsRequest struct {
 	// Each key: pattern [a-zA-Z][a-zA-Z0-9_.:-]*
 	// Each value: length 0 to 8192.
 	Settings map[string]string `protobuf:"bytes,2,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -35800,7 +35800,7 @@ type UpdateQueueRequest struct {
 	// Pattern queue-[0-9a-f]{32}
 	QueueId *string `protobuf:"bytes,2,opt,name=queue_id,json=queueId,proto3,oneof" json:"queue_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,3,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Length 1 to 100.
 	DisplayName *string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
@@ -35827,9 +35827,9 @@ type UpdateQueueRequest struct {
 	// Each: pattern sp-[0-9a-f]{32}
 	AllowedStorageProfileIdsToRemove []string                 `protobuf:"bytes,13,rep,name=allowed_storage_profile_ids_to_remove,json=allowedStorageProfileIdsToRemove,proto3" json:"allowed_storage_profile_ids_to_remove,omitempty"`
 	SchedulingConfiguration          *SchedulingConfiguration `protobuf:"bytes,14,opt,name=scheduling_configuration,json=schedulingConfiguration,proto3" json:"scheduling_configuration,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,15,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,16,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -36025,7 +36025,7 @@ type UpdateQueueEnvironmentRequest struct {
 	// Pattern queueenv-[0-9a-f]{32}
 	QueueEnvironmentId *string `protobuf:"bytes,3,opt,name=queue_environment_id,json=queueEnvironmentId,proto3,oneof" json:"queue_environment_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,4,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Range 0 to 10000.
 	Priority     *int32                   `protobuf:"varint,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
@@ -36033,7 +36033,7 @@ type UpdateQueueEnvironmentRequest struct {
 	// Length 1 to 15000.
 	// Sensitive.
 	Template *string `protobuf:"bytes,7,opt,name=template,proto3,oneof" json:"template,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -36174,7 +36174,7 @@ type UpdateQueueFleetAssociationRequest struct {
 	FleetId *string `protobuf:"bytes,3,opt,name=fleet_id,json=fleetId,proto3,oneof" json:"fleet_id,omitempty"`
 	// Required.
 	Status *UpdateQueueFleetAssociationStatus `protobuf:"varint,4,opt,name=status,proto3,enum=taskgate.deadline.v1.UpdateQueueFleetAssociationStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -36294,7 +36294,7 @@ type UpdateQueueLimitAssociationRequest struct {
 	LimitId *string `protobuf:"bytes,3,opt,name=limit_id,json=limitId,proto3,oneof" json:"limit_id,omitempty"`
 	// Required.
 	Status *UpdateQueueLimitAssociationStatus `protobuf:"varint,4,opt,name=status,proto3,enum=taskgate.deadline.v1.UpdateQueueLimitAssociationStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -36416,11 +36416,11 @@ type UpdateSessionRequest struct {
 	// Pattern session-[0-9a-f]{32}
 	SessionId *string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3,oneof" json:"session_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,5,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	TargetLifecycleStatus *SessionLifecycleTargetStatus `protobuf:"varint,6,opt,name=target_lifecycle_status,json=targetLifecycleStatus,proto3,enum=taskgate.deadline.v1.SessionLifecycleTargetStatus,oneof" json:"target_lifecycle_status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -36556,11 +36556,11 @@ type UpdateStepRequest struct {
 	// Pattern step-[0-9a-f]{32}
 	StepId *string `protobuf:"bytes,4,opt,name=step_id,json=stepId,proto3,oneof" json:"step_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,5,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	TargetTaskRunStatus *StepTargetTaskRunStatus `protobuf:"varint,6,opt,name=target_task_run_status,json=targetTaskRunStatus,proto3,enum=taskgate.deadline.v1.StepTargetTaskRunStatus,oneof" json:"target_task_run_status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -36690,7 +36690,7 @@ type UpdateStorageProfileRequest struct {
 	// Pattern sp-[0-9a-f]{32}
 	StorageProfileId *string `protobuf:"bytes,2,opt,name=storage_profile_id,json=storageProfileId,proto3,oneof" json:"storage_profile_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,3,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Length 1 to 100.
 	DisplayName *string                              `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
@@ -36699,9 +36699,9 @@ type UpdateStorageProfileRequest struct {
 	FileSystemLocationsToAdd []*FileSystemLocation `protobuf:"bytes,6,rep,name=file_system_locations_to_add,json=fileSystemLocationsToAdd,proto3" json:"file_system_locations_to_add,omitempty"`
 	// Items 0 to 20.
 	FileSystemLocationsToRemove []*FileSystemLocation `protobuf:"bytes,7,rep,name=file_system_locations_to_remove,json=fileSystemLocationsToRemove,proto3" json:"file_system_locations_to_remove,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,9,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -36854,11 +36854,11 @@ type UpdateTaskRequest struct {
 	// Pattern task-[0-9a-f]{32}-(0|([1-9][0-9]{0,9}))
 	TaskId *string `protobuf:"bytes,5,opt,name=task_id,json=taskId,proto3,oneof" json:"task_id,omitempty"`
 	// Length 1 to 64.
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,6,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Required.
 	TargetRunStatus *TaskTargetRunStatus `protobuf:"varint,7,opt,name=target_run_status,json=targetRunStatus,proto3,enum=taskgate.deadline.v1.TaskTargetRunStatus,oneof" json:"target_run_status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -37000,7 +37000,7 @@ type UpdateWorkerRequest struct {
 	Status         *UpdatedWorkerStatus   `protobuf:"varint,4,opt,name=status,proto3,enum=taskgate.deadline.v1.UpdatedWorkerStatus,oneof" json:"status,omitempty"`
 	Capabilities   *WorkerCapabilities    `protobuf:"bytes,5,opt,name=capabilities,proto3" json:"capabilities,omitempty"`
 	HostProperties *HostPropertiesRequest `protobuf:"bytes,6,opt,name=host_properties,json=hostProperties,proto3" json:"host_properties,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -37093,7 +37093,7 @@ type WorkerCapabilities struct {
 	// Required.
 	// Items 2 to 17.
 	Attributes []*WorkerAttributeCapability `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -37217,7 +37217,7 @@ type WorkerAttributeCapability struct {
 	// Each: length 1 to 100.
 	// Each: pattern [a-zA-Z_]([a-zA-Z0-9_\-]{0,99})
 	Values []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -37339,7 +37339,7 @@ type UpdateWorkerScheduleRequest struct {
 	WorkerId *string `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3,oneof" json:"worker_id,omitempty"`
 	// Each key: pattern sessionaction-[0-9a-f]{32}-(0|([1-9][0-9]{0,9}))
 	UpdatedSessionActions map[string]*UpdatedSessionActionInfo `protobuf:"bytes,4,rep,name=updated_session_actions,json=updatedSessionActions,proto3" json:"updated_session_actions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -37425,9 +37425,9 @@ type UpdatedSessionActionInfo struct {
 	ProgressPercent *float64 `protobuf:"fixed64,7,opt,name=progress_percent,json=progressPercent,proto3,oneof" json:"progress_percent,omitempty"`
 	// Items 0 to 10.
 	Manifests []*TaskRunManifestPropertiesRequest `protobuf:"bytes,8,rep,name=manifests,proto3" json:"manifests,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -37600,9 +37600,9 @@ type UpdateWorkerScheduleResponse struct {
 	// Required.
 	// Range at least 0.
 	UpdateIntervalSeconds *int32 `protobuf:"varint,4,opt,name=update_interval_seconds,json=updateIntervalSeconds,proto3,oneof" json:"update_interval_seconds,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -37696,7 +37696,7 @@ type AssignedSession struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 128.
 	Metadata map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -38064,7 +38064,7 @@ type AssignedTaskRunSessionActionDefinition struct {
 	// Required.
 	// Sensitive.
 	Parameters map[string]*TaskParameterValue `protobuf:"bytes,3,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

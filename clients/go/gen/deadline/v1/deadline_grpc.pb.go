@@ -154,7 +154,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Every operation of AWS Deadline Cloud, by its own name.
+// All operations of AWS Deadline Cloud.
 type DeadlineServiceClient interface {
 	// PUT /2023-10-12/farms/{farmId}/members/{principalId}
 	// Errors: AccessDeniedException, InternalServerErrorException, ResourceNotFoundException,
@@ -2097,7 +2097,7 @@ func (c *deadlineServiceClient) UpdateWorkerSchedule(ctx context.Context, in *Up
 // All implementations must embed UnimplementedDeadlineServiceServer
 // for forward compatibility.
 //
-// Every operation of AWS Deadline Cloud, by its own name.
+// All operations of AWS Deadline Cloud.
 type DeadlineServiceServer interface {
 	// PUT /2023-10-12/farms/{farmId}/members/{principalId}
 	// Errors: AccessDeniedException, InternalServerErrorException, ResourceNotFoundException,

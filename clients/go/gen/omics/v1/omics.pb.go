@@ -2950,7 +2950,7 @@ func (x *AcceptShareRequest) GetShareId() string {
 type AcceptShareResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Status *ShareStatus           `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.ShareStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -3011,7 +3011,7 @@ type BatchDeleteReadSetRequest struct {
 	// Length 10 to 36.
 	// Pattern [0-9]+
 	SequenceStoreId *string `protobuf:"bytes,2,opt,name=sequence_store_id,json=sequenceStoreId,proto3,oneof" json:"sequence_store_id,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3071,7 +3071,7 @@ func (x *BatchDeleteReadSetRequest) GetEmptyMembers() []string {
 type BatchDeleteReadSetResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Errors []*ReadSetBatchError   `protobuf:"bytes,1,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3528,7 +3528,7 @@ type CompleteMultipartReadSetUploadRequest struct {
 	UploadId *string `protobuf:"bytes,2,opt,name=upload_id,json=uploadId,proto3,oneof" json:"upload_id,omitempty"`
 	// Required.
 	Parts []*CompleteReadSetUploadPartListItem `protobuf:"bytes,3,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3603,7 +3603,7 @@ type CompleteReadSetUploadPartListItem struct {
 	// Length 1 to 100.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	Checksum *string `protobuf:"bytes,3,opt,name=checksum,proto3,oneof" json:"checksum,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -3732,9 +3732,9 @@ type CreateAnnotationStoreRequest struct {
 	// Required.
 	StoreFormat  *StoreFormat  `protobuf:"varint,7,opt,name=store_format,json=storeFormat,proto3,enum=taskgate.omics.v1.StoreFormat,oneof" json:"store_format,omitempty"`
 	StoreOptions *StoreOptions `protobuf:"bytes,8,opt,name=store_options,json=storeOptions,proto3" json:"store_options,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3931,7 +3931,7 @@ type SseConfig struct {
 	// Length 20 to 2048.
 	// Pattern .*arn:([^: ]*):([^: ]*):([^: ]*):([0-9]{12}):([^: ]*).*
 	KeyArn *string `protobuf:"bytes,2,opt,name=key_arn,json=keyArn,proto3,oneof" json:"key_arn,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4078,9 +4078,9 @@ type TsvStoreOptions struct {
 	// Items 1 to 5000.
 	// Each: entries 1 to 1.
 	Schema []*SchemaItem `protobuf:"bytes,3,rep,name=schema,proto3" json:"schema,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4154,7 +4154,7 @@ func (x *TsvStoreOptions) GetEmptyMembers() []string {
 type SchemaItem struct {
 	state  protoimpl.MessageState     `protogen:"open.v1"`
 	Values map[string]SchemaValueType `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=taskgate.omics.v1.SchemaValueType"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4222,7 +4222,7 @@ type CreateAnnotationStoreResponse struct {
 	VersionName *string `protobuf:"bytes,7,opt,name=version_name,json=versionName,proto3,oneof" json:"version_name,omitempty"`
 	// Required.
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4337,7 +4337,7 @@ type CreateAnnotationStoreVersionRequest struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4505,9 +4505,9 @@ type TsvVersionOptions struct {
 	// Items 1 to 5000.
 	// Each: entries 1 to 1.
 	Schema []*SchemaItem `protobuf:"bytes,3,rep,name=schema,proto3" json:"schema,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4599,7 +4599,7 @@ type CreateAnnotationStoreVersionResponse struct {
 	Status *VersionStatus `protobuf:"varint,6,opt,name=status,proto3,enum=taskgate.omics.v1.VersionStatus,oneof" json:"status,omitempty"`
 	// Required.
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4708,9 +4708,9 @@ type CreateConfigurationRequest struct {
 	// Required.
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	RequestId *string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4845,7 +4845,7 @@ type VpcConfig struct {
 	// Length 12 to 12.
 	// Pattern [0-9]+
 	VpcOwnerAccountId *string `protobuf:"bytes,4,opt,name=vpc_owner_account_id,json=vpcOwnerAccountId,proto3,oneof" json:"vpc_owner_account_id,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4929,9 +4929,9 @@ type CreateConfigurationResponse struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5095,7 +5095,7 @@ type VpcConfigResponse struct {
 	// Length 12 to 12.
 	// Pattern [0-9]+
 	VpcOwnerAccountId *string `protobuf:"bytes,5,opt,name=vpc_owner_account_id,json=vpcOwnerAccountId,proto3,oneof" json:"vpc_owner_account_id,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5201,9 +5201,9 @@ type CreateMultipartReadSetUploadRequest struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,10,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,12,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5361,9 +5361,9 @@ type CreateMultipartReadSetUploadResponse struct {
 	Tags map[string]string `protobuf:"bytes,10,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Required.
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,12,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,13,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5506,7 +5506,7 @@ type CreateReferenceStoreRequest struct {
 	// Length 1 to 127.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	ClientToken *string `protobuf:"bytes,5,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5694,7 +5694,7 @@ type CreateRunCacheRequest struct {
 	// Required.
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	RequestId *string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
@@ -5702,9 +5702,9 @@ type CreateRunCacheRequest struct {
 	// Length 12 to 12.
 	// Pattern [0-9]+
 	CacheBucketOwnerId *string `protobuf:"bytes,7,opt,name=cache_bucket_owner_id,json=cacheBucketOwnerId,proto3,oneof" json:"cache_bucket_owner_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,9,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5815,9 +5815,9 @@ type CreateRunCacheResponse struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5912,11 +5912,11 @@ type CreateRunGroupRequest struct {
 	// Required.
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	RequestId *string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
 	// Range 1 to 100000.
 	MaxGpus *int32 `protobuf:"varint,7,opt,name=max_gpus,json=maxGpus,proto3,oneof" json:"max_gpus,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6019,7 +6019,7 @@ type CreateRunGroupResponse struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6098,7 +6098,7 @@ type CreateSequenceStoreRequest struct {
 	Tags map[string]string `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Length 1 to 127.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,5,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Pattern $|^s3://([a-z0-9][a-z0-9-.]{1,61}[a-z0-9])/?((.{1,1024})/)?
 	FallbackLocation    *string              `protobuf:"bytes,6,opt,name=fallback_location,json=fallbackLocation,proto3,oneof" json:"fallback_location,omitempty"`
@@ -6107,9 +6107,9 @@ type CreateSequenceStoreRequest struct {
 	// Each: length 1 to 128.
 	PropagatedSetLevelTags []string        `protobuf:"bytes,8,rep,name=propagated_set_level_tags,json=propagatedSetLevelTags,proto3" json:"propagated_set_level_tags,omitempty"`
 	S3AccessConfig         *S3AccessConfig `protobuf:"bytes,9,opt,name=s3_access_config,json=s3AccessConfig,proto3" json:"s3_access_config,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,11,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6297,9 +6297,9 @@ type CreateSequenceStoreResponse struct {
 	// Each: length 1 to 128.
 	PropagatedSetLevelTags []string               `protobuf:"bytes,11,rep,name=propagated_set_level_tags,json=propagatedSetLevelTags,proto3" json:"propagated_set_level_tags,omitempty"`
 	S3Access               *SequenceStoreS3Access `protobuf:"bytes,12,opt,name=s3_access,json=s3Access,proto3" json:"s3_access,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,14,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6568,7 +6568,7 @@ type CreateShareResponse struct {
 	// Length 1 to 256.
 	// Pattern [a-zA-Z0-9_-]+
 	ShareName *string `protobuf:"bytes,3,opt,name=share_name,json=shareName,proto3,oneof" json:"share_name,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -6645,7 +6645,7 @@ type CreateVariantStoreRequest struct {
 	// Each value: length 0 to 256.
 	Tags      map[string]string `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	SseConfig *SseConfig        `protobuf:"bytes,5,opt,name=sse_config,json=sseConfig,proto3" json:"sse_config,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6735,7 +6735,7 @@ type CreateVariantStoreResponse struct {
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Required.
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -6841,7 +6841,7 @@ type CreateWorkflowRequest struct {
 	// Required.
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	RequestId            *string               `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
 	Accelerators         *Accelerators         `protobuf:"varint,11,opt,name=accelerators,proto3,enum=taskgate.omics.v1.Accelerators,oneof" json:"accelerators,omitempty"`
 	StorageType          *StorageType          `protobuf:"varint,12,opt,name=storage_type,json=storageType,proto3,enum=taskgate.omics.v1.StorageType,oneof" json:"storage_type,omitempty"`
@@ -6861,9 +6861,9 @@ type CreateWorkflowRequest struct {
 	WorkflowBucketOwnerId *string `protobuf:"bytes,19,opt,name=workflow_bucket_owner_id,json=workflowBucketOwnerId,proto3,oneof" json:"workflow_bucket_owner_id,omitempty"`
 	// Pattern s3://([a-z0-9][a-z0-9-.]{1,61}[a-z0-9])/((.{1,1024}))
 	ReadmeUri *string `protobuf:"bytes,20,opt,name=readme_uri,json=readmeUri,proto3,oneof" json:"readme_uri,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,21,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,22,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7111,7 +7111,7 @@ type ContainerRegistryMap struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	RegistryMappings []*RegistryMapping     `protobuf:"bytes,1,rep,name=registry_mappings,json=registryMappings,proto3" json:"registry_mappings,omitempty"`
 	ImageMappings    []*ImageMapping        `protobuf:"bytes,2,rep,name=image_mappings,json=imageMappings,proto3" json:"image_mappings,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7324,7 +7324,7 @@ type DefinitionRepository struct {
 	SourceReference  *SourceReference `protobuf:"bytes,3,opt,name=source_reference,json=sourceReference,proto3" json:"source_reference,omitempty"`
 	// Items 1 to 50.
 	ExcludeFilePatterns []string `protobuf:"bytes,4,rep,name=exclude_file_patterns,json=excludeFilePatterns,proto3" json:"exclude_file_patterns,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7401,7 +7401,7 @@ type SourceReference struct {
 	Type *SourceReferenceType `protobuf:"varint,1,opt,name=type,proto3,enum=taskgate.omics.v1.SourceReferenceType,oneof" json:"type,omitempty"`
 	// Required.
 	Value *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -7472,9 +7472,9 @@ type CreateWorkflowResponse struct {
 	Tags map[string]string `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Pattern [0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}
 	Uuid *string `protobuf:"bytes,5,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,7,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7588,7 +7588,7 @@ type CreateWorkflowVersionRequest struct {
 	// Required.
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	RequestId   *string      `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
 	StorageType *StorageType `protobuf:"varint,11,opt,name=storage_type,json=storageType,proto3,enum=taskgate.omics.v1.StorageType,oneof" json:"storage_type,omitempty"`
 	// Range 0 to 100000.
@@ -7612,9 +7612,9 @@ type CreateWorkflowVersionRequest struct {
 	DefinitionRepository *DefinitionRepository `protobuf:"bytes,20,opt,name=definition_repository,json=definitionRepository,proto3" json:"definition_repository,omitempty"`
 	// Pattern s3://([a-z0-9][a-z0-9-.]{1,61}[a-z0-9])/((.{1,1024}))
 	ReadmeUri *string `protobuf:"bytes,21,opt,name=readme_uri,json=readmeUri,proto3,oneof" json:"readme_uri,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,22,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,23,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7828,9 +7828,9 @@ type CreateWorkflowVersionResponse struct {
 	Tags map[string]string `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Pattern [0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}
 	Uuid *string `protobuf:"bytes,6,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7979,7 +7979,7 @@ type DeleteAnnotationStoreResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Status *StoreStatus `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.StoreStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -8039,7 +8039,7 @@ type DeleteAnnotationStoreVersionsRequest struct {
 	// Each: pattern ([a-z]){1}([a-z0-9_]){2,254}
 	Versions []string `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
 	Force    *bool    `protobuf:"varint,3,opt,name=force,proto3,oneof" json:"force,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8106,7 +8106,7 @@ func (x *DeleteAnnotationStoreVersionsRequest) GetEmptyMembers() []string {
 type DeleteAnnotationStoreVersionsResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Errors []*VersionDeleteError  `protobuf:"bytes,1,rep,name=errors,proto3" json:"errors,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9101,7 +9101,7 @@ func (x *DeleteShareRequest) GetShareId() string {
 type DeleteShareResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Status *ShareStatus           `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.ShareStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -9208,7 +9208,7 @@ type DeleteVariantStoreResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Status *StoreStatus `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.StoreStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -9518,9 +9518,9 @@ type GetAnnotationImportJobResponse struct {
 	// Each key: length 1 to 21.
 	// Each value: length 1 to 21.
 	AnnotationFields map[string]string `protobuf:"bytes,13,rep,name=annotation_fields,json=annotationFields,proto3" json:"annotation_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,14,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,15,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9668,7 +9668,7 @@ type AnnotationImportItemDetail struct {
 	Source *string `protobuf:"bytes,1,opt,name=source,proto3,oneof" json:"source,omitempty"`
 	// Required.
 	JobStatus *JobStatus `protobuf:"varint,2,opt,name=job_status,json=jobStatus,proto3,enum=taskgate.omics.v1.JobStatus,oneof" json:"job_status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -10115,9 +10115,9 @@ type GetAnnotationStoreResponse struct {
 	StoreSizeBytes *int64 `protobuf:"varint,14,opt,name=store_size_bytes,json=storeSizeBytes,proto3,oneof" json:"store_size_bytes,omitempty"`
 	// Required.
 	NumVersions *int32 `protobuf:"varint,15,opt,name=num_versions,json=numVersions,proto3,oneof" json:"num_versions,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,16,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,17,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10365,9 +10365,9 @@ type GetAnnotationStoreVersionResponse struct {
 	StatusMessage *string `protobuf:"bytes,12,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
 	// Required.
 	VersionSizeBytes *int64 `protobuf:"varint,13,opt,name=version_size_bytes,json=versionSizeBytes,proto3,oneof" json:"version_size_bytes,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,14,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,15,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10582,9 +10582,9 @@ type GetBatchResponse struct {
 	ProcessedTime     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=processed_time,json=processedTime,proto3" json:"processed_time,omitempty"`
 	FailedTime        *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=failed_time,json=failedTime,proto3" json:"failed_time,omitempty"`
 	FailureReason     *string                `protobuf:"bytes,15,opt,name=failure_reason,json=failureReason,proto3,oneof" json:"failure_reason,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,16,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,17,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10791,9 +10791,9 @@ type DefaultRunSetting struct {
 	SessionPolicy      *string             `protobuf:"bytes,23,opt,name=session_policy,json=sessionPolicy,proto3,oneof" json:"session_policy,omitempty"`
 	EngineSettings     *structpb.Value     `protobuf:"bytes,24,opt,name=engine_settings,json=engineSettings,proto3" json:"engine_settings,omitempty"`
 	ScratchStorageMode *ScratchStorageMode `protobuf:"varint,25,opt,name=scratch_storage_mode,json=scratchStorageMode,proto3,enum=taskgate.omics.v1.ScratchStorageMode,oneof" json:"scratch_storage_mode,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,21,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,22,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11263,9 +11263,9 @@ type GetConfigurationResponse struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11385,7 +11385,7 @@ type GetReadSetRequest struct {
 	// Required.
 	// Range 1 to 10000.
 	PartNumber *int32 `protobuf:"varint,4,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -11577,9 +11577,9 @@ type GetReadSetActivationJobResponse struct {
 	CreationTime   *timestamppb.Timestamp       `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	CompletionTime *timestamppb.Timestamp       `protobuf:"bytes,6,opt,name=completion_time,json=completionTime,proto3" json:"completion_time,omitempty"`
 	Sources        []*ActivateReadSetSourceItem `protobuf:"bytes,7,rep,name=sources,proto3" json:"sources,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,9,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11689,7 +11689,7 @@ type ActivateReadSetSourceItem struct {
 	// Length 1 to 127.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	StatusMessage *string `protobuf:"bytes,3,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -11833,9 +11833,9 @@ type GetReadSetExportJobResponse struct {
 	CreationTime   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	CompletionTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=completion_time,json=completionTime,proto3" json:"completion_time,omitempty"`
 	ReadSets       []*ExportReadSetDetail `protobuf:"bytes,8,rep,name=read_sets,json=readSets,proto3" json:"read_sets,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11952,7 +11952,7 @@ type ExportReadSetDetail struct {
 	// Length 1 to 127.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	StatusMessage *string `protobuf:"bytes,3,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -12098,9 +12098,9 @@ type GetReadSetImportJobResponse struct {
 	CompletionTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=completion_time,json=completionTime,proto3" json:"completion_time,omitempty"`
 	// Required.
 	Sources []*ImportReadSetSourceItem `protobuf:"bytes,8,rep,name=sources,proto3" json:"sources,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12243,9 +12243,9 @@ type ImportReadSetSourceItem struct {
 	// Length 10 to 36.
 	// Pattern [0-9]+
 	ReadSetId *string `protobuf:"bytes,12,opt,name=read_set_id,json=readSetId,proto3,oneof" json:"read_set_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,14,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12537,7 +12537,7 @@ type GetReadSetMetadataResponse struct {
 	// Length 1 to 127.
 	// Pattern [a-zA-Z0-9]+
 	CreationJobId *string `protobuf:"bytes,17,opt,name=creation_job_id,json=creationJobId,proto3,oneof" json:"creation_job_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,18,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -12950,7 +12950,7 @@ type ETag struct {
 	Algorithm *ETagAlgorithm         `protobuf:"varint,1,opt,name=algorithm,proto3,enum=taskgate.omics.v1.ETagAlgorithm,oneof" json:"algorithm,omitempty"`
 	Source1   *string                `protobuf:"bytes,2,opt,name=source1,proto3,oneof" json:"source1,omitempty"`
 	Source2   *string                `protobuf:"bytes,3,opt,name=source2,proto3,oneof" json:"source2,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -13030,7 +13030,7 @@ type GetReferenceRequest struct {
 	// Range 1 to 10000.
 	PartNumber *int32         `protobuf:"varint,4,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
 	File       *ReferenceFile `protobuf:"varint,5,opt,name=file,proto3,enum=taskgate.omics.v1.ReferenceFile,oneof" json:"file,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -13234,9 +13234,9 @@ type GetReferenceImportJobResponse struct {
 	CompletionTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=completion_time,json=completionTime,proto3" json:"completion_time,omitempty"`
 	// Required.
 	Sources []*ImportReferenceSourceItem `protobuf:"bytes,8,rep,name=sources,proto3" json:"sources,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -13363,9 +13363,9 @@ type ImportReferenceSourceItem struct {
 	// Length 10 to 36.
 	// Pattern [0-9]+
 	ReferenceId *string `protobuf:"bytes,7,opt,name=reference_id,json=referenceId,proto3,oneof" json:"reference_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,9,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -13556,7 +13556,7 @@ type GetReferenceMetadataResponse struct {
 	// Length 1 to 127.
 	// Pattern [a-zA-Z0-9]+
 	CreationJobId *string `protobuf:"bytes,12,opt,name=creation_job_id,json=creationJobId,proto3,oneof" json:"creation_job_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -13885,9 +13885,9 @@ type GetRunRequest struct {
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Items 0 to 32.
 	Export []RunExport `protobuf:"varint,2,rep,packed,name=export,proto3,enum=taskgate.omics.v1.RunExport" json:"export,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -14043,9 +14043,9 @@ type GetRunResponse struct {
 	// Pattern [\p{L}\p{M}\p{Z}\p{S}\p{N}\p{P}\t\n\r]+
 	SessionPolicy       *string                 `protobuf:"bytes,45,opt,name=session_policy,json=sessionPolicy,proto3,oneof" json:"session_policy,omitempty"`
 	OutputUriPrefixMode *RunOutputUriPrefixMode `protobuf:"varint,46,opt,name=output_uri_prefix_mode,json=outputUriPrefixMode,proto3,enum=taskgate.omics.v1.RunOutputUriPrefixMode,oneof" json:"output_uri_prefix_mode,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,41,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,42,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -14595,9 +14595,9 @@ type GetRunCacheResponse struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,10,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,12,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -14787,7 +14787,7 @@ type GetRunGroupResponse struct {
 	Tags map[string]string `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Range 1 to 100000.
 	MaxGpus *int32 `protobuf:"varint,9,opt,name=max_gpus,json=maxGpus,proto3,oneof" json:"max_gpus,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -14984,7 +14984,7 @@ type GetRunTaskResponse struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	Uuid *string `protobuf:"bytes,18,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,17,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -15272,7 +15272,7 @@ type GetS3AccessPolicyResponse struct {
 	// Required.
 	// Length 1 to 100000.
 	S3AccessPolicy *string `protobuf:"bytes,5,opt,name=s3_access_policy,json=s3AccessPolicy,proto3,oneof" json:"s3_access_policy,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -15428,9 +15428,9 @@ type GetSequenceStoreResponse struct {
 	// Each: length 1 to 128.
 	PropagatedSetLevelTags []string               `protobuf:"bytes,12,rep,name=propagated_set_level_tags,json=propagatedSetLevelTags,proto3" json:"propagated_set_level_tags,omitempty"`
 	UpdateTime             *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,14,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,15,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -15675,7 +15675,7 @@ type ShareDetails struct {
 	ShareName    *string                `protobuf:"bytes,8,opt,name=share_name,json=shareName,proto3,oneof" json:"share_name,omitempty"`
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	UpdateTime   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -15864,9 +15864,9 @@ type GetVariantImportJobResponse struct {
 	// Each key: length 1 to 21.
 	// Each value: length 1 to 21.
 	AnnotationFields map[string]string `protobuf:"bytes,11,rep,name=annotation_fields,json=annotationFields,proto3" json:"annotation_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,12,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,13,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -16001,7 +16001,7 @@ type VariantImportItemDetail struct {
 	// Required.
 	JobStatus     *JobStatus `protobuf:"varint,2,opt,name=job_status,json=jobStatus,proto3,enum=taskgate.omics.v1.JobStatus,oneof" json:"job_status,omitempty"`
 	StatusMessage *string    `protobuf:"bytes,3,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -16143,9 +16143,9 @@ type GetVariantStoreResponse struct {
 	StatusMessage *string `protobuf:"bytes,11,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
 	// Required.
 	StoreSizeBytes *int64 `protobuf:"varint,12,opt,name=store_size_bytes,json=storeSizeBytes,proto3,oneof" json:"store_size_bytes,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,14,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -16290,9 +16290,9 @@ type GetWorkflowRequest struct {
 	Export []WorkflowExport `protobuf:"varint,3,rep,packed,name=export,proto3,enum=taskgate.omics.v1.WorkflowExport" json:"export,omitempty"`
 	// Pattern [0-9]{12}
 	WorkflowOwnerId *string `protobuf:"bytes,4,opt,name=workflow_owner_id,json=workflowOwnerId,proto3,oneof" json:"workflow_owner_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -16425,9 +16425,9 @@ type GetWorkflowResponse struct {
 	Profiles   []string `protobuf:"bytes,26,rep,name=profiles,proto3" json:"profiles,omitempty"`
 	// Each value: entries 1 to 2000.
 	ProfileParameterTemplates map[string]*WorkflowParameterTemplate `protobuf:"bytes,27,rep,name=profile_parameter_templates,json=profileParameterTemplates,proto3" json:"profile_parameter_templates,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,24,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,25,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -16790,9 +16790,9 @@ type GetWorkflowVersionRequest struct {
 	Export []WorkflowExport `protobuf:"varint,4,rep,packed,name=export,proto3,enum=taskgate.omics.v1.WorkflowExport" json:"export,omitempty"`
 	// Pattern [0-9]{12}
 	WorkflowOwnerId *string `protobuf:"bytes,5,opt,name=workflow_owner_id,json=workflowOwnerId,proto3,oneof" json:"workflow_owner_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,7,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -16934,9 +16934,9 @@ type GetWorkflowVersionResponse struct {
 	Profiles   []string `protobuf:"bytes,27,rep,name=profiles,proto3" json:"profiles,omitempty"`
 	// Each value: entries 1 to 2000.
 	ProfileParameterTemplates map[string]*WorkflowParameterTemplate `protobuf:"bytes,28,rep,name=profile_parameter_templates,json=profileParameterTemplates,proto3" json:"profile_parameter_templates,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,25,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,26,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -17178,7 +17178,7 @@ type ListAnnotationImportJobsRequest struct {
 	// Length 1 to 10000.
 	NextToken *string                         `protobuf:"bytes,3,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	Filter    *ListAnnotationImportJobsFilter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -17253,7 +17253,7 @@ type ListAnnotationImportJobsFilter struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Status    *JobStatus             `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.JobStatus,oneof" json:"status,omitempty"`
 	StoreName *string                `protobuf:"bytes,2,opt,name=store_name,json=storeName,proto3,oneof" json:"store_name,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -17314,7 +17314,7 @@ type ListAnnotationImportJobsResponse struct {
 	state                protoimpl.MessageState     `protogen:"open.v1"`
 	AnnotationImportJobs []*AnnotationImportJobItem `protobuf:"bytes,1,rep,name=annotation_import_jobs,json=annotationImportJobs,proto3" json:"annotation_import_jobs,omitempty"`
 	NextToken            *string                    `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -17396,9 +17396,9 @@ type AnnotationImportJobItem struct {
 	// Each key: length 1 to 21.
 	// Each value: length 1 to 21.
 	AnnotationFields map[string]string `protobuf:"bytes,10,rep,name=annotation_fields,json=annotationFields,proto3" json:"annotation_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,11,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,12,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -17592,7 +17592,7 @@ func (x *ListAnnotationStoreVersionsRequest) GetFilter() *ListAnnotationStoreVer
 type ListAnnotationStoreVersionsFilter struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Status *VersionStatus         `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.VersionStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -17646,7 +17646,7 @@ type ListAnnotationStoreVersionsResponse struct {
 	state                   protoimpl.MessageState        `protogen:"open.v1"`
 	AnnotationStoreVersions []*AnnotationStoreVersionItem `protobuf:"bytes,1,rep,name=annotation_store_versions,json=annotationStoreVersions,proto3" json:"annotation_store_versions,omitempty"`
 	NextToken               *string                       `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -17737,7 +17737,7 @@ type AnnotationStoreVersionItem struct {
 	StatusMessage *string `protobuf:"bytes,10,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
 	// Required.
 	VersionSizeBytes *int64 `protobuf:"varint,11,opt,name=version_size_bytes,json=versionSizeBytes,proto3,oneof" json:"version_size_bytes,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,12,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -17867,7 +17867,7 @@ type ListAnnotationStoresRequest struct {
 	// Length 1 to 10000.
 	NextToken *string                     `protobuf:"bytes,3,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	Filter    *ListAnnotationStoresFilter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -17941,7 +17941,7 @@ func (x *ListAnnotationStoresRequest) GetEmptyMembers() []string {
 type ListAnnotationStoresFilter struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Status *StoreStatus           `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.StoreStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -17995,7 +17995,7 @@ type ListAnnotationStoresResponse struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	AnnotationStores []*AnnotationStoreItem `protobuf:"bytes,1,rep,name=annotation_stores,json=annotationStores,proto3" json:"annotation_stores,omitempty"`
 	NextToken        *string                `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -18083,7 +18083,7 @@ type AnnotationStoreItem struct {
 	StatusMessage *string `protobuf:"bytes,11,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
 	// Required.
 	StoreSizeBytes *int64 `protobuf:"varint,12,opt,name=store_size_bytes,json=storeSizeBytes,proto3,oneof" json:"store_size_bytes,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -18224,7 +18224,7 @@ type ListBatchRequest struct {
 	// Length 1 to 18.
 	// Pattern [0-9]+
 	RunGroupId *string `protobuf:"bytes,5,opt,name=run_group_id,json=runGroupId,proto3,oneof" json:"run_group_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -18308,7 +18308,7 @@ type ListBatchResponse struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -18379,7 +18379,7 @@ type BatchListItem struct {
 	// Length 1 to 18.
 	// Pattern [0-9]+
 	WorkflowId *string `protobuf:"bytes,6,opt,name=workflow_id,json=workflowId,proto3,oneof" json:"workflow_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -18525,7 +18525,7 @@ type ListConfigurationsResponse struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -18595,7 +18595,7 @@ type ConfigurationListItem struct {
 	Description  *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	Status       *ConfigurationStatus   `protobuf:"varint,4,opt,name=status,proto3,enum=taskgate.omics.v1.ConfigurationStatus,oneof" json:"status,omitempty"`
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -18745,7 +18745,7 @@ type ListMultipartReadSetUploadsResponse struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string                           `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	Uploads   []*MultipartReadSetUploadListItem `protobuf:"bytes,2,rep,name=uploads,proto3" json:"uploads,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -18841,9 +18841,9 @@ type MultipartReadSetUploadListItem struct {
 	Tags map[string]string `protobuf:"bytes,10,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Required.
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,12,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,13,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -19049,7 +19049,7 @@ type ActivateReadSetFilter struct {
 	Status        *ReadSetActivationJobStatus `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.ReadSetActivationJobStatus,oneof" json:"status,omitempty"`
 	CreatedAfter  *timestamppb.Timestamp      `protobuf:"bytes,2,opt,name=created_after,json=createdAfter,proto3" json:"created_after,omitempty"`
 	CreatedBefore *timestamppb.Timestamp      `protobuf:"bytes,3,opt,name=created_before,json=createdBefore,proto3" json:"created_before,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -19119,7 +19119,7 @@ type ListReadSetActivationJobsResponse struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken      *string                   `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	ActivationJobs []*ActivateReadSetJobItem `protobuf:"bytes,2,rep,name=activation_jobs,json=activationJobs,proto3" json:"activation_jobs,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -19191,7 +19191,7 @@ type ActivateReadSetJobItem struct {
 	// Required.
 	CreationTime   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	CompletionTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=completion_time,json=completionTime,proto3" json:"completion_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -19348,7 +19348,7 @@ type ExportReadSetFilter struct {
 	Status        *ReadSetExportJobStatus `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.ReadSetExportJobStatus,oneof" json:"status,omitempty"`
 	CreatedAfter  *timestamppb.Timestamp  `protobuf:"bytes,2,opt,name=created_after,json=createdAfter,proto3" json:"created_after,omitempty"`
 	CreatedBefore *timestamppb.Timestamp  `protobuf:"bytes,3,opt,name=created_before,json=createdBefore,proto3" json:"created_before,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -19418,7 +19418,7 @@ type ListReadSetExportJobsResponse struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken  *string                   `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	ExportJobs []*ExportReadSetJobDetail `protobuf:"bytes,2,rep,name=export_jobs,json=exportJobs,proto3" json:"export_jobs,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -19493,7 +19493,7 @@ type ExportReadSetJobDetail struct {
 	// Required.
 	CreationTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	CompletionTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=completion_time,json=completionTime,proto3" json:"completion_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -19657,7 +19657,7 @@ type ImportReadSetFilter struct {
 	Status        *ReadSetImportJobStatus `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.ReadSetImportJobStatus,oneof" json:"status,omitempty"`
 	CreatedAfter  *timestamppb.Timestamp  `protobuf:"bytes,2,opt,name=created_after,json=createdAfter,proto3" json:"created_after,omitempty"`
 	CreatedBefore *timestamppb.Timestamp  `protobuf:"bytes,3,opt,name=created_before,json=createdBefore,proto3" json:"created_before,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -19727,7 +19727,7 @@ type ListReadSetImportJobsResponse struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken  *string                 `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	ImportJobs []*ImportReadSetJobItem `protobuf:"bytes,2,rep,name=import_jobs,json=importJobs,proto3" json:"import_jobs,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -19803,7 +19803,7 @@ type ImportReadSetJobItem struct {
 	// Required.
 	CreationTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	CompletionTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=completion_time,json=completionTime,proto3" json:"completion_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -19906,7 +19906,7 @@ type ListReadSetUploadPartsRequest struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string                      `protobuf:"bytes,5,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	Filter    *ReadSetUploadPartListFilter `protobuf:"bytes,6,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -20049,7 +20049,7 @@ type ListReadSetUploadPartsResponse struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string                      `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	Parts     []*ReadSetUploadPartListItem `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -20120,7 +20120,7 @@ type ReadSetUploadPartListItem struct {
 	Checksum        *string                `protobuf:"bytes,4,opt,name=checksum,proto3,oneof" json:"checksum,omitempty"`
 	CreationTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	LastUpdatedTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_updated_time,json=lastUpdatedTime,proto3" json:"last_updated_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -20300,7 +20300,7 @@ type ReadSetFilter struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	GeneratedFrom *string       `protobuf:"bytes,8,opt,name=generated_from,json=generatedFrom,proto3,oneof" json:"generated_from,omitempty"`
 	CreationType  *CreationType `protobuf:"varint,9,opt,name=creation_type,json=creationType,proto3,enum=taskgate.omics.v1.CreationType,oneof" json:"creation_type,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -20413,7 +20413,7 @@ type ListReadSetsResponse struct {
 	NextToken *string `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	// Required.
 	ReadSets []*ReadSetListItem `protobuf:"bytes,2,rep,name=read_sets,json=readSets,proto3" json:"read_sets,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -20511,7 +20511,7 @@ type ReadSetListItem struct {
 	StatusMessage *string       `protobuf:"bytes,13,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
 	CreationType  *CreationType `protobuf:"varint,14,opt,name=creation_type,json=creationType,proto3,enum=taskgate.omics.v1.CreationType,oneof" json:"creation_type,omitempty"`
 	Etag          *ETag         `protobuf:"bytes,15,opt,name=etag,proto3" json:"etag,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,16,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -20738,7 +20738,7 @@ type ImportReferenceFilter struct {
 	Status        *ReferenceImportJobStatus `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.ReferenceImportJobStatus,oneof" json:"status,omitempty"`
 	CreatedAfter  *timestamppb.Timestamp    `protobuf:"bytes,2,opt,name=created_after,json=createdAfter,proto3" json:"created_after,omitempty"`
 	CreatedBefore *timestamppb.Timestamp    `protobuf:"bytes,3,opt,name=created_before,json=createdBefore,proto3" json:"created_before,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -20808,7 +20808,7 @@ type ListReferenceImportJobsResponse struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken  *string                   `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	ImportJobs []*ImportReferenceJobItem `protobuf:"bytes,2,rep,name=import_jobs,json=importJobs,proto3" json:"import_jobs,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -20884,7 +20884,7 @@ type ImportReferenceJobItem struct {
 	// Required.
 	CreationTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	CompletionTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=completion_time,json=completionTime,proto3" json:"completion_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -21101,7 +21101,7 @@ type ListReferenceStoresResponse struct {
 	NextToken *string `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	// Required.
 	ReferenceStores []*ReferenceStoreDetail `protobuf:"bytes,2,rep,name=reference_stores,json=referenceStores,proto3" json:"reference_stores,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -21406,7 +21406,7 @@ type ListReferencesResponse struct {
 	NextToken *string `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	// Required.
 	References []*ReferenceListItem `protobuf:"bytes,2,rep,name=references,proto3" json:"references,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -21492,7 +21492,7 @@ type ReferenceListItem struct {
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	// Required.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -21659,7 +21659,7 @@ type ListRunCachesResponse struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -21732,7 +21732,7 @@ type RunCacheListItem struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	Name   *string         `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Status *RunCacheStatus `protobuf:"varint,7,opt,name=status,proto3,enum=taskgate.omics.v1.RunCacheStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -21895,7 +21895,7 @@ type ListRunGroupsResponse struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -22074,7 +22074,7 @@ type ListRunTasksRequest struct {
 	StartingToken *string `protobuf:"bytes,3,opt,name=starting_token,json=startingToken,proto3,oneof" json:"starting_token,omitempty"`
 	// Range 1 to 100.
 	MaxResults *int32 `protobuf:"varint,4,opt,name=max_results,json=maxResults,proto3,oneof" json:"max_results,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -22151,7 +22151,7 @@ type ListRunTasksResponse struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -22233,7 +22233,7 @@ type TaskListItem struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	Uuid *string `protobuf:"bytes,14,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,13,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -22384,7 +22384,7 @@ type ListRunsRequest struct {
 	// Range 1 to 100.
 	MaxResults *int32     `protobuf:"varint,5,opt,name=max_results,json=maxResults,proto3,oneof" json:"max_results,omitempty"`
 	Status     *RunStatus `protobuf:"varint,6,opt,name=status,proto3,enum=taskgate.omics.v1.RunStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -22475,7 +22475,7 @@ type ListRunsResponse struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -22564,7 +22564,7 @@ type RunListItem struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	WorkflowName *string `protobuf:"bytes,15,opt,name=workflow_name,json=workflowName,proto3,oneof" json:"workflow_name,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,14,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -22719,7 +22719,7 @@ type ListRunsInBatchRequest struct {
 	SubmissionStatus *SubmissionStatus `protobuf:"varint,4,opt,name=submission_status,json=submissionStatus,proto3,enum=taskgate.omics.v1.SubmissionStatus,oneof" json:"submission_status,omitempty"`
 	RunSettingId     *string           `protobuf:"bytes,5,opt,name=run_setting_id,json=runSettingId,proto3,oneof" json:"run_setting_id,omitempty"`
 	RunId            *string           `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3,oneof" json:"run_id,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -22810,7 +22810,7 @@ type ListRunsInBatchResponse struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -22887,7 +22887,7 @@ type RunBatchListItem struct {
 	SubmissionFailureReason *string `protobuf:"bytes,6,opt,name=submission_failure_reason,json=submissionFailureReason,proto3,oneof" json:"submission_failure_reason,omitempty"`
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	SubmissionFailureMessage *string `protobuf:"bytes,7,opt,name=submission_failure_message,json=submissionFailureMessage,proto3,oneof" json:"submission_failure_message,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -23052,7 +23052,7 @@ type SequenceStoreFilter struct {
 	Status        *SequenceStoreStatus   `protobuf:"varint,4,opt,name=status,proto3,enum=taskgate.omics.v1.SequenceStoreStatus,oneof" json:"status,omitempty"`
 	UpdatedAfter  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=updated_after,json=updatedAfter,proto3" json:"updated_after,omitempty"`
 	UpdatedBefore *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_before,json=updatedBefore,proto3" json:"updated_before,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -23144,7 +23144,7 @@ type ListSequenceStoresResponse struct {
 	NextToken *string `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	// Required.
 	SequenceStores []*SequenceStoreDetail `protobuf:"bytes,2,rep,name=sequence_stores,json=sequenceStores,proto3" json:"sequence_stores,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -23228,7 +23228,7 @@ type SequenceStoreDetail struct {
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	StatusMessage *string                `protobuf:"bytes,10,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,12,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -23355,7 +23355,7 @@ type ListSharesRequest struct {
 	Filter        *Filter        `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	NextToken     *string        `protobuf:"bytes,3,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	MaxResults    *int32         `protobuf:"varint,4,opt,name=max_results,json=maxResults,proto3,oneof" json:"max_results,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -23434,9 +23434,9 @@ type Filter struct {
 	Status []ShareStatus `protobuf:"varint,2,rep,packed,name=status,proto3,enum=taskgate.omics.v1.ShareStatus" json:"status,omitempty"`
 	// Items 1 to 10.
 	Type []ShareResourceType `protobuf:"varint,3,rep,packed,name=type,proto3,enum=taskgate.omics.v1.ShareResourceType" json:"type,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -23512,7 +23512,7 @@ type ListSharesResponse struct {
 	// Required.
 	Shares    []*ShareDetails `protobuf:"bytes,1,rep,name=shares,proto3" json:"shares,omitempty"`
 	NextToken *string         `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -23622,7 +23622,7 @@ type ListTagsForResourceResponse struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,2,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -23682,7 +23682,7 @@ type ListVariantImportJobsRequest struct {
 	// Length 1 to 10000.
 	NextToken *string                      `protobuf:"bytes,3,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	Filter    *ListVariantImportJobsFilter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -23757,7 +23757,7 @@ type ListVariantImportJobsFilter struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Status    *JobStatus             `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.JobStatus,oneof" json:"status,omitempty"`
 	StoreName *string                `protobuf:"bytes,2,opt,name=store_name,json=storeName,proto3,oneof" json:"store_name,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,3,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -23818,7 +23818,7 @@ type ListVariantImportJobsResponse struct {
 	state             protoimpl.MessageState  `protogen:"open.v1"`
 	VariantImportJobs []*VariantImportJobItem `protobuf:"bytes,1,rep,name=variant_import_jobs,json=variantImportJobs,proto3" json:"variant_import_jobs,omitempty"`
 	NextToken         *string                 `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -23896,9 +23896,9 @@ type VariantImportJobItem struct {
 	// Each key: length 1 to 21.
 	// Each value: length 1 to 21.
 	AnnotationFields map[string]string `protobuf:"bytes,9,rep,name=annotation_fields,json=annotationFields,proto3" json:"annotation_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,11,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24021,7 +24021,7 @@ type ListVariantStoresRequest struct {
 	// Length 1 to 10000.
 	NextToken *string                  `protobuf:"bytes,3,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
 	Filter    *ListVariantStoresFilter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24095,7 +24095,7 @@ func (x *ListVariantStoresRequest) GetEmptyMembers() []string {
 type ListVariantStoresFilter struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Status *StoreStatus           `protobuf:"varint,1,opt,name=status,proto3,enum=taskgate.omics.v1.StoreStatus,oneof" json:"status,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,2,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -24149,7 +24149,7 @@ type ListVariantStoresResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	VariantStores []*VariantStoreItem    `protobuf:"bytes,1,rep,name=variant_stores,json=variantStores,proto3" json:"variant_stores,omitempty"`
 	NextToken     *string                `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24235,7 +24235,7 @@ type VariantStoreItem struct {
 	StatusMessage *string `protobuf:"bytes,10,opt,name=status_message,json=statusMessage,proto3,oneof" json:"status_message,omitempty"`
 	// Required.
 	StoreSizeBytes *int64 `protobuf:"varint,11,opt,name=store_size_bytes,json=storeSizeBytes,proto3,oneof" json:"store_size_bytes,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,12,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -24369,7 +24369,7 @@ type ListWorkflowVersionsRequest struct {
 	StartingToken *string `protobuf:"bytes,4,opt,name=starting_token,json=startingToken,proto3,oneof" json:"starting_token,omitempty"`
 	// Range 1 to 100.
 	MaxResults *int32 `protobuf:"varint,5,opt,name=max_results,json=maxResults,proto3,oneof" json:"max_results,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -24453,7 +24453,7 @@ type ListWorkflowVersionsResponse struct {
 	// Length 1 to 256.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24532,9 +24532,9 @@ type WorkflowVersionListItem struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Metadata map[string]string `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,11,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24658,7 +24658,7 @@ type ListWorkflowsRequest struct {
 	StartingToken *string `protobuf:"bytes,3,opt,name=starting_token,json=startingToken,proto3,oneof" json:"starting_token,omitempty"`
 	// Range 1 to 100.
 	MaxResults *int32 `protobuf:"varint,4,opt,name=max_results,json=maxResults,proto3,oneof" json:"max_results,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -24735,7 +24735,7 @@ type ListWorkflowsResponse struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	NextToken *string `protobuf:"bytes,2,opt,name=next_token,json=nextToken,proto3,oneof" json:"next_token,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24811,9 +24811,9 @@ type WorkflowListItem struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Metadata map[string]string `protobuf:"bytes,8,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -24985,7 +24985,7 @@ type PutS3AccessPolicyResponse struct {
 	// Pattern [0-9]+
 	StoreId   *string    `protobuf:"bytes,2,opt,name=store_id,json=storeId,proto3,oneof" json:"store_id,omitempty"`
 	StoreType *StoreType `protobuf:"varint,3,opt,name=store_type,json=storeType,proto3,enum=taskgate.omics.v1.StoreType,oneof" json:"store_type,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,4,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -25070,7 +25070,7 @@ type StartAnnotationImportJobRequest struct {
 	// Each key: length 1 to 21.
 	// Each value: length 1 to 21.
 	AnnotationFields map[string]string `protobuf:"bytes,7,rep,name=annotation_fields,json=annotationFields,proto3" json:"annotation_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -25266,7 +25266,7 @@ type StartReadSetActivationJobRequest struct {
 	// Required.
 	// Items 1 to 20.
 	Sources []*StartReadSetActivationJobSourceItem `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,4,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -25391,7 +25391,7 @@ type StartReadSetActivationJobResponse struct {
 	Status *ReadSetActivationJobStatus `protobuf:"varint,3,opt,name=status,proto3,enum=taskgate.omics.v1.ReadSetActivationJobStatus,oneof" json:"status,omitempty"`
 	// Required.
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -25481,7 +25481,7 @@ type StartReadSetExportJobRequest struct {
 	// Required.
 	// Items 1 to 100.
 	Sources []*ExportReadSet `protobuf:"bytes,5,rep,name=sources,proto3" json:"sources,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -25623,7 +25623,7 @@ type StartReadSetExportJobResponse struct {
 	Status *ReadSetExportJobStatus `protobuf:"varint,4,opt,name=status,proto3,enum=taskgate.omics.v1.ReadSetExportJobStatus,oneof" json:"status,omitempty"`
 	// Required.
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -25717,7 +25717,7 @@ type StartReadSetImportJobRequest struct {
 	// Required.
 	// Items 1 to 100.
 	Sources []*StartReadSetImportJobSourceItem `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -25817,9 +25817,9 @@ type StartReadSetImportJobSourceItem struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,11,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -25950,7 +25950,7 @@ type StartReadSetImportJobResponse struct {
 	Status *ReadSetImportJobStatus `protobuf:"varint,4,opt,name=status,proto3,enum=taskgate.omics.v1.ReadSetImportJobStatus,oneof" json:"status,omitempty"`
 	// Required.
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -26044,7 +26044,7 @@ type StartReferenceImportJobRequest struct {
 	// Required.
 	// Items 1 to 100.
 	Sources []*StartReferenceImportJobSourceItem `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26130,7 +26130,7 @@ type StartReferenceImportJobSourceItem struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,5,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26219,7 +26219,7 @@ type StartReferenceImportJobResponse struct {
 	Status *ReferenceImportJobStatus `protobuf:"varint,4,opt,name=status,proto3,enum=taskgate.omics.v1.ReferenceImportJobStatus,oneof" json:"status,omitempty"`
 	// Required.
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -26336,7 +26336,7 @@ type StartRunRequest struct {
 	// Required.
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	RequestId     *string           `protobuf:"bytes,15,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
 	RetentionMode *RunRetentionMode `protobuf:"varint,16,opt,name=retention_mode,json=retentionMode,proto3,enum=taskgate.omics.v1.RunRetentionMode,oneof" json:"retention_mode,omitempty"`
 	StorageType   *StorageType      `protobuf:"varint,17,opt,name=storage_type,json=storageType,proto3,enum=taskgate.omics.v1.StorageType,oneof" json:"storage_type,omitempty"`
@@ -26355,9 +26355,9 @@ type StartRunRequest struct {
 	SessionPolicy       *string                 `protobuf:"bytes,25,opt,name=session_policy,json=sessionPolicy,proto3,oneof" json:"session_policy,omitempty"`
 	EngineSettings      *structpb.Value         `protobuf:"bytes,26,opt,name=engine_settings,json=engineSettings,proto3" json:"engine_settings,omitempty"`
 	OutputUriPrefixMode *RunOutputUriPrefixMode `protobuf:"varint,27,opt,name=output_uri_prefix_mode,json=outputUriPrefixMode,proto3,enum=taskgate.omics.v1.RunOutputUriPrefixMode,oneof" json:"output_uri_prefix_mode,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,22,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,23,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26602,9 +26602,9 @@ type StartRunResponse struct {
 	RunOutputUri   *string               `protobuf:"bytes,6,opt,name=run_output_uri,json=runOutputUri,proto3,oneof" json:"run_output_uri,omitempty"`
 	Configuration  *ConfigurationDetails `protobuf:"bytes,7,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	NetworkingMode *string               `protobuf:"bytes,8,opt,name=networking_mode,json=networkingMode,proto3,oneof" json:"networking_mode,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,10,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26718,7 +26718,7 @@ type StartRunBatchRequest struct {
 	// Required.
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	RequestId *string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
@@ -26727,7 +26727,7 @@ type StartRunBatchRequest struct {
 	DefaultRunSetting *DefaultRunSetting `protobuf:"bytes,4,opt,name=default_run_setting,json=defaultRunSetting,proto3" json:"default_run_setting,omitempty"`
 	// Required.
 	BatchRunSettings *BatchRunSettings `protobuf:"bytes,5,opt,name=batch_run_settings,json=batchRunSettings,proto3" json:"batch_run_settings,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -26972,7 +26972,7 @@ type InlineSetting struct {
 	// Each value: length 0 to 256.
 	RunTags        map[string]string `protobuf:"bytes,7,rep,name=run_tags,json=runTags,proto3" json:"run_tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	EngineSettings *structpb.Value   `protobuf:"bytes,9,opt,name=engine_settings,json=engineSettings,proto3" json:"engine_settings,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -27086,9 +27086,9 @@ type StartRunBatchResponse struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,7,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -27190,7 +27190,7 @@ type StartVariantImportJobRequest struct {
 	// Each key: length 1 to 21.
 	// Each value: length 1 to 21.
 	AnnotationFields map[string]string `protobuf:"bytes,5,rep,name=annotation_fields,json=annotationFields,proto3" json:"annotation_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,6,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -27371,7 +27371,7 @@ type TagResourceRequest struct {
 	// Each key: length 1 to 128.
 	// Each value: length 0 to 256.
 	Tags map[string]string `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -27474,7 +27474,7 @@ type UntagResourceRequest struct {
 	// Items 0 to 50.
 	// Each: length 1 to 128.
 	TagKeys []string `protobuf:"bytes,2,rep,name=tag_keys,json=tagKeys,proto3" json:"tag_keys,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,3,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -27641,7 +27641,7 @@ type UpdateAnnotationStoreResponse struct {
 	UpdateTime   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	StoreOptions *StoreOptions          `protobuf:"bytes,8,opt,name=store_options,json=storeOptions,proto3" json:"store_options,omitempty"`
 	StoreFormat  *StoreFormat           `protobuf:"varint,9,opt,name=store_format,json=storeFormat,proto3,enum=taskgate.omics.v1.StoreFormat,oneof" json:"store_format,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,10,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -27835,7 +27835,7 @@ type UpdateAnnotationStoreVersionResponse struct {
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	// Required.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,9,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -27947,7 +27947,7 @@ type UpdateRunCacheRequest struct {
 	// Length 1 to 128.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,5,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -28197,7 +28197,7 @@ type UpdateSequenceStoreRequest struct {
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Length 1 to 127.
 	// Pattern [\p{L}||\p{M}||\p{Z}||\p{S}||\p{N}||\p{P}]+
-	// Idempotency token: made when absent.
+	// Idempotency token; generated if absent.
 	ClientToken *string `protobuf:"bytes,4,opt,name=client_token,json=clientToken,proto3,oneof" json:"client_token,omitempty"`
 	// Pattern $|^s3://([a-z0-9][a-z0-9-.]{1,61}[a-z0-9])/?((.{1,1024})/)?
 	FallbackLocation *string `protobuf:"bytes,5,opt,name=fallback_location,json=fallbackLocation,proto3,oneof" json:"fallback_location,omitempty"`
@@ -28205,7 +28205,7 @@ type UpdateSequenceStoreRequest struct {
 	// Each: length 1 to 128.
 	PropagatedSetLevelTags []string        `protobuf:"bytes,6,rep,name=propagated_set_level_tags,json=propagatedSetLevelTags,proto3" json:"propagated_set_level_tags,omitempty"`
 	S3AccessConfig         *S3AccessConfig `protobuf:"bytes,7,opt,name=s3_access_config,json=s3AccessConfig,proto3" json:"s3_access_config,omitempty"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,8,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -28328,9 +28328,9 @@ type UpdateSequenceStoreResponse struct {
 	FallbackLocation    *string                `protobuf:"bytes,11,opt,name=fallback_location,json=fallbackLocation,proto3,oneof" json:"fallback_location,omitempty"`
 	S3Access            *SequenceStoreS3Access `protobuf:"bytes,12,opt,name=s3_access,json=s3Access,proto3" json:"s3_access,omitempty"`
 	ETagAlgorithmFamily *ETagAlgorithmFamily   `protobuf:"varint,13,opt,name=e_tag_algorithm_family,json=eTagAlgorithmFamily,proto3,enum=taskgate.omics.v1.ETagAlgorithmFamily,oneof" json:"e_tag_algorithm_family,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,14,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Fields that are there and empty, which protobuf cannot tell from absent ones.
+	// Names of lists and maps that are present but empty.
 	EmptyMembers  []string `protobuf:"bytes,15,rep,name=empty_members,json=emptyMembers,proto3" json:"empty_members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -28543,7 +28543,7 @@ type UpdateVariantStoreResponse struct {
 	CreationTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=creation_time,json=creationTime,proto3" json:"creation_time,omitempty"`
 	// Required.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,8,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -28651,7 +28651,7 @@ type UpdateWorkflowRequest struct {
 	// Range 0 to 100000.
 	StorageCapacity *int32  `protobuf:"varint,5,opt,name=storage_capacity,json=storageCapacity,proto3,oneof" json:"storage_capacity,omitempty"`
 	ReadmeMarkdown  *string `protobuf:"bytes,6,opt,name=readme_markdown,json=readmeMarkdown,proto3,oneof" json:"readme_markdown,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -28789,7 +28789,7 @@ type UpdateWorkflowVersionRequest struct {
 	// Range 0 to 100000.
 	StorageCapacity *int32  `protobuf:"varint,5,opt,name=storage_capacity,json=storageCapacity,proto3,oneof" json:"storage_capacity,omitempty"`
 	ReadmeMarkdown  *string `protobuf:"bytes,6,opt,name=readme_markdown,json=readmeMarkdown,proto3,oneof" json:"readme_markdown,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,7,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -28927,7 +28927,7 @@ type UploadReadSetPartRequest struct {
 	PartNumber *int32 `protobuf:"varint,4,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
 	// Required.
 	Payload []byte `protobuf:"bytes,5,opt,name=payload,proto3,oneof" json:"payload,omitempty"`
-	// Enum words that this contract does not know: field path to AWS's text.
+	// Unknown enum values: field path to AWS's text.
 	UnrecognizedValues map[string]string `protobuf:"bytes,6,rep,name=unrecognized_values,json=unrecognizedValues,proto3" json:"unrecognized_values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache

@@ -134,7 +134,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Every operation of AWS HealthOmics, by its own name.
+// All operations of AWS HealthOmics.
 type OmicsServiceClient interface {
 	// DELETE /sequencestore/{sequenceStoreId}/upload/{uploadId}/abort
 	// Errors: AccessDeniedException, InternalServerException, NotSupportedOperationException,
@@ -1879,7 +1879,7 @@ type OmicsService_UploadReadSetPartClient = grpc.ClientStreamingClient[UploadRea
 // All implementations must embed UnimplementedOmicsServiceServer
 // for forward compatibility.
 //
-// Every operation of AWS HealthOmics, by its own name.
+// All operations of AWS HealthOmics.
 type OmicsServiceServer interface {
 	// DELETE /sequencestore/{sequenceStoreId}/upload/{uploadId}/abort
 	// Errors: AccessDeniedException, InternalServerException, NotSupportedOperationException,

@@ -1,4 +1,4 @@
-"""AWS's answers to any operation, spoilt by chance: in their JSON, their bytes, their headers."""
+"""AWS's responses to any operation, randomly mutated: their JSON, bytes and headers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from random import Random
 from typing import Any, TypeAlias
 
 from taskgate_server.aws import model
-from tests.fuzz import answer_parts as parts
-from tests.fuzz.inprocess import MARKER, AwsResponse, Target, whole
+from tests.fuzz import response_parts as parts
+from tests.fuzz.inprocess import MARKER, AwsResponse, Target, to_aws_response
 from tests.support.contract.exchange import errors_of
 from tests.support.contract.synthesis import (
     BARE,
@@ -20,7 +20,7 @@ from tests.support.contract.synthesis import (
     UNKNOWN,
     Synthesizer,
     Variant,
-    WireAnswer,
+    WireResponse,
 )
 
 VARIANTS = (FULL, MINIMAL, BARE, UNKNOWN, *(Variant(seed=seed) for seed in range(7, 11)))
@@ -30,55 +30,58 @@ Slot: TypeAlias = tuple[Any, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What AWS answers to a valid request."""
+    """AWS's response to a valid request."""
 
     target: Target
-    answer: AwsResponse
+    response: AwsResponse
     how: list[str]
 
 
-class AnswerCases:
-    """Makes cases; what it keeps between them does not change what they are."""
+class ResponseCases:
+    """Generates cases; its caches do not affect them."""
 
     def __init__(self, targets: list[Target]) -> None:
         self.targets = targets
         self._synthesizers: dict[str, Synthesizer] = defaultdict(lambda: Synthesizer(wire=True))
-        self._valid: dict[str, list[WireAnswer]] = defaultdict(list)
+        self._valid: dict[str, list[WireResponse]] = defaultdict(list)
 
-    def _answer(self, target: Target, number: int) -> WireAnswer:
+    def _valid_response(self, target: Target, number: int) -> WireResponse:
         made = self._valid[str(target)]
         while len(made) <= number:
             synthesizer = self._synthesizers[str(target)]
-            made.append(synthesizer.answer(target.model, VARIANTS[len(made)]))
+            made.append(synthesizer.response(target.model, VARIANTS[len(made)]))
         return made[number]
 
     def case(self, index: int, random: Random) -> Case:
-        """The case of an index; every operation has its turn."""
+        """Return the case of an index; operations take turns."""
         target = self.targets[index % len(self.targets)]
         how: list[str] = []
         errors = errors_of(target.model)
         if random.random() < 0.65 or not errors:
-            shape, answer = target.model.output_shape, self._answer(target, random.randrange(8))
+            shape, response = (
+                target.model.output_shape,
+                self._valid_response(target, random.randrange(8)),
+            )
         else:
             shape = random.choice(errors)
             name = random.choice(
                 (shape.name, shape.name, f"{shape.name}:http://x/", f"a#{shape.name}")
             )
             variant = random.choice((FULL, MINIMAL, Variant(seed=random.randrange(9))))
-            answer = Synthesizer(wire=True).error(shape, variant, name)
+            response = Synthesizer(wire=True).error(shape, variant, name)
             how.append(shape.name)
-        body = answer.body
+        body = response.body
         if isinstance(body, dict):
-            tree = _marked(body, shape, random) if shape is not None else dict(body)
+            tree = _with_marker(body, shape, random) if shape is not None else dict(body)
             body = self._written(tree, _documents(shape), random, how)
-        spoilt = self._spoilt_bytes(body, random, how)
-        made = whole(answer, spoilt)
+        changed = self._changed_bytes(body, random, how)
+        made = to_aws_response(response, changed)
         if random.random() < 0.3:
             made = replace(made, headers=_odd_headers(list(made.headers), random, how))
         if random.random() < 0.2:
             made = replace(made, status=random.choice(parts.STATUSES))
             how.append(f"status {made.status}")
-        return Case(target=target, answer=made, how=how)
+        return Case(target=target, response=made, how=how)
 
     def _written(
         self, tree: dict[str, Any], documents: set[str], random: Random, how: list[str]
@@ -93,7 +96,7 @@ class AnswerCases:
         # Not all of Unicode: what `ensure_ascii` leaves may be half of a pair.
         return text.encode("utf-8", "surrogatepass")
 
-    def _spoilt_bytes(self, body: bytes, random: Random, how: list[str]) -> bytes:
+    def _changed_bytes(self, body: bytes, random: Random, how: list[str]) -> bytes:
         if random.random() < 0.7:
             return body
         kind = random.choice(tuple(parts.BYTE_CHANGES))
@@ -111,7 +114,7 @@ def _raw_name(number: int) -> str:
 
 
 def _raw(token: str, raw: list[str]) -> str:
-    """A text that stands in for JSON text which no serializer would write."""
+    """Return a placeholder for JSON text that no serializer would write."""
     raw.append(token)
     return _raw_name(len(raw) - 1)
 
@@ -125,7 +128,7 @@ def _slots(value: Any) -> Iterator[Slot]:
 
 
 def _changed(tree: Any, documents: set[str], random: Random, raw: list[str]) -> str:
-    """One change of the tree in place; returns its name."""
+    """Change the tree in place once; return the name of the change."""
     slots = list(_slots(tree))
     if not slots:
         tree[random.choice(("message", "", "x", "nextToken"))] = _odd_value(random, raw)
@@ -173,7 +176,7 @@ def _odd_value(random: Random, raw: list[str]) -> Any:
 
 
 def _documents(shape: model.StructureShape | None) -> set[str]:
-    """The names of members that may hold any JSON."""
+    """Return the names of members that may hold any JSON."""
     if shape is None:
         return set()
     return {
@@ -184,31 +187,31 @@ def _documents(shape: model.StructureShape | None) -> set[str]:
     }
 
 
-def _structures(shape: model.Shape, seen: set[str]) -> Iterator[model.StructureShape]:
+def _structures(shape: model.Shape, visited: set[str]) -> Iterator[model.StructureShape]:
     if isinstance(shape, model.ListShape):
-        yield from _structures(shape.member, seen)
+        yield from _structures(shape.member, visited)
     elif isinstance(shape, model.MapShape):
-        yield from _structures(shape.value, seen)
-    elif isinstance(shape, model.StructureShape) and shape.name not in seen:
-        seen.add(shape.name)
+        yield from _structures(shape.value, visited)
+    elif isinstance(shape, model.StructureShape) and shape.name not in visited:
+        visited.add(shape.name)
         yield shape
         for member in shape.members.values():
-            yield from _structures(member, seen)
+            yield from _structures(member, visited)
 
 
-def _marked(value: Any, shape: model.Shape, random: Random) -> Any:
-    """A copy with the marker in texts: in all that the model calls sensitive, and in others."""
+def _with_marker(value: Any, shape: model.Shape, random: Random) -> Any:
+    """Return a copy with the marker in all sensitive texts, and in some others."""
     if isinstance(value, dict) and model.is_document(shape):
         return {**value, "marker": MARKER}
     if isinstance(value, dict) and isinstance(shape, model.StructureShape):
         return {
-            name: _marked(each, shape.members[name], random) if name in shape.members else each
+            name: _with_marker(each, shape.members[name], random) if name in shape.members else each
             for name, each in value.items()
         }
     if isinstance(value, dict) and isinstance(shape, model.MapShape):
-        return {key: _marked(each, shape.value, random) for key, each in value.items()}
+        return {key: _with_marker(each, shape.value, random) for key, each in value.items()}
     if isinstance(value, list) and isinstance(shape, model.ListShape):
-        return [_marked(each, shape.member, random) for each in value]
+        return [_with_marker(each, shape.member, random) for each in value]
     if isinstance(value, str) and shape.type_name == "string":
         likely = 1.0 if model.is_sensitive(shape) else 0.05 if model.enum_values(shape) else 0.3
         if random.random() < likely:

@@ -1,4 +1,4 @@
-"""Whether AWS's JSON fits its model by its types: then Taskgate must not refuse it."""
+"""Whether AWS's JSON has the types of its model, so that Taskgate must accept it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _EXACT = 2**53
 _FIRST, _AFTER_LAST = -62_135_596_800, 253_402_300_800
 _MIN_MOMENT = len("2026-03-02T09:30:15Z")
 _DEEPEST = 30
-"""Messages have a depth of 100 at most, and a document's every level is three of them."""
+"""Protobuf messages nest at most 100 deep, and each level of a document takes three."""
 
 
 def strict_json(body: bytes) -> Any:
-    """The JSON of a body by its own standard.
+    """Parse a body as strict JSON.
 
     Raises:
-        ValueError: it is none (RFC 8259), or what no reader has to take.
+        ValueError: it is not JSON (RFC 8259), or nested too deeply.
     """
     try:
         return json.loads(body.decode(), parse_constant=_refuse)
@@ -35,20 +35,20 @@ def _refuse(name: str) -> float:
     raise ValueError(name)
 
 
-def fits(value: Any, shape: model.Shape) -> bool:
-    """Whether each value is of its member's type; null is right for any member."""
+def matches(value: Any, shape: model.Shape) -> bool:
+    """Return whether each value has its member's type; null matches any member."""
     if model.is_document(shape):
         return _document(value, 0)
     if isinstance(shape, model.StructureShape):
         return isinstance(value, dict) and all(
-            each is None or name not in shape.members or fits(each, shape.members[name])
+            each is None or name not in shape.members or matches(each, shape.members[name])
             for name, each in value.items()
         )
     if isinstance(shape, model.ListShape):
-        return isinstance(value, list) and all(fits(each, shape.member) for each in value)
+        return isinstance(value, list) and all(matches(each, shape.member) for each in value)
     if isinstance(shape, model.MapShape):
         return isinstance(value, dict) and all(
-            _text(key) and fits(each, shape.value) for key, each in value.items()
+            _text(key) and matches(each, shape.value) for key, each in value.items()
         )
     return _leaf(value, shape)
 
@@ -87,7 +87,7 @@ def _text(value: Any) -> bool:
 
 
 def _moment(value: Any) -> bool:
-    """Only what nobody doubts; others may be refused."""
+    """Return whether a timestamp is certainly valid; others may be rejected."""
     if isinstance(value, str):
         if not (value.isascii() and value.endswith("Z") and len(value) >= _MIN_MOMENT):
             return False

@@ -1,4 +1,4 @@
-"""What answers are spoilt with."""
+"""The parts with which responses are mutated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where more is asked than AWS has room for, what is sent still has time for its answer."""
+"""Under overload the calls that are sent still have time for their responses."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from taskgate_server.upstream.requesters import Requesters, Share
 LIMIT_SECONDS = 5.0
 
 
-async def _crowd(asked_per_second: float) -> tuple[int, int, int]:
-    """What became of the calls of callers who keep the queue full: sent, answered late, refused."""
+async def _overload(calls_per_second: float) -> tuple[int, int, int]:
+    """Return how many calls were sent, had a late response and were refused under overload."""
     now = asyncio.get_running_loop().time
     random = seeded(1)
     limiter = RateLimiter(OMICS, clock=now, random=random)
     sent = late = refused = 0
 
-    async def ask() -> None:
+    async def call() -> None:
         nonlocal sent, late, refused
         give_up_at = now() + LIMIT_SECONDS
         try:
@@ -39,32 +39,32 @@ async def _crowd(asked_per_second: float) -> tuple[int, int, int]:
         limiter.record_response(permit)
         late += now() > give_up_at
 
-    asking = []
+    calls = []
     while now() < 120:
-        asking.append(asyncio.create_task(ask()))
-        await asyncio.sleep(random.expovariate(asked_per_second))
-    await asyncio.gather(*asking)
+        calls.append(asyncio.create_task(call()))
+        await asyncio.sleep(random.expovariate(calls_per_second))
+    await asyncio.gather(*calls)
     return sent, late, refused
 
 
-def test_a_full_queue_sends_nothing_that_comes_too_late() -> None:
-    sent, late, refused = virtually(_crowd(100))
+def test_an_overloaded_limiter_sends_no_call_too_late() -> None:
+    sent, late, refused = virtually(_overload(100))
     assert refused > 5 * sent  # it was full
     assert sent > 0.95 * 9.6 * 120, "and the quota was used"
     assert late < 0.01 * sent
 
 
-def test_a_duration_is_one_that_nearly_all_keep_to() -> None:
-    random, duration = seeded(2), LatencyEstimator()
-    assert duration.upper_bound == 0
-    kept = 0
+def test_the_upper_bound_holds_for_nearly_all_calls() -> None:
+    random, latency = seeded(2), LatencyEstimator()
+    assert latency.upper_bound == 0
+    within = 0
     for _ in range(1_000):
         took = random.uniform(0.02, 0.06)
-        kept += took <= duration.upper_bound
-        duration.record(took)
-    assert kept > 950
-    assert duration.upper_bound < 0.1
+        within += took <= latency.upper_bound
+        latency.record(took)
+    assert within > 950
+    assert latency.upper_bound < 0.1
     for _ in range(100):
-        duration.record(1.0)
-    assert duration.upper_bound == pytest.approx(1.0, abs=0.05)
-    assert math.isfinite(duration.upper_bound)
+        latency.record(1.0)
+    assert latency.upper_bound == pytest.approx(1.0, abs=0.05)
+    assert math.isfinite(latency.upper_bound)
