@@ -150,9 +150,9 @@ mod tests {
         assert!(retries.apply_to("/taskgate.v1.TaskService/GetTask"));
         assert!(retries.apply_to("/taskgate.omics.v1.OmicsService/ListRuns"));
         assert!(!retries.apply_to("/taskgate.v1.TaskService/CancelTask"));
-        let retried: Vec<bool> =
+        let outcomes: Vec<bool> =
             (1..=4).map(|n| retries.delay_after(n, &headers).is_some()).collect();
-        assert_eq!(retried, [true, true, true, false]);
+        assert_eq!(outcomes, [true, true, true, false]);
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn retries_stop_when_most_calls_fail() {
         let (retries, headers) = (Retries::new(), HeaderMap::new());
-        let retried = (0..100).filter(|_| retries.delay_after(1, &headers).is_some()).count();
-        assert_eq!(retried, 49);
+        let count = (0..100).filter(|_| retries.delay_after(1, &headers).is_some()).count();
+        assert_eq!(count, 49);
     }
 }

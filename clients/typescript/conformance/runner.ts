@@ -84,7 +84,9 @@ const COMMANDS: Record<string, (command: Command, options: CallOptions) => unkno
   },
   get_task: async ({ name, max_age, view }, options) => {
     const maxAge = max_age === undefined ? {} : { maxAge: durationFromMs(max_age * 1000) };
-    return values.task(await client().getTask({ name, view: TaskView[view ?? "UNSPECIFIED"], ...maxAge }, options));
+    return values.task(
+      await client().getTask({ name, view: TaskView[view ?? "UNSPECIFIED"], ...maxAge }, options),
+    );
   },
   batch_get_tasks: async ({ names }) =>
     (await client().batchGetTasks({ names: names ?? [] })).map((each) =>
