@@ -43,7 +43,7 @@ def test_grpcurl_lists_and_describes(server_address: str) -> None:
     described = run(*grpcurl, "describe", "taskgate.v1.TaskService.GetTask")
     assert "rpc GetTask ( .taskgate.v1.GetTaskRequest )" in described
     assert "\n// " in described, "the comment"
-    assert "string name = 1;" in run(*grpcurl, "describe", "taskgate.v1.Task.name")
+    assert "string name = 1 [" in run(*grpcurl, "describe", "taskgate.v1.Task.name")
     described = run(*grpcurl, "describe", "taskgate.omics.v1.OmicsService.GetRun")
     assert "rpc GetRun" in described
 
