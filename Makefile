@@ -55,7 +55,7 @@ serve: gen/stamp ## start the emulator and Taskgate, print example calls, run un
 
 # More than cores, because tests wait for servers.
 TEST_PROCESSES := 3
-TIMED_PROCESSES := 8
+TIMED_PROCESSES := 6
 # Percent of the statements and branches of the server that tests in one process with it cover; see tests/conftest.py.
 MIN_COVERAGE := 89
 # Tests of make chart-test, image-test and cluster-test have further requirements.
