@@ -187,17 +187,19 @@ describe("an upload", () => {
   });
 
   it("is cancelled when its source fails", async () => {
-    let left: () => void = () => undefined;
+    let [arrived, left]: (() => void)[] = [];
+    const received = new Promise<void>((resolve) => (arrived = resolve));
     const cancelled = new Promise<void>((resolve) => (left = resolve));
     const wait: Takes = (call) => {
-      call.on("cancelled", left);
+      call.on("cancelled", () => left?.());
       call.resume();
+      arrived?.();
     };
     await serving([upload, wait]);
     const failure = new Error("the disk is gone");
     async function* failing() {
       yield part;
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await received;
       throw failure;
     }
     await expect(client.omics.uploadReadSetPart(failing())).rejects.toBe(failure);
