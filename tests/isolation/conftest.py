@@ -6,5 +6,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def every_answer_fits_the_model() -> None:
+def every_response_satisfies_the_model() -> None:
     """Replace the check of all tests: this suite has an AWS that does not keep to the model."""
