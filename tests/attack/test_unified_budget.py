@@ -33,6 +33,8 @@ from taskgate_server.tasks.watch.service import Watches
 from tests.attack.hostile_messages import record, repeated
 from tests.support.calls import make_call
 
+pytestmark = pytest.mark.alone
+
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_SECONDS: Final = 0.250
 SERVICE: Final = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
