@@ -128,7 +128,7 @@ def test_the_server_does_not_start_without_tls(pod: Pod) -> None:
         assert server.engine.run("wait", server.name).strip() == "1"
         assert server.engine.logs(server.name).splitlines() == [
             "taskgate: listen_host: 0.0.0.0 can be reached from other machines: set "
-            "tls_certificate_file and tls_key_file, or, where calls may travel in plaintext, "
+            "tls_certificate_file and tls_key_file, or, if plaintext is acceptable, "
             f'plaintext_to_everyone = "{PLAINTEXT_PHRASE}"'
         ]
 
