@@ -113,7 +113,7 @@ class Pipeline:
             try:
                 for stage in self.stages:
                     call = await stage.enter(call)
-                request = _request(call)
+                request: Any = _request(call)
                 if rpc.is_long:
                     call = call._replace(request=NO_REQUEST)
                 if call.lifetime is None:
@@ -126,6 +126,7 @@ class Pipeline:
                 _note_cancellation(call)
                 raise
             except Exception as error:  # noqa: BLE001  # nothing else may reach the caller
+                request, call = None, call._replace(request=NO_REQUEST)  # see `_drop_frames`
                 await self._fail(call, context, error)
             else:
                 return _serialize(response)
@@ -140,7 +141,8 @@ class Pipeline:
             try:
                 for stage in self.stages:
                     call = await stage.enter(call)
-                request, call = _request(call), call._replace(request=NO_REQUEST)
+                request: Any = _request(call)
+                call = call._replace(request=NO_REQUEST)
                 # Writing, not yielding: when the caller leaves, the behaviour ends at once.
                 async with (
                     call.lifetime or nullcontext(),
@@ -153,6 +155,7 @@ class Pipeline:
                 _note_cancellation(call)
                 raise
             except Exception as error:  # noqa: BLE001  # nothing else may reach the caller
+                request, call = None, call._replace(request=NO_REQUEST)  # see `_drop_frames`
                 await self._fail(call, context, error)
             finally:
                 _end(call)
