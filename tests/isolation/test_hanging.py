@@ -22,7 +22,7 @@ from tests.support.running_server import REGION, running_server, settings_for
 
 pytestmark = pytest.mark.timed
 
-OUTAGES = [float(text) for text in os.environ.get("OUTAGE_SECONDS", "3").split(",")]
+OUTAGES = [float(text) for text in os.environ.get("OUTAGE_SECONDS", "3,7").split(",")]
 CALLERS = 80
 """More than there are threads."""
 RECOVERY_SECONDS = 2.0

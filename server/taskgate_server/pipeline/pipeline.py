@@ -211,7 +211,8 @@ def _drop_frames(error: BaseException) -> None:
     """Drop the frames in which an error arose, once it is logged.
 
     gRPC's exception for an aborted call refers to the call, and the call to it. With the frames,
-    such a cycle would keep the request, maybe megabytes, until the garbage collector runs.
+    such a cycle would keep the request, maybe megabytes, until the garbage collector runs. The
+    frame of the handler stays in it, so the handler drops the request, too.
     """
     error.__traceback__ = error.__context__ = error.__cause__ = None
 
