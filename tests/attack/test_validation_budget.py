@@ -183,7 +183,7 @@ def test_largest_valid_requests_stay_within_the_cpu_limit() -> None:
 
 
 NO_LIMITS: Final = Limits(faults=10**9, values=10**9)
-MANY_RECORDS: Final = repeated(record(100, b""), 300_000)
+MANY_RECORDS: Final = repeated(record(100, b""), MAX_BYTES)
 """100,000 of them; more take longer to count for each operation."""
 
 
