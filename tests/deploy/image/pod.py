@@ -37,6 +37,7 @@ MUTUAL_TLS = {
 SETTINGS = {**LOCAL_AWS, **MUTUAL_TLS}
 """Of a server that other machines can reach, and whose callers have certificates."""
 MEMORY = "256m"
+CGROUPS = Path("/sys/fs/cgroup")
 HEALTHCHECK = re.findall(
     r"^HEALTHCHECK .* CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
 )
@@ -61,6 +62,20 @@ class Container:
         return datetime.fromisoformat(
             self.engine.inspect(self.name)["State"]["StartedAt"]
         ).timestamp()
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of its processes so far, from cgroups of version 1 or 2."""
+        for line in Path(f"/proc/{self.pid}/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            version_1 = CGROUPS / "cpuacct" / path.lstrip("/") / "cpuacct.usage"
+            version_2 = CGROUPS / path.lstrip("/") / "cpu.stat"
+            if "cpuacct" in controllers.split(",") and version_1.exists():
+                return int(version_1.read_text()) / 1e9
+            if not controllers and version_2.exists():
+                usage = dict(each.split() for each in version_2.read_text().splitlines())
+                return int(usage["usage_usec"]) / 1e6
+        message = f"no CPU time of {self.name} under {CGROUPS}"
+        raise AssertionError(message)
 
     def log(self) -> list[dict[str, Any]]:
         """The lines that it has written."""

