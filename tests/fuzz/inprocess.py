@@ -10,15 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
-from io import BytesIO
+from dataclasses import dataclass
 from typing import Any, Self
 from unittest.mock import patch
 
 import grpc
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from google.protobuf.descriptor import MethodDescriptor
-from urllib3 import HTTPHeaderDict, HTTPResponse
 
 from taskgate_server import app, aws_connections
 from taskgate_server.aws import model
@@ -30,35 +27,13 @@ from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.telemetry import LOG
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
-from tests.support.contract.synthesis import WireResponse
+from tests.support.boto3_wire import HOST, AwsResponse, Wire
 from tests.support.running_server import settings_for
 
-HOST = "aws.test"
-REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 MARKER = "qXsecretXq"
 """Contained in values of requests and responses; it must not appear in any log line."""
 
 SETTINGS: dict[str, Any] = {"stream_chunk_bytes": 4096, "spool_memory_bytes": 1024}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwsResponse:
-    """An HTTP response, byte for byte."""
-
-    status: int = 200
-    headers: Sequence[tuple[str, str]] = ()
-    body: bytes = b"{}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """An HTTP request sent to AWS."""
-
-    method: str
-    target: str
-    """Path and query, as in the request line."""
-    headers: dict[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,54 +124,6 @@ class _NoServer:
     def __init__(self, address: object, handlers: Handlers, *_: object) -> None:
         self.address = address
         self.by_path = handlers.load()
-
-
-@dataclass(slots=True)
-class Wire:
-    """Receives boto3's HTTP requests and returns canned responses."""
-
-    response: AwsResponse = field(default_factory=AwsResponse)
-    sent: list[Sent] = field(default_factory=list)
-
-    def before_send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        """Handle botocore's `before-send` event."""
-        # Blanks around a value are no part of it: RFC 9110, section 5.5.
-        headers = {name: _text(value).strip(" \t") for name, value in request.headers.items()}
-        rest = str(request.url).removeprefix("http://")
-        assert rest.startswith(f"{HOST}/")
-        sent = Sent(
-            method=request.method,
-            target=rest.removeprefix(HOST),
-            headers=headers,
-            body=_bytes(request.body),
-        )
-        self.sent.append(sent)
-        response = self.response
-        raw = HTTPResponse(
-            body=BytesIO(response.body),
-            status=response.status,
-            headers=HTTPHeaderDict(response.headers),
-            preload_content=False,
-            decode_content=False,
-            enforce_content_length=False,
-        )
-        response_headers: Any = raw.headers  # as botocore's own session gives them
-        return AWSResponse(str(request.url), response.status, response_headers, raw)
-
-
-def _text(value: object) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-def _bytes(body: Any) -> bytes:
-    if body is None:
-        return b""
-    if isinstance(body, str):
-        return body.encode()
-    if isinstance(body, bytes | bytearray):
-        return bytes(body)
-    read: bytes = body.read()
-    return read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,14 +270,3 @@ class InProcessServer:
             trailers=[*context.initial, *context.trailers],
             responses=responses,
         )
-
-
-def to_aws_response(response: WireResponse, body: bytes) -> AwsResponse:
-    """Convert a synthesized response to bytes, with AWS's usual headers."""
-    headers = {
-        "Content-Type": "application/json",
-        "x-amzn-RequestId": REQUEST_ID,
-        "Content-Length": str(len(body)),
-        **response.headers,
-    }
-    return AwsResponse(status=response.status, headers=list(headers.items()), body=body)

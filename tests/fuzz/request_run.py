@@ -12,9 +12,10 @@ from google.protobuf.message import DecodeError
 from taskgate_server.aws import model
 from tests.fuzz import response_checks, rules
 from tests.fuzz.findings import Findings, TooSlowError, random_for, shortened, time_limit
-from tests.fuzz.inprocess import AwsResponse, GrpcResponse, InProcessServer, Sent, Target
+from tests.fuzz.inprocess import GrpcResponse, InProcessServer, Target
 from tests.fuzz.request_cases import Case, RequestCases, messages_in
 from tests.fuzz.response_checks import Mismatch
+from tests.support.boto3_wire import AwsResponse, Sent
 from tests.support.contract import mirror
 
 KIND = "request"

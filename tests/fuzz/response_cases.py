@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from taskgate_server.aws import model
 from tests.fuzz import response_parts as parts
-from tests.fuzz.inprocess import MARKER, AwsResponse, Target, to_aws_response
+from tests.fuzz.inprocess import MARKER, Target
+from tests.support.boto3_wire import AwsResponse, to_aws_response
 from tests.support.contract.exchange import errors_of
 from tests.support.contract.synthesis import (
     BARE,

@@ -17,10 +17,11 @@ from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
 from tests.fuzz import json_types, response_checks
 from tests.fuzz.findings import Findings, TooSlowError, random_for, shortened, time_limit
-from tests.fuzz.inprocess import HOST, AwsResponse, GrpcResponse, InProcessServer, Target, Wire
+from tests.fuzz.inprocess import GrpcResponse, InProcessServer, Target
 from tests.fuzz.request_cases import messages_in
 from tests.fuzz.response_cases import Case, ResponseCases
 from tests.fuzz.response_checks import Mismatch
+from tests.support.boto3_wire import HOST, AwsResponse, Wire
 from tests.support.contract import mirror
 from tests.support.contract.exchange import differences
 from tests.support.contract.synthesis import MINIMAL, Synthesizer

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote
 import regex
 
 from taskgate_server.aws import model
-from tests.fuzz.inprocess import Sent
+from tests.support.boto3_wire import Sent
 
 _ABSENT = object()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,8 +10,9 @@ import grpc
 import pytest
 
 from tests.fuzz import request_run, response_checks, response_run, wire
-from tests.fuzz.inprocess import HOST, MARKER, REQUEST_ID, AwsResponse, InProcessServer, Target
+from tests.fuzz.inprocess import MARKER, InProcessServer, Target
 from tests.fuzz.response_cases import Case
+from tests.support.boto3_wire import HOST, REQUEST_ID, AwsResponse
 from tests.support.running_server import running_server, settings_for
 
 THROTTLED = b'{"__type": "ThrottlingException", "retryAfterSeconds": %s}'

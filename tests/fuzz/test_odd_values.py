@@ -15,8 +15,9 @@ import grpc
 import pytest
 
 from tests.fuzz import response_checks, response_run
-from tests.fuzz.inprocess import REQUEST_ID, AwsResponse, InProcessServer, Target
+from tests.fuzz.inprocess import InProcessServer, Target
 from tests.fuzz.odd_values import OddResponse, odd_response, without
+from tests.support.boto3_wire import REQUEST_ID, AwsResponse
 from tests.support.contract import mirror
 from tests.support.contract.exchange import differences
 from tests.support.seeds import SEED

@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 
 from tests.fuzz.findings import CASE_SECONDS
-from tests.fuzz.inprocess import AwsResponse, GrpcResponse, Target
+from tests.fuzz.inprocess import GrpcResponse, Target
+from tests.support.boto3_wire import AwsResponse
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 

@@ -10,12 +10,13 @@ import grpc
 from taskgate_emulator import Emulator
 from tests.fuzz import request_run, response_checks, wire
 from tests.fuzz.findings import Findings, random_for, shortened
-from tests.fuzz.inprocess import GrpcResponse, InProcessServer, Sent, Target
+from tests.fuzz.inprocess import GrpcResponse, InProcessServer, Target
 from tests.fuzz.request_cases import Case, RequestCases
 from tests.fuzz.response_cases import ResponseCases
 from tests.fuzz.response_checks import Mismatch
 from tests.fuzz.response_run import describe, requests_for
 from tests.fuzz.wire import Upstream
+from tests.support.boto3_wire import HOST, Sent
 
 
 class RequestsOverWire:
@@ -68,7 +69,13 @@ class RequestsOverWire:
         target_line = latest.raw_path + (f"?{latest.query}" if latest.query else "")
         headers = dict(latest.headers)
         return response, [
-            Sent(method=latest.method, target=target_line, headers=headers, body=latest.body)
+            Sent(
+                method=latest.method,
+                host=HOST,
+                target=target_line,
+                headers=headers,
+                body=latest.body,
+            )
         ]
 
 

@@ -23,7 +23,7 @@ from tests.skew.old_contract import (
     present,
     service_name,
 )
-from tests.support.contract.exchange import _OWN_HEADERS, TIME_LIMIT_SECONDS, request_message
+from tests.support.contract.exchange import OWN_HEADERS, TIME_LIMIT_SECONDS, request_message
 from tests.support.contract.synthesis import FULL, Synthesizer
 
 
@@ -79,7 +79,7 @@ def comparable(request: RecordedRequest) -> dict[str, Any]:
         "headers": {
             name: value
             for name, value in headers.items()
-            if name not in _OWN_HEADERS and not name.startswith("amz-sdk-")
+            if name not in OWN_HEADERS and not name.startswith("amz-sdk-")
         },
         "body": json.loads(request.body) if is_json else request.body,
     }

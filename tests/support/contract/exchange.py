@@ -29,7 +29,7 @@ REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 TIME_LIMIT_SECONDS = 20
 
 # Each call has its own of these. The length follows from the body, which is compared itself.
-_OWN_HEADERS = {
+OWN_HEADERS = {
     "authorization",
     "content-length",
     "host",
@@ -232,7 +232,7 @@ def _comparable(request: RecordedRequest, generated: list[str]) -> dict[str, Any
     headers: dict[str, Any] = {
         name: value
         for name, value in ((name.lower(), value) for name, value in request.headers.items())
-        if name not in _OWN_HEADERS and not name.startswith("amz-sdk-")
+        if name not in OWN_HEADERS and not name.startswith("amz-sdk-")
     }
     for name in generated:
         for holder in (headers, body):

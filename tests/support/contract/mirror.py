@@ -49,7 +49,10 @@ def word_numbers(shape: model.Shape, enum: EnumDescriptor) -> dict[str, int]:
         return re.sub("[^0-9A-Z]", "", text.upper())
 
     numbers = {letters(value.name): value.number for value in enum.values if value.number}
+    zero = letters(enum.values[0].name)
     words = {word: letters(enum.name + word) for word in model.enum_values(shape)}
+    # AWS's own word "unspecified" is not the zero value.
+    words = {word: f"{name}VALUE" if name == zero else name for word, name in words.items()}
     # A word that AWS has dropped stays in the enum.
     assert set(words.values()) <= set(numbers), f"{enum.full_name} and {shape.name} differ"
     return {word: numbers[name] for word, name in words.items()}

@@ -9,6 +9,7 @@ synthesizer cover all of them; `everything_used` is true when they have.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -107,7 +108,7 @@ class Synthesizer:
     def response(self, operation: model.OperationModel, variant: Variant) -> WireResponse:
         """Return AWS's response to an operation."""
         self._start(variant)
-        status: int = operation.http["responseCode"]
+        status: int = operation.http.get("responseCode", 200)  # absent in AWS's JSON protocol
         if operation.output_shape is None or status == 204:
             return WireResponse(status=status)
         return self._located(operation.output_shape, status, {})
@@ -139,28 +140,35 @@ class Synthesizer:
                 continue
             value = body.pop(wire_name)
             if location == "statusCode":
-                status = value
+                status = self._random.choice((200, 202)) if status < 300 else status
+            elif location == "headers":
+                headers |= {f"{wire_name}{key}": text for key, text in (value or {}).items()}
             elif value is not None:
-                headers[wire_name] = str(value).lower() if isinstance(value, bool) else str(value)
+                headers[wire_name] = _header(member, value)
         payload = shape.serialization.get("payload")
         if payload is None:
             return WireResponse(status=status, headers=headers, body=body)
-        content = body.get(payload, {})
-        if isinstance(content, str):
-            content = base64.b64decode(content)
+        member = shape.members[payload]
+        content = _payload(member, body.get(member.serialization.get("name", payload)))
         return WireResponse(status=status, headers=headers, body=content)
 
     def _value(self, shape: model.Shape, location: str | None = None) -> Any:
         if isinstance(shape, model.ListShape):
             return [self._value(shape.member, location) for _ in range(self._size(shape))]
         if isinstance(shape, model.MapShape):
-            keys = [self._value(shape.key) for _ in range(self._size(shape))]
-            return {key: self._value(shape.value) for key in keys}
+            keys = [self._key(shape, location) for _ in range(self._size(shape))]
+            inside = "header" if location == "headers" else None
+            return {key: self._value(shape.value, inside) for key in keys}
         if model.is_document(shape):
             return values.document(self._random, wire=self._wire)
         if isinstance(shape, model.StructureShape):
             return self._structure(shape)
         return self._leaf(shape, location)
+
+    def _key(self, shape: model.MapShape, location: str | None) -> str:
+        if location != "headers":
+            return str(self._value(shape.key))
+        return self._random.choice(("one", "another-1"))
 
     def _leaf(self, shape: model.Shape, location: str | None) -> Any:
         if model.enum_values(shape):
@@ -169,6 +177,7 @@ class Synthesizer:
             return self._random.choice(values.TIMESTAMP_TEXTS if self._wire else values.MOMENTS)
         if shape.type_name == "blob":
             blob = self._random.choice((b"", b"\x00\xff\xfe", bytes(range(256))))
+            blob = blob.ljust(shape.metadata.get("min", 0), b"x")[: shape.metadata.get("max")]
             return base64.b64encode(blob).decode() if self._wire else blob
         return values.scalar(shape, self._random, location, wire=self._wire)
 
@@ -236,6 +245,22 @@ class Synthesizer:
 
     def _turn(self, name: str, choices: list[str], allowed: list[str] | None = None) -> str:
         return self._turns.setdefault(name, _Turns(choices)).take(allowed)
+
+
+def _header(shape: model.Shape, value: Any) -> str:
+    """Return the text of a header."""
+    if model.is_document(shape):
+        return base64.b64encode(json.dumps(value).encode()).decode()
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _payload(shape: model.Shape, value: Any) -> bytes | dict[str, Any]:
+    """Return the body that is a member."""
+    if shape.type_name == "blob":
+        return base64.b64decode(value or "")
+    if shape.type_name == "string":
+        return str(value or "").encode()
+    return value if isinstance(value, dict) else json.dumps(value or {}).encode()
 
 
 @cache

@@ -91,7 +91,9 @@ def _text(shape: model.Shape, random: Random, location: str | None) -> str:
     if pattern is not None:
         pool: tuple[str, ...] = patterns.texts(pattern, low, high)
         if location == "uri":
-            pool = tuple(text for text in pool if text not in ("", ".", ".."))
+            pool = tuple(filter(_is_segment, pool)) or ("x",)
+        if location == "header":
+            pool = tuple(filter(_is_header, pool)) or ("x",)
         return random.choice(pool)
     raw = {"uri": _SEGMENTS, "header": _HEADERS}.get(location or "", _PLAIN)
     if location in ("uri", "header"):
@@ -102,6 +104,16 @@ def _text(shape: model.Shape, random: Random, location: str | None) -> str:
         return random.choice("xé😀") * size
     text = random.choice(raw)
     return (text * (low // len(text) + 1))[: max(low, min(high, len(text)))]
+
+
+def _is_segment(text: str) -> bool:
+    """Return whether a text is one segment of a path, or an ARN; others are refused."""
+    is_one = "/" not in text or text.startswith("arn:")
+    return is_one and text.isprintable() and "\\" not in text and text not in ("", ".", "..")
+
+
+def _is_header(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text == text.strip()
 
 
 def _integer(shape: model.Shape, random: Random, bits: int) -> int:
