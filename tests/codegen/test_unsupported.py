@@ -65,8 +65,8 @@ def one_enum_json_name(shapes: Shapes) -> None:
     shapes["Kind"]["enum"] += ["v1.0", "V10"]
 
 
-def zero_word(shapes: Shapes) -> None:
-    shapes["Grade"]["enum"].append("unspecified")
+def zero_words(shapes: Shapes) -> None:
+    shapes["Grade"]["enum"] += ["unspecified", "unspecified-value"]
 
 
 def one_value_of_two_enums(shapes: Shapes) -> None:
@@ -80,8 +80,9 @@ def one_message(shapes: Shapes) -> None:
     shapes["Nested"]["members"]["request"] = {"shape": "PingRequest"}
 
 
-def value_in_a_union(shapes: Shapes) -> None:
-    member(shapes, "Choice", "value", {"type": "string"})
+def value_and_member_in_a_union(shapes: Shapes) -> None:
+    for name in ("value", "member"):
+        member(shapes, "Choice", name, {"type": "string"})
 
 
 @pytest.mark.parametrize(
@@ -95,10 +96,10 @@ def value_in_a_union(shapes: Shapes) -> None:
         (event_stream, ["GetThingResponse.events", "event stream"]),
         (one_enum_value, ["Kind", "on-demand", "on_demand", "KIND_ON_DEMAND"]),
         (one_enum_json_name, ["Kind", "v1.0", "V10"]),
-        (zero_word, ["Grade", "unspecified", "zero value", "GRADE_UNSPECIFIED"]),
+        (zero_words, ["Grade", "unspecified", "unspecified-value", "GRADE_UNSPECIFIED_VALUE"]),
         (one_value_of_two_enums, ["Grade.up-a", "GradeUp.A", "GRADE_UP_A"]),
         (one_message, ["PingRequest", "empty"]),
-        (value_in_a_union, ["Choice.value", "value"]),
+        (value_and_member_in_a_union, ["Choice", "the oneof", "member"]),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )

@@ -8,7 +8,7 @@ each value of a message; it validates required members and enums itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import regex
@@ -28,13 +28,19 @@ length, and hours for 4 MiB. HTTP servers reject URLs and headers of 8 KiB and m
 """
 
 
-def compile_check(shape: model.Shape) -> Check | None:
-    """Return the check of a value of a shape; None if the model allows all values of its type."""
+def compile_check(shape: model.Shape, *, is_greedy: bool = False) -> Check | None:
+    """Return the check of a value of a shape; None if the model allows all values of its type.
+
+    Args:
+        shape: of the value.
+        is_greedy: whether it fills several segments of the URL's path.
+    """
     checks = [
         check
         for check in (
             _bounds_check(shape),  # first: the time of the others grows with the length
-            _path_check(shape),
+            _path_check(shape, is_greedy=is_greedy),
+            _host_check(shape),
             _header_check(shape),
             _finite_check(shape),
             _pattern_check(shape),
@@ -52,10 +58,6 @@ def compile_check(shape: model.Shape) -> Check | None:
         return None
 
     return check_all
-
-
-def _is_in_path(shape: model.Shape) -> bool:
-    return bool(shape.serialization.get("location") == "uri")
 
 
 def _bounds_check(shape: model.Shape) -> Check | None:
@@ -107,36 +109,64 @@ def _pattern_check(shape: model.Shape) -> Check | None:
     text = shape.metadata.get("pattern")
     if text is None:
         return None
-    # AWS's services match the whole value, anchors or not. In V0 `||` in a class is two bars, as
-    # in Java; the model writes [\p{L}||\p{N}]+.
-    pattern = regex.compile(text, regex.VERSION0)
+    pattern = compile_pattern(text)
+    if pattern is None:
+        return None
 
+    # AWS's services match the whole value, anchors or not.
     def check(value: str) -> str | None:
         return None if pattern.fullmatch(value) else f"must match the pattern {text}"
 
     return check
 
 
+_SURROGATES = regex.compile(r"\\u([dD][89abAB]\p{XDigit}{2})\\u([dD][c-fC-F]\p{XDigit}{2})")
+_LONG_ESCAPE = regex.compile(r"\\x\{(\p{XDigit}+)\}")
+
+
+def compile_pattern(text: str) -> regex.Pattern[str] | None:
+    r"""Return a pattern of AWS's model, which is one of Java or JavaScript; None if it is neither.
+
+    In V0 `||` in a class is two bars, as in Java; the model writes `[\p{L}||\p{N}]+`.
+    """
+    text = _SURROGATES.sub(lambda pair: _escape(_code_point(pair[1], pair[2])), text)
+    text = _LONG_ESCAPE.sub(lambda escape: _escape(int(escape[1], 16)), text)
+    try:
+        return regex.compile(text, regex.VERSION0)
+    except regex.error:
+        return None  # AWS alone validates the value
+
+
+def _code_point(high: str, low: str) -> int:
+    return 0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00
+
+
+def _escape(code_point: int) -> str:
+    return f"\\U{code_point:08x}"
+
+
 _UNSAFE_IN_SEGMENT = regex.compile(r"[\p{Cc}/\\]|%2[fF]")
-_UNSAFE_IN_ARN = regex.compile(r"[\p{Cc}\\]|%2[fF]|(?:^|/)\.{1,2}(?:/|$)")
+_UNSAFE_IN_PATH = regex.compile(r"[\p{Cc}\\]|%2[fF]|(?:^|/)\.{1,2}(?:/|$)")
 _ARN_PREFIX = "arn:"
 
 
-def _path_check(shape: model.Shape) -> Check | None:
-    """Return the check of a value that becomes one segment of the URL's path.
+def _path_check(shape: model.Shape, *, is_greedy: bool) -> Check | None:
+    """Return the check of a text that becomes one segment of the URL's path, or several.
 
     botocore percent-encodes it, slashes included, but sends an empty value as nothing and `..` as
     it is: both lead to other operations. ARNs have slashes (`farm/farm-1/queue/queue-2`), other
     values do not, so that a proxy that decodes a path finds none in them. Which members take ARNs
     the model does not say: Deadline Cloud's `resourceArn` is a string without a pattern.
     """
-    if not _is_in_path(shape):
+    if shape.serialization.get("location") != "uri" or shape.type_name != "string":
         return None
+    if is_greedy:
+        return _check_path
 
     def check(value: str) -> str | None:
         if value == "":
             return "must not be empty"
-        unsafe = _UNSAFE_IN_ARN if value.startswith(_ARN_PREFIX) else _UNSAFE_IN_SEGMENT
+        unsafe = _UNSAFE_IN_PATH if value.startswith(_ARN_PREFIX) else _UNSAFE_IN_SEGMENT
         if value in (".", "..") or unsafe.search(value):
             return (
                 "must be one segment of a path, or an ARN: no '.' or '..', no control character,"
@@ -147,17 +177,60 @@ def _path_check(shape: model.Shape) -> Check | None:
     return check
 
 
+def _check_path(value: str) -> str | None:
+    if value and not _UNSAFE_IN_PATH.search(value):
+        return None
+    return "must be segments of a path: not empty, no '.' or '..', no control character"
+
+
+def _host_check(shape: model.Shape) -> Check | None:
+    """Return the check of a value that becomes a part of the host's name.
+
+    botocore allows periods, too; they would make another host, for which AWS has no certificate.
+    """
+    if not shape.serialization.get("hostLabel"):
+        return None
+    return lambda value: None if _HOST_LABEL.fullmatch(value) else NOT_A_HOST_LABEL
+
+
+_HOST_LABEL = regex.compile("[A-Za-z0-9-]{1,63}")
+NOT_A_HOST_LABEL = "becomes a part of a host name: it must be 1 to 63 letters, digits and hyphens"
+
+
 def _header_check(shape: model.Shape) -> Check | None:
     """Return the check of a header value, which must not begin another header (RFC 9110, 5.5)."""
-    if shape.serialization.get("location") != "header" or shape.type_name != "string":
+    match shape.serialization.get("location"), shape:
+        case "header", model.ListShape():
+            return lambda value: next(filter(None, map(_check_header, value)), None)
+        case "headers", model.MapShape():
+            return _check_headers
+        case "header", model.StringShape() if not model.is_document(shape):
+            return _check_header
+    return None
+
+
+def _check_header(value: object) -> str | None:
+    # Numbers and times have no unsafe representation; an enum is checked by its values.
+    if not isinstance(value, str):
         return None
+    if value.isascii() and value.isprintable() and value == value.strip():
+        return None
+    return NOT_A_HEADER
 
-    def check(value: str) -> str | None:
-        if value.isascii() and value.isprintable() and value == value.strip():
-            return None
-        return "goes into an HTTP header: it must be printable ASCII without blanks at its ends"
 
-    return check
+def _check_headers(values: Mapping[str, str]) -> str | None:
+    """Check a map of headers: a name must be a token (RFC 9110, 5.6.2)."""
+    for name, value in values.items():
+        if not _TOKEN.fullmatch(name):
+            return "has a key that is not the name of an HTTP header"
+        fault = _check_header(value)
+        if fault is not None:
+            return fault
+    return None
+
+
+_TOKEN = regex.compile(r"[\w!#$%&'*+.^`|~-]+", regex.ASCII)
+NOT_A_HEADER = "goes into an HTTP header: it must be printable ASCII without blanks at its ends"
 
 
 def _finite_check(shape: model.Shape) -> Check | None:

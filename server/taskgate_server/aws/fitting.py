@@ -250,6 +250,8 @@ def _timestamp(value: Any) -> Any:
 
 
 def _blob(value: Any) -> Any:
+    if type(value) is bytes:  # from the body itself
+        return value
     try:
         base64.b64decode(value, validate=True)
     except (TypeError, ValueError):

@@ -25,6 +25,7 @@ from taskgate_server.services.registry import SERVICES
 
 __all__ = [
     "BOTOCORE_VERSION",
+    "SERVED_PROTOCOLS",
     "ListShape",
     "MapShape",
     "OperationModel",
@@ -34,7 +35,9 @@ __all__ = [
     "StringShape",
     "StructureShape",
     "enum_values",
+    "greedy_members",
     "is_document",
+    "is_event_stream",
     "is_idempotency_token",
     "is_required",
     "is_sensitive",
@@ -42,12 +45,15 @@ __all__ = [
     "load_service",
     "operations",
     "paginators",
+    "protocol",
     "route",
     "streaming_member",
 ]
 
 BOTOCORE_VERSION = botocore.__version__
 
+SERVED_PROTOCOLS = ("json", "rest-json")
+"""The protocols of AWS whose responses Taskgate reads."""
 
 IGNORED_PATTERNS = {spec.name: spec.ignored_patterns for spec in SERVICES}
 
@@ -79,6 +85,11 @@ def operations(service: ServiceModel) -> list[OperationModel]:
     return [service.operation_model(name) for name in sorted(service.operation_names)]
 
 
+def protocol(service: ServiceModel) -> str:
+    """Return the protocol that boto3 uses for a service, such as `rest-json`."""
+    return str(service.resolved_protocol)
+
+
 class Segment(NamedTuple):
     """A segment of the path of an operation's HTTP route."""
 
@@ -105,14 +116,38 @@ def route(operation: OperationModel) -> tuple[Segment, ...]:
     )
 
 
+def greedy_members(operation: OperationModel) -> frozenset[str]:
+    """Return the input members that fill several segments of the route, as in `/files/{path+}`."""
+    path: str = operation.http["requestUri"].partition("?")[0]
+    return frozenset(
+        segment.member
+        for segment in route(operation)
+        if segment.member and f"{{{_wire_name(operation, segment.member)}+}}" in path
+    )
+
+
+def _wire_name(operation: OperationModel, member: str) -> str:
+    members = operation.input_shape.members if operation.input_shape is not None else {}
+    return str(members[member].serialization.get("name", member))
+
+
 def is_union(shape: Shape) -> bool:
     """Return whether a shape is a tagged union, of which exactly one member is set."""
     return isinstance(shape, StructureShape) and bool(shape.is_tagged_union)
 
 
 def is_document(shape: Shape) -> bool:
-    """Return whether a shape is any JSON value (Smithy's `document`)."""
-    return isinstance(shape, StructureShape) and bool(shape.is_document_type)
+    """Return whether a shape is any JSON value: Smithy's `document`, or a header with JSON."""
+    if isinstance(shape, StructureShape):
+        return bool(shape.is_document_type)
+    # botocore.utils.is_json_value_header; in bodies such members are plain strings.
+    traits = shape.serialization
+    return bool(traits.get("jsonvalue")) and traits.get("location") == "header"
+
+
+def is_event_stream(shape: Shape) -> bool:
+    """Return whether a shape is a stream of events."""
+    return bool(shape.serialization.get("eventstream"))
 
 
 def enum_values(shape: Shape) -> list[str]:

@@ -23,7 +23,10 @@ WRAPPED_VALUES = "values"
 """The only field of a message that wraps a list or a map."""
 
 UNION_ONEOF = "value"
-"""The oneof of every tagged union."""
+"""The oneof of a tagged union."""
+
+UNION_ONEOF_BESIDE_VALUE = "member"
+"""The oneof of a tagged union with a member `value`: names of fields and oneofs are distinct."""
 
 
 def field_name(member: str) -> str:
@@ -35,13 +38,15 @@ def enum_value_name(enum: str, word: str) -> str:
     """Return `EC2_MARKET_TYPE_ON_DEMAND` for `Ec2MarketType` and `on-demand`.
 
     Protobuf scopes enum values by the enum's parent, as C++ does, so each carries its enum's name.
+    AWS's own word "unspecified" becomes `…_UNSPECIFIED_VALUE`, since zero has the shorter name.
     """
-    return f"{_upper_snake(enum)}_{_upper_snake(word)}"
+    name = f"{_upper_snake(enum)}_{_upper_snake(word)}"
+    return f"{name}_VALUE" if name == enum_zero_name(enum) else name
 
 
 def enum_zero_name(enum: str) -> str:
     """Return the name of the value that means "not set"."""
-    return enum_value_name(enum, "UNSPECIFIED")
+    return f"{_upper_snake(enum)}_UNSPECIFIED"
 
 
 def request_name(operation: str) -> str:

@@ -10,6 +10,8 @@ from taskgate_server import errors
 from taskgate_server.aws import constraints, model
 
 MAX_OFFSET_DIGITS: Final = 9
+DEFAULT_MAX_SIZE: Final = 100
+"""The rows of a page of an operation whose model has no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class PagedOperation:
         self.paging = paging or _modelled_paging(service, operation)
         self.inputs: Mapping[str, Any] = found.input_shape.members
         outputs: Mapping[str, Any] = found.output_shape.members
-        self.max_size: int = self.inputs[self.paging.size].metadata["max"]
+        self.max_size: int = self.inputs[self.paging.size].metadata.get("max", DEFAULT_MAX_SIZE)
         self.members = frozenset(outputs[self.paging.rows].member.members)
         """The members of a row."""
         self._outputs = outputs

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from taskgate_server.aws import model
-from taskgate_server.codegen import collisions, update
+from taskgate_server.codegen import collisions, rejections, update
 from taskgate_server.codegen import lock as locks
-from taskgate_server.codegen.contract import read_contract
+from taskgate_server.codegen.contract import UnsupportedModelError, read_contract
 from taskgate_server.codegen.history import extend_contract
 from taskgate_server.codegen.render import render
 from taskgate_server.services.registry import SERVICES
@@ -33,12 +33,18 @@ def generate(
         source: the origin of the model, for a comment.
 
     Raises:
-        UnsupportedModelError: there is no rule for a part of the model.
+        UnsupportedModelError: a part of the model cannot be served; with service, operation and
+            reason.
     """
+    service = service or model.load_service(spec.name)
+    rejections.check(spec, service)
     proto_path, lock_path = _paths(spec, root)
     lock = locks.load(lock_path)
-    contract = extend_contract(read_contract(spec, service or model.load_service(spec.name)), lock)
-    collisions.check(contract)
+    try:
+        contract = extend_contract(read_contract(spec, service), lock)
+        collisions.check(contract)
+    except UnsupportedModelError as error:  # of several operations together
+        raise UnsupportedModelError(f"{spec.name}: {error}") from None
     lock.update(contract)
     return {proto_path: render(contract, lock, source), lock_path: locks.dump(lock)}
 
@@ -56,7 +62,10 @@ def main() -> int:
     arguments = parser.parse_args()
     root: Path = arguments.protos
     before = _snapshots(root)
-    stale = _stale(root)
+    try:
+        stale = _stale(root)
+    except UnsupportedModelError as error:
+        sys.exit(f"nothing is written, since this cannot be served:\n{error}")
     for path, text in stale.items():
         if not arguments.check:
             _write(path, text)
@@ -82,8 +91,8 @@ def _snapshots(root: Path) -> list[tuple[str, update.Snapshot]]:
 
 
 def _paths(spec: ServiceSpec, root: Path) -> tuple[Path, Path]:
-    folder = root / "taskgate" / spec.name / "v1"
-    return folder / f"{spec.name}.proto", folder / f"{spec.name}.lock.json"
+    folder = root / "taskgate" / spec.proto_name / "v1"
+    return folder / f"{spec.proto_name}.proto", folder / f"{spec.proto_name}.lock.json"
 
 
 def _write(path: Path, text: str) -> None:

@@ -31,6 +31,8 @@ def check(contract: Contract) -> None:
 
 def _check_fields(message: Message) -> None:
     named = [(item.member or item.name, item.name) for item in message.fields]
+    if message.is_union:
+        named.append(("the oneof", message.oneof))
     _require_distinct(message.name, named, "field", str)
     _require_distinct(message.name, named, "JSON name", derived_json_name)
 

@@ -6,6 +6,7 @@ on names of operations or members.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from taskgate_server.aws import model, naming
@@ -61,6 +62,12 @@ class Message:
         return any(each.in_oneof for each in self.fields)
 
     @property
+    def oneof(self) -> str:
+        """The name of a union's oneof."""
+        is_taken = any(each.name == naming.UNION_ONEOF for each in self.fields)
+        return naming.UNION_ONEOF_BESIDE_VALUE if is_taken else naming.UNION_ONEOF
+
+    @property
     def wrapped(self) -> Field | None:
         """Return the list or map that the message wraps; None for a structure."""
         return next(
@@ -98,13 +105,28 @@ class Contract:
     enums: dict[str, Enum] = field(default_factory=dict)
 
 
-def read_contract(spec: ServiceSpec, service: model.ServiceModel) -> Contract:
+def read_contract(
+    spec: ServiceSpec,
+    service: model.ServiceModel,
+    operations: Iterable[model.OperationModel] | None = None,
+) -> Contract:
     """Return the contract of an AWS service.
+
+    Args:
+        spec: the service.
+        service: its model.
+        operations: those of the contract; None for all but the excluded ones.
 
     Raises:
         UnsupportedModelError: there is no rule for a shape, or two shapes need the same name.
     """
-    return _Reader(spec, service).read()
+    if operations is None:
+        operations = [
+            operation
+            for operation in model.operations(service)
+            if operation.name not in spec.excluded_operations
+        ]
+    return _Reader(spec, service).read(operations)
 
 
 class _Reader:
@@ -113,8 +135,8 @@ class _Reader:
         self.service = service
         self.origin: dict[str, str] = {}  # message or enum name -> the AWS shape behind it
 
-    def read(self) -> Contract:
-        for operation in model.operations(self.service):
+    def read(self, operations: Iterable[model.OperationModel]) -> Contract:
+        for operation in operations:
             self.contract.rpcs.append(
                 Rpc(
                     name=operation.name,
@@ -163,9 +185,9 @@ class _Reader:
     ) -> Field:
         name = naming.field_name(member)
         where = f"{owner.name}.{member}"
-        if name in OWN_FIELDS or (in_union and name == naming.UNION_ONEOF):
+        if name in OWN_FIELDS:
             raise UnsupportedModelError(f"{where}: {name} is a name of Taskgate's own")
-        if target.serialization.get("eventstream"):
+        if model.is_event_stream(target):
             raise UnsupportedModelError(f"{where}: no rule for the event stream {target.name}")
         return Field(
             name=name,
@@ -185,19 +207,21 @@ class _Reader:
             self.contract.messages[shape.name] = Message(name=shape.name, fields=tuple(fields))
         return shape.name
 
-    def add_enum(self, shape: model.Shape) -> str:
-        if self.claim(shape.name, shape):
-            self.contract.enums[shape.name] = Enum(
-                name=shape.name, words=tuple(model.enum_values(shape))
-            )
-        return shape.name
+    def add_enum(self, shape: model.Shape, where: str) -> str:
+        words = model.enum_values(shape)
+        # A member may restrict a string that many share; then the enum is the member's own.
+        is_shared = words == model.enum_values(self.service.shape_for(shape.name))
+        name = shape.name if is_shared else _joined(where)
+        if self.claim(name, shape):
+            self.contract.enums[name] = Enum(name=name, words=tuple(words))
+        return name
 
     def member_type(self, shape: model.Shape, where: str, *, in_union: bool) -> str:
         """Return a member's declaration. Scalars have presence: absent, zero and empty differ."""
         if _is_container(shape):
             return self.add_wrapper(shape, where) if in_union else self.container(shape, where)
         name = self.value_type(shape, where)
-        has_presence = in_union or shape.type_name in ("structure", "timestamp")
+        has_presence = in_union or name == DOCUMENT or shape.type_name in ("structure", "timestamp")
         return name if has_presence else f"optional {name}"
 
     def container(self, shape: model.Shape, where: str) -> str:
@@ -213,15 +237,15 @@ class _Reader:
         """Return the type of a value. Nested lists and maps are wrapped in messages."""
         if _is_container(shape):
             return self.add_wrapper(shape, where)
+        if model.is_document(shape):
+            return DOCUMENT
         if isinstance(shape, model.StructureShape):
-            if model.is_document(shape):
-                return DOCUMENT
             self.add_structure(shape.name, shape)
             return shape.name
         if shape.type_name == "timestamp":
             return TIMESTAMP
         if model.enum_values(shape):
-            return self.add_enum(shape)
+            return self.add_enum(shape, where)
         if shape.type_name not in SCALARS:
             raise UnsupportedModelError(
                 f"{where}: no rule for shape type {shape.type_name} of {shape.name}"
@@ -236,6 +260,12 @@ def _has_enum_values(shape: model.Shape) -> bool:
     if isinstance(shape, model.MapShape):
         return bool(model.enum_values(shape.value))
     return bool(model.enum_values(shape))
+
+
+def _joined(where: str) -> str:
+    """Return `ExportApiRequestOutputType` for `ExportApiRequest.outputType`."""
+    owner, _, member = where.partition(".")
+    return f"{owner}{member[:1].upper()}{member[1:]}"
 
 
 def _is_container(shape: model.Shape) -> bool:

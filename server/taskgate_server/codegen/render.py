@@ -36,9 +36,10 @@ def _lines(contract: Contract, lock: Lock, source: str) -> Iterator[str]:
     yield from (f'import "{path}";' for path in imports)
     if imports:
         yield ""
-    yield f'option go_package = "{GO_ROOT}/{spec.name}/v1;{spec.name}v1";'
+    go_name = spec.proto_name.replace("_", "")  # Go's packages have no underscores
+    yield f'option go_package = "{GO_ROOT}/{spec.proto_name}/v1;{go_name}v1";'
     yield "option java_multiple_files = true;"
-    yield f'option java_package = "{JAVA_ROOT}.{spec.name}.v1";'
+    yield f'option java_package = "{JAVA_ROOT}.{spec.proto_name}.v1";'
     yield ""
     yield from _service(contract)
     for message in contract.messages.values():
@@ -52,12 +53,19 @@ def _lines(contract: Contract, lock: Lock, source: str) -> Iterator[str]:
 def _service(contract: Contract) -> Iterator[str]:
     yield f"// All operations of {contract.spec.title}."
     yield f"service {contract.spec.grpc_service} {{"
+    rpcs = {rpc.name for rpc in contract.rpcs}
+
+    def typed(message: str, *, streams: bool) -> str:
+        # In a service, the name of an RPC shadows that of a message.
+        name = f".{contract.spec.proto_package}.{message}" if message in rpcs else message
+        return f"stream {name}" if streams else name
+
     for index, rpc in enumerate(contract.rpcs):
         if index:
             yield ""
         yield from _comment(rpc.comment, "  ")
-        request = ("stream " if rpc.client_streams else "") + naming.request_name(rpc.name)
-        response = ("stream " if rpc.server_streams else "") + naming.response_name(rpc.name)
+        request = typed(naming.request_name(rpc.name), streams=rpc.client_streams)
+        response = typed(naming.response_name(rpc.name), streams=rpc.server_streams)
         yield f"  rpc {rpc.name}({request}) returns ({response});"
     yield "}"
 
@@ -72,7 +80,7 @@ def _message(message: Message, lock: Lock) -> Iterator[str]:
     yield from _reserved(retired)
     union = [item for item in message.fields if item.in_oneof]
     if union:
-        yield f"  oneof {naming.UNION_ONEOF} {{"
+        yield f"  oneof {message.oneof} {{"
         for item in union:
             yield from _field(item, entries, "    ")
         yield "  }"

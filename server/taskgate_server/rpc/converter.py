@@ -76,7 +76,10 @@ class Operation:
     @cached_property
     def _request(self) -> Structure:
         shape = self.model.input_shape
-        return self._compilers[0].structure(shape, self._messages[0]) if shape else Structure()
+        if shape is None:
+            return Structure()
+        greedy = model.greedy_members(self.model)
+        return self._compilers[0].structure(shape, self._messages[0], greedy)
 
     @cached_property
     def _response(self) -> Callable[[Any], dict[str, Any]] | None:

@@ -213,8 +213,19 @@ class RequestCompiler:
     def __init__(self) -> None:
         self._structures: dict[str, Structure] = {}
 
-    def structure(self, shape: model.StructureShape, descriptor: Descriptor) -> Structure:
-        """Return the compiled form of a message."""
+    def structure(
+        self,
+        shape: model.StructureShape,
+        descriptor: Descriptor,
+        greedy: frozenset[str] = frozenset(),
+    ) -> Structure:
+        """Return the compiled form of a message.
+
+        Args:
+            shape: the structure.
+            descriptor: its message.
+            greedy: the members that fill several segments of the URL's path.
+        """
         known = self._structures.get(descriptor.full_name)
         if known is not None:
             return known
@@ -226,7 +237,10 @@ class RequestCompiler:
             if field is None or target.serialization.get("streaming"):
                 continue
             words = enum_of(field)
-            if words is None:
+            if member in greedy:
+                check = compile_check(target, is_greedy=True)
+                made.plain[field.name] = (member, _checked(check))
+            elif words is None:
                 made.plain[field.name] = (member, self._value(target, field))
             else:
                 made.enums[field.name] = (member, enum_container(target, words))

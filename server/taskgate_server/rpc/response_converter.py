@@ -165,7 +165,8 @@ def _timestamp(value: str | float) -> Fields:
 
 
 def _blob(value: Any) -> bytes:
-    return base64.b64decode(value, validate=True)
+    # Bytes come from the body itself, text from JSON.
+    return value if type(value) is bytes else base64.b64decode(value, validate=True)
 
 
 LEAVES: Mapping[str, Convert | None] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -38,7 +39,7 @@ class ServiceSpec:
     """The facts about one AWS service."""
 
     name: str
-    """botocore's service name, also part of the proto package: `deadline`."""
+    """botocore's service name: `deadline`."""
 
     title: str
     """The name in AWS's documentation: `AWS Deadline Cloud`."""
@@ -77,10 +78,22 @@ class ServiceSpec:
     ignored_patterns: tuple[str, ...] = ()
     """Shapes whose pattern in AWS's model is wrong, and is not applied."""
 
+    excluded_operations: Mapping[str, str] = field(default_factory=dict)
+    """Operation that is not part of the contract -> why."""
+
+    @property
+    def proto_name(self) -> str:
+        """The name in packages and paths of protos: `application_autoscaling`, `aws_lambda`.
+
+        `lambda` is a keyword of Python, whose generated code imports the package by its name.
+        """
+        name = self.name.replace("-", "_")
+        return f"aws_{name}" if keyword.iskeyword(name) else name
+
     @property
     def proto_package(self) -> str:
         """The package of the generated contract."""
-        return f"taskgate.{self.name}.v1"
+        return f"taskgate.{self.proto_name}.v1"
 
     @property
     def grpc_service_full_name(self) -> str:
@@ -90,7 +103,7 @@ class ServiceSpec:
     @property
     def contract_module(self) -> str:
         """The Python module with the messages of the generated contract."""
-        return f"taskgate.{self.name}.v1.{self.name}_pb2"
+        return f"{self.proto_package}.{self.proto_name}_pb2"
 
     @property
     def error_domain(self) -> str:

@@ -133,6 +133,8 @@ class AwsClient:
             raise
         metadata = parsed.pop("ResponseMetadata", {})
         body: ParsedBody = parsed.pop(BODY, NO_BODY)
+        if body.payload is not None:
+            parsed.pop(body.payload, None)  # what botocore made of the replaced body
         odd_members = [ODD_TEXT] if body.has_odd_text else []
         value = {**body.value, **parsed}
         if self.fitters is not None:

@@ -18,12 +18,14 @@ from taskgate_server.upstream.aws_client.failures import from_botocore
 from taskgate_server.upstream.aws_client.sanitizer import sanitize_error, sanitize_request_id
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
-    from taskgate_server.aws.model import OperationModel
+    from taskgate_server.aws.model import OperationModel, Shape
 
 BODY: Final = "taskgate.body"
 """The key of botocore's parsed response under which `parse_body` stores a `ParsedBody`."""
 
 FIRST_FINAL_STATUS: Final = 200
+NO_CONTENT: Final = 204
+"""The status of a response that never has a body."""
 FIRST_ERROR_STATUS: Final = 300
 
 
@@ -35,13 +37,15 @@ class InterimResponseError(Exception):
 
 
 class ParsedBody(NamedTuple):
-    """The JSON of a body."""
+    """The members in a body."""
 
     value: dict[str, Any]
     size: int
     """Bytes."""
     has_odd_text: bool
-    """Whether unpaired surrogates were replaced."""
+    """Whether characters that are invalid in UTF-8 were replaced."""
+    payload: str | None = None
+    """The member that is the whole body, if there is one."""
 
 
 def parse_body(
@@ -68,15 +72,56 @@ def parse_body(
     if status >= FIRST_ERROR_STATUS:
         sanitize_error(operation_model, response_dict)
         return
+    payload = _payload(operation_model)
+    if payload is not None:
+        member, shape = payload
+        customized_response_dict[BODY] = read_payload(member, shape, response_dict)
+        # botocore's parsers of structures accept null, those of text and bytes nothing.
+        is_json = shape.type_name not in ("blob", "string")
+        response_dict["body"] = b"null" if is_json else b""
+        return
     if operation_model.has_streaming_output:
         return
     body = response_dict["body"]
     _check_length(response_dict["headers"], body)
-    if not body and _has_body_members(operation_model):
+    if not body and status != NO_CONTENT and _has_body_members(operation_model):
         raise response_parser_error("the body is empty")
     value, has_odd_text = read_json(body)
     customized_response_dict[BODY] = ParsedBody(value, len(body), has_odd_text)
     response_dict["body"] = b"{}"
+
+
+def _payload(operation: OperationModel) -> tuple[str, Shape] | None:
+    """Return the output member that is the whole body, unless it is a stream."""
+    shape = operation.output_shape
+    member = shape.serialization.get("payload") if shape is not None else None
+    if shape is None or member is None or shape.members[member].serialization.get("streaming"):
+        return None
+    return member, shape.members[member]
+
+
+def read_payload(member: str, shape: Shape, response: Mapping[str, Any]) -> ParsedBody:
+    """Read the body of a response that is one member: JSON, text or bytes.
+
+    Args:
+        member: its name.
+        shape: its shape.
+        response: botocore's dict of the response.
+
+    Raises:
+        botocore.parsers.ResponseParserError: the body is not JSON.
+        botocore.exceptions.IncompleteReadError: it ended early.
+    """
+    body = response["body"]
+    if shape.type_name == "blob":
+        content: bytes = body.read()  # botocore makes a stream of it, which checks the length
+        return ParsedBody({member: content}, len(content), has_odd_text=False, payload=member)
+    _check_length(response["headers"], body)
+    if shape.type_name == "string":
+        text = body.decode(errors="replace")
+        return ParsedBody({member: text}, len(body), text.encode() != body, member)
+    value, has_odd_text = parse_json(body)
+    return ParsedBody({member: value}, len(body), has_odd_text, member)
 
 
 def _has_body_members(operation: OperationModel) -> bool:
@@ -107,13 +152,25 @@ def read_json(body: bytes) -> tuple[dict[str, Any], bool]:
     Raises:
         botocore.parsers.ResponseParserError: it is not a JSON object.
     """
-    try:
-        value, has_odd_text = json_text.parse(body or b"{}")
-    except (ValueError, RecursionError):
-        raise response_parser_error("the body is not JSON") from None
+    value, has_odd_text = parse_json(body)
     if not isinstance(value, dict):
         raise response_parser_error("the body is not a JSON object")
     return value, has_odd_text
+
+
+def parse_json(body: bytes) -> tuple[Any, bool]:
+    """Parse a body as JSON; an empty one is an object without members.
+
+    Returns:
+        The value, and whether it had unpaired surrogates, which are replaced.
+
+    Raises:
+        botocore.parsers.ResponseParserError: it is not JSON.
+    """
+    try:
+        return json_text.parse(body or b"{}")
+    except (ValueError, RecursionError):
+        raise response_parser_error("the body is not JSON") from None
 
 
 def response_parser_error(message: str) -> Exception:

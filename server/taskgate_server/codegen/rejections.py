@@ -1,0 +1,62 @@
+"""Finds what Taskgate cannot serve of an AWS service, before anything of it is written."""
+
+from __future__ import annotations
+
+from taskgate_server.aws import model
+from taskgate_server.codegen import collisions
+from taskgate_server.codegen.contract import UnsupportedModelError, read_contract
+from taskgate_server.services.spec import ServiceSpec
+
+
+def check(spec: ServiceSpec, service: model.ServiceModel) -> None:
+    """Check that all operations of a service can be served, except for those that it excludes.
+
+    Raises:
+        UnsupportedModelError: a line for each that cannot, with service, operation and reason.
+    """
+    check_service(spec, service)
+    faults = unserved_operations(spec, service)
+    unknown = [name for name in spec.excluded_operations if name not in service.operation_names]
+    lines = [
+        *(f"{spec.name}: {name}: {reason}" for name, reason in faults.items()),
+        *(
+            f"{spec.name}: {name}: is excluded, but AWS's model does not have it"
+            for name in unknown
+        ),
+    ]
+    if faults:
+        lines.append("exclude these operations with `excluded_operations` of the service's spec")
+    if lines:
+        raise UnsupportedModelError("\n".join(lines))
+
+
+def check_service(spec: ServiceSpec, service: model.ServiceModel) -> None:
+    """Check that Taskgate can sign the requests of a service and read its responses.
+
+    Raises:
+        UnsupportedModelError: they have another format than JSON, or AWS needs a bearer token.
+    """
+    if service.signature_version == "bearer":
+        raise UnsupportedModelError(
+            f"{spec.name}: all operations: AWS requires a bearer token, but Taskgate signs requests"
+        )
+    protocol = model.protocol(service)
+    if protocol not in model.SERVED_PROTOCOLS:
+        served = " and ".join(model.SERVED_PROTOCOLS)
+        raise UnsupportedModelError(
+            f"{spec.name}: all operations: the protocol is {protocol}, only {served} are served"
+        )
+
+
+def unserved_operations(spec: ServiceSpec, service: model.ServiceModel) -> dict[str, str]:
+    """Return the operations that cannot be served, and why; without the excluded ones."""
+    faults: dict[str, str] = {}
+    for operation in model.operations(service):
+        if operation.name in spec.excluded_operations:
+            continue
+        try:
+            # Alone, since operations share shapes: each is reported that has the fault.
+            collisions.check(read_contract(spec, service, [operation]))
+        except UnsupportedModelError as error:
+            faults[operation.name] = str(error)
+    return faults
