@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: attack bench bench-caches bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test \
-	check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-requirements image-test \
+.PHONY: all-services attack bench bench-caches bench-converter bench-emulator bench-guarded bench-metered bench-streams \
+	bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-requirements image-test \
 	model-update odd-values outages release requirements serve simulate skew soak test test-random
 
 help: ## list the targets
@@ -135,6 +135,9 @@ fuzz: gen/stamp ## run 100,000 mutated requests and 20,000 mutated AWS responses
 OUTAGE_SECONDS := 3,10,60
 outages: gen/stamp ## simulate AWS outages of every kind for OUTAGE_SECONDS; needs an idle machine
 	OUTAGE_TRIES=1 OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m timed -n 4 --dist worksteal tests/isolation
+
+all-services: gen/stamp ## generate, compile and compare with boto3 every AWS service that botocore has; 15 minutes
+	ALL_SERVICES=1 $(BIN)/pytest -s tests/codegen/all_services
 
 attack: gen/stamp ## run the attack suite at full size: 100,000 mutated requests, every operation
 	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m '$(HERE)' tests/attack
