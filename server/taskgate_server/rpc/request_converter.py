@@ -208,18 +208,18 @@ class Structure:
 
 
 class RequestCompiler:
-    """Compiles each structure once, by its message."""
+    """Compiles each structure once, by shape and message: equal shapes may share a message."""
 
     def __init__(self) -> None:
-        self._structures: dict[str, Structure] = {}
+        self._structures: dict[tuple[str, str], Structure] = {}
 
     def structure(self, shape: model.StructureShape, descriptor: Descriptor) -> Structure:
         """Return the compiled form of a message."""
-        known = self._structures.get(descriptor.full_name)
+        known = self._structures.get((shape.name, descriptor.full_name))
         if known is not None:
             return known
         made = Structure(is_union=model.is_union(shape))
-        self._structures[descriptor.full_name] = made
+        self._structures[shape.name, descriptor.full_name] = made
         fields = {field.json_name: field for field in descriptor.fields}
         for member, target in shape.members.items():
             field = fields.get(member)
