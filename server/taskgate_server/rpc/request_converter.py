@@ -28,6 +28,7 @@ from taskgate_server.rpc.enum_params import (
     unrecognized_word,
 )
 from taskgate_server.rpc.fields import element, enum_of, message_of
+from taskgate_server.rpc.retired import retired_fields
 from taskgate_server.rpc.validation import (
     DEFAULT_LIMITS,
     KEY,
@@ -49,6 +50,9 @@ MAX_UNKNOWN_BYTES: Final = 4096
 field, and a message of 4 MiB may have two million."""
 
 NOT_KNOWN: Final = "that this server does not know: it needs a newer Taskgate"
+NOT_KNOWN_OR_RETIRED: Final = (
+    "that this server does not know: they need a newer Taskgate, or were removed from AWS's API"
+)
 
 
 def validate(structure: Structure, request: Message, limits: Limits = DEFAULT_LIMITS) -> Params:
@@ -74,7 +78,7 @@ def validate(structure: Structure, request: Message, limits: Limits = DEFAULT_LI
 
 
 def _check_unknown_fields(structure: Structure, request: Message, validation: Validation) -> None:
-    """Record fields of a newer contract: without them AWS would receive a different request.
+    """Record fields of other contracts: without them AWS would receive a different request.
 
     Python's protobuf reports unknown fields only as one object each. Discarding them is fast, so
     the sizes before and after are compared first.
@@ -89,7 +93,16 @@ def _check_unknown_fields(structure: Structure, request: Message, validation: Va
         again = Validation(validation.limits, validation.faults, reports_unknown_fields=True)
         structure.convert(type(request).FromString(data), ROOT, again)
     if len(validation.faults) == faults_before:  # too many, or outside of structures
-        validation.add(ROOT, f"has {size} bytes of fields {NOT_KNOWN}")
+        validation.add(ROOT, f"has {size} bytes of fields {NOT_KNOWN_OR_RETIRED}")
+
+
+def _add_unknown(message: Message, path: Path, validation: Validation) -> None:
+    retired = retired_fields(message.DESCRIPTOR)
+    unknown_fields: Any = UnknownFieldSet(message)  # its types lack the iterator
+    for unknown in unknown_fields:
+        number = unknown.field_number
+        name, fate = retired.get(number, (f"#{number}", f"is a field {NOT_KNOWN}"))
+        validation.add((path, name), fate)
 
 
 @dataclass(slots=True)
@@ -143,9 +156,7 @@ class Structure:
         if self.is_union:
             self._check_union(message, params, path, validation)
         if validation.reports_unknown_fields:
-            unknown_fields: Any = UnknownFieldSet(message)  # its types lack the iterator
-            for unknown in unknown_fields:
-                validation.add((path, f"#{unknown.field_number}"), f"is a field {NOT_KNOWN}")
+            _add_unknown(message, path, validation)
 
     def _check_union(
         self, message: Any, params: Params, path: Path, validation: Validation
