@@ -120,7 +120,7 @@ contract-bundle: gen/stamp ## pack protos, descriptor set and service config for
 conformance: gen/stamp ## run the conformance cases with the clients that are built
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance $(RUNNERS)
 
-skew: gen/stamp ## run the clients, built with the stubs of the previous contract, against the current server
+skew: gen/stamp ## run clients, built with the stubs of the last release, against the current server
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.skew $(RUNNERS)
 
 chart: gen/stamp .venv-tools/helm/stamp ## generate IAM policies, the chart's schema and, with Helm, the plain manifests

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tests.codegen import test_edits
 from tests.codegen.toy import GOLDEN, generated
 
 
@@ -17,6 +18,7 @@ def main() -> None:
             folder.mkdir(parents=True)
             for name, text in files.items():
                 (folder / name).write_text(text)
+    test_edits.GOLDEN.write_text(test_edits.reports())
 
 
 if __name__ == "__main__":

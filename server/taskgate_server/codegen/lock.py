@@ -59,6 +59,15 @@ class Scope:
             raise KeyError(key)
         return entry
 
+    def keeps(self, entry: Entry) -> bool:
+        """Return whether a released entry still has its number, name and type."""
+        return any(
+            (each.number, each.name, each.key) == (entry.number, entry.name, entry.key)
+            and wider_type(entry.type, each.type) == each.type
+            and (each.retired or not entry.retired)
+            for each in self.entries
+        )
+
     def update(self, key: str, name: str, type_: str) -> None:
         """Look up or append the entry of a key."""
         known = self.live(key)
@@ -104,6 +113,16 @@ class Lock:
             self._update_message(message)
         for enum in contract.enums.values():
             self._update_enum(enum)
+
+    def differences(self, released: Lock) -> list[str]:
+        """Return what has other numbers than in a released lock."""
+        return [
+            f"{name}.{entry.name}: was {entry.type} = {entry.number} in the last release"
+            for old, new in ((released.messages, self.messages), (released.enums, self.enums))
+            for name, scope in old.items()
+            for entry in scope.entries
+            if not new.get(name, Scope()).keeps(entry)
+        ]
 
     def _set_shape(self, name: str, shape: str) -> None:
         self.shapes.pop(name, None)
