@@ -113,8 +113,12 @@ class TaskBackend(ABC):
         """Return the parameters of `changes` for the parameters in a task's name."""
         return ids
 
-    def read_task(self, aws_response: Mapping[str, Any]) -> Mapping[str, Any]:
+    def read_task(self, name: str, aws_response: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002  # for others
         """Return the task in a response of `names.operation`.
+
+        Args:
+            name: of the task, for the error.
+            aws_response: the response.
 
         Raises:
             errors.TaskgateError: NOT_FOUND, there is none.
@@ -204,7 +208,7 @@ class TaskBackend(ABC):
         record.aws_request_id, record.aws_span = aws_response.request_id, aws_response.span
         response = aws_response.forms.get(name)
         if response is None:
-            found = self.read_task(aws_response.value)
+            found = self.read_task(name, aws_response.value)
             task = self.task(name, found, aws_response.observe_time)
             response = task_service_pb2.GetTaskResponse(task=task).SerializeToString()
             aws_response.forms[name] = response
@@ -243,7 +247,7 @@ class TaskBackend(ABC):
     ) -> task_pb2.Task | errors.TaskgateError:
         try:
             aws_response = await self.gateway.fetch(self.aws_request(name), options)
-            found = self.read_task(aws_response.value)
+            found = self.read_task(name, aws_response.value)
             return self.task(name, found, aws_response.observe_time)
         except errors.TaskgateError as error:
             return error

@@ -165,7 +165,7 @@ class Reader:
             try:
                 ids = self.backend.names.parse(name, "name")
                 response = await self.call(operation, self.backend.read_params(ids))
-                found = self.backend.read_task(response.value)
+                found = self.backend.read_task(name, response.value)
             except TaskgateError as error:
                 if error.code is StatusCode.NOT_FOUND:
                     poll.change_log.remove(name, sent_at)
