@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from taskgate_server.aws import model
@@ -83,19 +84,30 @@ def main() -> int:
     action.add_argument(
         "--release", action="store_true", help="write the baseline: this is the last release"
     )
+    parser.add_argument(
+        "--package", help="the package of a plug-in's AWS service; default: those of Taskgate"
+    )
     parser.add_argument("--protos", type=Path, default=Path("protos"), help="default: protos")
     arguments = parser.parse_args()
     root: Path = arguments.protos
+    specs = _specs(arguments.package)
     if arguments.release:
-        _release(root)
+        _release(specs, root)
         return 0
     if arguments.update:
-        return _update(root)
-    return _generate(root, is_check=arguments.check)
+        return _update(specs, root)
+    return _generate(specs, root, is_check=arguments.check)
 
 
-def _generate(root: Path, *, is_check: bool) -> int:
-    texts = {path: text for spec in SERVICES for path, text in generate(spec, root).items()}
+def _specs(package: str | None) -> Sequence[ServiceSpec]:
+    """Return the spec of a plug-in's package, or those of Taskgate's own folders."""
+    if package is not None:
+        return [import_module(f"{package}.spec").SPEC]
+    return [spec for spec in SERVICES if not spec.contract]
+
+
+def _generate(specs: Sequence[ServiceSpec], root: Path, *, is_check: bool) -> int:
+    texts = {path: text for spec in specs for path, text in generate(spec, root).items()}
     stale = _stale(texts)
     for path, text in stale.items():
         if not is_check:
@@ -103,24 +115,24 @@ def _generate(root: Path, *, is_check: bool) -> int:
         print(f"{'stale' if is_check else 'wrote'}: {path}", file=sys.stderr)  # noqa: T201  # a command's output
     if stale and is_check:
         print("run `make gen` and commit its changes", file=sys.stderr)  # noqa: T201
-    faults = _faults(root)
+    faults = _faults(specs, root)
     for fault in faults:
         print(fault, file=sys.stderr)  # noqa: T201
     return 1 if faults or (stale and is_check) else 0
 
 
-def _faults(root: Path) -> list[str]:
+def _faults(specs: Sequence[ServiceSpec], root: Path) -> list[str]:
     """Return what the locks changed since the last release."""
     faults = []
-    for spec in SERVICES:
+    for spec in specs:
         released = baseline.load(root / baseline.FOLDER, spec.name)
         if released is not None:
             faults += locks.load(_paths(spec, root)[1]).differences(released.lock)
     return faults
 
 
-def _update(root: Path) -> int:
-    for spec in SERVICES:
+def _update(specs: Sequence[ServiceSpec], root: Path) -> int:
+    for spec in specs:
         released = baseline.load(root / baseline.FOLDER, spec.name)
         texts, lines = generate_update(spec, root, released, _current(spec, Lock()))
         for path, text in _stale(texts).items():
@@ -129,8 +141,8 @@ def _update(root: Path) -> int:
     return 0
 
 
-def _release(root: Path) -> None:
-    for spec in SERVICES:
+def _release(specs: Sequence[ServiceSpec], root: Path) -> None:
+    for spec in specs:
         released = _current(spec, locks.load(_paths(spec, root)[1]))
         baseline.save(root / baseline.FOLDER, spec.name, released)
 
@@ -162,7 +174,7 @@ def _stale(texts: Mapping[Path, str]) -> dict[Path, str]:
 
 
 def _paths(spec: ServiceSpec, root: Path) -> tuple[Path, Path]:
-    folder = root / "taskgate" / spec.name / "v1"
+    folder = root.joinpath(*spec.proto_package.split("."))
     return folder / f"{spec.name}.proto", folder / f"{spec.name}.lock.json"
 
 
