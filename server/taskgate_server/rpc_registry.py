@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from taskgate_server import health_service as health
 from taskgate_server.auth.batches import serve_allowed
+from taskgate_server.aws import used_members
 from taskgate_server.aws_connections import TargetConnections, aws_settings
 from taskgate_server.background_tasks import Supervision
 from taskgate_server.calls import Handler, Rpc
@@ -61,8 +62,13 @@ def load_targets(
         settings: all of them.
         connections: to AWS, of each target; their events go to the hub of the target.
         supervision: runs the pollers.
+
+    Raises:
+        used_members.MissingMembersError: the installed botocore does not fit the services' code.
     """
     specs = registry.select(settings.services)
+    for spec in specs:
+        used_members.check(spec)
     operations = {spec.name: handlers.load_operations(spec) for spec in specs}
     limits = _stream_limits(settings)
     return [_load_target(settings, operations, limits, each, supervision) for each in connections]

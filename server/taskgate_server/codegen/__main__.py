@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from taskgate_server.aws import model
+from taskgate_server.aws import model, used_members
 from taskgate_server.codegen import baseline, update
 from taskgate_server.codegen import lock as locks
 from taskgate_server.codegen.baseline import Baseline
@@ -137,8 +137,18 @@ def _update(specs: Sequence[ServiceSpec], root: Path) -> int:
         texts, lines = generate_update(spec, root, released, _current(spec, Lock()))
         for path, text in _stale(texts).items():
             _write(path, text)
+        lines += _unserved(spec)
         print("\n".join(lines))  # noqa: T201
     return 0
+
+
+def _unserved(spec: ServiceSpec) -> list[str]:
+    """Return the lines of a report about members that the server's own code uses."""
+    service = model.load_service(spec.name)
+    missing = list(used_members.find_missing(service, used_members.load(spec)))
+    if not missing:
+        return []
+    return ["  used by the server, which does not start without:", *(f"    - {e}" for e in missing)]
 
 
 def _release(specs: Sequence[ServiceSpec], root: Path) -> None:
