@@ -111,10 +111,8 @@ def without(
 
 def test_error_names_operation_and_member(monkeypatch: pytest.MonkeyPatch) -> None:
     used = {"GetRun": UsedMembers(response=("status", "statuz")), "GetRunz": UsedMembers()}
-    monkeypatch.setattr(
-        import_module("taskgate_server.services.omics.used_members"), "USED_MEMBERS", used
-    )
     (omics,) = (spec for spec in SPECS if spec.name == "omics")
+    monkeypatch.setattr(omics.load("used_members"), "USED_MEMBERS", used)
     with pytest.raises(MissingMembersError, match=r"GetRun response\.statuz, GetRunz"):
         check(omics)
 
