@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: attack bench bench-caches bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test \
 	check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-requirements image-test \
-	model-pins model-update odd-values outages release requirements serve simulate skew soak test test-random
+	model-pins model-update odd-values outages release requirements serve simulate skew soak test test-random update-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -246,6 +246,10 @@ model-update: gen/stamp ## upgrade boto3 and botocore to VERSION, regenerate, re
 	@$(install)
 	@touch .venv/stamp
 	@$(MAKE) --no-print-directory gen/stamp
+
+UPDATE_FROM := 1.40.0 1.42.10 1.43.0
+update-test: gen/stamp ## update contracts of earlier versions of botocore, UPDATE_FROM, and compare them on the wire
+	$(BIN)/python -m tests.codegen.updates build/update-test $(UPDATE_FROM)
 
 clean: ## remove everything that the other targets made
 	rm -rf .venv .venv-bench .venv-tools build gen dist .mypy_cache .ruff_cache .pytest_cache

@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto
 from google.protobuf.message import Message
 from grpc_tools import protoc
 
-from tests.skew.comparison import known_differences
+from tests.support.contract.comparison import known_differences
 
 _INCLUDE = Path(protoc.__file__).with_name("_proto")
 _DEPTH = 4
