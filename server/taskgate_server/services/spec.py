@@ -66,6 +66,9 @@ class ServiceSpec:
     operations count as writes and are always sent; so are `Assume…` operations, which return
     credentials."""
 
+    log_groups: tuple[str, ...] = ()
+    """The CloudWatch log groups of tasks, as in ARNs: `/aws/omics/*`."""
+
     batches: Mapping[str, str] = field(default_factory=dict)
     """Operation that reads one resource -> operation that reads many of them."""
 

@@ -54,5 +54,6 @@ SPEC = ServiceSpec(
         "ServerException": Rule(code=StatusCode.INTERNAL, retry=Retry.REPEATABLE),
     },
     credential_probes=("DescribeJobQueues", "DescribeComputeEnvironments"),
+    log_groups=("/aws/batch/job",),
     identifiers=IDENTIFIERS,
 )
