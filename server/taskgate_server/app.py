@@ -30,8 +30,9 @@ from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.server import BackgroundWork, Handlers, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
-from taskgate_server.telemetry import LOG, LineFormat, LogOutput, LogWriter
 from taskgate_server.telemetry.json_format import JsonLines
+from taskgate_server.telemetry.log_writer import LogWriter
+from taskgate_server.telemetry.logs import LOG, LineFormat, LogOutput
 from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from taskgate_server.auth.limits import network_of
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 
 CHECK_SECONDS: Final = 1.0
 OPEN_FILES: Final = Path("/proc/self/fd")

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from taskgate_server.background_tasks import Supervision
 from taskgate_server.reloading import Reloading
 from taskgate_server.rpcs_in_flight import RpcsInFlight
-from taskgate_server.telemetry import BUGS
+from taskgate_server.telemetry.logs import BUGS
 from taskgate_server.telemetry.metrics import Metrics
 from taskgate_server.upstream.circuit_breaker import State
 from taskgate_server.upstream.event_queue import EventUse

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
-from taskgate_server import telemetry
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.ports import Address, ListenError, hold, is_unix, reserve
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
-from taskgate_server.telemetry import LogOutput, LogWriter, choose_format
+from taskgate_server.telemetry.log_writer import LogWriter
+from taskgate_server.telemetry.logs import LogOutput, choose_format, set_up_logging
 from taskgate_server.workers import Supervisor
 
 STDERR: Final = 2
@@ -99,7 +99,7 @@ def _make_writer() -> LogWriter:
 
 def _set_up_logging(settings: Settings, writer: LogWriter, worker: int | None = None) -> LogOutput:
     log = LogOutput(writer, choose_format(settings.log_format, sys.stderr, os.environ))
-    telemetry.set_up_logging(settings.log_level, log, worker=worker)
+    set_up_logging(settings.log_level, log, worker=worker)
     return log
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
 from taskgate_server.daemon_threads import DaemonThreads
-from taskgate_server.telemetry import LOG, log_bug
+from taskgate_server.telemetry.logs import LOG, log_bug
 
 CHECK_SECONDS: Final = 0.5
 """Interval between two reads of the files: a revocation takes effect within a second."""

@@ -34,7 +34,7 @@ from taskgate_server.tasks.reads import Reads
 from taskgate_server.tasks.updates import Updates
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.service import Watches
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 from taskgate_server.upstream.gateway import Gateway
 
 

@@ -24,7 +24,7 @@ from taskgate_server.health import Readiness
 from taskgate_server.ports import Address, ListenError, is_unix, reserve
 from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.shutdown import Shutdown
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 
 ACCEPTORS = 4
 """gRPC servers of this process, on one port. grpc.aio accepts new calls one by one, each with a

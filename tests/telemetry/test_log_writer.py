@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from taskgate_server.telemetry import LogWriter
+from taskgate_server.telemetry.log_writer import LogWriter
 
 LINE = "x" * 99 + "\n"
 PIPE_BYTES = 4096

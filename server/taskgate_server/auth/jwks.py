@@ -19,7 +19,7 @@ import jwt
 from taskgate_server.auth.child_process import ChildError, run_module
 from taskgate_server.daemon_threads import DaemonThreads
 from taskgate_server.reloading import RejectedError, ReloadingFile
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 
 NAME: Final = "jwt_keys"
 """For logs, metrics and health."""

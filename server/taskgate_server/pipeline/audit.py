@@ -15,7 +15,7 @@ from grpc import StatusCode
 from taskgate_server import errors
 from taskgate_server.auth.actions import SPECS, Action, action_of, is_read
 from taskgate_server.calls import CallContext, ResourcePath
-from taskgate_server.telemetry import AUDIT, quotable
+from taskgate_server.telemetry.logs import AUDIT, quotable
 
 MAX_RESOURCE_CHARACTERS: Final = 1000
 """Length of the resources in one line, so that it stays under 2 KiB. Others get further lines."""

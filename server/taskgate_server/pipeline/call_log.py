@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 from taskgate_server.calls import DEFAULT_TARGET, CallContext
-from taskgate_server.telemetry import LOG, LineFormat
+from taskgate_server.telemetry.logs import LOG, LineFormat
 
 FLUSH_SECONDS: Final = 0.05
 """How long a line may wait for others."""

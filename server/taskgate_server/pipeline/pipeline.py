@@ -30,7 +30,7 @@ from taskgate_server.calls import (
 )
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.pipeline.response import CallerLeftError, send_error, send_source, write
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 
 Context: TypeAlias = "ServicerContext[Any, Any]"
 
