@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +27,6 @@ from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback, is_unix
 from taskgate_server.reloading import FileFaultError, Reloading
-from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.server import BackgroundWork, Handlers, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
@@ -101,7 +101,7 @@ def build(
         *(guard.reloading if guard is not None else []),
     ]
     readiness = Readiness(gateways, reloading, log_gateways)
-    supervision, in_flight = Supervision(), RpcsInFlight()
+    supervision, in_flight = Supervision(), Counter[str]()
     logs_calls = settings.log_level in ("DEBUG", "INFO")
     call_log = CallLog(log_stream if logs_calls else None, line_format or JsonLines())
     reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
@@ -145,7 +145,7 @@ def build(
             dropped_lines=log_stream.dropped if isinstance(log_stream, LogWriter) else {},
             served=served,
         )
-        collector = metrics_collector.MetricsCollector(sources, metrics)
+        collector = metrics_collector.MetricsCollector(sources)
         metrics.registry.register(collector)
         admin = Admin(settings.admin_host, settings.admin_port or 0, metrics.registry)
 

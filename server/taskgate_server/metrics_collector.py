@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,9 +21,7 @@ from prometheus_client.registry import Collector
 
 from taskgate_server.background_tasks import Supervision
 from taskgate_server.reloading import Reloading
-from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.telemetry.logs import BUGS
-from taskgate_server.telemetry.metrics import Metrics
 from taskgate_server.upstream.circuit_breaker import State
 from taskgate_server.upstream.event_queue import EventUse
 from taskgate_server.upstream.gateway import Gateway
@@ -64,7 +63,8 @@ class Served(Protocol):
 class Sources:
     """The objects whose state and counts are metrics."""
 
-    in_flight: RpcsInFlight
+    in_flight: Counter[str]
+    """The number of calls being served, by method."""
     gateways: Mapping[tuple[str, str], Gateway]
     """By the labels `target` and `service`."""
     queues: Sequence[EventQueue]
@@ -83,15 +83,11 @@ class MetricsCollector(Collector):
 
     Args:
         sources: what is read.
-        metrics: the metrics of RPCs.
         clock: monotonic seconds.
     """
 
-    def __init__(
-        self, sources: Sources, metrics: Metrics, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, sources: Sources, clock: Callable[[], float] = time.monotonic) -> None:
         self._sources = sources
-        self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock = clock
 
@@ -124,7 +120,7 @@ class MetricsCollector(Collector):
         ]
 
     def _server(self) -> Iterator[Metric]:
-        guard, meters = self._sources.guard, self._metrics.meters
+        guard = self._sources.guard
         denied, limited = (guard.denied, guard.limited) if guard else (0, 0)
         yield _gauges("build_info", "1; the version.", ["version"], [([version("taskgate")], 1)])
         yield _gauge(
@@ -132,13 +128,7 @@ class MetricsCollector(Collector):
             "asyncio tasks of the process: some for each RPC and poller, and a fixed number.",
             len(asyncio.all_tasks()),
         )
-        yield _gauge("rpcs_in_flight", "Calls being served.", self._sources.in_flight.count)
-        yield _gauges(
-            "streams_open",
-            "Streaming calls being served.",
-            ["method"],
-            [([each.method], each.open) for each in meters if each.is_stream],
-        )
+        yield _gauge("rpcs_in_flight", "Calls being served.", self._sources.in_flight.total())
         yield _counter("bugs", "Unexpected errors; each is a line `bug` in the log.", BUGS.count)
         yield _counter("policy_denials", "Calls, or items of batches, denied by policy.", denied)
         yield _counter("caller_limits", "Calls refused because of a limit of one caller.", limited)
