@@ -26,7 +26,7 @@ from taskgate_server.pipeline.pipeline import Pipeline, Stage
 from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback, is_unix
-from taskgate_server.reloading import FileFaultError, Reloading
+from taskgate_server.reloading import Reloading
 from taskgate_server.server import BackgroundWork, Handlers, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
@@ -95,7 +95,7 @@ def build(
     queues = [queue for each in connections for queue in each.queues]
     gateways = [gateway for each in connections for gateway in each.gateways.values()]
     log_gateways = [gateway for each in connections for gateway in each.logs.values()]
-    guard, certificates = _guard(settings), _certificates(settings)
+    guard, certificates = _guard(settings), tls.load_certificates(settings)
     reloading: list[Reloading] = [
         *([certificates] if certificates is not None else []),
         *(guard.reloading if guard is not None else []),
@@ -143,7 +143,7 @@ def build(
             supervision=supervision,
             reloading=reloading,
             dropped_lines=log_stream.dropped if isinstance(log_stream, LogWriter) else {},
-            served=served,
+            served=lambda: [(each.target, each.hub, each.logs) for each in served()],
         )
         collector = metrics_collector.MetricsCollector(sources)
         metrics.registry.register(collector)
@@ -208,14 +208,6 @@ def _unknown_names(settings: Settings) -> list[str]:
     return faults
 
 
-def _certificates(settings: Settings) -> tls.Certificates | None:
-    """Return the certificate files, which are reloaded when they change; None for plaintext."""
-    try:
-        return tls.load_certificates(settings)
-    except FileFaultError as fault:
-        raise SettingsError([str(fault)]) from None
-
-
 def _ports(settings: Settings, certificates: tls.Certificates | None, guard: Guard | None) -> Ports:
     """Return the ports to listen on. On loopback, connections are unlimited."""
     credentials, health = None, None
@@ -244,10 +236,7 @@ def _guard(settings: Settings) -> Guard | None:
         return None
     from taskgate_server.auth.guard import build_guard  # noqa: PLC0415  # takes 0.3 s
 
-    try:
-        return build_guard(settings)
-    except FileFaultError as fault:
-        raise SettingsError([str(fault)]) from None
+    return build_guard(settings)
 
 
 def _public_stages(guard: Guard | None, reception: Reception) -> list[Stage]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -43,22 +43,6 @@ Read: TypeAlias = Callable[[Gateway], Mapping[str, float]]
 """Reads values by one label; the key is empty for a metric without it."""
 
 
-class Served(Protocol):
-    """The services of a target, as `rpc_registry.ServedTarget` has them."""
-
-    @property
-    def target(self) -> str:
-        """The target's name."""
-
-    @property
-    def hub(self) -> Hub:
-        """The watches and waits."""
-
-    @property
-    def logs(self) -> Logs:
-        """The followed logs."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """The objects whose state and counts are metrics."""
@@ -74,8 +58,8 @@ class Sources:
     reloading: Sequence[Reloading]
     dropped_lines: Mapping[str, int] = field(default_factory=dict)
     """Log lines that were not written, by kind."""
-    served: Callable[[], Sequence[Served]]
-    """Returns the services of each target; empty until the contracts are loaded."""
+    served: Callable[[], Sequence[tuple[str, Hub, Logs]]]
+    """Returns each target by name, with its watches and its followed logs."""
 
 
 class MetricsCollector(Collector):
@@ -121,7 +105,8 @@ class MetricsCollector(Collector):
 
     def _server(self) -> Iterator[Metric]:
         guard = self._sources.guard
-        denied, limited = (guard.denied, guard.limited) if guard else (0, 0)
+        limited = guard.limits.refused if guard else 0
+        denied = guard.decisions.denied if guard and guard.decisions else 0
         yield _gauges("build_info", "1; the version.", ["version"], [([version("taskgate")], 1)])
         yield _gauge(
             "event_loop_tasks",
@@ -215,9 +200,9 @@ class MetricsCollector(Collector):
 
     def _watches(self) -> Iterator[Metric]:
         served = self._sources.served()
-        pollers = [([each.target], len(each.hub)) for each in served]
-        watchers = [([each.target], each.hub.watchers) for each in served]
-        followers = [([each.target], len(each.logs.followed)) for each in served]
+        pollers = [([target], len(hub)) for target, hub, _ in served]
+        watchers = [([target], hub.watchers) for target, hub, _ in served]
+        followers = [([target], len(logs.followed)) for target, _, logs in served]
         yield _gauges("pollers", "Shared pollers.", ["target"], pollers)
         yield _gauges("watchers", "Watches and waits.", ["target"], watchers)
         yield _gauges("log_followers", "Followed logs.", ["target"], followers)

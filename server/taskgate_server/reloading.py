@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
+from taskgate_server.config import SettingsError
 from taskgate_server.daemon_threads import DaemonThreads
 from taskgate_server.telemetry.logs import LOG, log_bug
 
@@ -30,10 +31,6 @@ parser may hang, and there may be a newer version."""
 MAX_FILE_BYTES: Final = 1024 * 1024
 
 T = TypeVar("T")
-
-
-class FileFaultError(Exception):
-    """The files cannot be used; the text is one line for the operator."""
 
 
 class RejectedError(ValueError):
@@ -100,7 +97,7 @@ class ReloadingFile(Generic[T]):
         clock: monotonic seconds.
 
     Raises:
-        FileFaultError: the current version of the files cannot be used.
+        SettingsError: the current version of the files cannot be used.
     """
 
     def __init__(
@@ -125,7 +122,7 @@ class ReloadingFile(Generic[T]):
         self._retry_at = float("inf")
         first = self._load()
         if not isinstance(first, _Accepted):
-            raise FileFaultError(first.detail if first else f"{name}: no files")
+            raise SettingsError([first.detail if first else f"{name}: no files"])
         self.value: T = first.value
         self._contents = first.contents
         self._active_since = self._checked_at = clock()

@@ -140,7 +140,7 @@ class FileKeys(ReloadingFile[Keys]):
         path: of the file.
 
     Raises:
-        reloading.FileFaultError: the file cannot be used.
+        SettingsError: the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
