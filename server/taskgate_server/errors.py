@@ -103,6 +103,8 @@ class TaskgateError(Exception):
     """Seconds to wait that AWS's response named."""
     retry: Retry = Retry.NEVER
     """Whether the same call may succeed when it is sent again."""
+    resource_count: int = 0
+    """Number of resources in a request that names too many, for the audit."""
 
     def __str__(self) -> str:
         return f"{self.code.name} {self.reason}: {self.message}"

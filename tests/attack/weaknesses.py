@@ -10,7 +10,6 @@ from taskgate_server.auth import decisions, lifetimes, limits, scopes
 from taskgate_server.calls import CallContext
 from taskgate_server.pipeline import (
     authentication,
-    authorization,
     caller_limits,
     metadata,
     reception,
@@ -33,7 +32,6 @@ def none() -> None:
 def work_before_permission() -> None:
     """Read and parse requests of callers that no policy permits anything."""
     replace(decisions.Decisions, "may_permit", lambda *_: True)
-    replace(authorization, "MAX_RESOURCES", UNLIMITED)
     replace(scopes, "MAX_RESOURCES", UNLIMITED)
     replace(wire_records, "exceeds", lambda *_: False)
     replace(large_requests.LargeRequests, "of", lambda *_: None)

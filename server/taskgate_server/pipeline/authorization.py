@@ -21,6 +21,7 @@ from taskgate_server.auth.actions import USE_TARGET, action_of, is_read
 from taskgate_server.auth.decisions import Decisions
 from taskgate_server.auth.lifetimes import Lifetimes
 from taskgate_server.auth.resources import NOTHING, TARGET, compile_paths
+from taskgate_server.auth.scopes import check_count
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import (
     DEFAULT_TARGET,
@@ -30,9 +31,6 @@ from taskgate_server.calls import (
     Rpc,
     parse_request,
 )
-
-MAX_RESOURCES: Final = 1000
-"""Resources of one request: as many as BatchGetTasks takes names. A decision takes some 0.1 ms."""
 
 MAX_KNOWN_BYTES: Final = 16 * 1024 * 1024
 """Of the requests that are known to be allowed, all RPCs together."""
@@ -132,8 +130,7 @@ class NameResources:
         message = request.message or parse_request(rpc.request_class, request.data)
         name = partial(self._namer(rpc), call, message)
         call = name() if request.in_thread is None else await request.in_thread(name)
-        if len(call.resources) > MAX_RESOURCES:
-            raise errors.invalid_request({"": f"names more than {MAX_RESOURCES} resources"})
+        check_count(len(call.resources), "")
         return call._replace(request=request._replace(message=message))
 
     def _namer(self, rpc: Rpc) -> Name:

@@ -65,10 +65,10 @@ class CallLog:
         self._lines.append(self._line(call, seconds))
 
     def flush(self) -> None:
-        """Write the lines that wait."""
-        if self._lines and self._stream is not None:
-            for text in _join(self._lines):
-                self._stream.write(text)
+        """Write the lines that wait, in pieces that the system does not divide: see `LogWriter`."""
+        if self._stream is not None:
+            for part in split(self._lines, select.PIPE_BUF):
+                self._stream.write("".join(part))
         self._lines.clear()
 
     def _line(self, call: CallContext, seconds: float) -> str:
@@ -93,14 +93,15 @@ class CallLog:
         self._unlogged = 0
 
 
-def _join(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines up to the size that the system writes in one piece: workers share a pipe."""
-    joined: list[str] = []
+def split(texts: Iterable[str], max_characters: int) -> Iterator[list[str]]:
+    """Yield the texts in lists of at most so many characters, or of one longer text."""
+    part: list[str] = []
     length = 0
-    for line in lines:
-        if length + len(line) > select.PIPE_BUF and joined:
-            yield "".join(joined)
-            joined, length = [], 0
-        joined.append(line)
-        length += len(line)
-    yield "".join(joined)
+    for text in texts:
+        if part and length + len(text) > max_characters:
+            yield part
+            part, length = [], 0
+        part.append(text)
+        length += len(text)
+    if part:
+        yield part
