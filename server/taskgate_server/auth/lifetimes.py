@@ -84,11 +84,6 @@ class Lifetimes:
         self._yield_turn = yield_turn
         self._open: set[Lifetime] = set()
         self._changed = asyncio.Event()
-        self.ended_by_policy = 0
-        """Calls ended because the policy no longer allows them, for metrics."""
-
-    def __len__(self) -> int:
-        return len(self._open)
 
     def begin(self, authorize: Authorize, expires_at: float | None) -> Lifetime:
         """Return the lifetime of a call that begins now.
@@ -124,7 +119,6 @@ class Lifetimes:
         for number, lifetime in enumerate(list(self._open), 1):
             refused = lifetime.authorize()
             if refused is not None:
-                self.ended_by_policy += 1
                 lifetime.end(refused)
             if number % CALLS_AT_ONCE == 0:
                 await self._yield_turn()
