@@ -13,13 +13,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from taskgate_server import config, tls
-from taskgate_server.aws_connections import TargetConnections, Telemetry, open_connections, targets
+from taskgate_server.aws_connections import TargetConnections, Telemetry, open_connections
 from taskgate_server.background_tasks import Background, BackgroundTask, Supervision
 from taskgate_server.calls import DEFAULT_TARGET, Handler
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
-from taskgate_server.pipeline.call_log import CallLog, LogStream
+from taskgate_server.pipeline.call_log import CallLog
 from taskgate_server.pipeline.caller_limits import IdentifyAddress, LimitCallers
 from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline, Stage
@@ -36,6 +36,8 @@ from taskgate_server.telemetry.logs import LOG, LineFormat, LogOutput
 from taskgate_server.upstream.aws_client.endpoints import prefix_names
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from taskgate_server.admin import Admin
     from taskgate_server.auth.guard import Guard
     from taskgate_server.rpc_registry import ServedTarget
@@ -73,7 +75,7 @@ class App:
 
 def build(
     settings: Settings,
-    log_stream: LogStream | None = None,
+    log_stream: SupportsWrite[str] | None = None,
     line_format: LineFormat | None = None,
 ) -> App:
     """Return the whole server; nothing is started yet.
@@ -91,11 +93,13 @@ def build(
         raise SettingsError(faults)
     metrics, traces = _metrics(settings), _traces(settings)
     telemetry = Telemetry(metrics=metrics, traces=traces)
-    connections = [open_connections(settings, name, telemetry) for name in targets(settings)]
+    targets = [DEFAULT_TARGET, *settings.targets]
+    connections = [open_connections(settings, name, telemetry) for name in targets]
     queues = [queue for each in connections for queue in each.queues]
     gateways = [gateway for each in connections for gateway in each.gateways.values()]
     log_gateways = [gateway for each in connections for gateway in each.logs.values()]
     guard, certificates = _guard(settings), tls.load_certificates(settings)
+    limits = guard.limits if guard is not None else None
     reloading: list[Reloading] = [
         *([certificates] if certificates is not None else []),
         *(guard.reloading if guard is not None else []),
@@ -104,8 +108,8 @@ def build(
     supervision, in_flight = Supervision(), Counter[str]()
     logs_calls = settings.log_level in ("DEBUG", "INFO")
     call_log = CallLog(log_stream if logs_calls else None, line_format or JsonLines())
-    reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
-    public = Pipeline(stages=_public_stages(guard, reception), refusals=_refusals(guard))
+    reception = Reception(settings.request_idle_seconds, limits)
+    public = Pipeline(stages=_public_stages(guard, reception), refusals=Refusals(limits))
     observation = Observation(
         in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
     )
@@ -121,7 +125,7 @@ def build(
         from taskgate_server.pipeline.stages import list_stages  # noqa: PLC0415  # 0.1 s
 
         stages = list_stages(observation, guard, reception)
-        pipeline = Pipeline(stages=stages, refusals=_refusals(guard))
+        pipeline = Pipeline(stages=stages, refusals=Refusals(limits))
         return rpc_registry.load_handlers(pipeline, served())
 
     def refuse_unknown(method: str) -> Handler:
@@ -244,10 +248,6 @@ def _public_stages(guard: Guard | None, reception: Reception) -> list[Stage]:
     if guard is None:
         return [reception]
     return [IdentifyAddress(), LimitCallers(guard.limits), reception]
-
-
-def _refusals(guard: Guard | None) -> Refusals:
-    return Refusals(guard.limits if guard is not None else None)
 
 
 def _metrics(settings: Settings) -> Metrics | None:

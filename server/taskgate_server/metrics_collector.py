@@ -114,7 +114,7 @@ class MetricsCollector(Collector):
             len(asyncio.all_tasks()),
         )
         yield _gauge("rpcs_in_flight", "Calls being served.", self._sources.in_flight.total())
-        yield _counter("bugs", "Unexpected errors; each is a line `bug` in the log.", BUGS.count)
+        yield _counter("bugs", "Unexpected errors; each is a line `bug` in the log.", BUGS.total())
         yield _counter("policy_denials", "Calls, or items of batches, denied by policy.", denied)
         yield _counter("caller_limits", "Calls refused because of a limit of one caller.", limited)
         yield _counters(

@@ -114,7 +114,7 @@ def _load_target(
         for spec in SERVICES
     }
     hub = Hub(backends, rates, supervision=supervision)
-    connections.hints.watcher = hub.hint
+    connections.watchers.append(hub.hint)
     finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in SERVICES}
     logs = Logs(backends=backends, finders=finders, gateways=connections.logs)
     unified = servicer.make_rpcs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 from taskgate_server import connection_limits, large_requests, wire_records
@@ -89,12 +90,4 @@ def endless_patience() -> None:
 
 def endless_authority() -> None:
     """Authorize long calls only at their start."""
-
-    async def enter(_: object) -> None:
-        """Set no limit."""
-
-    async def leave(*_: object) -> None:
-        """End nothing."""
-
-    replace(lifetimes.Lifetime, "__aenter__", enter)
-    replace(lifetimes.Lifetime, "__aexit__", leave)
+    replace(lifetimes.Lifetimes, "limit", lambda *_: nullcontext())

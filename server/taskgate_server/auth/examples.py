@@ -87,7 +87,6 @@ def _check(policy: Policy, example: Example) -> str:
 
 
 def _path(action: Action, resource: str) -> Path:
-    """Return the path of the resource in an example."""
     if action == USE_TARGET:
         return ((TARGET, resource),)
     if resource == SERVER:

@@ -98,7 +98,6 @@ def load_policy(files: Sequence[Path]) -> ReloadingFile[Policy]:
 
 
 def _load_keys(settings: Settings) -> FetchedKeys | FileKeys:
-    """Return the keys of the issuer, from the address or the file in the settings."""
     source = settings.jwt_keys or ""
     if "://" not in source:
         return FileKeys(Path(source))

@@ -147,14 +147,7 @@ class CallerLimits:
     def _refusal(
         self, caller: str, limit: str, allowed: float, seconds: float = BUSY_RETRY_SECONDS
     ) -> errors.TaskgateError:
-        """Count a refusal and return its error.
-
-        Args:
-            caller: as for `admit`.
-            limit: the setting, without its prefix.
-            allowed: its value.
-            seconds: when to retry.
-        """
+        """Count a refusal; return its error, with the setting without its prefix as `limit`."""
         self.refused += 1
         self.count_refusal(caller)
         return errors.CallerLimitError(limit, allowed, seconds)

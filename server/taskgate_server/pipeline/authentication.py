@@ -47,11 +47,11 @@ class Authentication:
 
     async def _verify(self, call: CallContext) -> Caller:
         wire = call.wire
-        # Cheap failures do not count: they must not delay others at the address.
-        self._callers.check_form(wire)
+        # Its failure is cheap and does not count: it must not delay others at the address.
+        was_verified = self._callers.was_verified(wire)
         failures = self._failures.of(address_of(wire.peer()))
         wait = failures.seconds_until(1.0)
-        if wait and not self._callers.was_verified(wire):
+        if wait and not was_verified:
             raise errors.CallerLimitError(
                 "failed_authentications_per_second", FAILURES_PER_SECOND, wait
             )

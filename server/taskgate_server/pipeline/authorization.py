@@ -10,7 +10,7 @@ Resources are named once for a request: the policy, the audit and open streams u
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Final, TypeAlias
 
 from google.protobuf.message import Message
@@ -116,7 +116,7 @@ class NameResources:
 
     def __init__(self, known: KnownRequests | None) -> None:
         self._known = known
-        self._names: dict[str, Name] = {}
+        self._compile = cache(_compile)
 
     async def enter(self, call: CallContext) -> CallContext:
         """See `Stage.enter`."""
@@ -128,16 +128,10 @@ class NameResources:
             if resources is not None:
                 return call._replace(resources=resources, is_known=True)
         message = request.message or parse_request(rpc.request_class, request.data)
-        name = partial(self._namer(rpc), call, message)
+        name = partial(self._compile(rpc), call, message)
         call = name() if request.in_thread is None else await request.in_thread(name)
         check_count(len(call.resources), "")
         return call._replace(request=request._replace(message=message))
-
-    def _namer(self, rpc: Rpc) -> Name:
-        name = self._names.get(rpc.method)
-        if name is None:
-            name = self._names[rpc.method] = _compile(rpc)
-        return name
 
 
 def _compile(rpc: Rpc) -> Name:
@@ -205,6 +199,5 @@ class AuthorizeResources:
     def _begin(self, call: CallContext) -> CallContext:
         """Return a long call that ends with its caller's authority."""
         watched = call._replace(request=CallRequest())  # without its message, maybe megabytes
-        lifetime = self._lifetimes.begin(lambda: self._refusal(watched), call.expires_at)
-        call.record.ends.append(lambda _: self._lifetimes.finish(lifetime))
+        lifetime = self._lifetimes.limit(lambda: self._refusal(watched), call.expires_at)
         return call._replace(lifetime=lifetime)

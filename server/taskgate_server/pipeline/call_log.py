@@ -6,23 +6,19 @@ import asyncio
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from taskgate_server.calls import DEFAULT_TARGET, CallContext
 from taskgate_server.telemetry.logs import LOG, LineFormat
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 FLUSH_SECONDS: Final = 0.05
 """How long a line may wait for others."""
 
 COUNT_SECONDS: Final = 1.0
 """Interval between lines about refused calls that have no line of their own."""
-
-
-class LogStream(Protocol):
-    """A stream that lines are written to."""
-
-    def write(self, text: str, /) -> object:
-        """Write some lines."""
 
 
 class CallLog:
@@ -36,7 +32,7 @@ class CallLog:
 
     def __init__(
         self,
-        stream: LogStream | None,
+        stream: SupportsWrite[str] | None,
         line_format: LineFormat,
         clock: Callable[[], float] = time.time,
     ) -> None:

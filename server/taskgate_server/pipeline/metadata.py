@@ -26,12 +26,8 @@ class ReadMetadata:
             if key == MAX_AGE_KEY:
                 call = call._replace(max_age=_seconds(value))
             elif key == TARGET_KEY:
-                call = call._replace(target=_target(_text(value)))
+                call = call._replace(target=_target(str(value)))
         return call
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("ascii", "replace") if isinstance(value, bytes) else value
 
 
 def _target(name: str) -> str:

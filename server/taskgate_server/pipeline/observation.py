@@ -71,7 +71,6 @@ class Observation:
 
 
 def _trace(call: CallContext, traces: Traces) -> None:
-    """Make a span for a call."""
     span = traces.begin_rpc(call.rpc.method, call.wire.invocation_metadata() or ())
     call.record.trace = TraceIds.of(span)
     before = CURRENT.set(span)

@@ -12,12 +12,11 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
-from grpc.aio import ServicerContext
 
 from taskgate_server import errors
 from taskgate_server.calls import (
@@ -29,10 +28,14 @@ from taskgate_server.calls import (
     parse_request,
 )
 from taskgate_server.pipeline.refusals import Refusals
-from taskgate_server.pipeline.response import CallerLeftError, send_error, send_source, write
+from taskgate_server.pipeline.response import (
+    CallerLeftError,
+    Context,
+    send_error,
+    send_source,
+    unless_left,
+)
 from taskgate_server.telemetry.logs import log_bug
-
-Context: TypeAlias = "ServicerContext[Any, Any]"
 
 NO_REQUEST = CallRequest()
 
@@ -50,16 +53,10 @@ class Stage(Protocol):
         """
 
 
-class CallIds:
-    """Makes call ids: a random prefix of the process, and a number."""
-
-    def __init__(self) -> None:
-        self._process = secrets.token_hex(6)
-        self._numbers = itertools.count()
-
-    def __call__(self) -> str:
-        """Return the next id."""
-        return f"{self._process}{next(self._numbers):06x}"
+def _number_calls() -> Callable[[], str]:
+    """Return a function that makes call ids: a random prefix of the process, and a number."""
+    process, numbers = secrets.token_hex(6), itertools.count()
+    return lambda: f"{process}{next(numbers):06x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +71,7 @@ class Pipeline:
 
     stages: Sequence[Stage]
     refusals: Refusals
-    make_call_id: Callable[[], str] = field(default_factory=CallIds)
+    make_call_id: Callable[[], str] = field(default_factory=_number_calls)
 
     def handler(self, rpc: Rpc) -> Handler:
         """Return the handler of an RPC.
@@ -176,7 +173,7 @@ async def _write_responses(call: CallContext, request: Any, context: Context) ->
         aclosing(call.rpc.behaviour(request, call)) as responses,
     ):
         async for response in responses:
-            await write(context, _serialize(response))
+            await unless_left(context.write(_serialize(response)))
 
 
 def _serialize(response: Message | bytes) -> bytes:
