@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -65,9 +64,10 @@ class App:
         """End background work and drop the AWS calls that no caller waits for."""
         for background in self.backgrounds():
             await background.close()
-        for gateway in itertools.chain.from_iterable(each.all for each in self.connections):
-            await gateway.close()
-            gateway.shut_down_threads()
+        for connections in self.connections:
+            for _, gateway in connections.labelled():
+                await gateway.close()
+                gateway.shut_down_threads()
         self.call_log.flush()
         if self.traces is not None:
             await asyncio.to_thread(self.traces.close)
@@ -133,7 +133,7 @@ def build(
             metrics.count_unknown_method()
         return public.unknown_handler(method)
 
-    collector, admin = None, None
+    admin, starts = None, list[Callable[[], None]]()
     if metrics is not None:
         from taskgate_server import metrics_collector  # noqa: PLC0415  # see `_metrics`
         from taskgate_server.admin import Admin  # noqa: PLC0415
@@ -152,6 +152,7 @@ def build(
         collector = metrics_collector.MetricsCollector(sources)
         metrics.registry.register(collector)
         admin = Admin(settings.admin_host, settings.admin_port or 0, metrics.registry)
+        starts = [collector.begin, admin.start]
 
     def backgrounds() -> list[Background]:
         loaded = [each for target in served() for each in (target.hub, target.logs)]
@@ -175,7 +176,7 @@ def build(
                 *(BackgroundTask(each.name, each.run) for each in [certificates] if each),
                 *(guard.runs if guard is not None else []),
             ],
-            starts=[] if collector is None or admin is None else [collector.begin, admin.start],
+            starts=starts,
             backgrounds=backgrounds,
         ),
     )

@@ -80,11 +80,6 @@ class TargetConnections:
     watchers: list[Hint]
     """Get the name of each task or parent that may have changed, from the queues."""
 
-    @property
-    def all(self) -> list[Gateway]:
-        """All gateways."""
-        return [*self.gateways.values(), *self.logs.values()]
-
     def labelled(self) -> Iterator[tuple[tuple[str, str], Gateway]]:
         """Yield all gateways with their metric labels, target and service."""
         for name, gateway in self.gateways.items():

@@ -80,7 +80,10 @@ def load_handlers(pipeline: Pipeline, targets: Iterable[ServedTarget]) -> dict[s
         )
         for method, rpc in first.items()
     ]
-    rpcs = [*selecting, *_reflection()]
+    contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
+    # They describe the contract, which is the same for all targets.
+    described = reflection.make_rpcs([*contracts, health.SERVICE, *reflection.SERVICES])
+    rpcs = [*selecting, *described]
     return {f"/{rpc.method}": pipeline.handler(serve_allowed(rpc)) for rpc in rpcs}
 
 
@@ -151,12 +154,6 @@ def _stream_limits(settings: Settings) -> StreamLimits:
         max_upload_bytes=settings.max_upload_bytes,
         spool=Spool(settings.spool_max_bytes // settings.workers),
     )
-
-
-def _reflection() -> Iterable[Rpc]:
-    """Return the RPCs that describe the contract, which are the same for all targets."""
-    contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
-    return reflection.make_rpcs([*contracts, health.SERVICE, *reflection.SERVICES])
 
 
 def _backend(operations: Operations, spec: ServiceSpec, gateway: Gateway) -> TaskBackend:

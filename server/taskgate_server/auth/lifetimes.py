@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -37,18 +37,11 @@ class Lifetimes:
     Args:
         grace_seconds: how long a call may continue after its caller's credential has expired.
         clock: seconds since 1970.
-        yield_turn: lets other tasks run.
     """
 
-    def __init__(
-        self,
-        grace_seconds: float,
-        clock: Callable[[], float] = time.time,
-        yield_turn: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0),
-    ) -> None:
+    def __init__(self, grace_seconds: float, clock: Callable[[], float] = time.time) -> None:
         self._grace_seconds = grace_seconds
         self._clock = clock
-        self._yield_turn = yield_turn
         self._open: set[_Lifetime] = set()
         self._changed = asyncio.Event()
 
@@ -99,4 +92,4 @@ class Lifetimes:
                         lifetime.error = refused
                         lifetime.scope.reschedule(asyncio.get_running_loop().time())
                 if number % CALLS_AT_ONCE == 0:
-                    await self._yield_turn()
+                    await asyncio.sleep(0)  # other tasks run

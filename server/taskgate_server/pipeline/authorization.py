@@ -77,12 +77,11 @@ class KnownRequests:
 
     Args:
         decisions: of the policy.
-        max_bytes: of the cache.
     """
 
-    def __init__(self, decisions: Decisions, max_bytes: int = MAX_KNOWN_BYTES) -> None:
+    def __init__(self, decisions: Decisions) -> None:
         self._decisions = decisions
-        self._cache: BoundedCache[Hashable, tuple[int, Resources]] = BoundedCache(max_bytes)
+        self._cache: BoundedCache[Hashable, tuple[int, Resources]] = BoundedCache(MAX_KNOWN_BYTES)
 
     def find(self, call: CallContext) -> Resources | None:
         """Return the resources of a request that is known to be allowed; None for another one."""

@@ -66,12 +66,11 @@ class Pipeline:
     Args:
         stages: in the order in which a call passes them.
         refusals: delays and samples refused calls.
-        make_call_id: makes the ids of calls for the log and RequestInfo.
     """
 
     stages: Sequence[Stage]
     refusals: Refusals
-    make_call_id: Callable[[], str] = field(default_factory=_number_calls)
+    _make_call_id: Callable[[], str] = field(default_factory=_number_calls, init=False)
 
     def handler(self, rpc: Rpc) -> Handler:
         """Return the handler of an RPC.
@@ -106,7 +105,7 @@ class Pipeline:
 
     def _serve(self, rpc: Rpc) -> Callable[[object, Context], Awaitable[bytes | None]]:
         async def handle(_: object, context: Context) -> bytes | None:
-            call = CallContext(rpc, self.make_call_id(), context, CallRecord())
+            call = CallContext(rpc, self._make_call_id(), context, CallRecord())
             response = None
             try:
                 for stage in self.stages:

@@ -43,16 +43,14 @@ class Refusals:
 
     async def hold(self, call: CallContext, error: errors.TaskgateError) -> None:
         """Decide whether a refused call is logged, and wait before its error is sent."""
-        if self._limits is None or not _is_refusal(error):
+        is_unauthenticated = error.code is StatusCode.UNAUTHENTICATED
+        is_refusal = is_unauthenticated or isinstance(error, errors.CallerLimitError)
+        if self._limits is None or not is_refusal:
             return
         requester = call.requester or address_of(call.wire.peer())
-        if error.code is StatusCode.UNAUTHENTICATED:
+        if is_unauthenticated:
             self._limits.count_refusal(requester)
         call.record.is_logged = not (self._lines.of(requester).take() or self._all_lines.take())
         seconds = self._limits.hold_seconds(requester)
         if seconds:
             await self._sleep(seconds)
-
-
-def _is_refusal(error: errors.TaskgateError) -> bool:
-    return error.code is StatusCode.UNAUTHENTICATED or isinstance(error, errors.CallerLimitError)

@@ -9,7 +9,7 @@ links to the others; an RPC that shares the response of another RPC's call has a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -192,13 +192,12 @@ def read_headers(file: Path) -> dict[str, str]:
 class _CountingExporter(SpanExporter):
     """Counts exported and failed spans, and logs when the collector fails and recovers."""
 
-    def __init__(self, exporter: SpanExporter, warn: Callable[..., None] = LOG.warning) -> None:
+    def __init__(self, exporter: SpanExporter) -> None:
         self.exported = 0
         """Spans that the collector has accepted."""
         self.failed = 0
         """Spans that it has not accepted."""
         self._exporter = exporter
-        self._warn = warn
         self._fails = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -213,7 +212,7 @@ class _CountingExporter(SpanExporter):
             self.exported += len(spans)
         if fails != self._fails:
             self._fails = fails
-            self._warn("traces cannot be exported" if fails else "traces are exported again")
+            LOG.warning("traces cannot be exported" if fails else "traces are exported again")
         return result
 
     def shutdown(self) -> None:
