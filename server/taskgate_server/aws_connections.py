@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.daemon_threads import DaemonThreads
-from taskgate_server.services.registry import SERVICES
+from taskgate_server.services import registry
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.services.supporting import LOGS, SQS
 from taskgate_server.upstream.aws_client.connection import Connection
@@ -106,7 +106,8 @@ def open_connections(settings: Settings, target: str, telemetry: Telemetry) -> T
         for watcher in watchers:
             watcher(name)
 
-    for spec in SERVICES:
+    specs = registry.select(settings.services)
+    for spec in specs:
         aws = aws_settings(settings, target, spec.name)
         sender = _make_sender(spec, aws, target, telemetry.of(target, spec.name))
         gateways[spec.name] = _make_gateway(sender, aws, sharing, settings)
@@ -117,7 +118,7 @@ def open_connections(settings: Settings, target: str, telemetry: Telemetry) -> T
         observers = telemetry.of(target, label)
         sender = _make_sender(LOGS, for_logs, target, observers, on_demand=True)
         logs[spec.name] = _make_gateway(sender, for_logs, uncached, settings)
-    urls = event_queues(aws_settings(settings, target, spec.name) for spec in SERVICES)
+    urls = event_queues(aws_settings(settings, target, spec.name) for spec in specs)
     queues = [
         make_event_queue(url, aws, hint, telemetry.of(target, SQS.name)[0], _origins(gateways))
         for url, aws in urls.items()

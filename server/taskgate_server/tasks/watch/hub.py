@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -143,11 +143,14 @@ class Hub:
         Args:
             name: of a task, or of a parent of tasks.
         """
-        if "/tasks/" in name:
-            self.refresh(name)
+        backend = self.backends.by_service.get(name.partition("/")[0])
+        if backend is None:
             return
-        for poller in self._whole_pollers(_with_ancestors(name)):
-            poller.sweep_soon()
+        if backend.names.is_task(name):
+            self.refresh(name)
+        else:
+            for poller in self._whole_pollers(backend.names.parents_of(name).values()):
+                poller.sweep_soon()
 
     # --- Shutdown ------------------------------------------------------------------------------
 
@@ -176,16 +179,15 @@ class Hub:
 
     def _pollers_of_task(self, name: str) -> Iterator[Poller]:
         """Yield the pollers with watchers of a task."""
-        yield from self._whole_pollers(_with_ancestors(name.rpartition("/tasks/")[0]))
-        backend = self.backends.by_service.get(name.partition("/")[0])
-        if backend is not None:
-            group = self.sources(backend).group_of(name)
-            for full_view in (False, True):
-                poller = self._named.get(Key(group, full_view))
-                if poller is not None and poller.watches(name):
-                    yield poller
+        backend = self.backends.by_service[name.partition("/")[0]]
+        yield from self._whole_pollers(backend.names.parents_of(name).values())
+        group = self.sources(backend).group_of(name)
+        for full_view in (False, True):
+            poller = self._named.get(Key(group, full_view))
+            if poller is not None and poller.watches(name):
+                yield poller
 
-    def _whole_pollers(self, names: Collection[str]) -> Iterator[Poller]:
+    def _whole_pollers(self, names: Iterable[str]) -> Iterator[Poller]:
         for name in names:
             for full_view in (False, True):
                 poller = self._whole.get(Key(name, full_view))
@@ -205,9 +207,3 @@ class Hub:
         loop = asyncio.get_running_loop().create_task(running, context=Context())
         loop.add_done_callback(ended)
         self._loops.add(loop)
-
-
-def _with_ancestors(name: str) -> list[str]:
-    """Return a name and the names of all resources that contain it."""
-    segments = name.split("/")
-    return ["/".join(segments[:end]) for end in range(len(segments), 0, -2)]

@@ -129,7 +129,7 @@ class NamedPoller(Poller):
         """Return the state of the task's job or run, if the task can never settle."""
         if entry.settled or not self._roots:
             return None
-        root = self._roots.get(self._parents.root_of(entry.name))
+        root = self._root_of(entry)
         if root is None or not root.is_conclusive(entry.sent_at, all_settled=False):
             return None
         return root.state
@@ -138,7 +138,7 @@ class NamedPoller(Poller):
         """See `Poller`: checks the jobs and runs of tasks that have not settled."""
         unsettled = self._unsettled()
         roots = {self._parents.root_of(entry.name) for entry in unsettled}
-        self._roots = {name: self._roots.get(name, ParentEnd()) for name in roots}
+        self._roots = {name: self._roots.get(name, ParentEnd()) for name in roots if name}
         for name in self._due_roots():
             await self._check(name)
         stuck = {entry.name for entry in unsettled if self.ended_parent(entry) is not None}
@@ -160,8 +160,11 @@ class NamedPoller(Poller):
 
     def _next_read(self, entry: Entry) -> float:
         """Return when to read the task, to find that it can never settle; inf if its root lives."""
-        root = self._roots[self._parents.root_of(entry.name)]
-        return root.next_read(all_settled=False)
+        root = self._root_of(entry)
+        return math.inf if root is None else root.next_read(all_settled=False)
+
+    def _root_of(self, entry: Entry) -> ParentEnd | None:
+        return self._roots.get(self._parents.root_of(entry.name) or "")
 
     def _due_roots(self) -> list[str]:
         """Return the jobs and runs to be checked now: those first that were not for longest."""

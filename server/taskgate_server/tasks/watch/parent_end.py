@@ -36,9 +36,9 @@ class Parents:
         parent = self.backend.names.parse_parent(name, "name")
         return await self.backend.parent_state(parent, OPTIONS)
 
-    def root_of(self, task: str) -> str:
-        """Return the name of the job or run of a task."""
-        return self.backend.names.parent_of(task, self.backend.root_kind)
+    def root_of(self, task: str) -> str | None:
+        """Return the name of the job or run of a task; None if it is in none."""
+        return self.backend.names.parents_of(task).get(self.backend.root_kind)
 
 
 @dataclass(slots=True)
