@@ -22,7 +22,7 @@ from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.change_log import ChangeLog
 from taskgate_server.tasks.watch.poll_interval import Budget, PollInterval
 from taskgate_server.tasks.watch.sources import Poll, Source
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 
 NEVER = float("-inf")
 

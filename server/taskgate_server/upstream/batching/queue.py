@@ -14,7 +14,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 from taskgate_server.upstream.rate_limit.fair_queue import FairQueue
 from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
 
