@@ -285,7 +285,7 @@ class MetricsCollector(Collector):
 
 def _reads(gateway: Gateway) -> Mapping[str, float]:
     return {
-        "kept": gateway.cache.hits,
+        "cache": gateway.cache.hits,
         "joined": gateway.in_flight_calls.joined,
         "batched": gateway.batched_reads.sent_in_batches,
         "sent": gateway.sent_singly + gateway.batched_reads.sent_singly,

@@ -153,7 +153,7 @@ class Odd(Stream):
 async def test_a_response_that_does_not_fit_the_model_is_an_error(event: Any) -> None:
     with pytest.raises(TaskgateError) as raised:
         await Cursor(SECTION).read(reading(Odd({"events": [event]})))
-    assert raised.value.reason == "UPSTREAM_ANSWER_UNREADABLE"
+    assert raised.value.reason == "UPSTREAM_RESPONSE_UNREADABLE"
 
 
 async def test_unpaired_surrogates_are_replaced() -> None:

@@ -11,13 +11,13 @@ from typing import Final, TypeAlias, TypeVar
 
 from google.rpc import error_details_pb2
 
-from taskgate_server.errors import ResponseCutError, Retry, TaskgateError, UnreachableError
+from taskgate_server.errors import ResponseTruncatedError, Retry, TaskgateError, UnreachableError
 
 T = TypeVar("T")
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
-OWN_RETRYABLE: Final = (UnreachableError, ResponseCutError)
+OWN_RETRYABLE: Final = (UnreachableError, ResponseTruncatedError)
 """Taskgate's own errors after which repeatable calls are retried. Its refusals are retried by
 callers, after their RetryInfo."""
 

@@ -65,7 +65,7 @@ def _unreadable(_: Any, origin: Origin) -> TaskgateError:
 
 
 def _incomplete(_: Any, origin: Origin) -> TaskgateError:
-    return errors.ResponseCutError(
+    return errors.ResponseTruncatedError(
         origin,
         f"the response of {origin.title} to {origin.operation} ended early; retry",
     )
