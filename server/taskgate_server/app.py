@@ -32,7 +32,7 @@ from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
 from taskgate_server.telemetry import LOG, LineFormat, LogOutput, LogWriter
 from taskgate_server.telemetry.json_format import JsonLines
-from taskgate_server.upstream.aws_client.endpoints import prefix_names
+from taskgate_server.upstream.aws_client.factory import prefix_names
 
 if TYPE_CHECKING:
     from taskgate_server.admin import Admin

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.upstream.aws_client.sanitizer import clean
+from taskgate_server.upstream.aws_client.responses import clean
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 

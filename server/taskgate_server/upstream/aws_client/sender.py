@@ -14,10 +14,9 @@ import grpc
 
 from taskgate_server import errors
 from taskgate_server.telemetry import log_bug
-from taskgate_server.upstream.aws_client.call_log import CallLog
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, CallTimeoutError, ClientResponse
-from taskgate_server.upstream.aws_client.failures import from_botocore
+from taskgate_server.upstream.aws_client.failures import CallLog, from_botocore
 from taskgate_server.upstream.resources import resource_name
 from taskgate_server.upstream.retries import is_throttle
 
