@@ -20,6 +20,8 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 
+from taskgate_server.services.spec import ServiceSpec
+
 
 class Retry(enum.Enum):
     """Which calls may be sent again after an error."""
@@ -47,6 +49,13 @@ class Origin:
     """The resource that the request names, such as `run/7`; HealthOmics' errors name none."""
     endpoint: str = ""
     """The host that was called, for the operator's log."""
+
+    @classmethod
+    def of(cls, spec: ServiceSpec, operation: str = "") -> Origin:
+        """Return the origin of errors of an AWS service."""
+        return cls(
+            service=spec.name, title=spec.title, domain=spec.error_domain, operation=operation
+        )
 
 
 Details: TypeAlias = Callable[[Response, Origin], list[Message]]

@@ -21,9 +21,9 @@ from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
-from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
-from taskgate_server.upstream.requesters import Requesters, Share
 from taskgate_server.upstream.retries import (
     Backoff,
     Retries,

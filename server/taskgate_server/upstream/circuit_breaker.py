@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from taskgate_server import errors
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.upstream.rate_limit.latency import LatencyEstimator
+from taskgate_server.upstream.rate_limit.policy import LatencyEstimator
 
 FIRST_OUTAGE_STATUS: Final = 500
 MAX_SUBJECTS: Final = 1000
@@ -416,16 +416,12 @@ class CircuitBreaker:
         self._changed = asyncio.Event()
 
     def _refusal(self, operation: str) -> errors.TaskgateError:
-        spec = self._spec
-        origin = errors.Origin(
-            service=spec.name, title=spec.title, domain=spec.error_domain, operation=operation
-        )
         # A probe in flight takes about as long as the first pause.
         remaining = self._open_until - self._clock()
         seconds = remaining if remaining > 0 else self._thresholds.first_open_seconds
         return errors.CircuitOpenError(
-            origin,
-            f"{spec.title} has failed too often recently, so the call was not sent; retry in"
+            errors.Origin.of(self._spec, operation),
+            f"{self._spec.title} has failed too often recently, so the call was not sent; retry in"
             f" {seconds:.1f} s; if this persists, check the AWS Health Dashboard and this server's"
             " network",
             details=[errors.retry_info(seconds)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from taskgate_server.calls import CallContext
 
@@ -20,6 +20,13 @@ class Priority(enum.IntEnum):
     POLLER = 1
 
     __hash__ = int.__hash__  # the enum's own is Python code, and shares are hashed for each call
+
+
+class Share(NamedTuple):
+    """The share of a quota that a call may use, and at which priority."""
+
+    priority: Priority
+    requester: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,9 @@ from typing import Any
 from taskgate_server import errors
 from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
+from taskgate_server.upstream.in_flight import AbandonedError, Requesters
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import STUCK_SECONDS, Permit
-from taskgate_server.upstream.requesters import AbandonedError, Requesters
 from taskgate_server.upstream.retries import Retries, is_throttle
 
 
@@ -53,7 +53,7 @@ class UpstreamPipeline:
 
         Raises:
             errors.TaskgateError: of the last attempt.
-            requesters.AbandonedError: no requester is left, and the call was not sent.
+            in_flight.AbandonedError: no requester is left, and the call was not sent.
         """
         permits = [permit] if permit is not None else []
         track = partial(self.breaker.track, operation, params, is_read=repeatable)
@@ -95,7 +95,7 @@ class UpstreamPipeline:
 
         Raises:
             errors.TaskgateError: it cannot be sent in time, or the circuit breaker is open.
-            requesters.AbandonedError: no requester is left.
+            in_flight.AbandonedError: no requester is left.
         """
         while True:
             self.breaker.check(operation, params)  # before queueing for a call that is refused

@@ -10,9 +10,9 @@ import pytest
 from benchmarks.simulation.clock import seeded
 from taskgate_server.errors import QuotaError, TaskgateError
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.upstream.in_flight import Requesters
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import Limits
-from taskgate_server.upstream.requesters import Requesters
 from tests.support.event_loop import in_virtual_time, now, settle
 from tests.upstream.rate_limit.admission import GET, POLLER, A, B, C, end, flood, limiter
 

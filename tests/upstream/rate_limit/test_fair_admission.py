@@ -19,11 +19,11 @@ from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server.errors import TaskgateError
 from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
-from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.in_flight import AbandonedError, Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import Limits, Permit
-from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
 from tests.support.event_loop import in_virtual_time, now, settle
 from tests.upstream.rate_limit.admission import (
     GET,

@@ -20,10 +20,10 @@ from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.services.omics.spec import SPEC as OMICS
-from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import MAX_HOLD_SECONDS, Limits, Permit
-from taskgate_server.upstream.requesters import Requesters, Share
 from tests.support.event_loop import in_virtual_time, now, settle
 
 GET = "GetRunTask"

@@ -229,7 +229,7 @@ class Connection:
         try:
             client = await loop.run_in_executor(self._executor, self._make)
         except Exception as error:  # noqa: BLE001  # every error of boto3 is reported and retried
-            self.error = from_set_up(error, self._origin())
+            self.error = from_set_up(error, errors.Origin.of(self.spec))
             # It is about the server's own set-up, so it has no values of callers.
             self._cause = f"{type(error).__name__}: {error}"
         else:
@@ -262,7 +262,7 @@ class Connection:
             give_up_at = client.clock() + PROBE_SECONDS
             await loop.run_in_executor(self._executor, client.call, operation, {}, give_up_at)
         except Exception as cause:  # noqa: BLE001  # any other error is no evidence
-            error = from_botocore(cause, self._origin(operation))
+            error = from_botocore(cause, errors.Origin.of(self.spec, operation))
             return error if isinstance(error, CREDENTIAL_ERRORS) else None
         return None
 
@@ -279,9 +279,3 @@ class Connection:
         async with self._changed:
             self._changes += 1
             self._changed.notify_all()
-
-    def _origin(self, operation: str = "") -> errors.Origin:
-        spec = self.spec
-        return errors.Origin(
-            service=spec.name, title=spec.title, domain=spec.error_domain, operation=operation
-        )

@@ -11,20 +11,17 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.batching.refusals import BatchRefusals, is_refusal
+from taskgate_server.upstream.in_flight import Requesters
 from taskgate_server.upstream.pipeline import UpstreamPipeline
-from taskgate_server.upstream.request import OperationPlan, Params
-from taskgate_server.upstream.requesters import Requesters
+from taskgate_server.upstream.request import BatchPlan, OperationPlan, Params
 from taskgate_server.upstream.retries import is_retryable
-
-if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
-    from taskgate_server.upstream.batching.plan import BatchWritePlan
 
 TOKEN_NAMESPACE: Final = uuid.UUID("6f0e6c0a-9c39-4c55-8a5b-6b8c0d3c7f51")
 """The namespace of derived tokens: random, but fixed."""
@@ -47,12 +44,8 @@ class Writes:
     """The caller."""
     on_written: Callable[[Params], None]
     """Called with the parameters of each item when AWS has responded or may have written it."""
-    pending: set[int] = field(default_factory=set)
-    """Indices of the writes without an outcome."""
-    errors: dict[int, TaskgateError] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.pending = set(range(len(self.items)))
+    outcomes: list[TaskgateError | None]
+    """Of each write: None for success. Those without an outcome yet have the error of a timeout."""
 
     def pick(self, indices: Sequence[int]) -> list[Params]:
         """Return some of the items."""
@@ -62,19 +55,6 @@ class Writes:
         """Note that AWS has responded to these writes, or may have executed them."""
         for index in indices:
             self.on_written(self.items[index])
-
-    def settle(self, indices: Sequence[int], error: TaskgateError | None = None) -> None:
-        """Set the outcome of some writes."""
-        for index in indices:
-            self.pending.discard(index)
-            self.errors.pop(index, None)
-            if error is not None:
-                self.errors[index] = error
-
-    def outcomes(self, unsettled: TaskgateError) -> list[TaskgateError | None]:
-        """Return the outcome of each write: None for success, `unsettled` if it has none yet."""
-        self.settle(list(self.pending), unsettled)
-        return [self.errors.get(index) for index in range(len(self.items))]
 
     def token_for(self, indices: Sequence[int], attempt: int) -> str:
         """Return the token of a call with some items, the same whenever the request is repeated.
@@ -101,11 +81,11 @@ class BatchedWrites:
         self._refusals = BatchRefusals(clock)
 
     async def send(self, writes: Writes, plan: OperationPlan) -> None:
-        """Send writes in as few calls as possible, and settle them.
+        """Send writes in as few calls as possible, and set their outcomes.
 
-        If cancelled, the writes that AWS has not responded to stay pending.
+        If cancelled, the writes that AWS has not responded to keep their outcomes.
         """
-        batch, count = plan.batch_write, len(writes.items)
+        batch, count = plan.batch, len(writes.items)
         if batch is None or count == 1 or not self._refusals.allows(writes.operation):
             await self._send_singly(writes, plan, range(count))
             return
@@ -114,7 +94,7 @@ class BatchedWrites:
         await asyncio.gather(*(self._send_part(writes, plan, batch, part) for part in parts))
 
     async def _send_part(
-        self, writes: Writes, plan: OperationPlan, batch: BatchWritePlan, part: Sequence[int]
+        self, writes: Writes, plan: OperationPlan, batch: BatchPlan, part: Sequence[int]
     ) -> None:
         """Send one batch, and retry its items with retryable errors."""
         waiting = list(part)
@@ -125,16 +105,17 @@ class BatchedWrites:
                 await self._send_batch(writes, batch, waiting, number)
             except TaskgateError as error:
                 if not is_refusal(error):
-                    writes.settle(waiting, error)
+                    for index in waiting:
+                        writes.outcomes[index] = error
                     return
                 await self._send_singly(writes, plan, waiting)
-                outcomes = [writes.errors.get(index) for index in waiting]
+                outcomes = [writes.outcomes[index] for index in waiting]
                 self._refusals.record_refusal(writes.operation, outcomes)
                 return
             self._refusals.record_success(writes.operation)
-            failed = {index: writes.errors[index] for index in waiting if index in writes.errors}
+            failed = {index: each for index in waiting if (each := writes.outcomes[index])}
             waiting = [
-                index for index, error in failed.items() if is_retryable(error, repeatable=True)
+                index for index, each in failed.items() if is_retryable(each, repeatable=True)
             ]
             if waiting:
                 raise failed[waiting[0]]
@@ -145,7 +126,7 @@ class BatchedWrites:
             )
 
     async def _send_batch(
-        self, writes: Writes, batch: BatchWritePlan, part: Sequence[int], attempt: int
+        self, writes: Writes, batch: BatchPlan, part: Sequence[int], attempt: int
     ) -> None:
         items, sender = writes.pick(part), self._pipeline.sender
         if sender.meter is not None:
@@ -157,14 +138,14 @@ class BatchedWrites:
             repeatable=batch.token is not None,
             on_ended=partial(writes.note_written, part),
         )
-        item_errors = batch.split(items, aws_response.value)
-        for index, item, error in zip(part, items, item_errors, strict=True):
-            if error is None:
-                writes.settle([index], None)
-                continue
-            response = {**error, "ResponseMetadata": {"RequestId": aws_response.request_id}}
-            origin = sender.origin(writes.operation, item)
-            writes.settle([index], errors.from_aws(response, origin))
+        values = batch.split(items, aws_response.value)
+        for index, item, value in zip(part, items, values, strict=True):
+            response = {**value, "ResponseMetadata": {"RequestId": aws_response.request_id}}
+            writes.outcomes[index] = (
+                errors.from_aws(response, sender.origin(writes.operation, item))
+                if "Error" in value
+                else None
+            )
 
     async def _send_singly(self, writes: Writes, plan: OperationPlan, part: Sequence[int]) -> None:
         slots = asyncio.Semaphore(MAX_SINGLE_CALLS)
@@ -181,8 +162,8 @@ class BatchedWrites:
                         on_ended=partial(writes.note_written, [index]),
                     )
                 except TaskgateError as error:
-                    writes.settle([index], error)
+                    writes.outcomes[index] = error
                 else:
-                    writes.settle([index])
+                    writes.outcomes[index] = None
 
         await asyncio.gather(*(send(index) for index in part))

@@ -11,8 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.requesters import Share
+from taskgate_server.upstream.options import Priority, Share
 
 T = TypeVar("T")
 

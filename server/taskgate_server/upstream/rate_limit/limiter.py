@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Final
 
 from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.upstream.in_flight import Requesters
 from taskgate_server.upstream.rate_limit.token_bucket import (
     BucketContext,
     CallLater,
@@ -22,7 +23,6 @@ from taskgate_server.upstream.rate_limit.token_bucket import (
     Permit,
     TokenBucket,
 )
-from taskgate_server.upstream.requesters import Requesters
 
 MIN_THROTTLES: Final = 10
 MIN_THROTTLED_SECONDS: Final = 5.0
@@ -117,7 +117,7 @@ class RateLimiter:
         Raises:
             errors.TaskgateError: RESOURCE_EXHAUSTED, reason UPSTREAM_QUOTA, as soon as it is known
                 that the call cannot be sent in time, or if too many calls of these requesters wait.
-            requesters.AbandonedError: no requester is left.
+            in_flight.AbandonedError: no requester is left.
         """
         return self.bucket(operation).admit(requesters)
 
