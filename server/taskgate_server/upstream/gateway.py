@@ -25,7 +25,8 @@ from taskgate_server.upstream.availability import PROBE_SECONDS, Availability
 from taskgate_server.upstream.aws_client.responses import StreamedBody
 from taskgate_server.upstream.aws_client.sender import AwsResponse, Outcome
 from taskgate_server.upstream.batching.reads import BatchedReads, Read
-from taskgate_server.upstream.batching.writes import BatchedWrites, Writes
+from taskgate_server.upstream.batching.refusals import BatchRefusals
+from taskgate_server.upstream.batching.writes import Writes
 from taskgate_server.upstream.cache import Entry, ResponseCache, WriteLog, entry_bytes
 from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls, Requesters, TaskSet
 from taskgate_server.upstream.options import CallOptions, Share
@@ -109,7 +110,7 @@ class Gateway:
             clock=clock,
             sleep=sleep,
         )
-        self._batched_writes = BatchedWrites(pipeline, clock)
+        self._write_refusals = BatchRefusals(clock)
         self.availability = Availability(self.connection, pipeline.breaker, self._send_probe, clock)
         self.sent_singly = 0
         """Shared reads that were sent without batching, for metrics."""
@@ -193,7 +194,10 @@ class Gateway:
             self._write_log.record(plan.resource(item), self._clock())
 
         writes = Writes(
+            pipeline=self.pipeline,
+            refusals=self._write_refusals,
             operation=operation,
+            plan=plan,
             items=items,
             token=token,
             requesters=Requesters.single(
@@ -204,7 +208,7 @@ class Gateway:
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(None if timeout == math.inf else timeout):
-                await self._batched_writes.send(writes, plan)
+                await writes.send()
         return writes.outcomes
 
     @property

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.upstream.aws_client.responses import clean
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 
@@ -107,7 +106,7 @@ class LogReader:
 def _line(event: Mapping[str, Any]) -> Line:
     if not isinstance(event["timestamp"], int) or not isinstance(event["message"], str):
         raise TypeError
-    return Line(event["timestamp"], clean(event["message"]))
+    return Line(event["timestamp"], event["message"])
 
 
 class Cursor:

@@ -56,6 +56,9 @@ def test_tokens_derive_from_the_callers_token_and_the_items() -> None:
     def writes() -> Writes:
         items = [{"taskId": f"t{index}"} for index in range(4)]
         return Writes(
+            pipeline=cast("Any", None),
+            refusals=cast("Any", None),
+            plan=cast("Any", None),
             operation="UpdateTask",
             items=items,
             token="mine",

@@ -72,7 +72,7 @@ async def test_cancelled_calls_return_token_and_slot() -> None:
     await asyncio.sleep(1)
     waiting, behind = flood(limit, A, 2)
     await settle()
-    assert limit.tokens_left(GET) < 1, "one has a token and waits for the slot"
+    assert limit.bucket(GET).tokens < 1, "one has a token and waits for the slot"
     await end(waiting)
     permit.release_slot()
     assert await behind == 1.0, "with the token of the first"

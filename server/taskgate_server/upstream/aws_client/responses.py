@@ -143,22 +143,20 @@ def sanitize_error(operation: OperationModel, response: dict[str, Any]) -> None:
     """Make body and headers of an error response readable, in place."""
     sanitize_retry_after(response["headers"])
     try:
-        value = json.loads(response["body"] or b"{}")
+        value, _ = json_text.parse(response["body"] or b"{}")
     except (ValueError, RecursionError):
         value = {}
     if not isinstance(value, dict):
         value = {}
     result = {
-        key: clean(value[key])
-        for key in (*CODE_KEYS, *MESSAGE_KEYS)
-        if isinstance(value.get(key), str)
+        key: value[key] for key in (*CODE_KEYS, *MESSAGE_KEYS) if isinstance(value.get(key), str)
     }
     for shape in operation.error_shapes:
         members: Mapping[str, Shape] = getattr(shape, "members", {})
         for member, target in members.items():
             key = target.serialization.get("name", member)
             if key in value and fits(value[key], target):
-                result[key] = _clean_all(value[key])
+                result[key] = value[key]
     response["body"] = json.dumps(result).encode()
 
 
@@ -205,21 +203,6 @@ def fits(value: Any, shape: Shape) -> bool:
             return isinstance(value, bool)
         case _:
             return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def clean(text: str) -> str:
-    """Replace unpaired surrogates, which JSON allows and protobuf does not."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _clean_all(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {clean(key): _clean_all(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_clean_all(each) for each in value]
-    return value
 
 
 def _seconds(value: str, date: str | None) -> float | None:

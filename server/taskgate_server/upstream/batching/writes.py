@@ -32,10 +32,14 @@ MAX_SINGLE_CALLS: Final = 16
 
 @dataclass(slots=True, kw_only=True)
 class Writes:
-    """The writes of one request."""
+    """The writes of one request, sent by `send`."""
 
+    pipeline: UpstreamPipeline
+    refusals: BatchRefusals
+    """Of all requests."""
     operation: str
     """The one that writes one item, by its AWS name."""
+    plan: OperationPlan
     items: Sequence[Params]
     """Its parameters for each item, without a token."""
     token: str
@@ -67,53 +71,38 @@ class Writes:
         name = json.dumps([self.token, attempt, self.pick(indices)], sort_keys=True, default=repr)
         return str(uuid.uuid5(TOKEN_NAMESPACE, name))
 
-
-class BatchedWrites:
-    """Sends many writes to one AWS service.
-
-    Args:
-        pipeline: sends each call.
-        clock: monotonic seconds.
-    """
-
-    def __init__(self, pipeline: UpstreamPipeline, clock: Callable[[], float]) -> None:
-        self._pipeline = pipeline
-        self._refusals = BatchRefusals(clock)
-
-    async def send(self, writes: Writes, plan: OperationPlan) -> None:
+    async def send(self) -> None:
         """Send writes in as few calls as possible, and set their outcomes.
 
         If cancelled, the writes that AWS has not responded to keep their outcomes.
         """
-        batch, count = plan.batch, len(writes.items)
-        if batch is None or count == 1 or not self._refusals.allows(writes.operation):
-            await self._send_singly(writes, plan, range(count))
+        batch, count = self.plan.batch, len(self.items)
+        if batch is None or count == 1 or not self.refusals.allows(self.operation):
+            await self._send_singly(range(count))
             return
         size = batch.max_items
         parts = [range(first, min(first + size, count)) for first in range(0, count, size)]
-        await asyncio.gather(*(self._send_part(writes, plan, batch, part) for part in parts))
+        await asyncio.gather(*(self._send_part(batch, part) for part in parts))
 
-    async def _send_part(
-        self, writes: Writes, plan: OperationPlan, batch: BatchPlan, part: Sequence[int]
-    ) -> None:
+    async def _send_part(self, batch: BatchPlan, part: Sequence[int]) -> None:
         """Send one batch, and retry its items with retryable errors."""
         waiting = list(part)
 
         async def attempt(number: int) -> None:
             nonlocal waiting
             try:
-                await self._send_batch(writes, batch, waiting, number)
+                await self._send_batch(batch, waiting, number)
             except TaskgateError as error:
                 if not is_refusal(error):
                     for index in waiting:
-                        writes.outcomes[index] = error
+                        self.outcomes[index] = error
                     return
-                await self._send_singly(writes, plan, waiting)
-                outcomes = [writes.outcomes[index] for index in waiting]
-                self._refusals.record_refusal(writes.operation, outcomes)
+                await self._send_singly(waiting)
+                outcomes = [self.outcomes[index] for index in waiting]
+                self.refusals.record_refusal(self.operation, outcomes)
                 return
-            self._refusals.record_success(writes.operation)
-            failed = {index: each for index in waiting if (each := writes.outcomes[index])}
+            self.refusals.record_success(self.operation)
+            failed = {index: each for index in waiting if (each := self.outcomes[index])}
             waiting = [
                 index for index, each in failed.items() if is_retryable(each, repeatable=True)
             ]
@@ -121,49 +110,47 @@ class BatchedWrites:
                 raise failed[waiting[0]]
 
         with suppress(TaskgateError):  # each item has its own
-            await self._pipeline.retries.run(
-                attempt, repeatable=True, give_up_at=lambda: writes.requesters.give_up_at
+            await self.pipeline.retries.run(
+                attempt, repeatable=True, give_up_at=lambda: self.requesters.give_up_at
             )
 
-    async def _send_batch(
-        self, writes: Writes, batch: BatchPlan, part: Sequence[int], attempt: int
-    ) -> None:
-        items, sender = writes.pick(part), self._pipeline.sender
+    async def _send_batch(self, batch: BatchPlan, part: Sequence[int], attempt: int) -> None:
+        items, sender = self.pick(part), self.pipeline.sender
         if sender.meter is not None:
             sender.meter.batch(batch.operation, len(items))
-        aws_response = await self._pipeline.send(
+        aws_response = await self.pipeline.send(
             batch.operation,
-            batch.to_params(items, writes.token_for(part, attempt)),
-            writes.requesters,
+            batch.to_params(items, self.token_for(part, attempt)),
+            self.requesters,
             repeatable=batch.token is not None,
-            on_ended=partial(writes.note_written, part),
+            on_ended=partial(self.note_written, part),
         )
         values = batch.split(items, aws_response.value)
         for index, item, value in zip(part, items, values, strict=True):
             response = {**value, "ResponseMetadata": {"RequestId": aws_response.request_id}}
-            writes.outcomes[index] = (
-                errors.from_aws(response, sender.origin(writes.operation, item))
+            self.outcomes[index] = (
+                errors.from_aws(response, sender.origin(self.operation, item))
                 if "Error" in value
                 else None
             )
 
-    async def _send_singly(self, writes: Writes, plan: OperationPlan, part: Sequence[int]) -> None:
+    async def _send_singly(self, part: Sequence[int]) -> None:
         slots = asyncio.Semaphore(MAX_SINGLE_CALLS)
 
         async def send(index: int) -> None:
-            token = {plan.token: writes.token_for([index], 1)} if plan.token else {}
+            token = {self.plan.token: self.token_for([index], 1)} if self.plan.token else {}
             async with slots:
                 try:
-                    await self._pipeline.send(
-                        writes.operation,
-                        {**writes.items[index], **token},
-                        writes.requesters,
-                        repeatable=plan.token is not None,
-                        on_ended=partial(writes.note_written, [index]),
+                    await self.pipeline.send(
+                        self.operation,
+                        {**self.items[index], **token},
+                        self.requesters,
+                        repeatable=self.plan.token is not None,
+                        on_ended=partial(self.note_written, [index]),
                     )
                 except TaskgateError as error:
-                    writes.outcomes[index] = error
+                    self.outcomes[index] = error
                 else:
-                    writes.outcomes[index] = None
+                    self.outcomes[index] = None
 
         await asyncio.gather(*(send(index) for index in part))

@@ -86,21 +86,20 @@ class RateLimiter:
         random: Random | None = None,
         max_in_flight: float = math.inf,
     ) -> None:
-        self.spec = spec
-        self.limits = limits or Limits()
         self.clock = clock
         self.slots = CallSlots(max_in_flight)
         self.throttles = ThrottleStreak(clock)
         self._call_later = call_later
         self._context = BucketContext(
             spec=spec,
-            limits=self.limits,
+            limits=limits or Limits(),
             slots=self.slots,
             clock=clock,
             call_later=self.call_later,
             random=random or Random(),  # noqa: S311  # jitter is no secret
         )
-        self._buckets: dict[str, TokenBucket] = {}
+        self.buckets: dict[str, TokenBucket] = {}
+        """The operations used so far."""
 
     def admit(self, operation: str, requesters: Requesters) -> Coroutine[Any, Any, Permit]:
         """Wait until a call may be sent: by priority, then round robin over requesters.
@@ -136,33 +135,16 @@ class RateLimiter:
         self.throttles.record_throttle()
         permit.bucket.record_throttle(permit, retry_after)
 
-    @property
-    def operations(self) -> list[str]:
-        """The operations used so far."""
-        return list(self._buckets)
-
-    def rate(self, operation: str) -> float:
-        """Return the calls per second of an operation; inf while nothing limits it."""
-        return self.bucket(operation).rate
-
-    def tokens_left(self, operation: str) -> float:
-        """Return how many calls can be sent at once; below 1 if calls must wait."""
-        return self.bucket(operation).tokens
-
     def can_send(self, operation: str) -> bool:
         """Return whether a call would be sent at once."""
         bucket = self.bucket(operation)
         return not len(bucket) and bucket.tokens >= 1 and self.slots.has_free
 
-    def waiting(self, operation: str) -> int:
-        """Return the number of calls that wait."""
-        return len(self.bucket(operation))
-
     def bucket(self, operation: str) -> TokenBucket:
         """Return the bucket of an operation."""
-        bucket = self._buckets.get(operation)
+        bucket = self.buckets.get(operation)
         if bucket is None:
-            bucket = self._buckets[operation] = TokenBucket(operation, self._context)
+            bucket = self.buckets[operation] = TokenBucket(operation, self._context)
         return bucket
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:

@@ -219,6 +219,7 @@ class TokenBucket:
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
+        """Return the number of calls that wait."""
         return len(self.queue) + self._waiting_for_slot
 
     @property
