@@ -141,7 +141,6 @@ class Calls:
                 None,
                 lambda: 0.0,
                 lambda ended, _: self.in_flight_calls.finish(ended),
-                self.in_flight_calls.finish,
             )
             self.in_flight_calls.start(call)
             call.task = asyncio.create_task(self.send(call))

@@ -182,11 +182,6 @@ async def probe_endpoint(
     """Open trial connections to the endpoint of an AWS service while there is a client.
 
     They use no quota, and find a network failure before a caller does.
-
-    Args:
-        connection: provides the client, and receives the result.
-        sleep: waits.
-        connect: opens a connection.
     """
     changes = 0
     while True:

@@ -30,12 +30,7 @@ SEGMENT_BYTES: Final = 60
 
 
 def entry_bytes(body_bytes: int, key_bytes: int) -> int:
-    """Return the memory that an entry takes.
-
-    Args:
-        body_bytes: of the response.
-        key_bytes: of the request, whose size a caller chooses.
-    """
+    """Return the memory of an entry, given the bytes of body and key; callers choose the key's."""
     return ENTRY_BYTES + VALUE_FACTOR * body_bytes + key_bytes
 
 

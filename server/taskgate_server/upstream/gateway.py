@@ -144,12 +144,7 @@ class Gateway:
         return _response(entry.value) if entry is not None else None
 
     async def fetch(self, aws_request: AwsRequest, options: CallOptions) -> AwsResponse:
-        """Send a request, or share a call that is fresh enough; see `call`.
-
-        Args:
-            aws_request: what to send.
-            options: see `call`.
-        """
+        """Send a request, or share a call that is fresh enough; see `call`."""
         plan, key = aws_request.plan, aws_request.key
         not_before = self._not_before(aws_request, options.max_age)
         if plan.is_shared and (entry := self.cache.get(key, not_before)) is not None:
@@ -251,9 +246,7 @@ class Gateway:
 
     def _new_read(self, aws_request: AwsRequest) -> tuple[Read, Callable[[], None]]:
         """Return a new in-flight call, and the function that sends it once it has a requester."""
-        read: Read = InFlightCall(
-            aws_request.key, aws_request, self._clock, self._on_settled, self.in_flight_calls.finish
-        )
+        read: Read = InFlightCall(aws_request.key, aws_request, self._clock, self._on_ended)
         self.in_flight_calls.start(read)
         batch = aws_request.plan.batch
         if batch is not None and self.batched_reads.allows(aws_request):
@@ -280,7 +273,7 @@ class Gateway:
             outcome = error
         read.settle(outcome)
 
-    def _on_settled(self, read: Read, outcome: AwsResponse | Exception) -> None:
+    def _on_ended(self, read: Read, outcome: AwsResponse | Exception | None) -> None:
         """Cache the outcome of a call: responses and NOT_FOUND, but no other errors."""
         self.in_flight_calls.finish(read)
         if read.sent_at is None:

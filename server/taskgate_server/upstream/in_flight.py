@@ -153,14 +153,13 @@ class InFlightCall(Generic[Q, T]):
         key: equal for equal requests.
         aws_request: what is sent.
         clock: the gateway's.
-        on_settled: called with the outcome, before the requesters get it.
-        on_abandoned: called when all requesters have left before the call was sent.
+        on_ended: called with the outcome, before the requesters get it; or with None when all
+            requesters have left before the call was sent.
     """
 
     __slots__ = (
         "_clock",
-        "_on_abandoned",
-        "_on_settled",
+        "_on_ended",
         "_waiters",
         "attempts",
         "aws_request",
@@ -175,8 +174,7 @@ class InFlightCall(Generic[Q, T]):
         key: Hashable,
         aws_request: Q,
         clock: Callable[[], float],
-        on_settled: Callable[[InFlightCall[Q, T], T | Exception], None],
-        on_abandoned: Callable[[InFlightCall[Q, T]], None],
+        on_ended: Callable[[InFlightCall[Q, T], T | Exception | None], None],
     ) -> None:
         self.key = key
         self.aws_request = aws_request
@@ -188,8 +186,7 @@ class InFlightCall(Generic[Q, T]):
         self.attempts = 1
         """Attempts in batches, including the present one."""
         self._clock = clock
-        self._on_settled = on_settled
-        self._on_abandoned = on_abandoned
+        self._on_ended = on_ended
         self._waiters: set[asyncio.Future[T | Exception]] = set()
 
     def mark_sent(self) -> None:
@@ -199,30 +196,21 @@ class InFlightCall(Generic[Q, T]):
     def settle(self, outcome: T | Exception) -> None:
         """End the call with a response or an error."""
         try:
-            self._on_settled(self, outcome)
+            self._on_ended(self, outcome)
         finally:
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(outcome)
 
     def join(self, share: Share, give_up_at: float) -> None:
-        """Add a requester, which calls `wait` next.
-
-        Args:
-            share: the share of the quota that the call may use for this requester.
-            give_up_at: when this requester stops waiting, by the gateway's clock; inf for never.
-        """
+        """Add a requester, which calls `wait` next; see `Requesters.join`."""
         self.requesters.join(share, give_up_at, spans.current())
 
     async def wait(self, share: Share, seconds: float) -> T | Exception:
         """Return the outcome of the call, the same response or error for all requesters.
 
-        Args:
-            share: see `join`.
-            seconds: how long the requester waits; inf for any time.
-
         Raises:
-            TimeoutError: it took longer.
+            TimeoutError: it took longer than `seconds`, which may be inf.
         """
         loop = asyncio.get_running_loop()
         # A future for each requester: cancelling one must not cancel the call of the others.
@@ -238,7 +226,7 @@ class InFlightCall(Generic[Q, T]):
             self._waiters.discard(waiter)
             self.requesters.remove(share)
             if not self._waiters and self.sent_at is None:
-                self._on_abandoned(self)
+                self._on_ended(self, None)
                 if self.task is not None:
                     self.task.cancel()
 

@@ -76,10 +76,6 @@ class LogReader:
     async def page(self, section: Section, params: Mapping[str, Any]) -> Page:
         """Return one page; an empty last one if the stream does not exist.
 
-        Args:
-            section: what to read.
-            params: further parameters of GetLogEvents.
-
         Raises:
             errors.TaskgateError: of the call.
         """
@@ -166,12 +162,7 @@ class Cursor:
 
 
 async def read_last(reader: LogReader, section: Section, count: int) -> tuple[list[Line], Cursor]:
-    """Return the last lines of a stream, and the position after them.
-
-    Args:
-        reader: reads pages.
-        section: what to read.
-        count: number of lines.
+    """Return the last `count` lines of a stream, and the position after them.
 
     Raises:
         errors.TaskgateError: of a call.

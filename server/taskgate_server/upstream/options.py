@@ -44,12 +44,7 @@ class CallOptions:
 
     @classmethod
     def of(cls, call: CallContext, *, max_age: float | None = None) -> CallOptions:
-        """Return the options of the AWS calls that serve an RPC.
-
-        Args:
-            call: the RPC.
-            max_age: seconds; None for the RPC's own `max_age`.
-        """
+        """Return the options of the AWS calls that serve an RPC, whose own `max_age` is default."""
         return cls(
             timeout=call.time_remaining(),
             max_age=call.max_age if max_age is None else max_age,

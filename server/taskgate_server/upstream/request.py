@@ -163,13 +163,7 @@ def compile_resource(operation: OperationModel) -> Callable[[Params], Resource]:
 def resource_name(service: str, operation: str, params: Params) -> str:
     """Return the resource of a request for its errors, such as `run/7/task/8`.
 
-    Args:
-        service: botocore's name of the AWS service.
-        operation: such as `GetRunTask`.
-        params: of boto3.
-
-    Returns:
-        The segments of the HTTP route, without AWS accounts; empty if the route has no id.
+    It has the segments of the HTTP route, without AWS accounts, and is empty if that has no id.
     """
     from taskgate_server.aws import model  # noqa: PLC0415  # see above
 
@@ -178,15 +172,9 @@ def resource_name(service: str, operation: str, params: Params) -> str:
 
 
 def plan_batch(service: ServiceModel, single: str, batch: str) -> BatchPlan | None:
-    """Return how an operation batches calls.
+    """Return how an operation batches calls of the single operation; None if it cannot.
 
-    Args:
-        service: botocore's model.
-        single: the operation that reads or writes one item.
-        batch: the operation that reads or writes many.
-
-    Returns:
-        None if it cannot: older versions of botocore do not have the batch operations.
+    Older versions of botocore do not have the batch operations.
     """
     if batch not in service.operation_names:
         return None

@@ -27,7 +27,7 @@ class Item(InFlightCall[int, str]):
     """A read with requesters."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(number, number, lambda: 0.0, lambda *_: None, lambda _: None)
+        super().__init__(number, number, lambda: 0.0, lambda *_: None)
         self.number = number
         self.response: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -97,8 +97,9 @@ class AwsClient:
     """AWS account of the credentials; empty if unknown."""
     read_timeout: float = math.inf
     """Maximum seconds that the client waits for a response."""
-    fitters: Fitters | None = None
-    """Fit responses to the model; None to leave them unchanged."""
+    fit_of: Callable[[str], FitMember | None] = lambda _: None
+    """Returns the function that fits responses of an operation to the model; None if there is no
+    such function, and responses stay unchanged."""
     clock: Callable[[], float] = time.monotonic
     """Of `give_up_at`."""
 
@@ -139,33 +140,24 @@ class AwsClient:
         body: ParsedBody = parsed.pop(BODY, NO_BODY)
         odd_members = [ODD_TEXT] if body.has_odd_text else []
         value = {**body.value, **parsed}
-        if self.fitters is not None:
-            value = self.fitters.fit(operation, value, odd_members)
+        fit = self.fit_of(operation)
+        if fit is not None:
+            value = fit(value, odd_members)
         return ClientResponse(value, metadata.get("RequestId", ""), body.size, tuple(odd_members))
 
 
-class Fitters:
-    """Fit the responses of one AWS service to its model; each is compiled at its first use.
+def _compile_fits(service: ServiceModel) -> Callable[[str], FitMember | None]:
+    """Return a function that returns how responses of an operation fit; it compiles each once."""
+    from taskgate_server.aws.fitting import Fitter  # noqa: PLC0415  # imports botocore
 
-    Args:
-        service: botocore's model of the service.
-    """
+    fitter = Fitter()
 
-    def __init__(self, service: ServiceModel) -> None:
-        from taskgate_server.aws.fitting import Fitter  # noqa: PLC0415  # imports botocore
+    @cache
+    def fit_of(operation: str) -> FitMember | None:
+        shape = service.operation_model(operation).output_shape
+        return fitter.compile(shape) if shape is not None else None
 
-        self._service = service
-        self._fitter = Fitter()
-        self._fits: dict[str, FitMember | None] = {}
-
-    def fit(self, operation: str, value: dict[str, Any], odd: list[str]) -> dict[str, Any]:
-        """Return the value, or a copy without odd values, whose members are added to `odd`."""
-        if operation not in self._fits:
-            shape = self._service.operation_model(operation).output_shape
-            self._fits[operation] = self._fitter.compile(shape) if shape is not None else None
-        fit = self._fits[operation]
-        fitted: dict[str, Any] = value if fit is None else fit(value, odd)
-        return fitted
+    return fit_of
 
 
 def move_read_timeout(
@@ -256,7 +248,7 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         address=_address(client, settings),
         account=_account(credentials, settings),
         read_timeout=settings.read_timeout_seconds,
-        fitters=Fitters(client.meta.service_model),
+        fit_of=_compile_fits(client.meta.service_model),
     )
 
 
@@ -391,12 +383,7 @@ def prefix_names(service: str) -> list[str]:
 
 
 def _route_by_prefix(client: BaseClient, urls: Mapping[str, str]) -> None:
-    """Make a client send operations to the endpoints of their host prefixes.
-
-    Args:
-        client: of an AWS service.
-        urls: endpoints by name of host prefix; operations with other prefixes are not affected.
-    """
+    """Make a client send operations to these endpoints by the names of their host prefixes."""
 
     def route(params: dict[str, Any], model: OperationModel, **_: Any) -> None:
         url = urls.get(prefix_name(model))

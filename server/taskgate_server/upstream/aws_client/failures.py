@@ -51,6 +51,9 @@ class CaBundleError(Exception):
         self.fault = fault
 
 
+Convert: TypeAlias = Callable[[Any, Origin], TaskgateError]
+
+
 def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
     """Convert any failure of a boto3 call. An unexpected one is a bug."""
     for kinds, convert in _rules():
@@ -62,16 +65,12 @@ def from_botocore(error: Exception, origin: Origin) -> TaskgateError:
 def from_set_up(error: Exception, origin: Origin) -> TaskgateError:
     """Convert a failure to make a client; botocore raises ValueError for an invalid endpoint."""
     if isinstance(error, CaBundleError):
-        return _bad_ca_bundle(error, origin)
+        return errors.ConfigurationError(
+            origin,
+            f"this server cannot verify {origin.title}: the CA bundle of {error.setting} cannot be"
+            f" used ({error.fault}); correct its path, or unset it",
+        )
     return _bad_set_up(error, origin) if type(error) is ValueError else from_botocore(error, origin)
-
-
-def _no_credentials(_: Any, origin: Origin) -> TaskgateError:
-    return errors.CredentialsMissingError(
-        origin,
-        f"this server has no AWS credentials for {origin.title}: provide them in one of boto3's"
-        " ways (environment, profile, role)",
-    )
 
 
 def _bad_set_up(_: Any, origin: Origin) -> TaskgateError:
@@ -82,42 +81,27 @@ def _bad_set_up(_: Any, origin: Origin) -> TaskgateError:
     )
 
 
-def _bad_ca_bundle(error: CaBundleError, origin: Origin) -> TaskgateError:
-    return errors.ConfigurationError(
+def _no_credentials(_: Any, origin: Origin) -> TaskgateError:
+    return errors.CredentialsMissingError(
         origin,
-        f"this server cannot verify {origin.title}: the CA bundle of {error.setting} cannot be used"
-        f" ({error.fault}); correct its path, or unset it",
+        f"this server has no AWS credentials for {origin.title}: provide them in one of boto3's"
+        " ways (environment, profile, role)",
     )
 
 
-def _incomplete(_: Any, origin: Origin) -> TaskgateError:
-    return errors.ResponseTruncatedError(
+def _unreachable(problem: str) -> Convert:
+    return lambda _, origin: errors.UnreachableError(
         origin,
-        f"the response of {origin.title} to {origin.operation} ended early; retry",
+        f"{origin.title} {problem}: check this server's region, endpoint and network",
+        details=[errors.retry_info(1)],
     )
 
 
-def _unreachable(problem: str) -> Callable[[Any, Origin], TaskgateError]:
-    def convert(_: Any, origin: Origin) -> TaskgateError:
-        return errors.UnreachableError(
-            origin,
-            f"{origin.title} {problem}: check this server's region, endpoint and network",
-            details=[errors.retry_info(1)],
-        )
-
-    return convert
-
-
-Rules: TypeAlias = Sequence[
-    tuple[tuple[type[Exception], ...], Callable[[Any, Origin], TaskgateError]]
-]
-
-
-def _rules() -> Rules:
+def _rules() -> Sequence[tuple[tuple[type[Exception], ...], Convert]]:
     """Return the conversions of botocore's exceptions, whose import takes 0.2 s."""
     import botocore.exceptions as aws  # noqa: PLC0415
-    import urllib3.exceptions  # noqa: PLC0415
     from botocore.parsers import ResponseParserError  # noqa: PLC0415
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
     return (
         ((aws.ClientError,), lambda error, origin: errors.from_aws(error.response, origin)),
@@ -152,8 +136,14 @@ def _rules() -> Rules:
             (ResponseParserError,),
             lambda _, origin: errors.UnreadableResponseError(origin.operation),
         ),
-        ((aws.IncompleteReadError, aws.ResponseStreamingError), _incomplete),
-        ((urllib3.exceptions.HTTPError,), _incomplete),  # botocore wraps none for an error's body
+        (
+            # botocore does not wrap urllib3's errors in the body of an error response.
+            (aws.IncompleteReadError, aws.ResponseStreamingError, HTTPError),
+            lambda _, origin: errors.ResponseTruncatedError(
+                origin,
+                f"the response of {origin.title} to {origin.operation} ended early; retry",
+            ),
+        ),
         ((aws.ReadTimeoutError,), _unreachable("does not respond in time")),
         ((aws.ConnectTimeoutError,), _unreachable("does not accept connections in time")),
         ((aws.ConnectionClosedError,), _unreachable("closed the connection")),
@@ -183,13 +173,7 @@ class CallLog:
         self._odd_members: set[tuple[str, str]] = set()
 
     def log_error(self, error: TaskgateError, cause: Exception, origin: Origin) -> None:
-        """Log a failed call, unless its text could quote a request or too many have been logged.
-
-        Args:
-            error: what callers get.
-            cause: what boto3 raised.
-            origin: the call.
-        """
+        """Log what boto3 raised, unless it could quote a request or too much has been logged."""
         if error.reason not in LOGGED_REASONS:
             return
         now = self._clock()

@@ -142,12 +142,7 @@ class Sender:
         )
 
     def origin(self, operation: str, params: Mapping[str, Any] | None = None) -> errors.Origin:
-        """Return which call an error is about.
-
-        Args:
-            operation: AWS name.
-            params: of boto3, which name the resource; None if errors name none.
-        """
+        """Return which call an error is about; the parameters of boto3 name its resource."""
         spec, client = self.connection.spec, self.connection.client
         return replace(
             errors.Origin.of(spec, operation),

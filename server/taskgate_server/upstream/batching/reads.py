@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from grpc import StatusCode
 
@@ -194,23 +194,20 @@ class BatchedReads:
 
     async def _send_singly(
         self, operation: str, reads: Sequence[Read], *, is_refused: bool
-    ) -> list[Outcome]:
-        outcomes = await asyncio.gather(*(self._send_single(operation, read) for read in reads))
-        failures = [each if isinstance(each, errors.TaskgateError) else None for each in outcomes]
+    ) -> Sequence[Any]:
+        self.sent_singly += len(reads)
+        send = partial(self._pipeline.send, operation, repeatable=True)
+        calls = (send(read.aws_request.params, read.requesters) for read in reads)
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        failures = {
+            read.key: outcome if isinstance(outcome, errors.TaskgateError) else None
+            for read, outcome in zip(reads, outcomes, strict=True)
+            if isinstance(outcome, AwsResponse | errors.TaskgateError)  # not if it was abandoned
+        }
         if is_refused:
-            self._refusals.record_refusal(operation, failures)
-        keys = [read.key for read in reads]
-        self._refusals.exclude_odd_items(dict(zip(keys, failures, strict=True)))
+            self._refusals.record_refusal(operation, list(failures.values()))
+        self._refusals.exclude_odd_items(failures)
         return outcomes
-
-    async def _send_single(self, operation: str, read: Read) -> Outcome:
-        self.sent_singly += 1
-        try:
-            return await self._pipeline.send(
-                operation, read.aws_request.params, read.requesters, repeatable=True
-            )
-        except errors.TaskgateError as error:
-            return error
 
     def _split(
         self, operation: str, plan: BatchPlan, params: Sequence[Params], aws_response: AwsResponse
@@ -233,41 +230,24 @@ class BatchedReads:
 
         The batch itself has succeeded, so `Retries.run` does not retry it.
         """
-        failed = [
-            (outcome, read.attempts)
-            for outcome, read in zip(outcomes, reads, strict=True)
-            if isinstance(outcome, errors.TaskgateError)
-        ]
-        if not failed:
-            return outcomes
-        shared_pause = 0.0
-        pauses = iter(self._pipeline.retries.batch_pauses(failed))
-        results: list[Outcome | None] = []
-        requeued: list[tuple[Read, Outcome]] = []
-        for outcome, read in zip(outcomes, reads, strict=True):
-            pause = next(pauses) if isinstance(outcome, errors.TaskgateError) else None
-            if pause is None or self._clock() + pause >= read.requesters.give_up_at:
-                results.append(outcome)
-                continue
-            results.append(None)
+        attempts = [read.attempts for read in reads]
+        pause, may_retry = self._pipeline.retries.batch_pause(outcomes, attempts)
+        requeued = {
+            read: outcome
+            for read, outcome, may in zip(reads, outcomes, may_retry, strict=True)
+            if may and self._clock() + pause < read.requesters.give_up_at
+        }
+        for read in requeued:
             read.attempts += 1
             read.sent_at = None
-            requeued.append((read, outcome))
-            shared_pause = pause
         if requeued:  # with a timer each, the reads would leave one by one
-            self._tasks.add(asyncio.ensure_future(self._requeue(operation, requeued, shared_pause)))
-        return results
+            self._tasks.add(asyncio.ensure_future(self._requeue(operation, requeued, pause)))
+        pairs = zip(reads, outcomes, strict=True)
+        return [None if read in requeued else outcome for read, outcome in pairs]
 
-    async def _requeue(
-        self, operation: str, reads: Sequence[tuple[Read, Outcome]], pause: float
-    ) -> None:
-        try:
-            await self._sleep(pause)
-        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
-            for read, _ in reads:
-                read.settle(error)
-            return
-        for read, outcome in reads:
+    async def _requeue(self, operation: str, reads: Mapping[Read, Outcome], pause: float) -> None:
+        await self._sleep(pause)
+        for read, outcome in reads.items():
             if read.requesters.shares:
                 self._queues[operation].add(read)
             else:
