@@ -32,7 +32,7 @@ from taskgate_server.shutdown import Shutdown, drain_grace_seconds
 from taskgate_server.telemetry.json_format import JsonLines
 from taskgate_server.telemetry.log_writer import LogWriter
 from taskgate_server.telemetry.logs import LOG, LineFormat, LogOutput
-from taskgate_server.upstream.aws_client.endpoints import prefix_names
+from taskgate_server.upstream.aws_client.factory import prefix_names
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite

@@ -78,12 +78,12 @@ class Reason(StrEnum):
     TOKEN_INVALID = "TOKEN_INVALID", StatusCode.UNAUTHENTICATED  # no secret
     UNKNOWN_HEALTH_NAME = "UNKNOWN_HEALTH_NAME", StatusCode.NOT_FOUND
     UNKNOWN_METHOD = "UNKNOWN_METHOD", StatusCode.UNIMPLEMENTED
-    UPSTREAM_ANSWER_CUT = "UPSTREAM_ANSWER_CUT", StatusCode.UNAVAILABLE
-    UPSTREAM_ANSWER_UNREADABLE = "UPSTREAM_ANSWER_UNREADABLE", StatusCode.UNKNOWN
     UPSTREAM_CIRCUIT_OPEN = "UPSTREAM_CIRCUIT_OPEN", StatusCode.UNAVAILABLE
     UPSTREAM_CONFIGURATION = "UPSTREAM_CONFIGURATION", StatusCode.UNAVAILABLE
     UPSTREAM_CREDENTIALS = "UPSTREAM_CREDENTIALS", StatusCode.UNAVAILABLE
     UPSTREAM_QUOTA = "UPSTREAM_QUOTA", StatusCode.RESOURCE_EXHAUSTED
+    UPSTREAM_RESPONSE_TRUNCATED = "UPSTREAM_RESPONSE_TRUNCATED", StatusCode.UNAVAILABLE
+    UPSTREAM_RESPONSE_UNREADABLE = "UPSTREAM_RESPONSE_UNREADABLE", StatusCode.UNKNOWN
     UPSTREAM_UNREACHABLE = "UPSTREAM_UNREACHABLE", StatusCode.UNAVAILABLE
     VERB_NOT_IN_SERVICE = "VERB_NOT_IN_SERVICE", StatusCode.FAILED_PRECONDITION
 
@@ -229,10 +229,10 @@ class QuotaError(UpstreamError):
     REASON = Reason.UPSTREAM_QUOTA
 
 
-class ResponseCutError(UpstreamError):
+class ResponseTruncatedError(UpstreamError):
     """AWS ended its response early."""
 
-    REASON = Reason.UPSTREAM_ANSWER_CUT
+    REASON = Reason.UPSTREAM_RESPONSE_TRUNCATED
 
 
 class TimeLimitError(UpstreamError):
@@ -262,7 +262,7 @@ class UnreadableResponseError(OwnError):
 
     def __init__(self, operation: str) -> None:
         super().__init__(
-            Reason.UPSTREAM_ANSWER_UNREADABLE,
+            Reason.UPSTREAM_RESPONSE_UNREADABLE,
             f"AWS's response to {operation} does not fit its model",
             metadata={"operation": operation},
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
@@ -25,7 +26,7 @@ from taskgate_server.telemetry.logs import BUGS
 from taskgate_server.upstream.circuit_breaker import State
 from taskgate_server.upstream.event_queue import EventUse
 from taskgate_server.upstream.gateway import Gateway
-from taskgate_server.upstream.rate_limit.limiter import RateLimiter
+from taskgate_server.upstream.rate_limit.token_bucket import TokenBucket
 
 if TYPE_CHECKING:  # loaded with the contracts, or with the settings that need them
     from taskgate_server.auth.guard import Guard
@@ -183,9 +184,9 @@ class MetricsCollector(Collector):
             *read(lambda each: each.batched_reads.waiting(), "operation"),
         )
         for name, description, rate in (
-            ("quota_rate", "Calls per second that may be sent.", RateLimiter.rate),
-            ("quota_tokens", "Calls that may be sent at once.", RateLimiter.tokens_left),
-            ("quota_waiting", "Calls that wait for their turn.", RateLimiter.waiting),
+            ("quota_rate", "Calls per second that may be sent.", attrgetter("rate")),
+            ("quota_tokens", "Calls that may be sent at once.", attrgetter("tokens")),
+            ("quota_waiting", "Calls that wait for their turn.", len),
         ):
             yield _gauges(name, description, *read(partial(_by_operation, rate), "operation"))
 
@@ -260,16 +261,16 @@ class MetricsCollector(Collector):
 
 def _reads(gateway: Gateway) -> Mapping[str, float]:
     return {
-        "kept": gateway.cache.hits,
+        "cache": gateway.cache.hits,
         "joined": gateway.in_flight_calls.joined,
         "batched": gateway.batched_reads.sent_in_batches,
         "sent": gateway.sent_singly + gateway.batched_reads.sent_singly,
     }
 
 
-def _by_operation(read: Callable[[RateLimiter, str], float], gateway: Gateway) -> dict[str, float]:
-    limiter = gateway.pipeline.limiter
-    return {operation: read(limiter, operation) for operation in limiter.operations}
+def _by_operation(read: Callable[[TokenBucket], float], gateway: Gateway) -> dict[str, float]:
+    buckets = gateway.pipeline.limiter.buckets
+    return {operation: read(bucket) for operation, bucket in buckets.items()}
 
 
 def _gauges(
