@@ -1,4 +1,4 @@
-"""The syntax of filters: `parse` converts text to a tree, and `str` converts a tree to text.
+"""The syntax of filters: `parse` converts text to a tree.
 
 The grammar is that of AIP-160 (https://google.aip.dev/160) without functions and bare values:
 
@@ -40,7 +40,6 @@ _BARE: Final = re.compile(
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'', re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED: Final = {'"': '"', "'": "'", "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
-_TO_ESCAPE: Final = str.maketrans({'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 _KEYWORDS: Final = frozenset({"AND", "OR", "NOT"})
 
 
@@ -64,21 +63,12 @@ class Comparison:
     column: int = dataclasses.field(default=1, compare=False)
     value_column: int = dataclasses.field(default=1, compare=False)
 
-    def __str__(self) -> str:
-        name = "" if self.name is None else f".{_written(self.name, _NAME)}"
-        value = ANY if self.value is None else _written(self.value, _BARE)
-        space = "" if self.operator == ":" else " "
-        return f"{self.field}{name}{space}{self.operator}{space}{value}"
-
 
 @dataclass(frozen=True, slots=True)
 class Not:
     """The negation of an expression."""
 
     part: Expression
-
-    def __str__(self) -> str:
-        return f"NOT {_nested(self.part, And, Or, Not)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +77,12 @@ class Or:
 
     parts: tuple[Expression, ...]
 
-    def __str__(self) -> str:
-        return " OR ".join(_nested(part, And, Or) for part in self.parts)
-
 
 @dataclass(frozen=True, slots=True)
 class And:
     """The conjunction of two or more expressions."""
 
     parts: tuple[Expression, ...]
-
-    def __str__(self) -> str:
-        return " AND ".join(_nested(part, And) for part in self.parts)
 
 
 Expression: TypeAlias = Comparison | Not | Or | And
@@ -246,11 +230,3 @@ class _Parser:
             return False
         self._at = match.end()
         return True
-
-
-def _nested(part: Expression, *looser: type[Expression]) -> str:
-    return f"({part})" if isinstance(part, looser) else str(part)
-
-
-def _written(text: str, plain: re.Pattern[str]) -> str:
-    return text if plain.fullmatch(text) else f'"{text.translate(_TO_ESCAPE)}"'
