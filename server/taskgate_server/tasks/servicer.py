@@ -21,24 +21,21 @@ def make_rpcs(servers: Sequence[object]) -> list[Rpc]:
         LookupError: an RPC has no such method.
     """
     service = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
-    behaviours = {
-        method.name: getattr(server, naming.field_name(method.name))
-        for method in service.methods
-        for server in servers
-        if hasattr(server, naming.field_name(method.name))
-    }
-    missing = [method.name for method in service.methods if method.name not in behaviours]
-    if missing:
-        raise LookupError(f"no method serves {', '.join(missing)}")
-    return [
-        Rpc(
-            method=f"{service.full_name}/{method.name}",
-            request_class=message_factory.GetMessageClass(method.input_type),
-            response_class=message_factory.GetMessageClass(method.output_type),
-            behaviour=behaviours[method.name],
-            client_streams=method.client_streaming,
-            server_streams=method.server_streaming,
-            waits=method.name.startswith("Wait"),
+    rpcs = []
+    for method in service.methods:
+        behaviour = naming.field_name(method.name)
+        server = next((each for each in servers if hasattr(each, behaviour)), None)
+        if server is None:
+            raise LookupError(f"no method serves {method.name}")
+        rpcs.append(
+            Rpc(
+                method=f"{service.full_name}/{method.name}",
+                request_class=message_factory.GetMessageClass(method.input_type),
+                response_class=message_factory.GetMessageClass(method.output_type),
+                behaviour=getattr(server, behaviour),
+                client_streams=method.client_streaming,
+                server_streams=method.server_streaming,
+                waits=method.name.startswith("Wait"),
+            )
         )
-        for method in service.methods
-    ]
+    return rpcs

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from grpc import StatusCode
@@ -21,7 +22,7 @@ from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.listing import pages
 from taskgate_server.tasks.listing.pages import Cursor, Page
 from taskgate_server.tasks.listing.request import MAX_PAGE_SIZE, ListRequest
-from taskgate_server.tasks.response_size import count_fitting
+from taskgate_server.tasks.response_size import FIELD_BYTES
 from taskgate_server.upstream.options import CallOptions
 
 MAX_CALLS: Final = 20
@@ -64,7 +65,8 @@ class _Response:
 
     def count_fitting(self, tasks: Sequence[task_pb2.Task]) -> int:
         """Return how many of the next tasks fit; at least one if there are none yet."""
-        count = count_fitting(tasks, self.max_bytes - self.bytes)
+        sizes = accumulate(task.ByteSize() + FIELD_BYTES for task in tasks)
+        count = sum(size <= self.max_bytes - self.bytes for size in sizes)
         return max(count, 1) if tasks and not self.tasks else count
 
     @property

@@ -1,8 +1,7 @@
 """One stream of StreamTaskLogs, from the first line to the end.
 
-LogOptions   the options of the request
-Patience     waits during throttles and outages instead of ending the stream
-LogStream    reads lines, checks the state of the task, and sends the lines, repeatedly
+Patience    waits during throttles and outages instead of ending the stream
+LogStream   reads lines, checks the state of the task, and sends the lines, repeatedly
 """
 
 from __future__ import annotations
@@ -16,8 +15,10 @@ from typing import Final, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskgate.v1 import task_log_pb2
+from taskgate_server.calls import CallContext
 from taskgate_server.errors import CircuitOpenError, QuotaError, TaskgateError
 from taskgate_server.tasks.logs.finder import LogFinder, LogLocation
+from taskgate_server.tasks.response_size import split
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.logs import Cursor, Line, LogReader, Section, read_last
 from taskgate_server.upstream.options import CallOptions, Priority
@@ -45,24 +46,10 @@ PARENT_MAX_AGE_SECONDS: Final = 30.0
 OUTAGE_SECONDS: Final = 60.0
 """How long CloudWatch Logs may fail before a stream that follows a log ends with its error."""
 
-
 MAX_LINES: Final = 1000
 MAX_BYTES: Final = 256 * 1024
 LINE_OVERHEAD_BYTES: Final = 32
 """The size of a line without its text: time, tags and lengths."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogOptions:
-    """The options of a StreamTaskLogsRequest."""
-
-    follow: bool
-    since: int
-    """Milliseconds since 1970."""
-    limit: int | None
-    tail: int
-    """The number of last lines; 0 for all lines."""
-    attempt: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +100,18 @@ class LogStream:
         finder: of the task's AWS service.
         gateway: to CloudWatch Logs.
         params: the AWS parameters in the task's name.
-        options: the options of the request.
+        request: a valid request.
+        call: the RPC.
         patience: retries calls.
-        time_remaining: returns the seconds until the deadline of the call; None for no deadline.
-        requester: whose share of the quotas the stream uses.
         wall_clock: seconds since 1970.
     """
 
     finder: LogFinder
     gateway: Gateway
     params: Mapping[str, str]
-    options: LogOptions
+    request: task_log_pb2.StreamTaskLogsRequest
+    call: CallContext
     patience: Patience
-    time_remaining: Callable[[], float | None]
-    requester: str
     wall_clock: Callable[[], float]
     _location: LogLocation = field(init=False)
     _cursor: Cursor | None = field(init=False, default=None)
@@ -146,8 +131,8 @@ class LogStream:
         Raises:
             errors.TaskgateError: the task or the attempt does not exist, or the error of AWS.
         """
-        self._left = self.options.limit
-        self._location = await self._find(self.options.attempt, None)
+        self._left = self.request.limit or None
+        self._location = await self._find(self._attempt, None)
         yield _source(self._location)
         await self._begin()
         while True:
@@ -164,7 +149,7 @@ class LogStream:
                 self._location, self._over_since = latest, math.inf
                 self._go_to(self._section())
                 yield _source(latest)
-            elif not self.options.follow or self._is_drained():
+            elif not self.request.follow or self._is_drained():
                 return
             else:
                 await self._pause()
@@ -174,8 +159,8 @@ class LogStream:
         if not self._location.attempt:
             return
         section = self._section()
-        if self.options.tail and not section.is_empty:
-            read = partial(read_last, self._reading(), section, self.options.tail)
+        if self.request.tail and not section.is_empty:
+            read = partial(read_last, self._reading(), section, self.request.tail)
             self._first, self._cursor = await self.patience.retry(read)
         else:
             self._go_to(section)
@@ -184,8 +169,10 @@ class LogStream:
         self._cursor = None if section.is_empty else Cursor(section)
 
     def _section(self) -> Section:
-        section = self._location.to_section(self.options.since)
-        if section.end is None and not self.options.follow:
+        # Rounded up: an earlier line may have the same millisecond.
+        since = self.request.since.seconds * 1000 - -self.request.since.nanos // 1_000_000
+        section = self._location.to_section(max(since, 0))
+        if section.end is None and not self.request.follow:
             # Without an end there would be no last page while lines are being written.
             end = int((self.wall_clock() + CLOCK_SKEW_SECONDS) * 1000)
             section = replace(section, end=end)
@@ -195,7 +182,7 @@ class LogStream:
         """Return the next lines, and whether there are no more for now."""
         if self._first is not None:
             lines, self._first = self._first, None
-            return lines, not self.options.follow
+            return lines, not self.request.follow
         if self._cursor is None:
             return [], True
         return await self.patience.retry(partial(self._cursor.read, self._reading(), self._left))
@@ -208,11 +195,9 @@ class LogStream:
         Returns:
             The next attempt, if there is one by now.
         """
-        if not self.options.follow:
+        if not self.request.follow:
             return None
-        latest = await self.patience.retry(
-            partial(self._find, self.options.attempt, self._location)
-        )
+        latest = await self.patience.retry(partial(self._find, self._attempt, self._location))
         if not latest.is_over and await self._is_stuck():
             latest = replace(latest, is_over=True)
         known = self._location
@@ -229,24 +214,14 @@ class LogStream:
         return None
 
     async def _find(self, attempt: int | None, known: LogLocation | None) -> LogLocation:
-        call_options = CallOptions(
-            timeout=self.time_remaining(),
-            max_age=None if known is None else self._period,
-            priority=self._priority if known is not None else Priority.INTERACTIVE,
-            requester=self.requester,
-        )
-        return await self.finder.find(self.params, attempt, call_options, known)
+        options = self._call_options(None if known is None else self._period)
+        return await self.finder.find(self.params, attempt, options, known)
 
     async def _is_stuck(self) -> bool:
         """Return whether the task can never settle, since its job or run has ended for good."""
-        call_options = CallOptions(
-            timeout=self.time_remaining(),
-            max_age=PARENT_MAX_AGE_SECONDS,
-            priority=self._priority,
-            requester=self.requester,
-        )
+        options = self._call_options(PARENT_MAX_AGE_SECONDS)
         try:
-            return await self.finder.has_ended_root(self.params, call_options)
+            return await self.finder.has_ended_root(self.params, options)
         except TaskgateError:
             return False  # the log continues, and the next check is soon
 
@@ -283,17 +258,25 @@ class LogStream:
         await self.patience.sleep(self._period)
 
     def _reading(self) -> LogReader:
-        call_options = CallOptions(
-            timeout=self.time_remaining(),
-            max_age=0.0,
-            priority=self._priority,
-            requester=self.requester,
+        return LogReader(gateway=self.gateway, options=self._call_options(0.0))
+
+    def _call_options(self, max_age: float | None) -> CallOptions:
+        """Return the options of a call to AWS.
+
+        Args:
+            max_age: seconds; None for the call that finds the log, for which the caller waits.
+        """
+        polls = self.request.follow and max_age is not None
+        return CallOptions(
+            timeout=self.call.time_remaining(),
+            max_age=max_age,
+            priority=Priority.POLLER if polls else Priority.INTERACTIVE,
+            requester=self.call.requester,
         )
-        return LogReader(gateway=self.gateway, options=call_options)
 
     @property
-    def _priority(self) -> Priority:
-        return Priority.POLLER if self.options.follow else Priority.INTERACTIVE
+    def _attempt(self) -> int | None:
+        return self.request.attempt if self.request.HasField("attempt") else None
 
 
 def _source(location: LogLocation) -> task_log_pb2.StreamTaskLogsResponse:
@@ -305,21 +288,13 @@ def to_messages(lines: Iterable[Line]) -> Iterator[task_log_pb2.StreamTaskLogsRe
 
     A line of CloudWatch Logs has at most 1 MiB, and gRPC clients accept messages of up to 4 MiB.
     """
-    part: list[task_log_pb2.LogLine] = []
-    size = 0
-    for line in lines:
-        added = len(line.message.encode()) + LINE_OVERHEAD_BYTES
-        if part and (len(part) == MAX_LINES or size + added > MAX_BYTES):
-            yield _message(part)
-            part, size = [], 0
-        part.append(_line(line))
-        size += added
-    if part:
-        yield _message(part)
+    for some in split(lines, _size, MAX_LINES, MAX_BYTES):
+        content = task_log_pb2.LogLines(lines=map(_line, some))
+        yield task_log_pb2.StreamTaskLogsResponse(lines=content)
 
 
-def _message(lines: list[task_log_pb2.LogLine]) -> task_log_pb2.StreamTaskLogsResponse:
-    return task_log_pb2.StreamTaskLogsResponse(lines=task_log_pb2.LogLines(lines=lines))
+def _size(line: Line) -> int:
+    return len(line.message.encode()) + LINE_OVERHEAD_BYTES
 
 
 def _line(line: Line) -> task_log_pb2.LogLine:

@@ -11,7 +11,8 @@ import hashlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from taskgate.v1 import task_pb2, task_watch_pb2
@@ -48,13 +49,13 @@ class Entry:
     """The latest change of a task."""
 
     name: str
-    state: State
-    native_state: str
+    state: State = task_pb2.TASK_STATE_UNSPECIFIED
+    native_state: str = ""
     body: bytes
     """The serialized Task without `observe_time`."""
-    digest: bytes
+    digest: bytes = b""
     """Digest of AWS's JSON, to recognize a response without changes."""
-    observe_time: float | None
+    observe_time: float | None = None
     """When AWS sent the latest response, in seconds since 1970; None for a task that was never
     seen."""
     sent_at: float
@@ -129,7 +130,6 @@ class ChangeLog:
         self._native_states: dict[str, Counter[str]] = {}
         self._states: Counter[State] = Counter()
         self._order: list[Entry] = []
-        self._order_revisions: list[int] = []
         self._changed: set[str] = set()
         self._fault: TaskgateError | None = None
         self.horizon = revisions.latest
@@ -158,9 +158,10 @@ class ChangeLog:
         old = self._entries.get(name)
         if old is not None and sent_at < old.sent_at:
             return
+        known = None if old is None or old.removed else old
         digest = _digest(response)
-        if old is not None and not old.removed and digest == old.digest:
-            old.sent_at, old.observe_time = sent_at, observe_time
+        if known is not None and digest == known.digest:
+            known.sent_at, known.observe_time = sent_at, observe_time
             return
         try:
             task = self._make_task(name, response, observe_time)
@@ -169,11 +170,10 @@ class ChangeLog:
             return
         task.ClearField("observe_time")
         body = task.SerializeToString(deterministic=True)
-        if old is not None and not old.removed and body == old.body:
-            old.digest, old.sent_at, old.observe_time = digest, sent_at, observe_time
+        if known is not None and body == known.body:
+            known.digest, known.sent_at, known.observe_time = digest, sent_at, observe_time
             return
         revision = self._revisions.next()
-        known = old if old is not None and not old.removed else None
         entry = Entry(
             name=name,
             state=task.state,
@@ -197,19 +197,21 @@ class ChangeLog:
             old.sent_at = max(old.sent_at, sent_at)
             return
         revision = self._revisions.next()
-        unknown = task_pb2.Task(name=name).SerializeToString()
-        entry = Entry(
+        last = old or Entry(
             name=name,
-            state=old.state if old else task_pb2.TASK_STATE_UNSPECIFIED,
-            native_state=old.native_state if old else "",
-            body=old.body if old else unknown,
-            digest=b"",
-            observe_time=old.observe_time if old else None,
+            body=task_pb2.Task(name=name).SerializeToString(),
             sent_at=sent_at,
             revision=revision,
-            added=old.added if old else revision,
-            previous=old.state if old else task_pb2.TASK_STATE_UNSPECIFIED,
+            added=revision,
+        )
+        entry = replace(
+            last,
+            digest=b"",
+            sent_at=sent_at,
+            revision=revision,
+            previous=last.state,
             removed=True,
+            _change=None,
         )
         self._put(entry, old)
 
@@ -259,7 +261,7 @@ class ChangeLog:
     @property
     def latest_revision(self) -> int:
         """The revision of the latest change."""
-        return self._order_revisions[-1] if self._order_revisions else self.horizon
+        return self._order[-1].revision if self._order else self.horizon
 
     @property
     def all_settled(self) -> bool:
@@ -281,7 +283,8 @@ class ChangeLog:
             later = [entry for entry in known if entry is not None and entry.revision > revision]
             return sorted(later, key=lambda entry: entry.revision)[:limit]
         changes: list[Entry] = []
-        for index in range(bisect_right(self._order_revisions, revision), len(self._order)):
+        start = bisect_right(self._order, revision, key=attrgetter("revision"))
+        for index in range(start, len(self._order)):
             entry = self._order[index]
             if self._entries.get(entry.name) is entry:
                 changes.append(entry)
@@ -312,11 +315,9 @@ class ChangeLog:
             self._removed[entry.name] = entry
         self._count(entry, +1)
         self._order.append(entry)
-        self._order_revisions.append(entry.revision)
         self._changed.add(entry.name)
         if len(self._order) > 2 * len(self._entries) + COMPACT_FROM:
             self._order = [one for one in self._order if self._entries.get(one.name) is one]
-            self._order_revisions = [one.revision for one in self._order]
 
     def _count(self, entry: Entry, step: int, *, replaced: bool = False) -> None:
         """Add a task to its group and to the counts, or remove it.

@@ -19,9 +19,16 @@ from typing import Protocol
 
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.watch.change_log import ChangeLog
-from taskgate_server.tasks.watch.poll_interval import Budget, PollInterval
-from taskgate_server.tasks.watch.sources import Poll, Source
+from taskgate_server.tasks.backend import TaskBackend
+from taskgate_server.tasks.watch.change_log import ChangeLog, Revisions
+from taskgate_server.tasks.watch.poll_interval import (
+    ALLOWANCE_SECONDS,
+    BURST_CALLS,
+    Budget,
+    Pace,
+    PollInterval,
+)
+from taskgate_server.tasks.watch.sources import Poll, Source, WatchSources
 from taskgate_server.telemetry import log_bug
 
 NEVER = float("-inf")
@@ -49,6 +56,10 @@ class Timing:
 class PollerContext:
     """What all pollers of an AWS service share."""
 
+    backend: TaskBackend
+    sources: WatchSources
+    revisions: Revisions
+    """Of all change logs of the server."""
     budget: Budget
     """Of calls."""
     clock: Callable[[], float]
@@ -73,12 +84,16 @@ class Poller:
 
     Args:
         source: reads the tasks.
-        change_log: stores the tasks.
         context: shared with the other pollers of the AWS service.
+        reports_missing: see `ChangeLog`.
     """
 
-    def __init__(self, source: Source, change_log: ChangeLog, context: PollerContext) -> None:
-        self.change_log = change_log
+    def __init__(
+        self, source: Source, context: PollerContext, *, reports_missing: bool = False
+    ) -> None:
+        self.change_log = ChangeLog(
+            context.backend.task, context.revisions, reports_missing=reports_missing
+        )
         self.gone = False
         """Whether AWS no longer has the parent."""
         self.ended = False
@@ -94,10 +109,12 @@ class Poller:
         self.next_at = NEVER
         """When the next sweep begins."""
         self._source = source
-        self._poll = Poll(change_log=change_log, pace=context.budget, publish=self._publish)
-        self._budget = context.budget
+        self._context = context
         self._clock = context.clock
         self._timing = context.timing
+        budget = context.budget
+        self._poll = self._make_poll(Pace(budget, (BURST_CALLS - 1) * budget.spacing))
+        self._urgent_poll = self._make_poll(Pace(budget, ALLOWANCE_SECONDS))
         self._interval = PollInterval(context.random)
         self._full_at = NEVER
         self._news_since_full = False
@@ -191,6 +208,9 @@ class Poller:
             TaskgateError: AWS refused the request or could not be reached.
         """
         raise NotImplementedError
+
+    def _make_poll(self, pace: Pace) -> Poll:
+        return Poll(change_log=self.change_log, pace=pace, publish=self._publish)
 
     def _has_unsettled(self) -> bool:
         return not self.change_log.all_settled

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -39,10 +39,6 @@ class Poll:
     """Delays the calls."""
     publish: Callable[[], None]
     """Wakes watchers; called after each response, so that they get its changes at once."""
-
-    def with_pace(self, pace: Pace) -> Poll:
-        """Return the same with another pace."""
-        return replace(self, pace=pace)
 
 
 class Source(Protocol):

@@ -11,9 +11,8 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.hub import Hub, View
 from taskgate_server.tasks.watch.poller import NEVER
-from taskgate_server.tasks.watch.views import View
 
 MAX_AGE_SECONDS: Final = 1.0
 """The maximum age of the tasks with which a watch begins, when the request arrives."""
@@ -57,14 +56,9 @@ class Subscription:
             for view in self.views:
                 view.attach(self)
                 stack.callback(view.detach, self)
-            self.hub.add_stop_callback(self.wake)
-            stack.callback(self.hub.remove_stop_callback, self.wake)
+            self.hub.stop_callbacks.add(self.wake)
+            stack.callback(self.hub.stop_callbacks.discard, self.wake)
             yield
-
-    async def fresh(self, *, patient: bool = False) -> None:
-        """Wait until all tasks in view are fresh; see `freshening`."""
-        async for _ in self.freshening(patient=patient):
-            pass
 
     async def freshening(
         self, *, patient: bool = False, pause: float | None = None

@@ -13,8 +13,8 @@ from taskgate_server.errors import OwnError, Reason
 from taskgate_server.tasks.states import State
 from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.named_poller import NamedTasks
 from taskgate_server.tasks.watch.subscription import Subscription
-from taskgate_server.tasks.watch.views import NamedTasks
 
 MAX_MARGIN_SECONDS: Final = 1.0
 MIN_MARGIN_SECONDS: Final = 0.1
@@ -82,7 +82,8 @@ class Waiter(Subscription):
             return known
         try:
             async with asyncio.timeout((deadline if known is None else until) - began):
-                await self.fresh(patient=True)
+                async for _ in self.freshening(patient=True):
+                    pass
         except TimeoutError:
             entry = next(self._view.entries(), None)
             if entry is None:
