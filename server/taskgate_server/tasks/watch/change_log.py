@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.states import SETTLED, State, all_settled
+from taskgate_server.tasks.states import SETTLED, State
 from taskgate_server.tasks.watch import messages as wire
 
 MakeTask: TypeAlias = Callable[[str, Mapping[str, Any], float], task_pb2.Task]
@@ -128,7 +128,8 @@ class ChangeLog:
         self._removed: dict[str, Entry] = {}
         self._groups: dict[str, dict[str, Entry]] = {}
         self._native_states: dict[str, Counter[str]] = {}
-        self._states: Counter[State] = Counter()
+        self._unsettled = 0
+        """The number of tasks that have not settled."""
         self._order: list[Entry] = []
         self._changed: set[str] = set()
         self._fault: TaskgateError | None = None
@@ -266,7 +267,7 @@ class ChangeLog:
     @property
     def all_settled(self) -> bool:
         """Whether all tasks have settled."""
-        return all_settled(self._states)
+        return not self._unsettled
 
     def changes_after(
         self, revision: int, limit: int, names: Iterable[str] | None = None
@@ -329,21 +330,16 @@ class ChangeLog:
         parent = entry.name.rpartition("/tasks/")[0]
         group = self._groups.setdefault(parent, {})
         native_states = self._native_states.setdefault(parent, Counter())
-        _add(native_states, entry.native_state, step)
-        _add(self._states, entry.state, step)
+        native_states[entry.native_state] += step
+        if not native_states[entry.native_state]:
+            del native_states[entry.native_state]
+        self._unsettled += 0 if entry.settled else step
         if step > 0:
             group[entry.name] = entry
         elif not replaced:
             del group[entry.name]
             if not group:
                 del self._groups[parent], self._native_states[parent]
-
-
-def _add(counter: Counter[Any], key: object, step: int) -> None:
-    """Add to a count, and delete it when it is zero."""
-    counter[key] += step
-    if not counter[key]:
-        del counter[key]
 
 
 def _digest(response: Mapping[str, Any]) -> bytes:

@@ -124,7 +124,7 @@ class NamedPoller(Poller):
             return None
         return root.state
 
-    async def _find_end(self, swept_at: float) -> bool:  # noqa: ARG002  # each task has its own time
+    async def _find_end(self, swept_at: float) -> None:  # noqa: ARG002  # each task has its own time
         """See `Poller`: checks the jobs and runs of tasks that have not settled."""
         unsettled = self._unsettled()
         roots = {self._root_of(entry.name) for entry in unsettled}
@@ -142,7 +142,6 @@ class NamedPoller(Poller):
             if entry.name not in stuck
         ]
         self._sweep_again(min(reads, default=math.inf), pause=MIN_SECONDS)
-        return False
 
     def _unsettled(self) -> list[Entry]:
         """Return the tasks that have not settled and whose watchers want to know about the end."""
@@ -193,10 +192,6 @@ class NamedTasks:
     def refresh(self, since: float) -> None:
         """See `WholePoller`."""
         self.poller.read_now([name for name in self._names if self._requested_at(name) < since])
-
-    def is_fresh(self, since: float) -> bool:
-        """See `WholePoller`."""
-        return self.checked_at() >= since
 
     def fault(self, since: float) -> TaskgateError | None:
         """See `WholePoller`."""

@@ -195,14 +195,11 @@ class Poller:
     def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
         raise NotImplementedError
 
-    async def _find_end(self, swept_at: float) -> bool:
+    async def _find_end(self, swept_at: float) -> None:
         """Find out, for watchers that want to know, what never changes again by itself.
 
         Args:
             swept_at: when the sweep began that has just succeeded.
-
-        Returns:
-            Whether there is more of it than before.
 
         Raises:
             TaskgateError: AWS refused the request or could not be reached.
@@ -272,11 +269,11 @@ class Poller:
         if full:
             self._full_at, self._news_since_full = began, False
         self.swept_at, self.error = began, None
-        has_ended = await self._find_end(began)
+        await self._find_end(began)
         changed = self.change_log.latest_revision != revision
         pause = self._interval.next(changed=changed, unsettled=self._has_unsettled())
         self.next_at = min(self.next_at, self._clock() + pause)
-        self._publish(everyone=has_ended or bool(self._waiting))
+        self._publish(everyone=bool(self._waiting))
         fault = self.change_log.take_fault()
         if fault is not None:
             raise fault

@@ -81,7 +81,7 @@ class Subscription:
         since, patient_until = now - MAX_AGE_SECONDS, now + PATIENCE_SECONDS
         with ExitStack() as stack:
             for view in self.views:
-                if not view.is_fresh(since):
+                if view.checked_at() < since:
                     stack.enter_context(view.poller.awaited())
                     view.refresh(since)
             for view in self.views:
@@ -93,7 +93,7 @@ class Subscription:
         self, view: View, since: float, patient_until: float, *, patient: bool
     ) -> float:
         """Return how many seconds to wait for a view to be fresh; 0 to use it as it is."""
-        if view.is_fresh(since):
+        if view.checked_at() >= since:
             return 0.0
         if self.hub.stopping:
             raise errors.ServerStoppingError()

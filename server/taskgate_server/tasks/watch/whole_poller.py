@@ -65,17 +65,16 @@ class WholePoller(Poller):
         if self.began_at < since:
             self.sweep_soon()
 
-    def is_fresh(self, since: float) -> bool:
-        """Return whether everything in view was requested from AWS at a time or later."""
-        return self.swept_at >= since or self.gone
-
     def fault(self, since: float) -> TaskgateError | None:
         """Return why something in view could not be read at a time or later, if so."""
         return self.error if self.failed_at >= since else None
 
     def checked_at(self) -> float:
-        """Return when the oldest task in view was requested from AWS; -inf for never."""
-        return self.swept_at
+        """Return when the oldest task in view was requested from AWS.
+
+        -inf if one never was; inf if AWS no longer has any, so that there is nothing to request.
+        """
+        return math.inf if self.gone else self.swept_at
 
     def snapshot(self) -> Snapshot:
         """Return the tasks in view, in messages."""
@@ -131,21 +130,22 @@ class WholePoller(Poller):
             self.change_log.remove(entry.name, self._clock())
         self.gone = True
 
-    async def _find_end(self, swept_at: float) -> bool:
+    async def _find_end(self, swept_at: float) -> None:
         """See `Poller`."""
         had_ended, self._has_ended = self._has_ended, False
         if not any(subscriber.wants_settled for subscriber in self._subscribers):
-            return False
+            return
         if self.change_log.all_settled:
             await self._parent.read()
         elif self._parent.is_due():
             await self._parent.check()
         settled = self.change_log.all_settled
         self._has_ended = self._parent.is_conclusive(swept_at, all_settled=settled)
-        if not self._has_ended:
+        if self._has_ended and not had_ended:
+            self._wake((), everyone=True)
+        elif not self._has_ended:
             at = self._parent.next_read(all_settled=settled)
             self._sweep_again(at, pause=self._timing.between_calls)
-        return self._has_ended and not had_ended
 
     def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
         if everyone or changed:
