@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -34,14 +34,13 @@ def count_tasks(
 
 
 def read_times(
-    responses: Iterable[Mapping[str, Any]], members: Iterable[str], operation: str
+    responses: Iterable[Mapping[str, Any]], members: Sequence[str], operation: str
 ) -> list[tuple[int, int]]:
     """Return all timestamps in the members of the responses, in seconds since 1970 and nanoseconds.
 
     Raises:
         errors.TaskgateError: UNKNOWN, one is not a timestamp.
     """
-    members = tuple(members)
     try:
         return [
             timestamps.to_seconds_and_nanos(response[member])

@@ -74,17 +74,16 @@ async def list_tasks(
         count = bisect_right(totals, max_bytes) - 1
         if rows and not response.tasks:
             count = max(count, 1)
-        if count < len(rows):
-            done = rows[count][0]
         response.tasks.extend(task for _, task in rows[:count])
         room, calls, used_bytes = room - count, calls + page.calls, totals[count]
         if page.total_size is not None and not response.HasField("total_size"):
             response.total_size = page.total_size
         if page.incomplete_reason and not response.incomplete_reason:
             response.incomplete_reason = page.incomplete_reason
-        cursor = replace(cursor, skip=done) if done < len(page.tasks) else page.next
         if count < len(rows):
+            cursor = replace(cursor, skip=rows[count][0])
             break
+        cursor = replace(cursor, skip=done) if done < len(page.tasks) else page.next
     if cursor:
         response.next_page_token = pages.encode(cursor, request.identity)
     return response

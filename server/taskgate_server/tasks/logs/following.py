@@ -1,7 +1,7 @@
 """One stream of StreamTaskLogs, from the first line to the end.
 
-Patience    waits during throttles and outages instead of ending the stream
-LogStream   reads lines, checks the state of the task, and sends the lines, repeatedly
+`LogStream` reads lines, checks the state of the task, and sends the lines, repeatedly. During
+throttles and outages it waits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -25,6 +25,8 @@ from taskgate_server.upstream.options import CallOptions, Priority
 from taskgate_server.upstream.retries import Sleep, is_retryable, is_throttle, retry_info_seconds
 
 T = TypeVar("T")
+
+Response: TypeAlias = task_log_pb2.StreamTaskLogsResponse
 
 MIN_PERIOD_SECONDS: Final = 1.0
 MAX_PERIOD_SECONDS: Final = 5.0
@@ -52,46 +54,6 @@ LINE_OVERHEAD_BYTES: Final = 32
 """The size of a line without its text: time, tags and lengths."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Retries calls during throttles and outages.
-
-    Args:
-        sleep: waits for seconds.
-        clock: monotonic seconds.
-        is_endless: whether to retry after other failures than throttles, too.
-    """
-
-    sleep: Sleep
-    clock: Callable[[], float]
-    is_endless: bool
-
-    async def retry(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what a call returns once it succeeds.
-
-        Raises:
-            errors.TaskgateError: of a failure that is not transient.
-        """
-        began, pause = math.inf, MIN_PERIOD_SECONDS
-        while True:
-            try:
-                return await call()
-            except TaskgateError as error:
-                now = self.clock()
-                began = min(began, now)
-                if not self._is_transient(error, now - began):
-                    raise
-                seconds = max(retry_info_seconds(error), pause)
-            await self.sleep(seconds)
-            pause = min(pause * 2, MAX_PERIOD_SECONDS)
-
-    def _is_transient(self, error: TaskgateError, seconds: float) -> bool:
-        if is_throttle(error) or isinstance(error, QuotaError):
-            return True
-        transient = isinstance(error, CircuitOpenError) or is_retryable(error, repeatable=True)
-        return self.is_endless and transient and seconds < OUTAGE_SECONDS
-
-
 @dataclass(slots=True, kw_only=True)
 class LogStream:
     """One stream of a log.
@@ -102,7 +64,8 @@ class LogStream:
         params: the AWS parameters in the task's name.
         request: a valid request.
         call: the RPC.
-        patience: retries calls.
+        sleep: waits for seconds.
+        clock: monotonic seconds.
         wall_clock: seconds since 1970.
     """
 
@@ -111,7 +74,8 @@ class LogStream:
     params: Mapping[str, str]
     request: task_log_pb2.StreamTaskLogsRequest
     call: CallContext
-    patience: Patience
+    sleep: Sleep
+    clock: Callable[[], float]
     wall_clock: Callable[[], float]
     _location: LogLocation = field(init=False)
     _cursor: Cursor | None = field(init=False, default=None)
@@ -125,7 +89,7 @@ class LogStream:
     _over_since: float = field(init=False, default=math.inf)
     _last_line_at: float = field(init=False, default=-math.inf)
 
-    async def parts(self) -> AsyncGenerator[task_log_pb2.StreamTaskLogsResponse, None]:
+    async def parts(self) -> AsyncGenerator[Response, None]:
         """Yield the responses.
 
         Raises:
@@ -133,7 +97,7 @@ class LogStream:
         """
         self._left = self.request.limit or None
         self._location = await self._find(self._attempt, None)
-        yield _source(self._location)
+        yield Response(source=self._location.to_source())
         await self._begin()
         while True:
             lines, is_all = await self._read()
@@ -148,7 +112,7 @@ class LogStream:
                 # All lines of this attempt were sent, and there is another attempt.
                 self._location, self._over_since = latest, math.inf
                 self._go_to(self._section())
-                yield _source(latest)
+                yield Response(source=latest.to_source())
             elif not self.request.follow or self._is_drained():
                 return
             else:
@@ -161,7 +125,7 @@ class LogStream:
         section = self._section()
         if self.request.tail and not section.is_empty:
             read = partial(read_last, self._reading(), section, self.request.tail)
-            self._first, self._cursor = await self.patience.retry(read)
+            self._first, self._cursor = await self._retry(read)
         else:
             self._go_to(section)
 
@@ -185,7 +149,7 @@ class LogStream:
             return lines, not self.request.follow
         if self._cursor is None:
             return [], True
-        return await self.patience.retry(partial(self._cursor.read, self._reading(), self._left))
+        return await self._retry(partial(self._cursor.read, self._reading(), self._left))
 
     async def _update_location(self) -> LogLocation | None:
         """Update the location of the log.
@@ -197,7 +161,7 @@ class LogStream:
         """
         if not self.request.follow:
             return None
-        latest = await self.patience.retry(partial(self._find, self._attempt, self._location))
+        latest = await self._retry(partial(self._find, self._attempt, self._location))
         if not latest.is_over and await self._is_stuck():
             latest = replace(latest, is_over=True)
         known = self._location
@@ -207,9 +171,7 @@ class LogStream:
             self._location = replace(known, is_over=latest.is_over)  # the task is queued again
         else:
             if known.attempt and known.ended is None:
-                self._location = await self.patience.retry(
-                    partial(self._find, known.attempt, known)
-                )
+                self._location = await self._retry(partial(self._find, known.attempt, known))
             return latest
         return None
 
@@ -234,12 +196,12 @@ class LogStream:
             lines = lines[: self._left]
             self._left -= len(lines)
         if lines:
-            self._had_lines, self._last_line_at = True, self.patience.clock()
+            self._had_lines, self._last_line_at = True, self.clock()
         return lines
 
     def _is_drained(self) -> bool:
         """Return whether no more lines are expected."""
-        place, now = self._location, self.patience.clock()
+        place, now = self._location, self.clock()
         if not place.is_over:
             self._over_since = math.inf
             return False
@@ -255,7 +217,32 @@ class LogStream:
         grown = min(self._period * PERIOD_GROWTH, MAX_PERIOD_SECONDS)
         self._period = MIN_PERIOD_SECONDS if self._had_lines else grown
         self._had_lines = False
-        await self.patience.sleep(self._period)
+        await self.sleep(self._period)
+
+    async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what a call returns once it succeeds: wait for the end of throttles and outages.
+
+        Raises:
+            errors.TaskgateError: of a failure that is not transient.
+        """
+        began, pause = math.inf, MIN_PERIOD_SECONDS
+        while True:
+            try:
+                return await call()
+            except TaskgateError as error:
+                now = self.clock()
+                began = min(began, now)
+                if not self._is_transient(error, now - began):
+                    raise
+                seconds = max(retry_info_seconds(error), pause)
+            await self.sleep(seconds)
+            pause = min(pause * 2, MAX_PERIOD_SECONDS)
+
+    def _is_transient(self, error: TaskgateError, seconds: float) -> bool:
+        if is_throttle(error) or isinstance(error, QuotaError):
+            return True
+        transient = isinstance(error, CircuitOpenError) or is_retryable(error, repeatable=True)
+        return self.request.follow and transient and seconds < OUTAGE_SECONDS
 
     def _reading(self) -> LogReader:
         return LogReader(gateway=self.gateway, options=self._call_options(0.0))
@@ -279,18 +266,14 @@ class LogStream:
         return self.request.attempt if self.request.HasField("attempt") else None
 
 
-def _source(location: LogLocation) -> task_log_pb2.StreamTaskLogsResponse:
-    return task_log_pb2.StreamTaskLogsResponse(source=location.to_source())
-
-
-def to_messages(lines: Iterable[Line]) -> Iterator[task_log_pb2.StreamTaskLogsResponse]:
+def to_messages(lines: Iterable[Line]) -> Iterator[Response]:
     """Yield the lines in messages of at most MAX_LINES and MAX_BYTES, or one longer line.
 
     A line of CloudWatch Logs has at most 1 MiB, and gRPC clients accept messages of up to 4 MiB.
     """
     for some in split(lines, _size, MAX_LINES, MAX_BYTES):
         content = task_log_pb2.LogLines(lines=map(_line, some))
-        yield task_log_pb2.StreamTaskLogsResponse(lines=content)
+        yield Response(lines=content)
 
 
 def _size(line: Line) -> int:

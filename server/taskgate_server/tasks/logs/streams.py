@@ -15,7 +15,7 @@ from taskgate_server.calls import CallContext
 from taskgate_server.tasks.backend import Backends
 from taskgate_server.tasks.durations import heartbeat_seconds
 from taskgate_server.tasks.logs.finder import LogFinder
-from taskgate_server.tasks.logs.following import LogStream, Patience
+from taskgate_server.tasks.logs.following import LogStream
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.retries import Sleep
 
@@ -59,7 +59,8 @@ class Logs:
             params=params,
             request=request,
             call=call,
-            patience=Patience(self.sleep, self.clock, is_endless=request.follow),
+            sleep=self.sleep,
+            clock=self.clock,
             wall_clock=self.wall_clock,
         )
         async with aclosing(stream.parts()) as parts:

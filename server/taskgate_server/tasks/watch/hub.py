@@ -16,7 +16,7 @@ from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.change_log import Revisions
 from taskgate_server.tasks.watch.named_poller import NamedPoller, NamedTasks
 from taskgate_server.tasks.watch.poll_interval import Budget
-from taskgate_server.tasks.watch.poller import Poller, PollerContext, Timing
+from taskgate_server.tasks.watch.poller import Poller, PollerContext
 from taskgate_server.tasks.watch.resume import BOOT_BYTES
 from taskgate_server.tasks.watch.sources import load_sources
 from taskgate_server.tasks.watch.whole_poller import WholePoller
@@ -38,7 +38,7 @@ class Hub:
         calls_per_second: of all pollers of a service together, by its name.
         clock: monotonic seconds.
         random: for jitter.
-        timing: of the pollers.
+        linger: seconds for which a poller without watchers is kept, so that they can resume.
         supervision: restarts pollers that fail.
     """
 
@@ -49,7 +49,7 @@ class Hub:
         *,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
-        timing: Timing | None = None,
+        linger: float = 60.0,
         supervision: Supervision | None = None,
     ) -> None:
         self.backends = backends
@@ -68,7 +68,7 @@ class Hub:
                 budget=Budget(calls_per_second[name], clock),
                 clock=clock,
                 random=random or Random(),  # noqa: S311  # jitter is no secret
-                timing=timing or Timing(),
+                linger=linger,
             )
             for name, backend in backends.by_service.items()
         }

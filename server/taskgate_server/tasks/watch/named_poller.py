@@ -16,6 +16,9 @@ from taskgate_server.tasks.watch.poller import NEVER, Poller, PollerContext, Sub
 from taskgate_server.tasks.watch.snapshots import Snapshot
 from taskgate_server.tasks.watch.sources import Faults, Source, raise_first
 
+SETTLED_SECONDS: Final = 30.0
+"""The interval between reads of a named task that has settled."""
+
 ROOTS_PER_SWEEP: Final = 2
 """How many jobs and runs are checked after a sweep, which delays the next one."""
 
@@ -78,7 +81,7 @@ class NamedPoller(Poller):
     async def _sweep(self, *, full: bool) -> None:
         began = self._clock()
         self._forget_left(began)
-        settled_before = began - self._timing.settled_by_name
+        settled_before = began - SETTLED_SECONDS
         names = [name for name in self._subscribers if full or self._is_due(name, settled_before)]
         self._store_faults(names, await self._source.read(self._poll, names), began)
 
@@ -110,7 +113,7 @@ class NamedPoller(Poller):
         return any(self._is_due(name, NEVER) for name in self._subscribers)
 
     def _forget_left(self, now: float) -> None:
-        old = [name for name, at in self._left_at.items() if now - at > self._timing.linger]
+        old = [name for name, at in self._left_at.items() if now - at > self._context.linger]
         for name in old:
             self.change_log.forget(name)
             del self._left_at[name]
@@ -120,7 +123,7 @@ class NamedPoller(Poller):
         if entry.settled or not self._roots:
             return None
         root = self._roots.get(self._root_of(entry.name))
-        if root is None or not root.is_conclusive(entry.sent_at, all_settled=False):
+        if root is None or entry.sent_at < root.conclusive_from(all_settled=False):
             return None
         return root.state
 
@@ -137,7 +140,7 @@ class NamedPoller(Poller):
         self._wake(new, everyone=False)
         # Tasks are read again after the end of their root, to find that they can never settle.
         reads = [
-            self._roots[self._root_of(entry.name)].next_read(all_settled=False)
+            self._roots[self._root_of(entry.name)].conclusive_from(all_settled=False)
             for entry in unsettled
             if entry.name not in stuck
         ]

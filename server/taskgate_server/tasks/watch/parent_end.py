@@ -60,8 +60,10 @@ class ParentEnd:
         """Return whether it is time for a periodic check."""
         return self._context.clock() - self.checked_at >= CHECK_SECONDS
 
-    def next_read(self, *, all_settled: bool) -> float:
-        """Return when tasks have to be read, at the earliest, to be conclusive; inf if never.
+    def conclusive_from(self, *, all_settled: bool) -> float:
+        """Return the time from which reads of tasks are conclusive; inf if there is none yet.
+
+        Nothing changes any more in tasks whose request was sent at that time or later.
 
         Args:
             all_settled: whether all tasks have settled.
@@ -69,12 +71,3 @@ class ParentEnd:
         if self.state is None or not self.state.settles(all_settled=all_settled):
             return math.inf
         return self._ended_at if all_settled else self._ended_at + TASK_LAG_SECONDS
-
-    def is_conclusive(self, read_at: float, *, all_settled: bool) -> bool:
-        """Return whether nothing changes any more in tasks that were read at a time.
-
-        Args:
-            read_at: when the request for the tasks was sent.
-            all_settled: whether all of them have settled.
-        """
-        return read_at >= self.next_read(all_settled=all_settled)

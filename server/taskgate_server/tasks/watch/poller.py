@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
 
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
@@ -31,25 +31,16 @@ from taskgate_server.tasks.watch.poll_interval import (
 from taskgate_server.tasks.watch.sources import Poll, Source, WatchSources
 from taskgate_server.telemetry import log_bug
 
-NEVER = float("-inf")
+NEVER: Final = float("-inf")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Times in seconds."""
-
-    linger: float = 60.0
-    """How long a poller without watchers is kept, so that they can resume."""
-    full_after_news: float = 120.0
-    """The interval between full sweeps if something has changed since the latest one."""
-    full: float = 600.0
-    """The same if nothing has changed."""
-    settled_by_name: float = 30.0
-    """The interval between reads of a named task that has settled."""
-    between_calls: float = 0.2
-    """The shortest interval between two sweeps that watchers request."""
-    gather: float = 0.02
-    """How long an urgent read waits for others, to be combined with them."""
+FULL_AFTER_NEWS_SECONDS: Final = 120.0
+"""The interval between full sweeps if something has changed since the latest one."""
+FULL_SECONDS: Final = 600.0
+"""The same if nothing has changed."""
+SWEEP_SECONDS: Final = 0.2
+"""The shortest interval between two sweeps that watchers request."""
+GATHER_SECONDS: Final = 0.02
+"""How long an urgent read waits for others, to be combined with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +57,8 @@ class PollerContext:
     """Monotonic seconds."""
     random: Random
     """For jitter."""
-    timing: Timing
+    linger: float
+    """How long in seconds a poller without watchers is kept, so that they can resume."""
 
 
 class Subscriber(Protocol):
@@ -111,7 +103,6 @@ class Poller:
         self._source = source
         self._context = context
         self._clock = context.clock
-        self._timing = context.timing
         budget = context.budget
         self._poll = self._make_poll(Pace(budget, (BURST_CALLS - 1) * budget.spacing))
         self._urgent_poll = self._make_poll(Pace(budget, ALLOWANCE_SECONDS))
@@ -175,7 +166,7 @@ class Poller:
     def sweep_soon(self) -> None:
         """Sweep soon: something has changed, or a new watcher needs a fresher state."""
         self._interval.reset()
-        self.next_at = min(self.next_at, self.began_at + self._timing.between_calls)
+        self.next_at = min(self.next_at, self.began_at + SWEEP_SECONDS)
         self._awake.set()
 
     def read_now(self, names: Collection[str]) -> None:
@@ -218,7 +209,7 @@ class Poller:
         """Return whether there are watchers; wait for one if there is something to resume."""
         if not self.is_watched and self.is_loaded:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._timing.linger):
+                async with asyncio.timeout(self._context.linger):
                     while not self.is_watched:
                         self._awake.clear()
                         await self._awake.wait()
@@ -263,7 +254,7 @@ class Poller:
         # Meanwhile, whoever needs a fresher state sets `next_at`.
         self.next_at = float("inf")
         revision = self.change_log.latest_revision
-        pause = self._timing.full_after_news if self._news_since_full else self._timing.full
+        pause = FULL_AFTER_NEWS_SECONDS if self._news_since_full else FULL_SECONDS
         full = began >= self._full_at + pause
         await self._sweep(full=full)
         if full:
@@ -286,7 +277,7 @@ class Poller:
         """Read urgent tasks, also during a long sweep."""
         while True:
             await self._has_urgent.wait()
-            await asyncio.sleep(self._timing.gather)
+            await asyncio.sleep(GATHER_SECONDS)
             self._has_urgent.clear()
             names, self._urgent = self._urgent, set()
             await self._attempt(partial(self._read, names))

@@ -6,7 +6,7 @@ How changes are found with few calls differs between the services; when to look 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Protocol, TypeAlias
@@ -174,10 +174,11 @@ class Reader:
             }
             poll.change_log.upsert(name, value, response.sent_at, response.observe_time)
 
-        for some in batched(list(names), size):
+        names = list(names)
+        for start in range(0, len(names), size):
             await poll.pace.take()
             # Concurrently, so that the gateway combines them into one call.
-            await asyncio.gather(*map(read, some))
+            await asyncio.gather(*map(read, names[start : start + size]))
             poll.publish()
         return faults
 
@@ -192,12 +193,6 @@ def row_id(row: Mapping[str, Any], member: str, operation: str) -> str:
     if not found:
         raise errors.UnreadableResponseError(operation)
     return str(found)
-
-
-def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Yield the items in groups of a size."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def raise_first(faults: Faults) -> None:

@@ -87,7 +87,10 @@ class Waiter(Subscription):
         except TimeoutError:
             entry = next(self._view.entries(), None)
             if entry is None:
-                raise self._view.fault(began) or _not_read_in_time() from None
+                raise self._view.fault(began) or OwnError(
+                    Reason.TIME_LIMIT_EXCEEDED,
+                    "AWS did not return the task before the deadline of the call",
+                ) from None
             return entry
         return next(self._view.entries())
 
@@ -107,9 +110,3 @@ class Waiter(Subscription):
             done=done,
             parent_status=parent.to_message() if parent is not None else None,
         )
-
-
-def _not_read_in_time() -> OwnError:
-    return OwnError(
-        Reason.TIME_LIMIT_EXCEEDED, "AWS did not return the task before the deadline of the call"
-    )

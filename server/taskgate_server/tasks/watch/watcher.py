@@ -144,7 +144,10 @@ class Watch(Subscription):
             return Reason.SNAPSHOT_REASON_NEW_WATCH
         if token.boot != self.hub.boot:
             return Reason.SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE
-        return None if self._can_resume(token.revision) else Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
+        is_known = token.revision <= self.hub.revisions.latest
+        if is_known and all(view.can_resume(token.revision) for view in self.views):
+            return None
+        return Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
 
     def _beginning(self) -> Iterator[bytes]:
         token, reason = self._token, self._snapshot_reason()
@@ -154,10 +157,6 @@ class Watch(Subscription):
             self._position = self._complete_to = token.revision
             self._is_resumed = True
             yield Response(resumed=task_watch_pb2.Resumed()).SerializeToString()
-
-    def _can_resume(self, revision: int) -> bool:
-        is_known = revision <= self.hub.revisions.latest
-        return is_known and all(view.can_resume(revision) for view in self.views)
 
     def _snapshot(self, reason: Reason.ValueType) -> Iterator[bytes]:
         """Yield a snapshot, without the rows that were sent while it was loading."""

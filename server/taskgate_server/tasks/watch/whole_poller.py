@@ -13,7 +13,13 @@ from taskgate_server.tasks.parent_state import ParentState
 from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.parent_end import ParentEnd
 from taskgate_server.tasks.watch.poll_interval import Budget, Pace
-from taskgate_server.tasks.watch.poller import NEVER, Poller, PollerContext, Subscriber
+from taskgate_server.tasks.watch.poller import (
+    NEVER,
+    SWEEP_SECONDS,
+    Poller,
+    PollerContext,
+    Subscriber,
+)
 from taskgate_server.tasks.watch.snapshots import Snapshot, Snapshots
 from taskgate_server.tasks.watch.sources import Source, raise_first
 
@@ -140,12 +146,12 @@ class WholePoller(Poller):
         elif self._parent.is_due():
             await self._parent.check()
         settled = self.change_log.all_settled
-        self._has_ended = self._parent.is_conclusive(swept_at, all_settled=settled)
-        if self._has_ended and not had_ended:
+        conclusive_from = self._parent.conclusive_from(all_settled=settled)
+        self._has_ended = swept_at >= conclusive_from
+        if not self._has_ended:
+            self._sweep_again(conclusive_from, pause=SWEEP_SECONDS)
+        elif not had_ended:
             self._wake((), everyone=True)
-        elif not self._has_ended:
-            at = self._parent.next_read(all_settled=settled)
-            self._sweep_again(at, pause=self._timing.between_calls)
 
     def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
         if everyone or changed:
