@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
@@ -84,21 +84,16 @@ class Entry:
         """
         if not known and not self.removed and self.revision != self.added:
             # The task was added and has changed since; the watcher gets both in one change.
-            unspecified = task_pb2.TASK_STATE_UNSPECIFIED
-            return self._serialize(task_watch_pb2.TASK_CHANGE_KIND_ADDED, unspecified)
+            kind, previous = task_watch_pb2.TASK_CHANGE_KIND_ADDED, task_pb2.TASK_STATE_UNSPECIFIED
+            return wire.change(kind, self.task(), previous, self.revision)
         if self._change is None:
-            self._change = self._serialize(self._kind(), self.previous)
+            kind = task_watch_pb2.TASK_CHANGE_KIND_UPDATED
+            if self.removed:
+                kind = task_watch_pb2.TASK_CHANGE_KIND_REMOVED
+            elif self.revision == self.added:
+                kind = task_watch_pb2.TASK_CHANGE_KIND_ADDED
+            self._change = wire.change(kind, self.task(), self.previous, self.revision)
         return self._change
-
-    def _kind(self) -> task_watch_pb2.TaskChangeKind.ValueType:
-        if self.removed:
-            return task_watch_pb2.TASK_CHANGE_KIND_REMOVED
-        if self.revision == self.added:
-            return task_watch_pb2.TASK_CHANGE_KIND_ADDED
-        return task_watch_pb2.TASK_CHANGE_KIND_UPDATED
-
-    def _serialize(self, kind: task_watch_pb2.TaskChangeKind.ValueType, previous: State) -> bytes:
-        return wire.change(kind, self.task(), previous, self.revision)
 
 
 class ChangeLog:
@@ -269,20 +264,8 @@ class ChangeLog:
         """Whether all tasks have settled."""
         return not self._unsettled
 
-    def changes_after(
-        self, revision: int, limit: int, names: Iterable[str] | None = None
-    ) -> list[Entry]:
-        """Return the first changes after a revision, in their order.
-
-        Args:
-            revision: the position of the subscription.
-            limit: the maximum number of changes.
-            names: of the tasks to consider; all if None.
-        """
-        if names is not None:
-            known = (self._entries.get(name) for name in names)
-            later = [entry for entry in known if entry is not None and entry.revision > revision]
-            return sorted(later, key=lambda entry: entry.revision)[:limit]
+    def changes_after(self, revision: int, limit: int) -> list[Entry]:
+        """Return the first changes after a revision, up to a limit, in their order."""
         changes: list[Entry] = []
         start = bisect_right(self._order, revision, key=attrgetter("revision"))
         for index in range(start, len(self._order)):

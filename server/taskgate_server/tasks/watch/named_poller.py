@@ -14,7 +14,7 @@ from taskgate_server.tasks.watch.parent_end import ParentEnd
 from taskgate_server.tasks.watch.poll_interval import MIN_SECONDS
 from taskgate_server.tasks.watch.poller import NEVER, Poller, PollerContext, Subscriber
 from taskgate_server.tasks.watch.snapshots import Snapshot
-from taskgate_server.tasks.watch.sources import Faults, Source, raise_first
+from taskgate_server.tasks.watch.sources import Poll, Source, raise_first
 
 SETTLED_SECONDS: Final = 30.0
 """The interval between reads of a named task that has settled."""
@@ -83,22 +83,23 @@ class NamedPoller(Poller):
         self._forget_left(began)
         settled_before = began - SETTLED_SECONDS
         names = [name for name in self._subscribers if full or self._is_due(name, settled_before)]
-        self._store_faults(names, await self._source.read(self._poll, names), began)
+        await self._read_names(names, self._poll)
 
     async def _read(self, names: Collection[str]) -> None:
         names = [name for name in names if name in self._subscribers]
-        began = self._clock()
         try:
-            self._store_faults(names, await self._source.read(self._urgent_poll, names), began)
+            await self._read_names(names, self._urgent_poll)
         finally:
             self._wake(names, everyone=False)
 
-    def _store_faults(self, names: Collection[str], faults: Faults, began: float) -> None:
-        """Store why tasks could not be read; if none could, the poller has failed.
+    async def _read_names(self, names: Collection[str], poll: Poll) -> None:
+        """Read tasks, and store why some could not be read.
 
         Raises:
-            TaskgateError: no task could be read.
+            TaskgateError: no task could be read, so that the poller has failed.
         """
+        began = self._clock()
+        faults = await self._source.read(poll, names)
         for name in names:
             self.faults.pop(name, None)
         self.faults.update((name, (began, error)) for name, error in faults.items())
@@ -223,7 +224,8 @@ class NamedTasks:
 
     def changes_after(self, revision: int, limit: int) -> list[Entry]:
         """See `WholePoller`."""
-        return self._change_log.changes_after(revision, limit, self._names)
+        later = [entry for entry in self.entries() if entry.revision > revision]
+        return sorted(later, key=lambda entry: entry.revision)[:limit]
 
     def can_resume(self, revision: int) -> bool:
         """See `WholePoller`. A task that was forgotten meanwhile was added after the revision."""

@@ -227,21 +227,18 @@ class Poller:
 
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run a sweep or a read, store its failure, and wake the watchers."""
-        began = self._clock()
-        failed = True
+        began, fault = self._clock(), None
         try:
             await work()
-            failed = False
         except TaskgateError as error:
-            self._fail(error, began)
+            fault = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001  # a bug must not end the watches
             log_bug(error, poller=type(self).__name__)
-            self._fail(errors.BugError(), began)
-        self._publish(everyone=failed)
-
-    def _fail(self, error: TaskgateError, began: float) -> None:
-        self.error, self.failed_at = error.with_traceback(None), began
-        self.next_at = self._clock() + self._interval.back_off()
+            fault = errors.BugError()
+        if fault is not None:
+            self.error, self.failed_at = fault, began
+            self.next_at = self._clock() + self._interval.back_off()
+        self._publish(everyone=fault is not None)
 
     def _publish(self, *, everyone: bool = False) -> None:
         changed = self.change_log.take_changed()

@@ -52,10 +52,8 @@ def parse(token: bytes, digest: bytes) -> ResumeToken:
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT, the token is invalid or of a different watch.
     """
-    if len(token) > MAX_TOKEN_BYTES:
-        token = b""
     content, checksum = token[: -CHECKSUM.size], token[-CHECKSUM.size :]
-    if len(checksum) < CHECKSUM.size or checksum != CHECKSUM.pack(zlib.crc32(content)):
+    if len(token) > MAX_TOKEN_BYTES or checksum != CHECKSUM.pack(zlib.crc32(content)):
         raise errors.invalid_request({"resume_token": "is not a token of a watch"})
     if len(content) != FORMAT.size or content[0] != VERSION:
         return ResumeToken(b"", digest, 0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.calls import CallContext
+from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.durations import heartbeat_seconds, seconds_of
 from taskgate_server.tasks.watch import resume
 from taskgate_server.tasks.watch.hub import Hub, View
@@ -38,7 +38,6 @@ class Watches:
     hub: Hub
     default_time_limit: float
     """Seconds that WaitTask waits for a call without a deadline."""
-    clock: Callable[[], float] = time.monotonic
 
     async def watch_tasks(
         self,
@@ -95,13 +94,12 @@ class Watches:
             return [self.hub.poll_parent(backend, parent, full_view=full_view)]
         if len(request.names) > MAX_NAMES:
             raise errors.invalid_request({"names": f"must be {MAX_NAMES} at most"})
+        backends: dict[str, TaskBackend] = {}
+        for index, name in enumerate(dict.fromkeys(request.names)):
+            backends[name] = self.hub.backends.of(name, f"names[{index}]")
+            backends[name].names.parse(name, f"names[{index}]")
         pollers: dict[NamedPoller, list[str]] = {}
-        names = dict.fromkeys(request.names)
-        for index, name in enumerate(names):
-            field = f"names[{index}]"
-            self.hub.backends.of(name, field).names.parse(name, field)
-        for name in names:
-            backend = self.hub.backends.of(name, "names")
+        for name, backend in backends.items():
             poller = self.hub.poll_task(backend, name, full_view=full_view)
             pollers.setdefault(poller, []).append(name)
         return [NamedTasks(poller, some) for poller, some in pollers.items()]

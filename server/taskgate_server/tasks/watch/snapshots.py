@@ -65,13 +65,10 @@ class Snapshot:
                     entries.append(entry)
             self.count += len(entries)
             self.observe_time = oldest(entries, self.observe_time)
-            yield from self._make(start, entries)
-
-    def _make(self, start: int, entries: list[Entry]) -> list[bytes]:
-        cached = self.cache.get(start)
-        if cached is None or cached[0] != entries:
-            cached = self.cache[start] = entries, list(messages_of(entries))
-        return cached[1]
+            cached = self.cache.get(start)
+            if cached is None or cached[0] != entries:
+                cached = self.cache[start] = entries, list(messages_of(entries))
+            yield from cached[1]
 
 
 class Snapshots:

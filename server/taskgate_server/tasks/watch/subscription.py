@@ -61,14 +61,14 @@ class Subscription:
             yield
 
     async def freshening(
-        self, *, patient: bool = False, pause: float | None = None
+        self, *, patient: bool = False, pause: float = math.inf
     ) -> AsyncGenerator[float, None]:
         """Wait until all tasks in view are fresh, or known and not to be had fresher soon.
 
         Args:
             patient: whether to wait without a limit: also if older tasks are known, and if a call
                 to AWS failed in a way that may be transient.
-            pause: the maximum time in seconds between two yields; None for no limit.
+            pause: the maximum time in seconds between two yields.
 
         Yields:
             Whenever tasks may have arrived: the time, by the clock, at or after which a request to
@@ -86,7 +86,7 @@ class Subscription:
                     view.refresh(since)
             for view in self.views:
                 while left := self._wait_seconds(view, since, patient_until, patient=patient):
-                    await self.woken(min(left, math.inf if pause is None else pause))
+                    await self.woken(min(left, pause))
                     yield since
 
     def _wait_seconds(

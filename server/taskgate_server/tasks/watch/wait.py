@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Final
 
 from taskgate.v1 import task_pb2, task_watch_pb2
@@ -80,19 +81,17 @@ class Waiter(Subscription):
         known = next(self._view.entries(), None)
         if known is not None and self._can_wait(known, began):
             return known
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout((deadline if known is None else until) - began):
                 async for _ in self.freshening(patient=True):
                     pass
-        except TimeoutError:
-            entry = next(self._view.entries(), None)
-            if entry is None:
-                raise self._view.fault(began) or OwnError(
-                    Reason.TIME_LIMIT_EXCEEDED,
-                    "AWS did not return the task before the deadline of the call",
-                ) from None
-            return entry
-        return next(self._view.entries())
+        entry = next(self._view.entries(), None)
+        if entry is None:
+            raise self._view.fault(began) or OwnError(
+                Reason.TIME_LIMIT_EXCEEDED,
+                "AWS did not return the task before the deadline of the call",
+            )
+        return entry
 
     def _can_wait(self, entry: Entry, now: float) -> bool:
         """Return whether the wait can begin without a new read of the task.

@@ -12,7 +12,7 @@ from taskgate.v1 import task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.status import to_status
 from taskgate_server.tasks.durations import to_timestamp
-from taskgate_server.tasks.states import all_settled, to_counts
+from taskgate_server.tasks.states import SETTLED, to_counts
 from taskgate_server.tasks.watch import messages as wire
 from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.hub import Hub, View
@@ -286,7 +286,9 @@ class Watch(Subscription):
             if not entry.removed
         )
         settled = reason == EndReason.WATCH_END_REASON_SETTLED
-        counts = to_counts(tasks, settled=settled or all_settled(state for state, _ in tasks))
+        counts = to_counts(
+            tasks, settled=settled or SETTLED.issuperset(state for state, _ in tasks)
+        )
         end = task_watch_pb2.WatchEnd(reason=reason, counts=counts)
         parent = next(filter(None, (view.parent_state() for view in self.views)), None)
         if settled and parent is not None:

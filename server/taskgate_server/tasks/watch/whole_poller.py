@@ -91,7 +91,7 @@ class WholePoller(Poller):
         return self.change_log.entries()
 
     def changes_after(self, revision: int, limit: int) -> list[Entry]:
-        """Return changes as `ChangeLog.changes_after`."""
+        """Return the first changes after a revision, up to a limit, in their order."""
         return self.change_log.changes_after(revision, limit)
 
     def can_resume(self, revision: int) -> bool:
@@ -121,7 +121,9 @@ class WholePoller(Poller):
             # AWS has to confirm that a parent is gone that it had before.
             if first or self._not_found < 2:  # noqa: PLR2004  # twice
                 raise
-            self._remove_all()
+            for entry in list(self.change_log.entries()):
+                self.change_log.remove(entry.name, self._clock())
+            self.gone = True
         else:
             self._not_found = 0
         if first:
@@ -130,11 +132,6 @@ class WholePoller(Poller):
 
     async def _read(self, names: Collection[str]) -> None:
         raise_first(await self._source.read(self._urgent_poll, names))
-
-    def _remove_all(self) -> None:
-        for entry in list(self.change_log.entries()):
-            self.change_log.remove(entry.name, self._clock())
-        self.gone = True
 
     async def _find_end(self, swept_at: float) -> None:
         """See `Poller`."""
