@@ -11,9 +11,13 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
+from google.protobuf import message_factory
+
+from taskgate.v1 import task_service_pb2
 from taskgate_server import errors
 from taskgate_server import health_service as health
 from taskgate_server.auth.batches import serve_allowed
+from taskgate_server.aws import naming
 from taskgate_server.aws_connections import TargetConnections, aws_settings
 from taskgate_server.background_tasks import Supervision
 from taskgate_server.calls import TARGET_KEY, Behaviour, CallContext, Handler, Rpc
@@ -26,7 +30,6 @@ from taskgate_server.rpc.spool import Spool, directory_fault
 from taskgate_server.rpc.streams import StreamLimits
 from taskgate_server.services import registry
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.tasks import servicer
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
 from taskgate_server.tasks.logs.finder import load_finder
 from taskgate_server.tasks.logs.streams import Logs
@@ -121,7 +124,7 @@ def _load_target(
     connections.watchers.append(hub.hint)
     finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in specs}
     logs = Logs(backends=backends, finders=finders, gateways=connections.logs)
-    unified = servicer.make_rpcs(
+    unified = make_task_rpcs(
         [
             Reads(
                 backends=backends,
@@ -140,6 +143,36 @@ def _load_target(
         for rpc in handlers.make_rpcs(spec, operations[spec.name], gateways[spec.name], limits)
     ]
     return ServedTarget(target=connections.target, rpcs=[*native, *unified], hub=hub, logs=logs)
+
+
+def make_task_rpcs(servers: Sequence[object]) -> list[Rpc]:
+    """Return an `Rpc` for every method of TaskService.
+
+    Args:
+        servers: objects whose methods serve the RPCs, such as `get_task` for GetTask.
+
+    Raises:
+        LookupError: an RPC has no such method.
+    """
+    service = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
+    rpcs = []
+    for method in service.methods:
+        behaviour = naming.field_name(method.name)
+        server = next((each for each in servers if hasattr(each, behaviour)), None)
+        if server is None:
+            raise LookupError(f"no method serves {method.name}")
+        rpcs.append(
+            Rpc(
+                method=f"{service.full_name}/{method.name}",
+                request_class=message_factory.GetMessageClass(method.input_type),
+                response_class=message_factory.GetMessageClass(method.output_type),
+                behaviour=getattr(server, behaviour),
+                client_streams=method.client_streaming,
+                server_streams=method.server_streaming,
+                waits=method.name.startswith("Wait"),
+            )
+        )
+    return rpcs
 
 
 def _stream_limits(settings: Settings) -> StreamLimits:
