@@ -202,9 +202,9 @@ class Connection:
             pause = min(pause * 2, MAX_RETRY_SECONDS)
 
     async def _try_once(self, *, must_verify: bool) -> bool:
-        """Make a client, whose credentials AWS must accept first if it has refused others.
+        """Make a client, and return whether there is one.
 
-        Returns whether there is one.
+        With `must_verify`, AWS must accept its credentials first, since it has refused others.
         """
         loop = asyncio.get_running_loop()
         self._check = CredentialCheck(self.spec.credential_probes, self._clock)
