@@ -15,7 +15,7 @@ from typing import Any, Final
 from taskgate_server.background_tasks import BackgroundTask
 from taskgate_server.health_service import Health
 from taskgate_server.reloading import Reloading
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 from taskgate_server.upstream.availability import TICK_SECONDS, probe_endpoint
 from taskgate_server.upstream.gateway import Gateway
 

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 from taskgate_server import errors
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, is_outage
 from taskgate_server.upstream.retries import Sleep

@@ -21,7 +21,7 @@ from typing import Final
 
 from taskgate_server import errors
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 from taskgate_server.upstream.aws_client.factory import AwsClient
 from taskgate_server.upstream.aws_client.failures import from_botocore, from_set_up
 from taskgate_server.upstream.retries import Sleep

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias
 from taskgate_server import errors
 from taskgate_server.error_texts import redact_secrets
 from taskgate_server.errors import Origin, Reason, TaskgateError
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
+from taskgate_server.token_bucket import TokenBucket
 
 LINES_PER_SECOND: Final = 10.0
 MAX_TEXT_CHARACTERS: Final = 1500
@@ -166,9 +167,7 @@ class CallLog:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write
-        self._clock = clock
-        self._tokens = LINES_PER_SECOND
-        self._refilled_at = clock()
+        self._lines = TokenBucket(LINES_PER_SECOND, clock)
         self._suppressed = 0
         self._odd_members: set[tuple[str, str]] = set()
 
@@ -176,13 +175,9 @@ class CallLog:
         """Log what boto3 raised, unless it could quote a request or too much has been logged."""
         if error.reason not in LOGGED_REASONS:
             return
-        now = self._clock()
-        gained = (now - self._refilled_at) * LINES_PER_SECOND
-        self._tokens, self._refilled_at = min(LINES_PER_SECOND, self._tokens + gained), now
-        if self._tokens < 1:
+        if self._lines.take():
             self._suppressed += 1
             return
-        self._tokens -= 1
         suppressed, self._suppressed = self._suppressed, 0
         self._write(
             "AWS call failed",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 
 from taskgate_server import errors
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, CallTimeoutError, ClientResponse
 from taskgate_server.upstream.aws_client.failures import CallLog, from_botocore

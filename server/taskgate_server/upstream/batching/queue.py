@@ -13,7 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 from taskgate_server.upstream.in_flight import AbandonedError, InFlightCall, Requesters, TaskSet
 from taskgate_server.upstream.options import Share
 from taskgate_server.upstream.rate_limit.fair_queue import FairQueue
