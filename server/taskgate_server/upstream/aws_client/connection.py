@@ -211,7 +211,7 @@ class Connection:
         try:
             client = await loop.run_in_executor(self._executor, self._make)
         except Exception as error:  # noqa: BLE001  # every error of boto3 is reported and retried
-            self.error = from_set_up(error, errors.Origin.of(self.spec))
+            self.error = from_set_up(error, errors.origin_of(self.spec))
             # It is about the server's own set-up, so it has no values of callers.
             self._cause = f"{type(error).__name__}: {error}"
         else:
@@ -245,7 +245,7 @@ class Connection:
             give_up_at = client.clock() + PROBE_SECONDS
             await loop.run_in_executor(self._executor, client.call, operation, {}, give_up_at)
         except Exception as cause:  # noqa: BLE001  # any other error is no evidence
-            error = from_botocore(cause, errors.Origin.of(self.spec, operation))
+            error = from_botocore(cause, errors.origin_of(self.spec, operation))
             return error if isinstance(error, CREDENTIAL_ERRORS) else None
         return None
 
