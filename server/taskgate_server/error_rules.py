@@ -20,8 +20,6 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 
-from taskgate_server.services.spec import ServiceSpec
-
 
 class Retry(enum.Enum):
     """Which calls may be sent again after an error."""
@@ -51,17 +49,6 @@ class Origin:
     """The host that was called, for the operator's log."""
     codes: Mapping[str, str] = field(default_factory=dict)
     """The AWS service's own error codes, see `ServiceSpec.errors`."""
-
-    @classmethod
-    def of(cls, spec: ServiceSpec, operation: str = "") -> Origin:
-        """Return the origin of errors of an AWS service."""
-        return cls(
-            service=spec.name,
-            title=spec.title,
-            domain=spec.error_domain,
-            operation=operation,
-            codes=spec.errors,
-        )
 
 
 Details: TypeAlias = Callable[[Response, Origin], list[Message]]

@@ -34,6 +34,7 @@ from taskgate_server.error_rules import (
     to_duration,
 )
 from taskgate_server.error_texts import sanitize_response
+from taskgate_server.services.spec import ServiceSpec
 
 __all__ = ["Origin", "Retry", "retry_info", "to_duration"]
 """Names of `error_rules` that callers of this module need."""
@@ -269,6 +270,18 @@ class UnreadableResponseError(OwnError):
 
 
 # --- AWS's error responses ------------------------------------------------------------------------
+
+
+def origin_of(spec: ServiceSpec, operation: str = "") -> Origin:
+    """Return the origin of errors of an AWS service."""
+    return Origin(
+        service=spec.name,
+        title=spec.title,
+        domain=spec.error_domain,
+        operation=operation,
+        codes=spec.errors,
+    )
+
 
 _MEMBERS_WITHOUT_METADATA = {"Error", "ResponseMetadata", "message", "Message", "fieldList"}
 """Members that the status, the message or the details have."""

@@ -1,7 +1,7 @@
 """Logs: a line for each call and for each change in the server's life, as JSON or for people.
 
 A line never has a parameter's value, nor the text of an AWS error that may quote one: Deadline
-marks task parameters sensitive. `upstream.aws_client.call_log` says which texts are logged.
+marks task parameters sensitive. `upstream.aws_client.failures` says which texts are logged.
 """
 
 from __future__ import annotations

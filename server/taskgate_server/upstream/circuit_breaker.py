@@ -404,7 +404,7 @@ class CircuitBreaker:
         remaining = self._open_until - self._clock()
         seconds = remaining if remaining > 0 else self._thresholds.first_open_seconds
         return errors.CircuitOpenError(
-            errors.Origin.of(self._spec, operation),
+            errors.origin_of(self._spec, operation),
             f"{self._spec.title} has failed too often recently, so the call was not sent; retry in"
             f" {seconds:.1f} s; if this persists, check the AWS Health Dashboard and this server's"
             " network",

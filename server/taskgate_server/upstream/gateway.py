@@ -185,8 +185,9 @@ class Gateway:
         timeout = self._timeout(options)
         plan = self._plan(operation)
 
-        def on_written(item: Params) -> None:
-            self._write_log.record(plan.resource(item), self._clock())
+        def on_written(written: Sequence[Params]) -> None:
+            for item in written:
+                self._write_log.record(plan.resource(item), self._clock())
 
         writes = Writes(
             pipeline=self.pipeline,
@@ -212,10 +213,8 @@ class Gateway:
         if self.connection.client is None:
             error = self.connection.error
             return error.message if error is not None else "the server is still starting"
-        if self.availability.not_ready_reason is not None:
-            return self.availability.not_ready_reason
-        is_throttled = self.pipeline.limiter.throttles.is_total
-        return "AWS throttles all calls" if is_throttled else None
+        throttled = "AWS throttles all calls" if self.pipeline.limiter.throttles.is_total else None
+        return self.availability.not_ready_reason or throttled
 
     async def _send_probe(self, operation: str, on_sent: Callable[[], None]) -> AwsResponse:
         return await self._sender.send(operation, {}, timeout=PROBE_SECONDS, on_sent=on_sent)

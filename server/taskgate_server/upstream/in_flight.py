@@ -157,18 +157,6 @@ class InFlightCall(Generic[Q, T]):
             requesters have left before the call was sent.
     """
 
-    __slots__ = (
-        "_clock",
-        "_on_ended",
-        "_waiters",
-        "attempts",
-        "aws_request",
-        "key",
-        "requesters",
-        "sent_at",
-        "task",
-    )
-
     def __init__(
         self,
         key: Hashable,

@@ -202,16 +202,16 @@ class Connection:
             pause = min(pause * 2, MAX_RETRY_SECONDS)
 
     async def _try_once(self, *, must_verify: bool) -> bool:
-        """Make a client, whose credentials AWS must accept first if it has refused others.
+        """Make a client, and return whether there is one.
 
-        Returns whether there is one.
+        With `must_verify`, AWS must accept its credentials first, since it has refused others.
         """
         loop = asyncio.get_running_loop()
         self._check = CredentialCheck(self.spec.credential_probes, self._clock)
         try:
             client = await loop.run_in_executor(self._executor, self._make)
         except Exception as error:  # noqa: BLE001  # every error of boto3 is reported and retried
-            self.error = from_set_up(error, errors.Origin.of(self.spec))
+            self.error = from_set_up(error, errors.origin_of(self.spec))
             # It is about the server's own set-up, so it has no values of callers.
             self._cause = f"{type(error).__name__}: {error}"
         else:
@@ -245,7 +245,7 @@ class Connection:
             give_up_at = client.clock() + PROBE_SECONDS
             await loop.run_in_executor(self._executor, client.call, operation, {}, give_up_at)
         except Exception as cause:  # noqa: BLE001  # any other error is no evidence
-            error = from_botocore(cause, errors.Origin.of(self.spec, operation))
+            error = from_botocore(cause, errors.origin_of(self.spec, operation))
             return error if isinstance(error, CREDENTIAL_ERRORS) else None
         return None
 

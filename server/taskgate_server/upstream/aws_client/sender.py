@@ -145,7 +145,7 @@ class Sender:
         """Return which call an error is about; the parameters of boto3 name its resource."""
         spec, client = self.connection.spec, self.connection.client
         return replace(
-            errors.Origin.of(spec, operation),
+            errors.origin_of(spec, operation),
             resource=resource_name(spec.name, operation, params) if params else "",
             endpoint=client.endpoint if client else "",
         )

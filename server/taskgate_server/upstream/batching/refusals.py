@@ -85,11 +85,9 @@ class BatchRefusals:
         self._pauses.pop(operation, None)
 
     def record_refusal(self, operation: str, outcomes: Sequence[TaskgateError | None]) -> None:
-        """Record that AWS refused a batch.
+        """Record that AWS refused a batch, with the outcomes of single calls for its items.
 
-        Args:
-            operation: the single operation.
-            outcomes: of the single calls for its items: errors, None for success.
+        These are errors, or None for success.
         """
         if any(error is not None and error.code not in PROPER_RESPONSES for error in outcomes):
             return

@@ -46,19 +46,14 @@ class Writes:
     """The caller's: makes it safe to repeat the request."""
     requesters: Requesters
     """The caller."""
-    on_written: Callable[[Params], None]
-    """Called with the parameters of each item when AWS has responded or may have written it."""
+    on_written: Callable[[Sequence[Params]], None]
+    """Called with items when AWS has responded to their call, or may have written them."""
     outcomes: list[TaskgateError | None]
     """Of each write: None for success. Those without an outcome yet have the error of a timeout."""
 
     def pick(self, indices: Sequence[int]) -> list[Params]:
         """Return some of the items."""
         return [self.items[index] for index in indices]
-
-    def note_written(self, indices: Sequence[int]) -> None:
-        """Note that AWS has responded to these writes, or may have executed them."""
-        for index in indices:
-            self.on_written(self.items[index])
 
     def token_for(self, indices: Sequence[int], attempt: int) -> str:
         """Return the token of a call with some items, the same whenever the request is repeated.
@@ -123,7 +118,7 @@ class Writes:
             batch.to_params(items, self.token_for(part, attempt)),
             self.requesters,
             repeatable=batch.token is not None,
-            on_ended=partial(self.note_written, part),
+            on_ended=partial(self.on_written, items),
         )
         values = batch.split(items, aws_response.value)
         for index, item, value in zip(part, items, values, strict=True):
@@ -146,7 +141,7 @@ class Writes:
                         {**self.items[index], **token},
                         self.requesters,
                         repeatable=self.plan.token is not None,
-                        on_ended=partial(self.note_written, [index]),
+                        on_ended=partial(self.on_written, self.pick([index])),
                     )
                 except TaskgateError as error:
                     self.outcomes[index] = error

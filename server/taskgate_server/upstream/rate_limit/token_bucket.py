@@ -448,7 +448,7 @@ class TokenBucket:
         )
         quota_failure = error_details_pb2.QuotaFailure(violations=[violation])
         return errors.QuotaError(
-            errors.Origin.of(spec, self._operation),
+            errors.origin_of(spec, self._operation),
             message,
             details=[errors.retry_info(seconds), quota_failure],
         )
