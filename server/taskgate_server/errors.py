@@ -284,7 +284,7 @@ def from_aws(response: Response, origin: Origin) -> TaskgateError:
     response = sanitize_response(response)
     aws_code = str(response.get("Error", {}).get("Code") or "Unknown")
     status = http_status(response)
-    rule = rule_for(aws_code, status, origin.rules)
+    rule = rule_for(origin.codes.get(aws_code, aws_code), status)
     retry = rule.retry
     if retry is Retry.NEVER and status in TRANSIENT_STATUSES:
         retry = Retry.REPEATABLE
