@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from botocore import xform_name
 from google.protobuf.duration_pb2 import Duration
@@ -20,8 +20,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 
-if TYPE_CHECKING:  # it has rules of its own
-    from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.services.spec import ServiceSpec
 
 
 class Retry(enum.Enum):
