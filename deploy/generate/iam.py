@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.services.supporting import LOGS, SQS
-from taskgate_server.tasks.backend import Actions, TaskBackend
+from taskgate_server.tasks.backend import METHODS, load_backend
 
 MODES = Path("deploy/helm/taskgate/files/access")
 FOLDER = Path("deploy/iam")
@@ -119,13 +118,13 @@ def _behind(spec: ServiceSpec, unified: set[str]) -> set[str]:
 
     The operations that they call to read are allowed in every mode.
     """
-    tasks: type[TaskBackend] = import_module(f"taskgate_server.services.{spec.name}.tasks").Tasks
-    writes = {name for name in tasks.methods & unified if _writes(name)}
-    return {tasks.actions.operation} if writes and isinstance(tasks.actions, Actions) else set()
-
-
-def _writes(unified: str) -> bool:
-    return action_of(f"{UNIFIED_SERVICE}/{unified}").group == "write"
+    changes = load_backend(spec).changes
+    is_batch = "BatchUpdateTasks" in unified
+    return {
+        change.operation
+        for action, change in changes.items()
+        if is_batch or METHODS[action] in unified
+    }
 
 
 def _with_an_action(service: model.ServiceModel, name: str) -> str:

@@ -121,7 +121,7 @@ def build(
 
         stages = list_stages(observation, guard, reception)
         pipeline = Pipeline(stages=stages, refusals=_refusals(guard))
-        return rpc_registry.load_handlers(pipeline, served())
+        return rpc_registry.load_handlers(settings, pipeline, served())
 
     def refuse_unknown(method: str) -> Handler:
         if metrics is not None:
@@ -193,6 +193,11 @@ def _unknown_names(settings: Settings) -> list[str]:
         f"{table}.{name}: unknown AWS service; known are {', '.join(known)}"
         for table, services in tables.items()
         for name in sorted(services.keys() - known)
+    ]
+    faults += [
+        f"services: {name} is no AWS service of this installation; known are {', '.join(known)}"
+        for name in settings.services or ()
+        if name not in known
     ]
     faults += [
         f"{table}.{name}.endpoint_urls.{prefix}: unknown host prefix; known are"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.config import AwsSettings, Settings
 from taskgate_server.daemon_threads import DaemonThreads
-from taskgate_server.services.registry import SERVICES
+from taskgate_server.services import registry
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.services.supporting import LOGS, SQS
 from taskgate_server.upstream.aws_client.connection import Connection
@@ -134,7 +134,8 @@ def open_connections(settings: Settings, target: str, telemetry: Telemetry) -> T
     uncached = replace(sharing, max_entries=0)
     gateways, logs, hints = {}, {}, Hints()
 
-    for spec in SERVICES:
+    specs = registry.select(settings.services)
+    for spec in specs:
         aws = aws_settings(settings, target, spec.name)
         sender = _make_sender(spec, aws, telemetry.of(target, spec.name))
         gateways[spec.name] = _make_gateway(sender, aws, sharing, settings)
@@ -144,7 +145,7 @@ def open_connections(settings: Settings, target: str, telemetry: Telemetry) -> T
         label = logs_label(spec.name)
         sender = _make_sender(LOGS, for_logs, telemetry.of(target, label), on_demand=True)
         logs[spec.name] = _make_gateway(sender, for_logs, uncached, settings)
-    urls = event_queues(aws_settings(settings, target, spec.name) for spec in SERVICES)
+    urls = event_queues(aws_settings(settings, target, spec.name) for spec in specs)
     queues = [
         make_event_queue(url, aws, hints, telemetry.of(target, SQS.name), _origins(gateways))
         for url, aws in urls.items()

@@ -199,6 +199,11 @@ class Settings(BaseSettings):
         " larger request is served, but delays the caller's next calls: they are refused"
         " meanwhile.",
     )
+    services: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description='AWS services to serve, such as `["deadline"]`. Unset: all installed ones.',
+    )
     aws: dict[str, AwsSettings] = Field(
         default_factory=dict, description="A table for each AWS service: deadline, omics."
     )

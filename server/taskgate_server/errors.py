@@ -282,7 +282,7 @@ def from_aws(response: Response, origin: Origin) -> TaskgateError:
     response = sanitize_response(response)
     aws_code = str(response.get("Error", {}).get("Code") or "Unknown")
     status = http_status(response)
-    rule = rule_for(aws_code, status)
+    rule = rule_for(aws_code, status, origin.rules)
     retry = rule.retry
     if retry is Retry.NEVER and status in TRANSIENT_STATUSES:
         retry = Retry.REPEATABLE
@@ -368,7 +368,7 @@ def invalid_request(faults: Mapping[str, str], *, is_complete: bool = True) -> O
 
 
 def task_not_found(name: str) -> OwnError:
-    """Return the error of a wait for a task that AWS does not have, or no longer has."""
+    """Return the error for a task that AWS does not have, or no longer has."""
     return OwnError(
         Reason.TASK_NOT_FOUND,
         f"task {name} not found",

@@ -27,7 +27,7 @@ from taskgate_server.rpc import handlers, reflection
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.spool import Spool, directory_fault
 from taskgate_server.rpc.streams import StreamLimits
-from taskgate_server.services.registry import SERVICES
+from taskgate_server.services import registry
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.targets import select_by_target
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
@@ -65,14 +65,18 @@ def load_targets(
         connections: to AWS, of each target; their events go to the hub of the target.
         supervision: runs the pollers.
     """
-    operations = {spec.name: handlers.load_operations(spec) for spec in SERVICES}
+    specs = registry.select(settings.services)
+    operations = {spec.name: handlers.load_operations(spec) for spec in specs}
     limits = _stream_limits(settings)
     return [_load_target(settings, operations, limits, each, supervision) for each in connections]
 
 
-def load_handlers(pipeline: Pipeline, targets: Iterable[ServedTarget]) -> dict[str, Handler]:
+def load_handlers(
+    settings: Settings, pipeline: Pipeline, targets: Iterable[ServedTarget]
+) -> dict[str, Handler]:
     """Return the gRPC handlers of all RPCs but health checks, by method path."""
-    rpcs = [*select_by_target({each.target: each.rpcs for each in targets}), *_reflection()]
+    reflection_rpcs = _reflection(registry.select(settings.services))
+    rpcs = [*select_by_target({each.target: each.rpcs for each in targets}), *reflection_rpcs]
     return {f"/{rpc.method}": pipeline.handler(serve_allowed(rpc)) for rpc in rpcs}
 
 
@@ -84,16 +88,17 @@ def _load_target(
     supervision: Supervision,
 ) -> ServedTarget:
     gateways = connections.gateways
-    by_service = {spec.name: _backend(operations, spec, gateways[spec.name]) for spec in SERVICES}
+    specs = registry.select(settings.services)
+    by_service = {spec.name: _backend(operations, spec, gateways[spec.name]) for spec in specs}
     backends = Backends(by_service, connections.target)
     rates = {
         spec.name: aws_settings(settings, connections.target, spec.name).watch_calls_per_second
         / settings.workers
-        for spec in SERVICES
+        for spec in specs
     }
     hub = Hub(backends, rates, supervision=supervision)
     connections.hints.watcher = hub.hint
-    finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in SERVICES}
+    finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in specs}
     logs = Logs(backends=backends, finders=finders, gateways=connections.logs)
     unified = make_task_rpcs(
         [
@@ -110,7 +115,7 @@ def _load_target(
     )
     native = [
         rpc
-        for spec in SERVICES
+        for spec in specs
         for rpc in handlers.make_rpcs(spec, operations[spec.name], gateways[spec.name], limits)
     ]
     return ServedTarget(target=connections.target, rpcs=[*native, *unified], hub=hub, logs=logs)
@@ -161,10 +166,11 @@ def _stream_limits(settings: Settings) -> StreamLimits:
     )
 
 
-def _reflection() -> Iterable[Rpc]:
+def _reflection(specs: Iterable[ServiceSpec]) -> Iterable[Rpc]:
     """Return the RPCs that describe the contract, which are the same for all targets."""
-    contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in SERVICES)]
-    return reflection.make_rpcs([*contracts, health.SERVICE, *reflection.SERVICES])
+    contracts = [TASK_SERVICE, *(spec.grpc_service_full_name for spec in specs)]
+    packages = [each.partition(".")[0] for each in contracts]
+    return reflection.make_rpcs([*contracts, health.SERVICE, *reflection.SERVICES], packages)
 
 
 def _backend(operations: Operations, spec: ServiceSpec, gateway: Gateway) -> TaskBackend:

@@ -173,11 +173,6 @@ class NameForms:
         return ((SERVICE, parts[0]), *zip(types, parts[2::2], strict=True))
 
 
-def _parent_forms(spec: ServiceSpec) -> list[str]:
-    segments = spec.task_name.split("/")
-    return ["/".join(segments[: segments.index(each) + 2]) for each in spec.task_parents]
-
-
 def _is_too_long(name: str) -> bool:
     """Return whether a name is longer than any name can be; takes constant time."""
     return len(name) > MAX_NAME_BYTES or (
@@ -190,8 +185,8 @@ def _type_of(collection: str) -> str:
     return collection[:1].upper() + collection[1:].removesuffix("s")
 
 
-TASK_NAMES: Final = NameForms({spec.name: [spec.task_name] for spec in SERVICES})
-PARENT_NAMES: Final = NameForms({spec.name: _parent_forms(spec) for spec in SERVICES})
+TASK_NAMES: Final = NameForms({spec.name: spec.task_names for spec in SERVICES})
+PARENT_NAMES: Final = NameForms({spec.name: list(spec.parent_names.values()) for spec in SERVICES})
 """Of a queue, a job, a step or a run."""
 
 

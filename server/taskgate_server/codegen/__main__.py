@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from taskgate_server.aws import model
@@ -52,37 +54,48 @@ def main() -> int:
     parser.add_argument(
         "--report", action="store_true", help="print the differences to the previous contract"
     )
+    parser.add_argument(
+        "--package", help="the package of a plug-in's AWS service; default: those of Taskgate"
+    )
     parser.add_argument("--protos", type=Path, default=Path("protos"), help="default: protos")
     arguments = parser.parse_args()
     root: Path = arguments.protos
-    before = _snapshots(root)
-    stale = _stale(root)
+    specs = _specs(arguments.package)
+    before = _snapshots(specs, root)
+    stale = _stale(specs, root)
     for path, text in stale.items():
         if not arguments.check:
             _write(path, text)
         print(f"{'stale' if arguments.check else 'wrote'}: {path}", file=sys.stderr)  # noqa: T201  # a command's output
     if arguments.report:
-        for (title, old), (_, new) in zip(before, _snapshots(root), strict=True):
+        for (title, old), (_, new) in zip(before, _snapshots(specs, root), strict=True):
             print("\n".join(update.report(title, old, new)))  # noqa: T201
     if stale and arguments.check:
         print("run `make gen` and commit its changes", file=sys.stderr)  # noqa: T201
     return 1 if stale and arguments.check else 0
 
 
-def _stale(root: Path) -> dict[Path, str]:
+def _specs(package: str | None) -> Sequence[ServiceSpec]:
+    """Return the spec of a plug-in's package, or those of Taskgate's own folders."""
+    if package is not None:
+        return [import_module(f"{package}.spec").SPEC]
+    return [spec for spec in SERVICES if not spec.contract]
+
+
+def _stale(specs: Sequence[ServiceSpec], root: Path) -> dict[Path, str]:
     """Return the texts of the files that are not up to date."""
-    texts = {path: text for spec in SERVICES for path, text in generate(spec, root).items()}
+    texts = {path: text for spec in specs for path, text in generate(spec, root).items()}
     return {
         path: text for path, text in texts.items() if not path.exists() or path.read_text() != text
     }
 
 
-def _snapshots(root: Path) -> list[tuple[str, update.Snapshot]]:
-    return [(spec.title, update.read(*_paths(spec, root))) for spec in SERVICES]
+def _snapshots(specs: Sequence[ServiceSpec], root: Path) -> list[tuple[str, update.Snapshot]]:
+    return [(spec.title, update.read(*_paths(spec, root))) for spec in specs]
 
 
 def _paths(spec: ServiceSpec, root: Path) -> tuple[Path, Path]:
-    folder = root / "taskgate" / spec.name / "v1"
+    folder = root.joinpath(*spec.proto_package.split("."))
     return folder / f"{spec.name}.proto", folder / f"{spec.name}.lock.json"
 
 

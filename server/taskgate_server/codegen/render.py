@@ -36,10 +36,11 @@ def _lines(contract: Contract, lock: Lock, source: str) -> Iterator[str]:
     yield from (f'import "{path}";' for path in imports)
     if imports:
         yield ""
-    yield f'option go_package = "{GO_ROOT}/{spec.name}/v1;{spec.name}v1";'
-    yield "option java_multiple_files = true;"
-    yield f'option java_package = "{JAVA_ROOT}.{spec.name}.v1";'
-    yield ""
+    if not spec.contract:  # callers of plug-ins choose these packages, by buf's managed mode
+        yield f'option go_package = "{GO_ROOT}/{spec.name}/v1;{spec.name}v1";'
+        yield "option java_multiple_files = true;"
+        yield f'option java_package = "{JAVA_ROOT}.{spec.name}.v1";'
+        yield ""
     yield from _service(contract)
     for message in contract.messages.values():
         yield ""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from taskgate_server.error_rules import Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,13 @@ class ServiceSpec:
     title: str
     """The name in AWS's documentation: `AWS Deadline Cloud`."""
 
+    package: str = ""
+    """The Python package of the service's folder, with the modules `tasks`, `watch`, `logs` and
+    `events`. Empty for a service that only Taskgate itself calls."""
+
+    contract: str = ""
+    """The proto package of the generated contract; empty for `taskgate.<name>.v1`."""
+
     grpc_service: str = ""
     """The unqualified name of the generated gRPC service: `DeadlineService`. Empty for a service
     that only Taskgate itself calls."""
@@ -61,11 +72,17 @@ class ServiceSpec:
     batch_writes: Mapping[str, str] = field(default_factory=dict)
     """Operation that writes one resource -> operation that writes many of them."""
 
-    task_name: str = ""
-    """The form of task names, with AWS's parameters: `omics/runs/{id}/tasks/{taskId}`."""
+    task_names: tuple[str, ...] = ()
+    """The forms of task names, with AWS's parameters: `omics/runs/{id}/tasks/{taskId}`."""
 
-    task_parents: tuple[str, ...] = ()
-    """The collections in `task_name` whose members contain tasks that can be listed: `runs`."""
+    parent_names: Mapping[str, str] = field(default_factory=dict)
+    """Kind of resource that contains tasks -> the form of its names: `runs`, `omics/runs/{id}`."""
+
+    id_patterns: Mapping[str, str] = field(default_factory=dict)
+    """Parameter in these forms -> its pattern, where AWS's model has none."""
+
+    errors: Mapping[str, Rule] = field(default_factory=dict)
+    """AWS error code -> its rule, where it differs from `error_rules` or is missing there."""
 
     credential_probes: tuple[str, ...] = ()
     """Operations without required parameters, to check whether AWS accepts the credentials. There
@@ -80,7 +97,7 @@ class ServiceSpec:
     @property
     def proto_package(self) -> str:
         """The package of the generated contract."""
-        return f"taskgate.{self.name}.v1"
+        return self.contract or f"taskgate.{self.name}.v1"
 
     @property
     def grpc_service_full_name(self) -> str:
@@ -90,9 +107,13 @@ class ServiceSpec:
     @property
     def contract_module(self) -> str:
         """The Python module with the messages of the generated contract."""
-        return f"taskgate.{self.name}.v1.{self.name}_pb2"
+        return f"{self.proto_package}.{self.name}_pb2"
 
     @property
     def error_domain(self) -> str:
         """`google.rpc.ErrorInfo.domain` of errors that the AWS service returned."""
         return f"{self.name}.amazonaws.com"
+
+    def load(self, module: str) -> Any:
+        """Return a module of the service's folder: `tasks`, `watch`, `logs` or `events`."""
+        return import_module(f"{self.package}.{module}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -106,7 +105,7 @@ class LogFinder(ABC):
             errors.TaskgateError: AWS refused the request or could not be reached.
         """
         root = self.backend.root(self.backend.names.format(params))
-        return (await self.backend.parent_state(root, options)).final
+        return root is not None and (await self.backend.parent_state(root, options)).final
 
     async def call(
         self, operation: str, params: Mapping[str, Any], options: CallOptions
@@ -122,7 +121,7 @@ class LogFinder(ABC):
 
 def load_finder(spec: ServiceSpec) -> type[LogFinder]:
     """Return the class `Finder` of an AWS service."""
-    finder: type[LogFinder] = import_module(f"taskgate_server.services.{spec.name}.logs").Finder
+    finder: type[LogFinder] = spec.load("logs").Finder
     return finder
 
 

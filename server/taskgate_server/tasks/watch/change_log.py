@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.names import container_of
 from taskgate_server.tasks.states import SETTLED, State
 from taskgate_server.tasks.watch import messages as wire
 
@@ -310,7 +311,7 @@ class ChangeLog:
         """
         if entry.removed:
             return
-        parent = entry.name.rpartition("/tasks/")[0]
+        parent = container_of(entry.name)
         group = self._groups.setdefault(parent, {})
         native_states = self._native_states.setdefault(parent, Counter())
         native_states[entry.native_state] += step

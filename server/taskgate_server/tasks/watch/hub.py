@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Context
 from random import Random
 from typing import TypeAlias, TypeVar
@@ -118,11 +118,14 @@ class Hub:
         Args:
             name: of a task, or of a parent of tasks.
         """
-        if "/tasks/" in name:
-            self.refresh(name)
+        backend = self.backends.by_service.get(name.partition("/")[0])
+        if backend is None:
             return
-        for poller in self._whole_pollers(name):
-            poller.sweep_soon()
+        if backend.names.is_task(name):
+            self.refresh(name)
+        else:
+            for poller in self._whole_pollers(backend.names.parents_of(name).values()):
+                poller.sweep_soon()
 
     # --- Shutdown ------------------------------------------------------------------------------
 
@@ -151,21 +154,18 @@ class Hub:
 
     def _pollers_of_task(self, name: str) -> Iterator[Poller]:
         """Yield the pollers with watchers of a task."""
-        yield from self._whole_pollers(name.rpartition("/tasks/")[0])
-        context = self._contexts.get(name.partition("/")[0])
-        if context is not None:
-            group = context.sources.group_of(name)
-            for full_view in (False, True):
-                poller = self._named.get((group, full_view))
-                if poller is not None and poller.watches(name):
-                    yield poller
+        context = self._contexts[name.partition("/")[0]]
+        yield from self._whole_pollers(context.backend.names.parents_of(name).values())
+        group = context.sources.group_of(name)
+        for full_view in (False, True):
+            poller = self._named.get((group, full_view))
+            if poller is not None and poller.watches(name):
+                yield poller
 
-    def _whole_pollers(self, name: str) -> Iterator[Poller]:
-        """Yield the pollers with watchers of a parent, or of one that contains it."""
-        segments = name.split("/")
-        for end in range(len(segments), 0, -2):
+    def _whole_pollers(self, names: Iterable[str]) -> Iterator[Poller]:
+        for name in names:
             for full_view in (False, True):
-                poller = self._whole.get(("/".join(segments[:end]), full_view))
+                poller = self._whole.get((name, full_view))
                 if poller is not None and poller.is_watched:
                     yield poller
 

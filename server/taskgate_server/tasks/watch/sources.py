@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final, Protocol, TypeAlias
 
 from grpc import StatusCode
@@ -64,7 +63,7 @@ class WatchSources(Protocol):
     """The sources of one AWS service: the class `Sources` in its module `watch`."""
 
     parent_kinds: Collection[str]
-    """The kinds of `NameTemplate.parent_kinds` that can be watched."""
+    """The keys of `ServiceSpec.parent_names` that can be watched."""
 
     has_views: bool
     """Whether TASK_VIEW_FULL has more fields than BASIC."""
@@ -83,7 +82,7 @@ class WatchSources(Protocol):
 
 def load_sources(backend: TaskBackend, clock: Callable[[], float]) -> WatchSources:
     """Return the sources of a backend's AWS service."""
-    module = import_module(f"taskgate_server.services.{backend.gateway.spec.name}.watch")
+    module = backend.gateway.spec.load("watch")
     sources: WatchSources = module.Sources(Reader(backend, clock))
     return sources
 
@@ -160,7 +159,9 @@ class Reader:
         async def read(name: str) -> None:
             sent_at = self.clock()
             try:
-                response = await self.call(operation, self.backend.names.parse(name, "name"))
+                ids = self.backend.names.parse(name, "name")
+                response = await self.call(operation, self.backend.read_params(ids))
+                found = self.backend.read_task(name, response.value)
             except TaskgateError as error:
                 if error.code is StatusCode.NOT_FOUND:
                     poll.change_log.remove(name, sent_at)
@@ -169,7 +170,7 @@ class Reader:
                 return
             value = {
                 member: value
-                for member, value in response.value.items()
+                for member, value in found.items()
                 if members is None or member in members
             }
             poll.change_log.upsert(name, value, response.sent_at, response.observe_time)

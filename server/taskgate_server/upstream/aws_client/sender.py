@@ -153,6 +153,7 @@ class Sender:
             operation=operation,
             resource=resource_name(spec.name, operation, params) if params else "",
             endpoint=client.endpoint if client else "",
+            rules=spec.errors,
         )
 
     def _submit(
