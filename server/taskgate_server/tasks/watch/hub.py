@@ -154,11 +154,9 @@ class Hub:
 
     def _pollers_of_task(self, name: str) -> Iterator[Poller]:
         """Yield the pollers with watchers of a task."""
-        service = name.partition("/")[0]
-        yield from self._whole_pollers(
-            self.backends.by_service[service].names.parents_of(name).values()
-        )
-        group = self._contexts[service].sources.group_of(name)
+        context = self._contexts[name.partition("/")[0]]
+        yield from self._whole_pollers(context.backend.names.parents_of(name).values())
+        group = context.sources.group_of(name)
         for full_view in (False, True):
             poller = self._named.get((group, full_view))
             if poller is not None and poller.watches(name):

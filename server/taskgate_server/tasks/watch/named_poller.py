@@ -123,7 +123,7 @@ class NamedPoller(Poller):
         """Return the state of the task's job or run, if the task can never settle."""
         if entry.settled or not self._roots:
             return None
-        root = self._roots.get(self._root_of(entry.name))
+        root = self._root_of(entry)
         if root is None or entry.sent_at < root.conclusive_from(all_settled=False):
             return None
         return root.state
@@ -131,8 +131,10 @@ class NamedPoller(Poller):
     async def _find_end(self, swept_at: float) -> None:  # noqa: ARG002  # each task has its own time
         """See `Poller`: checks the jobs and runs of tasks that have not settled."""
         unsettled = self._unsettled()
-        roots = {self._root_of(entry.name) for entry in unsettled} - {""}
-        self._roots = {name: self._roots.get(name) or self._new_root(name) for name in roots}
+        roots = {self._root_name(entry) for entry in unsettled}
+        self._roots = {
+            name: self._roots.get(name) or self._new_root(name) for name in roots if name
+        }
         due = [root for root in self._roots.values() if root.is_due()]
         for root in sorted(due, key=lambda root: root.checked_at)[:ROOTS_PER_SWEEP]:
             await root.check()
@@ -141,10 +143,9 @@ class NamedPoller(Poller):
         self._wake(new, everyone=False)
         # Tasks are read again after the end of their root, to find that they can never settle.
         reads = [
-            own.conclusive_from(all_settled=False)
+            parent.conclusive_from(all_settled=False)
             for entry in unsettled
-            if entry.name not in stuck
-            and (own := self._roots.get(self._root_of(entry.name))) is not None
+            if entry.name not in stuck and (parent := self._root_of(entry)) is not None
         ]
         self._sweep_again(min(reads, default=math.inf), pause=MIN_SECONDS)
 
@@ -162,10 +163,13 @@ class NamedPoller(Poller):
         parent = self._context.backend.names.parse_parent(name, "name")
         return ParentEnd(parent, self._context)
 
-    def _root_of(self, task: str) -> str:
+    def _root_of(self, entry: Entry) -> ParentEnd | None:
+        return self._roots.get(self._root_name(entry))
+
+    def _root_name(self, entry: Entry) -> str:
         """Return the name of the job or run of a task; empty if it is in none."""
         backend = self._context.backend
-        return backend.names.parents_of(task).get(backend.root_kind, "")
+        return backend.names.parents_of(entry.name).get(backend.root_kind, "")
 
     def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
         names = list(self._subscribers) if everyone and not changed else changed
