@@ -279,6 +279,8 @@ def _values() -> dict[str, Edit]:
         "maximum removed": without("Name", "max"),
         "minimum raised": limit("Name", min=2),
         "minimum added": limit("Text", min=1),
+        "minimum of 0 added to a length": limit("Text", min=0),
+        "minimum of 0 removed from a number": without("Count", "min"),
         "range lowered": limit("Count", max=50),
         "pattern changed": limit("Name", pattern="[a-z]+"),
         "pattern added": limit("Text", pattern=".+"),

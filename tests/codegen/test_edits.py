@@ -24,6 +24,7 @@ NO_CHANGES = {
     "constrained text renamed",
     "request shape renamed",
     "structure split",
+    "minimum of 0 added to a length",
 }
 """What callers and operators cannot notice."""
 

@@ -21,7 +21,7 @@ def constraint_change(old: Json, new: Json) -> str:
 
 
 def _bound(key: str, old: Json, new: Json, *, rises_tighten: bool) -> list[str]:
-    before, after = old.get(key), new.get(key)
+    before, after = _limit(key, old), _limit(key, new)
     if before == after:
         return []
     if before is None or after is None:
@@ -29,6 +29,13 @@ def _bound(key: str, old: Json, new: Json, *, rises_tighten: bool) -> list[str]:
     else:
         is_tighter = (after > before) == rises_tighten
     return [f"{key} {_text(before)} -> {_text(after)} ({_effect(is_tighter)})"]
+
+
+def _limit(key: str, shape: Json) -> Any:
+    """Return a bound; None for a minimal length or size of 0, which every value has."""
+    limit = shape.get(key)
+    is_number = shape.get("type") in ("integer", "long", "float", "double")
+    return None if key == "min" and limit == 0 and not is_number else limit
 
 
 def _pattern(before: str | None, after: str | None) -> list[str]:
