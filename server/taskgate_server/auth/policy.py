@@ -26,7 +26,7 @@ from taskgate_server.auth.resources import TARGET, Path, named_path, parents, ty
 from taskgate_server.aws import model
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.reloading import RejectedError
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 
 PRINCIPALS: Final = ("User", "Service", "Certificate", "Anonymous")
 UNIFIED_SERVICE: Final = "taskgate.v1.TaskService"

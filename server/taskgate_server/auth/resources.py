@@ -68,7 +68,7 @@ def compile_paths(method: str, request_class: type[Message]) -> Paths:
     if "parent" in fields:
         return lambda request: [_parent(request) or NOTHING]
     if "name" in fields:
-        return lambda request: [_task(request) or NOTHING]
+        return _name
     items = next((field for field in ("names", "updates") if field in fields), None)
     if items is None:
         return lambda _: [THIS_SERVER]
@@ -190,8 +190,8 @@ PARENT_NAMES: Final = NameForms({spec.name: list(spec.parent_names.values()) for
 """Of a queue, a job, a step or a run."""
 
 
-def _task(request: Any) -> Path | None:
-    return TASK_NAMES.parse(request.name, "name") if request.name else None
+def _name(request: Any) -> list[Path]:
+    return [TASK_NAMES.parse(request.name, "name") if request.name else NOTHING]
 
 
 def _parent(request: Any) -> Path | None:

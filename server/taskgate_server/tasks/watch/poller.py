@@ -29,7 +29,7 @@ from taskgate_server.tasks.watch.poll_interval import (
     PollInterval,
 )
 from taskgate_server.tasks.watch.sources import Poll, Source, WatchSources
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 
 NEVER: Final = float("-inf")
 

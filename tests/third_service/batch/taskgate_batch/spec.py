@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from grpc import StatusCode
-
-from taskgate_server.error_rules import Retry, Rule
 from taskgate_server.services.spec import IdentifierTable, ServiceSpec
 
 IDENTIFIERS: Final = IdentifierTable(
@@ -50,9 +47,10 @@ SPEC = ServiceSpec(
     },
     # https://docs.aws.amazon.com/batch/latest/APIReference/CommonErrors.html
     errors={
-        "ClientException": Rule(code=StatusCode.INVALID_ARGUMENT),
-        "ServerException": Rule(code=StatusCode.INTERNAL, retry=Retry.REPEATABLE),
+        "ClientException": "ValidationException",
+        "ServerException": "InternalServerException",
     },
     credential_probes=("DescribeJobQueues", "DescribeComputeEnvironments"),
+    log_groups=("/aws/batch/job",),
     identifiers=IDENTIFIERS,
 )
