@@ -101,6 +101,11 @@ class ServiceSpec:
         return self.contract or f"taskgate.{self.name}.v1"
 
     @property
+    def policy_namespace(self) -> str:
+        """The namespace of its resource types in policies: `Deadline`."""
+        return self.grpc_service.removesuffix("Service")
+
+    @property
     def grpc_service_full_name(self) -> str:
         """The name of the gRPC service in health checks, reflection and method paths."""
         return f"{self.proto_package}.{self.grpc_service}"

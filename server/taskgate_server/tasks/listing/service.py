@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
 from typing import Final, TypeAlias
@@ -109,7 +109,7 @@ async def _select(
     backend, matches = request.backend, request.filter.matches
     rows: Rows = list(enumerate(page.tasks))[skip:]
     is_complete = not page.missing_fields
-    if not is_complete and _filter_needs(request, page.missing_fields):
+    if page.missing_fields & {backend.native_fields.get(each) for each in request.filter.fields}:
         rows, is_complete = await _complete(backend, rows, options), True
     chosen = [(position, task) for position, task in rows if matches(task)]
     done = len(page.tasks)
@@ -119,12 +119,6 @@ async def _select(
     if request.view == task_pb2.TASK_VIEW_FULL and not is_complete:
         chosen = await _complete(backend, chosen, options)
     return chosen, done
-
-
-def _filter_needs(request: ListRequest, missing_fields: Container[str]) -> bool:
-    """Return whether the filter depends on fields that the rows of AWS's list do not have."""
-    native_fields = request.backend.native_fields
-    return any(native_fields.get(each) in missing_fields for each in request.filter.fields)
 
 
 async def _complete(backend: TaskBackend, rows: Rows, options: CallOptions) -> Rows:

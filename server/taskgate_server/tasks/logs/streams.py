@@ -64,13 +64,10 @@ class Logs:
             wall_clock=self.wall_clock,
         )
         async with aclosing(stream.parts()) as parts:
-            if not request.follow:
-                async for part in parts:
-                    yield part
-                return
-            async with aclosing(self._follow(parts, heartbeat)) as followed:
-                async for part in followed:
-                    yield part
+            responses = self._follow(parts, heartbeat) if request.follow else parts
+            async with aclosing(responses):
+                async for response in responses:
+                    yield response
 
     def stop(self) -> None:
         """End the streams that follow a log; their callers continue at another server."""

@@ -268,6 +268,8 @@ class ChangeLog:
     def changes_after(self, revision: int, limit: int) -> list[Entry]:
         """Return the first changes after a revision, up to a limit, in their order."""
         changes: list[Entry] = []
+        if revision >= self.latest_revision:
+            return changes
         start = bisect_right(self._order, revision, key=attrgetter("revision"))
         for index in range(start, len(self._order)):
             entry = self._order[index]

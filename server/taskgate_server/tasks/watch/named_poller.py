@@ -46,11 +46,6 @@ class NamedPoller(Poller):
         self.next_at = self._clock() + MIN_SECONDS  # a new watcher requests its tasks itself
 
     @property
-    def is_watched(self) -> bool:
-        """See `Poller`."""
-        return bool(self._subscribers)
-
-    @property
     def is_loaded(self) -> bool:
         """See `Poller`."""
         return bool(self._left_at)

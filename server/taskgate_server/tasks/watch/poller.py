@@ -10,7 +10,7 @@ age, and tries again. Without watchers it pauses, and ends after a while.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -72,13 +72,15 @@ class Subscriber(Protocol):
 
 
 class Poller:
-    """The common part of both kinds of pollers.
+    """The common part of both kinds of pollers, which store their subscribers differently.
 
     Args:
         source: reads the tasks.
         context: shared with the other pollers of the AWS service.
         reports_missing: see `ChangeLog`.
     """
+
+    _subscribers: Sized
 
     def __init__(
         self, source: Source, context: PollerContext, *, reports_missing: bool = False
@@ -118,7 +120,7 @@ class Poller:
     @property
     def is_watched(self) -> bool:
         """Whether it has subscribers."""
-        raise NotImplementedError
+        return bool(self._subscribers)
 
     @property
     def is_loaded(self) -> bool:

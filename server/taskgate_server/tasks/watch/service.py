@@ -12,6 +12,7 @@ from taskgate_server import errors
 from taskgate_server.calls import CallContext
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.durations import heartbeat_seconds, seconds_of
+from taskgate_server.tasks.listing.request import view_of
 from taskgate_server.tasks.watch import resume
 from taskgate_server.tasks.watch.hub import Hub, View
 from taskgate_server.tasks.watch.named_poller import NamedPoller, NamedTasks
@@ -46,7 +47,7 @@ class Watches:
     ) -> AsyncIterator[bytes]:
         """Yield the serialized responses of WatchTasks."""
         heartbeat = heartbeat_seconds(request)
-        full_view = _full_view(request)
+        full_view = view_of(request, task_pb2.TASK_VIEW_BASIC) == task_pb2.TASK_VIEW_FULL
         views = self._views(request, full_view=full_view)
         digest = resume.digest_of(request.parent, request.names, full_view, self.hub.backends.scope)
         token = resume.parse(request.resume_token, digest) if request.resume_token else None
@@ -103,12 +104,6 @@ class Watches:
             poller = self.hub.poll_task(backend, name, full_view=full_view)
             pollers.setdefault(poller, []).append(name)
         return [NamedTasks(poller, some) for poller, some in pollers.items()]
-
-
-def _full_view(request: task_watch_pb2.WatchTasksRequest) -> bool:
-    if request.view not in task_pb2.TaskView.values():
-        raise errors.invalid_request({"view": "must be BASIC or FULL"})
-    return request.view == task_pb2.TASK_VIEW_FULL
 
 
 def _max_wait_seconds(request: task_watch_pb2.WaitTaskRequest) -> float:

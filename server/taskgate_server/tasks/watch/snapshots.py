@@ -22,7 +22,6 @@ MESSAGE_TASKS: Final = 100
 MESSAGE_BYTES: Final = 256 * 1024
 """gRPC clients accept messages of 4 MiB by default. A slow reader holds one message in memory."""
 
-
 CachedMessages: TypeAlias = tuple[list[Entry], list[bytes]]
 """Entries, and the serialized messages that contain them."""
 

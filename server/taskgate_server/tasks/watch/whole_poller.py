@@ -49,11 +49,6 @@ class WholePoller(Poller):
         """The poller."""
         return self
 
-    @property
-    def is_watched(self) -> bool:
-        """See `Poller`."""
-        return bool(self._subscribers)
-
     def attach(self, subscriber: Subscriber) -> None:
         """Wake a subscriber for each change."""
         self._subscribers.add(subscriber)

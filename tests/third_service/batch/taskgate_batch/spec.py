@@ -8,8 +8,8 @@ from taskgate_server.services.spec import IdentifierTable, ServiceSpec
 
 IDENTIFIERS: Final = IdentifierTable(
     types={
-        "jobQueue": "JobQueue",
-        "jobQueues": "JobQueue",
+        "jobQueue": "Queue",
+        "jobQueues": "Queue",
         "jobs": "Job",
         "jobId": "Job",
         "arrayJobId": "Job",
