@@ -47,6 +47,8 @@ class Origin:
     """The resource that the request names, such as `run/7`; HealthOmics' errors name none."""
     endpoint: str = ""
     """The host that was called, for the operator's log."""
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """The AWS service's own error codes, see `ServiceSpec.errors`."""
 
 
 Details: TypeAlias = Callable[[Response, Origin], list[Message]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ from taskgate_server.codegen import __main__ as codegen
 from taskgate_server.codegen import rejections
 from taskgate_server.codegen.__main__ import generate
 from taskgate_server.codegen.contract import UnsupportedModelError
+from taskgate_server.codegen.exclusion import plan_without_problems
+from taskgate_server.codegen.lock import Lock, dump
 from tests.codegen.toy import SPEC, Description, description, service_of
 
 
@@ -49,24 +50,27 @@ def test_rejection_names_service_operation_reason_and_remedy(tmp_path: Path) -> 
         generate(SPEC, tmp_path, service_of(with_event_stream()))
     fault, remedy = str(raised.value).splitlines()
     assert fault == "toy: GetThing: GetThingResponse.events: no rule for the event stream Events"
-    assert "excluded_operations" in remedy
+    assert "codegen --update" in remedy
     assert not list(tmp_path.iterdir())
 
 
-def test_excluded_operation_is_not_in_the_contract(tmp_path: Path) -> None:
-    spec = replace(SPEC, excluded_operations={"GetThing": "has an event stream"})
+def test_operation_that_the_lock_excludes_is_not_in_the_contract(tmp_path: Path) -> None:
     service = service_of(with_event_stream())
-    proto, _ = generate(spec, tmp_path, service).values()
+    made = plan_without_problems(SPEC, service, Lock())
+    lock = tmp_path / "taskgate" / "toy" / "v1" / "toy.lock.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(dump(made.lock))
+    proto, _ = generate(SPEC, tmp_path, service).values()
     assert "rpc GetThing(" not in proto
     assert "message GetThingResponse" not in proto
     assert "rpc Ping(" in proto
-    assert rejections.unserved_operations(spec, service) == {}
 
 
-def test_excluded_operation_that_does_not_exist_is_rejected(tmp_path: Path) -> None:
-    spec = replace(SPEC, excluded_operations={"GetThnig": "has an event stream"})
-    with pytest.raises(UnsupportedModelError, match="toy: GetThnig: is excluded, but"):
-        generate(spec, tmp_path, service_of(description()))
+def test_update_of_a_service_that_cannot_be_served_is_rejected() -> None:
+    described = description()
+    described["metadata"] |= {"protocol": "query", "protocols": ["query"]}
+    with pytest.raises(UnsupportedModelError, match="the protocol is query"):
+        plan_without_problems(SPEC, service_of(described), Lock())
 
 
 def test_collision_of_two_operations_names_the_service(tmp_path: Path) -> None:

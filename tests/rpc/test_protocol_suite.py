@@ -26,13 +26,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_tools import protoc
 
 from taskgate_server.aws import model
+from taskgate_server.aws.fitting import Fitter
 from taskgate_server.codegen.__main__ import generate
 from taskgate_server.errors import TaskgateError
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.request_converter import RequestCompiler
 from taskgate_server.rpc.response_converter import ResponseCompiler
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.upstream.aws_client.factory import AwsClient, Fitters
+from taskgate_server.upstream.aws_client.factory import AwsClient
 from taskgate_server.upstream.aws_client.responses import parse_body
 from tests.support.contract import mirror
 from tests.support.contract.exchange import differences
@@ -228,13 +229,14 @@ def converted(
 ) -> dict[str, Any]:
     """Return botocore's parsed response after its way through the AWS client and the message."""
     operation = case.operation
+    shape = operation.output_shape
     ours = converter(case, contracts)
     client = AwsClient(
         client=SimpleNamespace(call=lambda: dict(response)),  # type: ignore[arg-type]  # a fake
         methods={operation.name: "call"},
         region="",
         endpoint="",
-        fitters=Fitters(case.service),
+        fit_of=lambda _: Fitter().compile(shape) if shape is not None else None,
     )
     value = client.call(operation.name, {}).value
     streamed = model.streaming_member(operation.output_shape)

@@ -33,8 +33,10 @@ def test_name_round_trip(named: tuple[NameTemplate, dict[str, str]]) -> None:
     template, values = named
     name = template.format(values)
     assert template.parse(name, "name") == values
-    for kind in template.parent_kinds:
-        parent = template.parse_parent(template.parent_of(name, kind), "parent")
+    parents = template.parents_of(name)
+    assert parents.keys() == template.parent_forms.keys()
+    for kind, text in parents.items():
+        parent = template.parse_parent(text, "parent")
         assert parent.kind == kind
         assert name.startswith(f"{parent.name}/")
         assert parent.params.items() <= values.items()

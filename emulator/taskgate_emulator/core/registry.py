@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,7 +32,8 @@ from taskgate_emulator.seeds.omics import seed_omics
 __all__ = ["Registry", "Settings"]
 
 _MAX_RECORDED_REQUESTS = 1_000
-_SERVICES = (deadline.OPERATIONS, omics.OPERATIONS)
+PLUGINS = "taskgate_emulator.services"
+"""The group of entry points of plug-ins: modules with `OPERATIONS` and the function `seed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,13 @@ class Registry:
         self.account = Account(clock=settings.clock, speed=settings.speed, random=random)
         self.recorder = Recorder(_MAX_RECORDED_REQUESTS)
         self.canned = CannedResponses()
-        for service in _SERVICES:
+        plugins = [each.load() for each in sorted(entry_points(group=PLUGINS))]
+        services = [deadline.OPERATIONS, omics.OPERATIONS, *(each.OPERATIONS for each in plugins)]
+        self._seeds: list[Callable[[Account], None]] = [
+            *(seed_deadline, seed_omics),
+            *(each.seed for each in plugins),
+        ]
+        for service in services:
             service.attach(self.account)
         self.limiter = Limiter(load_quotas(settings.quotas))
         self.account.admit = self.limiter.admit_resource
@@ -75,7 +83,7 @@ class Registry:
         self.moto_services = MotoServices(self.account, self.faults)
         fault_injector = FaultInjector(self.limiter, self.faults, system_clock)
         self.dispatcher = Dispatcher(
-            self.account, _SERVICES, self.recorder, self.canned, fault_injector
+            self.account, services, self.recorder, self.canned, fault_injector
         )
         if self._journal is not None:
             self._journal.restore(self.account)
@@ -99,8 +107,8 @@ class Registry:
         now, clock = account.clock(), account.clock
         account.clock = lambda: now
         with account.loading_history():
-            seed_deadline(account)
-            seed_omics(account)
+            for seed in self._seeds:
+                seed(account)
             account.advance(now)
         account.clock = clock
 

@@ -10,8 +10,9 @@ from taskgate_server import errors
 from taskgate_server.aws import constraints, model
 
 MAX_OFFSET_DIGITS: Final = 9
-DEFAULT_MAX_SIZE: Final = 100
-"""The rows of a page of an operation whose model has no limit."""
+
+UNMODELLED_MAX: Final = 100
+"""The maximum number of rows where AWS's model has none. Lists of AWS accept 100 at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class PagedOperation:
         self.paging = paging or _modelled_paging(service, operation)
         self.inputs: Mapping[str, Any] = found.input_shape.members
         outputs: Mapping[str, Any] = found.output_shape.members
-        self.max_size: int = self.inputs[self.paging.size].metadata.get("max", DEFAULT_MAX_SIZE)
+        self.max_size: int = self.inputs[self.paging.size].metadata.get("max", UNMODELLED_MAX)
         self.members = frozenset(outputs[self.paging.rows].member.members)
         """The members of a row."""
         self._outputs = outputs

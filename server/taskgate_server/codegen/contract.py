@@ -55,6 +55,8 @@ class Message:
     name: str
     comment: tuple[str, ...] = ()
     fields: tuple[Field, ...] = ()
+    shape: str = ""
+    """AWS's shape, if it may have another name."""
 
     @property
     def is_union(self) -> bool:
@@ -83,6 +85,8 @@ class Enum:
     words: tuple[str, ...]
     removed: tuple[str, ...] = ()
     """Words of earlier models only."""
+    shape: str = ""
+    """AWS's shape, if it may have another name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,18 +119,13 @@ def read_contract(
     Args:
         spec: the service.
         service: its model.
-        operations: those of the contract; None for all but the excluded ones.
+        operations: those of the contract; None for all.
 
     Raises:
         UnsupportedModelError: there is no rule for a shape, or two shapes need the same name.
     """
-    if operations is None:
-        operations = [
-            operation
-            for operation in model.operations(service)
-            if operation.name not in spec.excluded_operations
-        ]
-    return _Reader(spec, service).read(operations)
+    found = model.operations(service) if operations is None else operations
+    return _Reader(spec, service).read(found)
 
 
 class _Reader:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from taskgate_server.aws import model
 from taskgate_server.codegen import collisions
 from taskgate_server.codegen.contract import UnsupportedModelError, read_contract
 from taskgate_server.services.spec import ServiceSpec
 
 
-def check(spec: ServiceSpec, service: model.ServiceModel) -> None:
-    """Check that all operations of a service can be served, except for those that it excludes.
+def check(spec: ServiceSpec, service: model.ServiceModel, excluded: Container[str]) -> None:
+    """Check that all operations of a service can be served.
+
+    Args:
+        spec: the service.
+        service: its model.
+        excluded: operations that are left out.
 
     Raises:
         UnsupportedModelError: a line for each that cannot, with service, operation and reason.
     """
     check_service(spec, service)
-    faults = unserved_operations(spec, service)
-    unknown = [name for name in spec.excluded_operations if name not in service.operation_names]
-    lines = [
-        *(f"{spec.name}: {name}: {reason}" for name, reason in faults.items()),
-        *(
-            f"{spec.name}: {name}: is excluded, but AWS's model does not have it"
-            for name in unknown
-        ),
-    ]
+    faults = unserved_operations(spec, service, excluded)
     if faults:
-        lines.append("exclude these operations with `excluded_operations` of the service's spec")
-    if lines:
+        lines = [f"{spec.name}: {name}: {reason}" for name, reason in faults.items()]
+        lines.append("a model update (codegen --update) leaves these operations out")
         raise UnsupportedModelError("\n".join(lines))
 
 
@@ -48,11 +47,13 @@ def check_service(spec: ServiceSpec, service: model.ServiceModel) -> None:
         )
 
 
-def unserved_operations(spec: ServiceSpec, service: model.ServiceModel) -> dict[str, str]:
+def unserved_operations(
+    spec: ServiceSpec, service: model.ServiceModel, excluded: Container[str] = ()
+) -> dict[str, str]:
     """Return the operations that cannot be served, and why; without the excluded ones."""
     faults: dict[str, str] = {}
     for operation in model.operations(service):
-        if operation.name in spec.excluded_operations:
+        if operation.name in excluded:
             continue
         try:
             # Alone, since operations share shapes: each is reported that has the fault.

@@ -36,11 +36,12 @@ def _lines(contract: Contract, lock: Lock, source: str) -> Iterator[str]:
     yield from (f'import "{path}";' for path in imports)
     if imports:
         yield ""
-    go_name = spec.proto_name.replace("_", "")  # Go's packages have no underscores
-    yield f'option go_package = "{GO_ROOT}/{spec.proto_name}/v1;{go_name}v1";'
-    yield "option java_multiple_files = true;"
-    yield f'option java_package = "{JAVA_ROOT}.{spec.proto_name}.v1";'
-    yield ""
+    if not spec.contract:  # callers of plug-ins choose these packages, by buf's managed mode
+        go_name = spec.proto_name.replace("_", "")  # Go's packages have no underscores
+        yield f'option go_package = "{GO_ROOT}/{spec.proto_name}/v1;{go_name}v1";'
+        yield "option java_multiple_files = true;"
+        yield f'option java_package = "{JAVA_ROOT}.{spec.proto_name}.v1";'
+        yield ""
     yield from _service(contract)
     for message in contract.messages.values():
         yield ""

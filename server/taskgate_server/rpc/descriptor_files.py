@@ -7,7 +7,7 @@ details, come from the packages that have them, without comments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib import resources
 from typing import Final
@@ -24,17 +24,25 @@ class DescriptorFiles:
 
     Args:
         pool: has the descriptors of all imported files; None for Python's default pool.
+        packages: the Python packages that store files of the contract with comments.
     """
 
-    def __init__(self, pool: descriptor_pool.DescriptorPool | None = None) -> None:
+    def __init__(
+        self,
+        pool: descriptor_pool.DescriptorPool | None = None,
+        packages: Iterable[str] = ("taskgate",),
+    ) -> None:
         self._pool = pool or descriptor_pool.Default()
+        self._packages = list(dict.fromkeys(packages))
 
     @cached_property
     def _commented(self) -> dict[str, bytes]:
         """The stored files by name. Read at the first use: parsing takes 25 ms."""
-        stored = (resources.files("taskgate") / DESCRIPTORS).read_bytes()
-        files = FileDescriptorSet.FromString(stored).file
-        return {file.name: file.SerializeToString() for file in files}
+        stored = [resources.files(package) / DESCRIPTORS for package in self._packages]
+        sets = [
+            FileDescriptorSet.FromString(each.read_bytes()) for each in stored if each.is_file()
+        ]
+        return {file.name: file.SerializeToString() for each in sets for file in each.file}
 
     def by_name(self, name: str) -> list[bytes]:
         """Return a file and all that it imports.

@@ -84,11 +84,16 @@ class Reflection:
                 )
 
 
-def make_rpcs(services: Iterable[str]) -> list[Rpc]:
-    """Return the RPCs that describe these services."""
+def make_rpcs(services: Iterable[str], packages: Iterable[str]) -> list[Rpc]:
+    """Return the RPCs that describe these services.
+
+    Args:
+        services: their full names.
+        packages: see `DescriptorFiles`.
+    """
     pool = descriptor_pool.Default()
     add_renamed(pool, reflection_pb2.DESCRIPTOR.name, V1_FILE, V1_PACKAGE)
-    reflection = Reflection(services, DescriptorFiles(pool))
+    reflection = Reflection(services, DescriptorFiles(pool, packages))
     return [
         Rpc(
             method=f"{service}/ServerReflectionInfo",

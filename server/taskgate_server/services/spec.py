@@ -5,6 +5,8 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,13 @@ class ServiceSpec:
     title: str
     """The name in AWS's documentation: `AWS Deadline Cloud`."""
 
+    package: str = ""
+    """The Python package of the service's folder, with the modules `tasks`, `watch`, `logs` and
+    `events`. Empty for a service that only Taskgate itself calls."""
+
+    contract: str = ""
+    """The proto package of the generated contract; empty for `taskgate.<name>.v1`."""
+
     grpc_service: str = ""
     """The unqualified name of the generated gRPC service: `DeadlineService`. Empty for a service
     that only Taskgate itself calls."""
@@ -56,17 +65,26 @@ class ServiceSpec:
     operations count as writes and are always sent; so are `Assume…` operations, which return
     credentials."""
 
+    log_groups: tuple[str, ...] = ()
+    """The CloudWatch log groups of tasks, as in ARNs: `/aws/omics/*`."""
+
     batches: Mapping[str, str] = field(default_factory=dict)
     """Operation that reads one resource -> operation that reads many of them."""
 
     batch_writes: Mapping[str, str] = field(default_factory=dict)
     """Operation that writes one resource -> operation that writes many of them."""
 
-    task_name: str = ""
-    """The form of task names, with AWS's parameters: `omics/runs/{id}/tasks/{taskId}`."""
+    task_names: tuple[str, ...] = ()
+    """The forms of task names, with AWS's parameters: `omics/runs/{id}/tasks/{taskId}`."""
 
-    task_parents: tuple[str, ...] = ()
-    """The collections in `task_name` whose members contain tasks that can be listed: `runs`."""
+    parent_names: Mapping[str, str] = field(default_factory=dict)
+    """Kind of resource that contains tasks -> the form of its names: `runs`, `omics/runs/{id}`."""
+
+    id_patterns: Mapping[str, str] = field(default_factory=dict)
+    """Parameter in these forms -> its pattern, where AWS's model has none."""
+
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """Error code that only this service has -> the code in `error_rules` that means the same."""
 
     credential_probes: tuple[str, ...] = ()
     """Operations without required parameters, to check whether AWS accepts the credentials. There
@@ -77,9 +95,6 @@ class ServiceSpec:
 
     ignored_patterns: tuple[str, ...] = ()
     """Shapes whose pattern in AWS's model is wrong, and is not applied."""
-
-    excluded_operations: Mapping[str, str] = field(default_factory=dict)
-    """Operation that is not part of the contract -> why."""
 
     @property
     def proto_name(self) -> str:
@@ -93,7 +108,12 @@ class ServiceSpec:
     @property
     def proto_package(self) -> str:
         """The package of the generated contract."""
-        return f"taskgate.{self.proto_name}.v1"
+        return self.contract or f"taskgate.{self.proto_name}.v1"
+
+    @property
+    def policy_namespace(self) -> str:
+        """The namespace of its resource types in policies: `Deadline`."""
+        return self.grpc_service.removesuffix("Service")
 
     @property
     def grpc_service_full_name(self) -> str:
@@ -109,3 +129,7 @@ class ServiceSpec:
     def error_domain(self) -> str:
         """`google.rpc.ErrorInfo.domain` of errors that the AWS service returned."""
         return f"{self.name}.amazonaws.com"
+
+    def load(self, module: str) -> Any:
+        """Return a module of the service's folder: `tasks`, `watch`, `logs` or `events`."""
+        return import_module(f"{self.package}.{module}")

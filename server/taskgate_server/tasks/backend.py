@@ -9,7 +9,6 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, ClassVar, Final, TypeAlias
 
 from google.protobuf.message import Message
@@ -49,25 +48,22 @@ COMMON_METHODS: Final = frozenset(
 )
 """The methods of TaskService that work on the tasks of every AWS service."""
 
+METHODS: Final[Mapping[Action, str]] = {
+    task_update_pb2.TASK_ACTION_CANCEL: "CancelTask",
+    task_update_pb2.TASK_ACTION_RETRY: "RetryTask",
+    task_update_pb2.TASK_ACTION_SUSPEND: "SuspendTask",
+}
+"""The methods of TaskService that change a task, by their action."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Actions:
-    """How an AWS service cancels, retries and suspends a task."""
+class Change:
+    """How an AWS service carries out an action on a task."""
 
     operation: str
-    """The AWS operation. The name of the task contains its other parameters."""
-    parameter: str
-    """The parameter that takes the target state."""
-    targets: Mapping[Action, str]
-    """AWS's target state for each action."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoActions:
-    """An AWS service that cannot change a single task."""
-
-    alternative: str
-    """The AWS operation that comes closest."""
+    """The AWS operation."""
+    params: Mapping[str, Any]
+    """Its parameters besides those of `TaskBackend.write_params`."""
 
 
 class TaskBackend(ABC):
@@ -91,17 +87,54 @@ class TaskBackend(ABC):
     native_fields: ClassVar[Mapping[str, str]]
     """Fields of Task that are copied from a field of AWS's response, by name."""
 
-    methods: ClassVar[frozenset[str]] = COMMON_METHODS
-    """The methods of TaskService that work on the tasks."""
+    changes: ClassVar[Mapping[Action, Change]] = {}
+    """How the AWS service carries out the actions that it has."""
 
-    actions: ClassVar[Actions | NoActions]
-    """How tasks are changed."""
+    alternative: ClassVar[str] = ""
+    """The AWS operation that comes closest to the actions that it does not have."""
 
     def __init__(self, gateway: Gateway, to_native: ToNative) -> None:
         self.gateway = gateway
         self._to_native = to_native
         self._aws_requests: BoundedCache[str, AwsRequest] = BoundedCache(MAX_CACHE_BYTES)
         """By the name of the task. Parsing and checking a name takes 20 to 45 µs."""
+
+    @classmethod
+    def methods(cls) -> frozenset[str]:
+        """Return the methods of TaskService that work on the tasks."""
+        changes = {METHODS[action] for action in cls.changes}
+        return COMMON_METHODS | changes | ({"BatchUpdateTasks"} if changes else set())
+
+    def read_params(self, ids: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return the parameters of `names.operation` for the parameters in a task's name."""
+        return ids
+
+    def write_params(self, ids: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return the parameters of `changes` for the parameters in a task's name."""
+        return ids
+
+    def read_task(self, name: str, aws_response: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002  # for others
+        """Return the task in a response of `names.operation`.
+
+        Args:
+            name: of the task, for the error.
+            aws_response: the response.
+
+        Raises:
+            errors.TaskgateError: NOT_FOUND, there is none.
+        """
+        return aws_response
+
+    @property
+    def members(self) -> frozenset[str]:
+        """AWS's members of a task, as `read_task` returns it."""
+        service = model.load_service(self.names.service)
+        shape = service.operation_model(self.names.operation).output_shape
+        return frozenset(shape.members) if shape else frozenset()
+
+    def to_native(self, task: Mapping[str, Any]) -> Message:
+        """Return AWS's task, or a row of a list, as a message of the AWS service's contract."""
+        return self._to_native(task)
 
     @property
     def gets_in_batches(self) -> bool:
@@ -175,7 +208,8 @@ class TaskBackend(ABC):
         record.aws_request_id, record.aws_span = aws_response.request_id, aws_response.span
         response = aws_response.forms.get(name)
         if response is None:
-            task = self.task(name, aws_response.value, aws_response.observe_time)
+            found = self.read_task(name, aws_response.value)
+            task = self.task(name, found, aws_response.observe_time)
             response = task_service_pb2.GetTaskResponse(task=task).SerializeToString()
             aws_response.forms[name] = response
         return response
@@ -188,7 +222,7 @@ class TaskBackend(ABC):
         """
         aws_request = self._aws_requests.get(name)
         if aws_request is None:
-            params = self.names.parse(name, "name")
+            params = self.read_params(self.names.parse(name, "name"))
             aws_request = self.gateway.make_request(self.names.operation, params)
             self._aws_requests.put(name, aws_request, PARSED_BYTES + 2 * len(name))
         return aws_request
@@ -213,7 +247,8 @@ class TaskBackend(ABC):
     ) -> task_pb2.Task | errors.TaskgateError:
         try:
             aws_response = await self.gateway.fetch(self.aws_request(name), options)
-            return self.task(name, aws_response.value, aws_response.observe_time)
+            found = self.read_task(name, aws_response.value)
+            return self.task(name, found, aws_response.observe_time)
         except errors.TaskgateError as error:
             return error
 
@@ -255,13 +290,17 @@ class TaskBackend(ABC):
             errors.TaskgateError: AWS refused a request or could not be reached.
         """
 
-    def root(self, name: str) -> Parent:
+    def root(self, name: str) -> Parent | None:
         """Return the job or run that contains a task or a parent, or is that parent.
 
         Args:
             name: of the task or the parent, well-formed.
+
+        Returns:
+            None if nothing that contains it ever ends.
         """
-        return self.names.parse_parent(self.names.parent_of(name, self.root_kind), "name")
+        root = self.names.parents_of(name).get(self.root_kind)
+        return None if root is None else self.names.parse_parent(root, "name")
 
     async def parent_state(self, parent: Parent, options: CallOptions) -> ParentState:
         """Return the state of a parent; that of the job, for a step whose job has ended for good.
@@ -286,14 +325,14 @@ class TaskBackend(ABC):
             errors.TaskgateError: AWS refused the request or could not be reached.
         """
         root = self.root(state.name)
-        if state.ended or root.name == state.name:
+        if state.ended or root is None or root.name == state.name:
             return state
         outer = await self._own_state(root, options)
         return outer if outer.final else state
 
     async def _own_state(self, parent: Parent, options: CallOptions) -> ParentState:
         kind = self.parents[parent.kind]
-        response = await self.gateway.call(kind.operation, parent.params, options)
+        response = await self.gateway.call(kind.operation, kind.params(parent), options)
         return kind.read(parent.name, response.value, response.observe_time)
 
     def row_task(
@@ -310,16 +349,15 @@ class TaskBackend(ABC):
             errors.TaskgateError: UNKNOWN, the row does not fit the model.
         """
         values = {name: str(ids.get(name) or row.get(name) or "") for name in self.names.parameters}
-        if not all(values.values()):
-            raise errors.UnreadableResponseError(self.names.operation)
-        return self.task(self.names.format(values), row, observe_time)
+        try:
+            name = self.names.format(values)
+        except KeyError:
+            raise errors.UnreadableResponseError(self.names.operation) from None
+        return self.task(name, row, observe_time)
 
     def missing_fields(self, paged: PagedOperation) -> frozenset[str]:
         """Return the native fields of a task that the rows of a list do not have."""
-        service = model.load_service(self.names.service)
-        shape = service.operation_model(self.names.operation).output_shape
-        members = frozenset(shape.members) if shape else frozenset()
-        return frozenset(naming.field_name(member) for member in members - paged.members)
+        return frozenset(naming.field_name(member) for member in self.members - paged.members)
 
     def task(
         self, name: str, aws_response: Mapping[str, Any], observe_time: float
@@ -328,13 +366,13 @@ class TaskBackend(ABC):
 
         Args:
             name: of the task.
-            aws_response: AWS's JSON, a response of `names.operation` or a row of a list.
+            aws_response: AWS's JSON, from `read_task` or a row of a list.
             observe_time: when AWS sent it, in seconds since 1970.
 
         Raises:
             errors.TaskgateError: UNKNOWN, the response does not fit the model.
         """
-        task = self.to_task(aws_response, self._to_native(aws_response))
+        task = self.to_task(aws_response, self.to_native(aws_response))
         task.name = name
         task.observe_time.CopyFrom(to_timestamp(observe_time))
         return task
@@ -387,7 +425,7 @@ class Backends:
         Args:
             name: as the caller sent it.
             field: the field of the request that contains the name.
-            kinds: the accepted kinds of `NameTemplate.parent_kinds`; all if None.
+            kinds: the accepted keys of `ServiceSpec.parent_names`; all if None.
 
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT with the possible forms of a parent's name.
@@ -407,7 +445,7 @@ class Backends:
 
 def load_backend(spec: ServiceSpec) -> type[TaskBackend]:
     """Return the class `Tasks` of an AWS service."""
-    backend: type[TaskBackend] = import_module(f"taskgate_server.services.{spec.name}.tasks").Tasks
+    backend: type[TaskBackend] = spec.load("tasks").Tasks
     return backend
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 from taskgate_server.services.registry import SERVICES
@@ -34,10 +33,7 @@ class ServiceEvents(Protocol):
         """Return the name of the task or parent of an event; None for other events."""
 
 
-READERS: Final = [
-    cast("ServiceEvents", import_module(f"taskgate_server.services.{spec.name}.events"))
-    for spec in SERVICES
-]
+READERS: Final = [cast("ServiceEvents", spec.load("events")) for spec in SERVICES]
 
 
 def read_event(body: str) -> EventReading:

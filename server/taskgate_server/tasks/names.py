@@ -1,18 +1,21 @@
 """Names of tasks, such as `omics/runs/1234567/tasks/7654321`, and of their parents.
 
-A template consists of AWS's own parameter names: parsing a name returns the parameters of the AWS
+Their forms consist of AWS's own parameter names: parsing a name returns the parameters of the AWS
 operation, checked against AWS's model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+import regex
+
 from taskgate_server import errors
 from taskgate_server.aws import constraints, model
+from taskgate_server.services.spec import ServiceSpec
 
 MAX_NAME_CHARACTERS: Final = 512
 """The limit for names of tasks and parents. Names of real tasks have up to 250 characters."""
@@ -23,48 +26,73 @@ class Parent:
     """A resource that contains tasks: a step, a job, a queue or a run."""
 
     kind: str
-    """The collection that contains it: `jobs`, `runs`."""
+    """The key of its form in `ServiceSpec.parent_names`: `jobs`, `runs`."""
     name: str
     """Such as `omics/runs/1234567`."""
     params: Mapping[str, str]
     """The AWS parameters in the name."""
 
 
-@dataclass(frozen=True)
-class NameTemplate:
-    """The form of the task names of one AWS service."""
+@dataclass(frozen=True, slots=True)
+class NameForm:
+    """One form of names: literal segments and AWS parameters, `omics/runs/{id}`."""
 
     text: str
-    """Literal segments and AWS parameters, such as `omics/runs/{id}/tasks/{taskId}`."""
+    segments: Sequence[str]
+    parameters: Sequence[str]
+    """The AWS parameters, in order."""
 
-    service: str
-    operation: str
-    """The AWS operation that reads one task. Its model defines the form of ids."""
+    @classmethod
+    def of(cls, text: str) -> NameForm:
+        """Return the form in a text of `ServiceSpec`."""
+        segments = text.split("/")
+        return cls(text, segments, [each[1:-1] for each in segments if each.startswith("{")])
 
-    parent_kinds: tuple[str, ...]
-    """The collections in the text whose members contain tasks that can be listed: `jobs`."""
+    def match(self, name: str) -> dict[str, str] | None:
+        """Return the parameters in a name; None if it does not have this form."""
+        values = name.split("/")
+        if len(values) != len(self.segments):
+            return None
+        pairs = list(zip(self.segments, values, strict=True))
+        if any(segment != value for segment, value in pairs if not segment.startswith("{")):
+            return None
+        return {segment[1:-1]: value for segment, value in pairs if segment.startswith("{")}
+
+
+class NameTemplate:
+    """The forms of the names of an AWS service.
+
+    Args:
+        spec: of the service.
+        operation: the AWS operation that reads one task. Its model defines the form of ids.
+    """
+
+    def __init__(self, spec: ServiceSpec, operation: str) -> None:
+        self.service, self.operation = spec.name, operation
+        self._id_patterns = spec.id_patterns
+        self._tasks = [NameForm.of(text) for text in spec.task_names]
+        self._parents = {kind: NameForm.of(text) for kind, text in spec.parent_names.items()}
+        self.text = _alternatives(spec.task_names)
+        """The forms of task names, for errors and documentation."""
+        self.parent_forms: Mapping[str, str] = spec.parent_names
+        """The forms of the names of parents, by kind: `{"runs": "omics/runs/{id}"}`."""
 
     @cached_property
-    def _segments(self) -> list[str]:
-        return self.text.split("/")
+    def parameters(self) -> frozenset[str]:
+        """The AWS parameters in names of tasks and parents."""
+        forms = (*self._tasks, *self._parents.values())
+        return frozenset(each for form in forms for each in form.parameters)
 
     @cached_property
-    def _checks(self) -> dict[str, constraints.Check]:
+    def _checks(self) -> Mapping[str, constraints.Check]:
         shape = model.load_service(self.service).operation_model(self.operation).input_shape
         members = shape.members if shape else {}
-        checks = {name: constraints.compile_check(members[name]) for name in self.parameters}
-        return {name: check for name, check in checks.items() if check is not None}
-
-    @cached_property
-    def parameters(self) -> list[str]:
-        """The AWS parameters in the template, in order."""
-        return [segment[1:-1] for segment in self._segments if segment.startswith("{")]
-
-    @cached_property
-    def parent_forms(self) -> dict[str, str]:
-        """The forms of the names of parents, by kind: `{"runs": "omics/runs/{id}"}`."""
-        ends = {kind: self._segments.index(kind) + 2 for kind in self.parent_kinds}
-        return {kind: "/".join(self._segments[:end]) for kind, end in ends.items()}
+        checks = {
+            name: check
+            for name in self.parameters & members.keys()
+            if (check := constraints.compile_check(members[name])) is not None
+        }
+        return checks | {name: _check(text) for name, text in self._id_patterns.items()}
 
     def parse(self, name: str, field: str) -> dict[str, str]:
         """Return the AWS parameters in the name of a task.
@@ -77,11 +105,12 @@ class NameTemplate:
             errors.TaskgateError: INVALID_ARGUMENT with the required form.
         """
         check_length(name, field)
-        values = _match(self._segments, name)
-        if values is None:
-            raise errors.invalid_request({field: f"must have the form {self.text}"})
-        self._check(values, field, self.text)
-        return values
+        for form in self._tasks:
+            values = form.match(name)
+            if values is not None:
+                self._check(values, field, form)
+                return values
+        raise errors.invalid_request({field: f"must have the form {self.text}"})
 
     def parse_parent(self, name: str, field: str, kinds: Container[str] | None = None) -> Parent:
         """Return the parent with this name.
@@ -96,53 +125,90 @@ class NameTemplate:
         """
         check_length(name, field)
         forms = {
-            kind: form for kind, form in self.parent_forms.items() if kinds is None or kind in kinds
+            kind: form for kind, form in self._parents.items() if kinds is None or kind in kinds
         }
         for kind, form in forms.items():
-            values = _match(form.split("/"), name)
+            values = form.match(name)
             if values is not None:
                 self._check(values, field, form)
                 return Parent(kind=kind, name=name, params=values)
-        raise errors.invalid_request({field: f"must have the form {' or '.join(forms.values())}"})
+        texts = _alternatives(form.text for form in forms.values())
+        raise errors.invalid_request({field: f"must have the form {texts}"})
 
-    def parent_of(self, name: str, kind: str) -> str:
-        """Return the name of a task's parent of that kind.
+    def is_task(self, name: str) -> bool:
+        """Return whether a name has a form of task names; its ids are not checked."""
+        return any(form.match(name) is not None for form in self._tasks)
+
+    def parents_of(self, name: str) -> dict[str, str]:
+        """Return the names of the parents of a task or a parent by kind, itself included.
 
         Args:
-            name: of the task, well-formed.
-            kind: of the parent.
+            name: of the task or the parent, well-formed.
         """
-        return "/".join(name.split("/")[: self._segments.index(kind) + 2])
+        forms = (*self._tasks, *self._parents.values())
+        values = next((found for form in forms if (found := form.match(name)) is not None), {})
+        return {
+            kind: form.text.format_map(values)
+            for kind, form in self._parents.items()
+            if values.keys() >= set(form.parameters)
+        }
 
-    def _check(self, values: Mapping[str, str], field: str, form: str) -> None:
+    def _check(self, values: Mapping[str, str], field: str, form: NameForm) -> None:
         faults = [
             f"{{{parameter}}} {fault}"
-            for parameter, check in self._checks.items()
-            if parameter in values and (fault := check(values[parameter]))
+            for parameter, value in values.items()
+            if parameter in self._checks and (fault := self._checks[parameter](value))
         ]
         if faults:
-            raise errors.invalid_request({field: f"{'; '.join(faults)}, in {form}"})
+            raise errors.invalid_request({field: f"{'; '.join(faults)}, in {form.text}"})
 
-    def fill(self, form: str, values: Mapping[str, Any]) -> str | None:
-        """Return a name with these values; None if they are incomplete or invalid.
+    def fill(self, values: Mapping[str, Any], kinds: Iterable[str] = ()) -> str | None:
+        """Return the name of the task, or else of the parent, that these values identify.
 
         Args:
-            form: `text` or one of `parent_forms`.
             values: AWS parameters; others are ignored.
-        """
-        try:
-            name = form.format_map(values)
-            if form == self.text:
-                self.parse(name, "")
-            else:
-                self.parse_parent(name, "")
-        except (LookupError, errors.TaskgateError):
-            return None
-        return name
+            kinds: of parents, the preferred ones first.
 
-    def format(self, values: Mapping[str, str]) -> str:
-        """Return the name of the task with these AWS parameters."""
-        return self.text.format_map(values)
+        Returns:
+            None if the values are incomplete or invalid.
+        """
+        forms = [*reversed(self._tasks), *(self._parents[kind] for kind in kinds)]
+        for form in forms:
+            try:
+                name = form.text.format_map(values)
+                found = form.match(name)
+                if found is not None:
+                    self._check(found, "", form)
+                    return name
+            except (LookupError, errors.TaskgateError):
+                continue
+        return None
+
+    def format(self, values: Mapping[str, Any]) -> str:
+        """Return the name of the task with these AWS parameters.
+
+        Raises:
+            KeyError: parameters are missing.
+        """
+        for form in reversed(self._tasks):
+            if all(values.get(each) for each in form.parameters):
+                return form.text.format_map(values)
+        raise KeyError(self.text)
+
+
+def _alternatives(forms: Iterable[str]) -> str:
+    return " or ".join(forms)
+
+
+def _check(pattern: str) -> constraints.Check:
+    compiled = regex.compile(pattern)
+    fault = f"must match {pattern}"
+    return lambda value: None if compiled.fullmatch(value) else fault
+
+
+def container_of(name: str) -> str:
+    """Return a name without its last collection and id: of the step or run that has a task."""
+    return name.rsplit("/", 2)[0]
 
 
 def check_length(name: str, field: str) -> None:
@@ -158,14 +224,3 @@ def check_length(name: str, field: str) -> None:
     if len(name) > MAX_NAME_CHARACTERS:
         fault = f"has {len(name)} characters, must have at most {MAX_NAME_CHARACTERS}"
         raise errors.invalid_request({field: fault})
-
-
-def _match(segments: Sequence[str], name: str) -> dict[str, str] | None:
-    """Return the parameters in a name; None if it does not have this form."""
-    values = name.split("/")
-    if len(values) != len(segments):
-        return None
-    pairs = list(zip(segments, values, strict=True))
-    if any(segment != value for segment, value in pairs if not segment.startswith("{")):
-        return None
-    return {segment[1:-1]: value for segment, value in pairs if segment.startswith("{")}

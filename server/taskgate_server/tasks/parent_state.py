@@ -12,6 +12,7 @@ from typing import Any
 
 from taskgate.v1 import task_pb2
 from taskgate_server.tasks.durations import to_timestamp
+from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.states import SETTLED, State, state_of
 
 
@@ -69,6 +70,10 @@ class ParentKind:
     """The member that says why it failed; empty if there is none."""
     status_message: str = ""
     """The member with a message about the status; empty if there is none."""
+
+    def params(self, parent: Parent) -> Mapping[str, Any]:
+        """Return the parameters of `operation` for a parent."""
+        return parent.params
 
     def read(self, name: str, response: Mapping[str, Any], observe_time: float) -> ParentState:
         """Return the state that a response of AWS reports.

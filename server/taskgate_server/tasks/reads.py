@@ -103,7 +103,7 @@ class Reads:
             not_ready_reason=reason,
             grpc_service=spec.grpc_service_full_name,
             operation_count=self.operation_counts[spec.name],
-            task_methods=sorted(backend.methods),
+            task_methods=sorted(backend.methods()),
         )
 
     async def _get_many(

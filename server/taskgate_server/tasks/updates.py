@@ -1,6 +1,6 @@
 """The methods of TaskService that change tasks: cancel, retry and suspend, one task or many.
 
-`TaskBackend.actions` defines what an AWS service can do, so that other requests are refused without
+`TaskBackend.changes` defines what an AWS service can do, so that other requests are refused without
 a call to AWS.
 """
 
@@ -17,8 +17,8 @@ from taskgate_server import errors
 from taskgate_server.calls import CallContext
 from taskgate_server.errors import OwnError, Reason, TaskgateError
 from taskgate_server.status import to_status
-from taskgate_server.tasks.backend import Action, Backends, NoActions, TaskBackend
-from taskgate_server.telemetry import quotable
+from taskgate_server.tasks.backend import METHODS, Action, Backends, TaskBackend
+from taskgate_server.telemetry.logs import quotable
 from taskgate_server.upstream.options import CallOptions
 
 MAX_UPDATES: Final = 1000
@@ -96,8 +96,8 @@ class Updates:
         updates = [plan for plan in planned if isinstance(plan, Update)]
         if updates:
             _audit(updates, request_id, request.reason, call)
-        for backend, group in _by_backend(updates):
-            outcomes |= await self._write(backend, group, request_id, call)
+        for group in _by_operation(updates):
+            outcomes |= await self._write(group, request_id, call)
         call.record.audit["failed_count"] = sum(error is not None for error in outcomes.values())
         return task_update_pb2.BatchUpdateTasksResponse(
             results=[
@@ -112,7 +112,7 @@ class Updates:
         update = self._plan(request.name, action, request.request_id)
         request_id = request.request_id or self.make_request_id()
         _audit([update], request_id, request.reason, call)
-        outcomes = await self._write(update.backend, [update], request_id, call)
+        outcomes = await self._write([update], request_id, call)
         error = outcomes[update.name]
         if error is not None:
             raise error
@@ -122,11 +122,11 @@ class Updates:
         return task_service_pb2.GetTaskResponse.FromString(response).task
 
     async def _write(
-        self, backend: TaskBackend, updates: Sequence[Update], request_id: str, call: CallContext
+        self, updates: Sequence[Update], request_id: str, call: CallContext
     ) -> dict[str, TaskgateError | None]:
-        """Return the outcome of each update, all of one backend, by the name of its task."""
+        """Return the outcome of each update, all of one operation, by the name of its task."""
         try:
-            outcomes = await backend.gateway.write_many(
+            outcomes = await updates[0].backend.gateway.write_many(
                 updates[0].operation,
                 [update.params for update in updates],
                 token=request_id,
@@ -152,22 +152,20 @@ class Updates:
                 change single tasks.
         """
         backend = self.backends.of(name, "name")
-        params: dict[str, Any] = backend.names.parse(name, "name")
+        ids = backend.names.parse(name, "name")
         _check_request_id(request_id)
-        actions = backend.actions
-        if isinstance(actions, NoActions):
-            raise _unsupported(backend, actions)
-        target = actions.targets.get(action)
-        if target is None:
-            known = ", ".join(task_update_pb2.TaskAction.Name(each) for each in actions.targets)
+        if action not in METHODS:
+            known = ", ".join(task_update_pb2.TaskAction.Name(each) for each in METHODS)
             raise errors.invalid_request({"action": f"must be one of {known}"})
-        params[actions.parameter] = target
+        change = backend.changes.get(action)
+        if change is None:
+            raise _unsupported(backend, action)
         return Update(
             name=name,
             action=task_update_pb2.TaskAction.Name(action),
             backend=backend,
-            operation=actions.operation,
-            params=params,
+            operation=change.operation,
+            params={**backend.write_params(ids), **change.params},
         )
 
 
@@ -204,11 +202,12 @@ def _check_batch(request: task_update_pb2.BatchUpdateTasksRequest) -> None:
         raise errors.invalid_request(faults)
 
 
-def _by_backend(updates: Sequence[Update]) -> list[tuple[TaskBackend, list[Update]]]:
-    groups: dict[str, list[Update]] = {}
+def _by_operation(updates: Sequence[Update]) -> list[list[Update]]:
+    """Return the updates in groups of one AWS service and operation."""
+    groups: dict[tuple[str, str], list[Update]] = {}
     for update in updates:
-        groups.setdefault(update.backend.gateway.spec.name, []).append(update)
-    return [(group[0].backend, group) for group in groups.values()]
+        groups.setdefault((update.backend.gateway.spec.name, update.operation), []).append(update)
+    return list(groups.values())
 
 
 def _result(
@@ -218,11 +217,13 @@ def _result(
     return task_update_pb2.TaskUpdateResult(name=name, error=status)
 
 
-def _unsupported(backend: TaskBackend, actions: NoActions) -> TaskgateError:
+def _unsupported(backend: TaskBackend, action: Action) -> TaskgateError:
     spec = backend.gateway.spec
-    return OwnError(
-        Reason.VERB_NOT_IN_SERVICE,
-        f"{spec.title} cannot change a single task;"
-        f" use {spec.grpc_service_full_name}/{actions.alternative} for the whole run",
-        metadata={"service": spec.name, "alternative": actions.alternative},
-    )
+    verb = METHODS[action].removesuffix("Task").lower()
+    fault = f"{spec.title} cannot {verb} a single task"
+    metadata = {"service": spec.name}
+    if backend.alternative:
+        whole = backend.root_kind.removesuffix("s")
+        fault += f"; use {spec.grpc_service_full_name}/{backend.alternative} for the whole {whole}"
+        metadata["alternative"] = backend.alternative
+    return OwnError(Reason.VERB_NOT_IN_SERVICE, fault, metadata=metadata)

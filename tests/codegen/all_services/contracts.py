@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from grpc_tools import protoc
 
 import taskgate
 from taskgate_server.aws import model
+from taskgate_server.codegen import lock as locks
 from taskgate_server.codegen import rejections
 from taskgate_server.codegen.__main__ import generate
 from taskgate_server.codegen.contract import UnsupportedModelError
+from taskgate_server.codegen.lock import Lock
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from tests.support.contract import patterns
@@ -63,30 +65,34 @@ def rejected(spec: ServiceSpec, service: model.ServiceModel) -> Rejected:
     return Rejected(operations=tuple(sorted(operations.items())))
 
 
-def without_rejected(spec: ServiceSpec, found: Rejected) -> ServiceSpec:
-    """Return the spec with the rejected operations excluded."""
-    return replace(spec, excluded_operations={**spec.excluded_operations, **dict(found.operations)})
-
-
 def compile_contract(
-    spec: ServiceSpec, service: model.ServiceModel, root: Path
+    spec: ServiceSpec, service: model.ServiceModel, found: Rejected, root: Path
 ) -> ServiceDescriptor:
     """Generate the contract of a service, compile and import it; return its gRPC service.
+
+    Args:
+        spec: the service.
+        service: its model.
+        found: the operations that are left out.
+        root: a folder for the files.
 
     The server's own services have the committed field numbers, and are imported already.
     """
     if spec not in SERVICES:
+        lock = Lock(excluded=dict(found.operations))
+        path = root / "protos" / spec.proto_package.replace(".", "/") / f"{spec.proto_name}"
+        path.parent.mkdir(parents=True)
+        path.with_suffix(".lock.json").write_text(locks.dump(lock))
         files = generate(spec, root / "protos", service)
         for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         _run_protoc(root, next(path for path in files if path.suffix == ".proto"))
         packages: Any = taskgate.__path__
         packages.append(str(root / "stubs" / "taskgate"))
     module = import_module(spec.contract_module)
     import_module(f"{spec.contract_module}_grpc")
-    found: ServiceDescriptor = module.DESCRIPTOR.services_by_name[spec.grpc_service]
-    return found
+    contract: ServiceDescriptor = module.DESCRIPTOR.services_by_name[spec.grpc_service]
+    return contract
 
 
 def _run_protoc(root: Path, proto: Path) -> None:

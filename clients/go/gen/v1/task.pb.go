@@ -12,6 +12,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	anypb "google.golang.org/protobuf/types/known/anypb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -217,6 +218,7 @@ type Task struct {
 	//
 	//	*Task_Deadline
 	//	*Task_Omics
+	//	*Task_Other
 	Native        isTask_Native `protobuf_oneof:"native"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -382,6 +384,15 @@ func (x *Task) GetOmics() *v11.GetRunTaskResponse {
 	return nil
 }
 
+func (x *Task) GetOther() *anypb.Any {
+	if x != nil {
+		if x, ok := x.Native.(*Task_Other); ok {
+			return x.Other
+		}
+	}
+	return nil
+}
+
 type isTask_Native interface {
 	isTask_Native()
 }
@@ -396,9 +407,16 @@ type Task_Omics struct {
 	Omics *v11.GetRunTaskResponse `protobuf:"bytes,17,opt,name=omics,proto3,oneof"`
 }
 
+type Task_Other struct {
+	// A task of another AWS service, which a plug-in of the server provides.
+	Other *anypb.Any `protobuf:"bytes,18,opt,name=other,proto3,oneof"`
+}
+
 func (*Task_Deadline) isTask_Native() {}
 
 func (*Task_Omics) isTask_Native() {}
+
+func (*Task_Other) isTask_Native() {}
 
 // The value of a task parameter.
 //
@@ -893,7 +911,7 @@ var File_taskgate_v1_task_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_proto_rawDesc = "" +
 	"\n" +
-	"\x16taskgate/v1/task.proto\x12\vtaskgate.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#taskgate/deadline/v1/deadline.proto\x1a\x1dtaskgate/omics/v1/omics.proto\"\x9f\n" +
+	"\x16taskgate/v1/task.proto\x12\vtaskgate.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#taskgate/deadline/v1/deadline.proto\x1a\x1dtaskgate/omics/v1/omics.proto\"\xd2\n" +
 	"\n" +
 	"\x04Task\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\bR\x04name\x121\n" +
@@ -919,7 +937,8 @@ const file_taskgate_v1_task_proto_rawDesc = "" +
 	"\x0efailure_reason\x18\x0e \x01(\tB\x03\xe0A\x03H\x05R\rfailureReason\x88\x01\x01\x12B\n" +
 	"\fobserve_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vobserveTime\x12H\n" +
 	"\bdeadline\x18\x10 \x01(\v2%.taskgate.deadline.v1.GetTaskResponseB\x03\xe0A\x03H\x00R\bdeadline\x12B\n" +
-	"\x05omics\x18\x11 \x01(\v2%.taskgate.omics.v1.GetRunTaskResponseB\x03\xe0A\x03H\x00R\x05omics\x1aY\n" +
+	"\x05omics\x18\x11 \x01(\v2%.taskgate.omics.v1.GetRunTaskResponseB\x03\xe0A\x03H\x00R\x05omics\x121\n" +
+	"\x05other\x18\x12 \x01(\v2\x14.google.protobuf.AnyB\x03\xe0A\x03H\x00R\x05other\x1aY\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
 	"\x05value\x18\x02 \x01(\v2\x1a.taskgate.v1.TaskParameterR\x05value:\x028\x01:\x8d\x01\xeaA\x89\x01\n" +
@@ -1025,6 +1044,7 @@ var file_taskgate_v1_task_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
 	(*v1.GetTaskResponse)(nil),     // 11: taskgate.deadline.v1.GetTaskResponse
 	(*v11.GetRunTaskResponse)(nil), // 12: taskgate.omics.v1.GetRunTaskResponse
+	(*anypb.Any)(nil),              // 13: google.protobuf.Any
 }
 var file_taskgate_v1_task_proto_depIdxs = []int32{
 	0,  // 0: taskgate.v1.Task.state:type_name -> taskgate.v1.TaskState
@@ -1038,17 +1058,18 @@ var file_taskgate_v1_task_proto_depIdxs = []int32{
 	10, // 8: taskgate.v1.Task.observe_time:type_name -> google.protobuf.Timestamp
 	11, // 9: taskgate.v1.Task.deadline:type_name -> taskgate.deadline.v1.GetTaskResponse
 	12, // 10: taskgate.v1.Task.omics:type_name -> taskgate.omics.v1.GetRunTaskResponse
-	6,  // 11: taskgate.v1.TaskCounts.states:type_name -> taskgate.v1.StateCount
-	9,  // 12: taskgate.v1.TaskCounts.native_states:type_name -> taskgate.v1.TaskCounts.NativeStatesEntry
-	0,  // 13: taskgate.v1.StateCount.state:type_name -> taskgate.v1.TaskState
-	0,  // 14: taskgate.v1.ParentStatus.state:type_name -> taskgate.v1.TaskState
-	10, // 15: taskgate.v1.ParentStatus.observe_time:type_name -> google.protobuf.Timestamp
-	3,  // 16: taskgate.v1.Task.ParametersEntry.value:type_name -> taskgate.v1.TaskParameter
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	13, // 11: taskgate.v1.Task.other:type_name -> google.protobuf.Any
+	6,  // 12: taskgate.v1.TaskCounts.states:type_name -> taskgate.v1.StateCount
+	9,  // 13: taskgate.v1.TaskCounts.native_states:type_name -> taskgate.v1.TaskCounts.NativeStatesEntry
+	0,  // 14: taskgate.v1.StateCount.state:type_name -> taskgate.v1.TaskState
+	0,  // 15: taskgate.v1.ParentStatus.state:type_name -> taskgate.v1.TaskState
+	10, // 16: taskgate.v1.ParentStatus.observe_time:type_name -> google.protobuf.Timestamp
+	3,  // 17: taskgate.v1.Task.ParametersEntry.value:type_name -> taskgate.v1.TaskParameter
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_taskgate_v1_task_proto_init() }
@@ -1059,6 +1080,7 @@ func file_taskgate_v1_task_proto_init() {
 	file_taskgate_v1_task_proto_msgTypes[0].OneofWrappers = []any{
 		(*Task_Deadline)(nil),
 		(*Task_Omics)(nil),
+		(*Task_Other)(nil),
 	}
 	file_taskgate_v1_task_proto_msgTypes[1].OneofWrappers = []any{
 		(*TaskParameter_Int)(nil),

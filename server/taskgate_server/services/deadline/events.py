@@ -21,5 +21,4 @@ def is_own(detail: Mapping[str, Any]) -> bool:
 
 def read_name(detail: Mapping[str, Any]) -> str | None:
     """Return the name of the task, step or job of an event; None for other events."""
-    forms = [NAMES.text, *(NAMES.parent_forms[kind] for kind in ("steps", "jobs"))]
-    return next((name for form in forms if (name := NAMES.fill(form, detail))), None)
+    return NAMES.fill(detail, kinds=("steps", "jobs"))

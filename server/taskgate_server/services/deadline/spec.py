@@ -35,19 +35,25 @@ IDENTIFIERS: Final = IdentifierTable(
     },
 )
 
+_QUEUE: Final = "deadline/farms/{farmId}/queues/{queueId}"
+_JOB: Final = f"{_QUEUE}/jobs/{{jobId}}"
+_STEP: Final = f"{_JOB}/steps/{{stepId}}"
+
 # AWS publishes no request rate for Deadline Cloud:
 # https://docs.aws.amazon.com/general/latest/gr/deadlinecloud.html
 SPEC = ServiceSpec(
     name="deadline",
     title="AWS Deadline Cloud",
+    package=__package__,
     grpc_service="DeadlineService",
     batches={
         f"Get{thing}": f"BatchGet{thing}"
         for thing in ("Job", "Session", "SessionAction", "Step", "Task", "Worker")
     },
     batch_writes={"UpdateTask": "BatchUpdateTask"},
-    task_name="deadline/farms/{farmId}/queues/{queueId}/jobs/{jobId}/steps/{stepId}/tasks/{taskId}",
-    task_parents=("queues", "jobs", "steps"),
+    task_names=(f"{_STEP}/tasks/{{taskId}}",),
+    parent_names={"queues": _QUEUE, "jobs": _JOB, "steps": _STEP},
+    log_groups=("/aws/deadline/*",),
     identifiers=IDENTIFIERS,
     credential_probes=("ListFarms", "ListMonitors"),
 )

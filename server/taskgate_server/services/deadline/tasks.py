@@ -13,13 +13,13 @@ from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server.services.deadline import listing, summary
 from taskgate_server.services.deadline.parents import LifecycleKind
 from taskgate_server.services.deadline.spec import SPEC
-from taskgate_server.tasks.backend import COMMON_METHODS, Actions, TaskBackend, set_fields
+from taskgate_server.tasks.backend import Action, Change, TaskBackend, set_fields
 from taskgate_server.tasks.listing.pages import Cursor, Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.states import State, state_of
 from taskgate_server.upstream.options import CallOptions
 
-NAMES: Final = NameTemplate(SPEC.task_name, SPEC.name, "GetTask", SPEC.task_parents)
+NAMES: Final = NameTemplate(SPEC, "GetTask")
 
 # The meaning of the values:
 # https://docs.aws.amazon.com/deadline-cloud/latest/APIReference/API_GetTask.html
@@ -52,15 +52,11 @@ NATIVE_FIELDS: Final = {
 
 # https://docs.aws.amazon.com/deadline-cloud/latest/developerguide/build-jobs-modifying.html:
 # PENDING queues a task again; it becomes READY once its dependencies are met.
-ACTIONS: Final = Actions(
-    operation="UpdateTask",
-    parameter="targetRunStatus",
-    targets={
-        task_update_pb2.TASK_ACTION_CANCEL: "CANCELED",
-        task_update_pb2.TASK_ACTION_RETRY: "PENDING",
-        task_update_pb2.TASK_ACTION_SUSPEND: "SUSPENDED",
-    },
-)
+TARGETS: Final[Mapping[Action, str]] = {
+    task_update_pb2.TASK_ACTION_CANCEL: "CANCELED",
+    task_update_pb2.TASK_ACTION_RETRY: "PENDING",
+    task_update_pb2.TASK_ACTION_SUSPEND: "SUSPENDED",
+}
 
 
 class Tasks(TaskBackend):
@@ -72,8 +68,10 @@ class Tasks(TaskBackend):
     summarized_kinds = ("jobs", "steps")
     parents = {"jobs": JOBS, "steps": STEPS}  # noqa: RUF012  # typed in the base class
     root_kind = "jobs"
-    methods = COMMON_METHODS | {"CancelTask", "RetryTask", "SuspendTask", "BatchUpdateTasks"}
-    actions = ACTIONS
+    changes = {  # noqa: RUF012  # typed in the base class
+        action: Change(operation="UpdateTask", params={"targetRunStatus": target})
+        for action, target in TARGETS.items()
+    }
 
     async def list_page(
         self,

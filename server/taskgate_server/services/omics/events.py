@@ -32,7 +32,7 @@ def read_name(detail: Mapping[str, Any]) -> str | None:
         return None
     kind, own_id = match.groups()
     if kind == "run":
-        return NAMES.fill(NAMES.parent_forms["runs"], {"id": own_id})
+        return NAMES.fill({"id": own_id}, kinds=("runs",))
     run = ARN.fullmatch(detail.get("runArn") or "")
     run_id = run[2] if run and run[1] == "run" else detail["runId"]
-    return NAMES.fill(NAMES.text, {"id": run_id, "taskId": own_id})
+    return NAMES.fill({"id": run_id, "taskId": own_id})

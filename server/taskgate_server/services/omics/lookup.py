@@ -93,13 +93,13 @@ class ListLookup:
                 del self._single_reads[run]
 
     def _run_of(self, name: str) -> str:
-        return self._backend.names.parent_of(name, self._backend.root_kind)
+        return self._backend.names.parents_of(name)[self._backend.root_kind]
 
     def _pays_for_one(self, run: str) -> bool:
         return self._single_reads[run] + 1 >= self._page_counts.get(run, 1)
 
     async def _find_in_list(self, run: str, names: set[str], options: CallOptions) -> Found:
-        params = self._backend.root(run).params
+        params = self._backend.names.parse_parent(run, "name").params
         found: dict[str, task_pb2.Task | errors.TaskgateError] = {}
         missing, token, pages = set(names), "", 0
         is_one = len(names) < MIN_TASKS

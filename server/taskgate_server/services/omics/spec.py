@@ -50,9 +50,11 @@ IDENTIFIERS: Final = IdentifierTable(
 SPEC = ServiceSpec(
     name="omics",
     title="AWS HealthOmics",
+    package=__package__,
     grpc_service="OmicsService",
-    task_name="omics/runs/{id}/tasks/{taskId}",
-    task_parents=("runs",),
+    task_names=("omics/runs/{id}/tasks/{taskId}",),
+    parent_names={"runs": "omics/runs/{id}"},
+    log_groups=("/aws/omics/*",),
     identifiers=IDENTIFIERS,
     # `Range` is the HTTP header of that name: its values contain `=`, as in `bytes=0-499` (RFC 9110
     # section 14.1), which the pattern does not allow.

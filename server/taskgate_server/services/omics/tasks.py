@@ -15,7 +15,7 @@ from taskgate_server.calls import CallContext
 from taskgate_server.services.omics import summary
 from taskgate_server.services.omics.lookup import ListLookup
 from taskgate_server.services.omics.spec import SPEC
-from taskgate_server.tasks.backend import NoActions, TaskBackend, TaskView, ToNative, set_fields
+from taskgate_server.tasks.backend import TaskBackend, TaskView, ToNative, set_fields
 from taskgate_server.tasks.listing.pages import Cursor, Page
 from taskgate_server.tasks.names import NameTemplate, Parent
 from taskgate_server.tasks.parent_state import ParentKind
@@ -23,7 +23,7 @@ from taskgate_server.tasks.states import State, state_of
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 
-NAMES: Final = NameTemplate(SPEC.task_name, SPEC.name, "GetRunTask", SPEC.task_parents)
+NAMES: Final = NameTemplate(SPEC, "GetRunTask")
 
 LIST_TASKS: Final = PagedOperation(SPEC.name, "ListRunTasks")
 
@@ -77,7 +77,7 @@ class Tasks(TaskBackend):
     root_kind = "runs"
     # HealthOmics can only cancel whole runs:
     # https://docs.aws.amazon.com/omics/latest/dev/canceling-runs.html
-    actions = NoActions(alternative="CancelRun")
+    alternative = "CancelRun"
 
     def __init__(self, gateway: Gateway, to_native: ToNative) -> None:
         super().__init__(gateway, to_native)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from taskgate_server.services.omics.tasks import LIST_TASKS
-from taskgate_server.tasks.names import Parent
+from taskgate_server.tasks.names import Parent, container_of
 from taskgate_server.tasks.watch.change_log import ChangeLog
 from taskgate_server.tasks.watch.sources import (
     Faults,
@@ -46,7 +46,7 @@ class Sources:
 
     def group_of(self, name: str) -> str:
         """Return the name of the task's run."""
-        return name.rpartition("/tasks/")[0]
+        return container_of(name)
 
 
 class Run:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -58,7 +57,7 @@ class LogLocation:
         Args:
             since: milliseconds since 1970, where the section begins at the earliest.
         """
-        start = to_milliseconds(self.start) if self.start is not None else 0
+        start = self.start.ToMilliseconds() if self.start is not None else 0
         return Section(
             group=self.group, stream=self.stream, start=max(start, since), end=self.section_end
         )
@@ -66,7 +65,7 @@ class LogLocation:
     @property
     def section_end(self) -> int | None:
         """The first millisecond after the task's part; None if it has no end."""
-        return to_milliseconds(self.end) + 1 if self.end is not None else None
+        return self.end.ToMilliseconds() + 1 if self.end is not None else None
 
 
 class LogFinder(ABC):
@@ -106,7 +105,7 @@ class LogFinder(ABC):
             errors.TaskgateError: AWS refused the request or could not be reached.
         """
         root = self.backend.root(self.backend.names.format(params))
-        return (await self.backend.parent_state(root, options)).final
+        return root is not None and (await self.backend.parent_state(root, options)).final
 
     async def call(
         self, operation: str, params: Mapping[str, Any], options: CallOptions
@@ -122,7 +121,7 @@ class LogFinder(ABC):
 
 def load_finder(spec: ServiceSpec) -> type[LogFinder]:
     """Return the class `Finder` of an AWS service."""
-    finder: type[LogFinder] = import_module(f"taskgate_server.services.{spec.name}.logs").Finder
+    finder: type[LogFinder] = spec.load("logs").Finder
     return finder
 
 
@@ -139,11 +138,6 @@ def check_attempt(attempt: int, count: int) -> int:
             metadata={"attempt_count": str(count)},
         )
     return attempt
-
-
-def to_milliseconds(time: Timestamp) -> int:
-    """Return milliseconds since 1970, rounded down."""
-    return int(time.seconds * 1000 + time.nanos // 1_000_000)
 
 
 def to_timestamp(value: Any, operation: str) -> Timestamp | None:

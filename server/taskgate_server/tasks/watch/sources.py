@@ -6,9 +6,8 @@ How changes are found with few calls differs between the services; when to look 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib import import_module
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from grpc import StatusCode
@@ -40,10 +39,6 @@ class Poll:
     publish: Callable[[], None]
     """Wakes watchers; called after each response, so that they get its changes at once."""
 
-    def with_pace(self, pace: Pace) -> Poll:
-        """Return the same with another pace."""
-        return replace(self, pace=pace)
-
 
 class Source(Protocol):
     """Reads the tasks of one parent, or tasks by name, into a change log."""
@@ -68,7 +63,7 @@ class WatchSources(Protocol):
     """The sources of one AWS service: the class `Sources` in its module `watch`."""
 
     parent_kinds: Collection[str]
-    """The kinds of `NameTemplate.parent_kinds` that can be watched."""
+    """The keys of `ServiceSpec.parent_names` that can be watched."""
 
     has_views: bool
     """Whether TASK_VIEW_FULL has more fields than BASIC."""
@@ -87,7 +82,7 @@ class WatchSources(Protocol):
 
 def load_sources(backend: TaskBackend, clock: Callable[[], float]) -> WatchSources:
     """Return the sources of a backend's AWS service."""
-    module = import_module(f"taskgate_server.services.{backend.gateway.spec.name}.watch")
+    module = backend.gateway.spec.load("watch")
     sources: WatchSources = module.Sources(Reader(backend, clock))
     return sources
 
@@ -164,7 +159,9 @@ class Reader:
         async def read(name: str) -> None:
             sent_at = self.clock()
             try:
-                response = await self.call(operation, self.backend.names.parse(name, "name"))
+                ids = self.backend.names.parse(name, "name")
+                response = await self.call(operation, self.backend.read_params(ids))
+                found = self.backend.read_task(name, response.value)
             except TaskgateError as error:
                 if error.code is StatusCode.NOT_FOUND:
                     poll.change_log.remove(name, sent_at)
@@ -173,15 +170,16 @@ class Reader:
                 return
             value = {
                 member: value
-                for member, value in response.value.items()
+                for member, value in found.items()
                 if members is None or member in members
             }
             poll.change_log.upsert(name, value, response.sent_at, response.observe_time)
 
-        for some in batched(list(names), size):
+        names = list(names)
+        for start in range(0, len(names), size):
             await poll.pace.take()
             # Concurrently, so that the gateway combines them into one call.
-            await asyncio.gather(*map(read, some))
+            await asyncio.gather(*map(read, names[start : start + size]))
             poll.publish()
         return faults
 
@@ -196,12 +194,6 @@ def row_id(row: Mapping[str, Any], member: str, operation: str) -> str:
     if not found:
         raise errors.UnreadableResponseError(operation)
     return str(found)
-
-
-def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Yield the items in groups of a size."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def raise_first(faults: Faults) -> None:
