@@ -141,7 +141,7 @@ OUTAGE_SECONDS := 3,10,60
 outages: gen/stamp ## simulate AWS outages of every kind for OUTAGE_SECONDS; needs an idle machine
 	OUTAGE_TRIES=1 OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/pytest -m timed -n 4 --dist worksteal tests/isolation
 
-all-services: gen/stamp ## generate, compile and compare with boto3 every AWS service that botocore has; 15 minutes
+all-services: gen/stamp ## generate, compile and compare with boto3 every AWS service that botocore has; 10 minutes
 	ALL_SERVICES=1 $(BIN)/pytest -s tests/codegen/all_services
 
 attack: gen/stamp ## run the attack suite at full size: 100,000 mutated requests, every operation
