@@ -30,6 +30,7 @@ from taskgate_client import CallError, Client, DeadlineTaskName, OmicsTaskName, 
 from taskgate_emulator import Clock, Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.ports import Address, reserve
+from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import STOP_SIGNALS
 
 REGION = "us-west-2"
@@ -260,8 +261,8 @@ def _environment(aws_url: str, port: str, log_level: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "demo",
         "AWS_REGION": REGION,
         **{
-            f"TASKGATE_AWS__{service}__{kind}ENDPOINT_URL": aws_url
-            for service in ("DEADLINE", "OMICS")
+            f"TASKGATE_AWS__{spec.name.upper()}__{kind}ENDPOINT_URL": aws_url
+            for spec in SERVICES
             for kind in ("", "LOGS_")
         },
         "TASKGATE_LISTEN_PORT": port,
