@@ -12,9 +12,8 @@ import sys
 from functools import cache
 from typing import Any, Final
 
-from taskgate.deadline.v1 import deadline_pb2
-from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2
+from taskgate_client.aws_services import MODULES
 
 READS: Final = ("Get", "List", "Search", "Summarize", "BatchGet")
 """Prefixes of the names of RPCs that are safe to retry."""
@@ -53,7 +52,7 @@ def service_config(*, balance: bool) -> str:
 def _reads() -> list[dict[str, str]]:
     return [
         {"service": service.full_name, "method": method.name}
-        for module in (task_service_pb2, deadline_pb2, omics_pb2)
+        for module in (task_service_pb2, *MODULES)
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if method.name.startswith(READS)
