@@ -32,15 +32,16 @@ RETRY_THROTTLING: Final = {"maxTokens": 100, "tokenRatio": 0.1}
 
 
 @cache
-def service_config(*, balance: bool) -> str:
+def service_config(*, balance: bool, retried: tuple[str, ...] = ()) -> str:
     """Return the JSON for the channel option `grpc.service_config`.
 
     Args:
+        retried: paths of RPCs of other services that are retried like reads.
         balance: call all servers at the channel's address in turn, as long as they report that they
             serve.
     """
     config: dict[str, Any] = {
-        "methodConfig": [{"name": _reads(), "retryPolicy": RETRY_POLICY}],
+        "methodConfig": [{"name": [*_reads(), *map(_name, retried)], "retryPolicy": RETRY_POLICY}],
         "retryThrottling": RETRY_THROTTLING,
     }
     if balance:
@@ -57,6 +58,11 @@ def _reads() -> list[dict[str, str]]:
         for method in service.methods
         if method.name.startswith(READS)
     ]
+
+
+def _name(path: str) -> dict[str, str]:
+    _, service, method = path.split("/")
+    return {"service": service, "method": method}
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from taskgate_client.wait_session import WaitSession
 _Stub = TypeVar("_Stub")
 
 
-def connect(
+def connect(  # noqa: PLR0913  # independent options
     address: str,
     timing: AsyncTiming | None = None,
     *,
@@ -43,6 +43,7 @@ def connect(
     token: Token | None = None,
     target: str = "",
     balance: bool = False,
+    retried: Iterable[str] = (),
 ) -> AsyncClient:
     """Return a client of the server at `address`; see `taskgate_client.connect`.
 
@@ -53,7 +54,7 @@ def connect(
         OSError: a file of `tls` cannot be read.
     """
     credentials = channel_credentials(tls, token)
-    options = channel_options(tls, balance=balance)
+    options = channel_options(tls, balance=balance, retried=retried)
     channel = (
         grpc.aio.insecure_channel(address, options)
         if credentials is None
