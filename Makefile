@@ -5,18 +5,22 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: attack bench bench-caches bench-converter bench-emulator bench-guarded bench-metered bench-streams bench-watch chart chart-test \
 	check clean clients cluster-test conformance contract-bundle demo format fuzz gen help image-requirements image-test \
-	model-update odd-values outages release requirements serve simulate skew soak test test-random
+	model-pins model-update odd-values outages release requirements serve simulate skew soak test test-random update-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+define install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+endef
 
 # The environment: a pinned uv, then the pinned dependencies, then this project in place with its stubs.
 .venv/stamp: requirements-dev.txt requirements-uv.txt pyproject.toml hatch_build.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Taskgate needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements-dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(install)
 	@touch $@
 
 # Bytecode is compiled now, like that of the dependencies: a process that may not write it would compile every import again.
@@ -120,7 +124,7 @@ contract-bundle: gen/stamp ## pack protos, descriptor set and service config for
 conformance: gen/stamp ## run the conformance cases with the clients that are built
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance $(RUNNERS)
 
-skew: gen/stamp ## run the clients, built with the stubs of the previous contract, against the current server
+skew: gen/stamp ## run clients, built with the stubs of the last release, against the current server
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.skew $(RUNNERS)
 
 chart: gen/stamp .venv-tools/helm/stamp ## generate IAM policies, the chart's schema and, with Helm, the plain manifests
@@ -223,20 +227,29 @@ requirements: .venv/stamp ## upgrade and pin every dependency, with hashes
 		$(PIN) -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done
 
 # The dependencies of the server alone, for its image, and of its build, in the versions of the files above.
-image-requirements: .venv/stamp
+define pin-image
 	$(PIN) --extra server --extra traces -c requirements.txt -o requirements-server.txt pyproject.toml
 	printf 'grpcio-tools\nhatchling\nmypy-protobuf\n' | $(PIN) -c requirements-dev.txt -o requirements-build.txt -
+endef
+
+image-requirements: .venv/stamp
+	$(pin-image)
 
 # Keeps all other pins, so that the change shows only what is new in AWS's models.
-model-update: PIN += --upgrade-package boto3==$(VERSION) --upgrade-package botocore==$(VERSION)
-model-update: .venv/stamp ## upgrade boto3 and botocore to VERSION, regenerate, report what is new
-	@test -n "$(VERSION)" || { echo "VERSION is missing: make model-update VERSION=1.44.6" >&2; exit 2; }
-	sed -i.before -E 's/"(boto3|botocore)>=[0-9.]+"/"\1>=$(VERSION)"/' pyproject.toml && rm pyproject.toml.before
+model-pins: PIN += --upgrade-package boto3==$(VERSION) --upgrade-package botocore==$(VERSION)
+model-pins: .venv/stamp
 	$(pin-project)
-	$(MAKE) .venv/stamp
-	$(MAKE) --no-print-directory image-requirements
-	$(BIN)/python -m taskgate_server.codegen --report
-	$(regenerate)
+	$(pin-image)
+
+model-update: gen/stamp ## upgrade boto3 and botocore to VERSION, regenerate, report what is new since the last release
+	@$(BIN)/python .ci/model_update.py $(VERSION)
+	@$(install)
+	@touch .venv/stamp
+	@$(MAKE) --no-print-directory gen/stamp
+
+UPDATE_FROM := 1.40.0 1.42.10 1.43.0
+update-test: gen/stamp ## update contracts of earlier versions of botocore, UPDATE_FROM, and compare them on the wire
+	$(BIN)/python -m tests.codegen.updates build/update-test $(UPDATE_FROM)
 
 clean: ## remove everything that the other targets made
 	rm -rf .venv .venv-bench .venv-tools build gen dist .mypy_cache .ruff_cache .pytest_cache

@@ -55,7 +55,8 @@ REQUESTS = {
 }
 POLICY = f"""
 permit (
-  principal in Group::"render", action in Action::"read", resource in Queue::"{seed.QUEUE_ID}"
+  principal in Group::"render", action in Action::"read",
+  resource in Deadline::Queue::"{seed.QUEUE_ID}"
 );
 permit (principal in Group::"admins", action, resource);
 """

@@ -173,8 +173,8 @@ class Fleet:
         while True:
             await asyncio.sleep(random.uniform(3, 7))
             rates = {
-                name: [replica.limiter.rate(name) for replica in self.replicas]
-                for name in self.replicas[0].limiter.operations
+                name: [replica.limiter.bucket(name).rate for replica in self.replicas]
+                for name in self.replicas[0].limiter.buckets
             }
             ages = [watcher.age(now()) for watcher in self.watchers]
             self.samples.append(Sample(now(), ages, rates))

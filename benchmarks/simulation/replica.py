@@ -104,7 +104,7 @@ class Replica:
             clock=clock,
             random=random,
         )
-        self.watches = Watches(self.hub, settings.default_time_limit_seconds, clock)
+        self.watches = Watches(self.hub, settings.default_time_limit_seconds)
 
     def unbatched_request(self, parent: Parent) -> AwsRequest:
         """Return a request that is not batched, so that each is a call of `PRESSED`."""

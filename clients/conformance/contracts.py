@@ -6,6 +6,7 @@ A server of an older contract ignores unknown fields; one of a future contract s
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,8 +24,9 @@ MODULES = (
     "taskgate.v1.task_service_pb2",
     *(spec.contract_module for spec in SERVICES if not spec.contract),
 )
-LAST = Path(__file__).parents[2] / "tests/skew/contract-botocore-1.43.11.binpb.gz"
-"""The AWS services' part of the last contract, an image of buf."""
+_BASELINE = Path(__file__).parents[2] / "protos/baseline/contract.binpb.gz"
+LAST = Path(os.environ.get("SKEW_CONTRACT", _BASELINE))
+"""The contract of the last release, an image of buf; only the AWS services' part is used."""
 UNKNOWN_FIELD = bytes([0xF2, 0xFF, 0xFF, 0xFF, 0x0F, 3]) + b"new"
 """A string in the field with the highest number, which no contract has."""
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pb2
 
@@ -92,6 +93,11 @@ def _comparable(file: descriptor_pb2.FileDescriptorProto) -> bytes:
     copy.DiscardUnknownFields()  # such as those of buf
     for message in copy.message_type:
         _put_in_order(message)
+    for service in copy.service:
+        for each in (service, *service.method):
+            _clear_annotations(each)
+    copy.options.ClearField("objc_class_prefix")  # there is no client in Objective-C
+    _clear_annotations(copy)
     return bytes(copy.SerializeToString(deterministic=True))
 
 
@@ -99,9 +105,20 @@ def _put_in_order(message: descriptor_pb2.DescriptorProto) -> None:
     message.field.sort(key=lambda each: each.number)
     for field in message.field:
         field.ClearField("json_name")  # derived from the name; not every compiler sets it
+        _clear_annotations(field)
     message.nested_type.sort(key=lambda each: each.name)
+    _clear_annotations(message)
     for nested in message.nested_type:
         _put_in_order(nested)
+
+
+def _clear_annotations(descriptor: Any) -> None:
+    """Remove the options of google.api, which describe and change nothing in a client."""
+    for extension, _ in descriptor.options.ListFields():
+        if extension.is_extension:
+            descriptor.options.ClearExtension(extension)
+    if not descriptor.options.ListFields():
+        descriptor.ClearField("options")
 
 
 def build(tree: Path, name: str) -> None:

@@ -20,7 +20,9 @@ from typing import Any
 from taskgate.v1 import task_service_pb2
 from taskgate_server.auth.actions import action_of
 from taskgate_server.auth.authentication import Caller
+from taskgate_server.auth.identifiers import identifiers_of
 from taskgate_server.auth.policy import UNIFIED_SERVICE, Policy
+from taskgate_server.auth.resources import ROLE
 from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
@@ -31,7 +33,6 @@ MODES = Path("deploy/helm/taskgate/files/access")
 FOLDER = Path("deploy/iam")
 
 ANY_CALLER = Caller("User", "anyone")
-ROLE_MEMBER = "roleArn"
 EVENTS = ("DeleteMessage", "ReceiveMessage")
 """See docs/events.md. DeleteMessage also permits DeleteMessageBatch."""
 
@@ -61,13 +62,15 @@ def _statements(spec: ServiceSpec, path: Path) -> Iterator[Statement]:
     unified, typed = _allowed(spec, Policy([(path.name, path.read_text())]))
     operations = {_with_an_action(service, name) for name in typed | _behind(spec, unified)}
     yield from _on_resources(spec, operations)
-    if any(_has(service, name, ROLE_MEMBER) for name in operations):
+    if any(_passes_role(spec, name) for name in operations):
         to = {"StringEquals": {"iam:PassedToService": spec.error_domain}}
         role = ["arn:aws:iam::ACCOUNT:role/ROLE"]
         yield _statement("PassRole", ["iam:PassRole"], role) | {"Condition": to}
     if "StreamTaskLogs" in unified:
-        group = [f"arn:aws:{LOGS.name}:REGION:ACCOUNT:log-group:/aws/{spec.name}/*"]
-        yield _statement("Logs", _actions(LOGS, set(LOGS.request_rates)), group)
+        groups = [
+            f"arn:aws:{LOGS.name}:REGION:ACCOUNT:log-group:{each}" for each in spec.log_groups
+        ]
+        yield _statement("Logs", _actions(LOGS, set(LOGS.request_rates)), groups)
 
 
 def _on_resources(spec: ServiceSpec, operations: set[str]) -> Iterator[Statement]:
@@ -136,9 +139,10 @@ def _with_an_action(service: model.ServiceModel, name: str) -> str:
     return single if single in service.operation_names else name
 
 
-def _has(service: model.ServiceModel, name: str, member: str) -> bool:
-    shape = service.operation_model(name).input_shape
-    return shape is not None and member in shape.members
+def _passes_role(spec: ServiceSpec, name: str) -> bool:
+    """Return whether a request can name a role that AWS assumes, at any depth."""
+    identified = identifiers_of(spec.name).identified_in(name)
+    return any(each.type == ROLE for _, each in identified)
 
 
 def _actions(spec: ServiceSpec, operations: set[str]) -> list[str]:

@@ -12,7 +12,10 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-CALLED = ("deadline", "omics", "logs", "sqs")
+from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.supporting import LOGS, SQS
+
+CALLED = tuple(spec.name for spec in (*SERVICES, LOGS, SQS))
 """AWS services that the server calls, as botocore names them."""
 CREDENTIALS = ("signin", "sso", "sso-oidc", "sts")
 """AWS services that botocore calls to get credentials."""

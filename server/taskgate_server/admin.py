@@ -24,7 +24,7 @@ from wsgiref.simple_server import WSGIRequestHandler
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from taskgate_server.telemetry import LOG, log_bug
+from taskgate_server.telemetry.logs import LOG, log_bug
 
 MAX_CONNECTIONS: Final = 8
 """Each has a thread."""

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from taskgate_server import config, tls
-from taskgate_server.aws_connections import TargetConnections, Telemetry, open_connections, targets
+from taskgate_server.aws_connections import TargetConnections, Telemetry, open_connections
 from taskgate_server.background_tasks import Background, BackgroundTask, Supervision
 from taskgate_server.calls import DEFAULT_TARGET, Handler
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
-from taskgate_server.pipeline.call_log import CallLog, LogStream
+from taskgate_server.pipeline.call_log import CallLog
 from taskgate_server.pipeline.caller_limits import IdentifyAddress, LimitCallers
 from taskgate_server.pipeline.observation import Observation
 from taskgate_server.pipeline.pipeline import Pipeline, Stage
 from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback, is_unix
-from taskgate_server.reloading import FileFaultError, Reloading
-from taskgate_server.rpcs_in_flight import RpcsInFlight
+from taskgate_server.reloading import Reloading
 from taskgate_server.server import BackgroundWork, Handlers, Ports, Server
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
-from taskgate_server.telemetry import LOG, LineFormat, LogOutput, LogWriter
 from taskgate_server.telemetry.json_format import JsonLines
-from taskgate_server.upstream.aws_client.endpoints import prefix_names
+from taskgate_server.telemetry.log_writer import LogWriter
+from taskgate_server.telemetry.logs import LOG, LineFormat, LogOutput
+from taskgate_server.upstream.aws_client.factory import prefix_names
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from taskgate_server.admin import Admin
     from taskgate_server.auth.guard import Guard
     from taskgate_server.rpc_registry import ServedTarget
@@ -62,9 +64,10 @@ class App:
         """End background work and drop the AWS calls that no caller waits for."""
         for background in self.backgrounds():
             await background.close()
-        for gateway in itertools.chain.from_iterable(each.all for each in self.connections):
-            await gateway.close()
-            gateway.shut_down_threads()
+        for connections in self.connections:
+            for _, gateway in connections.labelled():
+                await gateway.close()
+                gateway.shut_down_threads()
         self.call_log.flush()
         if self.traces is not None:
             await asyncio.to_thread(self.traces.close)
@@ -72,7 +75,7 @@ class App:
 
 def build(
     settings: Settings,
-    log_stream: LogStream | None = None,
+    log_stream: SupportsWrite[str] | None = None,
     line_format: LineFormat | None = None,
 ) -> App:
     """Return the whole server; nothing is started yet.
@@ -90,21 +93,23 @@ def build(
         raise SettingsError(faults)
     metrics, traces = _metrics(settings), _traces(settings)
     telemetry = Telemetry(metrics=metrics, traces=traces)
-    connections = [open_connections(settings, name, telemetry) for name in targets(settings)]
+    targets = [DEFAULT_TARGET, *settings.targets]
+    connections = [open_connections(settings, name, telemetry) for name in targets]
     queues = [queue for each in connections for queue in each.queues]
     gateways = [gateway for each in connections for gateway in each.gateways.values()]
     log_gateways = [gateway for each in connections for gateway in each.logs.values()]
-    guard, certificates = _guard(settings), _certificates(settings)
+    guard, certificates = _guard(settings), tls.load_certificates(settings)
+    limits = guard.limits if guard is not None else None
     reloading: list[Reloading] = [
         *([certificates] if certificates is not None else []),
         *(guard.reloading if guard is not None else []),
     ]
     readiness = Readiness(gateways, reloading, log_gateways)
-    supervision, in_flight = Supervision(), RpcsInFlight()
+    supervision, in_flight = Supervision(), Counter[str]()
     logs_calls = settings.log_level in ("DEBUG", "INFO")
     call_log = CallLog(log_stream if logs_calls else None, line_format or JsonLines())
-    reception = Reception(settings.request_idle_seconds, guard.limits if guard else None)
-    public = Pipeline(stages=_public_stages(guard, reception), refusals=_refusals(guard))
+    reception = Reception(settings.request_idle_seconds, limits)
+    public = Pipeline(stages=_public_stages(guard, reception), refusals=Refusals(limits))
     observation = Observation(
         in_flight=in_flight, call_log=call_log, metrics=metrics, traces=traces
     )
@@ -120,7 +125,7 @@ def build(
         from taskgate_server.pipeline.stages import list_stages  # noqa: PLC0415  # 0.1 s
 
         stages = list_stages(observation, guard, reception)
-        pipeline = Pipeline(stages=stages, refusals=_refusals(guard))
+        pipeline = Pipeline(stages=stages, refusals=Refusals(limits))
         return rpc_registry.load_handlers(settings, pipeline, served())
 
     def refuse_unknown(method: str) -> Handler:
@@ -128,7 +133,7 @@ def build(
             metrics.count_unknown_method()
         return public.unknown_handler(method)
 
-    collector, admin = None, None
+    admin, starts = None, list[Callable[[], None]]()
     if metrics is not None:
         from taskgate_server import metrics_collector  # noqa: PLC0415  # see `_metrics`
         from taskgate_server.admin import Admin  # noqa: PLC0415
@@ -142,11 +147,12 @@ def build(
             supervision=supervision,
             reloading=reloading,
             dropped_lines=log_stream.dropped if isinstance(log_stream, LogWriter) else {},
-            served=served,
+            served=lambda: [(each.target, each.hub, each.logs) for each in served()],
         )
-        collector = metrics_collector.MetricsCollector(sources, metrics)
+        collector = metrics_collector.MetricsCollector(sources)
         metrics.registry.register(collector)
         admin = Admin(settings.admin_host, settings.admin_port or 0, metrics.registry)
+        starts = [collector.begin, admin.start]
 
     def backgrounds() -> list[Background]:
         loaded = [each for target in served() for each in (target.hub, target.logs)]
@@ -170,7 +176,7 @@ def build(
                 *(BackgroundTask(each.name, each.run) for each in [certificates] if each),
                 *(guard.runs if guard is not None else []),
             ],
-            starts=[] if collector is None or admin is None else [collector.begin, admin.start],
+            starts=starts,
             backgrounds=backgrounds,
         ),
     )
@@ -212,14 +218,6 @@ def _unknown_names(settings: Settings) -> list[str]:
     return faults
 
 
-def _certificates(settings: Settings) -> tls.Certificates | None:
-    """Return the certificate files, which are reloaded when they change; None for plaintext."""
-    try:
-        return tls.load_certificates(settings)
-    except FileFaultError as fault:
-        raise SettingsError([str(fault)]) from None
-
-
 def _ports(settings: Settings, certificates: tls.Certificates | None, guard: Guard | None) -> Ports:
     """Return the ports to listen on. On loopback, connections are unlimited."""
     credentials, health = None, None
@@ -248,10 +246,7 @@ def _guard(settings: Settings) -> Guard | None:
         return None
     from taskgate_server.auth.guard import build_guard  # noqa: PLC0415  # takes 0.3 s
 
-    try:
-        return build_guard(settings)
-    except FileFaultError as fault:
-        raise SettingsError([str(fault)]) from None
+    return build_guard(settings)
 
 
 def _public_stages(guard: Guard | None, reception: Reception) -> list[Stage]:
@@ -259,10 +254,6 @@ def _public_stages(guard: Guard | None, reception: Reception) -> list[Stage]:
     if guard is None:
         return [reception]
     return [IdentifyAddress(), LimitCallers(guard.limits), reception]
-
-
-def _refusals(guard: Guard | None) -> Refusals:
-    return Refusals(guard.limits if guard is not None else None)
 
 
 def _metrics(settings: Settings) -> Metrics | None:

@@ -7,7 +7,7 @@ circuit breakers and events are independent of those of other targets.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -52,16 +52,6 @@ BATCH_LINGER_SECONDS = 0.002
 the server got 913 calls for 1,000 reads; with two slots and 2 ms about 300."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observers:
-    """What observes the calls to one AWS service of a target."""
-
-    target: str
-    """Empty for the default one, which log lines do not name."""
-    meter: AwsMeter | None
-    tracer: AwsTracer | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telemetry:
     """Metrics and traces, where they are enabled."""
@@ -69,10 +59,9 @@ class Telemetry:
     metrics: Metrics | None = None
     traces: Traces | None = None
 
-    def of(self, target: str, service: str) -> Observers:
-        """Return the observers for an AWS service of a target."""
-        return Observers(
-            "" if target == DEFAULT_TARGET else target,
+    def of(self, target: str, service: str) -> tuple[AwsMeter | None, AwsTracer | None]:
+        """Return what observes the calls to an AWS service of a target."""
+        return (
             self.metrics.aws(target, service) if self.metrics is not None else None,
             self.traces.aws(target, service) if self.traces is not None else None,
         )
@@ -87,13 +76,9 @@ class TargetConnections:
     """To each AWS service, by its name."""
     logs: dict[str, Gateway]
     """To CloudWatch Logs for the tasks of each AWS service."""
-    hints: Hints
     queues: list[EventQueue]
-
-    @property
-    def all(self) -> list[Gateway]:
-        """All gateways."""
-        return [*self.gateways.values(), *self.logs.values()]
+    watchers: list[Hint]
+    """Get the name of each task or parent that may have changed, from the queues."""
 
     def labelled(self) -> Iterator[tuple[tuple[str, str], Gateway]]:
         """Yield all gateways with their metric labels, target and service."""
@@ -101,23 +86,6 @@ class TargetConnections:
             yield (self.target, name), gateway
         for name, gateway in self.logs.items():
             yield (self.target, logs_label(name)), gateway
-
-
-class Hints:
-    """Passes hints of events to the watcher, once there is one."""
-
-    def __init__(self) -> None:
-        self.watcher: Callable[[str], None] | None = None
-
-    def __call__(self, name: str) -> None:
-        """Pass on that a task or parent may have changed."""
-        if self.watcher is not None:
-            self.watcher(name)
-
-
-def targets(settings: Settings) -> list[str]:
-    """Return the names of all targets, the default one first."""
-    return [DEFAULT_TARGET, *settings.targets]
 
 
 def open_connections(settings: Settings, target: str, telemetry: Telemetry) -> TargetConnections:
@@ -132,26 +100,31 @@ def open_connections(settings: Settings, target: str, telemetry: Telemetry) -> T
     )
     # Pages of logs are not read twice, except at the same time by several followers of a log.
     uncached = replace(sharing, max_entries=0)
-    gateways, logs, hints = {}, {}, Hints()
+    gateways, logs, watchers = {}, {}, list[Hint]()
+
+    def hint(name: str) -> None:
+        for watcher in watchers:
+            watcher(name)
 
     specs = registry.select(settings.services)
     for spec in specs:
         aws = aws_settings(settings, target, spec.name)
-        sender = _make_sender(spec, aws, telemetry.of(target, spec.name))
+        sender = _make_sender(spec, aws, target, telemetry.of(target, spec.name))
         gateways[spec.name] = _make_gateway(sender, aws, sharing, settings)
         for_logs = aws.model_copy(
             update={"endpoint_url": aws.logs_endpoint_url, "endpoint_urls": {}}
         )
         label = logs_label(spec.name)
-        sender = _make_sender(LOGS, for_logs, telemetry.of(target, label), on_demand=True)
+        observers = telemetry.of(target, label)
+        sender = _make_sender(LOGS, for_logs, target, observers, on_demand=True)
         logs[spec.name] = _make_gateway(sender, for_logs, uncached, settings)
     urls = event_queues(aws_settings(settings, target, spec.name) for spec in specs)
     queues = [
-        make_event_queue(url, aws, hints, telemetry.of(target, SQS.name), _origins(gateways))
+        make_event_queue(url, aws, hint, telemetry.of(target, SQS.name)[0], _origins(gateways))
         for url, aws in urls.items()
     ]
     return TargetConnections(
-        target=target, gateways=gateways, logs=logs, hints=hints, queues=queues
+        target=target, gateways=gateways, logs=logs, queues=queues, watchers=watchers
     )
 
 
@@ -161,14 +134,20 @@ def logs_label(service: str) -> str:
 
 
 def _make_sender(
-    spec: ServiceSpec, aws: AwsSettings, observers: Observers, *, on_demand: bool = False
+    spec: ServiceSpec,
+    aws: AwsSettings,
+    target: str,
+    observers: tuple[AwsMeter | None, AwsTracer | None],
+    *,
+    on_demand: bool = False,
 ) -> Sender:
     """Return a sender for one AWS service, with its own threads."""
     calls = aws.max_concurrent_calls
     executor = ThreadPoolExecutor(calls + EXTRA_THREADS, thread_name_prefix=spec.name)
     make = partial(make_client, spec, aws)
-    connection = Connection(spec, make, executor, on_demand=on_demand, target=observers.target)
-    return Sender(connection, executor, observers.meter, observers.tracer)
+    shown = "" if target == DEFAULT_TARGET else target  # in log lines
+    connection = Connection(spec, make, executor, on_demand=on_demand, target=shown)
+    return Sender(connection, executor, *observers)
 
 
 def _make_gateway(
@@ -205,13 +184,12 @@ def make_event_queue(
     url: str,
     aws: AwsSettings,
     hint: Hint,
-    observers: Observers | None = None,
+    meter: AwsMeter | None = None,
     origin_of: OriginOf = lambda _: EventOrigin(),
 ) -> EventQueue:
     """Return the receiver of one queue; see `EventQueue`."""
     threads, make = DaemonThreads("events"), partial(make_client, SQS, queue_settings(url, aws))
     # No traces: a queue is polled all the time, for no RPC.
-    meter = observers.meter if observers is not None else None
     sender = Sender(Connection(SQS, make, threads), threads, meter)
     return EventQueue(sender, url, _read_event, hint, origin_of=origin_of)
 

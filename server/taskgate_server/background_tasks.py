@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 30.0
@@ -68,18 +68,15 @@ class Supervision:
             except BaseException as error:  # pyo3's PanicException is no Exception
                 if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                     raise
-                self._report(task.name, error)
+                self.failures[task.name] += 1
+                for each in _leaves(error):
+                    log_bug(each, task=task.name)
             else:
                 return
             if self._clock() - started >= HEALTHY_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             await self._sleep(pause)
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
-
-    def _report(self, name: str, error: BaseException) -> None:
-        self.failures[name] += 1
-        for each in _leaves(error):
-            log_bug(each, task=name)
 
 
 def _is_cancelled() -> bool:

@@ -162,7 +162,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 """What grpc.aio calls for an RPC: the stages of the pipeline, then the behaviour."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # it is a key of caches: hashed by id
 class Rpc:
     """An RPC and what serves it."""
 

@@ -12,7 +12,7 @@ import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskgate_client.commands.exit_codes import ExitCode
 from taskgate_client.commands.main import main
@@ -27,54 +27,32 @@ EXTRAS = {"server": "pydantic_settings", "emulator": "aiohttp"}
 def add_commands(commands: Commands) -> list[str]:
     """Add the commands, list those whose extras are installed, and return the missing extras."""
     missing = [extra for extra, module in EXTRAS.items() if find_spec(module) is None]
-    _add_serve(commands, missing)
-    _add_emulate(commands, missing)
-    _add_demo(commands, missing)
-    _add_policy(commands, missing)
-    return missing
 
+    def add(name: str, description: str, *extras: str, **more: Any) -> argparse.ArgumentParser:
+        """Add a command; without its extras it is not listed, and reports what to install."""
+        if not set(extras) & set(missing):
+            more["help"] = description
+        parser: argparse.ArgumentParser = commands.add_parser(name, **more)
+        parser.set_defaults(extras=",".join(extras))
+        return parser
 
-def _add(
-    commands: Commands, missing: list[str], name: str, description: str, extras: str
-) -> argparse.ArgumentParser:
-    """Add a command; without its extras it is not listed, and reports what to install."""
-    has_help = name != "emulate"  # the emulator parses its own arguments, among them --help
-    if set(extras.split(",")) & set(missing):
-        parser = commands.add_parser(name, add_help=has_help)
-    else:
-        parser = commands.add_parser(name, add_help=has_help, help=description)
-    parser.set_defaults(extras=extras)
-    return parser
-
-
-def _add_serve(commands: Commands, missing: list[str]) -> None:
-    parser = _add(commands, missing, "serve", "run the server until SIGTERM", "server")
-    parser.add_argument("--config", type=Path, help="TOML file of settings")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that share the port")
-    parser.set_defaults(run=_serve)
-
-
-def _add_emulate(commands: Commands, missing: list[str]) -> None:
+    serve = add("serve", "run the server until SIGTERM", "server")
+    serve.add_argument("--config", type=Path, help="TOML file of settings")
+    serve.add_argument("--workers", type=int, metavar="N", help="processes that share the port")
+    serve.set_defaults(run=_serve)
     description = "run a local AWS with demo tasks until SIGTERM"
-    parser = _add(commands, missing, "emulate", description, "emulator")
-    parser.set_defaults(run=_emulate, forwards_arguments=True)
-
-
-def _add_demo(commands: Commands, missing: list[str]) -> None:
-    description = "run emulator and server, read tasks, stop"
-    parser = _add(commands, missing, "demo", description, "server,emulator")
-    parser.add_argument("--keep-running", action="store_true", help="serve until Ctrl-C")
-    parser.set_defaults(run=_demo)
-
-
-def _add_policy(commands: Commands, missing: list[str]) -> None:
-    description = "check a policy before a server uses it"
-    parser = _add(commands, missing, "policy", description, "server")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    emulate = add("emulate", description, "emulator", add_help=False)  # it parses --help itself
+    emulate.set_defaults(run=_emulate, forwards_arguments=True)
+    demo = add("demo", "run emulator and server, read tasks, stop", *EXTRAS)
+    demo.add_argument("--keep-running", action="store_true", help="serve until Ctrl-C")
+    demo.set_defaults(run=_demo)
+    policy = add("policy", "check a policy before a server uses it", "server")
+    verbs = policy.add_subparsers(required=True, metavar="VERB")
     check = verbs.add_parser("check", help="parse it, and test it with examples")
     check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="Cedar policies")
     check.add_argument("--examples", type=Path, metavar="FILE", help="YAML: see docs/security.md")
     check.set_defaults(run=_check_policy)
+    return missing
 
 
 def _exit_on_signals_during_startup() -> None:
@@ -92,9 +70,9 @@ def _serve(options: argparse.Namespace) -> int:
     _exit_on_signals_during_startup()
     from taskgate_server import config, process  # noqa: PLC0415
 
-    file = options.config or _path(os.environ.get(config.CONFIG_FILE_VARIABLE))
+    file = options.config or os.environ.get(config.CONFIG_FILE_VARIABLE)
     more = {} if options.workers is None else {"workers": options.workers}
-    return process.serve(lambda: config.load_settings(file, **more))
+    return process.serve(lambda: config.load_settings(Path(file) if file else None, **more))
 
 
 def _emulate(options: argparse.Namespace) -> int:
@@ -115,22 +93,18 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _check_policy(options: argparse.Namespace) -> int:
     from taskgate_server.auth import examples, guard  # noqa: PLC0415
-    from taskgate_server.reloading import FileFaultError  # noqa: PLC0415
+    from taskgate_server.config import SettingsError  # noqa: PLC0415
 
     try:
         policy = guard.load_policy(options.files).value
         expected = examples.load_examples(options.examples) if options.examples else []
-    except FileFaultError as error:
-        return _fail(str(error))
+    except SettingsError as error:
+        return _fail(*error.faults)
     failures = examples.find_failures(policy, expected)
     if failures:
         return _fail(*failures)
     sys.stdout.write(f"the policy is valid; {len(expected)} examples pass\n")
     return 0
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
 
 
 def _fail(*lines: str) -> int:

@@ -60,9 +60,9 @@ KeysSource = Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#]+|[^:]+
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]
-
-
-TargetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+TARGET_NAME: Final = r"[a-z][a-z0-9_-]{0,62}"
+TargetName = Annotated[str, StringConstraints(pattern=rf"^{TARGET_NAME}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Settings(BaseSettings):
@@ -77,9 +77,7 @@ class Settings(BaseSettings):
         description="Address to listen on, or `unix:/run/taskgate.sock` for a Unix socket. The"
         " default is reachable from this machine only; other addresses need TLS, see security.md.",
     )
-    listen_port: int = Field(
-        50051, ge=0, le=65535, description="Port to listen on; 0 selects a free one."
-    )
+    listen_port: Port = Field(50051, description="Port to listen on; 0 selects a free one.")
     workers: int = Field(
         1,
         ge=1,
@@ -108,10 +106,8 @@ class Settings(BaseSettings):
         description="Address of `health_port`. Unset: `listen_host`, or 127.0.0.1 with a Unix"
         " socket.",
     )
-    health_port: int | None = Field(
+    health_port: Port | None = Field(
         None,
-        ge=0,
-        le=65535,
         description="Plaintext port that serves only grpc.health.v1, for probes without TLS."
         " Unset: none.",
     )
@@ -120,10 +116,8 @@ class Settings(BaseSettings):
         description="Address of `admin_port`, which is plaintext. It reports methods and numbers,"
         " but no values of callers.",
     )
-    admin_port: int | None = Field(
+    admin_port: Port | None = Field(
         None,
-        ge=0,
-        le=65535,
         description="Port for `/metrics` over HTTP, see operations.md; 9464 is common, 0 selects a"
         " free one. Unset: no port and no metrics.",
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from taskgate_server.auth.limits import network_of
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 
 CHECK_SECONDS: Final = 1.0
 OPEN_FILES: Final = Path("/proc/self/fd")
@@ -37,10 +37,6 @@ class ConnectionLimits:
     per_address: int
     total: int
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    closed: int = 0
-    """Connections shut down so far, for metrics."""
-    open: int = 0
-    """Connections at the last check, for metrics."""
 
     async def run(self, port: int) -> None:
         """Check the connections to a port every second, until cancelled."""
@@ -49,7 +45,6 @@ class ConnectionLimits:
             # In a thread: examining 10,000 sockets takes some 50 ms.
             closed = await asyncio.to_thread(self.check, port)
             if closed:
-                self.closed += sum(closed.values())
                 address, count = closed.most_common(1)[0]
                 LOG.warning(
                     "connections over the limit closed",
@@ -70,7 +65,6 @@ class ConnectionLimits:
                 else:
                     accepted[address] += 1
                     count += 1
-        self.open = count
         return closed
 
 

@@ -30,6 +30,7 @@ from taskgate_client import CallError, Client, DeadlineTaskName, OmicsTaskName, 
 from taskgate_emulator import Clock, Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.ports import Address, reserve
+from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import STOP_SIGNALS
 
 REGION = "us-west-2"
@@ -79,7 +80,13 @@ def keep_running() -> int:
     address = f"127.0.0.1:{os.environ.get('TASKGATE_LISTEN_PORT', '50051')}"
     try:
         _raise_at_signals()
-        return _keep_running(console, address)
+        with Emulator() as aws, _server(aws.endpoint_url, address, log_level="INFO") as server:
+            console.print(f"Taskgate listens on {address}; the emulated AWS is {aws.endpoint_url}.")
+            console.print("Stop both with Ctrl-C. Examples of calls:\n")
+            for title, command in _examples(address, aws.endpoint_url):
+                console.print(Text(f"# {title}", style="dim"))
+                console.print(Text(command), end="\n\n")
+            return server.wait()
     except KeyboardInterrupt:
         return 0
 
@@ -98,16 +105,6 @@ def _raise_at_signals() -> None:
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
-
-
-def _keep_running(console: Console, address: str) -> int:
-    with Emulator() as aws, _server(aws.endpoint_url, address, log_level="INFO") as server:
-        console.print(f"Taskgate listens on {address}; the emulated AWS is {aws.endpoint_url}.")
-        console.print("Stop both with Ctrl-C. Examples of calls:\n")
-        for title, command in _examples(address, aws.endpoint_url):
-            console.print(Text(f"# {title}", style="dim"))
-            console.print(Text(command), end="\n\n")
-        return server.wait()
 
 
 def _examples(address: str, aws_url: str) -> list[tuple[str, str]]:
@@ -131,16 +128,13 @@ def _examples(address: str, aws_url: str) -> list[tuple[str, str]]:
             f'with connect("{address}") as client:\n'
             f'    print(client.get_task("{OMICS_TASK}"))',
         ),
-        ("The emulated AWS without Taskgate: the AWS command line", _aws_cli(aws_url)),
+        (
+            "The emulated AWS without Taskgate: the AWS command line",
+            "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DISABLE_HOST_PREFIX_INJECTION=true"
+            f" aws --endpoint-url {aws_url} --region {REGION}"
+            f" omics get-run-task --id {OMICS_TASK.run} --task-id {OMICS_TASK.task}",
+        ),
     ]
-
-
-def _aws_cli(aws_url: str) -> str:
-    return (
-        "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DISABLE_HOST_PREFIX_INJECTION=true"
-        f" aws --endpoint-url {aws_url} --region {REGION}"
-        f" omics get-run-task --id {OMICS_TASK.run} --task-id {OMICS_TASK.task}"
-    )
 
 
 def _show_tasks(console: Console, client: Client) -> None:
@@ -267,8 +261,8 @@ def _environment(aws_url: str, port: str, log_level: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "demo",
         "AWS_REGION": REGION,
         **{
-            f"TASKGATE_AWS__{service}__{kind}ENDPOINT_URL": aws_url
-            for service in ("DEADLINE", "OMICS")
+            f"TASKGATE_AWS__{spec.name.upper()}__{kind}ENDPOINT_URL": aws_url
+            for spec in SERVICES
             for kind in ("", "LOGS_")
         },
         "TASKGATE_LISTEN_PORT": port,

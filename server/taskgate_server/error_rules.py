@@ -47,8 +47,8 @@ class Origin:
     """The resource that the request names, such as `run/7`; HealthOmics' errors name none."""
     endpoint: str = ""
     """The host that was called, for the operator's log."""
-    rules: Mapping[str, Rule] = field(default_factory=dict)
-    """The rules of the AWS service's own error codes, see `ServiceSpec.errors`."""
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """The AWS service's own error codes, see `ServiceSpec.errors`."""
 
 
 Details: TypeAlias = Callable[[Response, Origin], list[Message]]
@@ -223,16 +223,8 @@ def http_status(response: Response) -> int:
     return status if isinstance(status, int) else 0
 
 
-def rule_for(aws_code: str, status: int, own: Mapping[str, Rule] | None = None) -> Rule:
-    """Return the rule for an error, with boto3's precedence of code and status.
-
-    Args:
-        aws_code: the error's code.
-        status: the HTTP status; 0 without one.
-        own: the rules of the AWS service's own codes, which take precedence.
-    """
-    if own and aws_code in own:
-        return own[aws_code]
+def rule_for(aws_code: str, status: int) -> Rule:
+    """Return the rule for an error, with boto3's precedence of code and status."""
     if status == THROTTLING_STATUS and aws_code not in MODELLED_ERRORS:
         return _THROTTLED
     rule = AWS_ERRORS.get(aws_code)

@@ -34,6 +34,7 @@ from taskgate_server.error_rules import (
     to_duration,
 )
 from taskgate_server.error_texts import sanitize_response
+from taskgate_server.services.spec import ServiceSpec
 
 __all__ = ["Origin", "Retry", "retry_info", "to_duration"]
 """Names of `error_rules` that callers of this module need."""
@@ -78,12 +79,12 @@ class Reason(StrEnum):
     TOKEN_INVALID = "TOKEN_INVALID", StatusCode.UNAUTHENTICATED  # no secret
     UNKNOWN_HEALTH_NAME = "UNKNOWN_HEALTH_NAME", StatusCode.NOT_FOUND
     UNKNOWN_METHOD = "UNKNOWN_METHOD", StatusCode.UNIMPLEMENTED
-    UPSTREAM_ANSWER_CUT = "UPSTREAM_ANSWER_CUT", StatusCode.UNAVAILABLE
-    UPSTREAM_ANSWER_UNREADABLE = "UPSTREAM_ANSWER_UNREADABLE", StatusCode.UNKNOWN
     UPSTREAM_CIRCUIT_OPEN = "UPSTREAM_CIRCUIT_OPEN", StatusCode.UNAVAILABLE
     UPSTREAM_CONFIGURATION = "UPSTREAM_CONFIGURATION", StatusCode.UNAVAILABLE
     UPSTREAM_CREDENTIALS = "UPSTREAM_CREDENTIALS", StatusCode.UNAVAILABLE
     UPSTREAM_QUOTA = "UPSTREAM_QUOTA", StatusCode.RESOURCE_EXHAUSTED
+    UPSTREAM_RESPONSE_TRUNCATED = "UPSTREAM_RESPONSE_TRUNCATED", StatusCode.UNAVAILABLE
+    UPSTREAM_RESPONSE_UNREADABLE = "UPSTREAM_RESPONSE_UNREADABLE", StatusCode.UNKNOWN
     UPSTREAM_UNREACHABLE = "UPSTREAM_UNREACHABLE", StatusCode.UNAVAILABLE
     VERB_NOT_IN_SERVICE = "VERB_NOT_IN_SERVICE", StatusCode.FAILED_PRECONDITION
 
@@ -103,6 +104,8 @@ class TaskgateError(Exception):
     """Seconds to wait that AWS's response named."""
     retry: Retry = Retry.NEVER
     """Whether the same call may succeed when it is sent again."""
+    resource_count: int = 0
+    """Number of resources in a request that names too many, for the audit."""
 
     def __str__(self) -> str:
         return f"{self.code.name} {self.reason}: {self.message}"
@@ -227,10 +230,10 @@ class QuotaError(UpstreamError):
     REASON = Reason.UPSTREAM_QUOTA
 
 
-class ResponseCutError(UpstreamError):
+class ResponseTruncatedError(UpstreamError):
     """AWS ended its response early."""
 
-    REASON = Reason.UPSTREAM_ANSWER_CUT
+    REASON = Reason.UPSTREAM_RESPONSE_TRUNCATED
 
 
 class TimeLimitError(UpstreamError):
@@ -260,13 +263,25 @@ class UnreadableResponseError(OwnError):
 
     def __init__(self, operation: str) -> None:
         super().__init__(
-            Reason.UPSTREAM_ANSWER_UNREADABLE,
+            Reason.UPSTREAM_RESPONSE_UNREADABLE,
             f"AWS's response to {operation} does not fit its model",
             metadata={"operation": operation},
         )
 
 
 # --- AWS's error responses ------------------------------------------------------------------------
+
+
+def origin_of(spec: ServiceSpec, operation: str = "") -> Origin:
+    """Return the origin of errors of an AWS service."""
+    return Origin(
+        service=spec.name,
+        title=spec.title,
+        domain=spec.error_domain,
+        operation=operation,
+        codes=spec.errors,
+    )
+
 
 _MEMBERS_WITHOUT_METADATA = {"Error", "ResponseMetadata", "message", "Message", "fieldList"}
 """Members that the status, the message or the details have."""
@@ -282,7 +297,7 @@ def from_aws(response: Response, origin: Origin) -> TaskgateError:
     response = sanitize_response(response)
     aws_code = str(response.get("Error", {}).get("Code") or "Unknown")
     status = http_status(response)
-    rule = rule_for(aws_code, status, origin.rules)
+    rule = rule_for(origin.codes.get(aws_code, aws_code), status)
     retry = rule.retry
     if retry is Retry.NEVER and status in TRANSIENT_STATUSES:
         retry = Retry.REPEATABLE
@@ -373,60 +388,6 @@ def task_not_found(name: str) -> OwnError:
         Reason.TASK_NOT_FOUND,
         f"task {name} not found",
         details=[error_details_pb2.ResourceInfo(resource_type="task", resource_name=name)],
-    )
-
-
-def keys_unavailable() -> OwnError:
-    """Return the error of a call whose token cannot be verified without the issuer's keys."""
-    return OwnError(
-        Reason.KEYS_UNAVAILABLE,
-        "this server cannot fetch the keys of the token issuer: retry",
-        details=[retry_info(5)],
-    )
-
-
-def policy_denied(caller: str, action: str, resource: str) -> OwnError:
-    """Return the error of a call that the policy does not allow. Nothing was looked up.
-
-    Args:
-        caller: the authenticated principal.
-        action: such as `tasks/GetTask`.
-        resource: the ids that the request names; empty if it names none, or was not read.
-    """
-    where = f" on {resource}" if resource else ""
-    return OwnError(
-        Reason.POLICY_DENIED,
-        f"the policy of this server does not allow {caller} to do {action}{where}",
-        metadata={"caller": caller, "action": action, "resource": resource},
-    )
-
-
-def request_idle(seconds: float) -> OwnError:
-    """Return the error of a call whose next request message did not arrive in time."""
-    return OwnError(
-        Reason.REQUEST_IDLE,
-        f"no request message arrived for {seconds:g} s: send the next one sooner, or end the"
-        " stream",
-        metadata={"limit": "request_idle_seconds"},
-    )
-
-
-def credential_expired() -> OwnError:
-    """Return the error of a stream that lasted longer than its caller's token.
-
-    UNAVAILABLE makes clients reconnect; they send a new token then.
-    """
-    return OwnError(
-        Reason.STREAM_TOKEN_EXPIRED,
-        "the token of this stream has expired: reconnect with a new one",
-    )
-
-
-def unknown_health_name(names: Sequence[str]) -> OwnError:
-    """Return the error of a health check for a name that this server does not have."""
-    return OwnError(
-        Reason.UNKNOWN_HEALTH_NAME,
-        f"no such service; there are {', '.join(repr(name) for name in names)}",
     )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final
 
 from taskgate_server.background_tasks import BackgroundTask
 from taskgate_server.health_service import Health
 from taskgate_server.reloading import Reloading
-from taskgate_server.telemetry import LOG
-from taskgate_server.upstream.availability import TICK_SECONDS, EndpointProbe
+from taskgate_server.telemetry.logs import LOG
+from taskgate_server.upstream.availability import TICK_SECONDS, probe_endpoint
 from taskgate_server.upstream.gateway import Gateway
 
 SERVER: Final = ""
@@ -63,7 +64,7 @@ class Readiness:
             connection, breaker = gateway.connection, gateway.pipeline.breaker
             tasks += [
                 BackgroundTask("aws_connection", connection.run),
-                BackgroundTask("aws_reachability", EndpointProbe(connection).run),
+                BackgroundTask("aws_reachability", partial(probe_endpoint, connection)),
                 BackgroundTask("readiness", self._update_after(connection.wait_for_change)),
                 BackgroundTask("readiness", self._update_after(breaker.wait_for_change)),
             ]

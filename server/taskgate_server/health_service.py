@@ -75,7 +75,9 @@ class Health:
     async def _check(self, request: health_pb2.HealthCheckRequest, _: CallContext) -> Message:
         status = self._statuses.get(request.service)
         if status is None:
-            raise errors.unknown_health_name(list(self._statuses))
+            names = ", ".join(repr(name) for name in self._statuses)
+            fault = f"no such service; there are {names}"
+            raise errors.OwnError(errors.Reason.UNKNOWN_HEALTH_NAME, fault)
         return _response(status)
 
     async def _list(self, _: Message, __: CallContext) -> Message:

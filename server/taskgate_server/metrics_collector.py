@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -20,13 +22,11 @@ from prometheus_client.registry import Collector
 
 from taskgate_server.background_tasks import Supervision
 from taskgate_server.reloading import Reloading
-from taskgate_server.rpcs_in_flight import RpcsInFlight
-from taskgate_server.telemetry import BUGS
-from taskgate_server.telemetry.metrics import Metrics
+from taskgate_server.telemetry.logs import BUGS
 from taskgate_server.upstream.circuit_breaker import State
 from taskgate_server.upstream.event_queue import EventUse
 from taskgate_server.upstream.gateway import Gateway
-from taskgate_server.upstream.rate_limit.limiter import RateLimiter
+from taskgate_server.upstream.rate_limit.token_bucket import TokenBucket
 
 if TYPE_CHECKING:  # loaded with the contracts, or with the settings that need them
     from taskgate_server.auth.guard import Guard
@@ -44,27 +44,12 @@ Read: TypeAlias = Callable[[Gateway], Mapping[str, float]]
 """Reads values by one label; the key is empty for a metric without it."""
 
 
-class Served(Protocol):
-    """The services of a target, as `rpc_registry.ServedTarget` has them."""
-
-    @property
-    def target(self) -> str:
-        """The target's name."""
-
-    @property
-    def hub(self) -> Hub:
-        """The watches and waits."""
-
-    @property
-    def logs(self) -> Logs:
-        """The followed logs."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """The objects whose state and counts are metrics."""
 
-    in_flight: RpcsInFlight
+    in_flight: Counter[str]
+    """The number of calls being served, by method."""
     gateways: Mapping[tuple[str, str], Gateway]
     """By the labels `target` and `service`."""
     queues: Sequence[EventQueue]
@@ -74,8 +59,8 @@ class Sources:
     reloading: Sequence[Reloading]
     dropped_lines: Mapping[str, int] = field(default_factory=dict)
     """Log lines that were not written, by kind."""
-    served: Callable[[], Sequence[Served]]
-    """Returns the services of each target; empty until the contracts are loaded."""
+    served: Callable[[], Sequence[tuple[str, Hub, Logs]]]
+    """Returns each target by name, with its watches and its followed logs."""
 
 
 class MetricsCollector(Collector):
@@ -83,15 +68,11 @@ class MetricsCollector(Collector):
 
     Args:
         sources: what is read.
-        metrics: the metrics of RPCs.
         clock: monotonic seconds.
     """
 
-    def __init__(
-        self, sources: Sources, metrics: Metrics, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, sources: Sources, clock: Callable[[], float] = time.monotonic) -> None:
         self._sources = sources
-        self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock = clock
 
@@ -124,22 +105,17 @@ class MetricsCollector(Collector):
         ]
 
     def _server(self) -> Iterator[Metric]:
-        guard, meters = self._sources.guard, self._metrics.meters
-        denied, limited = (guard.denied, guard.limited) if guard else (0, 0)
+        guard = self._sources.guard
+        limited = guard.limits.refused if guard else 0
+        denied = guard.decisions.denied if guard and guard.decisions else 0
         yield _gauges("build_info", "1; the version.", ["version"], [([version("taskgate")], 1)])
         yield _gauge(
             "event_loop_tasks",
             "asyncio tasks of the process: some for each RPC and poller, and a fixed number.",
             len(asyncio.all_tasks()),
         )
-        yield _gauge("rpcs_in_flight", "Calls being served.", self._sources.in_flight.count)
-        yield _gauges(
-            "streams_open",
-            "Streaming calls being served.",
-            ["method"],
-            [([each.method], each.open) for each in meters if each.is_stream],
-        )
-        yield _counter("bugs", "Unexpected errors; each is a line `bug` in the log.", BUGS.count)
+        yield _gauge("rpcs_in_flight", "Calls being served.", self._sources.in_flight.total())
+        yield _counter("bugs", "Unexpected errors; each is a line `bug` in the log.", BUGS.total())
         yield _counter("policy_denials", "Calls, or items of batches, denied by policy.", denied)
         yield _counter("caller_limits", "Calls refused because of a limit of one caller.", limited)
         yield _counters(
@@ -208,9 +184,9 @@ class MetricsCollector(Collector):
             *read(lambda each: each.batched_reads.waiting(), "operation"),
         )
         for name, description, rate in (
-            ("quota_rate", "Calls per second that may be sent.", RateLimiter.rate),
-            ("quota_tokens", "Calls that may be sent at once.", RateLimiter.tokens_left),
-            ("quota_waiting", "Calls that wait for their turn.", RateLimiter.waiting),
+            ("quota_rate", "Calls per second that may be sent.", attrgetter("rate")),
+            ("quota_tokens", "Calls that may be sent at once.", attrgetter("tokens")),
+            ("quota_waiting", "Calls that wait for their turn.", len),
         ):
             yield _gauges(name, description, *read(partial(_by_operation, rate), "operation"))
 
@@ -225,9 +201,9 @@ class MetricsCollector(Collector):
 
     def _watches(self) -> Iterator[Metric]:
         served = self._sources.served()
-        pollers = [([each.target], len(each.hub)) for each in served]
-        watchers = [([each.target], each.hub.watchers) for each in served]
-        followers = [([each.target], len(each.logs.followed)) for each in served]
+        pollers = [([target], len(hub)) for target, hub, _ in served]
+        watchers = [([target], hub.watchers) for target, hub, _ in served]
+        followers = [([target], len(logs.followed)) for target, _, logs in served]
         yield _gauges("pollers", "Shared pollers.", ["target"], pollers)
         yield _gauges("watchers", "Watches and waits.", ["target"], watchers)
         yield _gauges("log_followers", "Followed logs.", ["target"], followers)
@@ -285,16 +261,16 @@ class MetricsCollector(Collector):
 
 def _reads(gateway: Gateway) -> Mapping[str, float]:
     return {
-        "kept": gateway.cache.hits,
+        "cache": gateway.cache.hits,
         "joined": gateway.in_flight_calls.joined,
         "batched": gateway.batched_reads.sent_in_batches,
         "sent": gateway.sent_singly + gateway.batched_reads.sent_singly,
     }
 
 
-def _by_operation(read: Callable[[RateLimiter, str], float], gateway: Gateway) -> dict[str, float]:
-    limiter = gateway.pipeline.limiter
-    return {operation: read(limiter, operation) for operation in limiter.operations}
+def _by_operation(read: Callable[[TokenBucket], float], gateway: Gateway) -> dict[str, float]:
+    buckets = gateway.pipeline.limiter.buckets
+    return {operation: read(bucket) for operation, bucket in buckets.items()}
 
 
 def _gauges(

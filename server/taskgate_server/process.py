@@ -16,11 +16,11 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
-from taskgate_server import telemetry
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.ports import Address, ListenError, hold, is_unix, reserve
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
-from taskgate_server.telemetry import LogOutput, LogWriter, choose_format
+from taskgate_server.telemetry.log_writer import LogWriter
+from taskgate_server.telemetry.logs import LogOutput, choose_format, set_up_logging
 from taskgate_server.workers import Supervisor
 
 STDERR: Final = 2
@@ -30,42 +30,26 @@ MARGIN_SECONDS: Final = 5.0
 """The time that a worker may take to stop, beyond grace and drain."""
 
 
-def serve(load: Callable[[], Settings]) -> int:
+def serve(load: Callable[[], Settings], worker: int | None = None) -> int:
     """Serve until SIGTERM, SIGINT or SIGHUP.
 
     Args:
         load: returns the settings.
+        worker: the number of this process, if it is one of several.
 
     Returns:
         1 if the server cannot start; the reasons are on stderr, one per line. Otherwise the process
         ends: with 0 after it has drained, with 1 if it had to stop at once.
     """
-
-    def run(writer: LogWriter) -> int:
-        settings = load()
-        log = _set_up_logging(settings, writer)
-        return _run(settings, log) if settings.workers == 1 else asyncio.run(_supervise(settings))
-
-    return _run_and_exit(run)
-
-
-def work() -> int:
-    """Serve as a worker: like `serve`, with the settings that the supervisor writes to stdin."""
-    received: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-
-    def run(writer: LogWriter) -> int:
-        settings = Settings(**received["settings"])
-        log = _set_up_logging(settings, writer, worker=received["worker"])
-        return _run(settings, log, is_worker=True)
-
-    return _run_and_exit(run)
-
-
-def _run_and_exit(run: Callable[[LogWriter], int]) -> int:
-    """Run a server and end the process with its status; return 1 if it cannot start."""
     writer = _make_writer()
     try:
-        status = run(writer)
+        settings = load()
+        log = LogOutput(writer, choose_format(settings.log_format, sys.stderr, os.environ))
+        set_up_logging(settings.log_level, log, worker=worker)
+        if worker is None and settings.workers > 1:
+            status = asyncio.run(_supervise(settings))
+        else:
+            status = _run(settings, log, is_worker=worker is not None)
     except SettingsError as error:
         faults = error.faults
     except ListenError as error:
@@ -79,6 +63,12 @@ def _run_and_exit(run: Callable[[LogWriter], int]) -> int:
         writer.write(f"taskgate: {fault}\n")
     writer.close()
     return 1
+
+
+def work() -> int:
+    """Serve as a worker: like `serve`, with the settings that the supervisor writes to stdin."""
+    received: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    return serve(lambda: Settings(**received["settings"]), worker=received["worker"])
 
 
 def _make_writer() -> LogWriter:
@@ -97,13 +87,7 @@ def _make_writer() -> LogWriter:
     return LogWriter(STDERR)
 
 
-def _set_up_logging(settings: Settings, writer: LogWriter, worker: int | None = None) -> LogOutput:
-    log = LogOutput(writer, choose_format(settings.log_format, sys.stderr, os.environ))
-    telemetry.set_up_logging(settings.log_level, log, worker=worker)
-    return log
-
-
-def _run(settings: Settings, log: LogOutput, *, is_worker: bool = False) -> int:
+def _run(settings: Settings, log: LogOutput, *, is_worker: bool) -> int:
     import uvloop  # noqa: PLC0415  # a supervisor needs neither
 
     from taskgate_server import app  # noqa: PLC0415  # takes 0.3 s

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
+from taskgate_server.config import SettingsError
 from taskgate_server.daemon_threads import DaemonThreads
-from taskgate_server.telemetry import LOG, log_bug
+from taskgate_server.telemetry.logs import LOG, log_bug
 
 CHECK_SECONDS: Final = 0.5
 """Interval between two reads of the files: a revocation takes effect within a second."""
@@ -32,10 +33,6 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 T = TypeVar("T")
 
 
-class FileFaultError(Exception):
-    """The files cannot be used; the text is one line for the operator."""
-
-
 class RejectedError(ValueError):
     """A version of the files cannot be used.
 
@@ -50,45 +47,37 @@ class RejectedError(ValueError):
         self.summary = summary
 
 
-class Reloading(Protocol):
-    """The state of reloaded files or keys, for metrics and health."""
+class Reloading(ABC):
+    """Reloaded files or keys, with their state for metrics and health.
 
-    name: str
-    changes: int
-    """Number of newer versions that became active."""
-    rejected: int
-    """Number of newer versions that could not be used or read."""
+    Args:
+        name: for logs, metrics and health, such as `policy`.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.changes = 0
+        """Number of newer versions that became active."""
+        self.rejected = 0
+        """Number of newer versions that could not be used or read."""
+        self._clock = clock
+        self._threads = DaemonThreads(f"reload {name}")
+        self._fault = ""
+        self._active_since = clock()
 
     @property
+    @abstractmethod
     def is_current(self) -> bool:
         """Whether the active version is the newest one."""
 
     @property
     def active_seconds(self) -> float:
         """The age of the active version."""
+        return self._clock() - self._active_since
 
 
-@dataclass(frozen=True, slots=True)
-class _Accepted(Generic[T]):
-    """A new version of the files that can be used."""
-
-    contents: list[bytes]
-    value: T
-
-
-@dataclass(frozen=True, slots=True)
-class _Rejected:
-    """A version of the files that cannot be used or read."""
-
-    contents: list[bytes] | None
-    """None if the files cannot be read."""
-    fault: str
-    """For the log."""
-    detail: str
-    """For the operator."""
-
-
-class ReloadingFile(Generic[T]):
+class ReloadingFile(Reloading, Generic[T]):
     """The value of the newest usable version of some files.
 
     Args:
@@ -100,7 +89,7 @@ class ReloadingFile(Generic[T]):
         clock: monotonic seconds.
 
     Raises:
-        FileFaultError: the current version of the files cannot be used.
+        SettingsError: the current version of the files cannot be used.
     """
 
     def __init__(
@@ -110,35 +99,24 @@ class ReloadingFile(Generic[T]):
         parse: Callable[[list[bytes]], T],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name = name
-        self.changes = 0
-        self.rejected = 0
+        super().__init__(name, clock)
         self.on_change: list[Callable[[], None]] = []
         """Called in the event loop after a newer version becomes active."""
         self._paths = paths
         self._parse = parse
-        self._clock = clock
-        self._threads = DaemonThreads(f"reload {name}")
         self._contents: list[bytes] | None = None
         """Of the newest version, usable or not; None while the files cannot be read."""
-        self._fault = ""
         self._retry_at = float("inf")
-        first = self._load()
-        if not isinstance(first, _Accepted):
-            raise FileFaultError(first.detail if first else f"{name}: no files")
-        self.value: T = first.value
-        self._contents = first.contents
-        self._active_since = self._checked_at = clock()
+        self._contents, first = self._load() or (None, RejectedError(f"{name}: no files"))
+        if isinstance(first, RejectedError):
+            raise SettingsError([str(first)])
+        self.value: T = first
+        self._checked_at = clock()
 
     @property
     def is_current(self) -> bool:
         """Whether the active version is the newest one, as of a check a few seconds ago."""
         return not self._fault and self._clock() - self._checked_at <= MAX_UNCHECKED_SECONDS
-
-    @property
-    def active_seconds(self) -> float:
-        """The time since the active version became active."""
-        return self._clock() - self._active_since
 
     async def check(self) -> None:
         """Read the files, and activate a newer version if it can be used. Never raises.
@@ -147,16 +125,16 @@ class ReloadingFile(Generic[T]):
         the event loop.
         """
         loop = asyncio.get_running_loop()
-        version = await loop.run_in_executor(self._threads, self._load)
+        loaded = await loop.run_in_executor(self._threads, self._load)
         self._checked_at = self._clock()
-        if version is None:
+        if loaded is None:
             return
-        is_new = version.contents is None or version.contents != self._contents
-        self._contents = version.contents
-        if isinstance(version, _Accepted):
-            self._activate(version.value)
+        is_new = loaded[0] is not None and loaded[0] != self._contents
+        self._contents, version = loaded
+        if isinstance(version, RejectedError):
+            self._reject(version.summary, is_new=is_new)
         else:
-            self._reject(version, is_new=is_new)
+            self._activate(version)
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Check the files until cancelled."""
@@ -164,28 +142,31 @@ class ReloadingFile(Generic[T]):
             await sleep(CHECK_SECONDS)
             await self.check()
 
-    def _load(self) -> _Accepted[T] | _Rejected | None:
-        """Read and parse the files; return None if there is nothing new. Runs in a thread."""
+    def _load(self) -> tuple[list[bytes] | None, T | RejectedError] | None:
+        """Read and parse the files. Runs in a thread.
+
+        Returns:
+            Their contents, None if they cannot be read, and the value or the fault; or None if
+            there is nothing new.
+        """
         try:
             contents = [_read(path) for path in self._paths]
         except OSError as error:
-            fault = f"{error.filename}: {error.strerror}"
-            return _Rejected(None, fault, fault)
+            return None, RejectedError(f"{error.filename}: {error.strerror}")
         except RejectedError as error:
-            return _Rejected(None, error.summary, str(error))
+            return None, error
         if contents == self._contents and self._clock() < self._retry_at:
             return None
+        paths = ", ".join(self._names())
         try:
-            return _Accepted(contents, self._parse(contents))
+            return contents, self._parse(contents)
+        except RejectedError as error:
+            return contents, RejectedError(error.summary, f"{paths}: {error}")
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  # pyo3's PanicException is no Exception
-            paths = ", ".join(self._names())
-            if isinstance(error, RejectedError):
-                return _Rejected(contents, error.summary, f"{paths}: {error}")
-            # The text of another exception may quote the files.
-            fault = f"cannot be parsed ({type(error).__name__})"
-            return _Rejected(contents, fault, f"{paths}: {fault}")
+            fault = f"cannot be parsed ({type(error).__name__})"  # its text may quote the files
+            return contents, RejectedError(fault, f"{paths}: {fault}")
 
     def _activate(self, value: T) -> None:
         # The value first: gRPC's threads read both, see `tls.credentials_of`.
@@ -200,16 +181,16 @@ class ReloadingFile(Generic[T]):
             except Exception as error:  # noqa: BLE001  # the other callbacks must run
                 log_bug(error, file=self.name)
 
-    def _reject(self, version: _Rejected, *, is_new: bool) -> None:
-        if version.contents is not None:
+    def _reject(self, fault: str, *, is_new: bool) -> None:
+        if self._contents is not None:
             self._retry_at = self._clock() + RETRY_SECONDS
-        if self._fault == version.fault and (version.contents is None or not is_new):
+        if self._fault == fault and not is_new:
             return  # logged already
-        self._fault = version.fault
+        self._fault = fault
         self.rejected += 1
         LOG.error(
             "a newer version of files was rejected, the previous one remains active",
-            extra={"file": self.name, "paths": self._names(), "fault": version.fault},
+            extra={"file": self.name, "paths": self._names(), "fault": fault},
         )
 
     def _names(self) -> list[str]:

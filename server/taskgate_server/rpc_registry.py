@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from google.protobuf import message_factory
+
+from taskgate.v1 import task_service_pb2
+from taskgate_server import errors
 from taskgate_server import health_service as health
 from taskgate_server.auth.batches import serve_allowed
+from taskgate_server.aws import naming, used_members
 from taskgate_server.aws_connections import TargetConnections, aws_settings
 from taskgate_server.background_tasks import Supervision
-from taskgate_server.calls import Handler, Rpc
+from taskgate_server.calls import TARGET_KEY, Behaviour, CallContext, Handler, Rpc
 from taskgate_server.config import Settings
 from taskgate_server.health import TASK_SERVICE
 from taskgate_server.pipeline.pipeline import Pipeline
@@ -25,8 +30,6 @@ from taskgate_server.rpc.spool import Spool, directory_fault
 from taskgate_server.rpc.streams import StreamLimits
 from taskgate_server.services import registry
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.targets import select_by_target
-from taskgate_server.tasks import servicer
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
 from taskgate_server.tasks.logs.finder import load_finder
 from taskgate_server.tasks.logs.streams import Logs
@@ -34,7 +37,7 @@ from taskgate_server.tasks.reads import Reads
 from taskgate_server.tasks.updates import Updates
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.service import Watches
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 from taskgate_server.upstream.gateway import Gateway
 
 
@@ -61,8 +64,13 @@ def load_targets(
         settings: all of them.
         connections: to AWS, of each target; their events go to the hub of the target.
         supervision: runs the pollers.
+
+    Raises:
+        used_members.MissingMembersError: the installed botocore does not fit the services' code.
     """
     specs = registry.select(settings.services)
+    for spec in specs:
+        used_members.check(spec)
     operations = {spec.name: handlers.load_operations(spec) for spec in specs}
     limits = _stream_limits(settings)
     return [_load_target(settings, operations, limits, each, supervision) for each in connections]
@@ -72,9 +80,33 @@ def load_handlers(
     settings: Settings, pipeline: Pipeline, targets: Iterable[ServedTarget]
 ) -> dict[str, Handler]:
     """Return the gRPC handlers of all RPCs but health checks, by method path."""
-    reflection_rpcs = _reflection(registry.select(settings.services))
-    rpcs = [*select_by_target({each.target: each.rpcs for each in targets}), *reflection_rpcs]
+    by_target = {each.target: {rpc.method: rpc for rpc in each.rpcs} for each in targets}
+    first = next(iter(by_target.values()))
+    selecting = [
+        replace(
+            rpc,
+            behaviour=_select_by_target(
+                {target: rpcs[method].behaviour for target, rpcs in by_target.items()}
+            ),
+        )
+        for method, rpc in first.items()
+    ]
+    rpcs = [*selecting, *_reflection(registry.select(settings.services))]
     return {f"/{rpc.method}": pipeline.handler(serve_allowed(rpc)) for rpc in rpcs}
+
+
+def _select_by_target(behaviours: Mapping[str, Behaviour]) -> Behaviour:
+    """Return a behaviour that serves a call by that of its target, whose use is authorized."""
+
+    # Not a coroutine: it returns the behaviour's awaitable or iterator.
+    def serve(request: Any, call: CallContext) -> Any:
+        behaviour = behaviours.get(call.target)
+        if behaviour is None:
+            names = ", ".join(behaviours)
+            raise errors.invalid_request({TARGET_KEY: f"unknown target: use one of {names}"})
+        return behaviour(request, call)
+
+    return serve
 
 
 def _load_target(
@@ -94,10 +126,10 @@ def _load_target(
         for spec in specs
     }
     hub = Hub(backends, rates, supervision=supervision)
-    connections.hints.watcher = hub.hint
+    connections.watchers.append(hub.hint)
     finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in specs}
     logs = Logs(backends=backends, finders=finders, gateways=connections.logs)
-    unified = servicer.make_rpcs(
+    unified = make_task_rpcs(
         [
             Reads(
                 backends=backends,
@@ -116,6 +148,36 @@ def _load_target(
         for rpc in handlers.make_rpcs(spec, operations[spec.name], gateways[spec.name], limits)
     ]
     return ServedTarget(target=connections.target, rpcs=[*native, *unified], hub=hub, logs=logs)
+
+
+def make_task_rpcs(servers: Sequence[object]) -> list[Rpc]:
+    """Return an `Rpc` for every method of TaskService.
+
+    Args:
+        servers: objects whose methods serve the RPCs, such as `get_task` for GetTask.
+
+    Raises:
+        LookupError: an RPC has no such method.
+    """
+    service = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
+    rpcs = []
+    for method in service.methods:
+        behaviour = naming.field_name(method.name)
+        server = next((each for each in servers if hasattr(each, behaviour)), None)
+        if server is None:
+            raise LookupError(f"no method serves {method.name}")
+        rpcs.append(
+            Rpc(
+                method=f"{service.full_name}/{method.name}",
+                request_class=message_factory.GetMessageClass(method.input_type),
+                response_class=message_factory.GetMessageClass(method.output_type),
+                behaviour=getattr(server, behaviour),
+                client_streams=method.client_streaming,
+                server_streams=method.server_streaming,
+                waits=method.name.startswith("Wait"),
+            )
+        )
+    return rpcs
 
 
 def _stream_limits(settings: Settings) -> StreamLimits:

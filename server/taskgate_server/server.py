@@ -9,6 +9,7 @@ in-flight calls, and cuts those that are late.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -22,9 +23,8 @@ from taskgate_server.config import Settings
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
 from taskgate_server.ports import Address, ListenError, is_unix, reserve
-from taskgate_server.rpcs_in_flight import RpcsInFlight
 from taskgate_server.shutdown import Shutdown
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 
 ACCEPTORS = 4
 """gRPC servers of this process, on one port. grpc.aio accepts new calls one by one, each with a
@@ -134,7 +134,7 @@ class Server:
     Args:
         ports: the ports to listen on.
         handlers: the handlers of all RPCs.
-        in_flight: counts the calls being served.
+        in_flight: the number of calls being served, by method.
         readiness: the health that is reported.
         settings: the limits of messages, streams and connections.
         work: what the server does besides serving calls.
@@ -144,7 +144,7 @@ class Server:
         self,
         ports: Ports,
         handlers: Handlers,
-        in_flight: RpcsInFlight,
+        in_flight: Counter[str],
         readiness: Readiness,
         settings: Settings,
         work: BackgroundWork,
@@ -278,7 +278,7 @@ class Server:
         """
         stopping = stopping or Shutdown()
         self._readiness.health.shut_down()
-        fields = {"in_flight": self._in_flight.count, "grace_seconds": grace_seconds}
+        fields = {"in_flight": self._in_flight.total(), "grace_seconds": grace_seconds}
         LOG.info("draining", extra=fields)
         await stopping.pause(grace_seconds)
         stops = [asyncio.ensure_future(each.stop(limit_seconds)) for each in self._acceptors]
@@ -306,7 +306,7 @@ class Server:
         limit = limit_seconds - min(0.1, limit_seconds / 10)
         await asyncio.wait({stopped, at_once}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         at_once.cancel()
-        cut = {} if stopped.done() else self._in_flight.by_method()
+        cut = {} if stopped.done() else dict(+self._in_flight)
         if not stopped.done():
             await asyncio.gather(*(each.stop(None) for each in self._acceptors))
         await stopped

@@ -6,6 +6,7 @@ Errors travel in HTTP/2 trailers. By default clients accept 8 KiB of them (gRPC'
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -43,7 +44,7 @@ def to_status(error: TaskgateError, call_id: str) -> status_pb2.Status:
     }
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=error.domain, metadata=metadata)
     request = error_details_pb2.RequestInfo(request_id=error.aws_request_id or call_id)
-    details = [_copy(detail) for detail in error.details]
+    details = [deepcopy(detail) for detail in error.details]
     status = _pack(error, [info, request, *details])
     left_out = 0
     while status.ByteSize() > MAX_STATUS_BYTES:
@@ -70,12 +71,6 @@ def truncate(text: str, limit: int) -> str:
         if size > limit:
             return text[: max(index - 3, 0)] + "..."
     return text
-
-
-def _copy(detail: Message) -> Message:
-    copy = type(detail)()
-    copy.CopyFrom(detail)
-    return copy
 
 
 def _pack(error: TaskgateError, details: list[Message]) -> status_pb2.Status:

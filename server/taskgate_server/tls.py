@@ -90,7 +90,7 @@ def load_certificates(settings: Settings) -> Certificates | None:
     """Return the certificates in the settings; None for plaintext.
 
     Raises:
-        reloading.FileFaultError: the certificates cannot be used.
+        SettingsError: the certificates cannot be used.
     """
     certificate, key = settings.tls_certificate_file, settings.tls_key_file
     if certificate is None or key is None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
 from taskgate_server.shutdown import Shutdown
-from taskgate_server.telemetry import LOG, log_bug
+from taskgate_server.telemetry.logs import LOG, log_bug
 
 FIRST_DELAY_SECONDS: Final = 1.0
 MAX_DELAY_SECONDS: Final = 30.0

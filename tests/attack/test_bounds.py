@@ -162,7 +162,7 @@ def test_an_arn_cannot_make_a_path_long() -> None:
 @pytest.fixture(scope="module")
 def stub(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     file: Path = tmp_path_factory.mktemp("policy") / "policy.cedar"
-    file.write_text('permit (principal, action in Action::"read", resource in Run::"7");')
+    file.write_text('permit (principal, action in Action::"read", resource in Omics::Run::"7");')
     with (
         running_server(settings_for(aws.endpoint_url, policy_files=[file])) as address,
         grpc.insecure_channel(str(address)) as channel,

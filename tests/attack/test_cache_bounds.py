@@ -23,14 +23,13 @@ from taskgate_server.tasks.backend import TaskBackend, load_backend
 from taskgate_server.tasks.watch.named_poller import NamedPoller
 from taskgate_server.tasks.watch.poller import Poller
 from taskgate_server.upstream.aws_client.sender import AwsResponse
-from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
+from taskgate_server.upstream.cache import Entry, ResponseCache, WriteLog, entry_bytes
 from taskgate_server.upstream.request import (
     key_bytes,
     make_aws_request,
     plan_operation,
     request_key,
 )
-from taskgate_server.upstream.resources import WriteLog
 from tests.support.calls import make_call
 from tests.support.event_loop import in_virtual_time
 from tests.support.watch_hub import WatchHub

@@ -23,7 +23,7 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server.auth.actions import action_of
 from taskgate_server.auth.authentication import Caller
 from taskgate_server.auth.policy import Policy
-from taskgate_server.auth.resources import Paths, compile_paths
+from taskgate_server.auth.resources import Paths, compile_paths, policy_type
 from taskgate_server.aws import model
 from taskgate_server.rpc.handlers import load_contract
 from taskgate_server.services.registry import SERVICES
@@ -137,7 +137,7 @@ def outcomes(
         method = f"{spec.grpc_service_full_name}/{place.operation}"
         for kind, form in place.values:
             forbidden = form.format(FORBIDDEN) if kind == "Resource" else FORBIDDEN
-            policy = policy_without(kind, forbidden)
+            policy = policy_without(policy_type(spec.name, kind), forbidden)
             for build in (minimal, crowded):
                 request = build(spec, place, form.format(key))
                 attempt = f"{build.__name__} {place}: {kind}"
@@ -246,7 +246,7 @@ def test_a_forbidden_resource_is_denied_in_every_name(service: str) -> None:
         ids = dict.fromkeys(types, OTHER) | {kind: FORBIDDEN}
         name = text.format(**ids)
         for method, request in unified_requests(name, name.rpartition("/tasks/")[0]):
-            policy = policy_without(kind, FORBIDDEN)
+            policy = policy_without(policy_type(text.partition("/")[0], kind), FORBIDDEN)
             allowed = is_allowed(f"{UNIFIED}/{method}", request, policy, compile_paths)
             assert allowed == (kind == "Task" and "parent" in str(request)), (kind, method)
 
@@ -256,9 +256,9 @@ def test_a_forbidden_resource_is_denied_in_every_name(service: str) -> None:
 WORKFLOW, READ_SET, SEQUENCE_STORE = "7654321", "1234567890", "9876543210"
 POLICY = f"""
 {EVERYTHING}
-forbid (principal, action, resource in Job::"{seed.JOB_ID}");
-forbid (principal, action, resource in Workflow::"{WORKFLOW}");
-forbid (principal, action, resource in ReadSet::"{READ_SET}");
+forbid (principal, action, resource in Deadline::Job::"{seed.JOB_ID}");
+forbid (principal, action, resource in Omics::Workflow::"{WORKFLOW}");
+forbid (principal, action, resource in Omics::ReadSet::"{READ_SET}");
 """
 
 

@@ -25,8 +25,8 @@ UNIFIED = "taskgate.v1.TaskService"
 DEADLINE = "taskgate.deadline.v1.DeadlineService"
 MALLORY = Caller("User", "mallory")
 POLICY = """
-permit (principal, action in Action::"read", resource in Queue::"q");
-forbid (principal, action, resource in Job::"j");
+permit (principal, action in Action::"read", resource in Deadline::Queue::"q");
+forbid (principal, action, resource in Deadline::Job::"j");
 """
 
 

@@ -27,10 +27,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_emulator import Emulator
-from taskgate_server import app, telemetry
+from taskgate_server import app
 from taskgate_server.auth.policy_child import CPU_SECONDS
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.telemetry.json_format import JsonLines
+from taskgate_server.telemetry.log_writer import LogWriter
+from taskgate_server.telemetry.logs import LOG, LogOutput, set_up_logging
 from tests.support.authority import LOOPBACK, Authority, Credentials
 from tests.support.demo_names import RUNNING
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
@@ -117,7 +119,7 @@ class Server:
         return [line for line in lines if "was rejected" in line["message"]]
 
 
-class MemoryWriter(telemetry.LogWriter):
+class MemoryWriter(LogWriter):
     """Collects lines instead of writing them."""
 
     def __init__(self) -> None:
@@ -132,12 +134,12 @@ class MemoryWriter(telemetry.LogWriter):
 def logged() -> Iterator[io.StringIO]:
     """Collect the log as the server writes it."""
     root, writer = logging.getLogger(), MemoryWriter()
-    before = root.handlers, root.level, telemetry.LOG.level
-    telemetry.set_up_logging("INFO", telemetry.LogOutput(writer, JsonLines()))
+    before = root.handlers, root.level, LOG.level
+    set_up_logging("INFO", LogOutput(writer, JsonLines()))
     yield writer.lines
     logging.captureWarnings(capture=False)
     writer.close()
-    root.handlers, root.level, telemetry.LOG.level = before
+    root.handlers, root.level, LOG.level = before
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,13 @@ import pytest
 from taskgate.v1 import task_pb2, task_service_pb2, task_update_pb2
 from taskgate_server import errors
 from taskgate_server.calls import Rpc, parse_request
+from taskgate_server.rpc_registry import make_task_rpcs
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import Backends, load_backend
 from taskgate_server.tasks.filters import fields as filters_fields
 from taskgate_server.tasks.filters.filter import compile_filter
 from taskgate_server.tasks.reads import Reads
-from taskgate_server.tasks.servicer import make_rpcs
 from taskgate_server.tasks.updates import Updates
 from taskgate_server.tasks.updates import _check_batch as check_batch
 from taskgate_server.tasks.watch.hub import Hub
@@ -65,7 +65,7 @@ def rpcs() -> dict[str, Rpc]:
         operation_counts={spec.name: 0 for spec in SERVICES},
     )
     served = [reads, Updates(backends, hub.refresh), Watches(hub, 1.0), Mock(spec=Rest)]
-    return {rpc.method.rpartition("/")[2]: rpc for rpc in make_rpcs(served)}
+    return {rpc.method.rpartition("/")[2]: rpc for rpc in make_task_rpcs(served)}
 
 
 class Rest:

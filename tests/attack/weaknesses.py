@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 from taskgate_server import connection_limits, large_requests, wire_records
@@ -10,7 +11,6 @@ from taskgate_server.auth import decisions, lifetimes, limits, scopes
 from taskgate_server.calls import CallContext
 from taskgate_server.pipeline import (
     authentication,
-    authorization,
     caller_limits,
     metadata,
     reception,
@@ -33,7 +33,6 @@ def none() -> None:
 def work_before_permission() -> None:
     """Read and parse requests of callers that no policy permits anything."""
     replace(decisions.Decisions, "may_permit", lambda *_: True)
-    replace(authorization, "MAX_RESOURCES", UNLIMITED)
     replace(scopes, "MAX_RESOURCES", UNLIMITED)
     replace(wire_records, "exceeds", lambda *_: False)
     replace(large_requests.LargeRequests, "of", lambda *_: None)
@@ -91,12 +90,4 @@ def endless_patience() -> None:
 
 def endless_authority() -> None:
     """Authorize long calls only at their start."""
-
-    async def enter(_: object) -> None:
-        """Set no limit."""
-
-    async def leave(*_: object) -> None:
-        """End nothing."""
-
-    replace(lifetimes.Lifetime, "__aenter__", enter)
-    replace(lifetimes.Lifetime, "__aexit__", leave)
+    replace(lifetimes.Lifetimes, "limit", lambda *_: nullcontext())

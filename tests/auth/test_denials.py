@@ -17,7 +17,8 @@ from tests.support.demo_names import FAILED, JOB, RUN, RUNNING
 from tests.support.running_server import running_server, settings_for
 
 POLICY = f"""
-permit (principal, action in [Action::"read", Action::"write"], resource in Job::"{seed.JOB_ID}");
+permit (principal, action in [Action::"read", Action::"write"],
+  resource in Deadline::Job::"{seed.JOB_ID}");
 """
 SECONDS = 10.0
 OTHER = f"{RUN}/tasks/7654321"

@@ -36,9 +36,10 @@ from tests.support.running_server import running_server, settings_for
 SECONDS = 10.0
 DENIED, UNKNOWN = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
 POLICY = f"""
-permit (principal in Group::"render", action in Action::"read", resource in Job::"{seed.JOB_ID}");
+permit (principal in Group::"render", action in Action::"read",
+  resource in Deadline::Job::"{seed.JOB_ID}");
 permit (principal in Group::"render", action == Action::"tasks/RetryTask",
-  resource in Queue::"{seed.QUEUE_ID}");
+  resource in Deadline::Queue::"{seed.QUEUE_ID}");
 permit (principal in Group::"all", action in [Action::"read", Action::"write"], resource);
 permit (principal is Anonymous, action == Action::"tasks/GetServerInfo", resource);
 permit (principal == Certificate::"spiffe://studio.example/render", action in Action::"read",

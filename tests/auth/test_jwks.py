@@ -29,8 +29,6 @@ from taskgate_server.auth.jwks import (
     MAX_KEYS,
     RETRY_SECONDS,
     FetchedKeys,
-    FetchError,
-    KeysError,
     fetch,
     read_keys,
 )
@@ -232,7 +230,7 @@ def test_a_redirect_out_of_tls_is_refused(tls: ssl.SSLContext) -> None:
         web(redirect(address), tls) as twice,
     ):
         for each in (address, twice):
-            with pytest.raises(FetchError, match="redirects to one without TLS"):
+            with pytest.raises(RejectedError, match="redirects to one without TLS"):
                 fetch(each)
         # urllib by itself follows it.
         with urllib.request.urlopen(address) as response:  # noqa: S310  # our own
@@ -257,14 +255,14 @@ def test_a_redirect_within_tls_is_followed(tls: ssl.SSLContext) -> None:
 def test_response_that_is_not_a_key_set_is_reported(
     handle: Callable[[BaseHTTPRequestHandler], None], fault: str
 ) -> None:
-    with web(handle) as address, pytest.raises(FetchError, match=fault):
+    with web(handle) as address, pytest.raises(RejectedError, match=fault):
         fetch(address)
 
 
 def test_unreachable_issuer_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(FetchError, match=r"cannot be reached \(ConnectionRefusedError\)"):
+    with pytest.raises(RejectedError, match=r"cannot be reached \(ConnectionRefusedError\)"):
         fetch(f"http://127.0.0.1:{port}/keys")
 
 
@@ -292,7 +290,7 @@ async def test_fetch_has_a_total_timeout_and_does_not_block(part: str) -> None:
             turns += 1
         took = time.monotonic() - began
         over.set()
-    with pytest.raises(KeysError):
+    with pytest.raises(errors.TaskgateError, match="KEYS_UNAVAILABLE"):
         finding.result()
     assert FETCH_SECONDS <= took < FETCH_SECONDS + 2
     assert turns > 100

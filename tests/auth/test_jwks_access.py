@@ -12,8 +12,9 @@ import pytest
 
 from taskgate.v1 import task_service_pb2, task_service_pb2_grpc
 from taskgate_server import app
-from taskgate_server.auth.jwks import FetchError, fetch
+from taskgate_server.auth.jwks import fetch
 from taskgate_server.config import Settings, SettingsError
+from taskgate_server.reloading import RejectedError
 from tests.auth.web_server import redirect, send, web
 from tests.support.authority import LOOPBACK, Authority
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
@@ -36,10 +37,10 @@ def guarded(token: str, seen: list[str | None]) -> Callable[[BaseHTTPRequestHand
 def test_a_token_is_read_at_each_fetch_and_sent(tmp_path: Path) -> None:
     file, seen = tmp_path / "token", list[str | None]()
     with web(guarded("second", seen)) as address:
-        with pytest.raises(FetchError, match=r"HTTP status 401: .* see jwt_keys_token_file"):
+        with pytest.raises(RejectedError, match=r"HTTP status 401: .* see jwt_keys_token_file"):
             fetch(address)
         file.write_text("first\n")
-        with pytest.raises(FetchError, match="HTTP status 401"):
+        with pytest.raises(RejectedError, match="HTTP status 401"):
             fetch(address, file)
         file.write_text("second\n")
         assert fetch(address, file) == b"keys"
@@ -61,7 +62,7 @@ def test_token_is_not_sent_after_a_redirect(tmp_path: Path) -> None:
     file.write_text("secret")
     tls, own = private_tls(tmp_path)
     with web(guarded("secret", seen), tls) as other, web(redirect(other), tls) as address:
-        with pytest.raises(FetchError, match="HTTP status 401"):
+        with pytest.raises(RejectedError, match="HTTP status 401"):
             fetch(address, file, own)
         assert fetch(other, file, own) == b"keys"
     assert seen == [None, "Bearer secret"]
@@ -96,7 +97,7 @@ def test_a_file_without_a_token_is_reported(
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
-    with web(send(b"keys")) as address, pytest.raises(FetchError, match=fault) as raised:
+    with web(send(b"keys")) as address, pytest.raises(RejectedError, match=fault) as raised:
         fetch(address, file)
     assert "secret" not in str(raised.value)
 
@@ -105,12 +106,12 @@ def test_private_authority_is_trusted(tmp_path: Path) -> None:
     context, own = private_tls(tmp_path)
     with web(send(b"keys"), context) as address:
         assert fetch(address, ca_file=own) == b"keys"
-        with pytest.raises(FetchError, match="cannot be reached"):
+        with pytest.raises(RejectedError, match="cannot be reached"):
             fetch(address)
-        with pytest.raises(FetchError, match=r"jwt_keys_ca_file cannot be read \(No such file"):
+        with pytest.raises(RejectedError, match=r"jwt_keys_ca_file cannot be read \(No such file"):
             fetch(address, ca_file=tmp_path / "missing")
         own.write_text("none")
-        with pytest.raises(FetchError, match="jwt_keys_ca_file has no certificates"):
+        with pytest.raises(RejectedError, match="jwt_keys_ca_file has no certificates"):
             fetch(address, ca_file=own)
 
 

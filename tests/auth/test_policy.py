@@ -72,13 +72,24 @@ def test_wrong_examples_are_reported() -> None:
             ' when { principal.id like "al*" };',
             ["read"],
         ),
-        ('permit (principal, action in Action::"read", resource in Farm::"f");', ["read"]),
-        ('permit (principal, action in Action::"read", resource in Queue::"other");', []),
-        ('permit (principal, action in Action::"read", resource in Run::"f");', []),
+        (
+            'permit (principal, action in Action::"read", resource in Deadline::Farm::"f");',
+            ["read"],
+        ),
+        ('permit (principal, action in Action::"read", resource in Deadline::Queue::"other");', []),
+        ('permit (principal, action in Action::"read", resource in Omics::Run::"f");', []),
     ],
 )
 def test_policy_allows_groups_of_actions(text: str, groups: list[str]) -> None:
     assert allowed(text) == groups
+
+
+def test_permit_for_a_type_of_one_service_is_none_for_another() -> None:
+    policy = Policy([("test", 'permit (principal, action, resource == Omics::Task::"1");')])
+    omics = (("AwsService", "omics"), ("Run", "7"), ("Task", "1"))
+    deadline = (("AwsService", "deadline"), ("Step", "7"), ("Task", "1"))
+    assert policy.allows(ALICE, READ, omics)
+    assert not policy.allows(ALICE, READ, deadline)
 
 
 def test_default_policy_lets_authenticated_callers_read() -> None:
@@ -106,7 +117,7 @@ def test_policy_with_a_typing_error_is_rejected(text: str, fault: str) -> None:
 # Whatever a caller may write in a name or an issuer in a subject. Not half characters alone: what
 # Cedar cannot read must be denied, too.
 TEXTS = st.one_of(st.text(), st.sampled_from(['"', "\\", "q", 'x" , Queue::"q', "\ud800", "\0"]))
-ONE_QUEUE = Policy([("test", 'permit (principal, action, resource in Queue::"q");')])
+ONE_QUEUE = Policy([("test", 'permit (principal, action, resource in Deadline::Queue::"q");')])
 
 
 @given(

@@ -22,8 +22,10 @@ from taskgate_server.auth.identifiers import (
 from taskgate_server.auth.resources import (
     NOTHING,
     THIS_SERVER,
+    Path,
     compile_paths,
     parents,
+    policy_type,
     types_named,
 )
 from taskgate_server.aws import model
@@ -188,9 +190,14 @@ def test_schema_has_the_types_of_empty_requests(method: str) -> None:
     paths = compile_paths(method, kind)(kind())
     assert paths
     for path in paths:
-        assert {kind for kind, _ in path} <= set(parents())
+        assert set(types_of(path)) <= set(parents())
     if method.startswith(UNIFIED):
         assert paths in ([NOTHING], [THIS_SERVER])
+
+
+def types_of(path: Path) -> list[str]:
+    """Return the types of a path as policies name them."""
+    return [policy_type(path[0][1], kind) for kind, _ in path]
 
 
 def filled(kind: type[Message]) -> Message:
@@ -213,7 +220,7 @@ def test_types_named_include_the_types_of_requests(method: str) -> None:
     kind = message_factory.GetMessageClass(METHODS[method].input_type)
     compiled = compile_paths(method, kind)
     for request in (kind(), filled(kind)):
-        assert {path[-1][0] for path in compiled(request)} <= types_named(method)
+        assert {types_of(path)[-1] for path in compiled(request)} <= types_named(method)
 
 
 def routed() -> Iterator[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from taskgate_server.aws import model
+from taskgate_server.codegen import lock as locks
 from taskgate_server.codegen.__main__ import generate
-from taskgate_server.codegen.contract import read_contract
+from taskgate_server.codegen.exclusion import plan
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 
@@ -24,9 +27,11 @@ def test_generating_again_changes_nothing(spec: ServiceSpec) -> None:
 @pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
 def test_every_operation_and_member_of_the_model_is_in_the_contract(spec: ServiceSpec) -> None:
     service = model.load_service(spec.name)
-    contract = read_contract(spec, service)
-    assert [rpc.name for rpc in contract.rpcs] == sorted(service.operation_names)
-    for operation in model.operations(service):
+    lock = locks.load(PROTOS / "taskgate" / spec.name / "v1" / f"{spec.name}.lock.json")
+    names = [name for name in service.operation_names if name not in lock.excluded]
+    contract = plan(spec, service, lock).contract
+    assert [rpc.name for rpc in contract.rpcs] == sorted(names)
+    for operation in model.operations(model.with_operations(service, names)):
         for shape, suffix in (
             (operation.input_shape, "Request"),
             (operation.output_shape, "Response"),
@@ -40,3 +45,30 @@ def test_operations_with_quotas_exist() -> None:
     for spec in SERVICES:
         names = set(model.load_service(spec.name).operation_names)
         assert set(spec.request_rates) <= names
+
+
+@pytest.mark.parametrize("spec", SERVICES, ids=lambda spec: spec.name)
+def test_contract_is_independent_of_the_names_of_shapes(spec: ServiceSpec) -> None:
+    """Each shape but the errors, which comments list, gets another name at once."""
+    described = model.description(model.load_service(spec.name))
+    shapes = described["shapes"]
+    names = {
+        name: name if shape.get("exception") else f"Other{name}" for name, shape in shapes.items()
+    }
+    renamed = _renamed(described, names)
+    renamed["shapes"] = {names[name]: shape for name, shape in renamed["shapes"].items()}
+    proto, lock = generate(spec, PROTOS, model.ServiceModel(renamed, spec.name)).items()
+    assert proto[1] == proto[0].read_text()
+    after, before = locks.parse(lock[1]), locks.load(lock[0])
+    assert after.messages == before.messages
+    assert after.enums == before.enums
+    assert len(after.shapes) > 100
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: names[each] if key == "shape" and isinstance(each, str) else _renamed(each, names)
+            for key, each in value.items()
+        }
+    return [_renamed(each, names) for each in value] if isinstance(value, list) else value

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from taskgate_server.codegen import lock as locks
+from taskgate_server.codegen.exclusion import plan
 from taskgate_server.codegen.lock import Entry, Lock, Scope
-from taskgate_server.codegen.update import Snapshot, read, report
-from tests.codegen.toy import GOLDEN
+from taskgate_server.codegen.update import Snapshot, report, snapshot
+from tests.codegen.toy import GOLDEN, SPEC, versions
 
 
 def lock(**messages: list[Entry]) -> Lock:
@@ -18,7 +18,9 @@ def entry(number: int, name: str, *, retired: bool = False) -> Entry:
 
 
 def golden(name: str) -> Snapshot:
-    return read(GOLDEN / name / "toy.proto", GOLDEN / name / "toy.lock.json")
+    (version,) = (each for each in versions() if each.name == name)
+    made = plan(SPEC, version.service, locks.load(GOLDEN / name / "toy.lock.json"))
+    return snapshot(made.contract, made.lock)
 
 
 def test_added_removed_and_retyped_entries_have_signs() -> None:
@@ -59,9 +61,8 @@ def test_equal_contracts_have_no_changes() -> None:
     assert report("Toy", golden("2-added"), golden("2-added")) == ["Toy:", "  no changes"]
 
 
-def test_first_contract_is_entirely_new(tmp_path: Path) -> None:
-    nothing = read(tmp_path / "none.proto", tmp_path / "none.json")
-    lines = report("Toy", nothing, golden("1-first"))
+def test_first_contract_is_entirely_new() -> None:
+    lines = report("Toy", Snapshot(), golden("1-first"))
     assert "    + Ping" in lines
     assert "    + Kind" in lines
 

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tests.codegen import edit_reports
 from tests.codegen.toy import GOLDEN, generated
 
 
@@ -17,6 +18,7 @@ def main() -> None:
             folder.mkdir(parents=True)
             for name, text in files.items():
                 (folder / name).write_text(text)
+    edit_reports.GOLDEN.write_text(edit_reports.reports())
 
 
 if __name__ == "__main__":

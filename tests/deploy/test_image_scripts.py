@@ -18,8 +18,6 @@ from botocore.loaders import Loader
 from packaging.requirements import Requirement
 
 import trim
-from taskgate_server.services.registry import SERVICES
-from taskgate_server.services.supporting import LOGS, SQS
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -41,10 +39,6 @@ def clients_made_by(source: str) -> Iterator[str]:
             for argument in node.args:
                 if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                     yield argument.value
-
-
-def test_models_of_the_called_services_are_kept() -> None:
-    assert set(trim.CALLED) == {spec.name for spec in (*SERVICES, LOGS, SQS)}
 
 
 def test_models_that_botocore_needs_for_credentials_are_kept() -> None:

@@ -27,7 +27,7 @@ from taskgate_server.rpc.handlers import load_contract, load_operations
 from taskgate_server.server import Handlers
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
 from tests.support.contract.synthesis import WireResponse

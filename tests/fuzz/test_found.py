@@ -152,7 +152,7 @@ def names_its_field(server: InProcessServer, target: Target, request: Any) -> No
 
 HEAD = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n"
 RAW = {
-    "shorter-than-told": ("omics.GetReadSet", HEAD + b"Content-Length: 9\r\n\r\n{}"),
+    "shorter-than-announced": ("omics.GetReadSet", HEAD + b"Content-Length: 9\r\n\r\n{}"),
     "chunks-cut": ("omics.GetReference", HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
     "headers-in-the-log": (
         "deadline.GetFarm",

@@ -139,6 +139,19 @@ async def test_refused_item_fails_only_its_own_caller(kind: str) -> None:
     assert sender.calls["BatchGetTask"] >= 11
 
 
+async def test_caller_that_leaves_a_refused_batch_does_not_affect_others() -> None:
+    def refuses(operation: str, _: set[str]) -> str:
+        if operation == "BatchGetTask":
+            reads[2].cancel()
+        return "denied" if operation == "BatchGetTask" else ""
+
+    gate = gateway(Sender(refuses), Clock())
+    reads = [asyncio.create_task(read_all(gate, [f"t{number}"])) for number in range(5)]
+    outcomes = await asyncio.gather(*reads, return_exceptions=True)
+    assert isinstance(outcomes.pop(2), asyncio.CancelledError)
+    assert outcomes == [{f"t{number}": "OK"} for number in (0, 1, 3, 4)]
+
+
 @pytest.mark.parametrize("kind", [each for each in REFUSALS if each != "server error"])
 async def test_refused_batch_operation_falls_back_to_single_calls(kind: str) -> None:
     clock = Clock()

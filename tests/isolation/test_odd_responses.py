@@ -128,7 +128,7 @@ def test_row_without_an_id_is_reported(
     aws, stub = served
     with listing(aws, {"taskId": None}), pytest.raises(grpc.RpcError) as raised:
         stub.ListTasks(task_service_pb2.ListTasksRequest(parent=STEP))
-    assert CallError.of(raised.value).reason == "UPSTREAM_ANSWER_UNREADABLE"
+    assert CallError.of(raised.value).reason == "UPSTREAM_RESPONSE_UNREADABLE"
 
 
 def test_odd_values_are_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -209,7 +209,7 @@ def test_an_empty_or_interim_response_is_not_an_empty_resource(first: bytes) -> 
         request = deadline_pb2.GetFarmRequest(farm_id=seed.FARM_ID)
         with pytest.raises(grpc.RpcError) as raised:
             stub.GetFarm(request, timeout=10)
-        assert CallError.of(raised.value).reason == "UPSTREAM_ANSWER_UNREADABLE"
+        assert CallError.of(raised.value).reason == "UPSTREAM_RESPONSE_UNREADABLE"
         assert stub.GetFarm(request, timeout=10).display_name == "mine"
 
 

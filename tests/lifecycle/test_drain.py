@@ -185,7 +185,7 @@ async def test_cut_calls_are_logged_by_method(caplog: pytest.LogCaptureFixture) 
             calls = [tasks(channel).GetTask(request) for _ in range(2)]
             method: Any = channel.unary_unary(LIST_FARMS)
             calls.append(method(b""))
-            await eventually(lambda: built.server._in_flight.count == 3)
+            await eventually(lambda: built.server._in_flight.total() == 3)
             assert await built.server.drain(0.3) == 3
             for call in calls:
                 with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
@@ -222,7 +222,7 @@ async def test_stream_without_a_request_does_not_delay_the_drain(
             assert await stream.read()
         else:
             await stream.wait_for_connection()
-        await eventually(lambda: built.server._in_flight.count == 1)
+        await eventually(lambda: built.server._in_flight.total() == 1)
         async with asyncio.timeout(30):
             assert await built.server.drain(60) == 0
         assert await stream.code() is grpc.StatusCode.UNAVAILABLE
@@ -235,7 +235,7 @@ async def test_call_without_a_message_does_not_delay_the_drain(aws: Emulator) ->
         method: Any = channel.stream_unary("/taskgate.v1.TaskService/GetServerInfo")
         call = method()
         await call.wait_for_connection()
-        await eventually(lambda: built.server._in_flight.count == 1)
+        await eventually(lambda: built.server._in_flight.total() == 1)
         async with asyncio.timeout(30):
             assert await built.server.drain(60) == 0
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
@@ -257,7 +257,7 @@ async def test_upload_continues_while_the_server_drains(aws: Emulator) -> None:
             payload=b"a",
         )
         await call.write(first)
-        await eventually(lambda: built.server._in_flight.count == 1)
+        await eventually(lambda: built.server._in_flight.total() == 1)
         draining = asyncio.ensure_future(built.server.drain(60))
         await asyncio.sleep(1.5 * FIRST_MESSAGE_SECONDS)
         assert not call.done()

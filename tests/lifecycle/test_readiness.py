@@ -19,7 +19,7 @@ from taskgate_server.services.registry import SERVICES
 from taskgate_server.upstream.availability import (
     CONNECT_INTERVAL_SECONDS,
     RECONNECT_INTERVAL_SECONDS,
-    EndpointProbe,
+    probe_endpoint,
 )
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
@@ -147,10 +147,10 @@ async def test_one_failed_connection_does_not_make_an_endpoint_unreachable() -> 
     with ThreadPoolExecutor(1) as executor:
         connection = Connection(OMICS, client, executor)
         tasks = [
-            asyncio.ensure_future(each.run())
+            asyncio.ensure_future(each)
             for each in (
-                connection,
-                EndpointProbe(connection, sleep=way.sleep, connect=way.connect),
+                connection.run(),
+                probe_endpoint(connection, sleep=way.sleep, connect=way.connect),
             )
         ]
         seen = []

@@ -226,8 +226,8 @@ def test_each_worker_has_its_part_of_the_quotas() -> None:
             Settings(workers=workers, aws=aws), DEFAULT_TARGET, aws_connections.Telemetry()
         )
         limiter = opened.gateways["omics"].pipeline.limiter
-        more = opened.logs["deadline"].pipeline.limiter.rate("GetLogEvents")
-        rates.append([limiter.rate("GetRun"), limiter.rate("StartRun"), more])
+        more = opened.logs["deadline"].pipeline.limiter.bucket("GetLogEvents").rate
+        rates.append([limiter.bucket("GetRun").rate, limiter.bucket("StartRun").rate, more])
     assert [one / four for one, four in zip(*rates, strict=True)] == [4, 4, 4]
 
 

@@ -286,7 +286,7 @@ def test_a_body_that_is_cut_ends_in_an_error(sent: int) -> None:
 
         error = error_of(read)
         assert error.code is grpc.StatusCode.UNAVAILABLE
-        assert error.reason == "UPSTREAM_ANSWER_CUT"
+        assert error.reason == "UPSTREAM_RESPONSE_TRUNCATED"
         assert sum(len(message.payload) for message in got) <= sent
 
 

@@ -122,7 +122,7 @@ def test_response_that_is_not_json(aws: Emulator, client: Client) -> None:
     aws.respond("omics", "GetRunTask", body=b"{")
     error = error_of(lambda: client.get_task(TASK))
     assert error.code is grpc.StatusCode.UNKNOWN
-    assert error.reason == "UPSTREAM_ANSWER_UNREADABLE"
+    assert error.reason == "UPSTREAM_RESPONSE_UNREADABLE"
 
 
 def test_hanging_call_ends_at_the_deadline_of_caller_or_server() -> None:

@@ -13,10 +13,10 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from taskgate_server.aws import model, naming
-from tests.skew.comparison import canonical, known_differences
 from tests.skew.old_contract import FILES, METHODS, message_of, method_id, present, present_type
 from tests.skew.old_contract import service_name as service_of
 from tests.support.contract import mirror
+from tests.support.contract.comparison import canonical, known_differences
 from tests.support.contract.exchange import request_message
 from tests.support.contract.synthesis import FULL, Synthesizer
 

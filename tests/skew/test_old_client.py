@@ -13,7 +13,6 @@ from google.protobuf.message import Message
 from taskgate_emulator import Emulator
 from taskgate_emulator.core.observation import RecordedRequest
 from taskgate_server.aws import model
-from tests.skew.comparison import canonical, known_differences
 from tests.skew.old_contract import (
     METHODS,
     by_name,
@@ -23,6 +22,7 @@ from tests.skew.old_contract import (
     present,
     service_name,
 )
+from tests.support.contract.comparison import canonical, known_differences
 from tests.support.contract.exchange import _OWN_HEADERS, TIME_LIMIT_SECONDS, request_message
 from tests.support.contract.synthesis import FULL, Synthesizer
 

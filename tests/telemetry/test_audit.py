@@ -9,7 +9,8 @@ import pytest
 from google.protobuf.message_factory import GetMessageClass
 
 from taskgate.deadline.v1 import deadline_pb2
-from taskgate.v1 import task_service_pb2
+from taskgate.omics.v1 import omics_pb2
+from taskgate.v1 import task_service_pb2, task_update_pb2
 from taskgate_client import CallError, Client, DeadlineTaskName, connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
@@ -111,3 +112,20 @@ def test_unified_write_is_audited_once_and_reads_never(
     assert (first["code"], second["code"]) == ("OK", "FAILED_PRECONDITION")
     assert first["actions"] == {"TASK_ACTION_RETRY": 1}
     assert second["resources"] == ["omics/1/2"]
+
+
+@pytest.mark.parametrize("count", [1001, 1500])
+def test_write_with_too_many_resources_is_audited_with_their_number(
+    caller: Client, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    tasks = [f"{NAME}{number}" for number in range(count)]
+    updates = [task_update_pb2.TaskUpdate(name=task) for task in tasks]
+    with pytest.raises(Exception, match="at most 1000 resources"):
+        caller._tasks.BatchUpdateTasks(task_update_pb2.BatchUpdateTasksRequest(updates=updates))
+    with pytest.raises(Exception, match="at most 1000 resources"):
+        caller.omics.BatchDeleteReadSet(
+            omics_pb2.BatchDeleteReadSetRequest(sequence_store_id="1" * 10, ids=tasks)
+        )
+    for line in audit_lines(caplog):
+        assert (line["code"], line["resources"]) == ("INVALID_ARGUMENT", [])
+    assert [line["resource_count"] for line in audit_lines(caplog)] == [count, count]

@@ -77,7 +77,7 @@ def test_aws_calls_and_cached_responses_are_counted(
     labels = {"service": "deadline", "operation": "GetTask"}
     assert observed.value("taskgate_aws_calls_total", **labels, code="OK") == 1
     assert observed.value("taskgate_aws_call_duration_seconds_count", **labels) == 1
-    assert observed.value("taskgate_reads_total", service="deadline", by="kept") == 4
+    assert observed.value("taskgate_reads_total", service="deadline", by="cache") == 4
     assert observed.value("taskgate_reads_total", service="deadline", by="sent") == 1
     assert observed.value("taskgate_cache_entries", service="deadline") == 1
     assert observed.value("taskgate_cache_bytes", service="deadline") > 100

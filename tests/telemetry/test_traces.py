@@ -132,12 +132,12 @@ def test_calls_without_a_sampled_trace_have_no_spans(place: TracingServer) -> No
 def test_callers_decisions_are_limited() -> None:
     exporter = InMemorySpanExporter()
     traces = Traces("http://127.0.0.1:9", {}, 0.0, exporter)
-    tracer = traces.rpc(GET)
     began = time.monotonic()
     for number in range(1, 1001):
         # A sampler by trace id would take all of these.
-        span = tracer.begin([("traceparent", f"00-{number:016x}{0:016x}-{PARENT}-01")])
-        tracer.end(span, grpc.StatusCode.OK, None)
+        trace = ("traceparent", f"00-{number:016x}{0:016x}-{PARENT}-01")
+        span = traces.begin_rpc(GET, [trace])
+        traces.end_rpc(span, grpc.StatusCode.OK, None)
     seconds = time.monotonic() - began
     traces.close()
 

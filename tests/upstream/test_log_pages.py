@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgate_server.errors import TaskgateError
+from taskgate_server.upstream.aws_client.responses import read_json
 from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.logs import Cursor, Line, LogReader, Section, read_last
 from taskgate_server.upstream.options import CallOptions
@@ -153,12 +154,12 @@ class Odd(Stream):
 async def test_a_response_that_does_not_fit_the_model_is_an_error(event: Any) -> None:
     with pytest.raises(TaskgateError) as raised:
         await Cursor(SECTION).read(reading(Odd({"events": [event]})))
-    assert raised.value.reason == "UPSTREAM_ANSWER_UNREADABLE"
+    assert raised.value.reason == "UPSTREAM_RESPONSE_UNREADABLE"
 
 
 async def test_unpaired_surrogates_are_replaced() -> None:
-    odd = Odd({"events": [{"timestamp": 1, "message": "a\ud800b"}]})
-    [line], is_all = await Cursor(SECTION).read(reading(odd))
+    value, _ = read_json(rb'{"events": [{"timestamp": 1, "message": "a\ud800b"}]}')
+    [line], is_all = await Cursor(SECTION).read(reading(Odd(value)))
     assert is_all
     line.message.encode()
 

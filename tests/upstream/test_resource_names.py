@@ -11,7 +11,7 @@ from taskgate_client import CallError, Client
 from taskgate_emulator import Emulator
 from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
-from taskgate_server.upstream.resources import resource_name
+from taskgate_server.upstream.request import resource_name
 
 ROUTES = [
     pytest.param(spec.name, operation, id=f"{spec.name}-{operation.name}")

@@ -21,9 +21,9 @@ from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
-from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
-from taskgate_server.upstream.requesters import Requesters, Share
 from taskgate_server.upstream.retries import (
     Backoff,
     Retries,
@@ -350,9 +350,12 @@ def test_reads_that_failed_together_use_one_retry() -> None:
     budget = RetryBudget(capacity=1.0, per_second=0.0, share=0.0, clock=Clock())
     retries = Retries(budget, Backoff(max_attempts=3), clock=Clock(), random=Highest())
     busy, throttled = aws_error("InternalServerErrorException"), aws_error("ThrottlingException")
-    failed = [(busy, 1), (throttled, 2), (aws_error("AccessDeniedException"), 1), (busy, 3)]
+    denied = aws_error("AccessDeniedException")
+    outcomes, attempts = [busy, throttled, "a response", denied, busy], [1, 2, 1, 1, 3]
     # Highest jitter after the second try is 0.2 s, on top of the 1 s of a throttle.
-    assert retries.batch_pauses(failed) == [pytest.approx(1.2)] * 2 + [None] * 2
+    pause, may_retry = retries.batch_pause(outcomes, attempts)
+    assert pause == pytest.approx(1.2)
+    assert may_retry == [True, True, False, False, False]
     assert retries.count == 1
-    assert retries.batch_pauses(failed) == [None] * 4
-    assert retries.batch_pauses([]) == []
+    assert retries.batch_pause(outcomes, attempts) == (0.0, [False] * 5)
+    assert retries.batch_pause([], []) == (0.0, [])

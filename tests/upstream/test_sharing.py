@@ -9,20 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgate_server.aws import model
-from taskgate_server.upstream.cache import Entry, ResponseCache
+from taskgate_server.upstream.cache import Entry, ResponseCache, WriteLog
 from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls
-from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.requesters import Share
-from taskgate_server.upstream.resources import Resource, WriteLog, compile_resource
+from taskgate_server.upstream.options import Priority, Share
+from taskgate_server.upstream.request import Resource, compile_resource
 from tests.support.event_loop import settle
 
 FOREVER = 1e9
 
 
 def resource_of(service: str, operation: str, **params: str) -> Resource:
-    return compile_resource(model.route(model.load_service(service).operation_model(operation)))(
-        params
-    )
+    return compile_resource(model.load_service(service).operation_model(operation))(params)
 
 
 TASK = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": "t"}
@@ -144,11 +141,12 @@ class Calls:
                 None,
                 lambda: 0.0,
                 lambda ended, _: self.in_flight_calls.finish(ended),
-                self.in_flight_calls.finish,
             )
             self.in_flight_calls.start(call)
-            self.in_flight_calls.run(call, self.send(call))
-        outcome = await call.wait(call.join(Share(Priority.INTERACTIVE, ""), 100.0))
+            call.task = asyncio.create_task(self.send(call))
+        share = Share(Priority.INTERACTIVE, "")
+        call.join(share, 100.0)
+        outcome = await call.wait(share, 100.0)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

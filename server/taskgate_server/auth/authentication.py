@@ -16,7 +16,7 @@ from typing import Any, Final
 import jwt
 
 from taskgate_server import errors
-from taskgate_server.auth.jwks import KeysError, KeySource
+from taskgate_server.auth.jwks import KeySource
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import Peer
 
@@ -86,30 +86,22 @@ class Callers:
 
     def find_verified(self, peer: Peer) -> Caller | None:
         """Return the caller if no signature has to be verified for it; else None."""
-        value = self._authorization(peer)
-        if value is not None and self._tokens is not None:
-            return self._tokens.find_verified(_token_in(value) or "")
         try:
-            return self._holder(peer)
+            if self._tokens is None or (token := _token_in(peer)) is None:
+                return self._holder(peer)
         except errors.TaskgateError:
             return None
+        return self._tokens.find_verified(token)
 
     def was_verified(self, peer: Peer) -> bool:
-        """Return whether the caller's token was verified before and has not expired since."""
-        value = self._authorization(peer)
-        if value is None or self._tokens is None:
-            return False
-        return self._tokens.was_verified(_token_in(value) or "")
-
-    def check_form(self, peer: Peer) -> None:
-        """Refuse metadata that cannot have a valid token.
+        """Return whether the caller's token was verified before and has not expired since.
 
         Raises:
-            errors.TaskgateError: UNAUTHENTICATED.
+            errors.TaskgateError: UNAUTHENTICATED, metadata that cannot have a valid token.
         """
-        value = self._authorization(peer)
-        if value is not None:
-            _check_form(_require_token(value))
+        if self._tokens is None or (token := _token_in(peer)) is None:
+            return False
+        return self._tokens.was_verified(token)
 
     async def verify(self, peer: Peer) -> Caller:
         """Return the caller of a call.
@@ -118,33 +110,29 @@ class Callers:
             errors.TaskgateError: UNAUTHENTICATED, the token or the certificate is not accepted;
                 UNAVAILABLE, there are no keys to verify a token with.
         """
-        value = self._authorization(peer)
-        if value is not None and self._tokens is not None:
-            return await self._tokens.verify(_require_token(value))
-        return self._holder(peer)
-
-    def _authorization(self, peer: Peer) -> str | bytes | None:
-        """Return the metadata `authorization`; None if there is none, or if tokens are ignored."""
-        if self._tokens is None:
-            return None
-        metadata = peer.invocation_metadata() or ()
-        return next((value for key, value in metadata if key == AUTHORIZATION_KEY), None)
+        if self._tokens is None or (token := _token_in(peer)) is None:
+            return self._holder(peer)
+        return await self._tokens.verify(token)
 
     def _holder(self, peer: Peer) -> Caller:
         return _holder_of(peer.auth_context()) if self._certificates else ANONYMOUS
 
 
-def _token_in(value: str | bytes) -> str | None:
-    """Return the token in the metadata; None if it has another scheme."""
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
-    return text[len(SCHEME) :].strip() if text[: len(SCHEME)].lower() == SCHEME else None
+def _token_in(peer: Peer) -> str | None:
+    """Return the token in the metadata; None if there is none.
 
-
-def _require_token(value: str | bytes) -> str:
-    token = _token_in(value)
-    if token is None:
-        raise _invalid_token("the metadata `authorization` must be `Bearer` and a token")
-    return token
+    Raises:
+        errors.TaskgateError: UNAUTHENTICATED, what is there cannot be a token.
+    """
+    for key, value in peer.invocation_metadata() or ():
+        if key == AUTHORIZATION_KEY:
+            text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+            if text[: len(SCHEME)].lower() != SCHEME:
+                raise _invalid_token(f"the metadata `{key}` must be `Bearer` and a token")
+            token = text[len(SCHEME) :].strip()
+            _check_form(token)
+            return token
+    return None
 
 
 # --- Tokens ---------------------------------------------------------------------------------------
@@ -183,7 +171,7 @@ class Tokens:
 
     def find_verified(self, token: str) -> Caller | None:
         """Return the caller of a token that was verified recently; else None."""
-        until, caller = self._cached(token) or (0.0, None)
+        until, caller = self._verified.get(_digest(token)) or (0.0, None)
         return caller if self._clock() < until else None
 
     def was_verified(self, token: str) -> bool:
@@ -191,7 +179,7 @@ class Tokens:
 
         It may have to be verified again, in case its key was withdrawn.
         """
-        _, caller = self._cached(token) or (0.0, None)
+        _, caller = self._verified.get(_digest(token)) or (0.0, None)
         if caller is None or caller.expires_at is None:
             return False
         return self._clock() < caller.expires_at + self._rules.leeway
@@ -211,9 +199,6 @@ class Tokens:
         size = sum(sys.getsizeof(each) for each in (caller.id, caller.groups, *caller.groups))
         self._verified.put(_digest(token), (until, caller), size)
         return caller
-
-    def _cached(self, token: str) -> tuple[float, Caller] | None:
-        return self._verified.get(_digest(token)) if len(token) <= MAX_TOKEN_CHARACTERS else None
 
     async def _decode(self, token: str) -> tuple[Caller, float]:
         """Verify a token; return its caller, and when it expires in seconds since 1970."""
@@ -250,10 +235,7 @@ class Tokens:
         if algorithm not in self._rules.algorithms:
             allowed = ", ".join(self._rules.algorithms)
             raise _invalid_token(f"the token must be signed with one of these: {allowed}")
-        try:
-            key = await self._keys.find(header.get("kid"))
-        except KeysError:
-            raise errors.keys_unavailable() from None
+        key = await self._keys.find(header.get("kid"))
         if key is None or key.algorithm_name != algorithm:
             raise _invalid_token(f"no key of the issuer has signed the token: {GET_NEW_TOKEN}")
         return key

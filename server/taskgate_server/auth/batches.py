@@ -55,7 +55,6 @@ def serve_allowed(rpc: Rpc) -> Rpc:
 
 
 async def _serve_rest(rpc: Rpc, field: str, request: Message, call: CallContext) -> list[Message]:
-    """Return the results of the items that are not refused."""
     rest = type(request)()
     rest.CopyFrom(request)
     items: Any = getattr(rest, field)

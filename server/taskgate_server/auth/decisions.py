@@ -75,7 +75,12 @@ class Decisions:
                 errors.Reason.IDENTITY_MISSING,
                 "this call needs a token in the metadata: `authorization: Bearer` and the token",
             )
-        return errors.policy_denied(str(caller), action.name, resource)
+        where = f" on {resource}" if resource else ""
+        return errors.OwnError(
+            errors.Reason.POLICY_DENIED,
+            f"the policy of this server does not allow {caller} to do {action.name}{where}",
+            metadata={"caller": str(caller), "action": action.name, "resource": resource},
+        )
 
 
 def _size(key: Key) -> int:

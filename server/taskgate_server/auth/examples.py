@@ -24,7 +24,7 @@ from taskgate_server.auth.authentication import Caller
 from taskgate_server.auth.policy import PRINCIPALS, Policy, find_action
 from taskgate_server.auth.resources import TARGET, THIS_SERVER, Path, arn_path, named_path
 from taskgate_server.calls import DEFAULT_TARGET
-from taskgate_server.reloading import FileFaultError
+from taskgate_server.config import SettingsError
 
 SERVER = "server"
 
@@ -51,18 +51,18 @@ def load_examples(file: File) -> list[Example]:
     """Return the examples in a file.
 
     Raises:
-        FileFaultError: the file cannot be used.
+        SettingsError: the file cannot be used.
     """
     try:
         return EXAMPLES.validate_python(yaml.safe_load(file.read_text()))
     except OSError as error:
-        raise FileFaultError(f"{file}: {error.strerror}") from None
+        raise SettingsError([f"{file}: {error.strerror}"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FileFaultError(f"{file}: is not YAML: {error}") from None
+        raise SettingsError([f"{file}: is not YAML: {error}"]) from None
     except ValidationError as error:
         first = error.errors()[0]
         location = ".".join(str(part) for part in first["loc"])
-        raise FileFaultError(f"{file}: {location}: {first['msg']}") from None
+        raise SettingsError([f"{file}: {location}: {first['msg']}"]) from None
 
 
 def find_failures(policy: Policy, examples: list[Example]) -> list[str]:
@@ -87,7 +87,6 @@ def _check(policy: Policy, example: Example) -> str:
 
 
 def _path(action: Action, resource: str) -> Path:
-    """Return the path of the resource in an example."""
     if action == USE_TARGET:
         return ((TARGET, resource),)
     if resource == SERVER:

@@ -34,22 +34,12 @@ class Guard:
     reloading: list[Reloading]
     """The policy and the keys, if there are any."""
 
-    @property
-    def limited(self) -> int:
-        """Calls refused so far because their caller exceeded a limit, for metrics."""
-        return self.limits.refused
-
-    @property
-    def denied(self) -> int:
-        """Denials of the policy so far, for metrics."""
-        return self.decisions.denied if self.decisions is not None else 0
-
 
 def build_guard(settings: Settings) -> Guard:
     """Return the guard that the settings configure.
 
     Raises:
-        reloading.FileFaultError: the policy or the keys cannot be used.
+        SettingsError: the policy or the keys cannot be used.
     """
     lifetimes = Lifetimes(settings.jwt_leeway_seconds + settings.stream_expiry_grace_seconds)
     runs: list[BackgroundTask] = []
@@ -94,7 +84,7 @@ def load_policy(files: Sequence[Path]) -> ReloadingFile[Policy]:
     """Return the policy in the files, which is reloaded when they change.
 
     Raises:
-        reloading.FileFaultError: the policy cannot be used.
+        SettingsError: the policy cannot be used.
     """
 
     def parse(contents: list[bytes]) -> Policy:
@@ -108,7 +98,6 @@ def load_policy(files: Sequence[Path]) -> ReloadingFile[Policy]:
 
 
 def _load_keys(settings: Settings) -> FetchedKeys | FileKeys:
-    """Return the keys of the issuer, from the address or the file in the settings."""
     source = settings.jwt_keys or ""
     if "://" not in source:
         return FileKeys(Path(source))

@@ -16,10 +16,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import jwt
 
+from taskgate_server import errors
 from taskgate_server.auth.child_process import ChildError, run_module
-from taskgate_server.daemon_threads import DaemonThreads
-from taskgate_server.reloading import RejectedError, ReloadingFile
-from taskgate_server.telemetry import LOG
+from taskgate_server.reloading import RejectedError, Reloading, ReloadingFile
+from taskgate_server.telemetry.logs import LOG
 
 NAME: Final = "jwt_keys"
 """For logs, metrics and health."""
@@ -39,15 +39,6 @@ FETCH_SECONDS: Final = 5.0
 MAX_KEYS: Final = 1000
 
 Keys: TypeAlias = Mapping[str | None, jwt.PyJWK]
-NO_KEYS: Final[Keys] = {}
-
-
-class KeysError(Exception):
-    """There are no keys yet to verify a token with."""
-
-
-class FetchError(Exception):
-    """A key set cannot be fetched; the text quotes nothing from the response."""
 
 
 class KeySource(Protocol):
@@ -57,7 +48,7 @@ class KeySource(Protocol):
         """Return the key with that id; None if the issuer has no such key.
 
         Raises:
-            KeysError: no keys have been loaded yet.
+            errors.TaskgateError: UNAVAILABLE, no keys have been loaded yet.
         """
 
 
@@ -114,7 +105,7 @@ def fetch(address: str, token_file: Path | None = None, ca_file: Path | None = N
         ca_file: certificate authorities in PEM, instead of those of the system.
 
     Raises:
-        FetchError: there is no valid response.
+        RejectedError: there is no valid response; the text quotes nothing from it.
         OSError: the child process cannot be started.
     """
     request = {
@@ -127,9 +118,9 @@ def fetch(address: str, token_file: Path | None = None, ca_file: Path | None = N
             run_module(CHILD, json.dumps(request).encode(), seconds=FETCH_SECONDS)
         )
     except ChildError as error:
-        raise FetchError(f"the fetch {error}") from None
+        raise RejectedError(f"the fetch {error}") from None
     if "fault" in outcome:
-        raise FetchError(outcome["fault"])
+        raise RejectedError(outcome["fault"])
     return base64.b64decode(outcome["data"])
 
 
@@ -140,7 +131,7 @@ class FileKeys(ReloadingFile[Keys]):
         path: of the file.
 
     Raises:
-        reloading.FileFaultError: the file cannot be used.
+        SettingsError: the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -151,8 +142,8 @@ class FileKeys(ReloadingFile[Keys]):
         return self.value.get(key_id)
 
 
-class FetchedKeys:
-    """Keys from an address; a `reloading.Reloading`.
+class FetchedKeys(Reloading):
+    """Keys from an address.
 
     A caller whose key is known never waits. There is one fetch at a time, which all callers with
     unknown keys share.
@@ -169,17 +160,11 @@ class FetchedKeys:
         load: Callable[[str], bytes] = fetch,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name = NAME
-        self.changes = 0
-        self.rejected = 0
+        super().__init__(NAME, clock)
         self._address = address
         self._load = load
-        self._clock = clock
-        self._threads = DaemonThreads(NAME)
-        self._keys: Keys = NO_KEYS
+        self._keys: Keys = {}
         self._data = b""
-        self._fault = ""
-        self._loaded_at = clock()
         self._tried_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
@@ -189,11 +174,6 @@ class FetchedKeys:
         is_recent = self.active_seconds <= REFRESH_SECONDS + 2 * RETRY_SECONDS
         return bool(self._keys) and not self._fault and is_recent
 
-    @property
-    def active_seconds(self) -> float:
-        """The time since the latest successful fetch, or since the start if there was none."""
-        return self._clock() - self._loaded_at
-
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
         """See `KeySource`."""
         key = self._keys.get(key_id)
@@ -202,7 +182,11 @@ class FetchedKeys:
         if self._fetching is not None or self._clock() - self._tried_at >= RETRY_SECONDS:
             await self.refresh()
         if not self._keys:
-            raise KeysError(self._address)
+            raise errors.OwnError(
+                errors.Reason.KEYS_UNAVAILABLE,
+                "this server cannot fetch the keys of the token issuer: retry",
+                details=[errors.retry_info(5)],
+            )
         return self._keys.get(key_id)
 
     async def refresh(self) -> None:
@@ -226,32 +210,30 @@ class FetchedKeys:
         self._tried_at = self._clock()
         loop = asyncio.get_running_loop()
         try:
-            data, keys, fault = await loop.run_in_executor(self._threads, self._attempt)
+            loaded = await loop.run_in_executor(self._threads, self._attempt)
         finally:
             self._fetching = None
-        if fault:
+        if isinstance(loaded, str):
             # The previous keys stay active: callers are authenticated while the issuer is down.
             self.rejected += 1
-            if fault != self._fault:
-                LOG.error("keys cannot be fetched", extra={"place": self._address, "fault": fault})
-            self._fault = fault
+            if loaded != self._fault:
+                fields = {"place": self._address, "fault": loaded}
+                LOG.error("keys cannot be fetched", extra=fields)
+            self._fault = loaded
             return
         self._fault = ""
-        self._loaded_at = self._clock()
-        if data != self._data:
-            self.changes += 1
-        self._data, self._keys = data, keys
+        self._active_since = self._clock()
+        self.changes += loaded[0] != self._data
+        self._data, self._keys = loaded
 
-    def _attempt(self) -> tuple[bytes, Keys, str]:
-        """Return the key set, its keys, and the fault if there are none. Runs in a thread."""
+    def _attempt(self) -> tuple[bytes, Keys] | str:
+        """Return the key set and its keys, or what is wrong with them. Runs in a thread."""
         try:
             data = self._load(self._address)
-            return data, read_keys(data), ""
+            return data, read_keys(data)
         except (KeyboardInterrupt, SystemExit):
             raise
         except RejectedError as error:
-            return b"", NO_KEYS, error.summary
-        except FetchError as error:
-            return b"", NO_KEYS, str(error)
+            return error.summary
         except BaseException as error:  # noqa: BLE001  # pyo3's PanicException is no Exception
-            return b"", NO_KEYS, type(error).__name__
+            return type(error).__name__

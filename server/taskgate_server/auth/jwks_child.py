@@ -15,7 +15,6 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, Final
@@ -26,10 +25,6 @@ from taskgate_server.ports import is_loopback
 
 MAX_BYTES: Final = 1024 * 1024
 SOCKET_SECONDS: Final = 5.0
-HINTS: Final[Mapping[int, str]] = dict.fromkeys(
-    (401, 403), ": it may need a token, see jwt_keys_token_file"
-)
-"""The remedy, by HTTP status."""
 
 
 class _FaultError(Exception):
@@ -72,9 +67,8 @@ def main() -> None:
     except _FaultError as fault:
         outcome = {"fault": str(fault)}
     except urllib.error.HTTPError as error:
-        outcome = {
-            "fault": f"the address returns HTTP status {error.code}{HINTS.get(error.code, '')}"
-        }
+        hint = ": it may need a token, see jwt_keys_token_file" if error.code in {401, 403} else ""
+        outcome = {"fault": f"the address returns HTTP status {error.code}{hint}"}
     except urllib.error.URLError as error:
         outcome = {"fault": f"the address cannot be reached ({type(error.reason).__name__})"}
     except Exception as error:  # noqa: BLE001  # only the type goes to the log

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from taskgate_server import errors
+from taskgate_server.token_bucket import TokenBucket
 
 MAX_CALLERS: Final = 10_000
 """Callers without calls in flight whose usage is stored."""
@@ -49,11 +50,10 @@ class Limits:
 class _Usage:
     """The calls of one caller."""
 
-    tokens: float
-    """Calls that it may begin now, at the time `at`."""
-    at: float
-    request_bytes: float
-    """Bytes of requests that it may send now; negative after a request that was larger."""
+    starts: TokenBucket
+    """A token for each call that it may begin now."""
+    request_bytes: TokenBucket
+    """A token for each byte of requests; in debt after a request that was larger."""
     calls: int = 0
     """Calls in flight, without streams."""
     streams: int = 0
@@ -101,12 +101,12 @@ class CallerLimits:
             errors.TaskgateError: RESOURCE_EXHAUSTED with RetryInfo.
         """
         usage, limits = self._usage(caller), self._limits
-        seconds = self._take(usage)
+        seconds = usage.starts.take()
         if seconds:
             raise self._refusal(caller, "calls_per_second", limits.calls_per_second, seconds)
-        if usage.request_bytes < 0:
+        seconds = usage.request_bytes.seconds_until(0.0)
+        if seconds:
             rate = limits.request_bytes_per_second
-            seconds = -usage.request_bytes / rate
             raise self._refusal(caller, "request_bytes_per_second", rate, seconds)
         if not stream:
             if usage.calls >= limits.concurrent_calls:
@@ -124,14 +124,14 @@ class CallerLimits:
         Returns:
             Seconds until it may be served; 0 if it was counted and may be served now.
         """
-        return self._take(self._usage(caller))
+        return self._usage(caller).starts.take()
 
     def count_bytes(self, caller: str, size: int) -> None:
         """Count the bytes of a request that has arrived, since its size was unknown before.
 
         The request is served. If it exceeds what is left to the caller, the next calls are refused.
         """
-        self._usage(caller).request_bytes -= size
+        self._usage(caller).request_bytes.spend(size)
 
     def count_refusal(self, caller: str) -> None:
         """Count a call that was refused for another reason, such as an invalid token."""
@@ -147,44 +147,18 @@ class CallerLimits:
     def _refusal(
         self, caller: str, limit: str, allowed: float, seconds: float = BUSY_RETRY_SECONDS
     ) -> errors.TaskgateError:
-        """Count a refusal and return its error.
-
-        Args:
-            caller: as for `admit`.
-            limit: the setting, without its prefix.
-            allowed: its value.
-            seconds: when to retry.
-        """
+        """Count a refusal; return its error, with the setting without its prefix as `limit`."""
         self.refused += 1
         self.count_refusal(caller)
         return errors.CallerLimitError(limit, allowed, seconds)
 
-    def _take(self, usage: _Usage) -> float:
-        """Take a token of the caller's bucket, which holds those of one second.
-
-        Returns:
-            Seconds until there is one; 0 if it was taken.
-        """
-        rate, now = self._limits.calls_per_second, self._clock()
-        elapsed = now - usage.at
-        usage.tokens = min(max(rate, 1.0), usage.tokens + elapsed * rate)
-        usage.at = now
-        bytes_rate = self._limits.request_bytes_per_second
-        usage.request_bytes = min(bytes_rate, usage.request_bytes + elapsed * bytes_rate)
-        if usage.tokens < 1:
-            return (1 - usage.tokens) / rate
-        usage.tokens -= 1
-        return 0.0
-
     def _usage(self, caller: str) -> _Usage:
         usage = self._usages.get(caller)
         if usage is None:
-            usage = _Usage(
-                tokens=max(self._limits.calls_per_second, 1.0),
-                at=self._clock(),
-                request_bytes=self._limits.request_bytes_per_second,
+            usage = self._usages[caller] = _Usage(
+                TokenBucket(self._limits.calls_per_second, self._clock),
+                TokenBucket(self._limits.request_bytes_per_second, self._clock),
             )
-            self._usages[caller] = usage
             self._evict()
         self._usages.move_to_end(caller)
         return usage
@@ -204,37 +178,25 @@ class CallerLimits:
 
 
 class TokenBuckets:
-    """Token buckets by key: each holds the tokens of one second, and at least one.
+    """Token buckets by key.
 
     Args:
         per_second: tokens that a bucket gains.
-        clock: monotonic seconds.
     """
 
-    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_second: float) -> None:
         self._rate = per_second
-        self._burst = max(per_second, 1.0)
-        self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
-    def seconds_until_token(self, key: str) -> float:
-        """Return how many seconds it takes until the key has a token; 0 if it has one now."""
-        return max((1.0 - self._tokens(key)) / self._rate, 0.0)
-
-    def take(self, key: str) -> bool:
-        """Take a token; return whether there was one."""
-        tokens = self._tokens(key)
-        if tokens < 1.0:
-            return False
-        self._buckets[key] = tokens - 1.0, self._clock()
+    def of(self, key: str) -> TokenBucket:
+        """Return the bucket of a key."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._rate)
+            if len(self._buckets) > MAX_BUCKETS:
+                self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)
-        if len(self._buckets) > MAX_BUCKETS:
-            self._buckets.popitem(last=False)
-        return True
-
-    def _tokens(self, key: str) -> float:
-        tokens, at = self._buckets.get(key, (self._burst, 0.0))
-        return min(self._burst, tokens + (self._clock() - at) * self._rate)
+        return bucket
 
 
 def address_of(peer: str) -> str:

@@ -22,11 +22,18 @@ import cedarpy
 from taskgate_server.auth.actions import SPECS, USE_TARGET, Action, Group, action_of
 from taskgate_server.auth.authentication import ANONYMOUS, Caller
 from taskgate_server.auth.child_process import ChildError, run_module
-from taskgate_server.auth.resources import TARGET, Path, named_path, parents, types_named
+from taskgate_server.auth.resources import (
+    TARGET,
+    Path,
+    named_path,
+    parents,
+    policy_type,
+    types_named,
+)
 from taskgate_server.aws import model
 from taskgate_server.calls import DEFAULT_TARGET
 from taskgate_server.reloading import RejectedError
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 
 PRINCIPALS: Final = ("User", "Service", "Certificate", "Anonymous")
 UNIFIED_SERVICE: Final = "taskgate.v1.TaskService"
@@ -174,12 +181,12 @@ def _trials() -> list[dict[str, Any]]:
 @cache
 def schema() -> str:
     """Return Cedar's schema as JSON: all that a policy may name. It detects typing errors."""
-    types: dict[str, Any] = {
-        kind: {"memberOfTypes": sorted(each)} for kind, each in parents().items()
-    }
-    types["Group"] = {}
+    namespaces: dict[str, dict[str, Any]] = {"": {"Group": {}}}
+    for kind, each in parents().items():
+        namespace, _, name = kind.rpartition("::")
+        namespaces.setdefault(namespace, {})[name] = {"memberOfTypes": sorted(each)}
     for kind in PRINCIPALS:
-        types[kind] = {"shape": _record("id"), "memberOfTypes": ["Group"]}
+        namespaces[""][kind] = {"shape": _record("id"), "memberOfTypes": ["Group"]}
     actions: dict[str, Any] = {group: {} for group in get_args(Group)}
     for action, resources in _actions():
         actions[action.name] = {
@@ -191,7 +198,12 @@ def schema() -> str:
                 "context": _record("target"),
             },
         }
-    return json.dumps({"": {"entityTypes": types, "actions": actions}})
+    return json.dumps(
+        {
+            namespace: {"entityTypes": types, "actions": {} if namespace else actions}
+            for namespace, types in namespaces.items()
+        }
+    )
 
 
 def _record(attribute: str) -> dict[str, Any]:
@@ -225,21 +237,19 @@ def _cedar_request(
     caller: Caller, action: Action, path: Path, target: str
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the request and the entities of one decision in Cedar's format."""
-    principal, resource = _uid(caller.kind, caller.id), _uid(*path[-1])
+    principal = _uid(caller.kind, caller.id)
+    steps = [_uid(policy_type(path[0][1], kind), key) for kind, key in path]
     request = {
         "principal": principal,
         "action": _uid("Action", action.name),
-        "resource": resource,
+        "resource": steps[-1],
         "context": {"target": target},
     }
     groups = [_uid("Group", group) for group in caller.groups]
     entities = [
         _entity(principal, groups, {"id": caller.id}),
         _entity(_uid("Action", action.name), [_uid("Action", action.group)]),
-        *(
-            _entity(_uid(*step), [_uid(*path[index - 1])] if index else [])
-            for index, step in enumerate(path)
-        ),
+        *(_entity(step, [steps[index - 1]] if index else []) for index, step in enumerate(steps)),
     ]
     return request, entities
 

@@ -1,4 +1,4 @@
-"""The resources that a request names, as the policy knows them: `Task::"…"` in `Job::"…"`.
+"""The resources that a request names: `Deadline::Task::"…"` in `Deadline::Job::"…"`.
 
 All of them are in the request itself, so that they are known before anything is sent to AWS. A
 resource is its path: each of its ids with its type, from the AWS service down.
@@ -10,9 +10,9 @@ resource is its path: each of its ids with its type, from the AWS service down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Final, TypeAlias, cast
 
 from google.protobuf.descriptor import Descriptor
@@ -37,6 +37,10 @@ __all__ = ["NOTHING", "SERVICE", "TARGET", "THIS_SERVER", "Path", "Paths", "comp
 TARGET: Final = "Target"
 SERVER: Final = "Server"
 ROLE: Final = "Role"
+
+COMMON: Final = frozenset({SERVER, SERVICE, TARGET, ROLE, RESOURCE})
+"""The types without a namespace: IAM roles and other ARNs are the same for all AWS services."""
+_NAMESPACES: Final = {spec.name: spec.policy_namespace for spec in SERVICES}
 
 MAX_NAME_BYTES: Final = 512
 """Of a task or a parent, in UTF-8. The longest name of a real task has 248."""
@@ -68,7 +72,7 @@ def compile_paths(method: str, request_class: type[Message]) -> Paths:
     if "parent" in fields:
         return lambda request: [_parent(request) or NOTHING]
     if "name" in fields:
-        return lambda request: [_task(request) or NOTHING]
+        return _name
     items = next((field for field in ("names", "updates") if field in fields), None)
     if items is None:
         return lambda _: [THIS_SERVER]
@@ -101,25 +105,51 @@ def arn_path(arn: str, service: str) -> Path:
     return identifiers_of(service).parse_arn(arn) or ((SERVICE, service), (kind, arn))
 
 
+def policy_type(service: str, kind: str) -> str:
+    """Return the name of a type in policies: `Deadline::Queue`, which no `Batch::Queue` is.
+
+    Args:
+        service: the AWS service of the path in which the type is.
+        kind: the type.
+    """
+    namespace = _NAMESPACES.get(service)  # none in an example of a service that is not installed
+    return kind if kind in COMMON or namespace is None else f"{namespace}::{kind}"
+
+
 @cache
 def parents() -> Mapping[str, frozenset[str]]:
-    """Return every type of resource and its possible parent types."""
-    found: dict[str, set[str]] = {SERVER: set(), SERVICE: set(), TARGET: set(), RESOURCE: set()}
+    """Return every type of resource and its possible parent types, as policies name them."""
+    found: dict[str, frozenset[str]] = dict.fromkeys(COMMON, frozenset())
     for spec in SPECS.values():
-        identifiers = identifiers_of(spec.name)
-        for kind, above in identifiers.parents.items():
-            found.setdefault(kind, set()).update(above)
-        for operation, route in identifiers.routes.items():
-            ends = {branch[-1].type if branch else SERVICE for branch in route}
-            outside = _types_in_request(spec.name, operation) - {RESOURCE, *identifiers.parents}
-            for kind in outside:
-                found.setdefault(kind, set()).update(ends - {RESOURCE})
-    found[RESOURCE] |= found.keys() - {SERVER, TARGET, RESOURCE}
-    return {kind: frozenset(each) for kind, each in found.items()}
+        for kind, above in _parents_in(spec.name).items():
+            name = policy_type(spec.name, kind)
+            found[name] = found.get(name, frozenset()) | _policy_types(spec.name, above)
+    return found
+
+
+def _parents_in(service: str) -> Mapping[str, set[str]]:
+    """Return the types of one AWS service and their possible parent types."""
+    found: dict[str, set[str]] = {}
+    forms = (*TASK_NAMES.paths_of(service), *PARENT_NAMES.paths_of(service))
+    for above, kind in chain.from_iterable(pairwise((SERVICE, *types)) for types in forms):
+        found.setdefault(kind, set()).add(above)
+    identifiers = identifiers_of(service)
+    for kind, types in identifiers.parents.items():
+        found.setdefault(kind, set()).update(types)
+    for operation, route in identifiers.routes.items():
+        ends = {branch[-1].type if branch else SERVICE for branch in route}
+        outside = _types_in_request(service, operation) - {RESOURCE, *identifiers.parents}
+        for kind in outside:
+            found.setdefault(kind, set()).update(ends - {RESOURCE})
+    return found | {RESOURCE: {SERVICE, *found}}
+
+
+def _policy_types(service: str, kinds: Iterable[str]) -> frozenset[str]:
+    return frozenset(policy_type(service, kind) for kind in kinds)
 
 
 def types_named(method: str) -> frozenset[str]:
-    """Return every type that can be in the paths of an RPC's requests."""
+    """Return every type that can be in the paths of an RPC's requests, as policies name them."""
     service, _, name = method.rpartition("/")
     spec = SPECS.get(service)
     if spec is None:
@@ -127,7 +157,8 @@ def types_named(method: str) -> frozenset[str]:
             return frozenset({SERVER})
         return TASK_NAMES.types | PARENT_NAMES.types | {SERVER}
     route = chain.from_iterable(identifiers_of(spec.name).routes[name])
-    return _types_in_request(spec.name, name) | {SERVICE, *(label.type for label in route)}
+    types = _types_in_request(spec.name, name) | {SERVICE, *(label.type for label in route)}
+    return _policy_types(spec.name, types)
 
 
 # --- Unified RPCs ---------------------------------------------------------------------------------
@@ -150,8 +181,17 @@ class NameForms:
         for form in chain.from_iterable(forms.values()):
             service, *rest = form.split("/")
             self._types[service, *rest[::2]] = tuple(_type_of(each) for each in rest[::2])
-        self.types = frozenset({SERVICE, *chain.from_iterable(self._types.values())})
-        """The types of all ids in such names."""
+        self.types = frozenset(
+            policy_type(service, kind)
+            for service in forms
+            for types in self.paths_of(service)
+            for kind in (SERVICE, *types)
+        )
+        """The types of all ids in such names, as policies name them."""
+
+    def paths_of(self, service: str) -> list[tuple[str, ...]]:
+        """Return the types of the ids in each form of an AWS service, in their order."""
+        return [types for (name, *_), types in self._types.items() if name == service]
 
     def parse(self, name: str, field: str) -> Path:
         """Return the path of a name.
@@ -190,8 +230,8 @@ PARENT_NAMES: Final = NameForms({spec.name: list(spec.parent_names.values()) for
 """Of a queue, a job, a step or a run."""
 
 
-def _task(request: Any) -> Path | None:
-    return TASK_NAMES.parse(request.name, "name") if request.name else None
+def _name(request: Any) -> list[Path]:
+    return [TASK_NAMES.parse(request.name, "name") if request.name else NOTHING]
 
 
 def _parent(request: Any) -> Path | None:

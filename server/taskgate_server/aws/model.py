@@ -5,7 +5,7 @@ Counts, names and constraints come from the installed botocore and are not repea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ __all__ = [
     "Shape",
     "StringShape",
     "StructureShape",
+    "description",
     "enum_values",
     "is_document",
     "is_idempotency_token",
@@ -44,6 +45,7 @@ __all__ = [
     "paginators",
     "route",
     "streaming_member",
+    "with_operations",
 ]
 
 BOTOCORE_VERSION = botocore.__version__
@@ -72,6 +74,20 @@ def paginators(name: str) -> Mapping[str, Mapping[str, Any]]:
         "pagination"
     ]
     return pagination
+
+
+def description(service: ServiceModel) -> Mapping[str, Any]:
+    """Return a model as botocore stores it."""
+    untyped: Any = service  # its stubs lack the attribute
+    described: Mapping[str, Any] = untyped._service_description  # noqa: SLF001  # it has no accessor
+    return described
+
+
+def with_operations(service: ServiceModel, names: Collection[str]) -> ServiceModel:
+    """Return the model with these of its operations only."""
+    every = description(service)
+    kept = {name: each for name, each in every["operations"].items() if name in names}
+    return ServiceModel({**every, "operations": kept}, service.service_name)
 
 
 def operations(service: ServiceModel) -> list[OperationModel]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from taskgate_server.aws import model
-from taskgate_server.codegen import collisions, update
+from taskgate_server.aws import model, used_members
+from taskgate_server.codegen import baseline, update
 from taskgate_server.codegen import lock as locks
-from taskgate_server.codegen.contract import read_contract
-from taskgate_server.codegen.history import extend_contract
+from taskgate_server.codegen.baseline import Baseline
+from taskgate_server.codegen.exclusion import Plan, plan, plan_without_problems
+from taskgate_server.codegen.lock import Lock
+from taskgate_server.codegen.model_changes import AwsModel
 from taskgate_server.codegen.render import render
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
@@ -37,22 +39,50 @@ def generate(
     Raises:
         UnsupportedModelError: there is no rule for a part of the model.
     """
-    proto_path, lock_path = _paths(spec, root)
-    lock = locks.load(lock_path)
-    contract = extend_contract(read_contract(spec, service or model.load_service(spec.name)), lock)
-    collisions.check(contract)
-    lock.update(contract)
-    return {proto_path: render(contract, lock, source), lock_path: locks.dump(lock)}
+    _, lock_path = _paths(spec, root)
+    made = plan(spec, service or model.load_service(spec.name), locks.load(lock_path))
+    return _texts(spec, root, made, source)
+
+
+def generate_update(
+    spec: ServiceSpec, root: Path, released: Baseline | None, after: Baseline
+) -> tuple[dict[Path, str], list[str]]:
+    """Return the files of an update since the last release, and its report; nothing is written.
+
+    Args:
+        spec: the service.
+        root: the folder of the proto packages.
+        released: the last release; None if it does not have the service.
+        after: the new model, as compact as that of the release; its lock has no meaning.
+
+    Raises:
+        UnsupportedModelError: there is no rule for any operation.
+    """
+    before = update.Snapshot()
+    rpcs = []
+    if released is not None:
+        known = plan(spec, _service(spec, released.model), released.lock)
+        before = update.snapshot(known.contract, known.lock, released.model)
+        rpcs = known.contract.rpcs
+    service = _service(spec, after.model)
+    made = plan_without_problems(spec, service, before.lock, rpcs)
+    title = f"{spec.title}, {released.source if released else 'new'} -> {after.source}"
+    now = update.snapshot(made.contract, made.lock, after.model)
+    return _texts(spec, root, made, after.source), update.report(title, before, now)
 
 
 def main() -> int:
     """Write the files, or with --check report those that would change; return the exit status."""
     parser = argparse.ArgumentParser(prog="codegen", description=__doc__)
-    parser.add_argument(
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
         "--check", action="store_true", help="write nothing, fail if files would change"
     )
-    parser.add_argument(
-        "--report", action="store_true", help="print the differences to the previous contract"
+    action.add_argument(
+        "--update", action="store_true", help="start from the last release, report what is new"
+    )
+    action.add_argument(
+        "--release", action="store_true", help="write the baseline: this is the last release"
     )
     parser.add_argument(
         "--package", help="the package of a plug-in's AWS service; default: those of Taskgate"
@@ -61,18 +91,12 @@ def main() -> int:
     arguments = parser.parse_args()
     root: Path = arguments.protos
     specs = _specs(arguments.package)
-    before = _snapshots(specs, root)
-    stale = _stale(specs, root)
-    for path, text in stale.items():
-        if not arguments.check:
-            _write(path, text)
-        print(f"{'stale' if arguments.check else 'wrote'}: {path}", file=sys.stderr)  # noqa: T201  # a command's output
-    if arguments.report:
-        for (title, old), (_, new) in zip(before, _snapshots(specs, root), strict=True):
-            print("\n".join(update.report(title, old, new)))  # noqa: T201
-    if stale and arguments.check:
-        print("run `make gen` and commit its changes", file=sys.stderr)  # noqa: T201
-    return 1 if stale and arguments.check else 0
+    if arguments.release:
+        _release(specs, root)
+        return 0
+    if arguments.update:
+        return _update(specs, root)
+    return _generate(specs, root, is_check=arguments.check)
 
 
 def _specs(package: str | None) -> Sequence[ServiceSpec]:
@@ -82,16 +106,81 @@ def _specs(package: str | None) -> Sequence[ServiceSpec]:
     return [spec for spec in SERVICES if not spec.contract]
 
 
-def _stale(specs: Sequence[ServiceSpec], root: Path) -> dict[Path, str]:
-    """Return the texts of the files that are not up to date."""
+def _generate(specs: Sequence[ServiceSpec], root: Path, *, is_check: bool) -> int:
     texts = {path: text for spec in specs for path, text in generate(spec, root).items()}
+    stale = _stale(texts)
+    for path, text in stale.items():
+        if not is_check:
+            _write(path, text)
+        print(f"{'stale' if is_check else 'wrote'}: {path}", file=sys.stderr)  # noqa: T201  # a command's output
+    if stale and is_check:
+        print("run `make gen` and commit its changes", file=sys.stderr)  # noqa: T201
+    faults = _faults(specs, root)
+    for fault in faults:
+        print(fault, file=sys.stderr)  # noqa: T201
+    return 1 if faults or (stale and is_check) else 0
+
+
+def _faults(specs: Sequence[ServiceSpec], root: Path) -> list[str]:
+    """Return what the locks changed since the last release."""
+    faults = []
+    for spec in specs:
+        released = baseline.load(root / baseline.FOLDER, spec.name)
+        if released is not None:
+            faults += locks.load(_paths(spec, root)[1]).differences(released.lock)
+    return faults
+
+
+def _update(specs: Sequence[ServiceSpec], root: Path) -> int:
+    for spec in specs:
+        released = baseline.load(root / baseline.FOLDER, spec.name)
+        texts, lines = generate_update(spec, root, released, _current(spec, Lock()))
+        for path, text in _stale(texts).items():
+            _write(path, text)
+        lines += _unserved(spec)
+        print("\n".join(lines))  # noqa: T201
+    return 0
+
+
+def _unserved(spec: ServiceSpec) -> list[str]:
+    """Return the lines of a report about members that the server's own code uses."""
+    service = model.load_service(spec.name)
+    missing = list(used_members.find_missing(service, used_members.load(spec)))
+    if not missing:
+        return []
+    return ["  used by the server, which does not start without:", *(f"    - {e}" for e in missing)]
+
+
+def _release(specs: Sequence[ServiceSpec], root: Path) -> None:
+    for spec in specs:
+        released = _current(spec, locks.load(_paths(spec, root)[1]))
+        baseline.save(root / baseline.FOLDER, spec.name, released)
+
+
+def _current(spec: ServiceSpec, lock: Lock) -> Baseline:
+    """Return the installed botocore's model of a service, with a lock."""
+    described = baseline.compact(model.description(model.load_service(spec.name)))
+    found = AwsModel(description=described, pagination=model.paginators(spec.name))
+    return Baseline(source=SOURCE, lock=lock, model=found)
+
+
+def _service(spec: ServiceSpec, found: AwsModel) -> model.ServiceModel:
+    return model.ServiceModel(found.description, spec.name)
+
+
+def _texts(spec: ServiceSpec, root: Path, made: Plan, source: str) -> dict[Path, str]:
+    proto_path, lock_path = _paths(spec, root)
     return {
-        path: text for path, text in texts.items() if not path.exists() or path.read_text() != text
+        proto_path: render(made.contract, made.lock, source),
+        lock_path: locks.dump(made.lock),
     }
 
 
-def _snapshots(specs: Sequence[ServiceSpec], root: Path) -> list[tuple[str, update.Snapshot]]:
-    return [(spec.title, update.read(*_paths(spec, root))) for spec in specs]
+def _stale(texts: Mapping[Path, str]) -> dict[Path, str]:
+    """Return the texts of the files that are not up to date."""
+    return {
+        path: text for path, text in texts.items() if not path.exists() or path.read_text() != text
+    }
 
 
 def _paths(spec: ServiceSpec, root: Path) -> tuple[Path, Path]:

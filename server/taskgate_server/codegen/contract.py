@@ -54,6 +54,8 @@ class Message:
     name: str
     comment: tuple[str, ...] = ()
     fields: tuple[Field, ...] = ()
+    shape: str = ""
+    """AWS's shape, if it may have another name."""
 
     @property
     def is_union(self) -> bool:
@@ -76,6 +78,8 @@ class Enum:
     words: tuple[str, ...]
     removed: tuple[str, ...] = ()
     """Words of earlier models only."""
+    shape: str = ""
+    """AWS's shape, if it may have another name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

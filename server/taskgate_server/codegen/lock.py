@@ -3,12 +3,17 @@
 A new entry gets the highest number ever used in its message plus one. An entry that the contract no
 longer has, or has with another type, is retired: its number and name remain reserved. A member that
 returns, or has a new type, is a new entry with a new name (`status_v2`). `history` prevents this
-for parts that must not be renamed.
+for parts that must not be renamed. An int32 that becomes an int64 keeps its number, since the two
+are the same on the wire; it never becomes an int32 again.
+
+A scope belongs to a message, which has its name for ever; `shapes` has the AWS shape of those
+whose shape has another name now (see `identity`).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,8 @@ from taskgate_server.codegen.contract import Contract, Enum, Field, Message
 
 ENUM_VALUE = "value"
 """The `type` of enum entries."""
+
+_INT32 = re.compile(r"\bint32(?=>?$)")
 
 
 @dataclass(slots=True)
@@ -52,10 +59,21 @@ class Scope:
             raise KeyError(key)
         return entry
 
+    def keeps(self, entry: Entry) -> bool:
+        """Return whether a released entry still has its number, name and type."""
+        return any(
+            (each.number, each.name, each.key) == (entry.number, entry.name, entry.key)
+            and wider_type(entry.type, each.type) == each.type
+            and (each.retired or not entry.retired)
+            for each in self.entries
+        )
+
     def update(self, key: str, name: str, type_: str) -> None:
         """Look up or append the entry of a key."""
         known = self.live(key)
-        if known is not None and known.type == type_:
+        wider = wider_type(known.type, type_) if known is not None else None
+        if known is not None and wider is not None:
+            known.type = wider
             return
         if known is not None:
             known.retired = True
@@ -84,6 +102,10 @@ class Lock:
 
     messages: dict[str, Scope] = field(default_factory=dict)
     enums: dict[str, Scope] = field(default_factory=dict)
+    shapes: dict[str, str] = field(default_factory=dict)
+    """Message or enum -> its AWS shape, if that has another name."""
+    excluded: dict[str, str] = field(default_factory=dict)
+    """Operation that is not in the contract -> the reason."""
 
     def update(self, contract: Contract) -> None:
         """Update all scopes for a contract."""
@@ -92,15 +114,30 @@ class Lock:
         for enum in contract.enums.values():
             self._update_enum(enum)
 
+    def differences(self, released: Lock) -> list[str]:
+        """Return what has other numbers than in a released lock."""
+        return [
+            f"{name}.{entry.name}: was {entry.type} = {entry.number} in the last release"
+            for old, new in ((released.messages, self.messages), (released.enums, self.enums))
+            for name, scope in old.items()
+            for entry in scope.entries
+            if not new.get(name, Scope()).keeps(entry)
+        ]
+
+    def _set_shape(self, name: str, shape: str) -> None:
+        self.shapes.pop(name, None)
+        if shape not in ("", name):
+            self.shapes[name] = shape
+
     def _update_message(self, message: Message) -> None:
+        self._set_shape(message.name, message.shape)
         scope = self.messages.setdefault(message.name, Scope())
         scope.retire_all_but({field_key(item) for item in message.fields})
         for item in message.fields:
-            # A oneof is part of the type: moving a field into one changes its meaning.
-            type_ = f"oneof {item.type}" if item.in_oneof else item.type
-            scope.update(field_key(item), item.name, type_)
+            scope.update(field_key(item), item.name, locked_type(item))
 
     def _update_enum(self, enum: Enum) -> None:
+        self._set_shape(enum.name, enum.shape)
         scope = self.enums.setdefault(enum.name, Scope())
         words = (*enum.words, *enum.removed)
         scope.retire_all_but(set(words))
@@ -113,12 +150,36 @@ def field_key(item: Field) -> str:
     return item.member if item.member is not None else item.name
 
 
+def locked_type(item: Field, declared: str = "") -> str:
+    """Return the type of a field in the lock, given its declaration if that is not the field's."""
+    # A oneof is part of the type: moving a field into one changes its meaning.
+    return f"oneof {declared or item.type}" if item.in_oneof else declared or item.type
+
+
+def wider_type(one: str, other: str) -> str | None:
+    """Return the type that has the values of both on the wire; None if there is none."""
+    if one == other:
+        return one
+    wide = _INT32.sub("int64", one)
+    return wide if wide == _INT32.sub("int64", other) else None
+
+
 def load(path: Path) -> Lock:
     """Return the lock in a file; an empty one if there is no file."""
     if not path.exists():
         return Lock()
-    data = json.loads(path.read_text())
-    return Lock(messages=_scopes(data["messages"]), enums=_scopes(data["enums"]))
+    return parse(path.read_text())
+
+
+def parse(text: str) -> Lock:
+    """Return the lock in a text that `dump` returned."""
+    data = json.loads(text)
+    return Lock(
+        messages=_scopes(data["messages"]),
+        enums=_scopes(data["enums"]),
+        shapes=data.get("shapes", {}),
+        excluded=data.get("excluded", {}),
+    )
 
 
 def dump(lock: Lock) -> str:
@@ -126,6 +187,11 @@ def dump(lock: Lock) -> str:
     parts = [
         f' "{kind}": {{\n' + ",\n".join(_dump_scopes(scopes)) + "\n }"
         for kind, scopes in (("enums", lock.enums), ("messages", lock.messages))
+    ]
+    parts += [
+        f' "{kind}": ' + json.dumps(texts, indent=2, sort_keys=True).replace("\n}", "\n }")
+        for kind, texts in (("shapes", lock.shapes), ("excluded", lock.excluded))
+        if texts
     ]
     return "{\n" + ",\n".join(parts) + "\n}\n"
 

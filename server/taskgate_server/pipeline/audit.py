@@ -7,7 +7,6 @@ has the fields that a behaviour adds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from grpc import StatusCode
@@ -15,7 +14,8 @@ from grpc import StatusCode
 from taskgate_server import errors
 from taskgate_server.auth.actions import SPECS, Action, action_of, is_read
 from taskgate_server.calls import CallContext, ResourcePath
-from taskgate_server.telemetry import AUDIT, quotable
+from taskgate_server.pipeline.call_log import split
+from taskgate_server.telemetry.logs import AUDIT, quotable
 
 MAX_RESOURCE_CHARACTERS: Final = 1000
 """Length of the resources in one line, so that it stays under 2 KiB. Others get further lines."""
@@ -39,27 +39,22 @@ class Audit:
 
 
 def _end(call: CallContext) -> None:
-    reads = is_read(call.rpc.method)
-    error = call.record.error
-    if error is not None and _is_denial(error):
-        has_line = call.record.is_logged
-    else:
-        has_line = not reads or bool(call.refused_items)
+    error, reads = call.record.error, is_read(call.rpc.method)
+    is_denied = (
+        error is not None and error.code in DENIALS and error.domain == errors.TASKGATE_DOMAIN
+    )
+    has_line = call.record.is_logged if is_denied else not reads or bool(call.refused_items)
     if has_line:
-        _write(call, action_of(call.rpc.method), reads=reads)
+        _write(call, action_of(call.rpc.method), changes=not (reads or is_denied))
 
 
-def _is_denial(error: errors.TaskgateError) -> bool:
-    return error.code in DENIALS and error.domain == errors.TASKGATE_DOMAIN
-
-
-def _write(call: CallContext, action: Action, *, reads: bool) -> None:
+def _write(call: CallContext, action: Action, *, changes: bool) -> None:
+    """Write the line; `changes` is whether the call may have changed all of its resources."""
     record = call.record
     error = record.error
     # A request that was refused before AWS was called may have anything in the place of an id.
     unchecked = record.code is StatusCode.INVALID_ARGUMENT and not record.aws_request_id
     names = [(_hidden if unchecked else _shown)(path) for path in call.resources]
-    denied = error is not None and _is_denial(error)
     fields: dict[str, Any] = {
         "method": call.rpc.method,
         "group": action.group,
@@ -69,14 +64,14 @@ def _write(call: CallContext, action: Action, *, reads: bool) -> None:
         "code": record.code.name,
         "error_reason": error.reason if error is not None else "",
         "aws_request_id": record.aws_request_id,
-        "resource_count": len(names),
+        "resource_count": len(names) or (error.resource_count if error is not None else 0),
         **({} if record.trace is None else {"trace_id": record.trace.trace}),
         **record.audit,
     }
-    parts = iter(_parts(names))
+    parts = split(names, MAX_RESOURCE_CHARACTERS)
     AUDIT.info("audit", extra={**fields, "resources": next(parts, [])})
-    if reads or denied:
-        return  # nothing was changed: no further lines
+    if not changes:
+        return
     for number, part in enumerate(parts, 2):
         more = {
             "method": call.rpc.method,
@@ -85,20 +80,6 @@ def _write(call: CallContext, action: Action, *, reads: bool) -> None:
             "resources": part,
         }
         AUDIT.info("audit continued", extra=more)
-
-
-def _parts(names: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the names in lists of at most `MAX_RESOURCE_CHARACTERS`."""
-    part: list[str] = []
-    length = 0
-    for name in names:
-        if part and length + len(name) > MAX_RESOURCE_CHARACTERS:
-            yield part
-            part, length = [], 0
-        part.append(name)
-        length += len(name)
-    if part:
-        yield part
 
 
 def _hidden(path: ResourcePath) -> str:

@@ -26,12 +26,11 @@ class Authentication:
 
     Args:
         callers: verifies credentials.
-        failures: limits the failed verifications of each address.
     """
 
-    def __init__(self, callers: Callers, failures: TokenBuckets | None = None) -> None:
+    def __init__(self, callers: Callers) -> None:
         self._callers = callers
-        self._failures = failures or TokenBuckets(FAILURES_PER_SECOND)
+        self._failures = TokenBuckets(FAILURES_PER_SECOND)
 
     async def enter(self, call: CallContext) -> CallContext:
         """See `Stage.enter`."""
@@ -48,11 +47,11 @@ class Authentication:
 
     async def _verify(self, call: CallContext) -> Caller:
         wire = call.wire
-        # Cheap failures do not count: they must not delay others at the address.
-        self._callers.check_form(wire)
-        address = address_of(wire.peer())
-        wait = self._failures.seconds_until_token(address)
-        if wait and not self._callers.was_verified(wire):
+        # Its failure is cheap and does not count: it must not delay others at the address.
+        was_verified = self._callers.was_verified(wire)
+        failures = self._failures.of(address_of(wire.peer()))
+        wait = failures.seconds_until(1.0)
+        if wait and not was_verified:
             raise errors.CallerLimitError(
                 "failed_authentications_per_second", FAILURES_PER_SECOND, wait
             )
@@ -60,5 +59,5 @@ class Authentication:
             return await self._callers.verify(wire)
         except errors.TaskgateError as error:
             if error.code is StatusCode.UNAUTHENTICATED:
-                self._failures.take(address)
+                failures.take()
             raise

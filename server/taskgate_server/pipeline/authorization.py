@@ -10,7 +10,7 @@ Resources are named once for a request: the policy, the audit and open streams u
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Final, TypeAlias
 
 from google.protobuf.message import Message
@@ -21,6 +21,7 @@ from taskgate_server.auth.actions import USE_TARGET, action_of, is_read
 from taskgate_server.auth.decisions import Decisions
 from taskgate_server.auth.lifetimes import Lifetimes
 from taskgate_server.auth.resources import NOTHING, TARGET, compile_paths
+from taskgate_server.auth.scopes import check_count
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import (
     DEFAULT_TARGET,
@@ -30,9 +31,6 @@ from taskgate_server.calls import (
     Rpc,
     parse_request,
 )
-
-MAX_RESOURCES: Final = 1000
-"""Resources of one request: as many as BatchGetTasks takes names. A decision takes some 0.1 ms."""
 
 MAX_KNOWN_BYTES: Final = 16 * 1024 * 1024
 """Of the requests that are known to be allowed, all RPCs together."""
@@ -79,12 +77,11 @@ class KnownRequests:
 
     Args:
         decisions: of the policy.
-        max_bytes: of the cache.
     """
 
-    def __init__(self, decisions: Decisions, max_bytes: int = MAX_KNOWN_BYTES) -> None:
+    def __init__(self, decisions: Decisions) -> None:
         self._decisions = decisions
-        self._cache: BoundedCache[Hashable, tuple[int, Resources]] = BoundedCache(max_bytes)
+        self._cache: BoundedCache[Hashable, tuple[int, Resources]] = BoundedCache(MAX_KNOWN_BYTES)
 
     def find(self, call: CallContext) -> Resources | None:
         """Return the resources of a request that is known to be allowed; None for another one."""
@@ -118,7 +115,7 @@ class NameResources:
 
     def __init__(self, known: KnownRequests | None) -> None:
         self._known = known
-        self._names: dict[str, Name] = {}
+        self._compile = cache(_compile)
 
     async def enter(self, call: CallContext) -> CallContext:
         """See `Stage.enter`."""
@@ -130,17 +127,10 @@ class NameResources:
             if resources is not None:
                 return call._replace(resources=resources, is_known=True)
         message = request.message or parse_request(rpc.request_class, request.data)
-        name = partial(self._namer(rpc), call, message)
+        name = partial(self._compile(rpc), call, message)
         call = name() if request.in_thread is None else await request.in_thread(name)
-        if len(call.resources) > MAX_RESOURCES:
-            raise errors.invalid_request({"": f"names more than {MAX_RESOURCES} resources"})
+        check_count(len(call.resources), "")
         return call._replace(request=request._replace(message=message))
-
-    def _namer(self, rpc: Rpc) -> Name:
-        name = self._names.get(rpc.method)
-        if name is None:
-            name = self._names[rpc.method] = _compile(rpc)
-        return name
 
 
 def _compile(rpc: Rpc) -> Name:
@@ -208,6 +198,5 @@ class AuthorizeResources:
     def _begin(self, call: CallContext) -> CallContext:
         """Return a long call that ends with its caller's authority."""
         watched = call._replace(request=CallRequest())  # without its message, maybe megabytes
-        lifetime = self._lifetimes.begin(lambda: self._refusal(watched), call.expires_at)
-        call.record.ends.append(lambda _: self._lifetimes.finish(lifetime))
+        lifetime = self._lifetimes.limit(lambda: self._refusal(watched), call.expires_at)
         return call._replace(lifetime=lifetime)

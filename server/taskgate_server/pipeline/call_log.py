@@ -6,23 +6,19 @@ import asyncio
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from taskgate_server.calls import DEFAULT_TARGET, CallContext
-from taskgate_server.telemetry import LOG, LineFormat
+from taskgate_server.telemetry.logs import LOG, LineFormat
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 FLUSH_SECONDS: Final = 0.05
 """How long a line may wait for others."""
 
 COUNT_SECONDS: Final = 1.0
 """Interval between lines about refused calls that have no line of their own."""
-
-
-class LogStream(Protocol):
-    """A stream that lines are written to."""
-
-    def write(self, text: str, /) -> object:
-        """Write some lines."""
 
 
 class CallLog:
@@ -36,7 +32,7 @@ class CallLog:
 
     def __init__(
         self,
-        stream: LogStream | None,
+        stream: SupportsWrite[str] | None,
         line_format: LineFormat,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -65,10 +61,10 @@ class CallLog:
         self._lines.append(self._line(call, seconds))
 
     def flush(self) -> None:
-        """Write the lines that wait."""
-        if self._lines and self._stream is not None:
-            for text in _join(self._lines):
-                self._stream.write(text)
+        """Write the lines that wait, in pieces that the system does not divide: see `LogWriter`."""
+        if self._stream is not None:
+            for part in split(self._lines, select.PIPE_BUF):
+                self._stream.write("".join(part))
         self._lines.clear()
 
     def _line(self, call: CallContext, seconds: float) -> str:
@@ -93,14 +89,15 @@ class CallLog:
         self._unlogged = 0
 
 
-def _join(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines up to the size that the system writes in one piece: workers share a pipe."""
-    joined: list[str] = []
+def split(texts: Iterable[str], max_characters: int) -> Iterator[list[str]]:
+    """Yield the texts in lists of at most so many characters, or of one longer text."""
+    part: list[str] = []
     length = 0
-    for line in lines:
-        if length + len(line) > select.PIPE_BUF and joined:
-            yield "".join(joined)
-            joined, length = [], 0
-        joined.append(line)
-        length += len(line)
-    yield "".join(joined)
+    for text in texts:
+        if part and length + len(text) > max_characters:
+            yield part
+            part, length = [], 0
+        part.append(text)
+        length += len(text)
+    if part:
+        yield part

@@ -7,12 +7,10 @@ from typing import Final
 
 from taskgate_server import errors
 from taskgate_server.calls import TARGET_KEY, CallContext
+from taskgate_server.config import TARGET_NAME
 
 MAX_AGE_KEY: Final = "taskgate-max-age"
 """Request metadata: the maximum age of the response of an AWS RPC in seconds."""
-
-TARGET_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-"""What the settings allow as the name of a target; see `config.TargetName`."""
 
 
 class ReadMetadata:
@@ -28,16 +26,12 @@ class ReadMetadata:
             if key == MAX_AGE_KEY:
                 call = call._replace(max_age=_seconds(value))
             elif key == TARGET_KEY:
-                call = call._replace(target=_target(_text(value)))
+                call = call._replace(target=_target(str(value)))
         return call
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode("ascii", "replace") if isinstance(value, bytes) else value
-
-
 def _target(name: str) -> str:
-    if TARGET_NAME.fullmatch(name) is None:
+    if re.fullmatch(TARGET_NAME, name) is None:
         raise errors.invalid_request(
             {
                 TARGET_KEY: "must be the name of a target: a lower-case letter, then at most 62"

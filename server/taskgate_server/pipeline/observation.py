@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from taskgate_server.calls import CallContext, Rpc
+from taskgate_server.calls import CallContext
 from taskgate_server.pipeline.call_log import CallLog
-from taskgate_server.rpcs_in_flight import MethodCalls, RpcsInFlight
-from taskgate_server.telemetry.spans import CURRENT, parse_traceparent
+from taskgate_server.telemetry.spans import CURRENT, TraceIds, parse_traceparent
 
 if TYPE_CHECKING:  # their libraries are imported only if the settings need them
-    from taskgate_server.telemetry.metrics import Metrics, RpcMeter
-    from taskgate_server.telemetry.traces import RpcTracer, Traces
+    from taskgate_server.telemetry.metrics import Metrics
+    from taskgate_server.telemetry.traces import Traces
 
 TRACE_PARENT: Final = "traceparent"
 """Request metadata: the caller's trace, https://www.w3.org/TR/trace-context/."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Instruments:
-    """What observes the calls of one RPC."""
-
-    in_flight: MethodCalls
-    meter: RpcMeter | None
-    tracer: RpcTracer | None
 
 
 class Observation:
     """Observes calls from beginning to end.
 
     Args:
-        in_flight: the calls being served.
+        in_flight: gets the number of calls being served, by method.
         call_log: gets a line for each call.
         metrics: count the calls; None for no metrics.
         traces: get a span for each call; None for no traces.
@@ -44,7 +34,7 @@ class Observation:
     def __init__(
         self,
         *,
-        in_flight: RpcsInFlight,
+        in_flight: Counter[str],
         call_log: CallLog,
         metrics: Metrics | None = None,
         traces: Traces | None = None,
@@ -55,49 +45,38 @@ class Observation:
         self._metrics = metrics
         self._traces = traces
         self._clock = clock
-        self._instruments: dict[str, _Instruments] = {}
 
     async def enter(self, call: CallContext) -> CallContext:
         """See `Stage.enter`."""
-        instruments = self._instruments.get(call.rpc.method) or self._add(call.rpc)
         started = self._clock()
-        instruments.in_flight.count += 1
-        if instruments.meter is not None:
-            instruments.meter.open += 1
-        call.record.ends.append(partial(self._end, instruments, started))
-        if instruments.tracer is not None:
-            _trace(call, instruments.tracer)
+        self._in_flight[call.rpc.method] += 1
+        if self._metrics is not None:
+            self._metrics.rpc_began(call.rpc.method, is_stream=call.rpc.is_stream)
+        call.record.ends.append(partial(self._end, started))
+        if self._traces is not None:
+            _trace(call, self._traces)
             return call
         for key, value in call.wire.invocation_metadata() or ():
             if key == TRACE_PARENT and isinstance(value, str):
                 call.record.trace = parse_traceparent(value)
         return call
 
-    def _add(self, rpc: Rpc) -> _Instruments:
-        instruments = self._instruments[rpc.method] = _Instruments(
-            self._in_flight.of(rpc.method),
-            self._metrics.rpc(rpc.method, is_stream=rpc.is_stream) if self._metrics else None,
-            self._traces.rpc(rpc.method) if self._traces else None,
-        )
-        return instruments
-
-    def _end(self, instruments: _Instruments, started: float, call: CallContext) -> None:
-        instruments.in_flight.count -= 1
-        seconds = self._clock() - started
+    def _end(self, started: float, call: CallContext) -> None:
+        rpc, seconds = call.rpc, self._clock() - started
+        self._in_flight[rpc.method] -= 1
         self._call_log.ended(call, seconds)
-        if instruments.meter is not None:
-            instruments.meter.open -= 1
-            instruments.meter.ended(call.record.code, seconds)
+        if self._metrics is not None:
+            code = call.record.code
+            self._metrics.rpc_ended(rpc.method, code, seconds, is_stream=rpc.is_stream)
 
 
-def _trace(call: CallContext, tracer: RpcTracer) -> None:
-    """Make a span for a call."""
-    span = tracer.begin(call.wire.invocation_metadata() or ())
-    call.record.trace = tracer.ids(span)
+def _trace(call: CallContext, traces: Traces) -> None:
+    span = traces.begin_rpc(call.rpc.method, call.wire.invocation_metadata() or ())
+    call.record.trace = TraceIds.of(span)
     before = CURRENT.set(span)
 
     def end(call: CallContext) -> None:
         CURRENT.reset(before)
-        tracer.end(span, call.record.code, call.record.aws_span)
+        traces.end_rpc(span, call.record.code, call.record.aws_span)
 
     call.record.ends.append(end)

@@ -12,12 +12,11 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
-from grpc.aio import ServicerContext
 
 from taskgate_server import errors
 from taskgate_server.calls import (
@@ -29,10 +28,14 @@ from taskgate_server.calls import (
     parse_request,
 )
 from taskgate_server.pipeline.refusals import Refusals
-from taskgate_server.pipeline.response import CallerLeftError, send_error, send_source, write
-from taskgate_server.telemetry import log_bug
-
-Context: TypeAlias = "ServicerContext[Any, Any]"
+from taskgate_server.pipeline.response import (
+    CallerLeftError,
+    Context,
+    send_error,
+    send_source,
+    unless_left,
+)
+from taskgate_server.telemetry.logs import log_bug
 
 NO_REQUEST = CallRequest()
 
@@ -50,16 +53,10 @@ class Stage(Protocol):
         """
 
 
-class CallIds:
-    """Makes call ids: a random prefix of the process, and a number."""
-
-    def __init__(self) -> None:
-        self._process = secrets.token_hex(6)
-        self._numbers = itertools.count()
-
-    def __call__(self) -> str:
-        """Return the next id."""
-        return f"{self._process}{next(self._numbers):06x}"
+def _number_calls() -> Callable[[], str]:
+    """Return a function that makes call ids: a random prefix of the process, and a number."""
+    process, numbers = secrets.token_hex(6), itertools.count()
+    return lambda: f"{process}{next(numbers):06x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +66,11 @@ class Pipeline:
     Args:
         stages: in the order in which a call passes them.
         refusals: delays and samples refused calls.
-        make_call_id: makes the ids of calls for the log and RequestInfo.
     """
 
     stages: Sequence[Stage]
     refusals: Refusals
-    make_call_id: Callable[[], str] = field(default_factory=CallIds)
+    _make_call_id: Callable[[], str] = field(default_factory=_number_calls, init=False)
 
     def handler(self, rpc: Rpc) -> Handler:
         """Return the handler of an RPC.
@@ -83,8 +79,8 @@ class Pipeline:
         the message has arrived. On the wire, one message and a stream of one are the same.
         """
         if rpc.server_streams:
-            return grpc.stream_stream_rpc_method_handler(self._stream(rpc))
-        return grpc.stream_unary_rpc_method_handler(self._unary(rpc))
+            return grpc.stream_stream_rpc_method_handler(self._serve(rpc))
+        return grpc.stream_unary_rpc_method_handler(self._serve(rpc))
 
     def unknown_handler(self, method: str) -> Handler:
         """Return the handler of a method that does not exist. It does not read the request.
@@ -107,20 +103,21 @@ class Pipeline:
             )
         )
 
-    def _unary(self, rpc: Rpc) -> Callable[[object, Context], Awaitable[bytes]]:
-        async def handle(_: object, context: Context) -> bytes:
-            call = self._begin(rpc, context)
+    def _serve(self, rpc: Rpc) -> Callable[[object, Context], Awaitable[bytes | None]]:
+        async def handle(_: object, context: Context) -> bytes | None:
+            call = CallContext(rpc, self._make_call_id(), context, CallRecord())
+            response = None
             try:
                 for stage in self.stages:
                     call = await stage.enter(call)
-                request: Any = _request(call)
-                if rpc.is_long:
-                    call = call._replace(request=NO_REQUEST)
-                if call.lifetime is None:
-                    response = await rpc.behaviour(request, call)
+                request, call = _take_request(call)
+                if rpc.server_streams:
+                    await _write_responses(call, request, context)
+                elif call.lifetime is None:
+                    response = _serialize(await rpc.behaviour(request, call))
                 else:
                     async with call.lifetime:
-                        response = await rpc.behaviour(request, call)
+                        response = _serialize(await rpc.behaviour(request, call))
                 await send_source(call, context)
             except asyncio.CancelledError:
                 _note_cancellation(call)
@@ -129,41 +126,11 @@ class Pipeline:
                 request, call = None, call._replace(request=NO_REQUEST)  # see `_drop_frames`
                 await self._fail(call, context, error)
             else:
-                return _serialize(response)
+                return response
             finally:
                 _end(call)
 
         return handle
-
-    def _stream(self, rpc: Rpc) -> Callable[[object, Context], Awaitable[None]]:
-        async def handle(_: object, context: Context) -> None:
-            call = self._begin(rpc, context)
-            try:
-                for stage in self.stages:
-                    call = await stage.enter(call)
-                request: Any = _request(call)
-                call = call._replace(request=NO_REQUEST)
-                # Writing, not yielding: when the caller leaves, the behaviour ends at once.
-                async with (
-                    call.lifetime or nullcontext(),
-                    aclosing(rpc.behaviour(request, call)) as responses,
-                ):
-                    async for response in responses:
-                        await write(context, _serialize(response))
-                await send_source(call, context)
-            except asyncio.CancelledError:
-                _note_cancellation(call)
-                raise
-            except Exception as error:  # noqa: BLE001  # nothing else may reach the caller
-                request, call = None, call._replace(request=NO_REQUEST)  # see `_drop_frames`
-                await self._fail(call, context, error)
-            finally:
-                _end(call)
-
-        return handle
-
-    def _begin(self, rpc: Rpc, context: Context) -> CallContext:
-        return CallContext(rpc, self.make_call_id(), context, CallRecord())
 
     async def _fail(self, call: CallContext, context: Context, error: Exception) -> NoReturn:
         """End the call with an error; one that is not a TaskgateError is a bug."""
@@ -185,14 +152,27 @@ class Pipeline:
         await send_error(call, context, failure)
 
 
-def _request(call: CallContext) -> Any:
-    """Return the request as the behaviour takes it."""
+def _take_request(call: CallContext) -> tuple[Any, CallContext]:
+    """Return the request as the behaviour takes it, and the call, without it if it is long."""
     rpc, request = call.rpc, call.request
+    taken: Any
     if rpc.client_streams:
-        return request.messages
-    if rpc.takes_bytes:
-        return request.data
-    return request.message or parse_request(rpc.request_class, request.data)
+        taken = request.messages
+    elif rpc.takes_bytes:
+        taken = request.data
+    else:
+        taken = request.message or parse_request(rpc.request_class, request.data)
+    return taken, call._replace(request=NO_REQUEST) if rpc.is_long else call
+
+
+async def _write_responses(call: CallContext, request: Any, context: Context) -> None:
+    # Writing, not yielding: when the caller leaves, the behaviour ends at once.
+    async with (
+        call.lifetime or nullcontext(),
+        aclosing(call.rpc.behaviour(request, call)) as responses,
+    ):
+        async for response in responses:
+            await unless_left(context.write(_serialize(response)))
 
 
 def _serialize(response: Message | bytes) -> bytes:

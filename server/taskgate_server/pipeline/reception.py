@@ -95,7 +95,6 @@ class Reception:
         return CallRequest(data, message, self._all(call, message))
 
     async def _parse(self, call: CallContext, data: bytes) -> Message:
-        """Return a message of a stream."""
         _check_size(call.rpc, data)
         in_thread = self._large.of(call.requester, len(data))
         if in_thread is None:
@@ -134,7 +133,12 @@ async def _next(call: CallContext, waits: IdleLimit) -> Any:
     try:
         return await waits.wait(unless_left(call.wire.read()))
     except TimeoutError:
-        raise errors.request_idle(waits.seconds) from None
+        raise errors.OwnError(
+            errors.Reason.REQUEST_IDLE,
+            f"no request message arrived for {waits.seconds:g} s: send the next one sooner, or end"
+            " the stream",
+            metadata={"limit": "request_idle_seconds"},
+        ) from None
     except EndedError:
         raise errors.ServerStoppingError() from None
 

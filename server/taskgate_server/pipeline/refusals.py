@@ -14,14 +14,13 @@ from grpc import StatusCode
 from taskgate_server import errors
 from taskgate_server.auth.limits import CallerLimits, TokenBuckets, address_of
 from taskgate_server.calls import CallContext
+from taskgate_server.token_bucket import TokenBucket
 
 LINES_PER_SECOND: Final = 10.0
 """Refusals of one requester that have log lines of their own."""
 
 ALL_LINES_PER_SECOND: Final = 100.0
 """Refusals of all requesters that have log lines of their own."""
-
-ALL: Final = ""
 
 
 class Refusals:
@@ -40,20 +39,18 @@ class Refusals:
         self._limits = limits
         self._sleep = sleep
         self._lines = TokenBuckets(LINES_PER_SECOND)
-        self._all_lines = TokenBuckets(ALL_LINES_PER_SECOND)
+        self._all_lines = TokenBucket(ALL_LINES_PER_SECOND)
 
     async def hold(self, call: CallContext, error: errors.TaskgateError) -> None:
         """Decide whether a refused call is logged, and wait before its error is sent."""
-        if self._limits is None or not _is_refusal(error):
+        is_unauthenticated = error.code is StatusCode.UNAUTHENTICATED
+        is_refusal = is_unauthenticated or isinstance(error, errors.CallerLimitError)
+        if self._limits is None or not is_refusal:
             return
         requester = call.requester or address_of(call.wire.peer())
-        if error.code is StatusCode.UNAUTHENTICATED:
+        if is_unauthenticated:
             self._limits.count_refusal(requester)
-        call.record.is_logged = self._lines.take(requester) and self._all_lines.take(ALL)
+        call.record.is_logged = not (self._lines.of(requester).take() or self._all_lines.take())
         seconds = self._limits.hold_seconds(requester)
         if seconds:
             await self._sleep(seconds)
-
-
-def _is_refusal(error: errors.TaskgateError) -> bool:
-    return error.code is StatusCode.UNAUTHENTICATED or isinstance(error, errors.CallerLimitError)

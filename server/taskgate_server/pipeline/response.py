@@ -69,15 +69,6 @@ async def unless_left(operation: Awaitable[T]) -> T:
         raise CallerLeftError from error
 
 
-async def write(context: Context, response: bytes) -> None:
-    """Write a message of a stream.
-
-    Raises:
-        CallerLeftError: the caller has left.
-    """
-    await unless_left(context.write(response))
-
-
 async def send_error(call: CallContext, context: Context, error: errors.TaskgateError) -> NoReturn:
     """End the call with an error and its details.
 

@@ -28,6 +28,7 @@ from taskgate_server.rpc.enum_params import (
     unrecognized_word,
 )
 from taskgate_server.rpc.fields import element, enum_of, message_of
+from taskgate_server.rpc.retired import retired_fields
 from taskgate_server.rpc.validation import (
     DEFAULT_LIMITS,
     KEY,
@@ -49,6 +50,9 @@ MAX_UNKNOWN_BYTES: Final = 4096
 field, and a message of 4 MiB may have two million."""
 
 NOT_KNOWN: Final = "that this server does not know: it needs a newer Taskgate"
+NOT_KNOWN_OR_RETIRED: Final = (
+    "that this server does not know: they need a newer Taskgate, or were removed from AWS's API"
+)
 
 
 def validate(structure: Structure, request: Message, limits: Limits = DEFAULT_LIMITS) -> Params:
@@ -74,7 +78,7 @@ def validate(structure: Structure, request: Message, limits: Limits = DEFAULT_LI
 
 
 def _check_unknown_fields(structure: Structure, request: Message, validation: Validation) -> None:
-    """Record fields of a newer contract: without them AWS would receive a different request.
+    """Record fields of other contracts: without them AWS would receive a different request.
 
     Python's protobuf reports unknown fields only as one object each. Discarding them is fast, so
     the sizes before and after are compared first.
@@ -89,7 +93,16 @@ def _check_unknown_fields(structure: Structure, request: Message, validation: Va
         again = Validation(validation.limits, validation.faults, reports_unknown_fields=True)
         structure.convert(type(request).FromString(data), ROOT, again)
     if len(validation.faults) == faults_before:  # too many, or outside of structures
-        validation.add(ROOT, f"has {size} bytes of fields {NOT_KNOWN}")
+        validation.add(ROOT, f"has {size} bytes of fields {NOT_KNOWN_OR_RETIRED}")
+
+
+def _add_unknown(message: Message, path: Path, validation: Validation) -> None:
+    retired = retired_fields(message.DESCRIPTOR)
+    unknown_fields: Any = UnknownFieldSet(message)  # its types lack the iterator
+    for unknown in unknown_fields:
+        number = unknown.field_number
+        name, fate = retired.get(number, (f"#{number}", f"is a field {NOT_KNOWN}"))
+        validation.add((path, name), fate)
 
 
 @dataclass(slots=True)
@@ -143,9 +156,7 @@ class Structure:
         if self.is_union:
             self._check_union(message, params, path, validation)
         if validation.reports_unknown_fields:
-            unknown_fields: Any = UnknownFieldSet(message)  # its types lack the iterator
-            for unknown in unknown_fields:
-                validation.add((path, f"#{unknown.field_number}"), f"is a field {NOT_KNOWN}")
+            _add_unknown(message, path, validation)
 
     def _check_union(
         self, message: Any, params: Params, path: Path, validation: Validation
@@ -208,18 +219,18 @@ class Structure:
 
 
 class RequestCompiler:
-    """Compiles each structure once, by its message."""
+    """Compiles each structure once, by shape and message: equal shapes may share a message."""
 
     def __init__(self) -> None:
-        self._structures: dict[str, Structure] = {}
+        self._structures: dict[tuple[str, str], Structure] = {}
 
     def structure(self, shape: model.StructureShape, descriptor: Descriptor) -> Structure:
         """Return the compiled form of a message."""
-        known = self._structures.get(descriptor.full_name)
+        known = self._structures.get((shape.name, descriptor.full_name))
         if known is not None:
             return known
         made = Structure(is_union=model.is_union(shape))
-        self._structures[descriptor.full_name] = made
+        self._structures[shape.name, descriptor.full_name] = made
         fields = {field.json_name: field for field in descriptor.fields}
         for member, target in shape.members.items():
             field = fields.get(member)

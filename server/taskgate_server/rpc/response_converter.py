@@ -33,20 +33,23 @@ https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html"""
 
 
 class ResponseCompiler:
-    """Compiles each structure once, by its message; recursive ones refer to themselves."""
+    """Compiles each structure once; recursive ones refer to themselves.
+
+    By shape and message, since equal shapes may share a message, and joined ones have several.
+    """
 
     def __init__(self) -> None:
-        self._structures: dict[str, Convert] = {}
+        self._structures: dict[tuple[str, str], Convert] = {}
 
     def structure(self, shape: model.StructureShape, descriptor: Descriptor) -> Convert:
         """Return the conversion of a response's dict to the fields of a message."""
-        known = self._structures.get(descriptor.full_name)
+        known = self._structures.get((shape.name, descriptor.full_name))
         if known is not None:
             return known
         plain: dict[str, Plan] = {}
         enums: dict[str, tuple[str, ConvertEnums]] = {}
         convert = _union(plain, enums) if model.is_union(shape) else _structure(plain, enums)
-        self._structures[descriptor.full_name] = convert
+        self._structures[shape.name, descriptor.full_name] = convert
         fields = {field.json_name: field for field in descriptor.fields}
         for member, target in shape.members.items():
             field = fields.get(member)

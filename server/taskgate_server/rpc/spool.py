@@ -18,7 +18,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Final, TypeAlias
 
 from taskgate_server import errors
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 
 OpenFile: TypeAlias = Callable[[int], IO[bytes]]
 """Returns a temporary file that buffers up to that many bytes in memory."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from taskgate_server.error_rules import Rule
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifierTable:
@@ -66,6 +64,9 @@ class ServiceSpec:
     operations count as writes and are always sent; so are `Assume…` operations, which return
     credentials."""
 
+    log_groups: tuple[str, ...] = ()
+    """The CloudWatch log groups of tasks, as in ARNs: `/aws/omics/*`."""
+
     batches: Mapping[str, str] = field(default_factory=dict)
     """Operation that reads one resource -> operation that reads many of them."""
 
@@ -81,8 +82,8 @@ class ServiceSpec:
     id_patterns: Mapping[str, str] = field(default_factory=dict)
     """Parameter in these forms -> its pattern, where AWS's model has none."""
 
-    errors: Mapping[str, Rule] = field(default_factory=dict)
-    """AWS error code -> its rule, where it differs from `error_rules` or is missing there."""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """Error code that only this service has -> the code in `error_rules` that means the same."""
 
     credential_probes: tuple[str, ...] = ()
     """Operations without required parameters, to check whether AWS accepts the credentials. There
@@ -98,6 +99,11 @@ class ServiceSpec:
     def proto_package(self) -> str:
         """The package of the generated contract."""
         return self.contract or f"taskgate.{self.name}.v1"
+
+    @property
+    def policy_namespace(self) -> str:
+        """The namespace of its resource types in policies: `Deadline`."""
+        return self.grpc_service.removesuffix("Service")
 
     @property
     def grpc_service_full_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Limits the size of unary responses with many tasks.
+"""Limits the size of responses with many tasks or lines.
 
 By default, gRPC clients refuse messages of more than 4 MiB, and the caller then gets nothing of the
 response: https://grpc.io/docs/guides/resource-limits/
@@ -6,10 +6,10 @@ response: https://grpc.io/docs/guides/resource-limits/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
-from taskgate.v1 import task_pb2, task_service_pb2
+from taskgate.v1 import task_service_pb2
 from taskgate_server import errors
 from taskgate_server.status import to_status
 
@@ -17,6 +17,24 @@ FIELD_BYTES: Final = 5
 """The tag and the length of a repeated field."""
 
 Result = task_service_pb2.TaskResult
+T = TypeVar("T")
+
+
+def split(
+    items: Iterable[T], size_of: Callable[[T], int], max_items: int, max_bytes: int
+) -> Iterator[list[T]]:
+    """Yield the items in lists, each of as many as fit into a message, or of one larger item."""
+    part: list[T] = []
+    size = 0
+    for item in items:
+        added = size_of(item)
+        if part and (len(part) == max_items or size + added > max_bytes):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += added
+    if part:
+        yield part
 
 
 def fit_results(results: Sequence[Result], max_bytes: int, call_id: str) -> list[Result]:
@@ -42,14 +60,5 @@ def fit_results(results: Sequence[Result], max_bytes: int, call_id: str) -> list
     return fitting
 
 
-def count_fitting(tasks: Sequence[task_pb2.Task], max_bytes: int) -> int:
-    """Return how many of the first tasks fit into a response."""
-    for count, task in enumerate(tasks):
-        max_bytes -= _size(task)
-        if max_bytes < 0:
-            return count
-    return len(tasks)
-
-
-def _size(message: Result | task_pb2.Task) -> int:
-    return message.ByteSize() + FIELD_BYTES
+def _size(result: Result) -> int:
+    return result.ByteSize() + FIELD_BYTES

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from taskgate.v1 import task_pb2
@@ -22,11 +22,6 @@ SETTLED: Final = frozenset(
         task_pb2.TASK_STATE_BLOCKED,
     }
 )
-
-
-def all_settled(states: Iterable[State]) -> bool:
-    """Return whether all states are settled, also if there are none."""
-    return all(state in SETTLED for state in states)
 
 
 def state_of(value: str | None, states: Mapping[str, State]) -> State:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,7 +11,7 @@ from taskgate.v1 import task_pb2
 from taskgate_server import errors
 from taskgate_server.aws import timestamps
 from taskgate_server.tasks.parent_state import ParentState
-from taskgate_server.tasks.states import State, all_settled, state_of, to_counts
+from taskgate_server.tasks.states import SETTLED, State, state_of, to_counts
 
 MAX_FAILED_TASKS: Final = 100
 
@@ -29,19 +29,18 @@ def count_tasks(
     tasks = {
         (state_of(native or None, states), native): count for native, count in native_states.items()
     }
-    settled = all_settled(state for (state, _), count in tasks.items() if count > 0)
+    settled = SETTLED.issuperset(state for (state, _), count in tasks.items() if count > 0)
     return to_counts(tasks, settled=parent.settles(all_settled=settled))
 
 
 def read_times(
-    responses: Iterable[Mapping[str, Any]], members: Iterable[str], operation: str
+    responses: Iterable[Mapping[str, Any]], members: Sequence[str], operation: str
 ) -> list[tuple[int, int]]:
     """Return all timestamps in the members of the responses, in seconds since 1970 and nanoseconds.
 
     Raises:
         errors.TaskgateError: UNKNOWN, one is not a timestamp.
     """
-    members = tuple(members)
     try:
         return [
             timestamps.to_seconds_and_nanos(response[member])

@@ -18,7 +18,7 @@ from taskgate_server.calls import CallContext
 from taskgate_server.errors import OwnError, Reason, TaskgateError
 from taskgate_server.status import to_status
 from taskgate_server.tasks.backend import METHODS, Action, Backends, TaskBackend
-from taskgate_server.telemetry import quotable
+from taskgate_server.telemetry.logs import quotable
 from taskgate_server.upstream.options import CallOptions
 
 MAX_UPDATES: Final = 1000

@@ -36,7 +36,6 @@ class LogWriter:
 
     Args:
         descriptor: the file descriptor to write to.
-        describe_dropped: returns the line that reports a number of dropped lines.
         max_bytes: limit of the queue.
         audit_bytes: additional limit for lines of the audit.
     """
@@ -45,11 +44,11 @@ class LogWriter:
         self,
         descriptor: int,
         *,
-        describe_dropped: Callable[[int], str] = "{} log lines dropped\n".format,
         max_bytes: int = MAX_QUEUED_BYTES,
         audit_bytes: int = AUDIT_RESERVE_BYTES,
     ) -> None:
-        self.describe_dropped = describe_dropped
+        self.describe_dropped: Callable[[int], str] = "{} log lines dropped\n".format
+        """Returns the line that reports a number of dropped lines."""
         self.dropped = {"audit": 0, "other": 0}
         """Lines dropped so far, for metrics."""
         self._descriptor = descriptor

@@ -1,7 +1,7 @@
 """Logs: a line for each call and for each change in the server's life, as JSON or for people.
 
 A line never has a parameter's value, nor the text of an AWS error that may quote one: Deadline
-marks task parameters sensitive. `upstream.aws_client.call_log` says which texts are logged.
+marks task parameters sensitive. `upstream.aws_client.failures` says which texts are logged.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Final, Literal, Protocol, TextIO
 
 from taskgate_server.telemetry.json_format import JsonLines
 from taskgate_server.telemetry.log_writer import LogWriter
-from taskgate_server.telemetry.text_format import TRACEBACK, TextLines, is_colored
+from taskgate_server.telemetry.text_format import TRACEBACK, TextLines
 
 LOG: Final = logging.getLogger("taskgate")
 AUDIT: Final = logging.getLogger("taskgate.audit")
@@ -32,15 +33,8 @@ STANDARD_ATTRIBUTES: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None,
 LogFormat = Literal["auto", "json", "text"]
 
 
-@dataclass(slots=True)
-class Tally:
-    """A count, for metrics."""
-
-    count: int = 0
-
-
-BUGS: Final = Tally()
-"""Unexpected errors of the process so far."""
+BUGS: Final = Counter[str]()
+"""Unexpected errors of the process so far, by exception, for metrics."""
 
 
 class LineFormat(Protocol):
@@ -76,7 +70,9 @@ def choose_format(
     is_terminal = stream is not None and stream.isatty()
     if log_format == "json" or (log_format == "auto" and not is_terminal):
         return JsonLines()
-    return TextLines(is_colored=stream is not None and is_colored(stream, environment))
+    # https://no-color.org
+    is_plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
+    return TextLines(is_colored=is_terminal and not is_plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +170,7 @@ def log_bug(error: BaseException, **fields: object) -> None:
         error: the unexpected error.
         fields: further fields of the line.
     """
-    BUGS.count += 1
+    BUGS[type(error).__name__] += 1
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
     LOG.error("bug", extra={**fields, "exception": type(error).__name__, "places": places})

@@ -17,6 +17,8 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
+from taskgate_server.token_bucket import TokenBucket
+
 CALLER_TRACES_PER_SECOND: Final = 10.0
 """The rate, and the largest burst, of calls for which the caller's decision is followed."""
 
@@ -37,10 +39,8 @@ class CallerDecisions(Sampler):
         random_number: Callable[[], float] = random.random,
     ) -> None:
         self._ratio = ratio
-        self._clock = clock
         self._random_number = random_number
-        self._permits = CALLER_TRACES_PER_SECOND
-        self._refilled_at = clock()
+        self._permits = TokenBucket(CALLER_TRACES_PER_SECOND, clock)
 
     def should_sample(  # noqa: PLR0913, PLR0917  # OpenTelemetry's signature
         self,
@@ -54,20 +54,10 @@ class CallerDecisions(Sampler):
     ) -> SamplingResult:
         """Return whether to record the span of a call."""
         state = get_current_span(parent_context).get_span_context().trace_state
-        if self._take() or self._random_number() < self._ratio:
+        if not self._permits.take() or self._random_number() < self._ratio:
             return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
         return SamplingResult(Decision.DROP, None, state)
 
     def get_description(self) -> str:
         """Return the name of the sampler with its settings."""
         return f"CallerDecisions{{{CALLER_TRACES_PER_SECOND:g}/s,{self._ratio:g}}}"
-
-    def _take(self) -> bool:
-        now = self._clock()
-        gained = (now - self._refilled_at) * CALLER_TRACES_PER_SECOND
-        self._permits = min(CALLER_TRACES_PER_SECOND, self._permits + gained)
-        self._refilled_at = now
-        if self._permits < 1:
-            return False
-        self._permits -= 1
-        return True

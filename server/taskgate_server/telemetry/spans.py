@@ -30,6 +30,12 @@ class TraceIds(NamedTuple):
     span: str
     """16 hexadecimal digits: this server's span if it makes traces, otherwise the caller's."""
 
+    @classmethod
+    def of(cls, span: Span) -> TraceIds:
+        """Return the ids of a span."""
+        context = span.get_span_context()
+        return cls(f"{context.trace_id:032x}", f"{context.span_id:016x}")
+
 
 class TracedCall(NamedTuple):
     """A call to AWS in a sampled trace."""

@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, TextIO
+from typing import Final
 
 RESET: Final = "\033[0m"
 DIM: Final = "\033[2m"
@@ -78,16 +78,6 @@ def escape(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
-
-
-def is_colored(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return whether lines to this stream get colors, see https://no-color.org.
-
-    Args:
-        stream: where they go.
-        environment: variables of the process: NO_COLOR and TERM.
-    """
-    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 
 def _format_value(value: object) -> str:

@@ -9,7 +9,7 @@ links to the others; an RPC that shares the response of another RPC's call has a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,7 +32,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from taskgate_server.telemetry.logs import LOG
 from taskgate_server.telemetry.sampling import CallerDecisions
-from taskgate_server.telemetry.spans import TracedCall, TraceIds
+from taskgate_server.telemetry.spans import TracedCall
 
 if TYPE_CHECKING:
     import grpc
@@ -91,49 +91,23 @@ class Traces:
         self._provider.add_span_processor(self.queue)
         self._tracer = self._provider.get_tracer("taskgate", resource["service.version"])
 
-    def rpc(self, method: str) -> RpcTracer:
-        """Return what makes the spans of an RPC."""
-        return RpcTracer(self._tracer, method)
-
-    def aws(self, target: str, service: str) -> AwsTracer:
-        """Return what makes the spans of calls to an AWS service of a target."""
-        return AwsTracer(self._tracer, target, service)
-
-    def close(self) -> None:
-        """Export the waiting spans, for at most `EXPORT_SECONDS`. Blocks."""
-        self._provider.force_flush(int(EXPORT_SECONDS * 1000))
-        self._provider.shutdown()
-
-
-class RpcTracer:
-    """Makes the spans of one RPC."""
-
-    def __init__(self, tracer: Tracer, method: str) -> None:
-        self._tracer = tracer
-        self._name = method
-        service, _, name = method.rpartition("/")
-        self._attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
-
-    def begin(self, metadata: Iterable[tuple[str, str | bytes]]) -> Span:
+    def begin_rpc(self, method: str, metadata: Iterable[tuple[str, str | bytes]]) -> Span:
         """Start the span of a call, in the trace of the caller's metadata."""
         carrier = {
             key: value
             for key, value in metadata
             if key in _PROPAGATOR.fields and isinstance(value, str)
         }
+        service, _, name = method.rpartition("/")
         return self._tracer.start_span(
-            self._name,
+            method,
             context=_PROPAGATOR.extract(carrier) if carrier else None,
             kind=SpanKind.SERVER,
-            attributes=self._attributes,
+            attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
         )
 
-    def ids(self, span: Span) -> TraceIds:
-        """Return the ids of a span for the log."""
-        context = span.get_span_context()
-        return TraceIds(f"{context.trace_id:032x}", f"{context.span_id:016x}")
-
-    def end(self, span: Span, code: grpc.StatusCode, source: TracedCall | None) -> None:
+    @staticmethod
+    def end_rpc(span: Span, code: grpc.StatusCode, source: TracedCall | None) -> None:
         """End the span of a call; `source` is the call to AWS that it received the response of."""
         if span.is_recording():
             number: int = code.value[0]
@@ -144,6 +118,15 @@ class RpcTracer:
                 span.set_attribute("error.type", code.name)
                 span.set_status(Status(StatusCode.ERROR))
         span.end()
+
+    def aws(self, target: str, service: str) -> AwsTracer:
+        """Return what makes the spans of calls to an AWS service of a target."""
+        return AwsTracer(self._tracer, target, service)
+
+    def close(self) -> None:
+        """Export the waiting spans, for at most `EXPORT_SECONDS`. Blocks."""
+        self._provider.force_flush(int(EXPORT_SECONDS * 1000))
+        self._provider.shutdown()
 
 
 class AwsTracer:
@@ -209,13 +192,12 @@ def read_headers(file: Path) -> dict[str, str]:
 class _CountingExporter(SpanExporter):
     """Counts exported and failed spans, and logs when the collector fails and recovers."""
 
-    def __init__(self, exporter: SpanExporter, warn: Callable[..., None] = LOG.warning) -> None:
+    def __init__(self, exporter: SpanExporter) -> None:
         self.exported = 0
         """Spans that the collector has accepted."""
         self.failed = 0
         """Spans that it has not accepted."""
         self._exporter = exporter
-        self._warn = warn
         self._fails = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -230,7 +212,7 @@ class _CountingExporter(SpanExporter):
             self.exported += len(spans)
         if fails != self._fails:
             self._fails = fails
-            self._warn("traces cannot be exported" if fails else "traces are exported again")
+            LOG.warning("traces cannot be exported" if fails else "traces are exported again")
         return result
 
     def shutdown(self) -> None:

@@ -18,9 +18,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 from taskgate_server import errors
-from taskgate_server.telemetry import log_bug
+from taskgate_server.telemetry.logs import log_bug
 from taskgate_server.upstream.aws_client.connection import Connection
-from taskgate_server.upstream.aws_client.factory import AwsClient
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker, State, is_outage
 from taskgate_server.upstream.retries import Sleep
 
@@ -177,43 +176,24 @@ async def connect(host: str, port: int) -> None:
     writer.transport.abort()
 
 
-class EndpointProbe:
-    """Opens trial connections to the endpoint of an AWS service, which use no quota.
+async def probe_endpoint(
+    connection: Connection, *, sleep: Sleep = asyncio.sleep, connect: Connect = connect
+) -> None:
+    """Open trial connections to the endpoint of an AWS service while there is a client.
 
-    They find a network failure before a caller does.
-
-    Args:
-        connection: provides the client, and receives the result.
-        sleep: waits.
-        connect: opens a connection.
+    They use no quota, and find a network failure before a caller does.
     """
-
-    def __init__(
-        self, connection: Connection, *, sleep: Sleep = asyncio.sleep, connect: Connect = connect
-    ) -> None:
-        self._connection = connection
-        self._sleep = sleep
-        self._connect = connect
-
-    async def run(self) -> None:
-        """Probe while there is a client, until cancelled."""
-        changes = 0
-        while True:
-            changes = await self._connection.wait_for_change(changes)
-            # One failure is enough for an endpoint that has never been reached.
-            failures = MIN_CONNECT_FAILURES - 1
-            while (client := self._connection.client) is not None:
-                failures = 0 if await self._can_connect(client) else failures + 1
-                await self._connection.set_reachable(reachable=failures < MIN_CONNECT_FAILURES)
-                await self._sleep(
-                    RECONNECT_INTERVAL_SECONDS if failures else CONNECT_INTERVAL_SECONDS
-                )
-
-    async def _can_connect(self, client: AwsClient) -> bool:
-        if client.address is None:
-            return True
-        try:
-            await self._connect(*client.address)
-        except OSError:  # TimeoutError is one
-            return False
-        return True
+    changes = 0
+    while True:
+        changes = await connection.wait_for_change(changes)
+        # One failure is enough for an endpoint that has never been reached.
+        failures = MIN_CONNECT_FAILURES - 1
+        while (client := connection.client) is not None:
+            try:
+                if client.address is not None:
+                    await connect(*client.address)
+                failures = 0
+            except OSError:  # TimeoutError is one
+                failures += 1
+            await connection.set_reachable(reachable=failures < MIN_CONNECT_FAILURES)
+            await sleep(RECONNECT_INTERVAL_SECONDS if failures else CONNECT_INTERVAL_SECONDS)

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from taskgate_server import errors
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.upstream.rate_limit.latency import LatencyEstimator
+from taskgate_server.upstream.rate_limit.policy import LatencyEstimator
 
 FIRST_OUTAGE_STATUS: Final = 500
 MAX_SUBJECTS: Final = 1000
@@ -113,17 +113,12 @@ class FailureCounts:
     def __init__(self, window_seconds: float, succeeded_at: float = -math.inf) -> None:
         self.consecutive = 0
         """Failures since the last success."""
+        self.calls = 0.0
         self.failed = 0.0
         self.succeeded_at = succeeded_at
-        self._calls = 0.0
         self._window = window_seconds
         self._updated_at = -math.inf
         self._failing: OrderedDict[Hashable, float] = OrderedDict()
-
-    @property
-    def share(self) -> float:
-        """The fraction of the calls that failed."""
-        return self.failed / self._calls if self._calls else 0.0
 
     def failing_subjects(self, now: float) -> int:
         """Return how many subjects failed at their last call within the window."""
@@ -135,22 +130,19 @@ class FailureCounts:
         """Return whether a subject failed at its last call within the window."""
         return now - self._failing.get(subject, -math.inf) < self._window
 
-    def add_failing(self, subject: Hashable, now: float) -> None:
-        """Record that a call of a subject failed."""
-        self._failing[subject] = now
-        self._failing.move_to_end(subject)
-        if len(self._failing) > MAX_SUBJECTS:
-            self._failing.popitem(last=False)
-
-    def remove_failing(self, subject: Hashable) -> None:
-        """Record that a call of a subject succeeded."""
+    def set_failing(self, subject: Hashable, now: float, *, failed: bool) -> None:
+        """Record whether the last call of a subject failed."""
         self._failing.pop(subject, None)
+        if failed:
+            self._failing[subject] = now
+            if len(self._failing) > MAX_SUBJECTS:
+                self._failing.popitem(last=False)
 
     def count(self, now: float, *, failed: bool) -> None:
         """Count a call."""
         decay = math.exp((self._updated_at - now) / self._window)
         self._updated_at = now
-        self._calls = self._calls * decay + 1
+        self.calls = self.calls * decay + 1
         self.failed = self.failed * decay + failed
         self.consecutive = self.consecutive + 1 if failed else 0
         if not failed:
@@ -214,15 +206,14 @@ class CircuitBreaker:
         self._open_until = -math.inf
         self._probing: set[TrackedCall] = set()
         """Probes and trials in flight."""
-        self._reads: OrderedDict[TrackedCall, None] = OrderedDict()
-        """Reads in flight that are not stuck, in the order in which they were sent."""
+        self._reads: OrderedDict[TrackedCall, float] = OrderedDict()
+        """Reads in flight that are not stuck -> when they were sent, the oldest first."""
         self._latency = LatencyEstimator()
 
     @property
     def oldest_read_sent_at(self) -> float:
         """When the oldest read in flight was sent; inf without one."""
-        oldest = next(iter(self._reads), None)
-        return math.inf if oldest is None or oldest.sent_at is None else oldest.sent_at
+        return next(iter(self._reads.values()), math.inf)
 
     async def wait_for_change(self, known_changes: int) -> int:
         """Wait until the state has changed more than `known_changes` times; return how often."""
@@ -263,13 +254,13 @@ class CircuitBreaker:
         Raises:
             errors.TaskgateError: UNAVAILABLE, reason UPSTREAM_CIRCUIT_OPEN; do not send the call.
         """
-        call = self._start(operation, params, is_probe=is_probe)
-        call.is_read = is_read
+        call = TrackedCall(operation, params, self._changes, is_read)
+        self._admit(call, is_probe=is_probe)
 
         def mark_sent() -> None:
             call.sent_at = self._clock()
             if is_read:
-                self._reads[call] = None
+                self._reads[call] = call.sent_at
 
         try:
             yield mark_sent
@@ -282,13 +273,11 @@ class CircuitBreaker:
             self._probing.discard(call)
             self._reads.pop(call, None)
 
-    def _start(
-        self, operation: str, params: Mapping[str, Any] | None, *, is_probe: bool
-    ) -> TrackedCall:
+    def _admit(self, call: TrackedCall, *, is_probe: bool) -> None:
         self._count_stuck_reads()
-        call = TrackedCall(operation, params, self._changes)
+        call.state_changes = self._changes
         if self.state is State.CLOSED:
-            return call
+            return
         call.is_trial = is_probe or not self._check_admission(call)
         call.is_probe = not call.is_trial
         thresholds = self._thresholds
@@ -298,7 +287,6 @@ class CircuitBreaker:
             self._set_state(State.HALF_OPEN)
         call.state_changes = self._changes
         self._probing.add(call)
-        return call
 
     def _check_admission(self, call: TrackedCall) -> bool:
         """Return whether a call is sent as usual or as a probe; False if as a trial.
@@ -322,12 +310,8 @@ class CircuitBreaker:
     def _count_stuck_reads(self) -> None:
         """Count reads that have been in flight for too long as failures."""
         max_seconds = max(self._thresholds.stuck_seconds, 2 * self._latency.upper_bound)
-        now = self._clock()
-        while self._reads:
-            oldest = next(iter(self._reads))
-            if oldest.sent_at is None or now - oldest.sent_at < max_seconds:
-                return
-            del self._reads[oldest]
+        while self._clock() - self.oldest_read_sent_at >= max_seconds:
+            oldest, _ = self._reads.popitem(last=False)
             self._record(oldest, failed=True)
             oldest.is_stuck = True
 
@@ -374,16 +358,15 @@ class CircuitBreaker:
     def _count(self, call: TrackedCall, *, failed: bool) -> None:
         now = self._clock()
         self._counts.count(now, failed=failed)
-        if failed:
-            self._counts.add_failing(call.subject, now)
-            if self._exceeds_thresholds():
-                self._open()
-        elif self._counts.failing_subjects(now):  # otherwise the subject need not be computed
-            self._counts.remove_failing(call.subject)
+        # Otherwise the subject need not be computed.
+        if failed or self._counts.failing_subjects(now):
+            self._counts.set_failing(call.subject, now, failed=failed)
+        if failed and self._exceeds_thresholds():
+            self._open()
 
     def _record_probe(self, call: TrackedCall, *, failed: bool, is_current: bool) -> None:
         if failed:
-            self._counts.add_failing(call.subject, self._clock())
+            self._counts.set_failing(call.subject, self._clock(), failed=True)
             if call.is_probe and is_current and self._clock() < call.expires_at:
                 self._open()
         elif call.is_probe or call.is_trial or call.is_stuck:
@@ -398,7 +381,8 @@ class CircuitBreaker:
             return False
         if counts.consecutive >= limits.consecutive_failures:
             return True
-        return counts.failed >= limits.min_failures and counts.share >= limits.failure_share
+        min_failed = max(limits.min_failures, counts.calls * limits.failure_share)
+        return counts.failed >= min_failed
 
     def _open(self) -> None:
         limits = self._thresholds
@@ -416,16 +400,12 @@ class CircuitBreaker:
         self._changed = asyncio.Event()
 
     def _refusal(self, operation: str) -> errors.TaskgateError:
-        spec = self._spec
-        origin = errors.Origin(
-            service=spec.name, title=spec.title, domain=spec.error_domain, operation=operation
-        )
         # A probe in flight takes about as long as the first pause.
         remaining = self._open_until - self._clock()
         seconds = remaining if remaining > 0 else self._thresholds.first_open_seconds
         return errors.CircuitOpenError(
-            origin,
-            f"{spec.title} has failed too often recently, so the call was not sent; retry in"
+            errors.origin_of(self._spec, operation),
+            f"{self._spec.title} has failed too often recently, so the call was not sent; retry in"
             f" {seconds:.1f} s; if this persists, check the AWS Health Dashboard and this server's"
             " network",
             details=[errors.retry_info(seconds)],

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from taskgate_server.config import AwsSettings
 from taskgate_server.errors import TaskgateError
-from taskgate_server.telemetry import LOG, log_bug
+from taskgate_server.telemetry.logs import LOG, log_bug
 from taskgate_server.upstream.aws_client.sender import Sender
 from taskgate_server.upstream.retries import Backoff, Sleep, retry_info_seconds
 

@@ -11,11 +11,11 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from grpc import StatusCode
 
@@ -23,25 +23,22 @@ from taskgate_server import errors
 from taskgate_server.telemetry import spans
 from taskgate_server.upstream.availability import PROBE_SECONDS, Availability
 from taskgate_server.upstream.aws_client.responses import StreamedBody
-from taskgate_server.upstream.aws_client.sender import AwsResponse
-from taskgate_server.upstream.batching.reads import BatchedReads
-from taskgate_server.upstream.batching.writes import BatchedWrites, Writes
-from taskgate_server.upstream.cache import Entry, ResponseCache, entry_bytes
-from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls
-from taskgate_server.upstream.options import CallOptions
+from taskgate_server.upstream.aws_client.sender import AwsResponse, Outcome
+from taskgate_server.upstream.batching.reads import BatchedReads, Read
+from taskgate_server.upstream.batching.refusals import BatchRefusals
+from taskgate_server.upstream.batching.writes import Writes
+from taskgate_server.upstream.cache import Entry, ResponseCache, WriteLog, entry_bytes
+from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls, Requesters, TaskSet
+from taskgate_server.upstream.options import CallOptions, Share
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.request import (
     AwsRequest,
     OperationPlan,
-    Outcome,
     Params,
-    Read,
     key_bytes,
     make_aws_request,
     plan_operation,
 )
-from taskgate_server.upstream.requesters import Requesters, Share
-from taskgate_server.upstream.resources import WriteLog
 
 ERROR_BYTES = 1024
 """The size that is assumed for a cached error."""
@@ -62,16 +59,6 @@ class Sharing:
     """Batches of one operation in flight."""
     batch_linger: float
     """Seconds that a batch waits for more reads under load."""
-
-
-class _Wait(NamedTuple):
-    """How one caller waits for a response."""
-
-    share: Share
-    give_up_at: float
-    """When the caller stops waiting, by the clock; inf for no limit."""
-    not_before: float
-    """When the response must have been sent at the earliest, by the clock."""
 
 
 class Gateway:
@@ -112,16 +99,18 @@ class Gateway:
             max_bytes=sharing.max_bytes,
             max_age=sharing.max_cache_age,
         )
+        self._tasks = TaskSet()
         self.in_flight_calls: InFlightCalls[AwsRequest, AwsResponse] = InFlightCalls()
         self._write_log = WriteLog(sharing.max_cache_age)
         self.batched_reads = BatchedReads(
             pipeline,
+            self._tasks,
             slots=sharing.batch_slots,
             linger=sharing.batch_linger,
             clock=clock,
             sleep=sleep,
         )
-        self._batched_writes = BatchedWrites(pipeline, clock)
+        self._write_refusals = BatchRefusals(clock)
         self.availability = Availability(self.connection, pipeline.breaker, self._send_probe, clock)
         self.sent_singly = 0
         """Shared reads that were sent without batching, for metrics."""
@@ -155,34 +144,26 @@ class Gateway:
         return _response(entry.value) if entry is not None else None
 
     async def fetch(self, aws_request: AwsRequest, options: CallOptions) -> AwsResponse:
-        """Send a request, or share a call that is fresh enough; see `call`.
-
-        Args:
-            aws_request: what to send.
-            options: see `call`.
-        """
+        """Send a request, or share a call that is fresh enough; see `call`."""
+        plan, key = aws_request.plan, aws_request.key
+        not_before = self._not_before(aws_request, options.max_age)
+        if plan.is_shared and (entry := self.cache.get(key, not_before)) is not None:
+            return _response(entry.value)
         timeout = self._timeout(options)
-        wait = _Wait(
-            share=Share(options.priority, options.requester),
-            give_up_at=self._clock() + timeout,
-            not_before=self._not_before(aws_request, options.max_age),
-        )
+        share, give_up_at = Share(options.priority, options.requester), self._clock() + timeout
         try:
-            if not aws_request.plan.is_shared:
+            if not plan.is_shared:
                 async with asyncio.timeout(None if timeout == math.inf else timeout):
-                    return await self._send(aws_request, wait)
-            entry = self.cache.get(aws_request.key, wait.not_before)
-            if entry is not None:
-                return _response(entry.value)
-            read = self.in_flight_calls.find(aws_request.key, wait.not_before)
+                    return await self._send(aws_request, share, give_up_at)
+            read = self.in_flight_calls.find(key, not_before)
             if read is not None:
                 self.in_flight_calls.joined += 1
-                waiter = read.join(wait.share, wait.give_up_at)
+                read.join(share, give_up_at)
             else:
                 read, send = self._new_read(aws_request)
-                waiter = read.join(wait.share, wait.give_up_at)
+                read.join(share, give_up_at)
                 send()
-            return _response(await read.wait(waiter))
+            return _response(await read.wait(share, timeout))
         except TimeoutError:
             origin = self._sender.origin(aws_request.operation)
             raise errors.TimeLimitError(origin, timeout) from None
@@ -204,22 +185,27 @@ class Gateway:
         timeout = self._timeout(options)
         plan = self._plan(operation)
 
-        def on_written(item: Params) -> None:
-            self._write_log.record(plan.resource(item), self._clock())
+        def on_written(written: Sequence[Params]) -> None:
+            for item in written:
+                self._write_log.record(plan.resource(item), self._clock())
 
         writes = Writes(
+            pipeline=self.pipeline,
+            refusals=self._write_refusals,
             operation=operation,
+            plan=plan,
             items=items,
             token=token,
             requesters=Requesters.single(
                 Share(options.priority, options.requester), self._clock() + timeout, spans.current()
             ),
             on_written=on_written,
+            outcomes=[errors.TimeLimitError(self._sender.origin(operation), timeout)] * len(items),
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(None if timeout == math.inf else timeout):
-                await self._batched_writes.send(writes, plan)
-        return writes.outcomes(errors.TimeLimitError(self._sender.origin(operation), timeout))
+                await writes.send()
+        return writes.outcomes
 
     @property
     def not_ready_reason(self) -> str | None:
@@ -227,10 +213,8 @@ class Gateway:
         if self.connection.client is None:
             error = self.connection.error
             return error.message if error is not None else "the server is still starting"
-        if self.availability.not_ready_reason is not None:
-            return self.availability.not_ready_reason
-        is_throttled = self.pipeline.limiter.throttles.is_total
-        return "AWS throttles all calls" if is_throttled else None
+        throttled = "AWS throttles all calls" if self.pipeline.limiter.throttles.is_total else None
+        return self.availability.not_ready_reason or throttled
 
     async def _send_probe(self, operation: str, on_sent: Callable[[], None]) -> AwsResponse:
         return await self._sender.send(operation, {}, timeout=PROBE_SECONDS, on_sent=on_sent)
@@ -238,8 +222,7 @@ class Gateway:
     async def close(self) -> None:
         """Cancel all calls. Call it when no caller waits any more."""
         await self.availability.close()
-        await self.in_flight_calls.close()
-        await self.batched_reads.close()
+        await self._tasks.close()
 
     def shut_down_threads(self) -> None:
         """Let the threads end after their present calls."""
@@ -262,14 +245,17 @@ class Gateway:
 
     def _new_read(self, aws_request: AwsRequest) -> tuple[Read, Callable[[], None]]:
         """Return a new in-flight call, and the function that sends it once it has a requester."""
-        read: Read = InFlightCall(
-            aws_request.key, aws_request, self._clock, self._on_settled, self.in_flight_calls.finish
-        )
+        read: Read = InFlightCall(aws_request.key, aws_request, self._clock, self._on_ended)
         self.in_flight_calls.start(read)
         batch = aws_request.plan.batch
         if batch is not None and self.batched_reads.allows(aws_request):
             return read, self.batched_reads.enter(read, batch)
-        return read, lambda: self.in_flight_calls.run(read, self._send_read(read))
+
+        def send() -> None:
+            read.task = asyncio.ensure_future(self._send_read(read))
+            self._tasks.add(read.task)
+
+        return read, send
 
     async def _send_read(self, read: Read) -> None:
         outcome: AwsResponse | Exception
@@ -286,21 +272,21 @@ class Gateway:
             outcome = error
         read.settle(outcome)
 
-    def _on_settled(self, read: Read, outcome: AwsResponse | Exception) -> None:
+    def _on_ended(self, read: Read, outcome: AwsResponse | Exception | None) -> None:
         """Cache the outcome of a call: responses and NOT_FOUND, but no other errors."""
         self.in_flight_calls.finish(read)
         if read.sent_at is None:
             return
         if isinstance(outcome, AwsResponse):
-            self._cache(read.key, outcome, read.sent_at, outcome.size)
+            body_bytes = outcome.size
         elif isinstance(outcome, errors.TaskgateError) and outcome.code is StatusCode.NOT_FOUND:
-            self._cache(read.key, outcome.with_traceback(None), read.sent_at, ERROR_BYTES)
+            outcome, body_bytes = outcome.with_traceback(None), ERROR_BYTES
+        else:
+            return
+        size = entry_bytes(body_bytes, key_bytes(read.key))
+        self.cache.put(read.key, Entry(outcome, read.sent_at, size), self._clock())
 
-    def _cache(self, key: Hashable, outcome: Outcome, sent_at: float, body_bytes: int) -> None:
-        size = entry_bytes(body_bytes, key_bytes(key))
-        self.cache.put(key, Entry(outcome, sent_at, size), self._clock())
-
-    async def _send(self, aws_request: AwsRequest, wait: _Wait) -> AwsResponse:
+    async def _send(self, aws_request: AwsRequest, share: Share, give_up_at: float) -> AwsResponse:
         """Send a write, or a read that is not shared.
 
         Reads of a write's resource that were sent before the write ended are outdated afterwards.
@@ -318,7 +304,7 @@ class Gateway:
         return await self.pipeline.send(
             aws_request.operation,
             params,
-            Requesters.single(wait.share, wait.give_up_at, spans.current()),
+            Requesters.single(share, give_up_at, spans.current()),
             repeatable=plan.is_read or token is not None,
             on_ended=on_ended,
         )

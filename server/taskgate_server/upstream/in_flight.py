@@ -1,32 +1,149 @@
 """In-flight calls, each shared by all requesters of the same request.
 
 The age of a call counts from when it was sent; a call that is not sent yet is fresh enough for
-everyone. A call whose last requester leaves before it was sent is not sent.
+everyone. Requesters join and leave while a call waits to be sent. The queues that it waits in
+listen to them, so that its position depends on its present requesters. A call whose last requester
+leaves before it was sent is not sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from taskgate_server.telemetry import spans
-from taskgate_server.upstream.requesters import Requesters, Share
+from taskgate_server.upstream.options import Share
+
+if TYPE_CHECKING:  # imported only where traces are made
+    from opentelemetry.trace import Span
 
 Q = TypeVar("Q")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Waiter(Generic[T]):
-    """One requester of an in-flight call."""
+class AbandonedError(Exception):
+    """No requester waits for the call any more, so it is not sent."""
 
-    share: Share
-    outcome: asyncio.Future[T | Exception]
-    timer: asyncio.TimerHandle | None
-    """Ends the wait; None if the requester waits for any time."""
+
+class Listener(Protocol):
+    """Is notified when the requesters of a call change."""
+
+    def add(self, share: Share) -> None:
+        """Handle the first requester of a share."""
+
+    def remove(self, share: Share) -> None:
+        """Handle that the last requester of a share has left."""
+
+    def extend(self, give_up_at: float) -> None:
+        """Handle a requester that waits longer than all others."""
+
+
+class Requesters:
+    """The requesters of one call, or of all calls of a batch.
+
+    Args:
+        on_sent: called for each attempt, when the call is sent.
+    """
+
+    __slots__ = ("_counts", "_listeners", "_members", "_spans", "changes", "give_up_at", "on_sent")
+
+    def __init__(self, on_sent: Callable[[], None] = lambda: None) -> None:
+        self.on_sent = on_sent
+        self.give_up_at = -math.inf
+        """When the last requester stops waiting, by the gateway's clock. It only grows."""
+        self.changes = 0
+        """Counts changes that may make a refusal of the call obsolete."""
+        self._counts: dict[Share, int] = {}
+        self._listeners: tuple[Listener, ...] = ()
+        self._members: tuple[Requesters, ...] = ()
+        self._spans: tuple[Span, ...] = ()
+
+    @classmethod
+    def single(cls, share: Share, give_up_at: float, spans: Sequence[Span] = ()) -> Requesters:
+        """Return the only requester of a call that is not shared."""
+        requesters = cls()
+        requesters.join(share, give_up_at, spans)
+        return requesters
+
+    @classmethod
+    def merge(cls, members: Sequence[Requesters], on_sent: Callable[[], None]) -> Requesters:
+        """Return the requesters of all members, now and later. Close it in the end."""
+        requesters = cls(on_sent)
+        requesters._members = tuple(members)
+        for member in members:
+            member.add_listener(requesters)
+            requesters.extend(member.give_up_at)
+            for share in member.shares:
+                requesters.add(share)
+        return requesters
+
+    def close(self) -> None:
+        """Stop listening to the members."""
+        for member in self._members:
+            member.remove_listener(self)
+
+    @property
+    def shares(self) -> Collection[Share]:
+        """The shares of the requesters; empty if there are none."""
+        return self._counts.keys()
+
+    @property
+    def spans(self) -> Sequence[Span]:
+        """The spans of the requesters' RPCs, if traced."""
+        if not self._members:
+            return self._spans
+        return [span for member in self._members for span in member.spans]
+
+    def join(self, share: Share, give_up_at: float, spans: Sequence[Span] = ()) -> None:
+        """Add a requester, which leaves by `remove`.
+
+        Args:
+            share: the share of the quota that the call may use from now on.
+            give_up_at: when the requester stops waiting, by the gateway's clock.
+            spans: of its RPC.
+        """
+        if give_up_at > self.give_up_at:
+            self.extend(give_up_at)
+        if spans:
+            self._spans += tuple(spans)
+        self.add(share)
+
+    def add(self, share: Share) -> None:
+        """Count one more requester of a share."""
+        count = self._counts.get(share, 0)
+        self._counts[share] = count + 1
+        if not count:
+            self.changes += 1
+            for listener in self._listeners:
+                listener.add(share)
+
+    def remove(self, share: Share) -> None:
+        """Count one requester of a share less."""
+        count = self._counts[share] - 1
+        if count:
+            self._counts[share] = count
+            return
+        del self._counts[share]
+        for listener in self._listeners:
+            listener.remove(share)
+
+    def extend(self, give_up_at: float) -> None:
+        """Note that a requester waits until then."""
+        if give_up_at > self.give_up_at:
+            self.give_up_at = give_up_at
+            self.changes += 1
+            for listener in self._listeners:
+                listener.extend(give_up_at)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Notify a listener of all later changes."""
+        self._listeners += (listener,)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Stop notifying a listener."""
+        self._listeners = tuple(each for each in self._listeners if each is not listener)
 
 
 class InFlightCall(Generic[Q, T]):
@@ -36,30 +153,16 @@ class InFlightCall(Generic[Q, T]):
         key: equal for equal requests.
         aws_request: what is sent.
         clock: the gateway's.
-        on_settled: called with the outcome, before the requesters get it.
-        on_abandoned: called when all requesters have left before the call was sent.
+        on_ended: called with the outcome, before the requesters get it; or with None when all
+            requesters have left before the call was sent.
     """
-
-    __slots__ = (
-        "_clock",
-        "_on_abandoned",
-        "_on_settled",
-        "_waiters",
-        "attempts",
-        "aws_request",
-        "key",
-        "requesters",
-        "sent_at",
-        "task",
-    )
 
     def __init__(
         self,
         key: Hashable,
         aws_request: Q,
         clock: Callable[[], float],
-        on_settled: Callable[[InFlightCall[Q, T], T | Exception], None],
-        on_abandoned: Callable[[InFlightCall[Q, T]], None],
+        on_ended: Callable[[InFlightCall[Q, T], T | Exception | None], None],
     ) -> None:
         self.key = key
         self.aws_request = aws_request
@@ -71,8 +174,7 @@ class InFlightCall(Generic[Q, T]):
         self.attempts = 1
         """Attempts in batches, including the present one."""
         self._clock = clock
-        self._on_settled = on_settled
-        self._on_abandoned = on_abandoned
+        self._on_ended = on_ended
         self._waiters: set[asyncio.Future[T | Exception]] = set()
 
     def mark_sent(self) -> None:
@@ -82,43 +184,37 @@ class InFlightCall(Generic[Q, T]):
     def settle(self, outcome: T | Exception) -> None:
         """End the call with a response or an error."""
         try:
-            self._on_settled(self, outcome)
+            self._on_ended(self, outcome)
         finally:
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(outcome)
 
-    def join(self, share: Share, give_up_at: float) -> Waiter[T]:
-        """Add a requester, which calls `wait` next.
-
-        Args:
-            share: the share of the quota that the call may use for this requester.
-            give_up_at: when this requester stops waiting, by the gateway's clock; inf for never.
-        """
-        loop = asyncio.get_running_loop()
-        seconds = give_up_at - self._clock()
-        # A future for each requester: cancelling one must not cancel the call of the others.
-        outcome: asyncio.Future[T | Exception] = loop.create_future()
-        timer = None if seconds == math.inf else loop.call_later(seconds, _expire, outcome)
-        self._waiters.add(outcome)
+    def join(self, share: Share, give_up_at: float) -> None:
+        """Add a requester, which calls `wait` next; see `Requesters.join`."""
         self.requesters.join(share, give_up_at, spans.current())
-        return Waiter(share, outcome, timer)
 
-    async def wait(self, waiter: Waiter[T]) -> T | Exception:
+    async def wait(self, share: Share, seconds: float) -> T | Exception:
         """Return the outcome of the call, the same response or error for all requesters.
 
         Raises:
-            TimeoutError: it took longer than the requester waits.
+            TimeoutError: it took longer than `seconds`, which may be inf.
         """
+        loop = asyncio.get_running_loop()
+        # A future for each requester: cancelling one must not cancel the call of the others.
+        waiter: asyncio.Future[T | Exception] = loop.create_future()
+        # `asyncio.timeout` takes 5 us more for each call.
+        timer = None if seconds == math.inf else loop.call_later(seconds, _expire, waiter)
+        self._waiters.add(waiter)
         try:
-            return await waiter.outcome
+            return await waiter
         finally:
-            if waiter.timer is not None:
-                waiter.timer.cancel()
-            self._waiters.discard(waiter.outcome)
-            self.requesters.remove(waiter.share)
+            if timer is not None:
+                timer.cancel()
+            self._waiters.discard(waiter)
+            self.requesters.remove(share)
             if not self._waiters and self.sent_at is None:
-                self._on_abandoned(self)
+                self._on_ended(self, None)
                 if self.task is not None:
                     self.task.cancel()
 
@@ -133,19 +229,11 @@ class InFlightCalls(Generic[Q, T]):
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, InFlightCall[Q, T]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self.joined = 0
         """Requests that joined a call instead of sending one, for metrics."""
 
     def __len__(self) -> int:
         return len(self._by_key)
-
-    async def close(self) -> None:
-        """Cancel all calls. Call it when no requester waits any more."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def find(self, key: Hashable, not_before: float) -> InFlightCall[Q, T] | None:
         """Return a call that was sent at `not_before` or later, or is not sent yet."""
@@ -158,13 +246,26 @@ class InFlightCalls(Generic[Q, T]):
         """Make a call available to later requests."""
         self._by_key[call.key] = call
 
-    def run(self, call: InFlightCall[Q, T], sending: Coroutine[Any, Any, None]) -> None:
-        """Send a call in a task of its own."""
-        call.task = asyncio.ensure_future(sending)
-        self._tasks.add(call.task)
-        call.task.add_done_callback(self._tasks.discard)
-
     def finish(self, call: InFlightCall[Q, T]) -> None:
         """Let no further request join a call that has ended or will not be sent."""
         if self._by_key.get(call.key) is call:
             del self._by_key[call.key]
+
+
+class TaskSet:
+    """Tasks that send calls, until they end or are cancelled by `close`."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, task: asyncio.Task[None]) -> None:
+        """Hold a task until it ends."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Cancel all tasks. Call it when no requester waits any more."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

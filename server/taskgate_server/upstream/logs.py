@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.upstream.aws_client.sanitizer import clean
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.options import CallOptions
 
@@ -77,10 +76,6 @@ class LogReader:
     async def page(self, section: Section, params: Mapping[str, Any]) -> Page:
         """Return one page; an empty last one if the stream does not exist.
 
-        Args:
-            section: what to read.
-            params: further parameters of GetLogEvents.
-
         Raises:
             errors.TaskgateError: of the call.
         """
@@ -107,7 +102,7 @@ class LogReader:
 def _line(event: Mapping[str, Any]) -> Line:
     if not isinstance(event["timestamp"], int) or not isinstance(event["message"], str):
         raise TypeError
-    return Line(event["timestamp"], clean(event["message"]))
+    return Line(event["timestamp"], event["message"])
 
 
 class Cursor:
@@ -167,12 +162,7 @@ class Cursor:
 
 
 async def read_last(reader: LogReader, section: Section, count: int) -> tuple[list[Line], Cursor]:
-    """Return the last lines of a stream, and the position after them.
-
-    Args:
-        reader: reads pages.
-        section: what to read.
-        count: number of lines.
+    """Return the last `count` lines of a stream, and the position after them.
 
     Raises:
         errors.TaskgateError: of a call.

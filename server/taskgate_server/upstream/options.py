@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from taskgate_server.calls import CallContext
 
@@ -22,6 +22,13 @@ class Priority(enum.IntEnum):
     __hash__ = int.__hash__  # the enum's own is Python code, and shares are hashed for each call
 
 
+class Share(NamedTuple):
+    """The share of a quota that a call may use, and at which priority."""
+
+    priority: Priority
+    requester: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
     """How long a call may take, how old its response may be, and its use of the quota."""
@@ -37,12 +44,7 @@ class CallOptions:
 
     @classmethod
     def of(cls, call: CallContext, *, max_age: float | None = None) -> CallOptions:
-        """Return the options of the AWS calls that serve an RPC.
-
-        Args:
-            call: the RPC.
-            max_age: seconds; None for the RPC's own `max_age`.
-        """
+        """Return the options of the AWS calls that serve an RPC, whose own `max_age` is default."""
         return cls(
             timeout=call.time_remaining(),
             max_age=call.max_age if max_age is None else max_age,

@@ -10,15 +10,14 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from taskgate_server import errors
 from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
+from taskgate_server.upstream.in_flight import AbandonedError, Requesters
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import STUCK_SECONDS, Permit
-from taskgate_server.upstream.requesters import AbandonedError, Requesters
 from taskgate_server.upstream.retries import Retries, is_throttle
 
 
@@ -53,10 +52,9 @@ class UpstreamPipeline:
 
         Raises:
             errors.TaskgateError: of the last attempt.
-            requesters.AbandonedError: no requester is left, and the call was not sent.
+            in_flight.AbandonedError: no requester is left, and the call was not sent.
         """
         permits = [permit] if permit is not None else []
-        track = partial(self.breaker.track, operation, params, is_read=repeatable)
 
         async def attempt(_: int) -> AwsResponse:
             while True:
@@ -64,8 +62,9 @@ class UpstreamPipeline:
                     permits.pop() if permits else await self.admit(operation, requesters, params)
                 )
                 changes = requesters.changes
+                tracking = self.breaker.track(operation, params, is_read=repeatable)
                 try:
-                    with self._tracking(admitted, requesters, track, on_ended) as (sent, ended):
+                    with self._tracking(admitted, requesters, tracking, on_ended) as (sent, ended):
                         return await self.sender.send(
                             operation,
                             params,
@@ -86,16 +85,11 @@ class UpstreamPipeline:
     async def admit(
         self, operation: str, requesters: Requesters, params: Mapping[str, Any] | None = None
     ) -> Permit:
-        """Wait until a call may be sent.
-
-        Args:
-            operation: AWS name.
-            requesters: who waits for the call; they may change meanwhile.
-            params: of the call, if known already.
+        """Wait until a call may be sent; see `send`. Parameters are passed if known already.
 
         Raises:
             errors.TaskgateError: it cannot be sent in time, or the circuit breaker is open.
-            requesters.AbandonedError: no requester is left.
+            in_flight.AbandonedError: no requester is left.
         """
         while True:
             self.breaker.check(operation, params)  # before queueing for a call that is refused
@@ -112,7 +106,7 @@ class UpstreamPipeline:
         self,
         permit: Permit,
         requesters: Requesters,
-        track: Callable[[], AbstractContextManager[Callable[[], None]]],
+        tracking: AbstractContextManager[Callable[[], None]],
         on_ended: Callable[[], None],
     ) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
         """Enclose an attempt; yields what to call when it is sent, and when it has ended."""
@@ -124,7 +118,7 @@ class UpstreamPipeline:
             on_ended()
 
         try:
-            with track() as mark_sent:
+            with tracking as mark_sent:
 
                 def sent() -> None:
                     nonlocal timer

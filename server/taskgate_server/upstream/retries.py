@@ -11,13 +11,13 @@ from typing import Final, TypeAlias, TypeVar
 
 from google.rpc import error_details_pb2
 
-from taskgate_server.errors import ResponseCutError, Retry, TaskgateError, UnreachableError
+from taskgate_server.errors import ResponseTruncatedError, Retry, TaskgateError, UnreachableError
 
 T = TypeVar("T")
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
-OWN_RETRYABLE: Final = (UnreachableError, ResponseCutError)
+OWN_RETRYABLE: Final = (UnreachableError, ResponseTruncatedError)
 """Taskgate's own errors after which repeatable calls are retried. Its refusals are retried by
 callers, after their RetryInfo."""
 
@@ -84,16 +84,14 @@ class RetryBudget:
 
     def deposit(self) -> None:
         """Add the share of one call."""
-        self._save(min(self.left + self._share, self._capacity))
+        self._saved, self._saved_at = self.left + self._share, self._clock()
 
     def withdraw(self) -> bool:
         """Take a retry if one is left; return whether it was taken."""
         left = self.left
-        self._save(left - 1 if left >= 1 else left)
+        if left >= 1:
+            self._saved, self._saved_at = left - 1, self._clock()
         return left >= 1
-
-    def _save(self, retries: float) -> None:
-        self._saved, self._saved_at = retries, self._clock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,29 +169,35 @@ class Retries:
                 return await attempt(number)
             except TaskgateError as error:
                 pause = self._pause(error, number, repeatable=repeatable)
-                if pause is None or self._clock() + pause >= give_up_at():
-                    raise
-                if not self.budget.withdraw():
+                is_in_time = pause is not None and self._clock() + pause < give_up_at()
+                if pause is None or not is_in_time or not self.budget.withdraw():
                     raise
             await self._sleep(pause)
             number += 1
             self.count += 1
 
-    def batch_pauses(self, failed: Sequence[tuple[TaskgateError, int]]) -> list[float | None]:
-        """Return the pauses before reads that failed within a batch are retried.
+    def batch_pause(
+        self, outcomes: Sequence[object], attempts: Sequence[int]
+    ) -> tuple[float, list[bool]]:
+        """Return the pause before reads that failed within a batch are retried, and which are.
 
-        All that may be retried have the same pause, since they share one call and use one retry of
-        the budget; the others have None.
+        They have the same pause, since they share one call and use one retry of the budget.
 
         Args:
-            failed: the error of each read, and the number of its attempt, from 1.
+            outcomes: of each read.
+            attempts: the number of each read's attempt, from 1.
         """
-        pauses = [self._pause(error, number, repeatable=True) for error, number in failed]
+        pauses = [
+            self._pause(outcome, number, repeatable=True)
+            if isinstance(outcome, TaskgateError)
+            else None
+            for outcome, number in zip(outcomes, attempts, strict=True)
+        ]
         longest = max((pause for pause in pauses if pause is not None), default=None)
         if longest is None or not self.budget.withdraw():
-            return [None] * len(failed)
+            return 0.0, [False] * len(pauses)
         self.count += 1
-        return [None if pause is None else longest for pause in pauses]
+        return longest, [pause is not None for pause in pauses]
 
     def _pause(self, error: TaskgateError, number: int, *, repeatable: bool) -> float | None:
         """Return the seconds until the next attempt; None if there is none."""

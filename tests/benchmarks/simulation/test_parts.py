@@ -84,8 +84,8 @@ def test_a_replica_is_set_up_as_the_server_is(service: str) -> None:
         assert ours._sharing == theirs._sharing
         assert ours._default_timeout == theirs._default_timeout
         for mine, real in ((ours.pipeline, theirs.pipeline),):
-            assert mine.limiter.spec == real.limiter.spec
-            assert mine.limiter.limits == real.limiter.limits
+            assert mine.limiter._context.spec == real.limiter._context.spec
+            assert mine.limiter._context.limits == real.limiter._context.limits
             assert mine.breaker._thresholds == real.breaker._thresholds
             assert mine.retries._backoff == real.retries._backoff
             assert mine.retries.budget._share == real.retries.budget._share

@@ -140,7 +140,7 @@ def test_row_without_ids_is_an_unreadable_response(aws: Emulator, stub: Stub) ->
     body = {"tasks": [{"runStatus": "READY"}], "totalResults": 1}
     aws.respond("deadline", "SearchTasks", body=body)
     error = error_of(stub.ListTasks, Request(parent=DEMO_JOB.partition("/jobs/")[0]))
-    assert error.reason == "UPSTREAM_ANSWER_UNREADABLE"
+    assert error.reason == "UPSTREAM_RESPONSE_UNREADABLE"
 
 
 def test_lists_a_run(aws: Emulator, stub: Stub) -> None:

@@ -98,7 +98,9 @@ async def log_server(story: Story, wall_clock: float) -> AsyncGenerator[LogServe
     more = {"aws": {"deadline": aws, "omics": aws}, "cache_max_entries": 0}
     built = app.build(settings_for(url, **more))
     [target] = rpc_registry.load_targets(settings, built.connections, Supervision())
-    running = [asyncio.ensure_future(each.connection.run()) for each in built.connections[0].all]
+    running = [
+        asyncio.ensure_future(each.connection.run()) for _, each in built.connections[0].labelled()
+    ]
     try:
         yield replace(
             target.logs,

@@ -16,7 +16,6 @@ from benchmarks.simulation.clock import seeded, virtually
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.watch.hub import Hub
-from taskgate_server.tasks.watch.poller import Timing
 from taskgate_server.tasks.watch.service import Watches
 from tests.support.aws_in_memory import JOB_NAME, RUN_NAME, World
 from tests.support.calls import make_call
@@ -46,7 +45,7 @@ class Chaos:
             {"deadline": 8.0, "omics": 8.0},
             clock=asyncio.get_running_loop().time,
             random=seeded(seed + 2),
-            timing=Timing(linger=5.0),
+            linger=5.0,
         )
         self.watches = Watches(self.hub, 60.0)
         self.is_on = True

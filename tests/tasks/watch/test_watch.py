@@ -273,7 +273,7 @@ async def test_closed_watches_leave_no_pollers() -> None:
             if is_quiet():
                 break
         assert is_quiet(), asyncio.all_tasks()
-        assert not hub._stop_callbacks
+        assert not hub.stop_callbacks
         await built.server.drain(2)
         await built.close()
         assert len(hub) == 0

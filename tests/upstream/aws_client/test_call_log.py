@@ -8,8 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from taskgate_server import errors
-from taskgate_server.upstream.aws_client.call_log import CallLog
-from taskgate_server.upstream.aws_client.failures import from_botocore
+from taskgate_server.upstream.aws_client.failures import CallLog, from_botocore
 
 ORIGIN = errors.Origin(
     service="deadline",

@@ -175,7 +175,7 @@ async def test_an_unconfirmed_refusal_keeps_the_client(outcome: Exception | None
         await wait_until_async(lambda: "GetWorkflow" in connection._check._paused_until)
         for _ in range(20):
             connection.record_refused(made, "GetWorkflow", refused())
-            assert not connection._check._suspected.is_set(), "it is explained for now"
+            assert not connection._check.suspected.is_set(), "it is explained for now"
             assert await connection.get_client() is made
         connection.record_refused(made, "ListRuns", refused())
         await wait_until_async(lambda: "ListRuns" in connection._check._paused_until)
@@ -227,14 +227,14 @@ def test_probes_for_a_refused_operation_become_rare() -> None:
     for tenth in range(1200):
         now = tenth / 10
         check.record_refused("GetWorkflow", refused())
-        if check._suspected.is_set():
-            check._suspected.clear()
+        if check.suspected.is_set():
+            check.suspected.clear()
             due.append(now)
             assert check.verdict(probe_refused=False) is None
     assert due == pytest.approx([0, 1, 3, 7, 15, 31, 61, 91], abs=0.2)
     check.record_accepted("GetWorkflow")
     check.record_refused("GetWorkflow", refused())
-    assert check._suspected.is_set()
+    assert check.suspected.is_set()
 
 
 def test_without_another_operation_to_probe_two_must_be_refused() -> None:

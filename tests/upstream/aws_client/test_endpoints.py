@@ -24,8 +24,13 @@ from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.services.supporting import SQS
-from taskgate_server.upstream.aws_client.endpoints import CaBundleError, prefix_name, prefix_names
-from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
+from taskgate_server.upstream.aws_client.factory import (
+    AwsClient,
+    make_client,
+    prefix_name,
+    prefix_names,
+)
+from taskgate_server.upstream.aws_client.failures import CaBundleError
 from taskgate_server.upstream.event_queue import queue_settings
 from tests.support.running_server import REGION, running_server
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
-from taskgate_server.upstream.batching.queue import BatchQueue
-from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.requesters import Requesters, Share
+from taskgate_server.upstream.batching.queue import BatchQueue, Send
+from taskgate_server.upstream.in_flight import InFlightCall, Requesters, TaskSet
+from taskgate_server.upstream.options import Priority, Share
 from tests.support.event_loop import settle
 
 SHARE = Share(Priority.INTERACTIVE, "alice")
@@ -23,15 +23,13 @@ def error(text: str) -> TaskgateError:
     return TaskgateError(code=StatusCode.NOT_FOUND, message=text, reason="TEST")
 
 
-@dataclass(eq=False)
-class Item:
+class Item(InFlightCall[int, str]):
     """A read with requesters."""
 
-    number: int
-    requesters: Requesters = field(default_factory=Requesters)
-    response: asyncio.Future[str] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    def __init__(self, number: int) -> None:
+        super().__init__(number, number, lambda: 0.0, lambda *_: None)
+        self.number = number
+        self.response: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def settle(self, outcome: str | Exception) -> None:
         if isinstance(outcome, Exception):
@@ -49,25 +47,25 @@ class Upstream:
         self.batches: list[list[int]] = []
         self.replies: list[asyncio.Future[Sequence[str | TaskgateError]]] = []
         self.lingered: list[float] = []
+        self.tasks = TaskSet()
         self.gate = asyncio.Event()
         self.gate.set()
         self.refusal: Exception | None = None
 
-    async def send(self, items: Sequence[Item], permit: int) -> Sequence[str | TaskgateError]:
-        assert permit == len(self.batches)
+    async def send(self, items: Sequence[Any]) -> Sequence[str | TaskgateError]:
         self.batches.append([item.number for item in items])
         reply: asyncio.Future[Sequence[str | TaskgateError]]
         reply = asyncio.get_running_loop().create_future()
         self.replies.append(reply)
         return await reply
 
-    async def admit(self, waiting: int, requesters: Requesters) -> tuple[int, int]:
+    async def admit(self, waiting: int, requesters: Requesters) -> tuple[int, Send]:
         assert waiting
         assert requesters.shares
         await self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
-        return self.max_items, len(self.batches)
+        return self.max_items, self.send
 
     async def sleep(self, seconds: float) -> None:
         self.lingered.append(seconds)
@@ -75,10 +73,10 @@ class Upstream:
     def reply(self, index: int) -> None:
         self.replies[index].set_result([f"a{each}" for each in self.batches[index]])
 
-    def queue(self, slots: int = 1, linger: float = 0.0) -> BatchQueue[Item, int]:
+    def queue(self, slots: int = 1, linger: float = 0.0) -> BatchQueue:
         return BatchQueue(
-            admit=self.admit,
-            send=self.send,
+            self.admit,
+            self.tasks,
             max_items=self.max_items,
             slots=lambda: slots,
             linger=linger,
@@ -86,7 +84,7 @@ class Upstream:
         )
 
 
-def start_reads(queue: BatchQueue[Item, int], *numbers: int) -> list[asyncio.Task[str]]:
+def start_reads(queue: BatchQueue, *numbers: int) -> list[asyncio.Task[str]]:
     async def wait(number: int) -> str:
         item = Item(number)
         item.requesters.join(SHARE, math.inf)
@@ -298,8 +296,8 @@ async def test_batches_that_end_together_do_not_leave_a_read_behind() -> None:
     """There were slots for two batches, then for one: only one of the two senders may stop."""
     upstream, slots = Upstream(), [2]
     queue = BatchQueue(
-        admit=upstream.admit,
-        send=upstream.send,
+        upstream.admit,
+        upstream.tasks,
         max_items=1,
         slots=lambda: slots[0],
         linger=0.0,
@@ -317,7 +315,7 @@ async def test_batches_that_end_together_do_not_leave_a_read_behind() -> None:
     await settle()
 
     assert upstream.batches == [[0], [1], [2]]
-    await queue.close()
+    await upstream.tasks.close()
 
 
 async def test_a_read_added_while_the_last_sender_stops_is_sent() -> None:
@@ -332,4 +330,4 @@ async def test_a_read_added_while_the_last_sender_stops_is_sent() -> None:
     await settle()
 
     assert upstream.batches == [[0], [1]]
-    await queue.close()
+    await upstream.tasks.close()

@@ -16,14 +16,14 @@ from taskgate_server.errors import Origin
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.upstream.aws_client.sender import AwsResponse
-from taskgate_server.upstream.batching.plan import plan_batch_write
 from taskgate_server.upstream.batching.writes import Writes
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.in_flight import Requesters
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.rate_limit.limiter import UnlimitedRate
-from taskgate_server.upstream.requesters import Requesters
+from taskgate_server.upstream.request import plan_batch
 from taskgate_server.upstream.retries import Retries, RetryBudget
 
 BATCHES = [
@@ -33,7 +33,7 @@ BATCHES = [
 
 @pytest.mark.parametrize(("service", "single", "batch"), BATCHES)
 def test_a_batch_write_takes_what_single_calls_take(service: str, single: str, batch: str) -> None:
-    plan = plan_batch_write(model.load_service(service), single, batch)
+    plan = plan_batch(model.load_service(service), single, batch)
     assert plan is not None
     assert plan.max_items == 100
     items = [{member: f"{member}{index}" for member in plan.ids} for index in range(2)]
@@ -41,26 +41,30 @@ def test_a_batch_write_takes_what_single_calls_take(service: str, single: str, b
     assert plan.to_params(items, "t") == {plan.request: items, plan.token: "t"}
     response = {plan.errors: [{**items[1], "code": "ConflictException", "message": "no"}]}
     assert plan.split(items, response) == [
-        None,
+        {},
         {"Error": {"Code": "ConflictException", "Message": "no"}},
     ]
 
 
 def test_unsuitable_batch_writes_have_no_plan() -> None:
     service = model.load_service("deadline")
-    assert plan_batch_write(service, "UpdateTask", "BatchUpdateTaskOfOld") is None
-    assert plan_batch_write(service, "UpdateTask", "BatchGetTask") is None
+    assert plan_batch(service, "UpdateTask", "BatchUpdateTaskOfOld") is None
+    assert plan_batch(service, "UpdateTask", "BatchGetTask") is None
 
 
 def test_tokens_derive_from_the_callers_token_and_the_items() -> None:
     def writes() -> Writes:
         items = [{"taskId": f"t{index}"} for index in range(4)]
         return Writes(
+            pipeline=cast("Any", None),
+            refusals=cast("Any", None),
+            plan=cast("Any", None),
             operation="UpdateTask",
             items=items,
             token="mine",
             requesters=Requesters(),
             on_written=lambda _: None,
+            outcomes=[None] * 4,
         )
 
     one, again = writes(), writes()

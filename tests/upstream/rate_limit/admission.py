@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmarks.simulation.clock import seeded
 from taskgate_server.services.omics.spec import SPEC as OMICS
-from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import Limits
-from taskgate_server.upstream.requesters import Requesters, Share
 from tests.support.event_loop import now
 
 GET = "GetRun"

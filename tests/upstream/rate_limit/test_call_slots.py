@@ -10,9 +10,9 @@ import pytest
 from benchmarks.simulation.clock import seeded
 from taskgate_server.errors import QuotaError, TaskgateError
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
+from taskgate_server.upstream.in_flight import Requesters
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import Limits
-from taskgate_server.upstream.requesters import Requesters
 from tests.support.event_loop import in_virtual_time, now, settle
 from tests.upstream.rate_limit.admission import GET, POLLER, A, B, C, end, flood, limiter
 
@@ -72,7 +72,7 @@ async def test_cancelled_calls_return_token_and_slot() -> None:
     await asyncio.sleep(1)
     waiting, behind = flood(limit, A, 2)
     await settle()
-    assert limit.tokens_left(GET) < 1, "one has a token and waits for the slot"
+    assert limit.bucket(GET).tokens < 1, "one has a token and waits for the slot"
     await end(waiting)
     permit.release_slot()
     assert await behind == 1.0, "with the token of the first"

@@ -19,11 +19,11 @@ from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server.errors import TaskgateError
 from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
-from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.in_flight import AbandonedError, Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import Limits, Permit
-from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
 from tests.support.event_loop import in_virtual_time, now, settle
 from tests.upstream.rate_limit.admission import (
     GET,
@@ -62,7 +62,7 @@ async def test_a_flood_is_refused_while_other_requesters_are_admitted() -> None:
     queued = flood(limit, A, 101)
     await settle()
     refused = [task for task in queued if task.done() and task.exception() is not None]
-    assert (len(refused), limit.waiting(GET), now()) == (50, 50, 0)
+    assert (len(refused), len(limit.bucket(GET)), now()) == (50, 50, 0)
     others = flood(limit, B, 30) + flood(limit, C, 20)
     await settle()
     refused = [task for task in others if task.done()]
@@ -187,7 +187,7 @@ async def test_a_call_without_requesters_is_not_sent() -> None:
     shared.remove(A)
     with pytest.raises(AbandonedError):
         await sending
-    assert (limit.waiting(GET), limit.bucket(GET)._timer) == (0, None)
+    assert (len(limit.bucket(GET)), limit.bucket(GET)._timer) == (0, None)
     with pytest.raises(AbandonedError):
         await limit.admit(GET, shared)
 
@@ -330,7 +330,7 @@ def check_outcomes(traffic: Traffic) -> None:
         if not is_sent(call)
     )
     assert set(others) <= {"cancelled", "QuotaError", "AbandonedError"}
-    assert (limit.waiting(GET), bucket._timer, bucket._waiting_for_slot) == (0, None, 0)
+    assert (len(limit.bucket(GET)), bucket._timer, bucket._waiting_for_slot) == (0, None, 0)
     assert limit.slots._free == traffic.max_in_flight
     assert not any(lines.paused for lines in bucket.queue._priorities)
     if traffic.max_in_flight == math.inf:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.rate_limit.fair_queue import FairQueue
-from taskgate_server.upstream.requesters import Requesters, Share
 
 INTERACTIVE, POLLER = Priority.INTERACTIVE, Priority.POLLER
 A, B, C = (Share(INTERACTIVE, name) for name in "abc")

@@ -10,10 +10,10 @@ import pytest
 from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.services.omics.spec import SPEC as OMICS
-from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.rate_limit.latency import LatencyEstimator
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
-from taskgate_server.upstream.requesters import Requesters, Share
+from taskgate_server.upstream.rate_limit.policy import LatencyEstimator
 
 LIMIT_SECONDS = 5.0
 

@@ -20,10 +20,10 @@ from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server import errors
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.services.omics.spec import SPEC as OMICS
-from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import MAX_HOLD_SECONDS, Limits, Permit
-from taskgate_server.upstream.requesters import Requesters, Share
 from tests.support.event_loop import in_virtual_time, now, settle
 
 GET = "GetRunTask"
@@ -55,18 +55,18 @@ async def test_calls_are_sent_in_order_at_the_rate() -> None:
     # An idle bucket has 1.4 calls, so the second call leaves a little early.
     first = [0.0, SPACING - 0.04]
     assert times == pytest.approx([*first, *(first[1] + n * SPACING for n in range(1, 19))])
-    assert limit.waiting(GET) == 0
+    assert len(limit.bucket(GET)) == 0
 
 
 @in_virtual_time
 async def test_operations_have_a_bucket_each() -> None:
     limit = limiter()
     await admitted(limit)
-    assert limit.tokens_left(GET) < 1 < limit.tokens_left("ListRunTasks")
+    assert limit.bucket(GET).tokens < 1 < limit.bucket("ListRunTasks").tokens
     await limit.admit("ListRunTasks", Requesters.single(Share(INTERACTIVE, ""), 0))
     assert now() == 0
-    assert limit.operations == [GET, "ListRunTasks"]
-    assert (limit.rate(GET), limit.rate("StartRun")) == pytest.approx((9.6, 0.096))
+    assert list(limit.buckets) == [GET, "ListRunTasks"]
+    assert (limit.bucket(GET).rate, limit.bucket("StartRun").rate) == pytest.approx((9.6, 0.096))
 
 
 @in_virtual_time
@@ -74,7 +74,7 @@ async def test_without_a_published_rate_nothing_waits() -> None:
     limit = learner()
     await asyncio.gather(*(admitted(limit, give_up_at=0) for _ in range(1000)))
     assert now() == 0
-    assert limit.rate(GET) == limit.tokens_left(GET) == math.inf
+    assert limit.bucket(GET).rate == limit.bucket(GET).tokens == math.inf
 
 
 @in_virtual_time
@@ -191,7 +191,7 @@ async def test_mass_cancellation_uses_no_token() -> None:
         for _ in range(10_000)
     ]
     await settle()
-    assert limit.waiting(GET) == 9_999
+    assert len(limit.bucket(GET)) == 9_999
     remaining = [task for task in tasks if random.random() < 0.01]
     for task in set(tasks) - set(remaining):
         asyncio.get_running_loop().call_later(random.uniform(0, 5), task.cancel)
@@ -200,7 +200,7 @@ async def test_mass_cancellation_uses_no_token() -> None:
     last = max(task.result()[0] for task in served)
     assert set(remaining) <= set(served)
     assert last <= len(served) * SPACING, "remaining calls do not wait for cancelled ones"
-    assert limit.waiting(GET) == 0
+    assert len(limit.bucket(GET)) == 0
     assert limit.bucket(GET)._timer is None
     assert time.process_time() - began < 5, "10,000 waiters are nothing special"
 
@@ -216,7 +216,7 @@ def test_no_call_is_sent_before_retry_after(make: Callable[[], RateLimiter]) -> 
         first, second = await asyncio.gather(admitted(limit), admitted(limit, priority=POLLER))
         assert first[0] == pytest.approx(7.05, abs=1e-6)
         assert first[0] >= 7.05 - 1e-9
-        assert second[0] == pytest.approx(7.01 + 1 / limit.rate(GET))
+        assert second[0] == pytest.approx(7.01 + 1 / limit.bucket(GET).rate)
 
     virtually(main())
 
@@ -227,7 +227,7 @@ def test_an_invalid_retry_after_is_ignored(retry_after: float | None) -> None:
         limit = limiter()
         _, permit = await admitted(limit)
         limit.record_throttle(permit, retry_after)
-        assert (await admitted(limit))[0] == pytest.approx(1 / limit.rate(GET))
+        assert (await admitted(limit))[0] == pytest.approx(1 / limit.bucket(GET).rate)
 
     virtually(main())
 
@@ -264,7 +264,7 @@ async def test_simultaneous_throttles_decrease_the_rate_once() -> None:
     for permit in permits[25:]:
         limit.record_throttle(permit, None)
     # The 26th call was the first that AWS refused: 25 in a second are possible.
-    assert 0.7 * 26 <= limit.rate(GET) <= 0.8 * 26
+    assert 0.7 * 26 <= limit.bucket(GET).rate <= 0.8 * 26
 
 
 @in_virtual_time
@@ -272,15 +272,15 @@ async def test_an_unused_rate_does_not_increase() -> None:
     limit = limiter()
     _, permit = await admitted(limit)
     limit.record_throttle(permit, None)
-    low = limit.rate(GET)
+    low = limit.bucket(GET).rate
     for _ in range(20):
         await asyncio.sleep(5)
         limit.record_response((await admitted(limit))[1])
-    assert limit.rate(GET) == low
+    assert limit.bucket(GET).rate == low
     for _ in range(20):
         for _, each in await asyncio.gather(*(admitted(limit) for _ in range(3))):
             limit.record_response(each)
-    assert low < limit.rate(GET) < 9.6
+    assert low < limit.bucket(GET).rate < 9.6
 
 
 @in_virtual_time
@@ -289,7 +289,7 @@ async def test_the_rate_does_not_decrease_below_the_floor() -> None:
     for _ in range(60):
         _, permit = await admitted(limit)
         limit.record_throttle(permit, None)
-    assert limit.rate(GET) == pytest.approx(0.1)
+    assert limit.bucket(GET).rate == pytest.approx(0.1)
 
 
 @in_virtual_time
@@ -298,14 +298,14 @@ async def test_a_long_time_without_throttles_resets_the_rate() -> None:
     _, permit = await admitted(limit)
     limit.record_throttle(permit, None)
     await asyncio.sleep(599)
-    assert limit.rate(GET) < 1
+    assert limit.bucket(GET).rate < 1
     await asyncio.sleep(2)
-    assert limit.rate(GET) == math.inf
+    assert limit.bucket(GET).rate == math.inf
     limit.record_throttle(permit, None)  # very late
-    assert limit.rate(GET) == math.inf
+    assert limit.bucket(GET).rate == math.inf
     _, permit = await admitted(limit)
     limit.record_throttle(permit, None)
-    assert limit.rate(GET) < 1
+    assert limit.bucket(GET).rate < 1
 
 
 class Traffic:
@@ -368,7 +368,7 @@ def test_the_rate_holds_and_all_calls_end(
         for first, last in itertools.combinations(range(len(times)), 2):
             span = times[last] - times[first]
             assert last - first + 1 <= 1 + (span + 0.04) * 4.8 + 1e-6
-        assert traffic.limit.waiting(GET) == 0
+        assert len(traffic.limit.bucket(GET)) == 0
         assert traffic.limit.bucket(GET)._timer is None
 
     virtually(main())

@@ -19,10 +19,10 @@ from benchmarks.simulation.clock import seeded, virtually
 from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.upstream.options import Priority
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import Priority, Share
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import Limits
-from taskgate_server.upstream.requesters import Requesters, Share
 
 OPERATION = "GetRunTask"
 
@@ -218,7 +218,7 @@ def test_a_learned_rate_is_forgotten_without_throttles() -> None:
     fleet = Fleet(published(), Quota(lambda at: 2.0 if at < 60 else 10.0), 3, [0])
     fleet.run(60)
     limiter = fleet.limiters[0]
-    assert limiter.rate(OPERATION) < 3
+    assert limiter.bucket(OPERATION).rate < 3
     bucket = limiter.bucket(OPERATION)
     bucket._throttled_at -= 601
-    assert limiter.rate(OPERATION) == pytest.approx(9.6)
+    assert limiter.bucket(OPERATION).rate == pytest.approx(9.6)

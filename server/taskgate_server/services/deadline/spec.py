@@ -53,6 +53,7 @@ SPEC = ServiceSpec(
     batch_writes={"UpdateTask": "BatchUpdateTask"},
     task_names=(f"{_STEP}/tasks/{{taskId}}",),
     parent_names={"queues": _QUEUE, "jobs": _JOB, "steps": _STEP},
+    log_groups=("/aws/deadline/*",),
     identifiers=IDENTIFIERS,
     credential_probes=("ListFarms", "ListMonitors"),
 )

@@ -54,6 +54,7 @@ SPEC = ServiceSpec(
     grpc_service="OmicsService",
     task_names=("omics/runs/{id}/tasks/{taskId}",),
     parent_names={"runs": "omics/runs/{id}"},
+    log_groups=("/aws/omics/*",),
     identifiers=IDENTIFIERS,
     # `Range` is the HTTP header of that name: its values contain `=`, as in `bytes=0-499` (RFC 9110
     # section 14.1), which the pattern does not allow.

@@ -77,7 +77,7 @@ def _scalar(
 
     Args:
         get: returns the task's value; None if it is absent.
-        read: parses the value in the filter; raises ValueError if it has the wrong type.
+        read: parses the value in the filter; raises LookupError or ValueError if it cannot be.
         expected: a description of the possible values, for the caller.
         is_ordered: whether the field supports < and >.
     """
@@ -90,7 +90,7 @@ def _scalar(
             raise FilterError(comparison.column, "this field supports only = != and :")
         try:
             operand = read(text)
-        except ValueError:
+        except (LookupError, ValueError):
             raise FilterError(comparison.value_column, f"expected {expected}") from None
         compare = OPERATORS[comparison.operator]
 
@@ -124,21 +124,10 @@ def _read_time(text: str) -> tuple[int, int]:
     return timestamps.to_seconds_and_nanos(text)
 
 
-def _read_state(text: str) -> int:
-    try:
-        return STATES[text.removeprefix(_PREFIX)]
-    except KeyError:
-        raise ValueError from None
-
-
 def _read_integer(text: str) -> int:
     if not _INTEGER.fullmatch(text):
         raise ValueError
     return int(text)
-
-
-def _retry_count(task: task_pb2.Task) -> int | None:
-    return task.retry_count if task.HasField("retry_count") else None
 
 
 def _parameters(comparison: Comparison) -> Predicate:
@@ -190,7 +179,7 @@ def _to_number(text: str) -> Decimal | None:
 FIELDS: Final[Mapping[str, ToPredicate]] = {
     "state": _scalar(
         lambda task: task.state or None,
-        _read_state,
+        lambda text: STATES[text.removeprefix(_PREFIX)],
         f"one of {', '.join(STATES)}",
         is_ordered=False,
     ),
@@ -200,7 +189,11 @@ FIELDS: Final[Mapping[str, ToPredicate]] = {
     "start_time": _time("start_time"),
     "end_time": _time("end_time"),
     "update_time": _time("update_time"),
-    "retry_count": _scalar(_retry_count, _read_integer, "a whole number"),
+    "retry_count": _scalar(
+        lambda task: task.retry_count if task.HasField("retry_count") else None,
+        _read_integer,
+        "a whole number",
+    ),
     "parameters": _parameters,
 }
 """How comparisons are converted to predicates, by the field of Task."""

@@ -1,14 +1,15 @@
 """Compiles `ListTasksRequest.filter` to a predicate.
 
-syntax   converts text to a tree and back
+syntax   converts text to a tree
 fields   converts comparisons to predicates
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import islice
+from typing import Final, TypeAlias
 
 from taskgate.v1 import task_pb2
 from taskgate_server import errors
@@ -28,6 +29,8 @@ Verdict: TypeAlias = bool | None
 
 _Judge: TypeAlias = Callable[[Comparison], Verdict]
 
+_STATE_FIELDS: Final = frozenset({"state", "native_state"})
+
 
 @dataclass(frozen=True, slots=True, repr=False)  # its values can be sensitive
 class Filter:
@@ -44,19 +47,17 @@ class Filter:
         Args:
             states: the known AWS values, and what they mean.
         """
-        if self.expression is None or not self.fields & {"state", "native_state"}:
+        if self.expression is None or not self.fields & _STATE_FIELDS:
             return None
-        expression = self.expression
-        if _evaluate(expression, _without_state) is not False:
-            return None
-        if _evaluate(expression, _with_unknown_state(states)) is not False:
-            return None
-        possible = [
+        none = ("", task_pb2.TASK_STATE_UNSPECIFIED)
+        unknown = (None, task_pb2.TASK_STATE_UNRECOGNIZED)
+        matching = (
             native_state
-            for native_state, state in states.items()
-            if _evaluate(expression, _with_state(native_state, state)) is not False
-        ]
-        return possible[0] if len(possible) == 1 else None
+            for native_state, state in (none, unknown, *states.items())
+            if _evaluate(self.expression, _judge(native_state, state, states)) is not False
+        )
+        possible = list(islice(matching, 2))
+        return (possible[0] or None) if len(possible) == 1 else None
 
 
 def compile_filter(text: str) -> Filter:
@@ -107,30 +108,26 @@ def _evaluate(expression: Expression, judge: _Judge) -> Verdict:
     return None if None in verdicts else not decisive
 
 
-def _with_state(native_state: str, state: State) -> _Judge:
-    """Return how comparisons evaluate for a task in a state."""
-    task = task_pb2.Task(state=state, native_state=native_state)
+def _judge(native_state: str | None, state: State, known: Container[str]) -> _Judge:
+    """Return how comparisons evaluate for a task in a state.
+
+    Args:
+        native_state: AWS's value; None for any that this version does not know.
+        state: what it means.
+        known: the values that this version knows.
+    """
+    task = task_pb2.Task(
+        state=state, native_state="another" if native_state is None else native_state
+    )
 
     def judge(comparison: Comparison) -> Verdict:
-        if comparison.field in {"state", "native_state"}:
-            return to_predicate(comparison)(task)
-        return None
-
-    return judge
-
-
-def _without_state(comparison: Comparison) -> Verdict:
-    return _with_state("", task_pb2.TASK_STATE_UNSPECIFIED)(comparison)
-
-
-def _with_unknown_state(states: Mapping[str, State]) -> _Judge:
-    """Return how comparisons evaluate for a task in a state that this version does not know."""
-
-    def judge(comparison: Comparison) -> Verdict:
-        if comparison.field == "native_state" and comparison.value is not None:
-            if comparison.value in states and comparison.operator in {"=", HAS, "!="}:
-                return comparison.operator == "!="
+        if comparison.field not in _STATE_FIELDS:
             return None
-        return _with_state("another", task_pb2.TASK_STATE_UNRECOGNIZED)(comparison)
+        is_value = comparison.field == "native_state" and comparison.value is not None
+        if native_state is not None or not is_value:
+            return to_predicate(comparison)(task)
+        if comparison.value in known and comparison.operator in {"=", HAS, "!="}:
+            return comparison.operator == "!="
+        return None
 
     return judge

@@ -1,4 +1,4 @@
-"""The syntax of filters: `parse` converts text to a tree, and `str` converts a tree to text.
+"""The syntax of filters: `parse` converts text to a tree.
 
 The grammar is that of AIP-160 (https://google.aip.dev/160) without functions and bare values:
 
@@ -40,7 +40,6 @@ _BARE: Final = re.compile(
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'', re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED: Final = {'"': '"', "'": "'", "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
-_TO_ESCAPE: Final = str.maketrans({'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 _KEYWORDS: Final = frozenset({"AND", "OR", "NOT"})
 
 
@@ -64,21 +63,12 @@ class Comparison:
     column: int = dataclasses.field(default=1, compare=False)
     value_column: int = dataclasses.field(default=1, compare=False)
 
-    def __str__(self) -> str:
-        name = "" if self.name is None else f".{_written(self.name, _NAME)}"
-        value = ANY if self.value is None else _written(self.value, _BARE)
-        space = "" if self.operator == ":" else " "
-        return f"{self.field}{name}{space}{self.operator}{space}{value}"
-
 
 @dataclass(frozen=True, slots=True)
 class Not:
     """The negation of an expression."""
 
     part: Expression
-
-    def __str__(self) -> str:
-        return f"NOT {_nested(self.part, And, Or, Not)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +77,12 @@ class Or:
 
     parts: tuple[Expression, ...]
 
-    def __str__(self) -> str:
-        return " OR ".join(_nested(part, And, Or) for part in self.parts)
-
 
 @dataclass(frozen=True, slots=True)
 class And:
     """The conjunction of two or more expressions."""
 
     parts: tuple[Expression, ...]
-
-    def __str__(self) -> str:
-        return " AND ".join(_nested(part, And) for part in self.parts)
 
 
 Expression: TypeAlias = Comparison | Not | Or | And
@@ -140,29 +124,29 @@ class _Parser:
     def conjunction(self) -> Expression:
         parts = [self._disjunction()]
         while not self.at_end() and not self._is_next(")"):
-            self._keyword("AND")
+            self._accept("AND")
             parts.append(self._disjunction())
         return parts[0] if len(parts) == 1 else And(tuple(parts))
 
     def _disjunction(self) -> Expression:
         parts = [self._term()]
-        while self._keyword("OR"):
+        while self._accept("OR"):
             parts.append(self._term())
         return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
     def _term(self) -> Expression:
-        if self._symbol("-") or self._keyword("NOT"):
+        if self._accept("-") or self._accept("NOT"):
             return Not(self._simple())
         return self._simple()
 
     def _simple(self) -> Expression:
-        if not self._symbol("("):
+        if not self._accept("("):
             return self._comparison()
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise FilterError(self._at, f"at most {MAX_DEPTH} nested parentheses are allowed")
         inner = self.conjunction()
-        if not self._symbol(")"):
+        if not self._accept(")"):
             raise self.fault("expected a closing parenthesis")
         self._depth -= 1
         return inner
@@ -177,7 +161,7 @@ class _Parser:
         if not word or word in _KEYWORDS:
             raise FilterError(column, "expected a comparison, such as state = FAILED")
         name = None
-        if self._symbol("."):
+        if self._accept("."):
             name = self._string() if self._is_next('"', "'") else self._read(_NAME)
             if not name:
                 raise self.fault(
@@ -198,7 +182,7 @@ class _Parser:
         )
 
     def _value(self) -> str | None:
-        if self._symbol(ANY):
+        if self._accept(ANY):
             return None
         if self._is_next('"', "'"):
             return self._string()
@@ -232,25 +216,11 @@ class _Parser:
     def _is_next(self, *characters: str) -> bool:
         return self._text.startswith(characters, self._at)
 
-    def _symbol(self, character: str) -> bool:
+    def _accept(self, token: str) -> bool:
+        """Move behind a word or a symbol, if it is next; return whether it is."""
         self._read(_SPACE)
-        if not self._is_next(character):
+        word = _WORD.match(self._text, self._at)
+        if (word[0] if word else self._text[self._at : self._at + 1]) != token:
             return False
-        self._at += 1
+        self._at += len(token)
         return True
-
-    def _keyword(self, keyword: str) -> bool:
-        self._read(_SPACE)
-        match = _WORD.match(self._text, self._at)
-        if match is None or match[0] != keyword:
-            return False
-        self._at = match.end()
-        return True
-
-
-def _nested(part: Expression, *looser: type[Expression]) -> str:
-    return f"({part})" if isinstance(part, looser) else str(part)
-
-
-def _written(text: str, plain: re.Pattern[str]) -> str:
-    return text if plain.fullmatch(text) else f'"{text.translate(_TO_ESCAPE)}"'

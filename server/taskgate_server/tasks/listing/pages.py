@@ -11,8 +11,8 @@ digest detects mistakes, such as a token that is sent with a different request.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import struct
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from hashlib import blake2s
@@ -22,9 +22,7 @@ from taskgate.v1 import task_pb2
 from taskgate_server import errors
 
 _VERSION: Final = b"\x01"
-_DIGEST_BYTES: Final = 8
-_CHECKSUM_BYTES: Final = 4
-_HEAD_BYTES: Final = len(_VERSION) + _DIGEST_BYTES + _CHECKSUM_BYTES
+_HEAD: Final = struct.Struct("c8s4s")
 _MAX_TOKEN_CHARACTERS: Final = 16_384
 """AWS's own tokens have 4,096 characters at most."""
 _MAX_SKIP: Final = 1_000_000
@@ -73,8 +71,7 @@ def encode(cursor: Cursor, request: Sequence[str]) -> str:
         request: the parts of the request that must not change.
     """
     content = json.dumps(astuple(cursor), separators=(",", ":")).encode()
-    checksum = blake2s(content, digest_size=_CHECKSUM_BYTES).digest()
-    data = _VERSION + _digest(request) + checksum + content
+    data = _HEAD.pack(_VERSION, _digest(request), _checksum(content)) + content
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
@@ -91,17 +88,11 @@ def decode(token: str, request: Sequence[str]) -> Cursor:
     """
     if not token:
         return START
-    data = _decode_base64(token)
-    content = data[_HEAD_BYTES:]
-    checksum = blake2s(content, digest_size=_CHECKSUM_BYTES).digest()
-    cursor = _parse(content)
-    if (
-        data[:1] != _VERSION
-        or data[_HEAD_BYTES - _CHECKSUM_BYTES : _HEAD_BYTES] != checksum
-        or cursor is None
-    ):
+    parsed = _parse(token)
+    if parsed is None:
         raise refused("is not a next_page_token of an earlier response")
-    if data[1 : 1 + _DIGEST_BYTES] != _digest(request):
+    digest, cursor = parsed
+    if digest != _digest(request):
         raise refused(
             "was issued for a different request: only page_size and max_age may differ, and the"
             " target must be the same"
@@ -114,26 +105,29 @@ def refused(fault: str) -> errors.TaskgateError:
     return errors.invalid_request({"page_token": fault})
 
 
-def _decode_base64(token: str) -> bytes:
+def _parse(token: str) -> tuple[bytes, Cursor] | None:
+    """Return the digest and the position in a token; None if it is invalid."""
     if len(token) > _MAX_TOKEN_CHARACTERS:
-        return b""
+        return None
     try:
-        return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def _parse(content: bytes) -> Cursor | None:
-    try:
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        version, digest, checksum = _HEAD.unpack_from(data)
+        content = data[_HEAD.size :]
         parts: Any = json.loads(content)
-    except (ValueError, RecursionError):
+    except (ValueError, struct.error, RecursionError):
+        return None
+    if version != _VERSION or checksum != _checksum(content):
         return None
     match parts:
-        case [str(token), int(skip), str(child), str(children_token)] if 0 <= skip < _MAX_SKIP:
-            return Cursor(token=token, skip=int(skip), child=child, children_token=children_token)
+        case [str(token), int(skip), str(child), str(children)] if 0 <= skip < _MAX_SKIP:
+            return digest, Cursor(token=token, skip=skip, child=child, children_token=children)
     return None
+
+
+def _checksum(content: bytes) -> bytes:
+    return blake2s(content, digest_size=4).digest()
 
 
 def _digest(request: Sequence[str]) -> bytes:
     text = json.dumps(list(request)).encode()
-    return blake2s(text, digest_size=_DIGEST_BYTES, person=b"taskgate").digest()
+    return blake2s(text, digest_size=8, person=b"taskgate").digest()

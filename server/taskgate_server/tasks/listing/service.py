@@ -8,8 +8,10 @@ these rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field, replace
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from grpc import StatusCode
@@ -21,7 +23,7 @@ from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.listing import pages
 from taskgate_server.tasks.listing.pages import Cursor, Page
 from taskgate_server.tasks.listing.request import MAX_PAGE_SIZE, ListRequest
-from taskgate_server.tasks.response_size import count_fitting
+from taskgate_server.tasks.response_size import FIELD_BYTES
 from taskgate_server.upstream.options import CallOptions
 
 MAX_CALLS: Final = 20
@@ -36,43 +38,6 @@ would not fit."""
 
 Rows: TypeAlias = list[tuple[int, task_pb2.Task]]
 """Tasks with their positions in a page of AWS."""
-
-
-@dataclass(slots=True)
-class _Response:
-    """The part of a response that has been collected."""
-
-    room: int
-    """The number of tasks that may be added."""
-    max_bytes: int
-    """The maximum size of all tasks."""
-    tasks: list[task_pb2.Task] = field(default_factory=list)
-    calls: int = 0
-    bytes: int = 0
-    total_size: int | None = None
-    incomplete_reason: str | None = None
-
-    def add(self, page: Page, tasks: Sequence[task_pb2.Task]) -> None:
-        """Add the selected tasks of a page."""
-        self.tasks += tasks
-        self.room -= len(tasks)
-        self.calls += page.calls
-        self.bytes += sum(task.ByteSize() for task in tasks)
-        self.incomplete_reason = self.incomplete_reason or page.incomplete_reason
-        if self.total_size is None:
-            self.total_size = page.total_size
-
-    def count_fitting(self, tasks: Sequence[task_pb2.Task]) -> int:
-        """Return how many of the next tasks fit; at least one if there are none yet."""
-        count = count_fitting(tasks, self.max_bytes - self.bytes)
-        return max(count, 1) if tasks and not self.tasks else count
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no further page is read from AWS."""
-        return (
-            self.room <= 0 or self.calls >= MAX_CALLS or self.bytes >= self.max_bytes * FULL_SHARE
-        )
 
 
 async def list_tasks(
@@ -94,29 +59,34 @@ async def list_tasks(
     """
     backend, start_time = request.backend, clock()
     native_state = request.filter.only_native_state(backend.states)
-    response = _Response(_max_tasks(request), max_bytes)
+    response = task_service_pb2.ListTasksResponse()
+    room, calls, used_bytes = _max_tasks(request), 0, 0
     cursor: Cursor | None = request.cursor
-    while cursor is not None and not response.is_full:
+    while cursor and room > 0 and calls < MAX_CALLS and used_bytes < max_bytes * FULL_SHARE:
         options = _options(request, call, clock() - start_time)
-        unfiltered = request.filter.expression is None
-        size = response.room + cursor.skip if unfiltered else MAX_PAGE_SIZE
+        size = room + cursor.skip if request.filter.expression is None else MAX_PAGE_SIZE
         page = await backend.list_page(
             request.parent, cursor, size, options, native_state=native_state
         )
-        rows, done = await _select(request, page, cursor.skip, response.room, options)
-        count = response.count_fitting([task for _, task in rows])
+        rows, done = await _select(request, page, cursor.skip, room, options)
+        sizes = (task.ByteSize() + FIELD_BYTES for _, task in rows)
+        totals = list(accumulate(sizes, initial=used_bytes))
+        count = bisect_right(totals, max_bytes) - 1
+        if rows and not response.tasks:
+            count = max(count, 1)
+        response.tasks.extend(task for _, task in rows[:count])
+        room, calls, used_bytes = room - count, calls + page.calls, totals[count]
+        if page.total_size is not None and not response.HasField("total_size"):
+            response.total_size = page.total_size
+        if page.incomplete_reason and not response.incomplete_reason:
+            response.incomplete_reason = page.incomplete_reason
         if count < len(rows):
-            done = rows[count][0]
-        response.add(page, [task for _, task in rows[:count]])
-        cursor = replace(cursor, skip=done) if done < len(page.tasks) else page.next
-        if count < len(rows):
+            cursor = replace(cursor, skip=rows[count][0])
             break
-    return task_service_pb2.ListTasksResponse(
-        tasks=response.tasks,
-        next_page_token=pages.encode(cursor, request.identity) if cursor else "",
-        total_size=response.total_size,
-        incomplete_reason=response.incomplete_reason,
-    )
+        cursor = replace(cursor, skip=done) if done < len(page.tasks) else page.next
+    if cursor:
+        response.next_page_token = pages.encode(cursor, request.identity)
+    return response
 
 
 def _max_tasks(request: ListRequest) -> int:
@@ -139,7 +109,7 @@ async def _select(
     backend, matches = request.backend, request.filter.matches
     rows: Rows = list(enumerate(page.tasks))[skip:]
     is_complete = not page.missing_fields
-    if not is_complete and _filter_needs(request, page.missing_fields):
+    if page.missing_fields & {backend.native_fields.get(each) for each in request.filter.fields}:
         rows, is_complete = await _complete(backend, rows, options), True
     chosen = [(position, task) for position, task in rows if matches(task)]
     done = len(page.tasks)
@@ -149,12 +119,6 @@ async def _select(
     if request.view == task_pb2.TASK_VIEW_FULL and not is_complete:
         chosen = await _complete(backend, chosen, options)
     return chosen, done
-
-
-def _filter_needs(request: ListRequest, missing_fields: Container[str]) -> bool:
-    """Return whether the filter depends on fields that the rows of AWS's list do not have."""
-    native_fields = request.backend.native_fields
-    return any(native_fields.get(each) in missing_fields for each in request.filter.fields)
 
 
 async def _complete(backend: TaskBackend, rows: Rows, options: CallOptions) -> Rows:

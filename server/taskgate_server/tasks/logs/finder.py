@@ -57,7 +57,7 @@ class LogLocation:
         Args:
             since: milliseconds since 1970, where the section begins at the earliest.
         """
-        start = to_milliseconds(self.start) if self.start is not None else 0
+        start = self.start.ToMilliseconds() if self.start is not None else 0
         return Section(
             group=self.group, stream=self.stream, start=max(start, since), end=self.section_end
         )
@@ -65,7 +65,7 @@ class LogLocation:
     @property
     def section_end(self) -> int | None:
         """The first millisecond after the task's part; None if it has no end."""
-        return to_milliseconds(self.end) + 1 if self.end is not None else None
+        return self.end.ToMilliseconds() + 1 if self.end is not None else None
 
 
 class LogFinder(ABC):
@@ -138,11 +138,6 @@ def check_attempt(attempt: int, count: int) -> int:
             metadata={"attempt_count": str(count)},
         )
     return attempt
-
-
-def to_milliseconds(time: Timestamp) -> int:
-    """Return milliseconds since 1970, rounded down."""
-    return int(time.seconds * 1000 + time.nanos // 1_000_000)
 
 
 def to_timestamp(value: Any, operation: str) -> Timestamp | None:

@@ -15,7 +15,7 @@ from taskgate_server.calls import CallContext
 from taskgate_server.tasks.backend import Backends
 from taskgate_server.tasks.durations import heartbeat_seconds
 from taskgate_server.tasks.logs.finder import LogFinder
-from taskgate_server.tasks.logs.following import LogOptions, LogStream, Patience
+from taskgate_server.tasks.logs.following import LogStream
 from taskgate_server.upstream.gateway import Gateway
 from taskgate_server.upstream.retries import Sleep
 
@@ -52,24 +52,22 @@ class Logs:
         params = backend.names.parse(request.name, "name")
         service = backend.gateway.spec.name
         heartbeat = heartbeat_seconds(request)
+        _check(request)
         stream = LogStream(
             finder=self.finders[service],
             gateway=self.gateways[service],
             params=params,
-            options=_options(request),
-            patience=Patience(self.sleep, self.clock, is_endless=request.follow),
-            time_remaining=call.time_remaining,
-            requester=call.requester,
+            request=request,
+            call=call,
+            sleep=self.sleep,
+            clock=self.clock,
             wall_clock=self.wall_clock,
         )
         async with aclosing(stream.parts()) as parts:
-            if not request.follow:
-                async for part in parts:
-                    yield part
-                return
-            async with aclosing(self._follow(parts, heartbeat)) as followed:
-                async for part in followed:
-                    yield part
+            responses = self._follow(parts, heartbeat) if request.follow else parts
+            async with aclosing(responses):
+                async for response in responses:
+                    yield response
 
     def stop(self) -> None:
         """End the streams that follow a log; their callers continue at another server."""
@@ -116,8 +114,8 @@ class Logs:
                 await asyncio.wait({read})
 
 
-def _options(request: task_log_pb2.StreamTaskLogsRequest) -> LogOptions:
-    """Return the options of a request.
+def _check(request: task_log_pb2.StreamTaskLogsRequest) -> None:
+    """Check a request.
 
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT.
@@ -131,12 +129,3 @@ def _options(request: task_log_pb2.StreamTaskLogsRequest) -> LogOptions:
         faults["attempt"] = "must be 1 or more"
     if faults:
         raise errors.invalid_request(faults)
-    # Rounded up: an earlier line may have the same millisecond.
-    since = request.since.seconds * 1000 - -request.since.nanos // 1_000_000
-    return LogOptions(
-        follow=request.follow,
-        since=max(since, 0),
-        limit=request.limit or None,
-        tail=request.tail,
-        attempt=request.attempt if request.HasField("attempt") else None,
-    )

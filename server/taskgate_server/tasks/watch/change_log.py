@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.names import container_of
-from taskgate_server.tasks.states import SETTLED, State, all_settled
+from taskgate_server.tasks.states import SETTLED, State
 from taskgate_server.tasks.watch import messages as wire
 
 MakeTask: TypeAlias = Callable[[str, Mapping[str, Any], float], task_pb2.Task]
@@ -49,13 +50,13 @@ class Entry:
     """The latest change of a task."""
 
     name: str
-    state: State
-    native_state: str
+    state: State = task_pb2.TASK_STATE_UNSPECIFIED
+    native_state: str = ""
     body: bytes
     """The serialized Task without `observe_time`."""
-    digest: bytes
+    digest: bytes = b""
     """Digest of AWS's JSON, to recognize a response without changes."""
-    observe_time: float | None
+    observe_time: float | None = None
     """When AWS sent the latest response, in seconds since 1970; None for a task that was never
     seen."""
     sent_at: float
@@ -84,21 +85,16 @@ class Entry:
         """
         if not known and not self.removed and self.revision != self.added:
             # The task was added and has changed since; the watcher gets both in one change.
-            unspecified = task_pb2.TASK_STATE_UNSPECIFIED
-            return self._serialize(task_watch_pb2.TASK_CHANGE_KIND_ADDED, unspecified)
+            kind, previous = task_watch_pb2.TASK_CHANGE_KIND_ADDED, task_pb2.TASK_STATE_UNSPECIFIED
+            return wire.change(kind, self.task(), previous, self.revision)
         if self._change is None:
-            self._change = self._serialize(self._kind(), self.previous)
+            kind = task_watch_pb2.TASK_CHANGE_KIND_UPDATED
+            if self.removed:
+                kind = task_watch_pb2.TASK_CHANGE_KIND_REMOVED
+            elif self.revision == self.added:
+                kind = task_watch_pb2.TASK_CHANGE_KIND_ADDED
+            self._change = wire.change(kind, self.task(), self.previous, self.revision)
         return self._change
-
-    def _kind(self) -> task_watch_pb2.TaskChangeKind.ValueType:
-        if self.removed:
-            return task_watch_pb2.TASK_CHANGE_KIND_REMOVED
-        if self.revision == self.added:
-            return task_watch_pb2.TASK_CHANGE_KIND_ADDED
-        return task_watch_pb2.TASK_CHANGE_KIND_UPDATED
-
-    def _serialize(self, kind: task_watch_pb2.TaskChangeKind.ValueType, previous: State) -> bytes:
-        return wire.change(kind, self.task(), previous, self.revision)
 
 
 class ChangeLog:
@@ -128,9 +124,9 @@ class ChangeLog:
         self._removed: dict[str, Entry] = {}
         self._groups: dict[str, dict[str, Entry]] = {}
         self._native_states: dict[str, Counter[str]] = {}
-        self._states: Counter[State] = Counter()
+        self._unsettled = 0
+        """The number of tasks that have not settled."""
         self._order: list[Entry] = []
-        self._order_revisions: list[int] = []
         self._changed: set[str] = set()
         self._fault: TaskgateError | None = None
         self.horizon = revisions.latest
@@ -159,9 +155,10 @@ class ChangeLog:
         old = self._entries.get(name)
         if old is not None and sent_at < old.sent_at:
             return
+        known = None if old is None or old.removed else old
         digest = _digest(response)
-        if old is not None and not old.removed and digest == old.digest:
-            old.sent_at, old.observe_time = sent_at, observe_time
+        if known is not None and digest == known.digest:
+            known.sent_at, known.observe_time = sent_at, observe_time
             return
         try:
             task = self._make_task(name, response, observe_time)
@@ -170,11 +167,10 @@ class ChangeLog:
             return
         task.ClearField("observe_time")
         body = task.SerializeToString(deterministic=True)
-        if old is not None and not old.removed and body == old.body:
-            old.digest, old.sent_at, old.observe_time = digest, sent_at, observe_time
+        if known is not None and body == known.body:
+            known.digest, known.sent_at, known.observe_time = digest, sent_at, observe_time
             return
         revision = self._revisions.next()
-        known = old if old is not None and not old.removed else None
         entry = Entry(
             name=name,
             state=task.state,
@@ -198,19 +194,21 @@ class ChangeLog:
             old.sent_at = max(old.sent_at, sent_at)
             return
         revision = self._revisions.next()
-        unknown = task_pb2.Task(name=name).SerializeToString()
-        entry = Entry(
+        last = old or Entry(
             name=name,
-            state=old.state if old else task_pb2.TASK_STATE_UNSPECIFIED,
-            native_state=old.native_state if old else "",
-            body=old.body if old else unknown,
-            digest=b"",
-            observe_time=old.observe_time if old else None,
+            body=task_pb2.Task(name=name).SerializeToString(),
             sent_at=sent_at,
             revision=revision,
-            added=old.added if old else revision,
-            previous=old.state if old else task_pb2.TASK_STATE_UNSPECIFIED,
+            added=revision,
+        )
+        entry = replace(
+            last,
+            digest=b"",
+            sent_at=sent_at,
+            revision=revision,
+            previous=last.state,
             removed=True,
+            _change=None,
         )
         self._put(entry, old)
 
@@ -260,29 +258,20 @@ class ChangeLog:
     @property
     def latest_revision(self) -> int:
         """The revision of the latest change."""
-        return self._order_revisions[-1] if self._order_revisions else self.horizon
+        return self._order[-1].revision if self._order else self.horizon
 
     @property
     def all_settled(self) -> bool:
         """Whether all tasks have settled."""
-        return all_settled(self._states)
+        return not self._unsettled
 
-    def changes_after(
-        self, revision: int, limit: int, names: Iterable[str] | None = None
-    ) -> list[Entry]:
-        """Return the first changes after a revision, in their order.
-
-        Args:
-            revision: the position of the subscription.
-            limit: the maximum number of changes.
-            names: of the tasks to consider; all if None.
-        """
-        if names is not None:
-            known = (self._entries.get(name) for name in names)
-            later = [entry for entry in known if entry is not None and entry.revision > revision]
-            return sorted(later, key=lambda entry: entry.revision)[:limit]
+    def changes_after(self, revision: int, limit: int) -> list[Entry]:
+        """Return the first changes after a revision, up to a limit, in their order."""
         changes: list[Entry] = []
-        for index in range(bisect_right(self._order_revisions, revision), len(self._order)):
+        if revision >= self.latest_revision:
+            return changes
+        start = bisect_right(self._order, revision, key=attrgetter("revision"))
+        for index in range(start, len(self._order)):
             entry = self._order[index]
             if self._entries.get(entry.name) is entry:
                 changes.append(entry)
@@ -313,11 +302,9 @@ class ChangeLog:
             self._removed[entry.name] = entry
         self._count(entry, +1)
         self._order.append(entry)
-        self._order_revisions.append(entry.revision)
         self._changed.add(entry.name)
         if len(self._order) > 2 * len(self._entries) + COMPACT_FROM:
             self._order = [one for one in self._order if self._entries.get(one.name) is one]
-            self._order_revisions = [one.revision for one in self._order]
 
     def _count(self, entry: Entry, step: int, *, replaced: bool = False) -> None:
         """Add a task to its group and to the counts, or remove it.
@@ -329,21 +316,16 @@ class ChangeLog:
         parent = container_of(entry.name)
         group = self._groups.setdefault(parent, {})
         native_states = self._native_states.setdefault(parent, Counter())
-        _add(native_states, entry.native_state, step)
-        _add(self._states, entry.state, step)
+        native_states[entry.native_state] += step
+        if not native_states[entry.native_state]:
+            del native_states[entry.native_state]
+        self._unsettled += 0 if entry.settled else step
         if step > 0:
             group[entry.name] = entry
         elif not replaced:
             del group[entry.name]
             if not group:
                 del self._groups[parent], self._native_states[parent]
-
-
-def _add(counter: Counter[Any], key: object, step: int) -> None:
-    """Add to a count, and delete it when it is zero."""
-    counter[key] += step
-    if not counter[key]:
-        del counter[key]
 
 
 def _digest(response: Mapping[str, Any]) -> bytes:

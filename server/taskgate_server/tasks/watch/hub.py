@@ -7,37 +7,27 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Context
-from dataclasses import dataclass
-from functools import partial
 from random import Random
-from typing import Final, TypeVar
+from typing import TypeAlias, TypeVar
 
 from taskgate_server.background_tasks import BackgroundTask, Supervision
 from taskgate_server.tasks.backend import Backends, TaskBackend
 from taskgate_server.tasks.names import Parent
-from taskgate_server.tasks.watch.change_log import ChangeLog, Revisions
-from taskgate_server.tasks.watch.named_poller import NamedPoller
-from taskgate_server.tasks.watch.parent_end import Parents
+from taskgate_server.tasks.watch.change_log import Revisions
+from taskgate_server.tasks.watch.named_poller import NamedPoller, NamedTasks
 from taskgate_server.tasks.watch.poll_interval import Budget
-from taskgate_server.tasks.watch.poller import Poller, PollerContext, Timing
+from taskgate_server.tasks.watch.poller import Poller, PollerContext
 from taskgate_server.tasks.watch.resume import BOOT_BYTES
-from taskgate_server.tasks.watch.sources import WatchSources, load_sources
+from taskgate_server.tasks.watch.sources import load_sources
 from taskgate_server.tasks.watch.whole_poller import WholePoller
-
-BURST_CALLS: Final = 3
-"""Calls that the pollers of an AWS service may send at once after a pause."""
-
 
 P = TypeVar("P", bound=Poller)
 
+Key: TypeAlias = tuple[str, bool]
+"""The name of a parent or of a group of named tasks, and whether all fields are read."""
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What a poller reads."""
-
-    name: str
-    """The name of a parent, or of a group of named tasks."""
-    full_view: bool
+View: TypeAlias = WholePoller | NamedTasks
+"""A part of the tasks of a poller, which a subscription watches."""
 
 
 class Hub:
@@ -48,7 +38,7 @@ class Hub:
         calls_per_second: of all pollers of a service together, by its name.
         clock: monotonic seconds.
         random: for jitter.
-        timing: of the pollers.
+        linger: seconds for which a poller without watchers is kept, so that they can resume.
         supervision: restarts pollers that fail.
     """
 
@@ -59,7 +49,7 @@ class Hub:
         *,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
-        timing: Timing | None = None,
+        linger: float = 60.0,
         supervision: Supervision | None = None,
     ) -> None:
         self.backends = backends
@@ -68,67 +58,52 @@ class Hub:
         self.boot = secrets.token_bytes(BOOT_BYTES)
         """Identifies this server process in resume tokens."""
         self.stopping = False
-        self._sources: dict[str, WatchSources] = {
-            name: load_sources(backend, clock) for name, backend in backends.by_service.items()
-        }
+        self.stop_callbacks: set[Callable[[], None]] = set()
+        """Called when the server begins to stop; one for each watch and wait."""
         self._contexts = {
             name: PollerContext(
-                budget=Budget(calls_per_second[name], BURST_CALLS, clock=clock),
+                backend=backend,
+                sources=load_sources(backend, clock),
+                revisions=self.revisions,
+                budget=Budget(calls_per_second[name], clock),
                 clock=clock,
                 random=random or Random(),  # noqa: S311  # jitter is no secret
-                timing=timing or Timing(),
+                linger=linger,
             )
-            for name in backends.by_service
+            for name, backend in backends.by_service.items()
         }
+        self.parent_kinds = {
+            kind for each in self._contexts.values() for kind in each.sources.parent_kinds
+        }
+        """The kinds of `NameTemplate.parent_kinds` that can be watched."""
         self._whole: dict[Key, WholePoller] = {}
         self._named: dict[Key, NamedPoller] = {}
         self._supervision = supervision or Supervision()
         self._loops: set[asyncio.Task[None]] = set()
-        self._stop_callbacks: set[Callable[[], None]] = set()
 
     # --- Watches -------------------------------------------------------------------------------
 
-    def sources(self, backend: TaskBackend) -> WatchSources:
-        """Return the sources of the backend's AWS service."""
-        return self._sources[backend.gateway.spec.name]
-
     def poll_parent(self, backend: TaskBackend, parent: Parent, *, full_view: bool) -> WholePoller:
         """Return the poller of a parent; start it if there is none."""
-        sources = self.sources(backend)
-        key = Key(parent.name, full_view and sources.has_views)
+        context = self._contexts[backend.gateway.spec.name]
+        key = parent.name, full_view and context.sources.has_views
         poller = self._whole.get(key)
         if poller is None or poller.gone or poller.ended:
-            poller = WholePoller(
-                sources.of_parent(parent, full_view=key.full_view),
-                ChangeLog(backend.task, self.revisions),
-                self._contexts[backend.gateway.spec.name],
-                partial(Parents(backend).read, parent.name),
-            )
+            source = context.sources.of_parent(parent, full_view=key[1])
+            poller = WholePoller(source, context, parent)
             self._start(self._whole, key, poller)
         return poller
 
     def poll_task(self, backend: TaskBackend, name: str, *, full_view: bool) -> NamedPoller:
         """Return the poller that reads a task by name; start it if there is none."""
-        sources = self.sources(backend)
-        key = Key(sources.group_of(name), full_view and sources.has_views)
+        context = self._contexts[backend.gateway.spec.name]
+        key = context.sources.group_of(name), full_view and context.sources.has_views
         poller = self._named.get(key)
         if poller is None or poller.ended:
-            poller = NamedPoller(
-                sources.of_group(key.name, full_view=key.full_view),
-                ChangeLog(backend.task, self.revisions, reports_missing=True),
-                self._contexts[backend.gateway.spec.name],
-                Parents(backend),
-            )
+            source = context.sources.of_group(key[0], full_view=key[1])
+            poller = NamedPoller(source, context)
             self._start(self._named, key, poller)
         return poller
-
-    def add_stop_callback(self, callback: Callable[[], None]) -> None:
-        """Call back when the server begins to stop."""
-        self._stop_callbacks.add(callback)
-
-    def remove_stop_callback(self, callback: Callable[[], None]) -> None:
-        """Stop calling back."""
-        self._stop_callbacks.discard(callback)
 
     # --- Reasons to read -----------------------------------------------------------------------
 
@@ -157,7 +132,7 @@ class Hub:
     def stop(self) -> None:
         """End all watches with a last message. Call it when the server begins to stop."""
         self.stopping = True
-        for callback in list(self._stop_callbacks):
+        for callback in list(self.stop_callbacks):
             callback()
 
     async def close(self) -> None:
@@ -175,22 +150,22 @@ class Hub:
     @property
     def watchers(self) -> int:
         """The number of watches and waits."""
-        return len(self._stop_callbacks)
+        return len(self.stop_callbacks)
 
     def _pollers_of_task(self, name: str) -> Iterator[Poller]:
         """Yield the pollers with watchers of a task."""
-        backend = self.backends.by_service[name.partition("/")[0]]
-        yield from self._whole_pollers(backend.names.parents_of(name).values())
-        group = self.sources(backend).group_of(name)
+        context = self._contexts[name.partition("/")[0]]
+        yield from self._whole_pollers(context.backend.names.parents_of(name).values())
+        group = context.sources.group_of(name)
         for full_view in (False, True):
-            poller = self._named.get(Key(group, full_view))
+            poller = self._named.get((group, full_view))
             if poller is not None and poller.watches(name):
                 yield poller
 
     def _whole_pollers(self, names: Iterable[str]) -> Iterator[Poller]:
         for name in names:
             for full_view in (False, True):
-                poller = self._whole.get(Key(name, full_view))
+                poller = self._whole.get((name, full_view))
                 if poller is not None and poller.is_watched:
                     yield poller
 

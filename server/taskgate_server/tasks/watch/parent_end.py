@@ -7,11 +7,13 @@ or a wait ends only with tasks that were read after the parent was known to have
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Final
 
-from taskgate_server.tasks.backend import TaskBackend
+from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.parent_state import ParentState
+from taskgate_server.tasks.watch.poller import NEVER, PollerContext
 from taskgate_server.tasks.watch.sources import OPTIONS
 
 CHECK_SECONDS: Final = 10.0
@@ -21,46 +23,47 @@ TASK_LAG_SECONDS: Final = 3.0
 """How long the tasks of a parent that has ended for good may take to settle, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parents:
-    """Reads the states of the parents of one AWS service, for pollers."""
+class ParentEnd:
+    """The latest known state of one parent. Times are those of the poller's clock, in seconds.
 
-    backend: TaskBackend
+    Args:
+        parent: whose state it is.
+        context: of its poller.
+    """
 
-    async def read(self, name: str) -> ParentState:
-        """Return the state of a parent, from a request that is sent from now on.
+    def __init__(self, parent: Parent, context: PollerContext) -> None:
+        self.state: ParentState | None = None
+        self.checked_at = NEVER
+        self._ended_at = math.inf
+        """When the parent was first seen ended, if it still is."""
+        self._parent = parent
+        self._context = context
+
+    async def read(self) -> None:
+        """Read the state, with a request that is sent from now on.
 
         Raises:
             TaskgateError: AWS refused the request or could not be reached.
         """
-        parent = self.backend.names.parse_parent(name, "name")
-        return await self.backend.parent_state(parent, OPTIONS)
+        self.state = await self._context.backend.parent_state(self._parent, OPTIONS)
+        now = self.checked_at = self._context.clock()
+        self._ended_at = min(self._ended_at, now) if self.state.ended else math.inf
 
-    def root_of(self, task: str) -> str | None:
-        """Return the name of the job or run of a task; None if it is in none."""
-        return self.backend.names.parents_of(task).get(self.backend.root_kind)
+    async def check(self) -> None:
+        """Read the state within the budget. After a failure, the next check is soon."""
+        self._context.budget.spend()
+        self.checked_at = self._context.clock()
+        with suppress(TaskgateError):
+            await self.read()
 
-
-@dataclass(slots=True)
-class ParentEnd:
-    """The latest known state of one parent. Times are those of the poller's clock, in seconds."""
-
-    state: ParentState | None = None
-    checked_at: float = -math.inf
-    _ended_at: float = math.inf
-    """When the parent was first seen ended, if it still is."""
-
-    def update(self, state: ParentState, now: float) -> None:
-        """Store what AWS has just reported."""
-        self.state, self.checked_at = state, now
-        self._ended_at = min(self._ended_at, now) if state.ended else math.inf
-
-    def is_due(self, now: float) -> bool:
+    def is_due(self) -> bool:
         """Return whether it is time for a periodic check."""
-        return now - self.checked_at >= CHECK_SECONDS
+        return self._context.clock() - self.checked_at >= CHECK_SECONDS
 
-    def next_read(self, *, all_settled: bool) -> float:
-        """Return when tasks have to be read, at the earliest, to be conclusive; inf if never.
+    def conclusive_from(self, *, all_settled: bool) -> float:
+        """Return the time from which reads of tasks are conclusive; inf if there is none yet.
+
+        Nothing changes any more in tasks whose request was sent at that time or later.
 
         Args:
             all_settled: whether all tasks have settled.
@@ -68,12 +71,3 @@ class ParentEnd:
         if self.state is None or not self.state.settles(all_settled=all_settled):
             return math.inf
         return self._ended_at if all_settled else self._ended_at + TASK_LAG_SECONDS
-
-    def is_conclusive(self, read_at: float, *, all_settled: bool) -> bool:
-        """Return whether nothing changes any more in tasks that were read at a time.
-
-        Args:
-            read_at: when the request for the tasks was sent.
-            all_settled: whether all of them have settled.
-        """
-        return read_at >= self.next_read(all_settled=all_settled)

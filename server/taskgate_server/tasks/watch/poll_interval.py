@@ -2,14 +2,16 @@
 
 PollInterval   the interval between two polls of one poller
 Budget         the rate of calls of all pollers of an AWS service
+Pace           how strictly calls keep to the budget
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
-from typing import Final, Protocol
+from typing import Final
 
 MIN_SECONDS: Final = 1.0
 """The interval after a change."""
@@ -22,8 +24,10 @@ FAILED_SECONDS: Final = 10.0
 GROWTH: Final = 1.4
 JITTER: Final = 0.15
 FAILURE_GROWTH: Final = 2.0
+BURST_CALLS: Final = 3
+"""Calls that the pollers of an AWS service may send at once after a pause."""
 ALLOWANCE_SECONDS: Final = 0.5
-"""How far immediate calls may overdraw the budget."""
+"""How far calls for which a watcher waits may overdraw the budget."""
 
 
 class PollInterval:
@@ -64,70 +68,39 @@ class PollInterval:
         return seconds * (1 + self._random.uniform(-JITTER, JITTER))
 
 
-class Pace(Protocol):
-    """Delays the calls of a poller."""
-
-    async def take(self, calls: int = 1) -> None:
-        """Wait until this number of calls may be sent."""
-
-
 class Budget:
-    """The rate of calls of all pollers of one AWS service, with a small burst.
+    """The rate of calls of all pollers of one AWS service.
 
     Args:
-        rate: calls per second.
-        burst: calls that may be sent at once after a pause.
+        rate: calls per second; inf for calls outside a budget.
         clock: monotonic seconds.
-        sleep: waits.
     """
 
-    def __init__(
-        self,
-        rate: float,
-        burst: int,
-        *,
-        clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._spacing = 1 / rate
-        self._slack = (burst - 1) / rate
+    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
+        self.spacing = 1 / rate
+        """Seconds between two calls."""
         self._clock = clock
-        self._sleep = sleep
         self._free_at = float("-inf")
 
-    async def take(self, calls: int = 1) -> None:
-        """Wait until this number of calls may be sent, in the order of the requests."""
-        delay = self.spend(calls) - self._slack
-        if delay > 0:
-            await self._sleep(delay)
-
-    def spend(self, calls: int = 1) -> float:
-        """Count calls, even beyond the budget; return the seconds until the budget covers them."""
+    def spend(self) -> float:
+        """Count a call, even beyond the budget; return the seconds until the budget covers it."""
         now = self._clock()
         start = max(self._free_at, now)
-        self._free_at = start + calls * self._spacing
+        self._free_at = start + self.spacing
         return start - now
 
 
-class Immediate:
-    """The pace of calls for which a watcher waits: only later calls are delayed.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Delays the calls of a poller."""
 
-    Args:
-        budget: counts the calls; None for calls outside the budget.
-        sleep: waits while the budget is overdrawn too far.
-    """
+    budget: Budget
+    """Counts the calls."""
+    allowance: float
+    """Seconds by which a call may be ahead of the budget."""
 
-    def __init__(
-        self,
-        budget: Budget | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._budget = budget
-        self._sleep = sleep
-
-    async def take(self, calls: int = 1) -> None:
-        """Wait only while the budget is overdrawn by more than ALLOWANCE_SECONDS."""
-        if self._budget is not None:
-            overdraft = self._budget.spend(calls) - ALLOWANCE_SECONDS
-            if overdraft > 0:
-                await self._sleep(overdraft)
+    async def take(self) -> None:
+        """Wait until a call may be sent, in the order of the requests."""
+        delay = self.budget.spend() - self.allowance
+        if delay > 0:
+            await asyncio.sleep(delay)

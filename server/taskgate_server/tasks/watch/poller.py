@@ -10,52 +10,55 @@ age, and tries again. Without watchers it pauses, and ends after a while.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
 
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
-from taskgate_server.tasks.watch.change_log import ChangeLog
-from taskgate_server.tasks.watch.poll_interval import Budget, PollInterval
-from taskgate_server.tasks.watch.sources import Poll, Source
-from taskgate_server.telemetry import log_bug
+from taskgate_server.tasks.backend import TaskBackend
+from taskgate_server.tasks.watch.change_log import ChangeLog, Revisions
+from taskgate_server.tasks.watch.poll_interval import (
+    ALLOWANCE_SECONDS,
+    BURST_CALLS,
+    Budget,
+    Pace,
+    PollInterval,
+)
+from taskgate_server.tasks.watch.sources import Poll, Source, WatchSources
+from taskgate_server.telemetry.logs import log_bug
 
-NEVER = float("-inf")
+NEVER: Final = float("-inf")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Times in seconds."""
-
-    linger: float = 60.0
-    """How long a poller without watchers is kept, so that they can resume."""
-    full_after_news: float = 120.0
-    """The interval between full sweeps if something has changed since the latest one."""
-    full: float = 600.0
-    """The same if nothing has changed."""
-    settled_by_name: float = 30.0
-    """The interval between reads of a named task that has settled."""
-    between_calls: float = 0.2
-    """The shortest interval between two sweeps that watchers request."""
-    gather: float = 0.02
-    """How long an urgent read waits for others, to be combined with them."""
+FULL_AFTER_NEWS_SECONDS: Final = 120.0
+"""The interval between full sweeps if something has changed since the latest one."""
+FULL_SECONDS: Final = 600.0
+"""The same if nothing has changed."""
+SWEEP_SECONDS: Final = 0.2
+"""The shortest interval between two sweeps that watchers request."""
+GATHER_SECONDS: Final = 0.02
+"""How long an urgent read waits for others, to be combined with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollerContext:
     """What all pollers of an AWS service share."""
 
+    backend: TaskBackend
+    sources: WatchSources
+    revisions: Revisions
+    """Of all change logs of the server."""
     budget: Budget
     """Of calls."""
     clock: Callable[[], float]
     """Monotonic seconds."""
     random: Random
     """For jitter."""
-    timing: Timing
+    linger: float
+    """How long in seconds a poller without watchers is kept, so that they can resume."""
 
 
 class Subscriber(Protocol):
@@ -69,16 +72,22 @@ class Subscriber(Protocol):
 
 
 class Poller:
-    """The common part of both kinds of pollers.
+    """The common part of both kinds of pollers, which store their subscribers differently.
 
     Args:
         source: reads the tasks.
-        change_log: stores the tasks.
         context: shared with the other pollers of the AWS service.
+        reports_missing: see `ChangeLog`.
     """
 
-    def __init__(self, source: Source, change_log: ChangeLog, context: PollerContext) -> None:
-        self.change_log = change_log
+    _subscribers: Sized
+
+    def __init__(
+        self, source: Source, context: PollerContext, *, reports_missing: bool = False
+    ) -> None:
+        self.change_log = ChangeLog(
+            context.backend.task, context.revisions, reports_missing=reports_missing
+        )
         self.gone = False
         """Whether AWS no longer has the parent."""
         self.ended = False
@@ -94,10 +103,11 @@ class Poller:
         self.next_at = NEVER
         """When the next sweep begins."""
         self._source = source
-        self._poll = Poll(change_log=change_log, pace=context.budget, publish=self._publish)
-        self._budget = context.budget
+        self._context = context
         self._clock = context.clock
-        self._timing = context.timing
+        budget = context.budget
+        self._poll = self._make_poll(Pace(budget, (BURST_CALLS - 1) * budget.spacing))
+        self._urgent_poll = self._make_poll(Pace(budget, ALLOWANCE_SECONDS))
         self._interval = PollInterval(context.random)
         self._full_at = NEVER
         self._news_since_full = False
@@ -110,7 +120,7 @@ class Poller:
     @property
     def is_watched(self) -> bool:
         """Whether it has subscribers."""
-        raise NotImplementedError
+        return bool(self._subscribers)
 
     @property
     def is_loaded(self) -> bool:
@@ -158,7 +168,7 @@ class Poller:
     def sweep_soon(self) -> None:
         """Sweep soon: something has changed, or a new watcher needs a fresher state."""
         self._interval.reset()
-        self.next_at = min(self.next_at, self.began_at + self._timing.between_calls)
+        self.next_at = min(self.next_at, self.began_at + SWEEP_SECONDS)
         self._awake.set()
 
     def read_now(self, names: Collection[str]) -> None:
@@ -178,19 +188,19 @@ class Poller:
     def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
         raise NotImplementedError
 
-    async def _find_end(self, swept_at: float) -> bool:
+    async def _find_end(self, swept_at: float) -> None:
         """Find out, for watchers that want to know, what never changes again by itself.
 
         Args:
             swept_at: when the sweep began that has just succeeded.
 
-        Returns:
-            Whether there is more of it than before.
-
         Raises:
             TaskgateError: AWS refused the request or could not be reached.
         """
         raise NotImplementedError
+
+    def _make_poll(self, pace: Pace) -> Poll:
+        return Poll(change_log=self.change_log, pace=pace, publish=self._publish)
 
     def _has_unsettled(self) -> bool:
         return not self.change_log.all_settled
@@ -201,7 +211,7 @@ class Poller:
         """Return whether there are watchers; wait for one if there is something to resume."""
         if not self.is_watched and self.is_loaded:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._timing.linger):
+                async with asyncio.timeout(self._context.linger):
                     while not self.is_watched:
                         self._awake.clear()
                         await self._awake.wait()
@@ -219,21 +229,18 @@ class Poller:
 
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run a sweep or a read, store its failure, and wake the watchers."""
-        began = self._clock()
-        failed = True
+        began, fault = self._clock(), None
         try:
             await work()
-            failed = False
         except TaskgateError as error:
-            self._fail(error, began)
+            fault = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001  # a bug must not end the watches
             log_bug(error, poller=type(self).__name__)
-            self._fail(errors.BugError(), began)
-        self._publish(everyone=failed)
-
-    def _fail(self, error: TaskgateError, began: float) -> None:
-        self.error, self.failed_at = error.with_traceback(None), began
-        self.next_at = self._clock() + self._interval.back_off()
+            fault = errors.BugError()
+        if fault is not None:
+            self.error, self.failed_at = fault, began
+            self.next_at = self._clock() + self._interval.back_off()
+        self._publish(everyone=fault is not None)
 
     def _publish(self, *, everyone: bool = False) -> None:
         changed = self.change_log.take_changed()
@@ -246,17 +253,17 @@ class Poller:
         # Meanwhile, whoever needs a fresher state sets `next_at`.
         self.next_at = float("inf")
         revision = self.change_log.latest_revision
-        pause = self._timing.full_after_news if self._news_since_full else self._timing.full
+        pause = FULL_AFTER_NEWS_SECONDS if self._news_since_full else FULL_SECONDS
         full = began >= self._full_at + pause
         await self._sweep(full=full)
         if full:
             self._full_at, self._news_since_full = began, False
         self.swept_at, self.error = began, None
-        has_ended = await self._find_end(began)
+        await self._find_end(began)
         changed = self.change_log.latest_revision != revision
         pause = self._interval.next(changed=changed, unsettled=self._has_unsettled())
         self.next_at = min(self.next_at, self._clock() + pause)
-        self._publish(everyone=has_ended or bool(self._waiting))
+        self._publish(everyone=bool(self._waiting))
         fault = self.change_log.take_fault()
         if fault is not None:
             raise fault
@@ -269,7 +276,7 @@ class Poller:
         """Read urgent tasks, also during a long sweep."""
         while True:
             await self._has_urgent.wait()
-            await asyncio.sleep(self._timing.gather)
+            await asyncio.sleep(GATHER_SECONDS)
             self._has_urgent.clear()
             names, self._urgent = self._urgent, set()
             await self._attempt(partial(self._read, names))

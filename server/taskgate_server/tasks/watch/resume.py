@@ -42,8 +42,8 @@ class ResumeToken:
         return content + CHECKSUM.pack(zlib.crc32(content))
 
 
-def parse(token: bytes, digest: bytes) -> ResumeToken | None:
-    """Return a caller's token; None for one of another version of Taskgate.
+def parse(token: bytes, digest: bytes) -> ResumeToken:
+    """Return a caller's token. One of another version of Taskgate is of an unknown server.
 
     Args:
         token: as the caller sent it.
@@ -52,13 +52,11 @@ def parse(token: bytes, digest: bytes) -> ResumeToken | None:
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT, the token is invalid or of a different watch.
     """
-    if len(token) > MAX_TOKEN_BYTES:
-        token = b""
     content, checksum = token[: -CHECKSUM.size], token[-CHECKSUM.size :]
-    if len(checksum) < CHECKSUM.size or checksum != CHECKSUM.pack(zlib.crc32(content)):
+    if len(token) > MAX_TOKEN_BYTES or checksum != CHECKSUM.pack(zlib.crc32(content)):
         raise errors.invalid_request({"resume_token": "is not a token of a watch"})
     if len(content) != FORMAT.size or content[0] != VERSION:
-        return None
+        return ResumeToken(b"", digest, 0)
     _, boot, own_digest, revision = FORMAT.unpack(content)
     if own_digest != digest:
         fault = "was issued for a different watch: parent, names, view and target must be the same"

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 from taskgate.v1 import task_pb2, task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.calls import CallContext
+from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.durations import heartbeat_seconds, seconds_of
+from taskgate_server.tasks.listing.request import view_of
 from taskgate_server.tasks.watch import resume
-from taskgate_server.tasks.watch.hub import Hub
-from taskgate_server.tasks.watch.named_poller import NamedPoller
-from taskgate_server.tasks.watch.views import NamedTasks, View
+from taskgate_server.tasks.watch.hub import Hub, View
+from taskgate_server.tasks.watch.named_poller import NamedPoller, NamedTasks
 from taskgate_server.tasks.watch.wait import Waiter, seconds_to_respond
-from taskgate_server.tasks.watch.watcher import Reason, Watch, WatchOptions
+from taskgate_server.tasks.watch.watcher import Watch
 
 MAX_NAMES: Final = 1_000
 MIN_WAIT_SECONDS: Final = 1.0
@@ -39,7 +39,6 @@ class Watches:
     hub: Hub
     default_time_limit: float
     """Seconds that WaitTask waits for a call without a deadline."""
-    clock: Callable[[], float] = time.monotonic
 
     async def watch_tasks(
         self,
@@ -48,23 +47,19 @@ class Watches:
     ) -> AsyncIterator[bytes]:
         """Yield the serialized responses of WatchTasks."""
         heartbeat = heartbeat_seconds(request)
-        full_view = _full_view(request)
+        full_view = view_of(request, task_pb2.TASK_VIEW_BASIC) == task_pb2.TASK_VIEW_FULL
         views = self._views(request, full_view=full_view)
         digest = resume.digest_of(request.parent, request.names, full_view, self.hub.backends.scope)
         token = resume.parse(request.resume_token, digest) if request.resume_token else None
-        is_foreign = bool(request.resume_token) and token is None
-        options = WatchOptions(
-            digest=digest,
-            token=token,
-            reason=(
-                Reason.SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE
-                if is_foreign
-                else Reason.SNAPSHOT_REASON_NEW_WATCH
-            ),
+        watch = Watch(
+            self.hub,
+            views,
+            digest,
+            token,
             until_settled=request.until_settled,
             heartbeat_seconds=heartbeat,
         )
-        async for response in Watch(self.hub, views, options).responses():
+        async for response in watch.responses():
             yield response
 
     async def wait_task(
@@ -94,35 +89,21 @@ class Watches:
         if bool(request.parent) == bool(request.names):
             raise errors.invalid_request({"parent": "exactly one of parent and names is required"})
         if request.parent:
-            return [self._parent(request.parent, full_view=full_view)]
+            backend, parent = self.hub.backends.parent(
+                request.parent, "parent", self.hub.parent_kinds
+            )
+            return [self.hub.poll_parent(backend, parent, full_view=full_view)]
         if len(request.names) > MAX_NAMES:
             raise errors.invalid_request({"names": f"must be {MAX_NAMES} at most"})
+        backends: dict[str, TaskBackend] = {}
+        for index, name in enumerate(dict.fromkeys(request.names)):
+            backends[name] = self.hub.backends.of(name, f"names[{index}]")
+            backends[name].names.parse(name, f"names[{index}]")
         pollers: dict[NamedPoller, list[str]] = {}
-        names = dict.fromkeys(request.names)
-        for index, name in enumerate(names):
-            field = f"names[{index}]"
-            self.hub.backends.of(name, field).names.parse(name, field)
-        for name in names:
-            backend = self.hub.backends.of(name, "names")
+        for name, backend in backends.items():
             poller = self.hub.poll_task(backend, name, full_view=full_view)
             pollers.setdefault(poller, []).append(name)
         return [NamedTasks(poller, some) for poller, some in pollers.items()]
-
-    def _parent(self, name: str, *, full_view: bool) -> View:
-        backends = self.hub.backends
-        kinds = {
-            kind
-            for backend in backends.by_service.values()
-            for kind in self.hub.sources(backend).parent_kinds
-        }
-        backend, parent = backends.parent(name, "parent", kinds)
-        return self.hub.poll_parent(backend, parent, full_view=full_view)
-
-
-def _full_view(request: task_watch_pb2.WatchTasksRequest) -> bool:
-    if request.view not in task_pb2.TaskView.values():
-        raise errors.invalid_request({"view": "must be BASIC or FULL"})
-    return request.view == task_pb2.TASK_VIEW_FULL
 
 
 def _max_wait_seconds(request: task_watch_pb2.WaitTaskRequest) -> float:

@@ -2,7 +2,6 @@
 
     Snapshots   all snapshots of a change log, with the messages that were made
     Snapshot    one of them, being sent to one watcher
-    EarlyRows   rows that one watcher receives before its snapshot is complete
 
 A snapshot is not a copy. Each message has its tasks as they are when it is made; what has changed
 since the beginning of the snapshot is sent again as a change. So a thousand slow readers of ten
@@ -11,10 +10,11 @@ thousand tasks hold one set of messages, not a thousand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
+from taskgate_server.tasks.response_size import split
 from taskgate_server.tasks.watch import messages as wire
 from taskgate_server.tasks.watch.change_log import ChangeLog, Entry
 
@@ -22,13 +22,8 @@ MESSAGE_TASKS: Final = 100
 MESSAGE_BYTES: Final = 256 * 1024
 """gRPC clients accept messages of 4 MiB by default. A slow reader holds one message in memory."""
 
-
-@dataclass(slots=True)
-class CachedMessages:
-    """Serialized messages, and the entries that they contain."""
-
-    entries: list[Entry]
-    messages: list[bytes]
+CachedMessages: TypeAlias = tuple[list[Entry], list[bytes]]
+"""Entries, and the serialized messages that contain them."""
 
 
 @dataclass(slots=True)
@@ -47,6 +42,12 @@ class Snapshot:
     observe_time: float | None = None
     """When AWS sent the oldest response among them, in seconds since 1970."""
 
+    def without(self, names: Collection[str]) -> Snapshot:
+        """Return the snapshot without some tasks."""
+        if not names:
+            return self
+        return Snapshot(self.change_log, [name for name in self.names if name not in names])
+
     def messages(self, revision: int) -> Iterator[bytes]:
         """Yield the serialized WatchTasksResponses.
 
@@ -62,15 +63,11 @@ class Snapshot:
                 else:
                     entries.append(entry)
             self.count += len(entries)
-            self.observe_time = _oldest(entries, self.observe_time)
-            yield from self._make(start, entries)
-
-    def _make(self, start: int, entries: list[Entry]) -> list[bytes]:
-        cached = self.cache.get(start)
-        if cached is None or cached.entries != entries:
-            cached = CachedMessages(entries, list(messages_of(entries)))
-            self.cache[start] = cached
-        return cached.messages
+            self.observe_time = oldest(entries, self.observe_time)
+            cached = self.cache.get(start)
+            if cached is None or cached[0] != entries:
+                cached = self.cache[start] = entries, list(messages_of(entries))
+            yield from cached[1]
 
 
 class Snapshots:
@@ -91,61 +88,14 @@ class Snapshots:
         return Snapshot(self._change_log, self._names, self._cache)
 
 
-@dataclass(slots=True)
-class EarlyRows:
-    """Rows that one watcher receives before its snapshot is complete.
-
-    Reading a thousand tasks of HealthOmics one by one takes 100 s at its published quota. A watcher
-    gets each task as soon as it is known, and changes to it after the snapshot.
-    """
-
-    names: set[str] = field(default_factory=set)
-    """The tasks that were sent."""
-    changed: dict[str, Entry] = field(default_factory=dict)
-    """The latest change, by name, of those that have changed since."""
-    observe_time: float | None = None
-    """When AWS sent the oldest response among them, in seconds since 1970."""
-
-    def take(self, arrived: Iterable[Entry], since: float) -> list[Entry]:
-        """Return the rows to send now.
-
-        Args:
-            arrived: the latest changes of some tasks.
-            since: the earliest time, by the clock, at which the request to AWS was sent.
-        """
-        rows: list[Entry] = []
-        for entry in arrived:
-            if entry.name in self.names:
-                self.changed[entry.name] = entry
-            elif not entry.removed and entry.sent_at >= since:
-                self.names.add(entry.name)
-                rows.append(entry)
-        self.observe_time = _oldest(rows, self.observe_time)
-        return rows
-
-    def rest_of(self, snapshot: Snapshot) -> Snapshot:
-        """Return the part of a snapshot that has not been sent."""
-        if not self.names:
-            return snapshot
-        rest = [name for name in snapshot.names if name not in self.names]
-        return Snapshot(snapshot.change_log, rest)
-
-
 def messages_of(entries: Sequence[Entry]) -> Iterator[bytes]:
     """Yield serialized WatchTasksResponses, each with as many of the tasks as fit."""
-    parts: list[bytes] = []
-    size = 0
-    for entry in entries:
-        part = wire.snapshot_part(entry.task())
-        if len(parts) == MESSAGE_TASKS or (parts and size + len(part) > MESSAGE_BYTES):
-            yield wire.tasks(b"".join(parts))
-            parts, size = [], 0
-        parts.append(part)
-        size += len(part)
-    if parts:
-        yield wire.tasks(b"".join(parts))
+    parts = (wire.snapshot_part(entry.task()) for entry in entries)
+    for some in split(parts, len, MESSAGE_TASKS, MESSAGE_BYTES):
+        yield wire.tasks(b"".join(some))
 
 
-def _oldest(entries: Iterable[Entry], observe_time: float | None) -> float | None:
+def oldest(entries: Iterable[Entry], observe_time: float | None) -> float | None:
+    """Return the earliest of these times; None if there are none."""
     times = [entry.observe_time for entry in entries]
     return min((time for time in (*times, observe_time) if time is not None), default=None)

@@ -6,8 +6,8 @@ How changes are found with few calls differs between the services; when to look 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from grpc import StatusCode
@@ -38,10 +38,6 @@ class Poll:
     """Delays the calls."""
     publish: Callable[[], None]
     """Wakes watchers; called after each response, so that they get its changes at once."""
-
-    def with_pace(self, pace: Pace) -> Poll:
-        """Return the same with another pace."""
-        return replace(self, pace=pace)
 
 
 class Source(Protocol):
@@ -179,10 +175,11 @@ class Reader:
             }
             poll.change_log.upsert(name, value, response.sent_at, response.observe_time)
 
-        for some in batched(list(names), size):
+        names = list(names)
+        for start in range(0, len(names), size):
             await poll.pace.take()
             # Concurrently, so that the gateway combines them into one call.
-            await asyncio.gather(*map(read, some))
+            await asyncio.gather(*map(read, names[start : start + size]))
             poll.publish()
         return faults
 
@@ -197,12 +194,6 @@ def row_id(row: Mapping[str, Any], member: str, operation: str) -> str:
     if not found:
         raise errors.UnreadableResponseError(operation)
     return str(found)
-
-
-def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Yield the items in groups of a size."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def raise_first(faults: Faults) -> None:

@@ -11,9 +11,8 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.hub import Hub, View
 from taskgate_server.tasks.watch.poller import NEVER
-from taskgate_server.tasks.watch.views import View
 
 MAX_AGE_SECONDS: Final = 1.0
 """The maximum age of the tasks with which a watch begins, when the request arrives."""
@@ -57,24 +56,19 @@ class Subscription:
             for view in self.views:
                 view.attach(self)
                 stack.callback(view.detach, self)
-            self.hub.add_stop_callback(self.wake)
-            stack.callback(self.hub.remove_stop_callback, self.wake)
+            self.hub.stop_callbacks.add(self.wake)
+            stack.callback(self.hub.stop_callbacks.discard, self.wake)
             yield
 
-    async def fresh(self, *, patient: bool = False) -> None:
-        """Wait until all tasks in view are fresh; see `freshening`."""
-        async for _ in self.freshening(patient=patient):
-            pass
-
     async def freshening(
-        self, *, patient: bool = False, pause: float | None = None
+        self, *, patient: bool = False, pause: float = math.inf
     ) -> AsyncGenerator[float, None]:
         """Wait until all tasks in view are fresh, or known and not to be had fresher soon.
 
         Args:
             patient: whether to wait without a limit: also if older tasks are known, and if a call
                 to AWS failed in a way that may be transient.
-            pause: the maximum time in seconds between two yields; None for no limit.
+            pause: the maximum time in seconds between two yields.
 
         Yields:
             Whenever tasks may have arrived: the time, by the clock, at or after which a request to
@@ -87,19 +81,19 @@ class Subscription:
         since, patient_until = now - MAX_AGE_SECONDS, now + PATIENCE_SECONDS
         with ExitStack() as stack:
             for view in self.views:
-                if not view.is_fresh(since):
+                if view.checked_at() < since:
                     stack.enter_context(view.poller.awaited())
                     view.refresh(since)
             for view in self.views:
                 while left := self._wait_seconds(view, since, patient_until, patient=patient):
-                    await self.woken(min(left, math.inf if pause is None else pause))
+                    await self.woken(min(left, pause))
                     yield since
 
     def _wait_seconds(
         self, view: View, since: float, patient_until: float, *, patient: bool
     ) -> float:
         """Return how many seconds to wait for a view to be fresh; 0 to use it as it is."""
-        if view.is_fresh(since):
+        if view.checked_at() >= since:
             return 0.0
         if self.hub.stopping:
             raise errors.ServerStoppingError()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Final
 
 from taskgate.v1 import task_pb2, task_watch_pb2
@@ -13,8 +14,8 @@ from taskgate_server.errors import OwnError, Reason
 from taskgate_server.tasks.states import State
 from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.named_poller import NamedTasks
 from taskgate_server.tasks.watch.subscription import Subscription
-from taskgate_server.tasks.watch.views import NamedTasks
 
 MAX_MARGIN_SECONDS: Final = 1.0
 MIN_MARGIN_SECONDS: Final = 0.1
@@ -80,15 +81,17 @@ class Waiter(Subscription):
         known = next(self._view.entries(), None)
         if known is not None and self._can_wait(known, began):
             return known
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout((deadline if known is None else until) - began):
-                await self.fresh(patient=True)
-        except TimeoutError:
-            entry = next(self._view.entries(), None)
-            if entry is None:
-                raise self._view.fault(began) or _not_read_in_time() from None
-            return entry
-        return next(self._view.entries())
+                async for _ in self.freshening(patient=True):
+                    pass
+        entry = next(self._view.entries(), None)
+        if entry is None:
+            raise self._view.fault(began) or OwnError(
+                Reason.TIME_LIMIT_EXCEEDED,
+                "AWS did not return the task before the deadline of the call",
+            )
+        return entry
 
     def _can_wait(self, entry: Entry, now: float) -> bool:
         """Return whether the wait can begin without a new read of the task.
@@ -106,9 +109,3 @@ class Waiter(Subscription):
             done=done,
             parent_status=parent.to_message() if parent is not None else None,
         )
-
-
-def _not_read_in_time() -> OwnError:
-    return OwnError(
-        Reason.TIME_LIMIT_EXCEEDED, "AWS did not return the task before the deadline of the call"
-    )

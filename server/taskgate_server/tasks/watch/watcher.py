@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from taskgate.v1 import task_watch_pb2
 from taskgate_server import errors
 from taskgate_server.status import to_status
 from taskgate_server.tasks.durations import to_timestamp
-from taskgate_server.tasks.states import all_settled, to_counts
+from taskgate_server.tasks.states import SETTLED, to_counts
 from taskgate_server.tasks.watch import messages as wire
 from taskgate_server.tasks.watch.change_log import Entry
-from taskgate_server.tasks.watch.hub import Hub
+from taskgate_server.tasks.watch.hub import Hub, View
 from taskgate_server.tasks.watch.resume import ResumeToken
-from taskgate_server.tasks.watch.snapshots import EarlyRows, messages_of
+from taskgate_server.tasks.watch.snapshots import messages_of, oldest
 from taskgate_server.tasks.watch.subscription import Subscription
-from taskgate_server.tasks.watch.views import View
 
 Response: TypeAlias = task_watch_pb2.WatchTasksResponse
 Reason: TypeAlias = task_watch_pb2.SnapshotReason
@@ -30,25 +28,32 @@ MAX_CHANGES: Final = 64
 """Changes that a watch takes at a time. A slow reader holds these even if they are outdated."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchOptions:
-    """The options of one watch."""
-
-    digest: bytes
-    """Of what is watched, for resume tokens."""
-    token: ResumeToken | None = None
-    reason: Reason.ValueType = Reason.SNAPSHOT_REASON_NEW_WATCH
-    """The reason of the snapshot if there is no token."""
-    until_settled: bool = False
-    heartbeat_seconds: float = 10.0
-
-
 class Watch(Subscription):
-    """A stream of WatchTasks."""
+    """A stream of WatchTasks.
 
-    def __init__(self, hub: Hub, views: Sequence[View], options: WatchOptions) -> None:
-        super().__init__(hub, views, wants_settled=options.until_settled)
-        self._options = options
+    Args:
+        hub: has the pollers.
+        views: of the watched tasks.
+        digest: of what is watched, for resume tokens.
+        token: the caller's resume token; None for a new watch.
+        until_settled: whether the watch ends when nothing changes until a caller acts.
+        heartbeat_seconds: without a response, after which a heartbeat is sent.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        views: Sequence[View],
+        digest: bytes,
+        token: ResumeToken | None,
+        *,
+        until_settled: bool,
+        heartbeat_seconds: float,
+    ) -> None:
+        super().__init__(hub, views, wants_settled=until_settled)
+        self._digest = digest
+        self._token = token
+        self._heartbeat_seconds = heartbeat_seconds
         self._position = 0
         """The revision of the last change that was sent."""
         self._complete_to = 0
@@ -61,7 +66,11 @@ class Watch(Subscription):
         self._is_complete = True
         """Whether the watcher has everything up to its position; False during a snapshot."""
         self._left_out: set[str] = set()
-        self._early = EarlyRows()
+        self._early: dict[str, Entry] = {}
+        """Rows that were sent before the snapshot was complete, by name. Reading a thousand tasks
+        of HealthOmics one by one takes 100 s at its published quota."""
+        self._early_observe_time: float | None = None
+        """When AWS sent the oldest response among them, in seconds since 1970."""
         self._began_at = hub.clock()
         self._is_loading = False
         """Whether rows of a snapshot are being sent that is still being read."""
@@ -85,9 +94,7 @@ class Watch(Subscription):
                 if end is not None:
                     yield self._ended(end)
                     return
-                if not self._has_changes() and not await self.woken(
-                    self._options.heartbeat_seconds
-                ):
+                if not await self.woken(self._heartbeat_seconds):
                     yield self._heartbeat()
 
     # --- The beginning -------------------------------------------------------------------------
@@ -98,13 +105,13 @@ class Watch(Subscription):
         It begins with the first row: an error that comes before is the call's only response.
         """
         reason = self._snapshot_reason()
-        seconds = self._options.heartbeat_seconds
+        seconds = self._heartbeat_seconds
         async with aclosing(self.freshening(pause=seconds)) as freshening:
             beat_at = math.inf
             async for since in freshening:
                 if reason is None:
                     continue
-                rows, now = self._early.take(self._arrived(), since), self.hub.clock()
+                rows, now = self._early_rows(since), self.hub.clock()
                 if not rows and now < beat_at:
                     continue
                 beat_at = now + seconds
@@ -116,49 +123,51 @@ class Watch(Subscription):
                 if not rows:
                     yield self._heartbeat()
 
-    def _arrived(self) -> Iterator[Entry]:
-        """Yield what has arrived since the previous call."""
+    def _early_rows(self, since: float) -> list[Entry]:
+        """Return what has arrived from requests that were sent at a time or later, as new rows."""
+        rows: list[Entry] = []
         are_all = False
         while not are_all:
             some, are_all = self._next()
             for entry in some:
                 self._position = entry.revision
-                yield entry
+                if not entry.removed and entry.sent_at >= since and entry.name not in self._early:
+                    self._early[entry.name] = entry
+                    rows.append(entry)
+        self._early_observe_time = oldest(rows, self._early_observe_time)
+        return rows
 
     def _snapshot_reason(self) -> Reason.ValueType | None:
         """Return why the watch has to begin with a snapshot; None if it can resume."""
-        token = self._options.token
+        token = self._token
         if token is None:
-            return self._options.reason
+            return Reason.SNAPSHOT_REASON_NEW_WATCH
         if token.boot != self.hub.boot:
             return Reason.SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE
-        return None if self._can_resume(token.revision) else Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
+        is_known = token.revision <= self.hub.revisions.latest
+        if is_known and all(view.can_resume(token.revision) for view in self.views):
+            return None
+        return Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
 
     def _beginning(self) -> Iterator[bytes]:
-        token, reason = self._options.token, self._snapshot_reason()
+        token, reason = self._token, self._snapshot_reason()
         if self._is_loading or reason is not None:
-            yield from self._snapshot(reason or self._options.reason)
+            yield from self._snapshot(reason or Reason.SNAPSHOT_REASON_NEW_WATCH)
         elif token is not None:
             self._position = self._complete_to = token.revision
             self._is_resumed = True
             yield Response(resumed=task_watch_pb2.Resumed()).SerializeToString()
 
-    def _can_resume(self, revision: int) -> bool:
-        is_known = revision <= self.hub.revisions.latest
-        return is_known and all(view.can_resume(revision) for view in self.views)
-
     def _snapshot(self, reason: Reason.ValueType) -> Iterator[bytes]:
         """Yield a snapshot, without the rows that were sent while it was loading."""
-        if self._early.names:
-            self._early.take(self._arrived(), math.inf)  # changes alone
         self._position = self._complete_to = position = self.hub.revisions.latest
         self._added, self._is_resumed = set(), False
         has_begun, self._is_loading = self._is_loading, False
         self._is_complete, self._left_out = False, set()
-        early, self._early = self._early, EarlyRows()
-        absent = {each.name: each for view in self.views for each in view.entries() if each.removed}
-        later = sorted({**absent, **early.changed}.values(), key=lambda entry: entry.revision)
-        snapshots = [early.rest_of(view.snapshot()) for view in self.views]
+        early, self._early = self._early, {}
+        observed, self._early_observe_time = [self._early_observe_time], None
+        later = self._absent_or_changed(early)
+        snapshots = [view.snapshot().without(early) for view in self.views]
         if not has_begun:
             yield _begin(reason)
         for snapshot in snapshots:
@@ -168,18 +177,27 @@ class Watch(Subscription):
                 yield message
             self._left_out |= snapshot.left_out
         end = task_watch_pb2.SnapshotEnd(
-            task_count=len(early.names) + sum(each.count for each in snapshots)
+            task_count=len(early) + sum(each.count for each in snapshots)
         )
-        observed = [early.observe_time, *(each.observe_time for each in snapshots)]
+        observed += [each.observe_time for each in snapshots]
         if any(observed):
             end.observe_time.CopyFrom(to_timestamp(min(filter(None, observed))))
         last = [Response(snapshot_end=end).SerializeToString()]
-        # Tasks that were named but do not exist, and rows that have changed since they were sent.
         # Only the last message has a resume token.
         last += [entry.change(known=True) for entry in later]
         yield from last[:-1]
         self._is_complete = True
         yield self._with_token(last[-1])
+
+    def _absent_or_changed(self, early: Mapping[str, Entry]) -> list[Entry]:
+        """Return tasks that were named but do not exist, and rows that changed after being sent."""
+        found = {each.name: each for view in self.views for each in view.entries() if each.removed}
+        for view in self.views:
+            for name, sent in early.items():
+                entry = view.poller.change_log.get(name)
+                if entry is not None and entry is not sent:
+                    found[name] = entry
+        return sorted(found.values(), key=lambda entry: entry.revision)
 
     # --- Changes -------------------------------------------------------------------------------
 
@@ -188,7 +206,7 @@ class Watch(Subscription):
         while True:
             if self.hub.stopping:
                 return
-            if not all(view.can_continue(self._position) for view in self.views):
+            if any(view.poller.change_log.horizon > self._position for view in self.views):
                 yield from self._snapshot(Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD)
             newest = self.hub.revisions.latest
             some, are_all = self._next()
@@ -235,9 +253,6 @@ class Watch(Subscription):
         found.sort(key=lambda entry: entry.revision)
         return [entry for entry in found if entry.revision <= last], are_all
 
-    def _has_changes(self) -> bool:
-        return bool(self._next()[0])
-
     # --- Heartbeats and the end -------------------------------------------------------------------
 
     def _heartbeat(self) -> bytes:
@@ -257,11 +272,9 @@ class Watch(Subscription):
     def _end(self) -> EndReason.ValueType | None:
         if self.hub.stopping:
             return EndReason.WATCH_END_REASON_SERVER_STOPPING
-        if self._has_changes():
-            return None
-        if all(view.is_gone() for view in self.views):
+        if all(view.gone for view in self.views):
             return EndReason.WATCH_END_REASON_GONE
-        if self._options.until_settled and all(view.has_settled() for view in self.views):
+        if self.wants_settled and all(view.has_settled() for view in self.views):
             return EndReason.WATCH_END_REASON_SETTLED
         return None
 
@@ -273,7 +286,9 @@ class Watch(Subscription):
             if not entry.removed
         )
         settled = reason == EndReason.WATCH_END_REASON_SETTLED
-        counts = to_counts(tasks, settled=settled or all_settled(state for state, _ in tasks))
+        counts = to_counts(
+            tasks, settled=settled or SETTLED.issuperset(state for state, _ in tasks)
+        )
         end = task_watch_pb2.WatchEnd(reason=reason, counts=counts)
         parent = next(filter(None, (view.parent_state() for view in self.views)), None)
         if settled and parent is not None:
@@ -284,7 +299,7 @@ class Watch(Subscription):
         """Return the response with a resume token, if the watch can resume after it."""
         if not self._is_complete:
             return response
-        token = ResumeToken(self.hub.boot, self._options.digest, self._complete_to)
+        token = ResumeToken(self.hub.boot, self._digest, self._complete_to)
         return wire.with_token(response, token.to_bytes())
 
 

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import suppress
+import math
+from collections.abc import Collection, Iterator
 
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
+from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.parent_state import ParentState
-from taskgate_server.tasks.watch.change_log import ChangeLog, Entry
+from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.parent_end import ParentEnd
-from taskgate_server.tasks.watch.poll_interval import Immediate
-from taskgate_server.tasks.watch.poller import NEVER, Poller, PollerContext, Subscriber
+from taskgate_server.tasks.watch.poll_interval import Budget, Pace
+from taskgate_server.tasks.watch.poller import (
+    NEVER,
+    SWEEP_SECONDS,
+    Poller,
+    PollerContext,
+    Subscriber,
+)
 from taskgate_server.tasks.watch.snapshots import Snapshot, Snapshots
 from taskgate_server.tasks.watch.sources import Source, raise_first
 
 
 class WholePoller(Poller):
-    """All tasks of a parent; it is also their `View`.
+    """All tasks of a parent; also the `View` of a watch. Times are in seconds, by the clock.
 
     Args:
         source: see `Poller`.
-        change_log: see `Poller`.
         context: see `Poller`.
-        read_parent: reads the state of the parent itself.
+        parent: whose tasks they are.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        change_log: ChangeLog,
-        context: PollerContext,
-        read_parent: Callable[[], Awaitable[ParentState]],
-    ) -> None:
-        super().__init__(source, change_log, context)
-        self._read_parent = read_parent
-        self._parent = ParentEnd()
+    def __init__(self, source: Source, context: PollerContext, parent: Parent) -> None:
+        super().__init__(source, context)
+        self._parent = ParentEnd(parent, context)
         self._has_ended = False
         """Whether the latest sweep was conclusive. False if no watcher wants to know."""
         self._snapshots = Snapshots(self.change_log)
@@ -47,83 +46,69 @@ class WholePoller(Poller):
 
     @property
     def poller(self) -> Poller:
-        """See `View`."""
+        """The poller."""
         return self
 
-    @property
-    def is_watched(self) -> bool:
-        """See `Poller`."""
-        return bool(self._subscribers)
-
     def attach(self, subscriber: Subscriber) -> None:
-        """See `View`."""
+        """Wake a subscriber for each change."""
         self._subscribers.add(subscriber)
         self._awake.set()
         if subscriber.wants_settled and not self.has_settled():
             self.sweep_soon()
 
     def detach(self, subscriber: Subscriber) -> None:
-        """See `View`."""
+        """Stop waking a subscriber."""
         self._subscribers.discard(subscriber)
         self._end_if_unused()
 
     def refresh(self, since: float) -> None:
-        """See `View`."""
+        """Read from AWS what was last requested before a time."""
         if self.began_at < since:
             self.sweep_soon()
 
-    def is_fresh(self, since: float) -> bool:
-        """See `View`."""
-        return self.swept_at >= since or self.gone
-
     def fault(self, since: float) -> TaskgateError | None:
-        """See `View`."""
+        """Return why something in view could not be read at a time or later, if so."""
         return self.error if self.failed_at >= since else None
 
     def checked_at(self) -> float:
-        """See `View`."""
-        return self.swept_at
+        """Return when the oldest task in view was requested from AWS.
+
+        -inf if one never was; inf if AWS no longer has any, so that there is nothing to request.
+        """
+        return math.inf if self.gone else self.swept_at
 
     def snapshot(self) -> Snapshot:
-        """See `View`."""
+        """Return the tasks in view, in messages."""
         return self._snapshots.take()
 
     def entries(self) -> Iterator[Entry]:
-        """See `View`."""
+        """Yield the tasks in view that are known."""
         return self.change_log.entries()
 
     def changes_after(self, revision: int, limit: int) -> list[Entry]:
-        """See `View`."""
+        """Return the first changes after a revision, up to a limit, in their order."""
         return self.change_log.changes_after(revision, limit)
 
     def can_resume(self, revision: int) -> bool:
-        """See `View`."""
-        return revision >= self.change_log.horizon
-
-    def can_continue(self, revision: int) -> bool:
-        """See `View`."""
+        """Return whether all changes since a revision are known, for a new watch."""
         return revision >= self.change_log.horizon
 
     def has_settled(self) -> bool:
-        """See `View`. Return False if no watcher wants to know."""
+        """Return whether nothing changes until a caller acts; False if no watcher wants to know."""
         state = self._parent.state
         is_still = state is not None and state.settles(all_settled=self.change_log.all_settled)
         return self._has_ended and is_still
 
     def parent_state(self) -> ParentState | None:
-        """See `View`."""
+        """Return the state of the watched parent, or of one whose tasks in view never settle."""
         return self._parent.state
-
-    def is_gone(self) -> bool:
-        """See `View`."""
-        return self.gone
 
     # --- Poller --------------------------------------------------------------------------------
 
     async def _sweep(self, *, full: bool) -> None:
         first = self.swept_at == NEVER
         # Watchers wait for the first sweep. It may be long, and must not delay other pollers.
-        poll = self._poll.with_pace(Immediate()) if first else self._poll
+        poll = self._make_poll(Pace(Budget(math.inf, self._clock), 0)) if first else self._poll
         try:
             await self._source.sweep(poll, full=full or first)
         except TaskgateError as error:
@@ -131,7 +116,9 @@ class WholePoller(Poller):
             # AWS has to confirm that a parent is gone that it had before.
             if first or self._not_found < 2:  # noqa: PLR2004  # twice
                 raise
-            self._remove_all()
+            for entry in list(self.change_log.entries()):
+                self.change_log.remove(entry.name, self._clock())
+            self.gone = True
         else:
             self._not_found = 0
         if first:
@@ -139,31 +126,24 @@ class WholePoller(Poller):
         self.change_log.trim()
 
     async def _read(self, names: Collection[str]) -> None:
-        raise_first(await self._source.read(self._poll.with_pace(Immediate(self._budget)), names))
+        raise_first(await self._source.read(self._urgent_poll, names))
 
-    def _remove_all(self) -> None:
-        for entry in list(self.change_log.entries()):
-            self.change_log.remove(entry.name, self._clock())
-        self.gone = True
-
-    async def _find_end(self, swept_at: float) -> bool:
+    async def _find_end(self, swept_at: float) -> None:
         """See `Poller`."""
         had_ended, self._has_ended = self._has_ended, False
         if not any(subscriber.wants_settled for subscriber in self._subscribers):
-            return False
+            return
         if self.change_log.all_settled:
-            self._parent.update(await self._read_parent(), self._clock())
-        elif self._parent.is_due(self._clock()):
-            self._budget.spend()
-            self._parent.checked_at = self._clock()
-            with suppress(TaskgateError):  # the tasks are known, and the next check is soon
-                self._parent.update(await self._read_parent(), self._clock())
+            await self._parent.read()
+        elif self._parent.is_due():
+            await self._parent.check()
         settled = self.change_log.all_settled
-        self._has_ended = self._parent.is_conclusive(swept_at, all_settled=settled)
+        conclusive_from = self._parent.conclusive_from(all_settled=settled)
+        self._has_ended = swept_at >= conclusive_from
         if not self._has_ended:
-            at = self._parent.next_read(all_settled=settled)
-            self._sweep_again(at, pause=self._timing.between_calls)
-        return self._has_ended and not had_ended
+            self._sweep_again(conclusive_from, pause=SWEEP_SECONDS)
+        elif not had_ended:
+            self._wake((), everyone=True)
 
     def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
         if everyone or changed:

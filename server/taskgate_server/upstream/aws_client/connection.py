@@ -21,7 +21,7 @@ from typing import Final
 
 from taskgate_server import errors
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.telemetry import LOG
+from taskgate_server.telemetry.logs import LOG
 from taskgate_server.upstream.aws_client.factory import AwsClient
 from taskgate_server.upstream.aws_client.failures import from_botocore, from_set_up
 from taskgate_server.upstream.retries import Sleep
@@ -51,16 +51,12 @@ class CredentialCheck:
     def __init__(self, probes: Sequence[str], clock: Callable[[], float]) -> None:
         self._probes = probes
         self._clock = clock
-        self._suspected = asyncio.Event()
-        self.reset()
-
-    def reset(self) -> None:
-        """Start again with a new client."""
+        self.suspected = asyncio.Event()
+        """Set when a probe is due."""
         self._refused: dict[str, errors.TaskgateError] = {}
         self._accepted_since_refusal = False
         self._pauses: dict[str, float] = {}
         self._paused_until: dict[str, float] = {}
-        self._suspected.clear()
 
     def record_accepted(self, operation: str) -> None:
         """Record that AWS accepted a call, and so the credentials."""
@@ -74,16 +70,7 @@ class CredentialCheck:
             if not self._refused:
                 self._accepted_since_refusal = False
             self._refused[operation] = error
-            self._suspected.set()
-
-    async def wait_for_suspicion(self) -> None:
-        """Wait until a probe is due, or `wake` is called."""
-        await self._suspected.wait()
-        self._suspected.clear()
-
-    def wake(self) -> None:
-        """End `wait_for_suspicion`."""
-        self._suspected.set()
+            self.suspected.set()
 
     @property
     def probe(self) -> str | None:
@@ -170,7 +157,7 @@ class Connection:
         """Discard a client that has no valid credentials: no call can succeed."""
         if self.client is client:
             self.client, self.error, self._cause = None, error, error.message
-            self._check.wake()
+            self._check.suspected.set()
 
     def record_refused(
         self, client: AwsClient, operation: str, error: errors.TaskgateError
@@ -185,11 +172,7 @@ class Connection:
             self._check.record_accepted(operation)
 
     async def wait_for_change(self, known_changes: int) -> int:
-        """Wait until client or endpoint have changed more than `known_changes` times.
-
-        Returns:
-            How often they have changed.
-        """
+        """Wait for more than `known_changes` of client or endpoint; return how many there were."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._changes > known_changes)
             return self._changes
@@ -219,17 +202,16 @@ class Connection:
             pause = min(pause * 2, MAX_RETRY_SECONDS)
 
     async def _try_once(self, *, must_verify: bool) -> bool:
-        """Make a client; return whether there is one.
+        """Make a client, and return whether there is one.
 
-        Args:
-            must_verify: whether AWS must accept its credentials first, since it refused others.
+        With `must_verify`, AWS must accept its credentials first, since it has refused others.
         """
         loop = asyncio.get_running_loop()
-        self._check.reset()
+        self._check = CredentialCheck(self.spec.credential_probes, self._clock)
         try:
             client = await loop.run_in_executor(self._executor, self._make)
         except Exception as error:  # noqa: BLE001  # every error of boto3 is reported and retried
-            self.error = from_set_up(error, self._origin())
+            self.error = from_set_up(error, errors.origin_of(self.spec))
             # It is about the server's own set-up, so it has no values of callers.
             self._cause = f"{type(error).__name__}: {error}"
         else:
@@ -246,7 +228,8 @@ class Connection:
     async def _until_discarded(self) -> None:
         """Probe the credentials whenever a call's are refused, until the client is discarded."""
         while True:
-            await self._check.wait_for_suspicion()
+            await self._check.suspected.wait()
+            self._check.suspected.clear()
             client, probe = self.client, self._check.probe
             if client is None:
                 return
@@ -262,7 +245,7 @@ class Connection:
             give_up_at = client.clock() + PROBE_SECONDS
             await loop.run_in_executor(self._executor, client.call, operation, {}, give_up_at)
         except Exception as cause:  # noqa: BLE001  # any other error is no evidence
-            error = from_botocore(cause, self._origin(operation))
+            error = from_botocore(cause, errors.origin_of(self.spec, operation))
             return error if isinstance(error, CREDENTIAL_ERRORS) else None
         return None
 
@@ -279,9 +262,3 @@ class Connection:
         async with self._changed:
             self._changes += 1
             self._changed.notify_all()
-
-    def _origin(self, operation: str = "") -> errors.Origin:
-        spec = self.spec
-        return errors.Origin(
-            service=spec.name, title=spec.title, domain=spec.error_domain, operation=operation
-        )

@@ -1,8 +1,11 @@
-"""boto3 clients: how they are made, and how one is called.
+"""boto3 clients: how they are made, which endpoints they use, and how one is called.
 
 The only module that imports boto3. The import takes 0.3 s or more, so it happens in the thread that
 makes the first client, while the server already listens. `connection` decides when a client is
 made; `responses` parses responses.
+
+The models of AWS Deadline Cloud and AWS HealthOmics prefix the host by operation
+(`management.deadline…`, `workflows-omics…`), and AWS PrivateLink has an endpoint for each prefix.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ import logging
 import math
 import os
 import platform
+import ssl
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -22,11 +27,7 @@ from urllib.parse import urlsplit
 
 from taskgate_server.config import AwsSettings
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.upstream.aws_client.endpoints import (
-    check_ca_bundle,
-    main_endpoint,
-    route_by_prefix,
-)
+from taskgate_server.upstream.aws_client.failures import CaBundleError
 from taskgate_server.upstream.aws_client.responses import (
     BODY,
     InterimResponseError,
@@ -38,9 +39,10 @@ from taskgate_server.upstream.aws_client.responses import (
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
+    from botocore.session import Session
 
     from taskgate_server.aws.fitting import FitMember
-    from taskgate_server.aws.model import ServiceModel
+    from taskgate_server.aws.model import OperationModel, ServiceModel
 
 ROLE_PROVIDER: Final = "assume-role"
 """botocore's name for the source of such credentials."""
@@ -95,8 +97,9 @@ class AwsClient:
     """AWS account of the credentials; empty if unknown."""
     read_timeout: float = math.inf
     """Maximum seconds that the client waits for a response."""
-    fitters: Fitters | None = None
-    """Fit responses to the model; None to leave them unchanged."""
+    fit_of: Callable[[str], FitMember | None] = lambda _: None
+    """Returns the function that fits responses of an operation to the model; None if there is no
+    such function, and responses stay unchanged."""
     clock: Callable[[], float] = time.monotonic
     """Of `give_up_at`."""
 
@@ -128,46 +131,33 @@ class AwsClient:
             self.client.close()
             raise response_parser_error("it is an interim response") from None
         except Exception as error:
-            if is_shorter and _is_read_timeout(error):
+            from botocore.exceptions import ReadTimeoutError  # noqa: PLC0415  # see the docstring
+
+            if is_shorter and isinstance(error, ReadTimeoutError):
                 raise CallTimeoutError from error
             raise
         metadata = parsed.pop("ResponseMetadata", {})
         body: ParsedBody = parsed.pop(BODY, NO_BODY)
         odd_members = [ODD_TEXT] if body.has_odd_text else []
         value = {**body.value, **parsed}
-        if self.fitters is not None:
-            value = self.fitters.fit(operation, value, odd_members)
+        fit = self.fit_of(operation)
+        if fit is not None:
+            value = fit(value, odd_members)
         return ClientResponse(value, metadata.get("RequestId", ""), body.size, tuple(odd_members))
 
 
-def _is_read_timeout(error: Exception) -> bool:
-    from botocore.exceptions import ReadTimeoutError  # noqa: PLC0415  # see the module's docstring
+def _compile_fits(service: ServiceModel) -> Callable[[str], FitMember | None]:
+    """Return a function that returns how responses of an operation fit; it compiles each once."""
+    from taskgate_server.aws.fitting import Fitter  # noqa: PLC0415  # imports botocore
 
-    return isinstance(error, ReadTimeoutError)
+    fitter = Fitter()
 
+    @cache
+    def fit_of(operation: str) -> FitMember | None:
+        shape = service.operation_model(operation).output_shape
+        return fitter.compile(shape) if shape is not None else None
 
-class Fitters:
-    """Fit the responses of one AWS service to its model; each is compiled at its first use.
-
-    Args:
-        service: botocore's model of the service.
-    """
-
-    def __init__(self, service: ServiceModel) -> None:
-        from taskgate_server.aws.fitting import Fitter  # noqa: PLC0415  # imports botocore
-
-        self._service = service
-        self._fitter = Fitter()
-        self._fits: dict[str, FitMember | None] = {}
-
-    def fit(self, operation: str, value: dict[str, Any], odd: list[str]) -> dict[str, Any]:
-        """Return the value, or a copy without odd values, whose members are added to `odd`."""
-        if operation not in self._fits:
-            shape = self._service.operation_model(operation).output_shape
-            self._fits[operation] = self._fitter.compile(shape) if shape is not None else None
-        fit = self._fits[operation]
-        fitted: dict[str, Any] = value if fit is None else fit(value, odd)
-        return fitted
+    return fit_of
 
 
 def move_read_timeout(
@@ -247,7 +237,7 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
     urls = settings.endpoint_urls
     if any(url.startswith("https:") for url in (client.meta.endpoint_url, *urls.values())):
         check_ca_bundle(core)
-    route_by_prefix(client, urls)
+    _route_by_prefix(client, urls)
     client.meta.events.register("before-parse", parse_body)
     client.meta.events.register("provide-client-params", move_read_timeout)
     return AwsClient(
@@ -258,7 +248,7 @@ def make_client(spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
         address=_address(client, settings),
         account=_account(credentials, settings),
         read_timeout=settings.read_timeout_seconds,
-        fitters=Fitters(client.meta.service_model),
+        fit_of=_compile_fits(client.meta.service_model),
     )
 
 
@@ -331,11 +321,77 @@ def _account(credentials: Any, settings: AwsSettings) -> str:
 
 
 def _address(client: BaseClient, settings: AwsSettings) -> tuple[str, int] | None:
-    """Return the host and port that most operations connect to; None if there is a proxy."""
+    """Return the host and port that most operations connect to; None if there is a proxy.
+
+    The name of the host without its prefix need not exist.
+    """
     from botocore.utils import get_environ_proxies  # noqa: PLC0415  # see the module's docstring
 
-    url, host = main_endpoint(client, settings.endpoint_urls)
-    if not host or get_environ_proxies(url):
+    service = client.meta.service_model
+    operations = [service.operation_model(name) for name in service.operation_names]
+    prefix = Counter(_prefix(each) for each in operations).most_common(1)[0][0]
+    url = settings.endpoint_urls.get(prefix.rstrip(".-"))
+    if url is not None or not client.meta.config.inject_host_prefix:
+        prefix = ""
+    parts = urlsplit(url or client.meta.endpoint_url)
+    if not parts.hostname or get_environ_proxies(parts.geturl()):
         return None
-    parts = urlsplit(url)
-    return host, parts.port or (443 if parts.scheme == "https" else 80)
+    return prefix + parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def check_ca_bundle(session: Session) -> None:
+    """Check the CA bundle that the environment or the profile names, if any.
+
+    botocore reads it for each connection, and reports a missing one as an unreachable endpoint.
+
+    Raises:
+        CaBundleError: it cannot be read, or has no certificates.
+    """
+    path = session.get_config_variable("ca_bundle")
+    setting = "AWS_CA_BUNDLE" if os.environ.get("AWS_CA_BUNDLE") else "ca_bundle of the AWS profile"
+    if not path:
+        # https://github.com/boto/botocore: EndpointCreator._get_verify_value
+        setting = "REQUESTS_CA_BUNDLE"
+        path = os.environ.get(setting)
+    if not path:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise CaBundleError(setting, path, "it has no certificates in PEM") from None
+    except OSError as error:
+        raise CaBundleError(setting, path, error.strerror or type(error).__name__) from None
+
+
+def prefix_name(operation: OperationModel) -> str:
+    """Return the name of an operation's host prefix, such as `workflows`; empty if it has none."""
+    return _prefix(operation).rstrip(".-")
+
+
+def _prefix(operation: OperationModel) -> str:
+    endpoint: Any = operation.endpoint  # a str in botocore-stubs
+    return str((endpoint or {}).get("hostPrefix", ""))
+
+
+def prefix_names(service: str) -> list[str]:
+    """Return the names of all host prefixes of an AWS service, the most common one first."""
+    from taskgate_server.aws import model  # noqa: PLC0415  # takes 0.2 s, and few configure any
+
+    operations = model.operations(model.load_service(service))
+    names = Counter(prefix_name(operation) for operation in operations)
+    return [name for name, _ in names.most_common() if name]
+
+
+def _route_by_prefix(client: BaseClient, urls: Mapping[str, str]) -> None:
+    """Make a client send operations to these endpoints by the names of their host prefixes."""
+
+    def route(params: dict[str, Any], model: OperationModel, **_: Any) -> None:
+        url = urls.get(prefix_name(model))
+        if url is not None:
+            own = urlsplit(url)
+            params["url"] = (
+                urlsplit(params["url"])._replace(scheme=own.scheme, netloc=own.netloc).geturl()
+            )
+
+    if urls:
+        client.meta.events.register("before-call", route)

@@ -7,18 +7,17 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 
 from taskgate_server import errors
-from taskgate_server.telemetry import log_bug
-from taskgate_server.upstream.aws_client.call_log import CallLog
+from taskgate_server.telemetry.logs import log_bug
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, CallTimeoutError, ClientResponse
-from taskgate_server.upstream.aws_client.failures import from_botocore
-from taskgate_server.upstream.resources import resource_name
+from taskgate_server.upstream.aws_client.failures import CallLog, from_botocore
+from taskgate_server.upstream.request import resource_name
 from taskgate_server.upstream.retries import is_throttle
 
 if TYPE_CHECKING:  # their libraries are imported only if metrics and traces are enabled
@@ -54,6 +53,10 @@ class AwsResponse:
             size=size,
             span=self.span,
         )
+
+
+Outcome: TypeAlias = AwsResponse | errors.TaskgateError
+"""The result of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +142,12 @@ class Sender:
         )
 
     def origin(self, operation: str, params: Mapping[str, Any] | None = None) -> errors.Origin:
-        """Return which call an error is about.
-
-        Args:
-            operation: AWS name.
-            params: of boto3, which name the resource; None if errors name none.
-        """
+        """Return which call an error is about; the parameters of boto3 name its resource."""
         spec, client = self.connection.spec, self.connection.client
-        return errors.Origin(
-            service=spec.name,
-            title=spec.title,
-            domain=spec.error_domain,
-            operation=operation,
+        return replace(
+            errors.origin_of(spec, operation),
             resource=resource_name(spec.name, operation, params) if params else "",
             endpoint=client.endpoint if client else "",
-            rules=spec.errors,
         )
 
     def _submit(

@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any, TypeAlias
 
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.upstream.aws_client.sender import AwsResponse
-from taskgate_server.upstream.batching.queue import REQUEUED, BatchQueue, Requeued
+from taskgate_server.upstream.aws_client.sender import AwsResponse, Outcome
+from taskgate_server.upstream.batching.queue import BatchQueue, Send
 from taskgate_server.upstream.batching.refusals import BatchRefusals, is_refusal
+from taskgate_server.upstream.in_flight import InFlightCall, Requesters, TaskSet
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.rate_limit.token_bucket import STUCK_SECONDS, Permit
-from taskgate_server.upstream.request import AwsRequest, Outcome, Params, Read
-from taskgate_server.upstream.requesters import Requesters
+from taskgate_server.upstream.request import AwsRequest, BatchPlan, Params
 
-if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
-    from taskgate_server.upstream.batching.plan import BatchPlan
+Read: TypeAlias = InFlightCall[AwsRequest, AwsResponse]
+"""A shared read in flight."""
 
 FAST_SECONDS = 0.01
 """If calls are faster than this, only one batch is in flight: a second one would save no time but
@@ -32,19 +32,12 @@ LATENCY_WEIGHT = 0.2
 """Weight of the latest call in the average latency."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchPermit:
-    """A permit for the single operation or the batch operation."""
-
-    permit: Permit
-    is_single: bool
-
-
 class BatchedReads:
     """The batch queues of one AWS service, one for each operation that can be batched.
 
     Args:
         pipeline: sends each call.
+        tasks: those that send batches.
         slots: batches of an operation in flight.
         linger: see `BatchQueue`.
         clock: monotonic seconds.
@@ -54,6 +47,7 @@ class BatchedReads:
     def __init__(
         self,
         pipeline: UpstreamPipeline,
+        tasks: TaskSet,
         *,
         slots: int,
         linger: float,
@@ -61,13 +55,13 @@ class BatchedReads:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._pipeline = pipeline
+        self._tasks = tasks
         self._slots = slots
         self._linger = linger
         self._clock = clock
         self._sleep = sleep
-        self._queues: dict[str, BatchQueue[Read, BatchPermit]] = {}
+        self._queues: dict[str, BatchQueue] = {}
         self._refusals = BatchRefusals(clock)
-        self._requeues: set[asyncio.Task[None]] = set()
         self._latencies: dict[str, float] = {}
         """Average seconds of a call, by single operation; so are the stuck calls."""
         self._stuck: Counter[str] = Counter()
@@ -78,15 +72,6 @@ class BatchedReads:
     def waiting(self) -> dict[str, int]:
         """Return how many reads wait to be sent, by operation."""
         return {operation: len(queue) for operation, queue in self._queues.items()}
-
-    async def close(self) -> None:
-        """Cancel all reads."""
-        requeues = list(self._requeues)
-        for task in requeues:
-            task.cancel()
-        await asyncio.gather(*requeues, return_exceptions=True)
-        for queue in self._queues.values():
-            await queue.close()
 
     def allows(self, aws_request: AwsRequest) -> bool:
         """Return whether AWS is expected to accept the read in a batch."""
@@ -101,51 +86,55 @@ class BatchedReads:
         operation = read.aws_request.operation
         queue = self._queues.get(operation)
         if queue is None:
-            queue = self._queues[operation] = self._make_queue(operation, plan)
+            queue = self._queues[operation] = BatchQueue(
+                partial(self._admit, operation, plan),
+                self._tasks,
+                max_items=plan.max_items,
+                slots=partial(self._allowed_slots, operation),
+                linger=self._linger,
+                sleep=self._sleep,
+            )
         queue.enter(read)
         return queue.start
 
-    def _make_queue(self, operation: str, plan: BatchPlan) -> BatchQueue[Read, BatchPermit]:
-        limiter = self._pipeline.limiter
+    async def _admit(
+        self, operation: str, plan: BatchPlan, waiting: int, requesters: Requesters
+    ) -> tuple[int, Send]:
+        """See `queue.Admit`."""
+        # A lone read goes as a single call, which costs less and has more precise errors; unless it
+        # must wait, when others may join it.
+        if waiting == 1 and self._pipeline.limiter.can_send(operation):
+            permit = await self._pipeline.admit(operation, requesters)
+            return 1, partial(self._send, operation, None, permit)
+        permit = await self._pipeline.admit(plan.operation, requesters)
+        return plan.max_items, partial(self._send, operation, plan, permit)
 
-        async def admit(waiting: int, requesters: Requesters) -> tuple[int, BatchPermit]:
-            # A lone read goes as a single call, which costs less and has more precise errors;
-            # unless it must wait, when others may join it.
-            is_single = waiting == 1 and limiter.can_send(operation)
-            name = operation if is_single else plan.operation
-            permit = await self._pipeline.admit(name, requesters)
-            return 1 if is_single else plan.max_items, BatchPermit(permit, is_single)
-
-        async def send(reads: Sequence[Read], permit: BatchPermit) -> Sequence[Outcome | Requeued]:
-            started = self._clock()
-            try:
-                with self._releasing_stuck_slot(operation):
-                    if permit.is_single and reads:
-                        self.sent_singly += 1
-                        aws_request, requesters = reads[0].aws_request, reads[0].requesters
-                        return [
-                            await self._pipeline.send(
-                                operation,
-                                aws_request.params,
-                                requesters,
-                                repeatable=True,
-                                permit=permit.permit,
-                            )
-                        ]
-                    return await self._send_batch(operation, plan, reads, permit.permit)
-            finally:
-                seconds = self._clock() - started
-                average = self._latencies.get(operation, seconds)
-                self._latencies[operation] = average + LATENCY_WEIGHT * (seconds - average)
-
-        return BatchQueue(
-            admit=admit,
-            send=send,
-            max_items=plan.max_items,
-            slots=lambda: self._allowed_slots(operation),
-            linger=self._linger,
-            sleep=self._sleep,
-        )
+    async def _send(
+        self, operation: str, plan: BatchPlan | None, permit: Permit, reads: Sequence[Read]
+    ) -> Sequence[Outcome | None]:
+        """See `queue.Send`; without a plan, send a single call."""
+        if not reads:
+            permit.return_unused()
+            return []
+        started = self._clock()
+        try:
+            with self._releasing_stuck_slot(operation):
+                if plan is not None:
+                    return await self._send_batch(operation, plan, reads, permit)
+                self.sent_singly += 1
+                return [
+                    await self._pipeline.send(
+                        operation,
+                        reads[0].aws_request.params,
+                        reads[0].requesters,
+                        repeatable=True,
+                        permit=permit,
+                    )
+                ]
+        finally:
+            seconds = self._clock() - started
+            average = self._latencies.get(operation, seconds)
+            self._latencies[operation] = average + LATENCY_WEIGHT * (seconds - average)
 
     @contextmanager
     def _releasing_stuck_slot(self, operation: str) -> Iterator[None]:
@@ -170,10 +159,7 @@ class BatchedReads:
 
     async def _send_batch(
         self, operation: str, plan: BatchPlan, reads: Sequence[Read], permit: Permit
-    ) -> Sequence[Outcome | Requeued]:
-        if not reads:
-            permit.return_unused()
-            return []
+    ) -> Sequence[Outcome | None]:
         params = [read.aws_request.params for read in reads]
         self.sent_in_batches += len(reads)
         if self._pipeline.sender.meter is not None:
@@ -208,23 +194,20 @@ class BatchedReads:
 
     async def _send_singly(
         self, operation: str, reads: Sequence[Read], *, is_refused: bool
-    ) -> list[Outcome]:
-        outcomes = await asyncio.gather(*(self._send_single(operation, read) for read in reads))
-        failures = [each if isinstance(each, errors.TaskgateError) else None for each in outcomes]
+    ) -> Sequence[Any]:
+        self.sent_singly += len(reads)
+        send = partial(self._pipeline.send, operation, repeatable=True)
+        calls = (send(read.aws_request.params, read.requesters) for read in reads)
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        failures = {
+            read.key: outcome if isinstance(outcome, errors.TaskgateError) else None
+            for read, outcome in zip(reads, outcomes, strict=True)
+            if isinstance(outcome, AwsResponse | errors.TaskgateError)  # not if it was abandoned
+        }
         if is_refused:
-            self._refusals.record_refusal(operation, failures)
-        keys = [read.key for read in reads]
-        self._refusals.exclude_odd_items(dict(zip(keys, failures, strict=True)))
+            self._refusals.record_refusal(operation, list(failures.values()))
+        self._refusals.exclude_odd_items(failures)
         return outcomes
-
-    async def _send_single(self, operation: str, read: Read) -> Outcome:
-        self.sent_singly += 1
-        try:
-            return await self._pipeline.send(
-                operation, read.aws_request.params, read.requesters, repeatable=True
-            )
-        except errors.TaskgateError as error:
-            return error
 
     def _split(
         self, operation: str, plan: BatchPlan, params: Sequence[Params], aws_response: AwsResponse
@@ -242,48 +225,29 @@ class BatchedReads:
 
     def _requeue_failed(
         self, operation: str, reads: Sequence[Read], outcomes: Sequence[Outcome]
-    ) -> Sequence[Outcome | Requeued]:
-        """Requeue the reads whose errors are retryable; return all outcomes.
+    ) -> Sequence[Outcome | None]:
+        """Requeue the reads whose errors are retryable; return the outcomes of the others.
 
         The batch itself has succeeded, so `Retries.run` does not retry it.
         """
-        failed = [
-            (outcome, read.attempts)
-            for outcome, read in zip(outcomes, reads, strict=True)
-            if isinstance(outcome, errors.TaskgateError)
-        ]
-        if not failed:
-            return outcomes
-        shared_pause = 0.0
-        pauses = iter(self._pipeline.retries.batch_pauses(failed))
-        results: list[Outcome | Requeued] = []
-        requeued: list[tuple[Read, Outcome]] = []
-        for outcome, read in zip(outcomes, reads, strict=True):
-            pause = next(pauses) if isinstance(outcome, errors.TaskgateError) else None
-            if pause is None or self._clock() + pause >= read.requesters.give_up_at:
-                results.append(outcome)
-                continue
-            results.append(REQUEUED)
+        attempts = [read.attempts for read in reads]
+        pause, may_retry = self._pipeline.retries.batch_pause(outcomes, attempts)
+        requeued = {
+            read: outcome
+            for read, outcome, may in zip(reads, outcomes, may_retry, strict=True)
+            if may and self._clock() + pause < read.requesters.give_up_at
+        }
+        for read in requeued:
             read.attempts += 1
             read.sent_at = None
-            requeued.append((read, outcome))
-            shared_pause = pause
         if requeued:  # with a timer each, the reads would leave one by one
-            task = asyncio.ensure_future(self._requeue(operation, requeued, shared_pause))
-            self._requeues.add(task)
-            task.add_done_callback(self._requeues.discard)
-        return results
+            self._tasks.add(asyncio.ensure_future(self._requeue(operation, requeued, pause)))
+        pairs = zip(reads, outcomes, strict=True)
+        return [None if read in requeued else outcome for read, outcome in pairs]
 
-    async def _requeue(
-        self, operation: str, reads: Sequence[tuple[Read, Outcome]], pause: float
-    ) -> None:
-        try:
-            await self._sleep(pause)
-        except Exception as error:  # noqa: BLE001  # every error goes to the requesters
-            for read, _ in reads:
-                read.settle(error)
-            return
-        for read, outcome in reads:
+    async def _requeue(self, operation: str, reads: Mapping[Read, Outcome], pause: float) -> None:
+        await self._sleep(pause)
+        for read, outcome in reads.items():
             if read.requesters.shares:
                 self._queues[operation].add(read)
             else:

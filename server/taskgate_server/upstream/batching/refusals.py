@@ -72,12 +72,7 @@ class BatchRefusals:
         self._odd_until: BoundedCache[Hashable, float] = BoundedCache(ODD_ITEMS_BYTES)
 
     def allows(self, operation: str, item: Hashable = None) -> bool:
-        """Return whether an item may be sent in a batch.
-
-        Args:
-            operation: the single operation, by its AWS name.
-            item: identifies the item; None for any.
-        """
+        """Return whether an item of a single operation may be sent in a batch; None for any."""
         now = self._clock()
         until = self._odd_until.get(item) if item is not None else None
         if until is not None and now < until:
@@ -90,11 +85,9 @@ class BatchRefusals:
         self._pauses.pop(operation, None)
 
     def record_refusal(self, operation: str, outcomes: Sequence[TaskgateError | None]) -> None:
-        """Record that AWS refused a batch.
+        """Record that AWS refused a batch, with the outcomes of single calls for its items.
 
-        Args:
-            operation: the single operation, by its AWS name.
-            outcomes: of the single calls for its items: errors, None for success.
+        These are errors, or None for success.
         """
         if any(error is not None and error.code not in PROPER_RESPONSES for error in outcomes):
             return
@@ -106,11 +99,7 @@ class BatchRefusals:
             self._pauses[operation] = min(pause * 2, MAX_PAUSE_SECONDS)
 
     def exclude_odd_items(self, outcomes: Mapping[Hashable, TaskgateError | None]) -> None:
-        """Keep the items that AWS refuses in single calls, too, out of batches for a while.
-
-        Args:
-            outcomes: for each item of a failed batch its error, None for success.
-        """
+        """Keep items of a failed batch that AWS refuses in single calls, too, out for a while."""
         some_succeeded = None in outcomes.values()
         until = self._clock() + ODD_ITEM_SECONDS
         for item, error in outcomes.items():

@@ -11,20 +11,17 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
 from taskgate_server.upstream.batching.refusals import BatchRefusals, is_refusal
+from taskgate_server.upstream.in_flight import Requesters
 from taskgate_server.upstream.pipeline import UpstreamPipeline
-from taskgate_server.upstream.request import OperationPlan, Params
-from taskgate_server.upstream.requesters import Requesters
+from taskgate_server.upstream.request import BatchPlan, OperationPlan, Params
 from taskgate_server.upstream.retries import is_retryable
-
-if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
-    from taskgate_server.upstream.batching.plan import BatchWritePlan
 
 TOKEN_NAMESPACE: Final = uuid.UUID("6f0e6c0a-9c39-4c55-8a5b-6b8c0d3c7f51")
 """The namespace of derived tokens: random, but fixed."""
@@ -35,46 +32,28 @@ MAX_SINGLE_CALLS: Final = 16
 
 @dataclass(slots=True, kw_only=True)
 class Writes:
-    """The writes of one request."""
+    """The writes of one request, sent by `send`."""
 
+    pipeline: UpstreamPipeline
+    refusals: BatchRefusals
+    """Of all requests."""
     operation: str
     """The one that writes one item, by its AWS name."""
+    plan: OperationPlan
     items: Sequence[Params]
     """Its parameters for each item, without a token."""
     token: str
     """The caller's: makes it safe to repeat the request."""
     requesters: Requesters
     """The caller."""
-    on_written: Callable[[Params], None]
-    """Called with the parameters of each item when AWS has responded or may have written it."""
-    pending: set[int] = field(default_factory=set)
-    """Indices of the writes without an outcome."""
-    errors: dict[int, TaskgateError] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.pending = set(range(len(self.items)))
+    on_written: Callable[[Sequence[Params]], None]
+    """Called with items when AWS has responded to their call, or may have written them."""
+    outcomes: list[TaskgateError | None]
+    """Of each write: None for success. Those without an outcome yet have the error of a timeout."""
 
     def pick(self, indices: Sequence[int]) -> list[Params]:
         """Return some of the items."""
         return [self.items[index] for index in indices]
-
-    def note_written(self, indices: Sequence[int]) -> None:
-        """Note that AWS has responded to these writes, or may have executed them."""
-        for index in indices:
-            self.on_written(self.items[index])
-
-    def settle(self, indices: Sequence[int], error: TaskgateError | None = None) -> None:
-        """Set the outcome of some writes."""
-        for index in indices:
-            self.pending.discard(index)
-            self.errors.pop(index, None)
-            if error is not None:
-                self.errors[index] = error
-
-    def outcomes(self, unsettled: TaskgateError) -> list[TaskgateError | None]:
-        """Return the outcome of each write: None for success, `unsettled` if it has none yet."""
-        self.settle(list(self.pending), unsettled)
-        return [self.errors.get(index) for index in range(len(self.items))]
 
     def token_for(self, indices: Sequence[int], attempt: int) -> str:
         """Return the token of a call with some items, the same whenever the request is repeated.
@@ -87,102 +66,86 @@ class Writes:
         name = json.dumps([self.token, attempt, self.pick(indices)], sort_keys=True, default=repr)
         return str(uuid.uuid5(TOKEN_NAMESPACE, name))
 
+    async def send(self) -> None:
+        """Send writes in as few calls as possible, and set their outcomes.
 
-class BatchedWrites:
-    """Sends many writes to one AWS service.
-
-    Args:
-        pipeline: sends each call.
-        clock: monotonic seconds.
-    """
-
-    def __init__(self, pipeline: UpstreamPipeline, clock: Callable[[], float]) -> None:
-        self._pipeline = pipeline
-        self._refusals = BatchRefusals(clock)
-
-    async def send(self, writes: Writes, plan: OperationPlan) -> None:
-        """Send writes in as few calls as possible, and settle them.
-
-        If cancelled, the writes that AWS has not responded to stay pending.
+        If cancelled, the writes that AWS has not responded to keep their outcomes.
         """
-        batch, count = plan.batch_write, len(writes.items)
-        if batch is None or count == 1 or not self._refusals.allows(writes.operation):
-            await self._send_singly(writes, plan, range(count))
+        batch, count = self.plan.batch, len(self.items)
+        if batch is None or count == 1 or not self.refusals.allows(self.operation):
+            await self._send_singly(range(count))
             return
         size = batch.max_items
         parts = [range(first, min(first + size, count)) for first in range(0, count, size)]
-        await asyncio.gather(*(self._send_part(writes, plan, batch, part) for part in parts))
+        await asyncio.gather(*(self._send_part(batch, part) for part in parts))
 
-    async def _send_part(
-        self, writes: Writes, plan: OperationPlan, batch: BatchWritePlan, part: Sequence[int]
-    ) -> None:
+    async def _send_part(self, batch: BatchPlan, part: Sequence[int]) -> None:
         """Send one batch, and retry its items with retryable errors."""
         waiting = list(part)
 
         async def attempt(number: int) -> None:
             nonlocal waiting
             try:
-                await self._send_batch(writes, batch, waiting, number)
+                await self._send_batch(batch, waiting, number)
             except TaskgateError as error:
                 if not is_refusal(error):
-                    writes.settle(waiting, error)
+                    for index in waiting:
+                        self.outcomes[index] = error
                     return
-                await self._send_singly(writes, plan, waiting)
-                outcomes = [writes.errors.get(index) for index in waiting]
-                self._refusals.record_refusal(writes.operation, outcomes)
+                await self._send_singly(waiting)
+                outcomes = [self.outcomes[index] for index in waiting]
+                self.refusals.record_refusal(self.operation, outcomes)
                 return
-            self._refusals.record_success(writes.operation)
-            failed = {index: writes.errors[index] for index in waiting if index in writes.errors}
+            self.refusals.record_success(self.operation)
+            failed = {index: each for index in waiting if (each := self.outcomes[index])}
             waiting = [
-                index for index, error in failed.items() if is_retryable(error, repeatable=True)
+                index for index, each in failed.items() if is_retryable(each, repeatable=True)
             ]
             if waiting:
                 raise failed[waiting[0]]
 
         with suppress(TaskgateError):  # each item has its own
-            await self._pipeline.retries.run(
-                attempt, repeatable=True, give_up_at=lambda: writes.requesters.give_up_at
+            await self.pipeline.retries.run(
+                attempt, repeatable=True, give_up_at=lambda: self.requesters.give_up_at
             )
 
-    async def _send_batch(
-        self, writes: Writes, batch: BatchWritePlan, part: Sequence[int], attempt: int
-    ) -> None:
-        items, sender = writes.pick(part), self._pipeline.sender
+    async def _send_batch(self, batch: BatchPlan, part: Sequence[int], attempt: int) -> None:
+        items, sender = self.pick(part), self.pipeline.sender
         if sender.meter is not None:
             sender.meter.batch(batch.operation, len(items))
-        aws_response = await self._pipeline.send(
+        aws_response = await self.pipeline.send(
             batch.operation,
-            batch.to_params(items, writes.token_for(part, attempt)),
-            writes.requesters,
+            batch.to_params(items, self.token_for(part, attempt)),
+            self.requesters,
             repeatable=batch.token is not None,
-            on_ended=partial(writes.note_written, part),
+            on_ended=partial(self.on_written, items),
         )
-        item_errors = batch.split(items, aws_response.value)
-        for index, item, error in zip(part, items, item_errors, strict=True):
-            if error is None:
-                writes.settle([index], None)
-                continue
-            response = {**error, "ResponseMetadata": {"RequestId": aws_response.request_id}}
-            origin = sender.origin(writes.operation, item)
-            writes.settle([index], errors.from_aws(response, origin))
+        values = batch.split(items, aws_response.value)
+        for index, item, value in zip(part, items, values, strict=True):
+            response = {**value, "ResponseMetadata": {"RequestId": aws_response.request_id}}
+            self.outcomes[index] = (
+                errors.from_aws(response, sender.origin(self.operation, item))
+                if "Error" in value
+                else None
+            )
 
-    async def _send_singly(self, writes: Writes, plan: OperationPlan, part: Sequence[int]) -> None:
+    async def _send_singly(self, part: Sequence[int]) -> None:
         slots = asyncio.Semaphore(MAX_SINGLE_CALLS)
 
         async def send(index: int) -> None:
-            token = {plan.token: writes.token_for([index], 1)} if plan.token else {}
+            token = {self.plan.token: self.token_for([index], 1)} if self.plan.token else {}
             async with slots:
                 try:
-                    await self._pipeline.send(
-                        writes.operation,
-                        {**writes.items[index], **token},
-                        writes.requesters,
-                        repeatable=plan.token is not None,
-                        on_ended=partial(writes.note_written, [index]),
+                    await self.pipeline.send(
+                        self.operation,
+                        {**self.items[index], **token},
+                        self.requesters,
+                        repeatable=self.plan.token is not None,
+                        on_ended=partial(self.on_written, self.pick([index])),
                     )
                 except TaskgateError as error:
-                    writes.settle([index], error)
+                    self.outcomes[index] = error
                 else:
-                    writes.settle([index])
+                    self.outcomes[index] = None
 
         await asyncio.gather(*(send(index) for index in part))

@@ -11,8 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from taskgate_server.upstream.options import Priority
-from taskgate_server.upstream.requesters import Share
+from taskgate_server.upstream.options import Priority, Share
 
 T = TypeVar("T")
 
@@ -102,12 +101,9 @@ class FairQueue(Generic[T]):
         return before + sum(lines.counts[: self.length(share) + 1])
 
     def add(self, item: T, share: Share, *, first: bool = False) -> None:
-        """Add an item to the line of a share; it stays in its other lines.
+        """Add an item to the line of a share, at the front if it was there before.
 
-        Args:
-            item: what waits.
-            share: whose line.
-            first: whether to put it at the front, because it was there before.
+        It stays in its other lines.
         """
         shares = self._shares.get(item)
         if shares is None:
@@ -164,8 +160,7 @@ class FairQueue(Generic[T]):
     def remove_late(self, is_late: Callable[[T, int], bool]) -> list[T]:
         """Remove and return the items whose turn comes too late. Takes linear time.
 
-        Args:
-            is_late: takes an item and the number of remaining items that leave before it.
+        `is_late` takes an item and the number of remaining items that leave before it.
         """
         late: list[T] = []
         stay: set[T] = set()

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Final
 
 from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.upstream.in_flight import Requesters
 from taskgate_server.upstream.rate_limit.token_bucket import (
     BucketContext,
     CallLater,
@@ -22,7 +23,6 @@ from taskgate_server.upstream.rate_limit.token_bucket import (
     Permit,
     TokenBucket,
 )
-from taskgate_server.upstream.requesters import Requesters
 
 MIN_THROTTLES: Final = 10
 MIN_THROTTLED_SECONDS: Final = 5.0
@@ -86,21 +86,20 @@ class RateLimiter:
         random: Random | None = None,
         max_in_flight: float = math.inf,
     ) -> None:
-        self.spec = spec
-        self.limits = limits or Limits()
         self.clock = clock
         self.slots = CallSlots(max_in_flight)
         self.throttles = ThrottleStreak(clock)
         self._call_later = call_later
         self._context = BucketContext(
             spec=spec,
-            limits=self.limits,
+            limits=limits or Limits(),
             slots=self.slots,
             clock=clock,
             call_later=self.call_later,
             random=random or Random(),  # noqa: S311  # jitter is no secret
         )
-        self._buckets: dict[str, TokenBucket] = {}
+        self.buckets: dict[str, TokenBucket] = {}
+        """The operations used so far."""
 
     def admit(self, operation: str, requesters: Requesters) -> Coroutine[Any, Any, Permit]:
         """Wait until a call may be sent: by priority, then round robin over requesters.
@@ -117,7 +116,7 @@ class RateLimiter:
         Raises:
             errors.TaskgateError: RESOURCE_EXHAUSTED, reason UPSTREAM_QUOTA, as soon as it is known
                 that the call cannot be sent in time, or if too many calls of these requesters wait.
-            requesters.AbandonedError: no requester is left.
+            in_flight.AbandonedError: no requester is left.
         """
         return self.bucket(operation).admit(requesters)
 
@@ -136,33 +135,16 @@ class RateLimiter:
         self.throttles.record_throttle()
         permit.bucket.record_throttle(permit, retry_after)
 
-    @property
-    def operations(self) -> list[str]:
-        """The operations used so far."""
-        return list(self._buckets)
-
-    def rate(self, operation: str) -> float:
-        """Return the calls per second of an operation; inf while nothing limits it."""
-        return self.bucket(operation).rate
-
-    def tokens_left(self, operation: str) -> float:
-        """Return how many calls can be sent at once; below 1 if calls must wait."""
-        return self.bucket(operation).tokens
-
     def can_send(self, operation: str) -> bool:
         """Return whether a call would be sent at once."""
         bucket = self.bucket(operation)
         return not len(bucket) and bucket.tokens >= 1 and self.slots.has_free
 
-    def waiting(self, operation: str) -> int:
-        """Return the number of calls that wait."""
-        return len(self.bucket(operation))
-
     def bucket(self, operation: str) -> TokenBucket:
         """Return the bucket of an operation."""
-        bucket = self._buckets.get(operation)
+        bucket = self.buckets.get(operation)
         if bucket is None:
-            bucket = self._buckets[operation] = TokenBucket(operation, self._context)
+            bucket = self.buckets[operation] = TokenBucket(operation, self._context)
         return bucket
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:

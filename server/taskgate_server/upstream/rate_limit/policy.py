@@ -1,5 +1,7 @@
 """How the rate of an operation decreases when AWS throttles, and increases afterwards.
 
+Besides the rate, `LatencyEstimator` learns from the calls how long they take.
+
 Replicas that share a quota do not know of each other, so each finds its share as TCP does: additive
 increase and multiplicative decrease make all shares equal (Chiu and Jain, 1989).
 tests/upstream/rate_limit/test_quota_fairness.py measures the result.
@@ -11,6 +13,10 @@ import math
 from dataclasses import dataclass
 from random import Random
 from typing import Final
+
+MEAN_WEIGHT: Final = 1 / 8
+DEVIATION_WEIGHT: Final = 1 / 4
+DEVIATIONS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +86,25 @@ LEARNED_POLICY: Final = RatePolicy(
     doubling_seconds=60.0,
 )
 """The policy for operations without a published rate."""
+
+
+class LatencyEstimator:
+    """Estimates a latency that nearly all calls stay below, as TCP does (RFC 6298)."""
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._deviation = 0.0
+
+    @property
+    def upper_bound(self) -> float:
+        """Seconds within which nearly all calls end; 0 before the first measurement."""
+        return (self._mean or 0.0) + DEVIATIONS * self._deviation
+
+    def record(self, seconds: float) -> None:
+        """Add the latency of one call."""
+        if self._mean is None:
+            self._mean, self._deviation = seconds, seconds / 2
+            return
+        error = abs(seconds - self._mean)
+        self._deviation += DEVIATION_WEIGHT * (error - self._deviation)
+        self._mean += MEAN_WEIGHT * (seconds - self._mean)

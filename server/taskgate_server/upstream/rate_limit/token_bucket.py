@@ -18,10 +18,14 @@ from google.rpc import error_details_pb2
 
 from taskgate_server import errors
 from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.upstream.in_flight import AbandonedError, Requesters
+from taskgate_server.upstream.options import Share
 from taskgate_server.upstream.rate_limit.fair_queue import FairQueue
-from taskgate_server.upstream.rate_limit.latency import LatencyEstimator
-from taskgate_server.upstream.rate_limit.policy import LEARNED_POLICY, published_policy
-from taskgate_server.upstream.requesters import AbandonedError, Requesters, Share
+from taskgate_server.upstream.rate_limit.policy import (
+    LEARNED_POLICY,
+    LatencyEstimator,
+    published_policy,
+)
 
 CallLater: TypeAlias = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 """The event loop's `call_later`: seconds, and what to call then."""
@@ -113,20 +117,20 @@ class _Waiter:
             queue.add(self, share, first=first)
 
     def add(self, share: Share) -> None:
-        """See `requesters.Listener`."""
+        """See `in_flight.Listener`."""
         if not self.future.done():
             self.queue.add(self, share)
             self.bucket.serve_if_idle()
 
     def remove(self, share: Share) -> None:
-        """See `requesters.Listener`."""
+        """See `in_flight.Listener`."""
         self.queue.remove_from_line(self, share)
         if not self.requesters.shares and not self.future.done():
             self.bucket.withdraw(self)
             self.future.set_exception(AbandonedError())
 
     def extend(self, give_up_at: float) -> None:
-        """See `requesters.Listener`; the bucket reads `requesters.give_up_at` when it matters."""
+        """See `in_flight.Listener`; the bucket reads `requesters.give_up_at` when it matters."""
 
 
 class CallSlots:
@@ -215,6 +219,7 @@ class TokenBucket:
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
+        """Return the number of calls that wait."""
         return len(self.queue) + self._waiting_for_slot
 
     @property
@@ -441,17 +446,9 @@ class TokenBucket:
             description=message,
             api_service=spec.error_domain,
         )
-        origin = errors.Origin(
-            service=spec.name,
-            title=spec.title,
-            domain=spec.error_domain,
-            operation=self._operation,
-        )
+        quota_failure = error_details_pb2.QuotaFailure(violations=[violation])
         return errors.QuotaError(
-            origin,
+            errors.origin_of(spec, self._operation),
             message,
-            details=[
-                errors.retry_info(seconds),
-                error_details_pb2.QuotaFailure(violations=[violation]),
-            ],
+            details=[errors.retry_info(seconds), quota_failure],
         )

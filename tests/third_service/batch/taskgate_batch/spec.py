@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
-from grpc import StatusCode
-
-from taskgate_server.error_rules import Retry, Rule
 from taskgate_server.services.spec import IdentifierTable, ServiceSpec
 
+_EC2: Final = "an Amazon EC2 resource; the AWS role of the server decides which can be used"
+_EFS: Final = "an Amazon EFS resource; the AWS role of the server decides which can be used"
+_LABEL: Final = "a label that callers give to their jobs; AWS does not resolve it to a resource"
+
+# Requests identify queues, environments and the like by name or ARN, and nothing by route.
 IDENTIFIERS: Final = IdentifierTable(
     types={
-        "jobQueue": "JobQueue",
-        "jobQueues": "JobQueue",
-        "jobs": "Job",
-        "jobId": "Job",
-        "arrayJobId": "Job",
-        "multiNodeJobId": "Job",
-        "jobDefinition": "JobDefinition",
-        "jobDefinitions": "JobDefinition",
-        "computeEnvironment": "ComputeEnvironment",
-        "computeEnvironments": "ComputeEnvironment",
-        "consumableResource": "ConsumableResource",
+        **dict.fromkeys(("jobQueue", "jobQueues", "jobQueueName"), "Queue"),
+        **dict.fromkeys(("jobs", "jobId", "arrayJobId", "multiNodeJobId"), "Job"),
+        **dict.fromkeys(("jobDefinition", "jobDefinitions", "jobDefinitionName"), "JobDefinition"),
+        **dict.fromkeys(
+            ("computeEnvironment", "computeEnvironments", "computeEnvironmentName"),
+            "ComputeEnvironment",
+        ),
+        **dict.fromkeys(("consumableResource", "consumableResourceName"), "ConsumableResource"),
+        **dict.fromkeys(("jobRoleArn", "executionRoleArn", "serviceRole"), "Role"),
+    },
+    not_resources={
+        **dict.fromkeys(("imageId", "launchTemplateId", "securityGroupIds"), _EC2),
+        **dict.fromkeys(("fileSystemId", "accessPointId"), _EFS),
+        "shareIdentifier": _LABEL,
     },
 )
 
@@ -50,9 +55,10 @@ SPEC = ServiceSpec(
     },
     # https://docs.aws.amazon.com/batch/latest/APIReference/CommonErrors.html
     errors={
-        "ClientException": Rule(code=StatusCode.INVALID_ARGUMENT),
-        "ServerException": Rule(code=StatusCode.INTERNAL, retry=Retry.REPEATABLE),
+        "ClientException": "ValidationException",
+        "ServerException": "InternalServerException",
     },
     credential_probes=("DescribeJobQueues", "DescribeComputeEnvironments"),
+    log_groups=("/aws/batch/job",),
     identifiers=IDENTIFIERS,
 )

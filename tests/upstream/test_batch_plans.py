@@ -6,7 +6,7 @@ import pytest
 
 from taskgate_server.aws import model
 from taskgate_server.services.registry import SERVICES
-from taskgate_server.upstream.batching.plan import plan_batch
+from taskgate_server.upstream.request import plan_batch
 
 BATCHES = [
     (spec.name, single, batch) for spec in SERVICES for single, batch in spec.batches.items()
@@ -24,9 +24,10 @@ def test_a_batch_read_returns_what_single_calls_return(
     assert plan.to_params(items) == {plan.request: items}
     response = {
         plan.errors: [{**items[0], "code": "ThrottlingException", "message": "slow down"}],
-        plan.responses: [{**items[2], "createdBy": "me"}],
+        str(plan.responses): [{**items[2], "createdBy": "me"}],
     }
     error, missing, item = plan.split(items, response)
+    assert plan.token is None
     assert error == {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}
     assert missing["Error"]["Code"] == "Unknown"
     assert item["createdBy"] == "me"
