@@ -1,4 +1,4 @@
-"""Load the cases of cases.yaml, and run a case with a client."""
+"""Load the cases of cases.yaml and those about names, and run a case with a client."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from conformance import name_cases
 from conformance.matching import mismatches
 from conformance.runners import Runner
 from conformance.world import World
@@ -39,7 +40,7 @@ def load_cases(*, skewed: bool = True) -> list[Case]:
         ValueError: a case is malformed.
     """
     cases = []
-    for entry in yaml.safe_load(FILE.read_text()):
+    for entry in (*yaml.safe_load(FILE.read_text()), *name_cases.entries()):
         case = Case(**{**entry, "steps": tuple(entry["steps"])})
         for step in case.steps:
             kinds = set(step) - {"expect"}

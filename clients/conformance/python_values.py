@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,7 @@ from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_pb2, task_update_pb2, task_watch_pb2
 from taskgate_client import (
     CallError,
-    DeadlineJobName,
-    DeadlineQueueName,
-    DeadlineStepName,
-    DeadlineTaskName,
     Heartbeat,
-    OmicsRunName,
-    OmicsTaskName,
     Reconnecting,
     Resumed,
     Snapshot,
@@ -28,15 +23,13 @@ from taskgate_client import (
     parse_parent_name,
     parse_task_name,
 )
+from taskgate_client.names import PARENT_NAMES, TASK_NAMES
 
 KINDS: Mapping[str, Any] = {
-    "deadline_queue": DeadlineQueueName,
-    "deadline_job": DeadlineJobName,
-    "deadline_step": DeadlineStepName,
-    "deadline_task": DeadlineTaskName,
-    "omics_run": OmicsRunName,
-    "omics_task": OmicsTaskName,
+    re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__.removesuffix("Name")).lower(): kind
+    for kind in (*PARENT_NAMES, *TASK_NAMES)
 }
+"""The types of names: `omics_task`, `OmicsTaskName`."""
 
 
 def upload(chunks: int) -> Iterator[omics_pb2.UploadReadSetPartRequest]:
@@ -169,7 +162,7 @@ def parsed(name: str) -> dict[str, Any]:
     except ValueError:
         found = parse_parent_name(name)
     kind = next(key for key, each in KINDS.items() if type(found) is each)
-    return {"kind": kind, "ids": [getattr(found, field) for field in found.__slots__]}
+    return {"kind": kind, "ids": list(found.ids)}
 
 
 def actions(updates: Mapping[str, str]) -> dict[str, Any]:

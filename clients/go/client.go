@@ -7,8 +7,6 @@ import (
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	deadlinev1 "github.com/taskgate/taskgate/clients/go/gen/deadline/v1"
-	omicsv1 "github.com/taskgate/taskgate/clients/go/gen/omics/v1"
 	taskgatev1 "github.com/taskgate/taskgate/clients/go/gen/v1"
 )
 
@@ -20,10 +18,7 @@ const maxNames = 1000
 
 // Client is a connection to Taskgate. It is safe for concurrent use. Close it after use.
 type Client struct {
-	// Deadline has every operation of AWS Deadline Cloud. [ErrorOf] converts its errors.
-	Deadline deadlinev1.DeadlineServiceClient
-	// Omics has every operation of AWS HealthOmics. [ErrorOf] converts its errors.
-	Omics omicsv1.OmicsServiceClient
+	Services
 
 	connection *grpc.ClientConn
 	tasks      taskgatev1.TaskServiceClient
@@ -34,14 +29,17 @@ type Client struct {
 func newClient(connection *grpc.ClientConn, timing timing) *Client {
 	bounded := timeoutConnection{connection}
 	return &Client{
-		Deadline:   deadlinev1.NewDeadlineServiceClient(bounded),
-		Omics:      omicsv1.NewOmicsServiceClient(bounded),
+		Services:   newServices(bounded),
 		connection: connection,
 		tasks:      taskgatev1.NewTaskServiceClient(parentConnection{bounded}),
 		health:     healthpb.NewHealthClient(bounded),
 		timing:     timing,
 	}
 }
+
+// Connection returns the connection for stubs of other services of the server, such as those of a
+// plug-in. Their calls have the token, target and default timeout of the client.
+func (c *Client) Connection() grpc.ClientConnInterface { return timeoutConnection{c.connection} }
 
 // Close closes the connection and ends its calls.
 func (c *Client) Close() error { return c.connection.Close() }

@@ -66,6 +66,7 @@ type settings struct {
 	token   TokenSource
 	target  string
 	balance bool
+	retried []string
 	timing  timing
 	dial    []grpc.DialOption
 }
@@ -85,6 +86,12 @@ func WithTarget(name string) Option { return func(s *settings) { s.target = name
 // WithBalancing calls all servers of a dns:/// address in turn, as long as their health service
 // reports that they serve. Do not use it with a proxy, which balances the load itself.
 func WithBalancing() Option { return func(s *settings) { s.balance = true } }
+
+// WithRetried retries calls of RPCs of other services like reads. Their paths are the constants of the
+// generated stubs, such as batchv1.BatchService_ListJobs_FullMethodName of a plug-in.
+func WithRetried(paths ...string) Option {
+	return func(s *settings) { s.retried = append(s.retried, paths...) }
+}
 
 // WithDialOptions adds options of gRPC, such as stats handlers.
 func WithDialOptions(options ...grpc.DialOption) Option {
@@ -108,7 +115,7 @@ func Connect(address string, options ...Option) (*Client, error) {
 	}
 	dial := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
-		grpc.WithDefaultServiceConfig(configFor(config.balance)),
+		grpc.WithDefaultServiceConfig(configFor(config.balance, config.retried)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
 		grpc.WithConnectParams(connectParams()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
@@ -198,20 +205,42 @@ func connectParams() grpc.ConnectParams {
 }
 
 // configFor returns the service config that all languages share, with load balancing only if balance
-// is true.
-func configFor(balance bool) string {
-	if balance {
-		return serviceConfig
-	}
+// is true, and with the paths of RPCs of other services that are retried.
+func configFor(balance bool, retried []string) string {
 	var shared map[string]json.RawMessage
+	var methods []methodConfig
 	if err := json.Unmarshal([]byte(serviceConfig), &shared); err != nil {
 		panic(err) // the JSON is embedded in this package
 	}
-	delete(shared, "loadBalancingConfig")
-	delete(shared, "healthCheckConfig")
-	config, err := json.Marshal(shared)
-	if err != nil {
-		panic(err) // it was unmarshalled above
+	if err := json.Unmarshal(shared["methodConfig"], &methods); err != nil {
+		panic(err) // as above
 	}
-	return string(config)
+	for _, path := range retried {
+		service, method, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		methods[0].Name = append(methods[0].Name, methodName{service, method})
+	}
+	if !balance {
+		delete(shared, "loadBalancingConfig")
+		delete(shared, "healthCheckConfig")
+	}
+	shared["methodConfig"] = marshal(methods)
+	return string(marshal(shared))
+}
+
+type methodConfig struct {
+	Name        []methodName    `json:"name"`
+	RetryPolicy json.RawMessage `json:"retryPolicy"`
+}
+
+type methodName struct {
+	Service string `json:"service"`
+	Method  string `json:"method"`
+}
+
+func marshal(value any) []byte {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // it was unmarshalled before
+	}
+	return text
 }

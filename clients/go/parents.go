@@ -10,9 +10,12 @@ import (
 	taskgatev1 "github.com/taskgate/taskgate/clients/go/gen/v1"
 )
 
-// parentKey is the metadata key of the job or run that a call is about, for proxies, which cannot read
+// parentKey is the metadata key of the parent that a call is about, for proxies, which cannot read
 // messages. A proxy that hashes it routes all calls about one job to one replica. The server does not
 // read it.
+//
+// It is the parent that the server polls with everything it contains, such as a job or a run. Names of
+// services that this version does not know belong to what directly contains the task.
 const parentKey = "taskgate-parent"
 
 // parentConnection adds the parent to the metadata of unary calls. A stream has no request yet when it
@@ -38,8 +41,7 @@ func withParent(ctx context.Context, request any) context.Context {
 // sharedParent returns the parent that all names in a request share; empty if there is none.
 func sharedParent(request any) string {
 	shared := ""
-	for index, name := range namesIn(request) {
-		parent := parentOf(name)
+	for index, parent := range parentsIn(request) {
 		if index > 0 && parent != shared {
 			return ""
 		}
@@ -55,32 +57,54 @@ func sharedParent(request any) string {
 // parentOf returns the job or run in the name of a job, run, step or task; any other name unchanged.
 func parentOf(name string) string {
 	parts := strings.Split(name, "/")
-	for index := 1; index < len(parts); index += 2 {
-		if parts[index] == "jobs" || parts[index] == "runs" {
-			return strings.Join(parts[:min(index+2, len(parts))], "/")
+	root := rootOf(parts[0])
+	if len(root) > 0 && len(root) <= len(parts) {
+		if _, ok := match(root, parts[:len(root)]); ok {
+			return strings.Join(parts[:len(root)], "/")
 		}
 	}
 	return name
 }
 
-// namesIn returns the names in whichever of these fields the request has.
-func namesIn(request any) []string {
-	var names []string
+// parentOfTask returns the job or run of a task, or what contains the task of an unknown service.
+func parentOfTask(name string) string {
+	parts := strings.Split(name, "/")
+	if rootOf(parts[0]) != nil || len(parts) <= 3 {
+		return parentOf(name)
+	}
+	return strings.Join(parts[:len(parts)-2], "/")
+}
+
+// rootOf returns the form of the parents of a service that are polled as a whole; nil if unknown.
+func rootOf(service string) []string {
+	for _, form := range rootForms {
+		if strings.HasPrefix(form, service+"/") {
+			return strings.Split(form, "/")
+		}
+	}
+	return nil
+}
+
+// parentsIn returns the parent of each name in whichever of these fields the request has.
+func parentsIn(request any) []string {
+	var parents []string
 	if named, ok := request.(interface{ GetName() string }); ok && named.GetName() != "" {
-		names = append(names, named.GetName())
+		parents = append(parents, parentOfTask(named.GetName()))
 	}
 	if child, ok := request.(interface{ GetParent() string }); ok && child.GetParent() != "" {
-		names = append(names, child.GetParent())
+		parents = append(parents, parentOf(child.GetParent()))
 	}
 	if batch, ok := request.(interface{ GetNames() []string }); ok {
-		names = append(names, batch.GetNames()...)
+		for _, name := range batch.GetNames() {
+			parents = append(parents, parentOfTask(name))
+		}
 	}
 	if changes, ok := request.(interface {
 		GetUpdates() []*taskgatev1.TaskUpdate
 	}); ok {
 		for _, update := range changes.GetUpdates() {
-			names = append(names, update.GetName())
+			parents = append(parents, parentOfTask(update.GetName()))
 		}
 	}
-	return names
+	return parents
 }

@@ -32,6 +32,24 @@ func TestParentOfNameIsItsJobOrRun(t *testing.T) {
 	}
 }
 
+func TestParentOfTaskOfUnknownServiceIsItsContainer(t *testing.T) {
+	for name, want := range map[string]string{
+		testRun + "/tasks/8":                testRun,
+		"batch/queues/q/jobs/j":             "batch/queues/q",
+		"batch/queues/q/jobs/j/childJobs/3": "batch/queues/q/jobs/j",
+		"batch/queues/q":                    "batch/queues/q",
+		"no name":                           "no name",
+	} {
+		if parent := parentOfTask(name); parent != want {
+			t.Errorf("parentOfTask(%q) is %q", name, parent)
+		}
+	}
+	watch := &taskgatev1.WatchTasksRequest{Parent: "batch/queues/q/jobs/j"}
+	if parent := sharedParent(watch); parent != watch.GetParent() {
+		t.Errorf("sharedParent is %q", parent)
+	}
+}
+
 func TestSharedParentOfRequest(t *testing.T) {
 	names := []string{testRun + "/tasks/0", testRun + "/tasks/1", testRun + "/tasks/2"}
 	var updates []*taskgatev1.TaskUpdate

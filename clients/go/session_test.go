@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +119,18 @@ func TestErrorsMatchThoseOfPackageContext(t *testing.T) {
 	}
 	if converted(nil) != nil || ErrorOf(nil) != nil {
 		t.Error("nil becomes an error")
+	}
+}
+
+func TestListedMethodsAreRetried(t *testing.T) {
+	const added = `{"service":"taskgate_batch.v1.BatchService","method":"ListJobs"}`
+	config := configFor(false, []string{"/taskgate_batch.v1.BatchService/ListJobs"})
+	if !strings.Contains(config, added) || !strings.Contains(config, `"method":"GetTask"`) {
+		t.Error(config)
+	}
+	if config := configFor(true, nil); strings.Contains(config, "BatchService") ||
+		!strings.Contains(config, "loadBalancingConfig") || !strings.Contains(config, "maxAttempts") {
+		t.Error(config)
 	}
 }
 

@@ -23,6 +23,8 @@ fn main() -> Outcome<()> {
     std::fs::write(out.join("streams.rs"), streams(&descriptors))?;
     tonic_prost_build::configure()
         .build_server(false)
+        // Newer contracts add values, and services to `Task.native`: a `match` needs a default.
+        .enum_attribute(".", "#[non_exhaustive]")
         .include_file("protos.rs")
         .compile_fds(descriptors)?;
     Ok(())

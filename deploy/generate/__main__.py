@@ -1,4 +1,4 @@
-"""Generate the derived files of deploy/: `python -m deploy.generate [--check]`.
+"""Generate the derived files of deploy/ and clients/: `python -m deploy.generate [--check]`.
 
 deploy/iam follows from AWS's models and the chart's access modes, the chart's schema from the
 server's settings, and deploy/kubernetes from the chart, which needs Helm.
@@ -10,14 +10,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from deploy.generate import iam, manifests, settings_schema
+from deploy.generate import clients, iam, manifests, settings_schema
 
 ROOT = Path(__file__).parents[2]
 
 
 def generate_all(root: Path) -> dict[Path, str]:
     """Return the content of all files by path."""
-    return iam.generate(root) | settings_schema.generate(root) | manifests.generate(root)
+    own = iam.generate(root) | settings_schema.generate(root) | manifests.generate(root)
+    return own | clients.generate(root)
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from taskgate_client import (
     DeadlineTaskName,
     OmicsRunName,
     OmicsTaskName,
+    names,
     parse_parent_name,
     parse_task_name,
 )
@@ -60,7 +61,7 @@ def test_ids_with_slashes_are_rejected() -> None:
         str(OmicsRunName("1/tasks/2"))
 
 
-@pytest.mark.parametrize("name", taskgate_client.__all__)
+@pytest.mark.parametrize("name", [*taskgate_client.__all__, *names.__all__])
 def test_every_exported_name_exists(name: str) -> None:
     assert getattr(taskgate_client, name) is not None
 

@@ -8,7 +8,7 @@ import pytest
 
 from taskgate.v1 import task_service_pb2, task_update_pb2, task_watch_pb2
 from taskgate_client import Client, aio, connect
-from taskgate_client.parents import PARENT_KEY, parent_of, shared_parent
+from taskgate_client.parents import PARENT_KEY, parent_of, parent_of_task, shared_parent
 from tests.support.fake_service import FakeTaskService, end, page, snapshot, task
 
 JOB = "deadline/farms/farm-1/queues/queue-2/jobs/job-3"
@@ -33,6 +33,26 @@ RUN = "omics/runs/1234567"
 )
 def test_the_parent_of_a_name_is_its_job_or_run(name: str, parent: str) -> None:
     assert parent_of(name) == parent
+
+
+@pytest.mark.parametrize(
+    ("name", "parent"),
+    [
+        (f"{RUN}/tasks/8", RUN),
+        ("batch/queues/q/jobs/j", "batch/queues/q"),
+        ("batch/queues/q/jobs/j/childJobs/3", "batch/queues/q/jobs/j"),
+        ("batch/queues/q", "batch/queues/q"),
+        ("no name", "no name"),
+    ],
+)
+def test_the_parent_of_a_task_of_any_service_is_what_contains_it(name: str, parent: str) -> None:
+    assert parent_of_task(name) == parent
+    assert shared_parent(task_service_pb2.GetTaskRequest(name=name)) == parent
+
+
+def test_a_parent_of_an_unknown_service_is_its_own() -> None:
+    request = task_service_pb2.ListTasksRequest(parent="batch/queues/q/jobs/j")
+    assert shared_parent(request) == "batch/queues/q/jobs/j"
 
 
 def test_names_with_one_parent_share_it() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
-from taskgate.v1 import task_service_pb2, task_update_pb2
-from taskgate_client import CallError, Client, connect
+from taskgate.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc, task_update_pb2
+from taskgate_client import CallError, Client, aio, connect
 from taskgate_client.service_config import service_config
 from tests.support.fake_service import RUN, Failure, FakeTaskService, serving, task
 
@@ -39,6 +41,31 @@ def test_a_write_is_not_retried(
     with pytest.raises(CallError, match="Socket closed"):
         call(client)
     assert len(fake.requests[rpc]) == 1
+
+
+def test_rpcs_of_other_stubs_are_retried_if_they_are_listed(
+    address: str, fake: FakeTaskService
+) -> None:
+    path = "/taskgate.v1.TaskService/CancelTask"
+    fake.script("CancelTask", GONE, task_update_pb2.CancelTaskResponse(task=task(1)))
+    with connect(address, retried=[path], target="studio") as client:
+        stub = client.stub(task_service_pb2_grpc.TaskServiceStub)
+        assert stub.CancelTask(task_update_pb2.CancelTaskRequest(name=NAME)).task == task(1)
+    assert len(fake.requests["CancelTask"]) == 2
+
+
+async def _cancel(address: str) -> task_pb2.Task:
+    async with aio.connect(address, retried=["/taskgate.v1.TaskService/CancelTask"]) as client:
+        stub: Any = client.stub(task_service_pb2_grpc.TaskServiceStub)
+        response = await stub.CancelTask(task_update_pb2.CancelTaskRequest(name=NAME))
+        found: task_pb2.Task = response.task
+        return found
+
+
+def test_rpcs_of_other_stubs_are_retried_with_asyncio(address: str, fake: FakeTaskService) -> None:
+    fake.script("CancelTask", GONE, task_update_pb2.CancelTaskResponse(task=task(1)))
+    assert asyncio.run(_cancel(address)) == task(1)
+    assert len(fake.requests["CancelTask"]) == 2
 
 
 def test_only_reads_have_a_retry_policy() -> None:

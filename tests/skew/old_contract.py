@@ -31,13 +31,16 @@ def _files() -> dict[str, FileDescriptor]:
     pool = descriptor_pool.DescriptorPool()
     for file in descriptors().file:
         pool.Add(file)
+    old = {service.name: file.name for file in descriptors().file for service in file.service}
     return {
-        spec.name: pool.FindServiceByName(spec.grpc_service_full_name).file for spec in SERVICES
+        spec.name: pool.FindFileByName(old[spec.grpc_service])
+        for spec in SERVICES
+        if spec.grpc_service in old
     }
 
 
 FILES = _files()
-"""The old file of each AWS service."""
+"""The old file of each AWS service that is not newer."""
 
 METHODS: list[MethodDescriptor] = [
     method

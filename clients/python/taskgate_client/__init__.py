@@ -7,8 +7,8 @@ with connect("127.0.0.1:50051") as client:
     for event in client.watch_tasks("omics/runs/1234567", until_settled=True):
         ...
 
-The names below are imported at their first use, so that the command line, which is part of this
-package, shows its help without importing gRPC.
+The names below, and the types of `names`, are imported at their first use, so that the command
+line, which is part of this package, shows its help without importing gRPC.
 """
 
 from __future__ import annotations
@@ -31,29 +31,15 @@ if TYPE_CHECKING:
         WatchEvent,
     )
     from taskgate_client.listing import TaskListing
-    from taskgate_client.names import (
-        DeadlineJobName,
-        DeadlineQueueName,
-        DeadlineStepName,
-        DeadlineTaskName,
-        OmicsRunName,
-        OmicsTaskName,
-        parse_parent_name,
-        parse_task_name,
-    )
+    from taskgate_client.names import *  # noqa: F403  # a type for each kind of resource
+    from taskgate_client.names import parse_parent_name, parse_task_name
     from taskgate_client.security import Tls, Token
     from taskgate_client.streams import TaskLog, TaskWatch, Timing
 
 __all__ = [
     "CallError",
     "Client",
-    "DeadlineJobName",
-    "DeadlineQueueName",
-    "DeadlineStepName",
-    "DeadlineTaskName",
     "Heartbeat",
-    "OmicsRunName",
-    "OmicsTaskName",
     "Reconnecting",
     "Resumed",
     "Snapshot",
@@ -88,16 +74,7 @@ _MODULES = {
         "WatchedTasks",
     ),
     "listing": ("TaskListing",),
-    "names": (
-        "DeadlineJobName",
-        "DeadlineQueueName",
-        "DeadlineStepName",
-        "DeadlineTaskName",
-        "OmicsRunName",
-        "OmicsTaskName",
-        "parse_parent_name",
-        "parse_task_name",
-    ),
+    "names": ("parse_parent_name", "parse_task_name"),
     "security": ("Tls", "Token"),
     "streams": ("TaskLog", "TaskWatch", "Timing"),
 }
@@ -105,8 +82,9 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF:
+    module = _MODULE_OF.get(name, "names" if name.endswith("Name") else "")
+    value = getattr(import_module(f"{__name__}.{module}"), name, None) if module else None
+    if value is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value

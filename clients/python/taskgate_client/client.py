@@ -1,17 +1,15 @@
-"""The blocking client: unified tasks, and the stubs of both AWS services."""
+"""The blocking client: unified tasks, and the stubs of the AWS services."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from taskgate.deadline.v1 import deadline_pb2_grpc
-from taskgate.omics.v1 import omics_pb2_grpc
 from taskgate.v1 import (
     task_pb2,
     task_service_pb2,
@@ -20,6 +18,7 @@ from taskgate.v1 import (
     task_watch_pb2,
 )
 from taskgate_client import requests
+from taskgate_client.aws_services import AwsServices
 from taskgate_client.channels import DEFAULT_TIMEOUT_SECONDS, StubChannel
 from taskgate_client.errors import CallError, call_errors
 from taskgate_client.listing import TaskListing
@@ -29,8 +28,10 @@ from taskgate_client.requests import Action, State, View
 from taskgate_client.streams import TaskLog, TaskWatch, Timing
 from taskgate_client.wait_session import WaitSession
 
+_Stub = TypeVar("_Stub")
 
-class Client:
+
+class Client(AwsServices):
     """A connection to Taskgate. It is thread-safe; close it after use.
 
     Args:
@@ -49,11 +50,19 @@ class Client:
         others = cast(grpc.Channel, StubChannel(channel, target=target))
         self._tasks = task_service_pb2_grpc.TaskServiceStub(tasks)
         self._health: Any = health_pb2_grpc.HealthStub(others)  # its types lack the methods
-        self.deadline = deadline_pb2_grpc.DeadlineServiceStub(others)
-        """Every operation of AWS Deadline Cloud. It raises `grpc.RpcError`, which `CallError.of`
-        converts. Unary calls have a default timeout of 30 s."""
-        self.omics = omics_pb2_grpc.OmicsServiceStub(others)
-        """Every operation of AWS HealthOmics; see `deadline`."""
+        self._others = others
+        super().__init__(others)
+
+    def stub(self, stub_class: Callable[[grpc.Channel], _Stub]) -> _Stub:
+        """Return a stub of any service of the server, such as that of a plug-in.
+
+        Its calls have the connection, token, target and default timeout of this client. They raise
+        `grpc.RpcError`, which `CallError.of` converts.
+
+        Args:
+            stub_class: the generated class, such as `batch_pb2_grpc.BatchServiceStub`.
+        """
+        return stub_class(self._others)
 
     def get_task(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -22,7 +23,7 @@ CHANNEL_OPTIONS = (
 )
 
 
-def connect(
+def connect(  # noqa: PLR0913  # independent options
     address: str,
     timing: Timing | None = None,
     *,
@@ -30,6 +31,7 @@ def connect(
     token: Token | None = None,
     target: str = "",
     balance: bool = False,
+    retried: Iterable[str] = (),
 ) -> Client:
     """Return a client of the server at `address`, in plaintext unless `tls` is given.
 
@@ -45,13 +47,15 @@ def connect(
         balance: call all servers at the address in turn, as long as their health service reports
             that they serve. Do not use it with a proxy, which balances the load itself: the client
             would have no other address to call when one of the servers behind it stops.
+        retried: paths of RPCs of other services whose calls are retried like reads, such as
+            `/taskgate_batch.v1.BatchService/ListJobs` of a plug-in.
 
     Raises:
         ValueError: a token without TLS, or one that cannot be sent.
         OSError: a file of `tls` cannot be read.
     """
     credentials = channel_credentials(tls, token)
-    options = channel_options(tls, balance=balance)
+    options = channel_options(tls, balance=balance, retried=retried)
     channel = (
         grpc.insecure_channel(address, options)
         if credentials is None
@@ -60,11 +64,13 @@ def connect(
     return Client(channel, timing, target=target)
 
 
-def channel_options(tls: Tls | None, *, balance: bool) -> list[tuple[str, Any]]:
+def channel_options(
+    tls: Tls | None, *, balance: bool, retried: Iterable[str] = ()
+) -> list[tuple[str, Any]]:
     """Return gRPC's options for a channel; the arguments are those of `connect`."""
     options: list[tuple[str, Any]] = [
         *CHANNEL_OPTIONS,
-        ("grpc.service_config", service_config(balance=balance)),
+        ("grpc.service_config", service_config(balance=balance, retried=tuple(retried))),
     ]
     if balance:
         # gRPC's default is to resolve names at most every 30 s. A rolling update may be complete by

@@ -1,7 +1,10 @@
-"""The job or run that a call is about, sent as metadata for proxies, which cannot read messages.
+"""The parent that a call is about, sent as metadata for proxies, which cannot read messages.
 
 A proxy that hashes it routes all calls about one job to one replica, whose single poller then
 serves all of its watchers (docs/kubernetes.md). The server does not read it.
+
+It is the parent that the server polls with everything it contains, such as a job or a run. Names of
+services that this version does not know belong to what directly contains the task.
 """
 
 from __future__ import annotations
@@ -10,24 +13,34 @@ from collections.abc import Iterable
 
 from google.protobuf.message import Message
 
+from taskgate_client.name_forms import match
+from taskgate_client.names import ROOT_FORMS
+
 PARENT_KEY = "taskgate-parent"
 
-POLLED_COLLECTIONS = ("jobs", "runs")
-"""Collections whose members the server polls as a whole, with their steps and tasks."""
+_ROOTS = {form.partition("/")[0]: form.split("/") for form in ROOT_FORMS}
+"""The segments of the form by service."""
 
 
 def parent_of(name: str) -> str:
     """Return the job or run in the name of a job, run, step or task; any other name unchanged."""
+    segments = name.split("/")
+    root = _ROOTS.get(segments[0], [])
+    start = segments[: len(root)]
+    return "/".join(start) if root and match(root, start) is not None else name
+
+
+def parent_of_task(name: str) -> str:
+    """Return the job or run of a task, or what contains the task of an unknown service."""
     service, *rest = name.split("/")
-    for index, collection in enumerate(rest[::2]):
-        if collection in POLLED_COLLECTIONS:
-            return "/".join([service, *rest[: 2 * index + 2]])
-    return name
+    if service in _ROOTS:
+        return parent_of(name)
+    return "/".join([service, *(rest[:-2] or rest)])
 
 
 def shared_parent(request: Message) -> str | None:
     """Return the parent that all names in a request share; None if there is no such parent."""
-    parents = {parent_of(name) for name in _names(request)}
+    parents = set(_parents(request))
     if len(parents) != 1:
         return None
     parent = parents.pop()
@@ -35,10 +48,11 @@ def shared_parent(request: Message) -> str | None:
     return parent if parent and parent.isascii() and parent.isprintable() else None
 
 
-def _names(request: Message) -> Iterable[str]:
-    """Yield the names in whichever of these fields the request has."""
-    for field in ("name", "parent"):
-        if getattr(request, field, ""):
-            yield getattr(request, field)
-    yield from getattr(request, "names", ())
-    yield from (update.name for update in getattr(request, "updates", ()))
+def _parents(request: Message) -> Iterable[str]:
+    """Yield the parent of each name in whichever of these fields the request has."""
+    if getattr(request, "name", ""):
+        yield parent_of_task(request.name)  # type: ignore[attr-defined]  # checked above
+    if getattr(request, "parent", ""):
+        yield parent_of(request.parent)  # type: ignore[attr-defined]  # checked above
+    yield from map(parent_of_task, getattr(request, "names", ()))
+    yield from (parent_of_task(update.name) for update in getattr(request, "updates", ()))

@@ -12,9 +12,8 @@ import sys
 from functools import cache
 from typing import Any, Final
 
-from taskgate.deadline.v1 import deadline_pb2
-from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2
+from taskgate_client.aws_services import MODULES
 
 READS: Final = ("Get", "List", "Search", "Summarize", "BatchGet")
 """Prefixes of the names of RPCs that are safe to retry."""
@@ -33,15 +32,16 @@ RETRY_THROTTLING: Final = {"maxTokens": 100, "tokenRatio": 0.1}
 
 
 @cache
-def service_config(*, balance: bool) -> str:
+def service_config(*, balance: bool, retried: tuple[str, ...] = ()) -> str:
     """Return the JSON for the channel option `grpc.service_config`.
 
     Args:
+        retried: paths of RPCs of other services that are retried like reads.
         balance: call all servers at the channel's address in turn, as long as they report that they
             serve.
     """
     config: dict[str, Any] = {
-        "methodConfig": [{"name": _reads(), "retryPolicy": RETRY_POLICY}],
+        "methodConfig": [{"name": [*_reads(), *map(_name, retried)], "retryPolicy": RETRY_POLICY}],
         "retryThrottling": RETRY_THROTTLING,
     }
     if balance:
@@ -53,11 +53,16 @@ def service_config(*, balance: bool) -> str:
 def _reads() -> list[dict[str, str]]:
     return [
         {"service": service.full_name, "method": method.name}
-        for module in (task_service_pb2, deadline_pb2, omics_pb2)
+        for module in (task_service_pb2, *MODULES)
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if method.name.startswith(READS)
     ]
+
+
+def _name(path: str) -> dict[str, str]:
+    _, service, method = path.split("/")
+    return {"service": service, "method": method}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! The client: unified tasks, and every operation of both AWS services.
+//! The client: unified tasks, and the transport of other stubs.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,8 +15,6 @@ use crate::parents::{shared_parent, HasNames, PARENT_KEY};
 use crate::protos::grpc::health::v1::health_check_response::ServingStatus;
 use crate::protos::grpc::health::v1::health_client::HealthClient;
 use crate::protos::grpc::health::v1::HealthCheckRequest;
-use crate::protos::taskgate::deadline::v1::deadline_service_client::DeadlineServiceClient;
-use crate::protos::taskgate::omics::v1::omics_service_client::OmicsServiceClient;
 use crate::protos::taskgate::v1::task_result::Result as Outcome;
 use crate::protos::taskgate::v1::task_service_client::TaskServiceClient;
 use crate::protos::taskgate::v1::{
@@ -37,7 +35,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of names in a request.
 const MAX_NAMES: usize = 1_000;
 /// A thousand tasks with AWS's own messages exceed gRPC's default of 4 MiB.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A connection to Taskgate. Clones share it.
 #[derive(Clone, Debug)]
@@ -74,18 +72,12 @@ impl Client {
         self
     }
 
-    /// Every operation of AWS Deadline Cloud. `Error::from` converts its errors. Unary calls have a
-    /// timeout of [`DEFAULT_TIMEOUT`], unless the request sets another one with `set_timeout`.
+    /// Returns the transport for stubs of other services of the server, such as those of a plug-in:
+    /// `BatchServiceClient::new(client.transport())`. Their calls have the token and the target of the
+    /// client, and the default timeout, which also limits streams of services that it does not know.
     #[must_use]
-    pub fn deadline(&self) -> DeadlineServiceClient<Transport> {
-        DeadlineServiceClient::new(self.transport.clone())
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-    }
-
-    /// Every operation of AWS HealthOmics; see [`Client::deadline`].
-    #[must_use]
-    pub fn omics(&self) -> OmicsServiceClient<Transport> {
-        OmicsServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    pub fn transport(&self) -> Transport {
+        self.transport.clone()
     }
 
     /// Returns a task of either AWS service.

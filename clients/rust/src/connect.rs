@@ -38,6 +38,9 @@ pub struct Options {
     /// Whether to call all servers at the address in turn. The name is resolved once, and there are no
     /// health checks. Do not use it with a proxy.
     pub balance: bool,
+    /// Paths of RPCs of other services whose calls are retried like reads, such as
+    /// `/taskgate_batch.v1.BatchService/ListJobs` of a plug-in.
+    pub retried: Vec<String>,
 }
 
 impl Options {
@@ -63,7 +66,7 @@ impl Options {
         } else {
             self.endpoint(address).await?.connect_lazy()
         };
-        Ok(Transport::new(channel, self.token, target))
+        Ok(Transport::new(channel, self.token, target, self.retried))
     }
 
     async fn endpoint(&self, address: &str) -> Result<Endpoint, AnyError> {

@@ -10,6 +10,7 @@ use crate::protos::taskgate::v1::{ParentStatus, Task, TaskChange, TaskCounts};
 /// An event of a watch. Numbers of enums may be newer than this crate.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant)] // one at a time
+#[non_exhaustive]
 pub enum Event {
     /// All watched tasks. It replaces everything that earlier events reported.
     Snapshot(Snapshot),

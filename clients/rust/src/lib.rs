@@ -7,12 +7,14 @@
 //! Enum values and union members that are newer than this crate are not errors: enums are `i32`s, as
 //! in prost, and an unknown union is `None`.
 
+mod aws_services;
 mod client;
 mod connect;
 mod error;
 mod events;
 mod listing;
 mod log_session;
+mod name_forms;
 mod names;
 mod parents;
 mod reconnects;
@@ -35,7 +37,8 @@ pub use connect::{Options, Tls};
 pub use error::{Error, Violation};
 pub use events::{Event, Heartbeat, Reconnecting, Snapshot, WatchEnd};
 pub use listing::TaskListing;
-pub use names::{InvalidName, ParentName, TaskName};
+pub use name_forms::InvalidName;
+pub use names::{ParentName, TaskName};
 pub use protos::taskgate::v1;
 pub use stream::{TaskLog, Watch};
 pub use token::Token;

@@ -1,7 +1,12 @@
-//! The job or run that a call is about, sent as metadata for proxies, which cannot read messages.
+//! The parent that a call is about, sent as metadata for proxies, which cannot read messages.
 //!
 //! A proxy that hashes it routes all calls about one job to one replica. The server does not read it.
+//!
+//! It is the parent that the server polls with everything it contains, such as a job or a run. Names of
+//! services that this version does not know belong to what directly contains the task.
 
+use crate::name_forms::matched;
+use crate::names::ROOT_FORMS;
 use crate::protos::grpc::health::v1::HealthCheckRequest;
 use crate::protos::taskgate::v1::{
     BatchGetTasksRequest, BatchUpdateTasksRequest, CancelTaskRequest, GetServerInfoRequest,
@@ -12,47 +17,48 @@ use crate::protos::taskgate::v1::{
 /// The metadata key.
 pub(crate) const PARENT_KEY: &str = "taskgate-parent";
 
-/// Collections whose members the server polls as a whole, with their steps and tasks.
-const POLLED_COLLECTIONS: [&str; 2] = ["jobs", "runs"];
-
-/// A request with names.
+/// A request with names of tasks, of a parent, or of both.
 pub(crate) trait HasNames {
-    fn names(&self) -> Vec<&str>;
+    /// Returns the parent of each name.
+    fn parents(&self) -> Vec<&str>;
 }
 
 macro_rules! has_names {
-    ($($request:ident: |$this:ident| $names:expr;)*) => {
+    ($($request:ident: |$this:ident| $parents:expr;)*) => {
         $(impl HasNames for $request {
-            fn names(&self) -> Vec<&str> {
+            fn parents(&self) -> Vec<&str> {
                 let $this = self;
-                $names
+                $parents
             }
         })*
     };
 }
 
 has_names! {
-    GetTaskRequest: |request| vec![&request.name];
-    WaitTaskRequest: |request| vec![&request.name];
-    CancelTaskRequest: |request| vec![&request.name];
-    RetryTaskRequest: |request| vec![&request.name];
-    SuspendTaskRequest: |request| vec![&request.name];
-    StreamTaskLogsRequest: |request| vec![&request.name];
-    ListTasksRequest: |request| vec![&request.parent];
-    SummarizeTasksRequest: |request| vec![&request.parent];
+    GetTaskRequest: |request| vec![parent_of_task(&request.name)];
+    WaitTaskRequest: |request| vec![parent_of_task(&request.name)];
+    CancelTaskRequest: |request| vec![parent_of_task(&request.name)];
+    RetryTaskRequest: |request| vec![parent_of_task(&request.name)];
+    SuspendTaskRequest: |request| vec![parent_of_task(&request.name)];
+    StreamTaskLogsRequest: |request| vec![parent_of_task(&request.name)];
+    ListTasksRequest: |request| vec![parent_of(&request.parent)];
+    SummarizeTasksRequest: |request| vec![parent_of(&request.parent)];
     WatchTasksRequest: |request| {
-        let parent = Some(&request.parent).filter(|parent| !parent.is_empty());
-        parent.into_iter().chain(&request.names).map(String::as_str).collect()
+        let parent = Some(&*request.parent).filter(|parent| !parent.is_empty());
+        let tasks = request.names.iter().map(|name| parent_of_task(name));
+        parent.map(parent_of).into_iter().chain(tasks).collect()
     };
-    BatchGetTasksRequest: |request| request.names.iter().map(String::as_str).collect();
-    BatchUpdateTasksRequest: |request| request.updates.iter().map(|each| &*each.name).collect();
+    BatchGetTasksRequest: |request| request.names.iter().map(|name| parent_of_task(name)).collect();
+    BatchUpdateTasksRequest: |request| {
+        request.updates.iter().map(|each| parent_of_task(&each.name)).collect()
+    };
     GetServerInfoRequest: |_request| vec![];
     HealthCheckRequest: |_request| vec![];
 }
 
 /// Returns the parent that all names in a request share; `None` if there is none.
 pub(crate) fn shared_parent(request: &impl HasNames) -> Option<&str> {
-    let mut parents = request.names().into_iter().map(parent_of);
+    let mut parents = request.parents().into_iter();
     let parent = parents.next()?;
     // Metadata has to be printable ASCII. No valid name is anything else; the server rejects it.
     let can_be_sent = !parent.is_empty() && parent.bytes().all(|each| matches!(each, b' '..=b'~'));
@@ -61,13 +67,29 @@ pub(crate) fn shared_parent(request: &impl HasNames) -> Option<&str> {
 
 /// Returns the job or run in the name of a job, run, step or task; any other name unchanged.
 fn parent_of(name: &str) -> &str {
-    let parts: Vec<&str> = name.split('/').collect();
-    let polled =
-        (1..parts.len()).step_by(2).find(|index| POLLED_COLLECTIONS.contains(&parts[*index]));
-    polled.map_or(name, |index| {
-        let length: usize = parts.iter().take(index + 2).map(|part| part.len() + 1).sum();
-        &name[..length - 1]
-    })
+    let Some(root) = root_of(name) else { return name };
+    let length: usize =
+        name.split('/').take(root.split('/').count()).map(|part| part.len() + 1).sum();
+    let start = &name[..length - 1];
+    if matched(root, start).is_some() {
+        start
+    } else {
+        name
+    }
+}
+
+/// Returns the job or run of a task, or what contains the task of an unknown service.
+fn parent_of_task(name: &str) -> &str {
+    if root_of(name).is_some() || name.split('/').count() <= 3 {
+        return parent_of(name);
+    }
+    name.rsplitn(3, '/').last().unwrap_or(name)
+}
+
+/// Returns the form of the parents of a name's service that are polled as a whole.
+fn root_of(name: &str) -> Option<&'static str> {
+    let service = name.split('/').next();
+    ROOT_FORMS.iter().copied().find(|form| form.split('/').next() == service)
 }
 
 #[cfg(test)]
@@ -100,6 +122,24 @@ mod tests {
         ] {
             assert_eq!(parent_of(name), parent);
         }
+    }
+
+    #[test]
+    fn the_parent_of_a_task_of_any_service_is_what_contains_it() {
+        for (name, parent) in [
+            (&*format!("{RUN}/tasks/8"), RUN),
+            ("batch/queues/q/jobs/j", "batch/queues/q"),
+            ("batch/queues/q/jobs/j/childJobs/3", "batch/queues/q/jobs/j"),
+            ("batch/queues/q", "batch/queues/q"),
+            ("no name", "no name"),
+        ] {
+            assert_eq!(parent_of_task(name), parent);
+            let request = GetTaskRequest { name: name.to_owned(), ..Default::default() };
+            assert_eq!(shared_parent(&request), Some(parent));
+        }
+        let parent = "batch/queues/q/jobs/j".to_owned();
+        let request = WatchTasksRequest { parent: parent.clone(), ..Default::default() };
+        assert_eq!(shared_parent(&request), Some(&*parent));
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
-    pub(crate) fn new() -> Self {
+    /// Returns the retries of the service config, for its RPCs and those of other paths.
+    pub(crate) fn new(others: Vec<String>) -> Self {
         let config: ServiceConfig =
             serde_json::from_str(CONFIG).expect("the service config is part of this crate");
         let reads = config
@@ -80,6 +81,7 @@ impl Retries {
                 .name
                 .iter()
                 .map(|each| format!("/{}/{}", each.service, each.method))
+                .chain(others)
                 .collect(),
             max_attempts: policy.max_attempts,
             initial_backoff: seconds(&policy.initial_backoff),
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn only_reads_are_retried_with_four_attempts() {
-        let (retries, headers) = (Retries::new(), HeaderMap::new());
+        let (retries, headers) = (Retries::new(vec![]), HeaderMap::new());
         assert!(retries.apply_to("/taskgate.v1.TaskService/GetTask"));
         assert!(retries.apply_to("/taskgate.omics.v1.OmicsService/ListRuns"));
         assert!(!retries.apply_to("/taskgate.v1.TaskService/CancelTask"));
@@ -156,17 +158,24 @@ mod tests {
     }
 
     #[test]
+    fn rpcs_of_other_services_are_retried_if_they_are_listed() {
+        let path = "/taskgate_batch.v1.BatchService/ListJobs";
+        assert!(!Retries::new(vec![]).apply_to(path));
+        assert!(Retries::new(vec![path.to_owned()]).apply_to(path));
+    }
+
+    #[test]
     fn pushback_delays_or_forbids_a_retry() {
         let mut headers = HeaderMap::new();
         headers.insert(PUSHBACK, "-1".parse().unwrap());
-        assert_eq!(Retries::new().delay_after(1, &headers), None);
+        assert_eq!(Retries::new(vec![]).delay_after(1, &headers), None);
         headers.insert(PUSHBACK, "250".parse().unwrap());
-        assert_eq!(Retries::new().delay_after(1, &headers), Some(Duration::from_millis(250)));
+        assert_eq!(Retries::new(vec![]).delay_after(1, &headers), Some(Duration::from_millis(250)));
     }
 
     #[test]
     fn retries_stop_when_most_calls_fail() {
-        let (retries, headers) = (Retries::new(), HeaderMap::new());
+        let (retries, headers) = (Retries::new(vec![]), HeaderMap::new());
         let count = (0..100).filter(|_| retries.delay_after(1, &headers).is_some()).count();
         assert_eq!(count, 49);
     }

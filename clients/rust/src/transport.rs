@@ -39,8 +39,13 @@ struct Shared {
 }
 
 impl Transport {
-    pub(crate) fn new(channel: Channel, token: Option<Token>, target: Option<HeaderValue>) -> Self {
-        let retries = Retries::new();
+    pub(crate) fn new(
+        channel: Channel,
+        token: Option<Token>,
+        target: Option<HeaderValue>,
+        others: Vec<String>,
+    ) -> Self {
+        let retries = Retries::new(others);
         Self { channel, shared: Arc::new(Shared { token, target, retries }) }
     }
 

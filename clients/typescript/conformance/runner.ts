@@ -49,7 +49,7 @@ interface Command {
   readonly service?: string;
   readonly farm_id: string;
   readonly chunks?: number;
-  readonly kind: values.Kind;
+  readonly kind: string;
   readonly ids: string[];
 }
 

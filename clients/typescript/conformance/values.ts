@@ -8,18 +8,15 @@ import {
   parseParentName,
   parseTaskName,
 } from "../src/index.js";
-import type { Name, ParentStatus, Task, TaskgateError, WatchEvent } from "../src/index.js";
-
-const KINDS = {
-  deadline_queue: "deadlineQueue",
-  deadline_job: "deadlineJob",
-  deadline_step: "deadlineStep",
-  deadline_task: "deadlineTask",
-  omics_run: "omicsRun",
-  omics_task: "omicsTask",
-} as const;
-
-export type Kind = keyof typeof KINDS;
+import { FORMS } from "../src/name_forms.js";
+import type {
+  Name,
+  NameKind,
+  ParentStatus,
+  Task,
+  TaskgateError,
+  WatchEvent,
+} from "../src/index.js";
 
 /** Yields so many chunks of a file. */
 export function* upload(chunks: number) {
@@ -120,17 +117,17 @@ export function parsed(text: string): unknown {
     name = parseParentName(text);
   }
   const { kind, ...ids } = name;
-  return {
-    kind: Object.entries(KINDS).find(([, each]) => each === kind)?.[0],
-    ids: Object.values(ids),
-  };
+  return { kind: snake(kind), ids: Object.values(ids) };
 }
 
-export function named(kind: Kind, ids: readonly string[]): Name {
-  const keys = ["farm", "queue", "job", "step", "task"];
-  const own = kind.startsWith("omics") ? ["run", "task"] : keys;
-  const entries = own.slice(0, ids.length).map((key, index) => [key, ids[index]]);
-  return { kind: KINDS[kind], ...Object.fromEntries(entries) } as Name;
+export function named(text: string, ids: readonly string[]): Name {
+  const kind = (Object.keys(FORMS) as NameKind[]).find((each) => snake(each) === text);
+  if (kind === undefined) {
+    throw new RangeError(`unknown kind of name: ${text}`);
+  }
+  const keys = [...FORMS[kind].matchAll(/\{(\w+)\}/g)].map((found) => found[1]);
+  const entries = keys.map((key, index) => [key, ids[index]]);
+  return { kind, ...Object.fromEntries(entries) } as Name;
 }
 
 function snake(text: string): string {

@@ -1,13 +1,12 @@
-/** The client: unified tasks, and every operation of both AWS services. */
+/** The client: unified tasks, and every operation of the AWS services. */
 
-import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 
+import { AwsServices } from "./aws_services.js";
 import type { CallOptions, Channel } from "./channel.js";
 import { TaskgateError } from "./errors.js";
 import type { WatchEvent } from "./events.js";
 import { Health, HealthCheckResponse_ServingStatus } from "./gen/grpc/health/v1/health_pb.js";
-import { DeadlineService } from "./gen/taskgate/deadline/v1/deadline_pb.js";
-import { OmicsService } from "./gen/taskgate/omics/v1/omics_pb.js";
 import { TaskService } from "./gen/taskgate/v1/task_service_pb.js";
 import type { StreamTaskLogsResponse, LogLine, LogSource } from "./gen/taskgate/v1/task_log_pb.js";
 import type { Task } from "./gen/taskgate/v1/task_pb.js";
@@ -46,20 +45,23 @@ export type TaskLog = ResumingStream<StreamTaskLogsResponse, LogLine> & {
 };
 
 /** A connection to Taskgate. Its methods reject with a {@link TaskgateError}. Close it after use. */
-export class Client {
-  /** Every operation of AWS Deadline Cloud. */
-  readonly deadline: ServiceClient<typeof DeadlineService>;
-  /** Every operation of AWS HealthOmics. */
-  readonly omics: ServiceClient<typeof OmicsService>;
+export class Client extends AwsServices {
   private readonly tasks: ServiceClient<typeof TaskService>;
 
   constructor(
     private readonly channel: Channel,
     private readonly timing: Timing,
   ) {
-    this.deadline = serviceClient(DeadlineService, channel);
-    this.omics = serviceClient(OmicsService, channel);
+    super(channel);
     this.tasks = serviceClient(TaskService, channel);
+  }
+
+  /**
+   * Returns the methods of another gRPC service of the server, such as that of a plug-in. Its calls
+   * have the connection, token, target and default timeout of this client.
+   */
+  service<Service extends DescService>(service: Service): ServiceClient<Service> {
+    return serviceClient(service, this.channel);
   }
 
   /** Returns a task of either AWS service. */

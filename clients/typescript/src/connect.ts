@@ -29,6 +29,11 @@ export interface ConnectOptions {
   readonly target?: string | undefined;
   /** Whether to call all servers of a `dns:///` address in turn. Do not use it with a proxy. */
   readonly balance?: boolean | undefined;
+  /**
+   * Paths of RPCs of other services whose calls are retried like reads, such as
+   * `/taskgate_batch.v1.BatchService/ListJobs` of a plug-in.
+   */
+  readonly retried?: readonly string[] | undefined;
   /** The clock, sleep and randomness; for tests. */
   readonly timing?: Timing | undefined;
 }
@@ -46,8 +51,12 @@ export interface ConnectOptions {
 export function connect(address: string, options: ConnectOptions = {}): Client {
   // Without healthCheckConfig: grpc-js does not support client-side health checks.
   const { methodConfig, retryThrottling, loadBalancingConfig } = serviceConfig;
+  const others = (options.retried ?? []).map((path) => {
+    const [, service, method] = path.split("/");
+    return { service, method };
+  });
   const config = {
-    methodConfig,
+    methodConfig: methodConfig.map((each) => ({ ...each, name: [...each.name, ...others] })),
     retryThrottling,
     ...(options.balance === true ? { loadBalancingConfig } : {}),
   };

@@ -1,42 +1,30 @@
 /**
- * Typed names of tasks and of their parents.
+ * Typed names of tasks and of their parents, by their forms: `omics/runs/{run}/tasks/{task}`.
  *
- * The name of a task is `deadline/farms/{farm}/queues/{queue}/jobs/{job}/steps/{step}/tasks/{task}` or
- * `omics/runs/{run}/tasks/{task}`; the name of a parent is a prefix that ends with a queue, job, step
- * or run.
+ * Newer versions have names of more services: a `switch` over kinds needs a default.
  */
 
-const FORMS = {
-  deadlineTask: ["deadline", "farm", "queue", "job", "step", "task"],
-  deadlineStep: ["deadline", "farm", "queue", "job", "step"],
-  deadlineJob: ["deadline", "farm", "queue", "job"],
-  deadlineQueue: ["deadline", "farm", "queue"],
-  omicsTask: ["omics", "run", "task"],
-  omicsRun: ["omics", "run"],
-} as const;
+import { FORMS, PARENTS, TASKS } from "./name_forms.js";
 
 type Forms = typeof FORMS;
 
 /** The kinds of names. */
 export type NameKind = keyof Forms;
 
-type Ids<Form extends readonly string[]> = Form extends readonly [string, ...infer Rest]
-  ? Readonly<Record<Extract<Rest[number], string>, string>>
+type Ids<Form extends string> = Form extends `${string}{${infer Id}}${infer Rest}`
+  ? Id | Ids<Rest>
   : never;
 
 /** A parsed name: its kind and its ids. */
 export type Name<Kind extends NameKind = NameKind> = {
-  [K in Kind]: { readonly kind: K } & Ids<Forms[K]>;
+  [K in Kind]: { readonly kind: K } & Readonly<Record<Ids<Forms[K]>, string>>;
 }[Kind];
 
 /** The name of a task. */
-export type TaskName = Name<"deadlineTask" | "omicsTask">;
+export type TaskName = Name<(typeof TASKS)[number]>;
 
 /** The name of a parent of tasks. */
-export type ParentName = Name<"deadlineQueue" | "deadlineJob" | "deadlineStep" | "omicsRun">;
-
-const TASKS = ["deadlineTask", "omicsTask"] as const;
-const PARENTS = ["deadlineStep", "deadlineJob", "deadlineQueue", "omicsRun"] as const;
+export type ParentName = Name<(typeof PARENTS)[number]>;
 
 /**
  * Formats a name.
@@ -44,16 +32,16 @@ const PARENTS = ["deadlineStep", "deadlineJob", "deadlineQueue", "omicsRun"] as 
  * @throws RangeError for an id that is empty or contains a slash.
  */
 export function formatName(name: Name): string {
-  const [service, ...keys] = FORMS[name.kind];
   const ids = name as unknown as Readonly<Record<string, string | undefined>>;
-  const parts = keys.map((key) => {
+  return FORMS[name.kind].replace(/\{(\w+)\}/g, (_, key: string) => {
     const id = ids[key] ?? "";
     if (id === "" || id.includes("/")) {
-      throw new RangeError(`the id ${JSON.stringify(id)} in ${key}s is empty or contains a slash`);
+      throw new RangeError(
+        `the id ${JSON.stringify(id)} of the ${key} is empty or contains a slash`,
+      );
     }
-    return `${key}s/${id}`;
+    return id;
   });
-  return [service, ...parts].join("/");
 }
 
 /**
@@ -66,7 +54,7 @@ export function parseTaskName(name: string): TaskName {
 }
 
 /**
- * Parses the name of a queue, job, step or run.
+ * Parses the name of a parent of tasks.
  *
  * @throws RangeError for a malformed name.
  */
@@ -79,23 +67,32 @@ function parse<Kind extends NameKind>(
   kinds: readonly Kind[],
   description: string,
 ): Name<Kind> {
-  const [service, ...parts] = name.split("/");
+  const segments = name.split("/");
   for (const kind of kinds) {
-    const [prefix, ...keys] = FORMS[kind];
-    const matches =
-      service === prefix &&
-      parts.length === 2 * keys.length &&
-      keys.every((key, index) => parts[2 * index] === `${key}s` && parts[2 * index + 1] !== "");
-    if (matches) {
-      const ids = keys.map((key, index) => [key, parts[2 * index + 1]]);
+    const ids = match(FORMS[kind].split("/"), segments);
+    if (ids !== undefined) {
       return { kind, ...Object.fromEntries(ids) } as Name<Kind>;
     }
   }
-  const forms = kinds.map((kind) => {
-    const [prefix, ...keys] = FORMS[kind];
-    return [prefix, ...keys.map((key) => `${key}s/{${key}}`)].join("/");
-  });
-  throw new RangeError(
-    `${JSON.stringify(name)} is not a ${description}; the form is ${forms.join(" or ")}`,
-  );
+  const forms = kinds.map((kind) => FORMS[kind]).join(" or ");
+  throw new RangeError(`${JSON.stringify(name)} is not a ${description}; the form is ${forms}`);
+}
+
+/** Returns the ids in the segments of a name, with what they identify, if it has the form. */
+export function match(
+  form: readonly string[],
+  name: readonly string[],
+): (readonly [string, string])[] | undefined {
+  const matches =
+    form.length === name.length &&
+    form.every((segment, index) => (isId(segment) ? name[index] !== "" : name[index] === segment));
+  return matches
+    ? form.flatMap((segment, index) =>
+        isId(segment) ? [[segment.slice(1, -1), name[index] ?? ""] as const] : [],
+      )
+    : undefined;
+}
+
+function isId(segment: string): boolean {
+  return segment.startsWith("{");
 }

@@ -31,6 +31,18 @@ type Takes = grpc.handleClientStreamingCall<Buffer, Buffer>;
 const EMPTY = Buffer.alloc(0);
 
 describe("a call", () => {
+  it("of another service is retried if its path is listed", async () => {
+    let calls = 0;
+    const refuse: Unary = (_, respond) => {
+      calls += 1;
+      respond(calls === 1 ? { code: grpc.status.UNAVAILABLE } : null, EMPTY);
+    };
+    server = await serve([TaskService.method.cancelTask, refuse]);
+    client = connect(server.address, { retried: ["/taskgate.v1.TaskService/CancelTask"] });
+    await client.service(TaskService).cancelTask({ name: "x" });
+    expect(calls).toBe(2);
+  });
+
   it("fails with its status when its details are malformed", async () => {
     const refuse: Unary = (_, respond) => {
       const metadata = new grpc.Metadata();

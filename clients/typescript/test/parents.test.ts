@@ -5,7 +5,7 @@ import { Health } from "../src/gen/grpc/health/v1/health_pb.js";
 import { OmicsService } from "../src/gen/taskgate/omics/v1/omics_pb.js";
 import { TaskService } from "../src/gen/taskgate/v1/task_service_pb.js";
 import { connect } from "../src/index.js";
-import { PARENT_KEY, parentOf, sharedParent } from "../src/parents.js";
+import { PARENT_KEY, parentOf, parentOfTask, sharedParent } from "../src/parents.js";
 import { serve } from "./server.js";
 
 const JOB = "deadline/farms/farm-1/queues/queue-2/jobs/job-3";
@@ -29,6 +29,22 @@ describe("the parent of a call", () => {
     ["no name", "no name"],
   ])("about %s is its job or run", (name, parent) => {
     expect(parentOf(name)).toBe(parent);
+  });
+
+  it.each([
+    [`${RUN}/tasks/8`, RUN],
+    ["batch/queues/q/jobs/j", "batch/queues/q"],
+    ["batch/queues/q/jobs/j/childJobs/3", "batch/queues/q/jobs/j"],
+    ["batch/queues/q", "batch/queues/q"],
+    ["no name", "no name"],
+  ])("about the task %s of any service is what contains it", (name, parent) => {
+    expect(parentOfTask(name)).toBe(parent);
+    expect(sharedParent(getTask, { name })).toBe(parent);
+  });
+
+  it("about a parent of an unknown service is the parent itself", () => {
+    const parent = "batch/queues/q/jobs/j";
+    expect(sharedParent(watchTasks, { parent })).toBe(parent);
   });
 
   it("is that of all names if they share one", () => {

@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 
 	taskgate "github.com/taskgate/taskgate/clients/go"
@@ -15,6 +18,8 @@ func taskOf(task *taskgatev1.Task) object {
 		service = "deadline"
 	case *taskgatev1.Task_Omics:
 		service = "omics"
+	case *taskgatev1.Task_Other:
+		service = "other"
 	}
 	parameters := object{}
 	for name, value := range task.GetParameters() {
@@ -83,15 +88,7 @@ func codeOf(failure *taskgate.Error) string {
 	if name == "OK" {
 		return name
 	}
-	var words strings.Builder
-	for index, letter := range name {
-		if index > 0 && letter >= 'A' && letter <= 'Z' {
-			words.WriteByte('_')
-		}
-		words.WriteRune(letter)
-	}
-	text := strings.ToUpper(words.String())
-	return strings.Replace(text, "CANCELED", "CANCELLED", 1)
+	return strings.Replace(strings.ToUpper(snake(name)), "CANCELED", "CANCELLED", 1)
 }
 
 func eventOf(event taskgate.Event) object {
@@ -134,43 +131,43 @@ func parsed(text string) (any, error) {
 			return nil, errInvalid{errors.Join(err, other)}
 		}
 	}
-	switch name := name.(type) {
-	case taskgate.DeadlineQueueName:
-		return object{"kind": "deadline_queue", "ids": []string{name.Farm, name.Queue}}, nil
-	case taskgate.DeadlineJobName:
-		return object{"kind": "deadline_job", "ids": []string{name.Farm, name.Queue, name.Job}}, nil
-	case taskgate.DeadlineStepName:
-		return object{"kind": "deadline_step", "ids": []string{name.Farm, name.Queue, name.Job, name.Step}}, nil
-	case taskgate.DeadlineTaskName:
-		ids := []string{name.Farm, name.Queue, name.Job, name.Step, name.Task}
-		return object{"kind": "deadline_task", "ids": ids}, nil
-	case taskgate.OmicsRunName:
-		return object{"kind": "omics_run", "ids": []string{name.Run}}, nil
-	case taskgate.OmicsTaskName:
-		return object{"kind": "omics_task", "ids": []string{name.Run, name.Task}}, nil
-	default:
-		return nil, errors.New("unknown kind of name")
+	fields := reflect.ValueOf(name)
+	ids := []string{}
+	for index := range fields.NumField() {
+		ids = append(ids, fields.Field(index).String())
 	}
+	return object{"kind": kindOf(name), "ids": ids}, nil
 }
 
 func built(kind string, ids []string) (any, error) {
-	var name taskgate.Name
-	switch kind {
-	case "deadline_queue":
-		name = taskgate.DeadlineQueueName{Farm: ids[0], Queue: ids[1]}
-	case "deadline_job":
-		name = taskgate.DeadlineJobName{Farm: ids[0], Queue: ids[1], Job: ids[2]}
-	case "deadline_step":
-		name = taskgate.DeadlineStepName{Farm: ids[0], Queue: ids[1], Job: ids[2], Step: ids[3]}
-	case "deadline_task":
-		name = taskgate.DeadlineTaskName{Farm: ids[0], Queue: ids[1], Job: ids[2], Step: ids[3], Task: ids[4]}
-	case "omics_run":
-		name = taskgate.OmicsRunName{Run: ids[0]}
-	default:
-		name = taskgate.OmicsTaskName{Run: ids[0], Task: ids[1]}
+	index := slices.IndexFunc(kinds, func(each taskgate.Name) bool { return kindOf(each) == kind })
+	if index < 0 {
+		return nil, fmt.Errorf("unknown kind of name: %s", kind)
 	}
+	fields := reflect.New(reflect.TypeOf(kinds[index])).Elem()
+	for index, id := range ids {
+		fields.Field(index).SetString(id)
+	}
+	name := fields.Interface().(taskgate.Name)
 	if err := taskgate.ValidateName(name); err != nil {
 		return nil, errInvalid{err}
 	}
 	return name.String(), nil
+}
+
+// kindOf returns omics_task for an OmicsTaskName.
+func kindOf(name taskgate.Name) string {
+	return snake(strings.TrimSuffix(reflect.TypeOf(name).Name(), "Name"))
+}
+
+// snake returns a name in CamelCase in snake_case.
+func snake(name string) string {
+	var words strings.Builder
+	for index, letter := range name {
+		if index > 0 && letter >= 'A' && letter <= 'Z' {
+			words.WriteByte('_')
+		}
+		words.WriteRune(letter)
+	}
+	return strings.ToLower(words.String())
 }

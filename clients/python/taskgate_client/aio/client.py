@@ -1,18 +1,16 @@
-"""The asyncio client: unified tasks, and the stubs of both AWS services."""
+"""The asyncio client: unified tasks, and the stubs of the AWS services."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from taskgate.deadline.v1 import deadline_pb2_grpc
-from taskgate.omics.v1 import omics_pb2_grpc
 from taskgate.v1 import (
     task_pb2,
     task_service_pb2,
@@ -23,6 +21,7 @@ from taskgate.v1 import (
 from taskgate_client import requests
 from taskgate_client.aio.streams import AsyncTaskLog, AsyncTaskWatch, AsyncTiming
 from taskgate_client.aio.uploads import AsyncStubChannel
+from taskgate_client.aws_services import AsyncAwsServices
 from taskgate_client.channels import DEFAULT_TIMEOUT_SECONDS
 from taskgate_client.connection import channel_options
 from taskgate_client.errors import CallError, call_errors
@@ -33,8 +32,10 @@ from taskgate_client.requests import Action, State, View
 from taskgate_client.security import Tls, Token, channel_credentials
 from taskgate_client.wait_session import WaitSession
 
+_Stub = TypeVar("_Stub")
 
-def connect(
+
+def connect(  # noqa: PLR0913  # independent options
     address: str,
     timing: AsyncTiming | None = None,
     *,
@@ -42,6 +43,7 @@ def connect(
     token: Token | None = None,
     target: str = "",
     balance: bool = False,
+    retried: Iterable[str] = (),
 ) -> AsyncClient:
     """Return a client of the server at `address`; see `taskgate_client.connect`.
 
@@ -52,7 +54,7 @@ def connect(
         OSError: a file of `tls` cannot be read.
     """
     credentials = channel_credentials(tls, token)
-    options = channel_options(tls, balance=balance)
+    options = channel_options(tls, balance=balance, retried=retried)
     channel = (
         grpc.aio.insecure_channel(address, options)
         if credentials is None
@@ -61,7 +63,7 @@ def connect(
     return AsyncClient(channel, timing, target=target)
 
 
-class AsyncClient:
+class AsyncClient(AsyncAwsServices):
     """A connection to Taskgate, for one event loop; close it after use.
 
     Its methods are those of `taskgate_client.Client`, with the same arguments, results and errors.
@@ -82,11 +84,12 @@ class AsyncClient:
         # The stubs accept both kinds of channel; their types are those of the blocking one.
         self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(tasks)
         self._health: Any = health_pb2_grpc.HealthStub(others)
-        self.deadline: Any = deadline_pb2_grpc.DeadlineServiceStub(others)
-        """Every operation of AWS Deadline Cloud. It raises `grpc.RpcError`, which `CallError.of`
-        converts. Unary calls have a default timeout of 30 s."""
-        self.omics: Any = omics_pb2_grpc.OmicsServiceStub(others)
-        """Every operation of AWS HealthOmics; see `deadline`."""
+        self._others = others
+        super().__init__(others)
+
+    def stub(self, stub_class: Callable[[Any], _Stub]) -> _Stub:
+        """Return a stub of any service; see `taskgate_client.Client.stub`."""
+        return stub_class(self._others)
 
     async def get_task(
         self,

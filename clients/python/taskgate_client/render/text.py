@@ -11,7 +11,6 @@ from rich.text import Text
 
 from taskgate.v1 import task_pb2
 from taskgate_client.events import SETTLED_STATES
-from taskgate_client.names import parse_parent_name
 
 STYLES: dict[int, str] = {
     task_pb2.TASK_STATE_PENDING: "dim",
@@ -95,12 +94,10 @@ def short_name(name: str, parent: str) -> str:
 
 def parent_title(parent: str) -> str:
     """Return a parent as in `omics run 1234567`; text that is not a name stays unchanged."""
-    try:
-        name = parse_parent_name(parent)
-    except ValueError:
+    service, *rest = parent.split("/")
+    if not rest or len(rest) % 2 or not all([service, *rest]):
         return parent
-    kind = name.collections[-1].removesuffix("s")
-    return f"{name.service} {kind} {parent.rpartition('/')[2]}"
+    return f"{service} {rest[-2].removesuffix('s')} {rest[-1]}"
 
 
 def parent_line(parent: task_pb2.ParentStatus) -> str:

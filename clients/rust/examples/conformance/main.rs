@@ -149,7 +149,13 @@ impl Runner {
             key: tls.key.map(Into::into),
             server_name: tls.server_name,
         });
-        let options = Options { tls, token, target: command.target, balance: command.balance };
+        let options = Options {
+            tls,
+            token,
+            target: command.target,
+            balance: command.balance,
+            ..Options::default()
+        };
         let connected = Client::connect(&command.address, options).await;
         self.client = Some(connected.map_err(|error| Fault::Invalid(error.to_string()))?);
         Ok(json!({}))

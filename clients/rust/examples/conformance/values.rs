@@ -23,7 +23,8 @@ pub fn task(task: &Task) -> Value {
     let service = match task.native {
         Some(Native::Deadline(_)) => "deadline",
         Some(Native::Omics(_)) => "omics",
-        None => "",
+        Some(Native::Other(_)) => "other",
+        _ => "",
     };
     let parameters: serde_json::Map<String, Value> =
         task.parameters.iter().map(|(name, each)| (name.clone(), parameter(each))).collect();
@@ -51,7 +52,7 @@ fn parameter(parameter: &TaskParameter) -> Value {
         Some(Parameter::Path(value)) => json!({"path": value}),
         Some(Parameter::ChunkInt(value)) => json!({"chunk_int": value}),
         Some(Parameter::UnknownMember(value)) => json!({"unknown_member": value}),
-        None => json!({}),
+        _ => json!({}),
     }
 }
 
@@ -117,24 +118,47 @@ pub fn event(event: &Event) -> Value {
             let reason = word(name, "WATCH_END_REASON_", end.reason);
             json!({"event": "end", "reason": reason, "parent": parent})
         }
+        _ => json!({"event": "unknown"}),
     }
 }
 
+/// Defines functions that return the kind and the ids of a name, and a name of a kind.
+macro_rules! kinds {
+    ($TaskName:ident { $($Task:ident { $($id:ident),* } = $kind:literal,)* }
+     $ParentName:ident { $($Parent:ident { $($part:ident),* } = $parent:literal,)* }) => {
+        fn task_kind(name: $TaskName) -> (&'static str, Vec<String>) {
+            match name {
+                $($TaskName::$Task { $($id),* } => ($kind, vec![$($id),*]),)*
+                _ => ("unknown", vec![]),
+            }
+        }
+
+        fn parent_kind(name: $ParentName) -> (&'static str, Vec<String>) {
+            match name {
+                $($ParentName::$Parent { $($part),* } => ($parent, vec![$($part),*]),)*
+                _ => ("unknown", vec![]),
+            }
+        }
+
+        fn format(kind: &str, ids: &[String]) -> Result<String, String> {
+            let mut ids = ids.iter().cloned();
+            let mut next = || ids.next().unwrap_or_default();
+            let formatted = match kind {
+                $($kind => $TaskName::$Task { $($id: next()),* }.format(),)*
+                $($parent => $ParentName::$Parent { $($part: next()),* }.format(),)*
+                _ => return Err(format!("unknown kind of name: {kind}")),
+            };
+            formatted.map_err(|error| error.to_string())
+        }
+    };
+}
+include!("kinds.rs");
+
 pub fn parsed(text: &str) -> Result<Value, String> {
     let (kind, ids) = match text.parse::<TaskName>() {
-        Ok(TaskName::Deadline { farm, queue, job, step, task }) => {
-            ("deadline_task", vec![farm, queue, job, step, task])
-        }
-        Ok(TaskName::Omics { run, task }) => ("omics_task", vec![run, task]),
+        Ok(name) => task_kind(name),
         Err(first) => match text.parse::<ParentName>() {
-            Ok(ParentName::DeadlineQueue { farm, queue }) => ("deadline_queue", vec![farm, queue]),
-            Ok(ParentName::DeadlineJob { farm, queue, job }) => {
-                ("deadline_job", vec![farm, queue, job])
-            }
-            Ok(ParentName::DeadlineStep { farm, queue, job, step }) => {
-                ("deadline_step", vec![farm, queue, job, step])
-            }
-            Ok(ParentName::OmicsRun { run }) => ("omics_run", vec![run]),
+            Ok(name) => parent_kind(name),
             Err(second) => return Err(format!("{first}; {second}")),
         },
     };
@@ -142,23 +166,7 @@ pub fn parsed(text: &str) -> Result<Value, String> {
 }
 
 pub fn built(kind: &str, ids: &[String]) -> Result<Value, String> {
-    let id = |index: usize| ids[index].clone();
-    let name = match kind {
-        "deadline_queue" => ParentName::DeadlineQueue { farm: id(0), queue: id(1) }.format(),
-        "deadline_job" => {
-            ParentName::DeadlineJob { farm: id(0), queue: id(1), job: id(2) }.format()
-        }
-        "deadline_step" => {
-            ParentName::DeadlineStep { farm: id(0), queue: id(1), job: id(2), step: id(3) }.format()
-        }
-        "deadline_task" => {
-            TaskName::Deadline { farm: id(0), queue: id(1), job: id(2), step: id(3), task: id(4) }
-                .format()
-        }
-        "omics_run" => ParentName::OmicsRun { run: id(0) }.format(),
-        _ => TaskName::Omics { run: id(0), task: id(1) }.format(),
-    };
-    name.map(Value::from).map_err(|error| error.to_string())
+    format(kind, ids).map(Value::from)
 }
 
 /// A chunk of a file.

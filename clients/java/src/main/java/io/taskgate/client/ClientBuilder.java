@@ -9,11 +9,14 @@ import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.ManagedChannelRegistry;
+import io.grpc.MethodDescriptor;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
@@ -32,6 +35,7 @@ public final class ClientBuilder {
   private @Nullable Token token;
   private String target = "";
   private boolean balance;
+  private final List<MethodDescriptor<?, ?>> retried = new ArrayList<>();
 
   ClientBuilder(String address) {
     this.address = address;
@@ -84,6 +88,18 @@ public final class ClientBuilder {
    */
   public ClientBuilder balance() {
     balance = true;
+    return this;
+  }
+
+  /**
+   * Retries calls of methods of other services like reads, such as {@code
+   * BatchServiceGrpc.getListJobsMethod()} of a plug-in.
+   *
+   * @param methods the methods
+   * @return this
+   */
+  public ClientBuilder retried(MethodDescriptor<?, ?>... methods) {
+    retried.addAll(List.of(methods));
     return this;
   }
 
@@ -145,11 +161,24 @@ public final class ClientBuilder {
   /** Returns the retries and load balancing that the clients of all languages share. */
   private Map<String, ?> serviceConfig() {
     Map<String, Object> config = sharedServiceConfig();
+    addRetried(config);
     if (!balance) {
       config.remove("loadBalancingConfig");
       config.remove("healthCheckConfig");
     }
     return config;
+  }
+
+  @SuppressWarnings("unchecked") // the JSON is part of this package
+  private void addRetried(Map<String, Object> config) {
+    var methods = (List<Map<String, Object>>) Objects.requireNonNull(config.get("methodConfig"));
+    var names = (List<Object>) Objects.requireNonNull(methods.get(0).get("name"));
+    for (MethodDescriptor<?, ?> each : retried) {
+      names.add(
+          Map.of(
+              "service", Objects.requireNonNull(each.getServiceName()),
+              "method", Objects.requireNonNull(each.getBareMethodName())));
+    }
   }
 
   private static Map<String, Object> sharedServiceConfig() {

@@ -7,22 +7,29 @@ import io.grpc.stub.MetadataUtils;
 import io.taskgate.v1.TaskUpdate;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
- * The job or run that a call is about, sent as metadata for proxies, which cannot read messages.
+ * The parent that a call is about, sent as metadata for proxies, which cannot read messages.
  *
  * <p>A proxy that hashes it routes all calls about one job to one replica. The server does not read
  * it.
+ *
+ * <p>It is the parent that the server polls with everything it contains, such as a job or a run.
+ * Names of services that this version does not know belong to what directly contains the task.
  */
 final class Parents {
   static final Metadata.Key<String> KEY =
       Metadata.Key.of("taskgate-parent", Metadata.ASCII_STRING_MARSHALLER);
 
-  /** Collections whose members the server polls as a whole, with their steps and tasks. */
-  private static final Set<String> POLLED_COLLECTIONS = Set.of("jobs", "runs");
+  /** The segments of the form by service. */
+  private static final Map<String, List<String>> ROOTS =
+      NameForms.ROOTS.stream()
+          .map(form -> List.of(form.split("/", -1)))
+          .collect(Collectors.toMap(form -> form.get(0), form -> form));
 
   private Parents() {}
 
@@ -40,7 +47,7 @@ final class Parents {
 
   /** Returns the parent that all names in a request share, if there is one. */
   static Optional<String> shared(Message request) {
-    Set<String> parents = names(request).stream().map(Parents::of).collect(Collectors.toSet());
+    Set<String> parents = Set.copyOf(parents(request));
     // Metadata has to be printable ASCII. No valid name is anything else; the server rejects it.
     return parents.size() == 1
         ? parents.stream().filter(Headers::canBeSent).findFirst()
@@ -50,29 +57,37 @@ final class Parents {
   /** Returns the job or run in the name of a job, run, step or task; other names unchanged. */
   static String of(String name) {
     List<String> parts = List.of(name.split("/", -1));
-    for (int index = 1; index < parts.size(); index += 2) {
-      if (POLLED_COLLECTIONS.contains(parts.get(index))) {
-        return String.join("/", parts.subList(0, Math.min(index + 2, parts.size())));
-      }
-    }
-    return name;
+    List<String> root = ROOTS.getOrDefault(parts.get(0), List.of());
+    List<String> start = parts.subList(0, Math.min(root.size(), parts.size()));
+    return root.isEmpty() || NameForm.match(root, start).isEmpty() ? name : String.join("/", start);
   }
 
-  /** Returns the names in whichever of these fields the request has. */
-  private static List<String> names(Message request) {
-    List<String> names = new ArrayList<>();
+  /** Returns the job or run of a task, or what contains the task of an unknown service. */
+  static String ofTask(String name) {
+    List<String> parts = List.of(name.split("/", -1));
+    return ROOTS.containsKey(parts.get(0)) || parts.size() <= 3
+        ? of(name)
+        : String.join("/", parts.subList(0, parts.size() - 2));
+  }
+
+  /** Returns the parent of each name in whichever of these fields the request has. */
+  private static List<String> parents(Message request) {
+    List<String> parents = new ArrayList<>();
     request
         .getAllFields()
         .forEach(
             (field, value) -> {
               switch (field.getName()) {
-                case "name", "parent" -> names.add((String) value);
-                case "names" -> ((List<?>) value).forEach(each -> names.add((String) each));
+                case "name" -> parents.add(ofTask((String) value));
+                case "parent" -> parents.add(of((String) value));
+                case "names" ->
+                    ((List<?>) value).forEach(each -> parents.add(ofTask((String) each)));
                 case "updates" ->
-                    ((List<?>) value).forEach(each -> names.add(((TaskUpdate) each).getName()));
+                    ((List<?>) value)
+                        .forEach(each -> parents.add(ofTask(((TaskUpdate) each).getName())));
                 default -> {}
               }
             });
-    return names;
+    return parents;
   }
 }

@@ -9,10 +9,6 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.health.v1.HealthGrpc;
-import io.taskgate.deadline.v1.DeadlineServiceGrpc;
-import io.taskgate.deadline.v1.DeadlineServiceGrpc.DeadlineServiceBlockingStub;
-import io.taskgate.omics.v1.OmicsServiceGrpc;
-import io.taskgate.omics.v1.OmicsServiceGrpc.OmicsServiceBlockingStub;
 import io.taskgate.v1.BatchGetTasksRequest;
 import io.taskgate.v1.BatchUpdateTasksRequest;
 import io.taskgate.v1.CancelTaskRequest;
@@ -50,7 +46,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Enum values and union members that are newer than this package are not errors: an enum is
  * {@code UNRECOGNIZED} with its number, and a union is not set.
  */
-public final class TaskgateClient implements AutoCloseable {
+public final class TaskgateClient implements AutoCloseable, AwsServices {
   /** The timeout of unary calls that set none. */
   public static final Duration DEFAULT_TIMEOUT = Duration.ofSeconds(30);
 
@@ -113,31 +109,12 @@ public final class TaskgateClient implements AutoCloseable {
   }
 
   /**
-   * Returns a stub for every operation of AWS Deadline Cloud. {@link
-   * TaskgateException#of(StatusRuntimeException)} converts its errors.
-   *
-   * @return a stub
-   */
-  public DeadlineServiceBlockingStub deadline() {
-    return DeadlineServiceGrpc.newBlockingStub(channel);
-  }
-
-  /**
-   * Returns a stub for every operation of AWS HealthOmics; see {@link #deadline}. For operations
-   * whose request is a stream use {@link #upload}.
-   *
-   * @return a stub
-   */
-  public OmicsServiceBlockingStub omics() {
-    return OmicsServiceGrpc.newBlockingStub(channel);
-  }
-
-  /**
-   * Returns the channel, for other stubs, such as {@code
-   * OmicsServiceGrpc.newFutureStub(client.channel())}.
+   * Returns the channel, for other stubs: {@code OmicsServiceGrpc.newFutureStub(client.channel())},
+   * or those of a plug-in. Their calls have the token, target and default timeout of the client.
    *
    * @return the channel, which is closed with the client
    */
+  @Override
   public Channel channel() {
     return channel;
   }

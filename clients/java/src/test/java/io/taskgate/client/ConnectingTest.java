@@ -12,12 +12,16 @@ import io.grpc.NameResolverRegistry;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
+import io.grpc.Status;
 import io.grpc.StatusOr;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.stub.StreamObserver;
+import io.taskgate.v1.CancelTaskRequest;
+import io.taskgate.v1.CancelTaskResponse;
 import io.taskgate.v1.GetServerInfoRequest;
 import io.taskgate.v1.GetServerInfoResponse;
+import io.taskgate.v1.TaskServiceGrpc;
 import io.taskgate.v1.TaskServiceGrpc.TaskServiceImplBase;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -30,6 +34,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -59,6 +64,32 @@ class ConnectingTest {
       unused = empty.getServerInfo();
     }
     assertEquals(List.of("studio", "null"), sent);
+  }
+
+  @Test
+  void retriesMethodsOfOtherStubsIfTheyAreListed() throws Exception {
+    var calls = new AtomicInteger();
+    var service =
+        new TaskServiceImplBase() {
+          @Override
+          public void cancelTask(
+              CancelTaskRequest request, StreamObserver<CancelTaskResponse> responses) {
+            if (calls.incrementAndGet() == 1) {
+              responses.onError(Status.UNAVAILABLE.asRuntimeException());
+            } else {
+              responses.onNext(CancelTaskResponse.getDefaultInstance());
+              responses.onCompleted();
+            }
+          }
+        };
+    var method = TaskServiceGrpc.getCancelTaskMethod();
+    try (TestServer server = TestServer.of(service);
+        TaskgateClient client = TaskgateClient.builder(server.address()).retried(method).build()) {
+      var unused =
+          TaskServiceGrpc.newBlockingStub(client.channel())
+              .cancelTask(CancelTaskRequest.getDefaultInstance());
+    }
+    assertEquals(2, calls.get());
   }
 
   @Test

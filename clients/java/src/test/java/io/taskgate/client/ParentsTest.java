@@ -46,6 +46,29 @@ class ParentsTest {
     assertEquals(parent, Parents.of(name));
   }
 
+  static Stream<Arguments> tasks() {
+    return Stream.of(
+        Arguments.of(RUN + "/tasks/8", RUN),
+        Arguments.of("batch/queues/q/jobs/j", "batch/queues/q"),
+        Arguments.of("batch/queues/q/jobs/j/childJobs/3", "batch/queues/q/jobs/j"),
+        Arguments.of("batch/queues/q", "batch/queues/q"),
+        Arguments.of("no name", "no name"));
+  }
+
+  @ParameterizedTest
+  @MethodSource("tasks")
+  void ofTasksOfAnyServiceAreWhatContainsThem(String name, String parent) {
+    assertEquals(parent, Parents.ofTask(name));
+    var request = GetTaskRequest.newBuilder().setName(name).build();
+    assertEquals(Optional.of(parent), Parents.shared(request));
+  }
+
+  @Test
+  void ofUnknownServicesAreThemselves() {
+    var request = WatchTasksRequest.newBuilder().setParent("batch/queues/q/jobs/j").build();
+    assertEquals(Optional.of("batch/queues/q/jobs/j"), Parents.shared(request));
+  }
+
   @Test
   void ofSeveralNamesAreSharedByAll() {
     var together = BatchGetTasksRequest.newBuilder().addAllNames(TASKS).build();

@@ -12,9 +12,15 @@ import io.taskgate.v1.TaskChangeKind;
 import io.taskgate.v1.TaskParameter;
 import io.taskgate.v1.TaskState;
 import io.taskgate.v1.WatchEndReason;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.RecordComponent;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.Callable;
 
 /** Results of the client in the form that runners print. */
 final class Values {
@@ -47,6 +53,7 @@ final class Values {
         switch (task.getNativeCase()) {
           case DEADLINE -> "deadline";
           case OMICS -> "omics";
+          case OTHER -> "other";
           default -> "";
         });
     Map<String, Object> parameters = new LinkedHashMap<>();
@@ -136,48 +143,48 @@ final class Values {
     return Runner.entry("event", "resumed");
   }
 
-  static Map<String, Object> parsed(String text) {
-    Name name;
+  private static Name parse(String text) {
     try {
-      name = Name.parseTask(text);
+      return Name.parseTask(text);
     } catch (IllegalArgumentException noTask) {
-      name = Name.parseParent(text);
+      return Name.parseParent(text);
     }
-    if (name instanceof Name.DeadlineQueue each) {
-      return parts("deadline_queue", each.farm(), each.queue());
-    }
-    if (name instanceof Name.DeadlineJob each) {
-      return parts("deadline_job", each.farm(), each.queue(), each.job());
-    }
-    if (name instanceof Name.DeadlineStep each) {
-      return parts("deadline_step", each.farm(), each.queue(), each.job(), each.step());
-    }
-    if (name instanceof Name.DeadlineTask each) {
-      return parts(
-          "deadline_task", each.farm(), each.queue(), each.job(), each.step(), each.task());
-    }
-    if (name instanceof Name.OmicsTask each) {
-      return parts("omics_task", each.run(), each.task());
-    }
-    return parts("omics_run", ((Name.OmicsRun) name).run());
   }
 
-  private static Map<String, Object> parts(String kind, String... ids) {
-    return Map.of("kind", kind, "ids", List.of(ids));
+  static Map<String, Object> parsed(String text) {
+    Name name = parse(text);
+    List<Object> ids = new ArrayList<>();
+    for (RecordComponent component : name.getClass().getRecordComponents()) {
+      ids.add(call(() -> component.getAccessor().invoke(name)));
+    }
+    return Map.of("kind", kind(name.getClass()), "ids", ids);
   }
 
   static String built(String kind, List<String> ids) {
-    Name name =
-        switch (kind) {
-          case "deadline_queue" -> new Name.DeadlineQueue(ids.get(0), ids.get(1));
-          case "deadline_job" -> new Name.DeadlineJob(ids.get(0), ids.get(1), ids.get(2));
-          case "deadline_step" ->
-              new Name.DeadlineStep(ids.get(0), ids.get(1), ids.get(2), ids.get(3));
-          case "deadline_task" ->
-              new Name.DeadlineTask(ids.get(0), ids.get(1), ids.get(2), ids.get(3), ids.get(4));
-          case "omics_run" -> new Name.OmicsRun(ids.get(0));
-          default -> new Name.OmicsTask(ids.get(0), ids.get(1));
-        };
-    return name.toString();
+    Class<?> type =
+        Arrays.stream(Name.class.getClasses())
+            .filter(each -> kind(each).equals(kind))
+            .findFirst()
+            .orElseThrow();
+    return call(() -> type.getConstructors()[0].newInstance(ids.toArray())).toString();
+  }
+
+  /** Returns {@code omics_task} for {@code Name.OmicsTask}. */
+  private static String kind(Class<?> type) {
+    return type.getSimpleName().replaceAll("(?<!^)(?=[A-Z])", "_").toLowerCase(Locale.ROOT);
+  }
+
+  /** Makes a reflective call and throws what it throws. */
+  private static Object call(Callable<Object> reflective) {
+    try {
+      return reflective.call();
+    } catch (InvocationTargetException error) {
+      if (error.getCause() instanceof RuntimeException cause) {
+        throw cause;
+      }
+      throw new IllegalStateException(error);
+    } catch (Exception error) {
+      throw new IllegalStateException(error);
+    }
   }
 }
