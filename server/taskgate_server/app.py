@@ -27,7 +27,7 @@ from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback, is_unix
 from taskgate_server.reloading import Reloading
 from taskgate_server.server import BackgroundWork, Handlers, Ports, Server
-from taskgate_server.services.registry import SERVICES
+from taskgate_server.services.registry import SERVICES, select
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
 from taskgate_server.telemetry.json_format import JsonLines
 from taskgate_server.telemetry.log_writer import LogWriter
@@ -88,7 +88,7 @@ def build(
     Raises:
         SettingsError: settings contradict each other, or a file that they name cannot be used.
     """
-    faults = [*_unknown_names(settings), *tls.find_faults(settings)]
+    faults = [*_unknown_names(settings), *_plugin_faults(settings), *tls.find_faults(settings)]
     if faults:
         raise SettingsError(faults)
     metrics, traces = _metrics(settings), _traces(settings)
@@ -216,6 +216,16 @@ def _unknown_names(settings: Settings) -> list[str]:
     if DEFAULT_TARGET in settings.targets:
         faults.append(f"targets.{DEFAULT_TARGET}: aws describes that one; choose another name")
     return faults
+
+
+def _plugin_faults(settings: Settings) -> list[str]:
+    """Return a line for each fault of a served plug-in."""
+    plugins = [spec for spec in select(settings.services) if spec.contract]
+    if not plugins:
+        return []
+    from taskgate_server.plugins import find_faults  # noqa: PLC0415  # contracts take 0.1 s
+
+    return [fault for spec in plugins for fault in find_faults(spec)]
 
 
 def _ports(settings: Settings, certificates: tls.Certificates | None, guard: Guard | None) -> Ports:

@@ -21,11 +21,13 @@ from taskgate_server.auth.identifiers import (
 )
 from taskgate_server.auth.resources import (
     NOTHING,
+    RESERVED,
+    SERVICE,
     THIS_SERVER,
-    Path,
     compile_paths,
     parents,
     policy_type,
+    policy_types,
     types_named,
 )
 from taskgate_server.aws import model
@@ -190,14 +192,9 @@ def test_schema_has_the_types_of_empty_requests(method: str) -> None:
     paths = compile_paths(method, kind)(kind())
     assert paths
     for path in paths:
-        assert set(types_of(path)) <= set(parents())
+        assert set(policy_types(path)) <= set(parents())
     if method.startswith(UNIFIED):
         assert paths in ([NOTHING], [THIS_SERVER])
-
-
-def types_of(path: Path) -> list[str]:
-    """Return the types of a path as policies name them."""
-    return [policy_type(path[0][1], kind) for kind, _ in path]
 
 
 def filled(kind: type[Message]) -> Message:
@@ -220,7 +217,7 @@ def test_types_named_include_the_types_of_requests(method: str) -> None:
     kind = message_factory.GetMessageClass(METHODS[method].input_type)
     compiled = compile_paths(method, kind)
     for request in (kind(), filled(kind)):
-        assert {types_of(path)[-1] for path in compiled(request)} <= types_named(method)
+        assert {policy_types(path)[-1] for path in compiled(request)} <= types_named(method)
 
 
 def routed() -> Iterator[str]:
@@ -342,3 +339,17 @@ def test_a_filter_narrows_a_read_to_what_is_in_its_route(
     [narrowed] = paths_of(method, **{member: value})
     [route] = paths_of(method)
     assert narrowed.startswith(f"{route}/")
+
+
+@pytest.mark.parametrize("kind", sorted(RESERVED))
+def test_types_of_aws_cannot_be_taken_for_those_of_taskgate(kind: str) -> None:
+    """MediaConvert has certificates, for instance, and Taskgate has callers with certificates."""
+    assert policy_type("deadline", kind) == f"Deadline::{kind}Resource"
+    assert policy_types(((SERVICE, "deadline"), (kind, "x"))) == [
+        SERVICE,
+        f"Deadline::{kind}Resource",
+    ]
+
+
+def test_a_target_named_like_a_service_is_a_target() -> None:
+    assert policy_types((("Target", "deadline"),)) == ["Target"]

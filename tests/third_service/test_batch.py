@@ -15,6 +15,11 @@ from taskgate_client import CallError, TaskChange, WatchEnd
 from tests.third_service.conftest import Batch
 
 QUEUE = "batch/queues/simulation"
+SETTLED = {
+    task_pb2.TASK_STATE_SUCCEEDED,
+    task_pb2.TASK_STATE_FAILED,
+    task_pb2.TASK_STATE_CANCELLED,
+}
 
 
 def test_every_operation_is_served(batch: Batch) -> None:
@@ -54,6 +59,27 @@ def test_batch_get(batch: Batch) -> None:
     names = [batch.job("single"), *(f"{batch.job('sweep')}/childJobs/{index}" for index in (2, 0))]
     found = batch.client.batch_get_tasks(names)
     assert [each.name for each in found if isinstance(each, task_pb2.Task)] == names
+
+
+def test_job_of_another_queue_is_neither_read_nor_changed(batch: Batch) -> None:
+    """A policy decides by the queue in the name, and AWS would find the job by its id alone."""
+    name = batch.submit()
+    other = name.replace("queues/simulation", "queues/other")
+    for call in (batch.client.get_task, batch.client.cancel_task):
+        with pytest.raises(CallError) as caught:
+            call(other)
+        assert caught.value.code is grpc.StatusCode.NOT_FOUND
+    [found] = batch.client.batch_get_tasks([other])
+    assert isinstance(found, CallError)
+    [job] = batch.aws.describe_jobs(jobs=[name.rpartition("/")[2]])["jobs"]
+    assert not job.get("isTerminated")
+
+
+def test_watch_of_a_queue_is_settled_with_its_jobs(batch: Batch) -> None:
+    batch.submit()
+    events = list(batch.client.watch_tasks(QUEUE, until_settled=True, timeout=60))
+    assert isinstance(events[-1], WatchEnd)
+    assert {each.state for each in batch.client.list_tasks(QUEUE)} <= SETTLED
 
 
 def test_list_of_a_queue(batch: Batch) -> None:

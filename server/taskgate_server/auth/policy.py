@@ -27,7 +27,7 @@ from taskgate_server.auth.resources import (
     Path,
     named_path,
     parents,
-    policy_type,
+    policy_types,
     types_named,
 )
 from taskgate_server.aws import model
@@ -238,7 +238,7 @@ def _cedar_request(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the request and the entities of one decision in Cedar's format."""
     principal = _uid(caller.kind, caller.id)
-    steps = [_uid(policy_type(path[0][1], kind), key) for kind, key in path]
+    steps = [_uid(kind, key) for kind, (_, key) in zip(policy_types(path), path, strict=True)]
     request = {
         "principal": principal,
         "action": _uid("Action", action.name),

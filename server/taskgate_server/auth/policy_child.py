@@ -74,7 +74,11 @@ def _outcome(given: Mapping[str, Any]) -> dict[str, str]:
 def _compile(
     schema_text: str, texts: Sequence[tuple[str, str]], trials: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
-    schema = cedarpy.Schema.from_json_str(schema_text)
+    try:
+        schema = cedarpy.Schema.from_json_str(schema_text)
+    except ValueError as error:
+        fault = "the resource types of an AWS service cannot be used in policies"
+        raise FaultError(fault, f"{fault}: {error}") from None
     for file, text in texts:
         _check(schema, file, text)
     try:

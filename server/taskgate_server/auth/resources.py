@@ -38,8 +38,12 @@ TARGET: Final = "Target"
 SERVER: Final = "Server"
 ROLE: Final = "Role"
 
-COMMON: Final = frozenset({SERVER, SERVICE, TARGET, ROLE, RESOURCE})
+COMMON: Final = frozenset({SERVICE, ROLE, RESOURCE})
 """The types without a namespace: IAM roles and other ARNs are the same for all AWS services."""
+RESERVED: Final = frozenset(
+    {SERVER, TARGET, "Action", "Group", "User", "Service", "Certificate", "Anonymous"}
+)
+"""Types of Taskgate itself, of resources and principals."""
 _NAMESPACES: Final = {spec.name: spec.policy_namespace for spec in SERVICES}
 
 MAX_NAME_BYTES: Final = 512
@@ -110,16 +114,24 @@ def policy_type(service: str, kind: str) -> str:
 
     Args:
         service: the AWS service of the path in which the type is.
-        kind: the type.
+        kind: the type. One that would hide a type of Taskgate gets the suffix `Resource`.
     """
     namespace = _NAMESPACES.get(service)  # none in an example of a service that is not installed
-    return kind if kind in COMMON or namespace is None else f"{namespace}::{kind}"
+    if kind in COMMON or namespace is None:
+        return kind
+    return f"{namespace}::{kind}Resource" if kind in RESERVED else f"{namespace}::{kind}"
+
+
+def policy_types(path: Path) -> list[str]:
+    """Return the types in a path as policies name them."""
+    root, service = path[0]
+    return [policy_type(service, kind) if root == SERVICE else kind for kind, _ in path]
 
 
 @cache
 def parents() -> Mapping[str, frozenset[str]]:
     """Return every type of resource and its possible parent types, as policies name them."""
-    found: dict[str, frozenset[str]] = dict.fromkeys(COMMON, frozenset())
+    found: dict[str, frozenset[str]] = dict.fromkeys((SERVER, TARGET, *COMMON), frozenset())
     for spec in SPECS.values():
         for kind, above in _parents_in(spec.name).items():
             name = policy_type(spec.name, kind)

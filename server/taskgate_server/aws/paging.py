@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from taskgate_server import errors
 from taskgate_server.aws import constraints, model
+from taskgate_server.aws.fitting import wire_name
 
 MAX_OFFSET_DIGITS: Final = 9
 
@@ -56,9 +57,15 @@ class PagedOperation:
         self.inputs: Mapping[str, Any] = found.input_shape.members
         outputs: Mapping[str, Any] = found.output_shape.members
         self.max_size: int = self.inputs[self.paging.size].metadata.get("max", UNMODELLED_MAX)
-        self.members = frozenset(outputs[self.paging.rows].member.members)
+        row = outputs[self.paging.rows].member.members
+        self.members = frozenset(row)
         """The members of a row."""
+        self.row_keys = frozenset(wire_name(name, shape) for name, shape in row.items())
+        """Their keys in responses, which AWS's JSON may spell otherwise."""
         self._outputs = outputs
+        self._rows = wire_name(self.paging.rows, outputs[self.paging.rows])
+        next_token = self.paging.next_token
+        self._next_token = wire_name(next_token, outputs[next_token])
         token = self.inputs[self.paging.token]
         self._uses_offsets = token.type_name == "integer"
         """Whether page tokens are offsets."""
@@ -95,7 +102,7 @@ class PagedOperation:
         Raises:
             errors.TaskgateError: UNKNOWN, the response does not fit the model.
         """
-        rows, token = response.get(self.paging.rows) or [], response.get(self.paging.next_token)
+        rows, token = response.get(self._rows) or [], response.get(self._next_token)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise errors.UnreadableResponseError(self.operation)
         return Rows(rows=rows, next_token="" if token is None else str(token), response=response)

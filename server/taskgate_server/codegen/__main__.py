@@ -144,6 +144,11 @@ def _faults(specs: Sequence[ServiceSpec], root: Path) -> list[str]:
 def _update(specs: Sequence[ServiceSpec], root: Path) -> int:
     for spec in specs:
         released = baseline.load(root / baseline.FOLDER, spec.name)
+        if released is None and _paths(spec, root)[1].exists():
+            sys.exit(
+                f"{spec.title} has no release to update from: run without --update, which keeps"
+                " the lock, or record the present contract as the release with --release"
+            )
         texts, lines = generate_update(spec, root, released, _current(spec, Lock()))
         for path, text in _stale(texts).items():
             _write(path, text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeAlias
 
 from google.protobuf.message import Message
@@ -20,6 +20,7 @@ from taskgate_server.aws.paging import PagedOperation, Rows
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import DEFAULT_TARGET, CallContext
 from taskgate_server.services.spec import ServiceSpec
+from taskgate_server.tasks import parent_state
 from taskgate_server.tasks.durations import to_timestamp
 from taskgate_server.tasks.listing.pages import Cursor, Page
 from taskgate_server.tasks.names import NameTemplate, Parent, check_length
@@ -62,7 +63,7 @@ class Change:
 
     operation: str
     """The AWS operation."""
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
     """Its parameters besides those of `TaskBackend.write_params`."""
 
 
@@ -72,14 +73,20 @@ class TaskBackend(ABC):
     names: ClassVar[NameTemplate]
     """The form of the task names, with the AWS operation that reads one task."""
 
-    summarized_kinds: ClassVar[tuple[str, ...]]
+    summarized_kinds: ClassVar[tuple[str, ...]] = ()
     """The kinds of parents that `summarize` accepts."""
 
-    parents: ClassVar[Mapping[str, ParentKind]]
-    """How each kind of parent that can end reports its state."""
+    parents: ClassVar[Mapping[str, ParentKind]] = {}
+    """How each kind of parent that can end reports its state. A watch of another one, such as a
+    queue, is settled when its tasks are."""
 
-    root_kind: ClassVar[str]
-    """The kind of parent that ends for good together with everything it contains."""
+    root_kind: ClassVar[str] = ""
+    """The kind of parent that ends for good together with everything it contains, if there is
+    one."""
+
+    ids_are_global: ClassVar[bool] = False
+    """Whether AWS ignores the parents in a task's name when it changes the task. The task is then
+    read first, and `read_task` has to compare its parents: a policy decides by the name."""
 
     states: ClassVar[Mapping[str, State]]
     """The known AWS values of a task's state, and what they mean."""
@@ -331,7 +338,9 @@ class TaskBackend(ABC):
         return outer if outer.final else state
 
     async def _own_state(self, parent: Parent, options: CallOptions) -> ParentState:
-        kind = self.parents[parent.kind]
+        kind = self.parents.get(parent.kind)
+        if kind is None:
+            return parent_state.unending(parent.name)
         response = await self.gateway.call(kind.operation, kind.params(parent), options)
         return kind.read(parent.name, response.value, response.observe_time)
 

@@ -6,6 +6,7 @@ its kinds of parents as `ParentKind`s.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +55,18 @@ class ParentState:
             status_message=self.status_message,
             observe_time=to_timestamp(self.observe_time),
         )
+
+
+def unending(name: str) -> ParentState:
+    """Return the state of a parent that does not end itself, such as a queue."""
+    return ParentState(
+        name=name,
+        state=task_pb2.TASK_STATE_UNSPECIFIED,
+        native_state="",
+        ended=True,
+        final=False,
+        observe_time=time.time(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,8 +125,20 @@ class Updates:
         self, updates: Sequence[Update], request_id: str, call: CallContext
     ) -> dict[str, TaskgateError | None]:
         """Return the outcome of each update, all of one operation, by the name of its task."""
+        backend = updates[0].backend
+        if backend.ids_are_global:
+            refused = await _missing(backend, [update.name for update in updates], call)
+            updates = [update for update in updates if update.name not in refused]
+            return refused | (await self._send(backend, updates, request_id, call))
+        return await self._send(backend, updates, request_id, call)
+
+    async def _send(
+        self, backend: TaskBackend, updates: Sequence[Update], request_id: str, call: CallContext
+    ) -> dict[str, TaskgateError | None]:
+        if not updates:
+            return {}
         try:
-            outcomes = await updates[0].backend.gateway.write_many(
+            outcomes = await backend.gateway.write_many(
                 updates[0].operation,
                 [update.params for update in updates],
                 token=request_id,
@@ -167,6 +179,18 @@ class Updates:
             operation=change.operation,
             params={**backend.write_params(ids), **change.params},
         )
+
+
+async def _missing(
+    backend: TaskBackend, names: Sequence[str], call: CallContext
+) -> dict[str, TaskgateError | None]:
+    """Return the error of each task that cannot be read, or is not in the parents in its name."""
+    found = await backend.get_many(names, task_pb2.TASK_VIEW_BASIC, CallOptions.of(call))
+    return {
+        name: outcome
+        for name, outcome in zip(names, found, strict=True)
+        if isinstance(outcome, TaskgateError)
+    }
 
 
 def _audit(updates: Sequence[Update], request_id: str, reason: str, call: CallContext) -> None:

@@ -41,12 +41,12 @@ def exit_code_of_states(
     Args:
         states: of the tasks.
         parent: the ended parent, if known. Its state counts like that of a task: a run can fail
-            without a task, or after all of its tasks have succeeded.
+            without a task, or after all of its tasks have succeeded. A queue has no state.
     """
     from taskgate.v1 import task_pb2  # noqa: PLC0415  # `--help` has to be fast
 
     unsuccessful = {*states, *([parent.state] if parent is not None else [])}
-    unsuccessful -= {task_pb2.TASK_STATE_SUCCEEDED}
+    unsuccessful -= {task_pb2.TASK_STATE_SUCCEEDED, task_pb2.TASK_STATE_UNSPECIFIED}
     if task_pb2.TASK_STATE_FAILED in unsuccessful:
         return ExitCode.TASK_FAILED
     return ExitCode.TASK_STOPPED if unsuccessful else ExitCode.OK

@@ -14,6 +14,7 @@ from typing import Any, Final
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
+from taskgate_server.services.deadline.listing import LIST_STEPS, LIST_TASKS
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.change_log import ChangeLog
 from taskgate_server.tasks.watch.poll_interval import Pace
@@ -22,12 +23,11 @@ from taskgate_server.tasks.watch.sources import (
     Poll,
     Reader,
     Source,
-    TimedResponse,
+    TimedRows,
     raise_first,
     row_id,
 )
 
-PAGE: Final = {"maxResults": 100}
 CONCURRENT_STEPS: Final = 4
 WAITING: Final = frozenset({"PENDING", "READY"})
 """States of tasks without a worker, of which there may be thousands for a long time."""
@@ -124,8 +124,8 @@ class Steps(Named):
         if self._is_step:
             return {self._parent.name: await self._read_step(self._parent.name, pace)}
         steps: dict[str, Mapping[str, Any]] = {}
-        async for page in self._reader.pages("ListSteps", self._job | PAGE, "nextToken", pace):
-            for row in page.value.get("steps", ()):
+        async for page in self._reader.pages(LIST_STEPS, self._job, pace):
+            for row in page.rows:
                 name = f"{self._parent.name}/steps/{row_id(row, 'stepId', 'ListSteps')}"
                 steps[name] = {member: row[member] for member in ROW if member in row}
         return steps
@@ -165,9 +165,9 @@ class Steps(Named):
 
     async def _list(self, poll: Poll, name: str) -> None:
         began = self._reader.clock()
-        params = self._job | PAGE | {"stepId": name.rpartition("/")[2]}
+        params = self._job | {"stepId": name.rpartition("/")[2]}
         listed: set[str] = set()
-        async for page in self._reader.pages("ListTasks", params, "nextToken", poll.pace):
+        async for page in self._reader.pages(LIST_TASKS, params, poll.pace):
             listed.update(_store_page(poll, name, page))
         # Rows may have moved between pages: tasks that were on no page are read by name.
         missing = [
@@ -190,10 +190,10 @@ class Steps(Named):
             self._rows.pop(name, None)
 
 
-def _store_page(poll: Poll, step: str, page: TimedResponse) -> list[str]:
+def _store_page(poll: Poll, step: str, page: TimedRows) -> list[str]:
     """Store the tasks of a page; return their names."""
     names = []
-    for row in page.value.get("tasks", ()):
+    for row in page.rows:
         name = f"{step}/tasks/{row_id(row, 'taskId', 'ListTasks')}"
         names.append(name)
         poll.change_log.upsert(name, row, page.sent_at, page.observe_time)

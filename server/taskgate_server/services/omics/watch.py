@@ -21,8 +21,6 @@ from taskgate_server.tasks.watch.sources import (
     row_id,
 )
 
-PAGE: Final = {"maxResults": 100}
-
 MAX_SINGLY: Final = 2
 """Up to this number, named tasks are read one by one rather than from the run's list."""
 
@@ -63,7 +61,7 @@ class Run:
         self._name = name
         self._params = {"id": name.rpartition("/")[2]}
         self._full_view = full_view
-        self._members = None if full_view else LIST_TASKS.members
+        self._members = None if full_view else LIST_TASKS.row_keys
         self._rows: dict[str, Mapping[str, Any]] = {}
         """The rows of tasks that were also read by themselves; TASK_VIEW_FULL only."""
 
@@ -104,12 +102,10 @@ class Run:
         change_log = poll.change_log
         listed: set[str] = set()
         changed: dict[str, Mapping[str, Any]] = {}
-        params = self._params | PAGE
-        list_tasks = LIST_TASKS.operation
-        async for page in self._reader.pages(list_tasks, params, "startingToken", poll.pace):
+        async for page in self._reader.pages(LIST_TASKS, self._params, poll.pace):
             rows = {
-                f"{self._name}/tasks/{row_id(row, 'taskId', list_tasks)}": row
-                for row in page.value.get("items", ())
+                f"{self._name}/tasks/{row_id(row, 'taskId', LIST_TASKS.operation)}": row
+                for row in page.rows
             }
             listed.update(rows)
             for name, row in rows.items():

@@ -6,13 +6,14 @@ How changes are found with few calls differs between the services; when to look 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from grpc import StatusCode
 
 from taskgate_server import errors
+from taskgate_server.aws.paging import PagedOperation
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.tasks.names import Parent
@@ -98,6 +99,15 @@ class TimedResponse:
     """When AWS sent the response, in seconds since 1970."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedRows:
+    """A page of a list, with the times of `TimedResponse`."""
+
+    rows: Sequence[Mapping[str, Any]]
+    sent_at: float
+    observe_time: float
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Calls AWS for pollers: with the lowest priority, and without cached responses."""
@@ -118,24 +128,26 @@ class Reader:
         )
 
     async def pages(
-        self, operation: str, params: Mapping[str, Any], token: str, pace: Pace
-    ) -> AsyncIterator[TimedResponse]:
-        """Yield the pages of a list.
+        self, paged: PagedOperation, params: Mapping[str, Any], pace: Pace
+    ) -> AsyncIterator[TimedRows]:
+        """Yield the pages of a list, each as large as AWS allows.
 
         Args:
-            operation: lists, and returns `nextToken`.
-            params: all but the token.
-            token: the parameter that takes `nextToken`.
+            paged: the operation.
+            params: its parameters without those of paging.
             pace: delays the calls.
         """
-        next_token: str | None = None
+        token = ""
         while True:
             await pace.take()
-            page = {token: next_token} if next_token else {}
-            response = await self.call(operation, {**params, **page})
-            yield response
-            next_token = response.value.get("nextToken")
-            if not next_token:
+            page = {**params, **paged.params(token, paged.max_size)}
+            response = await self.call(paged.operation, page)
+            found = paged.read(response.value)
+            yield TimedRows(
+                rows=found.rows, sent_at=response.sent_at, observe_time=response.observe_time
+            )
+            token = found.next_token
+            if not token:
                 return
 
     async def read_each(
@@ -146,7 +158,7 @@ class Reader:
         Args:
             poll: where the tasks are stored.
             names: of the tasks.
-            members: those of AWS's response to store; all if None.
+            members: the keys of AWS's response to store; all if None.
 
         Returns:
             Why tasks could not be read.

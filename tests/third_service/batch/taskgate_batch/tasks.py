@@ -106,9 +106,14 @@ def first_job(name: str, response: Mapping[str, Any]) -> Mapping[str, Any]:
         errors.TaskgateError: NOT_FOUND.
     """
     jobs: Sequence[Mapping[str, Any]] = response.get("jobs") or ()
-    if not jobs:
+    if not jobs or not is_named(name, jobs[0]):
         raise errors.task_not_found(name)
     return jobs[0]
+
+
+def is_named(name: str, job: Mapping[str, Any]) -> bool:
+    """Return whether a job is in the queue in its name: AWS finds it by its id alone."""
+    return bool(name.split("/")[2] == str(job.get("jobQueue", "")).rpartition("/")[2])
 
 
 def job_state(job: Mapping[str, Any]) -> State:
@@ -137,6 +142,7 @@ class Tasks(TaskBackend):
         )
     }
     root_kind = "jobs"
+    ids_are_global = True
     changes = {  # noqa: RUF012  # typed in the base class
         task_update_pb2.TASK_ACTION_CANCEL: Change(
             operation="TerminateJob", params={"reason": "cancelled by Taskgate"}
@@ -187,7 +193,7 @@ class Tasks(TaskBackend):
                 job = jobs.get(ids[name])
                 found[name] = (
                     errors.task_not_found(name)
-                    if job is None
+                    if job is None or not is_named(name, job)
                     else self.task(name, job, response.observe_time)
                 )
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from taskgate_batch.tasks import LIST_JOBS, NAMES, STATES, job_id, list_params, row_name
+from taskgate_batch.tasks import (
+    LIST_JOBS,
+    NAMES,
+    STATES,
+    is_named,
+    job_id,
+    list_params,
+    row_name,
+)
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.sources import Faults, Poll, Reader, Source, raise_first
 
@@ -54,12 +62,12 @@ class Named:
             jobs = {job.get("jobId"): job for job in response.value.get("jobs", ())}
             for each in some:
                 job = jobs.get(each)
-                if job is None:
+                if job is None or not is_named(ids[each], job):
                     poll.change_log.remove(ids[each], response.sent_at)
                 else:
                     poll.change_log.upsert(
                         ids[each],
-                        {name: job[name] for name in LIST_JOBS.members if name in job},
+                        {name: job[name] for name in LIST_JOBS.row_keys if name in job},
                         response.sent_at,
                         response.observe_time,
                     )
@@ -84,9 +92,9 @@ class Jobs(Named):
         began = self._reader.clock()
         listed: set[str] = set()
         for status in STATES if self._parent.kind == "jobs" else ("",):
-            params = list_params(self._parent, status) | {"maxResults": MAX_ROWS}
-            async for page in self._reader.pages("ListJobs", params, "nextToken", poll.pace):
-                for row in page.value.get("jobSummaryList", ()):
+            params = list_params(self._parent, status)
+            async for page in self._reader.pages(LIST_JOBS, params, poll.pace):
+                for row in page.rows:
                     name = row_name(self._parent, row)
                     listed.add(name)
                     poll.change_log.upsert(name, row, page.sent_at, page.observe_time)
