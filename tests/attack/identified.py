@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from taskgate_server.aws import model
+from tests.third_service import identified as batch
 
 DEADLINE_PREFIXES = {
     "budget": "Budget",
@@ -136,6 +137,7 @@ BY_MEMBER = {
         ("ListRunsInBatch", "runId"): "Run",
     },
     "deadline": {},
+    "batch": batch.BY_MEMBER,
 }
 
 
@@ -188,8 +190,8 @@ def _values(
 ) -> Iterator[tuple[str, str]]:
     """Each type that a text can name, and the text with `{}` for the id."""
     member = next(part for part in reversed(path) if part[0] not in "[{")
-    if member in ARN_MEMBERS or shape.name in ARN_SHAPES[service]:
-        for kind, form in ARNS[service].items():
+    if member in ARN_MEMBERS or shape.name in ARN_SHAPES.get(service, ()):
+        for kind, form in ARNS.get(service, {"Resource": ""}).items():
             arn = f"arn:aws:{service}:us-west-2:111122223333:{form}"
             yield kind, arn if form else "arn:aws:example:us-west-2:111122223333:thing/{}"
     elif shape.name == "EnvironmentId":
@@ -198,7 +200,7 @@ def _values(
     else:
         kind = (
             _type_of_member(service, operation, member)
-            or SHAPES[service].get(shape.name)
+            or SHAPES.get(service, {}).get(shape.name)
             or _type_of_prefix(str(shape.metadata.get("pattern", "")))
         )
         if kind:

@@ -8,7 +8,11 @@ import sys
 from tests.third_service.conftest import ROOT
 
 # They take their cases from the installed services.
-TESTS = ("tests/auth/test_resources.py", "tests/auth/test_policy.py")
+TESTS = (
+    "tests/auth/test_resources.py",
+    "tests/auth/test_policy.py",
+    "tests/attack/test_policy_bypass.py",
+)
 
 
 def test_policy_tests_pass_with_the_plugin(installed: dict[str, str]) -> None:

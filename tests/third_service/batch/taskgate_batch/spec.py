@@ -21,7 +21,13 @@ IDENTIFIERS: Final = IdentifierTable(
             "ComputeEnvironment",
         ),
         **dict.fromkeys(("consumableResource", "consumableResourceName"), "ConsumableResource"),
-        **dict.fromkeys(("jobRoleArn", "executionRoleArn", "serviceRole"), "Role"),
+        **dict.fromkeys(
+            (
+                *("executionRoleArn", "infrastructureRoleArn", "jobRoleArn", "serviceRole"),
+                "taskRoleArn",
+            ),
+            "Role",
+        ),
     },
     not_resources={
         **dict.fromkeys(("imageId", "launchTemplateId", "securityGroupIds"), _EC2),
