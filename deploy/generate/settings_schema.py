@@ -45,9 +45,12 @@ def generate(root: Path) -> dict[Path, str]:
     for name in REQUIRED:
         settings["properties"][name] = _without_null(settings["properties"][name])
     settings["required"] = list(REQUIRED)
-    services = {"propertyNames": {"enum": [spec.name for spec in SERVICES]}}
-    for kind in (settings, definitions["TargetSettings"]):
-        kind["properties"]["aws"] |= services
+    # With plug-ins, which this schema does not know, `services` is set; the server checks its names.
+    known = [spec.name for spec in SERVICES if not spec.contract]
+    tables = {"properties": {"aws": {"propertyNames": {"enum": known}}}}
+    targets = {"targets": {"additionalProperties": tables}}
+    settings["if"] = {"not": {"required": ["services"]}}
+    settings["then"] = {"properties": tables["properties"] | targets}
     schema["$defs"] = {"Settings": settings, **definitions}
     return {path: json.dumps(schema, indent=2, ensure_ascii=False) + "\n"}
 

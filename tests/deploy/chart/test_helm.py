@@ -114,6 +114,11 @@ REFUSED = {
 }
 
 
+def test_services_of_plugins_are_accepted_if_they_are_selected() -> None:
+    table = setting("settings.aws.batch.region=us-west-2")
+    assert "us-west-2" in template("-f", SANDBOX, "--set", "settings.services={batch}", *table)
+
+
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
 def test_invalid_values_are_rejected_with_a_reason(case: tuple[list[str | Path], str]) -> None:
     arguments, words = case
