@@ -101,10 +101,10 @@ class TargetSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     region: Region | None = Field(
-        None, description="AWS region of both services, unless their own tables set it."
+        None, description="AWS region of all services, unless their own tables set it."
     )
     role_arn: RoleArn | None = Field(
-        None, description="Role to assume for both services, unless their own tables set it."
+        None, description="Role to assume for all services, unless their own tables set it."
     )
     role_external_id: ExternalId | None = Field(
         None, description="External id that this role's trust policy requires."

@@ -97,7 +97,7 @@ class Client(AwsServices):
         max_age: float | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> list[task_pb2.Task | CallError]:
-        """Return any number of tasks of both AWS services.
+        """Return any number of tasks of all AWS services.
 
         Args:
             names: the names of the tasks; a name may occur more than once.

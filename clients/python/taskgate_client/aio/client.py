@@ -115,7 +115,7 @@ class AsyncClient(AsyncAwsServices):
         max_age: float | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> list[task_pb2.Task | CallError]:
-        """Return any number of tasks of both AWS services: for each name the task, or its error."""
+        """Return any number of tasks of all AWS services: for each name the task, or its error."""
         results: list[task_pb2.Task | CallError] = []
         for request in requests.batch_get_tasks(names, view, max_age):
             with call_errors():
