@@ -96,8 +96,9 @@ def running_replicas(aws: Emulator, folder: Path) -> Iterator[Replicas]:
         replicas.served = [replicas.start(index) for index in range(3)]
         stack.callback(replicas.close)
         log = stack.enter_context((folder / "envoy.log").open("w"))
-        command = [str(ENVOY), "-c", str(file), "--concurrency", "1", "--log-level", "warning"]
-        envoy = subprocess.Popen(command, stderr=log)
+        # With hot restart, only one Envoy could run on a machine: its socket has a fixed name.
+        options = ("--concurrency", "1", "--log-level", "warning", "--disable-hot-restart")
+        envoy = subprocess.Popen([str(ENVOY), "-c", str(file), *options], stderr=log)
         stack.callback(envoy.wait)
         stack.callback(envoy.kill)
         for index in range(3):
@@ -106,4 +107,5 @@ def running_replicas(aws: Emulator, folder: Path) -> Iterator[Replicas]:
         wait_until(
             lambda: is_serving(replicas.envoy) and replicas.healthy_count() == len(ports), 60
         )
+        assert envoy.poll() is None, (folder / "envoy.log").read_text()
         yield replicas

@@ -58,7 +58,8 @@ def envoy(folder: Path, heap: int | None = None) -> Iterator[tuple[int, int]]:
     file = folder / "envoy.yaml"
     file.write_text(yaml.safe_dump(config(callers, health, admin, heap)))
     assert ENVOY.exists(), "make .venv-tools/envoy/stamp installs Envoy"
-    command = [ENVOY, "-c", file, "--concurrency", "1", "--log-level", "error"]
+    options = ("--concurrency", "1", "--log-level", "error", "--disable-hot-restart")
+    command = [ENVOY, "-c", file, *options]
     process = subprocess.Popen([*map(str, command)])
     try:
         wait_until(lambda: status(health) == 200)
