@@ -45,7 +45,7 @@ def generate(root: Path) -> dict[Path, str]:
     for name in REQUIRED:
         settings["properties"][name] = _without_null(settings["properties"][name])
     settings["required"] = list(REQUIRED)
-    # With plug-ins, which this schema does not know, `services` is set; the server checks its names.
+    # This schema does not know plug-ins: with `services`, any name is valid; the server checks it.
     known = [spec.name for spec in SERVICES if not spec.contract]
     tables = {"properties": {"aws": {"propertyNames": {"enum": known}}}}
     targets = {"targets": {"additionalProperties": tables}}
