@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from taskgate_server.aws import model
-from tests.third_service import identified as batch
+from tests.support import batch_identifiers as batch
 
 DEADLINE_PREFIXES = {
     "budget": "Budget",

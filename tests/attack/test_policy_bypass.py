@@ -29,8 +29,8 @@ from taskgate_server.rpc.handlers import load_contract
 from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from tests.attack.identified import Named, named_places, texts
+from tests.support import batch_identifiers as batch
 from tests.support.running_server import running_server, settings_for
-from tests.third_service import identified as batch
 
 MALLORY = Caller("User", "mallory")
 EVERYTHING = """
