@@ -30,7 +30,9 @@ def test_every_operation_is_served(batch: Batch) -> None:
 
 
 def test_get(batch: Batch) -> None:
-    task = batch.client.get_task(batch.job("single"))
+    name = batch.job("single")
+    batch.client.wait_task(name, timeout=30)  # so that both read the same state
+    task = batch.client.get_task(name)
     [job] = batch.aws.describe_jobs(jobs=[task.name.rpartition("/")[2]])["jobs"]
     assert task.display_name == job["jobName"]
     assert task.native_state == job["status"]
