@@ -182,6 +182,7 @@ async def test_a_call_that_was_not_sent_returns_its_token() -> None:
     assert (await waiting)[0] == 0
 
 
+@pytest.mark.alone  # it has a budget of CPU time, which coverage would triple
 @in_virtual_time
 async def test_mass_cancellation_uses_no_token() -> None:
     limit, random = limiter(max_waiting=20_000), seeded(7)
