@@ -77,6 +77,19 @@ def test_job_of_another_queue_is_neither_read_nor_changed(batch: Batch) -> None:
     assert not job.get("isTerminated")
 
 
+def test_array_job_of_another_queue_is_neither_listed_nor_watched(batch: Batch) -> None:
+    """AWS lists the children by the id of the array job alone."""
+    other = batch.job("sweep").replace("queues/simulation", "queues/other")
+    for read in (batch.client.list_tasks, batch.client.watch_tasks):
+        with pytest.raises(CallError) as caught:
+            list(read(other))
+        assert caught.value.code is grpc.StatusCode.NOT_FOUND
+    for call in (batch.client.summarize_tasks, batch.client.wait_task):
+        with pytest.raises(CallError) as caught:
+            call(other if call == batch.client.summarize_tasks else f"{other}/childJobs/0")
+        assert caught.value.code is grpc.StatusCode.NOT_FOUND
+
+
 def test_watch_of_a_queue_is_settled_with_its_jobs(batch: Batch) -> None:
     batch.submit()
     events = list(batch.client.watch_tasks(QUEUE, until_settled=True, timeout=60))

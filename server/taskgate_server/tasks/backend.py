@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -340,7 +341,7 @@ class TaskBackend(ABC):
     async def _own_state(self, parent: Parent, options: CallOptions) -> ParentState:
         kind = self.parents.get(parent.kind)
         if kind is None:
-            return parent_state.unending(parent.name)
+            return parent_state.unending(parent.name, time.time())
         response = await self.gateway.call(kind.operation, kind.params(parent), options)
         return kind.read(parent.name, response.value, response.observe_time)
 

@@ -6,7 +6,6 @@ its kinds of parents as `ParentKind`s.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,15 +56,20 @@ class ParentState:
         )
 
 
-def unending(name: str) -> ParentState:
-    """Return the state of a parent that does not end itself, such as a queue."""
+def unending(name: str, now: float) -> ParentState:
+    """Return the state of a parent that does not end itself, such as a queue.
+
+    Args:
+        name: of the parent.
+        now: in seconds since 1970.
+    """
     return ParentState(
         name=name,
         state=task_pb2.TASK_STATE_UNSPECIFIED,
         native_state="",
         ended=True,
         final=False,
-        observe_time=time.time(),
+        observe_time=now,
     )
 
 

@@ -212,6 +212,8 @@ class Tasks(TaskBackend):
         native_state: str | None = None,
     ) -> Page:
         """See `TaskBackend.list_page`. `cursor.child` is the status of an array job's children."""
+        if parent.kind == "jobs":  # AWS ignores the queue in its name
+            await self.parent_state(parent, options)
         statuses = [native_state or ""]
         if parent.kind == "jobs" and native_state is None:
             statuses = list(STATES)

@@ -15,7 +15,7 @@ from taskgate_batch.tasks import (
     row_name,
 )
 from taskgate_server.tasks.names import Parent
-from taskgate_server.tasks.watch.sources import Faults, Poll, Reader, Source, raise_first
+from taskgate_server.tasks.watch.sources import OPTIONS, Faults, Poll, Reader, Source, raise_first
 
 MAX_ROWS: Final = 100
 
@@ -89,6 +89,9 @@ class Jobs(Named):
 
     async def sweep(self, poll: Poll, *, full: bool) -> None:  # noqa: ARG002  # a list is read whole
         """See `Source`."""
+        if self._parent.kind == "jobs":  # AWS ignores the queue in its name
+            await poll.pace.take()
+            await self._reader.backend.parent_state(self._parent, OPTIONS)
         began = self._reader.clock()
         listed: set[str] = set()
         for status in STATES if self._parent.kind == "jobs" else ("",):
