@@ -65,9 +65,7 @@ class AwsSettings(BaseModel):
     read_timeout_seconds: Seconds = Field(
         30.0, description="Time limit for waiting for a response."
     )
-    max_concurrent_calls: int = Field(
-        32, ge=1, le=1000, description="In-flight calls; each takes a thread."
-    )
+    max_concurrent_calls: int = Field(32, ge=1, le=1000, description="In-flight calls.")
     max_attempts: int = Field(
         3,
         ge=1,

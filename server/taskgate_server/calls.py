@@ -24,6 +24,9 @@ from taskgate_server.telemetry.spans import TracedCall, TraceIds
 TARGET_KEY: Final = "taskgate-target"
 """Request metadata: the AWS account and region of the call, by its name in the settings."""
 
+PAYLOAD_BYTES_KEY: Final = "taskgate-payload-bytes"
+"""Request metadata: the length of an upload's payload, in all of its messages."""
+
 DEFAULT_TARGET: Final = "default"
 """The target of calls that name none: the AWS account and region of the setting `aws`."""
 
@@ -46,7 +49,10 @@ class Peer(Protocol):
 
 
 class Wire(Peer, Protocol):
-    """The same, with the messages of the call; `grpc.aio.ServicerContext` is one."""
+    """The same, with the messages of the call.
+
+    `grpc.aio.ServicerContext` and `http.http_call.HttpCall` are such.
+    """
 
     def read(self) -> Awaitable[Any]:
         """Return the next request message in bytes, `grpc.aio.EOF` after the last one."""
@@ -55,11 +61,25 @@ class Wire(Peer, Protocol):
         """Return the seconds until the deadline of the call; None for a call without one."""
 
 
+class Encoding(Protocol):
+    """An encoding of messages other than protobuf's binary format: JSON."""
+
+    weight: int
+    """How many times as long a byte takes to read as one in the binary format."""
+
+    def to_binary(self, kind: type[Message], data: bytes) -> bytes:
+        """Return a request message in the binary format.
+
+        Raises:
+            errors.TaskgateError: INVALID_ARGUMENT, it is malformed or has too many values.
+        """
+
+
 class CallRequest(NamedTuple):
     """The request of a call, as far as it has been received."""
 
     data: bytes = b""
-    """The request message as it was received."""
+    """The request message in protobuf's binary format."""
 
     message: Message | None = None
     """The same, parsed; None while no stage has needed it."""
@@ -99,6 +119,9 @@ class CallContext(NamedTuple):
     max_age: float | None = None
     """Maximum age of responses in seconds; None for the server's default."""
 
+    payload_bytes: int | None = None
+    """The length of an upload, as the caller declares it; None if it does not."""
+
     request: CallRequest = CallRequest()
 
     resources: Sequence[ResourcePath] = ()
@@ -117,6 +140,9 @@ class CallContext(NamedTuple):
 
     lifetime: AbstractAsyncContextManager[None] | None = None
     """Ends a long call when its caller's authority ends."""
+
+    encoding: Encoding | None = None
+    """The encoding of the request messages; None for protobuf's binary format."""
 
     def time_remaining(self) -> float | None:
         """Return the seconds until the deadline of the call; None for a call without one."""

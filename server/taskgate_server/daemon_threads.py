@@ -16,11 +16,7 @@ T = TypeVar("T")
 
 
 class DaemonThreads(Executor):
-    """Runs each call in a new daemon thread.
-
-    Args:
-        name: of the threads.
-    """
+    """Runs each call in a new daemon thread of this name."""
 
     def __init__(self, name: str) -> None:
         self._name = name

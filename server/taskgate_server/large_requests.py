@@ -1,14 +1,17 @@
 """Processes large requests in a thread beside the event loop.
 
 Counting, parsing and validating a request of 4 MiB takes up to 0.25 s of CPU. On the event loop all
-other calls would wait for it. With a thread they share the interpreter instead, and wait at most
-for the switch interval. One such request of each requester is processed at a time, so that a
-requester with many does not delay those of others.
+other calls would wait for it. With a thread they share the interpreter instead. While the thread
+works, the event loop waits for the interpreter up to the switch interval each time it has been
+idle, which is several times in a call; Python's default of 5 ms would add some 70 ms to a call,
+so the interval is shorter meanwhile. One such request of each requester is processed at a time, so
+that a requester with many does not delay those of others.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,6 +20,9 @@ from weakref import WeakValueDictionary
 
 LARGE_BYTES: Final = 64 * 1024
 """The size of the smallest large request. A smaller one takes a few milliseconds."""
+
+SWITCH_SECONDS: Final = 0.0005
+"""The switch interval while the thread works."""
 
 T = TypeVar("T")
 
@@ -49,8 +55,19 @@ class LargeRequests:
         if turn is None:
             turn = self._turns[requester] = asyncio.Lock()
         async with turn:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, _sharing_interpreter, work)
 
     def close(self) -> None:
         """End the thread after its current work."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _sharing_interpreter(work: Callable[[], T]) -> T:
+    """Return the result of a function, and let other threads have the interpreter often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        return work()
+    finally:
+        sys.setswitchinterval(before)

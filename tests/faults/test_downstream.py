@@ -43,7 +43,7 @@ class Large:
 @pytest.fixture(scope="module")
 def place() -> Iterator[ObservedServer]:
     with observed_server() as place:
-        place.read()
+        place.read(seconds=20)  # the first call waits for the AWS client to be made
         yield place
 
 

@@ -16,6 +16,7 @@ from taskgate_server.upstream.aws_client.sender import AwsResponse
 from taskgate_server.upstream.batching.refusals import BatchRefusals
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.in_flight import Requesters
 from taskgate_server.upstream.options import CallOptions
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.rate_limit.limiter import UnlimitedRate
@@ -56,7 +57,6 @@ class Sender:
 
     connection = SimpleNamespace(spec=DEADLINE)
     meter = None
-    executor = None
 
     def __init__(self, refuses: Callable[[str, set[str]], str]) -> None:
         self.refuses = refuses
@@ -66,16 +66,12 @@ class Sender:
         self,
         operation: str,
         params: Mapping[str, Any],
-        *,
-        timeout: float,  # noqa: ASYNC109  # a fake of `Sender.send`
+        requesters: Requesters,
         on_sent: Callable[[], None],
-        on_ended: Callable[[], None],
-        spans: object,
     ) -> AwsResponse:
-        del spans, timeout
+        del requesters
         on_sent()
         await asyncio.sleep(0)  # as any call, so that others gather meanwhile
-        on_ended()
         self.calls[operation] += 1
         items = params.get("identifiers", [params])
         kind = self.refuses(operation, {item["taskId"] for item in items})

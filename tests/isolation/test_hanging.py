@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -15,9 +15,7 @@ import pytest
 
 from taskgate.deadline.v1 import deadline_pb2_grpc
 from taskgate_server.config import AwsSettings
-from taskgate_server.services.deadline.spec import SPEC as DEADLINE
-from taskgate_server.upstream.aws_client.factory import CallTimeoutError, make_client
-from tests.support.failing_upstream import FailingUpstream, read, task_id
+from tests.support.failing_upstream import FailingUpstream, read
 from tests.support.running_server import REGION, running_server, settings_for
 
 pytestmark = pytest.mark.timed
@@ -59,22 +57,6 @@ def took(call: Callable[[], object]) -> float:
     began = time.monotonic()
     call()
     return time.monotonic() - began
-
-
-def test_read_timeout_follows_the_deadline_of_the_call(upstream: FailingUpstream) -> None:
-    client = make_client(DEADLINE, settings(upstream, read_timeout_seconds=30))
-    with closing(client.client):
-        params = {"farmId": "f", "queueId": "q", "jobId": "j", "stepId": "s", "taskId": task_id(1)}
-        assert client.call("GetTask", params, time.monotonic() + 5.0).value["taskId"] == task_id(1)
-        hang(upstream)
-
-        def call() -> None:
-            with pytest.raises(CallTimeoutError):
-                client.call("GetTask", params, time.monotonic() + 0.25)
-
-        assert 0.25 <= took(call) < 2
-        with pytest.raises(CallTimeoutError):
-            client.call("GetTask", params, time.monotonic() - 1.0)
 
 
 def until_ok(stub: Any) -> list[str]:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.alone
 
 ROUNDS: Final = 40
 """Calls of each bystander in a measurement."""
-TRIES: Final = 4
+TRIES: Final = 8
 """On a busy machine a measurement may be slow without any failure."""
 RULES: Final = """
 permit (principal, action in [Action::"read", Action::"write"], resource);

@@ -196,12 +196,21 @@ def http(status: str, body: bytes) -> bytes:
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 
 
-@pytest.mark.parametrize(
-    "first", [http("200 OK", b""), EARLY, EARLY + http("200 OK", b'{"displayName": "of another"}')]
-)
-def test_an_empty_or_interim_response_is_not_an_empty_resource(first: bytes) -> None:
+def test_an_interim_response_is_not_the_response() -> None:
+    """The final response follows it: RFC 9110, section 15.2."""
     with (
-        Raw(first, http("200 OK", b'{"displayName": "mine"}')) as aws,
+        Raw(EARLY + http("200 OK", b'{"displayName": "mine"}')) as aws,
+        running_server(settings_for(aws.endpoint_url)) as address,
+        grpc.insecure_channel(str(address)) as channel,
+    ):
+        stub = deadline_pb2_grpc.DeadlineServiceStub(channel)
+        request = deadline_pb2.GetFarmRequest(farm_id=seed.FARM_ID)
+        assert stub.GetFarm(request, timeout=10).display_name == "mine"
+
+
+def test_an_empty_response_is_not_an_empty_resource() -> None:
+    with (
+        Raw(http("200 OK", b""), http("200 OK", b'{"displayName": "mine"}')) as aws,
         running_server(settings_for(aws.endpoint_url)) as address,
         grpc.insecure_channel(str(address)) as channel,
     ):

@@ -10,6 +10,8 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
+from taskgate_server.upstream.aws_client import greenlets
+from taskgate_server.upstream.aws_client.uploads import UploadBody
 from tests.support.contract.synthesis import WireResponse
 
 HOST = "aws.test"
@@ -84,8 +86,14 @@ def _bytes(body: Any) -> bytes:
         return body.encode()
     if isinstance(body, bytes | bytearray):
         return bytes(body)
+    if isinstance(body, UploadBody):
+        return greenlets.wait(_collect(body))
     read: bytes = body.read()
     return read
+
+
+async def _collect(body: UploadBody) -> bytes:
+    return b"".join([part async for part in body])
 
 
 def to_aws_response(response: WireResponse, body: bytes) -> AwsResponse:

@@ -161,16 +161,16 @@ def _await(site: GuardedServer) -> None:
     """Wait until the server serves; its first calls load what is loaded once."""
     until = time.monotonic() + SECONDS
     while not site.address:
-        assert time.monotonic() < until, site.lines
-        assert site.process.poll() is None, site.lines
+        assert time.monotonic() < until, site.lines[-5:]
+        assert site.process.poll() is None, site.lines[-5:]
         for line in list(site.lines):
             found = re.search(r'"message": "listening", "address": "([^"]+)"', line)
             if found:
                 site.address = found[1]
         time.sleep(0.01)
     while site.get(site.token("warm-up")) != "OK":
-        assert time.monotonic() < until, site.lines
-        assert site.process.poll() is None, site.lines
+        assert time.monotonic() < until, site.lines[-5:]
+        assert site.process.poll() is None, site.lines[-5:]
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,23 @@ VOLUME_VARIABLES: Final = (
     "ATTACK_REQUESTS",
     "FUZZ_REQUESTS",
     "ODD_RESPONSES",
+    "OPENAPI_EXAMPLES",
     "OUTAGE_SECONDS",
 )
 IS_LARGE_VOLUME: Final = VOLUME > 1 or any(map(os.environ.get, VOLUME_VARIABLES))
 """Whether this run makes more of something than `make test` does, so that tests take longer."""
+
+
+USUAL_SHARE: Final = 4
+
+
+def examples(full: int) -> int:
+    """Return how many examples a property test has, or another test with random cases.
+
+    Args:
+        full: with a given seed (`make test-random`, every night); by default a quarter of them.
+    """
+    return full if IS_RANDOM_RUN else -(-full // USUAL_SHARE)
 
 
 def seeded(*parts: int | str) -> Random:

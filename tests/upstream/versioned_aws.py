@@ -14,6 +14,7 @@ from taskgate_server.services.deadline.spec import SPEC as DEADLINE
 from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
 from taskgate_server.upstream.circuit_breaker import CircuitBreaker
 from taskgate_server.upstream.gateway import Gateway, Sharing
+from taskgate_server.upstream.in_flight import Requesters
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.retries import Backoff, Retries, RetryBudget
@@ -30,7 +31,6 @@ class Call:
     sent_at: float
     seen: dict[str, int]
     reply: asyncio.Future[None]
-    ended: Callable[[], None]
 
 
 @dataclass
@@ -49,22 +49,18 @@ class Aws:
 
     connection = SimpleNamespace(spec=DEADLINE)
     meter = None
-    executor = None
 
     async def send(
         self,
         operation: str,
         params: Mapping[str, Any],
-        *,
-        timeout: float = math.inf,  # noqa: ARG002, ASYNC109  # the test ends calls
+        requesters: Requesters,  # noqa: ARG002  # the test ends calls
         on_sent: Callable[[], None] = lambda: None,
-        on_ended: Callable[[], None] = lambda: None,
-        spans: object = (),  # noqa: ARG002  # traces are disabled
     ) -> AwsResponse:
         on_sent()
         self.sent.append((operation, self.now))
         reply: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        call = Call(operation, params, self.now, dict(self.versions), reply, on_ended)
+        call = Call(operation, params, self.now, dict(self.versions), reply)
         self.calls.append(call)
         await reply
         if self.failing is not None:
@@ -95,7 +91,6 @@ class Aws:
         if call.operation == "UpdateTask":
             task = call.params["taskId"]
             self.versions[task] = self.versions.get(task, 0) + 1
-        call.ended()
         if not call.reply.done():
             call.reply.set_result(None)
 

@@ -8,6 +8,7 @@ each value of a message; it validates required members and enums itself.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -60,18 +61,55 @@ def compile_check(shape: model.Shape, *, is_greedy: bool = False) -> Check | Non
     return check_all
 
 
+def compile_match(shape: model.Shape) -> Callable[[str], object] | None:
+    """Return the match of texts that pass all checks of a shape; None if no pattern implies them.
+
+    Ids have such patterns, and are most of the values of requests: one match takes a fifth of the
+    time of the checks, which only texts that do not match need. Elsewhere than in the URL and in
+    headers, texts have no other checks than length and pattern.
+    """
+    text = shape.metadata.get("pattern", "")
+    if not text or shape.serialization.get("hostLabel"):
+        return None
+    low, high = shape.metadata.get("min", 0), _maximum(shape)
+    if _IS_PLAIN.fullmatch(text):
+        return re.compile(rf"(?=.{{{low},{high}}}\Z)(?:{text})").fullmatch
+    pattern = compile_pattern(text)
+    if pattern is None or "location" in shape.serialization:
+        return None
+    fullmatch = pattern.fullmatch
+    return lambda value: low <= len(value) <= high and fullmatch(value)
+
+
+_IS_PLAIN = regex.compile(
+    r"(?:[A-Za-z0-9_(){}|?*+,^$-]"
+    r"|\[(?:[a-z]-[a-z]|[A-Z]-[A-Z]|[0-9]-[0-9]|[A-Za-z0-9_]|-(?=\]))+\])+"
+)
+"""Patterns whose texts have letters, digits, `_`, `-` and `,` alone, which are safe anywhere."""
+
+
+def bounds(shape: model.Shape) -> tuple[Any, Any]:
+    """Return the least and the greatest length, size or number of valid values; None for no bound.
+
+    An enum has none: its values are the bound.
+    """
+    if model.enum_values(shape):
+        return None, None
+    return shape.metadata.get("min"), _maximum(shape)
+
+
 def _bounds_check(shape: model.Shape) -> Check | None:
-    low, high = shape.metadata.get("min"), _maximum(shape)
-    if (low is None and high is None) or model.enum_values(shape):
+    low, high = bounds(shape)
+    if low is None and high is None:
         return None
     noun, size = _MEASURES[shape.type_name]
-    bounds = _describe_bounds(low, high)
+    described = _describe_bounds(low, high)
     minimum = float("-inf") if low is None else low
     maximum = float("inf") if high is None else high
 
     def check(value: Any) -> str | None:
         measured = size(value)
-        return None if minimum <= measured <= maximum else f"{noun} {measured}, must be {bounds}"
+        return None if minimum <= measured <= maximum else f"{noun} {measured}, must be {described}"
 
     return check
 

@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import botocore
-from botocore.loaders import Loader
 from botocore.model import (
     ListShape,
     MapShape,
@@ -21,6 +20,7 @@ from botocore.model import (
     StructureShape,
 )
 
+from taskgate_server.aws.model_files import LOADER
 from taskgate_server.services.registry import SERVICES
 
 __all__ = [
@@ -67,16 +67,20 @@ def load_service(name: str) -> ServiceModel:
     Raises:
         botocore.exceptions.UnknownServiceError: the installed botocore has no such service.
     """
-    description = Loader().load_service_model(name, "service-2")
-    for shape in IGNORED_PATTERNS.get(name, ()):
-        description["shapes"][shape].pop("pattern", None)
-    return ServiceModel(description, name)
+    found = LOADER.load_service_model(name, "service-2")
+    corrected = {
+        shape: {
+            trait: value for trait, value in found["shapes"][shape].items() if trait != "pattern"
+        }
+        for shape in IGNORED_PATTERNS.get(name, ())
+    }
+    return ServiceModel({**found, "shapes": {**found["shapes"], **corrected}}, name)
 
 
 @cache
 def paginators(name: str) -> Mapping[str, Mapping[str, Any]]:
     """Return botocore's pagination data of an AWS service by operation."""
-    pagination: Mapping[str, Mapping[str, Any]] = Loader().load_service_model(name, "paginators-1")[
+    pagination: Mapping[str, Mapping[str, Any]] = LOADER.load_service_model(name, "paginators-1")[
         "pagination"
     ]
     return pagination

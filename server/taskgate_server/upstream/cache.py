@@ -122,6 +122,11 @@ class WriteLog:
         """Path -> the last write at it or below it."""
         self._swept_at = 0.0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no write is known."""
+        return not self._at and self._overflowed_at == float("-inf")
+
     def record(self, resource: Resource, now: float) -> None:
         """Record that a write of a resource has ended, or may have been executed."""
         self._sweep(now)

@@ -68,7 +68,7 @@ class Thresholds:
     max_trials: int = 4
     """Trials in flight."""
     trial_seconds: float = 8.0
-    """The same as `probe_seconds`, for trials: each of them that hangs occupies a thread."""
+    """The same as `probe_seconds`, for trials."""
     abandoned_seconds: float = 1.0
     """A call that its callers gave up counts as a failure if it was sent so long ago; a shorter one
     says more about their deadlines than about AWS."""

@@ -7,6 +7,7 @@ docs/events.md explains how events get into a queue.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections import Counter
@@ -21,7 +22,9 @@ from urllib.parse import urlsplit
 from taskgate_server.config import AwsSettings
 from taskgate_server.errors import TaskgateError
 from taskgate_server.telemetry.logs import LOG, log_bug
-from taskgate_server.upstream.aws_client.sender import Sender
+from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import POLLERS, Priority, Share
 from taskgate_server.upstream.retries import Backoff, Sleep, retry_info_seconds
 
 
@@ -182,7 +185,7 @@ class EventQueue:
     async def _receive(self) -> None:
         """Wait for messages, handle them, and delete them only then."""
         limits = {"MaxNumberOfMessages": MAX_MESSAGES, "WaitTimeSeconds": MAX_WAIT_SECONDS}
-        response = await self._sender.send("ReceiveMessage", {"QueueUrl": self._url, **limits})
+        response = await self._send("ReceiveMessage", limits)
         messages: list[Mapping[str, Any]] = response.value.get("Messages") or []
         for message in messages:
             self._handle(message.get("Body"))
@@ -192,8 +195,11 @@ class EventQueue:
                 {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
                 for number, message in enumerate(messages)
             ]
-            params = {"QueueUrl": self._url, "Entries": entries}
-            await self._sender.send("DeleteMessageBatch", params)
+            await self._send("DeleteMessageBatch", {"Entries": entries})
+
+    async def _send(self, operation: str, params: Mapping[str, Any]) -> AwsResponse:
+        requesters = Requesters.single(Share(Priority.POLLER, POLLERS), math.inf)
+        return await self._sender.send(operation, {"QueueUrl": self._url, **params}, requesters)
 
     def _handle(self, body: Any) -> None:
         reading = self._read(body) if isinstance(body, str) else EventReading(EventUse.UNREADABLE)

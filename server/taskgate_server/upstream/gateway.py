@@ -12,7 +12,6 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -29,12 +28,13 @@ from taskgate_server.upstream.batching.refusals import BatchRefusals
 from taskgate_server.upstream.batching.writes import Writes
 from taskgate_server.upstream.cache import Entry, ResponseCache, WriteLog, entry_bytes
 from taskgate_server.upstream.in_flight import InFlightCall, InFlightCalls, Requesters, TaskSet
-from taskgate_server.upstream.options import CallOptions, Share
+from taskgate_server.upstream.options import CallOptions, Priority, Share
 from taskgate_server.upstream.pipeline import UpstreamPipeline
 from taskgate_server.upstream.request import (
     AwsRequest,
     OperationPlan,
     Params,
+    Resource,
     key_bytes,
     make_aws_request,
     plan_operation,
@@ -42,6 +42,8 @@ from taskgate_server.upstream.request import (
 
 ERROR_BYTES = 1024
 """The size that is assumed for a cached error."""
+
+PROBE_SHARE = Share(Priority.INTERACTIVE, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,6 @@ class Gateway:
         pipeline: sends calls.
         sharing: settings for what callers share.
         default_timeout: of calls, in seconds.
-        payload_executor: reads and writes streamed payloads. It has threads of its own, since a
-            payload takes as long as its caller likes, and calls must not wait for that.
         clock: monotonic seconds.
         sleep: waits.
     """
@@ -80,14 +80,12 @@ class Gateway:
         sharing: Sharing,
         *,
         default_timeout: float,
-        payload_executor: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         sender = pipeline.sender
         self.connection = sender.connection
         self.spec = sender.connection.spec
-        self.payload_executor = payload_executor or sender.executor
         self.pipeline = pipeline
         self._sender = sender
         self._sharing = sharing
@@ -144,17 +142,20 @@ class Gateway:
         return _response(entry.value) if entry is not None else None
 
     async def fetch(self, aws_request: AwsRequest, options: CallOptions) -> AwsResponse:
-        """Send a request, or share a call that is fresh enough; see `call`."""
+        """Send a request, or share a response or call that is fresh enough; see `call`."""
+        cached = self.cached_response(aws_request, options.max_age)
+        return cached if cached is not None else await self.request(aws_request, options)
+
+    async def request(self, aws_request: AwsRequest, options: CallOptions) -> AwsResponse:
+        """Send a request that has no cached response, or share a call in flight; see `call`."""
         plan, key = aws_request.plan, aws_request.key
-        not_before = self._not_before(aws_request, options.max_age)
-        if plan.is_shared and (entry := self.cache.get(key, not_before)) is not None:
-            return _response(entry.value)
         timeout = self._timeout(options)
         share, give_up_at = Share(options.priority, options.requester), self._clock() + timeout
         try:
             if not plan.is_shared:
                 async with asyncio.timeout(None if timeout == math.inf else timeout):
-                    return await self._send(aws_request, share, give_up_at)
+                    return await self._send(aws_request, share, give_up_at, options)
+            not_before = self._not_before(aws_request, options.max_age)
             read = self.in_flight_calls.find(key, not_before)
             if read is not None:
                 self.in_flight_calls.joined += 1
@@ -185,9 +186,9 @@ class Gateway:
         timeout = self._timeout(options)
         plan = self._plan(operation)
 
-        def on_written(written: Sequence[Params]) -> None:
+        def on_written(written: Sequence[Params], uncertain_seconds: float) -> None:
             for item in written:
-                self._write_log.record(plan.resource(item), self._clock())
+                self._record_write(plan.resource(item), uncertain_seconds)
 
         writes = Writes(
             pipeline=self.pipeline,
@@ -217,21 +218,17 @@ class Gateway:
         return self.availability.not_ready_reason or throttled
 
     async def _send_probe(self, operation: str, on_sent: Callable[[], None]) -> AwsResponse:
-        return await self._sender.send(operation, {}, timeout=PROBE_SECONDS, on_sent=on_sent)
+        requesters = Requesters.single(PROBE_SHARE, self._clock() + PROBE_SECONDS)
+        return await self._sender.send(operation, {}, requesters, on_sent)
 
     async def close(self) -> None:
         """Cancel all calls. Call it when no caller waits any more."""
         await self.availability.close()
         await self._tasks.close()
 
-    def shut_down_threads(self) -> None:
-        """Let the threads end after their present calls."""
-        for executor in (self._sender.executor, self.payload_executor):
-            executor.shutdown(wait=False, cancel_futures=True)
-
     def streamed_body(self, operation: str, stream: Any) -> StreamedBody:
         """Return the reader of a response's streamed member."""
-        return StreamedBody(stream, self.payload_executor, self._sender.origin(operation))
+        return StreamedBody(stream, self._sender.origin(operation))
 
     def _timeout(self, options: CallOptions) -> float:
         return self._default_timeout if options.timeout is None else options.timeout
@@ -239,9 +236,12 @@ class Gateway:
     def _not_before(self, aws_request: AwsRequest, max_age: float | None) -> float:
         """Return when a response must have been sent: within its age, and after the last write."""
         age = self._sharing.default_max_age if max_age is None else max_age
+        not_before = self._clock() - age
+        if self._write_log.is_empty:
+            return not_before
         # After the write, not at the same reading of the clock.
         written = math.nextafter(self._write_log.latest(aws_request.resource), math.inf)
-        return max(self._clock() - age, written)
+        return max(not_before, written)
 
     def _new_read(self, aws_request: AwsRequest) -> tuple[Read, Callable[[], None]]:
         """Return a new in-flight call, and the function that sends it once it has a requester."""
@@ -286,16 +286,18 @@ class Gateway:
         size = entry_bytes(body_bytes, key_bytes(read.key))
         self.cache.put(read.key, Entry(outcome, read.sent_at, size), self._clock())
 
-    async def _send(self, aws_request: AwsRequest, share: Share, give_up_at: float) -> AwsResponse:
+    async def _send(
+        self, aws_request: AwsRequest, share: Share, give_up_at: float, options: CallOptions
+    ) -> AwsResponse:
         """Send a write, or a read that is not shared.
 
         Reads of a write's resource that were sent before the write ended are outdated afterwards.
         """
         plan, params = aws_request.plan, aws_request.params
 
-        def on_ended() -> None:
+        def on_ended(uncertain_seconds: float) -> None:
             if not plan.is_read:
-                self._write_log.record(aws_request.resource, self._clock())
+                self._record_write(aws_request.resource, uncertain_seconds)
 
         token = plan.token
         if token is not None and token not in params:
@@ -306,8 +308,13 @@ class Gateway:
             params,
             Requesters.single(share, give_up_at, spans.current()),
             repeatable=plan.is_read or token is not None,
+            may_retry=options.may_retry,
             on_ended=on_ended,
         )
+
+    def _record_write(self, resource: Resource, uncertain_seconds: float) -> None:
+        """Record that a write of a resource has ended, or may be executed in the next seconds."""
+        self._write_log.record(resource, self._clock() + uncertain_seconds)
 
     def _plan(self, operation: str) -> OperationPlan:
         plan = self._plans.get(operation)

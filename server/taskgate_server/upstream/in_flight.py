@@ -3,7 +3,7 @@
 The age of a call counts from when it was sent; a call that is not sent yet is fresh enough for
 everyone. Requesters join and leave while a call waits to be sent. The queues that it waits in
 listen to them, so that its position depends on its present requesters. A call whose last requester
-leaves before it was sent is not sent.
+leaves is not sent, or cancelled.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class InFlightCall(Generic[Q, T]):
         aws_request: what is sent.
         clock: the gateway's.
         on_ended: called with the outcome, before the requesters get it; or with None when all
-            requesters have left before the call was sent.
+            requesters have left before.
     """
 
     def __init__(
@@ -176,6 +176,7 @@ class InFlightCall(Generic[Q, T]):
         self._clock = clock
         self._on_ended = on_ended
         self._waiters: set[asyncio.Future[T | Exception]] = set()
+        self._is_settled = False
 
     def mark_sent(self) -> None:
         """Note that the call is sent now."""
@@ -183,6 +184,7 @@ class InFlightCall(Generic[Q, T]):
 
     def settle(self, outcome: T | Exception) -> None:
         """End the call with a response or an error."""
+        self._is_settled = True
         try:
             self._on_ended(self, outcome)
         finally:
@@ -212,10 +214,10 @@ class InFlightCall(Generic[Q, T]):
             if timer is not None:
                 timer.cancel()
             self._waiters.discard(waiter)
-            self.requesters.remove(share)
-            if not self._waiters and self.sent_at is None:
+            self.requesters.remove(share)  # which cancels a call that is sent and has no other
+            if not self._waiters and not self._is_settled:
                 self._on_ended(self, None)
-                if self.task is not None:
+                if self.sent_at is None and self.task is not None:
                     self.task.cancel()
 
 

@@ -39,6 +39,8 @@ class CallOptions:
     """Maximum age of the response in seconds; None for the server's default. Writes are always
     sent."""
     priority: Priority = Priority.INTERACTIVE
+    may_retry: bool = True
+    """Whether a failed call may be sent again."""
     requester: str = ""
     """Whose share of the quota the call uses: `CallContext.requester`, or `POLLERS`."""
 

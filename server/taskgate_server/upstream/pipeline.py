@@ -7,10 +7,11 @@ and a slot of its own.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from taskgate_server import errors
 from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
@@ -19,6 +20,9 @@ from taskgate_server.upstream.in_flight import AbandonedError, Requesters
 from taskgate_server.upstream.rate_limit.limiter import RateLimiter
 from taskgate_server.upstream.rate_limit.token_bucket import STUCK_SECONDS, Permit
 from taskgate_server.upstream.retries import Retries, is_throttle
+
+UNCERTAIN_SECONDS: Final = 5.0
+"""AWS may still execute a call for about this time after its connection was closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +34,15 @@ class UpstreamPipeline:
     breaker: CircuitBreaker
     retries: Retries
 
-    async def send(
+    async def send(  # noqa: PLR0913  # what a call consists of
         self,
         operation: str,
         params: Mapping[str, Any],
         requesters: Requesters,
         *,
         repeatable: bool,
-        on_ended: Callable[[], None] = lambda: None,
+        may_retry: bool = True,
+        on_ended: Callable[[float], None] = lambda _: None,
         permit: Permit | None = None,
     ) -> AwsResponse:
         """Call an operation, with retries.
@@ -47,7 +52,9 @@ class UpstreamPipeline:
             params: as boto3 takes them.
             requesters: who waits for the call; they may change until it ends.
             repeatable: whether AWS may execute the call twice: a read, or a write with a token.
-            on_ended: called for each attempt, when AWS has responded or never will.
+            may_retry: whether it may be sent twice at all; a payload that is passed on may not.
+            on_ended: called when an attempt has ended, with the seconds for which AWS may still
+                execute it.
             permit: of the first attempt, if the call has been admitted already.
 
         Raises:
@@ -64,22 +71,17 @@ class UpstreamPipeline:
                 changes = requesters.changes
                 tracking = self.breaker.track(operation, params, is_read=repeatable)
                 try:
-                    with self._tracking(admitted, requesters, tracking, on_ended) as (sent, ended):
-                        return await self.sender.send(
-                            operation,
-                            params,
-                            timeout=requesters.give_up_at - self.limiter.clock(),
-                            on_sent=sent,
-                            on_ended=ended,
-                            spans=requesters.spans,
-                        )
+                    with self._tracking(admitted, requesters, tracking, on_ended) as sent:
+                        return await self.sender.send(operation, params, requesters, on_sent=sent)
                 except errors.TimeLimitError:
                     if not repeatable or requesters.changes == changes:
                         raise
                     # Otherwise a requester with a later deadline has joined.
 
         return await self.retries.run(
-            attempt, repeatable=repeatable, give_up_at=lambda: requesters.give_up_at
+            attempt,
+            repeatable=repeatable,
+            give_up_at=lambda: requesters.give_up_at if may_retry else -math.inf,
         )
 
     async def admit(
@@ -107,15 +109,12 @@ class UpstreamPipeline:
         permit: Permit,
         requesters: Requesters,
         tracking: AbstractContextManager[Callable[[], None]],
-        on_ended: Callable[[], None],
-    ) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
-        """Enclose an attempt; yields what to call when it is sent, and when it has ended."""
+        on_ended: Callable[[float], None],
+    ) -> Iterator[Callable[[], None]]:
+        """Enclose an attempt; yields what to call when it is sent."""
         limiter = self.limiter
         timer: asyncio.TimerHandle | None = None
-
-        def ended() -> None:
-            permit.release_slot()
-            on_ended()
+        responded = False
 
         try:
             with tracking as mark_sent:
@@ -126,14 +125,17 @@ class UpstreamPipeline:
                     requesters.on_sent()
                     timer = limiter.call_later(STUCK_SECONDS, permit.release_slot)
 
-                yield sent, ended
+                yield sent
+            responded = True
         except errors.TaskgateError as error:
+            responded = error.domain != errors.TASKGATE_DOMAIN
             self._record_error(error, permit)
             raise
         finally:
             if timer is not None:
                 timer.cancel()
             permit.release_slot()
+            on_ended(0.0 if responded else UNCERTAIN_SECONDS)
         limiter.record_response(permit)
 
     def _record_error(self, error: errors.TaskgateError, permit: Permit) -> None:

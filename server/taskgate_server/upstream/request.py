@@ -96,14 +96,17 @@ class AwsRequest:
     plan: OperationPlan
     key: Hashable
     """See `request_key`."""
-    resource: Resource
-    """The resource that it is about."""
+
+    @property
+    def resource(self) -> Resource:
+        """The resource that it is about."""
+        return self.plan.resource(self.params)
 
 
 def make_aws_request(operation: str, params: Params, plan: OperationPlan) -> AwsRequest:
     """Return the request of an operation with parameters."""
     key = request_key(operation, params)
-    return AwsRequest(operation, params, plan, key, plan.resource(params))
+    return AwsRequest(operation, params, plan, key)
 
 
 def request_key(operation: str, params: Params) -> Hashable:
@@ -121,7 +124,7 @@ def key_bytes(key: Hashable) -> int:
     _, params = cast("tuple[str, str | frozenset[tuple[str, object]]]", key)
     if isinstance(params, str):
         return sys.getsizeof(params)
-    return sum(sys.getsizeof(value) + KEY_ITEM_BYTES for _, value in params)
+    return sum([sys.getsizeof(value) + KEY_ITEM_BYTES for _, value in params])
 
 
 def plan_operation(spec: ServiceSpec, name: str) -> OperationPlan:
@@ -155,7 +158,7 @@ def compile_resource(operation: OperationModel) -> Callable[[Params], Resource]:
         segments.pop()
 
     def resource(params: Params) -> Resource:
-        return tuple(str(params.get(member, "")) if member else text for text, member in segments)
+        return tuple([str(params.get(member, "")) if member else text for text, member in segments])
 
     return resource
 

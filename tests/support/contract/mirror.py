@@ -87,7 +87,7 @@ def _write_message(message: Any, shape: model.Shape, value: Any) -> None:
         message.seconds = (value - _EPOCH) // timedelta(seconds=1)
         message.nanos = value.microsecond * 1000
     elif name == _DOCUMENT:
-        _write_document(message, value)
+        write_document(message, value)
     elif isinstance(shape, model.StructureShape):
         write(message, shape, value)
     else:
@@ -129,7 +129,8 @@ def _number(
     return number
 
 
-def _write_document(message: Any, value: Any) -> None:
+def write_document(message: Any, value: Any) -> None:
+    """Fill a google.protobuf.Value."""
     if value is None:
         message.null_value = 0
     elif isinstance(value, bool):
@@ -141,11 +142,11 @@ def _write_document(message: Any, value: Any) -> None:
     elif isinstance(value, list):
         message.list_value.SetInParent()
         for each in value:
-            _write_document(message.list_value.values.add(), each)
+            write_document(message.list_value.values.add(), each)
     else:
         message.struct_value.SetInParent()
         for key, each in value.items():
-            _write_document(message.struct_value.fields[key], each)
+            write_document(message.struct_value.fields[key], each)
 
 
 # --- message -> boto3's dict ----------------------------------------------------------------------

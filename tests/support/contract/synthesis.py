@@ -18,7 +18,7 @@ from typing import Any
 
 from taskgate_server.aws import model
 from tests.support.contract import values
-from tests.support.seeds import VOLUME, seeded, varied
+from tests.support.seeds import VOLUME, examples, seeded, varied
 
 RECURSION_LIMIT = 3
 """The maximum nesting of structures with one name."""
@@ -46,8 +46,9 @@ class Variant:
 FULL = Variant(seed=0, members="all")
 MINIMAL = Variant(seed=1, members="required")
 BARE = Variant(seed=2, members="required", bare=True)
-RANDOM = tuple(Variant(seed=seed) for seed in (3, 4, 5, *range(1000, 1000 + 3 * (VOLUME - 1))))
-"""Three with `VOLUME=1`, and three more for each further unit of it."""
+_SEEDS = (*range(3, 3 + examples(3)), *range(1000, 1000 + 3 * (VOLUME - 1)))
+RANDOM = tuple(Variant(seed=seed) for seed in _SEEDS)
+"""One by default, three with a given seed, and three more for each further unit of `VOLUME`."""
 UNKNOWN = Variant(seed=6, members="all", unknown=True)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
@@ -21,6 +20,7 @@ from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.services.supporting import LOGS, SQS
 from taskgate_server.upstream.aws_client.connection import Connection, CredentialCheck
 from taskgate_server.upstream.aws_client.factory import AwsClient, ClientResponse
+from tests.support.aws_clients import unconnected, unconnected_client
 from tests.support.polling import wait_until_async
 
 
@@ -42,7 +42,7 @@ class Pauses:
 
 
 def client() -> AwsClient:
-    return AwsClient(client=cast("Any", None), methods={}, region="us-west-2", endpoint="aws.test")
+    return unconnected_client()
 
 
 def refused() -> errors.TaskgateError:
@@ -58,11 +58,8 @@ class Probed(AwsClient):
     outcomes: dict[str, Exception]
     called: list[str] = field(default_factory=list)
 
-    def call(
-        self, operation: str, params: dict[str, Any], give_up_at: float = math.inf
-    ) -> ClientResponse:
+    async def call(self, operation: str, params: Mapping[str, Any]) -> ClientResponse:
         assert params == {}
-        assert give_up_at - self.clock() == pytest.approx(5, abs=1)
         self.called.append(operation)
         if operation in self.outcomes:
             raise self.outcomes[operation]
@@ -70,13 +67,7 @@ class Probed(AwsClient):
 
 
 def probed(**outcomes: Exception) -> Probed:
-    return Probed(
-        client=cast("Any", None),
-        methods={},
-        region="us-west-2",
-        endpoint="aws.test",
-        outcomes=outcomes,
-    )
+    return Probed(**unconnected(), outcomes=outcomes)
 
 
 def client_error(code: str, status: int = 403) -> ClientError:

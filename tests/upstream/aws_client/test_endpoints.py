@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,11 +55,12 @@ def host_of(client: AwsClient, operation: str) -> str:
         return AWSResponse(request.url, 500, HTTPHeaders(), _Raw())
 
     events: Any = client.client.meta.events
+    events.unregister("before-send", client.transport.send)
     events.register("before-send", respond)
     shape: Any = client.client.meta.service_model.operation_model(operation).input_shape
     params = value_of(shape) if shape else {}
     with pytest.raises(client.client.exceptions.ClientError):
-        client.call(operation, params)
+        asyncio.run(client.call(operation, params))
     events.unregister("before-send", respond)
     return urlsplit(sent[0]).netloc
 

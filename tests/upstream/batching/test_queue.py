@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
-from taskgate_server.upstream.batching.queue import BatchQueue, Send
+from taskgate_server.upstream.batching.queue import MAX_LINGERS, BatchQueue, Send
 from taskgate_server.upstream.in_flight import InFlightCall, Requesters, TaskSet
 from taskgate_server.upstream.options import Priority, Share
 from tests.support.event_loop import settle
@@ -47,6 +48,8 @@ class Upstream:
         self.batches: list[list[int]] = []
         self.replies: list[asyncio.Future[Sequence[str | TaskgateError]]] = []
         self.lingered: list[float] = []
+        self.arriving: list[Callable[[], None]] = []
+        """What happens while batches linger, once each."""
         self.tasks = TaskSet()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -69,6 +72,9 @@ class Upstream:
 
     async def sleep(self, seconds: float) -> None:
         self.lingered.append(seconds)
+        if self.arriving:
+            self.arriving.pop(0)()
+            await asyncio.sleep(0)  # the reads enter the queue
 
     def reply(self, index: int) -> None:
         self.replies[index].set_result([f"a{each}" for each in self.batches[index]])
@@ -150,6 +156,44 @@ async def test_it_lingers_under_load_only() -> None:
     assert upstream.lingered == [0.002], "it was idle in between"
     upstream.reply(2)
     await asyncio.gather(*third)
+
+
+async def test_it_lingers_while_reads_keep_coming() -> None:
+    upstream = Upstream()
+    upstream.max_items = MAX_LINGERS * 2
+    queue = upstream.queue(linger=0.005)
+    tasks = start_reads(queue, 0)
+    await settle()
+    tasks += start_reads(queue, 1)
+    await settle()
+    upstream.arriving = [lambda: tasks.extend(start_reads(queue, 2))]
+    upstream.reply(0)
+    await settle()
+    assert upstream.lingered == [0.005] * 2
+    assert upstream.batches == [[0], [1, 2]]
+    upstream.reply(1)
+    await asyncio.gather(*tasks)
+
+
+async def test_it_does_not_linger_for_ever() -> None:
+    upstream = Upstream()
+    upstream.max_items = MAX_LINGERS * 2
+    queue = upstream.queue(linger=0.005)
+    tasks = start_reads(queue, 0)
+    await settle()
+    numbers = range(1, 1 + MAX_LINGERS * 2)
+    tasks += start_reads(queue, numbers[0])
+    await settle()
+    upstream.arriving = [
+        partial(lambda number: tasks.extend(start_reads(queue, number)), number)
+        for number in numbers[1:]
+    ]
+    upstream.reply(0)
+    await settle()
+    assert len(upstream.lingered) == MAX_LINGERS
+    assert upstream.batches[1] == list(numbers[: MAX_LINGERS + 1])
+    upstream.reply(1)
+    await asyncio.gather(*tasks)
 
 
 async def test_a_full_batch_does_not_linger() -> None:

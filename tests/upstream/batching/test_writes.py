@@ -63,7 +63,7 @@ def test_tokens_derive_from_the_callers_token_and_the_items() -> None:
             items=items,
             token="mine",
             requesters=Requesters(),
-            on_written=lambda _: None,
+            on_written=lambda *_: None,
             outcomes=[None] * 4,
         )
 
@@ -82,23 +82,18 @@ class Sender:
     responses: list[dict[str, Any]]
     connection = SimpleNamespace(spec=DEADLINE)
     meter = None
-    executor = None
 
     async def send(
         self,
         operation: str,
         params: Mapping[str, Any],
-        *,
-        timeout: float,  # noqa: ASYNC109  # a fake of `Sender.send`
+        requesters: Requesters,
         on_sent: Callable[[], None],
-        on_ended: Callable[[], None],
-        spans: object,
     ) -> AwsResponse:
-        del operation, params, spans, timeout
+        del operation, params, requesters
         on_sent()
         if not self.responses:
             await asyncio.Event().wait()
-        on_ended()
         return AwsResponse(value=self.responses.pop(0), request_id="r", observe_time=0.0)
 
     def origin(self, operation: str, _: object = None) -> Origin:

@@ -70,6 +70,17 @@ async def test_operations_have_a_bucket_each() -> None:
 
 
 @in_virtual_time
+async def test_sent_rate_is_that_of_the_last_seconds() -> None:
+    limit = limiter()
+    assert limit.bucket(GET).sent_rate == 0
+    for _ in range(50):
+        await admitted(limit)
+    assert limit.bucket(GET).sent_rate == pytest.approx(9.6, rel=0.06)
+    await asyncio.sleep(5)
+    assert limit.bucket(GET).sent_rate < 0.1
+
+
+@in_virtual_time
 async def test_without_a_published_rate_nothing_waits() -> None:
     limit = learner()
     await asyncio.gather(*(admitted(limit, give_up_at=0) for _ in range(1000)))

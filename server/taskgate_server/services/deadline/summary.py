@@ -70,11 +70,8 @@ class _FailedTasks:
         return self._names, self._observe_time
 
     async def _search_job(self, job: Parent) -> None:
-        token = ""
-        while not self._is_done():
-            page, observe_time = await self._backend.fetch_page(
-                LIST_STEPS, job.params, token, LIST_STEPS.max_size, self._options
-            )
+        pages = self._backend.pages(LIST_STEPS, job.params, self._options)
+        async for page, observe_time in pages:
             self._observe_time = min(self._observe_time, observe_time)
             for step in page.rows:
                 count = (step.get(_COUNTS) or {}).get(_FAILED)
@@ -82,24 +79,20 @@ class _FailedTasks:
                     name = f"{job.name}/steps/{step.get('stepId')}"
                     parent = self._backend.names.parse_parent(name, "parent", {"steps"})
                     await self._search_step(parent, count)
-            token = page.next_token
-            if not token:
+            if self._is_done():
                 return
 
     async def _search_step(self, step: Parent, count: int) -> None:
         """Search a step until all tasks that it counts have been found."""
-        token, left = "", count
-        while left > 0 and not self._is_done():
-            page, observe_time = await self._backend.fetch_page(
-                LIST_TASKS, step.params, token, LIST_TASKS.max_size, self._options
-            )
+        left = count
+        pages = self._backend.pages(LIST_TASKS, step.params, self._options)
+        async for page, observe_time in pages:
             self._pages_left -= 1
             self._observe_time = min(self._observe_time, observe_time)
             names = [self._name(step, row) for row in page.rows if row.get("runStatus") == _FAILED]
             left -= len(names)
             self._names += names[: summary.MAX_FAILED_TASKS - len(self._names)]
-            token = page.next_token
-            if not token:
+            if left <= 0 or self._is_done():
                 return
 
     def _name(self, step: Parent, row: Mapping[str, Any]) -> str:

@@ -81,12 +81,7 @@ class Named:
 
 
 class Steps(Named):
-    """Reads the tasks of a step, or of all steps of a job.
-
-    Args:
-        reader: calls AWS.
-        parent: the job or the step.
-    """
+    """Reads the tasks of a step, or of all steps of a job."""
 
     def __init__(self, reader: Reader, parent: Parent) -> None:
         super().__init__(reader)

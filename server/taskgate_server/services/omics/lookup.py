@@ -41,10 +41,6 @@ class ListLookup:
     """Finds tasks in the lists of their runs.
 
     Pages are ordinary reads of the gateway: callers who request tasks of the same run share them.
-
-    Args:
-        backend: the tasks' backend.
-        paged: the operation that lists the tasks of a run.
     """
 
     def __init__(self, backend: TaskBackend, paged: PagedOperation) -> None:
@@ -60,10 +56,6 @@ class ListLookup:
         """Return the tasks that were found, and an error for those whose list failed.
 
         The caller reads all other tasks one by one.
-
-        Args:
-            names: well-formed names of tasks.
-            options: of the calls to AWS.
         """
         by_run: dict[str, set[str]] = {}
         for name in names:
@@ -101,30 +93,26 @@ class ListLookup:
     async def _find_in_list(self, run: str, names: set[str], options: CallOptions) -> Found:
         params = self._backend.names.parse_parent(run, "name").params
         found: dict[str, task_pb2.Task | errors.TaskgateError] = {}
-        missing, token, pages = set(names), "", 0
+        missing, pages = set(names), 0
         is_one = len(names) < MIN_TASKS
         useless_pages = math.inf if is_one else max(1, len(names) // TASKS_PER_USELESS_PAGE)
-        while len(missing) >= (1 if is_one else MIN_TASKS) and useless_pages > 0:
-            try:
-                page, observe_time = await self._backend.fetch_page(
-                    self._paged, params, token, self._paged.max_size, options
-                )
+        try:
+            async for page, observe_time in self._backend.pages(self._paged, params, options):
                 rows = {f"{run}/tasks/{row.get('taskId')}": row for row in page.rows}
                 tasks = {
                     name: self._backend.row_task(params, rows[name], observe_time)
                     for name in missing & rows.keys()
                 }
-            except errors.TaskgateError as error:
-                if error.code not in REFUSALS:
-                    found.update(dict.fromkeys(missing, error))
-                break
-            found |= tasks
-            missing -= tasks.keys()
-            useless_pages -= len(tasks) < MIN_TASKS
-            pages, token = pages + 1, page.next_token
-            self._store_page_count(run, pages, is_last=not token)
-            if not token:
-                break
+                found |= tasks
+                missing -= tasks.keys()
+                useless_pages -= len(tasks) < MIN_TASKS
+                pages += 1
+                self._store_page_count(run, pages, is_last=not page.next_token)
+                if len(missing) < (1 if is_one else MIN_TASKS) or useless_pages <= 0:
+                    break
+        except errors.TaskgateError as error:
+            if error.code not in REFUSALS:
+                found.update(dict.fromkeys(missing, error))
         return found
 
     def _store_page_count(self, run: str, pages: int, *, is_last: bool) -> None:

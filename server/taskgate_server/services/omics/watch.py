@@ -48,13 +48,7 @@ class Sources:
 
 
 class Run:
-    """Reads the tasks of a run.
-
-    Args:
-        reader: calls AWS.
-        name: of the run.
-        full_view: whether all fields of a task are read.
-    """
+    """Reads the tasks of a run, with all fields or with those of the list."""
 
     def __init__(self, reader: Reader, name: str, *, full_view: bool) -> None:
         self._reader = reader

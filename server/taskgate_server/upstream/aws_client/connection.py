@@ -140,6 +140,7 @@ class Connection:
         self._clock = clock
         self._changed = asyncio.Condition()
         self._changes = 0
+        self._discarded: list[AwsClient] = []
 
     async def get_client(self) -> AwsClient:
         """Return the client, after the first attempt to make it.
@@ -157,6 +158,7 @@ class Connection:
         """Discard a client that has no valid credentials: no call can succeed."""
         if self.client is client:
             self.client, self.error, self._cause = None, error, error.message
+            self._discarded.append(client)
             self._check.suspected.set()
 
     def record_refused(
@@ -187,6 +189,13 @@ class Connection:
 
     async def run(self) -> None:
         """Make the client, and replace it whenever it is discarded, until cancelled."""
+        try:
+            await self._run()
+        finally:
+            if self.client is not None:
+                await self.client.close()
+
+    async def _run(self) -> None:
         await self._needed.wait()
         pause = FIRST_RETRY_SECONDS
         is_first = True
@@ -198,6 +207,8 @@ class Connection:
                 pause, is_first = FIRST_RETRY_SECONDS, False
                 await self._until_discarded()
                 await self._report_change()
+                while self._discarded:
+                    await self._discarded.pop().close()
             await self._sleep(pause)
             pause = min(pause * 2, MAX_RETRY_SECONDS)
 
@@ -221,6 +232,7 @@ class Connection:
                 self.client, self.error = client, None
             else:
                 self.error, self._cause = refusal, refusal.message
+                await client.close()
         finally:
             self._attempted.set()
         return self.client is not None
@@ -240,10 +252,9 @@ class Connection:
 
     async def _probe(self, client: AwsClient, operation: str) -> errors.TaskgateError | None:
         """Call an operation; return the error if AWS refuses the credentials."""
-        loop = asyncio.get_running_loop()
         try:
-            give_up_at = client.clock() + PROBE_SECONDS
-            await loop.run_in_executor(self._executor, client.call, operation, {}, give_up_at)
+            async with asyncio.timeout(PROBE_SECONDS):
+                await client.call(operation, {})
         except Exception as cause:  # noqa: BLE001  # any other error is no evidence
             error = from_botocore(cause, errors.origin_of(self.spec, operation))
             return error if isinstance(error, CREDENTIAL_ERRORS) else None

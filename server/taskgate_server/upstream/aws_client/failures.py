@@ -102,7 +102,6 @@ def _rules() -> Sequence[tuple[tuple[type[Exception], ...], Convert]]:
     """Return the conversions of botocore's exceptions, whose import takes 0.2 s."""
     import botocore.exceptions as aws  # noqa: PLC0415
     from botocore.parsers import ResponseParserError  # noqa: PLC0415
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
     return (
         ((aws.ClientError,), lambda error, origin: errors.from_aws(error.response, origin)),
@@ -138,8 +137,7 @@ def _rules() -> Sequence[tuple[tuple[type[Exception], ...], Convert]]:
             lambda _, origin: errors.UnreadableResponseError(origin.operation),
         ),
         (
-            # botocore does not wrap urllib3's errors in the body of an error response.
-            (aws.IncompleteReadError, aws.ResponseStreamingError, HTTPError),
+            (aws.IncompleteReadError, aws.ResponseStreamingError),
             lambda _, origin: errors.ResponseTruncatedError(
                 origin,
                 f"the response of {origin.title} to {origin.operation} ended early; retry",

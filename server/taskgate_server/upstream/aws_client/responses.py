@@ -8,20 +8,17 @@ status, code and Retry-After of the error would be lost.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import re
-import socket
 from collections.abc import AsyncGenerator, Mapping, MutableMapping
-from concurrent.futures import Executor
-from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from taskgate_server.aws import json_text
 from taskgate_server.errors import Origin
+from taskgate_server.upstream.aws_client import greenlets
 from taskgate_server.upstream.aws_client.failures import from_botocore
 
 if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before that
@@ -30,7 +27,6 @@ if TYPE_CHECKING:  # importing it takes 0.2 s, and the server listens before tha
 BODY: Final = "taskgate.body"
 """The key of botocore's parsed response under which `parse_body` stores a `ParsedBody`."""
 
-FIRST_FINAL_STATUS: Final = 200
 NO_CONTENT: Final = 204
 """The status of a response that never has a body."""
 FIRST_ERROR_STATUS: Final = 300
@@ -43,13 +39,6 @@ MAX_WAIT_SECONDS: Final = 2**31 - 1
 CODE_KEYS: Final = ("__type", "code", "Code")
 MESSAGE_KEYS: Final = ("message", "Message", "errorMessage")
 """The keys at which botocore looks for code and message of an error."""
-
-
-class InterimResponseError(Exception):
-    """A response such as 103 (Early Hints), which http.client takes for the final one.
-
-    The final response follows on the connection, which must not be used again.
-    """
 
 
 class ParsedBody(NamedTuple):
@@ -74,16 +63,12 @@ def parse_body(
 
     botocore's parser drops what its model does not have, rejects a whole response for one odd
     union, takes a body that is not JSON for an empty one, and needs 15 ms for a page of 100 tasks.
-    The hook has no state, since it runs in many threads.
 
     Raises:
-        InterimResponseError: the response is not the final one.
         botocore.parsers.ResponseParserError: the body is not a JSON object, or is missing.
         botocore.exceptions.IncompleteReadError: the body ended early.
     """
     status = response_dict["status_code"]
-    if status < FIRST_FINAL_STATUS:
-        raise InterimResponseError
     sanitize_request_id(response_dict["headers"])
     if status >= FIRST_ERROR_STATUS:
         sanitize_error(operation_model, response_dict)
@@ -147,7 +132,7 @@ def _has_body_members(operation: OperationModel) -> bool:
 
 
 def _check_length(headers: Mapping[str, str], body: bytes) -> None:
-    """Check that the body is complete, which botocore and urllib3 do for streams only.
+    """Check that the body is complete, which botocore does for streams only.
 
     Raises:
         botocore.exceptions.IncompleteReadError: the body ended early.
@@ -276,19 +261,16 @@ def _seconds(value: str, date: str | None) -> float | None:
 
 
 class StreamedBody:
-    """A body whose bytes are read in a thread, only as fast as they are used. Close it.
+    """A body whose bytes are read only as fast as they are used. Close it.
 
     Args:
         stream: botocore's StreamingBody, which checks the Content-Length.
-        executor: the threads.
         origin: the call, for errors.
     """
 
-    def __init__(self, stream: Any, executor: Executor, origin: Origin) -> None:
+    def __init__(self, stream: Any, origin: Origin) -> None:
         self._stream = stream
-        self._executor = executor
         self._origin = origin
-        self._reading: asyncio.Future[bytes] | None = None
 
     async def chunks(self, size: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes in chunks of `size`; the last one may be shorter.
@@ -296,11 +278,9 @@ class StreamedBody:
         Raises:
             errors.TaskgateError: UNAVAILABLE, the body ended early or stalled.
         """
-        loop = asyncio.get_running_loop()
         while True:
-            self._reading = loop.run_in_executor(self._executor, self._stream.read, size)
             try:
-                chunk = await asyncio.shield(self._reading)
+                chunk = await greenlets.run(self._stream.read, size)
             except Exception as error:
                 raise from_botocore(error, self._origin) from error
             if not chunk:
@@ -308,15 +288,5 @@ class StreamedBody:
             yield chunk
 
     def close(self) -> None:
-        """Close the connection to AWS, even while a thread is reading from it."""
-        if self._reading is None or self._reading.done():
-            self._stream.close()
-            return
-        # Ignore what the read in progress returns or raises.
-        self._reading.add_done_callback(lambda read: read.cancelled() or read.exception())
-        self._reading.add_done_callback(lambda _: self._stream.close())
-        # botocore cannot interrupt a read, and urllib3's own method shuts the socket down for
-        # reading only and returns the connection to the pool while AWS continues to send. A
-        # complete response has no socket any more; its read ends without this.
-        with suppress(AttributeError, TypeError, OSError):
-            self._stream._raw_stream._sock_shutdown(socket.SHUT_RDWR)  # noqa: SLF001  # see above
+        """Close the connection to AWS, even while the body is being read."""
+        self._stream.close()

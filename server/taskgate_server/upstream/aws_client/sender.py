@@ -1,12 +1,12 @@
-"""Sends one call to AWS: runs boto3 in a thread, and converts its response or error."""
+"""Sends one call to AWS within a time limit, and converts its response or error."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,8 +15,10 @@ import grpc
 from taskgate_server import errors
 from taskgate_server.telemetry.logs import log_bug
 from taskgate_server.upstream.aws_client.connection import Connection
-from taskgate_server.upstream.aws_client.factory import AwsClient, CallTimeoutError, ClientResponse
+from taskgate_server.upstream.aws_client.factory import AwsClient
 from taskgate_server.upstream.aws_client.failures import CallLog, from_botocore
+from taskgate_server.upstream.in_flight import Requesters
+from taskgate_server.upstream.options import Share
 from taskgate_server.upstream.request import resource_name
 from taskgate_server.upstream.retries import is_throttle
 
@@ -61,11 +63,10 @@ Outcome: TypeAlias = AwsResponse | errors.TaskgateError
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends calls to one AWS service, each in a thread.
+    """Sends calls to one AWS service.
 
     Args:
         connection: provides the client.
-        executor: the threads, bounded.
         meter: counts the calls; None if metrics are disabled.
         tracer: makes spans of the calls; None if traces are disabled.
         wall_clock: seconds since 1970.
@@ -74,7 +75,6 @@ class Sender:
     """
 
     connection: Connection
-    executor: Executor
     meter: AwsMeter | None = None
     tracer: AwsTracer | None = None
     wall_clock: Callable[[], float] = time.time
@@ -85,45 +85,42 @@ class Sender:
         self,
         operation: str,
         params: Mapping[str, Any],
-        *,
-        timeout: float = math.inf,  # noqa: ASYNC109  # a thread cannot be cancelled
+        requesters: Requesters,
         on_sent: Callable[[], None] = lambda: None,
-        on_ended: Callable[[], None] = lambda: None,
-        spans: Sequence[Span] = (),
     ) -> AwsResponse:
         """Call an operation by its AWS name.
+
+        The connection is closed when the call is cancelled, and when its last requester leaves or
+        gives up.
 
         Args:
             operation: such as `GetTask`.
             params: as boto3 takes them.
-            timeout: seconds until no requester waits for the response.
-            on_sent: called in the event loop when the call is handed to a thread.
-            on_ended: called in the event loop when AWS has responded or the call has timed out,
-                possibly long after this method was cancelled.
-            spans: of the RPCs that wait for the call.
+            requesters: who waits for the call; they may change until it ends.
+            on_sent: called when the call is sent.
 
         Raises:
             errors.TaskgateError: any failure.
         """
         client = await self.connection.get_client()
-        give_up_at = self.clock() + timeout
         on_sent()
-        response, thread = self._submit(client, operation, params, give_up_at, on_ended)
         started = self.clock()
         span = None
         if self.tracer is not None:
-            span = self.tracer.begin(operation, spans, region=client.region)
+            span = self.tracer.begin(operation, requesters.spans, region=client.region)
+        seconds = requesters.give_up_at - started
         try:
-            client_response = await response
+            if seconds <= 0:
+                raise TimeoutError  # noqa: TRY301  # handled like the end of the time below
+            async with _while_awaited(requesters, self.clock):
+                client_response = await client.call(operation, params)
         except asyncio.CancelledError:
-            if thread.cancel():  # it has not started, and will not
-                on_ended()
-            elif self.meter is not None:
+            if self.meter is not None:
                 self.meter.ended(operation, grpc.StatusCode.CANCELLED, self.clock() - started)
             self._end_span(span, "", "CANCELLED")
             raise
         except Exception as cause:
-            error = self._convert(cause, client, self.origin(operation, params), timeout)
+            error = self._convert(cause, client, self.origin(operation, params), seconds)
             self._count(operation, started, error)
             self._end_span(span, error.aws_request_id, error.reason)
             raise error from cause
@@ -150,37 +147,6 @@ class Sender:
             endpoint=client.endpoint if client else "",
         )
 
-    def _submit(
-        self,
-        client: AwsClient,
-        operation: str,
-        params: Mapping[str, Any],
-        give_up_at: float,
-        on_ended: Callable[[], None],
-    ) -> tuple[asyncio.Future[ClientResponse], Future[ClientResponse]]:
-        """Make the call in a thread; return the future response and the thread's work."""
-        loop = asyncio.get_running_loop()
-        response: asyncio.Future[ClientResponse] = loop.create_future()
-        call = self.executor.submit(client.call, operation, dict(params), give_up_at)
-
-        def deliver() -> None:
-            on_ended()
-            if response.done():  # cancelled
-                return
-            if error := call.exception():
-                response.set_exception(error)
-            else:
-                response.set_result(call.result())
-
-        def wake(_: object) -> None:
-            # The server may have stopped meanwhile.
-            if not call.cancelled() and not loop.is_closed():
-                # `asyncio.wrap_future` would wake the loop once more for `on_ended`.
-                loop.call_soon_threadsafe(deliver)
-
-        call.add_done_callback(wake)
-        return response, call
-
     def _count(
         self, operation: str, started: float, error: errors.TaskgateError | None = None
     ) -> None:
@@ -201,7 +167,7 @@ class Sender:
     def _convert(
         self, cause: Exception, client: AwsClient, origin: errors.Origin, timeout: float
     ) -> errors.TaskgateError:
-        if isinstance(cause, CallTimeoutError):
+        if isinstance(cause, TimeoutError):
             return errors.TimeLimitError(origin, timeout)
         error = from_botocore(cause, origin)
         self.call_log.log_error(error, cause, origin)
@@ -212,3 +178,48 @@ class Sender:
         if isinstance(error, errors.BugError):
             log_bug(cause, operation=origin.operation)
         return error
+
+
+@asynccontextmanager
+async def _while_awaited(requesters: Requesters, clock: Callable[[], float]) -> AsyncIterator[None]:
+    """Enclose a call, which is cancelled when its last requester leaves or gives up.
+
+    Raises:
+        TimeoutError: it was cancelled.
+    """
+    async with asyncio.timeout(None) as scope:
+        end = _EndOfWait(scope, requesters, clock)
+        end.extend(requesters.give_up_at)
+        requesters.add_listener(end)
+        try:
+            yield
+        finally:
+            requesters.remove_listener(end)
+
+
+class _EndOfWait:
+    """Ends a call when no requester waits for it; listens to its requesters."""
+
+    def __init__(
+        self, scope: asyncio.Timeout, requesters: Requesters, clock: Callable[[], float]
+    ) -> None:
+        self._scope = scope
+        self._requesters = requesters
+        self._clock = clock
+
+    def add(self, share: Share) -> None:
+        """See `in_flight.Listener`."""
+
+    def remove(self, share: Share) -> None:  # noqa: ARG002  # only the last one matters
+        """See `in_flight.Listener`."""
+        if not self._requesters.shares:
+            self._end_in(0.0)
+
+    def extend(self, give_up_at: float) -> None:
+        """See `in_flight.Listener`."""
+        if give_up_at != math.inf:
+            self._end_in(give_up_at - self._clock())
+
+    def _end_in(self, seconds: float) -> None:
+        if not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time() + seconds)

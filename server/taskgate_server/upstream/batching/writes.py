@@ -46,7 +46,7 @@ class Writes:
     """The caller's: makes it safe to repeat the request."""
     requesters: Requesters
     """The caller."""
-    on_written: Callable[[Sequence[Params]], None]
+    on_written: Callable[[Sequence[Params], float], None]
     """Called with items when AWS has responded to their call, or may have written them."""
     outcomes: list[TaskgateError | None]
     """Of each write: None for success. Those without an outcome yet have the error of a timeout."""

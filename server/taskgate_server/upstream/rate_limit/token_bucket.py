@@ -40,8 +40,8 @@ MIN_TIMER_SECONDS: Final = 0.001
 """uvloop counts milliseconds and may fire a fraction early; a shorter timer would spin."""
 
 STUCK_SECONDS: Final = 3.0
-"""A call without a response for this time gives its slot back. Its thread cannot be interrupted and
-stays busy until the read timeout; see `factory.EXTRA_THREADS`."""
+"""A call without a response for this time gives its slot back, so that calls whose callers wait for
+long do not keep others waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +136,6 @@ class _Waiter:
 class CallSlots:
     """Bounds the calls in flight to an AWS service, fairly across requesters.
 
-    There are no more slots than threads: the queue of a thread pool is not fair.
-
     Args:
         count: calls in flight at a time; inf for no limit.
     """
@@ -228,6 +226,12 @@ class TokenBucket:
         if self._clock() - self._throttled_at > self._context.limits.forget_seconds:
             return self._policy.ceiling
         return self._policy.increased(self._decreased_rate, self._pressure_seconds)
+
+    @property
+    def sent_rate(self) -> float:
+        """Calls per second that are being sent, averaged over about `MEASURED_SECONDS`."""
+        elapsed = self._clock() - self._sent_at
+        return self._sent * math.exp(-elapsed / MEASURED_SECONDS) / MEASURED_SECONDS
 
     @property
     def tokens(self) -> float:
@@ -338,7 +342,7 @@ class TokenBucket:
 
     def _make_permit(self, spacing: float, *, has_waited: bool) -> Permit:
         now = self._clock()
-        self._sent = 1 + self._sent * math.exp((self._sent_at - now) / MEASURED_SECONDS)
+        self._sent = 1 + self.sent_rate * MEASURED_SECONDS
         self._sent_at = now
         return Permit(self, self._decreases, self._sent, spacing, has_waited, now)
 
