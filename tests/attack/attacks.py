@@ -146,7 +146,7 @@ EVERY_ATTACK = {
     CONTROL: Attack(
         f"{TASKS}/BatchUpdateTasks",
         lambda: _repeated(
-            task_update_pb2.BatchUpdateTasksRequest.UPDATES_FIELD_NUMBER, b"\x0a\x01a", 200_000
+            task_update_pb2.BatchUpdateTasksRequest.UPDATES_FIELD_NUMBER, b"\x0a\x01a", 100_000
         ),
     ),
 }

@@ -80,10 +80,10 @@ def test_a_rejection_takes_constant_time_and_memory(case: str) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10 * 1024  # KiB
 
 
-def decide(path: Path) -> float:
+def decide(path: Path, rounds: int = 20) -> float:
     policy = Policy([("test", POLICY)])
     action = action_of(f"{UNIFIED}/GetTask")
-    return quickest(lambda: policy.allows(MALLORY, action, path))
+    return quickest(lambda: policy.allows(MALLORY, action, path), rounds)
 
 
 def test_a_decision_on_the_longest_path_takes_less_than_a_millisecond() -> None:
@@ -97,5 +97,5 @@ def test_a_decision_on_the_longest_path_takes_less_than_a_millisecond() -> None:
 def test_a_decision_on_an_unbounded_path_takes_longer() -> None:
     """The control: the bound on names and ARNs keeps such a path away from Cedar."""
     unbounded = (("AwsService", "deadline"), *(("As", str(number)) for number in range(1000)))
-    assert decide(unbounded) > 0.01
+    assert decide(unbounded, rounds=2) > 0.01
     assert len(named_path("deadline" + "/as/i" * 1000)) < 10

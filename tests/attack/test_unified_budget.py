@@ -37,6 +37,8 @@ pytestmark = pytest.mark.alone
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_SECONDS: Final = 0.250
+TRIES: Final = 5
+"""Of a request above the bar: other processes compete for the caches."""
 SERVICE: Final = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
 SLASHES: Final = b"deadline" + b"/a" * (MAX_BYTES // 2 - 20)
 TASK: Final = "omics/runs/1234567/tasks/7654321"
@@ -58,20 +60,18 @@ def rpcs() -> dict[str, Rpc]:
         {spec.name: load_backend(spec)(cast("Any", Unreachable(spec)), Mock()) for spec in SERVICES}
     )
     hub = Hub(backends, {spec.name: 1.0 for spec in SERVICES})
-    reads = Reads(
-        backends=backends,
-        max_response_bytes=4_000_000,
-        version="0",
-        operation_counts={spec.name: 0 for spec in SERVICES},
-    )
+    reads = Reads(backends=backends, max_response_bytes=4_000_000)
     served = [reads, Updates(backends, hub.refresh), Watches(hub, 1.0), Mock(spec=Rest)]
     return {rpc.method.rpartition("/")[2]: rpc for rpc in make_task_rpcs(served)}
 
 
 class Rest:
-    """The RPC that needs CloudWatch Logs."""
+    """The RPCs that need CloudWatch Logs and the targets."""
 
     def stream_task_logs(self) -> None:
+        """Do nothing."""
+
+    def get_server_info(self) -> None:
         """Do nothing."""
 
 
@@ -79,8 +79,8 @@ def field(method: str, name: str) -> int:
     return SERVICE.methods_by_name[method].input_type.fields_by_name[name].number
 
 
-def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
-    """Return the response or error of a request, and its CPU seconds."""
+def serve(rpc: Rpc, data: bytes, tries: int = TRIES) -> tuple[Any, float]:
+    """Return the response or error of a request, and its CPU seconds, at best of some tries."""
     assert len(data) <= MAX_BYTES
 
     async def respond() -> Any:
@@ -94,7 +94,7 @@ def serve(rpc: Rpc, data: bytes) -> tuple[Any, float]:
             return error
 
     seconds = []
-    for _ in range(2):
+    for _ in range(tries):
         began = time.process_time()
         response = asyncio.run(respond())
         seconds.append(time.process_time() - began)
@@ -184,9 +184,9 @@ def test_the_measurement_detects_filters_of_any_length(
     monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_CHARACTERS", MAX_BYTES)
     monkeypatch.setattr("taskgate_server.tasks.filters.syntax.MAX_COMPARISONS", MAX_BYTES)
     run = record(field("ListTasks", "parent"), RUN)
-    data = run + record(field("ListTasks", "filter"), b"a=b " * 200_000)
+    data = run + record(field("ListTasks", "filter"), b"a=b " * 30_000)
 
-    _, seconds = serve(rpcs["ListTasks"], data)
+    _, seconds = serve(rpcs["ListTasks"], data, tries=1)
 
     assert seconds > MAX_SECONDS
 

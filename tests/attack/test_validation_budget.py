@@ -30,13 +30,18 @@ from taskgate_server.upstream.request import request_key
 from tests.attack.hostile_messages import attacks, record, repeated
 from tests.support.contract import mirror
 from tests.support.contract.synthesis import FULL, Synthesizer
+from tests.support.machine_speed import slowness
 
 LOG = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_SECONDS: Final = 0.250
-SAMPLE: Final = 1 if os.environ.get("ATTACKS") == "all" else 80
+TRIES: Final = 5
+"""Of a request above the bar, of which the quickest counts."""
+SAMPLE: Final = 1 if os.environ.get("ATTACKS") == "all" else 120
 """Measure one of this many attacks."""
+OPERATIONS_SAMPLE: Final = 1 if SAMPLE == 1 else 10
+"""Of the operations whose records are counted, which takes 0.1 s, take one of this many."""
 
 OPERATIONS: Final = {
     (spec.name, name): operation
@@ -79,12 +84,14 @@ def measure(
 ) -> Cost:
     """Return the CPU seconds of a request until it would be sent to AWS.
 
-    A request above the bar has a second try, since other processes compete for the caches.
+    A request above the bar has other tries, since other processes compete for the caches.
     """
-    first = _measure(operation, attack, data, limits)
-    if first.seconds <= MAX_SECONDS:
-        return first
-    return min(first, _measure(operation, attack, data, limits), key=lambda cost: cost.seconds)
+    costs = []
+    for _ in range(TRIES):
+        costs.append(_measure(operation, attack, data, limits))
+        if costs[-1].seconds <= MAX_SECONDS * slowness():
+            break
+    return min(costs, key=lambda cost: cost.seconds)
 
 
 def _measure(operation: Operation, attack: str, data: bytes, limits: Limits) -> Cost:
@@ -124,7 +131,7 @@ def test_requests_stay_within_the_cpu_limit() -> None:
 
     report(costs)
     assert len(costs) > 50
-    assert [str(cost) for cost in costs if cost.seconds > MAX_SECONDS] == []
+    assert [str(cost) for cost in costs if cost.seconds > MAX_SECONDS * slowness()] == []
 
 
 def filled_requests() -> Iterator[tuple[Operation, str, bytes]]:
@@ -179,16 +186,15 @@ def test_largest_valid_requests_stay_within_the_cpu_limit() -> None:
 
     report(costs)
     assert any(cost.outcome == "OK" for cost in costs)
-    assert [str(cost) for cost in costs if cost.seconds > MAX_SECONDS] == []
+    assert [str(cost) for cost in costs if cost.seconds > MAX_SECONDS * slowness()] == []
 
 
 NO_LIMITS: Final = Limits(faults=10**9, values=10**9)
 MANY_RECORDS: Final = repeated(record(100, b""), MAX_BYTES)
-"""100,000 of them; more take longer to count for each operation."""
 
 
 def test_every_request_with_too_many_records_is_refused_before_it_is_parsed() -> None:
-    for operation in OPERATIONS.values():
+    for operation in itertools.islice(OPERATIONS.values(), 0, None, OPERATIONS_SAMPLE):
         with pytest.raises(errors.TaskgateError, match="more than 60000 fields and elements"):
             parse_request(operation.request_class, MANY_RECORDS)
 
@@ -197,11 +203,11 @@ def test_every_request_with_too_many_records_is_refused_before_it_is_parsed() ->
 def test_the_measurement_detects_validation_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     operation = OPERATIONS["omics", "CompleteMultipartReadSetUpload"]
     parts = operation.request_class.DESCRIPTOR.fields_by_name["parts"]
-    data = record(parts.number, b"") * 200_000
+    data = record(parts.number, b"") * 70_000  # more than the limits on records and on values
 
     limited = measure(operation, "parts", data)
     monkeypatch.setattr(wire_records, "exceeds", lambda *_: False)
-    unlimited = measure(operation, "parts", data, NO_LIMITS)
+    unlimited = _measure(operation, "parts", data, NO_LIMITS)  # above the bar: once is enough
 
     assert limited.seconds < MAX_SECONDS < unlimited.validation
 

@@ -32,6 +32,7 @@ from tests.support.call_errors import error_info
 from tests.support.demo_names import FAILED, JOB, RUN, RUNNING, STEP
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
 from tests.support.running_server import running_server, settings_for
+from tests.support.seeds import examples
 
 SECONDS = 10.0
 DENIED, UNKNOWN = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
@@ -242,7 +243,7 @@ class _Denial:
     metadata: dict[str, str]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(ids=st.tuples(ID, ID, ID, ID, ID), exists=st.booleans())
 def test_denial_does_not_reveal_whether_a_resource_exists(
     gate: Gate, ids: tuple[str, str, str, str, str], exists: bool

@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from taskgate_server import app, errors
-from taskgate_server.auth.authentication import Tokens
 from taskgate_server.auth.jwks import (
     FETCH_SECONDS,
     MAX_KEYS,
@@ -32,12 +31,14 @@ from taskgate_server.auth.jwks import (
     fetch,
     read_keys,
 )
+from taskgate_server.auth.tokens import Tokens
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.reloading import RejectedError
 from tests.auth.token_rules import RULES
 from tests.auth.web_server import redirect, send, web
 from tests.support.authority import LOOPBACK, Authority
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
+from tests.support.seeds import examples
 
 # --- What a set may hold --------------------------------------------------------------------------
 
@@ -69,7 +70,7 @@ def mutated_keys(draw: st.DrawFn) -> Any:
 SETS = JSON | st.fixed_dictionaries({"keys": JSON | st.lists(mutated_keys() | JSON, max_size=4)})
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(found=SETS)
 def test_malformed_key_set_is_rejected(found: Any) -> None:
     try:
@@ -81,7 +82,6 @@ def test_malformed_key_set_is_rejected(found: Any) -> None:
         assert key.key_type != "oct"
 
 
-@settings(max_examples=100)
 @given(data=st.binary(max_size=100) | st.sampled_from([b"[" * 100_000, b'{"keys":' * 50_000]))
 def test_arbitrary_bytes_are_rejected_as_a_key_set(data: bytes) -> None:
     with pytest.raises(RejectedError):

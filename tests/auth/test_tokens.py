@@ -18,12 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgate_server import errors
-from taskgate_server.auth import authentication
 from taskgate_server.auth import jwks as keys
-from taskgate_server.auth.authentication import Caller, Callers, TokenRules, Tokens
+from taskgate_server.auth import tokens as token_verification
+from taskgate_server.auth.authentication import Caller, Callers
 from taskgate_server.auth.jwks import FetchedKeys, FileKeys, read_keys
+from taskgate_server.auth.tokens import TokenRules, Tokens
 from tests.auth.token_rules import RULES
 from tests.support.issuer import AUDIENCE, HOUR, ISSUER, Issuer
+from tests.support.seeds import examples
 
 
 class Clock:
@@ -320,7 +322,7 @@ def signed_header(header: bytes) -> str:
     return f"{base64.urlsafe_b64encode(header).decode().rstrip('=')}.e30.AAAA"
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     header=st.binary(max_size=60)
     | st.sampled_from([b"[" * 12_000, b'{"a":' * 2_000, b'{"alg": ["ES256"]}'])
@@ -340,7 +342,7 @@ def test_odd_headers_are_rejected(header: bytes) -> None:
 async def test_token_cache_is_bounded_in_bytes_and_stores_no_tokens(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication, "MAX_CACHE_BYTES", 100_000)
+    monkeypatch.setattr(token_verification, "MAX_CACHE_BYTES", 100_000)
     tokens = tokens_of(issuer)
     groups = [f"{'g' * 100}{number}" for number in range(80)]
     many = [issuer.sign(f"user-{number}", *groups) for number in range(30)]
@@ -388,7 +390,7 @@ async def test_caller_is_found_after_its_token_was_verified(issuer: Issuer) -> N
     assert callers.find_verified(wire) is None
     found = await callers.verify(wire)
     assert callers.find_verified(wire) == found
-    clock.now += authentication.MAX_CACHED_SECONDS
+    clock.now += token_verification.MAX_CACHED_SECONDS
     assert callers.find_verified(wire) is None
     for other in ("Basic abc", "", f"Bearer {'a' * 20_000}"):
         assert callers.find_verified(Wire(other)) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskgate_server.auth.authentication import TokenRules
+from taskgate_server.auth.tokens import TokenRules
 from tests.support.issuer import AUDIENCE, ISSUER
 
 RULES = TokenRules(

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.support.seeds import SEED, VOLUME, seeded
+from tests.support.seeds import SEED, VOLUME, examples, seeded
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000")) * VOLUME
-RESPONSES = int(os.environ.get("FUZZ_RESPONSES", "1000")) * VOLUME
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS") or examples(2000)) * VOLUME
+RESPONSES = int(os.environ.get("FUZZ_RESPONSES") or examples(1000)) * VOLUME
 
 ONE_IN_WIRE = 20
 """One case in this many runs over the real wire, the others in process."""

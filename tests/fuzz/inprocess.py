@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, Self
 from unittest.mock import patch
@@ -19,6 +18,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from taskgate_server import app, aws_connections
 from taskgate_server.aws import model
+from taskgate_server.config import AwsSettings
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.handlers import load_contract, load_operations
 from taskgate_server.server import Handlers
@@ -26,7 +26,8 @@ from taskgate_server.services.registry import SERVICES
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.telemetry.logs import LOG
 from taskgate_server.upstream.aws_client.connection import Connection
-from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
+from taskgate_server.upstream.aws_client.factory import AwsClient
+from tests.support.aws_clients import Inline, answered_client
 from tests.support.boto3_wire import HOST, AwsResponse, Wire
 from tests.support.running_server import settings_for
 
@@ -89,28 +90,13 @@ class _Context:
         raise grpc.aio.AbortError
 
 
-class _Inline(Executor):
-    """Runs work immediately, in the thread that the time limit interrupts."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        """Accept the arguments of a thread pool."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001  # the future's, as with a real executor
-            future.set_exception(error)
-        return future
-
-
 class _Connected(Connection):
     """A connection with a client from the start, which it never replaces."""
 
     def __init__(
         self, spec: ServiceSpec, make: Callable[[], AwsClient], *_: object, **__: object
     ) -> None:
-        super().__init__(spec, make, _Inline())
+        super().__init__(spec, make, Inline())
         self.client = make()
         self._attempted.set()
 
@@ -221,16 +207,13 @@ class InProcessServer:
         """Build the server as `app` does, with replaced ends."""
         ends: dict[str, Any] = {
             "Connection": _Connected,
-            "ThreadPoolExecutor": _Inline,
             "make_client": self._make_client,
         }
         with patch.object(app, "Server", _NoServer), patch.multiple(aws_connections, **ends):
             return app.build(settings_for(f"http://{HOST}", **SETTINGS), self.log)
 
-    def _make_client(self, *args: Any) -> AwsClient:
-        made = make_client(*args)
-        hook: Any = self.wire.before_send  # may return a response, which the stubs deny
-        made.client.meta.events.register("before-send", hook)
+    def _make_client(self, spec: ServiceSpec, settings: AwsSettings) -> AwsClient:
+        made = answered_client(spec, settings, self.wire.before_send)
         self._clients.append(made.client)
         return made
 

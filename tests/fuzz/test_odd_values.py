@@ -20,9 +20,9 @@ from tests.fuzz.odd_values import OddResponse, odd_response, without
 from tests.support.boto3_wire import REQUEST_ID, AwsResponse
 from tests.support.contract import mirror
 from tests.support.contract.exchange import differences
-from tests.support.seeds import SEED
+from tests.support.seeds import SEED, examples
 
-RESPONSES = int(os.environ.get("ODD_RESPONSES", "600"))
+RESPONSES = int(os.environ.get("ODD_RESPONSES") or examples(600))
 
 
 REFUSED: dict[str, str] = {}

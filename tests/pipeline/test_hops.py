@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import CodeType, FrameType
@@ -43,20 +42,10 @@ def stack_of(frame: FrameType | None) -> Iterator[CodeType]:
         yield frame.f_code
 
 
-def waiting_in(awaitable: Any) -> Iterator[CodeType]:
-    """Yield the functions in which a coroutine waits, the outermost one first."""
-    while awaitable is not None:
-        code = getattr(awaitable, "cr_code", None)
-        if code is not None:
-            yield code
-        awaitable = getattr(awaitable, "cr_await", None)
-
-
 class Recorder:
     """Records where each task of an event loop was made, and the path of one AWS call."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
         self._origins: dict[asyncio.Task[Any], list[CodeType]] = {}
         self.hops: list[str] = []
         loop.set_task_factory(self._make_task)  # type: ignore[arg-type]  # its type is private
@@ -69,15 +58,11 @@ class Recorder:
         return task
 
     def record(self) -> None:
-        """Record the path to the current function, which runs in a thread of the AWS client."""
-        is_waiting = threading.Event()
-        self._loop.call_soon_threadsafe(is_waiting.set)  # the sending task waits by then
-        assert is_waiting.wait(10)
-        for task in asyncio.all_tasks(self._loop):
-            waiting = list(waiting_in(task.get_coro()))
-            if any(code.co_qualname == "Sender.send" for code in waiting):
-                path = [*self._origins[task], *waiting, *stack_of(sys._getframe(2))]
-                self.hops = [name for code in path if (name := hop(code)) is not None]
+        """Record the path to the current function."""
+        task = asyncio.current_task()
+        assert task is not None
+        path = [*self._origins[task], *stack_of(sys._getframe(2))]
+        self.hops = [name for code in path if (name := hop(code)) is not None]
 
 
 @pytest.fixture
@@ -85,10 +70,10 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recorder], None]:
     def install(recorder: Recorder) -> None:
         call = AwsClient.call
 
-        def recording(client: AwsClient, operation: str, *arguments: Any, **more: Any) -> Any:
+        async def recording(client: AwsClient, operation: str, params: Any) -> Any:
             if operation == "GetTask":
                 recorder.record()
-            return call(client, operation, *arguments, **more)
+            return await call(client, operation, params)
 
         monkeypatch.setattr(AwsClient, "call", recording)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from functools import partial
 
 import pytest
 
-from taskgate_server.large_requests import LARGE_BYTES, LargeRequests
+from taskgate_server.large_requests import LARGE_BYTES, SWITCH_SECONDS, LargeRequests
 
 
 def test_small_requests_stay_on_the_event_loop() -> None:
@@ -49,4 +50,15 @@ async def test_work_runs_in_another_thread_and_its_exceptions_propagate() -> Non
     with pytest.raises(ZeroDivisionError):
         await run(lambda: 1 // 0)
     assert await run(lambda: 1) == 1, "the turn has ended"
+    large.close()
+
+
+async def test_the_interpreter_is_shared_often_only_while_the_thread_works() -> None:
+    large, usual = LargeRequests(), sys.getswitchinterval()
+    run = large.of("a", LARGE_BYTES)
+    assert run is not None
+    assert await run(sys.getswitchinterval) == pytest.approx(SWITCH_SECONDS)
+    with pytest.raises(ZeroDivisionError):
+        await run(lambda: 1 // 0)
+    assert sys.getswitchinterval() == usual
     large.close()

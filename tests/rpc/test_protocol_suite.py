@@ -6,6 +6,7 @@ an AWS service; then botocore's serializer and parser are the judges.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,8 +34,8 @@ from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.request_converter import RequestCompiler
 from taskgate_server.rpc.response_converter import ResponseCompiler
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.upstream.aws_client.factory import AwsClient
 from taskgate_server.upstream.aws_client.responses import parse_body
+from tests.support.aws_clients import unconnected_client
 from tests.support.contract import mirror
 from tests.support.contract.exchange import differences
 
@@ -231,14 +232,12 @@ def converted(
     operation = case.operation
     shape = operation.output_shape
     ours = converter(case, contracts)
-    client = AwsClient(
-        client=SimpleNamespace(call=lambda: dict(response)),  # type: ignore[arg-type]  # a fake
+    client = unconnected_client(
+        client=SimpleNamespace(call=lambda: dict(response)),
         methods={operation.name: "call"},
-        region="",
-        endpoint="",
         fit_of=lambda _: Fitter().compile(shape) if shape is not None else None,
     )
-    value = client.call(operation.name, {}).value
+    value = asyncio.run(client.call(operation.name, {})).value
     streamed = model.streaming_member(operation.output_shape)
     content = value.pop(streamed).read() if streamed is not None else b""
     message: Any = ours.to_message(value)

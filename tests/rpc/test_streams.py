@@ -383,3 +383,91 @@ def test_memory_stays_flat_in_both_directions() -> None:
 
 def endpoints(url: str) -> dict[str, str]:
     return {f"TASKGATE_AWS__{name}__ENDPOINT_URL": url for name in ("DEADLINE", "OMICS")}
+
+
+def declared(size: int | str) -> dict[str, Any]:
+    return {"metadata": [("taskgate-payload-bytes", str(size))]}
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK, 3 * CHUNK + 7])
+def test_an_upload_of_declared_length_is_not_stored(aws: Emulator, size: int) -> None:
+    payload = seeded("payload", size).randbytes(size)
+    aws.respond("omics", "UploadReadSetPart", body={"checksum": "abc"}, times=2)
+    boto3_client(aws).upload_read_set_part(
+        sequenceStoreId=STORE, uploadId=STORE, partSource="SOURCE1", partNumber=1, payload=payload
+    )
+    by_boto3 = aws.requests[-1]
+    with connected(aws.endpoint_url, spool_max_bytes=1024, spool_memory_bytes=0) as client:
+        answer = client.omics.UploadReadSetPart(upload(payload), **declared(size))
+        assert answer.checksum == "abc"
+        sent = aws.requests[-1]
+        assert sent.body == by_boto3.body == payload
+        assert sent.headers["content-length"] == by_boto3.headers["content-length"]
+        if size > 1024:
+            error = error_of(lambda: client.omics.UploadReadSetPart(upload(payload)))
+            assert error.reason == "SPOOL_FULL", "without its length it is stored"
+
+
+def test_an_upload_of_declared_length_is_passed_on_while_it_arrives() -> None:
+    has_begun = threading.Event()
+    received = bytearray()
+
+    def serve(connection: socket.socket) -> None:
+        while not received.endswith(b"C" * CHUNK):
+            received.extend(connection.recv(65536))
+            if b"A" * CHUNK in received:
+                has_begun.set()
+        connection.sendall(headers(2) + b"{}")
+
+    def messages() -> Iterator[omics_pb2.UploadReadSetPartRequest]:
+        yield from upload(b"A" * CHUNK + b"B" * CHUNK)
+        assert has_begun.wait(10), "AWS gets nothing before the end"
+        yield omics_pb2.UploadReadSetPartRequest(payload=b"C" * CHUNK)
+
+    with http_server(serve) as url, connected(url) as client:
+        client.omics.UploadReadSetPart(messages(), timeout=20, **declared(3 * CHUNK))
+    assert received.count(b"A" * CHUNK + b"B" * CHUNK + b"C" * CHUNK) == 1
+
+
+@pytest.mark.parametrize(("sent", "promised"), [(2 * CHUNK, 2 * CHUNK + 1), (2 * CHUNK, CHUNK)])
+def test_an_upload_of_another_length_than_declared_is_refused(sent: int, promised: int) -> None:
+    received = bytearray()
+
+    def serve(connection: socket.socket) -> None:
+        while data := connection.recv(65536):
+            received.extend(data)
+
+    with http_server(serve) as url, connected(url) as client:
+        parts = upload(b"A" * sent)
+        error = error_of(
+            lambda: client.omics.UploadReadSetPart(parts, timeout=20, **declared(promised))
+        )
+        assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert f"has other than the {promised} bytes" in error.message
+    assert len(received.partition(b"\r\n\r\n")[2]) < promised, "AWS has the whole body"
+
+
+def test_aws_may_refuse_an_upload_before_its_end() -> None:
+    body = b'{"message": "no"}'
+    head = b"HTTP/1.1 403 Forbidden\r\nx-amzn-ErrorType: AccessDeniedException\r\n"
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        while connection.recv(65536):
+            pass
+
+    with http_server(serve) as url, connected(url) as client:
+        error = error_of(
+            lambda: client.omics.UploadReadSetPart(
+                upload(b"A" * 8 * CHUNK), timeout=20, **declared(8 * CHUNK)
+            )
+        )
+        assert error.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("size", ["", "-1", "1.5", "1e3", "9" * 19])
+def test_a_declared_length_must_be_a_number(client: Client, size: str) -> None:
+    error = error_of(lambda: client.omics.UploadReadSetPart(upload(b"A"), **declared(size)))
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "taskgate-payload-bytes" in error.message

@@ -21,12 +21,9 @@ class ChildError(Exception):
 
 
 def run_module(module: str, data: bytes, *, seconds: float) -> bytes:
-    """Run a module as `python -m` and return its standard output. Blocks.
+    """Run a module as `python -m` with `data` as its input; return its output. Blocks.
 
-    Args:
-        module: its full name.
-        data: for its standard input.
-        seconds: after which it is killed.
+    The module is killed after `seconds`.
 
     Raises:
         ChildError: it crashed, failed or was killed.

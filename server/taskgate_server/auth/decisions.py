@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskgate_server import errors
-from taskgate_server.auth.actions import Action
+from taskgate_server.auth.actions import USE_TARGET, Action
 from taskgate_server.auth.authentication import ANONYMOUS, Caller
-from taskgate_server.auth.policy import Policy
+from taskgate_server.auth.resources import TARGET
 from taskgate_server.bounded_cache import BoundedCache
 from taskgate_server.calls import DEFAULT_TARGET, ResourcePath
 from taskgate_server.reloading import ReloadingFile
+
+if TYPE_CHECKING:  # its library takes 3 MiB, and a server on loopback has no policy
+    from taskgate_server.auth.policy import Policy
 
 MAX_CACHE_BYTES: Final = 16 * 1024 * 1024
 
@@ -52,14 +55,24 @@ class Decisions:
         self, caller: Caller, action: Action, resource: ResourcePath, target: str = DEFAULT_TARGET
     ) -> errors.TaskgateError | None:
         """Return the error for a caller that may not do the action on the resource; else None."""
+        if self._allows(caller, action, resource, target):
+            return None
+        return self.deny(caller, action, "/".join(key for _, key in resource))
+
+    def may_use_target(self, caller: Caller, target: str) -> bool:
+        """Return whether the caller may use a target, without counting a denial."""
+        return target == DEFAULT_TARGET or self._allows(
+            caller, USE_TARGET, ((TARGET, target),), DEFAULT_TARGET
+        )
+
+    def _allows(self, caller: Caller, action: Action, resource: ResourcePath, target: str) -> bool:
         key, version = (caller, action.name, resource, target), self._policy.changes
         cached = self._cache.get(key)
         if cached is not None and cached[0] == version:
-            allowed = cached[1]
-        else:
-            allowed = self._policy.value.allows(caller, action, resource, target)
-            self._cache.put(key, (version, allowed), _size(key))
-        return None if allowed else self.deny(caller, action, "/".join(key for _, key in resource))
+            return cached[1]
+        allowed = self._policy.value.allows(caller, action, resource, target)
+        self._cache.put(key, (version, allowed), _size(key))
+        return allowed
 
     def deny(self, caller: Caller, action: Action, resource: str) -> errors.TaskgateError:
         """Count a denial and return its error.

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from taskgate_server.auth.authentication import Callers, TokenRules, Tokens
+from taskgate_server.auth.authentication import Callers
 from taskgate_server.auth.decisions import Decisions
 from taskgate_server.auth.jwks import FetchedKeys, FileKeys, fetch
 from taskgate_server.auth.lifetimes import Lifetimes
 from taskgate_server.auth.limits import CallerLimits, Limits
 from taskgate_server.auth.policy import Policy
+from taskgate_server.auth.tokens import TokenRules, Tokens
 from taskgate_server.background_tasks import BackgroundTask
 from taskgate_server.config import Settings
 from taskgate_server.reloading import RejectedError, Reloading, ReloadingFile

@@ -106,11 +106,7 @@ class Place:
 
 
 class ServiceIdentifiers:
-    """The identifiers in the requests of one AWS service.
-
-    Args:
-        name: botocore's name of the service.
-    """
+    """The identifiers in the requests of the AWS service with this name in botocore."""
 
     def __init__(self, name: str) -> None:
         self.name = name

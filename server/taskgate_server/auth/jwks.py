@@ -127,9 +127,6 @@ def fetch(address: str, token_file: Path | None = None, ca_file: Path | None = N
 class FileKeys(ReloadingFile[Keys]):
     """Keys from a file.
 
-    Args:
-        path: of the file.
-
     Raises:
         SettingsError: the file cannot be used.
     """

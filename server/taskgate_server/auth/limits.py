@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -177,26 +178,9 @@ class CallerLimits:
                 del self._usages[caller]
 
 
-class TokenBuckets:
-    """Token buckets by key.
-
-    Args:
-        per_second: tokens that a bucket gains.
-    """
-
-    def __init__(self, per_second: float) -> None:
-        self._rate = per_second
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
-
-    def of(self, key: str) -> TokenBucket:
-        """Return the bucket of a key."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(self._rate)
-            if len(self._buckets) > MAX_BUCKETS:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
-        return bucket
+def token_buckets(per_second: float) -> Callable[[str], TokenBucket]:
+    """Return a function that returns the bucket of a key, which gains `per_second` tokens."""
+    return lru_cache(MAX_BUCKETS)(lambda _: TokenBucket(per_second))
 
 
 def address_of(peer: str) -> str:

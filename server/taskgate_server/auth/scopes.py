@@ -201,13 +201,7 @@ class _Found:
 def compile_scope(
     identifiers: ServiceIdentifiers, operation: str, descriptor: Descriptor, labels: frozenset[str]
 ) -> Scope:
-    """Return the scope of the requests of an operation.
-
-    Args:
-        identifiers: of the AWS service.
-        operation: its name.
-        descriptor: of the request message.
-        labels: members of the request that are in the route.
+    """Return the scope of the requests of an operation; `labels` are the members in its route.
 
     Raises:
         TypeError: an identifier is in a container that `Scope` does not support.

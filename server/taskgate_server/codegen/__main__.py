@@ -31,11 +31,7 @@ def generate(
 ) -> dict[Path, str]:
     """Return the texts of a service's proto and lock files by path; nothing is written.
 
-    Args:
-        spec: the service.
-        root: the folder of the proto packages.
-        service: the model; None for botocore's.
-        source: the origin of the model, for a comment.
+    The model is botocore's if it is None, and a comment names its source.
 
     Raises:
         UnsupportedModelError: a part of the model cannot be served; with service, operation and

@@ -48,12 +48,28 @@ class Field:
     in_oneof: bool = False
 
 
+UNRECOGNIZED_VALUES = Field(
+    name=naming.UNRECOGNIZED_VALUES,
+    member=None,
+    type="map<string, string>",
+    comment=("Unknown enum values: field path to AWS's text.",),
+)
+"""Taskgate's own field of a message with enums."""
+
+EMPTY_MEMBERS = Field(
+    name=naming.EMPTY_MEMBERS,
+    member=None,
+    type="repeated string",
+    comment=("Names of lists and maps that are present but empty.",),
+)
+"""Taskgate's own field of a message with lists or maps."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A message. The fields of a union are in a oneof, except for Taskgate's own map."""
 
     name: str
-    comment: tuple[str, ...] = ()
     fields: tuple[Field, ...] = ()
     shape: str = ""
     """AWS's shape, if it may have another name."""
@@ -114,12 +130,7 @@ def read_contract(
     service: model.ServiceModel,
     operations: Iterable[model.OperationModel] | None = None,
 ) -> Contract:
-    """Return the contract of an AWS service.
-
-    Args:
-        spec: the service.
-        service: its model.
-        operations: those of the contract; None for all.
+    """Return the contract of an AWS service, or of some of its operations.
 
     Raises:
         UnsupportedModelError: there is no rule for a shape, or two shapes need the same name.
@@ -174,9 +185,9 @@ class _Reader:
             fields.append(unknown)
         own = [each for each in shape.members.values() if not (union and _is_container(each))]
         if any(_has_enum_values(each) for each in own):
-            fields.append(unrecognized_values())
+            fields.append(UNRECOGNIZED_VALUES)
         if any(_is_container(each) for each in own):
-            fields.append(empty_members())
+            fields.append(EMPTY_MEMBERS)
         self.contract.messages[name] = Message(name=name, fields=tuple(fields))
 
     def member_field(
@@ -202,7 +213,7 @@ class _Reader:
             type_ = self.container(shape, where)
             fields = [Field(name=naming.WRAPPED_VALUES, member=None, type=type_)]
             if _has_enum_values(shape):
-                fields.append(unrecognized_values())
+                fields.append(UNRECOGNIZED_VALUES)
             self.contract.messages[shape.name] = Message(name=shape.name, fields=tuple(fields))
         return shape.name
 
@@ -269,23 +280,3 @@ def _joined(where: str) -> str:
 
 def _is_container(shape: model.Shape) -> bool:
     return isinstance(shape, model.ListShape | model.MapShape)
-
-
-def empty_members() -> Field:
-    """Return Taskgate's own field of a message with lists or maps."""
-    return Field(
-        name=naming.EMPTY_MEMBERS,
-        member=None,
-        type="repeated string",
-        comment=("Names of lists and maps that are present but empty.",),
-    )
-
-
-def unrecognized_values() -> Field:
-    """Return Taskgate's own field of a message with enums."""
-    return Field(
-        name=naming.UNRECOGNIZED_VALUES,
-        member=None,
-        type="map<string, string>",
-        comment=("Unknown enum values: field path to AWS's text.",),
-    )

@@ -16,16 +16,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from taskgate_server.codegen.contract import (
+    EMPTY_MEMBERS,
+    UNRECOGNIZED_VALUES,
     Contract,
     Enum,
     Message,
-    empty_members,
-    unrecognized_values,
 )
 from taskgate_server.codegen.identity import TypeNames
 from taskgate_server.codegen.lock import Lock
-
-_PERMANENT_FIELDS = (unrecognized_values(), empty_members())
 
 
 def extend_contract(contract: Contract, lock: Lock) -> Contract:
@@ -57,8 +55,8 @@ def _named(message: Message, name: str, names: TypeNames) -> Message:
 def _with_permanent_fields(message: Message, lock: Lock) -> Message:
     scope = lock.messages.get(message.name)
     present = {item.name for item in message.fields}
-    absent = [item for item in _PERMANENT_FIELDS if item.name not in present]
-    missing = tuple(item for item in absent if scope is not None and scope.live(item.name))
+    own = [item for item in (UNRECOGNIZED_VALUES, EMPTY_MEMBERS) if item.name not in present]
+    missing = tuple(item for item in own if scope is not None and scope.live(item.name))
     return replace(message, fields=message.fields + missing)
 
 

@@ -25,12 +25,7 @@ _Pairs = frozenset[tuple[str, str]]
 
 
 class TypeNames:
-    """The names of a contract's messages and enums.
-
-    Args:
-        contract: as the model has it, with the names of shapes.
-        lock: the earlier contracts.
-    """
+    """The names of a contract's messages and enums, after earlier contracts."""
 
     def __init__(self, contract: Contract, lock: Lock) -> None:
         self._contract = contract

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from taskgate_server.codegen.constraint_changes import constraint_change
-
 Json: TypeAlias = Mapping[str, Any]
 
 SECTIONS: Final = (
@@ -211,7 +209,7 @@ class _Comparison:
             self._add("required", place, "-")
 
     def _values(self, old: Json, new: Json, place: str, *, in_request: bool) -> None:
-        change = constraint_change(old, new)
+        change = _constraint_change(old, new)
         if change and in_request:
             self._add("constraints", place, f"~ {change}")
         elif change:
@@ -250,6 +248,47 @@ def _without(mapping: Json, *keys: str) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     return "none" if value is None else str(value)
+
+
+def _constraint_change(old: Json, new: Json) -> str:
+    """Return the change of minimum, maximum and pattern; empty if there is none."""
+    if old.get("enum") or new.get("enum"):
+        return ""  # the words are the constraint
+    changes = [
+        *_bound("min", old, new, rises_tighten=True),
+        *_bound("max", old, new, rises_tighten=False),
+        *_pattern(old.get("pattern"), new.get("pattern")),
+    ]
+    return ", ".join(changes)
+
+
+def _bound(key: str, old: Json, new: Json, *, rises_tighten: bool) -> list[str]:
+    before, after = _limit(key, old), _limit(key, new)
+    if before == after:
+        return []
+    if before is None or after is None:
+        is_tighter = before is None
+    else:
+        is_tighter = (after > before) == rises_tighten
+    return [f"{key} {_text(before)} -> {_text(after)} ({_effect(is_tighter)})"]
+
+
+def _limit(key: str, shape: Json) -> Any:
+    """Return a bound; None for a minimal length or size of 0, which every value has."""
+    limit = shape.get(key)
+    is_number = shape.get("type") in ("integer", "long", "float", "double")
+    return None if key == "min" and limit == 0 and not is_number else limit
+
+
+def _pattern(before: str | None, after: str | None) -> list[str]:
+    if before == after:
+        return []
+    effect = _effect(before is None) if before is None or after is None else "changed"
+    return [f"pattern {_text(before)} -> {_text(after)} ({effect})"]
+
+
+def _effect(is_tighter: bool) -> str:  # noqa: FBT001  # the only argument
+    return "tightened" if is_tighter else "relaxed"
 
 
 def flatten(changes: Mapping[str, list[str]]) -> Iterator[str]:

@@ -11,12 +11,7 @@ from taskgate_server.services.spec import ServiceSpec
 
 
 def check(spec: ServiceSpec, service: model.ServiceModel, excluded: Container[str]) -> None:
-    """Check that all operations of a service can be served.
-
-    Args:
-        spec: the service.
-        service: its model.
-        excluded: operations that are left out.
+    """Check that all operations of a service but the excluded ones can be served.
 
     Raises:
         UnsupportedModelError: a line for each that cannot, with service, operation and reason.

@@ -13,7 +13,7 @@ from grpc import StatusCode
 
 from taskgate_server import errors
 from taskgate_server.auth.authentication import ANONYMOUS, Caller, Callers
-from taskgate_server.auth.limits import TokenBuckets, address_of
+from taskgate_server.auth.limits import address_of, token_buckets
 from taskgate_server.calls import CallContext
 
 FAILURES_PER_SECOND: Final = 50.0
@@ -30,7 +30,7 @@ class Authentication:
 
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
-        self._failures = TokenBuckets(FAILURES_PER_SECOND)
+        self._failures = token_buckets(FAILURES_PER_SECOND)
 
     async def enter(self, call: CallContext) -> CallContext:
         """See `Stage.enter`."""
@@ -49,7 +49,7 @@ class Authentication:
         wire = call.wire
         # Its failure is cheap and does not count: it must not delay others at the address.
         was_verified = self._callers.was_verified(wire)
-        failures = self._failures.of(address_of(wire.peer()))
+        failures = self._failures(address_of(wire.peer()))
         wait = failures.seconds_until(1.0)
         if wait and not was_verified:
             raise errors.CallerLimitError(

@@ -6,11 +6,14 @@ import re
 from typing import Final
 
 from taskgate_server import errors
-from taskgate_server.calls import TARGET_KEY, CallContext
+from taskgate_server.calls import PAYLOAD_BYTES_KEY, TARGET_KEY, CallContext
 from taskgate_server.config import TARGET_NAME
 
 MAX_AGE_KEY: Final = "taskgate-max-age"
 """Request metadata: the maximum age of the response of an AWS RPC in seconds."""
+
+MAX_DIGITS: Final = 18
+"""Of a number of bytes."""
 
 
 class ReadMetadata:
@@ -25,6 +28,8 @@ class ReadMetadata:
         for key, value in call.wire.invocation_metadata() or ():
             if key == MAX_AGE_KEY:
                 call = call._replace(max_age=_seconds(value))
+            elif key == PAYLOAD_BYTES_KEY:
+                call = call._replace(payload_bytes=_bytes(str(value)))
             elif key == TARGET_KEY:
                 call = call._replace(target=_target(str(value)))
         return call
@@ -39,6 +44,12 @@ def _target(name: str) -> str:
             }
         )
     return name
+
+
+def _bytes(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > MAX_DIGITS:
+        raise errors.invalid_request({PAYLOAD_BYTES_KEY: "must be a number of bytes, 0 or more"})
+    return int(text)
 
 
 def _seconds(value: str | bytes) -> float:

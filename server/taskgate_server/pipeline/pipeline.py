@@ -1,4 +1,4 @@
-"""The path of every call, from gRPC to the behaviour that serves it.
+"""The path of every call, from gRPC or HTTP to the behaviour that serves it.
 
 `stages.list_stages` lists the stages in the order in which a call passes them. Calls with and
 without streams pass the same ones.
@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -23,6 +23,7 @@ from taskgate_server.calls import (
     CallContext,
     CallRecord,
     CallRequest,
+    Encoding,
     Handler,
     Rpc,
     parse_request,
@@ -61,7 +62,7 @@ def _number_calls() -> Callable[[], str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """Makes the gRPC handlers of RPCs.
+    """Serves the calls of RPCs.
 
     Args:
         stages: in the order in which a call passes them.
@@ -73,39 +74,28 @@ class Pipeline:
     _make_call_id: Callable[[], str] = field(default_factory=_number_calls, init=False)
 
     def handler(self, rpc: Rpc) -> Handler:
-        """Return the handler of an RPC.
+        """Return the gRPC handler of an RPC.
 
         Every RPC is registered with a request stream: only then does gRPC call the handler before
         the message has arrived. On the wire, one message and a stream of one are the same.
         """
         if rpc.server_streams:
-            return grpc.stream_stream_rpc_method_handler(self._serve(rpc))
-        return grpc.stream_unary_rpc_method_handler(self._serve(rpc))
+            return grpc.stream_stream_rpc_method_handler(self.serve(rpc))
+        return grpc.stream_unary_rpc_method_handler(self.serve(rpc))
 
-    def unknown_handler(self, method: str) -> Handler:
-        """Return the handler of a method that does not exist. It does not read the request.
+    def serve(
+        self, rpc: Rpc, encoding: Encoding | None = None
+    ) -> Callable[[object, Context], Awaitable[bytes | None]]:
+        """Return a function that serves one call of an RPC.
 
         Args:
-            method: its full name, as the caller sent it.
+            rpc: the RPC.
+            encoding: of the request messages; None for protobuf's binary format. Responses are
+                always in that.
         """
 
-        async def refuse(_: object, __: CallContext) -> NoReturn:
-            raise errors.unknown_method(method)
-
-        return self.handler(
-            Rpc(
-                method=method,
-                request_class=Empty,
-                response_class=Empty,
-                behaviour=refuse,
-                takes_bytes=True,
-                has_request=False,
-            )
-        )
-
-    def _serve(self, rpc: Rpc) -> Callable[[object, Context], Awaitable[bytes | None]]:
         async def handle(_: object, context: Context) -> bytes | None:
-            call = CallContext(rpc, self._make_call_id(), context, CallRecord())
+            call = CallContext(rpc, self._make_call_id(), context, CallRecord(), encoding=encoding)
             response = None
             try:
                 for stage in self.stages:
@@ -150,6 +140,33 @@ class Pipeline:
         await self.refusals.hold(call, failure)
         _end(call)  # so that the audit line is written before the caller gets the error
         await send_error(call, context, failure)
+
+
+class ServedRpc(NamedTuple):
+    """An RPC, and the pipeline that its calls pass."""
+
+    rpc: Rpc
+    pipeline: Pipeline
+
+
+def unknown_rpc(method: str) -> Rpc:
+    """Return what serves a method that does not exist. It does not read the request.
+
+    Args:
+        method: its full name, as the caller sent it.
+    """
+
+    async def refuse(_: object, __: CallContext) -> NoReturn:
+        raise errors.unknown_method(method)
+
+    return Rpc(
+        method=method,
+        request_class=Empty,
+        response_class=Empty,
+        behaviour=refuse,
+        takes_bytes=True,
+        has_request=False,
+    )
 
 
 def _take_request(call: CallContext) -> tuple[Any, CallContext]:

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from taskgate_server import errors
 from taskgate_server.auth.limits import CallerLimits
-from taskgate_server.calls import CallContext, CallRequest, Rpc, parse_request
+from taskgate_server.calls import CallContext, CallRequest, Encoding, Rpc, parse_request
 from taskgate_server.large_requests import LargeRequests
 from taskgate_server.pipeline.idle import EndedError, IdleLimit
 from taskgate_server.pipeline.response import unless_left
@@ -53,7 +53,8 @@ class Reception:
         response."""
         self._limits = limits
         self._sleep = sleep
-        self._large = LargeRequests()
+        self.large = LargeRequests()
+        """Processes large messages."""
 
     def stop(self) -> None:
         """End the calls that only wait for a message, so that they do not delay the shutdown."""
@@ -62,7 +63,7 @@ class Reception:
 
     async def close(self) -> None:
         """End the thread: all calls have ended."""
-        self._large.close()
+        self.large.close()
 
     async def enter(self, call: CallContext) -> CallContext:
         """See `Stage.enter`."""
@@ -81,7 +82,9 @@ class Reception:
         _check_size(call.rpc, data)
         if self._limits is not None:
             self._limits.count_bytes(call.requester, len(data))
-        in_thread = self._large.of(call.requester, len(data))
+        if call.encoding is not None:
+            data = await self._decode(call, call.encoding, data)
+        in_thread = self.large.of(call.requester, len(data))
         if in_thread is None:
             return CallRequest(data)
         message = await in_thread(partial(parse_request, call.rpc.request_class, data))
@@ -94,9 +97,17 @@ class Reception:
         message = await self._parse(call, data)
         return CallRequest(data, message, self._all(call, message))
 
+    async def _decode(self, call: CallContext, encoding: Encoding, data: bytes) -> bytes:
+        """Return a message in protobuf's binary format."""
+        convert = partial(encoding.to_binary, call.rpc.request_class, data)
+        in_thread = self.large.of(call.requester, encoding.weight * len(data))
+        return convert() if in_thread is None else await in_thread(convert)
+
     async def _parse(self, call: CallContext, data: bytes) -> Message:
         _check_size(call.rpc, data)
-        in_thread = self._large.of(call.requester, len(data))
+        if call.encoding is not None:
+            data = await self._decode(call, call.encoding, data)
+        in_thread = self.large.of(call.requester, len(data))
         if in_thread is None:
             return parse_request(call.rpc.request_class, data)
         return await in_thread(partial(parse_request, call.rpc.request_class, data))

@@ -12,7 +12,7 @@ from typing import Final
 from grpc import StatusCode
 
 from taskgate_server import errors
-from taskgate_server.auth.limits import CallerLimits, TokenBuckets, address_of
+from taskgate_server.auth.limits import CallerLimits, address_of, token_buckets
 from taskgate_server.calls import CallContext
 from taskgate_server.token_bucket import TokenBucket
 
@@ -38,7 +38,7 @@ class Refusals:
     ) -> None:
         self._limits = limits
         self._sleep = sleep
-        self._lines = TokenBuckets(LINES_PER_SECOND)
+        self._lines = token_buckets(LINES_PER_SECOND)
         self._all_lines = TokenBucket(ALL_LINES_PER_SECOND)
 
     async def hold(self, call: CallContext, error: errors.TaskgateError) -> None:
@@ -50,7 +50,7 @@ class Refusals:
         requester = call.requester or address_of(call.wire.peer())
         if is_unauthenticated:
             self._limits.count_refusal(requester)
-        call.record.is_logged = not (self._lines.of(requester).take() or self._all_lines.take())
+        call.record.is_logged = not (self._lines(requester).take() or self._all_lines.take())
         seconds = self._limits.hold_seconds(requester)
         if seconds:
             await self._sleep(seconds)

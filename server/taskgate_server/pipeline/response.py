@@ -6,17 +6,16 @@ import asyncio
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, NoReturn, TypeAlias, TypeVar
+from typing import Final, NoReturn, Protocol, TypeAlias, TypeVar
 
 import grpc
-from grpc.aio import ServicerContext
 
 from taskgate_server import errors
-from taskgate_server.calls import CallContext
+from taskgate_server.calls import CallContext, Wire
 from taskgate_server.status import to_status
 
-Context: TypeAlias = "ServicerContext[Any, Any]"
 T = TypeVar("T")
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
 AWS_REQUEST_ID_KEY: Final = "taskgate-aws-request-id"
 """Trailing metadata of a successful call: AWS's id of the request that the response is from."""
@@ -31,6 +30,28 @@ STATUS_KEY: Final = "grpc-status-details-bin"
 NO_RETRY: Final = ("grpc-retry-pushback-ms", "-1")
 """Trailing metadata of an error that a client's retry policy must not retry: the server has retried
 already. https://github.com/grpc/proposal/blob/master/A6-client-retries.md"""
+
+
+class Context(Wire, Protocol):
+    """The caller's end of a call, with its response."""
+
+    def write(self, message: bytes) -> Awaitable[None]:
+        """Send a message of the response stream."""
+
+    def send_initial_metadata(self, initial_metadata: Metadata) -> Awaitable[None]:
+        """Send metadata before the response."""
+
+    def set_trailing_metadata(self, trailing_metadata: Metadata) -> None:
+        """Set the metadata that follow the response."""
+
+    def abort(
+        self, code: grpc.StatusCode, details: str, trailing_metadata: Metadata
+    ) -> Awaitable[NoReturn]:
+        """End the call with an error.
+
+        Raises:
+            grpc.aio.AbortError: always.
+        """
 
 
 async def send_source(call: CallContext, context: Context) -> None:
@@ -61,9 +82,12 @@ async def unless_left(operation: Awaitable[T]) -> T:
 
     Raises:
         CallerLeftError: the caller has left.
+        errors.TaskgateError: a request over HTTP cannot be read.
     """
     try:
         return await operation
+    except errors.TaskgateError:
+        raise
     except Exception as error:
         # gRPC raises ExecuteBatchError, UsageError or InternalError, none of them in its API.
         raise CallerLeftError from error

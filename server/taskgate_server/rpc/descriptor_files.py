@@ -23,16 +23,12 @@ class DescriptorFiles:
     """Finds files by name and by symbol, and returns them as serialized FileDescriptorProtos.
 
     Args:
-        pool: has the descriptors of all imported files; None for Python's default pool.
+        pool: has the descriptors of all imported files.
         packages: the Python packages that store files of the contract with comments.
     """
 
-    def __init__(
-        self,
-        pool: descriptor_pool.DescriptorPool | None = None,
-        packages: Iterable[str] = ("taskgate",),
-    ) -> None:
-        self._pool = pool or descriptor_pool.Default()
+    def __init__(self, pool: descriptor_pool.DescriptorPool, packages: Iterable[str]) -> None:
+        self._pool = pool
         self._packages = list(dict.fromkeys(packages))
 
     @cached_property

@@ -25,10 +25,10 @@ def enum_container(shape: model.Shape, enum: EnumDescriptor) -> ConvertEnums:
     """Return the conversion of an enum field: singular, repeated, or the values of a map."""
     check = compile_check(shape)
     if isinstance(shape, model.ListShape):
-        return _enum_list(_words(shape.member, enum), check)
+        return _list(_single(_words(shape.member, enum)), check)
     if isinstance(shape, model.MapShape):
-        return _enum_map(_words(shape.value, enum), compile_check(shape.key), check)
-    return _enum(_words(shape, enum))
+        return _map(_single(_words(shape.value, enum)), compile_check(shape.key), check)
+    return _single(_words(shape, enum))
 
 
 def _words(shape: model.Shape, enum: EnumDescriptor) -> dict[int, str]:
@@ -41,7 +41,7 @@ def _words(shape: model.Shape, enum: EnumDescriptor) -> dict[int, str]:
     }
 
 
-def _enum(words: Mapping[int, str]) -> ConvertEnums:
+def _single(words: Mapping[int, str]) -> ConvertEnums:
     def convert(
         number: int, name: str, path: Path, unrecognized: Unrecognized, validation: Validation
     ) -> str | None:
@@ -49,8 +49,7 @@ def _enum(words: Mapping[int, str]) -> ConvertEnums:
         if word is not None:
             return word
         if number:
-            fault = f"has the number {number}, which this contract has no word for"
-            validation.add(path, fault)
+            validation.add(path, f"has the number {number}, which this contract has no word for")
             return None
         return unrecognized_word(unrecognized, name, path, validation)
 
@@ -77,27 +76,20 @@ def unrecognized_word(
     return word
 
 
-def _enum_list(words: Mapping[int, str], check: Check | None) -> ConvertEnums:
-    single = _enum(words)
-
+def _list(single: ConvertEnums, check: Check | None) -> ConvertEnums:
     def convert(
         numbers: Any, name: str, path: Path, unrecognized: Unrecognized, validation: Validation
     ) -> list[str | None]:
         validation.measure(check, numbers, path)
         return [
-            words.get(number)
-            or single(number, f"{name}[{index}]", (path, index), unrecognized, validation)
+            single(number, f"{name}[{index}]", (path, index), unrecognized, validation)
             for index, number in enumerate(numbers)
         ]
 
     return convert
 
 
-def _enum_map(
-    words: Mapping[int, str], check_key: Check | None, check: Check | None
-) -> ConvertEnums:
-    single = _enum(words)
-
+def _map(single: ConvertEnums, check_key: Check | None, check: Check | None) -> ConvertEnums:
     def convert(
         numbers: Mapping[str, int],
         name: str,
@@ -110,9 +102,8 @@ def _enum_map(
         for key, number in numbers.items():
             where = path, KEY, key
             validation.check(check_key, key, where, what="its key ")
-            params[key] = words.get(number) or single(
-                number, f"{name}[{json.dumps(key)}]", where, unrecognized, validation
-            )
+            within = f"{name}[{json.dumps(key)}]"
+            params[key] = single(number, within, where, unrecognized, validation)
         return params
 
     return convert

@@ -6,13 +6,10 @@ One behaviour serves all unary operations: message -> boto3's parameters -> gate
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from typing import Final, TypeAlias
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import Message
 
 from taskgate_server.aws import model
 from taskgate_server.bounded_cache import BoundedCache
@@ -65,44 +62,26 @@ def make_rpcs(
 ) -> list[Rpc]:
     """Return the RPCs that serve the operations."""
     cached: ConvertedRequests = BoundedCache(MAX_CACHE_BYTES)
+
+    def behaviour(method: MethodDescriptor, operation: Operation) -> Behaviour:
+        if method.server_streaming:
+            return download(operation, gateway, limits)
+        if method.client_streaming:
+            return upload(operation, gateway, limits)
+        return _unary(operation, gateway, cached)
+
     return [
-        _make_rpc(method, operations[method.name], _Serving(gateway, limits, cached))
+        Rpc(
+            method=f"{method.containing_service.full_name}/{method.name}",
+            request_class=operations[method.name].request_class,
+            response_class=operations[method.name].response_class,
+            behaviour=behaviour(method, operations[method.name]),
+            takes_bytes=not method.client_streaming and not method.server_streaming,
+            client_streams=method.client_streaming,
+            server_streams=method.server_streaming,
+        )
         for method in load_contract(spec).methods
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Serving:
-    """Shared by the RPCs of one AWS service."""
-
-    gateway: Gateway
-    limits: StreamLimits
-    cached: ConvertedRequests
-
-
-def _make_rpc(method: MethodDescriptor, operation: Operation, serving: _Serving) -> Rpc:
-    return Rpc(
-        method=f"{method.containing_service.full_name}/{method.name}",
-        request_class=operation.request_class,
-        response_class=operation.response_class,
-        behaviour=_behaviour(method, operation, serving),
-        takes_bytes=not method.client_streaming and not method.server_streaming,
-        client_streams=method.client_streaming,
-        server_streams=method.server_streaming,
-    )
-
-
-def _behaviour(method: MethodDescriptor, operation: Operation, serving: _Serving) -> Behaviour:
-    if method.server_streaming:
-        return download(operation, serving.gateway, serving.limits)
-    if method.client_streaming:
-        return upload(operation, serving.gateway, serving.limits)
-    return _unary(operation, serving.gateway, serving.cached)
-
-
-def _convert(operation: Operation, gateway: Gateway, message: Message) -> AwsRequest:
-    """Return the request for the gateway; may be called in another thread."""
-    return gateway.make_request(operation.name, operation.to_params(message))
 
 
 def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) -> Behaviour:
@@ -111,17 +90,17 @@ def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) ->
         aws_request = cached.get(key)
         if aws_request is None:
             message = call.request.message or parse_request(operation.request_class, request)
-            convert = partial(_convert, operation, gateway, message)
-            aws_request = (
-                convert()
-                if call.request.in_thread is None
-                else await call.request.in_thread(convert)
-            )
+
+            def convert() -> AwsRequest:
+                return gateway.make_request(operation.name, operation.to_params(message))
+
+            in_thread = call.request.in_thread
+            aws_request = convert() if in_thread is None else await in_thread(convert)
             if aws_request.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
                 cached.put(key, aws_request, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
         aws_response = gateway.cached_response(aws_request, call.max_age)
         if aws_response is None:
-            aws_response = await gateway.fetch(aws_request, CallOptions.of(call))
+            aws_response = await gateway.request(aws_request, CallOptions.of(call))
         call.record.aws_request_id, call.record.aws_span = (
             aws_response.request_id,
             aws_response.span,

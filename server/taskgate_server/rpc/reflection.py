@@ -30,12 +30,7 @@ Response = reflection_pb2.ServerReflectionResponse
 
 
 class Reflection:
-    """Serves reflection requests.
-
-    Args:
-        services: the full names that `list_services` returns.
-        files: the contract.
-    """
+    """Serves reflection requests for services by their full names."""
 
     def __init__(self, services: Iterable[str], files: DescriptorFiles) -> None:
         self._services = sorted(services)
@@ -85,12 +80,7 @@ class Reflection:
 
 
 def make_rpcs(services: Iterable[str], packages: Iterable[str]) -> list[Rpc]:
-    """Return the RPCs that describe these services.
-
-    Args:
-        services: their full names.
-        packages: see `DescriptorFiles`.
-    """
+    """Return the RPCs that describe the services with these full names."""
     pool = descriptor_pool.Default()
     add_renamed(pool, reflection_pb2.DESCRIPTOR.name, V1_FILE, V1_PACKAGE)
     reflection = Reflection(services, DescriptorFiles(pool, packages))

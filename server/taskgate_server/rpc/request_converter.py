@@ -20,7 +20,13 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from taskgate_server import errors
 from taskgate_server.aws import model, naming, timestamps
-from taskgate_server.aws.constraints import MISSING, NOT_FINITE, Check, compile_check
+from taskgate_server.aws.constraints import (
+    MISSING,
+    NOT_FINITE,
+    Check,
+    compile_check,
+    compile_match,
+)
 from taskgate_server.rpc.enum_params import (
     ConvertEnums,
     Unrecognized,
@@ -40,6 +46,8 @@ from taskgate_server.rpc.validation import (
 )
 
 Params: TypeAlias = dict[str, Any]
+Match: TypeAlias = Callable[[Any], object]
+"""Returns a true value for a text that is valid and sent unchanged."""
 Convert: TypeAlias = Callable[[Any, Path, Validation], Any]
 """Converts the value at a path and records its violations."""
 
@@ -56,12 +64,7 @@ NOT_KNOWN_OR_RETIRED: Final = (
 
 
 def validate(structure: Structure, request: Message, limits: Limits = DEFAULT_LIMITS) -> Params:
-    """Return the parameters of a request for boto3.
-
-    Args:
-        structure: the compiled form of its message.
-        request: its unknown fields are discarded.
-        limits: of the validation.
+    """Return the parameters of a request for boto3; discard its unknown fields.
 
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT with all violations, up to the limits.
@@ -109,8 +112,8 @@ def _add_unknown(message: Message, path: Path, validation: Validation) -> None:
 class Structure:
     """The compiled form of one message; filled after creation, since messages may be recursive."""
 
-    plain: dict[str, tuple[str, Convert | None]] = field(default_factory=dict)
-    """Field -> AWS member and the conversion of its value."""
+    plain: dict[str, tuple[str, Match | None, Convert | None]] = field(default_factory=dict)
+    """Field -> AWS member, which texts need no conversion, and the conversion of other values."""
     enums: dict[str, tuple[str, ConvertEnums]] = field(default_factory=dict)
     """The same for enum fields."""
     required: dict[str, str] = field(default_factory=dict)
@@ -130,9 +133,13 @@ class Structure:
         numbers: dict[str, Any] = {}
         for descriptor, value in fields:
             name = descriptor.name
-            if name in self.plain:
-                member, convert = self.plain[name]
-                params[member] = convert(value, (path, name), validation) if convert else value
+            plan = self.plain.get(name)
+            if plan is not None:
+                member, matches, convert = plan
+                if convert is None or (matches is not None and matches(value)):
+                    params[member] = value
+                else:
+                    params[member] = convert(value, (path, name), validation)
             elif name in self.enums:
                 numbers[name] = value
         self._add_own_fields(message, numbers, params, path, validation)
@@ -208,6 +215,8 @@ class Structure:
         validation.check(self.checks.get(member), params[member], (path, name))
 
     def _require(self, params: Params, path: Path, validation: Validation) -> None:
+        if self.required.keys() <= params.keys():
+            return
         for member, name in self.required.items():
             if member in params:
                 continue
@@ -250,9 +259,10 @@ class RequestCompiler:
             words = enum_of(field)
             if member in greedy:
                 check = compile_check(target, is_greedy=True)
-                made.plain[field.name] = (member, _checked(check))
+                made.plain[field.name] = (member, None, _checked(check))
             elif words is None:
-                made.plain[field.name] = (member, self._value(target, field))
+                matches = compile_match(target) if target.type_name == "string" else None
+                made.plain[field.name] = (member, matches, self._value(target, field))
             else:
                 made.enums[field.name] = (member, enum_container(target, words))
             if model.is_required(shape, member) and not model.is_idempotency_token(target):

@@ -65,9 +65,7 @@ class ResponseCompiler:
 
     def _value(self, shape: model.Shape, field: FieldDescriptor) -> Convert | None:
         """Return the conversion of the values of a field; None to use them unchanged."""
-        if isinstance(shape, model.ListShape | model.MapShape):
-            if not field.is_repeated:
-                return self._wrapper(shape, message_of(field))
+        if isinstance(shape, model.ListShape | model.MapShape) and field.is_repeated:
             return self._container(shape, element(field))
         return self._single(shape, field)
 
@@ -138,6 +136,11 @@ def _union(plain: Mapping[str, Plan], enums: Mapping[str, tuple[str, ConvertEnum
     known = _structure(plain, enums)
 
     def convert(response: Mapping[str, Any]) -> Fields:
+        if len(response) == 1:
+            [(tag, value)] = response.items()
+            if value is not None and (tag in plain or tag in enums):
+                only: Fields = known(response)
+                return only
         tags = [tag for tag, value in response.items() if value is not None and tag != TYPE_TAG]
         named = [tag for tag in tags if tag in plain or tag in enums]
         if len(named) == 1:

@@ -11,8 +11,10 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final, TypeAlias
@@ -29,18 +31,17 @@ NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFI
 MAX_MEMORY_BYTES: Final = 32 * 1024 * 1024
 """Of uploads in memory; those beyond it are in files from the beginning."""
 
+THREADS: Final = 2
+"""For files of all uploads; the disk is the limit."""
+
 
 @dataclass(slots=True)
 class Spool:
-    """Counts the bytes of all uploads.
-
-    Args:
-        max_bytes: of all uploads together.
-        open_file: opens the file of one upload.
-    """
+    """Counts the bytes of all uploads, and opens their files."""
 
     max_bytes: int
     open_file: OpenFile = SpooledTemporaryFile
+    executor: Executor = field(default_factory=partial(ThreadPoolExecutor, THREADS, "spool"))
     size: int = 0
     """Bytes at present."""
     uploads: int = 0
@@ -58,10 +59,7 @@ class Spool:
             self._add(requester, -reservation.size)
 
     def memory_bytes(self, wanted: int) -> int:
-        """Return how much of an upload may be in memory before it goes to a file.
-
-        Args:
-            wanted: bytes.
+        """Return how many bytes of an upload may be in memory before it goes to a file.
 
         Returns:
             1 if there is no room: 0 means no limit to `SpooledTemporaryFile`.
@@ -71,11 +69,7 @@ class Spool:
 
     @contextmanager
     def file(self, wanted: int) -> Iterator[IO[bytes]]:
-        """Return the file of one upload, which is deleted after the block.
-
-        Args:
-            wanted: bytes that it may keep in memory, if there is room.
-        """
+        """Return the file of one upload, with up to `wanted` bytes in memory; then delete it."""
         file = self.open_file(self.memory_bytes(wanted))
         try:
             yield file
@@ -93,10 +87,14 @@ class Spool:
         """
         share = self.max_bytes // 2
         if self._by_requester[requester] + size > share:
-            raise _full(f"{share} bytes for one caller, half of spool_max_bytes")
-        if self.size + size > self.max_bytes:
-            raise _full(f"{self.max_bytes} bytes for all callers, spool_max_bytes")
-        self._add(requester, size)
+            reached = f"{share} bytes for one caller, half of spool_max_bytes"
+        elif self.size + size > self.max_bytes:
+            reached = f"{self.max_bytes} bytes for all callers, spool_max_bytes"
+        else:
+            self._add(requester, size)
+            return
+        fault = f"uploads in progress have reached {reached}: retry when others have ended"
+        raise _full(fault, "spool_max_bytes")
 
     def _add(self, requester: str, size: int) -> None:
         self.size += size
@@ -137,8 +135,17 @@ def disk_errors() -> Iterator[None]:
         fault = os.strerror(error.errno) if error.errno else type(error).__name__
         LOG.error("uploads cannot be stored", extra={"variable": "TMPDIR", "fault": fault})
         if error.errno in NO_SPACE:
-            raise _disk_full(fault) from None
-        raise _unusable(fault) from None
+            fault = (
+                f"this server cannot store the upload ({fault}): retry when others have ended; the"
+                " operator can point TMPDIR to a larger directory, or lower spool_max_bytes"
+            )
+            raise _full(fault, "TMPDIR") from None
+        raise errors.OwnError(
+            errors.Reason.SPOOL_UNUSABLE,
+            f"this server cannot store uploads ({fault}): its operator must point TMPDIR to a"
+            " writable directory",
+            metadata={"variable": "TMPDIR"},
+        ) from None
 
 
 def directory_fault(environ: Mapping[str, str]) -> str:
@@ -162,40 +169,11 @@ def _is_same(one: str, other: str) -> bool:
     return False
 
 
-def _disk_full(fault: str) -> errors.TaskgateError:
-    """Return the error of an upload that found no space on this server's disk.
-
-    Args:
-        fault: the operating system's description.
-    """
+def _full(fault: str, limit: str) -> errors.TaskgateError:
+    """Return the error of an upload for which a setting or variable leaves no room."""
     return errors.OwnError(
         errors.Reason.SPOOL_FULL,
-        f"this server cannot store the upload ({fault}): retry when others have ended; the"
-        " operator can point TMPDIR to a larger directory, or lower spool_max_bytes",
-        metadata={"limit": "TMPDIR"},
-        details=[errors.retry_info(10)],
-    )
-
-
-def _unusable(fault: str) -> errors.TaskgateError:
-    """Return the error of an upload that this server has no writable directory for.
-
-    Args:
-        fault: the operating system's description.
-    """
-    return errors.OwnError(
-        errors.Reason.SPOOL_UNUSABLE,
-        f"this server cannot store uploads ({fault}): its operator must point TMPDIR to a writable"
-        " directory",
-        metadata={"variable": "TMPDIR"},
-    )
-
-
-def _full(limit: str) -> errors.TaskgateError:
-    """Return the error of an upload that has no room on this server."""
-    return errors.OwnError(
-        errors.Reason.SPOOL_FULL,
-        f"uploads in progress have reached {limit}: retry when others have ended",
-        metadata={"limit": "spool_max_bytes"},
+        fault,
+        metadata={"limit": limit},
         details=[errors.retry_info(10)],
     )

@@ -6,6 +6,7 @@ from the model. Equal are the requests, and the responses after a conversion to 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -32,8 +33,9 @@ from taskgate_server.rpc.request_converter import RequestCompiler
 from taskgate_server.rpc.response_converter import ResponseCompiler
 from taskgate_server.rpc.validation import DEFAULT_LIMITS
 from taskgate_server.services.spec import ServiceSpec
-from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
+from taskgate_server.upstream.aws_client.factory import AwsClient
 from taskgate_server.upstream.request import make_aws_request, plan_operation
+from tests.support.aws_clients import answered_client
 from tests.support.boto3_wire import HOST, Sent, Wire, to_aws_response
 from tests.support.contract import mirror
 from tests.support.contract.exchange import OWN_HEADERS, differences
@@ -165,7 +167,7 @@ class Comparison:
         streamed = model.streaming_member(ours.model.input_shape)
         if streamed is not None:  # as `rpc.streams.upload` does
             converted[streamed] = BytesIO(params.get(streamed, b""))
-        value = dict(self._ours.call(ours.name, converted).value)
+        value = dict(asyncio.run(self._ours.call(ours.name, converted)).value)
         streamed = model.streaming_member(ours.model.output_shape)
         if streamed is None:
             return ours.to_message(value), self._wire.sent.pop()
@@ -254,10 +256,8 @@ def _judge(name: str, wire: Wire) -> Any:
 
 
 def _our_client(spec: ServiceSpec, wire: Wire) -> AwsClient:
-    made = make_client(spec, AwsSettings(region=REGION, endpoint_url=f"http://{HOST}"))
-    hook: Any = wire.before_send  # may return a response, which the stubs deny
-    made.client.meta.events.register("before-send", hook)
-    return made
+    settings = AwsSettings(region=REGION, endpoint_url=f"http://{HOST}")
+    return answered_client(spec, settings, wire.before_send)
 
 
 @contextmanager

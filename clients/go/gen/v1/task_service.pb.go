@@ -956,22 +956,22 @@ const file_taskgate_v1_task_service_proto_rawDesc = "" +
 	"\x0foperation_count\x18\a \x01(\x05R\x0eoperationCount\x12!\n" +
 	"\ftask_methods\x18\b \x03(\tR\vtaskMethodsB\t\n" +
 	"\a_regionB\x13\n" +
-	"\x11_not_ready_reason2\xef\a\n" +
-	"\vTaskService\x12D\n" +
-	"\aGetTask\x12\x1b.taskgate.v1.GetTaskRequest\x1a\x1c.taskgate.v1.GetTaskResponse\x12V\n" +
-	"\rBatchGetTasks\x12!.taskgate.v1.BatchGetTasksRequest\x1a\".taskgate.v1.BatchGetTasksResponse\x12J\n" +
-	"\tListTasks\x12\x1d.taskgate.v1.ListTasksRequest\x1a\x1e.taskgate.v1.ListTasksResponse\x12Y\n" +
-	"\x0eSummarizeTasks\x12\".taskgate.v1.SummarizeTasksRequest\x1a#.taskgate.v1.SummarizeTasksResponse\x12O\n" +
+	"\x11_not_ready_reason2\x97\b\n" +
+	"\vTaskService\x12I\n" +
+	"\aGetTask\x12\x1b.taskgate.v1.GetTaskRequest\x1a\x1c.taskgate.v1.GetTaskResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\rBatchGetTasks\x12!.taskgate.v1.BatchGetTasksRequest\x1a\".taskgate.v1.BatchGetTasksResponse\"\x03\x90\x02\x01\x12O\n" +
+	"\tListTasks\x12\x1d.taskgate.v1.ListTasksRequest\x1a\x1e.taskgate.v1.ListTasksResponse\"\x03\x90\x02\x01\x12^\n" +
+	"\x0eSummarizeTasks\x12\".taskgate.v1.SummarizeTasksRequest\x1a#.taskgate.v1.SummarizeTasksResponse\"\x03\x90\x02\x01\x12T\n" +
 	"\n" +
-	"WatchTasks\x12\x1e.taskgate.v1.WatchTasksRequest\x1a\x1f.taskgate.v1.WatchTasksResponse0\x01\x12G\n" +
-	"\bWaitTask\x12\x1c.taskgate.v1.WaitTaskRequest\x1a\x1d.taskgate.v1.WaitTaskResponse\x12M\n" +
+	"WatchTasks\x12\x1e.taskgate.v1.WatchTasksRequest\x1a\x1f.taskgate.v1.WatchTasksResponse\"\x03\x90\x02\x010\x01\x12L\n" +
+	"\bWaitTask\x12\x1c.taskgate.v1.WaitTaskRequest\x1a\x1d.taskgate.v1.WaitTaskResponse\"\x03\x90\x02\x01\x12M\n" +
 	"\n" +
 	"CancelTask\x12\x1e.taskgate.v1.CancelTaskRequest\x1a\x1f.taskgate.v1.CancelTaskResponse\x12J\n" +
 	"\tRetryTask\x12\x1d.taskgate.v1.RetryTaskRequest\x1a\x1e.taskgate.v1.RetryTaskResponse\x12P\n" +
 	"\vSuspendTask\x12\x1f.taskgate.v1.SuspendTaskRequest\x1a .taskgate.v1.SuspendTaskResponse\x12_\n" +
-	"\x10BatchUpdateTasks\x12$.taskgate.v1.BatchUpdateTasksRequest\x1a%.taskgate.v1.BatchUpdateTasksResponse\x12[\n" +
-	"\x0eStreamTaskLogs\x12\".taskgate.v1.StreamTaskLogsRequest\x1a#.taskgate.v1.StreamTaskLogsResponse0\x01\x12V\n" +
-	"\rGetServerInfo\x12!.taskgate.v1.GetServerInfoRequest\x1a\".taskgate.v1.GetServerInfoResponseBS\n" +
+	"\x10BatchUpdateTasks\x12$.taskgate.v1.BatchUpdateTasksRequest\x1a%.taskgate.v1.BatchUpdateTasksResponse\x12`\n" +
+	"\x0eStreamTaskLogs\x12\".taskgate.v1.StreamTaskLogsRequest\x1a#.taskgate.v1.StreamTaskLogsResponse\"\x03\x90\x02\x010\x01\x12[\n" +
+	"\rGetServerInfo\x12!.taskgate.v1.GetServerInfoRequest\x1a\".taskgate.v1.GetServerInfoResponse\"\x03\x90\x02\x01BS\n" +
 	"\x0eio.taskgate.v1P\x01Z9github.com/taskgate/taskgate/clients/go/gen/v1;taskgatev1\xa2\x02\x03TKGb\x06proto3"
 
 var (
