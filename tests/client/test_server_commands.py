@@ -152,8 +152,8 @@ def test_version_is_that_of_the_package() -> None:
     ("command", "module", "extras"),
     [
         ("serve", "pydantic_settings", "server"),
-        ("emulate", "aiohttp", "emulator"),
-        ("demo", "aiohttp", "server,emulator"),
+        ("emulate", "moto", "emulator"),
+        ("demo", "moto", "server,emulator"),
     ],
 )
 def test_a_command_without_its_extra_prints_what_to_install(
@@ -169,7 +169,7 @@ def test_a_command_without_its_extra_prints_what_to_install(
 
 
 def test_help_of_the_base_install_has_only_the_commands_of_the_client() -> None:
-    code = "import sys; sys.modules['pydantic_settings'] = sys.modules['aiohttp'] = None\n"
+    code = "import sys; sys.modules['pydantic_settings'] = sys.modules['moto'] = None\n"
     code += "from taskgate_client.commands.main import main; main(['--help'])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True

@@ -7,6 +7,7 @@ be fast.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ def add_commands(commands: Commands) -> None:
         ("suspend", "suspend tasks until they are retried"),
     ):
         _add_update(commands, action, f"{description} (Deadline Cloud)")
+    _add_open(commands)
     _add_info(commands)
     _add_health(commands)
 
@@ -143,6 +145,23 @@ def _add_update(commands: Commands, action: str, description: str) -> None:
     parser.add_argument("--reason", default="", help="reason for the server's log")
     parser.add_argument("-y", "--yes", action="store_true", help="with --parent: do not confirm")
     parser.set_defaults(action=action)
+
+
+def _add_open(commands: Commands) -> None:
+    description = "open a page of the web console"
+    parser = commands.add_parser("open", help=description, description=f"O{description[1:]}.")
+    parser.add_argument(
+        "name", nargs="?", default="", metavar="NAME", help="a task or a parent; default: start"
+    )
+    parser.add_argument(
+        "--console",
+        metavar="URL",
+        default=os.environ.get("TASKGATE_CONSOLE", ""),
+        help="address of the console; default: port 8080 on the host of --address",
+    )
+    parser.add_argument("--print", action="store_true", help="only print the address")
+    add_connection_options(parser)
+    parser.set_defaults(run=f"{__package__}.console:open_")
 
 
 def _add_info(commands: Commands) -> None:

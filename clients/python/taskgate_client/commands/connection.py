@@ -19,6 +19,7 @@ FILES: Final = {
 }
 VARIABLES: Final = (
     *("TASKGATE_ADDRESS", "TASKGATE_TARGET", "TASKGATE_TLS", "TASKGATE_SERVER_NAME"),
+    "TASKGATE_CONSOLE",
     *(f"TASKGATE_{name.upper()}_FILE" for name in FILES),
 )
 """The environment variables that commands read."""
