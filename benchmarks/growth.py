@@ -6,54 +6,66 @@ is what callers who wait cost. Memory is the kernel's: the peak under load, less
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
 from benchmarks import machine, workload
-from benchmarks.scenarios import UNSHARED, Bench, Run
+from benchmarks.figures import Figure
+from benchmarks.runs import Bench, Run
+from benchmarks.scenarios import UNSHARED, Scenario
 
-CALLERS = (100, 1_000, 10_000)
+FEW_CALLERS = 100
+MORE_CALLERS = 10_000
+CALLERS = (FEW_CALLERS, 1_000, MORE_CALLERS)
 NOTHING_KEPT = {**UNSHARED, "TASKGATE_CACHE_MAX_ENTRIES": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """What so many callers cost; medians."""
+    """What so many callers cost."""
 
     callers: int
-    rate: float
-    cpu_us: float
+    rate: Figure
+    cpu_us: Figure
     """For one RPC."""
-    memory_kib: float
+    cpu_to_few: Figure
+    """The same as a multiple of that at the fewest callers, in the same round."""
+    memory_kib: Figure
     """Peak, above the server at rest."""
     refused: int
     """Calls refused or lost, in all runs."""
 
 
 def measure(bench: Bench, rounds: int) -> list[Growth]:
-    """Measure all sizes, interleaved."""
-    runs: dict[int, list[tuple[Run, int]]] = {callers: [] for callers in CALLERS}
-    for _ in range(rounds):
-        for callers in CALLERS:
-            runs[callers].append(_one(bench, callers))
+    """Measure all sizes, interleaved.
+
+    Raises:
+        BenchError: a server does not start, or breaks its connections.
+    """
+    seen = [{callers: _run(bench, callers) for callers in CALLERS} for _ in range(rounds)]
     return [
         Growth(
             callers=callers,
-            rate=statistics.median(run.load.rate for run, _ in seen),
-            cpu_us=statistics.median(run.cpu_us for run, _ in seen),
-            memory_kib=statistics.median(kib for _, kib in seen),
-            refused=sum(sum(run.load.refused.values()) + run.load.lost for run, _ in seen),
+            rate=Figure.of(each[callers][0].load.rate for each in seen),
+            cpu_us=Figure.of(each[callers][0].cpu_us for each in seen),
+            cpu_to_few=Figure.of(
+                each[callers][0].cpu_us / each[FEW_CALLERS][0].cpu_us for each in seen
+            ),
+            memory_kib=Figure.of(each[callers][1] for each in seen),
+            refused=sum(each[callers][0].load.failed for each in seen),
         )
-        for callers, seen in runs.items()
+        for callers in CALLERS
     ]
 
 
-def _one(bench: Bench, callers: int) -> tuple[Run, int]:
+def _run(bench: Bench, callers: int) -> tuple[Run, int]:
+    scenario = Scenario(
+        name="growth", title="", callers=callers, latency_ms=30, judged=(), others=()
+    )
     log = bench.home / f"growth-{callers}.log"
     with machine.taskgate(bench.upstream, log, NOTHING_KEPT) as server:
         machine.query_stub(bench.upstream, "reset?latency_ms=30")
         # The first calls load what is loaded once.
         bench.generator.run(server.address, 10, bench.distinct, workload.GET_TASK)
         at_rest = server.memory_kib("VmRSS")
-        run = bench.measure(server, callers)
+        run = bench.load(scenario, server)
         return run, server.memory_kib("VmHWM") - at_rest

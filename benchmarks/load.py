@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import OTHER_CORE, BenchError, pinned
+from benchmarks.machine import OTHER_CORE, BenchError, run_load
 
 SOURCE = Path(__file__).with_name("load.c")
 CONNECTIONS = 16
-MAX_RUN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +29,13 @@ class Load:
     """By status, in the measured time."""
     lost: int
     """Calls without an answer at the end."""
+    cpu_seconds: float = float("nan")
+    """CPU time of a peer without a server; NaN for others, whose server is another process."""
+
+    @property
+    def failed(self) -> int:
+        """Return the number of calls that were refused or lost."""
+        return sum(self.refused.values()) + self.lost
 
 
 def build(directory: Path) -> Path:
@@ -66,17 +72,14 @@ class Generator:
             requests: see `workload`.
             path: the gRPC method.
             http: HTTP/1.1, not gRPC.
+
+        Raises:
+            BenchError: the server broke connections, or does not respond.
         """
         host, port = address.split(":")
         numbers = [callers, CONNECTIONS, self.warmup, self.seconds]
         command = [str(self.binary), host, port, path, *map(str, numbers), str(requests)]
-        done = subprocess.run(  # noqa: S603  # made here
-            [*pinned(OTHER_CORE), *command, "http" if http else "grpc"],
-            stdout=subprocess.PIPE,
-            timeout=MAX_RUN_SECONDS,
-            check=True,
-        )
-        return read(done.stdout)
+        return read(run_load([*command, "http" if http else "grpc"], OTHER_CORE))
 
 
 def read(output: bytes) -> Load:
@@ -89,4 +92,5 @@ def read(output: bytes) -> Load:
         total=report["total"],
         refused=report["refused"],
         lost=report["lost"],
+        cpu_seconds=report.get("cpu_seconds", float("nan")),
     )

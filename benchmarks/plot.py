@@ -1,6 +1,6 @@
 """Draws the results. Run in the benchmark's own environment, which has matplotlib.
 
-In: a JSON file, `[{"title": …, "bars": [{"label", "rate", "spread", "kind"}]}]`. Out: a PNG.
+In: a JSON file, `[{"title": …, "bars": [{"label", "rate", "low", "high", "kind"}]}]`. Out: a PNG.
 """
 
 from __future__ import annotations
@@ -28,11 +28,18 @@ def draw(panels: list[dict[str, Any]], path: Path) -> None:
         bars = panel["bars"][::-1]
         rates = [bar["rate"] for bar in bars]
         drawn = axis.barh(
-            [bar["label"] for bar in bars], rates, color=[COLORS[bar["kind"]] for bar in bars]
+            [bar["label"] for bar in bars],
+            rates,
+            color=[COLORS[bar["kind"]] for bar in bars],
+            xerr=[
+                [bar["rate"] - bar["low"] for bar in bars],
+                [bar["high"] - bar["rate"] for bar in bars],
+            ],
+            error_kw={"ecolor": "#52606d", "elinewidth": 0.8},
         )
         axis.bar_label(drawn, labels=[f"{rate:,.0f}" for rate in rates], padding=4)
         axis.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold", x=-0.32)
-        axis.set_xlim(0, max(rates) * 1.18)
+        axis.set_xlim(0, max((bar["high"] for bar in bars), default=1) * 1.22)
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(axis="y", length=0)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -41,7 +48,12 @@ def draw(panels: list[dict[str, Any]], path: Path) -> None:
         axis.set_axisbelow(True)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    figure.suptitle("RPC/s on one server core, medians", x=0.01, ha="left", fontsize=12)
+    figure.suptitle(
+        "RPC/s on one server core: medians and quartiles of the rounds",
+        x=0.01,
+        ha="left",
+        fontsize=12,
+    )
     figure.tight_layout(h_pad=2.5, w_pad=2)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 

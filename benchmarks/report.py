@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.bars import Bar
 from benchmarks.growth import Growth
 from benchmarks.quota import Quota
-from benchmarks.results import Results, Row, bars
-from benchmarks.scenarios import SCENARIOS, TITLES
+from benchmarks.rest import Rest
+from benchmarks.results import Results, Row
+from benchmarks.scenarios import PEERS, SCENARIOS, Scenario
 
 TEMPLATE = Path(__file__).with_name("template.md")
+MISSING = "Not measured.\n"
 
 
-def document(results: Results) -> str:
+def document(results: Results, bars: Sequence[Bar]) -> str:
     """Return the document."""
     scenarios = [
-        f"## {scenario.title}\n\n{scenario_table(results.scenarios[scenario.name])}"
+        f"## {scenario.title}\n\n"
+        f"{scenario_table(scenario, results.scenarios.get(scenario.name, {}))}"
         for scenario in SCENARIOS
     ]
     return TEMPLATE.read_text().format(
-        bars=bars_table(results),
+        bars=bars_table(bars),
+        failures=failures_list(results.failures),
         scenarios="\n".join(scenarios),
         growth=growth_table(results.growth),
+        rest=rest_table(results.rest),
         quota=quota_table(results.quota),
         quota_seconds=results.method["quota"],
         runs=results.method["runs"],
@@ -55,62 +60,63 @@ def _numeric(cells: Sequence[str]) -> bool:
     return all(not cell or cell[0].isdigit() or cell[0] == "-" for cell in cells)
 
 
-def scenario_table(rows: Mapping[str, Row]) -> str:
-    """Return the table of a scenario."""
-    heads = [
-        "",
-        "RPC/s",
-        "±",
-        "x (b)",
-        "x (e)",
-        "p50 ms",
-        "p99 ms",
-        "AWS calls / 1,000",
-        "CPU us / RPC",
-        "refused",
-    ]
+def scenario_table(scenario: Scenario, rows: Mapping[str, Row]) -> str:
+    """Return the table of a scenario, without columns that say nothing of it."""
+    if not rows:
+        return MISSING
+    columns: dict[str, Callable[[Row], str]] = {
+        "RPC/s": lambda row: row.rate.show(",.0f"),
+        "x (b)": lambda row: row.to_facade.show(".2f"),
+        "x (e)": lambda row: row.to_bare.show(".2f"),
+        "p50 ms": lambda row: row.p50_ms.show(",.2f"),
+        "p99 ms": lambda row: row.p99_ms.show(",.2f"),
+        "AWS calls / 1,000": lambda row: row.aws_calls.show(",.1f"),
+        "CPU us / RPC": lambda row: row.cpu_us.show(",.0f"),
+    }
+    if scenario.callers == 1:
+        columns["p50 above (a)"] = lambda row: row.p50_above_direct.show(".2f")
+    else:
+        columns["CPU above (e)"] = lambda row: row.cpu_above_bare.show(",.0f")
+    columns["refused"] = lambda row: str(row.refused)
     return table(
-        heads,
+        ["", *columns],
         [
-            [
-                TITLES[peer],
-                f"{row.rate:,.0f}",
-                f"{row.spread / 2:.0%}",
-                _number(row.to_facade, ".2f"),
-                _number(row.to_bare, ".2f"),
-                f"{row.p50_ms:,.2f}",
-                f"{row.p99_ms:,.2f}",
-                f"{row.aws_calls:,.1f}",
-                _number(row.cpu_us, ",.0f"),
-                str(row.refused),
-            ]
+            [PEERS[peer].title, *(show(row) for show in columns.values())]
             for peer, row in rows.items()
         ],
     )
 
 
-def bars_table(results: Results) -> str:
+def bars_table(bars: Sequence[Bar]) -> str:
     """Return the table of bars and whether they are met."""
     return table(
         ["scenario", "wanted", "seen", ""],
-        [
-            [bar.name, bar.wanted, bar.seen, "met" if bar.met else "**not met**"]
-            for bar in bars(results)
-        ],
+        [[bar.name, bar.wanted, bar.seen, "met" if bar.met else "**not met**"] for bar in bars],
     )
+
+
+def failures_list(failures: Mapping[str, str]) -> str:
+    """Return what could not be measured, as a list; empty if all was."""
+    if not failures:
+        return ""
+    lines = (f"- {what}: {' '.join(why.split())}" for what, why in failures.items())
+    return "\n".join(["", "Failed, in some or all rounds:", "", *lines, ""])
 
 
 def growth_table(growth: Sequence[Growth]) -> str:
     """Return the table of CPU and memory by the number of callers."""
+    if not growth:
+        return MISSING
     return table(
-        ["callers", "RPC/s", "CPU us / RPC", "memory MiB", "KiB / caller", "refused"],
+        ["callers", "RPC/s", "CPU us / RPC", "x CPU", "memory MiB", "KiB / caller", "refused"],
         [
             [
                 f"{each.callers:,}",
-                f"{each.rate:,.0f}",
-                f"{each.cpu_us:,.0f}",
-                f"{each.memory_kib / 1024:.1f}",
-                f"{each.memory_kib / each.callers:.1f}",
+                each.rate.show(",.0f"),
+                each.cpu_us.show(",.0f"),
+                each.cpu_to_few.show(".2f"),
+                each.memory_kib.divided(1024).show(".1f"),
+                each.memory_kib.divided(each.callers).show(".1f"),
                 f"{each.refused:,}",
             ]
             for each in growth
@@ -118,8 +124,17 @@ def growth_table(growth: Sequence[Growth]) -> str:
     )
 
 
+def rest_table(rest: Rest | None) -> str:
+    """Return the table of a server at rest."""
+    if rest is None:
+        return MISSING
+    return table(["RSS MiB", "threads"], [[rest.rss_mib.show(".1f"), rest.threads.show(".0f")]])
+
+
 def quota_table(quota: Mapping[str, Quota]) -> str:
     """Return the table of the quota scenario, with one column for each server."""
+    if not quota:
+        return MISSING
     lines: dict[str, Callable[[Quota], str]] = {
         "calls": lambda each: f"{each.calls:,}",
         "answered": lambda each: f"{each.answered:,}",
@@ -139,10 +154,6 @@ def quota_table(quota: Mapping[str, Quota]) -> str:
         "throttled after the first second": lambda each: f"{each.throttled_later:,}",
     }
     return table(
-        ["", *(TITLES[name] for name in quota)],
+        ["", *(PEERS[name].title for name in quota)],
         [[name, *(show(each) for each in quota.values())] for name, show in lines.items()],
     )
-
-
-def _number(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)

@@ -31,7 +31,6 @@ from taskgate.v1 import (
 )
 from taskgate_emulator.control import AddedJob
 from taskgate_emulator.seeds import ids as seed
-from taskgate_server.upstream.aws_client.factory import EXTRA_THREADS
 from tests.support.observed_server import ObservedServer, OpenResources, observed_server
 from tests.support.polling import becomes_true
 
@@ -52,9 +51,6 @@ EXPLAINED = {
 """By the faults; the server's own count of bugs shows that none of them is a bug."""
 
 RSS_SHARE, RSS_BYTES = 0.05, 8 * 2**20
-POOLED = {"threads": 2 * (32 + EXTRA_THREADS + 32), "files": 2 * (32 + EXTRA_THREADS)}
-"""The most threads and connections in the pools of both AWS services. A pool keeps what it made,
-so it follows the highest concurrency so far, which hanging calls may raise at any time."""
 GROWTH = OpenResources(
     threads=4, files=16, tasks=60, rpcs=CALLERS, pollers=4, watchers=CALLERS, waiting=40
 )
@@ -220,11 +216,7 @@ def faults_of(samples: Sequence[Sample]) -> list[str]:
         list(zip(*(astuple(each.left) for each in part), strict=True)) for part in (first, last)
     ]
     for name, allowed, old, new in zip(names, astuple(GROWTH), *columns, strict=True):
-        if name in POOLED:
-            start = getattr(samples[0].left, name)
-            if max(new) > start + POOLED[name] + allowed:
-                faults.append(f"{name}: {start} -> {max(new)}, more than the pools have")
-        elif median(new) > median(old) + allowed:
+        if median(new) > median(old) + allowed:
             faults.append(f"{name}: {median(old)} -> {median(new)}")
     return faults
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from benchmarks import workload
 from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 
@@ -65,3 +67,22 @@ def task_params(request: deadline_pb2.GetTaskRequest) -> dict[str, str]:
         "stepId": request.step_id,
         "taskId": request.task_id,
     }
+
+
+WHEN = datetime(2026, 11, 20, 8, 0, 0, 123000, tzinfo=UTC)
+
+PREBUILT = task_message(
+    {
+        "taskId": workload.task_params(1)["taskId"],
+        "createdAt": WHEN,
+        "createdBy": "arn:aws:sts::123456789012:assumed-role/Artists/sam",
+        "runStatus": "RUNNING",
+        "failureRetryCount": 1,
+        "startedAt": WHEN,
+        "updatedAt": WHEN,
+        "updatedBy": "arn:aws:iam::123456789012:role/Worker",
+        "latestSessionActionId": f"sessionaction-{'0123456789abcdef' * 2}-7",
+        "parameters": {"Frame": {"int": "17"}, "Camera": {"string": "main"}},
+    }
+).SerializeToString()
+"""The message of the task that the stub returns, for the peers that only return bytes."""

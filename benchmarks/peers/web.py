@@ -10,8 +10,8 @@ import asyncio
 import socket
 from typing import Any
 
-import uvicorn  # type: ignore[import-not-found]  # only in the benchmark's own environment
-from fastapi import FastAPI  # type: ignore[import-not-found]  # the same
+import uvicorn
+from fastapi import FastAPI  # type: ignore[import-not-found]  # in the benchmark's environment
 
 from benchmarks.peers import upstream
 

@@ -7,25 +7,22 @@ is its own: `ModelledSender` stands where a thread of boto3's would make one cal
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from benchmarks.simulation.world import NotThereError, World
 from taskgate_emulator.core.errors import AwsError
 from taskgate_emulator.core.quotas import Limiter, Quotas
 from taskgate_server import errors
 from taskgate_server.aws import model
+from taskgate_server.daemon_threads import DaemonThreads
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.sender import AwsResponse, Sender
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+from taskgate_server.upstream.in_flight import Requesters
 
 ONE_WAY_SECONDS: Final = (0.01, 0.03)
 """How long the way to AWS takes, and the way back, with what AWS does: 20 to 60 ms for both."""
@@ -122,10 +119,9 @@ class ModelledSender(Sender):
     __slots__ = ("_account", "_replica")
 
     def __init__(self, spec: ServiceSpec, account: Account, replica: int) -> None:
-        executor = ThreadPoolExecutor(1)  # it starts no thread before it is given work
         clock = asyncio.get_running_loop().time
-        connection = Connection(spec, _no_client, executor)
-        super().__init__(connection, executor, wall_clock=clock, clock=clock)
+        connection = Connection(spec, _no_client, DaemonThreads("unused"))
+        super().__init__(connection, wall_clock=clock, clock=clock)
         # Like its base it does not change.
         object.__setattr__(self, "_account", account)
         object.__setattr__(self, "_replica", replica)
@@ -137,11 +133,8 @@ class ModelledSender(Sender):
         self,
         operation: str,
         params: Mapping[str, Any],
-        *,
-        timeout: float = math.inf,  # noqa: ARG002, ASYNC109  # its AWS never hangs
+        requesters: Requesters,  # noqa: ARG002  # its AWS never hangs
         on_sent: Callable[[], None] = lambda: None,
-        on_ended: Callable[[], None] = lambda: None,
-        spans: Sequence[Span] = (),  # noqa: ARG002  # nothing is traced
     ) -> AwsResponse:
         """See `Sender.send`."""
         on_sent()
@@ -149,8 +142,6 @@ class ModelledSender(Sender):
             value = await self._account.call(operation, params, self._replica)
         except RefusedError as error:
             raise errors.from_aws(error.response, self.origin(operation)) from None
-        finally:
-            on_ended()
         rows = max((len(each) for each in value.values() if isinstance(each, list)), default=1)
         return AwsResponse(
             value=value,

@@ -83,8 +83,8 @@ def test_one_replica_answers_all_who_come_at_once_to_more_than_the_quota_has() -
 
 
 @cache
-def pressed(service: str, replicas: int, rate: float) -> Pressed:
-    return experiments.pressed(replace(press_scene(service, replicas, rate, 1), seconds=200.0))
+def pressed(service: str, replicas: int, rate: float, seconds: float = 100.0) -> Pressed:
+    return experiments.pressed(replace(press_scene(service, replicas, rate, 1), seconds=seconds))
 
 
 @pytest.mark.parametrize(("service", "rate"), [("omics", 10.0), ("deadline", 25.0)])
@@ -101,7 +101,7 @@ def test_no_replica_starves_and_little_is_throttled(
 
 
 def test_sixteen_replicas_share_a_small_quota_at_a_price() -> None:
-    seen = pressed("omics", 16, 10.0).figures
+    seen = pressed("omics", 16, 10.0, seconds=200.0).figures
     assert min(seen.shares) > 0.5 / 16
     assert 0.05 < seen.throttled < 0.25
 
@@ -139,8 +139,8 @@ def readers(service: str, replicas: int, routing: str) -> Figures:
         routing=routing,
         parents=4,
         readers=1_000,
-        warm_up=10.0,
-        seconds=20.0,
+        warm_up=5.0,
+        seconds=8.0,
     )
     return experiments.watched(scene)
 
