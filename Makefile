@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: all-services attack bench bench-caches bench-converter bench-emulator bench-guarded bench-metered bench-streams \
-	bench-watch chart chart-test check clean clients cluster-test conformance contract-bundle demo format fuzz gen help \
-	image-requirements image-test model-pins model-update odd-values outages release requirements serve simulate skew soak \
-	test test-random update-test
+.PHONY: all-services attack bench bench-caches bench-compare bench-converter bench-emulator bench-guarded bench-http \
+	bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance console-test \
+	console-unit contract-bundle demo format fuzz gen help image-requirements image-test model-pins model-update \
+	odd-values openapi-test outages release requirements serve simulate skew soak test test-random update-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,8 @@ gen/stamp: .venv/stamp hatch_build.py $(shell find protos -name '*.proto')
 	@touch $@
 
 # Tools have environments of their own, because they require other versions than this project. AWS's tools test the
-# emulator; Envoy is a proxy in tests.
-TOOLS := awscli deadline envoy healthomics
+# emulator; Envoy is a proxy in tests; Schemathesis calls what the OpenAPI document describes.
+TOOLS := awscli deadline envoy healthomics schemathesis
 # Check the chart and the Dockerfile.
 CHART_TOOLS := checkov hadolint kubernetes
 # Writes the software bill of materials.
@@ -46,6 +46,11 @@ RELEASE_TOOLS := cyclonedx
 .venv-tools/helm/stamp: tests/tools/helm/install.py tests/tools/helm/package-lock.json
 	@$(PYTHON) tests/tools/helm/install.py .venv-tools/helm/bin
 	@test ! -e .venv-tools/helm/bin/helm || touch $@
+
+# Connect's clients for JavaScript. Without npm they are left out; with CI=true that is an error.
+.venv-tools/connect/stamp: $(addprefix tests/tools/connect/,install.py package-lock.json client.mjs)
+	@$(PYTHON) tests/tools/connect/install.py .venv-tools/connect
+	@test ! -e .venv-tools/connect/node_modules || touch $@
 
 # Without Go, grpcurl is left out; with CI=true that is an error.
 .venv-tools/grpcurl/stamp: tests/tools/grpcurl/install.py tests/tools/grpcurl/go.mod tests/tools/grpcurl/go.sum
@@ -62,24 +67,26 @@ serve: gen/stamp ## start the emulator and Taskgate, print example calls, run un
 TEST_PROCESSES := 3
 TIMED_PROCESSES := 6
 # Percent of the statements and branches of the server that tests in one process with it cover; see tests/conftest.py.
+# Measured with COVERAGE=1, as in CI: its tracer slows down the tests.
 MIN_COVERAGE := 89
-# Tests of make chart-test, image-test and cluster-test have further requirements.
-HERE := not chart and not image and not cluster
-ALONE_TESTS = $(shell grep -rl 'mark\.alone' tests --include='*.py')
-TIMED_TESTS = $(shell grep -rl 'mark\.timed' tests --include='*.py')
+COVERAGE ?=
+MEASURED = $(if $(COVERAGE),--cov --cov-report=term:skip-covered --cov-fail-under=$(MIN_COVERAGE))
+# Tests of make chart-test, console-test, image-test and cluster-test have further requirements.
+HERE := not chart and not console and not image and not cluster
+ALONE_TESTS = $(sort $(shell grep -rl 'mark\.alone' tests --include='*.py'))
+TIMED_TESTS = $(sort $(shell grep -rl 'mark\.timed' tests --include='*.py'))
 # PYTHONHASHSEED determines the order of Python's sets of strings. Each process would rewrite the assertions of all
 # tests if it could not store them as bytecode.
 test: export PYTHONHASHSEED := 0
 test: export PYTHONDONTWRITEBYTECODE :=
 test: export SEED :=
-test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/grpcurl/stamp ## run all tests, with the same random choices each time
+test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/connect/stamp .venv-tools/grpcurl/stamp ## run all tests, with the same random choices each time; COVERAGE=1: measure coverage, too
 	$(BIN)/pytest -m 'alone and $(HERE)' $(ALONE_TESTS)
 	$(BIN)/pytest -m 'timed and $(HERE)' -n $(TIMED_PROCESSES) --dist worksteal $(TIMED_TESTS)
-	$(BIN)/pytest -m 'not alone and not timed and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
-		--cov --cov-report=term:skip-covered --cov-fail-under=$(MIN_COVERAGE)
+	$(BIN)/pytest -m 'not alone and not timed and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(MEASURED)
 
 # Property tests, state machines, mutations and simulated callers.
-RANDOM_TESTS := tests/auth tests/aws tests/differential tests/emulator tests/fuzz tests/server tests/tasks tests/upstream
+RANDOM_TESTS := tests/auth tests/aws tests/client tests/differential tests/emulator tests/fuzz tests/server tests/tasks tests/upstream
 SEED ?= $(shell $(PYTHON) -c 'import random; print(random.randrange(1, 2**31))')
 VOLUME ?= 1
 test-random: SEED := $(SEED)
@@ -116,8 +123,14 @@ LANGUAGES := python go typescript java rust
 RUNNERS = $(LANGUAGES:python=python asyncio)
 clients: gen/stamp ## build, check, test and pack all clients and the C++ example, and run the conformance cases
 	@for language in $(LANGUAGES) cpp; do clients/build $$language || exit 1; done
+	$(MAKE) --no-print-directory console-unit
 	$(MAKE) --no-print-directory conformance
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.readmes $(LANGUAGES:python=python sdist)
+
+# Node.js comes with the packages of `.ci/packages clients`; with CI=true it has to be there.
+console-unit: ## test the modules of the web console that have no page
+	@if command -v node >/dev/null; then LC_ALL=en_US.UTF-8 node --test tests/console/unit/*.test.mjs; \
+	else echo "skipped: the modules of the console, as node is not installed" >&2; test "$(CI)" != true; fi
 
 contract-bundle: gen/stamp ## pack protos, descriptor set and service config for other languages -> build/
 	@$(BIN)/python clients/contract_bundle.py build/contract
@@ -134,8 +147,21 @@ chart: gen/stamp .venv-tools/helm/stamp ## generate IAM policies, the chart's sc
 chart-test: gen/stamp .venv-tools/helm/stamp .venv-tools/envoy/stamp $(CHART_TOOLS:%=.venv-tools/%/stamp) ## lint, validate and run the Helm chart
 	$(BIN)/pytest tests/deploy/chart
 
+# Playwright drives the Chromium of the system (.ci/packages console); axe-core checks accessibility.
+.venv-tools/console/stamp: tests/console/requirements.txt tests/console/package-lock.json .venv/stamp
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $<
+	cd tests/console && npm ci --silent --no-audit --no-fund
+	@mkdir -p $(@D) && touch $@
+
+console-test: gen/stamp .venv-tools/console/stamp ## test the web console in Chromium; screenshots -> build/console
+	$(MAKE) --no-print-directory console-unit
+	$(BIN)/pytest -m console tests/console
+
 fuzz: gen/stamp ## run 100,000 mutated requests and 20,000 mutated AWS responses
 	FUZZ_REQUESTS=100000 FUZZ_RESPONSES=20000 $(BIN)/pytest tests/fuzz
+
+openapi-test: gen/stamp .venv-tools/schemathesis/stamp ## validate the OpenAPI document, and call every operation with 20 generated requests
+	OPENAPI_EXAMPLES=20 $(BIN)/pytest tests/http/test_openapi.py tests/http/test_schemathesis.py
 
 OUTAGE_SECONDS := 3,10,60
 outages: gen/stamp ## simulate AWS outages of every kind for OUTAGE_SECONDS; needs an idle machine
@@ -163,6 +189,9 @@ bench-emulator: gen/stamp ## measure the emulator: GetTask calls per second, mem
 bench-guarded: gen/stamp ## compare a cached read with TLS, token, policy, limits and metrics with one without
 	$(BIN)/python -m benchmarks.guarded --check
 
+bench-http: gen/stamp .venv-bench/stamp ## compare cached reads in JSON over HTTP with FastAPI and boto3
+	$(BIN)/python -m benchmarks.http_reads --check
+
 bench-metered: gen/stamp ## compare a cached read with metrics with one without
 	$(BIN)/python -m benchmarks.metered --check
 
@@ -183,6 +212,10 @@ bench-streams: gen/stamp ## stream 2 GiB in each direction: speed and memory
 
 bench: gen/stamp .venv-bench/stamp ## compare Taskgate with alternatives, 10 minutes; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks.bench
+
+bench-compare: gen/stamp ## compare the server of commit BASE with this checkout's, 5 minutes
+	@test -n "$(BASE)" || { echo "which commit? make bench-compare BASE=<commit>" >&2; exit 2; }
+	$(BIN)/python -m benchmarks.compare $(BASE)
 
 bench-watch: gen/stamp ## measure many watchers and waiters: AWS calls, delay, memory
 	$(BIN)/python -m benchmarks.watch
@@ -214,7 +247,7 @@ release: gen/stamp contract-bundle .venv-tools/helm/stamp $(RELEASE_TOOLS:%=.ven
 
 # Locks keep the versions that they have, unless PIN has --upgrade.
 PIN = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
-EXTRAS := --extra server --extra traces --extra emulator
+EXTRAS := --extra server --extra http --extra traces --extra emulator
 define pin-project
 	$(PIN) $(EXTRAS) -o requirements.txt pyproject.toml
 	$(PIN) $(EXTRAS) --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
@@ -226,6 +259,7 @@ requirements: .venv/stamp ## upgrade and pin every dependency, with hashes
 	$(pin-project)
 	$(PIN) -c requirements.txt -o benchmarks/requirements.txt benchmarks/requirements.in
 	$(PIN) -o benchmarks/requirements-aiobotocore.txt benchmarks/requirements-aiobotocore.in
+	$(PIN) -c requirements-dev.txt -o tests/console/requirements.txt tests/console/requirements.in
 	$(MAKE) --no-print-directory image-requirements
 	for tool in $(TOOLS) $(CHART_TOOLS) $(RELEASE_TOOLS); do \
 		$(PIN) -o tests/tools/requirements-$$tool.txt tests/tools/requirements-$$tool.in || exit 1; done

@@ -21,9 +21,10 @@ from hypothesis import settings as hypothesis_settings
 
 from taskgate_client import Client, connect
 from taskgate_emulator import Emulator
+from taskgate_server.auth.child_process import run_module
 from tests.support.model_check import every_response_satisfies_the_model
 from tests.support.running_server import running_server, settings_for
-from tests.support.seeds import IS_LARGE_VOLUME, IS_RANDOM_RUN, SEED, replay_hint
+from tests.support.seeds import IS_LARGE_VOLUME, IS_RANDOM_RUN, SEED, examples, replay_hint
 
 __all__ = ["every_response_satisfies_the_model"]
 """Fixtures from elsewhere: the check holds in all tests."""
@@ -52,7 +53,12 @@ SLOW_TIMEOUT_SECONDS = 3600
 # Examples neither depend on the clock nor on what an earlier run has stored. No deadline: how long
 # an example takes depends on the machine's load.
 hypothesis_settings.register_profile(
-    "taskgate", derandomize=not IS_RANDOM_RUN, database=None, deadline=None, print_blob=True
+    "taskgate",
+    derandomize=not IS_RANDOM_RUN,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    max_examples=examples(100),
 )
 hypothesis_settings.load_profile("taskgate")
 
@@ -78,6 +84,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@cache  # there are 30 tests in a file on average
+def is_unmeasured(path: Path) -> bool:
+    """Return whether the tests in a file run without the tracer of coverage."""
+    return any(path.is_relative_to(TESTS / each) for each in UNMEASURED)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Allow more time to tests that build or install something, and to larger volumes.
 
@@ -85,7 +97,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     would slow them down and find little that the other tests do not reach.
     """
     for item in items:
-        if any(item.path.is_relative_to(TESTS / path) for path in UNMEASURED):
+        if is_unmeasured(item.path):
             item.add_marker(pytest.mark.no_cover)
         if item.get_closest_marker("timeout") is not None:
             continue
@@ -113,6 +125,14 @@ def models_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         loader = JSONFileLoader()
         patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(loader.load_file)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def policies_are_compiled_once() -> Iterator[None]:
+    """Start one process for each different policy, although each server compiles its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("taskgate_server.auth.policy.run_module", cache(run_module))
         yield
 
 

@@ -35,6 +35,7 @@ def trim(prefix: Path) -> None:
     for path in (prefix / "bin").iterdir():
         if not any(path.match(name) for name in PROGRAMS):
             path.unlink()
+    shutil.rmtree(prefix / "include", ignore_errors=True)  # headers of greenlet, for compilers
     for package in prefix.glob("lib/python*/site-packages/*"):
         shutil.rmtree(package / "tests", ignore_errors=True)
         for path in package.rglob("*"):

@@ -6,28 +6,30 @@ import asyncio
 import gc
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskgate_server import config, tls
 from taskgate_server.aws_connections import TargetConnections, Telemetry, open_connections
 from taskgate_server.background_tasks import Background, BackgroundTask, Supervision
-from taskgate_server.calls import DEFAULT_TARGET, Handler
+from taskgate_server.calls import DEFAULT_TARGET, Handler, Rpc
 from taskgate_server.config import Settings, SettingsError
 from taskgate_server.connection_limits import ConnectionLimits
 from taskgate_server.health import Readiness
+from taskgate_server.http.sources import HttpSources
 from taskgate_server.pipeline.call_log import CallLog
 from taskgate_server.pipeline.caller_limits import IdentifyAddress, LimitCallers
 from taskgate_server.pipeline.observation import Observation
-from taskgate_server.pipeline.pipeline import Pipeline, Stage
+from taskgate_server.pipeline.pipeline import Pipeline, ServedRpc, Stage, unknown_rpc
 from taskgate_server.pipeline.reception import Reception
 from taskgate_server.pipeline.refusals import Refusals
 from taskgate_server.ports import Address, is_loopback, is_unix
 from taskgate_server.reloading import Reloading
-from taskgate_server.server import BackgroundWork, Handlers, Ports, Server
+from taskgate_server.server import BackgroundWork, Handlers, HttpPort, Ports, Server
 from taskgate_server.services.registry import SERVICES, select
+from taskgate_server.settling import settle_after_start
 from taskgate_server.shutdown import Shutdown, drain_grace_seconds
 from taskgate_server.telemetry.json_format import JsonLines
 from taskgate_server.telemetry.log_writer import LogWriter
@@ -67,7 +69,6 @@ class App:
         for connections in self.connections:
             for _, gateway in connections.labelled():
                 await gateway.close()
-                gateway.shut_down_threads()
         self.call_log.flush()
         if self.traces is not None:
             await asyncio.to_thread(self.traces.close)
@@ -118,20 +119,24 @@ def build(
     def served() -> Sequence[ServedTarget]:
         from taskgate_server import rpc_registry  # noqa: PLC0415  # 0.1 s: it imports the contracts
 
-        return rpc_registry.load_targets(settings, connections, supervision)
+        may_use = _may_use_target(guard)
+        return rpc_registry.load_targets(settings, connections, supervision, may_use)
 
-    def load_handlers() -> dict[str, Handler]:
+    @cache
+    def load_rpcs() -> dict[str, ServedRpc]:
         from taskgate_server import rpc_registry  # noqa: PLC0415  # see `served`
         from taskgate_server.pipeline.stages import list_stages  # noqa: PLC0415  # 0.1 s
 
         stages = list_stages(observation, guard, reception)
         pipeline = Pipeline(stages=stages, refusals=Refusals(limits))
-        return rpc_registry.load_handlers(settings, pipeline, served())
+        return _by_path(rpc_registry.load_rpcs(settings, served()), pipeline)
 
-    def refuse_unknown(method: str) -> Handler:
+    def refuse_unknown(method: str) -> ServedRpc:
         if metrics is not None:
             metrics.count_unknown_method()
-        return public.unknown_handler(method)
+        return ServedRpc(unknown_rpc(method), public)
+
+    health = _by_path(readiness.health.rpcs(), public)
 
     admin, starts = None, list[Callable[[], None]]()
     if metrics is not None:
@@ -158,12 +163,22 @@ def build(
         loaded = [each for target in served() for each in (target.hub, target.logs)]
         return [reception, *([admin] if admin is not None else []), *loaded]
 
+    http = _http_port(
+        settings,
+        HttpSources(
+            load=lambda: {**health, **load_rpcs()},
+            unknown=refuse_unknown,
+            large=reception.large,
+            certificates=certificates,
+            is_guarded=guard is not None,
+        ),
+    )
     server = Server(
-        _ports(settings, certificates, guard),
+        _ports(settings, certificates, guard, http),
         Handlers(
-            {f"/{rpc.method}": public.handler(rpc) for rpc in readiness.health.rpcs()},
-            load_handlers,
-            refuse_unknown,
+            _handlers(health),
+            lambda: _handlers(load_rpcs()),
+            lambda method: _handler(refuse_unknown(method)),
         ),
         in_flight,
         readiness,
@@ -188,6 +203,38 @@ def build(
         traces=traces,
         backgrounds=backgrounds,
     )
+
+
+def _may_use_target(guard: Guard | None) -> Callable[[Any, str], bool]:
+    """Return what decides whether a caller may use a target."""
+    if guard is None or guard.decisions is None:
+        return lambda _caller, _target: True
+    return guard.decisions.may_use_target
+
+
+def _by_path(rpcs: Iterable[Rpc], pipeline: Pipeline) -> dict[str, ServedRpc]:
+    return {f"/{rpc.method}": ServedRpc(rpc, pipeline) for rpc in rpcs}
+
+
+def _handler(served: ServedRpc) -> Handler:
+    return served.pipeline.handler(served.rpc)
+
+
+def _handlers(by_path: Mapping[str, ServedRpc]) -> dict[str, Handler]:
+    """Return the gRPC handlers of RPCs by path."""
+    return {path: _handler(served) for path, served in by_path.items()}
+
+
+def _http_port(settings: Settings, sources: HttpSources) -> HttpPort | None:
+    """Return the port for HTTP; None without the setting."""
+    if settings.http_port is None:
+        return None
+    try:
+        from taskgate_server.http.port import build_port  # noqa: PLC0415  # takes 0.2 s
+    except ImportError:
+        fault = "http_port (TASKGATE_HTTP_PORT): needs pip install 'taskgate[http]'"
+        raise SettingsError([fault]) from None
+    return build_port(settings, sources)
 
 
 def _unknown_names(settings: Settings) -> list[str]:
@@ -228,7 +275,12 @@ def _plugin_faults(settings: Settings) -> list[str]:
     return [fault for spec in plugins for fault in find_faults(spec)]
 
 
-def _ports(settings: Settings, certificates: tls.Certificates | None, guard: Guard | None) -> Ports:
+def _ports(
+    settings: Settings,
+    certificates: tls.Certificates | None,
+    guard: Guard | None,
+    http: HttpPort | None,
+) -> Ports:
     """Return the ports to listen on. On loopback, connections are unlimited."""
     credentials, health = None, None
     if certificates is not None:
@@ -242,6 +294,7 @@ def _ports(settings: Settings, certificates: tls.Certificates | None, guard: Gua
         credentials=credentials,
         health=health,
         are_shared=settings.workers > 1,
+        http=http,
         connection_limits=None
         if guard is None
         else ConnectionLimits(
@@ -252,7 +305,7 @@ def _ports(settings: Settings, certificates: tls.Certificates | None, guard: Gua
 
 def _guard(settings: Settings) -> Guard | None:
     """Return what authenticates and authorizes; None on loopback with no such settings."""
-    if not tls.is_guarded(settings) and is_loopback(settings.listen_host):
+    if not tls.is_guarded(settings) and all(map(is_loopback, settings.hosts().values())):
         return None
     from taskgate_server.auth.guard import build_guard  # noqa: PLC0415  # takes 0.3 s
 
@@ -327,9 +380,12 @@ async def run(
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
     gc.enable()
+    gateways = [each for target in app.connections for each in target.gateways.values()]
+    settling = asyncio.ensure_future(settle_after_start(each.connection for each in gateways))
     if ready is not None:
         ready(address)
     await stopping.begun.wait()
+    settling.cancel()
     await app.server.drain(
         settings.drain_seconds,
         grace_seconds=drain_grace_seconds(settings),

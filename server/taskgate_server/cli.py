@@ -20,7 +20,7 @@ from taskgate_client.commands.main import main
 if TYPE_CHECKING:
     from taskgate_client.commands.arguments import Commands
 
-EXTRAS = {"server": "pydantic_settings", "emulator": "aiohttp"}
+EXTRAS = {"server": "pydantic_settings", "emulator": "moto"}
 """A module of each extra of the package, by which it is recognized."""
 
 
@@ -75,14 +75,27 @@ def _serve(options: argparse.Namespace) -> int:
     return process.serve(lambda: config.load_settings(Path(file) if file else None, **more))
 
 
+def _require_emulator() -> None:
+    """Check that the extra of the emulator is installed, which imports some of it only when needed.
+
+    Raises:
+        ModuleNotFoundError: it is not.
+    """
+    name = EXTRAS["emulator"]
+    if find_spec(name) is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def _emulate(options: argparse.Namespace) -> int:
     _exit_on_signals_during_startup()
+    _require_emulator()
     from taskgate_emulator import command  # noqa: PLC0415
 
     return command.run(options.rest)
 
 
 def _demo(options: argparse.Namespace) -> int:
+    _require_emulator()
     from taskgate_server import demo  # noqa: PLC0415
 
     try:

@@ -31,7 +31,7 @@ COMMAND_LINE_VARIABLES: Final = frozenset(
     f"TASKGATE_{name}"
     for name in (
         *("ADDRESS", "TARGET", "TLS", "CA_FILE", "CERT_FILE", "KEY_FILE"),
-        *("SERVER_NAME", "TOKEN_FILE"),
+        *("SERVER_NAME", "TOKEN_FILE", "CONSOLE"),
     )
 )
 """Variables of the commands that call a server; they are not settings."""
@@ -55,6 +55,7 @@ def _with_absolute_path(host: str) -> str:
 Host = Annotated[str, AfterValidator(_without_brackets)]
 ListenHost = Annotated[Host, AfterValidator(_with_absolute_path)]
 TracesEndpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#@]+$")]
 KeysSource = Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#]+|[^:]+$)")]
 # No symmetric algorithms: the key that verifies tokens could also sign them.
 Algorithm = Literal[
@@ -120,6 +121,26 @@ class Settings(BaseSettings):
         None,
         description="Port for `/metrics` over HTTP, see operations.md; 9464 is common, 0 selects a"
         " free one. Unset: no port and no metrics.",
+    )
+    http_host: Host | None = Field(
+        None,
+        description="Address of `http_port`. Unset: `listen_host`, or 127.0.0.1 with a Unix"
+        " socket.",
+    )
+    http_port: Port | None = Field(
+        None,
+        description="Port for Connect (JSON and protobuf) and gRPC-Web over HTTP, and for the web"
+        " console, see http.md; 8080 is common, 0 selects a free one. It has the same TLS, tokens"
+        " and policy as `listen_port`. Unset: none. Needs `taskgate[http]`.",
+    )
+    http_allowed_origins: tuple[Origin, ...] = Field(
+        (),
+        description="Origins whose web pages may call `http_port`, such as"
+        ' `["https://status.example.com"]`. None: only pages of the server itself.',
+    )
+    console_enabled: bool = Field(
+        True,  # noqa: FBT003  # pydantic's signature
+        description="Whether `http_port` serves the web console at `/`.",
     )
     traces_endpoint: TracesEndpoint | None = Field(
         None,
@@ -312,6 +333,14 @@ class Settings(BaseSettings):
         description="Format of the log: `json`, or `text` for people. `auto` is `text` on a"
         " terminal and `json` elsewhere.",
     )
+
+    def hosts(self) -> dict[str, str]:
+        """Return the addresses that serve calls, by the names of their settings."""
+        hosts = {"listen_host": self.listen_host}
+        if self.http_port is not None:
+            beside = "127.0.0.1" if self.listen_host.startswith("unix:") else self.listen_host
+            hosts["http_host"] = self.http_host or beside
+        return hosts
 
     @classmethod
     def settings_customise_sources(

@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,24 +26,18 @@ OPEN_FILES: Final = Path("/proc/self/fd")
 
 @dataclass(slots=True, kw_only=True)
 class ConnectionLimits:
-    """Shuts down connections that exceed the limits.
-
-    Args:
-        per_address: maximum for one address.
-        total: maximum for all addresses.
-        sleep: waits for seconds.
-    """
+    """Shuts down connections that exceed the limits for one address or for all of them."""
 
     per_address: int
     total: int
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def run(self, port: int) -> None:
-        """Check the connections to a port every second, until cancelled."""
+    async def run(self, *ports: int) -> None:
+        """Check the connections to some ports every second, until cancelled."""
         while True:
             await self.sleep(CHECK_SECONDS)
             # In a thread: examining 10,000 sockets takes some 50 ms.
-            closed = await asyncio.to_thread(self.check, port)
+            closed = await asyncio.to_thread(self.check, *ports)
             if closed:
                 address, count = closed.most_common(1)[0]
                 LOG.warning(
@@ -51,12 +45,12 @@ class ConnectionLimits:
                     extra={"count": sum(closed.values()), "address": address, "of_it": count},
                 )
 
-    def check(self, port: int) -> Counter[str]:
-        """Shut down the connections to the port over a limit; return how many by address."""
+    def check(self, *ports: int) -> Counter[str]:
+        """Shut down the connections to the ports over a limit; return how many by address."""
         accepted: Counter[str] = Counter()
         closed: Counter[str] = Counter()
         count = 0
-        for connection, address in _connections(port):
+        for connection, address in _connections(ports):
             with connection:
                 if accepted[address] >= self.per_address or count >= self.total:
                     with suppress(OSError):  # it has just ended
@@ -68,8 +62,8 @@ class ConnectionLimits:
         return closed
 
 
-def _connections(port: int) -> Iterator[tuple[socket.socket, str]]:
-    """Yield duplicates of the process's sockets connected to the port, and their addresses.
+def _connections(ports: Collection[int]) -> Iterator[tuple[socket.socket, str]]:
+    """Yield duplicates of the process's sockets connected to the ports, and their addresses.
 
     gRPC may close a descriptor at any time, and the system may reuse its number for another file. A
     duplicate cannot change. Low numbers come first, which are mostly the older connections.
@@ -83,7 +77,7 @@ def _connections(port: int) -> Iterator[tuple[socket.socket, str]]:
         except OSError:  # a listener
             duplicate.close()
             continue
-        if isinstance(peer, tuple) and local[1] == port and duplicate.type == socket.SOCK_STREAM:
+        if isinstance(peer, tuple) and local[1] in ports and duplicate.type == socket.SOCK_STREAM:
             yield duplicate, network_of(peer[0])
         else:
             duplicate.close()

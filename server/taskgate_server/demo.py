@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 import grpc
 from google.protobuf import json_format
@@ -34,6 +35,10 @@ from taskgate_server.services.registry import SERVICES
 from taskgate_server.shutdown import STOP_SIGNALS
 
 REGION = "us-west-2"
+
+HAS_HTTP = find_spec("connectrpc") is not None
+"""Whether the extra `http` is installed."""
+
 READY_SECONDS = 20.0
 
 WATCH_SECONDS = 6.0
@@ -55,13 +60,16 @@ def show() -> int:
     console = Console()
     started = time.monotonic()
     clock = _HeldClock()
-    address = str(reserve(Address(host="127.0.0.1", port=0)))
+    address = _free_address()
+    http = _free_address() if HAS_HTTP else None
     with (
         Emulator(clock=clock, speed=WATCH_SPEED) as aws,
-        _server(aws.endpoint_url, address, log_level="ERROR") as server,
+        _server(aws.endpoint_url, address, http, log_level="ERROR") as server,
     ):
         seconds = time.monotonic() - started
         console.print(f"An emulated AWS at {aws.endpoint_url}, Taskgate at {address}", end="")
+        if http is not None:
+            console.print(f" and http://{http}", end="")
         console.print(f", both ready in {seconds:.1f} s.\n", style="dim")
         with connect(address) as client:
             console.print(render.server_info(client.get_server_info()))
@@ -78,12 +86,18 @@ def keep_running() -> int:
     """Start both and print how to call them, until Ctrl-C or a signal to stop."""
     console = Console(soft_wrap=True)
     address = f"127.0.0.1:{os.environ.get('TASKGATE_LISTEN_PORT', '50051')}"
+    http = f"127.0.0.1:{os.environ.get('TASKGATE_HTTP_PORT', '8080')}" if HAS_HTTP else None
     try:
         _raise_at_signals()
-        with Emulator() as aws, _server(aws.endpoint_url, address, log_level="INFO") as server:
+        with (
+            Emulator() as aws,
+            _server(aws.endpoint_url, address, http, log_level="INFO") as server,
+        ):
             console.print(f"Taskgate listens on {address}; the emulated AWS is {aws.endpoint_url}.")
+            if http is not None:
+                console.print(f"The console and the HTTP API are at http://{http}.")
             console.print("Stop both with Ctrl-C. Examples of calls:\n")
-            for title, command in _examples(address, aws.endpoint_url):
+            for title, command in _examples(address, http, aws.endpoint_url):
                 console.print(Text(f"# {title}", style="dim"))
                 console.print(Text(command), end="\n\n")
             return server.wait()
@@ -107,13 +121,19 @@ def _raise_at_signals() -> None:
             signal.signal(number, interrupt)
 
 
-def _examples(address: str, aws_url: str) -> list[tuple[str, str]]:
+def _free_address() -> str:
+    return str(reserve(Address(host="127.0.0.1", port=0)))
+
+
+def _examples(address: str, http: str | None, aws_url: str) -> list[tuple[str, str]]:
     """Return ways to call the server and the emulated AWS, with a title each."""
     call = f"buf curl --protocol grpc --http2-prior-knowledge http://{address}"
     unified = {"name": str(DEADLINE_TASK)}
     ids = {"id": OMICS_TASK.run, "taskId": OMICS_TASK.task}
+    over_http = f"curl http://{http}/taskgate.v1.TaskService/GetTask -d '{json.dumps(unified)}'"
     return [
         ("The taskgate command", f"taskgate get {OMICS_TASK} --address {address}"),
+        *([("curl: a Deadline Cloud task over HTTP", over_http)] if http is not None else []),
         (
             "buf: a Deadline Cloud task as a unified Task",
             f"{call}/taskgate.v1.TaskService/GetTask -d '{json.dumps(unified)}'",
@@ -225,7 +245,9 @@ class StartError(Exception):
 
 
 @contextmanager
-def _server(aws_url: str, address: str, log_level: str) -> Iterator[subprocess.Popen[bytes]]:
+def _server(
+    aws_url: str, address: str, http: str | None, log_level: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until it is ready, and stop it with SIGTERM at the end.
 
     Raises:
@@ -233,7 +255,7 @@ def _server(aws_url: str, address: str, log_level: str) -> Iterator[subprocess.P
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "taskgate_server.cli", "serve"],
-        env=_environment(aws_url, address.rpartition(":")[2], log_level),
+        env=_environment(aws_url, address, http, log_level),
         # Ctrl-C is for this process, which stops the server; a second signal would cut its calls.
         start_new_session=True,
     )
@@ -249,7 +271,7 @@ def _server(aws_url: str, address: str, log_level: str) -> Iterator[subprocess.P
         process.wait()
 
 
-def _environment(aws_url: str, port: str, log_level: str) -> dict[str, str]:
+def _environment(aws_url: str, address: str, http: str | None, log_level: str) -> dict[str, str]:
     """Return the environment of the server, without variables that could lead to the real AWS."""
     inherited = {
         name: value
@@ -265,9 +287,14 @@ def _environment(aws_url: str, port: str, log_level: str) -> dict[str, str]:
             for spec in SERVICES
             for kind in ("", "LOGS_")
         },
-        "TASKGATE_LISTEN_PORT": port,
+        "TASKGATE_LISTEN_PORT": _port_of(address),
+        **({} if http is None else {"TASKGATE_HTTP_PORT": _port_of(http)}),
         "TASKGATE_LOG_LEVEL": log_level,
     }
+
+
+def _port_of(address: str) -> str:
+    return address.rpartition(":")[2]
 
 
 def _is_ready(address: str) -> bool:

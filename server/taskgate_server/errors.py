@@ -185,13 +185,7 @@ class ServerStoppingError(OwnError):
 
 
 class UpstreamError(OwnError):
-    """AWS cannot be called, or its response cannot be used.
-
-    Args:
-        origin: the AWS call.
-        message: what is wrong, then what to do.
-        details: further messages of google.rpc.
-    """
+    """AWS cannot be called, or its response cannot be used."""
 
     REASON: ClassVar[Reason]
 
@@ -237,12 +231,7 @@ class ResponseTruncatedError(UpstreamError):
 
 
 class TimeLimitError(UpstreamError):
-    """The caller's deadline, or the server's own limit, passed while AWS was called.
-
-    Args:
-        origin: the AWS call.
-        seconds: how long the call could take.
-    """
+    """The caller's deadline, or the server's own limit, passed while AWS was called."""
 
     REASON = Reason.TIME_LIMIT_EXCEEDED
 
@@ -402,11 +391,7 @@ def unknown_method(method: str) -> OwnError:
 
 
 def response_too_large(max_bytes: int) -> OwnError:
-    """Return the error of a task for which a batch's response has no room.
-
-    Args:
-        max_bytes: of one response.
-    """
+    """Return the error of a task for which the `max_bytes` of a response have no room."""
     return OwnError(
         Reason.RESPONSE_TOO_LARGE,
         f"the response would exceed {max_bytes} bytes: request this task again in a batch of fewer"

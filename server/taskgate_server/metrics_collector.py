@@ -38,10 +38,11 @@ if TYPE_CHECKING:  # loaded with the contracts, or with the settings that need t
 MAX_WAIT_SECONDS: Final = 5.0
 """How long a scrape may wait for the event loop. Prometheus gives up after 10 s by default."""
 
-Sample: TypeAlias = tuple[Sequence[str], float]
-"""The values of labels, and the metric's."""
-Read: TypeAlias = Callable[[Gateway], Mapping[str, float]]
-"""Reads values by one label; the key is empty for a metric without it."""
+Values: TypeAlias = float | Mapping[str, float] | Mapping[tuple[str, ...], float]
+"""The value of a metric without labels, or the values by one label or by several."""
+
+GATEWAY: Final = ("target", "service")
+"""The labels of a gateway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class MetricsCollector(Collector):
         guard = self._sources.guard
         limited = guard.limits.refused if guard else 0
         denied = guard.decisions.denied if guard and guard.decisions else 0
-        yield _gauges("build_info", "1; the version.", ["version"], [([version("taskgate")], 1)])
+        yield _gauge("build_info", "1; the version.", {version("taskgate"): 1}, "version")
         yield _gauge(
             "event_loop_tasks",
             "asyncio tasks of the process: some for each RPC and poller, and a fixed number.",
@@ -118,100 +119,79 @@ class MetricsCollector(Collector):
         yield _counter("bugs", "Unexpected errors; each is a line `bug` in the log.", BUGS.total())
         yield _counter("policy_denials", "Calls, or items of batches, denied by policy.", denied)
         yield _counter("caller_limits", "Calls refused because of a limit of one caller.", limited)
-        yield _counters(
+        yield _counter(
             "background_failures",
             "Background tasks that failed and were restarted; each is a line `bug` in the log.",
-            ["task"],
-            [([name], count) for name, count in self._sources.supervision.failures.items()],
+            self._sources.supervision.failures,
+            "task",
         )
-        yield _counters(
+        yield _counter(
             "log_lines_dropped",
             "Log lines that were not written because stderr is full, closed or fails, by kind.",
-            ["kind"],
-            [([kind], count) for kind, count in self._sources.dropped_lines.items()],
+            self._sources.dropped_lines,
+            "kind",
         )
 
     def _gateways(self) -> Iterator[Metric]:
         """Yield the metrics of each AWS service of each target."""
-        read, now = self._per_gateway, self._clock()
-        yield _gauges(
-            "aws_ready",
-            "1 if the service can be called: there are credentials, and it does not fail.",
-            *read(lambda each: {"": each.not_ready_reason is None}),
-        )
-        yield _gauges(
-            "breaker_state",
-            "1 for the state of the circuit breaker.",
-            *read(
-                lambda each: {state.value: each.pipeline.breaker.state is state for state in State},
-                "state",
-            ),
-        )
-        yield _counters(
-            "breaker_refused",
-            "Calls that the circuit breaker refused.",
-            *read(lambda each: {"": each.pipeline.breaker.refused}),
-        )
-        yield _counters(
-            "aws_retries",
-            "Calls to AWS that were sent again.",
-            *read(lambda each: {"": each.pipeline.retries.count}),
-        )
-        yield _gauges(
-            "aws_retry_budget",
-            "Retries that may be sent now.",
-            *read(lambda each: {"": each.pipeline.retries.budget.left}),
-        )
-        yield _counters(
-            "reads",
-            "Reads that may be shared, by the origin of the response: see operations.md.",
-            *read(_reads, "by"),
-        )
-        yield _gauges(
-            "cache_entries", "Cached responses.", *read(lambda each: {"": len(each.cache)})
-        )
-        yield _gauges(
-            "cache_bytes", "Bytes of cached responses.", *read(lambda each: {"": each.cache.size})
-        )
-        yield _gauges(
-            "cache_oldest_seconds",
-            "Age of the oldest cached response; 0 without any.",
-            *read(lambda each: {"": 0 if each.cache.oldest is None else now - each.cache.oldest}),
-        )
-        yield _gauges(
-            "batch_waiting",
-            "Reads that wait to be sent in a batch.",
-            *read(lambda each: each.batched_reads.waiting(), "operation"),
-        )
+        each, by_label = self._each_gateway, self._each_gateway_by_label
+        ready = each(lambda gateway: gateway.not_ready_reason is None)
+        description = "1 if the service can be called: there are credentials, and it does not fail."
+        yield _gauge("aws_ready", description, ready, *GATEWAY)
+        description = "1 for the state of the circuit breaker."
+        yield _gauge("breaker_state", description, by_label(_breaker_states), *GATEWAY, "state")
+        refused = each(attrgetter("pipeline.breaker.refused"))
+        description = "Calls that the circuit breaker refused."
+        yield _counter("breaker_refused", description, refused, *GATEWAY)
+        retries = each(attrgetter("pipeline.retries.count"))
+        yield _counter("aws_retries", "Calls to AWS that were sent again.", retries, *GATEWAY)
+        left = each(attrgetter("pipeline.retries.budget.left"))
+        yield _gauge("aws_retry_budget", "Retries that may be sent now.", left, *GATEWAY)
+        description = "Reads that may be shared, by the origin of the response: see operations.md."
+        yield _counter("reads", description, by_label(_reads), *GATEWAY, "by")
+        entries = each(lambda gateway: len(gateway.cache))
+        yield _gauge("cache_entries", "Cached responses.", entries, *GATEWAY)
+        size = each(attrgetter("cache.size"))
+        yield _gauge("cache_bytes", "Bytes of cached responses.", size, *GATEWAY)
+        oldest = each(partial(_age_of_oldest, self._clock()))
+        description = "Age of the oldest cached response; 0 without any."
+        yield _gauge("cache_oldest_seconds", description, oldest, *GATEWAY)
+        waiting = by_label(lambda gateway: gateway.batched_reads.waiting())
+        description = "Reads that wait to be sent in a batch."
+        yield _gauge("batch_waiting", description, waiting, *GATEWAY, "operation")
         for name, description, rate in (
             ("quota_rate", "Calls per second that may be sent.", attrgetter("rate")),
             ("quota_tokens", "Calls that may be sent at once.", attrgetter("tokens")),
             ("quota_waiting", "Calls that wait for their turn.", len),
         ):
-            yield _gauges(name, description, *read(partial(_by_operation, rate), "operation"))
+            values = by_label(partial(_by_operation, rate))
+            yield _gauge(name, description, values, *GATEWAY, "operation")
 
-    def _per_gateway(self, read: Read, *label: str) -> tuple[list[str], list[Sample]]:
-        """Return the labels and samples of a metric; `read` returns values by the last label."""
-        samples: list[Sample] = [
-            ([*key, value] if label else key, number)
+    def _each_gateway(self, read: Callable[[Gateway], float]) -> dict[tuple[str, ...], float]:
+        return {key: read(gateway) for key, gateway in self._sources.gateways.items()}
+
+    def _each_gateway_by_label(
+        self, read: Callable[[Gateway], Mapping[str, float]]
+    ) -> dict[tuple[str, ...], float]:
+        return {
+            (*key, label): number
             for key, gateway in self._sources.gateways.items()
-            for value, number in read(gateway).items()
-        ]
-        return ["target", "service", *label], samples
+            for label, number in read(gateway).items()
+        }
 
     def _watches(self) -> Iterator[Metric]:
         served = self._sources.served()
-        pollers = [([target], len(hub)) for target, hub, _ in served]
-        watchers = [([target], hub.watchers) for target, hub, _ in served]
-        followers = [([target], len(logs.followed)) for target, _, logs in served]
-        yield _gauges("pollers", "Shared pollers.", ["target"], pollers)
-        yield _gauges("watchers", "Watches and waits.", ["target"], watchers)
-        yield _gauges("log_followers", "Followed logs.", ["target"], followers)
+        pollers = {target: len(hub) for target, hub, _ in served}
+        watchers = {target: hub.watchers for target, hub, _ in served}
+        followers = {target: len(logs.followed) for target, _, logs in served}
+        yield _gauge("pollers", "Shared pollers.", pollers, "target")
+        yield _gauge("watchers", "Watches and waits.", watchers, "target")
+        yield _gauge("log_followers", "Followed logs.", followers, "target")
 
     def _events(self) -> Iterator[Metric]:
         queues = self._sources.queues
-        counts = [([use.value], sum(each.uses[use] for each in queues)) for use in EventUse]
-        yield _counters("events", "Events received, by their use.", ["use"], counts)
+        counts = {use.value: sum(each.uses[use] for each in queues) for use in EventUse}
+        yield _counter("events", "Events received, by their use.", counts, "use")
         yield SummaryMetricFamily(
             "taskgate_event_lag_seconds",
             "Time from an event, as AWS reports it, to its receipt.",
@@ -221,42 +201,42 @@ class MetricsCollector(Collector):
 
     def _spans(self) -> Iterator[Metric]:
         traces = self._sources.traces
-        exported, failed, dropped = (
-            (0, 0, 0)
-            if traces is None
-            else (traces.exports.exported, traces.exports.failed, traces.queue.dropped)
-        )
-        yield _counters(
-            "spans",
-            "Spans of traces, by outcome.",
-            ["outcome"],
-            [(["exported"], exported), (["failed"], failed), (["dropped"], dropped)],
-        )
+        counts = dict.fromkeys(("exported", "failed", "dropped"), 0)
+        if traces is not None:
+            exports = traces.exports
+            counts |= {"exported": exports.exported, "failed": exports.failed}
+            counts |= {"dropped": traces.queue.dropped}
+        yield _counter("spans", "Spans of traces, by outcome.", counts, "outcome")
 
     def _reloads(self) -> Iterator[Metric]:
         files = self._sources.reloading
-        yield _gauges(
+        yield _gauge(
             "reload_active_age_seconds",
             "How long the active version of files or keys has been active.",
-            ["file"],
-            [([each.name], each.active_seconds) for each in files],
+            {each.name: each.active_seconds for each in files},
+            "file",
         )
-        yield _gauges(
+        yield _gauge(
             "reload_outdated",
             "1 while the active version is not the newest: that was rejected or cannot be read.",
-            ["file"],
-            [([each.name], float(not each.is_current)) for each in files],
+            {each.name: not each.is_current for each in files},
+            "file",
         )
-        yield _counters(
-            "reloads",
-            "Newer versions of files or keys, by outcome.",
-            ["file", "outcome"],
-            [
-                ([each.name, outcome], count)
-                for each in files
-                for outcome, count in (("accepted", each.changes), ("rejected", each.rejected))
-            ],
-        )
+        counts: dict[tuple[str, ...], int] = {}
+        for each in files:
+            counts[each.name, "accepted"] = each.changes
+            counts[each.name, "rejected"] = each.rejected
+        description = "Newer versions of files or keys, by outcome."
+        yield _counter("reloads", description, counts, "file", "outcome")
+
+
+def _age_of_oldest(now: float, gateway: Gateway) -> float:
+    oldest = gateway.cache.oldest
+    return 0.0 if oldest is None else now - oldest
+
+
+def _breaker_states(gateway: Gateway) -> Mapping[str, float]:
+    return {state.value: gateway.pipeline.breaker.state is state for state in State}
 
 
 def _reads(gateway: Gateway) -> Mapping[str, float]:
@@ -273,27 +253,16 @@ def _by_operation(read: Callable[[TokenBucket], float], gateway: Gateway) -> dic
     return {operation: read(bucket) for operation, bucket in buckets.items()}
 
 
-def _gauges(
-    name: str, description: str, labels: Sequence[str], samples: Iterable[Sample]
-) -> Metric:
-    return _add(GaugeMetricFamily(f"taskgate_{name}", description, labels=labels), samples)
+def _gauge(name: str, description: str, values: Values, *labels: str) -> Metric:
+    return _add(GaugeMetricFamily(f"taskgate_{name}", description, labels=labels), values)
 
 
-def _counters(
-    name: str, description: str, labels: Sequence[str], samples: Iterable[Sample]
-) -> Metric:
-    return _add(CounterMetricFamily(f"taskgate_{name}", description, labels=labels), samples)
+def _counter(name: str, description: str, values: Values, *labels: str) -> Metric:
+    return _add(CounterMetricFamily(f"taskgate_{name}", description, labels=labels), values)
 
 
-def _add(family: GaugeMetricFamily | CounterMetricFamily, samples: Iterable[Sample]) -> Metric:
-    for values, value in samples:
-        family.add_metric(values, float(value))
+def _add(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Metric:
+    by_label = values.items() if isinstance(values, Mapping) else [((), values)]
+    for label, value in by_label:
+        family.add_metric([label] if isinstance(label, str) else label, float(value))
     return family
-
-
-def _gauge(name: str, description: str, value: float) -> Metric:
-    return _gauges(name, description, [], [([], value)])
-
-
-def _counter(name: str, description: str, value: float) -> Metric:
-    return _counters(name, description, [], [([], value)])

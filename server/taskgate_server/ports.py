@@ -71,6 +71,26 @@ def hold(address: Address) -> socket.socket:
     return _bind(address, socket.SO_REUSEPORT)
 
 
+def listening_socket(address: Address, *, is_shared: bool) -> socket.socket:
+    """Return a socket on an address, for TCP.
+
+    Args:
+        address: with any free port if it is 0.
+        is_shared: whether other processes listen there, too.
+
+    Raises:
+        OSError: the address is in use, or is not one of this machine.
+    """
+    bound = _bind(address, socket.SO_REUSEPORT if is_shared else socket.SO_REUSEADDR)
+    bound.setblocking(False)  # noqa: FBT003  # the method takes no name
+    try:
+        bound.listen()
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
 def _check_unused(path: str) -> None:
     """Raise OSError if a server listens on a Unix socket; gRPC would replace it."""
     with socket.socket(socket.AF_UNIX) as probe:

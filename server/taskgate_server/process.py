@@ -126,6 +126,10 @@ async def _supervise(settings: Settings) -> int:
             host = settings.health_host or settings.listen_host
             health = _hold(Address(host=host, port=settings.health_port), ports)
             changed["health_port"] = health.port
+        if settings.http_port is not None:
+            host = settings.hosts()["http_host"]
+            http = _hold(Address(host=host, port=settings.http_port), ports)
+            changed["http_port"] = http.port
         settings = settings.model_copy(update=changed)
         limit = drain_grace_seconds(settings) + settings.drain_seconds + MARGIN_SECONDS
         return await Supervisor(

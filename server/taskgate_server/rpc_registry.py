@@ -6,7 +6,7 @@ Importing the contracts takes 0.1 s, so this is imported when the server listens
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, TypeAlias
@@ -20,10 +20,9 @@ from taskgate_server.auth.batches import serve_allowed
 from taskgate_server.aws import naming, used_members
 from taskgate_server.aws_connections import TargetConnections, aws_settings
 from taskgate_server.background_tasks import Supervision
-from taskgate_server.calls import TARGET_KEY, Behaviour, CallContext, Handler, Rpc
+from taskgate_server.calls import TARGET_KEY, Behaviour, CallContext, Rpc
 from taskgate_server.config import Settings
 from taskgate_server.health import TASK_SERVICE
-from taskgate_server.pipeline.pipeline import Pipeline
 from taskgate_server.rpc import handlers, reflection
 from taskgate_server.rpc.converter import Operation
 from taskgate_server.rpc.spool import Spool, directory_fault
@@ -31,9 +30,10 @@ from taskgate_server.rpc.streams import StreamLimits
 from taskgate_server.services import registry
 from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import Backends, TaskBackend, load_backend
-from taskgate_server.tasks.logs.finder import load_finder
+from taskgate_server.tasks.logs.finder import LogFinder
 from taskgate_server.tasks.logs.streams import Logs
 from taskgate_server.tasks.reads import Reads
+from taskgate_server.tasks.server_info import MayUseTarget, ServerInfo
 from taskgate_server.tasks.updates import Updates
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.service import Watches
@@ -56,7 +56,10 @@ Operations: TypeAlias = Mapping[str, dict[str, Operation]]
 
 
 def load_targets(
-    settings: Settings, connections: Iterable[TargetConnections], supervision: Supervision
+    settings: Settings,
+    connections: Sequence[TargetConnections],
+    supervision: Supervision,
+    may_use_target: MayUseTarget = lambda *_: True,
 ) -> list[ServedTarget]:
     """Return what serves each target. The operations are compiled once for all targets.
 
@@ -64,6 +67,7 @@ def load_targets(
         settings: all of them.
         connections: to AWS, of each target; their events go to the hub of the target.
         supervision: runs the pollers.
+        may_use_target: decides which targets a caller sees.
 
     Raises:
         used_members.MissingMembersError: the installed botocore does not fit the services' code.
@@ -73,13 +77,25 @@ def load_targets(
         used_members.check(spec)
     operations = {spec.name: handlers.load_operations(spec) for spec in specs}
     limits = _stream_limits(settings)
-    return [_load_target(settings, operations, limits, each, supervision) for each in connections]
+    gateways = {each.target: each.gateways for each in connections}
+
+    def make_info(backends: Backends) -> ServerInfo:
+        return ServerInfo(
+            backends=backends.by_service,
+            gateways=gateways,
+            may_use_target=may_use_target,
+            version=version("taskgate"),
+            operation_counts={name: len(each) for name, each in operations.items()},
+        )
+
+    return [
+        _load_target(settings, operations, limits, each, make_info, supervision)
+        for each in connections
+    ]
 
 
-def load_handlers(
-    settings: Settings, pipeline: Pipeline, targets: Iterable[ServedTarget]
-) -> dict[str, Handler]:
-    """Return the gRPC handlers of all RPCs but health checks, by method path."""
+def load_rpcs(settings: Settings, targets: Iterable[ServedTarget]) -> list[Rpc]:
+    """Return all RPCs but health checks."""
     by_target = {each.target: {rpc.method: rpc for rpc in each.rpcs} for each in targets}
     first = next(iter(by_target.values()))
     selecting = [
@@ -92,7 +108,7 @@ def load_handlers(
         for method, rpc in first.items()
     ]
     rpcs = [*selecting, *_reflection(registry.select(settings.services))]
-    return {f"/{rpc.method}": pipeline.handler(serve_allowed(rpc)) for rpc in rpcs}
+    return [serve_allowed(rpc) for rpc in rpcs]
 
 
 def _select_by_target(behaviours: Mapping[str, Behaviour]) -> Behaviour:
@@ -114,6 +130,7 @@ def _load_target(
     operations: Operations,
     limits: StreamLimits,
     connections: TargetConnections,
+    make_info: Callable[[Backends], ServerInfo],
     supervision: Supervision,
 ) -> ServedTarget:
     gateways = connections.gateways
@@ -127,16 +144,14 @@ def _load_target(
     }
     hub = Hub(backends, rates, supervision=supervision)
     connections.watchers.append(hub.hint)
-    finders = {spec.name: load_finder(spec)(by_service[spec.name]) for spec in specs}
+    finders: dict[str, LogFinder] = {
+        spec.name: spec.load("logs").Finder(by_service[spec.name]) for spec in specs
+    }
     logs = Logs(backends=backends, finders=finders, gateways=connections.logs)
     unified = make_task_rpcs(
         [
-            Reads(
-                backends=backends,
-                max_response_bytes=settings.max_response_bytes,
-                version=version("taskgate"),
-                operation_counts={name: len(each) for name, each in operations.items()},
-            ),
+            Reads(backends=backends, max_response_bytes=settings.max_response_bytes),
+            make_info(backends),
             Updates(backends, hub.refresh),
             logs,
             Watches(hub, settings.default_time_limit_seconds),

@@ -1,4 +1,4 @@
-"""The gRPC server: listens, reports its health, drains.
+"""The server: listens for gRPC and HTTP, reports its health, drains.
 
 At the start it listens first; then it loads the contracts and makes the AWS clients, while health
 reports which AWS services are ready. At the end it reports NOT_SERVING but serves for a while; then
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -36,6 +36,26 @@ MAX_METADATA_BYTES = 32 * 1024
 HANDSHAKE_MS = 10_000
 """The limit of a handshake (TLS and HTTP/2 settings); gRPC's default is two minutes."""
 LOOKAHEAD_BYTES = 1024 * 1024
+
+
+class HttpPort(Protocol):
+    """The port for HTTP."""
+
+    async def start(self) -> Address:
+        """Listen; return the address with its actual port.
+
+        Raises:
+            OSError: the address is in use, or is not one of this machine.
+        """
+
+    def stop(self) -> None:
+        """Accept no new connections, and end each one after its current response."""
+
+    async def wait(self) -> None:
+        """Wait until all requests have ended."""
+
+    async def cut(self) -> None:
+        """End all requests."""
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -79,6 +99,8 @@ class Ports:
     """The plaintext port that serves health checks only; None for no such port."""
     are_shared: bool = False
     """Whether other workers listen there, too. Then the supervisor has reserved the ports."""
+    http: HttpPort | None = None
+    """The port for HTTP; None for no such port."""
     connection_limits: ConnectionLimits | None = None
     """The limits of connections, per address and in total; None for no limits."""
 
@@ -128,8 +150,33 @@ def channel_options(settings: Settings) -> list[tuple[str, int]]:
     return options
 
 
+def acceptor_options(settings: Settings, limits: ConnectionLimits | None) -> list[tuple[str, int]]:
+    """Return all channel arguments of an acceptor."""
+    options = [
+        *channel_options(settings),
+        # For the acceptors, which share the port; see `reserve`.
+        ("grpc.so_reuseport", 1),
+        # A fixed flow control window for each stream. By default gRPC lets the window grow with
+        # the bandwidth: an upload of 192 MiB in messages of 1 MiB then took 25 to 31 MiB of
+        # memory, and takes 17 with a fixed one.
+        ("grpc.http2.bdp_probe", 0),
+        # Calls that have arrived but not begun. By default gRPC drops some above 1,000 and all
+        # above 3,000, and this server must cope with bursts of many callers.
+        ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
+        # gRPC refuses some calls with more than the first, and all with more than the second.
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    ]
+    if limits is not None:
+        # The limit of one acceptor; it holds between two checks of all connections.
+        options.append(("grpc.max_allowed_incoming_connections", limits.total))
+    return options
+
+
 class Server:
-    """The gRPC server. Call `start`, then `drain`, once each.
+    """The server. Call `start`, then `drain`, once each.
 
     Args:
         ports: the ports to listen on.
@@ -155,33 +202,15 @@ class Server:
         self._in_flight = in_flight
         self._readiness = readiness
         self._background: set[asyncio.Task[None]] = set()
-        options = [
-            *channel_options(settings),
-            # For the acceptors, which share the port; see `reserve`.
-            ("grpc.so_reuseport", 1),
-            # A fixed flow control window for each stream. By default gRPC lets the window grow with
-            # the bandwidth: an upload of 192 MiB in messages of 1 MiB then took 25 to 31 MiB of
-            # memory, and takes 17 with a fixed one.
-            ("grpc.http2.bdp_probe", 0),
-            # Calls that have arrived but not begun. By default gRPC drops some above 1,000 and all
-            # above 3,000, and this server must cope with bursts of many callers.
-            ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
-            ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
-            ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
-            # gRPC refuses some calls with more than the first, and all with more than the second.
-            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
-            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-        ]
-        if ports.connection_limits is not None:
-            # The limit of one acceptor; it holds between two checks of all connections.
-            total = ports.connection_limits.total
-            options.append(("grpc.max_allowed_incoming_connections", total))
+        options = acceptor_options(settings, ports.connection_limits)
         # A Unix socket cannot be shared: each acceptor would replace the previous one's.
         count = 1 if is_unix(ports.address.host) else ACCEPTORS
         self._acceptors = [grpc.aio.server(options=options) for _ in range(count)]
         self._health_server: grpc.aio.Server | None = None
         self.health_address: Address | None = None
         """The actual address of the port for health checks, after the start."""
+        self.http_address: Address | None = None
+        """The actual address of the port for HTTP, after the start."""
         # gRPC calls back into them at handshakes, and does not keep them alive itself.
         self._credentials: list[grpc.ServerCredentials] = []
 
@@ -194,6 +223,7 @@ class Server:
         await self._readiness.update()
         address = await self._listen(self._ports.address)
         await self._listen_for_health()
+        await self._listen_for_http()
         try:
             for begin in self._work.starts:
                 begin()
@@ -205,7 +235,8 @@ class Server:
         LOG.info("listening", extra={"address": str(address)})
         tasks = [*self._readiness.tasks, *self._work.tasks]
         if self._ports.connection_limits is not None:
-            enforce = partial(self._ports.connection_limits.run, address.port)
+            ports = [each.port for each in (address, self.http_address) if each is not None]
+            enforce = partial(self._ports.connection_limits.run, *ports)
             tasks.append(BackgroundTask("connection_limits", enforce))
         for task in tasks:
             running = self._work.supervision.keep_running(task)
@@ -262,6 +293,18 @@ class Server:
         self.health_address = Address(host=self._ports.health.host, port=port)
         LOG.info("listening for health", extra={"address": str(self.health_address)})
 
+    async def _listen_for_http(self) -> None:
+        if self._ports.http is None:
+            return
+        try:
+            self.http_address = await self._ports.http.start()
+        except OSError as error:
+            raise ListenError(
+                f"cannot listen for HTTP ({error.strerror}): is the port taken? Choose another with"
+                " TASKGATE_HTTP_HOST and TASKGATE_HTTP_PORT"
+            ) from None
+        LOG.info("listening for http", extra={"address": str(self.http_address)})
+
     async def drain(
         self, limit_seconds: float, *, grace_seconds: float = 0.0, stopping: Shutdown | None = None
     ) -> int:
@@ -284,6 +327,9 @@ class Server:
         stops = [asyncio.ensure_future(each.stop(limit_seconds)) for each in self._acceptors]
         # GOAWAY is sent first, so that clients reopen the streams on another connection.
         await asyncio.sleep(0)
+        if self._ports.http is not None:
+            self._ports.http.stop()
+            stops.append(asyncio.ensure_future(self._ports.http.wait()))
         for background in self._work.backgrounds():
             background.stop()
         self._readiness.health.end_watches()
@@ -309,5 +355,7 @@ class Server:
         cut = {} if stopped.done() else dict(+self._in_flight)
         if not stopped.done():
             await asyncio.gather(*(each.stop(None) for each in self._acceptors))
+            if self._ports.http is not None:
+                await self._ports.http.cut()
         await stopped
         return cut

@@ -52,4 +52,4 @@ def drain_grace_seconds(settings: Settings) -> float:
     """Return how long new calls are accepted after the first signal."""
     if settings.drain_grace_seconds is not None:
         return settings.drain_grace_seconds
-    return 0.0 if is_loopback(settings.listen_host) else LOAD_BALANCER_SECONDS
+    return 0.0 if all(map(is_loopback, settings.hosts().values())) else LOAD_BALANCER_SECONDS

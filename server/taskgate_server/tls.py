@@ -6,8 +6,12 @@ and existing connections continue.
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -17,7 +21,17 @@ from taskgate_server.config import PLAINTEXT_PHRASE, Settings
 from taskgate_server.ports import is_loopback
 from taskgate_server.reloading import RejectedError, ReloadingFile
 
-Certificates: TypeAlias = "ReloadingFile[grpc.ServerCertificateConfiguration]"
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A version of the certificate and key, with the authorities of client certificates."""
+
+    grpc: grpc.ServerCertificateConfiguration
+    http: ssl.SSLContext | None
+    """For `http_port`; None without one."""
+
+
+Certificates: TypeAlias = "ReloadingFile[Identity]"
 MakeCredentials: TypeAlias = Callable[[], grpc.ServerCredentials]
 """Makes the credentials of one port, which store the version of the certificates that gRPC has."""
 
@@ -35,18 +49,20 @@ def find_faults(settings: Settings) -> list[str]:
         found.append("tls_certificate_file, tls_key_file: TLS needs both")
     if settings.tls_client_ca_file and tls is None:
         found.append("tls_client_ca_file: needs tls_certificate_file and tls_key_file, too")
-    if tls is None and not is_loopback(settings.listen_host) and not settings.plaintext_to_everyone:
-        found.append(
-            f"listen_host: {settings.listen_host} can be reached from other machines: set"
-            " tls_certificate_file and tls_key_file, or, if plaintext is acceptable,"
-            f' plaintext_to_everyone = "{PLAINTEXT_PHRASE}"'
-        )
+    public = {name: host for name, host in settings.hosts().items() if not is_loopback(host)}
+    for name, host in public.items():
+        if tls is None and not settings.plaintext_to_everyone:
+            found.append(
+                f"{name}: {host} can be reached from other machines: set tls_certificate_file and"
+                " tls_key_file, or, if plaintext is acceptable,"
+                f' plaintext_to_everyone = "{PLAINTEXT_PHRASE}"'
+            )
+        if tls is not None and not is_guarded(settings):
+            found.append(
+                f"{name}: TLS alone does not identify callers: set tls_client_ca_file, jwt_issuer,"
+                " or policy_files with rules for Anonymous"
+            )
     found += _token_faults(settings)
-    if tls is not None and not is_guarded(settings) and not is_loopback(settings.listen_host):
-        found.append(
-            "listen_host: TLS alone does not identify callers: set tls_client_ca_file, jwt_issuer,"
-            " or policy_files with rules for Anonymous"
-        )
     found += _port_faults(settings)
     return found
 
@@ -75,7 +91,8 @@ def _port_faults(settings: Settings) -> list[str]:
     if not first or count == 1:
         return []
     ports = range(first, first + count)
-    taken = {settings.listen_port, settings.health_port, LAST_PORT + 1} & set(ports)
+    others = {settings.listen_port, settings.health_port, settings.http_port, LAST_PORT + 1}
+    taken = others & set(ports)
     if not taken:
         return []
     return [f"admin_port: {count} workers need ports {first} to {ports[-1]}, not all are available"]
@@ -97,7 +114,8 @@ def load_certificates(settings: Settings) -> Certificates | None:
         return None
     authority = settings.tls_client_ca_file
     files = [certificate, key, *([authority] if authority else [])]
-    return ReloadingFile("certificates", files, _configuration)
+    parse = partial(_identity, has_http=settings.http_port is not None)
+    return ReloadingFile("certificates", files, parse)
 
 
 def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentials:
@@ -118,10 +136,10 @@ def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentia
             if known == changes:
                 return None
             known = changes
-            return certificates.value
+            return certificates.value.grpc
 
         return grpc.dynamic_ssl_server_credentials(
-            certificates.value,
+            certificates.value.grpc,
             newest,  # type: ignore[arg-type]  # see `_no_change`
             require_client_authentication=mutual,
         )
@@ -129,8 +147,8 @@ def credentials_of(certificates: Certificates, *, mutual: bool) -> MakeCredentia
     return make
 
 
-def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfiguration:
-    """Return certificate, key and optional client authorities in gRPC's format.
+def _identity(contents: Sequence[bytes], *, has_http: bool) -> Identity:
+    """Return certificate, key and optional client authorities in gRPC's format, and in Python's.
 
     Raises:
         RejectedError: they are not certificates, gRPC cannot use them, or the key belongs to
@@ -157,7 +175,32 @@ def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfigura
         [(key, certificate)], root_certificates=authority[0] if authority else None
     )
     _try(configuration)
-    return configuration
+    return Identity(configuration, _context(contents) if has_http else None)
+
+
+def _context(contents: Sequence[bytes]) -> ssl.SSLContext:
+    """Return certificate, key and optional client authorities in Python's format.
+
+    Raises:
+        RejectedError: OpenSSL cannot use them.
+    """
+    certificate, key, *authority = contents
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    # Python reads certificates and keys from files only; this one is in memory.
+    with open(os.memfd_create("certificate"), "w+b") as file:  # noqa: PTH123  # a descriptor
+        file.write(certificate + b"\n" + key)
+        file.flush()
+        try:
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+            for each in authority:
+                context.load_verify_locations(cadata=each.decode())
+        except (ssl.SSLError, ValueError):
+            raise RejectedError("OpenSSL cannot use the certificates for http_port") from None
+    if authority:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _try(configuration: grpc.ServerCertificateConfiguration) -> None:

@@ -37,7 +37,7 @@ def exceeds(descriptor: Descriptor, data: bytes, limit: int = MAX_RECORDS) -> bo
         return False
     try:
         return _count(data, _table(descriptor), limit) > limit
-    except (IndexError, ValueError):
+    except (LookupError, ValueError):
         return False
 
 
@@ -45,7 +45,7 @@ def _count(data: bytes, table: Table, limit: int) -> int:
     """Return the number of records, or one more than the limit.
 
     Raises:
-        IndexError: the data ends within a record.
+        LookupError: the data ends within a record, or a record has an unknown type.
         ValueError: the data is malformed otherwise.
     """
     count = 0
@@ -71,15 +71,8 @@ def _count(data: bytes, table: Table, limit: int) -> int:
             elif kind == VARINT:
                 _, at = _varint(data, at)
             else:
-                at += _payload(kind)
+                at += _PAYLOAD[kind]
     return count
-
-
-def _payload(kind: int) -> int:
-    size = _PAYLOAD.get(kind)
-    if size is None:
-        raise ValueError("unknown wire type")
-    return size
 
 
 def _varint(data: bytes, start: int) -> tuple[int, int]:

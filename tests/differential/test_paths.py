@@ -23,6 +23,7 @@ from taskgate_server.aws.constraints import compile_check
 from taskgate_server.services.registry import SERVICES
 from tests.support.contract.exchange import Exchange, operation_id, request_message
 from tests.support.contract.synthesis import FULL, MINIMAL, Synthesizer, WireResponse
+from tests.support.seeds import examples
 
 EVERY: Final = [
     operation for spec in SERVICES for operation in model.operations(model.load_service(spec.name))
@@ -149,7 +150,7 @@ def test_accepted_value_leads_to_its_operation(operation: model.OperationModel) 
     checks = {name: compile_check(shape) for name, shape in path_members(operation).items()}
     valid = Synthesizer(wire=False).params(operation, FULL)
 
-    @settings(max_examples=60)
+    @settings(max_examples=examples(60))
     @given(member=st.sampled_from(sorted(checks)), value=VALUES)
     def lead(member: str, value: str) -> None:
         check = checks[member]

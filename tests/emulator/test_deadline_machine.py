@@ -13,6 +13,7 @@ from taskgate_emulator.core.state import Account, Transition
 from taskgate_emulator.seeds.ids import FARM_ID, FLEET_ID, QUEUE_ID
 from tests.emulator.deadline_jobs import CHUNKED
 from tests.emulator.machine import Machine
+from tests.support.seeds import examples
 
 JOBS = f"/2023-10-12/farms/{FARM_ID}/queues/{QUEUE_ID}/jobs"
 TARGETS = st.sampled_from(["READY", "FAILED", "SUCCEEDED", "CANCELED", "SUSPENDED", "PENDING"])
@@ -157,7 +158,7 @@ class Farm(Machine):
 
 TestFarm = Farm.TestCase
 TestFarm.settings = settings(
-    max_examples=25,
+    max_examples=examples(25),
     stateful_step_count=25,
     suppress_health_check=list(HealthCheck),
 )

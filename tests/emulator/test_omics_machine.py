@@ -14,6 +14,7 @@ from hypothesis.stateful import initialize, invariant, rule
 from taskgate_emulator.core.state import Account, Transition
 from tests.emulator.machine import Machine
 from tests.support.omics_runs import ENDED, PARAMETERS, ROLE, WDL, zipped
+from tests.support.seeds import examples
 
 MAX_RUNS, GROUP_RUNS, GROUP_CPUS = 14, 3, 9
 STATIC_RUNS = 10
@@ -168,7 +169,7 @@ def tasks_agree_with_their_run(status: str, tasks: list[dict[str, Any]]) -> None
 
 TestRuns = Runs.TestCase
 TestRuns.settings = settings(
-    max_examples=25,
+    max_examples=examples(25),
     stateful_step_count=20,
     suppress_health_check=list(HealthCheck),
 )

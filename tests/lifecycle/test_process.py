@@ -13,6 +13,7 @@ from taskgate.deadline.v1 import deadline_pb2
 from taskgate_client import CallError, DeadlineTaskName, connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
+from tests.support.machine_speed import slowness
 from tests.support.server_process import cpu_seconds, running_process
 
 LISTENING_SECONDS = 0.5
@@ -21,6 +22,7 @@ STARTS = 20
 SECRET_PATH = "/mnt/shots/secret"
 
 
+@pytest.mark.alone  # it has a budget of CPU time, which takes longer beside others
 def test_server_listens_and_serves_soon_after_the_start(aws: Emulator) -> None:
     # Wall clock on a machine with nothing else to do. On a busy one the server waits for its turn,
     # which is none of its doing, so there the processor's time counts. The best of some starts.
@@ -32,7 +34,8 @@ def test_server_listens_and_serves_soon_after_the_start(aws: Emulator) -> None:
             server.line("AWS service ready")
             seconds = server.line("AWS service ready")[1]
             ready.append(min(seconds, cpu_seconds(server.process.pid)))
-        if min(listening) < LISTENING_SECONDS and min(ready) < SERVING_SECONDS:
+        starts_soon = min(listening) < LISTENING_SECONDS * slowness()
+        if starts_soon and min(ready) < SERVING_SECONDS * slowness():
             return
     raise AssertionError(f"listening: {listening}, serving: {ready}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
@@ -24,6 +24,7 @@ from taskgate_server.upstream.availability import (
 from taskgate_server.upstream.aws_client.connection import Connection
 from taskgate_server.upstream.aws_client.factory import AwsClient, make_client
 from taskgate_server.upstream.rate_limit.limiter import FORGET_SECONDS, ThrottleStreak
+from tests.support.aws_clients import unconnected_client
 from tests.support.polling import wait_until
 from tests.support.running_server import REGION, running_app, running_server, settings_for
 
@@ -139,7 +140,7 @@ class Way:
 
 
 def client(reach: tuple[str, int] | None = ("aws.test", 443)) -> AwsClient:
-    return AwsClient(cast("Any", None), {}, "us-west-2", "aws.test", reach)
+    return unconnected_client(reach)
 
 
 async def test_one_failed_connection_does_not_make_an_endpoint_unreachable() -> None:

@@ -1,4 +1,4 @@
-"""`make serve`: the demo kept running, and the calls that it prints."""
+"""`make demo` and `make serve`: the demo, and its server kept running with calls to try."""
 
 from __future__ import annotations
 
@@ -16,17 +16,23 @@ from tests.support.ports import free_port
 
 pytestmark = pytest.mark.timed
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_the_demo_ends_with_a_summary_of_a_job_and_a_run() -> None:
+    # Not the flags of a `make` that runs the tests.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(
-        [sys.executable, "-m", "taskgate_server.cli", "demo"],
-        env={**os.environ, "COLUMNS": "100"},
+        ["make", "demo"],
+        cwd=ROOT,
+        env={**environment, "COLUMNS": "100"},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+    assert "drained and exited with 0" in done.stdout
     _, _, picture = done.stdout.partition("The job and the run, watched for")
     job, run = re.split(r"^omics run \d+", picture, flags=re.MULTILINE)
     assert "deadline job job-" in job
@@ -41,7 +47,12 @@ def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
-        env={**os.environ, "TASKGATE_LISTEN_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            "TASKGATE_LISTEN_PORT": str(port),
+            "TASKGATE_HTTP_PORT": str(free_port()),
+            "PYTHONUNBUFFERED": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -54,8 +65,8 @@ def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
             lines.append(line)
             if "get-run-task" in line:
                 break
-        curls = re.findall(r"^(buf curl .*)$", "".join(lines), re.MULTILINE)
-        assert len(curls) == 2
+        curls = re.findall(r"^((?:buf )?curl .*)$", "".join(lines), re.MULTILINE)
+        assert len(curls) == 3
         for command in curls:
             binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             answer = subprocess.run(
@@ -80,7 +91,12 @@ def test_a_signal_stops_the_demo_and_its_server(number: int) -> None:
     inherited = signal.signal(number, signal.SIG_DFL)
     process = subprocess.Popen(
         [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
-        env={**os.environ, "TASKGATE_LISTEN_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            "TASKGATE_LISTEN_PORT": str(port),
+            "TASKGATE_HTTP_PORT": str(free_port()),
+            "PYTHONUNBUFFERED": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.alone
+from taskgate_emulator import Emulator
+from tests.support.running_server import running_server, settings_for
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -18,7 +20,6 @@ BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README, re.DOTALL)
 ADDRESS = "127.0.0.1:50051"
 
 FIND = {
-    "make demo": "drained and exited with 0",
     "client.watch_tasks(": "snapshot: 1 tasks",
     "client.get_task(": "DeepVariant FAILED SERVICE_ERROR",
     "make contract-bundle": "taskgate-contract-0.1.0.tar.gz",
@@ -30,6 +31,7 @@ FIND = {
 
 RUN_OTHERWISE = {
     "make test": "this test is a part of it",
+    "make demo": "test_demo.py has it",
     "make serve": "test_demo.py has it, and the fixtures here are the same server",
     "helm install": "it needs a cluster; tests/deploy/chart/test_sandbox.py runs its pod",
     "pip install '.[server]'": "it needs AWS; test_process.py starts the same command",
@@ -44,6 +46,13 @@ def blocks() -> list[tuple[str, str, str]]:
         if keys[0] in FIND:
             found.append((language, text, FIND[keys[0]]))
     return found
+
+
+@pytest.fixture(scope="module")
+def server_address() -> Iterator[str]:
+    """Yield the address of a server on an AWS whose demo data no other test has changed."""
+    with Emulator() as aws, running_server(settings_for(aws.endpoint_url)) as address:
+        yield str(address)
 
 
 @pytest.mark.parametrize(("language", "text", "expected"), blocks())

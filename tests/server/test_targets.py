@@ -125,6 +125,13 @@ def two() -> Iterator[Two]:
         yield Two(main, studio, channel)
 
 
+def server_info(two: Two, target: Target = ()) -> task_service_pb2.GetServerInfoResponse:
+    request = task_service_pb2.GetServerInfoRequest()
+    response = two.tasks.GetServerInfo(request, metadata=target, timeout=SECONDS)
+    assert isinstance(response, task_service_pb2.GetServerInfoResponse)
+    return response
+
+
 def error_of(call: Callable[[], object]) -> grpc.RpcError:
     with pytest.raises(grpc.RpcError) as raised:
         call()
@@ -212,14 +219,22 @@ def test_aws_operations_and_server_info_use_the_target(two: Two) -> None:
     ]
     assert names == ["Northlight Pictures", "B"]
 
-    def ready() -> list[bool]:
-        info = two.tasks.GetServerInfo(
-            task_service_pb2.GetServerInfoRequest(), metadata=STUDIO, timeout=SECONDS
-        )
-        return [service.ready for service in info.aws_services]
+    def info() -> task_service_pb2.GetServerInfoResponse:
+        return server_info(two, STUDIO)
 
     # A server that has just started has not yet checked whether AWS can be reached.
-    assert becomes_true(lambda: ready() == [True, True]), ready()
+    assert becomes_true(lambda: all(each.ready for each in info().aws_services)), info()
+    services = [("deadline", REGION, True), ("omics", REGION, True)]
+    assert [
+        (each.name, [(service.name, service.region, service.ready) for service in each.services])
+        for each in info().targets
+    ] == [("default", services), ("studio", services)]
+    # Each target has a quota of its own: only this call was sent to it.
+    usage = {
+        each.name: [quota.operation for quota in each.quota_usage] for each in info().aws_services
+    }
+    assert "GetFarm" in usage["deadline"]
+    assert "GetTask" not in usage["deadline"]
 
 
 def test_policy_decides_who_may_use_a_target(two: Two, tmp_path: Path) -> None:
@@ -241,6 +256,8 @@ def test_policy_decides_who_may_use_a_target(two: Two, tmp_path: Path) -> None:
         error = error_of(lambda: guarded.tasks.CancelTask(cancel, metadata=STUDIO, timeout=SECONDS))
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         guarded.tasks.CancelTask(cancel, timeout=SECONDS)
+        # Nor is it here: the server has the target `lab`, which the caller may not use.
+        assert [each.name for each in server_info(guarded).targets] == ["default", "studio"]
 
 
 def test_role_of_a_target_is_assumed(two: Two, sts: tuple[Sts, str]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from taskgate_server.config import AwsSettings
 from taskgate_server.services.omics.spec import SPEC as OMICS
 from taskgate_server.tasks.events import read_event
+from taskgate_server.upstream.aws_client import credentials
 from taskgate_server.upstream.aws_client import factory as clients
 from taskgate_server.upstream.aws_client.sender import Sender
 from taskgate_server.upstream.event_queue import EventOrigin, EventQueue, EventUse, queue_settings
@@ -171,7 +172,9 @@ def test_account_of_a_client(
 ) -> None:
     monkeypatch.setenv("AWS_ACCOUNT_ID", variable)
     monkeypatch.setattr(
-        clients, "_role_credentials", lambda *_: Credentials("a", "b", account_id="000000000000")
+        credentials,
+        "_role_credentials",
+        lambda *_: Credentials("a", "b", account_id="000000000000"),
     )
     settings = AwsSettings(region="us-west-2", role_arn=role or None)
     assert clients.make_client(OMICS, settings).account == account

@@ -112,10 +112,10 @@ async def test_invalid_response_of_sqs_does_not_stop_the_queue(queue: RuleQueue)
             self._sender = sender
             self._answers: list[Any] = [{"Messages": 5}, {"Messages": [None]}, {"Messages": [{}]}]
 
-        async def send(self, operation: str, params: dict[str, Any]) -> Any:
+        async def send(self, operation: str, params: dict[str, Any], requesters: Any) -> Any:
             if self._answers:
                 return SimpleNamespace(value=self._answers.pop(0))
-            return await self._sender.send(operation, params)
+            return await self._sender.send(operation, params, requesters)
 
     async def pause(seconds: float) -> None:
         pauses.append(seconds)

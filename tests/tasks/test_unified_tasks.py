@@ -156,6 +156,11 @@ def test_server_info(client: Client) -> None:
     assert methods["omics"] < methods["deadline"]
     service = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]
     assert methods["deadline"] == {method.name for method in service.methods} - {"GetServerInfo"}
+    [target] = info.targets
+    assert target.name == "default"
+    assert [(each.name, each.region, each.ready) for each in target.services] == [
+        (each.name, "us-west-2", True) for each in info.aws_services
+    ]
 
 
 def test_client_and_server_have_the_same_names() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -170,27 +170,30 @@ class TaskBackend(ABC):
         response = await self.gateway.call(paged.operation, params, options)
         return paged.read(response.value), response.observe_time
 
-    async def read_rows(
+    async def pages(
         self, paged: PagedOperation, params: Mapping[str, Any], options: CallOptions
-    ) -> tuple[list[Mapping[str, Any]], float]:
-        """Return all rows of an AWS list, and when AWS sent the oldest of them.
-
-        Args:
-            paged: the operation.
-            params: its parameters without those of paging.
-            options: of the calls to AWS.
-        """
-        rows: list[Mapping[str, Any]] = []
-        token, oldest = "", float("inf")
+    ) -> AsyncIterator[tuple[Rows, float]]:
+        """Yield the pages of an AWS list, each as `fetch_page` returns it."""
+        token = ""
         while True:
             page, observe_time = await self.fetch_page(
                 paged, params, token, paged.max_size, options
             )
+            yield page, observe_time
+            if page.next_token in ("", token):  # a repeated token would never end
+                return
+            token = page.next_token
+
+    async def read_rows(
+        self, paged: PagedOperation, params: Mapping[str, Any], options: CallOptions
+    ) -> tuple[list[Mapping[str, Any]], float]:
+        """Return all rows of an AWS list, and when AWS sent the oldest of them."""
+        rows: list[Mapping[str, Any]] = []
+        oldest = float("inf")
+        async for page, observe_time in self.pages(paged, params, options):
             rows += page.rows
             oldest = min(oldest, observe_time)
-            if page.next_token in ("", token):  # a repeated token would never end
-                return rows, oldest
-            token = page.next_token
+        return rows, oldest
 
     async def get_response(
         self,
@@ -211,7 +214,7 @@ class TaskBackend(ABC):
         aws_request = self.aws_request(name)
         aws_response = self.gateway.cached_response(aws_request, call.max_age)
         if aws_response is None:
-            aws_response = await self.gateway.fetch(aws_request, CallOptions.of(call))
+            aws_response = await self.gateway.request(aws_request, CallOptions.of(call))
         record = call.record
         record.aws_request_id, record.aws_span = aws_response.request_id, aws_response.span
         response = aws_response.forms.get(name)
@@ -290,10 +293,6 @@ class TaskBackend(ABC):
     ) -> task_service_pb2.SummarizeTasksResponse:
         """Return the counts of a parent's tasks.
 
-        Args:
-            parent: of one of the kinds in `summarized_kinds`.
-            options: of the calls to AWS.
-
         Raises:
             errors.TaskgateError: AWS refused a request or could not be reached.
         """
@@ -312,10 +311,6 @@ class TaskBackend(ABC):
 
     async def parent_state(self, parent: Parent, options: CallOptions) -> ParentState:
         """Return the state of a parent; that of the job, for a step whose job has ended for good.
-
-        Args:
-            parent: of one of the kinds in `parents`.
-            options: of the calls to AWS.
 
         Raises:
             errors.TaskgateError: AWS refused a request or could not be reached.
@@ -407,10 +402,6 @@ class Backends:
 
     def of(self, name: str, field: str) -> TaskBackend:
         """Return the backend for the name of a task or a parent.
-
-        Args:
-            name: as the caller sent it.
-            field: the field of the request that contains the name.
 
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT with the possible forms of a task's name.

@@ -6,7 +6,8 @@ operation, checked against AWS's model.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -38,25 +39,22 @@ class NameForm:
     """One form of names: literal segments and AWS parameters, `omics/runs/{id}`."""
 
     text: str
-    segments: Sequence[str]
-    parameters: Sequence[str]
-    """The AWS parameters, in order."""
+    pattern: re.Pattern[str]
 
     @classmethod
     def of(cls, text: str) -> NameForm:
         """Return the form in a text of `ServiceSpec`."""
-        segments = text.split("/")
-        return cls(text, segments, [each[1:-1] for each in segments if each.startswith("{")])
+        return cls(text, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]*)", re.escape(text))))
+
+    @property
+    def parameters(self) -> list[str]:
+        """The AWS parameters, in order."""
+        return list(self.pattern.groupindex)
 
     def match(self, name: str) -> dict[str, str] | None:
         """Return the parameters in a name; None if it does not have this form."""
-        values = name.split("/")
-        if len(values) != len(self.segments):
-            return None
-        pairs = list(zip(self.segments, values, strict=True))
-        if any(segment != value for segment, value in pairs if not segment.startswith("{")):
-            return None
-        return {segment[1:-1]: value for segment, value in pairs if segment.startswith("{")}
+        found = self.pattern.fullmatch(name)
+        return None if found is None else found.groupdict()
 
 
 class NameTemplate:
@@ -72,7 +70,7 @@ class NameTemplate:
         self._id_patterns = spec.id_patterns
         self._tasks = [NameForm.of(text) for text in spec.task_names]
         self._parents = {kind: NameForm.of(text) for kind, text in spec.parent_names.items()}
-        self.text = _alternatives(spec.task_names)
+        self.text = " or ".join(spec.task_names)
         """The forms of task names, for errors and documentation."""
         self.parent_forms: Mapping[str, str] = spec.parent_names
         """The forms of the names of parents, by kind: `{"runs": "omics/runs/{id}"}`."""
@@ -96,10 +94,6 @@ class NameTemplate:
 
     def parse(self, name: str, field: str) -> dict[str, str]:
         """Return the AWS parameters in the name of a task.
-
-        Args:
-            name: as the caller sent it.
-            field: the field of the request that contains the name.
 
         Raises:
             errors.TaskgateError: INVALID_ARGUMENT with the required form.
@@ -132,7 +126,7 @@ class NameTemplate:
             if values is not None:
                 self._check(values, field, form)
                 return Parent(kind=kind, name=name, params=values)
-        texts = _alternatives(form.text for form in forms.values())
+        texts = " or ".join(form.text for form in forms.values())
         raise errors.invalid_request({field: f"must have the form {texts}"})
 
     def is_task(self, name: str) -> bool:
@@ -140,11 +134,7 @@ class NameTemplate:
         return any(form.match(name) is not None for form in self._tasks)
 
     def parents_of(self, name: str) -> dict[str, str]:
-        """Return the names of the parents of a task or a parent by kind, itself included.
-
-        Args:
-            name: of the task or the parent, well-formed.
-        """
+        """Return the names of the parents of a task or a parent by kind, itself included."""
         forms = (*self._tasks, *self._parents.values())
         values = next((found for form in forms if (found := form.match(name)) is not None), {})
         return {
@@ -196,10 +186,6 @@ class NameTemplate:
         raise KeyError(self.text)
 
 
-def _alternatives(forms: Iterable[str]) -> str:
-    return " or ".join(forms)
-
-
 def _check(pattern: str) -> constraints.Check:
     compiled = regex.compile(pattern)
     fault = f"must match {pattern}"
@@ -213,10 +199,6 @@ def container_of(name: str) -> str:
 
 def check_length(name: str, field: str) -> None:
     """Refuse a name that is too long, before parsing it.
-
-    Args:
-        name: as the caller sent it.
-        field: the field of the request that contains the name.
 
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT.

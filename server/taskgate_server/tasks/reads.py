@@ -1,9 +1,9 @@
-"""The methods of TaskService that read: tasks, pages, summaries, and the server's info."""
+"""The methods of TaskService that read: tasks, pages and summaries."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,10 +28,6 @@ class Reads:
     backends: Backends
     max_response_bytes: int
     """The maximum size of a response with many tasks."""
-    version: str
-    """The version of the server."""
-    operation_counts: Mapping[str, int]
-    """The number of operations in the contract of each AWS service."""
 
     async def get_task(self, request: task_service_pb2.GetTaskRequest, call: CallContext) -> bytes:
         """Return the serialized response of GetTask."""
@@ -79,32 +75,6 @@ class Reads:
         assert found is not None  # noqa: S101  # or there was a fault
         backend, parent = found
         return await backend.summarize(parent, CallOptions.of(call, max_age=max_age))
-
-    async def get_server_info(
-        self,
-        request: task_service_pb2.GetServerInfoRequest,  # noqa: ARG002  # it is empty
-        call: CallContext,  # noqa: ARG002  # AWS is not called
-    ) -> task_service_pb2.GetServerInfoResponse:
-        """Return the response of GetServerInfo."""
-        backends = self.backends.by_service
-        return task_service_pb2.GetServerInfoResponse(
-            version=self.version,
-            aws_services=[self._aws_service(backends[name]) for name in sorted(backends)],
-        )
-
-    def _aws_service(self, backend: TaskBackend) -> task_service_pb2.AwsService:
-        spec, client = backend.gateway.spec, backend.gateway.connection.client
-        reason = backend.gateway.not_ready_reason
-        return task_service_pb2.AwsService(
-            name=spec.name,
-            title=spec.title,
-            region=client.region if client else None,
-            ready=reason is None,
-            not_ready_reason=reason,
-            grpc_service=spec.grpc_service_full_name,
-            operation_count=self.operation_counts[spec.name],
-            task_methods=sorted(backend.methods()),
-        )
 
     async def _get_many(
         self, names: Iterable[str], view: TaskView, options: CallOptions

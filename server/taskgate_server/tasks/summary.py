@@ -19,13 +19,7 @@ MAX_FAILED_TASKS: Final = 100
 def count_tasks(
     native_states: Mapping[str, int], states: Mapping[str, State], parent: ParentState
 ) -> task_pb2.TaskCounts:
-    """Return the counts of a parent's tasks.
-
-    Args:
-        native_states: the number of tasks by AWS's value for their state.
-        states: the known values, and what they mean.
-        parent: the state of the parent itself.
-    """
+    """Return the counts of a parent's tasks, given their number by AWS's value for their state."""
     tasks = {
         (state_of(native or None, states), native): count for native, count in native_states.items()
     }

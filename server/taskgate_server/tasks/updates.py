@@ -125,18 +125,12 @@ class Updates:
         self, updates: Sequence[Update], request_id: str, call: CallContext
     ) -> dict[str, TaskgateError | None]:
         """Return the outcome of each update, all of one operation, by the name of its task."""
-        backend = updates[0].backend
+        backend, refused = updates[0].backend, dict[str, TaskgateError | None]()
         if backend.ids_are_global:
             refused = await _missing(backend, [update.name for update in updates], call)
             updates = [update for update in updates if update.name not in refused]
-            return refused | (await self._send(backend, updates, request_id, call))
-        return await self._send(backend, updates, request_id, call)
-
-    async def _send(
-        self, backend: TaskBackend, updates: Sequence[Update], request_id: str, call: CallContext
-    ) -> dict[str, TaskgateError | None]:
         if not updates:
-            return {}
+            return refused
         try:
             outcomes = await backend.gateway.write_many(
                 updates[0].operation,
@@ -148,7 +142,7 @@ class Updates:
             for update in updates:
                 self.on_updated(update.name)
         names = [update.name for update in updates]
-        return dict(zip(names, outcomes, strict=True))
+        return refused | dict(zip(names, outcomes, strict=True))
 
     def _plan_or_error(self, name: str, action: Action) -> Update | TaskgateError:
         try:

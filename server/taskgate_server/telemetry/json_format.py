@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quote
 from math import isfinite
 from typing import Final
@@ -37,15 +38,20 @@ class JsonLines:
         if second != self._second:
             self._second = second
             self._time = time.strftime("%Y-%m-%dT%H:%M:%S%z", self._localtime(second))
-        parts = [
-            f'{{"time": "{self._time}", "level": "{level}", "logger": {_quote(logger)},'
-            f' "message": {_quote(message)}'
-        ]
-        parts += [
-            f"{_quote(name)}: {_quote(value) if type(value) is str else _encode(value)}"
-            for name, value in fields.items()
-        ]
-        return f"{', '.join(parts)}}}"
+        text = f'{{"time": "{self._time}", {_head(level, logger, message)}'
+        for name, value in fields.items():
+            text += _key(name) + (_quote(value) if type(value) is str else _encode(value))
+        return text + "}"
+
+
+@lru_cache(maxsize=256)  # a server has some hundred kinds of lines
+def _head(level: str, logger: str, message: str) -> str:
+    return f'"level": "{level}", "logger": {_quote(logger)}, "message": {_quote(message)}'
+
+
+@lru_cache(maxsize=256)  # the names are those of the code
+def _key(name: str) -> str:
+    return f", {_quote(name)}: "
 
 
 def _encode(value: object) -> str:

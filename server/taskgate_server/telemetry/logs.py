@@ -84,12 +84,7 @@ class LogOutput:
 
 
 class RecordFormatter(logging.Formatter):
-    """Formats log records.
-
-    Args:
-        line_format: the format of lines.
-        fields: fields of every line.
-    """
+    """Formats log records, with some fields in every line."""
 
     def __init__(self, line_format: LineFormat, fields: Mapping[str, object] | None = None) -> None:
         super().__init__()

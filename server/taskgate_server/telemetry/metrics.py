@@ -63,7 +63,7 @@ class Metrics:
         )
         self.aws_seconds = Histogram(
             "taskgate_aws_call_duration_seconds",
-            "Duration of calls to AWS, including the wait for a thread.",
+            "Duration of calls to AWS.",
             OPERATION,
             buckets=SECONDS,
             registry=registry,

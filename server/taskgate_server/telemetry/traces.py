@@ -144,10 +144,7 @@ class AwsTracer:
     def begin(self, operation: str, causes: Sequence[Span], *, region: str) -> Span:
         """Start the span of an attempt of a call.
 
-        Args:
-            operation: such as `GetTask`.
-            causes: the spans of the RPCs that wait for it; those that have ended are ignored.
-            region: AWS's name of the region.
+        The causes are the spans of the RPCs that wait for it; those that have ended are ignored.
         """
         waiting = [span for span in causes if span.is_recording()][: MAX_LINKS + 1]
         return self._tracer.start_span(

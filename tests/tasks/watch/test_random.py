@@ -20,9 +20,9 @@ from taskgate_server.tasks.watch.service import Watches
 from tests.support.aws_in_memory import JOB_NAME, RUN_NAME, World
 from tests.support.calls import make_call
 from tests.support.follower import Picture, Response
-from tests.support.seeds import VOLUME, varied
+from tests.support.seeds import VOLUME, examples, varied
 
-SEEDS = int(os.environ.get("WATCH_SEEDS", "24")) * VOLUME
+SEEDS = int(os.environ.get("WATCH_SEEDS") or examples(24)) * VOLUME
 CHAOS_SECONDS = 90.0
 QUIET_SECONDS = 300.0
 WATCHERS = 14

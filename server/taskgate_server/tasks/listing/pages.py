@@ -78,10 +78,6 @@ def encode(cursor: Cursor, request: Sequence[str]) -> str:
 def decode(token: str, request: Sequence[str]) -> Cursor:
     """Return the position of a page token; the beginning for an empty one.
 
-    Args:
-        token: as the caller sent it.
-        request: the parts of the request that must not have changed.
-
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT, the token is invalid or was issued for a different
             request.

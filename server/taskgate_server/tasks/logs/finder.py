@@ -15,7 +15,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskgate.v1 import task_log_pb2
 from taskgate_server import errors
 from taskgate_server.aws.timestamps import to_seconds_and_nanos
-from taskgate_server.services.spec import ServiceSpec
 from taskgate_server.tasks.backend import TaskBackend
 from taskgate_server.upstream.logs import Section
 from taskgate_server.upstream.options import CallOptions
@@ -97,10 +96,6 @@ class LogFinder(ABC):
     async def has_ended_root(self, params: Mapping[str, str], options: CallOptions) -> bool:
         """Return whether the job or run of a task has ended for good.
 
-        Args:
-            params: the AWS parameters in the task's name.
-            options: of the calls to AWS.
-
         Raises:
             errors.TaskgateError: AWS refused the request or could not be reached.
         """
@@ -117,12 +112,6 @@ class LogFinder(ABC):
         """
         response = await self.backend.gateway.call(operation, params, options)
         return response.value
-
-
-def load_finder(spec: ServiceSpec) -> type[LogFinder]:
-    """Return the class `Finder` of an AWS service."""
-    finder: type[LogFinder] = spec.load("logs").Finder
-    return finder
 
 
 def check_attempt(attempt: int, count: int) -> int:

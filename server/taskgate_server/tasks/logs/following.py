@@ -56,22 +56,13 @@ LINE_OVERHEAD_BYTES: Final = 32
 
 @dataclass(slots=True, kw_only=True)
 class LogStream:
-    """One stream of a log.
-
-    Args:
-        finder: of the task's AWS service.
-        gateway: to CloudWatch Logs.
-        params: the AWS parameters in the task's name.
-        request: a valid request.
-        call: the RPC.
-        sleep: waits for seconds.
-        clock: monotonic seconds.
-        wall_clock: seconds since 1970.
-    """
+    """One stream of a log. Its clock is monotonic, and its wall clock has seconds since 1970."""
 
     finder: LogFinder
     gateway: Gateway
+    """To CloudWatch Logs."""
     params: Mapping[str, str]
+    """The AWS parameters in the task's name."""
     request: task_log_pb2.StreamTaskLogsRequest
     call: CallContext
     sleep: Sleep

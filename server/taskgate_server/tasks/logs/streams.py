@@ -80,11 +80,7 @@ class Logs:
         """Do nothing: there is no work between calls."""
 
     async def _follow(self, parts: Parts, heartbeat: float) -> Parts:
-        """Yield the parts with heartbeats between them, until the server stops.
-
-        Args:
-            parts: of the log.
-            heartbeat: seconds without a part after which a heartbeat is sent.
+        """Yield the parts with a heartbeat after so many seconds without one, until the stop.
 
         Raises:
             errors.TaskgateError: UNAVAILABLE, the server is shutting down. A caller that continues

@@ -18,7 +18,7 @@ from taskgate_server.tasks.watch.named_poller import NamedPoller, NamedTasks
 from taskgate_server.tasks.watch.poll_interval import Budget
 from taskgate_server.tasks.watch.poller import Poller, PollerContext
 from taskgate_server.tasks.watch.resume import BOOT_BYTES
-from taskgate_server.tasks.watch.sources import load_sources
+from taskgate_server.tasks.watch.sources import Reader
 from taskgate_server.tasks.watch.whole_poller import WholePoller
 
 P = TypeVar("P", bound=Poller)
@@ -63,7 +63,7 @@ class Hub:
         self._contexts = {
             name: PollerContext(
                 backend=backend,
-                sources=load_sources(backend, clock),
+                sources=backend.gateway.spec.load("watch").Sources(Reader(backend, clock)),
                 revisions=self.revisions,
                 budget=Budget(calls_per_second[name], clock),
                 clock=clock,
@@ -113,11 +113,7 @@ class Hub:
             poller.read_now([name])
 
     def hint(self, name: str) -> None:
-        """Read soon what has changed according to an event, which may be late or incomplete.
-
-        Args:
-            name: of a task, or of a parent of tasks.
-        """
+        """Read soon a task or the tasks of a parent; an event may be late or incomplete."""
         backend = self.backends.by_service.get(name.partition("/")[0])
         if backend is None:
             return

@@ -24,12 +24,7 @@ ROOTS_PER_SWEEP: Final = 2
 
 
 class NamedPoller(Poller):
-    """Tasks by name.
-
-    Args:
-        source: see `Poller`.
-        context: see `Poller`.
-    """
+    """Tasks by name."""
 
     def __init__(self, source: Source, context: PollerContext) -> None:
         super().__init__(source, context, reports_missing=True)
@@ -173,12 +168,7 @@ class NamedPoller(Poller):
 
 
 class NamedTasks:
-    """The view of tasks by name.
-
-    Args:
-        poller: reads all of them.
-        names: without duplicates.
-    """
+    """The view of tasks by name, which are distinct."""
 
     def __init__(self, poller: NamedPoller, names: Collection[str]) -> None:
         self.poller: NamedPoller = poller

@@ -24,12 +24,7 @@ TASK_LAG_SECONDS: Final = 3.0
 
 
 class ParentEnd:
-    """The latest known state of one parent. Times are those of the poller's clock, in seconds.
-
-    Args:
-        parent: whose state it is.
-        context: of its poller.
-    """
+    """The latest known state of one parent. Times are those of the poller's clock, in seconds."""
 
     def __init__(self, parent: Parent, context: PollerContext) -> None:
         self.state: ParentState | None = None
@@ -64,9 +59,6 @@ class ParentEnd:
         """Return the time from which reads of tasks are conclusive; inf if there is none yet.
 
         Nothing changes any more in tasks whose request was sent at that time or later.
-
-        Args:
-            all_settled: whether all tasks have settled.
         """
         if self.state is None or not self.state.settles(all_settled=all_settled):
             return math.inf

@@ -43,12 +43,7 @@ class PollInterval:
         self._failures = 0
 
     def next(self, *, changed: bool, unsettled: bool) -> float:
-        """Return the seconds until the next poll.
-
-        Args:
-            changed: whether the latest poll has found changes.
-            unsettled: whether a task has not settled.
-        """
+        """Return the seconds until the next poll."""
         self._failures = 0
         maximum = BUSY_SECONDS if unsettled else QUIET_SECONDS
         self._seconds = MIN_SECONDS if changed else min(self._seconds * GROWTH, maximum)

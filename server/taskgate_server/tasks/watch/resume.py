@@ -45,10 +45,6 @@ class ResumeToken:
 def parse(token: bytes, digest: bytes) -> ResumeToken:
     """Return a caller's token. One of another version of Taskgate is of an unknown server.
 
-    Args:
-        token: as the caller sent it.
-        digest: of the request.
-
     Raises:
         errors.TaskgateError: INVALID_ARGUMENT, the token is invalid or of a different watch.
     """

@@ -49,11 +49,7 @@ class Snapshot:
         return Snapshot(self.change_log, [name for name in self.names if name not in names])
 
     def messages(self, revision: int) -> Iterator[bytes]:
-        """Yield the serialized WatchTasksResponses.
-
-        Args:
-            revision: of the last change before the snapshot.
-        """
+        """Yield the serialized WatchTasksResponses of a snapshot that was taken at a revision."""
         for start in range(0, len(self.names), MESSAGE_TASKS):
             entries = []
             for name in self.names[start : start + MESSAGE_TASKS]:

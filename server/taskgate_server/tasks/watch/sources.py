@@ -81,13 +81,6 @@ class WatchSources(Protocol):
         """Return the group of a task; tasks of one group are read together."""
 
 
-def load_sources(backend: TaskBackend, clock: Callable[[], float]) -> WatchSources:
-    """Return the sources of a backend's AWS service."""
-    module = backend.gateway.spec.load("watch")
-    sources: WatchSources = module.Sources(Reader(backend, clock))
-    return sources
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedResponse:
     """A response of AWS, with the times that determine its age."""
@@ -130,13 +123,7 @@ class Reader:
     async def pages(
         self, paged: PagedOperation, params: Mapping[str, Any], pace: Pace
     ) -> AsyncIterator[TimedRows]:
-        """Yield the pages of a list, each as large as AWS allows.
-
-        Args:
-            paged: the operation.
-            params: its parameters without those of paging.
-            pace: delays the calls.
-        """
+        """Yield the pages of a list, each as large as AWS allows."""
         token = ""
         while True:
             await pace.take()

@@ -33,14 +33,7 @@ def seconds_to_respond(seconds: float) -> float:
 
 
 class Waiter(Subscription):
-    """Waits until one task is in a state.
-
-    Args:
-        hub: has the pollers.
-        view: of the task.
-        name: of the task.
-        states: to wait for, besides the settled ones.
-    """
+    """Waits until one task is in one of these states or has settled."""
 
     def __init__(self, hub: Hub, view: NamedTasks, name: str, states: Collection[State]) -> None:
         super().__init__(hub, [view], wants_settled=True)

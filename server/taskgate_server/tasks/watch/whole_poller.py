@@ -25,13 +25,7 @@ from taskgate_server.tasks.watch.sources import Source, raise_first
 
 
 class WholePoller(Poller):
-    """All tasks of a parent; also the `View` of a watch. Times are in seconds, by the clock.
-
-    Args:
-        source: see `Poller`.
-        context: see `Poller`.
-        parent: whose tasks they are.
-    """
+    """All tasks of a parent; also the `View` of a watch. Times are in seconds, by the clock."""
 
     def __init__(self, source: Source, context: PollerContext, parent: Parent) -> None:
         super().__init__(source, context)
