@@ -119,6 +119,9 @@ class CallContext(NamedTuple):
     max_age: float | None = None
     """Maximum age of responses in seconds; None for the server's default."""
 
+    report_source: bool = False
+    """Whether the caller wants to know when AWS sent the response, and AWS's id of the request."""
+
     payload_bytes: int | None = None
     """The length of an upload, as the caller declares it; None if it does not."""
 

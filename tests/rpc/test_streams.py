@@ -87,7 +87,7 @@ def test_a_download_arrives_whole_in_bounded_chunks(
 ) -> None:
     payload = seeded("payload", size).randbytes(size)
     aws.respond("omics", "GetReadSet", headers={"x-amzn-RequestId": "r-7"}, body=payload)
-    stream: Any = client.omics.GetReadSet(READ)
+    stream: Any = client.omics.GetReadSet(READ, metadata=(("taskgate-report-source", "true"),))
     first, *rest = list(stream)
     assert not first.HasField("payload")
     assert b"".join(message.payload for message in rest) == payload

@@ -30,6 +30,7 @@ NAME = (
     f"deadline/farms/{seed.FARM_ID}/queues/{seed.QUEUE_ID}/jobs/{seed.JOB_ID}"
     f"/steps/{seed.SIMULATE_STEP_ID}/tasks/{seed.EVERY_PARAMETER_TASK_ID}"
 )
+REPORT = (("taskgate-report-source", "true"),)
 
 
 @pytest.fixture
@@ -72,15 +73,47 @@ def test_max_age_zero_calls_aws(aws: Emulator, shared: grpc.Channel) -> None:
 def test_metadata_has_the_time_of_the_response(shared: grpc.Channel) -> None:
     stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
     before = time.time()
-    _, call = stub.GetTask.with_call(GET)
-    _, again = stub.GetTask.with_call(GET)
-    observed = dict(call.trailing_metadata())["taskgate-observe-time"]
-    assert dict(again.trailing_metadata())["taskgate-observe-time"] == observed
-    # Callers that set max_age get it in the initial metadata, too.
-    _, asking = stub.GetTask.with_call(GET, metadata=(("taskgate-max-age", "59"),))
-    assert dict(asking.initial_metadata())["taskgate-observe-time"] == observed
-    assert dict(asking.trailing_metadata())["taskgate-observe-time"] == observed
+    _, call = stub.GetTask.with_call(GET, metadata=REPORT)
+    _, again = stub.GetTask.with_call(GET, metadata=REPORT)
+    source = dict(call.trailing_metadata())
+    assert source.keys() == {"taskgate-observe-time", "taskgate-aws-request-id"}
+    assert dict(again.trailing_metadata()) == source
+    assert not call.initial_metadata()
+    observed = source["taskgate-observe-time"]
     assert before <= datetime.fromisoformat(str(observed)).timestamp() <= time.time()
+
+
+def test_callers_that_limit_the_age_get_it_in_the_initial_metadata_too(
+    shared: grpc.Channel,
+) -> None:
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    _, call = stub.GetTask.with_call(GET, metadata=REPORT)
+    _, limiting = stub.GetTask.with_call(GET, metadata=(("taskgate-max-age", "59"),))
+    source = dict(call.trailing_metadata())
+    assert dict(limiting.trailing_metadata()) == source
+    assert dict(limiting.initial_metadata()) == {
+        "taskgate-observe-time": source["taskgate-observe-time"]
+    }
+
+
+@pytest.mark.parametrize("metadata", [(), (("taskgate-report-source", "false"),)])
+def test_other_callers_get_no_metadata(
+    shared: grpc.Channel, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    _, call = stub.GetTask.with_call(GET, metadata=metadata)
+    assert not call.initial_metadata()
+    assert not call.trailing_metadata()
+
+
+@pytest.mark.parametrize("value", ["yes", "TRUE", ""])
+def test_a_bad_report_source_is_refused(shared: grpc.Channel, value: str) -> None:
+    stub = deadline_pb2_grpc.DeadlineServiceStub(shared)
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.GetTask(GET, metadata=(("taskgate-report-source", value),))
+    error = CallError.of(raised.value)
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.violations[0].field == "taskgate-report-source"
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf", ""])

@@ -22,7 +22,7 @@ from taskgate_server.http import connect_errors
 from taskgate_server.http.json_schemas import WELL_KNOWN, MessageSchemas, Schema, reference
 from taskgate_server.http.proto_comments import ProtoComments
 from taskgate_server.http.request_schemas import RequestSchemas
-from taskgate_server.pipeline.metadata import MAX_AGE_KEY
+from taskgate_server.pipeline.metadata import MAX_AGE_KEY, REPORT_SOURCE_KEY
 from taskgate_server.pipeline.response import AWS_REQUEST_ID_KEY, OBSERVE_TIME_KEY
 from taskgate_server.rpc.descriptor_files import DescriptorFiles
 from taskgate_server.services.registry import SERVICES
@@ -238,11 +238,11 @@ _ERRORS: Final = {
 
 _TRAILERS: Final[Schema] = {
     f"Trailer-{AWS_REQUEST_ID_KEY}": {
-        "description": "AWS's id of the request that the response is from.",
+        "description": "AWS's id of the request that the response is from, if requested.",
         "schema": {"type": "string"},
     },
     f"Trailer-{OBSERVE_TIME_KEY}": {
-        "description": "When AWS sent the response, in ISO 8601.",
+        "description": "When AWS sent the response, in ISO 8601, if requested.",
         "schema": {"type": "string"},
     },
 }
@@ -288,6 +288,12 @@ _HEADER_PARAMETERS: Final[Schema] = {
         "description": "The maximum age of AWS's response in seconds, when the request arrives."
         " Zero requires a response that AWS sends after that time.",
         "schema": {"type": "number", "minimum": 0},
+    },
+    REPORT_SOURCE_KEY: {
+        "name": REPORT_SOURCE_KEY,
+        "in": "header",
+        "description": "`true` requests the headers of the response that start with `Trailer-`.",
+        "schema": {"type": "string", "enum": ["true", "false"]},
     },
 }
 

@@ -25,6 +25,7 @@ ALLOWED_HEADERS: Final = ", ".join(
         "content-type",
         "grpc-timeout",
         "taskgate-max-age",
+        "taskgate-report-source",
         "taskgate-target",
         "traceparent",
         "x-grpc-web",

@@ -1,4 +1,4 @@
-"""Request metadata: the target of a call, and the maximum age of its response."""
+"""Request metadata: the target of a call, and the age and source of its response."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from taskgate_server.config import TARGET_NAME
 
 MAX_AGE_KEY: Final = "taskgate-max-age"
 """Request metadata: the maximum age of the response of an AWS RPC in seconds."""
+
+REPORT_SOURCE_KEY: Final = "taskgate-report-source"
+"""Request metadata: `true` requests the metadata that `send_source` sends."""
 
 MAX_DIGITS: Final = 18
 """Of a number of bytes."""
@@ -28,6 +31,8 @@ class ReadMetadata:
         for key, value in call.wire.invocation_metadata() or ():
             if key == MAX_AGE_KEY:
                 call = call._replace(max_age=_seconds(value))
+            elif key == REPORT_SOURCE_KEY:
+                call = call._replace(report_source=_boolean(value))
             elif key == PAYLOAD_BYTES_KEY:
                 call = call._replace(payload_bytes=_bytes(str(value)))
             elif key == TARGET_KEY:
@@ -50,6 +55,12 @@ def _bytes(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > MAX_DIGITS:
         raise errors.invalid_request({PAYLOAD_BYTES_KEY: "must be a number of bytes, 0 or more"})
     return int(text)
+
+
+def _boolean(value: str | bytes) -> bool:
+    if value not in ("true", "false"):
+        raise errors.invalid_request({REPORT_SOURCE_KEY: "must be true or false"})
+    return value == "true"
 
 
 def _seconds(value: str | bytes) -> float:

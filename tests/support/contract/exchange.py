@@ -171,7 +171,11 @@ class Exchange:
         )
         before = self._queue(operation, response)
         try:
-            message, context = call.with_call(request, timeout=TIME_LIMIT_SECONDS)
+            message, context = call.with_call(
+                request,
+                timeout=TIME_LIMIT_SECONDS,
+                metadata=(("taskgate-report-source", "true"),),
+            )
         except grpc.RpcError as error:
             sent = self._sent(operation, before)
             if sent is None:
