@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import (
     EnumDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
+    MethodOptions,
     ServiceDescriptorProto,
 )
 
@@ -47,7 +48,11 @@ def _service(service: ServiceDescriptorProto) -> Iterator[str]:
     for method in service.method:
         request = ("stream " if method.client_streaming else "") + method.input_type
         response = ("stream " if method.server_streaming else "") + method.output_type
-        yield f"rpc {method.name}({request}) returns ({response});"
+        yield f"rpc {method.name}({request}) returns ({response}) {{"
+        if method.options.HasField("idempotency_level"):
+            level = MethodOptions.IdempotencyLevel.Name(method.options.idempotency_level)
+            yield f"option idempotency_level = {level};"
+        yield "}"
     yield "}"
 
 
