@@ -34,7 +34,10 @@ ALL = (READ, WRITE, DELETE, CREDENTIALS)
 
 
 def allowed(text: str, caller: Caller = ALICE, path: ResourcePath = TASK) -> list[str]:
-    policy = Policy([("test", text)])
+    return allowed_by(Policy([("test", text)]), caller, path)
+
+
+def allowed_by(policy: Policy, caller: Caller, path: ResourcePath = TASK) -> list[str]:
     return [action.group for action in ALL if policy.allows(caller, action, path)]
 
 
@@ -97,6 +100,10 @@ def test_default_policy_lets_authenticated_callers_read() -> None:
     for caller in (ALICE, Caller("Service", "x"), Caller("Certificate", "x")):
         assert allowed(text, caller) == ["read"]
     assert allowed(text, ANONYMOUS) == []
+    # The server parses it without the checks that other policies pass.
+    parsed = Policy([("default", text)], ships_with_server=True)
+    for caller in (ALICE, Caller("Service", "x"), Caller("Certificate", "x"), ANONYMOUS):
+        assert allowed_by(parsed, caller) == allowed(text, caller)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ def load_policy(files: Sequence[Path]) -> ReloadingFile[Policy]:
             texts = [content.decode("utf-8") for content in contents]
         except UnicodeDecodeError:
             raise RejectedError("is not encoded in UTF-8") from None
-        return Policy(zip((file.name for file in files), texts, strict=True))
+        named = zip((file.name for file in files), texts, strict=True)
+        return Policy(named, ships_with_server=list(files) == [DEFAULT_POLICY])
 
     return ReloadingFile("policy", files, parse)
 

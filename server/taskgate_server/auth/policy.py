@@ -19,6 +19,7 @@ from typing import Any, Final, get_args
 
 import cedarpy
 
+from taskgate_server.auth import policy_child
 from taskgate_server.auth.actions import SPECS, USE_TARGET, Action, Group, action_of
 from taskgate_server.auth.authentication import ANONYMOUS, Caller
 from taskgate_server.auth.child_process import ChildError, run_module
@@ -47,7 +48,7 @@ TRIAL_ACTIONS: Final = (
 )
 TRIAL_RESOURCE: Final = "deadline/farms/f/queues/q/jobs/j/steps/s/tasks/t"
 
-CHILD: Final = "taskgate_server.auth.policy_child"
+CHILD: Final = policy_child.__name__
 
 MAX_POLICY_BYTES: Final = 256 * 1024
 """Of all policy files together."""
@@ -61,14 +62,21 @@ class Policy:
 
     Args:
         texts: Cedar, each with the name of its file.
+        ships_with_server: whether the texts are the server's own. Tests check them, so they are
+            parsed in this process, which saves 0.2 s of CPU at each start.
 
     Raises:
         reloading.RejectedError: the policies cannot be used; the text says where and why.
         OSError: the process that parses them cannot be started.
     """
 
-    def __init__(self, texts: Iterable[tuple[str, str]]) -> None:
-        compiled = _compile(list(texts))
+    def __init__(
+        self, texts: Iterable[tuple[str, str]], *, ships_with_server: bool = False
+    ) -> None:
+        if ships_with_server:
+            compiled: Mapping[str, str] = policy_child.parse(text for _, text in texts)
+        else:
+            compiled = _compile(list(texts))
         self._all = cedarpy.PolicySet.from_json_str(compiled["all"])
         self._named = cedarpy.PolicySet.from_json_str(compiled["named"])
         permits = [

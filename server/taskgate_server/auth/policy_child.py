@@ -17,7 +17,7 @@ import json
 import resource
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import cedarpy
@@ -82,8 +82,7 @@ def _compile(
     for file, text in texts:
         _check(schema, file, text)
     try:
-        whole = json.loads(cedarpy.policies_to_json_str("\n".join(text for _, text in texts)))
-        compiled = {"all": json.dumps(whole), "named": json.dumps(_named(whole))}
+        compiled = parse(text for _, text in texts)
         policies = [cedarpy.PolicySet.from_json_str(each) for each in compiled.values()]
     except (ValueError, RecursionError):
         fault = (
@@ -95,6 +94,17 @@ def _compile(
         for each in policies:
             _try(each, trial)
     return compiled
+
+
+def parse(texts: Iterable[str]) -> dict[str, str]:
+    """Return policies as Cedar's JSON: `all`, and `named` without the permits for all actions.
+
+    Raises:
+        ValueError: a text is not Cedar.
+        RecursionError: the policies are nested too deeply for Python's JSON parser.
+    """
+    whole = json.loads(cedarpy.policies_to_json_str("\n".join(texts)))
+    return {"all": json.dumps(whole), "named": json.dumps(_named(whole))}
 
 
 def _check(schema: cedarpy.Schema, file: str, text: str) -> None:
