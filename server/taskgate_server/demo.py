@@ -39,6 +39,8 @@ REGION = "us-west-2"
 HAS_HTTP = find_spec("connectrpc") is not None
 """Whether the extra `http` is installed."""
 
+MAX_PORT = 65535
+
 READY_SECONDS = 20.0
 
 WATCH_SECONDS = 6.0
@@ -83,10 +85,14 @@ def show() -> int:
 
 
 def keep_running() -> int:
-    """Start both and print how to call them, until Ctrl-C or a signal to stop."""
+    """Start both and print how to call them, until Ctrl-C or a signal to stop.
+
+    Raises:
+        StartError: a port is not free, or the server cannot start.
+    """
     console = Console(soft_wrap=True)
-    address = f"127.0.0.1:{os.environ.get('TASKGATE_LISTEN_PORT', '50051')}"
-    http = f"127.0.0.1:{os.environ.get('TASKGATE_HTTP_PORT', '8080')}" if HAS_HTTP else None
+    address = _unused_address("TASKGATE_LISTEN_PORT", default=50051)
+    http = _unused_address("TASKGATE_HTTP_PORT", default=8080) if HAS_HTTP else None
     try:
         _raise_at_signals()
         with (
@@ -123,6 +129,22 @@ def _raise_at_signals() -> None:
 
 def _free_address() -> str:
     return str(reserve(Address(host="127.0.0.1", port=0)))
+
+
+def _unused_address(variable: str, *, default: int) -> str:
+    """Return the address with the port in an environment variable.
+
+    Raises:
+        StartError: another program has the port, or the value is not the number of a port.
+    """
+    port = os.environ.get(variable, str(default))
+    if not port.isdecimal() or int(port) > MAX_PORT:
+        raise StartError(f"{variable} must be the number of a port, not {port!r}")
+    try:
+        return str(reserve(Address(host="127.0.0.1", port=int(port))))
+    except OSError as error:
+        fault = f"port {port}: {error.strerror}; set {variable} to another port"
+        raise StartError(fault) from None
 
 
 def _examples(address: str, http: str | None, aws_url: str) -> list[tuple[str, str]]:
@@ -241,7 +263,7 @@ def _heading(console: Console, text: str) -> None:
 
 
 class StartError(Exception):
-    """The server ended before it was ready; its log, on stderr, says why."""
+    """The server cannot start, or has ended before it was ready; its log, on stderr, says why."""
 
 
 @contextmanager
@@ -262,7 +284,9 @@ def _server(
     try:
         limit = time.monotonic() + READY_SECONDS
         while not _is_ready(address):
-            if process.poll() is not None or time.monotonic() > limit:
+            if process.poll() is not None:
+                raise StartError(f"the server has exited with {process.returncode}")
+            if time.monotonic() > limit:
                 raise StartError(f"the server was not ready within {READY_SECONDS:g} s")
             time.sleep(0.02)
         yield process
@@ -300,6 +324,7 @@ def _port_of(address: str) -> str:
 def _is_ready(address: str) -> bool:
     try:
         with connect(address) as client:
-            return all(each.ready for each in client.get_server_info().aws_services)
+            info = client.get_server_info(timeout=READY_SECONDS / 10)
+            return all(each.ready for each in info.aws_services)
     except CallError:
         return False  # it does not listen yet

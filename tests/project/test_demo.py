@@ -116,18 +116,31 @@ def test_a_signal_stops_the_demo_and_its_server(number: int) -> None:
         assert again.connect_ex(("127.0.0.1", port)), "nothing listens any more"
 
 
-def test_a_port_in_use_is_reported_without_a_traceback() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = subprocess.run(
-            [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
-            env={**os.environ, "TASKGATE_LISTEN_PORT": str(port)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+@pytest.mark.parametrize("variable", ["TASKGATE_LISTEN_PORT", "TASKGATE_HTTP_PORT"])
+def test_a_port_in_use_is_reported_at_once(variable: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = _serve({"TASKGATE_LISTEN_PORT": str(free_port()), variable: str(port)})
     assert done.returncode == 1
-    assert "TASKGATE_LISTEN_PORT" in done.stderr
+    assert f"port {port}: Address already in use; set {variable} to another port" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "taskgate: taskgate:" not in done.stderr
+
+
+@pytest.mark.parametrize("port", ["gRPC", "65536", "-1"])
+def test_serve_refuses_what_is_no_port(port: str) -> None:
+    done = _serve({"TASKGATE_LISTEN_PORT": port})
+    assert done.returncode == 1
+    assert f"TASKGATE_LISTEN_PORT must be the number of a port, not '{port}'" in done.stderr
+
+
+def _serve(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "taskgate_server.cli", "demo", "--keep-running"],
+        env={**os.environ, "TASKGATE_HTTP_PORT": str(free_port()), **variables},
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
