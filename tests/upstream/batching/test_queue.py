@@ -12,7 +12,12 @@ import pytest
 from grpc import StatusCode
 
 from taskgate_server.errors import TaskgateError
-from taskgate_server.upstream.batching.queue import MAX_LINGERS, BatchQueue, Send
+from taskgate_server.upstream.batching.queue import (
+    MAX_LINGERS,
+    UNHURRIED_SENDERS,
+    BatchQueue,
+    Send,
+)
 from taskgate_server.upstream.in_flight import InFlightCall, Requesters, TaskSet
 from taskgate_server.upstream.options import Priority, Share
 from tests.support.event_loop import settle
@@ -193,6 +198,43 @@ async def test_it_does_not_linger_for_ever() -> None:
     assert len(upstream.lingered) == MAX_LINGERS
     assert upstream.batches[1] == list(numbers[: MAX_LINGERS + 1])
     upstream.reply(1)
+    await asyncio.gather(*tasks)
+
+
+async def test_reads_gather_for_one_batch_at_a_time() -> None:
+    upstream = Upstream()
+    queue = upstream.queue(slots=2, linger=0.005)
+    tasks = []
+    for number in range(2):
+        tasks += start_reads(queue, number)
+        await settle()
+    tasks += start_reads(queue, 2)
+    await settle()
+    upstream.arriving = [lambda: tasks.extend(start_reads(queue, 3))]
+    upstream.reply(0)
+    upstream.reply(1)
+    await settle()
+    assert upstream.batches == [[0], [1], [2, 3]]
+    assert upstream.lingered == [0.005] * 2, "of one sender; the other one has nothing to send"
+    upstream.reply(2)
+    await asyncio.gather(*tasks)
+
+
+async def test_reads_gather_while_many_batches_are_in_flight() -> None:
+    upstream = Upstream()
+    queue = upstream.queue(slots=UNHURRIED_SENDERS + 1, linger=0.005)
+    tasks = []
+    for number in range(UNHURRIED_SENDERS):
+        tasks += start_reads(queue, number)
+        await settle()
+    assert upstream.lingered == []
+    upstream.arriving = [lambda: tasks.extend(start_reads(queue, 11))]
+    tasks += start_reads(queue, 10)
+    await settle()
+    assert upstream.batches == [[0], [1], [10, 11]]
+    assert upstream.lingered
+    for index in range(3):
+        upstream.reply(index)
     await asyncio.gather(*tasks)
 
 

@@ -3,6 +3,7 @@
 Batching is natural: a read that can be sent at once is sent alone. While all slots have a batch in
 flight, reads gather, and are sent together when one of those batches ends. At low load nothing
 waits; under load a batch waits `linger` seconds for more reads, and longer while they keep coming.
+Reads gather for one batch at a time, so that batches in flight at once are few and large.
 If more reads wait than fit into a batch, requesters get equal parts of it.
 """
 
@@ -33,6 +34,9 @@ how many items the batch may have, and the function that sends it."""
 MAX_LINGERS: Final = 8
 """How often a batch lingers while reads keep coming. With an upstream as fast as the server, 128
 callers then get 1.6 times as many responses, from a tenth of the calls."""
+
+UNHURRIED_SENDERS: Final = 2
+"""So many batches at once are sent without lingering."""
 
 _GIVE_UP_AT: Final = attrgetter("item.requesters.give_up_at")
 
@@ -85,8 +89,8 @@ class BatchQueue:
         tasks: those that send batches.
         max_items: maximum number of reads in a batch; a full one does not linger.
         slots: returns how many batches may be in flight now, at least 1.
-        linger: seconds that a batch waits for more reads once all slots have been in use, up to
-            `MAX_LINGERS` times.
+        linger: seconds that a batch waits for more reads, up to `MAX_LINGERS` times, once all
+            slots have been in use or `UNHURRIED_SENDERS` batches are in flight.
         sleep: waits; an argument for tests.
     """
 
@@ -110,6 +114,8 @@ class BatchQueue:
         self._slots = slots
         self._linger = linger
         self._sleep = sleep
+        self._gathering = asyncio.Lock()
+        """Held by the sender that lingers: reads gather for one batch at a time."""
         self._senders = 0
         """Tasks that send batches."""
 
@@ -133,7 +139,7 @@ class BatchQueue:
 
     async def _run(self) -> None:
         """Send batches until no read waits, or enough other senders are running."""
-        under_load = False
+        under_load = self._senders > UNHURRIED_SENDERS
         try:
             while len(self.entries):
                 admitted = await self._next_batch(linger=under_load)
@@ -158,7 +164,10 @@ class BatchQueue:
     async def _next_batch(self, *, linger: bool) -> tuple[list[Item], Send] | None:
         """Return the next batch that may be sent, and how; None if none of its reads may."""
         if linger and self._linger:
-            await self._gather()
+            async with self._gathering:
+                if not len(self.entries):
+                    return None  # another batch has them
+                await self._gather()
         # Ignore the deadlines of reads that are no longer queued.
         self.requesters.give_up_at = max(map(_GIVE_UP_AT, self.entries), default=-math.inf)
         try:
