@@ -45,9 +45,9 @@ MAX_CACHE_AGE_SECONDS = 300.0
 ALWAYS_CLOSED = Thresholds(consecutive_failures=sys.maxsize, min_failures=sys.maxsize)
 """Of a circuit breaker that never opens."""
 
-BATCH_SLOTS = 4
+BATCH_SLOTS = 3
 BATCH_LINGER_SECONDS = 0.005
-"""With an upstream of 30 ms, 20 callers wait 50 ms and cause 56 calls for 1,000 reads. With two slots
+"""With an upstream of 30 ms, 20 callers wait 50 ms and cause 50 calls for 1,000 reads. With two slots
 they caused 116; with a linger of 2 ms more, and waited longer."""
 
 
