@@ -47,8 +47,8 @@ ALWAYS_CLOSED = Thresholds(consecutive_failures=sys.maxsize, min_failures=sys.ma
 
 BATCH_SLOTS = 3
 BATCH_LINGER_SECONDS = 0.005
-"""With an upstream of 30 ms, 20 callers wait 50 ms and cause 50 calls for 1,000 reads. With two slots
-they caused 116; with a linger of 2 ms more, and waited longer."""
+"""With an upstream of 30 ms, 20 callers wait 50 ms and cause 50 calls for 1,000 reads. With two
+slots they caused 116; with a linger of 2 ms more, and waited longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
