@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,6 +52,25 @@ def test_stop_closes_sockets_and_ends_the_thread() -> None:
     with pytest.raises(RuntimeError, match="is not running"):
         _ = aws.endpoint_url
     aws.stop()
+
+
+def test_stop_closes_the_connection_of_a_client_that_does_not_read() -> None:
+    with Emulator() as aws:
+        aws.respond("omics", "GetReadSet", body=bytes(16 * 1024 * 1024))
+        address = urlsplit(aws.endpoint_url)
+        client = socket.create_connection((address.hostname or "", address.port or 0))
+        client.sendall(
+            b"GET /sequencestore/1234567890/readset/1234567890?partNumber=1 HTTP/1.1\r\n"
+            b"Host: omics\r\nAuthorization: any\r\n\r\n"
+        )
+        assert client.recv(1)
+    gc.collect()  # an open transport would warn
+    with client:
+        received = 1
+        with suppress(ConnectionResetError):
+            while data := client.recv(1 << 20):
+                received += len(data)
+        assert received < 16 * 1024 * 1024
 
 
 def test_emulator_restarts_with_its_state() -> None:

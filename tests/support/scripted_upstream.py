@@ -44,12 +44,31 @@ class ScriptedUpstream:
     """Set when a request has come."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a client has closed a connection."""
+    serving: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
+    """The connections that are open, and the tasks that serve them."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection until it is closed."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving[task] = writer
+        try:
+            await self._serve(reader, writer)
+        finally:
+            del self.serving[task]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for writer in self.serving.values():
+            writer.transport.abort()
+        if self.serving:
+            await asyncio.wait(self.serving)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number, self.opened = self.opened, self.opened + 1
         watching: asyncio.Task[None] | None = None
         try:
@@ -99,12 +118,13 @@ async def scripted(
 ) -> AsyncIterator[ScriptedUpstream]:
     """Run a server in the running loop."""
     upstream = ScriptedUpstream(respond)
-    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(upstream.accept, "127.0.0.1", 0, ssl=tls)
     upstream.port = server.sockets[0].getsockname()[1]
     try:
         yield upstream
     finally:
         server.close()
+        await upstream.close()
 
 
 def always(response: bytes) -> Respond:

@@ -28,6 +28,10 @@ __all__ = ["serve_until"]
 
 _ADVANCE_INTERVAL = 0.05
 _MOTO_THREADS = 64
+_STEPS_TO_ACCEPT = 5
+"""Of the event loop: more than asyncio takes between `accept` and `connection_made`, so that no
+connection is overlooked."""
+
 _DRAIN_SECONDS = 1.0
 """How long in-flight responses may take when the emulator stops; all are immediate."""
 
@@ -67,8 +71,7 @@ async def serve_until(
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
+        await web.TCPSite(runner, host, port).start()
         ready(_url(host, runner))
         advancing = asyncio.create_task(_advance_time(registry.account))
         try:
@@ -76,9 +79,24 @@ async def serve_until(
         finally:
             advancing.cancel()
     finally:
-        await runner.cleanup()
+        await _close(runner)
         pool.shutdown(wait=False, cancel_futures=True)
         registry.close()
+
+
+async def _close(runner: web.ServerRunner) -> None:
+    """Close every socket, also those of clients that do not read their response."""
+    for site in runner.sites:
+        await site.stop()
+    for _ in range(_STEPS_TO_ACCEPT):
+        await asyncio.sleep(0)
+    connections = runner.server.connections if runner.server is not None else []
+    transports = [connection.transport for connection in connections]
+    await runner.cleanup()
+    for transport in transports:
+        if transport is not None:
+            transport.abort()
+    await asyncio.sleep(0)  # the transports close
 
 
 async def _handle_moto_request(
