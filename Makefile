@@ -76,14 +76,16 @@ HERE := not chart and not console and not image and not cluster
 ALONE_TESTS = $(sort $(shell grep -rl 'mark\.alone' tests --include='*.py'))
 TIMED_TESTS = $(sort $(shell grep -rl 'mark\.timed' tests --include='*.py'))
 # PYTHONHASHSEED determines the order of Python's sets of strings. Each process would rewrite the assertions of all
-# tests if it could not store them as bytecode.
+# tests if it could not store them as bytecode. Every part runs, so that one run shows all failures.
 test: export PYTHONHASHSEED := 0
 test: export PYTHONDONTWRITEBYTECODE :=
 test: export SEED :=
 test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/connect/stamp .venv-tools/grpcurl/stamp ## run all tests, with the same random choices each time; COVERAGE=1: measure coverage, too
-	$(BIN)/pytest -m 'alone and $(HERE)' $(ALONE_TESTS)
-	$(BIN)/pytest -m 'timed and $(HERE)' -n $(TIMED_PROCESSES) --dist worksteal $(TIMED_TESTS)
-	$(BIN)/pytest -m 'not alone and not timed and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(MEASURED)
+	@failed=; \
+	$(BIN)/pytest -m 'alone and $(HERE)' $(ALONE_TESTS) || failed=1; \
+	$(BIN)/pytest -m 'timed and $(HERE)' -n $(TIMED_PROCESSES) --dist worksteal $(TIMED_TESTS) || failed=1; \
+	$(BIN)/pytest -m 'not alone and not timed and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(MEASURED) || failed=1; \
+	test -z "$$failed"
 
 # Property tests, state machines, mutations and simulated callers.
 RANDOM_TESTS := tests/auth tests/aws tests/client tests/differential tests/emulator tests/fuzz tests/server tests/tasks tests/upstream

@@ -49,6 +49,10 @@ UNMEASURED = (
 )
 SLOW_MARKERS = ("chart", "cluster", "image")
 SLOW_TIMEOUT_SECONDS = 3600
+TIMING_MARKERS = ("alone", "console", "image", "timed")
+TIMING_RERUNS = 2
+"""How often a test that measures time runs again if it fails: another program on the machine can
+delay anything. Reported as `R`. No other test runs twice."""
 
 # Examples neither depend on the clock nor on what an earlier run has stored. No deadline: how long
 # an example takes depends on the machine's load.
@@ -97,6 +101,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     would slow them down and find little that the other tests do not reach.
     """
     for item in items:
+        if any(map(item.get_closest_marker, TIMING_MARKERS)):
+            item.add_marker(pytest.mark.flaky(reruns=TIMING_RERUNS))
         if is_unmeasured(item.path):
             item.add_marker(pytest.mark.no_cover)
         if item.get_closest_marker("timeout") is not None:
